@@ -1,0 +1,178 @@
+"""Cloning: one command, one transaction, everything of it or nothing."""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from ledger import errors
+from ledger.commands import CloneDrive, CloneServer
+from ledger.drive import Drive, round_up
+from ledger.events import (
+    DriveCreated,
+    DriveDefinition,
+    IpConf,
+    Mount,
+    Nic,
+    Resource,
+    ServerCreated,
+    drive_stream,
+    job_stream,
+    server_stream,
+)
+from ledger.placement import place
+from ledger.reports import begin_job, end_in_success
+from ledger.server import Server
+from ledger.world import (
+    Change,
+    Circumstances,
+    CopyVncPassword,
+    Fact,
+    SetVncPassword,
+    World,
+)
+
+
+def clone_drive(
+    command: CloneDrive, world: World, circumstances: Circumstances
+) -> Iterator[Change]:
+    """A new drive with the source's properties where the command names none, and its job.
+
+    Raises `DriveNotFound`, `DriveBusy` while the source has no complete image, `SizeTooSmall`,
+    `UnknownStorageType`.
+    """
+    source = world.drive(command.source)
+    if source is None or source.owner != command.owner:
+        raise errors.DriveNotFound(command.source)
+    _check_new(world, drive_stream(command.destination), job_stream(command.job))
+    yield from _clone_drive(
+        world,
+        circumstances,
+        source,
+        _wanted(command, source),
+        destination=command.destination,
+        job=command.job,
+    )
+
+
+def clone_server(
+    command: CloneServer, world: World, circumstances: Circumstances
+) -> Iterator[Change]:
+    """A new server with copies of the source's disks, and a job with a child for each of them.
+
+    A cdrom is shared, not copied. A server without disks is cloned at once: its job is over.
+    Raises `ServerNotFound`, and for its disks what `clone_drive` raises.
+    """
+    source = world.server(command.source)
+    if source is None or source.owner != command.owner:
+        raise errors.ServerNotFound(command.source)
+    _check_new(world, server_stream(command.destination), job_stream(command.job))
+    yield from begin_job(
+        world,
+        command.job,
+        "server_clone",
+        owner=command.owner,
+        resources=(
+            Resource("servers", source.uuid, "source"),
+            Resource("servers", command.destination, "destination"),
+        ),
+    )
+    mounts: list[Mount] = []
+    for mount in source.mounts:
+        drive = world.drive(mount.drive)
+        assert drive is not None, f"server {source.uuid} mounts a drive that is gone"
+        if drive.definition.media == "cdrom":
+            mounts.append(mount)
+            continue
+        copy = replace(mount, drive=circumstances.new_id())
+        yield from _clone_drive(
+            world,
+            circumstances,
+            drive,
+            drive.definition,
+            destination=copy.drive,
+            job=circumstances.new_id(),
+            parent=command.job,
+        )
+        mounts.append(copy)
+    yield from _new_server(command, source, tuple(mounts), circumstances)
+    job = world.job(command.job)
+    assert job is not None
+    if not job.children:
+        yield from end_in_success(world, job)
+
+
+def _check_new(world: World, *streams: str) -> None:
+    for stream in streams:
+        if world.known(stream):
+            raise errors.AlreadyExists(f"{stream} exists already")
+
+
+def _new_server(
+    command: CloneServer, source: Server, mounts: tuple[Mount, ...], circumstances: Circumstances
+) -> Iterator[Change]:
+    definition = source.definition
+    if command.name is not None:
+        definition = replace(definition, name=command.name)
+    nics = tuple(_cloned_nic(nic, circumstances.new_mac()) for nic in source.nics)
+    created = ServerCreated(command.owner, definition, mounts, nics)
+    yield Fact(server_stream(command.destination), created)
+    if command.vnc_password is None:
+        yield CopyVncPassword(command.destination, source.uuid)
+    else:
+        yield SetVncPassword(command.destination, command.vnc_password)
+
+
+def _cloned_nic(nic: Nic, mac: str) -> Nic:
+    """The nic with a mac of its own; addresses are not taken along, they come by DHCP."""
+    dhcp = IpConf("dhcp")
+    return replace(
+        nic,
+        mac=mac,
+        ip_v4_conf=dhcp if nic.ip_v4_conf else None,
+        ip_v6_conf=dhcp if nic.ip_v6_conf else None,
+    )
+
+
+def _wanted(command: CloneDrive, source: Drive) -> DriveDefinition:
+    """The definition of the clone: the command's words, else the source's."""
+    size = source.definition.size if command.size is None else round_up(command.size)
+    if size < source.definition.size:
+        raise errors.SizeTooSmall("size must not be smaller than the size of the source drive")
+    given = {
+        "name": command.name,
+        "media": command.media,
+        "storage_type": command.storage_type,
+        "meta": command.meta,
+        "affinities": command.affinities,
+        "allow_multimount": command.allow_multimount,
+    }
+    said = {field: value for field, value in given.items() if value is not None}
+    return replace(source.definition, size=size, **said)
+
+
+def _clone_drive(
+    world: World,
+    circumstances: Circumstances,
+    source: Drive,
+    definition: DriveDefinition,
+    *,
+    destination: str,
+    job: str,
+    parent: str | None = None,
+) -> Iterator[Change]:
+    if not source.ready:
+        raise errors.DriveBusy(f"drive {source.uuid} has no complete image yet")
+    pool = place(circumstances.pools(), definition.storage_type, near=source.pool)
+    created = DriveCreated(source.owner, definition, pool.name, "clone")
+    yield Fact(drive_stream(destination), created)
+    yield from begin_job(
+        world,
+        job,
+        "drive_clone",
+        owner=source.owner,
+        resources=(
+            Resource("drives", source.uuid, "source"),
+            Resource("drives", destination, "destination"),
+        ),
+        parent=parent,
+    )

@@ -1,0 +1,82 @@
+"""The closed table between events and their stored form.
+
+An event is stored under a short stable name and the version of its shape (`job-created/1`), never
+under a module path: code may move, what is written may not. A changed shape gets the next version,
+and an upcast that turns the fields of the old one into the new; every version ever written stays in
+the table. The stored bytes are JSON of `Recorded`: the envelope and the event's fields.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from eventsourcing.persistence import StoredEvent
+
+from ledger import events as e
+from ledger.errors import UnknownEvent
+from ledger.events import Event, Recorded
+
+_CURRENT: dict[type[Event], str] = {
+    e.JobCreated: "job-created/1",
+    e.ChildAttached: "child-attached/1",
+    e.JobAttemptStarted: "job-attempt-started/1",
+    e.ProgressUpdated: "progress-updated/1",
+    e.ChildEnded: "child-ended/1",
+    e.JobSucceeded: "job-succeeded/1",
+    e.JobFailed: "job-failed/1",
+    e.DriveCreated: "drive-created/1",
+    e.DriveReady: "drive-ready/1",
+    e.DriveDeleted: "drive-deleted/1",
+    e.ServerCreated: "server-created/1",
+    e.ServerChanged: "server-changed/1",
+    e.ServerDeleted: "server-deleted/1",
+}
+
+Decode = Callable[[bytes], Recorded[Event]]
+
+
+def _decoder(event: type[Event]) -> Decode:
+    decoder = msgspec.json.Decoder(Recorded[event])  # type: ignore[valid-type]
+    return cast(Decode, decoder.decode)
+
+
+DECODERS: dict[str, Decode] = {topic: _decoder(event) for event, topic in _CURRENT.items()}
+"""How each stored name is read; a superseded version is read by its upcast."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(stream: str, version: int, recorded: Recorded[Event]) -> StoredEvent:
+    """The stored form of an event at a version of a stream."""
+    return StoredEvent(
+        originator_id=stream,
+        originator_version=version,
+        topic=_CURRENT[type(recorded.event)],
+        state=_encoder.encode(recorded),
+    )
+
+
+def decode(topic: str, state: bytes) -> Recorded[Event]:
+    """The event that these bytes were stored for.
+
+    Raises `UnknownEvent` if the name, its version or the shape of the bytes is not in the table.
+    """
+    decoder = DECODERS.get(topic)
+    if decoder is None:
+        raise UnknownEvent(f"no event is stored under the name {topic}")
+    try:
+        return decoder(state)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UnknownEvent(f"not a {topic}: {error}") from error
+
+
+def leaf_hash(stream: str, version: int, topic: str, state: bytes) -> bytes:
+    """SHA-256 over the exact stored bytes, as a leaf of a Merkle tree (RFC 6962, section 2.1)."""
+    head = f"{stream}\n{version}\n{topic}\n".encode()
+    return hashlib.sha256(b"\x00" + head + state).digest()
+
+
+def fields_of(recorded: Recorded[Event]) -> dict[str, Any]:
+    """The event and its envelope as JSON values, for people and machines to read."""
+    return cast(dict[str, Any], msgspec.to_builtins(recorded))

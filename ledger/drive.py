@@ -1,0 +1,66 @@
+"""A drive: its state, and how events change it.
+
+Whether a drive is mounted, a clone's source or a clone's destination is not here: jobs and servers
+say so, in relations (`ledger.relations`), so that twenty clones of one drive do not write to it.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.events import (
+    DriveCreated,
+    DriveDefinition,
+    DriveDeleted,
+    DriveEvent,
+    DriveOrigin,
+    DriveReady,
+    Recorded,
+)
+
+SIZE_STEP = 16384
+"""Sizes are multiples of 16 KiB, as every drive size recorded from the public API is."""
+
+
+class Drive(Struct, frozen=True):
+    """A drive as its own stream tells it. `ready`: its image is complete and on disk."""
+
+    uuid: str
+    owner: str
+    definition: DriveDefinition
+    pool: str
+    origin: DriveOrigin
+    created: datetime
+    ready: bool = False
+    deleted: bool = False
+
+
+def round_up(size: int) -> int:
+    """The next multiple of `SIZE_STEP` bytes, or `size` if it is one."""
+    return -(-size // SIZE_STEP) * SIZE_STEP
+
+
+def evolve(drive: Drive | None, uuid: str, recorded: Recorded[DriveEvent]) -> Drive:
+    """The drive after one more event of its stream."""
+    event = recorded.event
+    if drive is None:
+        assert isinstance(event, DriveCreated), f"a drive's stream begins with {event}"
+        return Drive(
+            uuid=uuid,
+            owner=event.owner,
+            definition=event.definition,
+            pool=event.pool,
+            origin=event.origin,
+            created=recorded.recorded_at,
+        )
+    match event:
+        case DriveReady():
+            return replace(drive, ready=True)
+        case DriveDeleted():
+            return replace(drive, deleted=True)
+        case DriveCreated():
+            raise AssertionError(f"drive {uuid} created twice")
+        case _:
+            assert_never(event)

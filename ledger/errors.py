@@ -1,0 +1,105 @@
+"""Refusals: what the ledger will not do, each named for what happened.
+
+They are expected and change nothing. HTTP codes are given to them in `api` only. What should be
+impossible is an assertion instead, and what the store cannot do is `StoreFailed`.
+"""
+
+
+class Refusal(Exception):
+    """A command was refused; nothing was recorded.
+
+    `point` names the field of the request that is at fault, where there is one.
+    """
+
+    point: str | None = None
+
+    def __init__(self, message: str, *, point: str | None = None) -> None:
+        super().__init__(message)
+        if point is not None:
+            self.point = point
+
+
+class NotFound(Refusal):
+    """There is no such thing for this account; foreign things are treated the same."""
+
+
+class DriveNotFound(NotFound):
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no drive with uuid {uuid}")
+
+
+class ServerNotFound(NotFound):
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no server with uuid {uuid}")
+
+
+class JobNotFound(NotFound):
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no job with uuid {uuid}")
+
+
+class WrongState(Refusal):
+    """The thing exists, but not in a state in which this may be done to it."""
+
+
+class DriveBusy(WrongState):
+    """The drive has no complete image yet, or a running job needs it."""
+
+
+class ServerBusy(WrongState):
+    """A running job needs the server."""
+
+
+class DriveAlreadyMounted(WrongState):
+    """The drive is attached to another server and may not be attached twice."""
+
+
+class Invalid(Refusal):
+    """The command asks for something that can never be."""
+
+
+class SizeTooSmall(Invalid):
+    """The clone would be smaller than its source."""
+
+    point = "size"
+
+
+class UnknownStorageType(Invalid):
+    """No pool has this storage type."""
+
+    point = "storage_type"
+
+
+class AlreadyExists(Invalid):
+    """The uuid of something new is taken."""
+
+
+class JobOver(WrongState):
+    """The job has ended; its history is closed."""
+
+
+class JobHasChildren(WrongState):
+    """A job with sub-jobs ends when they have ended, not by a report of its own."""
+
+
+class StaleAttempt(WrongState):
+    """The report comes from an attempt that has been replaced by a later one."""
+
+
+class ProgressWentBack(WrongState):
+    """The report's progress is below what is recorded."""
+
+
+class ConcurrentChange(Refusal):
+    """Another process changed the same things at the same moment, time after time."""
+
+    def __init__(self) -> None:
+        super().__init__("the object was changed by another request; try again")
+
+
+class StoreFailed(Exception):
+    """The store could not write or read; the process must stop and recover at its next start."""
+
+
+class UnknownEvent(Exception):
+    """A stored event has a name or a version of its shape that this code does not know."""

@@ -1,0 +1,70 @@
+"""What jobs and servers say about drives and servers.
+
+A drive's status is told by others: a running job that copies it, the servers that mount it. Those
+facts are relations, held beside the drive and never in it, so that many clones of one drive write
+no common row. Each is a pure function of the job or server that says it.
+"""
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.aggregate import Aggregate
+from ledger.job import Job
+from ledger.server import Server
+
+
+class MountedBy(Struct, frozen=True):
+    """The server mounts the drive."""
+
+    drive: str
+    server: str
+
+
+class NeededBy(Struct, frozen=True):
+    """The running job needs the drive or server."""
+
+    resource: str
+    job: str
+
+
+Relation = MountedBy | NeededBy
+
+
+class Relations(Struct, frozen=True):
+    """All that others say about one drive or server.
+
+    Jobs are counted, not named: a template may be cloned by thousands at once.
+    """
+
+    servers: frozenset[str] = frozenset()
+    running_jobs: int = 0
+
+
+def relations_of(state: Aggregate | None) -> frozenset[Relation]:
+    """What this aggregate says about others."""
+    match state:
+        case Job(state="started"):
+            return frozenset(NeededBy(named.uuid, state.uuid) for named in state.resources)
+        case Server():
+            return frozenset(MountedBy(mount.drive, state.uuid) for mount in state.mounts)
+        case _:
+            return frozenset()
+
+
+def subject(relation: Relation) -> str:
+    """The uuid of the drive or server that the relation is about."""
+    return relation.drive if isinstance(relation, MountedBy) else relation.resource
+
+
+def related(relations: Relations, relation: Relation) -> Relations:
+    """The relations with one more."""
+    if isinstance(relation, MountedBy):
+        return replace(relations, servers=relations.servers | {relation.server})
+    return replace(relations, running_jobs=relations.running_jobs + 1)
+
+
+def unrelated(relations: Relations, relation: Relation) -> Relations:
+    """The relations with one less."""
+    if isinstance(relation, MountedBy):
+        return replace(relations, servers=relations.servers - {relation.server})
+    return replace(relations, running_jobs=relations.running_jobs - 1)

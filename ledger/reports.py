@@ -1,0 +1,174 @@
+"""Jobs: how they begin, what workers report of them, and how they end.
+
+A job's end is one decision with all that follows from it: the destination becomes ready or goes
+away, the source is free (its relation ends with the job), the parent learns of it, and the last
+child to end settles the parent, and so on upwards.
+"""
+
+from collections.abc import Iterator
+
+from ledger import errors
+from ledger.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.events import (
+    ChildAttached,
+    ChildEnded,
+    DriveReady,
+    Ending,
+    JobAttemptStarted,
+    JobCreated,
+    JobFailed,
+    JobSucceeded,
+    Operation,
+    ProgressUpdated,
+    Resource,
+    drive_stream,
+    job_stream,
+)
+from ledger.job import Job
+from ledger.removal import remove_drive, remove_server
+from ledger.world import Change, Fact, World
+
+
+def create_job(command: CreateJob, world: World) -> Iterator[Change]:
+    """A new job, under a parent that still runs if one is named."""
+    if world.known(job_stream(command.job)):
+        raise errors.AlreadyExists(f"job {command.job} exists already")
+    yield from begin_job(
+        world,
+        command.job,
+        command.operation,
+        owner=command.owner,
+        resources=command.resources,
+        parent=command.parent,
+    )
+
+
+def begin_job(
+    world: World,
+    uuid: str,
+    operation: Operation,
+    *,
+    owner: str,
+    resources: tuple[Resource, ...],
+    parent: str | None = None,
+) -> Iterator[Change]:
+    """The events of a new job, and of its parent's learning of it."""
+    root, ordinal = uuid, 0
+    if parent is not None:
+        above = _running(world, parent)
+        if above.owner != owner:
+            raise errors.JobNotFound(parent)
+        if above.attempt:
+            raise errors.WrongState(f"job {parent} is being done by a worker itself")
+        root, ordinal = above.root, len(above.children)
+    yield Fact(job_stream(uuid), JobCreated(operation, owner, resources, root, parent, ordinal))
+    if parent is not None:
+        yield Fact(job_stream(parent), ChildAttached(uuid))
+
+
+def start_attempt(command: StartAttempt, world: World) -> Iterator[Change]:
+    """A worker takes the job up, in the attempt after the last; two cannot take the same one."""
+    job = _running(world, command.job)
+    if job.children:
+        raise errors.JobHasChildren(f"job {command.job} is done by its sub-jobs")
+    if command.attempt != job.attempt + 1:
+        raise errors.StaleAttempt(
+            f"job {command.job} is at attempt {job.attempt}; {command.attempt} cannot begin"
+        )
+    yield Fact(
+        job_stream(job.uuid),
+        JobAttemptStarted(command.attempt, command.worker, command.fingerprint),
+    )
+
+
+def update_progress(command: UpdateProgress, world: World) -> Iterator[Change]:
+    """So much more of the job is durable; a job's progress never goes down."""
+    job = _reporting(world, command.job, command.attempt)
+    if not job.progress <= command.progress <= 100:  # noqa: PLR2004 - per cent
+        raise errors.ProgressWentBack(
+            f"job {command.job} is at {job.progress} %, the report says {command.progress} %"
+        )
+    report = ProgressUpdated(
+        command.attempt,
+        command.progress,
+        command.bytes_done,
+        command.bytes_total,
+        command.offset,
+    )
+    yield Fact(job_stream(job.uuid), report)
+
+
+def succeed_job(command: SucceedJob, world: World) -> Iterator[Change]:
+    job = _reporting(world, command.job, command.attempt)
+    yield from end_in_success(world, job)
+
+
+def fail_job(command: FailJob, world: World) -> Iterator[Change]:
+    job = _reporting(world, command.job, command.attempt)
+    yield from _end_in_failure(world, job, command.error)
+
+
+def end_in_success(world: World, job: Job) -> Iterator[Change]:
+    """The job succeeded: what it made is ready, and its parent may be done too."""
+    yield Fact(job_stream(job.uuid), JobSucceeded())
+    drive = job.destination("drives")
+    if drive is not None:
+        yield Fact(drive_stream(drive), DriveReady())
+    yield from _tell_parent(world, job, "success")
+
+
+def _end_in_failure(world: World, job: Job, error: str) -> Iterator[Change]:
+    """The job failed: what it and its sub-jobs made goes away."""
+    yield Fact(job_stream(job.uuid), JobFailed(error))
+    yield from _remove_what_it_made(world, job)
+    yield from _tell_parent(world, job, "failed")
+
+
+def _remove_what_it_made(world: World, job: Job) -> Iterator[Change]:
+    server = world.server(job.destination("servers") or "")
+    if server is not None:
+        yield from remove_server(server)
+    drive = world.drive(job.destination("drives") or "")
+    if drive is not None:
+        yield from remove_drive(world, drive)
+    for child in job.children:
+        below = world.job(child.uuid)
+        assert below is not None, f"job {job.uuid} has a child that never was"
+        yield from _remove_what_it_made(world, below)
+
+
+def _tell_parent(world: World, job: Job, how: Ending) -> Iterator[Change]:
+    """The parent learns of the end, and is settled by its last child."""
+    if job.parent is None:
+        return
+    yield Fact(job_stream(job.parent), ChildEnded(job.uuid, how))
+    parent = world.job(job.parent)
+    assert parent is not None, f"job {job.uuid} has a parent that never was"
+    if any(child.ended is None for child in parent.children):
+        return
+    failed = [child.uuid for child in parent.children if child.ended == "failed"]
+    if failed:
+        yield from _end_in_failure(world, parent, f"sub-job {failed[0]} failed")
+    else:
+        yield from end_in_success(world, parent)
+
+
+def _running(world: World, uuid: str) -> Job:
+    job = world.job(uuid)
+    if job is None:
+        raise errors.JobNotFound(uuid)
+    if job.state != "started":
+        raise errors.JobOver(f"job {uuid} has ended: {job.state}")
+    return job
+
+
+def _reporting(world: World, uuid: str, attempt: int) -> Job:
+    """The running job that this attempt may report on."""
+    job = _running(world, uuid)
+    if job.children:
+        raise errors.JobHasChildren(f"job {uuid} ends with its sub-jobs")
+    if attempt != job.attempt:
+        raise errors.StaleAttempt(
+            f"attempt {attempt} of job {uuid} was replaced by attempt {job.attempt}"
+        )
+    return job
