@@ -1,0 +1,242 @@
+"""What the writer knows of the current state: a cache over the store, and changes staged on it.
+
+`Memory` is the committed state, written through. A `Staging` lies over it (or over another one) and
+holds changes that are not committed yet: one for the batch, and one for each command on top of
+that, so that a refused command leaves nothing behind.
+"""
+
+from collections import OrderedDict
+from typing import NamedTuple, Protocol, TypeVar
+
+from ledger.aggregate import Aggregate, evolve, fold
+from ledger.codec import decode, encode
+from ledger.drive import Drive
+from ledger.events import (
+    DriveCreated,
+    Event,
+    JobCreated,
+    Recorded,
+    ServerCreated,
+    drive_stream,
+    job_stream,
+    server_stream,
+)
+from ledger.job import Job
+from ledger.relations import (
+    Relation,
+    Relations,
+    related,
+    relations_of,
+    subject,
+    unrelated,
+)
+from ledger.server import Server
+from ledger.store.seam import Batch, Guard, Projection, Row, RowKey, Rows, Store
+from ledger.world import Secret
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+REMEMBERED = 50_000
+"""How many streams, and how many drives' and servers' relations, are kept in memory."""
+
+
+class Held(NamedTuple):
+    """A stream's aggregate at a version, and the rows that show it."""
+
+    version: int
+    state: Aggregate | None
+    rows: Rows
+
+
+NOTHING = Held(0, None, {})
+_BEGINNINGS = (JobCreated, DriveCreated, ServerCreated)
+
+
+class Told(NamedTuple):
+    """What is said about a drive or server, at a version of its guard."""
+
+    guard: int
+    relations: Relations
+
+
+class Below(Protocol):
+    """What a staging lies on."""
+
+    def held(self, stream: str) -> Held: ...
+
+    def told(self, uuid: str) -> Told: ...
+
+
+class Memory:
+    """The committed state, read from the store where it is not remembered."""
+
+    def __init__(self, store: Store, projection: Projection) -> None:
+        self._store = store
+        self._projection = projection
+        self._held: OrderedDict[str, Held] = OrderedDict()
+        self._told: OrderedDict[str, Told] = OrderedDict()
+
+    def held(self, stream: str) -> Held:
+        held = self._held.get(stream)
+        if held is None:
+            held = self._read(stream)
+            self._held[stream] = held
+        return held
+
+    def told(self, uuid: str) -> Told:
+        told = self._told.get(uuid)
+        if told is None:
+            told = Told(*self._store.read_relations(uuid))
+            self._told[uuid] = told
+        return told
+
+    def _read(self, stream: str) -> Held:
+        stored = self._store.read_stream(stream)
+        state = fold(stream, (decode(event.topic, event.state) for event in stored))
+        return Held(len(stored), state, self._projection.rows(state))
+
+    def remember(self, staging: "Staging") -> None:
+        """Takes over what has been committed."""
+        _renew(self._held, staging.streams)
+        _renew(self._told, staging.touched())
+
+    def forget(self, staging: "Staging") -> None:
+        """Drops what may be stale after a conflict."""
+        for stream in staging.seen_streams:
+            self._held.pop(stream, None)
+        for uuid in staging.guarded:
+            self._told.pop(uuid, None)
+
+
+def _renew(cache: OrderedDict[K, V], news: dict[K, V]) -> None:
+    for key, value in news.items():
+        cache[key] = value
+        cache.move_to_end(key)
+    while len(cache) > REMEMBERED:
+        cache.popitem(last=False)
+
+
+class Staging:
+    """Uncommitted changes over what lies below; a `World` for decisions."""
+
+    def __init__(self, below: Below, projection: Projection) -> None:
+        self._below = below
+        self._projection = projection
+        self.streams: dict[str, Held] = {}
+        self.seen_streams: set[str] = set()
+        self.new_streams: set[str] = set()
+        self.guarded: set[str] = set()
+        self.created: set[str] = set()
+        self.events: list[tuple[str, int, Recorded[Event]]] = []
+        self.secrets: list[Secret] = []
+        self._relations: dict[str, Relations] = {}
+
+    def held(self, stream: str) -> Held:
+        held = self.streams.get(stream)
+        if held is None:
+            self.seen_streams.add(stream)
+            held = self._below.held(stream)
+        return held
+
+    def told(self, uuid: str) -> Told:
+        # Of what is created here the store knows nothing: asking it is most of a clone's cost.
+        below = Told(0, Relations()) if uuid in self.created else self._below.told(uuid)
+        relations = self._relations.get(uuid)
+        return below if relations is None else Told(below.guard, relations)
+
+    # What a decision may look at (`ledger.world.World`)
+
+    def job(self, uuid: str) -> Job | None:
+        state = self.held(job_stream(uuid)).state
+        assert state is None or isinstance(state, Job)
+        return state
+
+    def drive(self, uuid: str) -> Drive | None:
+        self.guarded.add(uuid)
+        state = self.held(drive_stream(uuid)).state
+        assert state is None or isinstance(state, Drive)
+        return None if state is None or state.deleted else state
+
+    def server(self, uuid: str) -> Server | None:
+        self.guarded.add(uuid)
+        state = self.held(server_stream(uuid)).state
+        assert state is None or isinstance(state, Server)
+        return None if state is None or state.deleted else state
+
+    def relations(self, uuid: str) -> Relations:
+        self.guarded.add(uuid)
+        return self.told(uuid).relations
+
+    def known(self, stream: str) -> bool:
+        return self.held(stream).version > 0
+
+    # What a decision brings about
+
+    def stage(self, stream: str, recorded: Recorded[Event]) -> None:
+        """One more event of a stream, which holds from now on."""
+        held = self._begun(stream) if isinstance(recorded.event, _BEGINNINGS) else self.held(stream)
+        state = evolve(held.state, stream, recorded)
+        self._relate(relations_of(held.state), relations_of(state))
+        version = held.version + 1
+        self.streams[stream] = Held(version, state, {})
+        self.events.append((stream, version, recorded))
+
+    def _begun(self, stream: str) -> Held:
+        """A new stream. It is not looked up: its first version collides if it is not new."""
+        kind, _, uuid = stream.partition("-")
+        if kind != "job":
+            self.created.add(uuid)
+        self.seen_streams.add(stream)
+        self.new_streams.add(stream)
+        return NOTHING
+
+    def _relate(self, before: frozenset[Relation], after: frozenset[Relation]) -> None:
+        if before == after:
+            return
+        for relation in before - after:
+            uuid = subject(relation)
+            self._relations[uuid] = unrelated(self.told(uuid).relations, relation)
+        for relation in after - before:
+            uuid = subject(relation)
+            self._relations[uuid] = related(self.told(uuid).relations, relation)
+
+    def settle(self, above: "Staging") -> None:
+        """Takes over a command's changes; its rows are made first, so that it fails alone."""
+        rows = {
+            stream: Held(held.version, held.state, self._projection.rows(held.state))
+            for stream, held in above.streams.items()
+        }
+        self.streams.update(rows)
+        self.seen_streams |= above.seen_streams
+        self.new_streams |= above.new_streams
+        self.guarded |= above.guarded
+        self.created |= above.created
+        self.events += above.events
+        self.secrets += above.secrets
+        self._relations.update(above._relations)  # noqa: SLF001 - of our own kind
+
+    def touched(self) -> dict[str, Told]:
+        """Guards and relations as they are once this is committed."""
+        uuids = self.guarded | self._relations.keys()
+        return {uuid: self._committed(uuid) for uuid in uuids}
+
+    def _committed(self, uuid: str) -> Told:
+        told = self.told(uuid)
+        return Told(told.guard + 1, told.relations) if uuid in self.guarded else told
+
+    def batch(self) -> Batch:
+        """All that is to be written: events, guards, and the rows that differ."""
+        puts: dict[RowKey, Row] = {}
+        drops: list[RowKey] = []
+        for stream, held in self.streams.items():
+            before = {} if stream in self.new_streams else self._below.held(stream).rows
+            drops += before.keys() - held.rows.keys()
+            puts |= {key: row for key, row in held.rows.items() if before.get(key) != row}
+        return Batch(
+            events=[encode(*event) for event in self.events],
+            guards=[Guard(uuid, self._below.told(uuid).guard) for uuid in sorted(self.guarded)],
+            puts=puts,
+            drops=drops,
+            secrets=self.secrets,
+        )

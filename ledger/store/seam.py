@@ -1,0 +1,141 @@
+"""The seam between the ledger and its stores, and between the ledger and its projections.
+
+A store keeps events, guards and plain tables; a projection turns an aggregate's state into the rows
+that show it. Both write in one transaction, so a read after an acknowledged command is never stale.
+`tests/ledger/conformance.py` is what every store must pass. Only `ledger.store.writer` and the
+composition root lean on `append` and `exclusive`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from eventsourcing.persistence import StoredEvent
+
+from ledger.aggregate import Aggregate
+from ledger.relations import Relations
+from ledger.world import Secret
+
+T = TypeVar("T")
+
+Scalar = str | int | float | bytes | None
+Row = tuple[Scalar, ...]
+RowKey = tuple[str, Row]
+"""A table's name and the row's primary key."""
+Rows = Mapping[RowKey, Row]
+"""Whole rows, key columns included, by table and key."""
+
+
+class Cursor(Protocol):
+    """What a projection may do inside a transaction (DB-API 2.0)."""
+
+    def execute(self, sql: str, parameters: Sequence[Scalar] = ..., /) -> Any: ...
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Scalar]], /) -> Any: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchmany(self, size: int, /) -> list[Any]: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+
+class Projection(Protocol):
+    """Read models that are written inline. The ledger owns this protocol; projections fill it."""
+
+    def rows(self, state: Aggregate | None) -> Rows:
+        """The rows that show this aggregate; a pure function of its state alone."""
+
+    def create(self, cursor: Cursor) -> None:
+        """Makes the tables where they are missing."""
+
+    def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
+        """Puts and drops rows of the live generation, sorted by table and key.
+
+        Unsorted upserts of two nodes deadlock in PostgreSQL.
+        """
+
+    def relations(self, cursor: Cursor, uuid: str) -> Relations:
+        """What the live rows say about this drive or server."""
+
+
+class Guard(NamedTuple):
+    """A decision rests on this drive or server as it was at `version` of its guard."""
+
+    uuid: str
+    version: int
+
+
+class Batch(NamedTuple):
+    """All that one transaction writes."""
+
+    events: Sequence[StoredEvent]
+    guards: Sequence[Guard]
+    puts: Rows
+    drops: Sequence[RowKey]
+    secrets: Sequence[Secret]
+
+
+class LoggedEvent(NamedTuple):
+    """An event as the store keeps it; `position` grows over the whole ledger, with gaps."""
+
+    position: int
+    leaf_index: int
+    stream: str
+    version: int
+    topic: str
+    state: bytes
+    leaf: bytes
+
+
+class Conflict(Exception):
+    """Another process wrote to one of the streams or guards first; nothing of the batch is kept."""
+
+
+class Log(Protocol):
+    """The ledger as it was at one moment, for as long as it is held open."""
+
+    def last_position(self) -> int:
+        """The position of the newest event; 0 before the first."""
+
+    def events(self, after: int = 0) -> Iterator[LoggedEvent]:
+        """Every event with a higher position, in order."""
+
+    def by_stream(self) -> Iterator[tuple[str, str, bytes]]:
+        """Every event as (stream, topic, state), one stream after the other, each in order."""
+
+    def count(self) -> int:
+        """How many events there are."""
+
+    def streams_after(self, after: int) -> list[str]:
+        """The streams that have an event with a higher position."""
+
+    def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
+        """The events of one stream as (position, topic, state), in order."""
+
+    def cursor(self) -> Cursor:
+        """For reading other tables as of the same moment."""
+
+
+class Store(Protocol):
+    """Where events are kept. Any failure of the store itself is `StoreFailed`, and final."""
+
+    def append(self, batch: Batch) -> int:
+        """Writes the batch in one durable transaction and returns the last position.
+
+        Raises `Conflict`, and `StoreFailed` on any error of input or output.
+        """
+
+    def exclusive(self, work: Callable[[Cursor], T]) -> T:
+        """Runs `work` in one writing transaction. Called in the writer's thread only."""
+
+    def read_stream(self, stream: str) -> list[StoredEvent]:
+        """The events of one stream, in order, as of the last commit."""
+
+    def read_relations(self, uuid: str) -> tuple[int, Relations]:
+        """The version of the guard of a drive or server, and what is said about it."""
+
+    def log(self) -> AbstractContextManager[Log]:
+        """A snapshot to read from, in any thread."""
+
+    def close(self) -> None: ...

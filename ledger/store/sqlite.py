@@ -1,0 +1,311 @@
+"""The ledger in one SQLite file, by the eventsourcing library's recorder made ours.
+
+What is ours, and why:
+- positions come from `AUTOINCREMENT`: the library's implicit rowids are used again after the newest
+  rows are deleted, and a reader that remembers a position would skip events;
+- writing transactions begin with `BEGIN IMMEDIATE`, on one connection; a deferred one that reads
+  first meets "database is locked" whatever the time-out;
+- `synchronous=FULL`: with NORMAL, acknowledged commits are lost when the power goes;
+- `auto_vacuum=INCREMENTAL`, set before the first table, because later it takes a full VACUUM;
+- only the writing connection checkpoints the WAL: SQLite before 3.51.3 can corrupt one that two
+  connections checkpoint at once;
+- any error of input or output is `StoreFailed`: after one failed fsync SQLite goes on acknowledging
+  commits that are not on disk, so the process must stop.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.sqlite import (
+    SQLiteApplicationRecorder,
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+)
+
+from ledger.codec import leaf_hash
+from ledger.errors import StoreFailed
+from ledger.relations import Relations
+from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
+from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+SCHEMA = Path(__file__).with_name("sqlite.sql")
+LOCK_TIMEOUT_S = 5
+READ_ROWS = 2_000
+"""Rows fetched at a time from a long read."""
+
+
+def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
+    """A connection to the ledger's file in autocommit mode; a reading one can change nothing.
+
+    Raises `StoreFailed` if the file cannot be opened.
+    """
+    mode = "rwc" if writing else "ro"
+    try:
+        connection = sqlite3.connect(
+            f"{file.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+            timeout=LOCK_TIMEOUT_S,
+            cached_statements=512,
+        )
+        if writing:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+        else:
+            connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA cache_size=-65536")
+    except sqlite3.Error as error:
+        raise StoreFailed(f"cannot open {file}: {error}") from error
+    return connection
+
+
+class _Connection(SQLiteConnection):
+    """The library's connection, whose writing transactions take the lock at their beginning."""
+
+    @contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+        cursor = self.cursor()
+        cursor.execute("BEGIN IMMEDIATE" if commit else "BEGIN")
+        try:
+            yield cursor
+        except BaseException:
+            self.rollback()
+            raise
+        if commit:
+            self.commit()
+        else:
+            self.rollback()
+
+
+class _ConnectionPool(SQLiteConnectionPool):
+    """The library's pool, with connections of ours."""
+
+    def _create_connection(self) -> SQLiteConnection:
+        connection = open_connection(Path(self.db_name), writing=True)
+        connection.row_factory = sqlite3.Row
+        return _Connection(sqlite_conn=connection, max_age=self.max_age)
+
+
+class Recorder(SQLiteApplicationRecorder):
+    """The library's recorder over our table: positions, leaf hashes and leaf indexes."""
+
+    def __init__(self, file: Path) -> None:
+        datastore = SQLiteDatastore(":memory:", originator_id_type="text")
+        datastore.pool.close()
+        datastore.pool = _ConnectionPool(db_name=str(file), pool_size=1, max_overflow=0)
+        super().__init__(datastore)
+        self.select_max_notification_id_statement = "SELECT max(position) FROM stored_events"
+
+    def construct_create_table_statements(self) -> list[str]:
+        statements = SCHEMA.read_text(encoding="utf-8").split(";\n")
+        return [statement for statement in statements if statement.strip()]
+
+    def _insert_events(
+        self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any
+    ) -> Sequence[int]:
+        position, leaves = _head(c)
+        rows = [
+            (
+                position + nth,
+                leaves + nth - 1,
+                event.originator_id,
+                event.originator_version,
+                event.topic,
+                event.state,
+                leaf_hash(
+                    str(event.originator_id), event.originator_version, event.topic, event.state
+                ),
+            )
+            for nth, event in enumerate(stored_events, start=1)
+        ]
+        c.executemany("INSERT INTO stored_events VALUES (?,?,?,?,?,?,?)", rows)
+        c.execute("UPDATE leaf_count SET leaves = ?", (leaves + len(rows),))
+        return range(position + 1, position + len(rows) + 1)
+
+
+def _head(c: SQLiteCursor) -> tuple[int, int]:
+    """The highest position ever given, which outlives its event, and how many leaves there are."""
+    c.execute(
+        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'stored_events'), 0),"
+        " (SELECT leaves FROM leaf_count)"
+    )
+    position, leaves = c.fetchone()
+    return position, leaves
+
+
+class SqliteStore:
+    """A `Store` in one file. One process writes; `append` and `exclusive` from one thread only."""
+
+    def __init__(self, file: Path, projection: Projection) -> None:
+        self._file = file
+        self._projection = projection
+        with _store_errors():
+            self._recorder = Recorder(file)
+            with self._recorder.datastore.transaction(commit=True) as c:
+                self._create(c)
+        self._reader = open_connection(file, writing=False)
+
+    def _create(self, c: SQLiteCursor) -> None:
+        c.execute("PRAGMA user_version")
+        version = c.fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StoreFailed(f"{self._file} has schema {version}; this is schema {SCHEMA_VERSION}")
+        for statement in self._recorder.create_table_statements:
+            c.execute(statement)
+        self._projection.create(_raw(c))
+        c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def append(self, batch: Batch) -> int:
+        with _store_errors(), self._recorder.datastore.transaction(commit=True) as c:
+            try:
+                positions = self._recorder._insert_events(c, batch.events)  # noqa: SLF001 - ours
+                _insert_guards(c, batch.guards)
+            except sqlite3.IntegrityError as error:
+                raise Conflict(str(error)) from error
+            cursor = _raw(c)
+            for secret in batch.secrets:
+                _write_secret(cursor, secret)
+            self._projection.write(cursor, batch.puts, batch.drops)
+            return positions[-1] if positions else _head(c)[0]
+
+    def exclusive(self, work: Callable[[Cursor], T]) -> T:
+        with _store_errors(), self._recorder.datastore.transaction(commit=True) as c:
+            return work(_raw(c))
+
+    def read_stream(self, stream: str) -> list[StoredEvent]:
+        with _store_errors():
+            rows = self._reader.execute(
+                "SELECT originator_version, topic, state FROM stored_events"
+                " WHERE originator_id = ? ORDER BY originator_version",
+                (stream,),
+            ).fetchall()
+        return [StoredEvent(stream, version, topic, state) for version, topic, state in rows]
+
+    def read_relations(self, uuid: str) -> tuple[int, Relations]:
+        with _store_errors():
+            cursor = self._reader.cursor()
+            cursor.execute("BEGIN")
+            try:
+                cursor.execute("SELECT max(version) FROM guards WHERE uuid = ?", (uuid,))
+                version = cursor.fetchone()[0] or 0
+                return version, self._projection.relations(cursor, uuid)
+            finally:
+                cursor.execute("ROLLBACK")
+
+    def log(self) -> AbstractContextManager[Log]:
+        return open_log(self._file)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._recorder.datastore.close()
+
+
+@contextmanager
+def open_log(file: Path) -> Iterator[Log]:
+    """The ledger in this file as of now, read-only. Raises `StoreFailed` if it cannot be read."""
+    with _store_errors():
+        connection = open_connection(file, writing=False)
+        try:
+            yield SqliteLog(connection)
+        finally:
+            connection.close()
+
+
+class SqliteLog:
+    """A `Log` over one reading connection, whose transaction begins here."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.execute("BEGIN")
+        self._last = connection.execute(
+            "SELECT coalesce(max(position), 0) FROM stored_events"
+        ).fetchone()[0]
+
+    def cursor(self) -> sqlite3.Cursor:
+        return self._connection.cursor()
+
+    def count(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM stored_events").fetchone()[0])
+
+    def last_position(self) -> int:
+        return int(self._last)
+
+    def events(self, after: int = 0) -> Iterator[LoggedEvent]:
+        cursor = self._connection.execute(
+            "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
+            " FROM stored_events WHERE position > ? ORDER BY position",
+            (after,),
+        )
+        return map(LoggedEvent._make, _fetched(cursor))
+
+    def by_stream(self) -> Iterator[tuple[str, str, bytes]]:
+        return _fetched(
+            self._connection.execute(
+                "SELECT originator_id, topic, state FROM stored_events"
+                " ORDER BY originator_id, originator_version"
+            )
+        )
+
+    def streams_after(self, after: int) -> list[str]:
+        rows = self._connection.execute(
+            "SELECT DISTINCT originator_id FROM stored_events WHERE position > ?", (after,)
+        )
+        return [stream for (stream,) in rows]
+
+    def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
+        return self._connection.execute(
+            "SELECT position, topic, state FROM stored_events"
+            " WHERE originator_id = ? ORDER BY originator_version",
+            (stream,),
+        ).fetchall()
+
+
+def _fetched(cursor: sqlite3.Cursor) -> Iterator[Any]:
+    while rows := cursor.fetchmany(READ_ROWS):
+        yield from rows
+
+
+def _raw(c: SQLiteCursor) -> sqlite3.Cursor:
+    return c.sqlite_cursor
+
+
+def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
+    """Two processes that rest on the same version collide on the primary key."""
+    c.executemany(
+        "INSERT INTO guards VALUES (?, ?)", [(guard.uuid, guard.version + 1) for guard in guards]
+    )
+    c.executemany("DELETE FROM guards WHERE uuid = ? AND version <= ?", guards)
+
+
+def _write_secret(cursor: sqlite3.Cursor, secret: Secret) -> None:
+    match secret:
+        case SetVncPassword(server=server, vnc_password=password):
+            cursor.execute("INSERT INTO server_secrets VALUES (?, ?)", (server, password))
+        case CopyVncPassword(server=server, source=source):
+            cursor.execute(
+                "INSERT INTO server_secrets"
+                " SELECT ?, vnc_password FROM server_secrets WHERE server = ?",
+                (server, source),
+            )
+        case DropVncPassword(server=server):
+            cursor.execute("DELETE FROM server_secrets WHERE server = ?", (server,))
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """Whatever SQLite cannot do is final."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreFailed(f"SQLite: {error}") from error

@@ -1,0 +1,32 @@
+-- Events: the ledger itself. Positions are never used again; the leaf index is dense.
+CREATE TABLE IF NOT EXISTS stored_events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    leaf_index INTEGER NOT NULL UNIQUE,
+    originator_id TEXT NOT NULL,
+    originator_version INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    state BLOB NOT NULL,
+    leaf BLOB NOT NULL,
+    UNIQUE (originator_id, originator_version)
+);
+CREATE TABLE IF NOT EXISTS leaf_count (leaves INTEGER NOT NULL);
+INSERT INTO leaf_count SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM leaf_count);
+-- Guards: the version of each drive or server that a decision rested on. The key is the conflict.
+CREATE TABLE IF NOT EXISTS guards (
+    uuid TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (uuid, version)
+) WITHOUT ROWID;
+-- Plain tables: what is secret or personal, never in the ledger; a rebuild leaves them alone.
+CREATE TABLE IF NOT EXISTS server_secrets (
+    server TEXT PRIMARY KEY,
+    vnc_password TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accounts (
+    uuid TEXT PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
+    password_version INTEGER NOT NULL,
+    created TEXT NOT NULL
+) WITHOUT ROWID;

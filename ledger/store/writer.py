@@ -1,0 +1,310 @@
+"""The group-commit writer: one thread decides every command and commits many in one transaction.
+
+Commands that wait are taken together, each is decided against the state as the ones before it leave
+it, and events and rows are written in one durable transaction; then all callers are woken. A
+refused command is refused alone. When another process wrote first, what may be stale is read again
+and the batch is redone in halves, so that nobody else's command is lost.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from ledger.commands import Command
+from ledger.decide import decide
+from ledger.errors import ConcurrentChange, Refusal, StoreFailed
+from ledger.events import Event, Recorded
+from ledger.store.memory import Memory, Staging
+from ledger.store.seam import Conflict, Cursor, Projection, Store
+from ledger.world import Circumstances, Fact
+
+T = TypeVar("T")
+
+BATCH_LIMIT = 256
+"""Commands decided in one transaction."""
+CONFLICT_LIMIT = 8
+"""Times a single command is redone before it is refused as a `ConcurrentChange`."""
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[Sequence[tuple[str, Recorded[Event]]]], None]
+"""Told of committed events as (stream, event), in the writer's thread; must not block."""
+
+
+class Caller(NamedTuple):
+    """Who asks, for the envelope of what comes of it."""
+
+    actor: str
+    request_id: str
+
+
+class _Waiting(NamedTuple):
+    command: Command
+    caller: Caller
+    loop: asyncio.AbstractEventLoop | None
+    future: "asyncio.Future[int] | Future[int]"
+
+
+class _Work(NamedTuple):
+    """Something other than a command, done between two batches in a transaction of its own."""
+
+    run: Callable[[Cursor], Any]
+    afterwards: Callable[[], None] | None
+    future: "Future[Any]"
+
+
+class _Stop:
+    """The end of the queue."""
+
+
+_Item = _Waiting | _Work | _Stop
+
+
+class Clock:
+    """Stamps that are never equal within a process, so that time orders what it did.
+
+    A wall clock that stands still for a moment is helped by a microsecond at a time; one that is
+    set back by more than a second is followed.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._last: datetime | None = None
+
+    def stamp(self) -> datetime:
+        now = self._now()
+        last = self._last
+        if last is not None and timedelta(0) <= last - now < timedelta(seconds=1):
+            now = last + timedelta(microseconds=1)
+        self._last = now
+        return now
+
+
+class Writer:
+    """The only one who writes to the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        projection: Projection,
+        circumstances: Circumstances,
+        *,
+        now: Callable[[], datetime],
+        on_failure: Callable[[StoreFailed], None],
+    ) -> None:
+        self._store = store
+        self._projection = projection
+        self._circumstances = circumstances
+        self._clock = Clock(now)
+        self._on_failure = on_failure
+        self._memory = Memory(store, projection)
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._listeners: list[Listener] = []
+        self._failed: StoreFailed | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def listen(self, listener: Listener) -> None:
+        """From now on tells `listener` of every event that is committed."""
+        self._listeners.append(listener)
+
+    async def execute(self, command: Command, caller: Caller) -> int:
+        """Decides and records the command; returns the ledger's position once it is on disk.
+
+        Raises the command's `Refusal`, or `StoreFailed`.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        self._put(_Waiting(command, caller, loop, future))
+        return await future
+
+    def execute_blocking(self, command: Command, caller: Caller) -> int:
+        """The same, for threads other than an event loop's."""
+        future: Future[int] = Future()
+        self._put(_Waiting(command, caller, None, future))
+        return future.result()
+
+    def exclusive(
+        self, work: Callable[[Cursor], T], afterwards: Callable[[], None] | None = None
+    ) -> "Future[T]":
+        """Runs `work` in the writer's thread, in a writing transaction between two batches.
+
+        `afterwards` is called there once it is committed, before anything else is.
+        """
+        future: Future[T] = Future()
+        self._put(_Work(work, afterwards, future))
+        return future
+
+    def stop(self) -> None:
+        """Finishes what waits, then ends the thread. Later calls raise `StoreFailed`."""
+        self._closed = True
+        self._queue.put(_Stop())
+        self._thread.join()
+
+    def _put(self, item: _Item) -> None:
+        if self._failed is not None or self._closed:
+            raise self._failed or StoreFailed("the writer has stopped")
+        self._queue.put(item)
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            batch, behind = self._take()
+            if batch:
+                self._record(batch)
+            match behind:
+                case _Work():
+                    self._work(behind)
+                case _Stop():
+                    self._reject_waiting()
+                    return
+                case None:
+                    pass
+
+    def _take(self) -> tuple[list[_Waiting], _Work | _Stop | None]:
+        """The commands that wait, and what is in the queue behind them that is no command."""
+        batch: list[_Waiting] = []
+        item = self._queue.get()
+        while isinstance(item, _Waiting):
+            batch.append(item)
+            if len(batch) == BATCH_LIMIT:
+                return batch, None
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, None
+        return batch, item
+
+    def _reject_waiting(self) -> None:
+        error = self._failed or StoreFailed("the writer has stopped")
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(item, _Waiting):
+                _wake([(item, error)])
+            elif isinstance(item, _Work) and item.future.set_running_or_notify_cancel():
+                item.future.set_exception(error)
+
+    def _work(self, work: _Work) -> None:
+        if not work.future.set_running_or_notify_cancel():
+            return  # its caller went away before it began
+        if self._failed is not None:
+            work.future.set_exception(self._failed)
+            return
+        try:
+            result = self._store.exclusive(work.run)
+            if work.afterwards is not None:
+                work.afterwards()
+        except StoreFailed as error:
+            self._fail(error)
+            work.future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+            work.future.set_exception(error)
+        else:
+            work.future.set_result(result)
+
+    def _record(self, batch: list[_Waiting], redone: int = 0) -> None:
+        """Decides and commits a batch, and wakes its callers."""
+        if self._failed is not None:
+            _wake([(waiting, self._failed) for waiting in batch])
+            return
+        staging = Staging(self._memory, self._projection)
+        outcomes: list[tuple[_Waiting, Exception | int]] = []
+        accepted: list[_Waiting] = []
+        try:
+            for waiting in batch:
+                error = self._decide(waiting, staging)
+                if error is None:
+                    accepted.append(waiting)
+                else:
+                    outcomes.append((waiting, error))
+            position = self._store.append(staging.batch()) if accepted else 0
+        except Conflict:
+            self._memory.forget(staging)
+            self._redo(batch, redone + 1)
+            return
+        except StoreFailed as error:
+            self._fail(error)
+            _wake([(waiting, error) for waiting in batch])
+            return
+        self._memory.remember(staging)
+        _wake(outcomes + [(waiting, position) for waiting in accepted])
+        self._tell(staging)
+
+    def _redo(self, batch: list[_Waiting], redone: int) -> None:
+        if len(batch) == 1 and redone > CONFLICT_LIMIT:
+            _wake([(batch[0], ConcurrentChange())])
+            return
+        middle = (len(batch) + 1) // 2
+        for part in (batch[:middle], batch[middle:]):
+            if part:
+                self._record(part, redone)
+
+    def _decide(self, waiting: _Waiting, batch: Staging) -> Exception | None:
+        """Stages the command's changes on the batch, or says why not."""
+        staging = Staging(batch, self._projection)
+        at = self._clock.stamp()
+        actor, request_id = waiting.caller
+        try:
+            for change in decide(waiting.command, staging, self._circumstances):
+                if isinstance(change, Fact):
+                    staging.stage(change.stream, Recorded(at, actor, request_id, change.event))
+                else:
+                    staging.secrets.append(change)
+            batch.settle(staging)
+        except Refusal as refusal:
+            return refusal
+        except StoreFailed:
+            raise
+        except Exception as error:
+            log.exception("a command could not be decided")
+            return error
+        return None
+
+    def _tell(self, staging: Staging) -> None:
+        if not self._listeners or not staging.events:
+            return
+        committed = [(stream, recorded) for stream, _, recorded in staging.events]
+        for listener in self._listeners:
+            listener(committed)
+
+    def _fail(self, error: StoreFailed) -> None:
+        """Fail-stop: nothing is acknowledged any more."""
+        if self._failed is None:
+            self._failed = error
+            log.critical("the store failed, the process must stop: %s", error)
+            self._on_failure(error)
+
+
+def _wake(outcomes: list[tuple[_Waiting, Exception | int]]) -> None:
+    """Tells callers how it went: one call into each event loop, however many wait there."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Exception | int]]] = {}
+    for waiting, outcome in outcomes:
+        if waiting.loop is None:
+            _resolve([(waiting.future, outcome)])
+        else:
+            by_loop.setdefault(waiting.loop, []).append((waiting.future, outcome))
+    for loop, resolved in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, resolved)
+        except RuntimeError:
+            log.warning("an event loop closed before %d of its commands ended", len(resolved))
+
+
+def _resolve(outcomes: list[tuple[Any, Exception | int]]) -> None:
+    for future, outcome in outcomes:
+        if future.done():
+            continue  # its caller went away; what was recorded stays recorded
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
