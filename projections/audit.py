@@ -1,0 +1,232 @@
+"""Audit replay: whether the record is sound, and the read models show what it says.
+
+Reads every event from the first in one snapshot, read-only, beside a running service or without
+one, and trusts nothing: not the order, not the hashes, not the code that decided.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ledger.aggregate import Aggregate, evolve
+from ledger.codec import decode, fields_of, leaf_hash
+from ledger.errors import StoreFailed, UnknownEvent
+from ledger.events import ChildAttached, ChildEnded, Event, JobCreated, job_stream
+from ledger.job import Job
+from ledger.legality import illegality
+from ledger.store.seam import Cursor, Log, LoggedEvent, RowKey
+from ledger.store.sqlite import open_log
+from projections.rows import rows
+from projections.views.sqlite import live_generation
+from projections.views.tables import TABLES, select_all, select_one
+
+REPORT_EVENTS = 10_000
+READ_ROWS = 1_000
+
+Report = Callable[[int, int], None]
+"""Told how many of how many events are replayed."""
+
+
+class CannotReplay(Exception):
+    """There is no ledger here, or it cannot be read."""
+
+
+class Divergence(NamedTuple):
+    """The first place where the record, or what is shown of it, is not as it must be."""
+
+    position: int
+    stream: str
+    event: str
+    reason: str
+
+
+class Replay(NamedTuple):
+    """A replay of the whole ledger; sound if there is no divergence."""
+
+    events: int
+    streams: int
+    position: int
+    divergence: Divergence | None
+
+
+class HistoryLine(NamedTuple):
+    """One event of a stream, for people and machines to read."""
+
+    position: int
+    version: int
+    recorded_at: datetime
+    actor: str
+    request_id: str
+    event: str
+    fields: dict[str, Any]
+
+
+def replay(file: Path, report: Report) -> Replay:
+    """Replays the ledger in this file and compares it with itself and with the read models.
+
+    Raises `CannotReplay`.
+    """
+    with _opened(file) as log:
+        auditing = _Auditing(log)
+        divergence = auditing.run(report)
+        return Replay(log.count(), auditing.streams, log.last_position(), divergence)
+
+
+def job_history(file: Path, uuid: str) -> list[HistoryLine]:
+    """The events of one job, oldest first; none if there is no such job. Raises `CannotReplay`."""
+    with _opened(file) as log:
+        try:
+            return [
+                _line(position, version, topic, state)
+                for version, (position, topic, state) in enumerate(log.stream(job_stream(uuid)), 1)
+            ]
+        except UnknownEvent as error:
+            raise CannotReplay(str(error)) from error
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Log]:
+    if not file.is_file():
+        raise CannotReplay(f"there is no ledger at {file}")
+    try:
+        with open_log(file) as log:
+            yield log
+    except StoreFailed as error:
+        raise CannotReplay(str(error)) from error
+
+
+def _line(position: int, version: int, topic: str, state: bytes) -> HistoryLine:
+    recorded = decode(topic, state)
+    return HistoryLine(
+        position,
+        version,
+        recorded.recorded_at,
+        recorded.actor,
+        recorded.request_id,
+        topic,
+        fields_of(recorded)["event"],
+    )
+
+
+class _Held(NamedTuple):
+    """A stream as far as it is replayed, and its newest event."""
+
+    version: int
+    state: Aggregate | None
+    last: LoggedEvent
+
+
+class _Auditing:
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._held: dict[str, _Held] = {}
+
+    @property
+    def streams(self) -> int:
+        return len(self._held)
+
+    def run(self, report: Report) -> Divergence | None:
+        """The first divergence: of the events by position, else of families, else of the rows."""
+        total = self._log.count()
+        for done, event in enumerate(self._log.events()):
+            reason = self._replay(done, event)
+            if reason is not None:
+                return _divergence(event, reason)
+            if done % REPORT_EVENTS == 0:
+                report(done, total)
+        report(total, total)
+        return self._unfinished_family() or self._wrong_rows()
+
+    def _replay(self, leaf_index: int, event: LoggedEvent) -> str | None:
+        """Takes one more event; returns what is wrong with it."""
+        held = self._held.get(event.stream) or _Held(0, None, event)
+        if event.leaf_index != leaf_index:
+            return f"its leaf has index {event.leaf_index}, not {leaf_index}: an event is missing"
+        if leaf_hash(event.stream, event.version, event.topic, event.state) != event.leaf:
+            return "its leaf hash is not that of its bytes"
+        if event.version != held.version + 1:
+            return f"version {event.version} of the stream follows version {held.version}"
+        try:
+            recorded = decode(event.topic, event.state)
+        except UnknownEvent as error:
+            return str(error)
+        reason = illegality(held.state, event.stream, recorded.event)
+        if reason is None:
+            reason = self._contradiction(event.stream, recorded.event)
+        if reason is None:
+            state = evolve(held.state, event.stream, recorded)
+            self._held[event.stream] = _Held(event.version, state, event)
+        return reason
+
+    def _contradiction(self, stream: str, event: Event) -> str | None:
+        """Where parent and child do not say the same."""
+        match event:
+            case JobCreated(parent=str(parent), root=root):
+                above = self._job(parent)
+                if above is None or above.state != "started" or above.root != root:
+                    return f"parent {parent} is not a running job of the same tree"
+            case ChildAttached(child=child):
+                below = self._job(child)
+                if below is None or job_stream(below.parent or "") != stream:
+                    return f"job {child} does not say that this is its parent"
+            case ChildEnded(child=child, how=how):
+                below = self._job(child)
+                if below is None or below.state != how:
+                    return f"job {child} did not end so: {how}"
+            case _:
+                pass
+        return None
+
+    def _job(self, uuid: str) -> Job | None:
+        held = self._held.get(job_stream(uuid))
+        return held.state if held is not None and isinstance(held.state, Job) else None
+
+    def _unfinished_family(self) -> Divergence | None:
+        """A child that its parent does not know, or a parent that its children did not settle."""
+        for held in self._held.values():
+            job = held.state
+            if not isinstance(job, Job):
+                continue
+            if job.parent is not None and not self._is_attached(job):
+                return _divergence(held.last, f"parent {job.parent} does not know of it")
+            ended = [child.ended for child in job.children]
+            if job.state == "started" and ended and all(ended):
+                return _divergence(held.last, "all its children have ended, but not the job")
+        return None
+
+    def _is_attached(self, job: Job) -> bool:
+        parent = self._job(job.parent or "")
+        return parent is not None and any(child.uuid == job.uuid for child in parent.children)
+
+    def _wrong_rows(self) -> Divergence | None:
+        """A row that is not what the events make of it, missing, or made of no event."""
+        cursor = self._log.cursor()
+        generation = live_generation(cursor)
+        expected: set[RowKey] = set()
+        for held in self._held.values():
+            for (name, key), row in rows(held.state).items():
+                expected.add((name, key))
+                cursor.execute(select_one(name, generation), key)
+                shown = cursor.fetchone()
+                if shown != row:
+                    reason = f"row {key} of {name} is {shown}, and should be {row}"
+                    return _divergence(held.last, reason)
+        return self._row_of_no_event(cursor, generation, expected)
+
+    def _row_of_no_event(
+        self, cursor: Cursor, generation: int, expected: set[RowKey]
+    ) -> Divergence | None:
+        for table in TABLES:
+            cursor.execute(select_all(table, generation))
+            while some := cursor.fetchmany(READ_ROWS):
+                for row in some:
+                    if (table.name, row[: table.key]) not in expected:
+                        reason = f"row {row[: table.key]} of {table.name} comes from no event"
+                        return Divergence(self._log.last_position(), str(row[0]), "", reason)
+        return None
+
+
+def _divergence(event: LoggedEvent, reason: str) -> Divergence:
+    return Divergence(event.position, event.stream, event.topic, reason)

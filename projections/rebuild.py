@@ -1,0 +1,211 @@
+"""Builds the read models anew from the ledger, beside the live ones, and flips to them.
+
+The next generation of the tables is filled stream by stream from a snapshot of the log: each
+stream is folded once and its rows are written once, so memory does not grow with the ledger. What
+was recorded meanwhile is caught up with; the last of it, and the flip of the pointer, are one
+transaction between two batches of commands. An event that cannot be folded stops the rebuild and
+flips nothing.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from ledger.aggregate import evolve, fold
+from ledger.application import Ledger
+from ledger.codec import decode
+from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
+from projections.rows import rows
+from projections.views.sqlite import (
+    create_generation,
+    drop_generation,
+    drop_rows,
+    emptying,
+    flip,
+    live_generation,
+    put_rows,
+    superseded,
+)
+from projections.views.tables import TABLES, select_all
+
+SLICE_ROWS = 256
+"""Rows written in one transaction of the writer, so that commands wait a few milliseconds."""
+CATCH_UP_STREAMS = 64
+"""With fewer changed streams than this the rest is done in the transaction of the flip."""
+CATCH_UP_ROUNDS = 20
+"""After so many rounds it is done there in any case: commands come as fast as they are folded."""
+REPORT_EVENTS = 10_000
+
+_running = threading.Lock()
+
+Report = Callable[[int, int], None]
+"""Told how many of how many events are folded."""
+
+
+class AlreadyRebuilding(Exception):
+    """Another rebuild is under way."""
+
+
+class Rebuilt(NamedTuple):
+    """A rebuild: the digests of the live and of the rebuilt rows as of the same position."""
+
+    position: int
+    events: int
+    before: str
+    after: str
+    seconds: float
+
+
+def rebuild(ledger: Ledger, report: Report) -> Rebuilt:
+    """Rebuilds all read models while the ledger is used; blocks, so call it in a thread.
+
+    Raises `AlreadyRebuilding`, `UnknownEvent` for an event that cannot be read, `StoreFailed`.
+    """
+    if not _running.acquire(blocking=False):
+        raise AlreadyRebuilding("a rebuild is under way")
+    try:
+        return _Rebuild(ledger).run(report)
+    finally:
+        _running.release()
+
+
+class _Rebuild:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._position = 0
+        self._live = 0
+        self._next = 0
+
+    def run(self, report: Report) -> Rebuilt:
+        started = time.monotonic()
+        self._clear()
+        self._live, self._next = self._ledger.exclusive(_begin).result()
+        events = self._fill(report)
+        self._catch_up()
+        with ExitStack() as held:
+            before, after = self._flip(held)
+        self._clear()
+        return Rebuilt(self._position, events, before, after, time.monotonic() - started)
+
+    def _fill(self, report: Report) -> int:
+        """Folds every stream of a snapshot into rows of the next generation."""
+        with self._ledger.log() as log:
+            total = log.count()
+            waiting: dict[RowKey, Row] = {}
+            for state_rows in _rows_of_all(log, lambda done: report(done, total)):
+                waiting.update(state_rows)
+                if len(waiting) >= SLICE_ROWS:
+                    self._put(waiting)
+                    waiting = {}
+            self._put(waiting)
+            self._position = log.last_position()
+            report(total, total)
+            return total
+
+    def _put(self, puts: Rows) -> None:
+        write = partial(put_rows, generation=self._next, puts=puts)
+        self._ledger.exclusive(write).result()
+
+    def _catch_up(self) -> None:
+        """Folds again what changed since, until only little does."""
+        for _ in range(CATCH_UP_ROUNDS):
+            with self._ledger.log() as log:
+                streams = log.streams_after(self._position)
+                for some in _sliced(streams, CATCH_UP_STREAMS):
+                    changes = [_changes(log, stream, self._position) for stream in some]
+                    write = partial(_write, generation=self._next, changes=changes)
+                    self._ledger.exclusive(write).result()
+                self._position = log.last_position()
+            if len(streams) < CATCH_UP_STREAMS:
+                return
+
+    def _flip(self, held: ExitStack) -> tuple[str, str]:
+        """Catches up and flips in one transaction; returns digests of both generations then."""
+
+        def finish(cursor: Cursor) -> None:
+            with self._ledger.log() as log:
+                streams = log.streams_after(self._position)
+                changes = [_changes(log, stream, self._position) for stream in streams]
+                _write(cursor, self._next, changes)
+                self._position = log.last_position()
+            flip(cursor, self._next)
+
+        pinned: list[Cursor] = []
+
+        def pin() -> None:  # in the writer's thread, before anybody can write to the new rows
+            pinned.append(held.enter_context(self._ledger.log()).cursor())
+
+        self._ledger.exclusive(finish, afterwards=pin).result()
+        return digest(pinned[0], self._live), digest(pinned[0], self._next)
+
+    def _clear(self) -> None:
+        """Empties and drops what is not live, some rows at a time."""
+        for generation in self._ledger.exclusive(superseded).result():
+            for statement in emptying(generation):
+                while self._ledger.exclusive(partial(_deleted, statement=statement)).result():
+                    pass
+            self._ledger.exclusive(partial(drop_generation, generation=generation)).result()
+
+
+Changes = list[tuple[Rows, list[RowKey]]]
+
+
+def _write(cursor: Cursor, generation: int, changes: Changes) -> None:
+    for puts, drops in changes:
+        drop_rows(cursor, generation, drops)
+        put_rows(cursor, generation, puts)
+
+
+def _deleted(cursor: Cursor, statement: str) -> int:
+    return int(cursor.execute(statement).rowcount)
+
+
+def _begin(cursor: Cursor) -> tuple[int, int]:
+    live = live_generation(cursor)
+    create_generation(cursor, live + 1)
+    return live, live + 1
+
+
+def _rows_of_all(log: Log, folded: Callable[[int], None]) -> Iterator[Rows]:
+    """The rows of every stream, each folded from all its events."""
+    done = 0
+    for stream, history in groupby(log.by_stream(), key=itemgetter(0)):
+        state = None
+        for _, topic, stored in history:
+            state = evolve(state, stream, decode(topic, stored))
+            done += 1
+            if done % REPORT_EVENTS == 0:
+                folded(done)
+        yield rows(state)
+
+
+def _sliced(streams: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(streams), size):
+        yield streams[start : start + size]
+
+
+def _changes(log: Log, stream: str, after: int) -> tuple[Rows, list[RowKey]]:
+    """What the events of a stream above a position change in its rows."""
+    history = log.stream(stream)
+    before = rows(fold(stream, (decode(t, s) for position, t, s in history if position <= after)))
+    now = rows(fold(stream, (decode(t, s) for _, t, s in history)))
+    puts = {key: row for key, row in now.items() if before.get(key) != row}
+    return puts, list(before.keys() - now.keys())
+
+
+def digest(cursor: Cursor, generation: int) -> str:
+    """SHA-256 over every row of a generation, table by table, in the order of their keys."""
+    total = hashlib.sha256()
+    for table in TABLES:
+        total.update(f"{table.name}\n".encode())
+        cursor.execute(select_all(table, generation))
+        while some := cursor.fetchmany(SLICE_ROWS):
+            total.update("\n".join(map(repr, some)).encode())
+            total.update(b"\n")
+    return total.hexdigest()

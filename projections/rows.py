@@ -1,0 +1,103 @@
+"""From an aggregate's state to the rows that show it."""
+
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+
+from ledger.aggregate import Aggregate
+from ledger.drive import Drive
+from ledger.job import Job
+from ledger.server import Server
+from ledger.store.seam import Row, RowKey, Rows
+
+_encoder = msgspec.json.Encoder()
+_NO_ROWS: Rows = {}
+
+
+def rows(state: Aggregate | None) -> Rows:
+    """The rows that show this aggregate, whole, by table and primary key."""
+    match state:
+        case Job():
+            return _job_rows(state)
+        case Drive():
+            return _NO_ROWS if state.deleted else _drive_rows(state)
+        case Server():
+            return _NO_ROWS if state.deleted else _server_rows(state)
+        case None:
+            return _NO_ROWS
+        case _:
+            assert_never(state)
+
+
+def timestamp(moment: datetime) -> str:
+    """As the API writes it: always six digits, always `+00:00`; sorts as time does."""
+    return moment.isoformat(timespec="microseconds")
+
+
+def _job_rows(job: Job) -> Rows:
+    running = job.state == "started"
+    created = timestamp(job.created)
+    shown: dict[RowKey, Row] = {
+        ("jobs", (job.uuid,)): (
+            job.uuid,
+            job.owner,
+            job.root,
+            job.parent,
+            job.ordinal,
+            job.operation,
+            job.state,
+            created,
+            timestamp(job.last_modified),
+            job.progress,
+            job.bytes_done,
+            job.bytes_total,
+            job.error,
+        )
+    }
+    for place, resource in enumerate(job.resources):
+        shown["job_resources", (job.uuid, place)] = (
+            job.uuid,
+            place,
+            resource.uuid,
+            resource.kind,
+            resource.role,
+            created,
+            int(running),
+        )
+    return shown
+
+
+def _drive_rows(drive: Drive) -> Rows:
+    definition = drive.definition
+    return {
+        ("drives", (drive.uuid,)): (
+            drive.uuid,
+            drive.owner,
+            definition.name,
+            definition.size,
+            drive.pool,
+            drive.origin,
+            int(drive.ready),
+            timestamp(drive.created),
+            _encoder.encode(definition),
+        )
+    }
+
+
+def _server_rows(server: Server) -> Rows:
+    shown: dict[RowKey, Row] = {
+        ("servers", (server.uuid,)): (
+            server.uuid,
+            server.owner,
+            server.definition.name,
+            timestamp(server.created),
+            _encoder.encode(server.definition),
+            _encoder.encode(server.mounts),
+            _encoder.encode(server.nics),
+        )
+    }
+    created = timestamp(server.created)
+    for place, mount in enumerate(server.mounts):
+        shown["attachments", (server.uuid, place)] = (server.uuid, place, mount.drive, created)
+    return shown

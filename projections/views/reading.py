@@ -1,0 +1,332 @@
+"""Reading the read models: every answer is a few indexed reads in one snapshot.
+
+A snapshot reads the pointer to the live generation and the rows in one transaction, so a rebuild
+that flips it meanwhile changes nothing for a reader.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ledger.errors import StoreFailed
+from ledger.events import DriveDefinition, Mount, Nic, ServerDefinition
+from ledger.store.sqlite import open_connection
+from projections.views.sqlite import live_generation
+
+STREAM_ROWS = 200
+"""Rows of a list that are read at a time when all of it is asked for."""
+
+_JOB = (
+    "uuid, owner, root, parent, ordinal, operation, state, created, last_modified,"
+    " progress, bytes_done, bytes_total, error"
+)
+_drive_definition = msgspec.json.Decoder(DriveDefinition).decode
+_server_definition = msgspec.json.Decoder(ServerDefinition).decode
+_mounts = msgspec.json.Decoder(tuple[Mount, ...]).decode
+_nics = msgspec.json.Decoder(tuple[Nic, ...]).decode
+
+
+class JobRow(NamedTuple):
+    """One job; times as the API shows them, `progress` its own, not its children's."""
+
+    uuid: str
+    owner: str
+    root: str
+    parent: str | None
+    ordinal: int
+    operation: str
+    state: str
+    created: str
+    last_modified: str
+    progress: int
+    bytes_done: int
+    bytes_total: int
+    error: str | None
+
+
+class JobTree(NamedTuple):
+    """A job, the drives and servers it names that still exist, and its sub-jobs in order."""
+
+    job: JobRow
+    resources: list[str]
+    children: "list[JobTree]"
+
+
+class JobReference(NamedTuple):
+    """A job that names a drive or server."""
+
+    job: str
+    role: str
+    running: bool
+
+
+class DriveView(NamedTuple):
+    """A drive with what jobs and servers say about it, jobs oldest first."""
+
+    uuid: str
+    owner: str
+    pool: str
+    origin: str
+    ready: bool
+    definition: DriveDefinition
+    mounted_on: list[str]
+    jobs: list[JobReference]
+
+
+class ServerView(NamedTuple):
+    """A server with its jobs, oldest first; `vnc_password` from its plain table."""
+
+    uuid: str
+    owner: str
+    definition: ServerDefinition
+    mounts: tuple[Mount, ...]
+    nics: tuple[Nic, ...]
+    jobs: list[JobReference]
+    vnc_password: str
+
+
+class Snapshot:
+    """The read models as of one moment."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._g = live_generation(self._cursor)
+
+    # Jobs
+
+    def job(self, uuid: str, owner: str) -> JobTree | None:
+        """The job and all below it, if it is this account's."""
+        rows = self._all(
+            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE root ="
+            f" (SELECT root FROM jobs_g{self._g} WHERE uuid = ? AND owner = ?) ORDER BY ordinal",
+            (uuid, owner),
+        )
+        for tree in self._trees(rows):
+            if tree.job.uuid == uuid:
+                return tree
+        return None
+
+    def count_jobs(self, owner: str, states: Sequence[str] | None) -> int:
+        """How many jobs the account has, in these states; None: in any."""
+        where, parameters = _in_states(states)
+        return self._count(f"jobs_g{self._g} WHERE owner = ?{where}", (owner, *parameters))
+
+    def jobs(
+        self, owner: str, states: Sequence[str] | None, *, limit: int, offset: int = 0
+    ) -> list[JobTree]:
+        """A page of the account's jobs, the newest change first; sub-jobs are listed too."""
+        where, parameters = _in_states(states)
+        rows = self._all(
+            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE owner = ?{where}"
+            " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
+            (owner, *parameters, limit, offset),
+        )
+        return self._listed(rows)
+
+    def all_jobs(self, owner: str, states: Sequence[str] | None) -> Iterator[list[JobTree]]:
+        """All of them, some at a time."""
+        where, parameters = _in_states(states)
+        cursor = self._connection.execute(
+            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE owner = ?{where}"
+            " ORDER BY last_modified DESC, uuid",
+            (owner, *parameters),
+        )
+        while rows := cursor.fetchmany(STREAM_ROWS):
+            yield self._listed(rows)
+
+    def running_leaves(self) -> list[JobRow]:
+        """Every account's jobs that a worker should be doing, oldest first."""
+        rows = self._all(
+            f"SELECT {_JOB} FROM jobs_g{self._g} AS job WHERE state = 'started' AND NOT EXISTS"
+            f" (SELECT 1 FROM jobs_g{self._g} AS child WHERE child.root = job.root"
+            "  AND child.parent = job.uuid) ORDER BY created, uuid",
+        )
+        return [JobRow._make(row) for row in rows]
+
+    def _listed(self, rows: list[Any]) -> list[JobTree]:
+        """The trees below these jobs, in the same order."""
+        roots = list({row[2]: None for row in rows})
+        marks = ",".join("?" * len(roots))
+        family = self._all(
+            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE root IN ({marks}) ORDER BY ordinal", roots
+        )
+        by_uuid = {tree.job.uuid: tree for tree in self._trees(family)}
+        return [by_uuid[row[0]] for row in rows]
+
+    def _trees(self, rows: list[Any]) -> list[JobTree]:
+        """Every job of these whole families, each with what is below it."""
+        if not rows:
+            return []
+        trees: dict[str, JobTree] = {row[0]: JobTree(JobRow._make(row), [], []) for row in rows}
+        for tree in trees.values():
+            if tree.job.parent is not None:
+                trees[tree.job.parent].children.append(tree)
+        marks = ",".join("?" * len(trees))
+        for job, kind, resource in self._all(
+            f"SELECT job, kind, resource FROM job_resources_g{self._g} AS named"
+            f" WHERE job IN ({marks}) AND CASE kind"
+            f"  WHEN 'drives' THEN EXISTS (SELECT 1 FROM drives_g{self._g} WHERE uuid = resource)"
+            f"  ELSE EXISTS (SELECT 1 FROM servers_g{self._g} WHERE uuid = resource) END",
+            list(trees),
+        ):
+            trees[job].resources.append(f"/api/2.0/{kind}/{resource}/")
+        for tree in trees.values():
+            tree.resources.sort()
+        return list(trees.values())
+
+    # Drives and servers
+
+    def drive(self, uuid: str, owner: str) -> DriveView | None:
+        """The drive, if it is this account's."""
+        found = self._drives("uuid = ? AND owner = ?", (uuid, owner))
+        return found[0] if found else None
+
+    def drives(self, owner: str, *, limit: int, offset: int = 0) -> list[DriveView]:
+        """A page of the account's drives, oldest first; a negative limit is no limit."""
+        return self._drives(
+            "owner = ? ORDER BY created, uuid LIMIT ? OFFSET ?", (owner, limit, offset)
+        )
+
+    def count_drives(self, owner: str) -> int:
+        return self._count(f"drives_g{self._g} WHERE owner = ?", (owner,))
+
+    def unready_drives(self) -> list[DriveView]:
+        """Every account's drives that wait for an image that is no clone, oldest first."""
+        return self._drives("ready = 0 AND origin <> 'clone' ORDER BY created, uuid", ())
+
+    def drive_by_uuid(self, uuid: str) -> DriveView | None:
+        """The drive of whichever account."""
+        found = self._drives("uuid = ?", (uuid,))
+        return found[0] if found else None
+
+    def server(self, uuid: str, owner: str) -> ServerView | None:
+        """The server, if it is this account's."""
+        found = self._servers("uuid = ? AND owner = ?", (uuid, owner))
+        return found[0] if found else None
+
+    def servers(self, owner: str, *, limit: int, offset: int = 0) -> list[ServerView]:
+        """A page of the account's servers, oldest first; a negative limit is no limit."""
+        return self._servers(
+            "owner = ? ORDER BY created, uuid LIMIT ? OFFSET ?", (owner, limit, offset)
+        )
+
+    def count_servers(self, owner: str) -> int:
+        return self._count(f"servers_g{self._g} WHERE owner = ?", (owner,))
+
+    def _drives(self, where: str, parameters: Sequence[str | int]) -> list[DriveView]:
+        rows = self._all(
+            "SELECT uuid, owner, pool, origin, ready, definition"
+            f" FROM drives_g{self._g} WHERE {where}",
+            parameters,
+        )
+        found = {
+            uuid: DriveView(
+                uuid, owner, pool, origin, bool(ready), _drive_definition(definition), [], []
+            )
+            for uuid, owner, pool, origin, ready, definition in rows
+        }
+        marks = ",".join("?" * len(found))
+        for drive, server in self._all(
+            f"SELECT DISTINCT drive, server FROM attachments_g{self._g} WHERE drive IN ({marks})"
+            " ORDER BY server_created, server",
+            list(found),
+        ):
+            found[drive].mounted_on.append(server)
+        for resource, reference in self._references(list(found)):
+            found[resource].jobs.append(reference)
+        return list(found.values())
+
+    def _servers(self, where: str, parameters: Sequence[str | int]) -> list[ServerView]:
+        rows = self._all(
+            "SELECT uuid, owner, definition, mounts, nics, coalesce((SELECT vnc_password"
+            f" FROM server_secrets WHERE server = uuid), '') FROM servers_g{self._g}"
+            f" WHERE {where}",
+            parameters,
+        )
+        found = {
+            uuid: ServerView(
+                uuid,
+                owner,
+                _server_definition(definition),
+                _mounts(mounts),
+                _nics(nics),
+                [],
+                vnc_password,
+            )
+            for uuid, owner, definition, mounts, nics, vnc_password in rows
+        }
+        for resource, reference in self._references(list(found)):
+            found[resource].jobs.append(reference)
+        return list(found.values())
+
+    def _references(self, uuids: list[str]) -> Iterator[tuple[str, JobReference]]:
+        marks = ",".join("?" * len(uuids))
+        for resource, job, role, running in self._all(
+            f"SELECT resource, job, role, running FROM job_resources_g{self._g}"
+            f" WHERE resource IN ({marks}) ORDER BY created, job",
+            uuids,
+        ):
+            yield resource, JobReference(job, role, bool(running))
+
+    def _all(self, sql: str, parameters: Sequence[str | int] = ()) -> list[Any]:
+        return self._cursor.execute(sql, parameters).fetchall()
+
+    def _count(self, of: str, parameters: Sequence[str | int]) -> int:
+        return int(self._cursor.execute(f"SELECT count(*) FROM {of}", parameters).fetchone()[0])
+
+
+def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
+    """A condition that an index serves: one state by its own, several by the list of all."""
+    if states is None:
+        return "", ()
+    if len(states) == 1:
+        return " AND state = ?", states
+    marks = ",".join("?" * len(states))
+    return f" AND +state IN ({marks})", states
+
+
+class SqliteViews:
+    """Where the API reads. One connection for the event loop's short reads; long ones get theirs.
+
+    Any failure to read is `StoreFailed`.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._connection = open_connection(file, writing=False)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """For a few short reads in the event loop's thread, which must not await in between."""
+        with _transaction(self._connection) as snapshot:
+            yield snapshot
+
+    @contextmanager
+    def long_snapshot(self) -> Iterator[Snapshot]:
+        """For a long read in any thread, over a connection of its own."""
+        connection = open_connection(self._file, writing=False)
+        try:
+            with _transaction(connection) as snapshot:
+                yield snapshot
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[Snapshot]:
+    try:
+        connection.execute("BEGIN")
+        try:
+            yield Snapshot(connection)
+        finally:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        raise StoreFailed(f"SQLite: {error}") from error

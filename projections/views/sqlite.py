@@ -1,0 +1,126 @@
+"""Writing the read models in SQLite: inline with the events, and a whole generation at a time."""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+
+from ledger.aggregate import Aggregate
+from ledger.errors import StoreFailed
+from ledger.relations import Relations
+from ledger.store.seam import Cursor, Row, RowKey, Rows
+from projections import rows
+from projections.views.tables import BY_NAME, SCHEMA, SHAPE, TABLES, delete, upsert
+
+DROP_ROWS = 500
+"""Rows of a superseded generation that are deleted in one transaction."""
+
+_table_of = itemgetter(0)
+
+
+class SqliteProjection:
+    """The read models, as the writer's `Projection`."""
+
+    def rows(self, state: Aggregate | None) -> Rows:
+        """See `projections.rows`."""
+        return rows.rows(state)
+
+    def create(self, cursor: Cursor) -> None:
+        """Makes the pointer and the first generation; refuses rows of another shape."""
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS projection_head"
+            " (generation INTEGER NOT NULL, shape INTEGER NOT NULL)"
+        )
+        cursor.execute("SELECT generation, shape FROM projection_head")
+        head = cursor.fetchone()
+        if head is None:
+            cursor.execute("INSERT INTO projection_head VALUES (1, ?)", (SHAPE,))
+            create_generation(cursor, 1)
+        elif head[1] != SHAPE:
+            raise StoreFailed(f"the read models have shape {head[1]}; this code knows {SHAPE}")
+
+    def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
+        """Puts and drops rows of the live generation, sorted by table and key."""
+        generation = live_generation(cursor)
+        drop_rows(cursor, generation, drops)
+        put_rows(cursor, generation, puts)
+
+    def relations(self, cursor: Cursor, uuid: str) -> Relations:
+        """What the live rows say about this drive or server."""
+        g = live_generation(cursor)
+        cursor.execute(
+            f"SELECT (SELECT group_concat(server) FROM attachments_g{g} WHERE drive = ?1),"
+            f" (SELECT count(*) FROM job_resources_g{g} WHERE resource = ?1 AND running = 1)",
+            (uuid,),
+        )
+        servers, running_jobs = cursor.fetchone()
+        return Relations(frozenset(servers.split(",") if servers else ()), running_jobs)
+
+
+def live_generation(cursor: Cursor) -> int:
+    """The generation that the pointer names, in the transaction of this cursor."""
+    cursor.execute("SELECT generation FROM projection_head")
+    return int(cursor.fetchone()[0])
+
+
+def create_generation(cursor: Cursor, generation: int) -> None:
+    """Makes the tables of a generation."""
+    script = SCHEMA.read_text(encoding="utf-8").replace("{g}", str(generation))
+    for statement in script.split(";\n"):
+        cursor.execute(statement)
+
+
+def put_rows(cursor: Cursor, generation: int, puts: Rows) -> None:
+    """Puts rows, sorted: unsorted upserts of two nodes can deadlock in PostgreSQL."""
+    for name, items in groupby(sorted(puts.items(), key=_by_key), _table_of_item):
+        cursor.executemany(_upsert(name, generation), [row for _, row in items])
+
+
+def drop_rows(cursor: Cursor, generation: int, drops: Iterable[RowKey]) -> None:
+    """Drops rows by their keys, sorted likewise."""
+    for name, keys in groupby(sorted(drops), _table_of):
+        cursor.executemany(_delete(name, generation), [key for _, key in keys])
+
+
+def flip(cursor: Cursor, generation: int) -> None:
+    """Makes a generation the live one."""
+    cursor.execute("UPDATE projection_head SET generation = ?, shape = ?", (generation, SHAPE))
+
+
+def superseded(cursor: Cursor) -> list[int]:
+    """The generations whose tables exist, other than the live one."""
+    cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'jobs_g*'")
+    found = {int(name.removeprefix("jobs_g")) for (name,) in cursor.fetchall()}
+    return sorted(found - {live_generation(cursor)})
+
+
+def emptying(generation: int) -> Iterator[str]:
+    """For each table of a generation, the statement that deletes a chunk of its rows."""
+    for table in TABLES:
+        name = f"{table.name}_g{generation}"
+        key = ", ".join(table.columns[: table.key])
+        yield (f"DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} LIMIT {DROP_ROWS})")
+
+
+def drop_generation(cursor: Cursor, generation: int) -> None:
+    """Drops the tables of a generation; quick once they are empty."""
+    for table in TABLES:
+        cursor.execute(f"DROP TABLE IF EXISTS {table.name}_g{generation}")
+
+
+def _by_key(item: tuple[RowKey, Row]) -> RowKey:
+    return item[0]
+
+
+def _table_of_item(item: tuple[RowKey, Row]) -> str:
+    return item[0][0]
+
+
+@lru_cache
+def _upsert(name: str, generation: int) -> str:
+    return upsert(BY_NAME[name], generation)
+
+
+@lru_cache
+def _delete(name: str, generation: int) -> str:
+    return delete(BY_NAME[name], generation)

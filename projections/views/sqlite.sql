@@ -1,0 +1,65 @@
+CREATE TABLE IF NOT EXISTS jobs_g{g} (
+    uuid TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    root TEXT NOT NULL,
+    parent TEXT,
+    ordinal INTEGER NOT NULL,
+    operation TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created TEXT NOT NULL,
+    last_modified TEXT NOT NULL,
+    progress INTEGER NOT NULL,
+    bytes_done INTEGER NOT NULL,
+    bytes_total INTEGER NOT NULL,
+    error TEXT
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS jobs_g{g}_root ON jobs_g{g} (root);
+CREATE INDEX IF NOT EXISTS jobs_g{g}_newest ON jobs_g{g} (owner, last_modified DESC, uuid);
+CREATE INDEX IF NOT EXISTS jobs_g{g}_state ON jobs_g{g} (owner, state, last_modified DESC, uuid);
+CREATE INDEX IF NOT EXISTS jobs_g{g}_running ON jobs_g{g} (created) WHERE state = 'started';
+-- Which jobs name a drive or server; `running` as long as the job is.
+CREATE TABLE IF NOT EXISTS job_resources_g{g} (
+    job TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    resource TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    role TEXT NOT NULL,
+    created TEXT NOT NULL,
+    running INTEGER NOT NULL,
+    PRIMARY KEY (job, place)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS job_resources_g{g}_resource
+    ON job_resources_g{g} (resource, created, job, role, running);
+CREATE TABLE IF NOT EXISTS drives_g{g} (
+    uuid TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    pool TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    ready INTEGER NOT NULL,
+    created TEXT NOT NULL,
+    definition BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS drives_g{g}_owner ON drives_g{g} (owner, created, uuid);
+CREATE INDEX IF NOT EXISTS drives_g{g}_unready ON drives_g{g} (created) WHERE ready = 0;
+CREATE TABLE IF NOT EXISTS servers_g{g} (
+    uuid TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created TEXT NOT NULL,
+    definition BLOB NOT NULL,
+    mounts BLOB NOT NULL,
+    nics BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS servers_g{g}_owner ON servers_g{g} (owner, created, uuid);
+-- Which servers mount a drive.
+CREATE TABLE IF NOT EXISTS attachments_g{g} (
+    server TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    drive TEXT NOT NULL,
+    server_created TEXT NOT NULL,
+    PRIMARY KEY (server, place)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS attachments_g{g}_drive
+    ON attachments_g{g} (drive, server_created, server)
