@@ -56,6 +56,10 @@ class Ledger:
         """
         return self._writer.exclusive(work, afterwards)
 
+    def busy(self) -> bool:
+        """Whether commands wait. Exclusive work that can be cut short looks here."""
+        return self._writer.busy()
+
     def current(self, stream: str) -> Aggregate | None:
         """The aggregate of a stream as of the last commit, folded from its events; any thread."""
         with self._store.log() as log:

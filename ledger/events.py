@@ -25,7 +25,11 @@ IpMode = Literal["dhcp", "static", "manual"]
 Scalar = str | int | float | bool | None
 
 
-class Resource(Struct, frozen=True):
+class Closed(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is stored: a field that is not known is not passed over, it is another shape."""
+
+
+class Resource(Closed, frozen=True):
     """A drive or server that a job names, and what it is to the job."""
 
     kind: ResourceKind
@@ -33,7 +37,7 @@ class Resource(Struct, frozen=True):
     role: Role
 
 
-class Fingerprint(Struct, frozen=True):
+class Fingerprint(Closed, frozen=True):
     """What must not change in a source image while it is copied."""
 
     size: int
@@ -41,7 +45,7 @@ class Fingerprint(Struct, frozen=True):
     inode: int
 
 
-class DriveDefinition(Struct, frozen=True):
+class DriveDefinition(Closed, frozen=True):
     """What the owner of a drive says about it; `size` in bytes, a multiple of 16 KiB."""
 
     name: str
@@ -53,7 +57,7 @@ class DriveDefinition(Struct, frozen=True):
     allow_multimount: bool = False
 
 
-class Mount(Struct, frozen=True):
+class Mount(Closed, frozen=True):
     """A drive attached to a server at a device and channel."""
 
     drive: str
@@ -62,12 +66,12 @@ class Mount(Struct, frozen=True):
     boot_order: int | None = None
 
 
-class IpConf(Struct, frozen=True):
+class IpConf(Closed, frozen=True):
     conf: IpMode
     ip: str | None = None
 
 
-class Nic(Struct, frozen=True):
+class Nic(Closed, frozen=True):
     mac: str
     model: NicModel = "virtio"
     ip_v4_conf: IpConf | None = None
@@ -77,7 +81,7 @@ class Nic(Struct, frozen=True):
     boot_order: int | None = None
 
 
-class ServerDefinition(Struct, frozen=True):
+class ServerDefinition(Closed, frozen=True):
     """What the owner of a server says about it; `cpu` in MHz, `mem` in bytes."""
 
     name: str
@@ -103,7 +107,7 @@ class ServerDefinition(Struct, frozen=True):
 # Jobs
 
 
-class JobCreated(Struct, frozen=True):
+class JobCreated(Closed, frozen=True):
     """A job began to exist. `ordinal` is its place among its parent's children."""
 
     operation: Operation
@@ -114,11 +118,11 @@ class JobCreated(Struct, frozen=True):
     ordinal: int = 0
 
 
-class ChildAttached(Struct, frozen=True):
+class ChildAttached(Closed, frozen=True):
     child: str
 
 
-class JobAttemptStarted(Struct, frozen=True):
+class JobAttemptStarted(Closed, frozen=True):
     """A worker took the job up; reports of earlier attempts are refused from now on."""
 
     attempt: int
@@ -126,7 +130,7 @@ class JobAttemptStarted(Struct, frozen=True):
     fingerprint: Fingerprint | None = None
 
 
-class ProgressUpdated(Struct, frozen=True):
+class ProgressUpdated(Closed, frozen=True):
     """So much is durable: `progress` in percent, bytes of data (holes are not counted).
 
     `offset` is where a later attempt may go on: the image is complete below it.
@@ -139,16 +143,16 @@ class ProgressUpdated(Struct, frozen=True):
     offset: int
 
 
-class ChildEnded(Struct, frozen=True):
+class ChildEnded(Closed, frozen=True):
     child: str
     how: Ending
 
 
-class JobSucceeded(Struct, frozen=True):
+class JobSucceeded(Closed, frozen=True):
     pass
 
 
-class JobFailed(Struct, frozen=True):
+class JobFailed(Closed, frozen=True):
     error: str
 
 
@@ -166,7 +170,7 @@ JobEvent = (
 # Drives
 
 
-class DriveCreated(Struct, frozen=True):
+class DriveCreated(Closed, frozen=True):
     """A drive began to exist in a pool; it has no image yet."""
 
     owner: str
@@ -175,11 +179,11 @@ class DriveCreated(Struct, frozen=True):
     origin: DriveOrigin
 
 
-class DriveReady(Struct, frozen=True):
+class DriveReady(Closed, frozen=True):
     """The drive's image is complete and on disk."""
 
 
-class DriveDeleted(Struct, frozen=True):
+class DriveDeleted(Closed, frozen=True):
     pass
 
 
@@ -189,20 +193,20 @@ DriveEvent = DriveCreated | DriveReady | DriveDeleted
 # Servers
 
 
-class ServerCreated(Struct, frozen=True):
+class ServerCreated(Closed, frozen=True):
     owner: str
     definition: ServerDefinition
     mounts: tuple[Mount, ...] = ()
     nics: tuple[Nic, ...] = ()
 
 
-class ServerChanged(Struct, frozen=True):
+class ServerChanged(Closed, frozen=True):
     """The server's mounts were replaced."""
 
     mounts: tuple[Mount, ...]
 
 
-class ServerDeleted(Struct, frozen=True):
+class ServerDeleted(Closed, frozen=True):
     pass
 
 
@@ -213,7 +217,7 @@ Event = JobEvent | DriveEvent | ServerEvent
 E_co = TypeVar("E_co", covariant=True)
 
 
-class Recorded(Struct, Generic[E_co], frozen=True):
+class Recorded(Closed, Generic[E_co], frozen=True):
     """An event with its envelope; what a stream and the whole ledger are made of.
 
     `actor` is an account's uuid, or `worker:<name>` or `system` for our own acts.

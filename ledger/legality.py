@@ -56,40 +56,50 @@ def _of_job(job: Job, event: Event) -> str | None:
     if job.state != "started":
         return f"the job had ended: {job.state}"
     match event:
-        case ChildAttached(child=child):
-            known = any(child == other.uuid for other in job.children)
-            return f"child {child} is attached twice" if known else None
-        case ChildEnded(child=child):
-            running = any(child == other.uuid and not other.ended for other in job.children)
-            return None if running else f"no running child {child}"
-        case JobAttemptStarted(attempt=attempt):
-            return None if attempt == job.attempt + 1 else f"attempt {attempt} after {job.attempt}"
-        case ProgressUpdated():
-            return _of_progress(job, event)
-        case JobSucceeded():
-            return _of_success(job)
-        case JobFailed():
-            return _of_settling(job)
+        case ChildAttached() | ChildEnded():
+            return _of_parent(job, event)
+        case JobAttemptStarted() | ProgressUpdated():
+            return _of_attempt(job, event)
+        case JobSucceeded() | JobFailed():
+            return _of_end(job, event)
         case _:
             return f"a job has no {type(event).__name__}"
 
 
-def _of_progress(job: Job, event: ProgressUpdated) -> str | None:
-    if event.attempt != job.attempt:
+def _of_parent(job: Job, event: ChildAttached | ChildEnded) -> str | None:
+    child = next((known for known in job.children if known.uuid == event.child), None)
+    if isinstance(event, ChildEnded):
+        return f"no running child {event.child}" if child is None or child.ended else None
+    if child is not None:
+        return f"child {event.child} is attached twice"
+    if job.children and all(known.ended for known in job.children):
+        return "its children had all ended"
+    return "a worker was doing the job itself" if job.attempt else None
+
+
+def _of_attempt(job: Job, event: JobAttemptStarted | ProgressUpdated) -> str | None:
+    if job.children:
+        return "the job is done by its children"
+    if isinstance(event, JobAttemptStarted):
+        follows = event.attempt == job.attempt + 1
+        return None if follows else f"attempt {event.attempt} after {job.attempt}"
+    if event.attempt != job.attempt or not job.attempt:
         return f"attempt {event.attempt} reports during attempt {job.attempt}"
     if not job.progress <= event.progress <= FULL:
         return f"progress goes from {job.progress} to {event.progress}"
     return None
 
 
-def _of_success(job: Job) -> str | None:
-    if any(child.ended == "failed" for child in job.children):
-        return "a child had failed"
-    return _of_settling(job)
-
-
-def _of_settling(job: Job) -> str | None:
-    return "a child was still running" if any(not child.ended for child in job.children) else None
+def _of_end(job: Job, event: JobSucceeded | JobFailed) -> str | None:
+    """A parent ends as its children did; a job that nobody tried may only succeed, at once."""
+    if any(child.ended is None for child in job.children):
+        return "a child was still running"
+    failed = any(child.ended == "failed" for child in job.children)
+    if job.children and failed == isinstance(event, JobSucceeded):
+        return "its children did not end so"
+    if isinstance(event, JobFailed) and not job.children and not job.attempt:
+        return "nobody had tried"
+    return None
 
 
 def _of_drive(drive: Drive, event: Event) -> str | None:

@@ -33,6 +33,8 @@ def create_job(command: CreateJob, world: World) -> Iterator[Change]:
     """A new job, under a parent that still runs if one is named."""
     if world.known(job_stream(command.job)):
         raise errors.AlreadyExists(f"job {command.job} exists already")
+    for resource in command.resources:
+        _check_nameable(resource, command.owner, world)
     yield from begin_job(
         world,
         command.job,
@@ -41,6 +43,20 @@ def create_job(command: CreateJob, world: World) -> Iterator[Change]:
         resources=command.resources,
         parent=command.parent,
     )
+
+
+def _check_nameable(resource: Resource, owner: str, world: World) -> None:
+    """What a job makes comes into being with it, so what exists can only be its source."""
+    if resource.kind == "drives":
+        drive = world.drive(resource.uuid)
+        if drive is None or drive.owner != owner:
+            raise errors.DriveNotFound(resource.uuid)
+    else:
+        server = world.server(resource.uuid)
+        if server is None or server.owner != owner:
+            raise errors.ServerNotFound(resource.uuid)
+    if resource.role == "destination":
+        raise errors.AlreadyExists(f"{resource.uuid} exists already; no job can make it")
 
 
 def begin_job(
@@ -167,7 +183,7 @@ def _reporting(world: World, uuid: str, attempt: int) -> Job:
     job = _running(world, uuid)
     if job.children:
         raise errors.JobHasChildren(f"job {uuid} ends with its sub-jobs")
-    if attempt != job.attempt:
+    if attempt != job.attempt or attempt == 0:
         raise errors.StaleAttempt(
             f"attempt {attempt} of job {uuid} was replaced by attempt {job.attempt}"
         )

@@ -137,7 +137,14 @@ class _Auditing:
             if done % REPORT_EVENTS == 0:
                 report(done, total)
         report(total, total)
-        return self._unfinished_family() or self._wrong_rows()
+        return self._missing_end(total) or self._unfinished_family() or self._wrong_rows()
+
+    def _missing_end(self, total: int) -> Divergence | None:
+        leaves = self._log.leaf_count()
+        if leaves == total:
+            return None
+        reason = f"there have been {leaves} events, {total} are left"
+        return Divergence(self._log.last_position(), "", "", reason)
 
     def _replay(self, leaf_index: int, event: LoggedEvent) -> str | None:
         """Takes one more event; returns what is wrong with it."""

@@ -11,31 +11,35 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from ledger.aggregate import evolve, fold
+from ledger.aggregate import fold
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
 from projections.rows import rows
 from projections.views.sqlite import (
     create_generation,
+    delete_some,
     drop_generation,
+    drop_indexes,
     drop_rows,
-    emptying,
     flip,
     live_generation,
     put_rows,
     superseded,
 )
-from projections.views.tables import TABLES, select_all
+from projections.views.tables import TABLES, Table, select_all
 
 SLICE_ROWS = 256
-"""Rows written in one transaction of the writer, so that commands wait a few milliseconds."""
+"""Rows written before the writer looks whether commands wait: a few milliseconds."""
+GATHERED_ROWS = 4096
+"""Rows written in one transaction when none does."""
 CATCH_UP_STREAMS = 64
 """With fewer changed streams than this the rest is done in the transaction of the flip."""
 CATCH_UP_ROUNDS = 20
@@ -97,20 +101,13 @@ class _Rebuild:
         """Folds every stream of a snapshot into rows of the next generation."""
         with self._ledger.log() as log:
             total = log.count()
-            waiting: dict[RowKey, Row] = {}
+            written = _Written(self._ledger, self._next)
             for state_rows in _rows_of_all(log, lambda done: report(done, total)):
-                waiting.update(state_rows)
-                if len(waiting) >= SLICE_ROWS:
-                    self._put(waiting)
-                    waiting = {}
-            self._put(waiting)
+                written.add(state_rows)
+            written.finish()
             self._position = log.last_position()
             report(total, total)
             return total
-
-    def _put(self, puts: Rows) -> None:
-        write = partial(put_rows, generation=self._next, puts=puts)
-        self._ledger.exclusive(write).result()
 
     def _catch_up(self) -> None:
         """Folds again what changed since, until only little does."""
@@ -145,12 +142,64 @@ class _Rebuild:
         return digest(pinned[0], self._live), digest(pinned[0], self._next)
 
     def _clear(self) -> None:
-        """Empties and drops what is not live, some rows at a time."""
+        """Empties and drops the generations that are not live, some rows at a time."""
         for generation in self._ledger.exclusive(superseded).result():
-            for statement in emptying(generation):
-                while self._ledger.exclusive(partial(_deleted, statement=statement)).result():
+            self._ledger.exclusive(partial(drop_indexes, generation=generation)).result()
+            for table in TABLES:
+                emptied = partial(self._empty, table=table, generation=generation)
+                while not self._ledger.exclusive(emptied).result():
                     pass
             self._ledger.exclusive(partial(drop_generation, generation=generation)).result()
+
+    def _empty(self, cursor: Cursor, table: Table, generation: int) -> bool:
+        """Deletes rows of a table until none is left, or a command waits; says which."""
+        while delete_some(cursor, table, generation):
+            if self._ledger.busy():
+                return False
+        return True
+
+
+class _Written:
+    """Rows on their way into a generation, in large transactions that give way to commands.
+
+    One transaction is written in the writer's thread while the rows of the next are folded here.
+    """
+
+    def __init__(self, ledger: Ledger, generation: int) -> None:
+        self._ledger = ledger
+        self._generation = generation
+        self._gathered: dict[RowKey, Row] = {}
+        self._under_way: Future[bool] | None = None
+        self._left: list[tuple[RowKey, Row]] = []
+
+    def add(self, more: Rows) -> None:
+        self._gathered.update(more)
+        if len(self._gathered) >= GATHERED_ROWS:
+            self._write()
+
+    def finish(self) -> None:
+        """All rows are in the generation."""
+        self._write()
+        self._settle()
+
+    def _write(self) -> None:
+        self._settle()
+        self._left = sorted(self._gathered.items(), reverse=True)
+        self._gathered = {}
+        self._under_way = self._ledger.exclusive(self._put_slices)
+
+    def _settle(self) -> None:
+        while self._under_way is not None and not self._under_way.result():
+            self._under_way = self._ledger.exclusive(self._put_slices)
+
+    def _put_slices(self, cursor: Cursor) -> bool:
+        """Writes what is left until nothing is, or a command waits; says which."""
+        while self._left:
+            put_rows(cursor, self._generation, dict(self._left[-SLICE_ROWS:]))
+            del self._left[-SLICE_ROWS:]
+            if self._ledger.busy():
+                break
+        return not self._left
 
 
 Changes = list[tuple[Rows, list[RowKey]]]
@@ -162,10 +211,6 @@ def _write(cursor: Cursor, generation: int, changes: Changes) -> None:
         put_rows(cursor, generation, puts)
 
 
-def _deleted(cursor: Cursor, statement: str) -> int:
-    return int(cursor.execute(statement).rowcount)
-
-
 def _begin(cursor: Cursor) -> tuple[int, int]:
     live = live_generation(cursor)
     create_generation(cursor, live + 1)
@@ -175,14 +220,14 @@ def _begin(cursor: Cursor) -> tuple[int, int]:
 def _rows_of_all(log: Log, folded: Callable[[int], None]) -> Iterator[Rows]:
     """The rows of every stream, each folded from all its events."""
     done = 0
+    reported = 0
     for stream, history in groupby(log.by_stream(), key=itemgetter(0)):
-        state = None
-        for _, topic, stored in history:
-            state = evolve(state, stream, decode(topic, stored))
-            done += 1
-            if done % REPORT_EVENTS == 0:
-                folded(done)
-        yield rows(state)
+        stored = list(history)
+        yield rows(fold(stream, [decode(topic, state) for _, topic, state in stored]))
+        done += len(stored)
+        if done - reported >= REPORT_EVENTS:
+            reported = done
+            folded(done)
 
 
 def _sliced(streams: list[str], size: int) -> Iterator[list[str]]:

@@ -5,7 +5,18 @@ from datetime import datetime
 
 from ledger.store.seam import Cursor
 
-_COLUMNS = "uuid, email, role, password_hash, password_version, created"
+_FIND = (
+    "SELECT uuid, email, role, password_hash, password_version, created"
+    " FROM accounts WHERE email = ?"
+)
+_EVERY = (
+    "SELECT uuid, email, role, password_hash, password_version, created"
+    " FROM accounts ORDER BY created, uuid"
+)
+_ADD = (
+    "INSERT INTO accounts (uuid, email, role, password_hash, password_version, created)"
+    " VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (email) DO NOTHING RETURNING uuid"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +33,7 @@ class StoredAccount:
 
 def find(cursor: Cursor, email: str) -> StoredAccount | None:
     """The account with exactly this email."""
-    cursor.execute(f"SELECT {_COLUMNS} FROM accounts WHERE email = ?", (email,))
+    cursor.execute(_FIND, (email,))
     row = cursor.fetchone()
     return None if row is None else StoredAccount(*row)
 
@@ -32,15 +43,14 @@ def add(
 ) -> bool:
     """Adds an account with its first password; False if the email is taken."""
     cursor.execute(
-        f"INSERT INTO accounts ({_COLUMNS}) VALUES (?, ?, ?, ?, 1, ?)"
-        " ON CONFLICT (email) DO NOTHING RETURNING uuid",
+        _ADD,
         (uuid, email, role, password_hash, created.isoformat(timespec="microseconds")),
     )
     return bool(cursor.fetchall())
 
 
 def set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:
-    """Replaces the password and raises its version; the account's uuid, or None if there is none."""
+    """Replaces the password and raises its version; the account's uuid, if there is one."""
     cursor.execute(
         "UPDATE accounts SET password_hash = ?, password_version = password_version + 1"
         " WHERE email = ? RETURNING uuid",
@@ -51,7 +61,7 @@ def set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:
 
 
 def remove(cursor: Cursor, email: str) -> str | None:
-    """Removes the account; its uuid, or None if there is none."""
+    """Removes the account; its uuid, if there was one."""
     cursor.execute("DELETE FROM accounts WHERE email = ? RETURNING uuid", (email,))
     removed = cursor.fetchall()
     return removed[0][0] if removed else None
@@ -59,5 +69,5 @@ def remove(cursor: Cursor, email: str) -> str | None:
 
 def every(cursor: Cursor) -> list[StoredAccount]:
     """All accounts, oldest first."""
-    cursor.execute(f"SELECT {_COLUMNS} FROM accounts ORDER BY created, uuid")
+    cursor.execute(_EVERY)
     return [StoredAccount(*row) for row in cursor.fetchall()]

@@ -8,6 +8,8 @@ that, so that a refused command leaves nothing behind.
 from collections import OrderedDict
 from typing import NamedTuple, Protocol, TypeVar
 
+from eventsourcing.persistence import StoredEvent
+
 from ledger.aggregate import Aggregate, evolve, fold
 from ledger.codec import decode, encode
 from ledger.drive import Drive
@@ -81,14 +83,14 @@ class Memory:
         held = self._held.get(stream)
         if held is None:
             held = self._read(stream)
-            self._held[stream] = held
+            _renew(self._held, {stream: held})
         return held
 
     def told(self, uuid: str) -> Told:
         told = self._told.get(uuid)
         if told is None:
             told = Told(*self._store.read_relations(uuid))
-            self._told[uuid] = told
+            _renew(self._told, {uuid: told})
         return told
 
     def _read(self, stream: str) -> Held:
@@ -105,7 +107,7 @@ class Memory:
         """Drops what may be stale after a conflict."""
         for stream in staging.seen_streams:
             self._held.pop(stream, None)
-        for uuid in staging.guarded:
+        for uuid in staging.mentioned():
             self._told.pop(uuid, None)
 
 
@@ -129,6 +131,7 @@ class Staging:
         self.guarded: set[str] = set()
         self.created: set[str] = set()
         self.events: list[tuple[str, int, Recorded[Event]]] = []
+        self.stored: list[StoredEvent] = []
         self.secrets: list[Secret] = []
         self._relations: dict[str, Relations] = {}
 
@@ -202,7 +205,8 @@ class Staging:
             self._relations[uuid] = related(self.told(uuid).relations, relation)
 
     def settle(self, above: "Staging") -> None:
-        """Takes over a command's changes; its rows are made first, so that it fails alone."""
+        """Takes over a command's changes. What may fail comes first, so that it fails alone."""
+        stored = [encode(*event) for event in above.events]
         rows = {
             stream: Held(held.version, held.state, self._projection.rows(held.state))
             for stream, held in above.streams.items()
@@ -213,13 +217,17 @@ class Staging:
         self.guarded |= above.guarded
         self.created |= above.created
         self.events += above.events
+        self.stored += stored
         self.secrets += above.secrets
         self._relations.update(above._relations)  # noqa: SLF001 - of our own kind
 
     def touched(self) -> dict[str, Told]:
         """Guards and relations as they are once this is committed."""
-        uuids = self.guarded | self._relations.keys()
-        return {uuid: self._committed(uuid) for uuid in uuids}
+        return {uuid: self._committed(uuid) for uuid in self.mentioned()}
+
+    def mentioned(self) -> set[str]:
+        """The drives and servers that were looked at, or of which something new is said."""
+        return self.guarded | self._relations.keys()
 
     def _committed(self, uuid: str) -> Told:
         told = self.told(uuid)
@@ -234,7 +242,7 @@ class Staging:
             drops += before.keys() - held.rows.keys()
             puts |= {key: row for key, row in held.rows.items() if before.get(key) != row}
         return Batch(
-            events=[encode(*event) for event in self.events],
+            events=self.stored,
             guards=[Guard(uuid, self._below.told(uuid).guard) for uuid in sorted(self.guarded)],
             puts=puts,
             drops=drops,

@@ -29,6 +29,9 @@ Rows = Mapping[RowKey, Row]
 class Cursor(Protocol):
     """What a projection may do inside a transaction (DB-API 2.0)."""
 
+    @property
+    def rowcount(self) -> int: ...
+
     def execute(self, sql: str, parameters: Sequence[Scalar] = ..., /) -> Any: ...
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Scalar]], /) -> Any: ...
@@ -106,6 +109,9 @@ class Log(Protocol):
 
     def count(self) -> int:
         """How many events there are."""
+
+    def leaf_count(self) -> int:
+        """How many events there have ever been; the next one's leaf index."""
 
     def streams_after(self, after: int) -> list[str]:
         """The streams that have an event with a higher position."""

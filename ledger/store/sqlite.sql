@@ -11,11 +11,10 @@ CREATE TABLE IF NOT EXISTS stored_events (
 );
 CREATE TABLE IF NOT EXISTS leaf_count (leaves INTEGER NOT NULL);
 INSERT INTO leaf_count SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM leaf_count);
--- Guards: the version of each drive or server that a decision rested on. The key is the conflict.
+-- Guards: how often something was decided that rests on this drive or server.
 CREATE TABLE IF NOT EXISTS guards (
-    uuid TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    PRIMARY KEY (uuid, version)
+    uuid TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
 ) WITHOUT ROWID;
 -- Plain tables: what is secret or personal, never in the ledger; a rebuild leaves them alone.
 CREATE TABLE IF NOT EXISTS server_secrets (

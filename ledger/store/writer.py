@@ -107,6 +107,7 @@ class Writer:
         self._listeners: list[Listener] = []
         self._failed: StoreFailed | None = None
         self._closed = False
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -141,16 +142,22 @@ class Writer:
         self._put(_Work(work, afterwards, future))
         return future
 
+    def busy(self) -> bool:
+        """Whether anything waits."""
+        return not self._queue.empty()
+
     def stop(self) -> None:
         """Finishes what waits, then ends the thread. Later calls raise `StoreFailed`."""
-        self._closed = True
-        self._queue.put(_Stop())
+        with self._closing:
+            self._closed = True
+            self._queue.put(_Stop())
         self._thread.join()
 
     def _put(self, item: _Item) -> None:
-        if self._failed is not None or self._closed:
-            raise self._failed or StoreFailed("the writer has stopped")
-        self._queue.put(item)
+        with self._closing:
+            if self._failed is not None or self._closed:
+                raise self._failed or StoreFailed("the writer has stopped")
+            self._queue.put(item)
 
     # The thread
 
@@ -236,6 +243,14 @@ class Writer:
             self._fail(error)
             _wake([(waiting, error) for waiting in batch])
             return
+        except Exception as error:
+            log.exception("a batch of %d commands could not be stored", len(batch))
+            self._memory.forget(staging)
+            if len(batch) == 1:
+                _wake([(batch[0], error)])
+            else:
+                self._redo(batch, redone)
+            return
         self._memory.remember(staging)
         _wake(outcomes + [(waiting, position) for waiting in accepted])
         self._tell(staging)
@@ -275,7 +290,10 @@ class Writer:
             return
         committed = [(stream, recorded) for stream, _, recorded in staging.events]
         for listener in self._listeners:
-            listener(committed)
+            try:
+                listener(committed)
+            except Exception:
+                log.exception("a listener failed; the events it was told of are committed")
 
     def _fail(self, error: StoreFailed) -> None:
         """Fail-stop: nothing is acknowledged any more."""

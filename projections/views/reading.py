@@ -19,6 +19,8 @@ from projections.views.sqlite import live_generation
 
 STREAM_ROWS = 200
 """Rows of a list that are read at a time when all of it is asked for."""
+ASKED_FOR = 500
+"""Uuids in one statement; SQLite bounds the number of its parameters."""
 
 _JOB = (
     "uuid, owner, root, parent, ordinal, operation, state, created, last_modified,"
@@ -151,9 +153,8 @@ class Snapshot:
     def _listed(self, rows: list[Any]) -> list[JobTree]:
         """The trees below these jobs, in the same order."""
         roots = list({row[2]: None for row in rows})
-        marks = ",".join("?" * len(roots))
-        family = self._all(
-            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE root IN ({marks}) ORDER BY ordinal", roots
+        family = self._among(
+            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE root IN (...) ORDER BY ordinal", roots
         )
         by_uuid = {tree.job.uuid: tree for tree in self._trees(family)}
         return [by_uuid[row[0]] for row in rows]
@@ -166,10 +167,9 @@ class Snapshot:
         for tree in trees.values():
             if tree.job.parent is not None:
                 trees[tree.job.parent].children.append(tree)
-        marks = ",".join("?" * len(trees))
-        for job, kind, resource in self._all(
-            f"SELECT job, kind, resource FROM job_resources_g{self._g} AS named"
-            f" WHERE job IN ({marks}) AND CASE kind"
+        for job, kind, resource in self._among(
+            f"SELECT job, kind, resource FROM job_resources_g{self._g}"
+            " WHERE job IN (...) AND CASE kind"
             f"  WHEN 'drives' THEN EXISTS (SELECT 1 FROM drives_g{self._g} WHERE uuid = resource)"
             f"  ELSE EXISTS (SELECT 1 FROM servers_g{self._g} WHERE uuid = resource) END",
             list(trees),
@@ -230,9 +230,8 @@ class Snapshot:
             )
             for uuid, owner, pool, origin, ready, definition in rows
         }
-        marks = ",".join("?" * len(found))
-        for drive, server in self._all(
-            f"SELECT DISTINCT drive, server FROM attachments_g{self._g} WHERE drive IN ({marks})"
+        for drive, server in self._among(
+            f"SELECT DISTINCT drive, server FROM attachments_g{self._g} WHERE drive IN (...)"
             " ORDER BY server_created, server",
             list(found),
         ):
@@ -265,13 +264,20 @@ class Snapshot:
         return list(found.values())
 
     def _references(self, uuids: list[str]) -> Iterator[tuple[str, JobReference]]:
-        marks = ",".join("?" * len(uuids))
-        for resource, job, role, running in self._all(
+        for resource, job, role, running in self._among(
             f"SELECT resource, job, role, running FROM job_resources_g{self._g}"
-            f" WHERE resource IN ({marks}) ORDER BY created, job",
+            " WHERE resource IN (...) ORDER BY created, job",
             uuids,
         ):
             yield resource, JobReference(job, role, bool(running))
+
+    def _among(self, sql: str, uuids: list[str]) -> list[Any]:
+        """The rows of these uuids, asked for some at a time; `...` in the statement is for them."""
+        found: list[Any] = []
+        for start in range(0, len(uuids), ASKED_FOR):
+            some = uuids[start : start + ASKED_FOR]
+            found += self._all(sql.replace("...", ",".join("?" * len(some))), some)
+        return found
 
     def _all(self, sql: str, parameters: Sequence[str | int] = ()) -> list[Any]:
         return self._cursor.execute(sql, parameters).fetchall()

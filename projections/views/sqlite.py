@@ -1,6 +1,6 @@
 """Writing the read models in SQLite: inline with the events, and a whole generation at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -10,10 +10,10 @@ from ledger.errors import StoreFailed
 from ledger.relations import Relations
 from ledger.store.seam import Cursor, Row, RowKey, Rows
 from projections import rows
-from projections.views.tables import BY_NAME, SCHEMA, SHAPE, TABLES, delete, upsert
+from projections.views.tables import BY_NAME, SCHEMA, SHAPE, TABLES, Table, delete, upsert
 
-DROP_ROWS = 500
-"""Rows of a superseded generation that are deleted in one transaction."""
+DELETED_ROWS = 256
+"""Rows of a superseded generation that are deleted at a time."""
 
 _table_of = itemgetter(0)
 
@@ -94,12 +94,24 @@ def superseded(cursor: Cursor) -> list[int]:
     return sorted(found - {live_generation(cursor)})
 
 
-def emptying(generation: int) -> Iterator[str]:
-    """For each table of a generation, the statement that deletes a chunk of its rows."""
-    for table in TABLES:
-        name = f"{table.name}_g{generation}"
-        key = ", ".join(table.columns[: table.key])
-        yield (f"DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} LIMIT {DROP_ROWS})")
+def drop_indexes(cursor: Cursor, generation: int) -> None:
+    """Drops the indexes of a generation; without them its rows are deleted in their order."""
+    cursor.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'index' AND name GLOB ?",
+        (f"*_g{generation}_*",),
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(f"DROP INDEX {name}")
+
+
+def delete_some(cursor: Cursor, table: Table, generation: int) -> int:
+    """Deletes some rows of a table of a generation; returns how many."""
+    name = f"{table.name}_g{generation}"
+    key = ", ".join(table.columns[: table.key])
+    cursor.execute(
+        f"DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} LIMIT {DELETED_ROWS})"
+    )
+    return int(cursor.rowcount)
 
 
 def drop_generation(cursor: Cursor, generation: int) -> None:

@@ -1,0 +1,44 @@
+"""Disk images: where they lie, how they are made, copied and received. Linux only."""
+
+from ledger.events import Fingerprint
+from ledger.images.copying import copy_image
+from ledger.images.errors import (
+    CopyFailed,
+    CopyStopped,
+    ImageError,
+    PoolFull,
+    SourceChanged,
+    SourceVanished,
+    VerificationFailed,
+)
+from ledger.images.extents import data_extents
+from ledger.images.figures import Figures
+from ledger.images.files import create_blank, fingerprint, publish, remove
+from ledger.images.incoming import IncomingImage
+from ledger.images.pools import STORAGE_TYPES, Pool, parse_pool
+from ledger.images.rate import RateLimit
+from ledger.images.syncing import Checkpoint
+
+__all__ = [
+    "STORAGE_TYPES",
+    "Checkpoint",
+    "CopyFailed",
+    "CopyStopped",
+    "Figures",
+    "Fingerprint",
+    "ImageError",
+    "IncomingImage",
+    "Pool",
+    "PoolFull",
+    "RateLimit",
+    "SourceChanged",
+    "SourceVanished",
+    "VerificationFailed",
+    "copy_image",
+    "create_blank",
+    "data_extents",
+    "fingerprint",
+    "parse_pool",
+    "publish",
+    "remove",
+]

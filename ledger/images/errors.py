@@ -1,0 +1,53 @@
+"""What can go wrong with an image, named for what happened."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# EFBIG is a limit of the file system or of the process: for the pool it means the same.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class ImageError(Exception):
+    """Work on an image did not succeed."""
+
+
+class PoolFull(ImageError):
+    """The pool has no room for the image: disk full, quota reached or file too big for it."""
+
+
+class SourceChanged(ImageError):
+    """The source is not, or no longer, the file whose fingerprint was taken."""
+
+
+class SourceVanished(ImageError):
+    """The source is no longer where it was."""
+
+
+class CopyStopped(ImageError):
+    """The copy was asked to stop; it can be resumed from its last checkpoint."""
+
+
+class CopyFailed(ImageError):
+    """The operating system reported an error while copying; the text is its errno's."""
+
+
+class VerificationFailed(ImageError):
+    """The part file does not read back as what the source holds."""
+
+
+@contextmanager
+def full_pool_named() -> Iterator[None]:
+    """Turn the OSErrors that mean "no room" into PoolFull; let all others pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise PoolFull(described(error)) from error
+        raise
+
+
+def described(error: OSError) -> str:
+    """The errno's text, with the file's name where the error knows it."""
+    text = error.strerror or str(error)
+    return f"{text}: {error.filename}" if error.filename else text

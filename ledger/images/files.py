@@ -1,0 +1,82 @@
+"""Image files: made, published and removed so that a crash leaves all of it or nothing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ledger.events import Fingerprint
+from ledger.images.errors import full_pool_named
+
+IMAGE_MODE = 0o600
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """The fingerprint of the file at `path`; FileNotFoundError where there is none."""
+    return fingerprint_of(path.stat())
+
+
+def fingerprint_of(state: os.stat_result) -> Fingerprint:
+    return Fingerprint(state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """An open descriptor of `path`, closed on every way out."""
+    fd = os.open(path, flags | os.O_CLOEXEC, IMAGE_MODE)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in directory `path` durable."""
+    with opened(path, os.O_RDONLY | os.O_DIRECTORY) as fd:
+        os.fsync(fd)
+
+
+def create_blank(path: Path, size: int) -> None:
+    """Make a durable image of `size` bytes, all of it one hole.
+
+    Order: written as ``<path>.new``, synced, renamed, directory synced; so `path` exists whole or
+    not at all. What an earlier crash left under the ``.new`` name is overwritten.
+
+    FileExistsError where there is an image already (callers do not race for one drive: the look
+    and the rename are two steps). PoolFull; other OSErrors pass. After an error before the rename
+    nothing is left behind.
+    """
+    if path.exists():
+        raise FileExistsError(f"there is an image already: {path}")
+    unfinished = path.with_name(f"{path.name}.new")
+    with full_pool_named():
+        try:
+            with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
+                os.ftruncate(fd, size)
+                os.fsync(fd)
+            unfinished.rename(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def publish(part: Path, image: Path) -> None:
+    """Give a finished part file its image's name, durably; both lie in one file system.
+
+    Order: part synced, renamed, directory synced. An image already there is replaced. OSErrors
+    pass (PoolFull for want of room); FileNotFoundError where the part is missing, which after a
+    crash can mean that it was published.
+    """
+    with full_pool_named():
+        with opened(part, os.O_RDONLY) as fd:
+            os.fsync(fd)
+        part.rename(image)
+        sync_directory(image.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, durably. That it is missing is fine; that its directory is, is an OSError."""
+    path.unlink(missing_ok=True)
+    # Also when it was missing: the crash may have come between the unlink and this.
+    sync_directory(path.parent)

@@ -1,0 +1,57 @@
+"""Make written data durable while the next data are written."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything of the source below `offset` is durable in the part file.
+
+    `bytes_done` and `bytes_total` count data; holes count for nothing.
+    """
+
+    offset: int
+    bytes_done: int
+    bytes_total: int
+
+
+class PipelinedSync:
+    """fdatasync of one file in a second thread, never more than one at a time.
+
+    A checkpoint is yielded only after an fdatasync that began after everything it names was
+    written. What fdatasync raises is raised to whoever collects the checkpoint.
+    """
+
+    def __init__(self, fd: int, thread: ThreadPoolExecutor) -> None:
+        self._fd = fd
+        self._thread = thread
+        self._outstanding: tuple[Checkpoint, Future[None]] | None = None
+
+    def begin(self, checkpoint: Checkpoint) -> None:
+        """Start making `checkpoint` durable; the one before must have been collected."""
+        assert self._outstanding is None
+        self._outstanding = checkpoint, self._thread.submit(os.fdatasync, self._fd)
+
+    def finished(self) -> Iterator[Checkpoint]:
+        """The outstanding checkpoint if it is durable by now."""
+        if self._outstanding is not None and self._outstanding[1].done():
+            yield from self.waited()
+
+    def waited(self) -> Iterator[Checkpoint]:
+        """The outstanding checkpoint, if there is one, as soon as it is durable."""
+        if self._outstanding is not None:
+            checkpoint, synced = self._outstanding
+            self._outstanding = None
+            synced.result()
+            yield checkpoint
+
+
+@contextmanager
+def pipelined_sync(fd: int) -> Iterator[PipelinedSync]:
+    """A pipelined sync of `fd`; no fdatasync runs any more when this is left."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="image-sync") as thread:
+        yield PipelinedSync(fd, thread)

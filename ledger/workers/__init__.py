@@ -1,0 +1,1 @@
+"""Doing the work: making, copying and removing images, and reporting it to the ledger."""

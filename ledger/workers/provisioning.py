@@ -1,0 +1,194 @@
+"""Keeps the files in the pools as the ledger says: images are made, taken in and removed.
+
+The ledger decides first and the files follow, so a crash between the two leaves something that the
+next start can finish: a drive that waits for its image, or the file of a drive that is deleted.
+A file of which the ledger knows nothing is never removed, but for those that only ever were
+temporary.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ledger.application import Ledger
+from ledger.commands import CreateDrives, DeleteDrives, MarkDriveReady, NewDrive
+from ledger.drive import Drive
+from ledger.errors import Refusal, StoreFailed
+from ledger.events import DriveCreated, DriveDefinition, DriveDeleted, Event, Recorded, drive_stream
+from ledger.images import IncomingImage, Pool, PoolFull, create_blank, publish, remove
+from ledger.placement import place
+from ledger.store.writer import Caller
+from ledger.world import PoolSpace
+
+THREADS = 4
+INTAKE_BYTES = 4 * 1024 * 1024
+"""How much of an upload is gathered before a thread writes it."""
+
+_FILE = re.compile(
+    r"(?P<drive>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"(?P<kind>\.img|\.\d+\.part|\.upload|\.img\.new)"
+)
+_PROVISIONING = Caller("worker:provisioning", "")
+
+log = logging.getLogger(__name__)
+
+
+class Provisioning:
+    """Makes the images of new drives, takes uploads in, and removes what is deleted."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pools: Mapping[str, Pool],
+        *,
+        spaces: Callable[[], tuple[PoolSpace, ...]],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._ledger = ledger
+        self._pools = pools
+        self._spaces = spaces
+        self._new_id = new_id
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="provisioning")
+
+    def start(self, unready: Iterable[str]) -> None:
+        """Finishes what an earlier process left, and from now on follows the ledger."""
+        self._clear_leftovers()
+        for drive in unready:
+            self._provide(drive)
+        self._ledger.listen(self._notice)
+
+    def stop(self) -> None:
+        """Finishes what is under way."""
+        self._threads.shutdown(wait=True)
+
+    async def receive(
+        self,
+        owner: str,
+        definition: DriveDefinition,
+        stream: AsyncIterator[bytes],
+        caller: Caller,
+    ) -> str:
+        """Takes in an image and makes a drive of it; returns its uuid once it is ready.
+
+        Raises a `Refusal` or `PoolFull`; then, and when cancelled, nothing is left behind.
+        """
+        drive = self._new_id()
+        pool = self._pools[place(self._spaces(), definition.storage_type).name]
+        incoming = await asyncio.to_thread(IncomingImage, pool.upload(drive))
+        try:
+            async for block in _gathered(stream):
+                await asyncio.to_thread(incoming.write, block)
+            await asyncio.to_thread(incoming.finish, definition.size)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(incoming.abort))
+            raise
+        new = CreateDrives(owner, (NewDrive(drive, definition, pool.name),), "upload")
+        await asyncio.shield(self._adopt(new, drive, caller))
+        return drive
+
+    async def _adopt(self, new: CreateDrives, drive: str, caller: Caller) -> None:
+        """Once the drive is in the ledger, a crash is finished by the next start."""
+        try:
+            await self._ledger.execute(new, caller)
+        except Refusal:
+            pool = self._pools[str(new.drives[0].pool)]
+            await asyncio.to_thread(remove, pool.upload(drive))
+            raise
+        await asyncio.to_thread(self._provide, drive)
+
+    def _notice(self, committed: Sequence[tuple[str, Recorded[Event]]]) -> None:
+        for stream, recorded in committed:
+            uuid = stream.removeprefix("drive-")
+            match recorded.event:
+                case DriveCreated(origin="blank"):
+                    self._submit(self._provide, uuid)
+                case DriveDeleted():
+                    self._submit(self._remove_files, uuid)
+                case _:
+                    pass
+
+    def _submit(self, work: Callable[[str], None], drive: str) -> None:
+        try:
+            self._threads.submit(self._logged, work, drive)
+        except RuntimeError:  # stopped meanwhile: the next start does it
+            log.info("drive %s is left to the next start", drive)
+
+    def _logged(self, work: Callable[[str], None], drive: str) -> None:
+        try:
+            work(drive)
+        except StoreFailed:
+            log.info("drive %s is left to the next start", drive)
+        except Exception:
+            log.exception("the files of drive %s are not as they should be", drive)
+
+    def _provide(self, uuid: str) -> None:
+        """Gives the drive its image: its upload, or a blank one; then it is ready."""
+        drive = self._drive(uuid)
+        if drive is None or drive.ready or drive.deleted or drive.pool not in self._pools:
+            return
+        pool = self._pools[drive.pool]
+        image = pool.image(uuid)
+        try:
+            if not image.exists():
+                if drive.origin == "upload":
+                    publish(pool.upload(uuid), image)
+                else:
+                    create_blank(image, drive.definition.size)
+        except (FileNotFoundError, PoolFull) as error:
+            log.warning("drive %s is deleted, it cannot have an image: %s", uuid, error)
+            delete = DeleteDrives(drive.owner, (uuid,))
+            self._ledger.execute_blocking(delete, _PROVISIONING)
+            return
+        try:
+            self._ledger.execute_blocking(MarkDriveReady(uuid), _PROVISIONING)
+        except Refusal as refusal:  # deleted meanwhile; its files went with it, or go now
+            log.info("drive %s: %s", uuid, refusal)
+            self._remove_files(uuid)
+
+    def _remove_files(self, uuid: str) -> None:
+        drive = self._drive(uuid)
+        if drive is None or drive.pool not in self._pools:
+            return
+        pool = self._pools[drive.pool]
+        for path in (pool.image(uuid), pool.upload(uuid), *(p for _, p in pool.parts(uuid))):
+            remove(path)
+
+    def _drive(self, uuid: str) -> Drive | None:
+        state = self._ledger.current(drive_stream(uuid))
+        assert state is None or isinstance(state, Drive)
+        return state
+
+    def _clear_leftovers(self) -> None:
+        """Removes what a crash left: files of deleted drives, and temporary files without use."""
+        for pool in self._pools.values():
+            for path in pool.path.iterdir():
+                named = _FILE.fullmatch(path.name)
+                if named is not None and self._is_leftover(named["drive"], named["kind"], path):
+                    log.info("removing %s, left by a crash", path)
+                    remove(path)
+
+    def _is_leftover(self, uuid: str, kind: str, path: Path) -> bool:
+        drive = self._drive(uuid)
+        if drive is None and kind == ".img":
+            log.warning("the ledger knows nothing of %s; it stays", path)
+            return False
+        if drive is None or drive.deleted:
+            return True
+        if kind == ".img":
+            return False
+        return drive.ready or kind == ".img.new"
+
+
+async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in larger blocks."""
+    block = bytearray()
+    async for chunk in stream:
+        block += chunk
+        if len(block) >= INTAKE_BYTES:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)

@@ -1,0 +1,86 @@
+"""The README's commands, run as a reader would run them."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TOUR = "\n".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+START_S = 120
+TOUR_S = 120
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def served(tmp_path, port):
+    """What `scripts/serve` starts, with its data and its port where the test wants them."""
+    environment = {
+        **os.environ,
+        "JOB_LEDGER_DATA": str(tmp_path / "data"),
+        "JOB_LEDGER_PORT": str(port),
+    }
+    log = (tmp_path / "serve.log").open("wb")
+    with log, subprocess.Popen([ROOT / "scripts/serve"], env=environment, stdout=log) as service:
+        try:
+            _wait_until_it_answers(port, service)
+            yield environment
+        finally:
+            service.send_signal(signal.SIGTERM)
+            assert service.wait(30) == 0
+
+
+def _wait_until_it_answers(port, service):
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert service.poll() is None, "scripts/serve ended"
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/2.0/jobs/", timeout=5)
+        except urllib.error.HTTPError as answer:
+            if answer.code == 401:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    pytest.fail("scripts/serve did not begin to answer")
+
+
+def test_the_tour_does_what_it_says(served, tmp_path, port):
+    """Every command of the README's tour succeeds, and the clone has the same bytes."""
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    tour = TOUR.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", tour],
+        cwd=tmp_path,
+        env=served,
+        capture_output=True,
+        text=True,
+        timeout=TOUR_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the same bytes" in done.stdout
+    assert '"progress":100' in done.stdout
+
+
+def test_the_map_of_the_folders_is_true():
+    """The README's map of the folders names every module of the core."""
+    for package in ("ledger", "projections"):
+        named = re.search(rf"^{package}/ .*?(?=^\w+/|^```)", README, re.MULTILINE | re.DOTALL)
+        for module in (ROOT / package).iterdir():
+            if not module.name.startswith("_"):
+                assert re.search(rf"\b{module.stem}\b", named.group()), module
