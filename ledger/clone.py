@@ -135,7 +135,7 @@ def _cloned_nic(nic: Nic, mac: str) -> Nic:
 
 def _wanted(command: CloneDrive, source: Drive) -> DriveDefinition:
     """The definition of the clone: the command's words, else the source's."""
-    size = source.definition.size if command.size is None else round_up(command.size)
+    size = source.definition.size if command.size is None else command.size
     if size < source.definition.size:
         raise errors.SizeTooSmall("size must not be smaller than the size of the source drive")
     given = {
@@ -147,7 +147,7 @@ def _wanted(command: CloneDrive, source: Drive) -> DriveDefinition:
         "allow_multimount": command.allow_multimount,
     }
     said = {field: value for field, value in given.items() if value is not None}
-    return replace(source.definition, size=size, **said)
+    return replace(source.definition, size=round_up(size), **said)
 
 
 def _clone_drive(

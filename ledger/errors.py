@@ -70,6 +70,10 @@ class UnknownStorageType(Invalid):
     point = "storage_type"
 
 
+class TooDeep(Invalid):
+    """The tree of jobs would have too many levels."""
+
+
 class AlreadyExists(Invalid):
     """The uuid of something new is taken."""
 
@@ -99,6 +103,10 @@ class ConcurrentChange(Refusal):
 
 class StoreFailed(Exception):
     """The store could not write or read; the process must stop and recover at its next start."""
+
+
+class StoreClosed(StoreFailed):
+    """The ledger is closed already; nothing is wrong with the store."""
 
 
 class UnknownEvent(Exception):

@@ -28,6 +28,9 @@ from ledger.job import Job
 from ledger.removal import remove_drive, remove_server
 from ledger.world import Change, Fact, World
 
+DEPTH_LIMIT = 100
+"""Levels of a tree of jobs; far more could not be written as nested JSON."""
+
 
 def create_job(command: CreateJob, world: World) -> Iterator[Change]:
     """A new job, under a parent that still runs if one is named."""
@@ -71,15 +74,25 @@ def begin_job(
     """The events of a new job, and of its parent's learning of it."""
     root, ordinal = uuid, 0
     if parent is not None:
-        above = _running(world, parent)
-        if above.owner != owner:
-            raise errors.JobNotFound(parent)
+        above = _running(world, parent, owner)
         if above.attempt:
             raise errors.WrongState(f"job {parent} is being done by a worker itself")
+        if _depth(world, above) == DEPTH_LIMIT:
+            raise errors.TooDeep(f"job {parent} is {DEPTH_LIMIT} levels deep; none go deeper")
         root, ordinal = above.root, len(above.children)
     yield Fact(job_stream(uuid), JobCreated(operation, owner, resources, root, parent, ordinal))
     if parent is not None:
         yield Fact(job_stream(parent), ChildAttached(uuid))
+
+
+def _depth(world: World, job: Job) -> int:
+    """How many levels there are from the root of the tree down to this job."""
+    depth = 1
+    above: Job | None = job
+    while above is not None and above.parent is not None:
+        above = world.job(above.parent)
+        depth += 1
+    return depth
 
 
 def start_attempt(command: StartAttempt, world: World) -> Iterator[Change]:
@@ -169,9 +182,10 @@ def _tell_parent(world: World, job: Job, how: Ending) -> Iterator[Change]:
         yield from end_in_success(world, parent)
 
 
-def _running(world: World, uuid: str) -> Job:
+def _running(world: World, uuid: str, owner: str | None = None) -> Job:
+    """The job, if it runs and, where an account asks, is that account's."""
     job = world.job(uuid)
-    if job is None:
+    if job is None or owner not in (None, job.owner):
         raise errors.JobNotFound(uuid)
     if job.state != "started":
         raise errors.JobOver(f"job {uuid} has ended: {job.state}")

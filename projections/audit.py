@@ -14,7 +14,7 @@ from ledger.aggregate import Aggregate, evolve
 from ledger.codec import decode, fields_of, leaf_hash
 from ledger.errors import StoreFailed, UnknownEvent
 from ledger.events import ChildAttached, ChildEnded, Event, JobCreated, job_stream
-from ledger.job import Job
+from ledger.job import Child, Job
 from ledger.legality import illegality
 from ledger.store.seam import Cursor, Log, LoggedEvent, RowKey
 from ledger.store.sqlite import open_log
@@ -151,6 +151,8 @@ class _Auditing:
         held = self._held.get(event.stream) or _Held(0, None, event)
         if event.leaf_index != leaf_index:
             return f"its leaf has index {event.leaf_index}, not {leaf_index}: an event is missing"
+        if (type(event.topic), type(event.state)) != (str, bytes):
+            return "what is stored is not of the type that was stored"
         if leaf_hash(event.stream, event.version, event.topic, event.state) != event.leaf:
             return "its leaf hash is not that of its bytes"
         if event.version != held.version + 1:
@@ -196,16 +198,18 @@ class _Auditing:
             job = held.state
             if not isinstance(job, Job):
                 continue
-            if job.parent is not None and not self._is_attached(job):
-                return _divergence(held.last, f"parent {job.parent} does not know of it")
+            if job.parent is not None and not self._is_known(job):
+                return _divergence(held.last, f"parent {job.parent} does not know of it so")
             ended = [child.ended for child in job.children]
             if job.state == "started" and ended and all(ended):
                 return _divergence(held.last, "all its children have ended, but not the job")
         return None
 
-    def _is_attached(self, job: Job) -> bool:
+    def _is_known(self, job: Job) -> bool:
+        """Whether its parent knows of the job, and of its end if it has ended."""
         parent = self._job(job.parent or "")
-        return parent is not None and any(child.uuid == job.uuid for child in parent.children)
+        ended = None if job.state == "started" else job.state
+        return parent is not None and Child(job.uuid, ended) in parent.children
 
     def _wrong_rows(self) -> Divergence | None:
         """A row that is not what the events make of it, missing, or made of no event."""

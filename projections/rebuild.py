@@ -8,6 +8,7 @@ flips nothing.
 """
 
 import hashlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,8 +43,6 @@ GATHERED_ROWS = 4096
 """Rows written in one transaction when none does."""
 CATCH_UP_STREAMS = 64
 """With fewer changed streams than this the rest is done in the transaction of the flip."""
-CATCH_UP_ROUNDS = 20
-"""After so many rounds it is done there in any case: commands come as fast as they are folded."""
 REPORT_EVENTS = 10_000
 
 _running = threading.Lock()
@@ -110,8 +109,9 @@ class _Rebuild:
             return total
 
     def _catch_up(self) -> None:
-        """Folds again what changed since, until only little does."""
-        for _ in range(CATCH_UP_ROUNDS):
+        """Folds again what changed since, until only little does, or commands keep pace."""
+        enough, before = False, sys.maxsize
+        while not enough:
             with self._ledger.log() as log:
                 streams = log.streams_after(self._position)
                 for some in _sliced(streams, CATCH_UP_STREAMS):
@@ -119,8 +119,8 @@ class _Rebuild:
                     write = partial(_write, generation=self._next, changes=changes)
                     self._ledger.exclusive(write).result()
                 self._position = log.last_position()
-            if len(streams) < CATCH_UP_STREAMS:
-                return
+            enough = len(streams) < CATCH_UP_STREAMS or len(streams) > before // 2
+            before = len(streams)
 
     def _flip(self, held: ExitStack) -> tuple[str, str]:
         """Catches up and flips in one transaction; returns digests of both generations then."""

@@ -17,8 +17,12 @@ from ledger.events import (
     DriveCreated,
     Event,
     JobCreated,
+    JobFailed,
+    JobSucceeded,
     Recorded,
+    ServerChanged,
     ServerCreated,
+    ServerDeleted,
     drive_stream,
     job_stream,
     server_stream,
@@ -53,6 +57,8 @@ class Held(NamedTuple):
 
 NOTHING = Held(0, None, {})
 _BEGINNINGS = (JobCreated, DriveCreated, ServerCreated)
+_RELATING = (JobCreated, JobSucceeded, JobFailed, ServerCreated, ServerChanged, ServerDeleted)
+"""After other events a job or server says the same about others as before."""
 
 
 class Told(NamedTuple):
@@ -180,7 +186,8 @@ class Staging:
         """One more event of a stream, which holds from now on."""
         held = self._begun(stream) if isinstance(recorded.event, _BEGINNINGS) else self.held(stream)
         state = evolve(held.state, stream, recorded)
-        self._relate(relations_of(held.state), relations_of(state))
+        if isinstance(recorded.event, _RELATING):
+            self._relate(relations_of(held.state), relations_of(state))
         version = held.version + 1
         self.streams[stream] = Held(version, state, {})
         self.events.append((stream, version, recorded))

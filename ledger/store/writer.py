@@ -12,12 +12,12 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from ledger.commands import Command
 from ledger.decide import decide
-from ledger.errors import ConcurrentChange, Refusal, StoreFailed
+from ledger.errors import ConcurrentChange, Refusal, StoreClosed, StoreFailed
 from ledger.events import Event, Recorded
 from ledger.store.memory import Memory, Staging
 from ledger.store.seam import Conflict, Cursor, Projection, Store
@@ -29,6 +29,9 @@ BATCH_LIMIT = 256
 """Commands decided in one transaction."""
 CONFLICT_LIMIT = 8
 """Times a single command is redone before it is refused as a `ConcurrentChange`."""
+FOLLOWED = timedelta(seconds=1)
+"""A clock set back by at least this much is followed."""
+TICK = timedelta(microseconds=1)
 
 log = logging.getLogger(__name__)
 
@@ -68,21 +71,22 @@ _Item = _Waiting | _Work | _Stop
 class Clock:
     """Stamps that are never equal within a process, so that time orders what it did.
 
-    A wall clock that stands still for a moment is helped by a microsecond at a time; one that is
-    set back by more than a second is followed.
+    A wall clock that stands still, or is set back by less than a second, is helped by a microsecond
+    at a time; one that is set back further is followed.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._last: datetime | None = None
+        self._latest = self._stamp = datetime.min.replace(tzinfo=UTC)
 
     def stamp(self) -> datetime:
         now = self._now()
-        last = self._last
-        if last is not None and timedelta(0) <= last - now < timedelta(seconds=1):
-            now = last + timedelta(microseconds=1)
-        self._last = now
-        return now
+        if self._latest - now >= FOLLOWED:
+            self._latest = self._stamp = now
+        else:
+            self._latest = max(self._latest, now)
+            self._stamp = max(now, self._stamp + TICK)
+        return self._stamp
 
 
 class Writer:
@@ -156,7 +160,7 @@ class Writer:
     def _put(self, item: _Item) -> None:
         with self._closing:
             if self._failed is not None or self._closed:
-                raise self._failed or StoreFailed("the writer has stopped")
+                raise self._failed or StoreClosed("the ledger is closed")
             self._queue.put(item)
 
     # The thread
@@ -190,7 +194,7 @@ class Writer:
         return batch, item
 
     def _reject_waiting(self) -> None:
-        error = self._failed or StoreFailed("the writer has stopped")
+        error = self._failed or StoreClosed("the ledger is closed")
         while True:
             try:
                 item = self._queue.get_nowait()

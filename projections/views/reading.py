@@ -19,6 +19,7 @@ from projections.views.sqlite import live_generation
 
 STREAM_ROWS = 200
 """Rows of a list that are read at a time when all of it is asked for."""
+REMEMBERED_TREES = 1_000
 ASKED_FOR = 500
 """Uuids in one statement; SQLite bounds the number of its parameters."""
 
@@ -186,6 +187,12 @@ class Snapshot:
         found = self._drives("uuid = ? AND owner = ?", (uuid, owner))
         return found[0] if found else None
 
+    def drives_among(self, uuids: Sequence[str], owner: str) -> list[DriveView]:
+        """Those of these drives that are this account's, in the order asked for."""
+        marks = ",".join("?" * len(uuids))
+        found = self._drives(f"uuid IN ({marks}) AND owner = ?", (*uuids, owner))
+        return sorted(found, key=lambda drive: uuids.index(drive.uuid))
+
     def drives(self, owner: str, *, limit: int, offset: int = 0) -> list[DriveView]:
         """A page of the account's drives, oldest first; a negative limit is no limit."""
         return self._drives(
@@ -199,15 +206,16 @@ class Snapshot:
         """Every account's drives that wait for an image that is no clone, oldest first."""
         return self._drives("ready = 0 AND origin <> 'clone' ORDER BY created, uuid", ())
 
-    def drive_by_uuid(self, uuid: str) -> DriveView | None:
-        """The drive of whichever account."""
-        found = self._drives("uuid = ?", (uuid,))
-        return found[0] if found else None
-
     def server(self, uuid: str, owner: str) -> ServerView | None:
         """The server, if it is this account's."""
         found = self._servers("uuid = ? AND owner = ?", (uuid, owner))
         return found[0] if found else None
+
+    def servers_among(self, uuids: Sequence[str], owner: str) -> list[ServerView]:
+        """Those of these servers that are this account's, in the order asked for."""
+        marks = ",".join("?" * len(uuids))
+        found = self._servers(f"uuid IN ({marks}) AND owner = ?", (*uuids, owner))
+        return sorted(found, key=lambda server: uuids.index(server.uuid))
 
     def servers(self, owner: str, *, limit: int, offset: int = 0) -> list[ServerView]:
         """A page of the account's servers, oldest first; a negative limit is no limit."""
@@ -305,6 +313,24 @@ class SqliteViews:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._connection = open_connection(file, writing=False)
+        self._trees: dict[tuple[str, str], JobTree | None] = {}
+        self._version = 0
+
+    def job(self, uuid: str, owner: str) -> JobTree | None:
+        """The job and all below it; from memory as long as nothing was written since it was read.
+
+        Watchers ask for the same jobs again and again. `data_version` changes with every commit of
+        another connection, and this one only reads. For the event loop's thread, like `snapshot`.
+        """
+        with _store_errors():
+            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version or len(self._trees) >= REMEMBERED_TREES:
+            self._trees.clear()
+            self._version = version
+        if (uuid, owner) not in self._trees:
+            with self.snapshot() as snapshot:
+                self._trees[uuid, owner] = snapshot.job(uuid, owner)
+        return self._trees[uuid, owner]
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -328,11 +354,17 @@ class SqliteViews:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[Snapshot]:
-    try:
+    with _store_errors():
         connection.execute("BEGIN")
         try:
             yield Snapshot(connection)
         finally:
             connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
     except sqlite3.Error as error:
         raise StoreFailed(f"SQLite: {error}") from error

@@ -1,0 +1,1 @@
+"""The service as others meet it: HTTP, the command line, and the composition of it all."""

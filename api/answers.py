@@ -1,0 +1,110 @@
+"""Answers: single objects, pages, and lists too long to be put together at once."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import TypeVar
+
+import orjson
+from aiohttp import hdrs, web
+
+from api.requests import CALLER, SHORT_LIMIT, Page
+from api.shapes import JsonObject
+
+V = TypeVar("V")
+
+STALL_S = 60.0
+"""How long a client may take to receive a part of a streamed list."""
+JSON_TYPE = "application/json; charset=utf-8"
+REQUEST_ID = "X-Request-ID"
+
+log = logging.getLogger(__name__)
+
+
+def json_answer(value: object, status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value), status=status, headers={hdrs.CONTENT_TYPE: JSON_TYPE}
+    )
+
+
+def created(objects: Sequence[JsonObject]) -> web.Response:
+    """The answer to a create: with the place of the new object, if it is one."""
+    answer = json_answer({"objects": objects}, status=201)
+    if len(objects) == 1:
+        answer.headers[hdrs.LOCATION] = str(objects[0]["resource_uri"])
+    return answer
+
+
+def page_answer(page: Page, total: int, objects: Sequence[JsonObject]) -> web.Response:
+    return json_answer({"meta": _meta(page, total), "objects": objects})
+
+
+def list_parts(page: Page, total: int, batches: Iterable[Sequence[JsonObject]]) -> Iterator[bytes]:
+    """The same answer in pieces, for `stream`."""
+    before = b'{"meta":' + orjson.dumps(_meta(page, total)) + b',"objects":['
+    for batch in batches:
+        if batch:
+            yield before + orjson.dumps(batch)[1:-1]
+            before = b","
+    yield b"]}" if before == b"," else before + b"]}"
+
+
+def within(batches: Iterable[Sequence[V]], page: Page) -> Iterator[Sequence[V]]:
+    """The part of a whole list, which comes in batches, that a page asks for."""
+    start, end = page.offset, page.offset + page.limit if page.limit else None
+    passed = 0
+    for batch in batches:
+        yield batch[max(0, start - passed) : None if end is None else max(0, end - passed)]
+        passed += len(batch)
+        if end is not None and passed >= end:
+            return
+
+
+def batches(read: Callable[[int, int], list[V]], page: Page) -> Iterator[list[V]]:
+    """All that a page asks for, from a reader that takes a limit and an offset."""
+    done = 0
+    while not page.limit or done < page.limit:
+        size = min(page.limit - done, SHORT_LIMIT) if page.limit else SHORT_LIMIT
+        batch = read(size, page.offset + done)
+        yield batch
+        if len(batch) < size:
+            return
+        done += size
+
+
+async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResponse:
+    """Sends what comes of `parts`, which is run in one thread, as fast as the client takes it.
+
+    An error before the first part is raised; after it the connection is cut, so that the client
+    does not take what it has for all.
+    """
+    response = web.StreamResponse(
+        headers={hdrs.CONTENT_TYPE: JSON_TYPE, REQUEST_ID: request[CALLER].request_id}
+    )
+    loop = asyncio.get_running_loop()
+
+    async def send(part: bytes) -> None:
+        if not response.prepared:
+            await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            await response.write(part)
+
+    def pump() -> None:
+        with closing(parts):  # type: ignore[type-var]
+            for part in parts:
+                asyncio.run_coroutine_threadsafe(send(part), loop).result(STALL_S)
+
+    try:
+        await asyncio.to_thread(pump)
+    except Exception as error:
+        if not response.prepared:
+            raise
+        if not isinstance(error, ConnectionError):
+            log.exception("a streamed list was cut short")
+        request.protocol.force_close()
+    return response
+
+
+def _meta(page: Page, total: int) -> JsonObject:
+    return {"limit": page.limit, "offset": page.offset, "total_count": total}

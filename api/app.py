@@ -1,0 +1,76 @@
+"""The web application: which URL is whose."""
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from api.auth import guard
+from api.drives import Drives
+from api.images import Images
+from api.jobs import Jobs
+from api.requests import BODY_BYTES
+from api.servers import Servers
+from api.service import Service
+
+ROOT = "/api/2.0"
+# The names of other URLs are never taken for a uuid, whatever the method.
+UUID = r"{uuid:(?!(?:detail|schema|upload|availability_groups)(?:/|$))[^/]+}"
+
+
+def make_app(service: Service) -> web.Application:
+    """The API over a running service, which outlives it."""
+    app = web.Application(middlewares=[guard(service)], client_max_size=BODY_BYTES)
+    _add_jobs(app, Jobs(service))
+    _add_images(app, Images(service))
+    _add_drives(app, Drives(service))
+    _add_servers(app, Servers(service))
+    return app
+
+
+def _add_jobs(app: web.Application, jobs: Jobs) -> None:
+    # What is asked for most is tried first.
+    _add(app, f"/jobs/{UUID}", get=jobs.one)
+    _add(app, "/jobs", get=jobs.list)
+    _add(app, "/jobs/detail", get=jobs.list)
+    _add(app, "/jobs/schema", get=jobs.schema)
+
+
+def _add_drives(app: web.Application, drives: Drives) -> None:
+    _add(app, "/drives", get=drives.list, post=drives.create, delete=drives.delete_many)
+    _add(app, "/drives/detail", get=drives.list_detail)
+    _add(app, "/drives/schema", get=drives.schema)
+    _add(app, f"/drives/{UUID}", get=drives.one, delete=drives.delete)
+    _add(app, f"/drives/{UUID}/action", post=drives.act)
+
+
+def _add_images(app: web.Application, images: Images) -> None:
+    _add(app, "/drives/upload", post=images.upload)
+    _add(app, "/drives/upload/{name}", post=images.upload)
+    _add(app, f"/drives/{UUID}/download", get=images.download)
+
+
+def _add_servers(app: web.Application, servers: Servers) -> None:
+    _add(app, "/servers", get=servers.list, post=servers.create, delete=servers.delete_many)
+    _add(app, "/servers/detail", get=servers.list_detail)
+    _add(app, "/servers/schema", get=servers.schema)
+    _add(app, f"/servers/{UUID}", get=servers.one, delete=servers.delete)
+    _add(app, f"/servers/{UUID}/action", post=servers.act)
+
+
+def _add(
+    app: web.Application,
+    path: str,
+    *,
+    get: Handler | None = None,
+    post: Handler | None = None,
+    delete: Handler | None = None,
+) -> None:
+    """A URL, with its slash at the end and without: a redirected POST would lose its body."""
+    for url in (f"{ROOT}{path}/", f"{ROOT}{path}"):
+        resource = app.router.add_resource(url)
+        if get is not None:
+            resource.add_route(hdrs.METH_GET, get)
+            resource.add_route(hdrs.METH_HEAD, get)
+        if post is not None:
+            resource.add_route(hdrs.METH_POST, post)
+        if delete is not None:
+            resource.add_route(hdrs.METH_DELETE, delete)

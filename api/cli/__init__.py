@@ -1,0 +1,55 @@
+"""The command line, `job-ledger`: one command for each thing an operator or an auditor does."""
+
+import sys
+
+import click
+
+from api.cli.accounts import account
+from api.cli.audit import audit
+from api.cli.doctor import doctor
+from api.cli.rebuild import rebuild
+from api.cli.serve import serve
+from api.cli.serving import CannotListen
+from api.lock import DataInUse, DataUnusable
+from api.operations import OperationRefused
+from api.settings import BadSettings
+from ledger.errors import StoreFailed
+
+EXPECTED = (
+    BadSettings,
+    CannotListen,
+    DataInUse,
+    DataUnusable,
+    OperationRefused,
+    OSError,
+    StoreFailed,
+)
+"""What can go wrong without being a fault of the program: told in one line, exit code 1."""
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except EXPECTED as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Keeps the history of long-running operations on drives and servers, and does them.
+
+    Every option can also be given in the environment, as JOB_LEDGER_ and its name: JOB_LEDGER_DATA,
+    JOB_LEDGER_COPY_RATE. JOB_LEDGER_POOLS names several pools with ; between them.
+    """
+
+
+for command in (serve, account, rebuild, audit, doctor):
+    cli.add_command(command)
+
+
+def main(*command: str) -> None:
+    """Runs the command line, after the words of `command`; ends the process with its exit code."""
+    cli([*command, *sys.argv[1:]], prog_name="job-ledger")

@@ -1,0 +1,91 @@
+"""`job-ledger account`: who may log in."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from api.accounts import ROLES
+from api.cli.options import data_option
+from api.cli.reaching import operations
+from api.credentials import PASSWORD_LENGTH_MAX, new_password
+from api.settings import load_settings
+
+_LINE_BYTES_MAX = PASSWORD_LENGTH_MAX * 4 + 2
+
+_stdin_option = click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Read the password from the first line of standard input. Otherwise it is asked for,"
+    " or without a terminal made up and printed.",
+)
+
+
+@click.group()
+def account() -> None:
+    """Add accounts and change passwords, while the service runs or not."""
+
+
+@account.command()
+@click.argument("email")
+@data_option
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    default="user",
+    show_default=True,
+    help="user: clones and follows jobs. auditor: also sees and checks everything."
+    " operator: also changes how the service works.",
+)
+@_stdin_option
+def add(email: str, data: Path | None, role: str, password_stdin: bool) -> None:  # noqa: FBT001 - click's
+    """Add an account that logs in with EMAIL."""
+    directory = load_settings(data=data).data
+    password, made_up = _new_password(from_stdin=password_stdin)
+    added = asyncio.run(_add(directory, email, password, role))
+    click.echo(f"added {added}")
+    if made_up:
+        click.echo(f"password: {password}")
+
+
+@account.command("password")
+@click.argument("email")
+@data_option
+@_stdin_option
+def change_password(email: str, data: Path | None, password_stdin: bool) -> None:  # noqa: FBT001 - click's
+    """Give the account EMAIL a new password; logins with the old one end at once."""
+    directory = load_settings(data=data).data
+    password, made_up = _new_password(from_stdin=password_stdin)
+    asyncio.run(_set_password(directory, email, password))
+    click.echo(f"changed the password of {email}")
+    if made_up:
+        click.echo(f"password: {password}")
+
+
+async def _add(data: Path, email: str, password: str, role: str) -> str:
+    async with operations(data) as ledger:
+        added = await ledger.add_account(email, password, role)
+    return f"{added.role} {added.email} ({added.uuid})"
+
+
+async def _set_password(data: Path, email: str, password: str) -> None:
+    async with operations(data) as ledger:
+        await ledger.set_password(email, password)
+
+
+def _new_password(*, from_stdin: bool) -> tuple[str, bool]:
+    """The password to set, and whether it was made up here."""
+    if from_stdin:
+        return _password_of_stdin(), False
+    if sys.stdin.isatty():
+        return click.prompt("Password", hide_input=True, confirmation_prompt=True), False
+    return new_password(), True
+
+
+def _password_of_stdin() -> str:
+    line = sys.stdin.buffer.readline(_LINE_BYTES_MAX + 1)
+    try:
+        return line.rstrip(b"\r\n").decode("utf-8")
+    except UnicodeDecodeError:
+        raise click.ClickException("the password on standard input is not UTF-8") from None

@@ -1,0 +1,130 @@
+"""`job-ledger audit`: whether the record is sound."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from api.cli.options import console, data_option, json_option
+from api.composition import LEDGER_FILE
+from api.settings import BadSettings, load_settings
+from projections.audit import CannotReplay, HistoryLine, Replay, job_history
+from projections.audit import replay as replay_ledger
+
+VIOLATION = 1
+COULD_NOT_RUN = 2
+
+
+class _CouldNotRun(click.ClickException):
+    exit_code = COULD_NOT_RUN
+
+
+@click.group()
+def audit() -> None:
+    """Check the ledger against itself and against what is shown; changes nothing."""
+
+
+@audit.command()
+@data_option
+@click.option("--job", metavar="UUID", help="Print the history of one job instead.")
+@json_option
+def replay(data: Path | None, job: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Replay every event from the first and compare the outcome with the read models.
+
+    Works beside a running service. Exit code 0: all is sound; 1: the first divergence is printed;
+    2: the replay could not run.
+    """
+    try:
+        file = load_settings(data=data).data / LEDGER_FILE
+        if job is None:
+            _replay(file, as_json=as_json)
+        else:
+            _history(file, job, as_json=as_json)
+    except click.ClickException:
+        raise
+    except (CannotReplay, BadSettings) as error:
+        raise _CouldNotRun(str(error)) from error
+    except Exception as error:  # it must not end with 1, which says that the ledger is bad
+        raise _CouldNotRun(f"the replay broke off: {error!r}") from error
+
+
+def _replay(file: Path, *, as_json: bool) -> None:
+    with _progress() as report:
+        outcome = replay_ledger(file, report)
+    _print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
+    if outcome.divergence is not None:
+        sys.exit(VIOLATION)
+
+
+def _history(file: Path, job: str, *, as_json: bool) -> None:
+    history = job_history(file, job)
+    if not history:
+        raise _CouldNotRun(f"no job with uuid {job}")
+    if as_json:
+        _print_json([line._asdict() for line in history])
+    else:
+        console().print(_table(history))
+
+
+def _replay_fields(outcome: Replay) -> dict[str, Any]:
+    divergence = outcome.divergence
+    fields = outcome._asdict() | {"divergence": divergence and divergence._asdict()}
+    return {"sound": divergence is None, **fields}
+
+
+def _print_replay(outcome: Replay) -> None:
+    click.echo(
+        f"{outcome.events} events of {outcome.streams} streams, up to position {outcome.position}"
+    )
+    divergence = outcome.divergence
+    if divergence is None:
+        click.echo("sound")
+        return
+    click.echo("VIOLATION, the first one:")
+    for name, value in divergence._asdict().items():
+        click.echo(f"  {name}: {value}")
+
+
+def _table(history: list[HistoryLine]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("position", "version", "recorded at, UTC", "event"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("fields", overflow="fold", ratio=2)
+    table.add_column("by, in request", overflow="fold", ratio=1)
+    for line in history:
+        table.add_row(
+            str(line.position),
+            str(line.version),
+            line.recorded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+            line.event,
+            _fields_text(line.fields),
+            f"{line.actor}\n{line.request_id}".rstrip(),
+        )
+    return table
+
+
+def _fields_text(fields: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{name}: {msgspec.json.encode(value).decode()}" for name, value in fields.items()
+    )
+
+
+def _print_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    screen = console(stderr=True)
+    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+        task = progress.add_task("events", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,82 @@
+"""The demo: an account, a drive and a clone of it, so that there is something to look at."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from api.accounts import Account
+from api.credentials import new_password
+from api.service import Service
+from ledger.commands import CloneDrive
+from ledger.events import DriveDefinition
+from ledger.store.writer import Caller
+
+DEMO_EMAIL = "demo@example.test"
+PASSWORD_FILE = "demo-password"  # noqa: S105 - a file's name
+IMAGE_BYTES = 64 * 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
+
+
+async def demonstrate(
+    service: Service, data: Path, address: str, announce: Callable[[str], None]
+) -> None:
+    """Announces the demo account, made at the first start, and then a clone that it follows."""
+    account, password = await _demo_account(service, data)
+    announce(f"demo account: {account.email}")
+    announce(f"demo password: {password}")
+    if _has_something(service, account):
+        return
+    job = await _start_clone(service, account)
+    announce(f"demo job: curl -u '{account.email}:{password}' {address}/api/2.0/jobs/{job}/")
+
+
+async def _demo_account(service: Service, data: Path) -> tuple[Account, str]:
+    """The account and its password, which is kept in a file for later starts."""
+    kept = _kept_password(data)
+    password = kept or _keep_password(data)
+    known = {account.email: account for account in await service.accounts.every()}
+    account = known.get(DEMO_EMAIL)
+    if account is None:
+        return await service.accounts.add(DEMO_EMAIL, password, "user"), password
+    if kept is None:
+        await service.accounts.set_password(DEMO_EMAIL, password)
+    return account, password
+
+
+def _kept_password(data: Path) -> str | None:
+    try:
+        return (data / PASSWORD_FILE).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def _keep_password(data: Path) -> str:
+    password = new_password()
+    new = data / f"{PASSWORD_FILE}.new"
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(f"{password}\n")
+    new.replace(data / PASSWORD_FILE)
+    return password
+
+
+def _has_something(service: Service, account: Account) -> bool:
+    with service.views.snapshot() as snapshot:
+        return snapshot.count_drives(account.uuid) + snapshot.count_jobs(account.uuid, None) > 0
+
+
+async def _start_clone(service: Service, account: Account) -> str:
+    """Uploads a small drive and starts a clone of it; returns the job."""
+    caller = Caller(account.uuid, service.new_id())
+    storage_type = next(iter(service.pools.values())).storage_type
+    definition = DriveDefinition("demo", "disk", IMAGE_BYTES, storage_type)
+    drive = await service.intake.receive(account.uuid, definition, _half_sparse(), caller)
+    job = service.new_id()
+    clone = CloneDrive(account.uuid, drive, service.new_id(), job, name="demo clone")
+    await service.ledger.execute(clone, caller)
+    return job
+
+
+async def _half_sparse() -> AsyncIterator[bytes]:
+    """A disk image of which every other block is a hole."""
+    for at in range(0, IMAGE_BYTES, BLOCK_BYTES):
+        yield os.urandom(BLOCK_BYTES) if at // BLOCK_BYTES % 2 else bytes(BLOCK_BYTES)

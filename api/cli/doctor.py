@@ -1,0 +1,72 @@
+"""`job-ledger doctor`: how the ledger and the pools are."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+from rich.table import Table
+
+from api.cli.options import console, data_option, json_option, pool_option
+from api.cli.reaching import diagnose
+from api.doctor import Findings, LedgerFound
+from api.settings import load_settings
+
+SICK = 1
+
+
+@click.command()
+@data_option
+@pool_option
+@json_option
+def doctor(data: Path | None, pools: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Look at the ledger's file and the pools and say what is wrong; changes nothing.
+
+    Works with and without a running service; one that runs knows its own pools. Exit code 0: all
+    is well; 1: something is wrong.
+    """
+    findings = asyncio.run(diagnose(load_settings(data=data, pools=pools or None)))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
+    else:
+        _print(findings)
+    if findings.problems:
+        sys.exit(SICK)
+
+
+def _print(findings: Findings) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in _lines(findings):
+        table.add_row(name, value)
+    table.columns[-1].overflow = "fold"
+    console().print(table)
+    for problem in findings.problems:
+        click.echo(f"WRONG: {problem}")
+    if not findings.problems:
+        click.echo("nothing is wrong")
+
+
+def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
+    yield "data directory", findings.data
+    running = findings.service is not None
+    yield "service", f"runs as process {findings.service}" if running else "none runs"
+    if findings.ledger is not None:
+        yield from _ledger_lines(findings.ledger)
+    for pool in findings.pools:
+        free = "unknown" if pool.free_bytes is None else f"{pool.free_bytes:,} bytes"
+        yield f"pool {pool.name}", f"{pool.storage_type}, {free} free, at {pool.path}"
+
+
+def _ledger_lines(ledger: LedgerFound) -> Iterator[tuple[str, str]]:
+    yield "ledger", ledger.file
+    yield "SQLite", ledger.sqlite
+    yield "journal mode", ledger.journal_mode
+    yield "sync mode", ledger.synchronous
+    yield "auto_vacuum", ledger.auto_vacuum
+    yield "schema", str(ledger.schema_version)
+    yield "live generation", str(ledger.generation)
+    yield "last position", str(ledger.last_position)
+    for reader, position in ledger.readers.items():
+        yield f"reader: {reader}", f"position {position}"

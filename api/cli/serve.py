@@ -1,0 +1,60 @@
+"""`job-ledger serve`: the service itself."""
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from aiohttp.http_exceptions import HttpProcessingError
+
+from api.cli.options import data_option, pool_option
+from api.cli.serving import serve as serve_until_stopped
+from api.settings import load_settings
+
+
+@click.command()
+@data_option
+@click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="0: any free one.  [default: 8080]")
+@pool_option
+@click.option("--copy-rate", metavar="BYTES", help="Bytes a second of all copies: 200M, 1G.")
+@click.option(
+    "--verify-copies", is_flag=True, default=None, help="Read each copy back and compare."
+)
+@click.option(
+    "--copies-per-pool", type=int, metavar="N", help="Copies into a pool at once.  [default: 2]"
+)
+@click.option("--demo", is_flag=True, default=None, help="Make a demo account, a drive and a job.")
+@click.option("--copying/--no-copying", default=None, hidden=True)
+def serve(data: Path | None, pools: tuple[str, ...], **given: Any) -> None:
+    """Serve the ledger and do its jobs, until SIGTERM or SIGINT.
+
+    The data directory is made where it is missing; only one process can have it. Exit code 0: asked
+    to stop; 1: could not start; 70: the store failed, start again to recover.
+    """
+    settings = load_settings(data=data, pools=pools or None, **given)
+    _log_to_stderr()
+    asyncio.run(serve_until_stopped(settings, click.echo))
+
+
+def _log_to_stderr() -> None:
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("aiohttp.server").addFilter(_in_one_line)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """What is no HTTP is said in a line: aiohttp logs all of it, and anybody can send anything."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "a request that is no HTTP: %s", (type(error).__name__,)
+        record.exc_info = record.exc_text = None
+    return True

@@ -1,0 +1,170 @@
+"""The life of a service process: start, listen, stop."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from errno import EADDRINUSE
+from typing import NoReturn
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from api.admin import AdminServer
+from api.app import make_app
+from api.cli.demo import demonstrate
+from api.composition import open_service
+from api.lock import data_lock
+from api.service import Service
+from api.settings import Settings
+
+KEEPALIVE_S = 75
+REQUESTS_END_S = 9
+"""How long requests may take to finish once the service is asked to stop ..."""
+CONNECTIONS_END_S = 1
+"""... and how long their connections then."""
+STORE_FAILED = 70
+"""The exit code after a failure of the store (EX_SOFTWARE)."""
+
+log = logging.getLogger(__name__)
+
+
+class CannotListen(Exception):
+    """The address is taken or is none of this machine's."""
+
+
+async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT; `announce` is told once it listens, and of the demo.
+
+    Raises `DataInUse`, `DataUnusable`, `CannotListen`, `StoreFailed` and OSError for what keeps it
+    from starting. If the store fails, the process ends here and now.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    with data_lock(settings.data):
+        async with open_service(settings) as service:
+            watching = asyncio.create_task(_end_with_store(service.failed))
+            async with (
+                AdminServer(service),
+                _listening(service, settings) as address,
+                _demonstrating(service, settings, address, announce),
+            ):
+                await stopping.wait()
+                log.info("stopping")
+        watching.cancel()
+
+
+class _UnderWay:
+    """The requests under way, so that stopping can wait for their ends.
+
+    aiohttp alone waits too, but reads no more: a request whose body still comes would never end.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._stopping = False
+        self._changed = asyncio.Event()
+
+    def watch(self, app: web.Application) -> None:
+        """Counts the requests of an application; a websocket is no request that ends."""
+
+        @web.middleware
+        async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if hdrs.UPGRADE in request.headers:
+                return await handler(request)
+            self._count += 1
+            try:
+                response = await handler(request)
+                if self._stopping:
+                    response.force_close()
+                return response
+            finally:
+                self._count -= 1
+                self._changed.set()
+
+        app.middlewares.insert(0, counted)
+
+    async def end(self) -> None:
+        """Waits, within limits, until there are none; their connections take no further ones."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REQUESTS_END_S):
+                while self._count:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+
+@asynccontextmanager
+async def _listening(service: Service, settings: Settings) -> AsyncIterator[str]:
+    """Answers requests; leaving waits for those under way."""
+    app = make_app(service)
+    under_way = _UnderWay()
+    under_way.watch(app)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=CONNECTIONS_END_S,
+    )
+    await runner.setup()
+    try:
+        await _listen(runner, settings)
+        yield _address(runner)
+        for site in runner.sites:
+            await site.stop()
+        await under_way.end()
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        taken = error.errno == EADDRINUSE
+        reason = "it is in use" if taken else error.strerror
+        raise CannotListen(f"cannot listen on {settings.host}:{settings.port}: {reason}") from error
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port, *_ = runner.addresses[0]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def _demonstrating(
+    service: Service, settings: Settings, address: str, announce: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Announces the address, and makes the demo beside the requests that come already."""
+    announce(f"job-ledger listens on {address}")
+    if not settings.demo:
+        yield
+        return
+    demo = asyncio.create_task(demonstrate(service, settings.data, address, announce))
+    demo.add_done_callback(_demo_ended)
+    try:
+        yield
+    finally:
+        demo.cancel()
+        await asyncio.wait({demo})
+
+
+def _demo_ended(demo: asyncio.Task[None]) -> None:
+    if not demo.cancelled() and demo.exception() is not None:
+        log.error("the demo could not be made: %s", demo.exception())
+
+
+async def _end_with_store(failed: asyncio.Event) -> NoReturn:
+    """Ends the process without any cleaning up: nothing it would write can be relied on."""
+    await failed.wait()
+    log.critical("the store failed; the process ends, the next start recovers")
+    sys.stdout.flush()
+    logging.shutdown()
+    os._exit(STORE_FAILED)

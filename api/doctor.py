@@ -1,0 +1,143 @@
+"""The doctor: how the ledger's file and its pools are, and what is wrong with them.
+
+It reads only. Some of it is known to the service alone (the sync mode belongs to its connection),
+so a running service examines itself; without one, the same is asked of the files.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from msgspec import Struct
+
+from ledger.errors import StoreFailed
+from ledger.images import Pool
+from ledger.store.seam import Cursor
+from ledger.store.sqlite import SCHEMA_VERSION, open_connection, open_log
+from projections.views.sqlite import live_generation
+
+FREE_BYTES_LOW = 1024**3
+"""With less than this free, a pool or the ledger's disk will soon be full."""
+
+_SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
+_AUTO_VACUUM = {0: "none", 1: "full", 2: "incremental"}
+_DURABLE = ("full", "extra")
+
+
+class PoolFound(Struct, frozen=True):
+    """A pool and the room in it; None where it cannot be looked at."""
+
+    name: str
+    path: str
+    storage_type: str
+    free_bytes: int | None
+
+
+class LedgerFound(Struct, frozen=True):
+    """The ledger's file; `readers` says how far each reader of the log got."""
+
+    file: str
+    sqlite: str
+    journal_mode: str
+    synchronous: str
+    auto_vacuum: str
+    schema_version: int
+    generation: int
+    last_position: int
+    readers: dict[str, int]
+
+
+class Findings(Struct, frozen=True):
+    """All that was found; sound if there are no problems. `service` is a pid."""
+
+    data: str
+    service: int | None
+    ledger: LedgerFound | None
+    pools: list[PoolFound]
+    problems: list[str]
+
+
+def examine(
+    file: Path, pools: Iterable[Pool], *, synchronous: Callable[[], str], service: int | None
+) -> Findings:
+    """Looks at everything; blocks for a few reads. What cannot be read is a problem, no error."""
+    problems: list[str] = []
+    try:
+        ledger = _examine_ledger(file, synchronous)
+        problems += _problems_of_ledger(ledger)
+    except StoreFailed as error:
+        ledger = None
+        problems.append(str(error))
+    found = [_examine_pool(pool) for pool in pools]
+    problems += [problem for pool in found for problem in _problems_of_pool(pool)]
+    return Findings(str(file.parent), service, ledger, found, problems)
+
+
+def synchronous_of(cursor: Cursor) -> str:
+    """The sync mode of the connection that this cursor is of."""
+    return _SYNCHRONOUS.get(_pragma(cursor, "synchronous"), "unknown")
+
+
+def synchronous_of_new_connections() -> str:
+    """The sync mode that a service would write with, tried out on a file of no importance."""
+    with TemporaryDirectory() as folder:
+        connection = open_connection(Path(folder, "probe.sqlite"), writing=True)
+        try:
+            return synchronous_of(connection.cursor())
+        finally:
+            connection.close()
+
+
+def _examine_ledger(file: Path, synchronous: Callable[[], str]) -> LedgerFound:
+    if not file.is_file():
+        raise StoreFailed(f"there is no ledger at {file}")
+    with open_log(file) as log:
+        cursor = log.cursor()
+        cursor.execute("SELECT sqlite_version()")
+        return LedgerFound(
+            file=str(file),
+            sqlite=cursor.fetchone()[0],
+            journal_mode=_pragma(cursor, "journal_mode"),
+            synchronous=synchronous(),
+            auto_vacuum=_AUTO_VACUUM.get(_pragma(cursor, "auto_vacuum"), "unknown"),
+            schema_version=_pragma(cursor, "user_version"),
+            generation=live_generation(cursor),
+            last_position=log.last_position(),
+            # Written in the transaction of the events, so there is no way to be behind.
+            readers={"inline projections": log.last_position()},
+        )
+
+
+def _pragma(cursor: Cursor, name: str) -> Any:
+    cursor.execute(f"PRAGMA {name}")
+    return cursor.fetchone()[0]
+
+
+def _problems_of_ledger(ledger: LedgerFound) -> Iterable[str]:
+    if ledger.journal_mode != "wal":
+        yield f"the journal mode is {ledger.journal_mode}, not wal"
+    if ledger.synchronous not in _DURABLE:
+        yield f"the sync mode is {ledger.synchronous}: what is acknowledged may be lost"
+    if ledger.auto_vacuum != "incremental":
+        yield f"auto_vacuum is {ledger.auto_vacuum}, not incremental: the file will not shrink"
+    if ledger.schema_version != SCHEMA_VERSION:
+        yield f"the schema is {ledger.schema_version}; this is schema {SCHEMA_VERSION}"
+    for reader, position in ledger.readers.items():
+        if position != ledger.last_position:
+            yield f"{reader} are at position {position}, not {ledger.last_position}"
+
+
+def _examine_pool(pool: Pool) -> PoolFound:
+    try:
+        free_bytes: int | None = pool.free_bytes()
+    except OSError:
+        free_bytes = None
+    return PoolFound(pool.name, str(pool.path), pool.storage_type, free_bytes)
+
+
+def _problems_of_pool(pool: PoolFound) -> Iterable[str]:
+    if pool.free_bytes is None:
+        yield f"pool {pool.name} cannot be reached at {pool.path}"
+    elif pool.free_bytes < FREE_BYTES_LOW:
+        yield f"pool {pool.name} has only {pool.free_bytes} bytes left"

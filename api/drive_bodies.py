@@ -1,0 +1,54 @@
+"""What clients say about drives, read from a body."""
+
+from collections.abc import Mapping
+
+from api.fields import Fields
+from ledger.commands import CloneDrive
+from ledger.drive import round_up
+from ledger.events import DriveDefinition, Media
+from ledger.images import Pool
+
+MEDIA: tuple[Media, ...] = ("disk", "cdrom")
+DEFAULT_STORAGE_TYPE = "dssd"
+SIZE_LEAST = 512 * 1024**2
+"""Of a new blank drive; uploads, and so their clones, may be smaller."""
+SIZE_MOST = 16 * 1024**4
+
+
+def default_storage_type(pools: Mapping[str, Pool]) -> str:
+    """The public API's default where a pool has it, else the first pool's."""
+    types = [pool.storage_type for pool in pools.values()]
+    return DEFAULT_STORAGE_TYPE if DEFAULT_STORAGE_TYPE in types else types[0]
+
+
+def drive_definition(fields: Fields, storage_type: str) -> DriveDefinition:
+    """A new drive; `storage_type` is the default."""
+    fields.require("name", "media", "size")
+    return DriveDefinition(
+        name=fields.text("name", ""),
+        media=fields.one_of("media", MEDIA, "disk"),
+        size=round_up(fields.whole("size", 0, least=SIZE_LEAST, most=SIZE_MOST)),
+        storage_type=fields.text("storage_type", storage_type),
+        meta=fields.meta("meta", {}),
+        affinities=fields.texts("affinities", ()),
+        allow_multimount=fields.flag("allow_multimount", default=False),
+    )
+
+
+def drive_clone(
+    fields: Fields, *, owner: str, source: str, destination: str, job: str
+) -> CloneDrive:
+    """A clone; what is not given comes from the source."""
+    return CloneDrive(
+        owner=owner,
+        source=source,
+        destination=destination,
+        job=job,
+        name=fields.text("name", None),
+        media=fields.one_of("media", MEDIA, None),
+        size=fields.whole("size", None, least=0, most=SIZE_MOST),
+        storage_type=fields.text("storage_type", None),
+        meta=fields.meta("meta", None),
+        affinities=fields.texts("affinities", None),
+        allow_multimount=fields.flag("allow_multimount", default=None),
+    )

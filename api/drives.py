@@ -1,0 +1,93 @@
+"""`/drives/`: drives are made, looked at, cloned and deleted."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+from msgspec.structs import asdict
+
+from api.answers import created, json_answer
+from api.drive_bodies import default_storage_type, drive_clone, drive_definition
+from api.requests import CALLER, read_object, read_objects, read_references, uuid_in_url
+from api.resources import Collection, complete, do_action
+from api.schema import load_schema
+from api.service import Service
+from api.shapes import DRIVE_LIST_FIELDS, JsonObject, drive_json
+from ledger.commands import CreateDrives, DeleteDrives, NewDrive
+from ledger.errors import DriveNotFound
+from projections.views.reading import Snapshot
+
+
+class Drives:
+    """Handlers of the URLs below `/drives/`, but for those that carry images."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
+        self._views = service.views
+        self._collection = Collection(service.views, _count, _read)
+        self._new_id = service.new_id
+        self._storage_type = default_storage_type(service.pools)
+        self._schema = load_schema("drives")
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        return await self._collection.answer(request, DRIVE_LIST_FIELDS)
+
+    async def list_detail(self, request: web.Request) -> web.StreamResponse:
+        return await self._collection.answer(request)
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, DriveNotFound)
+        return json_answer(self._shown(request[CALLER].actor, [uuid])[0])
+
+    async def schema(self, request: web.Request) -> web.Response:
+        return json_answer(asdict(self._schema))
+
+    async def create(self, request: web.Request) -> web.Response:
+        """All or none; the answer does not wait for the images."""
+        caller = request[CALLER]
+        definitions = [
+            drive_definition(fields, self._storage_type) for fields in await read_objects(request)
+        ]
+        new = tuple(NewDrive(self._new_id(), definition) for definition in definitions)
+        await self._ledger.execute(CreateDrives(caller.actor, new, "blank"), caller)
+        return created(self._shown(caller.actor, [drive.drive for drive in new]))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        return await self._delete(request, [uuid_in_url(request, DriveNotFound)])
+
+    async def delete_many(self, request: web.Request) -> web.Response:
+        return await self._delete(request, await read_references(request))
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        return await do_action(request, {"clone": self._clone})
+
+    async def _clone(self, request: web.Request) -> web.Response:
+        caller = request[CALLER]
+        source = uuid_in_url(request, DriveNotFound)
+        command = drive_clone(
+            await read_object(request),
+            owner=caller.actor,
+            source=source,
+            destination=self._new_id(),
+            job=self._new_id(),
+        )
+        await self._ledger.execute(command, caller)
+        drives = self._shown(caller.actor, [command.destination])
+        return json_answer({"objects": drives}, status=202)
+
+    async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
+        caller = request[CALLER]
+        await self._ledger.execute(DeleteDrives(caller.actor, tuple(uuids)), caller)
+        return web.Response(status=204)
+
+    def _shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
+        with self._views.snapshot() as snapshot:
+            found = snapshot.drives_among(uuids, owner)
+        return [drive_json(drive) for drive in complete(found, uuids, DriveNotFound)]
+
+
+def _count(snapshot: Snapshot, owner: str) -> int:
+    return snapshot.count_drives(owner)
+
+
+def _read(snapshot: Snapshot, owner: str, limit: int, offset: int) -> list[JsonObject]:
+    return [drive_json(drive) for drive in snapshot.drives(owner, limit=limit, offset=offset)]

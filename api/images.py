@@ -1,0 +1,84 @@
+"""Whole disk images, as they are: uploads and downloads."""
+
+import asyncio
+
+from aiohttp import hdrs, web
+
+from api.drive_bodies import MEDIA, SIZE_MOST, default_storage_type
+from api.errors import BadRequest, BodyTooLarge, LengthMissing, RangeMissing
+from api.fields import Fields
+from api.requests import CALLER, chunks, uuid_in_url
+from api.service import Service
+from ledger.drive import round_up
+from ledger.errors import DriveBusy, DriveNotFound
+from ledger.events import DriveDefinition
+
+
+class Images:
+    """Handlers of the URLs below `/drives/` that carry images."""
+
+    def __init__(self, service: Service) -> None:
+        self._views = service.views
+        self._pools = service.pools
+        self._intake = service.intake
+        self._storage_type = default_storage_type(service.pools)
+
+    async def upload(self, request: web.Request) -> web.Response:
+        """Makes a drive of the body; the answer, once it is on disk, is the drive's uuid."""
+        caller = request[CALLER]
+        definition = self._uploaded(request)
+        uuid = await self._intake.receive(caller.actor, definition, chunks(request), caller)
+        return web.Response(text=uuid)
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """The image, or a range of it; holes read as zeros."""
+        uuid = uuid_in_url(request, DriveNotFound)
+        with self._views.snapshot() as snapshot:
+            drive = snapshot.drive(uuid, request[CALLER].actor)
+        if drive is None:
+            raise DriveNotFound(uuid)
+        if not drive.ready:
+            raise DriveBusy(f"drive {uuid} has no complete image yet")
+        image = self._pools[drive.pool].image(uuid)
+        try:
+            size = (await asyncio.to_thread(image.stat)).st_size
+        except FileNotFoundError:
+            raise DriveNotFound(uuid) from None  # deleted since we looked
+        _check_range(request, size)
+        return web.FileResponse(image, headers={hdrs.CONTENT_TYPE: "application/octet-stream"})
+
+    def _uploaded(self, request: web.Request) -> DriveDefinition:
+        said: dict[str, object] = {**request.query}
+        if "name" in request.match_info:
+            said["name"] = request.match_info["name"]
+        fields = Fields(said)
+        return DriveDefinition(
+            name=fields.text("name", ""),
+            media=fields.one_of("media", MEDIA, "disk"),
+            size=_size(request),
+            storage_type=fields.text("storage_type", self._storage_type),
+        )
+
+
+def _check_range(request: web.Request, size: int) -> None:
+    """That there is something to send; one that depends on `If-Range` may come to nothing."""
+    if hdrs.RANGE not in request.headers or hdrs.IF_RANGE in request.headers:
+        return
+    try:
+        start = request.http_range.start
+    except ValueError:
+        raise RangeMissing(size) from None
+    if start is not None and start >= size:
+        raise RangeMissing(size)
+
+
+def _size(request: web.Request) -> int:
+    """The size of the drive, which is as long as the body, rounded up."""
+    length = request.content_length
+    if length is None:
+        raise LengthMissing("an upload needs a Content-Length")
+    if length == 0:
+        raise BadRequest("an upload must not be empty")
+    if length > SIZE_MOST:
+        raise BodyTooLarge(f"an image is no longer than {SIZE_MOST} bytes")
+    return round_up(length)

@@ -1,0 +1,71 @@
+"""`/jobs/`: what runs and what has run; nothing can be changed here."""
+
+from collections.abc import Iterator, Sequence
+
+from aiohttp import web
+from msgspec.structs import asdict, replace
+
+from api.answers import json_answer, list_parts, page_answer, stream, within
+from api.requests import CALLER, Page, filter_values, page, shown_fields, uuid_in_url
+from api.schema import load_schema
+from api.service import Service
+from api.shapes import JsonObject, job_json, only
+from ledger.errors import JobNotFound
+from projections.rows import timestamp
+from projections.views.reading import JobTree
+
+
+class Jobs:
+    """Handlers of the URLs below `/jobs/`."""
+
+    def __init__(self, service: Service) -> None:
+        self._views = service.views
+        self._figures = service.figures
+        self._now = service.now
+        self._schema = load_schema("jobs")
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, JobNotFound)
+        tree = self._views.job(uuid, request[CALLER].actor)
+        if tree is None:
+            raise JobNotFound(uuid)
+        return json_answer(job_json(tree, self._figures))
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """The newest change first. A page is read at once; more than a page is streamed."""
+        owner = request[CALLER].actor
+        asked, states, fields = (
+            page(request),
+            filter_values(request, "state"),
+            shown_fields(request),
+        )
+        if not asked.is_short:
+            return await stream(request, self._parts(owner, states, asked, fields))
+        with self._views.snapshot() as snapshot:
+            total = snapshot.count_jobs(owner, states)
+            trees = snapshot.jobs(owner, states, limit=asked.limit, offset=asked.offset)
+        return page_answer(asked, total, self._shown(trees, fields))
+
+    async def schema(self, request: web.Request) -> web.Response:
+        now = timestamp(self._now())
+        fields = dict(self._schema.fields)
+        for name in ("created", "last_modified"):
+            fields[name] = {**fields[name], "default": now}
+        return json_answer(asdict(replace(self._schema, fields=fields)))
+
+    def _parts(
+        self,
+        owner: str,
+        states: Sequence[str] | None,
+        asked: Page,
+        fields: frozenset[str] | None,
+    ) -> Iterator[bytes]:
+        with self._views.long_snapshot() as snapshot:
+            total = snapshot.count_jobs(owner, states)
+            batches = within(snapshot.all_jobs(owner, states), asked)
+            yield from list_parts(asked, total, (self._shown(batch, fields) for batch in batches))
+
+    def _shown(
+        self, trees: Sequence[JobTree], fields: frozenset[str] | None
+    ) -> Sequence[JsonObject]:
+        return [only(job_json(tree, self._figures), fields) for tree in trees]

@@ -1,0 +1,180 @@
+"""Reading requests: bodies and query parameters, bounded and checked before anything is done."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+import orjson
+from aiohttp import hdrs, web
+
+from api.errors import BadRequest, BodyTooLarge, BodyTooSlow, NotJson
+from api.fields import UUID, Fields
+from ledger.errors import NotFound
+from ledger.store.writer import Caller
+
+CALLER = web.RequestKey("caller", Caller)
+"""Whose request it is; put there by the middleware."""
+
+BODY_BYTES = 256 * 1024
+"""The longest body that is taken, uploads aside."""
+SILENCE_S = 10.0
+"""How long a body may send nothing before it is cut."""
+BULK_LIMIT = 200
+"""Objects in one request."""
+DEFAULT_LIMIT = 20
+SHORT_LIMIT = 200
+"""Objects of a page that is read in the event loop's thread; more are streamed."""
+DIGITS_LIMIT = 18
+"""Digits of a number in the query: what fits into 64 bits."""
+
+_BACKSLASHES = re.compile(r"(\\*)(,|$)")
+
+
+# Bodies
+
+
+async def chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `BodyTooSlow`, and `BadRequest` if it does not come whole."""
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            raise BodyTooSlow(f"the body sent nothing for {SILENCE_S:g} s") from None
+        except web.RequestPayloadError:
+            raise BadRequest("the request body ended early or is badly encoded") from None
+        if not chunk:
+            return
+        yield chunk
+
+
+async def read_json(request: web.Request) -> object:
+    """The body's value; no body and `null` are an empty object."""
+    if not request.can_read_body:
+        return {}
+    body = bytearray()
+    if (request.content_length or 0) > BODY_BYTES:
+        raise BodyTooLarge(f"the request body is longer than {BODY_BYTES} bytes")
+    async for chunk in chunks(request):
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise BodyTooLarge(f"the request body is longer than {BODY_BYTES} bytes")
+    if not body.strip():
+        return {}
+    if hdrs.CONTENT_TYPE in request.headers and request.content_type != "application/json":
+        raise NotJson("the request body must be application/json")
+    try:
+        value: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequest("request body is not valid JSON") from None
+    return {} if value is None else value
+
+
+async def read_object(request: web.Request) -> Fields:
+    """The body of an action."""
+    value = await read_json(request)
+    if not isinstance(value, dict):
+        raise BadRequest("the request body must be a JSON object")
+    return Fields(value)
+
+
+async def read_objects(request: web.Request) -> list[Fields]:
+    """The objects of a body that is one bare object, a list of them or `{"objects": [..]}`."""
+    return [_object(value) for value in await _read_list(request)]
+
+
+async def read_references(request: web.Request) -> list[str]:
+    """The uuids of a body that names things, in any form of list and of reference."""
+    named = (Fields({"objects": value}) for value in await _read_list(request))
+    return [fields.reference("objects", "") for fields in named]
+
+
+async def _read_list(request: web.Request) -> list[object]:
+    value = await read_json(request)
+    if isinstance(value, dict):
+        value = value.get("objects", [value])
+    if not isinstance(value, list):
+        raise BadRequest("objects must be a list", point="objects")
+    if not 0 < len(value) <= BULK_LIMIT:
+        raise BadRequest(f"objects must be 1 to {BULK_LIMIT} objects", point="objects")
+    return value
+
+
+def _object(value: object) -> Fields:
+    if not isinstance(value, dict):
+        raise BadRequest("objects must hold JSON objects", point="objects")
+    return Fields(value)
+
+
+# The URL
+
+
+def uuid_in_url(request: web.Request, missing: Callable[[str], NotFound]) -> str:
+    """The uuid that the URL names; raises `missing` for what cannot be one."""
+    text = request.match_info["uuid"]
+    if not UUID.fullmatch(text):
+        raise missing(text)
+    return text.lower()
+
+
+class Page(NamedTuple):
+    """Which part of a list is asked for; a limit of 0 is no limit."""
+
+    limit: int
+    offset: int
+
+    @property
+    def is_short(self) -> bool:
+        return 0 < self.limit <= SHORT_LIMIT
+
+
+def page(request: web.Request) -> Page:
+    return Page(_count(request, "limit", DEFAULT_LIMIT), _count(request, "offset", 0))
+
+
+def _count(request: web.Request, name: str, default: int) -> int:
+    texts = request.query.getall(name, ())
+    if not texts:
+        return default
+    text = texts[-1]
+    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT):
+        raise BadRequest(f"{name} must be a number from 0 up", point=name)
+    return int(text)
+
+
+def shown_fields(request: web.Request) -> frozenset[str] | None:
+    """The keys each object of a list is to have; None: all."""
+    given = request.query.getall("fields", ())
+    names = frozenset(name.strip() for text in given for name in text.split(","))
+    return names - {""} or None
+
+
+def filter_values(request: web.Request, name: str) -> list[str] | None:
+    """What a field may be, by the filter of its name; None: anything.
+
+    A comma separates alternatives; a repeated parameter narrows down further.
+    """
+    given = request.query.getall(name, ())
+    if not given:
+        return None
+    return sorted(frozenset.intersection(*(frozenset(alternatives(text)) for text in given)))
+
+
+def alternatives(text: str) -> list[str]:
+    r"""The parts between the commas. `\,` is a comma in a part, `\\,` a backslash at its end."""
+    parts = [""]
+    end = 0
+    for found in _BACKSLASHES.finditer(text):
+        parts[-1] += text[end : found.start()]
+        backslashes, comma = found.groups()
+        end = found.end()
+        if not comma:
+            parts[-1] += backslashes
+            continue
+        parts[-1] += "\\" * (len(backslashes) // 2)
+        if len(backslashes) % 2:
+            parts[-1] += ","
+        else:
+            parts.append("")
+    return parts

@@ -1,0 +1,26 @@
+"""The answers to `/schema/`: what fields there are, for clients that ask."""
+
+from pathlib import Path
+
+import msgspec
+
+from api.shapes import JsonObject
+
+_FOLDER = Path(__file__).with_name("schemas")
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """A schema answer; the fields by name."""
+
+    allowed_detail_http_methods: list[str]
+    allowed_list_http_methods: list[str]
+    default_format: str
+    default_limit: int
+    fields: dict[str, JsonObject]
+    filtering: dict[str, int]
+    ordering: list[str]
+
+
+def load_schema(kind: str) -> Schema:
+    """What `schemas/` holds for `jobs`, `drives` or `servers`."""
+    return msgspec.json.decode((_FOLDER / f"{kind}.json").read_bytes(), type=Schema)

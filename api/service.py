@@ -1,0 +1,33 @@
+"""The parts of a running service, as the HTTP layer and the command line use them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from api.accounts import Accounts
+from ledger.application import Ledger
+from ledger.images import Figures, Pool
+from ledger.workers.provisioning import Provisioning
+from projections.views.reading import SqliteViews
+
+
+@dataclass(frozen=True)
+class Service:
+    """Built by `api.composition.open_service` and nowhere else."""
+
+    ledger: Ledger
+    views: SqliteViews
+    accounts: Accounts
+    pools: Mapping[str, Pool]
+    intake: Provisioning
+    figures: Callable[[str], Figures | None]
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    new_mac: Callable[[], str]
+    new_password: Callable[[], str]
+    file: Path
+    """The ledger's file, for readers with a connection of their own."""
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the store has failed: the process must stop."""

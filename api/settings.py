@@ -1,0 +1,95 @@
+"""What can be set from outside: by flags of the command line, else by the environment."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ledger.images import Pool, parse_pool
+
+_SIZE = re.compile(r"([0-9]+)([KMGT]?)", re.IGNORECASE)
+_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+class BadSettings(Exception):
+    """A setting is missing or makes no sense; says which, in one line."""
+
+
+def parse_rate(value: Any) -> Any:
+    """Bytes per second from a text like `200M`; K, M, G and T are powers of 1024."""
+    if not isinstance(value, str):
+        return value
+    size = _SIZE.fullmatch(value.strip())
+    if size is None:
+        raise ValueError(f"{value!r} is no number of bytes per second such as 200M or 1G")
+    return int(size[1]) * _FACTORS[size[2].upper()]
+
+
+def split_pools(value: Any) -> Any:
+    """The environment names several pools with `;` between them."""
+    if not isinstance(value, str):
+        return value
+    return tuple(text.strip() for text in value.split(";") if text.strip())
+
+
+class Settings(BaseSettings):
+    """The settings of one process; what is not given comes from JOB_LEDGER_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="JOB_LEDGER_", frozen=True)
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    pools: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_pools)] = ()
+    """`NAME=PATH[,type=TYPE]` each; if there is none, `main` in the data directory."""
+    copy_rate: Annotated[int | None, BeforeValidator(parse_rate)] = Field(default=None, ge=1)
+    """Bytes per second of all copies together."""
+    verify_copies: bool = False
+    copies_per_pool: int = Field(default=2, ge=1, le=64)
+    demo: bool = False
+    copying: bool = True
+    """Off, jobs are recorded but not done; for benchmarks."""
+
+    def named_pools(self) -> tuple[Pool, ...]:
+        """The pools, whether their directories exist or not."""
+        if not self.pools:
+            return (Pool("main", self.data / "pools" / "main"),)
+        return tuple(parse_pool(text) for text in self.pools)
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, data: Path) -> Path:
+        return data.absolute()
+
+    @field_validator("pools")
+    @classmethod
+    def _known_pools(cls, pools: tuple[str, ...]) -> tuple[str, ...]:
+        named = [_absolute_pool(text) for text in pools]
+        if len({pool.name for pool in named}) < len(named):
+            raise ValueError("two pools have the same name")
+        return tuple(f"{pool.name}={pool.path},type={pool.storage_type}" for pool in named)
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings with the flags that were given; None is not given. Raises `BadSettings`."""
+    flags = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        raise BadSettings("; ".join(_said(problem) for problem in error.errors())) from None
+
+
+def _absolute_pool(text: str) -> Pool:
+    pool = parse_pool(text)
+    return Pool(pool.name, pool.path.absolute(), pool.storage_type)
+
+
+def _said(problem: Any) -> str:
+    name = str(problem["loc"][0])
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        said = "is missing"
+    flag = "pool" if name == "pools" else name.replace("_", "-")
+    return f"--{flag} (or JOB_LEDGER_{name.upper()}): {said}"
