@@ -1,0 +1,166 @@
+"""What is felt of two copies: the p99 of reads and of updates, against an idle service.
+
+The load comes in small portions, and only those count during which two copies ran all the time.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from api.composition import new_id, open_service
+from api.service import Service
+from api.settings import Settings
+from ledger.commands import CloneDrive, DeleteDrives
+from ledger.store.writer import Caller
+from scripts.benchmarks.images import make_image
+from scripts.benchmarks.processes import BenchmarkBroken, Served, load, serving
+from scripts.benchmarks.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.scale import Setting
+from scripts.benchmarks.seeding import Seeded, ask, image_of, request_bytes, seed
+from scripts.benchmarks.updates import CALLERS, Updating
+
+COPIES = 2
+CLONES = 4
+"""Clones of a round: two are copied, two wait."""
+CONNECTIONS = 32
+GETS = 500
+UPDATES_EACH = 10
+IDLE_PORTIONS = 8
+ENDED_S = 300
+LOOK_S = 0.1
+
+
+class Loaded(Protocol):
+    """A service under one kind of load, with a drive to clone."""
+
+    async def portion(self) -> Sequence[float]:
+        """Some of the load; the latencies in seconds."""
+
+    async def clone(self) -> str:
+        """Asks for a copy; returns the new drive."""
+
+    async def unfinished(self) -> int:
+        """How many copies run or wait."""
+
+    async def delete(self, drives: Sequence[str]) -> None: ...
+
+
+def get_while_copying(setting: Setting) -> Row:
+    """GET of one job with four children over HTTP, as somebody watches it; it may be remembered."""
+    return asyncio.run(_gets(setting))
+
+
+def update_while_copying(setting: Setting) -> Row:
+    """Durable progress updates, in the process that copies."""
+    return asyncio.run(_updates(setting))
+
+
+async def _gets(setting: Setting) -> Row:
+    seeded = await _seed(setting)
+    with serving(setting.directory, "--copies-per-pool", str(COPIES)) as server:
+        rounds = await _rounds(_Gets(server, seeded), setting.scale.beside_rounds)
+    what = f"GET of one job again and again, {CONNECTIONS} connections"
+    return _row("get-while-copying", rounds, what, at_least=1 / 3)
+
+
+async def _updates(setting: Setting) -> Row:
+    seeded = await _seed(setting)
+    settings = Settings(data=setting.directory, copies_per_pool=COPIES)
+    async with open_service(settings) as service:
+        updating = await Updating.begun(service.ledger)
+        rounds = await _rounds(_Updates(service, updating, seeded), setting.scale.beside_rounds)
+    return _row("update-while-copying", rounds, f"updates, {CALLERS} callers", at_least=None)
+
+
+async def _seed(setting: Setting) -> Seeded:
+    """A data directory whose first disk has an image."""
+    size = setting.scale.beside_bytes
+    seeded = await seed(setting.directory, disk_bytes=size)
+    make_image(image_of(setting.directory, seeded.disks[0]), size)
+    return seeded
+
+
+async def _rounds(loaded: Loaded, count: int) -> list[Round]:
+    await loaded.portion()
+    return [await _round(loaded) for _ in range(count)]
+
+
+async def _round(loaded: Loaded) -> Round:
+    """The load on an idle service, then while copies run; what they made is deleted again."""
+    idle = [latency for _ in range(IDLE_PORTIONS) for latency in await loaded.portion()]
+    drives = [await loaded.clone() for _ in range(CLONES)]
+    busy: list[float] = []
+    while True:
+        portion = await loaded.portion()
+        if await loaded.unfinished() < COPIES:
+            break
+        busy += portion
+    await _ended(loaded)
+    await loaded.delete(drives)
+    if not busy:
+        raise BenchmarkBroken("the copies ended before a portion of the load did")
+    p50, p99 = percentile_ms(busy, 0.50), percentile_ms(busy, 0.99)
+    return Round(p99, percentile_ms(idle, 0.99), p50, p99)
+
+
+async def _ended(loaded: Loaded) -> None:
+    async with asyncio.timeout(ENDED_S):
+        while await loaded.unfinished():  # noqa: ASYNC110 - another process has no event of ours
+            await asyncio.sleep(LOOK_S)
+
+
+def _row(name: str, rounds: Sequence[Round], what: str, *, at_least: float | None) -> Row:
+    note = f"{what}, while two copies run; floor: idle"
+    return row(name, "ms p99", rounds, at_least=at_least, note=note, lower_is_better=True)
+
+
+class _Gets:
+    """Over HTTP, by a load generator in a process of its own."""
+
+    def __init__(self, server: Served, seeded: Seeded) -> None:
+        self._server = server
+        self._source = seeded.disks[0]
+        self._requests = [request_bytes("GET", f"/api/2.0/jobs/{seeded.job}/")]
+
+    async def portion(self) -> Sequence[float]:
+        done = load(self._server, self._requests, connections=CONNECTIONS, count=GETS)
+        return done.latencies_s
+
+    async def clone(self) -> str:
+        path = f"/api/2.0/drives/{self._source}/action/?do=clone"
+        return str(ask(self._server, "POST", path).json["objects"][0]["uuid"])
+
+    async def unfinished(self) -> int:
+        meta = ask(self._server, "GET", "/api/2.0/jobs/?state=started&limit=1").json["meta"]
+        return int(meta["total_count"])
+
+    async def delete(self, drives: Sequence[str]) -> None:
+        for drive in drives:
+            ask(self._server, "DELETE", f"/api/2.0/drives/{drive}/")
+
+
+class _Updates:
+    """By callers in the event loop of the service."""
+
+    def __init__(self, service: Service, updating: Updating, seeded: Seeded) -> None:
+        self._service = service
+        self._updating = updating
+        self._source = seeded.disks[0]
+        self._caller = Caller(seeded.owner, "")
+
+    async def portion(self) -> Sequence[float]:
+        return (await self._updating.round(UPDATES_EACH)).latencies_s
+
+    async def clone(self) -> str:
+        drive = new_id()
+        command = CloneDrive(self._caller.actor, self._source, drive, new_id())
+        await self._service.ledger.execute(command, self._caller)
+        return drive
+
+    async def unfinished(self) -> int:
+        with self._service.views.snapshot() as snapshot:
+            return snapshot.count_jobs(self._caller.actor, ("started",))
+
+    async def delete(self, drives: Sequence[str]) -> None:
+        command = DeleteDrives(self._caller.actor, tuple(drives))
+        await self._service.ledger.execute(command, self._caller)

@@ -1,0 +1,106 @@
+"""The command: which benchmarks, how much of them, and how they are shown."""
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import msgspec
+from rich.table import Table
+
+from api.cli.options import console, json_option
+from scripts.benchmarks import beside, clones, copies, lists, machine, reads, rebuilds, updates
+from scripts.benchmarks.rows import Row
+from scripts.benchmarks.scale import FULL, QUICK, Scale, Setting
+
+BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
+    "updates": updates.updates,
+    "updates-library": updates.updates_library,
+    "clones": clones.clones,
+    "job-get": reads.job_get,
+    "job-list": lists.job_list,
+    "rebuild": rebuilds.rebuild,
+    "rebuild-short": rebuilds.rebuild_short,
+    "copy": copies.copy,
+    "get-while-copying": beside.get_while_copying,
+    "update-while-copying": beside.update_while_copying,
+}
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Less of everything: under a minute.")
+@click.option(
+    "--only",
+    "names",
+    multiple=True,
+    type=click.Choice(list(BENCHMARKS)),
+    help="This one; may be repeated. Default: all.",
+)
+@json_option
+def main(names: tuple[str, ...], *, quick: bool, as_json: bool) -> None:
+    """Measure the service, each number beside a floor taken in the same run.
+
+    The exit code is 0 also where a row misses its aim; the row says so. TMPDIR says on which file
+    system the data lie while it runs.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    scale = QUICK if quick else FULL
+    with tempfile.TemporaryDirectory(prefix="job-ledger-benchmark-") as directory:
+        before = machine.machine(Path(directory))
+        rows = list(_rows(names or tuple(BENCHMARKS), scale, Path(directory)))
+    if as_json:
+        click.echo(msgspec.json.encode(rows))
+    else:
+        console().print(_table(rows, f"{before}\n{machine.versions()}\n{machine.sizes()}"))
+
+
+def _rows(names: Sequence[str], scale: Scale, directory: Path) -> Iterator[Row]:
+    """One after the other, each in an empty directory that is removed at once."""
+    for name in dict.fromkeys(names):
+        click.echo(f"measuring {name} ...", err=True)
+        own = directory / name
+        own.mkdir()
+        yield BENCHMARKS[name](Setting(scale, own))
+        shutil.rmtree(own)
+
+
+def _terminated(_number: int, _frame: object) -> NoReturn:
+    """By an exception, so that what was started is ended and the files are removed."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _table(rows: Sequence[Row], caption: str) -> Table:
+    table = Table(caption=caption, caption_justify="left")
+    for heading in ("what", "value", "floor", "ratio", "aim", "p50 ms", "p99 ms"):
+        table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=True)
+    table.add_column("note")
+    for row in rows:
+        table.add_row(
+            row.name,
+            f"{_number(row.value)} {row.unit}",
+            _number(row.floor),
+            f"{row.ratio:.2f}",
+            _aim(row),
+            _milliseconds(row.p50_ms),
+            _milliseconds(row.p99_ms),
+            row.note,
+        )
+    return table
+
+
+def _aim(row: Row) -> str:
+    if row.at_least is None:
+        return "none"
+    return f"{row.at_least:.2f} {'missed' if row.missed else 'met'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"  # noqa: PLR2004 - three digits
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

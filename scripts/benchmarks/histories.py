@@ -1,0 +1,98 @@
+"""Ledgers of many long clones, written as quickly as the store can."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from api.composition import new_id
+from ledger.aggregate import Aggregate, evolve
+from ledger.codec import encode
+from ledger.events import (
+    DriveCreated,
+    DriveDefinition,
+    DriveReady,
+    Event,
+    JobAttemptStarted,
+    JobCreated,
+    JobSucceeded,
+    ProgressUpdated,
+    Recorded,
+    Resource,
+    drive_stream,
+    job_stream,
+)
+from ledger.store.seam import Batch, Row, RowKey
+from ledger.store.sqlite import SqliteStore
+from projections.rows import rows
+from projections.views.sqlite import SqliteProjection
+from scripts.benchmarks.scale import GIB
+
+AT_ONCE = 64
+"""Clones that run at the same time: the events of one lie among those of the others."""
+AROUND_PROGRESS = 3
+"""Events of a job that are no progress: it is created, taken up, and succeeds."""
+
+History = list[tuple[str, Event]]
+
+
+def make_ledger(file: Path, events: int, each: int) -> int:
+    """A ledger of about so many events, with so many for each job; returns how many."""
+    written = 0
+    clock = iter(_seconds())
+    with closing(SqliteStore(file, SqliteProjection())) as store:
+        while written < events:
+            written += _append(store, [_clone(each) for _ in range(AT_ONCE)], clock)
+    return written
+
+
+def _append(store: SqliteStore, clones: list[History], clock: Iterator[datetime]) -> int:
+    states: dict[str, Aggregate | None] = {}
+    versions: dict[str, int] = {}
+    stored = []
+    for stream, event in filter(None, chain.from_iterable(zip_longest(*clones))):
+        recorded = Recorded(next(clock), "worker:benchmark", "", event)
+        states[stream] = evolve(states.get(stream), stream, recorded)
+        versions[stream] = versions.get(stream, 0) + 1
+        stored.append(encode(stream, versions[stream], recorded))
+    puts: dict[RowKey, Row] = {}
+    for state in states.values():
+        puts |= rows(state)
+    store.append(Batch(stored, (), puts, (), ()))
+    return len(stored)
+
+
+def _clone(each: int) -> History:
+    """The clone of a drive: the job's stream, and the two events of what it makes."""
+    job, source, destination = new_id(), new_id(), new_id()
+    resources = (
+        Resource("drives", source, "source"),
+        Resource("drives", destination, "destination"),
+    )
+    definition = DriveDefinition("disk of a benchmark", "disk", 100 * GIB, "dssd")
+    steps = each - AROUND_PROGRESS
+    jobs: list[Event] = [
+        JobCreated("drive_clone", "benchmark", resources, job),
+        JobAttemptStarted(1, "worker:benchmark"),
+        *(_progress(step, steps) for step in range(1, steps + 1)),
+        JobSucceeded(),
+    ]
+    return [
+        (drive_stream(destination), DriveCreated("benchmark", definition, "main", "clone")),
+        *((job_stream(job), event) for event in jobs),
+        (drive_stream(destination), DriveReady()),
+    ]
+
+
+def _progress(step: int, steps: int) -> Event:
+    total = 100 * GIB
+    done = total * step // steps
+    return ProgressUpdated(1, min(99, step * 100 // steps), done, total, done)
+
+
+def _seconds() -> Iterator[datetime]:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    while True:
+        yield moment
+        moment += timedelta(milliseconds=10)

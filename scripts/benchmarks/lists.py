@@ -1,0 +1,176 @@
+"""A page of 20 jobs in one state, out of 100,000 jobs and out of 1,000.
+
+The list should cost what is shown and not what there is; COUNT, which an answer needs besides, is
+timed apart.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import NamedTuple
+
+from api.composition import LEDGER_FILE, new_id, open_ledger
+from ledger.application import Ledger
+from ledger.drive import Drive
+from ledger.events import DriveDefinition, Resource
+from ledger.job import Job, JobState
+from ledger.store.seam import Cursor, RowKey
+from ledger.store.seam import Row as Stored
+from projections.rows import rows
+from projections.views.reading import SqliteViews
+from projections.views.sqlite import live_generation, put_rows
+from scripts.benchmarks.processes import load, serving
+from scripts.benchmarks.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.scale import GIB, Setting
+from scripts.benchmarks.seeding import EMAIL, PASSWORD, request_bytes
+
+FEW = 1_000
+PAGE = 20
+CONNECTIONS = 32
+COUNTS = 50
+WRITTEN_JOBS = 2_000
+_STATES: tuple[JobState, ...] = ("success",) * 8 + ("failed", "started")
+_FILTER = ("success",)
+_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+_DEFINITION = DriveDefinition("disk of a benchmark", "disk", GIB, "dssd")
+
+
+class _Ledger(NamedTuple):
+    data: Path
+    owner: str
+    views: SqliteViews
+
+
+class _Read(NamedTuple):
+    rate: float
+    latencies_s: list[float]
+
+
+def job_list(setting: Setting) -> Row:
+    """`Snapshot.jobs`, then COUNT and whole requests in the note."""
+    scale, directory = setting
+    many = _made(directory / "many", scale.listed_jobs)
+    few = _made(directory / "few", FEW)
+    rounds = []
+    for _ in range(scale.rounds):
+        floor, done = _pages(few, scale.list_reads), _pages(many, scale.list_reads)
+        p50, p99 = (percentile_ms(done.latencies_s, share) for share in (0.50, 0.99))
+        rounds.append(Round(done.rate, floor.rate, p50, p99))
+    note = (
+        f"{scale.listed_jobs:,} jobs, floor {FEW:,}, 80 % in the state;"
+        f" COUNT {_count_ms(many):.2f} and {_count_ms(few):.2f} ms;"
+        f" HTTP with COUNT {_http(many, scale.gets):,.0f} and {_http(few, scale.gets):,.0f}/s"
+    )
+    for each in (many, few):
+        each.views.close()
+    return row("job-list", "pages/s", rounds, at_least=0.9, note=note)
+
+
+def _pages(ledger: _Ledger, count: int) -> _Read:
+    """So many pages, each in a snapshot of its own, as a request reads it."""
+
+    def page() -> None:
+        with ledger.views.snapshot() as snapshot:
+            assert len(snapshot.jobs(ledger.owner, _FILTER, limit=PAGE)) == PAGE
+
+    return _timed(page, count)
+
+
+def _count_ms(ledger: _Ledger) -> float:
+    def count() -> None:
+        with ledger.views.snapshot() as snapshot:
+            snapshot.count_jobs(ledger.owner, _FILTER)
+
+    return median(_timed(count, COUNTS).latencies_s) * 1000
+
+
+def _http(ledger: _Ledger, count: int) -> float:
+    request = request_bytes("GET", f"/api/2.0/jobs/?state={_FILTER[0]}&limit={PAGE}")
+    with serving(ledger.data, "--no-copying") as server:
+        load(server, [request], connections=CONNECTIONS, count=CONNECTIONS)
+        return load(server, [request], connections=CONNECTIONS, count=count // 4).rate
+
+
+def _timed(work: Callable[[], None], count: int) -> _Read:
+    latencies = []
+    started = perf_counter()
+    for _ in range(count):
+        begun = perf_counter()
+        work()
+        latencies.append(perf_counter() - begun)
+    return _Read(count / (perf_counter() - started), latencies)
+
+
+# Making them: the rows alone, as no reader looks at events
+
+
+def _made(data: Path, jobs: int) -> _Ledger:
+    data.mkdir()
+    owner = asyncio.run(_make(data, jobs))
+    return _Ledger(data, owner, SqliteViews(data / LEDGER_FILE))
+
+
+async def _make(data: Path, jobs: int) -> str:
+    async with open_ledger(data) as opened:
+        account = await opened.accounts.add(EMAIL, PASSWORD)
+        await asyncio.to_thread(_write, opened.ledger, account.uuid, jobs)
+    return account.uuid
+
+
+def _write(ledger: Ledger, owner: str, jobs: int) -> None:
+    puts: dict[RowKey, Stored] = {}
+
+    def write(cursor: Cursor) -> None:
+        put_rows(cursor, live_generation(cursor), puts)
+
+    for number, made in enumerate(_clones(owner, jobs), start=1):
+        puts |= made
+        if number % WRITTEN_JOBS == 0 or number == jobs:
+            ledger.exclusive(write).result()
+            puts.clear()
+
+
+def _clones(owner: str, jobs: int) -> Iterator[dict[RowKey, Stored]]:
+    """Clones of a few drives, one a second, eight of ten successful; failed ones left no drive."""
+    sources = [_drive(owner, _BEGAN) for _ in range(max(1, jobs // 100))]
+    yielded = dict[RowKey, Stored]()
+    for source in sources:
+        yielded |= rows(source)
+    for number in range(jobs):
+        at = _BEGAN + timedelta(seconds=number)
+        state = _STATES[number * 7 % len(_STATES)]
+        destination = _drive(owner, at)
+        job = _job(owner, sources[number % len(sources)].uuid, destination.uuid, at, state)
+        yielded |= rows(job)
+        if state != "failed":
+            yielded |= rows(destination)
+        yield yielded
+        yielded = {}
+
+
+def _drive(owner: str, at: datetime) -> Drive:
+    return Drive(
+        uuid=new_id(), owner=owner, definition=_DEFINITION, pool="main", origin="clone", created=at
+    )
+
+
+def _job(owner: str, source: str, destination: str, at: datetime, state: JobState) -> Job:
+    uuid = new_id()
+    return Job(
+        uuid=uuid,
+        operation="drive_clone",
+        owner=owner,
+        resources=(
+            Resource("drives", source, "source"),
+            Resource("drives", destination, "destination"),
+        ),
+        root=uuid,
+        parent=None,
+        ordinal=0,
+        created=at,
+        last_modified=at + timedelta(seconds=30),
+        state=state,
+    )

@@ -1,0 +1,50 @@
+"""A rebuild of all read models, against reading and parsing the same rows and doing nothing more.
+
+Both run in processes of their own, which tell how much memory they took.
+"""
+
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from scripts.benchmarks.histories import make_ledger
+from scripts.benchmarks.processes import python
+from scripts.benchmarks.rebuilding import Rebuilding
+from scripts.benchmarks.rows import Round, Row, row
+from scripts.benchmarks.scale import Setting
+
+LONG, SHORT = 100, 25
+_decode = msgspec.json.Decoder(Rebuilding).decode
+
+
+def rebuild(setting: Setting) -> Row:
+    """Histories of 100 events, as long clones have."""
+    return _rebuild("rebuild", setting, LONG)
+
+
+def rebuild_short(setting: Setting) -> Row:
+    """Histories of 25 events: four times the rows to write."""
+    return _rebuild("rebuild-short", setting, SHORT)
+
+
+def _rebuild(name: str, setting: Setting, each: int) -> Row:
+    scale, directory = setting
+    small, large = directory / "small.sqlite", directory / "large.sqlite"
+    make_ledger(small, scale.rebuilt_events // 10, each)
+    events = make_ledger(large, scale.rebuilt_events, each)
+    rounds, peaks = [], []
+    for _ in range(scale.rebuilds):
+        floor, done = _run("read", large), _run("rebuild", large)
+        rounds.append(Round(done.rate, floor.rate))
+        peaks.append(done.peak_mib)
+    of_small = _run("rebuild", small)
+    note = (
+        f"{events:,} events, {each} a job, 64 jobs interleaved; peak memory"
+        f" {median(peaks):.0f} MiB, with a tenth of them {of_small.peak_mib:.0f} MiB"
+    )
+    return row(name, "events/s", rounds, at_least=0.3, note=note)
+
+
+def _run(what: str, file: Path) -> Rebuilding:
+    return _decode(python("scripts.benchmarks.rebuilding", what, str(file)))

@@ -1,0 +1,63 @@
+"""How much is measured: enough for steady numbers, or `--quick`."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+class Scale(NamedTuple):
+    rounds: int
+    updates_each: int
+    """Updates of each of the 64 callers in a round."""
+    library_saves: int
+    clones: int
+    gets: int
+    listed_jobs: int
+    list_reads: int
+    rebuilt_events: int
+    rebuilds: int
+    copies: int
+    copied_bytes: int
+    beside_rounds: int
+    beside_bytes: int
+
+
+FULL = Scale(
+    rounds=5,
+    updates_each=500,
+    library_saves=4_000,
+    clones=2_000,
+    gets=8_000,
+    listed_jobs=100_000,
+    list_reads=3_000,
+    rebuilt_events=1_000_000,
+    rebuilds=3,
+    copies=3,
+    copied_bytes=4 * GIB,
+    beside_rounds=3,
+    beside_bytes=4 * GIB,
+)
+QUICK = Scale(
+    rounds=2,
+    updates_each=100,
+    library_saves=500,
+    clones=200,
+    gets=1_000,
+    listed_jobs=20_000,
+    list_reads=500,
+    rebuilt_events=100_000,
+    rebuilds=2,
+    copies=2,
+    copied_bytes=512 * MIB,
+    beside_rounds=1,
+    beside_bytes=GIB,
+)
+
+
+class Setting(NamedTuple):
+    """What a benchmark is given: how much to do, and an empty directory of its own."""
+
+    scale: Scale
+    directory: Path

@@ -1,0 +1,183 @@
+"""Progress updates by 64 callers at once, durable, with their rows.
+
+Compared twice: with the same rows written by nothing but SQLite in transactions of the same sizes,
+and with one `save()` of the eventsourcing library for each update, as its tutorial has it.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+from api.composition import new_id, open_ledger
+from ledger.aggregate import Aggregate, evolve
+from ledger.application import Ledger
+from ledger.codec import decode
+from ledger.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.events import Event, Recorded
+from ledger.store.seam import Row as Stored
+from ledger.store.seam import RowKey, Rows
+from ledger.store.writer import Caller
+from projections.rows import rows
+from scripts.benchmarks.files import (
+    Written,
+    copy_ledger,
+    events_after,
+    fill_wal,
+    last_position,
+    opened_raw,
+    replay,
+)
+from scripts.benchmarks.library import Saving
+from scripts.benchmarks.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.scale import MIB, Setting
+
+CALLERS = 64
+WARM_UP = 20
+_CALLER = Caller("benchmark", "")
+
+
+class Updated(NamedTuple):
+    """A round of updates."""
+
+    seconds: float
+    latencies_s: list[float]
+    batches: list[int]
+    """How many events each transaction held."""
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies_s) / self.seconds
+
+    @property
+    def mean_batch(self) -> float:
+        return sum(self.batches) / len(self.batches)
+
+
+class Updating:
+    """Running jobs, one for each caller, and how far they are."""
+
+    def __init__(self, ledger: Ledger, jobs: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._jobs = jobs
+        self._done = 0
+        self._batches: list[int] = []
+        ledger.listen(self._notice)
+
+    @classmethod
+    async def begun(cls, ledger: Ledger) -> "Updating":
+        """Fresh jobs that no worker knows of; their first updates are not measured."""
+        await asyncio.wrap_future(ledger.exclusive(fill_wal))
+        jobs = [new_id() for _ in range(CALLERS)]
+        for job in jobs:
+            await ledger.execute(CreateJob("benchmark", job, "benchmark"), _CALLER)
+            await ledger.execute(StartAttempt(job, 1, "benchmark"), _CALLER)
+        updating = cls(ledger, jobs)
+        await updating.round(WARM_UP)
+        return updating
+
+    async def round(self, each: int) -> Updated:
+        """So many updates by every caller, each waiting for its last one to be on disk."""
+        self._batches = []
+        latencies: list[float] = []
+        started = perf_counter()
+        await asyncio.gather(*(self._one(job, each, latencies) for job in self._jobs))
+        seconds = perf_counter() - started
+        self._done += each
+        return Updated(seconds, latencies, self._batches)
+
+    async def _one(self, job: str, each: int, latencies: list[float]) -> None:
+        for number in range(self._done + 1, self._done + each + 1):
+            done = number * MIB
+            update = UpdateProgress(job, 1, min(number // 100, 99), done, 100_000 * MIB, 2 * done)
+            sent = perf_counter()
+            await self._ledger.execute(update, _CALLER)
+            latencies.append(perf_counter() - sent)
+
+    def _notice(self, committed: Sequence[tuple[str, Recorded[Event]]]) -> None:
+        self._batches.append(len(committed))
+
+
+def updates(setting: Setting) -> Row:
+    """Against raw inserts and upserts of the same rows, in transactions of the same sizes."""
+    return asyncio.run(_against_raw(setting))
+
+
+def updates_library(setting: Setting) -> Row:
+    """Against one `save()` per update."""
+    return asyncio.run(_against_library(setting))
+
+
+async def _against_raw(setting: Setting) -> Row:
+    scale, data = setting
+    floor_file = data / "floor.sqlite"
+    rounds, batches = [], []
+    async with open_ledger(data) as opened:
+        updating = await Updating.begun(opened.ledger)
+        for _ in range(scale.rounds):
+            copy_ledger(opened.file, floor_file)
+            position = last_position(opened.file)
+            updated = await updating.round(scale.updates_each)
+            transactions = _transactions(opened.file, position, updated.batches)
+            with opened_raw(floor_file) as connection:
+                seconds = replay(connection, transactions)
+            rounds.append(_round(updated, len(updated.latencies_s) / seconds))
+            batches.append(updated.mean_batch)
+    note = f"64 callers, mean batch {sum(batches) / len(batches):.0f}, of both alike"
+    return row("updates", "updates/s", rounds, at_least=0.35, note=note)
+
+
+async def _against_library(setting: Setting) -> Row:
+    scale, data = setting
+    rounds = []
+    async with open_ledger(data) as opened:
+        updating = await Updating.begun(opened.ledger)
+        with Saving.begun(data / "library.sqlite", CALLERS) as saving:
+            for _ in range(scale.rounds):
+                floor = saving.round(scale.library_saves)
+                rounds.append(_round(await updating.round(scale.updates_each), floor))
+    note = "floor: one caller, aggregates kept in memory, synchronous=FULL"
+    return row("updates-library", "updates/s", rounds, at_least=5.0, note=note)
+
+
+def _round(updated: Updated, floor: float) -> Round:
+    latencies = updated.latencies_s
+    return Round(
+        updated.rate, floor, percentile_ms(latencies, 0.50), percentile_ms(latencies, 0.99)
+    )
+
+
+def _transactions(file: Path, after: int, batches: Sequence[int]) -> list[Written]:
+    """What the service wrote above a position, cut as it was."""
+    shown = list(_shown(events_after(file, 0)))
+    start = bisect_right(shown, after, key=_position)
+    transactions = []
+    for size in batches:
+        some = shown[start : start + size]
+        start += size
+        puts: dict[RowKey, Stored] = {}
+        for _, its_rows in some:
+            puts |= its_rows
+        transactions.append(Written([event for event, _ in some], puts))
+    assert start == len(shown), "an event was not told of"
+    return transactions
+
+
+def _shown(events: Iterable[Stored]) -> Iterator[tuple[Stored, Rows]]:
+    """Every event with the rows that show its job after it."""
+    states: dict[str, Aggregate | None] = {}
+    for event in events:
+        _, _, stream, _, topic, state, _ = event
+        assert isinstance(stream, str)
+        assert isinstance(topic, str)
+        assert isinstance(state, bytes)
+        states[stream] = evolve(states.get(stream), stream, decode(topic, state))
+        yield event, rows(states[stream])
+
+
+def _position(shown: tuple[Stored, Rows]) -> int:
+    position = shown[0][0]
+    assert isinstance(position, int)
+    return position

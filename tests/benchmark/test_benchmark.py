@@ -1,0 +1,45 @@
+"""The benchmark runs, and says what it found in a form that programs read."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FIELDS = {"name", "value", "unit", "floor", "ratio", "at_least", "p50_ms", "p99_ms", "note"}
+
+
+def test_quick_rows_are_well_formed(tmp_path: Path) -> None:
+    """Each row asked for has a number, its floor and their ratio; no file and no process stays."""
+    done = _run(tmp_path, "--quick", "--only", "updates", "--only", "copy", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["name"] for row in rows] == ["updates", "copy"]
+    for row in rows:
+        assert row.keys() == FIELDS
+        assert row["value"] > 0
+        assert row["floor"] > 0
+        assert abs(row["ratio"] - row["value"] / row["floor"]) < 1e-9
+        assert row["note"].startswith("misses its aim") == (row["ratio"] < row["at_least"])
+    assert 0 < rows[0]["p50_ms"] <= rows[0]["p99_ms"]
+    assert rows[1]["p99_ms"] is None
+    assert "holes kept" in rows[1]["note"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_there_is_can_be_measured(tmp_path: Path) -> None:
+    done = _run(tmp_path, "--only", "everything")
+    assert done.returncode == 2
+    assert "updates-library" in done.stderr
+
+
+def _run(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "benchmark.py"), *arguments],
+        env={**os.environ, "TMPDIR": str(directory)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
