@@ -177,8 +177,8 @@ def _copy_workers(settings: Settings, ledger: Ledger, pools: Mapping[str, Pool])
 def _start(views: SqliteViews, provisioning: Provisioning, copying: CopyWorkers | None) -> None:
     """Finishes first what an earlier process left."""
     with views.long_snapshot() as snapshot:
-        unready = [drive.uuid for drive in snapshot.unready_drives()]
-        unfinished = [job.uuid for job in snapshot.running_leaves()]
+        unready = snapshot.unready_drives()
+        unfinished = snapshot.running_leaves()
     provisioning.start(unready)
     if copying is not None:
         copying.start(unfinished)

@@ -42,7 +42,7 @@ class Jobs:
         if not asked.is_short:
             return await stream(request, self._parts(owner, states, asked, fields))
         with self._views.snapshot() as snapshot:
-            total = snapshot.count_jobs(owner, states)
+            total = self._views.count_jobs(snapshot, owner, states)
             trees = snapshot.jobs(owner, states, limit=asked.limit, offset=asked.offset)
         return page_answer(asked, total, self._shown(trees, fields))
 

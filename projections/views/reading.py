@@ -7,6 +7,7 @@ that flips it meanwhile changes nothing for a reader.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +20,25 @@ from projections.views.sqlite import live_generation
 
 STREAM_ROWS = 200
 """Rows of a list that are read at a time when all of it is asked for."""
-REMEMBERED_TREES = 1_000
+REMEMBERED = 1_000
+"""Job trees, and counts of lists, that are kept until something is written."""
 ASKED_FOR = 500
 """Uuids in one statement; SQLite bounds the number of its parameters."""
 
-_JOB = (
-    "uuid, owner, root, parent, ordinal, operation, state, created, last_modified,"
-    " progress, bytes_done, bytes_total, error"
-)
+
+@lru_cache
+def _job_columns(generation: int) -> str:
+    """A job's columns, and last the URIs of the drives and servers it names that still exist."""
+    return (
+        "uuid, owner, root, parent, ordinal, operation, state, created, last_modified,"
+        " progress, bytes_done, bytes_total, error,"
+        " (SELECT group_concat('/api/2.0/' || kind || '/' || resource || '/')"
+        f" FROM job_resources_g{generation} WHERE job = jobs_g{generation}.uuid AND CASE kind"
+        f" WHEN 'drives' THEN EXISTS (SELECT 1 FROM drives_g{generation} WHERE uuid = resource)"
+        f" ELSE EXISTS (SELECT 1 FROM servers_g{generation} WHERE uuid = resource) END)"
+    )
+
+
 _drive_definition = msgspec.json.Decoder(DriveDefinition).decode
 _server_definition = msgspec.json.Decoder(ServerDefinition).decode
 _mounts = msgspec.json.Decoder(tuple[Mount, ...]).decode
@@ -99,13 +111,14 @@ class Snapshot:
         self._connection = connection
         self._cursor = connection.cursor()
         self._g = live_generation(self._cursor)
+        self._job = _job_columns(self._g)
 
     # Jobs
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
         """The job and all below it, if it is this account's."""
         rows = self._all(
-            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE root ="
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE root ="
             f" (SELECT root FROM jobs_g{self._g} WHERE uuid = ? AND owner = ?) ORDER BY ordinal",
             (uuid, owner),
         )
@@ -125,7 +138,7 @@ class Snapshot:
         """A page of the account's jobs, the newest change first; sub-jobs are listed too."""
         where, parameters = _in_states(states)
         rows = self._all(
-            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE owner = ?{where}"
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE owner = ?{where}"
             " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
             (owner, *parameters, limit, offset),
         )
@@ -135,49 +148,40 @@ class Snapshot:
         """All of them, some at a time."""
         where, parameters = _in_states(states)
         cursor = self._connection.execute(
-            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE owner = ?{where}"
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE owner = ?{where}"
             " ORDER BY last_modified DESC, uuid",
             (owner, *parameters),
         )
         while rows := cursor.fetchmany(STREAM_ROWS):
             yield self._listed(rows)
 
-    def running_leaves(self) -> list[JobRow]:
+    def running_leaves(self) -> list[str]:
         """Every account's jobs that a worker should be doing, oldest first."""
         rows = self._all(
-            f"SELECT {_JOB} FROM jobs_g{self._g} AS job WHERE state = 'started' AND NOT EXISTS"
+            f"SELECT uuid FROM jobs_g{self._g} AS job WHERE state = 'started' AND NOT EXISTS"
             f" (SELECT 1 FROM jobs_g{self._g} AS child WHERE child.root = job.root"
             "  AND child.parent = job.uuid) ORDER BY created, uuid",
         )
-        return [JobRow._make(row) for row in rows]
+        return [uuid for (uuid,) in rows]
 
     def _listed(self, rows: list[Any]) -> list[JobTree]:
         """The trees below these jobs, in the same order."""
         roots = list({row[2]: None for row in rows})
         family = self._among(
-            f"SELECT {_JOB} FROM jobs_g{self._g} WHERE root IN (...) ORDER BY ordinal", roots
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE root IN (...) ORDER BY ordinal", roots
         )
         by_uuid = {tree.job.uuid: tree for tree in self._trees(family)}
         return [by_uuid[row[0]] for row in rows]
 
     def _trees(self, rows: list[Any]) -> list[JobTree]:
         """Every job of these whole families, each with what is below it."""
-        if not rows:
-            return []
-        trees: dict[str, JobTree] = {row[0]: JobTree(JobRow._make(row), [], []) for row in rows}
+        trees: dict[str, JobTree] = {}
+        for *row, resources in rows:
+            named = sorted(resources.split(",")) if resources else []
+            trees[row[0]] = JobTree(JobRow._make(row), named, [])
         for tree in trees.values():
             if tree.job.parent is not None:
                 trees[tree.job.parent].children.append(tree)
-        for job, kind, resource in self._among(
-            f"SELECT job, kind, resource FROM job_resources_g{self._g}"
-            " WHERE job IN (...) AND CASE kind"
-            f"  WHEN 'drives' THEN EXISTS (SELECT 1 FROM drives_g{self._g} WHERE uuid = resource)"
-            f"  ELSE EXISTS (SELECT 1 FROM servers_g{self._g} WHERE uuid = resource) END",
-            list(trees),
-        ):
-            trees[job].resources.append(f"/api/2.0/{kind}/{resource}/")
-        for tree in trees.values():
-            tree.resources.sort()
         return list(trees.values())
 
     # Drives and servers
@@ -202,9 +206,13 @@ class Snapshot:
     def count_drives(self, owner: str) -> int:
         return self._count(f"drives_g{self._g} WHERE owner = ?", (owner,))
 
-    def unready_drives(self) -> list[DriveView]:
+    def unready_drives(self) -> list[str]:
         """Every account's drives that wait for an image that is no clone, oldest first."""
-        return self._drives("ready = 0 AND origin <> 'clone' ORDER BY created, uuid", ())
+        rows = self._all(
+            f"SELECT uuid FROM drives_g{self._g} WHERE ready = 0 AND origin <> 'clone'"
+            " ORDER BY created, uuid"
+        )
+        return [uuid for (uuid,) in rows]
 
     def server(self, uuid: str, owner: str) -> ServerView | None:
         """The server, if it is this account's."""
@@ -314,23 +322,37 @@ class SqliteViews:
         self._file = file
         self._connection = open_connection(file, writing=False)
         self._trees: dict[tuple[str, str], JobTree | None] = {}
+        self._counts: dict[tuple[str, tuple[str, ...] | None], int] = {}
         self._version = 0
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
         """The job and all below it; from memory as long as nothing was written since it was read.
 
-        Watchers ask for the same jobs again and again. `data_version` changes with every commit of
-        another connection, and this one only reads. For the event loop's thread, like `snapshot`.
+        Watchers ask for the same jobs again and again. For the event loop only, like `snapshot`.
         """
-        with _store_errors():
-            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        if version != self._version or len(self._trees) >= REMEMBERED_TREES:
-            self._trees.clear()
-            self._version = version
+        self._forget_what_is_stale()
         if (uuid, owner) not in self._trees:
             with self.snapshot() as snapshot:
                 self._trees[uuid, owner] = snapshot.job(uuid, owner)
         return self._trees[uuid, owner]
+
+    def count_jobs(self, snapshot: Snapshot, owner: str, states: Sequence[str] | None) -> int:
+        """`snapshot.count_jobs`, of a snapshot of ours, from memory likewise: it reads them all."""
+        self._forget_what_is_stale()
+        key = owner, None if states is None else tuple(states)
+        if key not in self._counts:
+            self._counts[key] = snapshot.count_jobs(owner, states)
+        return self._counts[key]
+
+    def _forget_what_is_stale(self) -> None:
+        """`data_version` changes with every commit of another connection; this one only reads."""
+        with _store_errors():
+            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        full = max(len(self._trees), len(self._counts)) >= REMEMBERED
+        if version != self._version or full:
+            self._trees.clear()
+            self._counts.clear()
+            self._version = version
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

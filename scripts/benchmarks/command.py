@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "updates-library": updates.updates_library,
     "clones": clones.clones,
     "job-get": reads.job_get,
+    "job-get-read": reads.job_get_read,
     "job-list": lists.job_list,
     "rebuild": rebuilds.rebuild,
     "rebuild-short": rebuilds.rebuild_short,
