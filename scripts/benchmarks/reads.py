@@ -1,7 +1,7 @@
 """GET of a job with four children, 32 connections, against aiohttp answering as many bytes.
 
 The service remembers a job's tree until something is written. `job-get` asks for one job again and
-again, as those who watch it do; `job-get-read` asks for another each time, more than are remembered,
+again, as those who watch it do; `job-get-read` asks for another each time, of more than are kept,
 so that every request reads. Nothing is written meanwhile; on a busy ledger it is something between.
 """
 

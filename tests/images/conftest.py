@@ -52,4 +52,4 @@ def reflinking_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True)  # noqa: S603 - our own words
+    subprocess.run(command, check=True)

@@ -173,7 +173,7 @@ def test_file_too_big(source, tmp_path):
         except PoolFull as refusal:
             print("full:", refusal)
     """
-    ran = subprocess.run(  # noqa: S603 - our own words
+    ran = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=ROOT,
         capture_output=True,

@@ -45,7 +45,8 @@ def test_copies_any_layout(layout, tail, growth, by_hand):
         assert part.stat().st_size == size
         assert sha256(part) == padded_sha256(source, size)
         os.sync()  # blocks are counted when they are allocated
-        assert part.stat().st_blocks <= source.stat().st_blocks
+        # One block more than the data need: ext4 may keep the list of extents in one of its own.
+        assert part.stat().st_blocks * 512 <= source.stat().st_blocks * 512 + PAGE
         assert seen[-1].offset == source_size
         assert seen[-1].bytes_done == seen[-1].bytes_total
 

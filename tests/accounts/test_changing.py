@@ -1,0 +1,87 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from api.accounts import AccountNotFound, Accounts, EmailTaken, InvalidAccount, LoginRefused
+from api.composition import open_ledger
+from ledger.store import accounts as table
+
+EMAIL = "ada@example.test"
+PASSWORD = "correct horse"
+
+pytestmark = pytest.mark.usefixtures("quick_hashing")
+
+
+async def test_email_is_taken_once(accounts: Accounts) -> None:
+    """There is one account for an email, however it is written, and it stays as it was."""
+    added = await accounts.add(EMAIL, PASSWORD)
+    with pytest.raises(EmailTaken, match=EMAIL):
+        await accounts.add("ADA@Example.test", "another horse", "operator")
+    assert await accounts.every() == [added]
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "role"),
+    [("ada", PASSWORD, "user"), (EMAIL, "short", "user"), (EMAIL, PASSWORD, "root")],
+    ids=["email", "password", "role"],
+)
+async def test_invalid_account(accounts: Accounts, email: str, password: str, role: str) -> None:
+    """An account that could never be used is not made."""
+    with pytest.raises(InvalidAccount):
+        await accounts.add(email, password, role)
+    assert await accounts.every() == []
+
+
+async def test_unknown_account_cannot_be_changed(accounts: Accounts) -> None:
+    """Changing what is not there is a refusal."""
+    with pytest.raises(AccountNotFound, match=EMAIL):
+        await accounts.set_password(EMAIL, PASSWORD)
+    with pytest.raises(AccountNotFound, match=EMAIL):
+        await accounts.remove(EMAIL)
+
+
+async def test_accounts_last(tmp_path: Path, basic) -> None:
+    """An account and its newest password are there after the next start."""
+    async with open_ledger(tmp_path) as opened:
+        added = await opened.accounts.add(EMAIL, PASSWORD, "operator")
+        await opened.accounts.set_password(EMAIL, "another horse")
+    async with open_ledger(tmp_path) as opened:
+        assert await opened.accounts.authenticate(basic(EMAIL, "another horse"), "") == added
+        with pytest.raises(LoginRefused):
+            await opened.accounts.authenticate(basic(EMAIL, PASSWORD), "")
+
+
+async def test_password_version_grows(tmp_path: Path) -> None:
+    """Each new password raises the version."""
+    async with open_ledger(tmp_path) as opened:
+        await opened.accounts.add(EMAIL, PASSWORD)
+        for _ in range(2):
+            await opened.accounts.set_password(EMAIL, "another horse")
+        stored = opened.ledger.exclusive(lambda cursor: table.find(cursor, EMAIL)).result()
+    assert stored is not None
+    assert stored.password_version == 3
+
+
+async def test_every_account_oldest_first(accounts: Accounts) -> None:
+    """All accounts are listed in the order in which they were made."""
+    made = [await accounts.add(f"{name}@example.test", PASSWORD) for name in "cab"]
+    assert await accounts.every() == made
+
+
+async def test_no_secrets_in_logs_or_reprs(
+    tmp_path: Path, basic, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither passwords nor hashes are ever printed or logged."""
+    caplog.set_level(logging.DEBUG)
+    async with open_ledger(tmp_path) as opened:
+        added = await opened.accounts.add(EMAIL, PASSWORD)
+        await opened.accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+        with pytest.raises(LoginRefused) as refused:
+            await opened.accounts.authenticate(basic(EMAIL, "wrong horse"), "1.2.3.4")
+        stored = opened.ledger.exclusive(lambda cursor: table.find(cursor, EMAIL)).result()
+        printed = caplog.text + repr(added) + repr(stored) + repr(refused.value)
+        printed += repr(opened.accounts._remembered)
+    assert "horse" not in printed
+    assert "argon2" not in printed
+    assert "wrong login from 1.2.3.4" in caplog.text

@@ -1,0 +1,162 @@
+"""Calling a real service: short names for what tests do again and again."""
+
+import asyncio
+import json as json_module
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp.test_utils import TestClient
+from multidict import CIMultiDictProxy
+
+from api.accounts import Account, LoginRefused
+from api.service import Service
+from ledger.commands import (
+    Command,
+    CreateJob,
+    FailJob,
+    StartAttempt,
+    SucceedJob,
+)
+from ledger.store.writer import Caller
+
+ALICE = Account("f3ebf024-0c96-4929-9a1c-210feb673958", "alice@example.org", "user")
+BOB = Account("0b0b0b0b-0c96-4929-9a1c-210feb673958", "bob@example.org", "user")
+AUDITOR = Account("a0d17000-0c96-4929-9a1c-210feb673958", "auditor@example.org", "auditor")
+
+UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
+ROOT = "/api/2.0"
+SIZE = 512 * 1024**2
+DRIVE = {"name": "cedar", "media": "disk", "size": SIZE}
+SERVER = {"name": "elm", "cpu": 1000, "mem": 512 * 1024**2, "vnc_password": "spoon"}
+
+READY_S = 10.0
+WORKER = Caller("worker:test", "request-of-the-test")
+
+
+def authorization(account: Account) -> str:
+    return aiohttp.encode_basic_auth(account.email, "password")
+
+
+class KnownAccounts:
+    """Stands in for `Accounts`, without the cost of hashing: everybody's password is `password`."""
+
+    def __init__(self, *accounts: Account) -> None:
+        self._by_header = {authorization(account): account for account in accounts}
+
+    async def authenticate(self, header: str | None, address: str) -> Account:
+        if header not in self._by_header:
+            raise LoginRefused
+        return self._by_header[header]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json_module.loads(self.body)
+
+    @property
+    def error(self) -> tuple[int, str, str | None]:
+        """Status, type and point of an error in the one form that errors have."""
+        (error,) = self.json
+        assert set(error) == {"error_type", "error_message", "error_point"}
+        assert self.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert isinstance(error["error_message"], str)
+        assert error["error_message"]
+        return self.status, error["error_type"], error["error_point"]
+
+
+class Api:
+    """A client of the service under test, and the ledger behind it."""
+
+    def __init__(self, client: TestClient[Any, Any], service: Service) -> None:
+        self.client = client
+        self.service = service
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        by: Account | None = ALICE,
+    ) -> Answer:
+        """`path` is below `/api/2.0` unless it starts with it."""
+        sent = dict(headers or {})
+        if by is not None:
+            sent.setdefault("Authorization", authorization(by))
+        if json is not None:
+            data = json_module.dumps(json)
+            sent.setdefault("Content-Type", "application/json")
+        url = path if path.startswith(ROOT) else ROOT + path
+        async with self.client.request(
+            method, url, data=data, headers=sent, allow_redirects=False
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, **given: Any) -> Answer:
+        return await self.call("GET", path, **given)
+
+    async def post(self, path: str, json: Any = None, **given: Any) -> Answer:
+        return await self.call("POST", path, json=json, **given)
+
+    async def delete(self, path: str, json: Any = None, **given: Any) -> Answer:
+        return await self.call("DELETE", path, json=json, **given)
+
+    async def do(self, *commands: Command) -> None:
+        for command in commands:
+            await self.service.ledger.execute(command, WORKER)
+
+    # What there is
+
+    async def drive(self, *, by: Account = ALICE, **said: Any) -> str:
+        """A new drive that is ready."""
+        answer = await self.post("/drives/", {**DRIVE, **said}, by=by)
+        assert answer.status == 201, answer.body
+        uuid: str = answer.json["objects"][0]["uuid"]
+        async with asyncio.timeout(READY_S):
+            while (await self.get(f"/drives/{uuid}/", by=by)).json["status"] == "creating":  # noqa: ASYNC110 - as clients do
+                await asyncio.sleep(0.005)
+        return uuid
+
+    async def server(self, *drives: str, by: Account = ALICE, **said: Any) -> str:
+        """A new server with these drives."""
+        mounts = [
+            {"drive": drive, "device": "virtio", "dev_channel": f"0:{unit}"}
+            for unit, drive in enumerate(drives)
+        ]
+        answer = await self.post("/servers/", {**SERVER, "drives": mounts, **said}, by=by)
+        assert answer.status == 201, answer.body
+        uuid: str = answer.json["objects"][0]["uuid"]
+        return uuid
+
+    async def clone(self, source: str, *, by: Account = ALICE, **said: Any) -> tuple[str, str]:
+        """A running clone of a drive: the new drive and the job."""
+        answer = await self.post(f"/drives/{source}/action/?do=clone", said, by=by)
+        assert answer.status == 202, answer.body
+        (drive,) = answer.json["objects"]
+        return drive["uuid"], drive["jobs"][0]["uuid"]
+
+    async def job(self, *, owner: Account = ALICE, parent: str | None = None) -> str:
+        """A job of no drive or server."""
+        uuid = self.service.new_id()
+        await self.do(CreateJob(owner.uuid, uuid, "drive_clone", (), parent))
+        return uuid
+
+    async def begin(self, job: str) -> None:
+        await self.do(StartAttempt(job, 1, "test"))
+
+    async def succeed(self, job: str) -> None:
+        """Ends a job that has not been begun."""
+        await self.do(StartAttempt(job, 1, "test"), SucceedJob(job, 1))
+
+    async def fail(self, job: str, error: str = "disk on fire") -> None:
+        await self.do(StartAttempt(job, 1, "test"), FailJob(job, 1, error))

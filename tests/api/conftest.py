@@ -1,0 +1,27 @@
+"""A real service in a directory of the test's own, whose copies the test does by hand."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import make_app
+from api.composition import open_service
+from api.service import Service
+from api.settings import Settings
+from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    settings = Settings(data=tmp_path, copying=False)
+    async with open_service(settings) as opened:
+        yield replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
+
+
+@pytest.fixture
+async def api(service: Service) -> AsyncIterator[Api]:
+    async with TestClient(TestServer(make_app(service))) as client:
+        yield Api(client, service)

@@ -1,0 +1,435 @@
+"""What holds for every URL: contract 0 and 4.1 to 4.4."""
+
+import asyncio
+import json
+import logging
+import zlib
+from typing import Any, NoReturn
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from api import requests
+from api.accounts import TooManyAttempts
+from api.errors import answer_to
+from api.requests import BODY_BYTES
+from ledger import errors
+from ledger.images import PoolFull
+from projections.views.reading import Snapshot
+from tests.api.calling import (
+    ALICE,
+    AUDITOR,
+    DRIVE,
+    ROOT,
+    UNKNOWN,
+    Api,
+    authorization,
+)
+
+URLS = {
+    "/jobs/": "GET",
+    "/jobs/detail/": "GET",
+    "/jobs/schema/": "GET",
+    f"/jobs/{UNKNOWN}/": "GET",
+    "/drives/": "GET,DELETE,POST",
+    "/drives/detail/": "GET",
+    "/drives/schema/": "GET",
+    f"/drives/{UNKNOWN}/": "GET,DELETE",
+    f"/drives/{UNKNOWN}/action/": "POST",
+    f"/drives/{UNKNOWN}/download/": "GET",
+    "/drives/upload/": "POST",
+    "/drives/upload/some%20name/": "POST",
+    "/servers/": "GET,DELETE,POST",
+    "/servers/detail/": "GET",
+    "/servers/schema/": "GET",
+    f"/servers/{UNKNOWN}/": "GET,DELETE",
+    f"/servers/{UNKNOWN}/action/": "POST",
+}
+
+
+# URLs and methods
+
+
+@pytest.mark.parametrize("path", list(URLS))
+async def test_options_names_the_methods(api: Api, path: str):
+    """OPTIONS is a 200 with the methods as plain text, with or without the last slash."""
+    for url in (path, path.rstrip("/")):
+        answer = await api.call("OPTIONS", url)
+        assert (answer.status, answer.body.decode()) == (200, URLS[path])
+        assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("path", list(URLS))
+async def test_other_methods_are_not_allowed(api: Api, path: str):
+    """A method that a URL does not have is a 405 with Allow, in the form of every error."""
+    for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - set(URLS[path].split(",")):
+        answer = await api.call(method, path)
+        assert answer.error == (405, "validation", None)
+        assert set(URLS[path].split(",")) < set(answer.headers["Allow"].split(","))
+
+
+@pytest.mark.parametrize("path", list(URLS))
+async def test_the_last_slash_is_optional(api: Api, path: str):
+    """Both forms of a URL give the same answer; there is no redirect."""
+    for method in URLS[path].split(","):
+        with_slash = await api.call(method, path)
+        without = await api.call(method, path.rstrip("/"))
+        assert with_slash.status == without.status
+        assert with_slash.status not in {301, 302, 307, 308, 405}
+        assert without.status < 500
+        if "schema" not in path:
+            assert with_slash.body == without.body
+
+
+@pytest.mark.parametrize("path", ["/", "", "/nothing/", "/jobs//", f"/jobs/{UNKNOWN}/x/"])
+async def test_unknown_urls_do_not_exist(api: Api, path: str):
+    """A URL that there is not is a 404, whatever the method."""
+    for method in ("GET", "POST", "OPTIONS", "PUT"):
+        assert (await api.call(method, path)).error == (404, "notexist", None)
+    assert (await api.get("/api/2.0x/jobs/")).status == 404
+
+
+@pytest.mark.parametrize("kind", ["jobs", "drives", "servers"])
+@pytest.mark.parametrize("name", ["detail", "schema", "upload", "availability_groups"])
+async def test_static_names_are_no_uuids(api: Api, kind: str, name: str):
+    """No method takes the name of another URL for a uuid."""
+    for method in ("GET", "DELETE", "PUT", "OPTIONS"):
+        answer = await api.call(method, f"/{kind}/{name}/")
+        assert b"uuid detail" not in answer.body
+        assert name.encode() not in answer.body
+
+
+async def test_head_is_get_without_a_body(api: Api):
+    """HEAD gives GET's status without a body, for streamed lists too."""
+    for path in ("/jobs/", "/jobs/?limit=0", f"/jobs/{UNKNOWN}/"):
+        head = await api.call("HEAD", path)
+        assert (head.status, head.body) == ((await api.get(path)).status, b"")
+    assert (await api.get("/jobs/")).status == 200
+
+
+# Logging in
+
+
+@pytest.mark.parametrize("path", [*URLS, "/nothing/"])
+async def test_every_url_needs_a_login(api: Api, path: str):
+    """Without credentials, or with wrong ones, any URL is a 401 that offers Basic."""
+    for header in ({}, {"Authorization": "Basic nonsense"}, {"Authorization": "Bearer x"}):
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = await api.call(method, path, by=None, headers=header)
+            assert answer.error == (401, "permission", None)
+            assert answer.headers["WWW-Authenticate"] == 'Basic realm="users"'
+
+
+def test_too_many_logins_are_told_when_to_come_back():
+    """After too many wrong logins the answer is a 429 with Retry-After in whole seconds."""
+    answer = answer_to(TooManyAttempts(4.2))
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "4")
+
+
+async def test_an_auditor_changes_nothing(api: Api):
+    """An auditor may get everything; every POST and DELETE is a 403."""
+    assert (await api.get("/jobs/", by=AUDITOR)).status == 200
+    for path, methods in URLS.items():
+        for method in {"POST", "DELETE"} & set(methods.split(",")):
+            answer = await api.call(method, path, json=DRIVE, by=AUDITOR)
+            assert answer.error == (403, "permission", None)
+    assert (await api.call("PUT", "/drives/", by=AUDITOR)).status == 405
+
+
+# Formats
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "",
+        "*/*",
+        "application/json",
+        "application/*;q=0.1",
+        "APPLICATION/JSON; charset=utf-8",
+        "application/xml, application/json",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        "application/xml, */*;q=0.01",
+    ],
+)
+async def test_json_is_what_there_is(api: Api, accept: str | None):
+    """Whoever accepts JSON, alone or among others, gets it."""
+    headers = {} if accept is None else {"Accept": accept}
+    answer = await api.get("/jobs/", headers=headers)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["application/xml", "text/html", "application/json;q=0", "*/*; q=0.000", "nonsense", ",", ";"],
+)
+async def test_nothing_else_can_be_produced(api: Api, accept: str):
+    """Whoever accepts no JSON gets a 406 and nothing is done."""
+    answer = await api.get("/jobs/", headers={"Accept": accept})
+    assert answer.error == (406, "validation", None)
+    answer = await api.post("/drives/", DRIVE, headers={"Accept": accept})
+    assert answer.status == 406
+    assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("format=json", 200), ("format=xml&format=json", 200), ("format=json&format=xml", 406)],
+)
+async def test_format_beats_accept(api: Api, query: str, status: int):
+    """On a GET the last `format` decides, whatever the header says."""
+    for accept in ("application/xml", "application/json"):
+        answer = await api.get(f"/jobs/?{query}", headers={"Accept": accept})
+        assert answer.status == status
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 201),
+        ("application/json; charset=utf-8", 201),
+        ("Application/JSON", 201),
+        ("text/plain", 415),
+        ("application/xml", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("nonsense", 415),
+    ],
+)
+async def test_bodies_are_json(api: Api, content_type: str, status: int):
+    """A body that is declared to be something other than JSON is a 415."""
+    answer = await api.call(
+        "POST", "/drives/", data=json.dumps(DRIVE), headers={"Content-Type": content_type}
+    )
+    assert answer.status == status
+    if status == 415:
+        assert answer.error == (415, "validation", None)
+
+
+async def raw(api: Api, request: bytes, *, more: float | None = None) -> bytes:
+    """Sends bytes and reads until the server closes; `more`: a byte each so many seconds."""
+    server = api.client.server
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    try:
+        writer.write(request)
+        while more is not None:
+            await asyncio.sleep(more)
+            writer.write(b" ")
+            await writer.drain()
+            if reader.at_eof() or reader._buffer:
+                break
+        return await asyncio.wait_for(reader.read(), 5)
+    finally:
+        writer.close()
+
+
+def head(method: str, path: str, *fields: str) -> bytes:
+    lines = (
+        f"{method} {ROOT}{path} HTTP/1.1",
+        "Host: test",
+        f"Authorization: {authorization(ALICE)}",
+        *fields,
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def test_a_missing_content_type_is_fine(api: Api):
+    """A body without a Content-Type is taken for JSON."""
+    body = json.dumps(DRIVE)
+    request = head("POST", "/drives/", f"Content-Length: {len(body)}", "Connection: close")
+    assert b" 201 " in await raw(api, request + body.encode())
+
+
+async def test_an_empty_body_may_have_any_type(api: Api):
+    """Without a body its Content-Type does not matter."""
+    source = await api.drive()
+    answer = await api.call(
+        "POST",
+        f"/drives/{source}/action/?do=clone",
+        headers={"Content-Type": "text/plain"},
+    )
+    assert answer.status == 202
+
+
+async def test_bodies_are_bounded(api: Api):
+    """A body over 256 KiB is a 413, declared or in chunks, and also when it is compressed."""
+    small = json.dumps({**DRIVE, "x": ""})
+    most = json.dumps({**DRIVE, "x": "x" * (BODY_BYTES - len(small))})
+    assert len(most) == BODY_BYTES
+    headers = {"Content-Type": "application/json"}
+    assert (await api.call("POST", "/drives/", data=most, headers=headers)).status == 201
+    answer = await api.call("POST", "/drives/", data=most + " ", headers=headers)
+    assert answer.error == (413, "validation", None)
+
+    async def chunks() -> Any:
+        for _ in range(5):
+            yield b" " * (BODY_BYTES // 4)
+
+    answer = await api.call("POST", "/drives/", data=chunks(), headers=headers)
+    assert answer.error == (413, "validation", None)
+    bomb = zlib.compress(b" " * (20 * BODY_BYTES))
+    packed = {**headers, "Content-Encoding": "deflate"}
+    answer = await api.call("POST", "/drives/", data=bomb, headers=packed)
+    assert answer.error == (413, "validation", None)
+
+
+async def test_a_body_that_is_badly_encoded(api: Api):
+    """A body that cannot be unpacked is a 400."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "deflate"}
+    answer = await api.call("POST", "/drives/", data=b"nonsense" * 10, headers=headers)
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("path", ["/drives/", "/drives/upload/"])
+async def test_a_silent_body_is_cut(api: Api, monkeypatch: pytest.MonkeyPatch, path: str):
+    """A body that sends nothing for a while is a 408, and the connection is closed."""
+    monkeypatch.setattr(requests, "SILENCE_S", 0.1)
+    answer = await raw(api, head("POST", path, "Content-Length: 100") + b"{")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"Connection: close" in answer
+    (error,) = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert error["error_type"] == "validation"
+    assert list(api.service.pools["main"].path.iterdir()) == []
+
+
+async def test_a_slow_body_is_not_cut(api: Api, monkeypatch: pytest.MonkeyPatch):
+    """A body that keeps coming is taken, however slowly."""
+    monkeypatch.setattr(requests, "SILENCE_S", 0.5)
+    body = json.dumps(DRIVE).encode() + b" " * 10
+    request = head(
+        "POST", "/drives/", f"Content-Length: {len(body)}", "Connection: close"
+    )  # fmt: skip
+    answer = await raw(api, request + body[:-10], more=0.08)
+    assert answer.startswith(b"HTTP/1.1 201 ")
+
+
+async def test_a_body_that_ends_early_changes_nothing(api: Api):
+    """A client that goes away in the middle of a body has changed nothing."""
+    body = json.dumps(DRIVE).encode()
+    server = api.client.server
+    _, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(head("POST", "/drives/", f"Content-Length: {len(body) + 1}") + body)
+    await writer.drain()
+    writer.close()
+    await asyncio.sleep(0.05)
+    assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
+
+
+# Request ids
+
+
+@pytest.mark.parametrize("given", ["a", "A.b_c-9", "x" * 64])
+async def test_a_request_keeps_its_name(api: Api, given: str):
+    """A fit X-Request-ID is in the answer and in the envelope of every event."""
+    headers = {"X-Request-ID": given}
+    for path in ("/jobs/", "/jobs/?limit=0", "/nothing/", f"/jobs/{UNKNOWN}/"):
+        assert (await api.get(path, headers=headers)).headers["X-Request-ID"] == given
+    answer = await api.post("/drives/", DRIVE, headers=headers)
+    assert answer.headers["X-Request-ID"] == given
+    answer = await api.get("/jobs/", by=None, headers=headers)
+    assert answer.headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", [None, "", "x" * 65, "a b", "é", "a/b", "a;b"])
+async def test_an_unfit_request_id_is_replaced(api: Api, given: str | None):
+    """Without a fit X-Request-ID one is drawn, another for each request."""
+    headers = {} if given is None else {"X-Request-ID": given}
+    drawn = {(await api.get("/jobs/", headers=headers)).headers["X-Request-ID"] for _ in range(3)}
+    assert len(drawn) == 3
+    assert given not in drawn
+    assert all(0 < len(name) <= 64 for name in drawn)
+
+
+# Errors
+
+
+async def test_unexpected_errors_are_not_shown(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """What nobody expected is a 500 `unknown error`; the log has it, the answer does not."""
+
+    def fail(*_: object) -> NoReturn:
+        raise ValueError("secret detail")
+
+    monkeypatch.setattr("api.jobs.job_json", fail)
+    job = await api.job()
+    answer = await api.get(f"/jobs/{job}/")
+    assert answer.error == (500, "backend", None)
+    assert answer.json[0]["error_message"] == "unknown error"
+    assert b"secret" not in answer.body
+    assert "secret detail" in caplog.text
+    caplog.clear()
+    assert (await api.get("/jobs/?limit=0")).error == (500, "backend", None)
+
+
+async def test_a_list_that_breaks_is_not_taken_for_whole(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """If reading fails in the middle of a streamed list, the connection is cut."""
+    whole = Snapshot.all_jobs
+
+    def broken(self: Snapshot, *given: Any) -> Any:
+        yield from whole(self, *given)
+        raise errors.StoreFailed("the disk is gone")
+
+    monkeypatch.setattr(Snapshot, "all_jobs", broken)
+    await api.job()
+    with pytest.raises(aiohttp.ClientError), caplog.at_level(logging.CRITICAL):
+        await api.get("/jobs/?limit=0")
+
+
+def leaves(kind: type[Exception]) -> list[type[Exception]]:
+    below = kind.__subclasses__()
+    return [leaf for each in below for leaf in leaves(each)] if below else [kind]
+
+
+@pytest.mark.parametrize("refusal", leaves(errors.Refusal))
+def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
+    """Whatever the ledger refuses has a status of its own, never a 500."""
+    kinds = {
+        errors.NotFound: (404, "notexist"),
+        errors.WrongState: (403, "permission"),
+        errors.Invalid: (400, "validation"),
+        errors.ConcurrentChange: (503, "concurrency"),
+    }
+    error = refusal.__new__(refusal, "why")
+    Exception.__init__(error, "why")
+    answer = answer_to(error)
+    (expected,) = [kinds[kind] for kind in kinds if issubclass(refusal, kind)]
+    (body,) = json.loads(answer.body)
+    assert (answer.status, body["error_type"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "error_type"),
+    [
+        (errors.StoreFailed("disk /secret/path"), 503, "backend"),
+        (PoolFull("/secret/path"), 503, "concurrency"),
+        (web.HTTPExpectationFailed(), 417, "validation"),
+    ],
+)
+def test_other_errors(error: Any, status: int, error_type: str):
+    """What the store or a pool cannot do is told without paths."""
+    answer = answer_to(error)
+    (body,) = json.loads(answer.body)
+    assert (answer.status, body["error_type"]) == (status, error_type)
+    assert "secret" not in body["error_message"]
+
+
+async def test_the_point_of_a_refusal_is_shown(api: Api):
+    """A refusal that names a field shows it as the error's point."""
+    answer = await api.post("/drives/", {**DRIVE, "storage_type": "tape"})
+    assert answer.error == (400, "validation", "storage_type")
+
+
+async def test_the_caller_is_in_the_envelope(api: Api):
+    """Every event of a request says whose it was and what it was called."""
+    await api.post("/drives/", DRIVE, headers={"X-Request-ID": "my-request"})
+    with api.service.ledger.log() as log:
+        states = [event.state for event in log.events()]
+    assert any(b"my-request" in state and ALICE.uuid.encode() in state for state in states)

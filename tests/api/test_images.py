@@ -1,0 +1,173 @@
+"""Whole images: uploads and downloads, contract 5."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ledger.images import IncomingImage, PoolFull
+from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, authorization
+
+KIB = 1024
+STEP = 16 * KIB
+# A hole in the middle, and an end that is no multiple of anything.
+IMAGE = b"a" * (64 * KIB) + bytes(256 * KIB) + b"b" * (64 * KIB + 5)
+PADDED = IMAGE + bytes(-len(IMAGE) % STEP)
+
+
+def files(api: Api) -> list[Path]:
+    return list(api.service.pools["main"].path.iterdir())
+
+
+async def upload(api: Api, image: bytes = IMAGE, path: str = "/drives/upload/") -> str:
+    answer = await api.call("POST", path, data=image)
+    assert answer.status == 200, answer.body
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    return answer.body.decode()
+
+
+async def test_an_upload_makes_a_drive(api: Api):
+    """The body of an upload becomes a drive, ready at once; the answer is its uuid."""
+    drive = (await api.get(f"/drives/{await upload(api)}/")).json
+    assert (drive["status"], drive["media"], drive["name"]) == ("unmounted", "disk", "")
+    assert drive["size"] == len(PADDED)
+    assert drive["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "media"),
+    [
+        ("/drives/upload/?name=my+iso&media=cdrom", "my iso", "cdrom"),
+        ("/drives/upload/my%20iso/?media=cdrom&storage_type=dssd", "my iso", "cdrom"),
+        ("/drives/upload/path?name=query&unknown=1", "path", "disk"),
+        ("/drives/upload/%C3%A9%2Fx", "é/x", "disk"),
+    ],
+)
+async def test_what_is_said_of_an_upload(api: Api, path: str, name: str, media: str):
+    """Name, media and storage type come from the URL."""
+    drive = (await api.get(f"/drives/{await upload(api, path=path)}/")).json
+    assert (drive["name"], drive["media"]) == (name, media)
+
+
+async def test_an_upload_takes_any_content_type(api: Api):
+    """Neither Content-Type nor Accept matter for an upload."""
+    headers = {"Content-Type": "application/octet-stream", "Accept": "text/plain"}
+    answer = await api.call("POST", "/drives/upload/", data=IMAGE, headers=headers)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "point"),
+    [
+        ("media=tape", "media"),
+        ("storage_type=tape", "storage_type"),
+        ("name=%00", "name"),
+        (f"name={'x' * 256}", "name"),
+    ],
+)
+async def test_bad_uploads_leave_nothing(api: Api, query: str, point: str):
+    """An upload with a bad parameter is a 400, and no file stays."""
+    answer = await api.call("POST", f"/drives/upload/?{query}", data=IMAGE)
+    assert answer.error == (400, "validation", point)
+    assert files(api) == []
+
+
+async def test_an_upload_needs_its_length(api: Api):
+    """Without Content-Length an upload is a 411; an empty or boundless one is refused too."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield IMAGE
+
+    answer = await api.call("POST", "/drives/upload/", data=chunks())
+    assert answer.error == (411, "validation", None)
+    answer = await api.call("POST", "/drives/upload/")
+    assert answer.error[0] in {400, 411}
+    assert files(api) == []
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(api: Api):
+    """A client that goes away in the middle leaves no drive and no file."""
+    server = api.client.server
+    _, writer = await asyncio.open_connection(server.host, server.port)
+    head = (
+        f"POST {ROOT}/drives/upload/ HTTP/1.1\r\nHost: test\r\nContent-Length: {len(IMAGE)}\r\n"
+        f"Authorization: {authorization(ALICE)}\r\n\r\n"
+    )
+    writer.write(head.encode() + IMAGE[: len(IMAGE) // 2])
+    await writer.drain()
+    async with asyncio.timeout(5):
+        while not files(api):  # noqa: ASYNC110 - there is no event for this
+            await asyncio.sleep(0.005)
+    writer.close()
+    async with asyncio.timeout(5):
+        while files(api):  # noqa: ASYNC110 - nor for this
+            await asyncio.sleep(0.005)
+    assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
+
+
+async def test_a_full_pool_is_out_of_capacity(api: Api, monkeypatch: pytest.MonkeyPatch):
+    """An upload that does not fit is a 503 to be tried again, and leaves nothing."""
+
+    def full(self: IncomingImage, data: bytes) -> None:
+        raise PoolFull("/secret/path")
+
+    monkeypatch.setattr(IncomingImage, "write", full)
+    answer = await api.call("POST", "/drives/upload/", data=IMAGE)
+    assert answer.error == (503, "concurrency", None)
+    assert b"secret" not in answer.body
+    assert files(api) == []
+
+
+async def test_a_download_is_the_image(api: Api):
+    """A download is what was uploaded, rounded up with zeros; holes read as zeros."""
+    drive = await upload(api)
+    image = api.service.pools["main"].image(drive)
+    assert image.stat().st_blocks * 512 < len(IMAGE)
+    for accept in ("*/*", "application/octet-stream"):
+        answer = await api.get(f"/drives/{drive}/download/", headers={"Accept": accept})
+        assert (answer.status, answer.body) == (200, PADDED)
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert "X-Request-ID" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=65530-65600", 65530, 65601),
+        ("bytes=327670-", 327670, len(PADDED)),
+        ("bytes=-7", len(PADDED) - 7, len(PADDED)),
+        ("bytes=0-99999999", 0, len(PADDED)),
+    ],
+)
+async def test_a_range_of_an_image(api: Api, asked: str, start: int, end: int):
+    """`Range` gives a 206 with just these bytes."""
+    drive = await upload(api)
+    answer = await api.get(f"/drives/{drive}/download/", headers={"Range": asked})
+    assert (answer.status, answer.body) == (206, PADDED[start:end])
+    assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(PADDED)}"
+
+
+@pytest.mark.parametrize("asked", [f"bytes={10**9}-", f"bytes={len(PADDED)}-", "bytes=2-1", "x"])
+async def test_a_range_behind_the_end(api: Api, asked: str):
+    """A range that the image does not have, or that is none, is a 416."""
+    drive = await upload(api)
+    answer = await api.get(f"/drives/{drive}/download/", headers={"Range": asked})
+    assert answer.error == (416, "validation", None)
+    assert answer.headers["Content-Range"] == f"bytes */{len(PADDED)}"
+
+
+async def test_a_drive_without_an_image_cannot_be_downloaded(api: Api):
+    """While a drive has no complete image its download is a 403; an unknown one is a 404."""
+    destination, _ = await api.clone(await api.drive())
+    answer = await api.get(f"/drives/{destination}/download/")
+    assert answer.error == (403, "permission", None)
+    assert (await api.get(f"/drives/{UNKNOWN}/download/")).error == (404, "notexist", None)
+
+
+async def test_a_blank_drive_downloads_as_zeros(api: Api):
+    """A new drive is all zeros."""
+    drive = await api.drive()
+    answer = await api.get(f"/drives/{drive}/download/", headers={"Range": "bytes=-10"})
+    assert answer.body == bytes(10)

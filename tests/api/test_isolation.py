@@ -1,0 +1,95 @@
+"""Two accounts: what is another's is the same as what never was. Contract 7, 27."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from aiohttp import web
+
+from tests.api.calling import ALICE, BOB, SERVER, UNKNOWN, Api
+
+BODIES: dict[str, Any] = {"POST": {"name": "stolen"}, "DELETE": None, "GET": None, "HEAD": None}
+OTHER_UNKNOWN = UNKNOWN.replace("5", "6")
+
+
+def urls_with_uuid(app: web.Application) -> Iterator[tuple[str, str]]:
+    """Every method and URL of the router that takes a uuid; `{uuid}` is where."""
+    for route in app.router.routes():
+        assert route.resource is not None
+        path = route.resource.canonical
+        if "{uuid}" in path:
+            yield route.method, path + ("?do=clone" if "action" in path else "")
+
+
+async def everything(api: Api) -> list[bytes]:
+    """All that an account can see."""
+    lists = ("/jobs/?limit=0", "/drives/detail/?limit=0", "/servers/detail/?limit=0")
+    return [(await api.get(path)).body for path in lists]
+
+
+async def made(api: Api) -> dict[str, str]:
+    """A job, a drive and a server of Alice's, all with relations; the uuids by kind."""
+    drive = await api.drive(meta={"secret": "alice"})
+    server = await api.server(drive)
+    _, job = await api.clone(drive)
+    return {"jobs": job, "drives": drive, "servers": server}
+
+
+async def test_foreign_uuids_are_like_unknown_ones(api: Api):
+    """On every URL another's uuid gives the same bytes as one that never was, and does nothing."""
+    theirs = await made(api)
+    before = await everything(api)
+    tried = 0
+    for method, path in urls_with_uuid(api.client.server.app):
+        for uuid in theirs.values():
+            answers = []
+            for asked in (uuid, UNKNOWN):
+                url = path.replace("{uuid}", asked)
+                answer = await api.call(method, url, json=BODIES[method], by=BOB)
+                answers.append((answer.status, answer.body.replace(asked.encode(), b"<uuid>")))
+            assert answers[0] == answers[1], (method, path)
+            assert answers[0][0] == 404
+            tried += 1
+    assert tried >= 3 * 2 * 8
+    assert await everything(api) == before
+
+
+async def test_foreign_uuids_in_bodies_are_like_unknown_ones(api: Api):
+    """The same holds for uuids in bodies: bulk deletes, and drives to attach."""
+    theirs = await made(api)
+    before = await everything(api)
+    for uuid in theirs.values():
+        mount = {"device": "virtio", "dev_channel": "0:0", "drive": "<uuid>"}
+        for method, path, body in (
+            ("DELETE", "/drives/", {"objects": ["<uuid>"]}),
+            ("DELETE", "/servers/", {"objects": [{"uuid": "<uuid>"}]}),
+            ("DELETE", "/servers/?recurse=all_drives", ["<uuid>"]),
+            ("POST", "/servers/", {**SERVER, "drives": [mount]}),
+        ):
+            answers = []
+            for asked in (uuid, UNKNOWN, OTHER_UNKNOWN):
+                given = json.loads(json.dumps(body).replace("<uuid>", asked))
+                answer = await api.call(method, path, json=given, by=BOB)
+                answers.append((answer.status, answer.body.replace(asked.encode(), b"<uuid>")))
+            assert len(set(answers)) == 1, (method, path)
+            assert answers[0][0] == 404
+    assert await everything(api) == before
+
+
+async def test_lists_are_ones_own(api: Api):
+    """Lists and their counts, read at once or streamed, hold nothing of another's."""
+    await made(api)
+    for kind in ("jobs", "drives", "servers"):
+        for query in ("", "?limit=0", "?state=started", "?offset=1"):
+            answer = (await api.get(f"/{kind}/{query}", by=BOB)).json
+            assert (answer["objects"], answer["meta"]["total_count"]) == ([], 0)
+
+
+async def test_the_owner_is_the_caller(api: Api):
+    """What a request makes is its account's, whatever the body says."""
+    said = {"owner": {"uuid": ALICE.uuid}}
+    drive = await api.drive(by=BOB, **said)
+    server = await api.server(drive, by=BOB, **said)
+    for path in (f"/drives/{drive}/", f"/servers/{server}/"):
+        assert (await api.get(path, by=BOB)).json["owner"]["uuid"] == BOB.uuid
+        assert (await api.get(path)).status == 404

@@ -1,0 +1,110 @@
+"""Commands and services in processes of their own."""
+
+import base64
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 20
+COMMAND = (sys.executable, "-m", "api.cli")
+
+
+class Answer(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment() -> dict[str, str]:
+    """The environment without settings of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if "JOB_LEDGER" not in name}
+    return kept | {"PYTHONPATH": str(ROOT)}
+
+
+def run(*arguments: object, stdin: bytes = b"", command: tuple[str, ...] = COMMAND) -> Answer:
+    """Runs a command to its end, without a terminal."""
+    done = subprocess.run(
+        [*command, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        env=environment(),
+        check=False,
+    )
+    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+class Serving:
+    """A service in a process of its own."""
+
+    def __init__(self, data: Path, *arguments: str) -> None:
+        self.data = data
+        data.parent.mkdir(parents=True, exist_ok=True)
+        self._log = data.with_name(f"{data.name}.log").open("ab+")
+        self._process = subprocess.Popen(
+            [*COMMAND, "serve", "--data", str(data), "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=environment(),
+        )
+        ready = self.line()
+        found = re.fullmatch(r"job-ledger listens on http://127\.0\.0\.1:(\d+)", ready)
+        if found is None:
+            self.end()
+            pytest.fail(f"no ready line but {ready!r}: {self.log}")
+        self.port = int(found[1])
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode()
+
+    def line(self) -> str:
+        """The next line of its output."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().decode().rstrip("\n")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Signals the process and waits for its exit code."""
+        self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        return self._process.wait(PATIENCE_S)
+
+    def end(self) -> None:
+        """Leaves nothing behind, whatever the state."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(PATIENCE_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._log.close()
+
+    def get(self, path: str, email: str = "", password: str = "") -> int:
+        """The status that a request is answered with."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        login = base64.b64encode(f"{email}:{password}".encode()).decode()
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Basic {login}"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+
+Serve = Callable[..., Serving]

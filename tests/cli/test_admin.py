@@ -1,0 +1,123 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+import api.admin
+import api.operations
+from api.admin import AdminClient, AdminServer, connected
+from api.cli.reaching import operations
+from api.composition import open_service
+from api.lock import data_lock
+from api.operations import OperationRefused
+from api.service import Service
+from api.settings import load_settings
+from projections.rebuild import Rebuilt
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    """A service that listens at its admin socket."""
+    with data_lock(tmp_path):
+        async with open_service(load_settings(data=tmp_path)) as opened, AdminServer(opened):
+            yield opened
+
+
+@pytest.fixture
+async def client(service: Service) -> AsyncIterator[AdminClient]:
+    async with connected(service.file.parent) as found:
+        assert found is not None
+        yield found
+
+
+class _SlowRebuild:
+    """A rebuild that reports half of its work and waits to be let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = threading.Event()
+        self.ended = threading.Event()
+        self._really = api.operations.rebuild
+        monkeypatch.setattr(api.operations, "rebuild", self._rebuild)
+        monkeypatch.setattr(api.admin, "REPORT_S", 0.01)
+
+    def _rebuild(self, ledger, report) -> Rebuilt:
+        report(1, 2)
+        assert self.go.wait(10)
+        try:
+            return self._really(ledger, report)
+        finally:
+            self.ended.set()
+
+
+async def test_progress_comes_over_the_socket(client: AdminClient, monkeypatch) -> None:
+    """Whoever asked for a rebuild sees how far it is, and then its result."""
+    slow = _SlowRebuild(monkeypatch)
+    reports = []
+
+    def report(done: int, total: int) -> None:
+        reports.append((done, total))
+        slow.go.set()
+
+    rebuilt = await client.rebuild(report)
+    assert isinstance(rebuilt, Rebuilt)
+    assert rebuilt.before == rebuilt.after
+    assert (1, 2) in reports
+
+
+async def test_rebuild_outlives_whoever_asked(
+    service: Service, client: AdminClient, monkeypatch
+) -> None:
+    """A client that leaves does not stop the rebuild, and the service goes on."""
+    slow = _SlowRebuild(monkeypatch)
+    started = asyncio.Event()
+    asking = asyncio.create_task(client.rebuild(lambda *_: started.set()))
+    await started.wait()
+    asking.cancel()
+    await asyncio.wait({asking})
+    slow.go.set()
+    assert await asyncio.to_thread(slow.ended.wait, 10)
+    assert (await client.examine()).problems == []
+
+
+async def test_one_rebuild_at_a_time(client: AdminClient, monkeypatch) -> None:
+    """A second rebuild meanwhile is refused."""
+    running = threading.Lock()
+    monkeypatch.setattr("projections.rebuild._running", running)
+    with running, pytest.raises(OperationRefused, match="under way"):
+        await client.rebuild(lambda *_: None)
+
+
+async def test_operations_reach_the_service(service: Service) -> None:
+    """What is asked while a service runs is done by it."""
+    async with operations(service.file.parent) as found:
+        assert isinstance(found, AdminClient)
+        added = await found.add_account("ada@example.test", "a long secret", "operator")
+    assert await service.accounts.every() == [added]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"email": 1}', b"\xff"], ids=range(4))
+async def test_malformed_request(client: AdminClient, body: bytes) -> None:
+    """What is no request is answered with 400."""
+    async with client._session.post("/accounts", data=body) as response:
+        assert response.status == 400
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    """Without a service, or without a directory, there is no client."""
+    for data in (tmp_path, tmp_path / "none"):
+        async with connected(data) as client:
+            assert client is None
+
+
+async def test_connection_errors_are_refusals(client: AdminClient, monkeypatch) -> None:
+    """Whatever breaks on the way is one refusal with a reason."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(client._session, "request", broken)
+    with pytest.raises(OperationRefused, match="does not answer any more"):
+        await client.examine()

@@ -1,0 +1,530 @@
+"""What every store must do, whatever database it is in: one suite, and each store is listed in it.
+
+A store is added by a subclass of `StoreConformance` in a test module of its own, with a fixture
+`open_store` that opens one more handle on the same, at first empty, store. What one database is
+found to do wrong becomes a test here, for all of them.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+from eventsourcing.persistence import StoredEvent
+
+from ledger.aggregate import Aggregate
+from ledger.codec import decode, encode, leaf_hash
+from ledger.events import (
+    DriveDeleted,
+    DriveReady,
+    Event,
+    JobCreated,
+    Recorded,
+    Resource,
+    ServerCreated,
+)
+from ledger.job import Job
+from ledger.relations import Relations
+from ledger.server import Server
+from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, Row, RowKey, Store
+from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
+from tests.support.world import ME, START, machine, mount
+
+OpenStore = Callable[[], Store]
+
+
+def event(stream: str, version: int = 1, what: Event | None = None) -> StoredEvent:
+    return encode(stream, version, Recorded(START, "test", "", what or DriveReady()))
+
+
+def batch(
+    *events: StoredEvent,
+    guards: Sequence[Guard] = (),
+    puts: dict[RowKey, Row] | None = None,
+    drops: Sequence[RowKey] = (),
+    secrets: Sequence[Secret] = (),
+) -> Batch:
+    return Batch(list(events), list(guards), puts or {}, list(drops), list(secrets))
+
+
+def server(uuid: str, *drives: str) -> Server:
+    mounts = tuple(mount(drive, nth) for nth, drive in enumerate(drives))
+    return Server(uuid, ME, machine(), mounts, (), START)
+
+
+def job(uuid: str, *drives: str) -> Job:
+    named = tuple(Resource("drives", drive, "source") for drive in drives)
+    return Job(uuid, "x", ME, named, uuid, None, 0, START, START)
+
+
+def passwords(store: Store) -> dict[str, str]:
+    with store.log() as log:
+        cursor = log.cursor()
+        cursor.execute("SELECT server, vnc_password FROM server_secrets")
+        return dict(cursor.fetchall())
+
+
+def positions(store: Store) -> list[int]:
+    with store.log() as log:
+        return [logged.position for logged in log.events()]
+
+
+def cut(store: Store, after: int) -> None:
+    """Deletes the newest events, as compaction may."""
+
+    def delete(cursor: Cursor) -> None:
+        cursor.execute(f"DELETE FROM stored_events WHERE position > {after}")
+
+    store.exclusive(delete)
+
+
+class _Suite:
+    @pytest.fixture
+    def open_store(self) -> OpenStore:
+        """Opens one more handle on the same store; all of them are closed after the test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def projection(self) -> Projection:
+        """The projection that the store was opened with."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def store(self, open_store: OpenStore) -> Store:
+        return open_store()
+
+    @pytest.fixture
+    def other(self, store: Store, open_store: OpenStore) -> Store:
+        """Another process's handle on the same store."""
+        return open_store()
+
+
+class Appending(_Suite):
+    def test_append_returns_the_last_position(self, store: Store) -> None:
+        """The position is that of the newest event of the batch, as the log has it."""
+        returned = store.append(batch(event("drive-a"), event("drive-b")))
+        assert positions(store)[-1] == returned
+
+    def test_positions_grow(self, store: Store) -> None:
+        """Every event's position is above all earlier ones."""
+        returned = [
+            store.append(batch(*(event(f"drive-{nth}-{i}") for i in range(3)))) for nth in range(4)
+        ]
+        found = positions(store)
+        assert len(found) == 12
+        assert all(earlier < later for earlier, later in pairwise(found))
+        assert found[2::3] == returned
+
+    def test_a_position_is_never_used_again(self, store: Store) -> None:
+        """Not even after the newest events are deleted: readers remember positions."""
+        kept = store.append(batch(event("drive-a")))
+        newest = store.append(batch(event("drive-b"), event("drive-c")))
+        cut(store, kept)
+        assert [kept] == positions(store)
+        assert store.append(batch(event("drive-b"))) > newest
+
+    def test_a_position_is_never_used_again_after_reopening(self, open_store: OpenStore) -> None:
+        """What was given out is remembered on disk."""
+        first = open_store()
+        newest = first.append(batch(event("drive-a"), event("drive-b")))
+        cut(first, 0)
+        first.close()
+        assert open_store().append(batch(event("drive-a"))) > newest
+
+    def test_a_batch_without_events_returns_the_last_position(self, store: Store) -> None:
+        """The last one that was given out."""
+        newest = store.append(batch(event("drive-a")))
+        assert newest == store.append(batch(guards=[Guard("a", 0)]))
+
+    def test_an_empty_store_is_at_position_zero(self, store: Store) -> None:
+        """Before the first event."""
+        with store.log() as log:
+            assert (log.last_position(), log.count(), log.leaf_count()) == (0, 0, 0)
+            assert list(log.events()) == []
+            assert list(log.by_stream()) == []
+
+    def test_what_is_appended_is_kept_byte_for_byte(self, store: Store) -> None:
+        """Whatever characters it has."""
+        stored = event("server-ü", 1, ServerCreated(ME, machine("☃\x01\n'\"")))
+        store.append(batch(stored))
+        [kept] = store.read_stream("server-ü")
+        assert (stored.topic, stored.state, 1) == (kept.topic, kept.state, kept.originator_version)
+        assert isinstance(kept.state, bytes)
+        assert "☃" in str(decode(kept.topic, kept.state))
+
+
+class Conflicts(_Suite):
+    def test_a_version_that_is_taken_conflicts(self, store: Store) -> None:
+        """A stream has one event at each version."""
+        store.append(batch(event("drive-a")))
+        with pytest.raises(Conflict):
+            store.append(batch(event("drive-a", 1, DriveDeleted())))
+        assert len(store.read_stream("drive-a")) == 1
+
+    def test_two_handles_that_continue_one_stream_conflict(
+        self, store: Store, other: Store
+    ) -> None:
+        """The first one wins, whichever handle it was; the second can go on after it."""
+        store.append(batch(event("drive-a")))
+        other.append(batch(event("drive-a", 2)))
+        with pytest.raises(Conflict):
+            store.append(batch(event("drive-a", 2, DriveDeleted())))
+        store.append(batch(event("drive-a", 3, DriveDeleted())))
+        assert len(other.read_stream("drive-a")) == 3
+
+    def test_two_handles_that_rest_on_one_guard_conflict(self, store: Store, other: Store) -> None:
+        """Two decisions about one drive, though they write to different streams."""
+        store.append(batch(event("job-a"), guards=[Guard("d", 0)]))
+        with pytest.raises(Conflict):
+            other.append(batch(event("job-b"), guards=[Guard("d", 0)]))
+        other.append(batch(event("job-b"), guards=[Guard("d", 1)]))
+        assert store.read_relations("d")[0] == 2
+
+    @pytest.mark.parametrize("behind", [1, 2, 5])
+    def test_a_stale_guard_conflicts_however_stale_it_is(
+        self, store: Store, other: Store, behind: int
+    ) -> None:
+        """Also when the other process has decided more than once meanwhile."""
+        for version in range(behind):
+            store.append(batch(event(f"job-{version}"), guards=[Guard("d", version)]))
+        for stale in range(behind):
+            with pytest.raises(Conflict):
+                other.append(batch(event("job-stale"), guards=[Guard("d", stale)]))
+        assert behind == other.read_relations("d")[0]
+
+    def test_a_guard_from_the_future_conflicts(self, store: Store) -> None:
+        """A version that was never reached was never seen."""
+        store.append(batch(guards=[Guard("d", 0)]))
+        with pytest.raises(Conflict):
+            store.append(batch(guards=[Guard("d", 2)]))
+
+    def test_guards_of_different_things_do_not_conflict(self, store: Store, other: Store) -> None:
+        """Each drive and server has its own."""
+        store.append(batch(guards=[Guard("a", 0), Guard("b", 0)]))
+        other.append(batch(guards=[Guard("a", 1), Guard("c", 0)]))
+        assert [store.read_relations(uuid)[0] for uuid in "abc"] == [2, 1, 1]
+
+    @pytest.mark.parametrize("on", ["version", "guard"])
+    def test_a_conflict_keeps_nothing_of_the_batch(
+        self, store: Store, other: Store, projection: Projection, on: str
+    ) -> None:
+        """No event, no guard, no row, no secret; and the position is that of before."""
+        store.append(batch(event("drive-a"), guards=[Guard("d", 0)]))
+        before = positions(store)
+        stale_version = [event("drive-a")] if on == "version" else []
+        stale_guard = [Guard("d", 0)] if on == "guard" else []
+        with pytest.raises(Conflict):
+            other.append(
+                batch(
+                    event("drive-b"),
+                    *stale_version,
+                    guards=[Guard("c", 0), *stale_guard, Guard("e", 0)],
+                    puts=dict(projection.rows(server("s", "c"))),
+                    secrets=[SetVncPassword("s", "hush")],
+                )
+            )
+        assert before == positions(store)
+        assert store.read_stream("drive-b") == []
+        assert (0, Relations()) == store.read_relations("c") == store.read_relations("e")
+        assert store.read_relations("d")[0] == 1
+        assert passwords(store) == {}
+        with store.log() as log:
+            assert log.leaf_count() == 1
+
+    def test_many_handles_at_once_lose_nothing(self, open_store: OpenStore) -> None:
+        """Each conflict is told to exactly those who came second; positions stay unique."""
+        handles = [open_store() for _ in range(3)]
+        start = threading.Barrier(len(handles))
+
+        def write(nth: int) -> int:
+            start.wait()
+            won = 0
+            for version in range(1, 21):
+                try:
+                    handles[nth].append(
+                        batch(event(f"drive-{version}"), event(f"job-{nth}-{version}"))
+                    )
+                    won += 1
+                except Conflict:
+                    pass
+            return won
+
+        with ThreadPoolExecutor(len(handles)) as threads:
+            won = sum(threads.map(write, range(len(handles))))
+        found = positions(handles[0])
+        assert won == 20
+        assert 40 == len(found) == len(set(found))
+
+
+class Leaves(_Suite):
+    def test_each_event_has_the_leaf_hash_of_its_bytes(self, store: Store) -> None:
+        """Over the exact bytes that are stored."""
+        store.append(batch(event("drive-a"), event("drive-a", 2, DriveDeleted())))
+        with store.log() as log:
+            for logged in log.events():
+                assert logged.leaf == leaf_hash(
+                    logged.stream, logged.version, logged.topic, logged.state
+                )
+
+    def test_leaf_indexes_are_dense(self, store: Store, other: Store) -> None:
+        """They count events, also where positions have gaps and batches conflicted."""
+        store.append(batch(event("drive-a"), event("drive-b")))
+        with pytest.raises(Conflict):
+            other.append(batch(event("drive-c"), event("drive-a")))
+        other.append(batch(event("drive-c")))
+        store.append(batch(event("drive-d")))
+        with store.log() as log:
+            assert [logged.leaf_index for logged in log.events()] == [0, 1, 2, 3]
+            assert 4 == log.leaf_count() == log.count()
+
+    def test_leaf_indexes_go_on_after_events_are_deleted(self, store: Store) -> None:
+        """A leaf that was once there keeps its index."""
+        store.append(batch(event("drive-a"), event("drive-b")))
+        cut(store, 0)
+        store.append(batch(event("drive-c")))
+        with store.log() as log:
+            assert [logged.leaf_index for logged in log.events()] == [2]
+            assert (log.leaf_count(), log.count()) == (3, 1)
+
+
+class Reading(_Suite):
+    def test_a_stream_is_read_in_the_order_of_its_versions(self, store: Store) -> None:
+        """By number: version ten comes after version two."""
+        store.append(batch(*(event("drive-a", version) for version in range(1, 13))))
+        store.append(batch(event("drive-ab")))
+        assert list(range(1, 13)) == [s.originator_version for s in store.read_stream("drive-a")]
+        with store.log() as log:
+            assert positions(store)[:12] == [position for position, *_ in log.stream("drive-a")]
+
+    def test_a_stream_that_never_was_is_empty(self, store: Store) -> None:
+        """That is no error."""
+        assert store.read_stream("drive-a") == []
+        with store.log() as log:
+            assert log.stream("drive-a") == []
+
+    def test_what_another_handle_committed_is_read_at_once(
+        self, store: Store, other: Store
+    ) -> None:
+        """A read is as of the last commit, whoever made it."""
+        store.read_stream("drive-a")
+        other.append(batch(event("drive-a"), guards=[Guard("a", 0)]))
+        assert len(store.read_stream("drive-a")) == 1
+        assert store.read_relations("a")[0] == 1
+
+    def test_the_log_has_every_event_in_order(self, store: Store) -> None:
+        """From the beginning, or after a position."""
+        first = store.append(batch(event("drive-a"), event("drive-b")))
+        last = store.append(batch(event("drive-a", 2)))
+        with store.log() as log:
+            assert [(logged.stream, logged.version) for logged in log.events()] == [
+                ("drive-a", 1),
+                ("drive-b", 1),
+                ("drive-a", 2),
+            ]
+            assert [last] == [logged.position for logged in log.events(after=first)]
+            assert last == log.last_position()
+
+    def test_the_log_can_be_read_stream_by_stream(self, store: Store) -> None:
+        """One stream after the other, each whole and in order."""
+        store.append(batch(event("drive-b"), event("drive-a")))
+        store.append(
+            batch(
+                event("drive-b", 2, DriveDeleted()), event("job-a", 1, JobCreated("x", ME, (), "a"))
+            )
+        )
+        with store.log() as log:
+            read = [(stream, topic) for stream, topic, _ in log.by_stream()]
+        assert sorted(s for s, _ in read) == ["drive-a", "drive-b", "drive-b", "job-a"]
+        assert [t for s, t in read if s == "drive-b"] == ["drive-ready/1", "drive-deleted/1"]
+        assert (
+            abs(
+                read.index(("drive-b", "drive-deleted/1"))
+                - read.index(("drive-b", "drive-ready/1"))
+            )
+            == 1
+        )
+
+    def test_the_log_stands_still_while_others_write(self, store: Store, other: Store) -> None:
+        """Everything that is read from it is as of the moment when it was opened."""
+        position = store.append(batch(event("drive-a")))
+        with store.log() as log:
+            other.append(batch(event("drive-a", 2), event("drive-b"), guards=[Guard("a", 0)]))
+            store.append(batch(event("drive-c"), secrets=[SetVncPassword("s", "hush")]))
+            assert position == log.last_position()
+            assert (log.count(), log.leaf_count()) == (1, 1)
+            assert [logged.stream for logged in log.events()] == ["drive-a"]
+            assert len(list(log.by_stream())) == 1
+            assert len(log.stream("drive-a")) == 1
+            assert log.streams_after(position) == []
+            cursor = log.cursor()
+            cursor.execute("SELECT count(*) FROM server_secrets")
+            assert cursor.fetchone() == (0,)
+        with store.log() as log:
+            assert log.count() == 4
+
+    def test_the_log_stands_still_from_the_moment_it_is_opened(
+        self, store: Store, other: Store
+    ) -> None:
+        """Not from the first read on: nothing that is written after opening is seen."""
+        with store.log() as log:
+            other.append(batch(event("drive-a")))
+            assert list(log.events()) == []
+            assert 0 == log.count() == log.last_position()
+
+    def test_a_log_held_open_does_not_hinder_writers(self, store: Store) -> None:
+        """However long somebody reads."""
+        store.append(batch(event("drive-a")))
+        with store.log() as log:
+            reading = log.events()
+            next(reading)
+            store.append(batch(event("drive-b")))
+            store.exclusive(lambda cursor: None)
+
+    def test_a_log_can_be_read_in_any_thread(self, store: Store) -> None:
+        """Readers are not the writer."""
+        store.append(batch(event("drive-a")))
+
+        def count() -> int:
+            with store.log() as log:
+                return log.count()
+
+        with ThreadPoolExecutor(1) as threads:
+            assert threads.submit(count).result() == 1
+
+    def test_streams_with_news_are_named_once(self, store: Store) -> None:
+        """Those with an event above a position, however many."""
+        position = store.append(batch(event("drive-a"), event("drive-b")))
+        store.append(batch(event("drive-b", 2), event("drive-c"), event("drive-b", 3)))
+        with store.log() as log:
+            assert sorted(log.streams_after(position)) == ["drive-b", "drive-c"]
+            assert log.streams_after(log.last_position()) == []
+            assert len(log.streams_after(0)) == 3
+
+
+class Showing(_Suite):
+    """Rows, relations and secrets."""
+
+    def put(self, store: Store, projection: Projection, *states: Aggregate) -> None:
+        rows = {key: row for state in states for key, row in projection.rows(state).items()}
+        store.append(batch(puts=rows))
+
+    def test_relations_are_read_back_from_rows(self, store: Store, projection: Projection) -> None:
+        """Which servers mount a drive, and how many running jobs need it."""
+        self.put(store, projection, server("s", "d"), server("t", "d", "e"))
+        self.put(store, projection, job("j", "d"), job("k", "d"))
+        assert (0, Relations(frozenset("st"), 2)) == store.read_relations("d")
+        assert (0, Relations(frozenset("t"), 0)) == store.read_relations("e")
+        assert (0, Relations()) == store.read_relations("f")
+
+    def test_rows_are_replaced_by_key(self, store: Store, projection: Projection) -> None:
+        """A later row with the same key takes the place of the earlier."""
+        self.put(store, projection, server("s", "d"))
+        self.put(store, projection, server("s", "e"))
+        assert frozenset() == store.read_relations("d")[1].servers
+        assert frozenset("s") == store.read_relations("e")[1].servers
+
+    def test_rows_are_put_and_dropped_with_their_events(
+        self, store: Store, projection: Projection
+    ) -> None:
+        """In one transaction: other readers see both or neither."""
+        shown = dict(projection.rows(server("s", "d", "e")))
+        store.append(batch(event("server-s"), puts=shown))
+        with store.log() as before:
+            fewer = projection.rows(server("s", "d"))
+            gone = [key for key in shown if key not in fewer]
+            store.append(batch(event("server-s", 2), puts=dict(fewer), drops=gone))
+            assert frozenset("s") == projection.relations(before.cursor(), "e").servers
+            assert before.count() == 1
+        with store.log() as after:
+            assert frozenset() == projection.relations(after.cursor(), "e").servers
+            assert frozenset("s") == projection.relations(after.cursor(), "d").servers
+            assert after.count() == 2
+
+    def test_a_row_that_is_not_there_is_dropped_without_ado(
+        self, store: Store, projection: Projection
+    ) -> None:
+        """Dropping is idempotent."""
+        store.append(batch(drops=list(projection.rows(server("s", "d")))))
+        assert (0, Relations()) == store.read_relations("d")
+
+    def test_secrets_are_set_copied_and_dropped(self, store: Store) -> None:
+        """In their plain table, in order, and nowhere else."""
+        store.append(batch(secrets=[SetVncPassword("s", "hush"), CopyVncPassword("t", "s")]))
+        store.append(batch(secrets=[CopyVncPassword("u", "nobody"), DropVncPassword("s")]))
+        assert passwords(store) == {"t": "hush"}
+        with store.log() as log:
+            assert log.count() == 0
+
+
+class Alone(_Suite):
+    """`exclusive`."""
+
+    def test_exclusive_returns_what_the_work_returns(self, store: Store) -> None:
+        """And keeps what it wrote."""
+
+        def work(cursor: Cursor) -> int:
+            cursor.execute("INSERT INTO server_secrets VALUES ('s', 'hush')")
+            cursor.execute("SELECT count(*) FROM server_secrets")
+            return int(cursor.fetchone()[0])
+
+        assert store.exclusive(work) == 1
+        assert passwords(store) == {"s": "hush"}
+
+    def test_exclusive_keeps_nothing_when_the_work_fails(self, store: Store) -> None:
+        """The exception is the work's own, and the store goes on."""
+
+        def work(cursor: Cursor) -> None:
+            cursor.execute("INSERT INTO server_secrets VALUES ('s', 'hush')")
+            cursor.execute("DELETE FROM stored_events")
+            raise KeyError("mine")
+
+        store.append(batch(event("drive-a")))
+        with pytest.raises(KeyError, match="mine"):
+            store.exclusive(work)
+        assert passwords(store) == {}
+        assert len(positions(store)) == 1
+        store.append(batch(event("drive-b")))
+
+    def test_nobody_sees_exclusive_work_before_it_is_done(self, store: Store, other: Store) -> None:
+        """Readers see the state before it."""
+
+        def work(cursor: Cursor) -> dict[str, str]:
+            cursor.execute("INSERT INTO server_secrets VALUES ('s', 'hush')")
+            return passwords(other)
+
+        assert store.exclusive(work) == {}
+        assert passwords(other) == {"s": "hush"}
+
+
+class Reopening(_Suite):
+    def test_reopening_keeps_everything(
+        self, open_store: OpenStore, projection: Projection
+    ) -> None:
+        """Events, leaves, guards, rows and secrets."""
+        first = open_store()
+        position = first.append(
+            batch(
+                event("drive-a"),
+                event("drive-b"),
+                guards=[Guard("d", 0)],
+                puts=dict(projection.rows(server("s", "d"))),
+                secrets=[SetVncPassword("s", "hush")],
+            )
+        )
+        with first.log() as log:
+            before = list(log.events())
+        first.close()
+        again = open_store()
+        with again.log() as log:
+            assert before == list(log.events())
+            assert (2, position) == (log.leaf_count(), log.last_position())
+        assert (1, Relations(frozenset("s"), 0)) == again.read_relations("d")
+        assert passwords(again) == {"s": "hush"}
+        with pytest.raises(Conflict):
+            again.append(batch(event("drive-a")))
+        assert again.append(batch(event("drive-a", 2))) > position
+
+
+class StoreConformance(Appending, Conflicts, Leaves, Reading, Showing, Alone, Reopening):
+    """All of it."""

@@ -1,0 +1,246 @@
+"""The stored form of events, which is written once and read for ever."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pytest
+
+from ledger import events as e
+from ledger.codec import DECODERS, decode, encode, leaf_hash
+from ledger.errors import UnknownEvent
+from ledger.events import Event, Recorded
+
+GOLDEN = Path(__file__).with_name("golden_events.jsonl")
+
+
+class Stored(NamedTuple):
+    """A line of the golden file."""
+
+    stream: str
+    version: int
+    topic: str
+    state: bytes
+    leaf: str
+
+
+def golden() -> list[Stored]:
+    lines = GOLDEN.read_text(encoding="utf-8").splitlines()
+    return [_stored(**json.loads(line)) for line in lines]
+
+
+def _stored(state: str, **rest: Any) -> Stored:
+    return Stored(state=state.encode(), **rest)
+
+
+def _at(second: int, microsecond: int = 0) -> datetime:
+    return datetime(2026, 1, 2, 3, 4, second, microsecond, UTC)
+
+
+def _recorded(event: Event, at: datetime) -> Recorded[Event]:
+    return Recorded(at, "account-1", "request-1", event)
+
+
+DEFINITION = e.DriveDefinition(
+    "système ☃",
+    "disk",
+    10737418240,
+    "dssd",
+    {"key": "value"},
+    ("ssd", "sata"),
+    allow_multimount=True,
+)
+MACHINE = e.ServerDefinition(
+    "server",
+    2000,
+    2147483648,
+    2,
+    cpu_type="intel",
+    cpu_model="model",
+    hypervisor="kvm",
+    auto_start=True,
+    context=False,
+    cpus_instead_of_cores=True,
+    enable_numa=True,
+    hv_relaxed=True,
+    hv_tsc=True,
+    meta={"k": "v"},
+    requirements=("sgx",),
+    pubkeys=("key-1",),
+    gpus=({"model": "a100", "count": 1, "share": 0.5, "shared": False, "slot": None},),
+    epcs=({"size": 1},),
+)
+NICS = (
+    e.Nic(
+        "22:00:00:00:00:01",
+        "e1000",
+        e.IpConf("static", "10.0.0.1"),
+        e.IpConf("dhcp"),
+        "vlan-1",
+        "policy-1",
+        2,
+    ),
+    e.Nic("22:00:00:00:00:02"),
+)
+MOUNTS = (e.Mount("drive-1", "virtio", "0:0", 1), e.Mount("drive-2", "ide", "1:1"))
+
+EXPECTED: dict[str, list[Recorded[Event]]] = {
+    "job-created/1": [
+        _recorded(e.JobCreated("drive_resize", "account-1", (), "job-1"), _at(1)),
+        _recorded(
+            e.JobCreated(
+                "drive_clone",
+                "account-1",
+                (
+                    e.Resource("drives", "drive-1", "source"),
+                    e.Resource("servers", "server-1", "destination"),
+                ),
+                "job-0",
+                "job-0",
+                3,
+            ),
+            _at(1, 123456),
+        ),
+    ],
+    "child-attached/1": [_recorded(e.ChildAttached("job-1"), _at(2))],
+    "job-attempt-started/1": [
+        _recorded(e.JobAttemptStarted(1, "worker:a", None), _at(3)),
+        _recorded(
+            e.JobAttemptStarted(2, "worker:b", e.Fingerprint(4096, 1767323045678901234, 77)), _at(3)
+        ),
+    ],
+    "progress-updated/1": [
+        _recorded(e.ProgressUpdated(2, 41, 4194304, 10485760, 8388608), _at(4, 1))
+    ],
+    "child-ended/1": [
+        _recorded(e.ChildEnded("job-1", "success"), _at(5)),
+        _recorded(e.ChildEnded("job-2", "failed"), _at(5)),
+    ],
+    "job-succeeded/1": [_recorded(e.JobSucceeded(), _at(6))],
+    "job-failed/1": [_recorded(e.JobFailed('it said "no"\n'), _at(7))],
+    "drive-created/1": [
+        _recorded(e.DriveCreated("account-1", DEFINITION, "pool-1", "upload"), _at(8)),
+    ],
+    "drive-ready/1": [_recorded(e.DriveReady(), _at(9))],
+    "drive-deleted/1": [_recorded(e.DriveDeleted(), _at(10))],
+    "server-created/1": [
+        _recorded(e.ServerCreated("account-1", MACHINE, MOUNTS, NICS), _at(11)),
+        _recorded(e.ServerCreated("account-1", e.ServerDefinition("s", 1, 2, 3)), _at(11)),
+    ],
+    "server-changed/1": [_recorded(e.ServerChanged(MOUNTS), _at(12))],
+    "server-deleted/1": [_recorded(e.ServerDeleted(), _at(13))],
+}
+"""What the lines of the golden file mean, in order, by topic."""
+
+SUPERSEDED: frozenset[str] = frozenset()
+"""Topics that are read by an upcast and written no more."""
+
+NAMED = [(topic, nth) for topic, those in EXPECTED.items() for nth in range(len(those))]
+
+
+def lines_of(topic: str) -> list[Stored]:
+    return [line for line in golden() if line.topic == topic]
+
+
+def test_every_topic_ever_written_is_in_the_golden_file() -> None:
+    """A new topic needs a golden line and an expectation; an old one never goes."""
+    assert set(DECODERS) == {line.topic for line in golden()} == set(EXPECTED)
+
+
+def test_every_event_has_a_topic() -> None:
+    """The closed union of events and the table have the same members."""
+    written = {type(decode(line.topic, line.state).event) for line in golden()}
+    assert set(get_args(Event)) == written
+
+
+@pytest.mark.parametrize(("topic", "nth"), NAMED)
+def test_a_golden_line_reads_as_what_was_meant(topic: str, nth: int) -> None:
+    """What was written by any version of this code can be read by this one."""
+    line = lines_of(topic)[nth]
+    assert EXPECTED[topic][nth] == decode(topic, line.state)
+
+
+@pytest.mark.parametrize(("topic", "nth"), NAMED)
+def test_a_golden_line_is_written_the_same_way(topic: str, nth: int) -> None:
+    """Byte for byte: names, order and form of the fields."""
+    if topic in SUPERSEDED:
+        pytest.skip("this version is written no more")
+    line = lines_of(topic)[nth]
+    stored = encode(line.stream, line.version, EXPECTED[topic][nth])
+    assert (line.stream, line.version, line.topic, line.state) == (
+        stored.originator_id,
+        stored.originator_version,
+        stored.topic,
+        stored.state,
+    )
+
+
+@pytest.mark.parametrize(("topic", "nth"), NAMED)
+def test_a_golden_line_has_the_leaf_that_it_had(topic: str, nth: int) -> None:
+    """The hash of what is stored never changes."""
+    line = lines_of(topic)[nth]
+    assert line.leaf == leaf_hash(line.stream, line.version, topic, line.state).hex()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ("job-2", 1, "t/1", b"{}"),
+        ("job-1", 2, "t/1", b"{}"),
+        ("job-1", 1, "t/2", b"{}"),
+        ("job-1", 1, "t/1", b"{ }"),
+    ],
+    ids=["stream", "version", "topic", "state"],
+)
+def test_a_leaf_covers_all_of_a_stored_event(changed: tuple[str, int, str, bytes]) -> None:
+    """Whichever part is changed, the hash is another."""
+    assert leaf_hash("job-1", 1, "t/1", b"{}") != leaf_hash(*changed)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "job-exploded/1",
+        "job-created/2",
+        "job-created/0",
+        "job-created",
+        "",
+        "JobCreated",
+        "ledger.events:JobCreated",
+    ],
+)
+def test_an_unknown_name_or_version_is_refused(topic: str) -> None:
+    """Nothing is guessed, and no module path is imported."""
+    [line, *_] = lines_of("job-created/1")
+    with pytest.raises(UnknownEvent, match="no event is stored under the name"):
+        decode(topic, line.state)
+
+
+ENVELOPE = '{"recorded_at":"2026-01-02T03:04:05Z","actor":"a","request_id":"r","event":%s}'
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"{}",
+        (ENVELOPE % "null").encode(),
+        (ENVELOPE % "{}").encode(),
+        (ENVELOPE % '{"child":"j"}').encode(),
+        (ENVELOPE % '{"child":"j","how":"perhaps"}').encode(),
+        (ENVELOPE % '{"child":1,"how":"failed"}').encode(),
+        (ENVELOPE % '{"child":"j","how":"failed"').encode(),
+        (ENVELOPE % '{"child":"\xff","how":"failed"}').encode("latin-1"),
+        (ENVELOPE % '{"child":"j","how":"failed"}').replace("2026-01", "2026-13").encode(),
+        (ENVELOPE % '{"child":"j","how":"failed"}').replace('"actor":"a",', "").encode(),
+        (ENVELOPE % '{"child":"j","how":"failed","why":"unknown"}').encode(),
+        (ENVELOPE % '{"child":"j","how":"failed"}').replace('"actor"', '"node":1,"actor"').encode(),
+    ],
+)
+def test_an_unknown_shape_is_refused(state: bytes) -> None:
+    """A field that is missing, of another type, or not known to this version."""
+    with pytest.raises(UnknownEvent, match="not a child-ended/1"):
+        decode("child-ended/1", state)

@@ -1,0 +1,220 @@
+"""Making, readying and deleting drives."""
+
+import pytest
+
+from ledger import errors
+from ledger.commands import (
+    CloneDrive,
+    CreateDrives,
+    CreateServers,
+    DeleteDrives,
+    FailJob,
+    MarkDriveReady,
+    NewDrive,
+    NewServer,
+    StartAttempt,
+    SucceedJob,
+)
+from ledger.drive import SIZE_STEP, round_up
+from ledger.events import DriveCreated, DriveDeleted, DriveReady, ServerChanged
+from ledger.world import Fact, PoolSpace
+from tests.support.deciding import given
+from tests.support.world import (
+    GIB,
+    ME,
+    POOLS,
+    SOMEBODY_ELSE,
+    Foreseen,
+    cdrom,
+    disk,
+    drive_created,
+    machine,
+    mount,
+    ready_drive,
+    server_created,
+)
+
+
+def test_drives_are_made_in_the_roomiest_pool_of_their_storage_type() -> None:
+    """Each new drive goes to the pool of its storage type that has most room."""
+    new = (NewDrive("a", disk()), NewDrive("b", disk(storage_type="zadara")))
+    given().when(CreateDrives(ME, new, "blank")).then(
+        Fact("drive-a", DriveCreated(ME, disk(), "roomy", "blank")),
+        Fact("drive-b", DriveCreated(ME, disk(storage_type="zadara"), "slow", "blank")),
+    )
+
+
+@pytest.mark.parametrize("pools", [POOLS[:2], POOLS[1::-1]], ids=["as listed", "reversed"])
+def test_of_two_pools_the_roomier_is_chosen_however_they_are_listed(
+    pools: tuple[PoolSpace, ...],
+) -> None:
+    """The order in which pools are configured does not matter."""
+    given(circumstances=Foreseen(pools)).when(
+        CreateDrives(ME, (NewDrive("a", disk()),), "blank")
+    ).then(Fact("drive-a", DriveCreated(ME, disk(), "roomy", "blank")))
+
+
+def test_an_upload_stays_in_the_pool_that_has_its_bytes() -> None:
+    """A pool that is named is taken, whatever room others have."""
+    given().when(CreateDrives(ME, (NewDrive("a", disk(), "fast"),), "upload")).then(
+        Fact("drive-a", DriveCreated(ME, disk(), "fast", "upload"))
+    )
+
+
+def test_a_drive_of_a_storage_type_that_no_pool_has_is_refused() -> None:
+    """Creating names the field at fault, and the storage types that there are."""
+    given().when(
+        CreateDrives(ME, (NewDrive("a", disk(storage_type="tape")),), "blank")
+    ).then_refused(errors.UnknownStorageType, "there is dssd, zadara", point="storage_type")
+
+
+def test_a_drive_cannot_be_made_twice() -> None:
+    """A uuid that is taken is refused."""
+    given(drive_created("a")).when(
+        CreateDrives(ME, (NewDrive("a", disk()),), "blank")
+    ).then_refused(errors.AlreadyExists, "drive a")
+
+
+def test_a_uuid_is_never_used_again_after_deletion() -> None:
+    """What is deleted keeps its uuid for ever."""
+    given(ready_drive("a"), DeleteDrives(ME, ("a",))).when(
+        CreateDrives(ME, (NewDrive("a", disk()),), "blank")
+    ).then_refused(errors.AlreadyExists)
+
+
+def test_two_drives_of_one_command_cannot_share_a_uuid() -> None:
+    """The second one finds that the first has taken it."""
+    new = (NewDrive("a", disk("one")), NewDrive("a", disk("two")))
+    given().when(CreateDrives(ME, new, "blank")).then_refused(errors.AlreadyExists)
+
+
+def test_drives_are_made_all_or_none() -> None:
+    """One drive that is refused takes the others of its command with it."""
+    new = (NewDrive("a", disk()), NewDrive("b", disk(storage_type="tape")))
+    outcome = given().when(CreateDrives(ME, new, "blank"))
+    outcome.then_refused(errors.UnknownStorageType, point="storage_type")
+    assert not outcome.world.known("drive-a")
+
+
+@pytest.mark.parametrize("origin", ["blank", "upload"])
+def test_a_drive_becomes_ready_once_its_image_is_there(origin: str) -> None:
+    """A blank or uploaded drive waits for its image."""
+    given(drive_created("a", origin=origin)).when(MarkDriveReady("a")).then(
+        Fact("drive-a", DriveReady())
+    )
+
+
+def test_a_drive_becomes_ready_once() -> None:
+    """A drive that is ready waits for no image."""
+    given(ready_drive("a")).when(MarkDriveReady("a")).then_refused(errors.DriveBusy)
+
+
+def test_a_clone_becomes_ready_by_its_job_only() -> None:
+    """Nobody but the job that copies it can say that a clone is complete."""
+    given(ready_drive("a"), CloneDrive(ME, "a", "b", "j")).when(MarkDriveReady("b")).then_refused(
+        errors.DriveBusy
+    )
+
+
+@pytest.mark.parametrize(
+    "history", [(), (ready_drive("a"), DeleteDrives(ME, ("a",)))], ids=["never was", "deleted"]
+)
+def test_a_drive_that_is_not_there_cannot_become_ready(history: tuple) -> None:
+    """An image for a drive that never was, or is deleted, is refused."""
+    given(*history).when(MarkDriveReady("a")).then_refused(errors.DriveNotFound, "a")
+
+
+def test_drives_are_deleted() -> None:
+    """Each drive of the command is deleted, once, in the order of the command."""
+    given(ready_drive("a"), drive_created("b")).when(DeleteDrives(ME, ("b", "a", "b"))).then(
+        Fact("drive-b", DriveDeleted()), Fact("drive-a", DriveDeleted())
+    )
+
+
+def test_a_deleted_drive_is_detached_from_every_server() -> None:
+    """Servers keep their other drives."""
+    shared = cdrom()
+    given(
+        ready_drive("a", shared),
+        ready_drive("b"),
+        server_created("t", mount("a")),
+        server_created("s", mount("b"), mount("a", 1)),
+    ).when(DeleteDrives(ME, ("a",))).then(
+        Fact("server-s", ServerChanged((mount("b"),))),
+        Fact("server-t", ServerChanged(())),
+        Fact("drive-a", DriveDeleted()),
+    )
+
+
+def test_two_drives_of_one_server_are_detached_one_after_the_other() -> None:
+    """The second deletion sees the server as the first has left it."""
+    given(ready_drive("a"), ready_drive("b"), server_created("s", mount("a"), mount("b", 1))).when(
+        DeleteDrives(ME, ("a", "b"))
+    ).then(
+        Fact("server-s", ServerChanged((mount("b", 1),))),
+        Fact("drive-a", DriveDeleted()),
+        Fact("server-s", ServerChanged(())),
+        Fact("drive-b", DriveDeleted()),
+    )
+
+
+@pytest.mark.parametrize("uuid", ["nothing", "theirs", "gone"])
+def test_a_drive_that_is_not_ones_own_cannot_be_deleted(uuid: str) -> None:
+    """What never was, belongs to another account, or is deleted already, is not found."""
+    given(
+        ready_drive("mine"),
+        ready_drive("theirs", owner=SOMEBODY_ELSE),
+        ready_drive("gone"),
+        DeleteDrives(ME, ("gone",)),
+    ).when(DeleteDrives(ME, ("mine", uuid))).then_refused(errors.DriveNotFound, uuid)
+
+
+@pytest.mark.parametrize("uuid", ["source", "copy"])
+def test_a_drive_that_is_being_cloned_cannot_be_deleted(uuid: str) -> None:
+    """Neither the source nor the destination of a running job."""
+    given(ready_drive("source"), CloneDrive(ME, "source", "copy", "j")).when(
+        DeleteDrives(ME, (uuid,))
+    ).then_refused(errors.DriveBusy, uuid)
+
+
+@pytest.mark.parametrize(
+    "end", [SucceedJob("j", 1), FailJob("j", 1, "no")], ids=["success", "failed"]
+)
+def test_a_source_is_free_once_its_job_is_over(end: SucceedJob | FailJob) -> None:
+    """However the job ended, the source can be deleted."""
+    given(
+        ready_drive("source"),
+        CloneDrive(ME, "source", "copy", "j"),
+        StartAttempt("j", 1, "w"),
+        end,
+    ).when(DeleteDrives(ME, ("source",))).then(Fact("drive-source", DriveDeleted()))
+
+
+def test_a_source_is_busy_until_the_last_of_its_jobs_is_over() -> None:
+    """Of two clones of one drive, the end of one is not enough."""
+    world = given(
+        ready_drive("source"),
+        CloneDrive(ME, "source", "one", "j1"),
+        CloneDrive(ME, "source", "two", "j2"),
+        StartAttempt("j1", 1, "w"),
+        SucceedJob("j1", 1),
+    )
+    world.when(DeleteDrives(ME, ("source",))).then_refused(errors.DriveBusy)
+    world.when(DeleteDrives(ME, ("one",))).then(Fact("drive-one", DriveDeleted()))
+
+
+def test_a_new_server_cannot_mount_a_deleted_drive() -> None:
+    """A deletion leaves nothing to attach."""
+    new = NewServer("s", machine(), (mount("a"),), (), "secret")
+    given(ready_drive("a"), DeleteDrives(ME, ("a",))).when(CreateServers(ME, (new,))).then_refused(
+        errors.DriveNotFound, "a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [(1, SIZE_STEP), (SIZE_STEP, SIZE_STEP), (SIZE_STEP + 1, 2 * SIZE_STEP), (GIB, GIB)],
+)
+def test_sizes_are_rounded_up_to_the_step(asked: int, made: int) -> None:
+    """A size is the next multiple of 16 KiB."""
+    assert made == round_up(asked)

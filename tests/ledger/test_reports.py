@@ -1,0 +1,234 @@
+"""What workers report of a job: attempts, progress and its end."""
+
+from typing import get_args
+
+import pytest
+
+from ledger import errors
+from ledger.commands import (
+    CloneDrive,
+    CloneServer,
+    CreateJob,
+    FailJob,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+from ledger.events import (
+    DriveDeleted,
+    DriveReady,
+    Fingerprint,
+    JobAttemptStarted,
+    JobCreated,
+    JobFailed,
+    JobSucceeded,
+    ProgressUpdated,
+    Resource,
+    ServerChanged,
+)
+from ledger.job import Job
+from ledger.world import Fact
+from tests.support.deciding import given
+from tests.support.world import ME, mount, ready_drive, server_created
+
+Report = UpdateProgress | SucceedJob | FailJob
+
+JOB = CreateJob(ME, "j", "drive_clone")
+TAKEN_UP = (JOB, StartAttempt("j", 1, "w"))
+
+
+def reports(job: str, attempt: int) -> list[Report]:
+    return [UpdateProgress(job, attempt, 50), SucceedJob(job, attempt), FailJob(job, attempt, "no")]
+
+
+def test_a_job_is_made() -> None:
+    """A job of any operation: it is its own root."""
+    given().when(CreateJob(ME, "j", "drive_resize")).then(
+        Fact("job-j", JobCreated("drive_resize", ME, (), "j"))
+    )
+
+
+def test_a_job_is_made_for_drives_and_servers() -> None:
+    """What it names is busy from then on."""
+    named = (Resource("drives", "a", "source"), Resource("servers", "s", "source"))
+    world = given(ready_drive("a"), server_created("s"))
+    world.when(CreateJob(ME, "j", "backup", named)).then(
+        Fact("job-j", JobCreated("backup", ME, named, "j"))
+    )
+
+
+def test_a_job_cannot_be_made_twice() -> None:
+    """A uuid that is taken is refused."""
+    given(JOB).when(JOB).then_refused(errors.AlreadyExists, "job j")
+
+
+def test_a_worker_takes_a_job_up() -> None:
+    """The first attempt is number one, and records what the source looked like."""
+    fingerprint = Fingerprint(1, 2, 3)
+    given(JOB).when(StartAttempt("j", 1, "w", fingerprint)).then(
+        Fact("job-j", JobAttemptStarted(1, "w", fingerprint))
+    )
+
+
+def test_a_later_attempt_goes_on_where_the_last_one_was() -> None:
+    """Progress, offset and the first fingerprint stay."""
+    job = given(
+        JOB,
+        StartAttempt("j", 1, "w", Fingerprint(1, 2, 3)),
+        UpdateProgress("j", 1, 40, 4, 10, 7),
+        StartAttempt("j", 2, "v"),
+    ).world.job("j")
+    assert isinstance(job, Job)
+    assert (
+        job.attempt,
+        job.progress,
+        job.bytes_done,
+        job.bytes_total,
+        job.offset,
+    ) == (2, 40, 4, 10, 7)
+    assert Fingerprint(1, 2, 3) == job.fingerprint
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 3])
+def test_only_the_next_attempt_can_begin(attempt: int) -> None:
+    """Two workers that take the same job up at once cannot both have it."""
+    given(TAKEN_UP).when(StartAttempt("j", attempt, "v")).then_refused(
+        errors.StaleAttempt, "at attempt 1"
+    )
+
+
+def test_progress_is_recorded() -> None:
+    """Percent, bytes and the offset from which a later attempt may go on."""
+    given(TAKEN_UP).when(UpdateProgress("j", 1, 7, 70, 1000, 90)).then(
+        Fact("job-j", ProgressUpdated(1, 7, 70, 1000, 90))
+    )
+
+
+@pytest.mark.parametrize("progress", [40, 41, 100])
+def test_progress_may_stand_still_or_grow(progress: int) -> None:
+    """Up to a hundred per cent."""
+    given(TAKEN_UP, UpdateProgress("j", 1, 40)).when(UpdateProgress("j", 1, progress)).then(
+        Fact("job-j", ProgressUpdated(1, progress, 0, 0, 0))
+    )
+
+
+@pytest.mark.parametrize("progress", [-1, 0, 39, 101])
+def test_progress_never_goes_back_nor_beyond_all(progress: int) -> None:
+    """A report below what is recorded, or above a hundred, is refused."""
+    given(TAKEN_UP, UpdateProgress("j", 1, 40)).when(UpdateProgress("j", 1, progress)).then_refused(
+        errors.ProgressWentBack, "at 40 %"
+    )
+
+
+def test_progress_does_not_go_back_with_a_new_attempt() -> None:
+    """Starting again is no excuse."""
+    given(TAKEN_UP, UpdateProgress("j", 1, 40), StartAttempt("j", 2, "w")).when(
+        UpdateProgress("j", 2, 39)
+    ).then_refused(errors.ProgressWentBack)
+
+
+@pytest.mark.parametrize("report", reports("j", 1), ids=lambda report: type(report).__name__)
+def test_reports_of_a_replaced_attempt_are_refused(report: Report) -> None:
+    """A worker that was thought dead cannot write history any more."""
+    given(TAKEN_UP, StartAttempt("j", 2, "v")).when(report).then_refused(
+        errors.StaleAttempt, "replaced by attempt 2"
+    )
+
+
+@pytest.mark.parametrize("report", reports("j", 2), ids=lambda report: type(report).__name__)
+def test_reports_of_an_attempt_that_never_began_are_refused(report: Report) -> None:
+    """A report belongs to the attempt that is under way."""
+    given(TAKEN_UP).when(report).then_refused(errors.StaleAttempt)
+
+
+@pytest.mark.parametrize("report", reports("j", 0), ids=lambda report: type(report).__name__)
+def test_nobody_reports_on_a_job_that_nobody_took_up(report: Report) -> None:
+    """Attempt zero is none."""
+    given(JOB).when(report).then_refused(errors.StaleAttempt)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [StartAttempt("j", 2, "w"), *reports("j", 1), CreateJob(ME, "k", "x", parent="j")],
+    ids=lambda command: type(command).__name__,
+)
+@pytest.mark.parametrize(
+    "end", [SucceedJob("j", 1), FailJob("j", 1, "no")], ids=["success", "failed"]
+)
+def test_a_job_that_is_over_stays_as_it_is(end: Report, command: Report) -> None:
+    """Nothing is reported of it, nobody takes it up, and it gets no sub-jobs."""
+    given(TAKEN_UP, end).when(command).then_refused(errors.JobOver, "job j has ended")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [StartAttempt("j", 1, "w"), *reports("j", 1), CreateJob(ME, "k", "x", parent="j")],
+    ids=lambda command: type(command).__name__,
+)
+def test_a_job_that_never_was_is_not_found(command: Report) -> None:
+    """There is nothing to report on."""
+    given().when(command).then_refused(errors.JobNotFound, "j")
+
+
+def test_a_job_succeeds() -> None:
+    """Its progress is a hundred then, whatever was reported last."""
+    world = given(TAKEN_UP, UpdateProgress("j", 1, 40, 4, 10, 4))
+    world.when(SucceedJob("j", 1)).then(Fact("job-j", JobSucceeded()))
+    job = given(TAKEN_UP, UpdateProgress("j", 1, 40, 4, 10, 4), SucceedJob("j", 1)).world.job("j")
+    assert isinstance(job, Job)
+    assert (job.state, job.progress, job.bytes_done, job.error) == ("success", 100, 10, None)
+
+
+def test_a_job_fails() -> None:
+    """It keeps the progress that it had, and says why."""
+    world = given(TAKEN_UP, UpdateProgress("j", 1, 40, 4, 10, 4))
+    world.when(FailJob("j", 1, "disk on fire")).then(Fact("job-j", JobFailed("disk on fire")))
+    job = given(TAKEN_UP, UpdateProgress("j", 1, 40), FailJob("j", 1, "on fire")).world.job("j")
+    assert isinstance(job, Job)
+    assert (job.state, job.progress, job.error) == ("failed", 40, "on fire")
+
+
+COPYING = (ready_drive("source"), CloneDrive(ME, "source", "copy", "j"), StartAttempt("j", 1, "w"))
+
+
+def test_a_finished_clone_makes_its_drive_ready() -> None:
+    """In the transaction that also frees the source."""
+    world = given(COPYING)
+    assert world.world.relations("source").running_jobs == 1
+    outcome = world.when(SucceedJob("j", 1))
+    outcome.then(Fact("job-j", JobSucceeded()), Fact("drive-copy", DriveReady()))
+    assert outcome.world.relations("source").running_jobs == 0
+
+
+def test_a_failed_clone_removes_its_drive() -> None:
+    """What was half copied goes away, the source is free."""
+    outcome = given(COPYING).when(FailJob("j", 1, "on fire"))
+    outcome.then(Fact("job-j", JobFailed("on fire")), Fact("drive-copy", DriveDeleted()))
+    assert outcome.world.relations("source").running_jobs == 0
+    assert outcome.world.drive("copy") is None
+
+
+def test_the_drive_of_a_failed_clone_is_detached_first() -> None:
+    """It may have been attached while it was being copied."""
+    given(COPYING, server_created("s", mount("copy"))).when(FailJob("j", 1, "on fire")).then(
+        Fact("job-j", JobFailed("on fire")),
+        Fact("server-s", ServerChanged(())),
+        Fact("drive-copy", DriveDeleted()),
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [StartAttempt("j", 1, "w"), *reports("j", 0)],
+    ids=lambda command: type(command).__name__,
+)
+def test_a_job_with_sub_jobs_is_done_by_them(command: Report) -> None:
+    """No worker takes it up or reports on it."""
+    given(
+        ready_drive("a"), server_created("s", mount("a")), CloneServer(ME, "s", "copy", "j")
+    ).when(command).then_refused(errors.JobHasChildren, "j")
+
+
+def test_every_report_is_tested_here() -> None:
+    """A new kind of report must be given to these tests too."""
+    assert set(get_args(Report)) == {type(report) for report in reports("j", 1)}

@@ -1,0 +1,153 @@
+"""The diagram in `ledger/job.py` against what decisions and auditors allow."""
+
+import re
+from typing import get_args
+
+import pytest
+
+import ledger.job
+from ledger.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.events import (
+    ChildAttached,
+    ChildEnded,
+    Event,
+    JobAttemptStarted,
+    JobCreated,
+    JobEvent,
+    JobFailed,
+    JobSucceeded,
+    ProgressUpdated,
+)
+from ledger.job import Job, JobState
+from ledger.legality import illegality
+from tests.support.deciding import given
+from tests.support.world import ME
+
+NEW = CreateJob(ME, "j", "x")
+BEGUN = (NEW, StartAttempt("j", 1, "w"))
+
+WAYS_INTO = {
+    "started": BEGUN,
+    "success": (BEGUN, SucceedJob("j", 1)),
+    "failed": (BEGUN, FailJob("j", 1, "no")),
+}
+COMMANDS = (
+    StartAttempt("j", 2, "w"),
+    UpdateProgress("j", 1, 50),
+    SucceedJob("j", 1),
+    FailJob("j", 1, "no"),
+    CreateJob(ME, "k", "x", parent="j"),
+)
+
+
+def drawn() -> set[tuple[str, str]]:
+    """The arrows of the diagram."""
+    arrows, source = set(), ""
+    for line in (ledger.job.__doc__ or "").splitlines():
+        arrow = re.match(r"\s+(?:(\w+)|└)\s*─+>\s+(\w+)", line)
+        if arrow is not None:
+            source = arrow[1] or source
+            arrows.add((source, arrow[2]))
+    return arrows
+
+
+def test_the_diagram_names_every_state() -> None:
+    """No state is left out, and none is invented."""
+    assert set(get_args(JobState)) == {state for arrow in drawn() for state in arrow}
+    assert set(WAYS_INTO) == set(get_args(JobState))
+
+
+def test_the_diagram_is_what_decisions_allow() -> None:
+    """Every command in every state of a job leads along an arrow, and every arrow is led along."""
+    seen = set()
+    for source, history in WAYS_INTO.items():
+        for command in COMMANDS:
+            job = given(history).when(command).world.job("j")
+            assert isinstance(job, Job)
+            if job.state != source:
+                seen.add((source, job.state))
+    assert drawn() == seen
+
+
+LEAF_EVENTS: dict[str, JobEvent] = {
+    "JobCreated": JobCreated("x", ME, (), "j"),
+    "ChildAttached": ChildAttached("new"),
+    "JobAttemptStarted": JobAttemptStarted(2, "w"),
+    "ProgressUpdated": ProgressUpdated(1, 50, 0, 0, 0),
+    "ChildEnded": ChildEnded("k", "success"),
+    "JobSucceeded": JobSucceeded(),
+    "JobFailed": JobFailed("no"),
+}
+
+
+def test_every_event_of_a_job_is_in_the_table() -> None:
+    """A new event must be given to these tests too."""
+    assert {event.__name__ for event in get_args(JobEvent)} == set(LEAF_EVENTS)
+
+
+LEGAL = {
+    ("none", "JobCreated"),
+    ("new", "ChildAttached"),
+    ("new", "JobAttemptStarted"),
+    ("new", "JobSucceeded"),  # the clone of a server without disks
+    ("begun", "JobAttemptStarted"),
+    ("begun", "ProgressUpdated"),
+    ("begun", "JobSucceeded"),
+    ("begun", "JobFailed"),
+    ("parent", "ChildAttached"),
+    ("parent", "ChildEnded"),
+    ("settled", "JobSucceeded"),
+    ("failing", "JobFailed"),
+}
+PARENT = (NEW, CreateJob(ME, "k", "x", parent="j"))
+STATES: dict[str, Job | None] = {"none": None}
+for _name, _history in {
+    "new": NEW,
+    "begun": BEGUN,
+    "parent": PARENT,
+    "success": WAYS_INTO["success"],
+    "failed": WAYS_INTO["failed"],
+}.items():
+    STATES[_name] = given(_history).world.job("j")
+_parent = STATES["parent"]
+assert _parent is not None
+STATES["settled"] = ledger.job.replace(_parent, children=(ledger.job.Child("k", "success"),))
+STATES["failing"] = ledger.job.replace(_parent, children=(ledger.job.Child("k", "failed"),))
+
+
+@pytest.mark.parametrize("event", LEAF_EVENTS)
+@pytest.mark.parametrize("state", STATES)
+def test_an_auditor_allows_what_decisions_bring_about(state: str, event: str) -> None:
+    """In each state exactly the events that a decision could have led to are legal."""
+    one = LEAF_EVENTS[event]
+    if state == "new" and event == "JobAttemptStarted":
+        one = JobAttemptStarted(1, "w")
+    reason = illegality(STATES[state], "job-j", one)
+    assert ((state, event) in LEGAL) == (reason is None), reason
+
+
+@pytest.mark.parametrize(
+    ("event", "legal"),
+    [
+        (JobAttemptStarted(1, "w"), False),
+        (JobAttemptStarted(3, "w"), False),
+        (ProgressUpdated(0, 50, 0, 0, 0), False),
+        (ProgressUpdated(1, 40, 0, 0, 0), True),
+        (ProgressUpdated(1, 39, 0, 0, 0), False),
+        (ProgressUpdated(1, 100, 0, 0, 0), True),
+        (ProgressUpdated(1, 101, 0, 0, 0), False),
+        (ProgressUpdated(2, 50, 0, 0, 0), False),
+    ],
+)
+def test_an_auditor_sees_stale_attempts_and_progress_that_goes_back(
+    event: Event, *, legal: bool
+) -> None:
+    """With the job at forty per cent in its first attempt."""
+    job = given(BEGUN, UpdateProgress("j", 1, 40)).world.job("j")
+    assert legal == (illegality(job, "job-j", event) is None)
+
+
+@pytest.mark.parametrize("stream", ["drive-d", "server-s", "nonsense-n", ""])
+def test_an_auditor_knows_what_belongs_in_which_stream(stream: str) -> None:
+    """An event of a job is at home in the stream of a job."""
+    assert illegality(None, stream, LEAF_EVENTS["JobCreated"]) is not None

@@ -1,0 +1,455 @@
+"""The group-commit writer: many callers, one thread, one transaction for all who wait."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import ledger.store.writer
+from ledger import errors
+from ledger.commands import (
+    CloneDrive,
+    CreateDrives,
+    CreateJob,
+    CreateServers,
+    DeleteDrives,
+    FailJob,
+    MarkDriveReady,
+    NewDrive,
+    NewServer,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+from ledger.store.seam import Batch, Cursor
+from ledger.store.writer import BATCH_LIMIT, Caller
+from tests.support.opened import CALLER, PATIENCE_S, Opened
+from tests.support.world import ME, disk, machine
+
+
+def new_drive(uuid: str, **more: object) -> CreateDrives:
+    return CreateDrives(ME, (NewDrive(uuid, disk(**more)),), "blank")
+
+
+def drives(opened: Opened) -> list[str]:
+    with opened.snapshot() as snapshot:
+        return sorted(drive.uuid for drive in snapshot.drives(ME, limit=-1))
+
+
+@contextmanager
+def held(opened: Opened) -> Iterator[None]:
+    """Keeps the writer busy, so that what is asked for meanwhile waits together."""
+    go, busy = threading.Event(), threading.Event()
+
+    def wait(_: Cursor) -> None:
+        busy.set()
+        assert go.wait(PATIENCE_S)
+
+    future = opened.ledger.exclusive(wait)
+    assert busy.wait(PATIENCE_S)
+    try:
+        yield
+    finally:
+        go.set()
+        future.result(PATIENCE_S)
+
+
+async def together(opened: Opened, *commands: object) -> list[object]:
+    """Executes the commands so that the writer takes them all at once; how each ended."""
+    with held(opened):
+        tasks = [asyncio.ensure_future(opened.ledger.execute(c, CALLER)) for c in commands]
+        await asyncio.sleep(0)
+    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_S)
+
+
+@pytest.fixture
+def batches(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """What is appended from now on."""
+    taken: list[Batch] = []
+    append = opened.store.append
+
+    def spy(batch: Batch) -> int:
+        taken.append(batch)
+        return append(batch)
+
+    monkeypatch.setattr(opened.store, "append", spy)
+    return taken
+
+
+# Together
+
+
+async def test_64_callers_at_once_lose_nothing(opened: Opened) -> None:
+    """Each one's commands are all recorded, in its own order, and read at once."""
+
+    async def one(nth: int) -> None:
+        job = f"j{nth}"
+        await opened.ledger.execute(CreateJob(ME, job, "x"), CALLER)
+        await opened.ledger.execute(StartAttempt(job, 1, "w"), CALLER)
+        for progress in range(0, 101, 10):
+            await opened.ledger.execute(UpdateProgress(job, 1, progress), CALLER)
+            with opened.snapshot() as snapshot:
+                tree = snapshot.job(job, ME)
+            assert tree is not None
+            assert progress == tree.job.progress
+        await opened.ledger.execute(SucceedJob(job, 1), CALLER)
+
+    await asyncio.wait_for(asyncio.gather(*map(one, range(64))), 60)
+    with opened.snapshot() as snapshot:
+        assert snapshot.count_jobs(ME, ["success"]) == 64
+    with opened.ledger.log() as log:
+        assert log.count() == 64 * 14
+    assert opened.replay().divergence is None
+
+
+async def test_commands_that_wait_are_committed_together(
+    opened: Opened, batches: list[Batch]
+) -> None:
+    """One transaction for all of them, up to the limit."""
+    await together(opened, *(new_drive(f"d{nth}") for nth in range(BATCH_LIMIT + 1)))
+    assert [len(batch.events) for batch in batches] == [BATCH_LIMIT, 1]
+
+
+async def test_each_command_sees_what_those_before_it_did(opened: Opened) -> None:
+    """Though none of them is committed yet."""
+    outcomes = await together(
+        opened,
+        new_drive("a"),
+        MarkDriveReady("a"),
+        CloneDrive(ME, "a", "b", "j"),
+        DeleteDrives(ME, ("a",)),
+        new_drive("a"),
+        StartAttempt("j", 1, "w"),
+        SucceedJob("j", 1),
+        DeleteDrives(ME, ("a",)),
+    )
+    kinds = [type(outcome) for outcome in outcomes]
+    assert [int, int, int, errors.DriveBusy, errors.AlreadyExists, int, int, int] == kinds
+    assert drives(opened) == ["b"]
+    assert opened.replay().divergence is None
+
+
+async def test_a_refused_command_is_refused_alone(opened: Opened) -> None:
+    """Its neighbours in the batch are recorded, and of it not even its first half."""
+    half = CreateDrives(
+        ME, (NewDrive("half", disk()), NewDrive("x", disk(storage_type="tape"))), "blank"
+    )
+    outcomes = await together(opened, new_drive("a"), half, new_drive("b"), new_drive("half"))
+    assert [int, errors.UnknownStorageType, int, int] == [type(outcome) for outcome in outcomes]
+    assert drives(opened) == ["a", "b", "half"]
+
+
+async def test_secrets_are_kept_with_their_command_only(opened: Opened) -> None:
+    """Those of a refused command are not, and they are in the transaction of its events."""
+    new = [NewServer(uuid, machine(), (), (), f"secret of {uuid}") for uuid in "abc"]
+    taken = CreateServers(ME, (NewServer("d", machine(), (), (), "secret of d"), new[0]))
+    await together(opened, *(CreateServers(ME, (one,)) for one in new), taken)
+    with opened.ledger.log() as log:
+        cursor = log.cursor()
+        cursor.execute("SELECT server, vnc_password FROM server_secrets ORDER BY server")
+        assert cursor.fetchall() == [(uuid, f"secret of {uuid}") for uuid in "abc"]
+        assert not any(b"secret" in event.state for event in log.events())
+
+
+async def test_refused_commands_alone_write_nothing(opened: Opened, batches: list[Batch]) -> None:
+    """There is no empty transaction."""
+    outcomes = await together(opened, DeleteDrives(ME, ("a",)), DeleteDrives(ME, ("b",)))
+    assert [errors.DriveNotFound] * 2 == [type(outcome) for outcome in outcomes]
+    assert batches == []
+
+
+async def test_a_decision_that_crashes_fails_alone(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours costs one caller, who gets the exception; the writer goes on."""
+    decide = ledger.store.writer.decide
+
+    def crash(command: object, *rest: object) -> object:
+        changes = decide(command, *rest)
+        if command != new_drive("b"):
+            return changes
+        return _crashing(changes)
+
+    monkeypatch.setattr(ledger.store.writer, "decide", crash)
+    outcomes = await together(opened, new_drive("a"), new_drive("b"), new_drive("c"))
+    assert [int, ZeroDivisionError, int] == [type(outcome) for outcome in outcomes]
+    assert drives(opened) == ["a", "c"]
+    assert "a command could not be decided" in caplog.text
+    assert opened.do(new_drive("d")) > 0
+
+
+def _crashing(changes: Iterator[object]) -> Iterator[object]:
+    yield from changes
+    raise ZeroDivisionError
+
+
+UNSTORABLE = {
+    "a surrogate in the request's id": (new_drive("b"), Caller(ME, "\udcff")),
+    "a surrogate in a name": (new_drive("b", name="\ud800"), CALLER),
+    "a surrogate in an error": (FailJob("j", 1, "/tmp/\udcff: no such file"), CALLER),  # noqa: S108
+    "a size beyond 63 bits": (new_drive("b", size=2**63), CALLER),
+    "a size beyond 64 bits": (new_drive("b", size=2**64), CALLER),
+}
+
+
+@pytest.mark.parametrize("why", UNSTORABLE)
+async def test_a_command_that_cannot_be_stored_fails_alone(opened: Opened, why: str) -> None:
+    """What slips through to the store costs one caller, not the writer."""
+    opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    command, caller = UNSTORABLE[why]
+    with held(opened):
+        tasks = [
+            asyncio.ensure_future(opened.ledger.execute(new_drive("a"), CALLER)),
+            asyncio.ensure_future(opened.ledger.execute(command, caller)),
+            asyncio.ensure_future(opened.ledger.execute(new_drive("c"), CALLER)),
+        ]
+        await asyncio.sleep(0)
+    first, failed, last = await asyncio.wait_for(
+        asyncio.gather(*tasks, return_exceptions=True), PATIENCE_S
+    )
+    assert isinstance(first, int)
+    assert isinstance(last, int)
+    assert isinstance(failed, Exception)
+    assert not isinstance(failed, errors.StoreFailed)
+    assert drives(opened) == ["a", "c"]
+    assert opened.failures == []
+    opened.do(new_drive("d"))
+    assert opened.replay().divergence is None
+
+
+async def test_a_caller_that_goes_away_loses_nothing(opened: Opened) -> None:
+    """What it asked for is recorded all the same, and nobody else notices."""
+    with held(opened):
+        tasks = [
+            asyncio.ensure_future(opened.ledger.execute(new_drive(uuid), CALLER)) for uuid in "abc"
+        ]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_S)
+    assert [int, asyncio.CancelledError, int] == [type(result) for result in results]
+    assert drives(opened) == ["a", "b", "c"]
+
+
+def test_an_event_loop_that_closes_loses_nothing(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its commands are recorded, and the writer goes on."""
+
+    async def ask_and_leave() -> None:
+        task = asyncio.ensure_future(opened.ledger.execute(new_drive("a"), CALLER))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    with held(opened):
+        asyncio.run(ask_and_leave())
+    opened.do(new_drive("b"))
+    assert drives(opened) == ["a", "b"]
+    assert "an event loop closed" in caplog.text
+
+
+def test_exclusive_work_whose_caller_went_away_is_left_out(opened: Opened) -> None:
+    """It had not begun; the writer goes on."""
+    done: list[int] = []
+    with held(opened):
+        left = opened.ledger.exclusive(lambda _: done.append(1))
+        assert left.cancel()
+    opened.do(new_drive("a"))
+    assert done == []
+
+
+# Order and time
+
+
+def test_positions_are_returned_in_order(opened: Opened) -> None:
+    """The position after a command is at least that of its last event."""
+    first = opened.do(new_drive("a"))
+    assert opened.do(new_drive("b")) > first
+    with opened.ledger.log() as log:
+        assert log.last_position() == first + 1
+
+
+def test_exclusive_work_comes_in_its_turn(opened: Opened) -> None:
+    """After the commands that were before it, before those behind it, and `afterwards` at once."""
+    order: list[str] = []
+    opened.ledger.listen(lambda committed: order.extend(stream for stream, _ in committed))
+    with ThreadPoolExecutor(2) as threads:
+        with held(opened):
+            first = threads.submit(opened.do, new_drive("a"))
+            while opened.ledger._writer._queue.qsize() < 1:
+                pass
+            work = opened.ledger.exclusive(
+                lambda _: order.append("work"), afterwards=lambda: order.append("afterwards")
+            )
+            second = threads.submit(opened.do, new_drive("b"))
+            while opened.ledger._writer._queue.qsize() < 3:
+                pass
+        first.result(PATIENCE_S)
+        second.result(PATIENCE_S)
+        work.result(PATIENCE_S)
+    assert order == ["drive-a", "work", "afterwards", "drive-b"]
+
+
+def test_afterwards_sees_the_work_committed(opened: Opened) -> None:
+    """By a reader of its own, before anybody is told."""
+    seen: list[object] = []
+
+    def look() -> None:
+        with opened.ledger.log() as log:
+            cursor = log.cursor()
+            cursor.execute("SELECT vnc_password FROM server_secrets")
+            seen.append(cursor.fetchall())
+
+    opened.ledger.exclusive(
+        lambda cursor: cursor.execute("INSERT INTO server_secrets VALUES ('s', 'pw')") and None,
+        afterwards=look,
+    ).result(PATIENCE_S)
+    assert seen == [[("pw",)]]
+
+
+def test_afterwards_is_not_called_for_work_that_failed(opened: Opened) -> None:
+    """And the exception is the caller's; the writer goes on."""
+    called: list[int] = []
+
+    def work(_: Cursor) -> None:
+        raise KeyError("mine")
+
+    future = opened.ledger.exclusive(work, afterwards=lambda: called.append(1))
+    with pytest.raises(KeyError, match="mine"):
+        future.result(PATIENCE_S)
+    assert called == []
+    opened.do(new_drive("a"))
+
+
+async def test_listeners_are_told_what_is_committed(opened: Opened) -> None:
+    """In order, once it can be read, and nothing of what was refused."""
+    told: list[tuple[str, str, bool]] = []
+
+    def listen(committed: object) -> None:
+        for stream, recorded in committed:
+            told.append((stream, recorded.request_id, opened.current(stream) is not None))
+
+    opened.ledger.listen(listen)
+    await together(opened, new_drive("a"), DeleteDrives(ME, ("x",)), new_drive("b"))
+    opened.do(new_drive("c"))
+    opened.ledger.exclusive(lambda _: None).result(PATIENCE_S)
+    assert [(f"drive-{uuid}", CALLER.request_id, True) for uuid in "abc"] == told
+
+
+def test_a_listener_that_fails_hinders_nobody(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are told, callers are answered, and the fault is logged."""
+    told: list[object] = []
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    opened.ledger.listen(fail)
+    opened.ledger.listen(told.append)
+    opened.do(new_drive("a"), new_drive("b"))
+    opened.ledger.exclusive(lambda _: None).result(PATIENCE_S)
+    assert len(told) == 2
+    assert "a listener failed" in caplog.text
+
+
+# The end
+
+
+async def test_stop_finishes_what_waits(tmp_path: Path) -> None:
+    """Commands that were accepted into the queue are recorded, then no more are taken."""
+    opened = Opened(tmp_path / "ledger.sqlite")
+    with held(opened):
+        tasks = [
+            asyncio.ensure_future(opened.ledger.execute(new_drive(f"d{nth}"), CALLER))
+            for nth in range(BATCH_LIMIT + 10)
+        ]
+        await asyncio.sleep(0)
+        work = opened.ledger.exclusive(lambda _: "done")
+        stopping = asyncio.ensure_future(asyncio.to_thread(opened.ledger._writer.stop))
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(asyncio.gather(*tasks, stopping), PATIENCE_S)
+    assert work.result(0) == "done"
+    assert len(drives(opened)) == BATCH_LIMIT + 10
+    with pytest.raises(errors.StoreClosed):
+        await opened.ledger.execute(new_drive("late"), CALLER)
+    with pytest.raises(errors.StoreFailed):
+        opened.ledger.exclusive(lambda _: None)
+    opened.close()
+
+
+async def test_once_the_store_has_failed_everything_is_refused(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The batch, who waits behind it, and who comes later; though the store would work again."""
+    opened.do(new_drive("before"))
+    caplog.set_level(logging.CRITICAL)
+    append = opened.store.append
+
+    def fail_once(batch: Batch) -> int:
+        monkeypatch.setattr(opened.store, "append", append)
+        raise errors.StoreFailed("the disk is on fire")
+
+    monkeypatch.setattr(opened.store, "append", fail_once)
+    with held(opened):
+        tasks = [
+            asyncio.ensure_future(opened.ledger.execute(new_drive(f"d{nth}"), CALLER))
+            for nth in range(BATCH_LIMIT + 10)
+        ]
+        await asyncio.sleep(0)
+        work = opened.ledger.exclusive(lambda _: None)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_S)
+    assert {"the disk is on fire"} == {str(outcome) for outcome in outcomes}
+    assert {errors.StoreFailed} == {type(outcome) for outcome in outcomes}
+    with pytest.raises(errors.StoreFailed):
+        work.result(PATIENCE_S)
+    with pytest.raises(errors.StoreFailed, match="on fire"):
+        opened.do(new_drive("later"))
+    assert drives(opened) == ["before"]
+    assert [str(failure) for failure in opened.failures] == ["the disk is on fire"]
+
+
+async def test_a_store_that_cannot_read_is_failed_too(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision on what cannot be read must not be made."""
+
+    def fail(_: str) -> None:
+        raise errors.StoreFailed("unreadable")
+
+    monkeypatch.setattr(opened.store, "read_stream", fail)
+    outcomes = await together(opened, new_drive("a"), MarkDriveReady("b"))
+    assert [errors.StoreFailed] * 2 == [type(outcome) for outcome in outcomes]
+    assert len(opened.failures) == 1
+
+
+def test_work_that_meets_a_failing_store_stops_the_writer(opened: Opened) -> None:
+    """Exclusive work is no exception."""
+
+    def work(_: Cursor) -> None:
+        raise errors.StoreFailed("mid-way")
+
+    with pytest.raises(errors.StoreFailed, match="mid-way"):
+        opened.ledger.exclusive(work).result(PATIENCE_S)
+    with pytest.raises(errors.StoreFailed):
+        opened.do(new_drive("a"))
+    assert len(opened.failures) == 1
+
+
+async def test_stamps_of_a_batch_grow(opened: Opened) -> None:
+    """No two commands share one, and time orders what was done."""
+    await together(opened, *(new_drive(f"d{nth}") for nth in range(50)))
+    with opened.snapshot() as snapshot:
+        listed = [drive.uuid for drive in snapshot.drives(ME, limit=-1)]
+    assert [f"d{nth}" for nth in range(50)] == listed
+
+
+def test_refusals_are_found_in_the_callers_thread(opened: Opened) -> None:
+    """A blocking caller gets the refusal itself."""
+    with pytest.raises(errors.DriveNotFound, match="nothing"):
+        opened.do(DeleteDrives(ME, ("nothing",)))

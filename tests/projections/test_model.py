@@ -1,0 +1,313 @@
+"""Any history at all, against a model of plain dicts; then rebuilt, audited and opened again."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from ledger import commands as c
+from ledger import errors
+from ledger.commands import Command
+from projections.views.reading import JobTree, Snapshot
+from tests.support.model import Model, Refused
+from tests.support.opened import Opened
+from tests.support.world import (
+    ME,
+    SOMEBODY_ELSE,
+    Foreseen,
+    Ticking,
+    cdrom,
+    disk,
+    machine,
+    mount,
+)
+
+OWNERS = st.sampled_from([ME, ME, ME, ME, SOMEBODY_ELSE])
+WHICH = st.integers(0, 30)
+"""Picks one of what there ever was, the newest first."""
+
+
+class Histories(RuleBasedStateMachine):
+    """Commands of all kinds, sensible ones and others, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory(prefix="histories-")
+        self.file = Path(self.directory.name) / "ledger.sqlite"
+        self.now = Ticking()
+        self.ids = Foreseen()
+        self.opened = Opened(self.file, circumstances=self.ids, now=self.now)
+        self.model = Model()
+        self.made = 0
+        self.drives: list[str] = []
+        self.servers: list[str] = []
+        self.jobs: list[str] = []
+        self.seen: dict[str, int] = {}
+
+    def new(self, kind: str, those: list[str]) -> str:
+        self.made += 1
+        those.insert(0, f"{kind}{self.made}")
+        return those[0]
+
+    @staticmethod
+    def pick(those: Sequence[str], which: int) -> str:
+        return those[which % len(those)] if those else "nothing"
+
+    def do(self, command: Command, expected: Refused) -> None:
+        refused: Refused = None
+        try:
+            self.opened.do(command)
+        except errors.Refusal as refusal:
+            refused = type(refusal)
+        note(f"{command} -> {refused.__name__ if refused else 'done'}")
+        assert expected is refused
+
+    # Drives
+
+    @rule(owner=OWNERS, cd=st.integers(0, 3), ready=st.integers(0, 3))
+    def create_drive(self, owner: str, cd: int, ready: int) -> None:
+        definition = disk() if cd else cdrom()
+        uuid = self.new("drive", self.drives)
+        self.do(
+            c.CreateDrives(owner, (c.NewDrive(uuid, definition),), "blank"),
+            self.model.create_drive(owner, uuid, definition.media),
+        )
+        if ready:
+            self.do(c.MarkDriveReady(uuid), self.model.mark_ready(uuid))
+
+    @rule(which=WHICH)
+    def mark_ready(self, which: int) -> None:
+        uuid = self.pick(self.drives, which)
+        self.do(c.MarkDriveReady(uuid), self.model.mark_ready(uuid))
+
+    @rule(owner=OWNERS, which=st.lists(WHICH, min_size=1, max_size=2))
+    def delete_drives(self, owner: str, which: list[int]) -> None:
+        uuids = [self.pick(self.drives, one) for one in which]
+        self.do(c.DeleteDrives(owner, tuple(uuids)), self.model.delete_drives(owner, uuids))
+
+    @rule(owner=OWNERS, which=WHICH)
+    def clone_drive(self, owner: str, which: int) -> None:
+        source = self.pick(self.drives, which)
+        destination, job = self.new("drive", self.drives), self.new("job", self.jobs)
+        self.do(
+            c.CloneDrive(owner, source, destination, job),
+            self.model.clone_drive(owner, source, destination, job),
+        )
+
+    # Servers
+
+    @rule(owner=OWNERS, which=st.lists(WHICH, max_size=4))
+    def create_server(self, owner: str, which: list[int]) -> None:
+        drives = [self.pick(self.drives, one) for one in which]
+        uuid = self.new("server", self.servers)
+        mounts = tuple(mount(drive, nth) for nth, drive in enumerate(drives))
+        self.do(
+            c.CreateServers(owner, (c.NewServer(uuid, machine(), mounts, (), uuid),)),
+            self.model.create_server(owner, uuid, drives),
+        )
+
+    @rule(
+        owner=OWNERS,
+        which=WHICH,
+        recurse=st.sampled_from(["none", "disks", "cdroms", "all_drives"]),
+    )
+    def delete_server(self, owner: str, which: int, recurse: c.Recurse) -> None:
+        uuid = self.pick(self.servers, which)
+        self.do(
+            c.DeleteServers(owner, (uuid,), recurse), self.model.delete_server(owner, uuid, recurse)
+        )
+
+    @rule(owner=OWNERS, which=WHICH)
+    def clone_server(self, owner: str, which: int) -> None:
+        source = self.pick(self.servers, which)
+        destination, job = self.new("server", self.servers), self.new("job", self.jobs)
+        command = c.CloneServer(owner, source, destination, job)
+        copies: list[tuple[str, str]] = []
+        try:
+            self.opened.do(command)
+        except errors.Refusal as refusal:
+            refused: Refused = type(refusal)
+        else:
+            refused = None
+            copies = self.copies_made(job, owner)
+        note(f"{command} -> {refused.__name__ if refused else copies}")
+        assert self.model.clone_server(owner, source, destination, job, copies) is refused
+        for drive, child in copies:
+            self.drives.insert(0, drive)
+            self.jobs.insert(0, child)
+
+    def copies_made(self, job: str, owner: str) -> list[tuple[str, str]]:
+        """The drives and jobs that were made for the disks; their ids are chosen by the ledger."""
+        with self.opened.snapshot() as snapshot:
+            tree = snapshot.job(job, owner)
+            assert tree is not None
+            return [(self.copy_made(child), child.job.uuid) for child in tree.children]
+
+    def copy_made(self, child: JobTree) -> str:
+        named = {resource.split("/")[-2] for resource in child.resources}
+        [made] = named - self.model.drives.keys()
+        return made
+
+    # Jobs
+
+    @rule(owner=OWNERS, which=WHICH, nested=st.integers(0, 3))
+    def create_job(self, owner: str, which: int, nested: int) -> None:
+        parent = self.pick(self.jobs, which) if nested else None
+        uuid = self.new("job", self.jobs)
+        self.do(
+            c.CreateJob(owner, uuid, "x", parent=parent), self.model.create_job(owner, uuid, parent)
+        )
+
+    @rule(which=WHICH, late=st.integers(0, 4))
+    def start(self, which: int, late: int) -> None:
+        uuid, attempt = self.attempt(which, late, after=1)
+        self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+
+    @rule(which=WHICH, late=st.integers(0, 4), percent=st.integers(-1, 101))
+    def progress(self, which: int, late: int, percent: int) -> None:
+        uuid, attempt = self.attempt(which, late)
+        self.do(
+            c.UpdateProgress(uuid, attempt, percent), self.model.progress(uuid, attempt, percent)
+        )
+
+    @rule(which=WHICH, late=st.integers(0, 4))
+    def succeed(self, which: int, late: int) -> None:
+        uuid, attempt = self.attempt(which, late)
+        self.do(c.SucceedJob(uuid, attempt), self.model.succeed(uuid, attempt))
+
+    @rule(which=WHICH, late=st.integers(0, 4))
+    def fail(self, which: int, late: int) -> None:
+        uuid, attempt = self.attempt(which, late)
+        self.do(c.FailJob(uuid, attempt, "on fire"), self.model.fail(uuid, attempt))
+
+    @rule(which=WHICH, well=st.integers(0, 2))
+    def do_it(self, which: int, well: int) -> None:
+        """A worker's whole attempt at a running job, so that jobs do end."""
+        running = [
+            uuid
+            for uuid in self.jobs
+            if uuid in self.model.jobs
+            and self.model.jobs[uuid].state == "started"
+            and not self.model.jobs[uuid].children
+        ]
+        uuid = self.pick(running, which)
+        attempt = self.model.jobs[uuid].attempt + 1 if running else 1
+        self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+        if well:
+            self.do(c.SucceedJob(uuid, attempt), self.model.succeed(uuid, attempt))
+        else:
+            self.do(c.FailJob(uuid, attempt, "on fire"), self.model.fail(uuid, attempt))
+
+    def attempt(self, which: int, late: int, *, after: int = 0) -> tuple[str, int]:
+        """A job, and mostly the attempt that it is at."""
+        uuid = self.pick(self.jobs, which)
+        known = self.model.jobs.get(uuid)
+        return uuid, max(0, (known.attempt if known else 0) + after - (late == 0))
+
+    @rule()
+    def rebuild(self) -> None:
+        rebuilt = self.opened.rebuild()
+        assert rebuilt.before == rebuilt.after
+
+    @rule()
+    def reopen(self) -> None:
+        self.opened.close()
+        self.opened = Opened(self.file, circumstances=self.ids, now=self.now)
+
+    # What must hold
+
+    @invariant()
+    def views_say_what_the_model_says(self) -> None:
+        with self.opened.snapshot() as snapshot:
+            for owner in (ME, SOMEBODY_ELSE):
+                self.check_drives(snapshot, owner)
+                self.check_servers(snapshot, owner)
+                self.check_jobs(snapshot, owner)
+
+    def check_drives(self, snapshot: Snapshot, owner: str) -> None:
+        drives = snapshot.drives(owner, limit=-1)
+        assert {
+            uuid: (drive.media, drive.ready, self.model.mounted_on(uuid), self.model.busy(uuid))
+            for uuid, drive in self.model.drives.items()
+            if drive.owner == owner
+        } == {
+            drive.uuid: (
+                drive.definition.media,
+                drive.ready,
+                drive.mounted_on,
+                any(job.running for job in drive.jobs),
+            )
+            for drive in drives
+        }
+
+    def check_servers(self, snapshot: Snapshot, owner: str) -> None:
+        servers = snapshot.servers(owner, limit=-1)
+        assert {
+            uuid: (server.mounts, self.model.busy(uuid))
+            for uuid, server in self.model.servers.items()
+            if server.owner == owner
+        } == {
+            server.uuid: (
+                [mount.drive for mount in server.mounts],
+                any(job.running for job in server.jobs),
+            )
+            for server in servers
+        }
+        assert all(server.vnc_password for server in servers)
+
+    def check_jobs(self, snapshot: Snapshot, owner: str) -> None:
+        trees = snapshot.jobs(owner, None, limit=-1)
+        there = self.model.drives.keys() | self.model.servers.keys()
+        assert {
+            uuid: (
+                job.state,
+                job.progress,
+                job.parent,
+                job.children,
+                sorted(name for name in job.names if name in there),
+            )
+            for uuid, job in self.model.jobs.items()
+            if job.owner == owner
+        } == {
+            tree.job.uuid: (
+                tree.job.state,
+                tree.job.progress,
+                tree.job.parent,
+                [child.job.uuid for child in tree.children],
+                sorted(resource.split("/")[-2] for resource in tree.resources),
+            )
+            for tree in trees
+        }
+        for tree in trees:
+            assert self.seen.get(tree.job.uuid, 0) <= tree.job.progress
+            self.seen[tree.job.uuid] = tree.job.progress
+
+    def teardown(self) -> None:
+        try:
+            self.check_the_end()
+        finally:
+            self.opened.close()
+            self.directory.cleanup()
+
+    def check_the_end(self) -> None:
+        assert self.opened.replay().divergence is None
+        live = self.opened.rows()
+        self.reopen()
+        self.views_say_what_the_model_says()
+        rebuilt = self.opened.rebuild()
+        assert rebuilt.before == rebuilt.after
+        assert live == self.opened.rows()
+        self.views_say_what_the_model_says()
+        assert self.opened.replay().divergence is None
+        assert self.opened.failures == []
+
+
+class TestHistories(Histories.TestCase):
+    """Whatever is asked for in whatever order, the views say what a model of plain dicts says.
+
+    Progress never goes back, a rebuild gives the live rows, an audit finds nothing, and after
+    reopening everything is there.
+    """

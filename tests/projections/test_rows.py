@@ -1,0 +1,67 @@
+"""Rows are a pure function of an aggregate's state."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ledger.aggregate import fold
+from ledger.codec import decode
+from projections.rows import rows, timestamp
+from projections.views.tables import BY_NAME, TABLES
+from tests.support.opened import Opened
+from tests.support.story import STORY
+
+
+def test_the_same_events_make_the_same_rows(told: Opened) -> None:
+    """Folded anew from the log, every stream shows what was written when its events were."""
+    with told.ledger.log() as log:
+        streams = log.streams_after(0)
+        made: dict[str, list[tuple[object, ...]]] = {table.name: [] for table in TABLES}
+        for stream in streams:
+            history = [decode(topic, state) for _, topic, state in log.stream(stream)]
+            shown = rows(fold(stream, history))
+            assert shown == rows(fold(stream, history))
+            for (name, _), row in shown.items():
+                made[name].append(row)
+    assert told.rows() == {name: sorted(found) for name, found in made.items()}
+    assert all(made.values()), "the story shows nothing in one of the tables"
+
+
+def test_rows_begin_with_their_key(told: Opened) -> None:
+    """So that a row can be dropped by it, and has as many columns as its table."""
+    with told.ledger.log() as log:
+        for stream in log.streams_after(0):
+            history = (decode(topic, state) for _, topic, state in log.stream(stream))
+            for (name, key), row in rows(fold(stream, history)).items():
+                table = BY_NAME[name]
+                assert key == row[: table.key]
+                assert len(table.columns) == len(row)
+
+
+def test_what_never_was_and_what_is_deleted_has_no_rows(told: Opened) -> None:
+    """A deleted drive or server shows nothing."""
+    assert rows(None) == {}
+    for stream in ("drive-gone", "server-t2"):
+        state = told.current(stream)
+        assert state is not None
+        assert rows(state) == {}
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 1, 2, 3, 4, 5, 678901, UTC), "2026-01-02T03:04:05.678901+00:00"),
+        (datetime(2026, 1, 2, 3, 4, 5, 0, UTC), "2026-01-02T03:04:05.000000+00:00"),
+    ],
+)
+def test_timestamps_always_have_six_digits(moment: datetime, text: str) -> None:
+    """So that they sort as time does."""
+    assert text == timestamp(moment)
+
+
+def test_rows_are_the_same_on_every_machine(told: Opened, tmp_path: Path) -> None:
+    """The same commands with the same clock and ids give the same bytes."""
+    with Opened(tmp_path / "second.sqlite") as second:
+        second.do(*STORY)
+        assert told.rows() == second.rows()

@@ -1,0 +1,115 @@
+"""Given what has happened, when a command comes, then this follows: decisions without a store.
+
+    given(ready_drive("d")).when(DeleteDrives(ME, ("d",))).then(Fact("drive-d", DriveDeleted()))
+
+Every event, given or decided, must also be legal in the eyes of an auditor (`ledger.legality`).
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import NamedTuple, Self, get_args
+
+import pytest
+
+from ledger.commands import Command
+from ledger.decide import decide
+from ledger.errors import Refusal
+from ledger.events import Event, Recorded
+from ledger.legality import illegality
+from ledger.relations import Relations
+from ledger.store.memory import NOTHING, Held, Staging, Told
+from ledger.store.seam import Rows
+from ledger.world import Change, Circumstances, Fact
+from tests.support.world import START, Foreseen
+
+History = Fact | Command | Iterable["History"]
+"""What came before: events, commands that were accepted, and any nesting of them."""
+
+_COMMANDS = get_args(Command)
+
+
+class _Nothing:
+    """The state before the first event; and a projection that shows nothing."""
+
+    def held(self, stream: str) -> Held:
+        return NOTHING
+
+    def told(self, uuid: str) -> Told:
+        return Told(0, Relations())
+
+    def rows(self, state: object) -> Rows:
+        return {}
+
+
+_nothing = _Nothing()
+
+
+class Outcome(NamedTuple):
+    """What came of a command: its changes, or its refusal."""
+
+    world: Staging
+    changes: list[Change]
+    refusal: Refusal | None
+
+    def then(self, *expected: Change) -> Self:
+        """Exactly these changes, in this order."""
+        assert self.refusal is None
+        assert list(expected) == self.changes
+        return self
+
+    def then_refused(
+        self, refusal: type[Refusal], saying: str = "", *, point: str | None = None
+    ) -> None:
+        """Refused in exactly this way, with words like these, for this field of the request."""
+        assert self.refusal is not None, f"accepted, with {self.changes}"
+        assert refusal is type(self.refusal)
+        assert saying in str(self.refusal)
+        assert point == self.refusal.point
+
+    def events_of(self, stream: str) -> list[Event]:
+        """What was decided for one stream."""
+        return [c.event for c in self.changes if isinstance(c, Fact) and c.stream == stream]
+
+
+class Given:
+    """A world in which all of this has happened."""
+
+    def __init__(self, *history: History, circumstances: Circumstances | None = None) -> None:
+        self.world = Staging(_nothing, _nothing)
+        self._circumstances = circumstances or Foreseen()
+        self._take(history)
+
+    def when(self, command: Command) -> Outcome:
+        """Decides the command, on top of the history; a refused one leaves nothing of itself."""
+        above = Staging(self.world, _nothing)
+        changes: list[Change] = []
+        try:
+            for change in decide(command, above, self._circumstances):
+                if isinstance(change, Fact):
+                    _stage(above, change)
+                changes.append(change)
+        except Refusal as refusal:
+            return Outcome(self.world, [], refusal)
+        return Outcome(above, changes, None)
+
+    def _take(self, history: History) -> None:
+        if isinstance(history, Fact):
+            _stage(self.world, history)
+        elif isinstance(history, _COMMANDS):
+            outcome = self.when(history)
+            if outcome.refusal is not None:
+                pytest.fail(f"{history} is refused: {outcome.refusal!r}")
+            self.world.settle(outcome.world)
+        else:
+            for one in history:
+                self._take(one)
+
+
+given = Given
+
+
+def _stage(world: Staging, fact: Fact) -> None:
+    reason = illegality(world.held(fact.stream).state, fact.stream, fact.event)
+    assert reason is None, f"{fact} is illegal: {reason}"
+    at = START + timedelta(milliseconds=world.held(fact.stream).version)
+    world.stage(fact.stream, Recorded(at, "test", "", fact.event))

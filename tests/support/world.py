@@ -1,0 +1,112 @@
+"""Ids, macs, pools and time that a test can foretell, and drives and servers to begin with."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from ledger.events import (
+    DriveCreated,
+    DriveDefinition,
+    DriveOrigin,
+    DriveReady,
+    Mount,
+    Nic,
+    ServerCreated,
+    ServerDefinition,
+    drive_stream,
+    server_stream,
+)
+from ledger.world import Fact, PoolSpace
+
+ME = "account-1"
+SOMEBODY_ELSE = "account-2"
+
+GIB = 1024**3
+START = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+
+POOLS = (
+    PoolSpace("fast", "dssd", 100 * GIB),
+    PoolSpace("roomy", "dssd", 900 * GIB),
+    PoolSpace("slow", "zadara", 500 * GIB),
+)
+
+
+class Foreseen:
+    """Circumstances: new ids are `new-1`, `new-2` and so on, new macs `22:00:00:00:00:01`."""
+
+    def __init__(self, pools: tuple[PoolSpace, ...] = POOLS, prefix: str = "new") -> None:
+        self._pools = pools
+        self._prefix = prefix
+        self._ids = count(1)
+        self._macs = count(1)
+
+    def new_id(self) -> str:
+        return f"{self._prefix}-{next(self._ids)}"
+
+    def new_mac(self) -> str:
+        return f"22:00:00:00:00:{next(self._macs):02x}"
+
+    def pools(self) -> tuple[PoolSpace, ...]:
+        return self._pools
+
+
+class Ticking:
+    """A clock that goes on by a millisecond whenever it is looked at."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start = start
+        self._ticks = count()
+
+    def __call__(self) -> datetime:
+        return self._start + timedelta(milliseconds=next(self._ticks))
+
+
+def disk(name: str = "disk", size: int = GIB, **more: object) -> DriveDefinition:
+    return DriveDefinition(name, "disk", size, **{"storage_type": "dssd", **more})
+
+
+def cdrom(name: str = "cdrom", size: int = GIB, **more: object) -> DriveDefinition:
+    return DriveDefinition(name, "cdrom", size, **{"storage_type": "dssd", **more})
+
+
+def machine(name: str = "server", **more: object) -> ServerDefinition:
+    return ServerDefinition(name, 1000, GIB, 1, **more)
+
+
+def mount(drive: str, nth: int = 0, **more: object) -> Mount:
+    return Mount(drive, "virtio", f"0:{nth}", **more)
+
+
+def drive_created(
+    uuid: str,
+    definition: DriveDefinition | None = None,
+    *,
+    owner: str = ME,
+    pool: str = "fast",
+    origin: DriveOrigin = "blank",
+) -> Fact:
+    return Fact(drive_stream(uuid), DriveCreated(owner, definition or disk(), pool, origin))
+
+
+def drive_is_ready(uuid: str) -> Fact:
+    return Fact(drive_stream(uuid), DriveReady())
+
+
+def ready_drive(
+    uuid: str,
+    definition: DriveDefinition | None = None,
+    *,
+    owner: str = ME,
+    pool: str = "fast",
+) -> tuple[Fact, Fact]:
+    """A drive with a complete image."""
+    return drive_created(uuid, definition, owner=owner, pool=pool), drive_is_ready(uuid)
+
+
+def server_created(
+    uuid: str,
+    *mounts: Mount,
+    definition: ServerDefinition | None = None,
+    nics: tuple[Nic, ...] = (),
+    owner: str = ME,
+) -> Fact:
+    return Fact(server_stream(uuid), ServerCreated(owner, definition or machine(), mounts, nics))
