@@ -1,6 +1,7 @@
 """The composition root: the one place that builds a service out of its parts."""
 
 import asyncio
+import math
 import os
 import random
 import secrets
@@ -30,6 +31,7 @@ from projections.views.sqlite import SqliteProjection
 
 LEDGER_FILE = "ledger.sqlite"
 VNC_PASSWORD_LENGTH = 8
+SPACE_S = 1.0
 
 _random = random.SystemRandom()
 
@@ -78,6 +80,8 @@ class Surroundings:
 
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self._pools = pools
+        self._spaces: tuple[PoolSpace, ...] = ()
+        self._measured = -math.inf
 
     def new_id(self) -> str:
         return new_id()
@@ -86,10 +90,14 @@ class Surroundings:
         return new_mac()
 
     def pools(self) -> tuple[PoolSpace, ...]:
-        return tuple(
-            PoolSpace(pool.name, pool.storage_type, pool.free_bytes())
-            for pool in self._pools.values()
-        )
+        """With the free space of at most `SPACE_S` ago: a command may ask for each of its disks."""
+        if time.monotonic() - self._measured > SPACE_S:
+            self._measured = time.monotonic()
+            self._spaces = tuple(
+                PoolSpace(pool.name, pool.storage_type, pool.free_bytes())
+                for pool in self._pools.values()
+            )
+        return self._spaces
 
 
 def pools_of(settings: Settings) -> dict[str, Pool]:

@@ -16,7 +16,6 @@ from ledger.events import (
     Resource,
     ServerCreated,
     drive_stream,
-    job_stream,
     server_stream,
 )
 from ledger.placement import place
@@ -43,15 +42,9 @@ def clone_drive(
     source = world.drive(command.source)
     if source is None or source.owner != command.owner:
         raise errors.DriveNotFound(command.source)
-    _check_new(world, drive_stream(command.destination), job_stream(command.job))
-    yield from _clone_drive(
-        world,
-        circumstances,
-        source,
-        _wanted(command, source),
-        destination=command.destination,
-        job=command.job,
-    )
+    wanted = _wanted(command, source)
+    yield from _new_drive(circumstances, source, wanted, command.destination)
+    yield from _copy_job(world, command.job, source, command.destination)
 
 
 def clone_server(
@@ -65,7 +58,19 @@ def clone_server(
     source = world.server(command.source)
     if source is None or source.owner != command.owner:
         raise errors.ServerNotFound(command.source)
-    _check_new(world, server_stream(command.destination), job_stream(command.job))
+    mounts: list[Mount] = []
+    copies: list[tuple[Drive, str, str]] = []
+    for mount in source.mounts:
+        drive = world.drive(mount.drive)
+        assert drive is not None, f"server {source.uuid} mounts a drive that is gone"
+        if drive.definition.media == "cdrom":
+            mounts.append(mount)
+            continue
+        copy, job = circumstances.new_id(), circumstances.new_id()
+        yield from _new_drive(circumstances, drive, drive.definition, copy)
+        mounts.append(replace(mount, drive=copy))
+        copies.append((drive, copy, job))
+    yield from _new_server(command, source, tuple(mounts), circumstances)
     yield from begin_job(
         world,
         command.job,
@@ -76,35 +81,12 @@ def clone_server(
             Resource("servers", command.destination, "destination"),
         ),
     )
-    mounts: list[Mount] = []
-    for mount in source.mounts:
-        drive = world.drive(mount.drive)
-        assert drive is not None, f"server {source.uuid} mounts a drive that is gone"
-        if drive.definition.media == "cdrom":
-            mounts.append(mount)
-            continue
-        copy = replace(mount, drive=circumstances.new_id())
-        yield from _clone_drive(
-            world,
-            circumstances,
-            drive,
-            drive.definition,
-            destination=copy.drive,
-            job=circumstances.new_id(),
-            parent=command.job,
-        )
-        mounts.append(copy)
-    yield from _new_server(command, source, tuple(mounts), circumstances)
-    job = world.job(command.job)
-    assert job is not None
-    if not job.children:
-        yield from end_in_success(world, job)
-
-
-def _check_new(world: World, *streams: str) -> None:
-    for stream in streams:
-        if world.known(stream):
-            raise errors.AlreadyExists(f"{stream} exists already")
+    for drive, copy, job in copies:
+        yield from _copy_job(world, job, drive, copy, parent=command.job)
+    if not copies:
+        whole = world.job(command.job)
+        assert whole is not None
+        yield from end_in_success(world, whole)
 
 
 def _new_server(
@@ -150,21 +132,19 @@ def _wanted(command: CloneDrive, source: Drive) -> DriveDefinition:
     return replace(source.definition, size=round_up(size), **said)
 
 
-def _clone_drive(
-    world: World,
-    circumstances: Circumstances,
-    source: Drive,
-    definition: DriveDefinition,
-    *,
-    destination: str,
-    job: str,
-    parent: str | None = None,
+def _new_drive(
+    circumstances: Circumstances, source: Drive, definition: DriveDefinition, destination: str
 ) -> Iterator[Change]:
     if not source.ready:
         raise errors.DriveBusy(f"drive {source.uuid} has no complete image yet")
     pool = place(circumstances.pools(), definition.storage_type, near=source.pool)
     created = DriveCreated(source.owner, definition, pool.name, "clone")
     yield Fact(drive_stream(destination), created)
+
+
+def _copy_job(
+    world: World, job: str, source: Drive, destination: str, *, parent: str | None = None
+) -> Iterator[Change]:
     yield from begin_job(
         world,
         job,

@@ -21,8 +21,6 @@ def create_drives(
 ) -> Iterator[Change]:
     """Makes drives, all or none; they have no image yet. Raises `UnknownStorageType`."""
     for new in command.drives:
-        if world.known(drive_stream(new.drive)):
-            raise errors.AlreadyExists(f"drive {new.drive} exists already")
         pool = new.pool or place(circumstances.pools(), new.definition.storage_type).name
         created = DriveCreated(command.owner, new.definition, pool, command.origin)
         yield Fact(drive_stream(new.drive), created)
@@ -45,8 +43,6 @@ def create_servers(command: CreateServers, world: World) -> Iterator[Change]:
     does not allow it twice; a drive that is still being cloned may be attached.
     """
     for new in command.servers:
-        if world.known(server_stream(new.server)):
-            raise errors.AlreadyExists(f"server {new.server} exists already")
         for nth, mount in enumerate(new.mounts):
             earlier = {other.drive for other in new.mounts[:nth]}
             _check_mountable(mount, command.owner, world, twice=mount.drive in earlier)

@@ -34,8 +34,6 @@ DEPTH_LIMIT = 100
 
 def create_job(command: CreateJob, world: World) -> Iterator[Change]:
     """A new job, under a parent that still runs if one is named."""
-    if world.known(job_stream(command.job)):
-        raise errors.AlreadyExists(f"job {command.job} exists already")
     for resource in command.resources:
         _check_nameable(resource, command.owner, world)
     yield from begin_job(

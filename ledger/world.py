@@ -2,7 +2,8 @@
 
 A decision is a generator: it looks at the world, refuses by raising a `Refusal`, and yields
 changes. Each change holds in the world by the time the generator goes on, so a decision that yields
-a child's end sees the parent as it is after it. If it refuses half way, nothing of it remains.
+a child's end sees the parent as it is after it. If it refuses half way, nothing of it remains. That
+what it makes is new it need not check: an id that is taken is refused as `AlreadyExists`.
 """
 
 from typing import NamedTuple, Protocol
@@ -33,9 +34,6 @@ class World(Protocol):
 
     def relations(self, uuid: str) -> Relations:
         """What jobs and servers say about this drive or server."""
-
-    def known(self, stream: str) -> bool:
-        """Whether the stream has ever had an event."""
 
 
 class Fact(NamedTuple):

@@ -15,7 +15,7 @@ _COMMON = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile("suite", parent=_COMMON, max_examples=50, stateful_step_count=40)
-settings.register_profile("long", parent=_COMMON, max_examples=2_000, stateful_step_count=100)
+settings.register_profile("long", parent=_COMMON, max_examples=1_000, stateful_step_count=80)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

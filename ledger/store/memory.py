@@ -13,6 +13,7 @@ from eventsourcing.persistence import StoredEvent
 from ledger.aggregate import Aggregate, evolve, fold
 from ledger.codec import decode, encode
 from ledger.drive import Drive
+from ledger.errors import AlreadyExists
 from ledger.events import (
     DriveCreated,
     Event,
@@ -75,6 +76,9 @@ class Below(Protocol):
 
     def told(self, uuid: str) -> Told: ...
 
+    def surely_new(self, stream: str) -> bool:
+        """Whether a stream that is said to begin need not be looked up first."""
+
 
 class Memory:
     """The committed state, read from the store where it is not remembered."""
@@ -84,6 +88,14 @@ class Memory:
         self._projection = projection
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._told: OrderedDict[str, Told] = OrderedDict()
+        self._collided: set[str] = set()
+
+    def surely_new(self, stream: str) -> bool:
+        """Ids are drawn, so one that is taken is next to impossible, and the store would refuse it.
+
+        Looking each up would be a good part of a clone's cost; what has collided is looked up.
+        """
+        return stream not in self._held and stream not in self._collided
 
     def held(self, stream: str) -> Held:
         held = self._held.get(stream)
@@ -111,6 +123,7 @@ class Memory:
 
     def forget(self, staging: "Staging") -> None:
         """Drops what may be stale after a conflict."""
+        self._collided = set(staging.new_streams)
         for stream in staging.seen_streams:
             self._held.pop(stream, None)
         for uuid in staging.mentioned():
@@ -177,9 +190,6 @@ class Staging:
         self.guarded.add(uuid)
         return self.told(uuid).relations
 
-    def known(self, stream: str) -> bool:
-        return self.held(stream).version > 0
-
     # What a decision brings about
 
     def stage(self, stream: str, recorded: Recorded[Event]) -> None:
@@ -192,9 +202,14 @@ class Staging:
         self.streams[stream] = Held(version, state, {})
         self.events.append((stream, version, recorded))
 
+    def surely_new(self, stream: str) -> bool:
+        return stream not in self.streams and self._below.surely_new(stream)
+
     def _begun(self, stream: str) -> Held:
-        """A new stream. It is not looked up: its first version collides if it is not new."""
+        """A new stream. Raises `AlreadyExists`."""
         kind, _, uuid = stream.partition("-")
+        if not self.surely_new(stream) and self.held(stream).version:
+            raise AlreadyExists(f"{kind} {uuid} exists already")
         if kind != "job":
             self.created.add(uuid)
         self.seen_streams.add(stream)

@@ -84,13 +84,8 @@ def test_a_server_is_cloned_with_disks_cdrom_and_nics() -> None:
             nics=NICS,
         ),
     ).when(CLONE).then(
-        Fact("job-j", JobCreated("server_clone", ME, NAMED, "j")),
         Fact("drive-new-1", DriveCreated(ME, disk("system", boot), "fast", "clone")),
-        Fact("job-new-2", JobCreated("drive_clone", ME, drives("a", "new-1"), "j", "j", 0)),
-        Fact("job-j", ChildAttached("new-2")),
         Fact("drive-new-3", DriveCreated(ME, disk("data"), "roomy", "clone")),
-        Fact("job-new-4", JobCreated("drive_clone", ME, drives("c", "new-3"), "j", "j", 1)),
-        Fact("job-j", ChildAttached("new-4")),
         Fact(
             "server-copy",
             ServerCreated(
@@ -113,6 +108,11 @@ def test_a_server_is_cloned_with_disks_cdrom_and_nics() -> None:
             ),
         ),
         CopyVncPassword("copy", "s"),
+        Fact("job-j", JobCreated("server_clone", ME, NAMED, "j")),
+        Fact("job-new-2", JobCreated("drive_clone", ME, drives("a", "new-1"), "j", "j", 0)),
+        Fact("job-j", ChildAttached("new-2")),
+        Fact("job-new-4", JobCreated("drive_clone", ME, drives("c", "new-3"), "j", "j", 1)),
+        Fact("job-j", ChildAttached("new-4")),
     )
 
 
@@ -129,9 +129,9 @@ def test_a_server_without_disks_is_cloned_at_once(*, with_cdrom: bool) -> None:
     """There is nothing to copy: the job is over in the transaction that begins it."""
     mounts = (mount("cd"),) if with_cdrom else ()
     given(ready_drive("cd", cdrom()), server_created("s", *mounts)).when(CLONE).then(
-        Fact("job-j", JobCreated("server_clone", ME, NAMED, "j")),
         Fact("server-copy", ServerCreated(ME, machine(), mounts, ())),
         CopyVncPassword("copy", "s"),
+        Fact("job-j", JobCreated("server_clone", ME, NAMED, "j")),
         Fact("job-j", JobSucceeded()),
     )
 

@@ -17,6 +17,7 @@ from ledger.commands import (
 )
 from ledger.drive import SIZE_STEP, round_up
 from ledger.events import DriveCreated, DriveDeleted, DriveReady, ServerChanged
+from ledger.store.memory import NOTHING
 from ledger.world import Fact, PoolSpace
 from tests.support.deciding import given
 from tests.support.world import (
@@ -52,6 +53,17 @@ def test_of_two_pools_the_roomier_is_chosen_however_they_are_listed(
     given(circumstances=Foreseen(pools)).when(
         CreateDrives(ME, (NewDrive("a", disk()),), "blank")
     ).then(Fact("drive-a", DriveCreated(ME, disk(), "roomy", "blank")))
+
+
+def test_room_counts_and_not_the_name_of_a_pool() -> None:
+    """Only among pools with the same room the name decides, so that two nodes choose alike."""
+    roomy_first = (PoolSpace("a", "dssd", 2), PoolSpace("z", "dssd", 1))
+    even = (PoolSpace("z", "dssd", 1), PoolSpace("a", "dssd", 1))
+    new = CreateDrives(ME, (NewDrive("d", disk()),), "blank")
+    for pools, chosen in ((roomy_first, "a"), (even, "z"), (even[::-1], "z")):
+        given(circumstances=Foreseen(pools)).when(new).then(
+            Fact("drive-d", DriveCreated(ME, disk(), chosen, "blank"))
+        )
 
 
 def test_an_upload_stays_in_the_pool_that_has_its_bytes() -> None:
@@ -93,7 +105,7 @@ def test_drives_are_made_all_or_none() -> None:
     new = (NewDrive("a", disk()), NewDrive("b", disk(storage_type="tape")))
     outcome = given().when(CreateDrives(ME, new, "blank"))
     outcome.then_refused(errors.UnknownStorageType, point="storage_type")
-    assert not outcome.world.known("drive-a")
+    assert outcome.world.held("drive-a") == NOTHING
 
 
 @pytest.mark.parametrize("origin", ["blank", "upload"])

@@ -21,6 +21,7 @@ from ledger.events import (
     ServerDeleted,
 )
 from ledger.server import Server
+from ledger.store.memory import NOTHING
 from ledger.world import DropVncPassword, Fact, SetVncPassword
 from tests.support.deciding import given
 from tests.support.world import (
@@ -97,7 +98,7 @@ def test_two_servers_of_one_command_cannot_share_a_disk() -> None:
         CreateServers(ME, (new_server("s", mount("a")), new_server("t", mount("a"))))
     )
     outcome.then_refused(errors.DriveAlreadyMounted, point="drives")
-    assert not outcome.world.known("server-s")
+    assert outcome.world.held("server-s") == NOTHING
 
 
 @pytest.mark.parametrize(

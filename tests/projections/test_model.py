@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ledger import commands as c
 from ledger import errors
@@ -26,8 +26,10 @@ from tests.support.world import (
 )
 
 OWNERS = st.sampled_from([ME, ME, ME, ME, SOMEBODY_ELSE])
-WHICH = st.integers(0, 30)
-"""Picks one of what there ever was, the newest first."""
+WHICH = st.integers(0, 15)
+"""Picks one of what there ever was, the newest first; or, with the last, what never was."""
+ENDINGS = st.sampled_from([True, True, True, False, None])
+PERCENTS = st.lists(st.integers(0, 100), max_size=3)
 
 
 class Histories(RuleBasedStateMachine):
@@ -47,14 +49,13 @@ class Histories(RuleBasedStateMachine):
         self.jobs: list[str] = []
         self.seen: dict[str, int] = {}
 
-    def new(self, kind: str, those: list[str]) -> str:
+    def new(self, kind: str) -> str:
         self.made += 1
-        those.insert(0, f"{kind}{self.made}")
-        return those[0]
+        return f"{kind}{self.made}"
 
     @staticmethod
     def pick(those: Sequence[str], which: int) -> str:
-        return those[which % len(those)] if those else "nothing"
+        return those[which % len(those)] if those and which < 15 else "nothing"
 
     def do(self, command: Command, expected: Refused) -> None:
         refused: Refused = None
@@ -64,13 +65,32 @@ class Histories(RuleBasedStateMachine):
             refused = type(refusal)
         note(f"{command} -> {refused.__name__ if refused else 'done'}")
         assert expected is refused
+        self.look_for_news()
+
+    def look_for_news(self) -> None:
+        """What there is now can be picked; what was refused never came to be."""
+        for there, those in (
+            (self.model.drives, self.drives),
+            (self.model.servers, self.servers),
+            (self.model.jobs, self.jobs),
+        ):
+            those[:0] = [uuid for uuid in there if uuid not in those]
+
+    @initialize(disks=st.integers(1, 3))
+    def begin_with_a_server(self, disks: int) -> None:
+        """One with disks that can be cloned and a cdrom, so that most histories clone it."""
+        self.create_drive(ME, cd=0, ready=1)
+        for _ in range(disks):
+            self.create_drive(ME, cd=1, ready=1)
+        self.create_server(ME, list(range(disks + 1)))
+        self.clone_server(ME, 0)
 
     # Drives
 
     @rule(owner=OWNERS, cd=st.integers(0, 3), ready=st.integers(0, 3))
     def create_drive(self, owner: str, cd: int, ready: int) -> None:
         definition = disk() if cd else cdrom()
-        uuid = self.new("drive", self.drives)
+        uuid = self.new("drive")
         self.do(
             c.CreateDrives(owner, (c.NewDrive(uuid, definition),), "blank"),
             self.model.create_drive(owner, uuid, definition.media),
@@ -91,7 +111,7 @@ class Histories(RuleBasedStateMachine):
     @rule(owner=OWNERS, which=WHICH)
     def clone_drive(self, owner: str, which: int) -> None:
         source = self.pick(self.drives, which)
-        destination, job = self.new("drive", self.drives), self.new("job", self.jobs)
+        destination, job = self.new("drive"), self.new("job")
         self.do(
             c.CloneDrive(owner, source, destination, job),
             self.model.clone_drive(owner, source, destination, job),
@@ -102,7 +122,7 @@ class Histories(RuleBasedStateMachine):
     @rule(owner=OWNERS, which=st.lists(WHICH, max_size=4))
     def create_server(self, owner: str, which: list[int]) -> None:
         drives = [self.pick(self.drives, one) for one in which]
-        uuid = self.new("server", self.servers)
+        uuid = self.new("server")
         mounts = tuple(mount(drive, nth) for nth, drive in enumerate(drives))
         self.do(
             c.CreateServers(owner, (c.NewServer(uuid, machine(), mounts, (), uuid),)),
@@ -123,7 +143,7 @@ class Histories(RuleBasedStateMachine):
     @rule(owner=OWNERS, which=WHICH)
     def clone_server(self, owner: str, which: int) -> None:
         source = self.pick(self.servers, which)
-        destination, job = self.new("server", self.servers), self.new("job", self.jobs)
+        destination, job = self.new("server"), self.new("job")
         command = c.CloneServer(owner, source, destination, job)
         copies: list[tuple[str, str]] = []
         try:
@@ -135,9 +155,7 @@ class Histories(RuleBasedStateMachine):
             copies = self.copies_made(job, owner)
         note(f"{command} -> {refused.__name__ if refused else copies}")
         assert self.model.clone_server(owner, source, destination, job, copies) is refused
-        for drive, child in copies:
-            self.drives.insert(0, drive)
-            self.jobs.insert(0, child)
+        self.look_for_news()
 
     def copies_made(self, job: str, owner: str) -> list[tuple[str, str]]:
         """The drives and jobs that were made for the disks; their ids are chosen by the ledger."""
@@ -156,63 +174,69 @@ class Histories(RuleBasedStateMachine):
     @rule(owner=OWNERS, which=WHICH, nested=st.integers(0, 3))
     def create_job(self, owner: str, which: int, nested: int) -> None:
         parent = self.pick(self.jobs, which) if nested else None
-        uuid = self.new("job", self.jobs)
+        uuid = self.new("job")
         self.do(
             c.CreateJob(owner, uuid, "x", parent=parent), self.model.create_job(owner, uuid, parent)
         )
 
-    @rule(which=WHICH, late=st.integers(0, 4))
-    def start(self, which: int, late: int) -> None:
-        uuid, attempt = self.attempt(which, late, after=1)
-        self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+    @rule(
+        what=st.sampled_from(["start", "progress", "succeed", "fail"]),
+        which=WHICH,
+        late=st.integers(0, 4),
+        percent=st.integers(-1, 101),
+    )
+    def report(self, what: str, which: int, late: int, percent: int) -> None:
+        """Of any job, mostly in the attempt that it is at."""
+        uuid = self.pick(self.jobs, which)
+        known = self.model.jobs.get(uuid)
+        attempt = max(0, (known.attempt if known else 0) + (what == "start") - (late == 0))
+        match what:
+            case "start":
+                self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+            case "progress":
+                self.do(
+                    c.UpdateProgress(uuid, attempt, percent),
+                    self.model.progress(uuid, attempt, percent),
+                )
+            case _:
+                self.end(uuid, attempt, well=what == "succeed")
 
-    @rule(which=WHICH, late=st.integers(0, 4), percent=st.integers(-1, 101))
-    def progress(self, which: int, late: int, percent: int) -> None:
-        uuid, attempt = self.attempt(which, late)
-        self.do(
-            c.UpdateProgress(uuid, attempt, percent), self.model.progress(uuid, attempt, percent)
-        )
-
-    @rule(which=WHICH, late=st.integers(0, 4))
-    def succeed(self, which: int, late: int) -> None:
-        uuid, attempt = self.attempt(which, late)
-        self.do(c.SucceedJob(uuid, attempt), self.model.succeed(uuid, attempt))
-
-    @rule(which=WHICH, late=st.integers(0, 4))
-    def fail(self, which: int, late: int) -> None:
-        uuid, attempt = self.attempt(which, late)
-        self.do(c.FailJob(uuid, attempt, "on fire"), self.model.fail(uuid, attempt))
-
-    @rule(which=WHICH, well=st.integers(0, 2))
-    def do_it(self, which: int, well: int) -> None:
-        """A worker's whole attempt at a running job, so that jobs do end."""
-        running = [
-            uuid
-            for uuid in self.jobs
-            if uuid in self.model.jobs
-            and self.model.jobs[uuid].state == "started"
-            and not self.model.jobs[uuid].children
-        ]
-        uuid = self.pick(running, which)
-        attempt = self.model.jobs[uuid].attempt + 1 if running else 1
-        self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+    def end(self, uuid: str, attempt: int, *, well: bool) -> None:
         if well:
             self.do(c.SucceedJob(uuid, attempt), self.model.succeed(uuid, attempt))
         else:
             self.do(c.FailJob(uuid, attempt, "on fire"), self.model.fail(uuid, attempt))
 
-    def attempt(self, which: int, late: int, *, after: int = 0) -> tuple[str, int]:
-        """A job, and mostly the attempt that it is at."""
-        uuid = self.pick(self.jobs, which)
-        known = self.model.jobs.get(uuid)
-        return uuid, max(0, (known.attempt if known else 0) + after - (late == 0))
+    @rule(workers=st.lists(st.tuples(WHICH, ENDINGS, PERCENTS), min_size=1, max_size=4))
+    def work(self, workers: list[tuple[int, bool | None, list[int]]]) -> None:
+        """Workers take up running jobs and report of them, so that jobs get on and do end."""
+        for which, well, percents in workers:
+            running = [uuid for uuid in self.jobs if self.is_running_leaf(uuid)]
+            if not running:
+                return
+            uuid = self.pick(running, which)
+            attempt = self.model.jobs[uuid].attempt + 1
+            self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+            for percent in percents:
+                self.do(
+                    c.UpdateProgress(uuid, attempt, percent),
+                    self.model.progress(uuid, attempt, percent),
+                )
+            if well is not None:
+                self.end(uuid, attempt, well=well)
 
-    @rule()
-    def rebuild(self) -> None:
-        rebuilt = self.opened.rebuild()
-        assert rebuilt.before == rebuilt.after
+    def is_running_leaf(self, uuid: str) -> bool:
+        job = self.model.jobs[uuid]
+        return job.state == "started" and not job.children
 
-    @rule()
+    @rule(reopen=st.booleans())
+    def maintain(self, *, reopen: bool) -> None:
+        if reopen:
+            self.reopen()
+        else:
+            rebuilt = self.opened.rebuild()
+            assert rebuilt.before == rebuilt.after
+
     def reopen(self) -> None:
         self.opened.close()
         self.opened = Opened(self.file, circumstances=self.ids, now=self.now)

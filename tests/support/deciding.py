@@ -37,6 +37,9 @@ class _Nothing:
     def told(self, uuid: str) -> Told:
         return Told(0, Relations())
 
+    def surely_new(self, stream: str) -> bool:
+        return False
+
     def rows(self, state: object) -> Rows:
         return {}
 
@@ -109,7 +112,8 @@ given = Given
 
 
 def _stage(world: Staging, fact: Fact) -> None:
-    reason = illegality(world.held(fact.stream).state, fact.stream, fact.event)
-    assert reason is None, f"{fact} is illegal: {reason}"
-    at = START + timedelta(milliseconds=world.held(fact.stream).version)
+    before = world.held(fact.stream)
+    at = START + timedelta(milliseconds=before.version)
     world.stage(fact.stream, Recorded(at, "test", "", fact.event))
+    reason = illegality(before.state, fact.stream, fact.event)
+    assert reason is None, f"{fact} is illegal: {reason}"

@@ -1,0 +1,210 @@
+"""A whole service as its users have it: a process of its own on a free port, and its commands."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import pytest
+
+from tests.acceptance.client import Api
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+EMAIL = "elm@example.test"
+PASSWORD = "correct horse battery staple"
+START_S = 30.0
+STOP_S = 20.0
+COMMAND_S = 60.0
+WAIT_S = 30.0
+PAUSE_S = 0.02
+
+_LISTENS = re.compile(r"^job-ledger listens on (http://\S+)$", re.MULTILINE)
+
+
+def wait_for(
+    what: str, find: Callable[[], T | None], *, within_s: float = WAIT_S, pause_s: float = PAUSE_S
+) -> T:
+    """What `find` returns once it is neither None nor False."""
+    give_up = time.monotonic() + within_s
+    while True:
+        found = find()
+        if found is not None and found is not False:
+            return found
+        if time.monotonic() > give_up:
+            pytest.fail(f"waited {within_s:g} s in vain: {what}")
+        time.sleep(pause_s)
+
+
+class Server:
+    """One server process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], api: Api) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.api = api
+
+    def ended(self, *, within_s: float = STOP_S) -> int:
+        """The exit code of a process that ends by itself."""
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"server {self.pid} still runs after {within_s:g} s")
+
+    def stop(self) -> int:
+        """Asks it to stop; returns its exit code."""
+        os.kill(self.pid, signal.SIGTERM)
+        return self.ended()
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.process.wait(STOP_S)
+
+
+class Event(NamedTuple):
+    """A line of a job's history."""
+
+    name: str
+    recorded_at: str
+    fields: dict[str, Any]
+
+
+class Machine:
+    """A data directory and a pool, and the processes that are started on them."""
+
+    def __init__(self, data: Path, pool: Path, log: Path) -> None:
+        self.data = data
+        self.pool = pool
+        self.log = log
+        self._servers: list[Server] = []
+
+    def start(self, *options: str, pools: Sequence[str] | None = None) -> Server:
+        """Starts a server and waits until it listens."""
+        pools = [f"main={self.pool}"] if pools is None else pools
+        said = [text for pool in pools for text in ("--pool", pool)]
+        serve = ("serve", "--data", str(self.data), "--port", "0", *said, *options)
+        logged = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                _job_ledger(*serve),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+            )
+        try:
+            address = wait_for(
+                "for the server to listen", lambda: self._address(process, logged), within_s=START_S
+            )
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        server = Server(process, Api(address, EMAIL, PASSWORD))
+        self._servers.append(server)
+        return server
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of `job-ledger` on the data directory."""
+        return run_command(*words, "--data", str(self.data))
+
+    def history(self, job: str) -> list[Event]:
+        """All events of a job, from the ledger."""
+        done = self.command("audit", "replay", "--job", job, "--json")
+        assert done.returncode == 0, done.stderr
+        lines = msgspec.json.decode(done.stdout)
+        return [
+            Event(line["event"].partition("/")[0], line["recorded_at"], line["fields"])
+            for line in lines
+        ]
+
+    def check_sound(self) -> None:
+        """The audit finds nothing, and a rebuild shows what was shown before."""
+        audit = self.command("audit", "replay")
+        assert audit.returncode == 0, audit.stdout + audit.stderr
+        rebuilt = self.command("rebuild")
+        assert rebuilt.returncode == 0, rebuilt.stderr
+        digests = re.findall(r"^digest \w+: +(\S+)$", rebuilt.stdout, re.MULTILINE)
+        assert len(digests) == 2, rebuilt.stdout
+        assert digests[0] == digests[1], rebuilt.stdout
+
+    def files(self) -> set[str]:
+        """The names of all files in the pool."""
+        return {path.name for path in self.pool.iterdir()}
+
+    def image(self, drive: str) -> Path:
+        return self.pool / f"{drive}.img"
+
+    def wait_for_files(self, *drives: str) -> None:
+        """Until the pool holds the images of these drives and nothing else."""
+        expected = {f"{drive}.img" for drive in drives}
+        wait_for(f"for the pool to hold just {sorted(expected)}", lambda: self.files() == expected)
+
+    def close(self) -> None:
+        """Ends what still runs, each process by its own pid."""
+        for server in self._servers:
+            server.api.close()
+            if server.process.poll() is None:
+                server.kill()
+
+    def _address(self, process: subprocess.Popen[bytes], logged: int) -> str | None:
+        found = _LISTENS.search(self.log.read_bytes()[logged:].decode(errors="replace"))
+        if found is None and process.poll() is not None:
+            pytest.fail(f"the server ended with {process.returncode} instead of listening")
+        return found and found[1]
+
+
+@contextmanager
+def machine_in(directory: Path, data: Path) -> Iterator[Machine]:
+    """A machine whose data are a copy of `data`; its log is printed, for tests that fail."""
+    pool = directory / "pool"
+    pool.mkdir()
+    shutil.copytree(data, directory / "data")
+    machine = Machine(directory / "data", pool, directory / "server.log")
+    try:
+        yield machine
+    finally:
+        machine.close()
+        if machine.log.exists():
+            print(f"--- {machine.log}\n{machine.log.read_text(errors='replace')}")  # noqa: T201
+
+
+def make_data(data: Path) -> None:
+    """A data directory with one account in it."""
+    done = run_command(
+        "account", "add", EMAIL, "--password-stdin", "--data", str(data), stdin=f"{PASSWORD}\n"
+    )
+    assert done.returncode == 0, done.stderr
+    (data / "lock").unlink()
+
+
+def run_command(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _job_ledger(*words),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+        env=_environment(),
+    )
+
+
+def _job_ledger(*words: str) -> list[str]:
+    return [sys.executable, "-m", "api.cli", *words]
+
+
+def _environment() -> dict[str, str]:
+    """Ours without settings of the service."""
+    kept = {name: value for name, value in os.environ.items() if name[:11] != "JOB_LEDGER_"}
+    return {**kept, "PYTHONPATH": str(ROOT)}

@@ -1,0 +1,167 @@
+"""A disk that fails the ledger: the service stops by itself, and what it acknowledged is there."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.acceptance.client import Api, data_blocks, striped
+from tests.acceptance.running import Machine, Server
+
+MIB = 1024**2
+STORE_FAILED = 70
+CLIENTS = 6
+DRIVE = {"media": "disk", "size": 512 * MIB}
+
+
+def create_until_refused(api: Api, client: int) -> list[str]:
+    """Creates drives until one is not acknowledged; returns those that were."""
+    made: list[str] = []
+    for nth in range(10_000):
+        try:
+            answer = api.call("POST", "/drives/", json={**DRIVE, "name": f"{client}-{nth}"})
+        except requests.ConnectionError:
+            return made
+        if answer.status_code != 201:
+            assert answer.status_code == 503, answer.text
+            check_nothing_more(api)
+            return made
+        made.append(answer.json()["objects"][0]["uuid"])
+    pytest.fail("the store never failed")
+
+
+def check_nothing_more(api: Api) -> None:
+    """A server whose store has failed acknowledges nothing any more."""
+    try:
+        answer = api.call("POST", "/drives/", json={**DRIVE, "name": "too late"})
+    except requests.ConnectionError:
+        return
+    assert answer.status_code == 503, answer.text
+
+
+def acknowledged(server: Server) -> set[str]:
+    """The drives that many clients at once were told they have, until the server failed."""
+
+    def create(client: int) -> list[str]:
+        with server.api.another() as api:
+            return create_until_refused(api, client)
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        return {uuid for made in threads.map(create, range(CLIENTS)) for uuid in made}
+
+
+def check_recovered(machine: Machine, before: set[str]) -> None:
+    """The next start shows all of this, works, and is sound."""
+    server = machine.start()
+    shown = {drive["uuid"]: drive["name"] for drive in server.api.drives()}
+    assert before <= set(shown)
+    assert "too late" not in shown.values()
+    clone = server.api.clone(server.api.upload(striped(1)))
+    server.api.succeed(clone.job)
+    machine.wait_for_files(*(drive["uuid"] for drive in server.api.drives()))
+    assert server.stop() == 0
+    machine.check_sound()
+
+
+@contextmanager
+def failing_syncs(machine: Machine, server: Server, when: str) -> Iterator[None]:
+    """Makes syncs of the ledger's log fail from now on; `when` counts them in each thread."""
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace to make system calls fail")
+    strace = subprocess.Popen(
+        [
+            *("strace", "-f", "-o", "/dev/null", "-p", str(server.pid)),
+            *("-P", str(machine.data / "ledger.sqlite-wal"), "-e", "trace=fsync,fdatasync"),
+            *("-e", f"inject=fsync,fdatasync:error=EIO:when={when}"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert strace.stderr is not None
+    said = strace.stderr.readline()
+    try:
+        if "attached" not in said:
+            pytest.skip(f"strace may not trace here: {said.strip()}")
+        yield
+    finally:
+        if server.process.poll() is None:
+            server.kill()  # strace ends with it
+        strace.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("when", ["1", "20", "20+"], ids=["first", "once", "for good"])
+def test_failing_sync(machine: Machine, when: str) -> None:
+    """A commit whose sync fails, be it only once, ends the process and is nobody's success."""
+    server = machine.start()
+    first = server.api.upload(striped(1))
+    with failing_syncs(machine, server, when):
+        before = acknowledged(server)
+        assert server.ended() == STORE_FAILED
+    assert (len(before) > 0) == (when != "1")
+    check_recovered(machine, before | {first})
+
+
+def test_failing_sync_during_a_copy(machine: Machine) -> None:
+    """A sync that fails under a worker's report ends the process; the next start ends the job."""
+    server = machine.start("--copy-rate", "3M")
+    source = server.api.upload(data_blocks(128))  # 8 MiB
+    # The first two are of the clone and of the attempt, the third is of a checkpoint.
+    with failing_syncs(machine, server, "3"):
+        clone = server.api.clone(source)
+        assert server.ended() == STORE_FAILED
+    names = [event.name for event in machine.history(clone.job)]
+    assert names[:2] == ["job-created", "job-attempt-started"]
+    assert "job-succeeded" not in names
+
+    server = machine.start()
+    server.api.succeed(clone.job)
+    assert server.api.download(clone.uuid) == server.api.download(source)
+    machine.wait_for_files(source, clone.uuid)
+    assert server.stop() == 0
+    machine.check_sound()
+
+
+@pytest.fixture
+def small_data(machine: Machine, small_disk: Path) -> Iterator[Machine]:
+    """A machine whose data directory is on the small disk; the pool is not."""
+    data = small_disk / "data"
+    shutil.copytree(machine.data, data)
+    machine.data = data
+    yield machine
+    machine.close()
+
+
+def test_full_disk_under_the_ledger(small_data: Machine, small_disk: Path) -> None:
+    """A ledger that cannot grow ends the process; with room made it has all it acknowledged."""
+    server = small_data.start()
+    first = server.api.upload(striped(1))
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        left = shutil.disk_usage(small_disk).free - MIB // 2
+        file.write(bytes(left))
+    before = acknowledged(server)
+    assert server.ended() == STORE_FAILED
+    assert before
+
+    filler.unlink()
+    check_recovered(small_data, before | {first})
+
+
+def test_start_on_a_full_disk(small_data: Machine, small_disk: Path) -> None:
+    """A start without any room fails in one line, or serves; afterwards nothing is missing."""
+    server = small_data.start()
+    drive = server.api.upload(striped(1))
+    server.kill()
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    refused = small_data.command("serve", "--port", "0", "--pool", f"main={small_data.pool}")
+    assert refused.returncode == 1, refused.stderr
+    assert "Traceback" not in refused.stderr
+
+    filler.unlink()
+    check_recovered(small_data, {drive})
