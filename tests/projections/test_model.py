@@ -214,7 +214,7 @@ class Histories(RuleBasedStateMachine):
             running = [uuid for uuid in self.jobs if self.is_running_leaf(uuid)]
             if not running:
                 return
-            uuid = self.pick(running, which)
+            uuid = running[which % len(running)]
             attempt = self.model.jobs[uuid].attempt + 1
             self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
             for percent in percents:
