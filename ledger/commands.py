@@ -23,7 +23,7 @@ from ledger.events import (
 Recurse = Literal["none", "disks", "cdroms", "all_drives"]
 
 
-class NewDrive(Struct, frozen=True):
+class NewDrive(Struct, frozen=True, gc=False):
     """`pool` is named when the image's bytes are there already; else one is chosen."""
 
     drive: str
@@ -31,7 +31,7 @@ class NewDrive(Struct, frozen=True):
     pool: str | None = None
 
 
-class CreateDrives(Struct, frozen=True):
+class CreateDrives(Struct, frozen=True, gc=False):
     """Make drives, all or none; their images follow, then `MarkDriveReady`."""
 
     owner: str
@@ -39,18 +39,18 @@ class CreateDrives(Struct, frozen=True):
     origin: DriveOrigin
 
 
-class MarkDriveReady(Struct, frozen=True):
+class MarkDriveReady(Struct, frozen=True, gc=False):
     drive: str
 
 
-class DeleteDrives(Struct, frozen=True):
+class DeleteDrives(Struct, frozen=True, gc=False):
     """Delete drives, all or none; they are detached from their servers."""
 
     owner: str
     drives: tuple[str, ...]
 
 
-class CloneDrive(Struct, frozen=True):
+class CloneDrive(Struct, frozen=True, gc=False):
     """Copy a drive. What is None comes from the source; `size` in bytes."""
 
     owner: str
@@ -66,7 +66,7 @@ class CloneDrive(Struct, frozen=True):
     allow_multimount: bool | None = None
 
 
-class NewServer(Struct, frozen=True):
+class NewServer(Struct, frozen=True, gc=False):
     """`vnc_password` goes to a plain table, never into the ledger."""
 
     server: str
@@ -76,14 +76,14 @@ class NewServer(Struct, frozen=True):
     vnc_password: str
 
 
-class CreateServers(Struct, frozen=True):
+class CreateServers(Struct, frozen=True, gc=False):
     """Make servers, all or none."""
 
     owner: str
     servers: tuple[NewServer, ...]
 
 
-class DeleteServers(Struct, frozen=True):
+class DeleteServers(Struct, frozen=True, gc=False):
     """Delete servers, all or none, and with `recurse` the drives of that media they mount."""
 
     owner: str
@@ -91,7 +91,7 @@ class DeleteServers(Struct, frozen=True):
     recurse: Recurse = "none"
 
 
-class CloneServer(Struct, frozen=True):
+class CloneServer(Struct, frozen=True, gc=False):
     """Copy a server: a job with a child for each disk; cdroms are shared, not copied.
 
     `vnc_password` None keeps the source's.
@@ -105,7 +105,7 @@ class CloneServer(Struct, frozen=True):
     vnc_password: str | None = None
 
 
-class CreateJob(Struct, frozen=True):
+class CreateJob(Struct, frozen=True, gc=False):
     """Make a job of any operation, under a running parent if one is named."""
 
     owner: str
@@ -115,7 +115,7 @@ class CreateJob(Struct, frozen=True):
     parent: str | None = None
 
 
-class StartAttempt(Struct, frozen=True):
+class StartAttempt(Struct, frozen=True, gc=False):
     """A worker takes a job up; `attempt` is the job's last one plus one."""
 
     job: str
@@ -124,7 +124,7 @@ class StartAttempt(Struct, frozen=True):
     fingerprint: Fingerprint | None = None
 
 
-class UpdateProgress(Struct, frozen=True):
+class UpdateProgress(Struct, frozen=True, gc=False):
     """So much of the job is durable; see `ProgressUpdated`."""
 
     job: str
@@ -135,12 +135,12 @@ class UpdateProgress(Struct, frozen=True):
     offset: int = 0
 
 
-class SucceedJob(Struct, frozen=True):
+class SucceedJob(Struct, frozen=True, gc=False):
     job: str
     attempt: int
 
 
-class FailJob(Struct, frozen=True):
+class FailJob(Struct, frozen=True, gc=False):
     job: str
     attempt: int
     error: str

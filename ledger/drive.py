@@ -24,7 +24,7 @@ SIZE_STEP = 16384
 """Sizes are multiples of 16 KiB, as every drive size recorded from the public API is."""
 
 
-class Drive(Struct, frozen=True):
+class Drive(Struct, frozen=True, gc=False):
     """A drive as its own stream tells it. `ready`: its image is complete and on disk."""
 
     uuid: str

@@ -25,8 +25,12 @@ IpMode = Literal["dhcp", "static", "manual"]
 Scalar = str | int | float | bool | None
 
 
-class Closed(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is stored: a field that is not known is not passed over, it is another shape."""
+class Closed(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What is stored: a field that is not known is not passed over, it is another shape.
+
+    `gc=False` here and for what is made of events: immutable values have no cycles, and hundreds
+    of thousands of them, held in memory, would make each garbage collection stop everybody.
+    """
 
 
 class Resource(Closed, frozen=True):

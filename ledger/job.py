@@ -32,12 +32,12 @@ from ledger.events import (
 JobState = Literal["started", "success", "failed"]
 
 
-class Child(Struct, frozen=True):
+class Child(Struct, frozen=True, gc=False):
     uuid: str
     ended: Ending | None = None
 
 
-class Job(Struct, frozen=True):
+class Job(Struct, frozen=True, gc=False):
     """A job as its own stream tells it; times are those of its events."""
 
     uuid: str

@@ -13,14 +13,14 @@ from ledger.job import Job
 from ledger.server import Server
 
 
-class MountedBy(Struct, frozen=True):
+class MountedBy(Struct, frozen=True, gc=False):
     """The server mounts the drive."""
 
     drive: str
     server: str
 
 
-class NeededBy(Struct, frozen=True):
+class NeededBy(Struct, frozen=True, gc=False):
     """The running job needs the drive or server."""
 
     resource: str
@@ -30,7 +30,7 @@ class NeededBy(Struct, frozen=True):
 Relation = MountedBy | NeededBy
 
 
-class Relations(Struct, frozen=True):
+class Relations(Struct, frozen=True, gc=False):
     """All that others say about one drive or server.
 
     Jobs are counted, not named: a template may be cloned by thousands at once.

@@ -18,7 +18,7 @@ from ledger.events import (
 )
 
 
-class Server(Struct, frozen=True):
+class Server(Struct, frozen=True, gc=False):
     """A server as its own stream tells it; `mounts` in the order of `sorted_mounts`."""
 
     uuid: str

@@ -43,17 +43,17 @@ class Fact(NamedTuple):
     event: Event
 
 
-class SetVncPassword(Struct, frozen=True):
+class SetVncPassword(Struct, frozen=True, gc=False):
     server: str
     vnc_password: str
 
 
-class CopyVncPassword(Struct, frozen=True):
+class CopyVncPassword(Struct, frozen=True, gc=False):
     server: str
     source: str
 
 
-class DropVncPassword(Struct, frozen=True):
+class DropVncPassword(Struct, frozen=True, gc=False):
     server: str
 
 

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hypothesis import note
+from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -335,3 +335,5 @@ class TestHistories(Histories.TestCase):
     Progress never goes back, a rebuild gives the live rows, an audit finds nothing, and after
     reopening everything is there.
     """
+
+    settings = settings(max_examples=2 * settings().max_examples)
