@@ -1,8 +1,9 @@
 """The demo: an account, a drive and a clone of it, so that there is something to look at."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from api.accounts import Account
 from api.credentials import new_password
@@ -17,17 +18,27 @@ IMAGE_BYTES = 64 * 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 
 
-async def demonstrate(
-    service: Service, data: Path, address: str, announce: Callable[[str], None]
-) -> None:
-    """Announces the demo account, made at the first start, and then a clone that it follows."""
+class Demo(NamedTuple):
+    """The demo account, and the job of the clone that was started for it; None: it has things."""
+
+    email: str
+    password: str
+    job: str | None
+
+    def announcement(self, address: str) -> Iterator[str]:
+        """How to use it, line by line."""
+        yield f"demo account: {self.email}"
+        yield f"demo password: {self.password}"
+        if self.job is not None:
+            url = f"{address}/api/2.0/jobs/{self.job}/"
+            yield f"demo job: curl -u '{self.email}:{self.password}' {url}"
+
+
+async def make_demo(service: Service, data: Path) -> Demo:
+    """The demo account, made at the first start; and a clone, while the account has nothing."""
     account, password = await _demo_account(service, data)
-    announce(f"demo account: {account.email}")
-    announce(f"demo password: {password}")
-    if _has_something(service, account):
-        return
-    job = await _start_clone(service, account)
-    announce(f"demo job: curl -u '{account.email}:{password}' {address}/api/2.0/jobs/{job}/")
+    job = None if _has_something(service, account) else await _start_clone(service, account)
+    return Demo(account.email, password, job)
 
 
 async def _demo_account(service: Service, data: Path) -> tuple[Account, str]:

@@ -16,11 +16,13 @@ from aiohttp.typedefs import Handler
 
 from api.admin import AdminServer
 from api.app import make_app
-from api.cli.demo import demonstrate
+from api.cli.demo import Demo, make_demo
 from api.composition import open_service
 from api.lock import data_lock
 from api.service import Service
 from api.settings import Settings
+from ledger.errors import Refusal
+from ledger.images import ImageError
 
 KEEPALIVE_S = 75
 REQUESTS_END_S = 9
@@ -50,11 +52,11 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     with data_lock(settings.data):
         async with open_service(settings) as service:
             watching = asyncio.create_task(_end_with_store(service.failed))
-            async with (
-                AdminServer(service),
-                _listening(service, settings) as address,
-                _demonstrating(service, settings, address, announce),
-            ):
+            demo = await _demo(service, settings)
+            async with AdminServer(service), _listening(service, settings) as address:
+                announce(f"job-ledger listens on {address}")
+                for line in demo.announcement(address) if demo else ():
+                    announce(line)
                 await stopping.wait()
                 log.info("stopping")
         watching.cancel()
@@ -138,27 +140,15 @@ def _address(runner: web.AppRunner) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-@asynccontextmanager
-async def _demonstrating(
-    service: Service, settings: Settings, address: str, announce: Callable[[str], None]
-) -> AsyncIterator[None]:
-    """Announces the address, and makes the demo beside the requests that come already."""
-    announce(f"job-ledger listens on {address}")
+async def _demo(service: Service, settings: Settings) -> Demo | None:
+    """The demo, if one is wanted; the service is of use without."""
     if not settings.demo:
-        yield
-        return
-    demo = asyncio.create_task(demonstrate(service, settings.data, address, announce))
-    demo.add_done_callback(_demo_ended)
+        return None
     try:
-        yield
-    finally:
-        demo.cancel()
-        await asyncio.wait({demo})
-
-
-def _demo_ended(demo: asyncio.Task[None]) -> None:
-    if not demo.cancelled() and demo.exception() is not None:
-        log.error("the demo could not be made: %s", demo.exception())
+        return await make_demo(service, settings.data)
+    except (Refusal, ImageError, OSError) as error:
+        log.error("the demo could not be made: %s", error)  # noqa: TRY400 - expected, no traceback
+        return None
 
 
 async def _end_with_store(failed: asyncio.Event) -> NoReturn:
