@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
 
@@ -14,18 +15,25 @@ from api.shapes import JsonObject
 
 V = TypeVar("V")
 
-STALL_S = 60.0
+STALL_S = 20.0
 """How long a client may take to receive a part of a streamed list."""
 JSON_TYPE = "application/json; charset=utf-8"
 REQUEST_ID = "X-Request-ID"
+
+STREAMS = 16
+_THREADS = ThreadPoolExecutor(STREAMS, thread_name_prefix="list")
+"""Threads of their own: a client that takes its time must not keep uploads waiting."""
 
 log = logging.getLogger(__name__)
 
 
 def json_answer(value: object, status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(value), status=status, headers={hdrs.CONTENT_TYPE: JSON_TYPE}
-    )
+    return answer_of(orjson.dumps(value), status)
+
+
+def answer_of(body: bytes, status: int = 200) -> web.Response:
+    """An answer whose JSON is there already."""
+    return web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: JSON_TYPE})
 
 
 def created(objects: Sequence[JsonObject]) -> web.Response:
@@ -96,7 +104,7 @@ async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResp
                 asyncio.run_coroutine_threadsafe(send(part), loop).result(STALL_S)
 
     try:
-        await asyncio.to_thread(pump)
+        await loop.run_in_executor(_THREADS, pump)
     except Exception as error:
         if not response.prepared:
             raise

@@ -18,8 +18,8 @@ from ledger.errors import (
     ConcurrentChange,
     Invalid,
     NotFound,
-    StoreClosed,
     StoreFailed,
+    StoreUnreachable,
     WrongState,
 )
 from ledger.images import PoolFull
@@ -65,7 +65,7 @@ def guard(service: Service) -> Middleware:
             StoreFailed,
             web.HTTPException,
         ) as error:
-            if isinstance(error, StoreFailed) and not isinstance(error, StoreClosed):
+            if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                 service.failed.set()
             answer = answer_to(error)
         except ConnectionError:
@@ -107,7 +107,7 @@ def _check_allowed(request: web.Request, account: Account) -> None:
     if nothing is not None:
         raise nothing
     if account.role == "auditor" and request.method not in _READING:
-        raise Forbidden("an auditor may look at everything and change nothing")
+        raise Forbidden("an auditor changes nothing")
     check_accept(request)
 
 

@@ -94,10 +94,18 @@ class Surroundings:
         if time.monotonic() - self._measured > SPACE_S:
             self._measured = time.monotonic()
             self._spaces = tuple(
-                PoolSpace(pool.name, pool.storage_type, pool.free_bytes())
+                PoolSpace(pool.name, pool.storage_type, _free_bytes(pool))
                 for pool in self._pools.values()
             )
         return self._spaces
+
+
+def _free_bytes(pool: Pool) -> int:
+    """None in a pool that cannot be asked: it is chosen last, and the others go on."""
+    try:
+        return pool.free_bytes()
+    except OSError:
+        return 0
 
 
 def pools_of(settings: Settings) -> dict[str, Pool]:
@@ -148,7 +156,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """
     pools = pools_of(settings)
     async with open_ledger(settings.data, pools) as (ledger, accounts, file, failed):
-        views = SqliteViews(file)
+        views = SqliteViews(file, lambda: ledger.commits)
         spaces = Surroundings(pools).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)

@@ -59,6 +59,12 @@ class BodyTooLarge(RequestRefused):
     status = 413
 
 
+class BodyEncoded(RequestRefused):
+    """An upload is compressed: its length would not be the image's."""
+
+    status = 415
+
+
 class NotJson(RequestRefused):
     """The body is declared to be something other than JSON."""
 

@@ -14,6 +14,8 @@ from ledger.events import Scalar
 D = TypeVar("D")
 T = TypeVar("T", bound=str)
 
+SURROGATES = re.compile("[\ud800-\udfff]")
+"""What a URL's bytes become that are no UTF-8; JSON that holds such is refused as a whole."""
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 TEXT_LENGTH = 255
 META_KEY_LENGTH = 32
@@ -156,6 +158,8 @@ class Fields:
             raise self.wrong(name, "must be a text", at=at)
         if "\0" in value:
             raise self.wrong(name, "must not hold a NUL", at=at)
+        if SURROGATES.search(value):
+            raise self.wrong(name, "must be Unicode text", at=at)
         if most is not None and len(value) > most:
             raise self.wrong(name, f"may have {most} characters at the most", at=at)
         return value

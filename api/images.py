@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import hdrs, web
 
 from api.drive_bodies import MEDIA, SIZE_MOST, default_storage_type
-from api.errors import BadRequest, BodyTooLarge, LengthMissing, RangeMissing
+from api.errors import BadRequest, BodyEncoded, BodyTooLarge, LengthMissing, RangeMissing
 from api.fields import Fields
 from api.requests import CALLER, chunks, uuid_in_url
 from api.service import Service
@@ -74,6 +74,8 @@ def _check_range(request: web.Request, size: int) -> None:
 
 def _size(request: web.Request) -> int:
     """The size of the drive, which is as long as the body, rounded up."""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise BodyEncoded("an upload cannot be compressed")
     length = request.content_length
     if length is None:
         raise LengthMissing("an upload needs a Content-Length")

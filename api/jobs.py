@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
+import orjson
 from aiohttp import web
 from msgspec.structs import asdict, replace
 
-from api.answers import json_answer, list_parts, page_answer, stream, within
+from api.answers import answer_of, json_answer, list_parts, page_answer, stream, within
 from api.requests import CALLER, Page, filter_values, page, shown_fields, uuid_in_url
 from api.schema import load_schema
 from api.service import Service
-from api.shapes import JsonObject, job_json, only
+from api.shapes import JsonObject, is_moving, job_json, only
 from ledger.errors import JobNotFound
 from projections.rows import timestamp
-from projections.views.reading import JobTree
+from projections.views.reading import REMEMBERED, JobTree
 
 
 class Jobs:
@@ -23,13 +24,14 @@ class Jobs:
         self._figures = service.figures
         self._now = service.now
         self._schema = load_schema("jobs")
+        self._kept: dict[str, tuple[JobTree, bytes]] = {}
 
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, JobNotFound)
         tree = self._views.job(uuid, request[CALLER].actor)
         if tree is None:
             raise JobNotFound(uuid)
-        return json_answer(job_json(tree, self._figures))
+        return answer_of(self._rendered(tree))
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """The newest change first. A page is read at once; more than a page is streamed."""
@@ -52,6 +54,17 @@ class Jobs:
         for name in ("created", "last_modified"):
             fields[name] = {**fields[name], "default": now}
         return json_answer(asdict(replace(self._schema, fields=fields)))
+
+    def _rendered(self, tree: JobTree) -> bytes:
+        """The job as JSON, kept for as long as its tree is remembered, unless it is moving."""
+        if is_moving(tree, self._figures):
+            return orjson.dumps(job_json(tree, self._figures))
+        kept = self._kept.get(tree.job.uuid)
+        if kept is None or kept[0] is not tree:
+            if len(self._kept) >= REMEMBERED:
+                self._kept.clear()
+            kept = self._kept[tree.job.uuid] = tree, orjson.dumps(job_json(tree, self._figures))
+        return kept[1]
 
     def _parts(
         self,

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from api.errors import BadRequest, BodyTooLarge, BodyTooSlow, NotJson
-from api.fields import UUID, Fields
+from api.fields import SURROGATES, UUID, Fields
 from ledger.errors import NotFound
 from ledger.store.writer import Caller
 
@@ -158,6 +158,8 @@ def filter_values(request: web.Request, name: str) -> list[str] | None:
     given = request.query.getall(name, ())
     if not given:
         return None
+    if any(SURROGATES.search(text) for text in given):
+        raise BadRequest(f"{name} must be Unicode text", point=name)
     return sorted(frozenset.intersection(*(frozenset(alternatives(text)) for text in given)))
 
 

@@ -29,6 +29,13 @@ def job_json(tree: JobTree, figures: LiveFigures) -> JsonObject:
     return _told(tree, figures).json
 
 
+def is_moving(tree: JobTree, figures: LiveFigures) -> bool:
+    """Whether there are live figures of the job or of one below it."""
+    if figures(tree.job.uuid) is not None:
+        return True
+    return any(is_moving(child, figures) for child in tree.children)
+
+
 class _Copied(NamedTuple):
     """How far a copy is, or several together; the rate in bytes per second."""
 

@@ -56,6 +56,15 @@ class Ledger:
         """
         return self._writer.exclusive(work, afterwards)
 
+    @property
+    def commits(self) -> int:
+        """How often this process has committed; raised before anybody is told of a commit."""
+        return self._writer.commits
+
+    def forget(self) -> None:
+        """Makes the writer read its state anew. In the writer's thread only."""
+        self._writer.forget()
+
     def busy(self) -> bool:
         """Whether commands wait. Exclusive work that can be cut short looks here."""
         return self._writer.busy()

@@ -105,8 +105,8 @@ class StoreFailed(Exception):
     """The store could not write or read; the process must stop and recover at its next start."""
 
 
-class StoreClosed(StoreFailed):
-    """The ledger is closed already; nothing is wrong with the store."""
+class StoreUnreachable(StoreFailed):
+    """The store cannot be asked: it is closed, or cannot be opened just now. It has not failed."""
 
 
 class UnknownEvent(Exception):

@@ -38,7 +38,10 @@ class Child(Struct, frozen=True, gc=False):
 
 
 class Job(Struct, frozen=True, gc=False):
-    """A job as its own stream tells it; times are those of its events."""
+    """A job as its own stream tells it; times are those of its events.
+
+    `fingerprint` is the source's at the first attempt: what was copied then is of that image.
+    """
 
     uuid: str
     operation: Operation
@@ -90,7 +93,7 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 job,
                 last_modified=at,
                 attempt=event.attempt,
-                fingerprint=event.fingerprint or job.fingerprint,
+                fingerprint=job.fingerprint or event.fingerprint,
             )
         case ChildEnded():
             children = tuple(

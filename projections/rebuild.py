@@ -89,11 +89,13 @@ class _Rebuild:
         started = time.monotonic()
         self._clear()
         self._live, self._next = self._ledger.exclusive(_begin).result()
-        events = self._fill(report)
-        self._catch_up()
-        with ExitStack() as held:
-            before, after = self._flip(held)
-        self._clear()
+        try:
+            events = self._fill(report)
+            self._catch_up()
+            with ExitStack() as held:
+                before, after = self._flip(held)
+        finally:
+            self._clear()  # the superseded generation, or the one that was not finished
         return Rebuilt(self._position, events, before, after, time.monotonic() - started)
 
     def _fill(self, report: Report) -> int:
@@ -137,6 +139,7 @@ class _Rebuild:
 
         def pin() -> None:  # in the writer's thread, before anybody can write to the new rows
             pinned.append(held.enter_context(self._ledger.log()).cursor())
+            self._ledger.forget()  # relations it may have read from rows that had drifted
 
         self._ledger.exclusive(finish, afterwards=pin).result()
         return digest(pinned[0], self._live), digest(pinned[0], self._next)

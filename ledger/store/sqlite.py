@@ -29,7 +29,7 @@ from eventsourcing.sqlite import (
 )
 
 from ledger.codec import leaf_hash
-from ledger.errors import StoreFailed
+from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
 from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
@@ -48,7 +48,7 @@ READ_ROWS = 2_000
 def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
     """A connection to the ledger's file in autocommit mode; a reading one can change nothing.
 
-    Raises `StoreFailed` if the file cannot be opened.
+    Raises `StoreUnreachable` if the file cannot be opened.
     """
     mode = "rwc" if writing else "ro"
     try:
@@ -69,7 +69,7 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA cache_size=-65536")
     except sqlite3.Error as error:
-        raise StoreFailed(f"cannot open {file}: {error}") from error
+        raise StoreUnreachable(f"cannot open {file}: {error}") from error
     return connection
 
 

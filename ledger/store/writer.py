@@ -7,6 +7,7 @@ and the batch is redone in halves, so that nobody else's command is lost.
 """
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ledger.commands import Command
 from ledger.decide import decide
-from ledger.errors import ConcurrentChange, Refusal, StoreClosed, StoreFailed
+from ledger.errors import ConcurrentChange, Refusal, StoreFailed, StoreUnreachable
 from ledger.events import Event, Recorded
 from ledger.store.memory import Memory, Staging
 from ledger.store.seam import Conflict, Cursor, Projection, Store
@@ -111,6 +112,7 @@ class Writer:
         self._listeners: list[Listener] = []
         self._failed: StoreFailed | None = None
         self._closed = False
+        self._commits = 0
         self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -146,6 +148,11 @@ class Writer:
         self._put(_Work(work, afterwards, future))
         return future
 
+    @property
+    def commits(self) -> int:
+        """How often this process has committed; raised before anybody is told of a commit."""
+        return self._commits
+
     def busy(self) -> bool:
         """Whether anything waits."""
         return not self._queue.empty()
@@ -160,7 +167,7 @@ class Writer:
     def _put(self, item: _Item) -> None:
         with self._closing:
             if self._failed is not None or self._closed:
-                raise self._failed or StoreClosed("the ledger is closed")
+                raise self._failed or StoreUnreachable("the ledger is closed")
             self._queue.put(item)
 
     # The thread
@@ -194,7 +201,7 @@ class Writer:
         return batch, item
 
     def _reject_waiting(self) -> None:
-        error = self._failed or StoreClosed("the ledger is closed")
+        error = self._failed or StoreUnreachable("the ledger is closed")
         while True:
             try:
                 item = self._queue.get_nowait()
@@ -213,6 +220,7 @@ class Writer:
             return
         try:
             result = self._store.exclusive(work.run)
+            self._commits += 1
             if work.afterwards is not None:
                 work.afterwards()
         except StoreFailed as error:
@@ -255,9 +263,22 @@ class Writer:
             else:
                 self._redo(batch, redone)
             return
-        self._memory.remember(staging)
+        self._remember(staging)
         _wake(outcomes + [(waiting, position) for waiting in accepted])
         self._tell(staging)
+
+    def _remember(self, staging: Staging) -> None:
+        """What is committed is committed; if it cannot be remembered, it is read again."""
+        self._commits += 1
+        try:
+            self._memory.remember(staging)
+        except Exception:
+            log.exception("the writer forgets what it knew")
+            self.forget()
+
+    def forget(self) -> None:
+        """Reads everything anew from the store. In the writer's thread only."""
+        self._memory = Memory(self._store, self._projection)
 
     def _redo(self, batch: list[_Waiting], redone: int) -> None:
         if len(batch) == 1 and redone > CONFLICT_LIMIT:
@@ -304,7 +325,8 @@ class Writer:
         if self._failed is None:
             self._failed = error
             log.critical("the store failed, the process must stop: %s", error)
-            self._on_failure(error)
+            with contextlib.suppress(RuntimeError):  # the event loop is closed already
+                self._on_failure(error)
 
 
 def _wake(outcomes: list[tuple[_Waiting, Exception | int]]) -> None:

@@ -6,6 +6,7 @@ ends with the job's success or failure. A process that dies leaves the job runni
 takes it up again in a new attempt.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -21,6 +22,7 @@ from ledger.errors import Refusal, StoreFailed
 from ledger.events import (
     DriveCreated,
     Event,
+    Fingerprint,
     JobCreated,
     Recorded,
     drive_stream,
@@ -38,6 +40,7 @@ from ledger.images import (
     copy_image,
     fingerprint,
     publish,
+    sync_directory,
 )
 from ledger.job import Job
 from ledger.store.writer import Caller
@@ -128,50 +131,73 @@ class CopyWorkers:
 
     def _do(self, uuid: str) -> None:
         """One attempt at the job, whatever comes of it."""
-        job = self._ledger.current(job_stream(uuid))
-        assert isinstance(job, Job)
-        if job.state != "started" or self._stop.is_set():
-            return
-        attempt = job.attempt + 1
         try:
-            self._attempt(job, attempt)
-            self._record(SucceedJob(uuid, attempt))
+            job = self._ledger.current(job_stream(uuid))
+            assert isinstance(job, Job)
+            if job.state == "started" and not self._stop.is_set():
+                self._attempt(job, job.attempt + 1)
         except CopyStopped:
             log.info("job %s stopped at a checkpoint", uuid)
         except Refusal as refusal:
-            log.warning("attempt %d of job %s was refused: %s", attempt, uuid, refusal)
-        except StoreFailed:
-            log.info("job %s is left to the next start", uuid)
-        except Exception as error:
-            log.exception("job %s failed", uuid)
-            self._fail(uuid, attempt, error)
+            log.warning("a report of job %s was refused: %s", uuid, refusal)
+        except StoreFailed as error:
+            log.warning("job %s is left to the next start: %s", uuid, error)
+        except Exception:
+            log.exception("job %s is left to the next start", uuid)
         finally:
             self._figures.pop(uuid, None)
 
     def _attempt(self, job: Job, attempt: int) -> None:
+        """Begins, copies, and says how it ended; whatever keeps it from copying fails the job."""
         source, destination = self._drive(job, "source"), self._drive(job, "destination")
-        source_image = self._pool(source).image(source.uuid)
-        image = self._pool(destination).image(destination.uuid)
+        problem: Exception | None = None
+        taken: Fingerprint | None = None
         try:
-            taken = fingerprint(source_image)
+            taken = fingerprint(self._pool(source).image(source.uuid))
         except FileNotFoundError:
-            taken = None
+            problem = SourceVanished(f"the image of drive {source.uuid} is gone")
+        except (OSError, ImageError) as error:
+            problem = error
+        # Registered before the attempt is: from that commit on, whoever looks finds live figures.
+        self._figures[job.uuid] = Figures()
         self._record(StartAttempt(job.uuid, attempt, self._caller.actor, taken))
+        try:
+            self._copy(job, attempt, source, destination, taken or problem)
+        except (CopyStopped, StoreFailed, Refusal):
+            raise
+        except Exception as error:  # noqa: BLE001 - it is told where jobs tell of their failures
+            self._fail(job, attempt, destination, error)
+        else:
+            self._record(SucceedJob(job.uuid, attempt))
+
+    def _copy(
+        self,
+        job: Job,
+        attempt: int,
+        source: Drive,
+        destination: Drive,
+        taken: Fingerprint | Exception | None,
+    ) -> None:
+        pool = self._pool(destination)
+        image = pool.image(destination.uuid)
         if image.exists():
-            return  # published by an attempt that died before it could say so
-        if taken is None:
-            raise SourceVanished(f"the image of drive {source.uuid} is gone")
+            # Published by an attempt that died before it could say so, and perhaps before its name
+            # was on disk.
+            sync_directory(pool.path)
+            return
+        if not isinstance(taken, Fingerprint):
+            assert taken is not None
+            raise taken
         if job.fingerprint not in (None, taken):
             raise SourceChanged(f"the image of drive {source.uuid} changed between two attempts")
-        figures = self._figures[job.uuid] = Figures()
         part = self._own_part(destination, attempt)
         copy_image(
-            source=source_image,
+            source=self._pool(source).image(source.uuid),
             part=part,
             size=destination.definition.size,
             resume=Checkpoint(job.offset, job.bytes_done, job.bytes_total) if job.offset else None,
             on_checkpoint=_Reporting(self._ledger, self._caller, job, attempt, self._stop),
-            figures=figures,
+            figures=self._figures[job.uuid],
             rate=self._copying.rate,
             verify=self._copying.verify,
             stop=self._stop,
@@ -198,13 +224,23 @@ class CopyWorkers:
     def _record(self, command: StartAttempt | SucceedJob | FailJob) -> None:
         self._ledger.execute_blocking(command, self._caller)
 
-    def _fail(self, uuid: str, attempt: int, error: Exception) -> None:
-        """The destination, its part file included, goes away with the event of its deletion."""
-        text = f"{type(error).__name__}: {error}"
-        try:
-            self._record(FailJob(uuid, attempt, text))
-        except (Refusal, StoreFailed) as refusal:
-            log.warning("the failure of job %s was not recorded: %s", uuid, refusal)
+    def _fail(self, job: Job, attempt: int, destination: Drive, error: Exception) -> None:
+        """The destination goes away with the event of its deletion, but its part goes first.
+
+        The ledger may lie in the same file system, and need the room to say that there is none.
+        """
+        log.warning("job %s failed", job.uuid, exc_info=error)
+        with contextlib.suppress(OSError):
+            self._pools[destination.pool].part(destination.uuid, attempt).unlink()
+        self._record(FailJob(job.uuid, attempt, _told_to_its_owner(error)))
+
+
+def _told_to_its_owner(error: Exception) -> str:
+    """What happened, without what it says of this machine: paths stay in the log."""
+    if isinstance(error, ImageError):
+        told = (type(error).__doc__ or "").partition("\n")[0]
+        return f"{type(error).__name__}: {told}"
+    return "the copy failed; the service's log says why"
 
 
 class _Reporting:

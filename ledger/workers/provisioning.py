@@ -18,7 +18,16 @@ from ledger.commands import CreateDrives, DeleteDrives, MarkDriveReady, NewDrive
 from ledger.drive import Drive
 from ledger.errors import Refusal, StoreFailed
 from ledger.events import DriveCreated, DriveDefinition, DriveDeleted, Event, Recorded, drive_stream
-from ledger.images import IncomingImage, Pool, PoolFull, create_blank, publish, remove
+from ledger.images import (
+    ImageError,
+    IncomingImage,
+    Pool,
+    PoolFull,
+    create_blank,
+    publish,
+    remove,
+    sync_directory,
+)
 from ledger.placement import place
 from ledger.store.writer import Caller
 from ledger.world import PoolSpace
@@ -57,7 +66,7 @@ class Provisioning:
         """Finishes what an earlier process left, and from now on follows the ledger."""
         self._clear_leftovers()
         for drive in unready:
-            self._provide(drive)
+            self._logged(self._provide, drive)
         self._ledger.listen(self._notice)
 
     def stop(self) -> None:
@@ -77,27 +86,36 @@ class Provisioning:
         """
         drive = self._new_id()
         pool = self._pools[place(self._spaces(), definition.storage_type).name]
-        incoming = await asyncio.to_thread(IncomingImage, pool.upload(drive))
+        incoming = IncomingImage(pool.upload(drive))
         try:
             async for block in _gathered(stream):
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(incoming.finish, definition.size)
         except BaseException:
-            await asyncio.shield(asyncio.to_thread(incoming.abort))
+            await asyncio.shield(asyncio.to_thread(_discard, incoming, pool.upload(drive)))
             raise
         new = CreateDrives(owner, (NewDrive(drive, definition, pool.name),), "upload")
-        await asyncio.shield(self._adopt(new, drive, caller))
+        await asyncio.shield(self._adopt(new, drive, pool, caller))
         return drive
 
-    async def _adopt(self, new: CreateDrives, drive: str, caller: Caller) -> None:
-        """Once the drive is in the ledger, a crash is finished by the next start."""
+    async def _adopt(self, new: CreateDrives, drive: str, pool: Pool, caller: Caller) -> None:
+        """Makes the drive of an upload that is on disk; from then on the ledger says what follows.
+
+        After a failure of the store it is not known whether the drive was recorded: the next start
+        sees, and either finishes it or removes the upload.
+        """
         try:
             await self._ledger.execute(new, caller)
-        except Refusal:
-            pool = self._pools[str(new.drives[0].pool)]
+        except StoreFailed:
+            raise
+        except Exception:
             await asyncio.to_thread(remove, pool.upload(drive))
             raise
-        await asyncio.to_thread(self._provide, drive)
+        try:
+            await asyncio.to_thread(self._give_image, drive)
+        except (OSError, ImageError):
+            await asyncio.to_thread(self._delete, drive)
+            raise
 
     def _notice(self, committed: Sequence[tuple[str, Recorded[Event]]]) -> None:
         for stream, recorded in committed:
@@ -125,28 +143,36 @@ class Provisioning:
             log.exception("the files of drive %s are not as they should be", drive)
 
     def _provide(self, uuid: str) -> None:
-        """Gives the drive its image: its upload, or a blank one; then it is ready."""
+        """Gives the drive its image; one that can have none is deleted."""
+        try:
+            self._give_image(uuid)
+        except (FileNotFoundError, PoolFull) as error:
+            log.warning("drive %s is deleted, it cannot have an image: %s", uuid, error)
+            self._delete(uuid)
+        except Refusal as refusal:  # deleted meanwhile; its files went with it, or go now
+            log.info("drive %s: %s", uuid, refusal)
+            self._remove_files(uuid)
+
+    def _give_image(self, uuid: str) -> None:
+        """Its upload, or a blank one; then the drive is ready. Raises OSError, `PoolFull`."""
         drive = self._drive(uuid)
         if drive is None or drive.ready or drive.deleted or drive.pool not in self._pools:
             return
         pool = self._pools[drive.pool]
         image = pool.image(uuid)
-        try:
-            if not image.exists():
-                if drive.origin == "upload":
-                    publish(pool.upload(uuid), image)
-                else:
-                    create_blank(image, drive.definition.size)
-        except (FileNotFoundError, PoolFull) as error:
-            log.warning("drive %s is deleted, it cannot have an image: %s", uuid, error)
-            delete = DeleteDrives(drive.owner, (uuid,))
-            self._ledger.execute_blocking(delete, _PROVISIONING)
-            return
-        try:
-            self._ledger.execute_blocking(MarkDriveReady(uuid), _PROVISIONING)
-        except Refusal as refusal:  # deleted meanwhile; its files went with it, or go now
-            log.info("drive %s: %s", uuid, refusal)
-            self._remove_files(uuid)
+        if image.exists():
+            sync_directory(pool.path)  # of a process that died before its name was on disk
+        elif drive.origin == "upload":
+            publish(pool.upload(uuid), image)
+        else:
+            create_blank(image, drive.definition.size)
+        self._ledger.execute_blocking(MarkDriveReady(uuid), _PROVISIONING)
+
+    def _delete(self, uuid: str) -> None:
+        drive = self._drive(uuid)
+        if drive is not None and not drive.deleted:
+            self._ledger.execute_blocking(DeleteDrives(drive.owner, (uuid,)), _PROVISIONING)
+        self._remove_files(uuid)
 
     def _remove_files(self, uuid: str) -> None:
         drive = self._drive(uuid)
@@ -180,6 +206,12 @@ class Provisioning:
         if kind == ".img":
             return False
         return drive.ready or kind == ".img.new"
+
+
+def _discard(incoming: IncomingImage, path: Path) -> None:
+    """Also when it was finished meanwhile: a thread goes on when its caller is cancelled."""
+    incoming.abort()
+    remove(path)
 
 
 async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

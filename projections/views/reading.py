@@ -5,7 +5,7 @@ that flips it meanwhile changes nothing for a reader.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -315,15 +315,18 @@ def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
 class SqliteViews:
     """Where the API reads. One connection for the event loop's short reads; long ones get theirs.
 
-    Any failure to read is `StoreFailed`.
+    `commits` is a number that changes with every commit to the ledger, before anybody is told of
+    it: what was read under the same number is what would be read again. Any failure to read is
+    `StoreFailed`.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, commits: Callable[[], int]) -> None:
         self._file = file
+        self._commits = commits
         self._connection = open_connection(file, writing=False)
         self._trees: dict[tuple[str, str], JobTree | None] = {}
         self._counts: dict[tuple[str, tuple[str, ...] | None], int] = {}
-        self._version = 0
+        self._read_at = commits()
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
         """The job and all below it; from memory as long as nothing was written since it was read.
@@ -338,25 +341,24 @@ class SqliteViews:
 
     def count_jobs(self, snapshot: Snapshot, owner: str, states: Sequence[str] | None) -> int:
         """`snapshot.count_jobs`, of a snapshot of ours, from memory likewise: it reads them all."""
-        self._forget_what_is_stale()
         key = owner, None if states is None else tuple(states)
         if key not in self._counts:
             self._counts[key] = snapshot.count_jobs(owner, states)
         return self._counts[key]
 
     def _forget_what_is_stale(self) -> None:
-        """`data_version` changes with every commit of another connection; this one only reads."""
-        with _store_errors():
-            version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        commits = self._commits()
         full = max(len(self._trees), len(self._counts)) >= REMEMBERED
-        if version != self._version or full:
+        if commits != self._read_at or full:
             self._trees.clear()
             self._counts.clear()
-            self._version = version
+            self._read_at = commits
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """For a few short reads in the event loop's thread, which must not await in between."""
+        # Before it begins: what is read is then at least as new as what it is remembered for.
+        self._forget_what_is_stale()
         with _transaction(self._connection) as snapshot:
             yield snapshot
 

@@ -110,7 +110,7 @@ def _timed(work: Callable[[], None], count: int) -> _Read:
 def _made(data: Path, jobs: int) -> _Ledger:
     data.mkdir()
     owner = asyncio.run(_make(data, jobs))
-    return _Ledger(data, owner, SqliteViews(data / LEDGER_FILE))
+    return _Ledger(data, owner, SqliteViews(data / LEDGER_FILE, lambda: 0))
 
 
 async def _make(data: Path, jobs: int) -> str:

@@ -1,6 +1,7 @@
 """Whole images: uploads and downloads, contract 5."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -171,3 +172,27 @@ async def test_a_blank_drive_downloads_as_zeros(api: Api):
     drive = await api.drive()
     answer = await api.get(f"/drives/{drive}/download/", headers={"Range": "bytes=-10"})
     assert answer.body == bytes(10)
+
+
+async def test_a_compressed_upload_is_refused(api: Api):
+    """Its Content-Length would be that of the packed image, and so no bound for the image."""
+    answer = await api.post(
+        "/drives/upload/", data=gzip.compress(IMAGE), headers={"Content-Encoding": "gzip"}
+    )
+    assert answer.error == (415, "validation", None)
+    assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
+
+
+@pytest.mark.parametrize(
+    "target", ["POST /api/2.0/drives/upload/?name=", "GET /api/2.0/jobs/?state="]
+)
+async def test_a_url_that_is_no_text_is_refused(api: Api, target: str):
+    """Bytes that are no UTF-8 get a 400, and nothing is made of them."""
+    reader, writer = await asyncio.open_connection(api.client.host, api.client.port)
+    head = f"Host: x\r\nAuthorization: {authorization(ALICE)}\r\nContent-Length: 5\r\n\r\n"
+    writer.write(target.encode() + b"a\xffb HTTP/1.1\r\n" + head.encode() + b"image")
+    status = (await reader.readline()).split()[1]
+    writer.close()
+    assert status == b"400"
+    assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
+    assert list(api.service.pools["main"].path.iterdir()) == []

@@ -376,7 +376,7 @@ async def test_stop_finishes_what_waits(tmp_path: Path) -> None:
     await asyncio.wait_for(asyncio.gather(*tasks, stopping), PATIENCE_S)
     assert work.result(0) == "done"
     assert len(drives(opened)) == BATCH_LIMIT + 10
-    with pytest.raises(errors.StoreClosed):
+    with pytest.raises(errors.StoreUnreachable):
         await opened.ledger.execute(new_drive("late"), CALLER)
     with pytest.raises(errors.StoreFailed):
         opened.ledger.exclusive(lambda _: None)

@@ -237,11 +237,36 @@ def crash(done: int, total: int) -> None:
         raise Crash
 
 
-def test_a_rebuild_that_crashed_leaves_the_live_rows_as_they_were(told: Opened) -> None:
-    """The half-built generation is beside them, and nobody reads it."""
+def rebuild_and_die(told: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild whose process is killed when all is folded: nothing clears up behind it."""
+    clears = iter([projections.rebuild._Rebuild._clear])
+
+    def clear_once(self: object) -> None:
+        for clear in clears:
+            clear(self)
+            return
+
+    with monkeypatch.context() as patch:
+        patch.setattr(projections.rebuild._Rebuild, "_clear", clear_once)
+        with pytest.raises(Crash):
+            rebuild(told.ledger, crash)
+
+
+def test_a_rebuild_that_fails_leaves_nothing_behind(told: Opened) -> None:
+    """What it had built is cleared at once, and the live rows are as they were."""
     before = told.rows()
     with pytest.raises(Crash):
         rebuild(told.ledger, crash)
+    assert before == told.rows()
+    assert (1, {1}) == generations(told.file)
+
+
+def test_a_rebuild_that_crashed_leaves_the_live_rows_as_they_were(
+    told: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The half-built generation is beside them, and nobody reads it."""
+    before = told.rows()
+    rebuild_and_die(told, monkeypatch)
     assert before == told.rows()
     live, there = generations(told.file)
     assert (1, {1, 2}) == (live, there)
@@ -250,10 +275,11 @@ def test_a_rebuild_that_crashed_leaves_the_live_rows_as_they_were(told: Opened) 
 
 
 @pytest.mark.parametrize("reopened", [False, True], ids=["same process", "next start"])
-def test_a_rebuild_after_a_crashed_one_begins_anew(told: Opened, *, reopened: bool) -> None:
+def test_a_rebuild_after_a_crashed_one_begins_anew(
+    told: Opened, monkeypatch: pytest.MonkeyPatch, *, reopened: bool
+) -> None:
     """What was left of the last one is cleared first: it may be stale, or of another shape."""
-    with pytest.raises(Crash):
-        rebuild(told.ledger, crash)
+    rebuild_and_die(told, monkeypatch)
     with behind_its_back(told.file) as connection:
         connection.execute("INSERT INTO attachments_g2 VALUES ('stale', 9, 'stale', 'stale')")
     told.do(DeleteDrives(ME, ("new-1",)))

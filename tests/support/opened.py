@@ -50,7 +50,7 @@ class Opened:
             now=now or Ticking(),
             on_failure=self.failures.append,
         )
-        self.views = SqliteViews(file)
+        self.views = SqliteViews(file, lambda: self.ledger.commits)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,66 @@
+"""Uploads that end in the wrong moment."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from api.composition import open_service
+from api.settings import Settings
+from ledger.events import DriveDefinition
+from ledger.images import IncomingImage, PoolFull
+from ledger.store.writer import Caller
+from ledger.workers import provisioning
+
+ME = Caller("me", "")
+SIZE = 16384 * 64
+IMAGE = DriveDefinition("upload", "disk", SIZE, "dssd")
+
+
+async def sent() -> AsyncIterator[bytes]:
+    yield b"x" * SIZE
+
+
+async def test_a_client_that_leaves_while_its_image_is_synced_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The thread that syncs goes on, so what it finishes is removed behind it."""
+    begun, go_on = threading.Event(), threading.Event()
+    finish = IncomingImage.finish
+
+    def finish_slowly(self: IncomingImage, size: int) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        finish(self, size)
+
+    monkeypatch.setattr(IncomingImage, "finish", finish_slowly)
+    async with open_service(Settings(data=tmp_path)) as service:
+        upload = asyncio.create_task(service.intake.receive("me", IMAGE, sent(), ME))
+        assert await asyncio.to_thread(begun.wait, 10)
+        upload.cancel()
+        await asyncio.sleep(0.05)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        assert list(service.pools["main"].path.iterdir()) == []
+        with service.views.snapshot() as snapshot:
+            assert snapshot.count_drives("me") == 0
+
+
+async def test_an_upload_whose_image_cannot_be_published_is_no_drive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The client is told, and neither a drive nor a file is left."""
+
+    def full(*_: Path) -> None:
+        raise PoolFull("no room")
+
+    monkeypatch.setattr(provisioning, "publish", full)
+    async with open_service(Settings(data=tmp_path)) as service:
+        with pytest.raises(PoolFull):
+            await service.intake.receive("me", IMAGE, sent(), ME)
+        assert list(service.pools["main"].path.iterdir()) == []
+        with service.views.snapshot() as snapshot:
+            assert snapshot.count_drives("me") == 0
