@@ -1,5 +1,6 @@
 """The command: which benchmarks, how much of them, and how they are shown."""
 
+import gc
 import shutil
 import signal
 import sys
@@ -13,6 +14,7 @@ import msgspec
 from rich.table import Table
 
 from api.cli.options import console, json_option
+from api.cli.serve import COLLECTED
 from scripts.benchmarks import beside, clones, copies, lists, machine, reads, rebuilds, updates
 from scripts.benchmarks.rows import Row
 from scripts.benchmarks.scale import FULL, QUICK, Scale, Setting
@@ -49,6 +51,8 @@ def main(names: tuple[str, ...], *, quick: bool, as_json: bool) -> None:
     system the data lie while it runs.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    gc.freeze()
+    gc.set_threshold(*COLLECTED)  # as in the service; the floors that run here have it too
     scale = QUICK if quick else FULL
     with tempfile.TemporaryDirectory(prefix="job-ledger-benchmark-") as directory:
         before = machine.machine(Path(directory))
