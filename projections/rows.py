@@ -1,6 +1,7 @@
 """From an aggregate's state to the rows that show it."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import assert_never
 
 import msgspec
@@ -30,8 +31,12 @@ def rows(state: Aggregate | None) -> Rows:
             assert_never(state)
 
 
+@lru_cache(maxsize=1024)
 def timestamp(moment: datetime) -> str:
-    """As the API writes it: always six digits, always `+00:00`; sorts as time does."""
+    """As the API writes it: always six digits, always `+00:00`; sorts as time does.
+
+    Remembered, because a job's creation is written again with each of its updates.
+    """
     return moment.isoformat(timespec="microseconds")
 
 

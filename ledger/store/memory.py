@@ -141,6 +141,20 @@ def _renew(cache: OrderedDict[K, V], news: dict[K, V]) -> None:
 class Staging:
     """Uncommitted changes over what lies below; a `World` for decisions."""
 
+    __slots__ = (
+        "_below",
+        "_projection",
+        "_relations",
+        "created",
+        "events",
+        "guarded",
+        "new_streams",
+        "secrets",
+        "seen_streams",
+        "stored",
+        "streams",
+    )
+
     def __init__(self, below: Below, projection: Projection) -> None:
         self._below = below
         self._projection = projection
