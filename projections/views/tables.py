@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SHAPE = 1
-"""The version of these tables' columns; rows of another shape are rebuilt, never read."""
+"""The version of these tables' columns; a ledger whose rows have another shape is not opened."""
 
 
 class Table(NamedTuple):
