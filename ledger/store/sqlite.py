@@ -38,7 +38,8 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).with_name("sqlite.sql")
-LOCK_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 60
+"""SQLite's lock is not fair: a second writer may wait for seconds beside a busy one."""
 WAL_PAGES = 8_192
 """The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
 READ_ROWS = 2_000
