@@ -14,6 +14,7 @@ What is ours, and why:
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -38,6 +39,9 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).with_name("sqlite.sql")
+OPENING_S = 5
+BUSY_MS = 50
+LOCK_PAUSE_S = 0.002
 LOCK_TIMEOUT_S = 60
 """SQLite's lock is not fair: a second writer may wait for seconds beside a busy one."""
 WAL_PAGES = 8_192
@@ -58,7 +62,7 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
             uri=True,
             check_same_thread=False,
             isolation_level=None,
-            timeout=LOCK_TIMEOUT_S,
+            timeout=OPENING_S,
             cached_statements=512,
         )
         if writing:
@@ -66,6 +70,7 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         else:
             connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA cache_size=-65536")
@@ -74,13 +79,34 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
     return connection
 
 
+def _begin_immediate(cursor: SQLiteCursor) -> None:
+    """Takes the writing lock, waiting for another writer in Python and not inside SQLite.
+
+    Its busy handler was seen to stop all threads of the process while it waits, the one that holds
+    the lock included.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(LOCK_PAUSE_S)
+        else:
+            return
+
+
 class _Connection(SQLiteConnection):
     """The library's connection, whose writing transactions take the lock at their beginning."""
 
     @contextmanager
     def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
         cursor = self.cursor()
-        cursor.execute("BEGIN IMMEDIATE" if commit else "BEGIN")
+        if commit:
+            _begin_immediate(cursor)
+        else:
+            cursor.execute("BEGIN")
         try:
             yield cursor
         except BaseException:
