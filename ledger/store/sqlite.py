@@ -82,8 +82,8 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
 def _begin_immediate(cursor: SQLiteCursor) -> None:
     """Takes the writing lock, waiting for another writer in Python and not inside SQLite.
 
-    Its busy handler was seen to stop all threads of the process while it waits, the one that holds
-    the lock included.
+    With its busy handler, two stores in one process hung until the time-out, the lock's holder
+    standing still in Python code. Why was not found; waiting here, it was not seen again.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
