@@ -7,9 +7,13 @@ from api.auth import guard
 from api.drives import Drives
 from api.images import Images
 from api.jobs import Jobs
+from api.libdrives import Libdrives
+from api.logs import Logs
+from api.profile import Profile
 from api.requests import BODY_BYTES
 from api.servers import Servers
 from api.service import Service
+from api.tags import Tags
 
 ROOT = "/api/2.0"
 # The names of other URLs are never taken for a uuid, whatever the method.
@@ -21,8 +25,12 @@ def make_app(service: Service) -> web.Application:
     app = web.Application(middlewares=[guard(service)], client_max_size=BODY_BYTES)
     _add_jobs(app, Jobs(service))
     _add_images(app, Images(service))
-    _add_drives(app, Drives(service))
+    drives = Drives(service)
+    _add_drives(app, drives)
     _add_servers(app, Servers(service))
+    _add_tags(app, Tags(service))
+    _add_libdrives(app, Libdrives(service, drives))
+    _add_account(app, Profile(service), Logs(service))
     return app
 
 
@@ -32,13 +40,16 @@ def _add_jobs(app: web.Application, jobs: Jobs) -> None:
     _add(app, "/jobs", get=jobs.list)
     _add(app, "/jobs/detail", get=jobs.list)
     _add(app, "/jobs/schema", get=jobs.schema)
+    _add(app, f"/jobs/{UUID}/action", post=jobs.act)
 
 
 def _add_drives(app: web.Application, drives: Drives) -> None:
     _add(app, "/drives", get=drives.list, post=drives.create, delete=drives.delete_many)
     _add(app, "/drives/detail", get=drives.list_detail)
     _add(app, "/drives/schema", get=drives.schema)
-    _add(app, f"/drives/{UUID}", get=drives.one, delete=drives.delete)
+    _add(app, "/drives/availability_groups", get=drives.availability_groups)
+    _add(app, f"/drives/availability_groups/{UUID}", get=drives.availability_group)
+    _add(app, f"/drives/{UUID}", get=drives.one, put=drives.edit, delete=drives.delete)
     _add(app, f"/drives/{UUID}/action", post=drives.act)
 
 
@@ -52,8 +63,35 @@ def _add_servers(app: web.Application, servers: Servers) -> None:
     _add(app, "/servers", get=servers.list, post=servers.create, delete=servers.delete_many)
     _add(app, "/servers/detail", get=servers.list_detail)
     _add(app, "/servers/schema", get=servers.schema)
-    _add(app, f"/servers/{UUID}", get=servers.one, delete=servers.delete)
+    _add(app, "/servers/availability_groups", get=servers.availability_groups)
+    _add(app, f"/servers/availability_groups/{UUID}", get=servers.availability_group)
+    _add(app, f"/servers/{UUID}", get=servers.one, put=servers.edit, delete=servers.delete)
+    _add(app, f"/servers/{UUID}/runtime", get=servers.runtime)
     _add(app, f"/servers/{UUID}/action", post=servers.act)
+
+
+def _add_tags(app: web.Application, tags: Tags) -> None:
+    _add(app, "/tags", get=tags.list, post=tags.create)
+    _add(app, "/tags/detail", get=tags.list)
+    _add(app, "/tags/schema", get=tags.schema)
+    _add(app, f"/tags/{UUID}", get=tags.one, put=tags.edit, delete=tags.delete)
+    kinds = "{kind:drives|servers|ips|vlans}"
+    _add(app, f"/tags/{UUID}/{kinds}", get=tags.resources)
+    _add(app, f"/tags/{UUID}/{kinds}/detail", get=tags.resources)
+
+
+def _add_libdrives(app: web.Application, libdrives: Libdrives) -> None:
+    _add(app, "/libdrives", get=libdrives.list)
+    _add(app, "/libdrives/detail", get=libdrives.list)
+    _add(app, "/libdrives/schema", get=libdrives.schema)
+    _add(app, f"/libdrives/{UUID}", get=libdrives.one)
+    _add(app, f"/libdrives/{UUID}/action", post=libdrives.act)
+
+
+def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
+    _add(app, "/profile", get=profile.show, put=profile.edit)
+    _add(app, "/profile/schema", get=profile.schema)
+    _add(app, "/logs", get=logs.list)
 
 
 def _add(
@@ -62,6 +100,7 @@ def _add(
     *,
     get: Handler | None = None,
     post: Handler | None = None,
+    put: Handler | None = None,
     delete: Handler | None = None,
 ) -> None:
     """A URL, with its slash at the end and without: a redirected POST would lose its body."""
@@ -72,5 +111,7 @@ def _add(
             resource.add_route(hdrs.METH_HEAD, get)
         if post is not None:
             resource.add_route(hdrs.METH_POST, post)
+        if put is not None:
+            resource.add_route(hdrs.METH_PUT, put)
         if delete is not None:
             resource.add_route(hdrs.METH_DELETE, delete)

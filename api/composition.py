@@ -1,6 +1,7 @@
 """The composition root: the one place that builds a service out of its parts."""
 
 import asyncio
+import logging
 import math
 import os
 import random
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 from api.accounts import Accounts
 from api.service import Service
-from api.settings import Settings
+from api.settings import DEFAULT_HOSTS, Settings
 from ledger.application import Ledger
 from ledger.errors import StoreFailed
 from ledger.images import Pool, RateLimit
@@ -26,14 +27,17 @@ from ledger.store.sqlite import SqliteStore
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
+from projections.rebuild import rebuild
 from projections.views.reading import SqliteViews
-from projections.views.sqlite import SqliteProjection
+from projections.views.sqlite import SqliteProjection, is_outdated
 
 LEDGER_FILE = "ledger.sqlite"
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
 
 _random = random.SystemRandom()
+
+log = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -76,10 +80,11 @@ def new_password() -> str:
 
 
 class Surroundings:
-    """What decisions cannot compute: ids, macs, and the pools with the room they have now."""
+    """What decisions cannot compute: ids, macs, hosts, and the pools with the room they have."""
 
-    def __init__(self, pools: Mapping[str, Pool]) -> None:
+    def __init__(self, pools: Mapping[str, Pool], hosts: tuple[str, ...] = DEFAULT_HOSTS) -> None:
         self._pools = pools
+        self._hosts = hosts
         self._spaces: tuple[PoolSpace, ...] = ()
         self._measured = -math.inf
 
@@ -88,6 +93,9 @@ class Surroundings:
 
     def new_mac(self) -> str:
         return new_mac()
+
+    def hosts(self) -> tuple[str, ...]:
+        return self._hosts
 
     def pools(self) -> tuple[PoolSpace, ...]:
         """With the free space of at most `SPACE_S` ago: a command may ask for each of its disks."""
@@ -126,9 +134,14 @@ class OpenLedger(NamedTuple):
 
 @asynccontextmanager
 async def open_ledger(
-    data: Path, pools: Mapping[str, Pool] | None = None
+    data: Path,
+    pools: Mapping[str, Pool] | None = None,
+    hosts: tuple[str, ...] = DEFAULT_HOSTS,
 ) -> AsyncIterator[OpenLedger]:
-    """The ledger of a data directory that no other process writes to; closed on the way out."""
+    """The ledger of a data directory that no other process writes to; closed on the way out.
+
+    Read models of an earlier shape are rebuilt first.
+    """
     loop = asyncio.get_running_loop()
     failed = asyncio.Event()
 
@@ -138,14 +151,22 @@ async def open_ledger(
     file = data / LEDGER_FILE
     projection = SqliteProjection()
     store = SqliteStore(file, projection)
-    surroundings = Surroundings(pools or {})
+    surroundings = Surroundings(pools or {}, hosts)
     ledger = Ledger(store, projection, surroundings, now=now, on_failure=on_failure)
     accounts = Accounts(ledger, now=now, new_id=new_id)
     try:
+        await asyncio.to_thread(_bring_up_to_date, ledger)
         yield OpenLedger(ledger, accounts, file, failed)
     finally:
         accounts.close()
         await asyncio.to_thread(ledger.close)
+
+
+def _bring_up_to_date(ledger: Ledger) -> None:
+    if ledger.exclusive(is_outdated).result():
+        log.info("the read models have an earlier shape: they are rebuilt")
+        rebuilt = rebuild(ledger, lambda _done, _total: None)
+        log.info("rebuilt from %d events in %.1f s", rebuilt.events, rebuilt.seconds)
 
 
 @asynccontextmanager
@@ -155,7 +176,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     What the last one left is finished: images are made or removed, copies are taken up again.
     """
     pools = pools_of(settings)
-    async with open_ledger(settings.data, pools) as (ledger, accounts, file, failed):
+    async with open_ledger(settings.data, pools, settings.compute_hosts) as (
+        ledger,
+        accounts,
+        file,
+        failed,
+    ):
         views = SqliteViews(file, lambda: ledger.commits)
         spaces = Surroundings(pools).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
@@ -193,7 +219,7 @@ def _copy_workers(settings: Settings, ledger: Ledger, pools: Mapping[str, Pool])
 def _start(views: SqliteViews, provisioning: Provisioning, copying: CopyWorkers | None) -> None:
     """Finishes first what an earlier process left."""
     with views.long_snapshot() as snapshot:
-        unready = snapshot.unready_drives()
+        unready = snapshot.unfinished_drives()
         unfinished = snapshot.running_leaves()
     provisioning.start(unready)
     if copying is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from api.fields import Fields
-from ledger.commands import CloneDrive
+from ledger.commands import CloneDrive, EditDrive, ResizeDrive
 from ledger.drive import round_up
 from ledger.events import DriveDefinition, Media
 from ledger.images import Pool
@@ -36,7 +36,13 @@ def drive_definition(fields: Fields, storage_type: str) -> DriveDefinition:
 
 
 def drive_clone(
-    fields: Fields, *, owner: str, source: str, destination: str, job: str
+    fields: Fields,
+    *,
+    owner: str,
+    source: str,
+    destination: str,
+    job: str,
+    avoid: tuple[str, ...],
 ) -> CloneDrive:
     """A clone; what is not given comes from the source."""
     return CloneDrive(
@@ -51,4 +57,25 @@ def drive_clone(
         meta=fields.meta("meta", None),
         affinities=fields.texts("affinities", None),
         allow_multimount=fields.flag("allow_multimount", default=None),
+        avoid=avoid,
     )
+
+
+def drive_edit(fields: Fields, *, owner: str, drive: str) -> EditDrive:
+    """A change; what is not given stays. Whole answers of GET are taken too."""
+    return EditDrive(
+        owner=owner,
+        drive=drive,
+        name=fields.text("name", None),
+        media=fields.one_of("media", MEDIA, None),
+        size=fields.whole("size", None, least=1, most=SIZE_MOST),
+        meta=fields.meta("meta", None),
+        affinities=fields.texts("affinities", None),
+        allow_multimount=fields.flag("allow_multimount", default=None),
+        tags=fields.references("tags", None),
+    )
+
+
+def drive_resize(fields: Fields, *, owner: str, drive: str) -> ResizeDrive:
+    fields.require("size")
+    return ResizeDrive(owner, drive, fields.whole("size", 0, least=1, most=SIZE_MOST))

@@ -1,4 +1,4 @@
-"""`/drives/`: drives are made, looked at, cloned and deleted."""
+"""`/drives/`: drives are made, looked at, changed, cloned and deleted."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,21 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import created, json_answer
-from api.drive_bodies import default_storage_type, drive_clone, drive_definition
-from api.requests import CALLER, read_object, read_objects, read_references, uuid_in_url
-from api.resources import Collection, complete, do_action
+from api.drive_bodies import (
+    default_storage_type,
+    drive_clone,
+    drive_definition,
+    drive_edit,
+    drive_resize,
+)
+from api.requests import CALLER, avoided, read_object, read_objects, read_references, uuid_in_url
+from api.resources import FILTERS, Collection, Placed, complete, do_action, group_of, groups
 from api.schema import load_schema
 from api.service import Service
 from api.shapes import DRIVE_LIST_FIELDS, JsonObject, drive_json
 from ledger.commands import CreateDrives, DeleteDrives, NewDrive
 from ledger.errors import DriveNotFound
+from projections.views.filtering import Conditions
 from projections.views.reading import Snapshot
 
 
@@ -23,7 +30,7 @@ class Drives:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._views = service.views
-        self._collection = Collection(service.views, _count, _read)
+        self._collection = drives_of(service)
         self._new_id = service.new_id
         self._storage_type = default_storage_type(service.pools)
         self._schema = load_schema("drives")
@@ -48,8 +55,33 @@ class Drives:
             drive_definition(fields, self._storage_type) for fields in await read_objects(request)
         ]
         new = tuple(NewDrive(self._new_id(), definition) for definition in definitions)
-        await self._ledger.execute(CreateDrives(caller.actor, new, "blank"), caller)
+        command = CreateDrives(caller.actor, new, "blank", avoided(request))
+        await self._ledger.execute(command, caller)
         return created(self._shown(caller.actor, [drive.drive for drive in new]))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """Partial; another size is a resize, and until that is done the old one is shown."""
+        uuid = uuid_in_url(request, DriveNotFound)
+        caller = request[CALLER]
+        command = drive_edit(await read_object(request), owner=caller.actor, drive=uuid)
+        await self._ledger.execute(command, caller)
+        return json_answer(self._shown(caller.actor, [uuid])[0])
+
+    async def availability_groups(self, request: web.Request) -> web.Response:
+        """The account's drives, by the pool they lie in."""
+        return json_answer(groups(self._pools(request)))
+
+    async def availability_group(self, request: web.Request) -> web.Response:
+        """The drives in the pool of this one, itself among them."""
+        uuid = uuid_in_url(request, DriveNotFound)
+        group = group_of(uuid, self._pools(request))
+        if not group:
+            raise DriveNotFound(uuid)
+        return json_answer(group)
+
+    def _pools(self, request: web.Request) -> Placed:
+        with self._views.snapshot() as snapshot:
+            return snapshot.pools(request[CALLER].actor)
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, DriveNotFound)])
@@ -58,9 +90,9 @@ class Drives:
         return await self._delete(request, await read_references(request))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        return await do_action(request, {"clone": self._clone})
+        return await do_action(request, {"clone": self.clone, "resize": self._resize})
 
-    async def _clone(self, request: web.Request) -> web.Response:
+    async def clone(self, request: web.Request) -> web.Response:
         caller = request[CALLER]
         source = uuid_in_url(request, DriveNotFound)
         command = drive_clone(
@@ -69,10 +101,18 @@ class Drives:
             source=source,
             destination=self._new_id(),
             job=self._new_id(),
+            avoid=avoided(request),
         )
         await self._ledger.execute(command, caller)
         drives = self._shown(caller.actor, [command.destination])
         return json_answer({"objects": drives}, status=202)
+
+    async def _resize(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, DriveNotFound)
+        caller = request[CALLER]
+        command = drive_resize(await read_object(request), owner=caller.actor, drive=uuid)
+        await self._ledger.execute(command, caller)
+        return json_answer({"objects": self._shown(caller.actor, [uuid])}, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
         caller = request[CALLER]
@@ -85,9 +125,17 @@ class Drives:
         return [drive_json(drive) for drive in complete(found, uuids, DriveNotFound)]
 
 
-def _count(snapshot: Snapshot, owner: str) -> int:
-    return snapshot.count_drives(owner)
+def drives_of(service: Service) -> Collection:
+    """The lists of drives."""
+    return Collection(service.views, FILTERS, _count, _read)
 
 
-def _read(snapshot: Snapshot, owner: str, limit: int, offset: int) -> list[JsonObject]:
-    return [drive_json(drive) for drive in snapshot.drives(owner, limit=limit, offset=offset)]
+def _count(snapshot: Snapshot, owner: str, wanted: Conditions) -> int:
+    return snapshot.count_drives(owner, wanted)
+
+
+def _read(
+    snapshot: Snapshot, owner: str, wanted: Conditions, limit: int, offset: int
+) -> list[JsonObject]:
+    found = snapshot.drives(owner, wanted, limit=limit, offset=offset)
+    return [drive_json(drive) for drive in found]

@@ -118,9 +118,10 @@ class Fields:
         value = self._values.get(name)
         return None if value is None else self._nested(name, value, "")
 
-    def items(self, name: str) -> "list[Fields]":
+    def items(self, name: str) -> "list[Fields] | None":
         """The objects of a list."""
-        return [self._nested(name, entry, at) for at, entry in self._entries(name) or ()]
+        entries = self._entries(name)
+        return None if entries is None else [self._nested(name, each, at) for at, each in entries]
 
     def scalars(self) -> dict[str, Scalar]:
         """All fields, none of which may be nested."""

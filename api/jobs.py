@@ -1,4 +1,4 @@
-"""`/jobs/`: what runs and what has run; nothing can be changed here."""
+"""`/jobs/`: what runs and what has run. A running job can be cancelled, and that is all."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,10 +7,20 @@ from aiohttp import web
 from msgspec.structs import asdict, replace
 
 from api.answers import answer_of, json_answer, list_parts, page_answer, stream, within
-from api.requests import CALLER, Page, filter_values, page, shown_fields, uuid_in_url
+from api.requests import (
+    CALLER,
+    Page,
+    filter_values,
+    page,
+    read_object,
+    shown_fields,
+    uuid_in_url,
+)
+from api.resources import do_action
 from api.schema import load_schema
 from api.service import Service
 from api.shapes import JsonObject, is_moving, job_json, only
+from ledger.commands import CancelJob
 from ledger.errors import JobNotFound
 from projections.rows import timestamp
 from projections.views.reading import REMEMBERED, JobTree
@@ -20,6 +30,7 @@ class Jobs:
     """Handlers of the URLs below `/jobs/`."""
 
     def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
         self._views = service.views
         self._figures = service.figures
         self._now = service.now
@@ -47,6 +58,17 @@ class Jobs:
             total = self._views.count_jobs(snapshot, owner, states)
             trees = snapshot.jobs(owner, states, limit=asked.limit, offset=asked.offset)
         return page_answer(asked, total, self._shown(trees, fields))
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        return await do_action(request, {"cancel": self._cancel})
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        """The job has ended on return, and what it made is gone; its thread stops soon."""
+        uuid = uuid_in_url(request, JobNotFound)
+        await read_object(request)
+        caller = request[CALLER]
+        await self._ledger.execute(CancelJob(caller.actor, uuid), caller)
+        return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
 
     async def schema(self, request: web.Request) -> web.Response:
         now = timestamp(self._now())

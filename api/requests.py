@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -12,6 +12,7 @@ from api.errors import BadRequest, BodyTooLarge, BodyTooSlow, NotJson
 from api.fields import SURROGATES, UUID, Fields
 from ledger.errors import NotFound
 from ledger.store.writer import Caller
+from projections.views.filtering import Condition, Lookup
 
 CALLER = web.RequestKey("caller", Caller)
 """Whose request it is; put there by the middleware."""
@@ -25,6 +26,8 @@ BULK_LIMIT = 200
 DEFAULT_LIMIT = 20
 SHORT_LIMIT = 200
 """Objects of a page that is read in the event loop's thread; more are streamed."""
+AVOID_LIMIT = 100
+ALTERNATIVES_LIMIT = 500
 DIGITS_LIMIT = 18
 """Digits of a number in the query: what fits into 64 bits."""
 
@@ -148,6 +151,33 @@ def shown_fields(request: web.Request) -> frozenset[str] | None:
     given = request.query.getall("fields", ())
     names = frozenset(name.strip() for text in given for name in text.split(","))
     return names - {""} or None
+
+
+def avoided(request: web.Request) -> tuple[str, ...]:
+    """The uuids of `?avoid=`, the most important first. Raises `BadRequest` for what is none."""
+    texts = [part for text in request.query.getall("avoid", ()) for part in text.split(",")]
+    uuids = [text.strip().lower() for text in texts if text.strip()]
+    if len(uuids) > AVOID_LIMIT or not all(map(UUID.fullmatch, uuids)):
+        raise BadRequest(f"avoid must be at most {AVOID_LIMIT} uuids", point="avoid")
+    return tuple(uuids)
+
+
+def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Condition]:
+    """What the filters of a list ask for; all of it must hold."""
+    return [
+        Condition(lookup, tuple(_checked_alternatives(text, name)))
+        for name, lookup in filters.items()
+        for text in request.query.getall(name, ())
+    ]
+
+
+def _checked_alternatives(text: str, name: str) -> list[str]:
+    found = alternatives(text)
+    if SURROGATES.search(text) or "\0" in text:
+        raise BadRequest(f"{name} must be Unicode text without NUL", point=name)
+    if len(found) > ALTERNATIVES_LIMIT:
+        raise BadRequest(f"{name} has more than {ALTERNATIVES_LIMIT} alternatives", point=name)
+    return found
 
 
 def filter_values(request: web.Request, name: str) -> list[str] | None:

@@ -2,16 +2,27 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from aiohttp import web
 
 from api.answers import batches, list_parts, page_answer, stream
 from api.errors import BadRequest
-from api.requests import CALLER, Page, page, shown_fields
+from api.requests import CALLER, Page, conditions, page, shown_fields
 from api.shapes import JsonObject, only
 from ledger.errors import NotFound
+from projections.views.filtering import Conditions, Lookup
 from projections.views.reading import Snapshot, SqliteViews
+
+FILTERS: Mapping[str, Lookup] = {
+    "uuid": "uuid",
+    "name": "name",
+    "name__contains": "name_contains",
+    "tag": "tag",
+    "tag__name": "tag_name",
+}
+"""The filters of lists of drives and of servers."""
 
 
 class Named(Protocol):
@@ -22,6 +33,7 @@ class Named(Protocol):
 
 
 N = TypeVar("N", bound=Named)
+Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -29,32 +41,42 @@ class Collection:
     """An account's drives or servers: how many there are, and some of them by limit and offset."""
 
     views: SqliteViews
-    count: Callable[[Snapshot, str], int]
-    read: Callable[[Snapshot, str, int, int], list[JsonObject]]
+    filters: Mapping[str, Lookup]
+    count: Callable[[Snapshot, str, Conditions], int]
+    read: Callable[[Snapshot, str, Conditions, int, int], list[JsonObject]]
 
     async def answer(
-        self, request: web.Request, fields: frozenset[str] | None = None
+        self,
+        request: web.Request,
+        fields: frozenset[str] | None = None,
+        always: Conditions = (),
     ) -> web.StreamResponse:
-        """A page at once, more as a stream; `fields` are what is shown if none are asked for."""
+        """A page at once, more as a stream; `fields` are what is shown if none are asked for.
+
+        What is listed fulfils `always` besides what the request asks for.
+        """
         owner = request[CALLER].actor
         asked, fields = page(request), shown_fields(request) or fields
+        wanted = [*always, *conditions(request, self.filters)]
         if not asked.is_short:
-            return await stream(request, self._parts(owner, asked, fields))
+            return await stream(request, self._parts(owner, wanted, asked, fields))
         with self.views.snapshot() as snapshot:
-            total = self.count(snapshot, owner)
-            found = self.read(snapshot, owner, asked.limit, asked.offset)
+            total = self.count(snapshot, owner, wanted)
+            found = self.read(snapshot, owner, wanted, asked.limit, asked.offset)
         return page_answer(asked, total, [only(each, fields) for each in found])
 
-    def _parts(self, owner: str, asked: Page, fields: frozenset[str] | None) -> Iterator[bytes]:
+    def _parts(
+        self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None
+    ) -> Iterator[bytes]:
         with self.views.long_snapshot() as snapshot:
-            found = batches(lambda limit, offset: self.read(snapshot, owner, limit, offset), asked)
-            shown = ([only(each, fields) for each in batch] for batch in found)
-            yield from list_parts(asked, self.count(snapshot, owner), shown)
+            read = partial(self.read, snapshot, owner, wanted)
+            shown = ([only(each, fields) for each in batch] for batch in batches(read, asked))
+            yield from list_parts(asked, self.count(snapshot, owner, wanted), shown)
 
 
 async def do_action(
     request: web.Request,
-    actions: Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]],
+    actions: Mapping[str, Action],
 ) -> web.StreamResponse:
     """What `?do=` names."""
     name = request.query.get("do")
@@ -63,6 +85,23 @@ async def do_action(
     if name not in actions:
         raise BadRequest(f"do must be one of {', '.join(actions)}", point="do")
     return await actions[name](request)
+
+
+Placed = Sequence[tuple[str, str]]
+"""Uuids, each with the pool or host where it is."""
+
+
+def groups(placed: Placed) -> list[list[str]]:
+    """Availability groups: the uuids that share a place."""
+    found: dict[str, list[str]] = {}
+    for uuid, place in placed:
+        found.setdefault(place, []).append(uuid)
+    return list(found.values())
+
+
+def group_of(uuid: str, placed: Placed) -> list[str]:
+    """The group that the uuid is in; none if it is in no place."""
+    return next((group for group in groups(placed) if uuid in group), [])
 
 
 def complete(

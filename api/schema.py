@@ -22,5 +22,5 @@ class Schema(msgspec.Struct, frozen=True):
 
 
 def load_schema(kind: str) -> Schema:
-    """What `schemas/` holds for `jobs`, `drives` or `servers`."""
+    """What `schemas/` holds for a kind of resource."""
     return msgspec.json.decode((_FOLDER / f"{kind}.json").read_bytes(), type=Schema)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from api.fields import Fields
-from ledger.commands import NewServer
-from ledger.events import Device, IpConf, IpMode, Mount, Nic, NicModel, ServerDefinition
+from ledger.commands import EditServer, NewServer, ServerEdit
+from ledger.events import Device, IpConf, IpMode, Mount, Nic, NicModel, Scalar, ServerDefinition
+from ledger.server import CPU_PER_SMP_LEAST_MHZ
 
 CPU_LEAST_MHZ = 250
 CPU_MOST_MHZ = 96_000
-CPU_PER_SMP_LEAST_MHZ = 1000
 CPU_PER_SMP_MOST_MHZ = 3000
 MEM_LEAST = 256 * 1024**2
 MEM_MOST = 128 * 1024**3
@@ -33,10 +33,53 @@ def new_server(fields: Fields, *, server: str, new_mac: Callable[[], str]) -> Ne
     return NewServer(
         server=server,
         definition=_definition(fields),
-        mounts=_mounts(fields),
-        nics=_nics(fields, new_mac),
+        mounts=_mounts(fields) or (),
+        nics=_nics(fields, new_mac) or (),
         vnc_password=fields.text("vnc_password", ""),
     )
+
+
+def server_edit(
+    fields: Fields, *, owner: str, server: str, new_mac: Callable[[], str]
+) -> EditServer:
+    """A change; what is not given stays. Whole answers of GET are taken too."""
+    return EditServer(
+        owner=owner,
+        server=server,
+        edit=_edit(fields),
+        mounts=_mounts(fields),
+        nics=_nics(fields, new_mac),
+        vnc_password=fields.text("vnc_password", None),
+        tags=fields.references("tags", None),
+    )
+
+
+def _edit(fields: Fields) -> ServerEdit:
+    return ServerEdit(
+        name=fields.text("name", None),
+        cpu=fields.whole("cpu", None, least=CPU_LEAST_MHZ, most=CPU_MOST_MHZ),
+        mem=fields.whole("mem", None, least=MEM_LEAST, most=MEM_MOST),
+        smp=fields.whole("smp", None, least=1, most=SMP_MOST),
+        cpu_type=fields.text("cpu_type", None),
+        cpu_model=fields.text("cpu_model", None),
+        hypervisor=fields.text("hypervisor", None),
+        auto_start=fields.flag("auto_start", default=None),
+        context=fields.flag("context", default=None),
+        cpus_instead_of_cores=fields.flag("cpus_instead_of_cores", default=None),
+        enable_numa=fields.flag("enable_numa", default=None),
+        hv_relaxed=fields.flag("hv_relaxed", default=None),
+        hv_tsc=fields.flag("hv_tsc", default=None),
+        meta=fields.meta("meta", None),
+        requirements=fields.texts("requirements", None),
+        pubkeys=fields.references("pubkeys", None),
+        gpus=_scalars(fields, "gpus"),
+        epcs=_scalars(fields, "epcs"),
+    )
+
+
+def _scalars(fields: Fields, name: str) -> tuple[dict[str, Scalar], ...] | None:
+    entries = fields.items(name)
+    return None if entries is None else tuple(entry.scalars() for entry in entries)
 
 
 def _definition(fields: Fields) -> ServerDefinition:
@@ -58,8 +101,8 @@ def _definition(fields: Fields) -> ServerDefinition:
         meta=fields.meta("meta", {}),
         requirements=fields.texts("requirements", ()),
         pubkeys=fields.references("pubkeys", ()),
-        gpus=tuple(gpu.scalars() for gpu in fields.items("gpus")),
-        epcs=tuple(epc.scalars() for epc in fields.items("epcs")),
+        gpus=_scalars(fields, "gpus") or (),
+        epcs=_scalars(fields, "epcs") or (),
     )
 
 
@@ -73,8 +116,11 @@ def _smp(fields: Fields, cpu: int) -> int:
     return smp
 
 
-def _mounts(fields: Fields) -> tuple[Mount, ...]:
-    mounts = tuple(_mount(given) for given in fields.items("drives"))
+def _mounts(fields: Fields) -> tuple[Mount, ...] | None:
+    entries = fields.items("drives")
+    if entries is None:
+        return None
+    mounts = tuple(_mount(given) for given in entries)
     if _repeats([(mount.device, mount.dev_channel) for mount in mounts]):
         raise fields.wrong("drives", "must not have two drives at one device and dev_channel")
     if _repeats([mount.drive for mount in mounts]):
@@ -101,8 +147,11 @@ def _is_channel(device: Device, channel: str) -> bool:
     return controller <= CONTROLLER_MOST and unit <= UNIT_MOST
 
 
-def _nics(fields: Fields, new_mac: Callable[[], str]) -> tuple[Nic, ...]:
-    nics = tuple(_nic(given, new_mac) for given in fields.items("nics"))
+def _nics(fields: Fields, new_mac: Callable[[], str]) -> tuple[Nic, ...] | None:
+    entries = fields.items("nics")
+    if entries is None:
+        return None
+    nics = tuple(_nic(given, new_mac) for given in entries)
     if _repeats([nic.mac for nic in nics]):
         raise fields.wrong("nics", "must not have a mac twice")
     return nics

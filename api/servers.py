@@ -1,23 +1,30 @@
-"""`/servers/`: servers are made, looked at, cloned and deleted; nothing runs them."""
+"""`/servers/`: servers are made, looked at, changed, switched, cloned and deleted.
+
+Switching one is recorded, and that is all: there is no hypervisor.
+"""
 
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import created, json_answer
 from api.errors import BadRequest
-from api.requests import CALLER, read_object, read_objects, read_references, uuid_in_url
-from api.resources import Collection, complete, do_action
+from api.requests import CALLER, avoided, read_object, read_objects, read_references, uuid_in_url
+from api.resources import FILTERS, Action, Collection, Placed, complete, do_action, group_of, groups
 from api.schema import load_schema
-from api.server_bodies import new_server
+from api.server_bodies import new_server, server_edit
 from api.service import Service
 from api.shapes import SERVER_LIST_FIELDS, JsonObject, server_json
-from ledger.commands import CloneServer, CreateServers, DeleteServers, Recurse
+from ledger.commands import ChangePower, CloneServer, CreateServers, DeleteServers, Recurse
 from ledger.errors import ServerNotFound
+from ledger.events import PowerAction
+from projections.views.filtering import Conditions
 from projections.views.reading import Snapshot
 
 RECURSE: tuple[Recurse, ...] = ("disks", "cdroms", "all_drives")
+SWITCHES: tuple[PowerAction, ...] = ("start", "stop", "shutdown", "restart")
 
 
 class Servers:
@@ -26,7 +33,7 @@ class Servers:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._views = service.views
-        self._collection = Collection(service.views, _count, _read)
+        self._collection = servers_of(service)
         self._new_id = service.new_id
         self._new_mac = service.new_mac
         self._new_password = service.new_password
@@ -55,6 +62,35 @@ class Servers:
         await self._ledger.execute(CreateServers(caller.actor, new), caller)
         return created(self._shown(caller.actor, [server.server for server in new]))
 
+    async def edit(self, request: web.Request) -> web.Response:
+        """Partial; `drives`, `nics`, `meta` and `tags` are replaced whole if they are given."""
+        uuid = uuid_in_url(request, ServerNotFound)
+        caller = request[CALLER]
+        command = server_edit(
+            await read_object(request), owner=caller.actor, server=uuid, new_mac=self._new_mac
+        )
+        await self._ledger.execute(command, caller)
+        return json_answer(self._shown(caller.actor, [uuid])[0])
+
+    async def runtime(self, request: web.Request) -> web.Response:
+        """What runs of it; null while it is stopped."""
+        uuid = uuid_in_url(request, ServerNotFound)
+        return json_answer(self._shown(request[CALLER].actor, [uuid])[0]["runtime"])
+
+    async def availability_groups(self, request: web.Request) -> web.Response:
+        """The account's running servers, by the host they are on."""
+        return json_answer(groups(self._hosts(request)))
+
+    async def availability_group(self, request: web.Request) -> web.Response:
+        """The servers on the host of this one; none while it is stopped."""
+        uuid = uuid_in_url(request, ServerNotFound)
+        self._shown(request[CALLER].actor, [uuid])
+        return json_answer(group_of(uuid, self._hosts(request)))
+
+    def _hosts(self, request: web.Request) -> Placed:
+        with self._views.snapshot() as snapshot:
+            return snapshot.hosts(request[CALLER].actor)
+
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, ServerNotFound)])
 
@@ -62,7 +98,18 @@ class Servers:
         return await self._delete(request, await read_references(request))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        return await do_action(request, {"clone": self._clone})
+        actions: dict[str, Action] = {"clone": self._clone}
+        for action in SWITCHES:
+            actions[action] = partial(self._switch, action=action)
+        return await do_action(request, actions)
+
+    async def _switch(self, request: web.Request, action: PowerAction) -> web.Response:
+        uuid = uuid_in_url(request, ServerNotFound)
+        await read_object(request)  # start may name an allocation method; there are no pools of cpu
+        caller = request[CALLER]
+        command = ChangePower(caller.actor, uuid, action, avoided(request))
+        await self._ledger.execute(command, caller)
+        return json_answer({"action": action, "result": "success", "uuid": uuid}, status=202)
 
     async def _clone(self, request: web.Request) -> web.Response:
         """Answered with the new server, which is stopped and has its drives already."""
@@ -78,6 +125,7 @@ class Servers:
             vnc_password=(
                 self._new_password() if fields.flag("random_vnc_password", default=False) else None
             ),
+            avoid=avoided(request),
         )
         await self._ledger.execute(command, caller)
         return json_answer(self._shown(caller.actor, [command.destination])[0], status=202)
@@ -105,9 +153,17 @@ def _recurse(request: web.Request) -> Recurse:
     raise BadRequest(f"recurse must be one of {', '.join(RECURSE)}", point="recurse")
 
 
-def _count(snapshot: Snapshot, owner: str) -> int:
-    return snapshot.count_servers(owner)
+def servers_of(service: Service) -> Collection:
+    """The lists of servers."""
+    return Collection(service.views, FILTERS, _count, _read)
 
 
-def _read(snapshot: Snapshot, owner: str, limit: int, offset: int) -> list[JsonObject]:
-    return [server_json(server) for server in snapshot.servers(owner, limit=limit, offset=offset)]
+def _count(snapshot: Snapshot, owner: str, wanted: Conditions) -> int:
+    return snapshot.count_servers(owner, wanted)
+
+
+def _read(
+    snapshot: Snapshot, owner: str, wanted: Conditions, limit: int, offset: int
+) -> list[JsonObject]:
+    found = snapshot.servers(owner, wanted, limit=limit, offset=offset)
+    return [server_json(server) for server in found]

@@ -13,6 +13,9 @@ _SIZE = re.compile(r"([0-9]+)([KMGT]?)", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
+DEFAULT_HOSTS = ("main",)
+
+
 class BadSettings(Exception):
     """A setting is missing or makes no sense; says which, in one line."""
 
@@ -27,8 +30,8 @@ def parse_rate(value: Any) -> Any:
     return int(size[1]) * _FACTORS[size[2].upper()]
 
 
-def split_pools(value: Any) -> Any:
-    """The environment names several pools with `;` between them."""
+def split(value: Any) -> Any:
+    """The environment names several pools, or hosts, with `;` between them."""
     if not isinstance(value, str):
         return value
     return tuple(text.strip() for text in value.split(";") if text.strip())
@@ -42,8 +45,12 @@ class Settings(BaseSettings):
     data: Path
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
-    pools: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_pools)] = ()
+    pools: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = ()
     """`NAME=PATH[,type=TYPE]` each; if there is none, `main` in the data directory."""
+    compute_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = Field(
+        default=DEFAULT_HOSTS, min_length=1
+    )
+    """Names: where servers are said to run. Nothing runs them."""
     copy_rate: Annotated[int | None, BeforeValidator(parse_rate)] = Field(default=None, ge=1)
     """Bytes per second of all copies together."""
     verify_copies: bool = False
@@ -91,5 +98,5 @@ def _said(problem: Any) -> str:
     said = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "missing":
         said = "is missing"
-    flag = "pool" if name == "pools" else name.replace("_", "-")
+    flag = {"pools": "pool", "compute_hosts": "compute-host"}.get(name, name.replace("_", "-"))
     return f"--{flag} (or JOB_LEDGER_{name.upper()}): {said}"

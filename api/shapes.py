@@ -1,11 +1,22 @@
 """Jobs, drives and servers as the API shows them."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
+from ledger.drive import LIBRARY
 from ledger.events import IpConf, Mount, Nic
 from ledger.images import Figures
-from projections.views.reading import DriveView, JobReference, JobRow, JobTree, ServerView
+from projections.views.reading import (
+    DriveView,
+    JobReference,
+    JobRow,
+    JobTree,
+    LogEntry,
+    ServerView,
+    TaggedView,
+    TagView,
+)
 
 JsonObject = dict[str, object]
 LiveFigures = Callable[[str], Figures | None]
@@ -106,9 +117,15 @@ def _together(children: Sequence[_Told]) -> _Copied | None:
 # Drives
 
 
+_MAKING = {"clone": "cloning_dst", "chunked": "uploading"}
+"""The status of a drive that has no complete image yet, by where that comes from."""
+
+
 def drive_status(drive: DriveView) -> str:
     if not drive.ready:
-        return "cloning_dst" if drive.origin == "clone" else "creating"
+        return _MAKING.get(drive.origin, "creating")
+    if drive.resizing:
+        return "resizing"
     if drive.mounted_on:
         return "mounted"
     if any(job.running and job.role == "source" for job in drive.jobs):
@@ -118,6 +135,9 @@ def drive_status(drive: DriveView) -> str:
 
 def drive_json(drive: DriveView) -> JsonObject:
     definition = drive.definition
+    meta = definition.meta
+    if drive.owner == LIBRARY:
+        meta = {key: value for key, value in meta.items() if key not in LIBRARY_KEYS}
     return {
         "affinities": definition.affinities,
         "allow_multimount": definition.allow_multimount,
@@ -127,10 +147,10 @@ def drive_json(drive: DriveView) -> JsonObject:
         "jobs": _jobs(drive.jobs),
         "licenses": [],
         "media": definition.media,
-        "meta": definition.meta,
+        "meta": meta,
         "mounted_on": [_reference("servers", server) for server in drive.mounted_on],
         "name": definition.name,
-        "owner": _reference("user", drive.owner),
+        "owner": None if drive.owner == LIBRARY else _reference("user", drive.owner),
         "permissions": [],
         "remote_snapshots": [],
         "resource_uri": f"/api/2.0/drives/{drive.uuid}/",
@@ -145,16 +165,72 @@ def drive_json(drive: DriveView) -> JsonObject:
         "snapshots": [],
         "status": drive_status(drive),
         "storage_type": definition.storage_type,
-        "tags": [],
+        "tags": [_reference("tags", tag) for tag in drive.tags],
         "uuid": drive.uuid,
+    }
+
+
+# Library drives
+
+_LIBRARY_TEXTS = (
+    "arch",
+    "description",
+    "distribution",
+    "install_notes",
+    "os",
+    "url",
+    "version",
+)
+LIBRARY_KEYS = frozenset({*_LIBRARY_TEXTS, "category", "favourite", "image_type", "paid"})
+"""What a library drive says of itself; a clone has it in its meta."""
+_NOT_OF_LIBRARY = frozenset(
+    {
+        "backup_scheduler",
+        "grantees",
+        "iops",
+        "permissions",
+        "remote_snapshots",
+        "runtime",
+        "snapshots",
+    }
+)
+_IMAGE_TYPES = {"disk": "preinst", "cdrom": "install"}
+
+
+def libdrive_json(drive: DriveView) -> JsonObject:
+    """A library drive as the library shows it; each key is always there."""
+    said = drive.definition.meta
+    shown = {key: value for key, value in drive_json(drive).items() if key not in _NOT_OF_LIBRARY}
+    return {
+        **shown,
+        **{name: said.get(name, "") for name in _LIBRARY_TEXTS},
+        "category": [part for part in said.get("category", "general").split(",") if part],
+        "favourite": said.get("favourite") == "true",
+        "image_type": said.get("image_type", _IMAGE_TYPES[drive.definition.media]),
+        "paid": said.get("paid") == "true",
+        "resource_uri": f"/api/2.0/libdrives/{drive.uuid}/",
     }
 
 
 # Servers
 
+_NIC_COUNTERS = ("bytes_recv", "bytes_sent", "packets_recv", "packets_sent")
+_DRIVE_COUNTERS = (
+    "bytes_read",
+    "bytes_written",
+    "count_flush",
+    "count_read",
+    "count_written",
+    "total_time_ns_flush",
+    "total_time_ns_read",
+    "total_time_ns_write",
+)
+
 
 def server_json(server: ServerView) -> JsonObject:
+    """A server; the runtime of one that runs has counted nothing, because nothing runs it."""
     definition = server.definition
+    runs = server.active_since is not None
     return {
         "auto_start": definition.auto_start,
         "context": definition.context,
@@ -162,7 +238,7 @@ def server_json(server: ServerView) -> JsonObject:
         "cpu_model": definition.cpu_model,
         "cpu_type": definition.cpu_type,
         "cpus_instead_of_cores": definition.cpus_instead_of_cores,
-        "drives": [_mount(mount) for mount in server.mounts],
+        "drives": [_mount(mount, runs=runs) for mount in server.mounts],
         "enable_numa": definition.enable_numa,
         "epcs": definition.epcs,
         "gpus": definition.gpus,
@@ -174,32 +250,55 @@ def server_json(server: ServerView) -> JsonObject:
         "mem": definition.mem,
         "meta": definition.meta,
         "name": definition.name,
-        "nics": [_nic(nic) for nic in server.nics],
+        "nics": [_nic(nic, runs=runs) for nic in server.nics],
         "owner": _reference("user", server.owner),
         "permissions": [],
         "pubkeys": [_reference("keypairs", pubkey) for pubkey in definition.pubkeys],
         "requirements": definition.requirements,
         "resource_uri": f"/api/2.0/servers/{server.uuid}/",
-        "runtime": None,
+        "runtime": _runtime(server),
         "smp": definition.smp,
-        "status": "stopped",
-        "tags": [],
+        "status": "running" if runs else "stopped",
+        "tags": [_reference("tags", tag) for tag in server.tags],
         "uuid": server.uuid,
         "vnc_password": server.vnc_password,
     }
 
 
-def _mount(mount: Mount) -> JsonObject:
+def _runtime(server: ServerView) -> JsonObject | None:
+    """`active_since` has no fraction of a second, unlike every other time."""
+    if server.active_since is None:
+        return None
+    since = datetime.fromisoformat(server.active_since).isoformat(timespec="seconds")
+    nics = [{**_nic_runtime(nic), "mac": nic.mac} for nic in server.nics]
+    return {"active_since": since, "nics": nics}
+
+
+def _nic_runtime(nic: Nic) -> JsonObject:
+    return {
+        "interface_type": "public" if nic.vlan is None else "private",
+        "io": dict.fromkeys(_NIC_COUNTERS, 0),
+        "ip_v4": _address(nic.ip_v4_conf),
+        "ip_v6": _address(nic.ip_v6_conf),
+    }
+
+
+def _address(conf: IpConf | None) -> JsonObject | None:
+    """The address that is known; one by DHCP comes into being only with something that runs."""
+    return None if conf is None else _reference_or_none("ips", conf.ip)
+
+
+def _mount(mount: Mount, *, runs: bool) -> JsonObject:
     return {
         "boot_order": mount.boot_order,
         "dev_channel": mount.dev_channel,
         "device": mount.device,
         "drive": _reference("drives", mount.drive),
-        "runtime": None,
+        "runtime": {"io": dict.fromkeys(_DRIVE_COUNTERS, 0)} if runs else None,
     }
 
 
-def _nic(nic: Nic) -> JsonObject:
+def _nic(nic: Nic, *, runs: bool) -> JsonObject:
     return {
         "boot_order": nic.boot_order,
         "firewall_policy": _reference_or_none("fwpolicies", nic.firewall_policy),
@@ -207,8 +306,50 @@ def _nic(nic: Nic) -> JsonObject:
         "ip_v6_conf": _ip_conf(nic.ip_v6_conf),
         "mac": nic.mac,
         "model": nic.model,
-        "runtime": None,
+        "runtime": _nic_runtime(nic) if runs else None,
         "vlan": _reference_or_none("vlans", nic.vlan),
+    }
+
+
+# Tags and the audit log
+
+
+def tag_json(tag: TagView) -> JsonObject:
+    return {
+        "meta": tag.meta,
+        "name": tag.name,
+        "owner": _reference("user", tag.owner),
+        "resource_uri": f"/api/2.0/tags/{tag.uuid}/",
+        "resources": [_tagged(resource, tag.owner) for resource in tag.resources],
+        "uuid": tag.uuid,
+    }
+
+
+def _tagged(resource: TaggedView, owner: str) -> JsonObject:
+    return {
+        **_reference(resource.kind, resource.uuid),
+        "owner": _reference("user", owner),
+        "res_type": resource.kind,
+    }
+
+
+def log_json(entry: LogEntry) -> JsonObject:
+    """A line of the audit log; what no account did, but the service itself, has no actor.
+
+    The timestamp has a blank where all others have a `T`.
+    """
+    line, by_account = entry.line, ":" not in entry.actor
+    return {
+        "action": line.action,
+        "actor": _reference("user", entry.actor) if by_account else None,
+        "category": line.category,
+        "details": "" if by_account else entry.actor.partition(":")[0],
+        "error_message": line.error,
+        "error_point": None,
+        "error_type": "backend" if line.error else None,
+        "success": not line.error,
+        "timestamp": entry.recorded_at.replace("T", " "),
+        "uuid": line.uuid,
     }
 
 

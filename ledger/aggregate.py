@@ -3,18 +3,22 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ledger import drive, job, server
+from ledger import drive, job, profile, server, tag
 from ledger.drive import Drive
 from ledger.events import Event, Recorded
 from ledger.job import Job
+from ledger.profile import Profile
 from ledger.server import Server
+from ledger.tag import Tag
 
-Aggregate = Job | Drive | Server
+Aggregate = Job | Drive | Server | Tag | Profile
 
 _EVOLVE: dict[str, Callable[[Any, str, Any], Aggregate]] = {
     "job": job.evolve,
     "drive": drive.evolve,
     "server": server.evolve,
+    "tag": tag.evolve,
+    "profile": profile.evolve,
 }
 """By the first word of a stream's name. A table, because a rebuild goes through it a million times;
 that a stream holds events of its own kind only is what its `evolve` asserts."""

@@ -1,12 +1,13 @@
 """Cloning: one command, one transaction, everything of it or nothing."""
 
 from collections.abc import Iterator
+from typing import NamedTuple, Self
 
 from msgspec.structs import replace
 
 from ledger import errors
 from ledger.commands import CloneDrive, CloneServer
-from ledger.drive import Drive, round_up
+from ledger.drive import LIBRARY, Drive, round_up
 from ledger.events import (
     DriveCreated,
     DriveDefinition,
@@ -14,11 +15,14 @@ from ledger.events import (
     Mount,
     Nic,
     Resource,
+    ResourceTagged,
     ServerCreated,
     drive_stream,
     server_stream,
+    tag_stream,
 )
-from ledger.placement import place
+from ledger.naming import clone_name
+from ledger.placement import Crowded, place, pools_to_avoid
 from ledger.reports import begin_job, end_in_success
 from ledger.server import Server
 from ledger.world import (
@@ -36,15 +40,15 @@ def clone_drive(
 ) -> Iterator[Change]:
     """A new drive with the source's properties where the command names none, and its job.
 
-    Raises `DriveNotFound`, `DriveBusy` while the source has no complete image, `SizeTooSmall`,
-    `UnknownStorageType`.
+    The source may be the library's. Raises `DriveNotFound`, `DriveBusy` while the source has no
+    complete image or grows, `SizeTooSmall`, `UnknownStorageType`.
     """
     source = world.drive(command.source)
-    if source is None or source.owner != command.owner:
+    if source is None or not source.visible_to(command.owner):
         raise errors.DriveNotFound(command.source)
-    wanted = _wanted(command, source)
-    yield from _new_drive(circumstances, source, wanted, command.destination)
-    yield from _copy_job(world, command.job, source, command.destination)
+    copying = _Copying.of(command.owner, command.avoid, world, circumstances)
+    yield from copying.drive(source, _wanted(command, source, world), command.destination)
+    yield from copying.job(command.job, source, command.destination)
 
 
 def clone_server(
@@ -58,6 +62,7 @@ def clone_server(
     source = world.server(command.source)
     if source is None or source.owner != command.owner:
         raise errors.ServerNotFound(command.source)
+    copying = _Copying.of(command.owner, command.avoid, world, circumstances)
     mounts: list[Mount] = []
     copies: list[tuple[Drive, str, str]] = []
     for mount in source.mounts:
@@ -67,10 +72,12 @@ def clone_server(
             mounts.append(mount)
             continue
         copy, job = circumstances.new_id(), circumstances.new_id()
-        yield from _new_drive(circumstances, drive, drive.definition, copy)
+        named = replace(drive.definition, name=_named(drive.definition.name, world, command.owner))
+        yield from copying.drive(drive, named, copy)
         mounts.append(replace(mount, drive=copy))
         copies.append((drive, copy, job))
-    yield from _new_server(command, source, tuple(mounts), circumstances)
+    yield from _new_server(command, source, tuple(mounts), world, circumstances)
+    yield from _same_tags(world, command)
     yield from begin_job(
         world,
         command.job,
@@ -82,19 +89,35 @@ def clone_server(
         ),
     )
     for drive, copy, job in copies:
-        yield from _copy_job(world, job, drive, copy, parent=command.job)
+        yield from copying.job(job, drive, copy, parent=command.job)
     if not copies:
         whole = world.job(command.job)
         assert whole is not None
         yield from end_in_success(world, whole)
 
 
+def _named(name: str, world: World, owner: str) -> str:
+    """What a clone of something with this name is called."""
+    return clone_name(name, world.profile(owner).clone_naming, world.now)
+
+
+def _same_tags(world: World, command: CloneServer) -> Iterator[Change]:
+    """A cloned server bears its source's tags; a cloned drive bears none."""
+    for tag in sorted(world.relations(command.source).tags):
+        yield Fact(tag_stream(tag), ResourceTagged("servers", command.destination))
+
+
 def _new_server(
-    command: CloneServer, source: Server, mounts: tuple[Mount, ...], circumstances: Circumstances
+    command: CloneServer,
+    source: Server,
+    mounts: tuple[Mount, ...],
+    world: World,
+    circumstances: Circumstances,
 ) -> Iterator[Change]:
-    definition = source.definition
-    if command.name is not None:
-        definition = replace(definition, name=command.name)
+    name = command.name
+    if name is None:
+        name = _named(source.definition.name, world, command.owner)
+    definition = replace(source.definition, name=name)
     nics = tuple(_cloned_nic(nic, circumstances.new_mac()) for nic in source.nics)
     created = ServerCreated(command.owner, definition, mounts, nics)
     yield Fact(server_stream(command.destination), created)
@@ -115,16 +138,22 @@ def _cloned_nic(nic: Nic, mac: str) -> Nic:
     )
 
 
-def _wanted(command: CloneDrive, source: Drive) -> DriveDefinition:
+def _wanted(command: CloneDrive, source: Drive, world: World) -> DriveDefinition:
     """The definition of the clone: the command's words, else the source's."""
     size = source.definition.size if command.size is None else command.size
     if size < source.definition.size:
         raise errors.SizeTooSmall("size must not be smaller than the size of the source drive")
+    name = command.name
+    if name is None:
+        name = _named(source.definition.name, world, command.owner)
+    meta = command.meta
+    if source.owner == LIBRARY and meta is not None:
+        meta = {**source.definition.meta, **meta}
     given = {
-        "name": command.name,
+        "name": name,
         "media": command.media,
         "storage_type": command.storage_type,
-        "meta": command.meta,
+        "meta": meta,
         "affinities": command.affinities,
         "allow_multimount": command.allow_multimount,
     }
@@ -132,27 +161,43 @@ def _wanted(command: CloneDrive, source: Drive) -> DriveDefinition:
     return replace(source.definition, size=round_up(size), **said)
 
 
-def _new_drive(
-    circumstances: Circumstances, source: Drive, definition: DriveDefinition, destination: str
-) -> Iterator[Change]:
-    if not source.ready:
-        raise errors.DriveBusy(f"drive {source.uuid} has no complete image yet")
-    pool = place(circumstances.pools(), definition.storage_type, near=source.pool)
-    created = DriveCreated(source.owner, definition, pool.name, "clone")
-    yield Fact(drive_stream(destination), created)
+class _Copying(NamedTuple):
+    """Copies for one account: their drives and their jobs."""
 
+    owner: str
+    avoid: Crowded
+    world: World
+    circumstances: Circumstances
 
-def _copy_job(
-    world: World, job: str, source: Drive, destination: str, *, parent: str | None = None
-) -> Iterator[Change]:
-    yield from begin_job(
-        world,
-        job,
-        "drive_clone",
-        owner=source.owner,
-        resources=(
-            Resource("drives", source.uuid, "source"),
-            Resource("drives", destination, "destination"),
-        ),
-        parent=parent,
-    )
+    @classmethod
+    def of(
+        cls, owner: str, avoid: tuple[str, ...], world: World, circumstances: Circumstances
+    ) -> Self:
+        return cls(owner, pools_to_avoid(world, avoid, owner), world, circumstances)
+
+    def drive(
+        self, source: Drive, definition: DriveDefinition, destination: str
+    ) -> Iterator[Change]:
+        if not source.ready:
+            raise errors.DriveBusy(f"drive {source.uuid} has no complete image yet")
+        if source.resizing is not None:
+            raise errors.DriveBusy(f"drive {source.uuid} is being resized")
+        pools = self.circumstances.pools()
+        pool = place(pools, definition.storage_type, near=source.pool, avoid=self.avoid)
+        created = DriveCreated(self.owner, definition, pool.name, "clone")
+        yield Fact(drive_stream(destination), created)
+
+    def job(
+        self, job: str, source: Drive, destination: str, *, parent: str | None = None
+    ) -> Iterator[Change]:
+        yield from begin_job(
+            self.world,
+            job,
+            "drive_clone",
+            owner=self.owner,
+            resources=(
+                Resource("drives", source.uuid, "source"),
+                Resource("drives", destination, "destination"),
+            ),
+            parent=parent,
+        )

@@ -25,12 +25,24 @@ _CURRENT: dict[type[Event], str] = {
     e.ChildEnded: "child-ended/1",
     e.JobSucceeded: "job-succeeded/1",
     e.JobFailed: "job-failed/1",
+    e.JobCancelled: "job-cancelled/1",
     e.DriveCreated: "drive-created/1",
     e.DriveReady: "drive-ready/1",
+    e.DriveChanged: "drive-changed/1",
+    e.DriveResizeStarted: "drive-resize-started/1",
+    e.DriveResized: "drive-resized/1",
+    e.DriveResizeFailed: "drive-resize-failed/1",
     e.DriveDeleted: "drive-deleted/1",
     e.ServerCreated: "server-created/1",
-    e.ServerChanged: "server-changed/1",
+    e.ServerChanged: "server-changed/2",
+    e.ServerPowerChanged: "server-power-changed/1",
     e.ServerDeleted: "server-deleted/1",
+    e.TagCreated: "tag-created/1",
+    e.TagChanged: "tag-changed/1",
+    e.ResourceTagged: "resource-tagged/1",
+    e.ResourceUntagged: "resource-untagged/1",
+    e.TagDeleted: "tag-deleted/1",
+    e.ProfileChanged: "profile-changed/1",
 }
 
 Decode = Callable[[bytes], Recorded[Event]]
@@ -41,7 +53,22 @@ def _decoder(event: type[Event]) -> Decode:
     return cast(Decode, decoder.decode)
 
 
-DECODERS: dict[str, Decode] = {topic: _decoder(event) for event, topic in _CURRENT.items()}
+class _ServerChanged1(e.Closed, frozen=True):
+    """`server-changed/1`: the mounts were all that could change."""
+
+    mounts: tuple[e.Mount, ...]
+
+
+def _server_changed_1(state: bytes) -> Recorded[Event]:
+    old = msgspec.json.decode(state, type=Recorded[_ServerChanged1])
+    event = e.ServerChanged(mounts=old.event.mounts)
+    return Recorded(old.recorded_at, old.actor, old.request_id, event)
+
+
+DECODERS: dict[str, Decode] = {
+    **{topic: _decoder(event) for event, topic in _CURRENT.items()},
+    "server-changed/1": _server_changed_1,
+}
 """How each stored name is read; a superseded version is read by its upcast."""
 
 _encoder = msgspec.json.Encoder()

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ledger.events import (
+    CloneNaming,
     DriveDefinition,
     DriveOrigin,
     Fingerprint,
@@ -16,7 +17,9 @@ from ledger.events import (
     Mount,
     Nic,
     Operation,
+    PowerAction,
     Resource,
+    Scalar,
     ServerDefinition,
 )
 
@@ -32,15 +35,55 @@ class NewDrive(Struct, frozen=True, gc=False):
 
 
 class CreateDrives(Struct, frozen=True, gc=False):
-    """Make drives, all or none; their images follow, then `MarkDriveReady`."""
+    """Make drives, all or none; their images follow, then `MarkDriveReady`.
+
+    `avoid` names drives, and servers for all of their drives, in whose pools the new ones should
+    not be: the first of them above all, as far as it can be done.
+    """
 
     owner: str
     drives: tuple[NewDrive, ...]
     origin: DriveOrigin
+    avoid: tuple[str, ...] = ()
 
 
 class MarkDriveReady(Struct, frozen=True, gc=False):
     drive: str
+
+
+class EditDrive(Struct, frozen=True, gc=False):
+    """Change a drive; what is None stays. Another `size`, in bytes, is the beginning of a resize.
+
+    While a server that mounts it runs, only its name, meta, tags and `allow_multimount` change and
+    the rest is passed over.
+    """
+
+    owner: str
+    drive: str
+    name: str | None = None
+    media: Media | None = None
+    size: int | None = None
+    meta: dict[str, str] | None = None
+    affinities: tuple[str, ...] | None = None
+    allow_multimount: bool | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class ResizeDrive(Struct, frozen=True, gc=False):
+    """Let a drive's image grow to `size` bytes; then follows `CompleteResize` or `FailResize`."""
+
+    owner: str
+    drive: str
+    size: int
+
+
+class CompleteResize(Struct, frozen=True, gc=False):
+    drive: str
+
+
+class FailResize(Struct, frozen=True, gc=False):
+    drive: str
+    error: str
 
 
 class DeleteDrives(Struct, frozen=True, gc=False):
@@ -51,7 +94,10 @@ class DeleteDrives(Struct, frozen=True, gc=False):
 
 
 class CloneDrive(Struct, frozen=True, gc=False):
-    """Copy a drive. What is None comes from the source; `size` in bytes."""
+    """Copy a drive. What is None comes from the source, the name by the owner's `clone_naming`.
+
+    `size` in bytes; `avoid` as in `CreateDrives`.
+    """
 
     owner: str
     source: str
@@ -64,6 +110,7 @@ class CloneDrive(Struct, frozen=True, gc=False):
     meta: dict[str, str] | None = None
     affinities: tuple[str, ...] | None = None
     allow_multimount: bool | None = None
+    avoid: tuple[str, ...] = ()
 
 
 class NewServer(Struct, frozen=True, gc=False):
@@ -83,6 +130,53 @@ class CreateServers(Struct, frozen=True, gc=False):
     servers: tuple[NewServer, ...]
 
 
+class ServerEdit(Struct, frozen=True, gc=False):
+    """What is to be different in a server's definition; what is None stays."""
+
+    name: str | None = None
+    cpu: int | None = None
+    mem: int | None = None
+    smp: int | None = None
+    cpu_type: str | None = None
+    cpu_model: str | None = None
+    hypervisor: str | None = None
+    auto_start: bool | None = None
+    context: bool | None = None
+    cpus_instead_of_cores: bool | None = None
+    enable_numa: bool | None = None
+    hv_relaxed: bool | None = None
+    hv_tsc: bool | None = None
+    meta: dict[str, str] | None = None
+    requirements: tuple[str, ...] | None = None
+    pubkeys: tuple[str, ...] | None = None
+    gpus: tuple[dict[str, Scalar], ...] | None = None
+    epcs: tuple[dict[str, Scalar], ...] | None = None
+
+
+class EditServer(Struct, frozen=True, gc=False):
+    """Change a server; what is None stays. While it runs, only its name, meta and tags change."""
+
+    owner: str
+    server: str
+    edit: ServerEdit
+    mounts: tuple[Mount, ...] | None = None
+    nics: tuple[Nic, ...] | None = None
+    vnc_password: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class ChangePower(Struct, frozen=True, gc=False):
+    """Start, stop, shut down or restart a server.
+
+    `avoid` names servers on whose hosts a started one should not be, the first above all.
+    """
+
+    owner: str
+    server: str
+    action: PowerAction
+    avoid: tuple[str, ...] = ()
+
+
 class DeleteServers(Struct, frozen=True, gc=False):
     """Delete servers, all or none, and with `recurse` the drives of that media they mount."""
 
@@ -94,7 +188,7 @@ class DeleteServers(Struct, frozen=True, gc=False):
 class CloneServer(Struct, frozen=True, gc=False):
     """Copy a server: a job with a child for each disk; cdroms are shared, not copied.
 
-    `vnc_password` None keeps the source's.
+    `vnc_password` None keeps the source's; `avoid` as in `CreateDrives`, for each of the disks.
     """
 
     owner: str
@@ -103,6 +197,48 @@ class CloneServer(Struct, frozen=True, gc=False):
     job: str
     name: str | None = None
     vnc_password: str | None = None
+    avoid: tuple[str, ...] = ()
+
+
+class NewTag(Struct, frozen=True, gc=False):
+    """`resources` are uuids of drives and servers."""
+
+    tag: str
+    name: str
+    meta: dict[str, str] = {}
+    resources: tuple[str, ...] = ()
+
+
+class CreateTags(Struct, frozen=True, gc=False):
+    """Make tags, all or none."""
+
+    owner: str
+    tags: tuple[NewTag, ...]
+
+
+class EditTag(Struct, frozen=True, gc=False):
+    """Change a tag; what is None stays, `resources` are replaced as a whole."""
+
+    owner: str
+    tag: str
+    name: str | None = None
+    meta: dict[str, str] | None = None
+    resources: tuple[str, ...] | None = None
+
+
+class DeleteTag(Struct, frozen=True, gc=False):
+    """Delete a tag; nothing bears it any more."""
+
+    owner: str
+    tag: str
+
+
+class EditProfile(Struct, frozen=True, gc=False):
+    """Change an account's profile. `personal` goes to a plain table, never into the ledger."""
+
+    owner: str
+    personal: dict[str, str]
+    clone_naming: CloneNaming | None = None
 
 
 class CreateJob(Struct, frozen=True, gc=False):
@@ -113,6 +249,13 @@ class CreateJob(Struct, frozen=True, gc=False):
     operation: Operation
     resources: tuple[Resource, ...] = ()
     parent: str | None = None
+
+
+class CancelJob(Struct, frozen=True, gc=False):
+    """End a running job and those below it; what they made goes away."""
+
+    owner: str
+    job: str
 
 
 class StartAttempt(Struct, frozen=True, gc=False):
@@ -149,12 +292,23 @@ class FailJob(Struct, frozen=True, gc=False):
 Command = (
     CreateDrives
     | MarkDriveReady
+    | EditDrive
+    | ResizeDrive
+    | CompleteResize
+    | FailResize
     | DeleteDrives
     | CloneDrive
     | CreateServers
+    | EditServer
+    | ChangePower
     | DeleteServers
     | CloneServer
+    | CreateTags
+    | EditTag
+    | DeleteTag
+    | EditProfile
     | CreateJob
+    | CancelJob
     | StartAttempt
     | UpdateProgress
     | SucceedJob

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ledger import errors
 from ledger.commands import CreateDrives, CreateServers, MarkDriveReady
+from ledger.drive import LIBRARY
 from ledger.events import (
     DriveCreated,
     DriveReady,
@@ -12,7 +13,7 @@ from ledger.events import (
     drive_stream,
     server_stream,
 )
-from ledger.placement import place
+from ledger.placement import place, pools_to_avoid
 from ledger.world import Change, Circumstances, Fact, SetVncPassword, World
 
 
@@ -20,8 +21,10 @@ def create_drives(
     command: CreateDrives, world: World, circumstances: Circumstances
 ) -> Iterator[Change]:
     """Makes drives, all or none; they have no image yet. Raises `UnknownStorageType`."""
+    avoid = pools_to_avoid(world, command.avoid, command.owner)
     for new in command.drives:
-        pool = new.pool or place(circumstances.pools(), new.definition.storage_type).name
+        storage_type = new.definition.storage_type
+        pool = new.pool or place(circumstances.pools(), storage_type, avoid=avoid).name
         created = DriveCreated(command.owner, new.definition, pool, command.origin)
         yield Fact(drive_stream(new.drive), created)
 
@@ -39,23 +42,34 @@ def mark_drive_ready(command: MarkDriveReady, world: World) -> Iterator[Change]:
 def create_servers(command: CreateServers, world: World) -> Iterator[Change]:
     """Makes servers, all or none, stopped and with their drives attached.
 
-    Raises `DriveNotFound`, or `DriveAlreadyMounted` for a disk that is attached to a server and
-    does not allow it twice; a drive that is still being cloned may be attached.
+    Raises what `check_mountable` raises.
     """
     for new in command.servers:
         for nth, mount in enumerate(new.mounts):
             earlier = {other.drive for other in new.mounts[:nth]}
-            _check_mountable(mount, command.owner, world, twice=mount.drive in earlier)
+            check_mountable(mount, command.owner, world, twice=mount.drive in earlier)
         created = ServerCreated(command.owner, new.definition, new.mounts, new.nics)
         yield Fact(server_stream(new.server), created)
         yield SetVncPassword(new.server, new.vnc_password)
 
 
-def _check_mountable(mount: Mount, owner: str, world: World, *, twice: bool) -> None:
+def check_mountable(mount: Mount, owner: str, world: World, *, twice: bool = False) -> None:
+    """That the drive may be attached to one more server; to the same one `twice`, it may not.
+
+    Raises `DriveNotFound`, `LibraryDrive` for a disk of the library, or `DriveAlreadyMounted` for a
+    disk that is attached to a server and does not allow it twice. A drive that is still being
+    cloned may be attached.
+    """
     drive = world.drive(mount.drive)
-    if drive is None or drive.owner != owner:
+    if drive is None or not drive.visible_to(owner):
         raise errors.DriveNotFound(mount.drive)
-    if drive.definition.media == "cdrom" or drive.definition.allow_multimount:
+    if drive.definition.media == "cdrom":
+        return
+    if drive.owner == LIBRARY:
+        raise errors.LibraryDrive(
+            f"drive {drive.uuid} is a disk of the library: clone it", point="drives"
+        )
+    if drive.definition.allow_multimount:
         return
     if twice or world.relations(drive.uuid).servers:
         raise errors.DriveAlreadyMounted(

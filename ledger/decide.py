@@ -6,8 +6,25 @@ from typing import assert_never
 from ledger import commands as c
 from ledger.clone import clone_drive, clone_server
 from ledger.creation import create_drives, create_servers, mark_drive_ready
+from ledger.editing import (
+    complete_resize,
+    edit_drive,
+    edit_profile,
+    edit_server,
+    fail_resize,
+    resize_drive,
+)
+from ledger.power import change_power
 from ledger.removal import delete_drives, delete_servers
-from ledger.reports import create_job, fail_job, start_attempt, succeed_job, update_progress
+from ledger.reports import (
+    cancel_job,
+    create_job,
+    fail_job,
+    start_attempt,
+    succeed_job,
+    update_progress,
+)
+from ledger.tagging import create_tags, delete_tag, edit_tag
 from ledger.world import Change, Circumstances, World
 
 
@@ -33,13 +50,35 @@ def decide(command: c.Command, world: World, circumstances: Circumstances) -> It
             return create_drives(command, world, circumstances)
         case c.MarkDriveReady():
             return mark_drive_ready(command, world)
+        case c.EditDrive():
+            return edit_drive(command, world)
+        case c.ResizeDrive():
+            return resize_drive(command, world)
+        case c.CompleteResize():
+            return complete_resize(command, world)
+        case c.FailResize():
+            return fail_resize(command, world)
         case c.DeleteDrives():
             return delete_drives(command, world)
         case c.CreateServers():
             return create_servers(command, world)
+        case c.EditServer():
+            return edit_server(command, world)
+        case c.ChangePower():
+            return change_power(command, world, circumstances)
         case c.DeleteServers():
             return delete_servers(command, world)
+        case c.CreateTags():
+            return create_tags(command, world)
+        case c.EditTag():
+            return edit_tag(command, world)
+        case c.DeleteTag():
+            return delete_tag(command, world)
+        case c.EditProfile():
+            return edit_profile(command)
         case c.CreateJob():
             return create_job(command, world)
+        case c.CancelJob():
+            return cancel_job(command, world)
         case _:
             assert_never(command)

@@ -11,21 +11,31 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.events import (
+    DriveChanged,
     DriveCreated,
     DriveDefinition,
     DriveDeleted,
     DriveEvent,
     DriveOrigin,
     DriveReady,
+    DriveResized,
+    DriveResizeFailed,
+    DriveResizeStarted,
     Recorded,
 )
+
+LIBRARY = "library"
+"""The owner of library drives: no account, and everybody may see and clone what it owns."""
 
 SIZE_STEP = 16384
 """Sizes are multiples of 16 KiB, as every drive size recorded from the public API is."""
 
 
 class Drive(Struct, frozen=True, gc=False):
-    """A drive as its own stream tells it. `ready`: its image is complete and on disk."""
+    """A drive as its own stream tells it.
+
+    `ready`: its image is complete and on disk. `resizing`: the size that it is to have, in bytes.
+    """
 
     uuid: str
     owner: str
@@ -34,7 +44,12 @@ class Drive(Struct, frozen=True, gc=False):
     origin: DriveOrigin
     created: datetime
     ready: bool = False
+    resizing: int | None = None
     deleted: bool = False
+
+    def visible_to(self, account: str) -> bool:
+        """Whether the account may look at the drive, and clone it."""
+        return self.owner in (account, LIBRARY)
 
 
 def round_up(size: int) -> int:
@@ -58,6 +73,16 @@ def evolve(drive: Drive | None, uuid: str, recorded: Recorded[DriveEvent]) -> Dr
     match event:
         case DriveReady():
             return replace(drive, ready=True)
+        case DriveChanged():
+            return replace(drive, definition=event.definition)
+        case DriveResizeStarted():
+            return replace(drive, resizing=event.size)
+        case DriveResized():
+            assert drive.resizing is not None, f"drive {uuid} was not being resized"
+            resized = replace(drive.definition, size=drive.resizing)
+            return replace(drive, definition=resized, resizing=None)
+        case DriveResizeFailed():
+            return replace(drive, resizing=None)
         case DriveDeleted():
             return replace(drive, deleted=True)
         case DriveCreated():

@@ -38,6 +38,18 @@ class JobNotFound(NotFound):
         super().__init__(f"no job with uuid {uuid}")
 
 
+class TagNotFound(NotFound):
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no tag with uuid {uuid}", point="tags")
+
+
+class ResourceNotFound(NotFound):
+    """There is no drive or server that could bear the tag."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no drive or server with uuid {uuid}", point="resources")
+
+
 class WrongState(Refusal):
     """The thing exists, but not in a state in which this may be done to it."""
 
@@ -50,6 +62,18 @@ class ServerBusy(WrongState):
     """A running job needs the server."""
 
 
+class ServerRunning(WrongState):
+    """The server runs, or mounts what is asked for while it does."""
+
+
+class ServerStopped(WrongState):
+    """The server does not run."""
+
+
+class LibraryDrive(WrongState):
+    """A disk of the library is there to be cloned, not to be attached."""
+
+
 class DriveAlreadyMounted(WrongState):
     """The drive is attached to another server and may not be attached twice."""
 
@@ -59,7 +83,7 @@ class Invalid(Refusal):
 
 
 class SizeTooSmall(Invalid):
-    """The clone would be smaller than its source."""
+    """The drive would be smaller than its source, or than it is."""
 
     point = "size"
 
@@ -68,6 +92,12 @@ class UnknownStorageType(Invalid):
     """No pool has this storage type."""
 
     point = "storage_type"
+
+
+class CpuTooLow(Invalid):
+    """There would be too little of the cpu for each of the smp."""
+
+    point = "smp"
 
 
 class TooDeep(Invalid):

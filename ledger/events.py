@@ -1,9 +1,9 @@
 """The vocabulary: every event the ledger may hold, and the envelope each one carries.
 
-An event says what happened to one stream (a job, a drive or a server); `Recorded` adds when, by
-whom and in which request. Events are immutable and the unions are closed: a `match` over one ends
-in `assert_never`. Nothing secret may be put into an event: passwords, tokens and personal data
-live in plain tables, because what is in the ledger stays there.
+An event says what happened to one stream (a job, a drive, a server, a tag or an account's profile);
+`Recorded` adds when, by whom and in which request. Events are immutable and the unions are closed:
+a `match` over one ends in `assert_never`. Nothing secret may be put into an event: passwords,
+tokens and personal data live in plain tables, because what is in the ledger stays there.
 """
 
 from datetime import datetime
@@ -14,9 +14,13 @@ from msgspec import Struct
 Operation = str
 """What a job does: `drive_clone`, `server_clone`; open, because operations will be added."""
 
-Ending = Literal["success", "failed"]
+Ending = Literal["success", "failed", "cancelled"]
 Media = Literal["disk", "cdrom"]
-DriveOrigin = Literal["blank", "upload", "clone"]
+DriveOrigin = Literal["blank", "upload", "clone", "chunked"]
+"""Where a drive's image comes from; `chunked` is an upload that comes in pieces."""
+CloneNaming = Literal["NONE", "COUNTER", "DATE", "TIMESTAMP"]
+Power = Literal["stopped", "running"]
+PowerAction = Literal["start", "stop", "shutdown", "restart"]
 ResourceKind = Literal["drives", "servers"]
 Role = Literal["source", "destination"]
 NicModel = Literal["virtio", "e1000", "rtl8139"]
@@ -160,6 +164,10 @@ class JobFailed(Closed, frozen=True):
     error: str
 
 
+class JobCancelled(Closed, frozen=True):
+    """Its owner wanted it no longer."""
+
+
 JobEvent = (
     JobCreated
     | ChildAttached
@@ -168,6 +176,7 @@ JobEvent = (
     | ChildEnded
     | JobSucceeded
     | JobFailed
+    | JobCancelled
 )
 
 
@@ -187,11 +196,41 @@ class DriveReady(Closed, frozen=True):
     """The drive's image is complete and on disk."""
 
 
+class DriveChanged(Closed, frozen=True):
+    """The owner says something else about the drive; its size is never changed by this."""
+
+    definition: DriveDefinition
+
+
+class DriveResizeStarted(Closed, frozen=True):
+    """The image is to have this many bytes; until it has, the drive shows its old size."""
+
+    size: int
+
+
+class DriveResized(Closed, frozen=True):
+    """The image has the size that was wanted, durably."""
+
+
+class DriveResizeFailed(Closed, frozen=True):
+    """The image has the size that it had."""
+
+    error: str
+
+
 class DriveDeleted(Closed, frozen=True):
     pass
 
 
-DriveEvent = DriveCreated | DriveReady | DriveDeleted
+DriveEvent = (
+    DriveCreated
+    | DriveReady
+    | DriveChanged
+    | DriveResizeStarted
+    | DriveResized
+    | DriveResizeFailed
+    | DriveDeleted
+)
 
 
 # Servers
@@ -205,18 +244,75 @@ class ServerCreated(Closed, frozen=True):
 
 
 class ServerChanged(Closed, frozen=True):
-    """The server's mounts were replaced."""
+    """What is named was replaced; None is as before."""
 
-    mounts: tuple[Mount, ...]
+    mounts: tuple[Mount, ...] | None = None
+    nics: tuple[Nic, ...] | None = None
+    definition: ServerDefinition | None = None
+
+
+class ServerPowerChanged(Closed, frozen=True):
+    """The server was switched, on a compute host if it runs; there is nothing but this record."""
+
+    action: PowerAction
+    power: Power
+    host: str | None = None
 
 
 class ServerDeleted(Closed, frozen=True):
     pass
 
 
-ServerEvent = ServerCreated | ServerChanged | ServerDeleted
+ServerEvent = ServerCreated | ServerChanged | ServerPowerChanged | ServerDeleted
 
-Event = JobEvent | DriveEvent | ServerEvent
+
+# Tags
+
+
+class TagCreated(Closed, frozen=True):
+    owner: str
+    name: str
+    meta: dict[str, str] = {}
+
+
+class TagChanged(Closed, frozen=True):
+    name: str
+    meta: dict[str, str]
+
+
+class ResourceTagged(Closed, frozen=True):
+    kind: ResourceKind
+    uuid: str
+
+
+class ResourceUntagged(Closed, frozen=True):
+    uuid: str
+
+
+class TagDeleted(Closed, frozen=True):
+    pass
+
+
+TagEvent = TagCreated | TagChanged | ResourceTagged | ResourceUntagged | TagDeleted
+
+
+# Profiles
+
+
+class ProfileChanged(Closed, frozen=True):
+    """Which fields of an account's profile have other values now.
+
+    The values are personal and in a plain table, but for `clone_naming`, which decisions rest on;
+    None: it is as before.
+    """
+
+    fields: tuple[str, ...]
+    clone_naming: CloneNaming | None = None
+
+
+ProfileEvent = ProfileChanged
+
+Event = JobEvent | DriveEvent | ServerEvent | TagEvent | ProfileEvent
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -243,3 +339,11 @@ def drive_stream(uuid: str) -> str:
 
 def server_stream(uuid: str) -> str:
     return f"server-{uuid}"
+
+
+def tag_stream(uuid: str) -> str:
+    return f"tag-{uuid}"
+
+
+def profile_stream(account: str) -> str:
+    return f"profile-{account}"

@@ -1,7 +1,8 @@
 """A job: its state, and how events change it.
 
     started ──> success      (a leaf: its worker says so; a parent: all children succeeded)
-       └──────> failed       (a leaf: its worker says so; a parent: all ended, one failed)
+       ├──────> failed       (a leaf: its worker says so; a parent: all ended, one failed)
+       └──────> cancelled    (a leaf: its owner says so; a parent: all ended, one so, none failed)
 
 A parent's progress is not here: it is the mean of its descendants', taken when it is read, so that
 a child's progress writes no other stream.
@@ -19,6 +20,7 @@ from ledger.events import (
     Ending,
     Fingerprint,
     JobAttemptStarted,
+    JobCancelled,
     JobCreated,
     JobEvent,
     JobFailed,
@@ -29,7 +31,7 @@ from ledger.events import (
     Resource,
 )
 
-JobState = Literal["started", "success", "failed"]
+JobState = Literal["started", "success", "failed", "cancelled"]
 
 
 class Child(Struct, frozen=True, gc=False):
@@ -111,6 +113,8 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
             )
         case JobFailed():
             return replace(job, last_modified=at, state="failed", error=event.error)
+        case JobCancelled():
+            return replace(job, last_modified=at, state="cancelled")
         case JobCreated():
             raise AssertionError(f"job {uuid} created twice")
         case _:

@@ -11,29 +11,52 @@ from ledger.drive import Drive
 from ledger.events import (
     ChildAttached,
     ChildEnded,
+    DriveChanged,
     DriveCreated,
     DriveDeleted,
     DriveReady,
+    DriveResized,
+    DriveResizeFailed,
+    DriveResizeStarted,
     Event,
     JobAttemptStarted,
+    JobCancelled,
     JobCreated,
     JobFailed,
     JobSucceeded,
+    ProfileChanged,
     ProgressUpdated,
+    ResourceTagged,
+    ResourceUntagged,
     ServerChanged,
     ServerCreated,
     ServerDeleted,
+    ServerPowerChanged,
+    TagChanged,
+    TagCreated,
+    TagDeleted,
 )
 from ledger.job import Job
+from ledger.profile import Profile
 from ledger.server import Server
+from ledger.tag import Tag
 
-_FIRST = {"job": JobCreated, "drive": DriveCreated, "server": ServerCreated}
+_FIRST = {
+    "job": JobCreated,
+    "drive": DriveCreated,
+    "server": ServerCreated,
+    "tag": TagCreated,
+}
+_PROFILE = "profile"
+"""A profile is there without beginning; any change of it may be the first."""
 FULL = 100
 
 
 def illegality(state: Aggregate | None, stream: str, event: Event) -> str | None:
     """Why this event may not come next in this stream; None if it may."""
     kind = stream.partition("-")[0]
+    if kind == _PROFILE:
+        return None if isinstance(event, ProfileChanged) else f"a {kind} has no such event"
     first = _FIRST.get(kind)
     if first is None:
         return f"there are no streams of the kind {kind}"
@@ -46,7 +69,9 @@ def illegality(state: Aggregate | None, stream: str, event: Event) -> str | None
             return _of_drive(state, event)
         case Server():
             return _of_server(state, event)
-        case None:
+        case Tag():
+            return _of_tag(state, event)
+        case Profile() | None:
             return None
         case _:
             assert_never(state)
@@ -60,7 +85,7 @@ def _of_job(job: Job, event: Event) -> str | None:
             return _of_parent(job, event)
         case JobAttemptStarted() | ProgressUpdated():
             return _of_attempt(job, event)
-        case JobSucceeded() | JobFailed():
+        case JobSucceeded() | JobFailed() | JobCancelled():
             return _of_end(job, event)
         case _:
             return f"a job has no {type(event).__name__}"
@@ -90,12 +115,16 @@ def _of_attempt(job: Job, event: JobAttemptStarted | ProgressUpdated) -> str | N
     return None
 
 
-def _of_end(job: Job, event: JobSucceeded | JobFailed) -> str | None:
-    """A parent ends as its children did; a job that nobody tried may only succeed, at once."""
-    if any(child.ended is None for child in job.children):
+def _of_end(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> str | None:
+    """A parent ends as its children did; a job that nobody tried may not fail."""
+    ended = {child.ended for child in job.children}
+    if None in ended:
         return "a child was still running"
-    failed = any(child.ended == "failed" for child in job.children)
-    if job.children and failed == isinstance(event, JobSucceeded):
+    if "failed" in ended:
+        due: type[Event] = JobFailed
+    else:
+        due = JobCancelled if "cancelled" in ended else JobSucceeded
+    if ended and not isinstance(event, due):
         return "its children did not end so"
     if isinstance(event, JobFailed) and not job.children and not job.attempt:
         return "nobody had tried"
@@ -108,17 +137,55 @@ def _of_drive(drive: Drive, event: Event) -> str | None:
     match event:
         case DriveReady():
             return "the drive was ready already" if drive.ready else None
+        case DriveResizeStarted():
+            return _of_resize(drive, event)
+        case DriveResized() | DriveResizeFailed():
+            return "the drive was not being resized" if drive.resizing is None else None
+        case DriveChanged(definition=definition):
+            same = definition.size == drive.definition.size
+            return None if same else "a change of a drive's size is a resize"
         case DriveDeleted():
             return None
         case _:
             return f"a drive has no {type(event).__name__}"
 
 
+def _of_resize(drive: Drive, event: DriveResizeStarted) -> str | None:
+    if not drive.ready or drive.resizing is not None:
+        return "the drive could not be resized just then"
+    return None if event.size > drive.definition.size else "a drive only grows"
+
+
 def _of_server(server: Server, event: Event) -> str | None:
     if server.deleted:
         return "the server had been deleted"
     match event:
+        case ServerPowerChanged():
+            return _of_power(server, event)
         case ServerChanged() | ServerDeleted():
             return None
         case _:
             return f"a server has no {type(event).__name__}"
+
+
+def _of_power(server: Server, event: ServerPowerChanged) -> str | None:
+    if (event.action == "start") == (server.power == "running"):
+        return f"{event.action} of a server that was {server.power}"
+    runs = event.action in ("start", "restart")
+    if (event.power == "running") != runs or (event.host is not None) != runs:
+        return f"{event.action} does not lead to {event.power} on {event.host}"
+    return None
+
+
+def _of_tag(tag: Tag, event: Event) -> str | None:
+    if tag.deleted:
+        return "the tag had been deleted"
+    match event:
+        case ResourceTagged(uuid=uuid):
+            return f"{uuid} bore the tag already" if uuid in tag.resources else None
+        case ResourceUntagged(uuid=uuid):
+            return None if uuid in tag.resources else f"{uuid} did not bear the tag"
+        case TagChanged() | TagDeleted():
+            return None
+        case _:
+            return f"a tag has no {type(event).__name__}"

@@ -1,11 +1,29 @@
-"""In which pool a new drive's image goes."""
+"""Where things go: a new drive's image in a pool, a started server on a compute host.
 
+What is to be avoided is a wish: it is fulfilled as far as it can be, the first named above all, and
+nothing is ever refused because of it.
+"""
+
+from collections.abc import Sequence
+from zlib import crc32
+
+from ledger.drive import Drive
 from ledger.errors import UnknownStorageType
-from ledger.world import PoolSpace
+from ledger.server import Server
+from ledger.world import PoolSpace, World
+
+Crowded = Sequence[Sequence[str]]
+"""For each thing to be avoided, the most important first: the pools or hosts where it is."""
 
 
-def place(pools: tuple[PoolSpace, ...], storage_type: str, *, near: str | None = None) -> PoolSpace:
-    """A pool of this storage type: the one named `near` if it has it, else the roomiest.
+def place(
+    pools: tuple[PoolSpace, ...],
+    storage_type: str,
+    *,
+    near: str | None = None,
+    avoid: Crowded = (),
+) -> PoolSpace:
+    """A pool of this storage type: apart from what to avoid, then `near`, then the roomiest.
 
     A copy within a pool may be a reflink, so a clone is placed near its source.
 
@@ -15,7 +33,48 @@ def place(pools: tuple[PoolSpace, ...], storage_type: str, *, near: str | None =
     if not fitting:
         known = ", ".join(sorted({pool.storage_type for pool in pools}))
         raise UnknownStorageType(f"no pool has storage type {storage_type}; there is {known}")
-    for pool in fitting:
-        if pool.name == near:
-            return pool
-    return max(fitting, key=lambda pool: (pool.free_bytes, pool.name))
+
+    def preference(pool: PoolSpace) -> tuple[list[int], bool, int, str]:
+        return _apart(pool.name, avoid), pool.name == near, pool.free_bytes, pool.name
+
+    return max(fitting, key=preference)
+
+
+def place_server(hosts: tuple[str, ...], server: str, *, avoid: Crowded = ()) -> str:
+    """A compute host apart from what to avoid; among equals, spread by the server's uuid."""
+    first = crc32(server.encode()) % len(hosts)
+    in_turn = hosts[first:] + hosts[:first]
+    return max(in_turn, key=lambda host: _apart(host, avoid))
+
+
+def _apart(place_name: str, avoid: Crowded) -> list[int]:
+    """How far a place keeps from each thing to be avoided; the larger list is the better place."""
+    return [-list(places).count(place_name) for places in avoid]
+
+
+def pools_to_avoid(world: World, uuids: Sequence[str], owner: str) -> list[list[str]]:
+    """The pools of these drives; a server stands for all the drives it mounts.
+
+    What is unknown, or somebody else's, is nowhere.
+    """
+    return [_pools_of(world, uuid, owner) for uuid in uuids]
+
+
+def hosts_to_avoid(world: World, uuids: Sequence[str], owner: str) -> list[list[str]]:
+    """The hosts that these servers run on, if they do."""
+    servers = (world.glance(uuid) for uuid in uuids)
+    return [
+        [server.host]
+        if isinstance(server, Server) and server.owner == owner and server.host is not None
+        else []
+        for server in servers
+    ]
+
+
+def _pools_of(world: World, uuid: str, owner: str) -> list[str]:
+    named = world.glance(uuid)
+    if isinstance(named, Server) and named.owner == owner:
+        drives = [world.glance(mount.drive) for mount in named.mounts]
+    else:
+        drives = [named]
+    return [drive.pool for drive in drives if isinstance(drive, Drive) and drive.visible_to(owner)]

@@ -1,9 +1,11 @@
-"""What jobs and servers say about drives and servers.
+"""What jobs, servers and tags say about drives and servers.
 
 A drive's status is told by others: a running job that copies it, the servers that mount it. Those
 facts are relations, held beside the drive and never in it, so that many clones of one drive write
-no common row. Each is a pure function of the job or server that says it.
+no common row. Each is a pure function of the job, server or tag that says it.
 """
+
+from typing import assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,6 +13,7 @@ from msgspec.structs import replace
 from ledger.aggregate import Aggregate
 from ledger.job import Job
 from ledger.server import Server
+from ledger.tag import Tag
 
 
 class MountedBy(Struct, frozen=True, gc=False):
@@ -27,7 +30,14 @@ class NeededBy(Struct, frozen=True, gc=False):
     job: str
 
 
-Relation = MountedBy | NeededBy
+class TaggedBy(Struct, frozen=True, gc=False):
+    """The drive or server bears the tag."""
+
+    resource: str
+    tag: str
+
+
+Relation = MountedBy | NeededBy | TaggedBy
 
 
 class Relations(Struct, frozen=True, gc=False):
@@ -38,6 +48,7 @@ class Relations(Struct, frozen=True, gc=False):
 
     servers: frozenset[str] = frozenset()
     running_jobs: int = 0
+    tags: frozenset[str] = frozenset()
 
 
 def relations_of(state: Aggregate | None) -> frozenset[Relation]:
@@ -47,6 +58,8 @@ def relations_of(state: Aggregate | None) -> frozenset[Relation]:
             return frozenset(NeededBy(named.uuid, state.uuid) for named in state.resources)
         case Server():
             return frozenset(MountedBy(mount.drive, state.uuid) for mount in state.mounts)
+        case Tag():
+            return frozenset(TaggedBy(uuid, state.uuid) for uuid in state.resources)
         case _:
             return frozenset()
 
@@ -58,13 +71,25 @@ def subject(relation: Relation) -> str:
 
 def related(relations: Relations, relation: Relation) -> Relations:
     """The relations with one more."""
-    if isinstance(relation, MountedBy):
-        return replace(relations, servers=relations.servers | {relation.server})
-    return replace(relations, running_jobs=relations.running_jobs + 1)
+    match relation:
+        case MountedBy(server=server):
+            return replace(relations, servers=relations.servers | {server})
+        case NeededBy():
+            return replace(relations, running_jobs=relations.running_jobs + 1)
+        case TaggedBy(tag=tag):
+            return replace(relations, tags=relations.tags | {tag})
+        case _:
+            assert_never(relation)
 
 
 def unrelated(relations: Relations, relation: Relation) -> Relations:
     """The relations with one less."""
-    if isinstance(relation, MountedBy):
-        return replace(relations, servers=relations.servers - {relation.server})
-    return replace(relations, running_jobs=relations.running_jobs - 1)
+    match relation:
+        case MountedBy(server=server):
+            return replace(relations, servers=relations.servers - {server})
+        case NeededBy():
+            return replace(relations, running_jobs=relations.running_jobs - 1)
+        case TaggedBy(tag=tag):
+            return replace(relations, tags=relations.tags - {tag})
+        case _:
+            assert_never(relation)

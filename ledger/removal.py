@@ -4,14 +4,16 @@ from collections.abc import Iterator
 
 from ledger import errors
 from ledger.commands import DeleteDrives, DeleteServers, Recurse
-from ledger.drive import Drive
+from ledger.drive import LIBRARY, Drive
 from ledger.events import (
     DriveDeleted,
     Mount,
+    ResourceUntagged,
     ServerChanged,
     ServerDeleted,
     drive_stream,
     server_stream,
+    tag_stream,
 )
 from ledger.server import Server
 from ledger.world import Change, DropVncPassword, Fact, World
@@ -27,7 +29,8 @@ _MEDIA_OF: dict[Recurse, frozenset[str]] = {
 def delete_drives(command: DeleteDrives, world: World) -> Iterator[Change]:
     """Deletes the drives, all or none; each is detached from the servers that mount it.
 
-    Raises `DriveNotFound`, or `DriveBusy` while a running job needs one.
+    Raises `DriveNotFound`, `DriveBusy` while a running job needs one, `ServerRunning` while a
+    server that mounts one runs.
     """
     for uuid in dict.fromkeys(command.drives):
         yield from remove_drive(world, _idle_drive(world, uuid, command.owner))
@@ -36,7 +39,8 @@ def delete_drives(command: DeleteDrives, world: World) -> Iterator[Change]:
 def delete_servers(command: DeleteServers, world: World) -> Iterator[Change]:
     """Deletes the servers, and the drives they mount as far as `recurse` says.
 
-    Raises `ServerNotFound`, `ServerBusy` while a running job needs one, `DriveBusy` likewise.
+    The library's drives stay. Raises `ServerNotFound`, `ServerRunning`, `ServerBusy` while a
+    running job needs one, and for drives what `delete_drives` raises.
     """
     for uuid in dict.fromkeys(command.servers):
         server = world.server(uuid)
@@ -44,15 +48,17 @@ def delete_servers(command: DeleteServers, world: World) -> Iterator[Change]:
             raise errors.ServerNotFound(uuid)
         if world.relations(uuid).running_jobs:
             raise errors.ServerBusy(f"server {uuid} is needed by a running job")
-        yield from remove_server(server)
+        if server.power == "running":
+            raise errors.ServerRunning(f"server {uuid} is running")
+        yield from remove_server(world, server)
         for mount in server.mounts:
             yield from _delete_mounted(world, mount, command)
 
 
 def _delete_mounted(world: World, mount: Mount, command: DeleteServers) -> Iterator[Change]:
     drive = world.drive(mount.drive)
-    if drive is None:
-        return  # another server of the same command mounted it too
+    if drive is None or drive.owner == LIBRARY:
+        return  # gone with another server of the same command; or not ours to delete
     if drive.definition.media in _MEDIA_OF[command.recurse]:
         yield from remove_drive(world, _idle_drive(world, drive.uuid, command.owner))
 
@@ -63,20 +69,44 @@ def _idle_drive(world: World, uuid: str, owner: str) -> Drive:
         raise errors.DriveNotFound(uuid)
     if world.relations(uuid).running_jobs:
         raise errors.DriveBusy(f"drive {uuid} is needed by a running job")
+    check_not_running(world, drive)
     return drive
 
 
+def check_not_running(world: World, drive: Drive) -> None:
+    """Raises `ServerRunning` if a server that mounts the drive runs."""
+    server = running_server(world, drive)
+    if server is not None:
+        raise errors.ServerRunning(f"drive {drive.uuid} is mounted by a running server, {server}")
+
+
+def running_server(world: World, drive: Drive) -> str | None:
+    """A server that mounts the drive and runs, if there is one."""
+    for uuid in sorted(world.relations(drive.uuid).servers):
+        server = world.server(uuid)
+        if server is not None and server.power == "running":
+            return uuid
+    return None
+
+
 def remove_drive(world: World, drive: Drive) -> Iterator[Change]:
-    """Detaches the drive everywhere and deletes it."""
+    """Detaches the drive everywhere, takes its tags off and deletes it."""
     for uuid in sorted(world.relations(drive.uuid).servers):
         server = world.server(uuid)
         assert server is not None, f"drive {drive.uuid} is mounted by a server that is gone"
         left = tuple(mount for mount in server.mounts if mount.drive != drive.uuid)
-        yield Fact(server_stream(uuid), ServerChanged(left))
+        yield Fact(server_stream(uuid), ServerChanged(mounts=left))
+    yield from _untag(world, drive.uuid)
     yield Fact(drive_stream(drive.uuid), DriveDeleted())
 
 
-def remove_server(server: Server) -> Iterator[Change]:
+def _untag(world: World, uuid: str) -> Iterator[Change]:
+    for tag in sorted(world.relations(uuid).tags):
+        yield Fact(tag_stream(tag), ResourceUntagged(uuid))
+
+
+def remove_server(world: World, server: Server) -> Iterator[Change]:
     """Deletes the server; its drives are mounted by it no longer."""
+    yield from _untag(world, server.uuid)
     yield Fact(server_stream(server.uuid), ServerDeleted())
     yield DropVncPassword(server.uuid)

@@ -8,13 +8,14 @@ child to end settles the parent, and so on upwards.
 from collections.abc import Iterator
 
 from ledger import errors
-from ledger.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.commands import CancelJob, CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.events import (
     ChildAttached,
     ChildEnded,
     DriveReady,
     Ending,
     JobAttemptStarted,
+    JobCancelled,
     JobCreated,
     JobFailed,
     JobSucceeded,
@@ -50,7 +51,7 @@ def _check_nameable(resource: Resource, owner: str, world: World) -> None:
     """What a job makes comes into being with it, so what exists can only be its source."""
     if resource.kind == "drives":
         drive = world.drive(resource.uuid)
-        if drive is None or drive.owner != owner:
+        if drive is None or not drive.visible_to(owner):
             raise errors.DriveNotFound(resource.uuid)
     else:
         server = world.server(resource.uuid)
@@ -135,6 +136,30 @@ def fail_job(command: FailJob, world: World) -> Iterator[Change]:
     yield from _end_in_failure(world, job, command.error)
 
 
+def cancel_job(command: CancelJob, world: World) -> Iterator[Change]:
+    """Ends the job, or all that run below it, the last of which settle those above.
+
+    Raises `JobNotFound`, `JobOver`.
+    """
+    job = _running(world, command.job, command.owner)
+    for leaf in list(_running_leaves(world, job)):
+        yield from _end_in_cancellation(world, leaf)
+
+
+def _running_leaves(world: World, job: Job) -> Iterator[Job]:
+    if not job.children:
+        yield job
+    for child in job.children:
+        if child.ended is None:
+            yield from _running_leaves(world, _child(world, child.uuid))
+
+
+def _child(world: World, uuid: str) -> Job:
+    job = world.job(uuid)
+    assert job is not None, f"job {uuid} is a child that never was"
+    return job
+
+
 def end_in_success(world: World, job: Job) -> Iterator[Change]:
     """The job succeeded: what it made is ready, and its parent may be done too."""
     yield Fact(job_stream(job.uuid), JobSucceeded())
@@ -151,17 +176,22 @@ def _end_in_failure(world: World, job: Job, error: str) -> Iterator[Change]:
     yield from _tell_parent(world, job, "failed")
 
 
+def _end_in_cancellation(world: World, job: Job) -> Iterator[Change]:
+    """The job was cancelled: what it and its sub-jobs made goes away."""
+    yield Fact(job_stream(job.uuid), JobCancelled())
+    yield from _remove_what_it_made(world, job)
+    yield from _tell_parent(world, job, "cancelled")
+
+
 def _remove_what_it_made(world: World, job: Job) -> Iterator[Change]:
     server = world.server(job.destination("servers") or "")
     if server is not None:
-        yield from remove_server(server)
+        yield from remove_server(world, server)
     drive = world.drive(job.destination("drives") or "")
     if drive is not None:
         yield from remove_drive(world, drive)
     for child in job.children:
-        below = world.job(child.uuid)
-        assert below is not None, f"job {job.uuid} has a child that never was"
-        yield from _remove_what_it_made(world, below)
+        yield from _remove_what_it_made(world, _child(world, child.uuid))
 
 
 def _tell_parent(world: World, job: Job, how: Ending) -> Iterator[Change]:
@@ -176,6 +206,8 @@ def _tell_parent(world: World, job: Job, how: Ending) -> Iterator[Change]:
     failed = [child.uuid for child in parent.children if child.ended == "failed"]
     if failed:
         yield from _end_in_failure(world, parent, f"sub-job {failed[0]} failed")
+    elif any(child.ended == "cancelled" for child in parent.children):
+        yield from _end_in_cancellation(world, parent)
     else:
         yield from end_in_success(world, parent)
 

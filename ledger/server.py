@@ -1,4 +1,11 @@
-"""A server: its state, and how events change it. Every server here is stopped: nothing runs it."""
+"""A server: its state, and how events change it.
+
+There is no hypervisor here: a server that "runs" is one that was recorded as started.
+
+    stopped ──> running     (start)
+    running ──> stopped     (stop, shutdown)
+       └──────> running     (restart)
+"""
 
 from datetime import datetime
 from typing import assert_never
@@ -9,17 +16,25 @@ from msgspec.structs import replace
 from ledger.events import (
     Mount,
     Nic,
+    Power,
     Recorded,
     ServerChanged,
     ServerCreated,
     ServerDefinition,
     ServerDeleted,
     ServerEvent,
+    ServerPowerChanged,
 )
+
+CPU_PER_SMP_LEAST_MHZ = 1000
+"""Of the cpu, for each of several smp."""
 
 
 class Server(Struct, frozen=True, gc=False):
-    """A server as its own stream tells it; `mounts` in the order of `sorted_mounts`."""
+    """A server as its own stream tells it; `mounts` in the order of `sorted_mounts`.
+
+    While it runs it is on a compute `host`, and `active_since` says since when.
+    """
 
     uuid: str
     owner: str
@@ -27,6 +42,9 @@ class Server(Struct, frozen=True, gc=False):
     mounts: tuple[Mount, ...]
     nics: tuple[Nic, ...]
     created: datetime
+    power: Power = "stopped"
+    host: str | None = None
+    active_since: datetime | None = None
     deleted: bool = False
 
 
@@ -55,10 +73,22 @@ def evolve(server: Server | None, uuid: str, recorded: Recorded[ServerEvent]) ->
         )
     match event:
         case ServerChanged():
-            return replace(server, mounts=sorted_mounts(event.mounts))
+            return _changed(server, event)
+        case ServerPowerChanged():
+            since = recorded.recorded_at if event.power == "running" else None
+            return replace(server, power=event.power, host=event.host, active_since=since)
         case ServerDeleted():
             return replace(server, deleted=True, mounts=())
         case ServerCreated():
             raise AssertionError(f"server {uuid} created twice")
         case _:
             assert_never(event)
+
+
+def _changed(server: Server, event: ServerChanged) -> Server:
+    return replace(
+        server,
+        definition=server.definition if event.definition is None else event.definition,
+        mounts=server.mounts if event.mounts is None else sorted_mounts(event.mounts),
+        nics=server.nics if event.nics is None else event.nics,
+    )

@@ -6,6 +6,8 @@ a child's end sees the parent as it is after it. If it refuses half way, nothing
 what it makes is new it need not check: an id that is taken is refused as `AlreadyExists`.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -13,8 +15,10 @@ from msgspec import Struct
 from ledger.drive import Drive
 from ledger.events import Event
 from ledger.job import Job
+from ledger.profile import Profile
 from ledger.relations import Relations
 from ledger.server import Server
+from ledger.tag import Tag
 
 
 class World(Protocol):
@@ -23,6 +27,10 @@ class World(Protocol):
     Looking at a drive or a server guards it: if another process changes it, or decides on it, at
     the same moment, one of the two is decided anew.
     """
+
+    @property
+    def now(self) -> datetime:
+        """The moment that is stamped on what comes of this decision."""
 
     def job(self, uuid: str) -> Job | None: ...
 
@@ -33,7 +41,19 @@ class World(Protocol):
         """The server, unless it never was or is deleted."""
 
     def relations(self, uuid: str) -> Relations:
-        """What jobs and servers say about this drive or server."""
+        """What jobs, servers and tags say about this drive or server."""
+
+    def tag(self, uuid: str) -> Tag | None:
+        """The tag, unless it never was or is deleted."""
+
+    def profile(self, account: str) -> Profile:
+        """What the account has set; it guards nothing, and every account has one."""
+
+    def glance(self, uuid: str) -> Drive | Server | None:
+        """The drive or server of this uuid as it is just now, without guarding it.
+
+        For wishes, which need not hold any more when the decision is recorded.
+        """
 
 
 class Fact(NamedTuple):
@@ -57,7 +77,14 @@ class DropVncPassword(Struct, frozen=True, gc=False):
     server: str
 
 
-Secret = SetVncPassword | CopyVncPassword | DropVncPassword
+class SetPersonal(Struct, frozen=True, gc=False):
+    """Fields of an account's profile, the values of which are its own business."""
+
+    account: str
+    fields: Mapping[str, str]
+
+
+Secret = SetVncPassword | CopyVncPassword | DropVncPassword | SetPersonal
 """A change of a plain table, in the same transaction: secrets are kept out of the ledger."""
 
 Change = Fact | Secret
@@ -79,3 +106,6 @@ class Circumstances(Protocol):
     def new_mac(self) -> str: ...
 
     def pools(self) -> tuple[PoolSpace, ...]: ...
+
+    def hosts(self) -> tuple[str, ...]:
+        """The compute hosts that servers are placed on; at least one."""

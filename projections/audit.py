@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from ledger.aggregate import Aggregate, evolve
 from ledger.codec import decode, fields_of, leaf_hash
 from ledger.errors import StoreFailed, UnknownEvent
-from ledger.events import ChildAttached, ChildEnded, Event, JobCreated, job_stream
+from ledger.events import ChildAttached, ChildEnded, Event, JobCreated, Recorded, job_stream
 from ledger.job import Child, Job
 from ledger.legality import illegality
-from ledger.store.seam import Cursor, Log, LoggedEvent, RowKey
+from ledger.store.seam import Log, LoggedEvent, Row, RowKey
 from ledger.store.sqlite import open_log
+from projections.audit_log import entries
 from projections.rows import rows
 from projections.views.sqlite import live_generation
 from projections.views.tables import TABLES, select_all, select_one
@@ -122,6 +123,9 @@ class _Auditing:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._held: dict[str, _Held] = {}
+        self._entries: set[RowKey] = set()
+        self._cursor = log.cursor()
+        self._generation = live_generation(self._cursor)
 
     @property
     def streams(self) -> int:
@@ -138,6 +142,21 @@ class _Auditing:
                 report(done, total)
         report(total, total)
         return self._missing_end(total) or self._unfinished_family() or self._wrong_rows()
+
+    def _wrong_entry(self, event: LoggedEvent, recorded: Recorded[Event], owner: str) -> str | None:
+        """Where the audit log does not tell of this event what it should."""
+        for key, row in entries(event.stream, event.version, recorded, owner).items():
+            self._entries.add(key)
+            reason = self._wrong_row(key, row)
+            if reason is not None:
+                return reason
+        return None
+
+    def _wrong_row(self, at: RowKey, row: Row) -> str | None:
+        name, key = at
+        self._cursor.execute(select_one(name, self._generation), key)
+        shown = self._cursor.fetchone()
+        return None if shown == row else f"row {key} of {name} is {shown}, and should be {row}"
 
     def _missing_end(self, total: int) -> Divergence | None:
         leaves = self._log.leaf_count()
@@ -167,6 +186,7 @@ class _Auditing:
         if reason is None:
             state = evolve(held.state, event.stream, recorded)
             self._held[event.stream] = _Held(event.version, state, event)
+            reason = self._wrong_entry(event, recorded, state.owner)
         return reason
 
     def _contradiction(self, stream: str, event: Event) -> str | None:
@@ -213,25 +233,19 @@ class _Auditing:
 
     def _wrong_rows(self) -> Divergence | None:
         """A row that is not what the events make of it, missing, or made of no event."""
-        cursor = self._log.cursor()
-        generation = live_generation(cursor)
-        expected: set[RowKey] = set()
+        expected = self._entries
         for held in self._held.values():
-            for (name, key), row in rows(held.state).items():
-                expected.add((name, key))
-                cursor.execute(select_one(name, generation), key)
-                shown = cursor.fetchone()
-                if shown != row:
-                    reason = f"row {key} of {name} is {shown}, and should be {row}"
+            for key, row in rows(held.state).items():
+                expected.add(key)
+                reason = self._wrong_row(key, row)
+                if reason is not None:
                     return _divergence(held.last, reason)
-        return self._row_of_no_event(cursor, generation, expected)
+        return self._row_of_no_event(expected)
 
-    def _row_of_no_event(
-        self, cursor: Cursor, generation: int, expected: set[RowKey]
-    ) -> Divergence | None:
+    def _row_of_no_event(self, expected: set[RowKey]) -> Divergence | None:
         for table in TABLES:
-            cursor.execute(select_all(table, generation))
-            while some := cursor.fetchmany(READ_ROWS):
+            self._cursor.execute(select_all(table, self._generation))
+            while some := self._cursor.fetchmany(READ_ROWS):
                 for row in some:
                     if (table.name, row[: table.key]) not in expected:
                         reason = f"row {row[: table.key]} of {table.name} comes from no event"

@@ -11,7 +11,7 @@ import hashlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
@@ -22,7 +22,9 @@ from typing import NamedTuple
 from ledger.aggregate import fold
 from ledger.application import Ledger
 from ledger.codec import decode
+from ledger.events import Event, Recorded
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
+from projections.audit_log import TELLING, entries
 from projections.rows import rows
 from projections.views.sqlite import (
     create_generation,
@@ -31,11 +33,13 @@ from projections.views.sqlite import (
     drop_indexes,
     drop_rows,
     flip,
+    is_outdated,
     live_generation,
     put_rows,
     superseded,
+    tables_of,
 )
-from projections.views.tables import TABLES, Table, select_all
+from projections.views.tables import BY_NAME, TABLES, Table, select_all
 
 SLICE_ROWS = 256
 """Rows written before the writer looks whether commands wait: a few milliseconds."""
@@ -44,6 +48,8 @@ GATHERED_ROWS = 4096
 CATCH_UP_STREAMS = 64
 """With fewer changed streams than this the rest is done in the transaction of the flip."""
 REPORT_EVENTS = 10_000
+EARLIER_SHAPE = "rows of an earlier shape"
+"""In the place of their digest: they cannot be compared."""
 
 _running = threading.Lock()
 
@@ -84,11 +90,12 @@ class _Rebuild:
         self._position = 0
         self._live = 0
         self._next = 0
+        self._outdated = False
 
     def run(self, report: Report) -> Rebuilt:
         started = time.monotonic()
         self._clear()
-        self._live, self._next = self._ledger.exclusive(_begin).result()
+        self._live, self._next, self._outdated = self._ledger.exclusive(_begin).result()
         try:
             events = self._fill(report)
             self._catch_up()
@@ -142,13 +149,15 @@ class _Rebuild:
             self._ledger.forget()  # relations it may have read from rows that had drifted
 
         self._ledger.exclusive(finish, afterwards=pin).result()
-        return digest(pinned[0], self._live), digest(pinned[0], self._next)
+        before = EARLIER_SHAPE if self._outdated else digest(pinned[0], self._live)
+        return before, digest(pinned[0], self._next)
 
     def _clear(self) -> None:
         """Empties and drops the generations that are not live, some rows at a time."""
         for generation in self._ledger.exclusive(superseded).result():
             self._ledger.exclusive(partial(drop_indexes, generation=generation)).result()
-            for table in TABLES:
+            names = self._ledger.exclusive(partial(tables_of, generation=generation)).result()
+            for table in (BY_NAME[name] for name in names):
                 emptied = partial(self._empty, table=table, generation=generation)
                 while not self._ledger.exclusive(emptied).result():
                     pass
@@ -214,10 +223,11 @@ def _write(cursor: Cursor, generation: int, changes: Changes) -> None:
         put_rows(cursor, generation, puts)
 
 
-def _begin(cursor: Cursor) -> tuple[int, int]:
+def _begin(cursor: Cursor) -> tuple[int, int, bool]:
+    """The live generation, the next one, and whether the live one has an earlier shape."""
     live = live_generation(cursor)
     create_generation(cursor, live + 1)
-    return live, live + 1
+    return live, live + 1, is_outdated(cursor)
 
 
 def _rows_of_all(log: Log, folded: Callable[[int], None]) -> Iterator[Rows]:
@@ -225,9 +235,9 @@ def _rows_of_all(log: Log, folded: Callable[[int], None]) -> Iterator[Rows]:
     done = 0
     reported = 0
     for stream, history in groupby(log.by_stream(), key=itemgetter(0)):
-        stored = list(history)
-        yield rows(fold(stream, [decode(topic, state) for _, topic, state in stored]))
-        done += len(stored)
+        recorded = [decode(topic, state) for _, topic, state in history]
+        yield _rows_of(stream, recorded)
+        done += len(recorded)
         if done - reported >= REPORT_EVENTS:
             reported = done
             folded(done)
@@ -238,11 +248,24 @@ def _sliced(streams: list[str], size: int) -> Iterator[list[str]]:
         yield streams[start : start + size]
 
 
+def _rows_of(stream: str, history: Sequence[Recorded[Event]]) -> Rows:
+    """The rows that show a stream's aggregate, and those that tell of its events."""
+    state = fold(stream, history)
+    if state is None:
+        return {}
+    shown = dict(rows(state))
+    for version, recorded in enumerate(history, 1):
+        if type(recorded.event) in TELLING:
+            shown |= entries(stream, version, recorded, state.owner)
+    return shown
+
+
 def _changes(log: Log, stream: str, after: int) -> tuple[Rows, list[RowKey]]:
     """What the events of a stream above a position change in its rows."""
-    history = log.stream(stream)
-    before = rows(fold(stream, (decode(t, s) for position, t, s in history if position <= after)))
-    now = rows(fold(stream, (decode(t, s) for _, t, s in history)))
+    stored = log.stream(stream)
+    history = [decode(topic, state) for _, topic, state in stored]
+    known = sum(position <= after for position, _, _ in stored)
+    before, now = _rows_of(stream, history[:known]), _rows_of(stream, history)
     puts = {key: row for key, row in now.items() if before.get(key) != row}
     return puts, list(before.keys() - now.keys())
 

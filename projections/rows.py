@@ -9,8 +9,10 @@ import msgspec
 from ledger.aggregate import Aggregate
 from ledger.drive import Drive
 from ledger.job import Job
+from ledger.profile import Profile
 from ledger.server import Server
 from ledger.store.seam import Row, RowKey, Rows
+from ledger.tag import Tag
 
 _encoder = msgspec.json.Encoder()
 _NO_ROWS: Rows = {}
@@ -25,6 +27,10 @@ def rows(state: Aggregate | None) -> Rows:
             return _NO_ROWS if state.deleted else _drive_rows(state)
         case Server():
             return _NO_ROWS if state.deleted else _server_rows(state)
+        case Tag():
+            return _NO_ROWS if state.deleted else _tag_rows(state)
+        case Profile():
+            return {("profiles", (state.owner,)): (state.owner, state.clone_naming)}
         case None:
             return _NO_ROWS
         case _:
@@ -84,6 +90,7 @@ def _drive_rows(drive: Drive) -> Rows:
             drive.pool,
             drive.origin,
             int(drive.ready),
+            drive.resizing,
             timestamp(drive.created),
             _encoder.encode(definition),
         )
@@ -97,6 +104,8 @@ def _server_rows(server: Server) -> Rows:
             server.owner,
             server.definition.name,
             timestamp(server.created),
+            server.host,
+            None if server.active_since is None else timestamp(server.active_since),
             _encoder.encode(server.definition),
             _encoder.encode(server.mounts),
             _encoder.encode(server.nics),
@@ -105,4 +114,19 @@ def _server_rows(server: Server) -> Rows:
     created = timestamp(server.created)
     for place, mount in enumerate(server.mounts):
         shown["attachments", (server.uuid, place)] = (server.uuid, place, mount.drive, created)
+    return shown
+
+
+def _tag_rows(tag: Tag) -> Rows:
+    shown: dict[RowKey, Row] = {
+        ("tags", (tag.uuid,)): (
+            tag.uuid,
+            tag.owner,
+            tag.name,
+            timestamp(tag.created),
+            _encoder.encode(tag.meta),
+        )
+    }
+    for uuid, kind in tag.resources.items():
+        shown["tag_resources", (tag.uuid, uuid)] = (tag.uuid, uuid, kind)
     return shown

@@ -25,6 +25,13 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="0: any free one.  [default: 8080]")
 @pool_option
+@click.option(
+    "--compute-host",
+    "compute_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A host that started servers are placed on, in name only; may be repeated.",
+)
 @click.option("--copy-rate", metavar="BYTES", help="Bytes a second of all copies: 200M, 1G.")
 @click.option(
     "--verify-copies", is_flag=True, default=None, help="Read each copy back and compare."
@@ -34,13 +41,17 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
 )
 @click.option("--demo", is_flag=True, default=None, help="Make a demo account, a drive and a job.")
 @click.option("--copying/--no-copying", default=None, hidden=True)
-def serve(data: Path | None, pools: tuple[str, ...], **given: Any) -> None:
+def serve(
+    data: Path | None, pools: tuple[str, ...], compute_hosts: tuple[str, ...], **given: Any
+) -> None:
     """Serve the ledger and do its jobs, until SIGTERM or SIGINT.
 
     The data directory is made where it is missing; only one process can have it. Exit code 0: asked
     to stop; 1: could not start; 70: the store failed, start again to recover.
     """
-    settings = load_settings(data=data, pools=pools or None, **given)
+    settings = load_settings(
+        data=data, pools=pools or None, compute_hosts=compute_hosts or None, **given
+    )
     _log_to_stderr()
     gc.freeze()
     gc.set_threshold(*COLLECTED)

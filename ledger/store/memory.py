@@ -6,6 +6,7 @@ that, so that a refused command leaves nothing behind.
 """
 
 from collections import OrderedDict
+from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -17,18 +18,26 @@ from ledger.errors import AlreadyExists
 from ledger.events import (
     DriveCreated,
     Event,
+    JobCancelled,
     JobCreated,
     JobFailed,
     JobSucceeded,
     Recorded,
+    ResourceTagged,
+    ResourceUntagged,
     ServerChanged,
     ServerCreated,
     ServerDeleted,
+    TagCreated,
+    TagDeleted,
     drive_stream,
     job_stream,
+    profile_stream,
     server_stream,
+    tag_stream,
 )
 from ledger.job import Job
+from ledger.profile import Profile
 from ledger.relations import (
     Relation,
     Relations,
@@ -39,6 +48,7 @@ from ledger.relations import (
 )
 from ledger.server import Server
 from ledger.store.seam import Batch, Guard, Projection, Row, RowKey, Rows, Store
+from ledger.tag import Tag
 from ledger.world import Secret
 
 K = TypeVar("K")
@@ -57,9 +67,20 @@ class Held(NamedTuple):
 
 
 NOTHING = Held(0, None, {})
-_BEGINNINGS = (JobCreated, DriveCreated, ServerCreated)
-_RELATING = (JobCreated, JobSucceeded, JobFailed, ServerCreated, ServerChanged, ServerDeleted)
-"""After other events a job or server says the same about others as before."""
+_BEGINNINGS = (JobCreated, DriveCreated, ServerCreated, TagCreated)
+_RELATING = (
+    JobCreated,
+    JobSucceeded,
+    JobFailed,
+    JobCancelled,
+    ServerCreated,
+    ServerChanged,
+    ServerDeleted,
+    ResourceTagged,
+    ResourceUntagged,
+    TagDeleted,
+)
+"""After other events a job, server or tag says the same about others as before."""
 
 
 class Told(NamedTuple):
@@ -143,9 +164,11 @@ class Staging:
 
     __slots__ = (
         "_below",
+        "_now",
         "_projection",
         "_relations",
         "created",
+        "entries",
         "events",
         "guarded",
         "new_streams",
@@ -155,9 +178,11 @@ class Staging:
         "streams",
     )
 
-    def __init__(self, below: Below, projection: Projection) -> None:
+    def __init__(self, below: Below, projection: Projection, now: datetime | None = None) -> None:
+        """`now` is the moment of the command; a batch of several has none."""
         self._below = below
         self._projection = projection
+        self._now = now
         self.streams: dict[str, Held] = {}
         self.seen_streams: set[str] = set()
         self.new_streams: set[str] = set()
@@ -166,6 +191,7 @@ class Staging:
         self.events: list[tuple[str, int, Recorded[Event]]] = []
         self.stored: list[StoredEvent] = []
         self.secrets: list[Secret] = []
+        self.entries: dict[RowKey, Row] = {}
         self._relations: dict[str, Relations] = {}
 
     def held(self, stream: str) -> Held:
@@ -182,6 +208,11 @@ class Staging:
         return below if relations is None else Told(below.guard, relations)
 
     # What a decision may look at (`ledger.world.World`)
+
+    @property
+    def now(self) -> datetime:
+        assert self._now is not None
+        return self._now
 
     def job(self, uuid: str) -> Job | None:
         state = self.held(job_stream(uuid)).state
@@ -204,6 +235,23 @@ class Staging:
         self.guarded.add(uuid)
         return self.told(uuid).relations
 
+    def tag(self, uuid: str) -> Tag | None:
+        state = self.held(tag_stream(uuid)).state
+        assert state is None or isinstance(state, Tag)
+        return None if state is None or state.deleted else state
+
+    def profile(self, account: str) -> Profile:
+        state = self.held(profile_stream(account)).state
+        assert state is None or isinstance(state, Profile)
+        return state or Profile(account)
+
+    def glance(self, uuid: str) -> Drive | Server | None:
+        for stream in (drive_stream(uuid), server_stream(uuid)):
+            state = self.held(stream).state
+            if isinstance(state, Drive | Server) and not state.deleted:
+                return state
+        return None
+
     # What a decision brings about
 
     def stage(self, stream: str, recorded: Recorded[Event]) -> None:
@@ -224,7 +272,7 @@ class Staging:
         kind, _, uuid = stream.partition("-")
         if not self.surely_new(stream) and self.held(stream).version:
             raise AlreadyExists(f"{kind} {uuid} exists already")
-        if kind != "job":
+        if kind in ("drive", "server"):
             self.created.add(uuid)
         self.seen_streams.add(stream)
         self.new_streams.add(stream)
@@ -247,6 +295,12 @@ class Staging:
             stream: Held(held.version, held.state, self._projection.rows(held.state))
             for stream, held in above.streams.items()
         }
+        entries: dict[RowKey, Row] = {}
+        for stream, version, recorded in above.events:
+            state = rows[stream].state
+            assert state is not None
+            entries |= self._projection.entries(stream, version, recorded, state.owner)
+        self.entries |= entries
         self.streams.update(rows)
         self.seen_streams |= above.seen_streams
         self.new_streams |= above.new_streams
@@ -271,7 +325,7 @@ class Staging:
 
     def batch(self) -> Batch:
         """All that is to be written: events, guards, and the rows that differ."""
-        puts: dict[RowKey, Row] = {}
+        puts: dict[RowKey, Row] = dict(self.entries)
         drops: list[RowKey] = []
         for stream, held in self.streams.items():
             before = {} if stream in self.new_streams else self._below.held(stream).rows

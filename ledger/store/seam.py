@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from eventsourcing.persistence import StoredEvent
 
 from ledger.aggregate import Aggregate
+from ledger.events import Event, Recorded
 from ledger.relations import Relations
 from ledger.world import Secret
 
@@ -48,6 +49,9 @@ class Projection(Protocol):
 
     def rows(self, state: Aggregate | None) -> Rows:
         """The rows that show this aggregate; a pure function of its state alone."""
+
+    def entries(self, stream: str, version: int, recorded: Recorded[Event], owner: str) -> Rows:
+        """The rows that tell of this one event of somebody's; a pure function of it."""
 
     def create(self, cursor: Cursor) -> None:
         """Makes the tables where they are missing."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import (
@@ -33,7 +33,7 @@ from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
-from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
+from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetPersonal, SetVncPassword
 
 T = TypeVar("T")
 
@@ -331,7 +331,9 @@ def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
 def _write_secret(cursor: sqlite3.Cursor, secret: Secret) -> None:
     match secret:
         case SetVncPassword(server=server, vnc_password=password):
-            cursor.execute("INSERT INTO server_secrets VALUES (?, ?)", (server, password))
+            cursor.execute(
+                "INSERT OR REPLACE INTO server_secrets VALUES (?, ?)", (server, password)
+            )
         case CopyVncPassword(server=server, source=source):
             cursor.execute(
                 "INSERT INTO server_secrets"
@@ -340,6 +342,13 @@ def _write_secret(cursor: sqlite3.Cursor, secret: Secret) -> None:
             )
         case DropVncPassword(server=server):
             cursor.execute("DELETE FROM server_secrets WHERE server = ?", (server,))
+        case SetPersonal(account=account, fields=fields):
+            cursor.executemany(
+                "INSERT OR REPLACE INTO personal_fields VALUES (?, ?, ?)",
+                [(account, field, value) for field, value in fields.items()],
+            )
+        case _:
+            assert_never(secret)
 
 
 @contextmanager

@@ -21,6 +21,12 @@ CREATE TABLE IF NOT EXISTS server_secrets (
     server TEXT PRIMARY KEY,
     vnc_password TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS personal_fields (
+    account TEXT NOT NULL,
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (account, field)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accounts (
     uuid TEXT PRIMARY KEY,
     email TEXT NOT NULL UNIQUE,

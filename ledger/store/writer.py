@@ -291,8 +291,8 @@ class Writer:
 
     def _decide(self, waiting: _Waiting, batch: Staging) -> Exception | None:
         """Stages the command's changes on the batch, or says why not."""
-        staging = Staging(batch, self._projection)
         at = self._clock.stamp()
+        staging = Staging(batch, self._projection, at)
         actor, request_id = waiting.caller
         try:
             for change in decide(waiting.command, staging, self._circumstances):

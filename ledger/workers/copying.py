@@ -23,6 +23,7 @@ from ledger.events import (
     DriveCreated,
     Event,
     Fingerprint,
+    JobCancelled,
     JobCreated,
     Recorded,
     drive_stream,
@@ -40,6 +41,7 @@ from ledger.images import (
     copy_image,
     fingerprint,
     publish,
+    remove,
     sync_directory,
 )
 from ledger.job import Job
@@ -73,6 +75,7 @@ class CopyWorkers:
         self._copying = copying
         self._caller = Caller(f"worker:{worker}", "")
         self._stop = threading.Event()
+        self._stops: dict[str, threading.Event] = {}
         self._figures: dict[str, Figures] = {}
         self._threads = {
             name: ThreadPoolExecutor(copying.per_pool, thread_name_prefix=f"copy-{name}")
@@ -90,6 +93,8 @@ class CopyWorkers:
     def stop(self) -> None:
         """Ends running copies at a checkpoint; they go on at the next start."""
         self._stop.set()
+        for stop in list(self._stops.values()):
+            stop.set()
         for threads in self._threads.values():
             threads.shutdown(wait=True, cancel_futures=True)
 
@@ -108,6 +113,10 @@ class CopyWorkers:
                     for named in resources:
                         if named.role == "destination" and named.uuid in pools:
                             self._submit(stream.removeprefix("job-"), pools[named.uuid])
+                case JobCancelled():
+                    stop = self._stops.get(stream.removeprefix("job-"))
+                    if stop is not None:
+                        stop.set()
                 case _:
                     pass
 
@@ -121,6 +130,11 @@ class CopyWorkers:
             except RuntimeError:  # stopped meanwhile: the next start takes the job up
                 log.info("job %s is left to the next start", job)
 
+    def _job(self, uuid: str) -> Job:
+        job = self._ledger.current(job_stream(uuid))
+        assert isinstance(job, Job), f"job {uuid} never was"
+        return job
+
     def _drive(self, job: Job, role: str) -> Drive:
         uuid = next(named.uuid for named in job.resources if named.role == role)
         drive = self._ledger.current(drive_stream(uuid))
@@ -131,21 +145,36 @@ class CopyWorkers:
 
     def _do(self, uuid: str) -> None:
         """One attempt at the job, whatever comes of it."""
+        # Known before the job is looked at, so that a cancellation is either seen or heard of.
+        self._stops[uuid] = threading.Event()
         try:
-            job = self._ledger.current(job_stream(uuid))
-            assert isinstance(job, Job)
-            if job.state == "started" and not self._stop.is_set():
-                self._attempt(job, job.attempt + 1)
-        except CopyStopped:
-            log.info("job %s stopped at a checkpoint", uuid)
-        except Refusal as refusal:
-            log.warning("a report of job %s was refused: %s", uuid, refusal)
+            self._try(uuid)
+            self._remove_unwanted(uuid)
         except StoreFailed as error:
             log.warning("job %s is left to the next start: %s", uuid, error)
         except Exception:
             log.exception("job %s is left to the next start", uuid)
         finally:
             self._figures.pop(uuid, None)
+            self._stops.pop(uuid, None)
+
+    def _try(self, uuid: str) -> None:
+        try:
+            job = self._job(uuid)
+            if job.state == "started" and not self._stop.is_set():
+                self._attempt(job, job.attempt + 1)
+        except CopyStopped:
+            log.info("job %s stopped at a checkpoint", uuid)
+        except Refusal as refusal:
+            log.info("a report of job %s was refused: %s", uuid, refusal)
+
+    def _remove_unwanted(self, uuid: str) -> None:
+        """What was still written to a destination that went away with its cancelled job."""
+        destination = self._drive(self._job(uuid), "destination")
+        if destination.deleted:
+            pool = self._pool(destination)
+            for path in (pool.image(destination.uuid), *_paths(pool.parts(destination.uuid))):
+                remove(path)
 
     def _attempt(self, job: Job, attempt: int) -> None:
         """Begins, copies, and says how it ended; whatever keeps it from copying fails the job."""
@@ -178,6 +207,7 @@ class CopyWorkers:
         destination: Drive,
         taken: Fingerprint | Exception | None,
     ) -> None:
+        stop = self._stops[job.uuid]
         pool = self._pool(destination)
         image = pool.image(destination.uuid)
         if image.exists():
@@ -196,11 +226,11 @@ class CopyWorkers:
             part=part,
             size=destination.definition.size,
             resume=Checkpoint(job.offset, job.bytes_done, job.bytes_total) if job.offset else None,
-            on_checkpoint=_Reporting(self._ledger, self._caller, job, attempt, self._stop),
+            on_checkpoint=_Reporting(self._ledger, self._caller, job, attempt, stop),
             figures=self._figures[job.uuid],
             rate=self._copying.rate,
             verify=self._copying.verify,
-            stop=self._stop,
+            stop=stop,
             expected=taken,
         )
         publish(part, image)
@@ -233,6 +263,10 @@ class CopyWorkers:
         with contextlib.suppress(OSError):
             self._pools[destination.pool].part(destination.uuid, attempt).unlink()
         self._record(FailJob(job.uuid, attempt, _told_to_its_owner(error)))
+
+
+def _paths(parts: list[tuple[int, Path]]) -> list[Path]:
+    return [path for _, path in parts]
 
 
 def _told_to_its_owner(error: Exception) -> str:

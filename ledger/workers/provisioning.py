@@ -14,16 +14,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ledger.application import Ledger
-from ledger.commands import CreateDrives, DeleteDrives, MarkDriveReady, NewDrive
+from ledger.commands import (
+    CompleteResize,
+    CreateDrives,
+    DeleteDrives,
+    FailResize,
+    MarkDriveReady,
+    NewDrive,
+)
 from ledger.drive import Drive
 from ledger.errors import Refusal, StoreFailed
-from ledger.events import DriveCreated, DriveDefinition, DriveDeleted, Event, Recorded, drive_stream
+from ledger.events import (
+    DriveCreated,
+    DriveDefinition,
+    DriveDeleted,
+    DriveResizeStarted,
+    Event,
+    Recorded,
+    drive_stream,
+)
 from ledger.images import (
     ImageError,
     IncomingImage,
     Pool,
     PoolFull,
     create_blank,
+    grow,
     publish,
     remove,
     sync_directory,
@@ -62,11 +78,12 @@ class Provisioning:
         self._new_id = new_id
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="provisioning")
 
-    def start(self, unready: Iterable[str]) -> None:
+    def start(self, unfinished: Iterable[str]) -> None:
         """Finishes what an earlier process left, and from now on follows the ledger."""
         self._clear_leftovers()
-        for drive in unready:
+        for drive in unfinished:
             self._logged(self._provide, drive)
+            self._logged(self._resize, drive)
         self._ledger.listen(self._notice)
 
     def stop(self) -> None:
@@ -123,6 +140,8 @@ class Provisioning:
             match recorded.event:
                 case DriveCreated(origin="blank"):
                     self._submit(self._provide, uuid)
+                case DriveResizeStarted():
+                    self._submit(self._resize, uuid)
                 case DriveDeleted():
                     self._submit(self._remove_files, uuid)
                 case _:
@@ -167,6 +186,22 @@ class Provisioning:
         else:
             create_blank(image, drive.definition.size)
         self._ledger.execute_blocking(MarkDriveReady(uuid), _PROVISIONING)
+
+    def _resize(self, uuid: str) -> None:
+        """Lets the image grow as the ledger says it should; or says why it could not."""
+        drive = self._drive(uuid)
+        if drive is None or drive.resizing is None or drive.pool not in self._pools:
+            return
+        done: CompleteResize | FailResize = CompleteResize(uuid)
+        try:
+            grow(self._pools[drive.pool].image(uuid), drive.resizing)
+        except (OSError, ImageError) as error:
+            log.warning("drive %s could not be resized", uuid, exc_info=error)
+            done = FailResize(uuid, type(error).__name__)
+        try:
+            self._ledger.execute_blocking(done, _PROVISIONING)
+        except Refusal as refusal:  # deleted meanwhile
+            log.info("drive %s: %s", uuid, refusal)
 
     def _delete(self, uuid: str) -> None:
         drive = self._drive(uuid)

@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ledger.drive import LIBRARY
 from ledger.errors import StoreFailed
-from ledger.events import DriveDefinition, Mount, Nic, ServerDefinition
+from ledger.events import CloneNaming, DriveDefinition, Mount, Nic, ServerDefinition
 from ledger.store.sqlite import open_connection
+from projections.audit_log import Line
+from projections.views.filtering import Conditions, condition_sql
 from projections.views.sqlite import live_generation
 
 STREAM_ROWS = 200
@@ -43,6 +46,8 @@ _drive_definition = msgspec.json.Decoder(DriveDefinition).decode
 _server_definition = msgspec.json.Decoder(ServerDefinition).decode
 _mounts = msgspec.json.Decoder(tuple[Mount, ...]).decode
 _nics = msgspec.json.Decoder(tuple[Nic, ...]).decode
+_meta = msgspec.json.Decoder(dict[str, str]).decode
+_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 
 
 class JobRow(NamedTuple):
@@ -80,16 +85,21 @@ class JobReference(NamedTuple):
 
 
 class DriveView(NamedTuple):
-    """A drive with what jobs and servers say about it, jobs oldest first."""
+    """A drive with what jobs, servers and tags say about it, jobs oldest first.
+
+    A drive of the library is shown without: what others do with it is nobody's business.
+    """
 
     uuid: str
     owner: str
     pool: str
     origin: str
     ready: bool
+    resizing: bool
     definition: DriveDefinition
     mounted_on: list[str]
     jobs: list[JobReference]
+    tags: list[str]
 
 
 class ServerView(NamedTuple):
@@ -100,8 +110,46 @@ class ServerView(NamedTuple):
     definition: ServerDefinition
     mounts: tuple[Mount, ...]
     nics: tuple[Nic, ...]
+    host: str | None
+    active_since: str | None
     jobs: list[JobReference]
+    tags: list[str]
     vnc_password: str
+
+
+class TaggedView(NamedTuple):
+    """A drive or server that bears a tag."""
+
+    uuid: str
+    kind: str
+
+
+class TagView(NamedTuple):
+    """A tag, and what bears it in the order of uuids."""
+
+    uuid: str
+    owner: str
+    name: str
+    meta: dict[str, str]
+    resources: list[TaggedView]
+
+
+class ProfileView(NamedTuple):
+    """An account's profile; `personal` are the fields it has set, from their plain table."""
+
+    account: str
+    email: str
+    created: str
+    clone_naming: CloneNaming
+    personal: dict[str, str]
+
+
+class LogEntry(NamedTuple):
+    """A line of an account's audit log, and when and by whom it was caused."""
+
+    recorded_at: str
+    actor: str
+    line: Line
 
 
 class Snapshot:
@@ -187,30 +235,49 @@ class Snapshot:
     # Drives and servers
 
     def drive(self, uuid: str, owner: str) -> DriveView | None:
-        """The drive, if it is this account's."""
-        found = self._drives("uuid = ? AND owner = ?", (uuid, owner))
+        """The drive, if it is this account's or the library's."""
+        found = self._drives("uuid = ? AND owner IN (?, ?)", (uuid, owner, LIBRARY))
         return found[0] if found else None
 
     def drives_among(self, uuids: Sequence[str], owner: str) -> list[DriveView]:
-        """Those of these drives that are this account's, in the order asked for."""
+        """Those of these drives that the account may see, in the order asked for."""
         marks = ",".join("?" * len(uuids))
-        found = self._drives(f"uuid IN ({marks}) AND owner = ?", (*uuids, owner))
+        found = self._drives(f"uuid IN ({marks}) AND owner IN (?, ?)", (*uuids, owner, LIBRARY))
         return sorted(found, key=lambda drive: uuids.index(drive.uuid))
 
-    def drives(self, owner: str, *, limit: int, offset: int = 0) -> list[DriveView]:
+    def drives(
+        self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
+    ) -> list[DriveView]:
         """A page of the account's drives, oldest first; a negative limit is no limit."""
+        where, parameters = self._where(owner, conditions)
         return self._drives(
-            "owner = ? ORDER BY created, uuid LIMIT ? OFFSET ?", (owner, limit, offset)
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?", (*parameters, limit, offset)
         )
 
-    def count_drives(self, owner: str) -> int:
-        return self._count(f"drives_g{self._g} WHERE owner = ?", (owner,))
+    def count_drives(self, owner: str, conditions: Conditions = ()) -> int:
+        where, parameters = self._where(owner, conditions)
+        return self._count(f"drives_g{self._g} WHERE {where}", parameters)
 
-    def unready_drives(self) -> list[str]:
-        """Every account's drives that wait for an image that is no clone, oldest first."""
+    def pools(self, owner: str) -> list[tuple[str, str]]:
+        """Each of the account's drives and the pool it lies in, oldest first."""
+        return self._all(
+            f"SELECT uuid, pool FROM drives_g{self._g} WHERE owner = ? ORDER BY created, uuid",
+            (owner,),
+        )
+
+    def hosts(self, owner: str) -> list[tuple[str, str]]:
+        """Each of the account's running servers and the host it is on, oldest first."""
+        return self._all(
+            f"SELECT uuid, host FROM servers_g{self._g} WHERE owner = ? AND host IS NOT NULL"
+            " ORDER BY created, uuid",
+            (owner,),
+        )
+
+    def unfinished_drives(self) -> list[str]:
+        """Every account's drives that wait for an image that is no clone, or grow; oldest first."""
         rows = self._all(
-            f"SELECT uuid FROM drives_g{self._g} WHERE ready = 0 AND origin <> 'clone'"
-            " ORDER BY created, uuid"
+            f"SELECT uuid FROM drives_g{self._g} WHERE (ready = 0 OR resizing IS NOT NULL)"
+            " AND (origin <> 'clone' OR ready = 1) ORDER BY created, uuid"
         )
         return [uuid for (uuid,) in rows]
 
@@ -225,41 +292,135 @@ class Snapshot:
         found = self._servers(f"uuid IN ({marks}) AND owner = ?", (*uuids, owner))
         return sorted(found, key=lambda server: uuids.index(server.uuid))
 
-    def servers(self, owner: str, *, limit: int, offset: int = 0) -> list[ServerView]:
+    def servers(
+        self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
+    ) -> list[ServerView]:
         """A page of the account's servers, oldest first; a negative limit is no limit."""
+        where, parameters = self._where(owner, conditions)
         return self._servers(
-            "owner = ? ORDER BY created, uuid LIMIT ? OFFSET ?", (owner, limit, offset)
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?", (*parameters, limit, offset)
         )
 
-    def count_servers(self, owner: str) -> int:
-        return self._count(f"servers_g{self._g} WHERE owner = ?", (owner,))
+    def count_servers(self, owner: str, conditions: Conditions = ()) -> int:
+        where, parameters = self._where(owner, conditions)
+        return self._count(f"servers_g{self._g} WHERE {where}", parameters)
+
+    def _where(self, owner: str, conditions: Conditions) -> tuple[str, list[str]]:
+        """The rows of an account for which all of these conditions hold."""
+        clauses, parameters = ["owner = ?"], [owner]
+        for condition in conditions:
+            clauses.append(condition_sql(condition, self._g))
+            parameters += condition.alternatives
+        return " AND ".join(clauses), parameters
+
+    # Tags, profiles and the audit log
+
+    def tags_among(self, uuids: Sequence[str], owner: str) -> list[TagView]:
+        """Those of these tags that are this account's, in the order asked for."""
+        marks = ",".join("?" * len(uuids))
+        found = self._tags(f"uuid IN ({marks}) AND owner = ?", (*uuids, owner))
+        return sorted(found, key=lambda tag: uuids.index(tag.uuid))
+
+    def tags(
+        self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
+    ) -> list[TagView]:
+        """A page of the account's tags, oldest first; a negative limit is no limit."""
+        where, parameters = self._where(owner, conditions)
+        return self._tags(
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?", (*parameters, limit, offset)
+        )
+
+    def count_tags(self, owner: str, conditions: Conditions = ()) -> int:
+        where, parameters = self._where(owner, conditions)
+        return self._count(f"tags_g{self._g} WHERE {where}", parameters)
+
+    def _tags(self, where: str, parameters: Sequence[str | int]) -> list[TagView]:
+        rows = self._all(
+            f"SELECT uuid, owner, name, meta FROM tags_g{self._g} WHERE {where}", parameters
+        )
+        found = {
+            uuid: TagView(uuid, owner, name, _meta(meta), []) for uuid, owner, name, meta in rows
+        }
+        for tag, resource, kind in self._among(
+            f"SELECT tag, resource, kind FROM tag_resources_g{self._g} WHERE tag IN (...)"
+            " ORDER BY resource",
+            list(found),
+        ):
+            found[tag].resources.append(TaggedView(resource, kind))
+        return list(found.values())
+
+    def profile(self, account: str) -> ProfileView | None:
+        """The profile of an account, which has one from its beginning."""
+        found = self._all(
+            "SELECT email, created, coalesce((SELECT clone_naming"
+            f" FROM profiles_g{self._g} WHERE owner = uuid), 'NONE') FROM accounts WHERE uuid = ?",
+            (account,),
+        )
+        fields = self._all("SELECT field, value FROM personal_fields WHERE account = ?", (account,))
+        if not found:
+            return None
+        email, created, clone_naming = found[0]
+        return ProfileView(account, email, created, clone_naming, dict(fields))
+
+    def log_entries(self, owner: str) -> Iterator[LogEntry]:
+        """An account's audit log, the newest first."""
+        cursor = self._connection.execute(
+            f"SELECT recorded_at, actor, lines FROM audit_log_g{self._g} WHERE owner = ?"
+            " ORDER BY recorded_at DESC, stream DESC, version DESC",
+            (owner,),
+        )
+        while rows := cursor.fetchmany(STREAM_ROWS):
+            for recorded_at, actor, lines in rows:
+                for line in reversed(_lines(lines)):
+                    yield LogEntry(recorded_at, actor, line)
+
+    def count_log_entries(self, owner: str) -> int:
+        found = self._all(
+            f"SELECT coalesce(sum(json_array_length(lines)), 0) FROM audit_log_g{self._g}"
+            " WHERE owner = ?",
+            (owner,),
+        )
+        return int(found[0][0])
 
     def _drives(self, where: str, parameters: Sequence[str | int]) -> list[DriveView]:
         rows = self._all(
-            "SELECT uuid, owner, pool, origin, ready, definition"
+            "SELECT uuid, owner, pool, origin, ready, resizing IS NOT NULL, definition"
             f" FROM drives_g{self._g} WHERE {where}",
             parameters,
         )
         found = {
             uuid: DriveView(
-                uuid, owner, pool, origin, bool(ready), _drive_definition(definition), [], []
+                uuid,
+                owner,
+                pool,
+                origin,
+                bool(ready),
+                bool(resizing),
+                _drive_definition(definition),
+                [],
+                [],
+                [],
             )
-            for uuid, owner, pool, origin, ready, definition in rows
+            for uuid, owner, pool, origin, ready, resizing, definition in rows
         }
+        told = [drive.uuid for drive in found.values() if drive.owner != LIBRARY]
         for drive, server in self._among(
             f"SELECT DISTINCT drive, server FROM attachments_g{self._g} WHERE drive IN (...)"
             " ORDER BY server_created, server",
-            list(found),
+            told,
         ):
             found[drive].mounted_on.append(server)
-        for resource, reference in self._references(list(found)):
+        for resource, reference in self._references(told):
             found[resource].jobs.append(reference)
+        for resource, tag in self._borne(told):
+            found[resource].tags.append(tag)
         return list(found.values())
 
     def _servers(self, where: str, parameters: Sequence[str | int]) -> list[ServerView]:
         rows = self._all(
-            "SELECT uuid, owner, definition, mounts, nics, coalesce((SELECT vnc_password"
-            f" FROM server_secrets WHERE server = uuid), '') FROM servers_g{self._g}"
+            "SELECT uuid, owner, definition, mounts, nics, host, active_since,"
+            " coalesce((SELECT vnc_password FROM server_secrets WHERE server = uuid), '')"
+            f" FROM servers_g{self._g}"
             f" WHERE {where}",
             parameters,
         )
@@ -270,14 +431,27 @@ class Snapshot:
                 _server_definition(definition),
                 _mounts(mounts),
                 _nics(nics),
+                host,
+                active_since,
+                [],
                 [],
                 vnc_password,
             )
-            for uuid, owner, definition, mounts, nics, vnc_password in rows
+            for uuid, owner, definition, mounts, nics, host, active_since, vnc_password in rows
         }
         for resource, reference in self._references(list(found)):
             found[resource].jobs.append(reference)
+        for resource, tag in self._borne(list(found)):
+            found[resource].tags.append(tag)
         return list(found.values())
+
+    def _borne(self, uuids: list[str]) -> Iterator[tuple[str, str]]:
+        """The tags that these drives or servers bear."""
+        yield from self._among(
+            f"SELECT resource, tag FROM tag_resources_g{self._g} WHERE resource IN (...)"
+            " ORDER BY tag",
+            uuids,
+        )
 
     def _references(self, uuids: list[str]) -> Iterator[tuple[str, JobReference]]:
         for resource, job, role, running in self._among(

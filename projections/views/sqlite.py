@@ -7,10 +7,11 @@ from operator import itemgetter
 
 from ledger.aggregate import Aggregate
 from ledger.errors import StoreFailed
+from ledger.events import Event, Recorded
 from ledger.relations import Relations
 from ledger.store.seam import Cursor, Row, RowKey, Rows
-from projections import rows
-from projections.views.tables import BY_NAME, SCHEMA, SHAPE, TABLES, Table, delete, upsert
+from projections import audit_log, rows
+from projections.views.tables import BY_NAME, SCHEMA, SHAPE, Table, delete, upsert
 
 DELETED_ROWS = 256
 """Rows of a superseded generation that are deleted at a time."""
@@ -25,8 +26,15 @@ class SqliteProjection:
         """See `projections.rows`."""
         return rows.rows(state)
 
+    def entries(self, stream: str, version: int, recorded: Recorded[Event], owner: str) -> Rows:
+        """See `projections.audit_log`."""
+        return audit_log.entries(stream, version, recorded, owner)
+
     def create(self, cursor: Cursor) -> None:
-        """Makes the pointer and the first generation; refuses rows of another shape."""
+        """Makes the pointer and the first generation; refuses rows of a later shape.
+
+        Rows of an earlier one stay as they are, and must be rebuilt first (`is_outdated`).
+        """
         cursor.execute(
             "CREATE TABLE IF NOT EXISTS projection_head"
             " (generation INTEGER NOT NULL, shape INTEGER NOT NULL)"
@@ -36,7 +44,7 @@ class SqliteProjection:
         if head is None:
             cursor.execute("INSERT INTO projection_head VALUES (1, ?)", (SHAPE,))
             create_generation(cursor, 1)
-        elif head[1] != SHAPE:
+        elif head[1] > SHAPE:
             raise StoreFailed(f"the read models have shape {head[1]}; this code knows {SHAPE}")
 
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
@@ -50,11 +58,22 @@ class SqliteProjection:
         g = live_generation(cursor)
         cursor.execute(
             f"SELECT (SELECT group_concat(server) FROM attachments_g{g} WHERE drive = ?1),"
-            f" (SELECT count(*) FROM job_resources_g{g} WHERE resource = ?1 AND running = 1)",
+            f" (SELECT count(*) FROM job_resources_g{g} WHERE resource = ?1 AND running = 1),"
+            f" (SELECT group_concat(tag) FROM tag_resources_g{g} WHERE resource = ?1)",
             (uuid,),
         )
-        servers, running_jobs = cursor.fetchone()
-        return Relations(frozenset(servers.split(",") if servers else ()), running_jobs)
+        servers, running_jobs, tags = cursor.fetchone()
+        return Relations(_set(servers), running_jobs, _set(tags))
+
+
+def _set(concatenated: str | None) -> frozenset[str]:
+    return frozenset(concatenated.split(",") if concatenated else ())
+
+
+def is_outdated(cursor: Cursor) -> bool:
+    """Whether the live rows have an earlier shape; then they can be neither read nor written."""
+    cursor.execute("SELECT shape FROM projection_head")
+    return int(cursor.fetchone()[0]) < SHAPE
 
 
 def live_generation(cursor: Cursor) -> int:
@@ -116,8 +135,16 @@ def delete_some(cursor: Cursor, table: Table, generation: int) -> int:
 
 def drop_generation(cursor: Cursor, generation: int) -> None:
     """Drops the tables of a generation; quick once they are empty."""
-    for table in TABLES:
-        cursor.execute(f"DROP TABLE IF EXISTS {table.name}_g{generation}")
+    for name in tables_of(cursor, generation):
+        cursor.execute(f"DROP TABLE {name}_g{generation}")
+
+
+def tables_of(cursor: Cursor, generation: int) -> list[str]:
+    """The tables that a generation has; one of an earlier shape may lack some."""
+    cursor.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB ?", (f"*_g{generation}",)
+    )
+    return [name.removesuffix(f"_g{generation}") for (name,) in cursor.fetchall()]
 
 
 def _by_key(item: tuple[RowKey, Row]) -> RowKey:

@@ -38,21 +38,57 @@ CREATE TABLE IF NOT EXISTS drives_g{g} (
     pool TEXT NOT NULL,
     origin TEXT NOT NULL,
     ready INTEGER NOT NULL,
+    resizing INTEGER,
     created TEXT NOT NULL,
     definition BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS drives_g{g}_owner ON drives_g{g} (owner, created, uuid);
-CREATE INDEX IF NOT EXISTS drives_g{g}_unready ON drives_g{g} (created) WHERE ready = 0;
+CREATE INDEX IF NOT EXISTS drives_g{g}_name ON drives_g{g} (owner, name, created, uuid);
+CREATE INDEX IF NOT EXISTS drives_g{g}_unready ON drives_g{g} (created)
+    WHERE ready = 0 OR resizing IS NOT NULL;
 CREATE TABLE IF NOT EXISTS servers_g{g} (
     uuid TEXT PRIMARY KEY,
     owner TEXT NOT NULL,
     name TEXT NOT NULL,
     created TEXT NOT NULL,
+    host TEXT,
+    active_since TEXT,
     definition BLOB NOT NULL,
     mounts BLOB NOT NULL,
     nics BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS servers_g{g}_owner ON servers_g{g} (owner, created, uuid);
+CREATE INDEX IF NOT EXISTS servers_g{g}_name ON servers_g{g} (owner, name, created, uuid);
+CREATE TABLE IF NOT EXISTS tags_g{g} (
+    uuid TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created TEXT NOT NULL,
+    meta BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tags_g{g}_owner ON tags_g{g} (owner, created, uuid);
+-- Which drives and servers bear a tag.
+CREATE TABLE IF NOT EXISTS tag_resources_g{g} (
+    tag TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    PRIMARY KEY (tag, resource)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tag_resources_g{g}_resource ON tag_resources_g{g} (resource, tag);
+CREATE TABLE IF NOT EXISTS profiles_g{g} (
+    owner TEXT PRIMARY KEY,
+    clone_naming TEXT NOT NULL
+) WITHOUT ROWID;
+-- Clustered as it is read: an account's log, the newest last.
+CREATE TABLE IF NOT EXISTS audit_log_g{g} (
+    owner TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    lines BLOB NOT NULL,
+    PRIMARY KEY (owner, recorded_at, stream, version)
+) WITHOUT ROWID;
 -- Which servers mount a drive.
 CREATE TABLE IF NOT EXISTS attachments_g{g} (
     server TEXT NOT NULL,

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-SHAPE = 1
-"""The version of these tables' columns; a ledger whose rows have another shape is not opened."""
+SHAPE = 2
+"""The version of these tables; rows of an earlier shape are rebuilt before all else."""
 
 
 class Table(NamedTuple):
@@ -21,6 +21,7 @@ class Table(NamedTuple):
 
 TABLES = (
     Table("attachments", ("server", "place", "drive", "server_created"), 2),
+    Table("audit_log", ("owner", "recorded_at", "stream", "version", "actor", "lines"), 4),
     Table(
         "drives",
         (
@@ -31,6 +32,7 @@ TABLES = (
             "pool",
             "origin",
             "ready",
+            "resizing",
             "created",
             "definition",
         ),
@@ -56,7 +58,24 @@ TABLES = (
         ),
         1,
     ),
-    Table("servers", ("uuid", "owner", "name", "created", "definition", "mounts", "nics"), 1),
+    Table("profiles", ("owner", "clone_naming"), 1),
+    Table(
+        "servers",
+        (
+            "uuid",
+            "owner",
+            "name",
+            "created",
+            "host",
+            "active_since",
+            "definition",
+            "mounts",
+            "nics",
+        ),
+        1,
+    ),
+    Table("tag_resources", ("tag", "resource", "kind"), 2),
+    Table("tags", ("uuid", "owner", "name", "created", "meta"), 1),
 )
 """In the order in which they are written, by name: every node takes row locks in the same order."""
 

@@ -8,7 +8,19 @@ from aiohttp import web
 
 from tests.api.calling import ALICE, BOB, SERVER, UNKNOWN, Api
 
-BODIES: dict[str, Any] = {"POST": {"name": "stolen"}, "DELETE": None, "GET": None, "HEAD": None}
+BODIES: dict[str, Any] = {
+    "POST": {"name": "stolen", "size": 1024**4},
+    "PUT": {"name": "stolen"},
+    "DELETE": None,
+    "GET": None,
+    "HEAD": None,
+}
+ACTIONS = {
+    "jobs": ("cancel",),
+    "drives": ("clone", "resize"),
+    "libdrives": ("clone",),
+    "servers": ("clone", "start", "stop", "shutdown", "restart"),
+}
 OTHER_UNKNOWN = UNKNOWN.replace("5", "6")
 
 
@@ -18,12 +30,19 @@ def urls_with_uuid(app: web.Application) -> Iterator[tuple[str, str]]:
         assert route.resource is not None
         path = route.resource.canonical
         if "{uuid}" in path:
-            yield route.method, path + ("?do=clone" if "action" in path else "")
+            kind = path.removeprefix("/api/2.0/").partition("/")[0]
+            for suffix in [f"?do={do}" for do in ACTIONS[kind]] if "action" in path else [""]:
+                yield route.method, path.replace("{kind}", "drives") + suffix
 
 
 async def everything(api: Api) -> list[bytes]:
     """All that an account can see."""
-    lists = ("/jobs/?limit=0", "/drives/detail/?limit=0", "/servers/detail/?limit=0")
+    lists = (
+        "/jobs/?limit=0",
+        "/drives/detail/?limit=0",
+        "/servers/detail/?limit=0",
+        "/tags/?limit=0",
+    )
     return [(await api.get(path)).body for path in lists]
 
 
@@ -32,7 +51,13 @@ async def made(api: Api) -> dict[str, str]:
     drive = await api.drive(meta={"secret": "alice"})
     server = await api.server(drive)
     _, job = await api.clone(drive)
-    return {"jobs": job, "drives": drive, "servers": server}
+    tag = await api.post("/tags/", {"name": "alice", "resources": [drive, server]})
+    return {
+        "jobs": job,
+        "drives": drive,
+        "servers": server,
+        "tags": tag.json["objects"][0]["uuid"],
+    }
 
 
 async def test_foreign_uuids_are_like_unknown_ones(api: Api):
@@ -65,6 +90,7 @@ async def test_foreign_uuids_in_bodies_are_like_unknown_ones(api: Api):
             ("DELETE", "/servers/", {"objects": [{"uuid": "<uuid>"}]}),
             ("DELETE", "/servers/?recurse=all_drives", ["<uuid>"]),
             ("POST", "/servers/", {**SERVER, "drives": [mount]}),
+            ("POST", "/tags/", {"name": "bob", "resources": ["<uuid>"]}),
         ):
             answers = []
             for asked in (uuid, UNKNOWN, OTHER_UNKNOWN):
@@ -79,7 +105,7 @@ async def test_foreign_uuids_in_bodies_are_like_unknown_ones(api: Api):
 async def test_lists_are_ones_own(api: Api):
     """Lists and their counts, read at once or streamed, hold nothing of another's."""
     await made(api)
-    for kind in ("jobs", "drives", "servers"):
+    for kind in ("jobs", "drives", "servers", "tags", "logs", "libdrives"):
         for query in ("", "?limit=0", "?state=started", "?offset=1"):
             answer = (await api.get(f"/{kind}/{query}", by=BOB)).json
             assert (answer["objects"], answer["meta"]["total_count"]) == ([], 0)

@@ -116,24 +116,47 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
     "child-ended/1": [
         _recorded(e.ChildEnded("job-1", "success"), _at(5)),
         _recorded(e.ChildEnded("job-2", "failed"), _at(5)),
+        _recorded(e.ChildEnded("job-3", "cancelled"), _at(5)),
     ],
     "job-succeeded/1": [_recorded(e.JobSucceeded(), _at(6))],
     "job-failed/1": [_recorded(e.JobFailed('it said "no"\n'), _at(7))],
+    "job-cancelled/1": [_recorded(e.JobCancelled(), _at(7))],
     "drive-created/1": [
         _recorded(e.DriveCreated("account-1", DEFINITION, "pool-1", "upload"), _at(8)),
     ],
     "drive-ready/1": [_recorded(e.DriveReady(), _at(9))],
+    "drive-changed/1": [_recorded(e.DriveChanged(DEFINITION), _at(9))],
+    "drive-resize-started/1": [_recorded(e.DriveResizeStarted(21474836480), _at(9))],
+    "drive-resized/1": [_recorded(e.DriveResized(), _at(9))],
+    "drive-resize-failed/1": [_recorded(e.DriveResizeFailed("PoolFull"), _at(9))],
     "drive-deleted/1": [_recorded(e.DriveDeleted(), _at(10))],
     "server-created/1": [
         _recorded(e.ServerCreated("account-1", MACHINE, MOUNTS, NICS), _at(11)),
         _recorded(e.ServerCreated("account-1", e.ServerDefinition("s", 1, 2, 3)), _at(11)),
     ],
     "server-changed/1": [_recorded(e.ServerChanged(MOUNTS), _at(12))],
+    "server-changed/2": [
+        _recorded(e.ServerChanged(MOUNTS), _at(12)),
+        _recorded(e.ServerChanged(None, NICS, MACHINE), _at(12)),
+    ],
+    "server-power-changed/1": [
+        _recorded(e.ServerPowerChanged("start", "running", "host-a"), _at(12)),
+        _recorded(e.ServerPowerChanged("shutdown", "stopped"), _at(12)),
+    ],
     "server-deleted/1": [_recorded(e.ServerDeleted(), _at(13))],
+    "tag-created/1": [_recorded(e.TagCreated("account-1", "fleet", {"k": "v"}), _at(14))],
+    "tag-changed/1": [_recorded(e.TagChanged("flotte", {}), _at(15))],
+    "resource-tagged/1": [_recorded(e.ResourceTagged("servers", "server-1"), _at(16))],
+    "resource-untagged/1": [_recorded(e.ResourceUntagged("server-1"), _at(17))],
+    "tag-deleted/1": [_recorded(e.TagDeleted(), _at(18))],
+    "profile-changed/1": [
+        _recorded(e.ProfileChanged(("phone", "clone_naming"), "COUNTER"), _at(19)),
+        _recorded(e.ProfileChanged(("phone",)), _at(19)),
+    ],
 }
 """What the lines of the golden file mean, in order, by topic."""
 
-SUPERSEDED: frozenset[str] = frozenset()
+SUPERSEDED = frozenset({"server-changed/1"})
 """Topics that are read by an upcast and written no more."""
 
 NAMED = [(topic, nth) for topic, those in EXPECTED.items() for nth in range(len(those))]

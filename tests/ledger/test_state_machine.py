@@ -6,12 +6,20 @@ from typing import get_args
 import pytest
 
 import ledger.job
-from ledger.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.commands import (
+    CancelJob,
+    CreateJob,
+    FailJob,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
 from ledger.events import (
     ChildAttached,
     ChildEnded,
     Event,
     JobAttemptStarted,
+    JobCancelled,
     JobCreated,
     JobEvent,
     JobFailed,
@@ -30,6 +38,7 @@ WAYS_INTO = {
     "started": BEGUN,
     "success": (BEGUN, SucceedJob("j", 1)),
     "failed": (BEGUN, FailJob("j", 1, "no")),
+    "cancelled": (BEGUN, CancelJob(ME, "j")),
 }
 COMMANDS = (
     StartAttempt("j", 2, "w"),
@@ -37,6 +46,7 @@ COMMANDS = (
     SucceedJob("j", 1),
     FailJob("j", 1, "no"),
     CreateJob(ME, "k", "x", parent="j"),
+    CancelJob(ME, "j"),
 )
 
 
@@ -44,7 +54,7 @@ def drawn() -> set[tuple[str, str]]:
     """The arrows of the diagram."""
     arrows, source = set(), ""
     for line in (ledger.job.__doc__ or "").splitlines():
-        arrow = re.match(r"\s+(?:(\w+)|└)\s*─+>\s+(\w+)", line)
+        arrow = re.match(r"\s+(?:(\w+)|[├└])\s*─+>\s+(\w+)", line)
         if arrow is not None:
             source = arrow[1] or source
             arrows.add((source, arrow[2]))
@@ -77,6 +87,7 @@ LEAF_EVENTS: dict[str, JobEvent] = {
     "ChildEnded": ChildEnded("k", "success"),
     "JobSucceeded": JobSucceeded(),
     "JobFailed": JobFailed("no"),
+    "JobCancelled": JobCancelled(),
 }
 
 
@@ -90,14 +101,17 @@ LEGAL = {
     ("new", "ChildAttached"),
     ("new", "JobAttemptStarted"),
     ("new", "JobSucceeded"),  # the clone of a server without disks
+    ("new", "JobCancelled"),
     ("begun", "JobAttemptStarted"),
     ("begun", "ProgressUpdated"),
     ("begun", "JobSucceeded"),
     ("begun", "JobFailed"),
+    ("begun", "JobCancelled"),
     ("parent", "ChildAttached"),
     ("parent", "ChildEnded"),
     ("settled", "JobSucceeded"),
     ("failing", "JobFailed"),
+    ("being cancelled", "JobCancelled"),
 }
 PARENT = (NEW, CreateJob(ME, "k", "x", parent="j"))
 STATES: dict[str, Job | None] = {"none": None}
@@ -107,12 +121,16 @@ for _name, _history in {
     "parent": PARENT,
     "success": WAYS_INTO["success"],
     "failed": WAYS_INTO["failed"],
+    "cancelled": WAYS_INTO["cancelled"],
 }.items():
     STATES[_name] = given(_history).world.job("j")
 _parent = STATES["parent"]
 assert _parent is not None
 STATES["settled"] = ledger.job.replace(_parent, children=(ledger.job.Child("k", "success"),))
 STATES["failing"] = ledger.job.replace(_parent, children=(ledger.job.Child("k", "failed"),))
+STATES["being cancelled"] = ledger.job.replace(
+    _parent, children=(ledger.job.Child("k", "cancelled"), ledger.job.Child("l", "success"))
+)
 
 
 @pytest.mark.parametrize("event", LEAF_EVENTS)

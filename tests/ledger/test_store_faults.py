@@ -68,7 +68,7 @@ def check_nobody_was_lied_to(file: Path, said: Said) -> None:
         assert acknowledged == there[: len(acknowledged)]
         assert set(there) - set(acknowledged) <= {refused[0]}, "a refused command came to be"
         with opened.snapshot() as snapshot:
-            assert sorted(there) == sorted(snapshot.unready_drives())
+            assert sorted(there) == sorted(snapshot.unfinished_drives())
         assert opened.replay().divergence is None
         assert opened.failures == []
     with Opened(file) as opened, opened.ledger.log() as log:

@@ -229,7 +229,7 @@ FORGED: dict[str, tuple[str, Event, str]] = {
     "after the end": ("job-leaf", JobFailed("late"), "had ended"),
     "created twice": ("job-leaf", JobCreated("x", ME, (), "leaf"), "begins with its creation"),
     "no creation": ("drive-nothing", DriveReady(), "begins with its creation"),
-    "unknown kind": ("profile-x", DriveReady(), "no streams of the kind profile"),
+    "unknown kind": ("balance-x", DriveReady(), "no streams of the kind balance"),
     "wrong stream": ("drive-theirs", JobSucceeded(), "creation|has no JobSucceeded"),
     "progress back": ("job-new-10", ProgressUpdated(1, 40, 0, 0, 0), "from 41 to 40"),
     "progress beyond": ("job-new-10", ProgressUpdated(1, 101, 0, 0, 0), "from 41 to 101"),
@@ -316,8 +316,8 @@ def test_a_row_that_is_not_what_the_events_say_is_found(told: Opened, what: str)
     [
         "INSERT INTO attachments_g1 VALUES ('phantom', 0, 'a', 'now')",
         (
-            "INSERT INTO servers_g1 SELECT 'phantom', owner, name, created, definition, mounts,"
-            " nics FROM servers_g1 WHERE uuid = 's'"
+            "INSERT INTO servers_g1 SELECT 'phantom', owner, name, created, host, active_since,"
+            " definition, mounts, nics FROM servers_g1 WHERE uuid = 's'"
         ),
         "INSERT INTO job_resources_g1 VALUES ('phantom', 0, 'a', 'drives', 'source', 'now', 1)",
     ],
@@ -335,8 +335,8 @@ def test_the_rows_of_a_deleted_drive_are_found(told: Opened) -> None:
     """A row that should have been dropped comes from no event."""
     tamper(
         told,
-        "INSERT INTO drives_g1 SELECT 'gone', owner, name, size, pool, origin, ready, created,"
-        " definition FROM drives_g1 WHERE uuid = 'a'",
+        "INSERT INTO drives_g1 SELECT 'gone', owner, name, size, pool, origin, ready, resizing,"
+        " created, definition FROM drives_g1 WHERE uuid = 'a'",
     )
     assert "gone" in found(told).reason
 

@@ -325,6 +325,6 @@ def test_work_that_waits_is_found_at_the_next_start(told: Opened) -> None:
     """Running jobs without sub-jobs and drives without an image, of every account."""
     with told.snapshot() as snapshot:
         leaves = snapshot.running_leaves()
-        unready = snapshot.unready_drives()
+        unready = snapshot.unfinished_drives()
     assert leaves == ["new-10", "new-12", "other-leaf", "their-job"], "oldest first"
     assert unready == ["theirs"]

@@ -43,6 +43,9 @@ class _Nothing:
     def rows(self, state: object) -> Rows:
         return {}
 
+    def entries(self, *_: object) -> Rows:
+        return {}
+
 
 _nothing = _Nothing()
 
@@ -84,7 +87,7 @@ class Given:
 
     def when(self, command: Command) -> Outcome:
         """Decides the command, on top of the history; a refused one leaves nothing of itself."""
-        above = Staging(self.world, _nothing)
+        above = Staging(self.world, _nothing, START)
         changes: list[Change] = []
         try:
             for change in decide(command, above, self._circumstances):

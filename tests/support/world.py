@@ -30,6 +30,9 @@ POOLS = (
 )
 
 
+HOSTS = ("host-a", "host-b", "host-c")
+
+
 class Foreseen:
     """Circumstances: new ids are `new-1`, `new-2` and so on, new macs `22:00:00:00:00:01`."""
 
@@ -47,6 +50,9 @@ class Foreseen:
 
     def pools(self) -> tuple[PoolSpace, ...]:
         return self._pools
+
+    def hosts(self) -> tuple[str, ...]:
+        return HOSTS
 
 
 class Ticking:

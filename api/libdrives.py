@@ -1,0 +1,78 @@
+"""`/libdrives/`: the library, which everybody may look at and clone."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+from msgspec.structs import asdict
+
+from api.answers import json_answer, page_answer
+from api.drives import Drives
+from api.requests import alternatives, page, shown_fields, uuid_in_url
+from api.resources import do_action
+from api.schema import load_schema
+from api.service import Service
+from api.shapes import JsonObject, libdrive_json, only
+from ledger.drive import LIBRARY
+from ledger.errors import DriveNotFound
+
+_EXACT = ("name", "os", "arch", "distribution", "image_type", "version", "uuid")
+
+
+def _icontains(shown: object, wanted: str) -> bool:
+    return wanted.casefold() in str(shown).casefold()
+
+
+def _among(shown: object, wanted: str) -> bool:
+    return isinstance(shown, list) and wanted in shown
+
+
+FILTERS: Mapping[str, tuple[str, Callable[[object, str], bool]]] = {
+    **{name: (name, lambda shown, wanted: shown == wanted) for name in _EXACT},
+    "name__icontains": ("name", _icontains),
+    "category": ("category", _among),
+}
+"""By the parameter's name: the field it is about, and whether that fits an alternative."""
+
+
+class Libdrives:
+    """Handlers of the URLs below `/libdrives/`. The library is small: all of it is read."""
+
+    def __init__(self, service: Service, drives: Drives) -> None:
+        self._views = service.views
+        self._drives = drives
+        self._schema = load_schema("libdrives")
+
+    async def list(self, request: web.Request) -> web.Response:
+        asked, fields = page(request), shown_fields(request)
+        found = [drive for drive in self._all() if _fits(request, drive)]
+        end = asked.offset + asked.limit if asked.limit else None
+        shown = [only(drive, fields) for drive in found[asked.offset : end]]
+        return page_answer(asked, len(found), shown)
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, DriveNotFound)
+        for drive in self._all():
+            if drive["uuid"] == uuid:
+                return json_answer(drive)
+        raise DriveNotFound(uuid)
+
+    async def schema(self, request: web.Request) -> web.Response:
+        return json_answer(asdict(self._schema))
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        """A clone is a drive of the account; all else about a library drive is fixed."""
+        await self.one(request)
+        return await do_action(request, {"clone": self._drives.clone})
+
+    def _all(self) -> Sequence[JsonObject]:
+        with self._views.snapshot() as snapshot:
+            return [libdrive_json(drive) for drive in snapshot.drives(LIBRARY, limit=-1)]
+
+
+def _fits(request: web.Request, drive: JsonObject) -> bool:
+    """Whether the drive passes each of the request's filters."""
+    return all(
+        any(fits(drive[field], wanted) for wanted in alternatives(text))
+        for name, (field, fits) in FILTERS.items()
+        for text in request.query.getall(name, ())
+    )

@@ -1,0 +1,36 @@
+"""`/logs/`: what was done to an account's things, and by whom."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from aiohttp import web
+
+from api.answers import list_parts, stream
+from api.requests import CALLER, Page, page, shown_fields
+from api.service import Service
+from api.shapes import JsonObject, log_json, only
+from projections.views.reading import STREAM_ROWS
+
+
+class Logs:
+    """The handler of `/logs/`."""
+
+    def __init__(self, service: Service) -> None:
+        self._views = service.views
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """The newest first."""
+        owner = request[CALLER].actor
+        return await stream(request, self._parts(owner, page(request), shown_fields(request)))
+
+    def _parts(self, owner: str, asked: Page, fields: frozenset[str] | None) -> Iterator[bytes]:
+        with self._views.long_snapshot() as snapshot:
+            end = asked.offset + asked.limit if asked.limit else None
+            entries = islice(snapshot.log_entries(owner), asked.offset, end)
+            shown = (only(log_json(entry), fields) for entry in entries)
+            yield from list_parts(asked, snapshot.count_log_entries(owner), _batches(shown))
+
+
+def _batches(shown: Iterator[JsonObject]) -> Iterator[list[JsonObject]]:
+    while batch := list(islice(shown, STREAM_ROWS)):
+        yield batch

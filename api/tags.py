@@ -1,0 +1,119 @@
+"""`/tags/`: names that drives and servers bear."""
+
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+from msgspec.structs import asdict
+
+from api.answers import created, json_answer
+from api.drives import drives_of
+from api.errors import BadRequest
+from api.fields import Fields
+from api.requests import CALLER, read_object, read_objects, uuid_in_url
+from api.resources import Collection, complete
+from api.schema import load_schema
+from api.servers import servers_of
+from api.service import Service
+from api.shapes import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS, JsonObject, tag_json
+from api.side_resources import empty_list
+from ledger.commands import CreateTags, DeleteTag, EditTag, NewTag
+from ledger.errors import TagNotFound
+from projections.views.filtering import Condition, Conditions, Lookup
+from projections.views.reading import Snapshot
+
+FILTERS: Mapping[str, Lookup] = {
+    "uuid": "uuid",
+    "name": "name",
+    "name__contains": "name_contains",
+}
+
+
+class Tags:
+    """Handlers of the URLs below `/tags/`."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
+        self._views = service.views
+        self._new_id = service.new_id
+        self._collection = Collection(service.views, FILTERS, _count, _read)
+        self._drives = drives_of(service)
+        self._servers = servers_of(service)
+        self._schema = load_schema("tags")
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        return await self._collection.answer(request)
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, TagNotFound)
+        return json_answer(self._shown(request[CALLER].actor, [uuid])[0])
+
+    async def schema(self, request: web.Request) -> web.Response:
+        return json_answer(asdict(self._schema))
+
+    async def create(self, request: web.Request) -> web.Response:
+        """All or none."""
+        caller = request[CALLER]
+        new = tuple(_new_tag(fields, self._new_id()) for fields in await read_objects(request))
+        await self._ledger.execute(CreateTags(caller.actor, new), caller)
+        return created(self._shown(caller.actor, [tag.tag for tag in new]))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """Partial; `meta` and `resources` are replaced whole if they are given."""
+        uuid = uuid_in_url(request, TagNotFound)
+        caller = request[CALLER]
+        fields = await read_object(request)
+        command = EditTag(
+            caller.actor,
+            uuid,
+            fields.text("name", None),
+            fields.meta("meta", None),
+            fields.references("resources", None),
+        )
+        await self._ledger.execute(command, caller)
+        return json_answer(self._shown(caller.actor, [uuid])[0])
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Nothing bears the tag any more; what bore it stays."""
+        uuid = uuid_in_url(request, TagNotFound)
+        caller = request[CALLER]
+        await self._ledger.execute(DeleteTag(caller.actor, uuid), caller)
+        return web.Response(status=204)
+
+    async def resources(self, request: web.Request) -> web.StreamResponse:
+        """What bears the tag, of one kind, as the lists of that kind show it."""
+        uuid = uuid_in_url(request, TagNotFound)
+        self._shown(request[CALLER].actor, [uuid])
+        detail = request.path.rstrip("/").endswith("/detail")
+        borne = [Condition("tag", (uuid,))]
+        match request.match_info["kind"]:
+            case "drives":
+                fields = None if detail else DRIVE_LIST_FIELDS
+                return await self._drives.answer(request, fields, borne)
+            case "servers":
+                fields = None if detail else SERVER_LIST_FIELDS
+                return await self._servers.answer(request, fields, borne)
+            case _:
+                return await empty_list(request)
+
+    def _shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
+        with self._views.snapshot() as snapshot:
+            found = snapshot.tags_among(uuids, owner)
+        return [tag_json(tag) for tag in complete(found, uuids, TagNotFound)]
+
+
+def _new_tag(fields: Fields, uuid: str) -> NewTag:
+    fields.require("name")
+    name = fields.text("name", "")
+    if not name:
+        raise BadRequest("a tag must have a name", point="name")
+    return NewTag(uuid, name, fields.meta("meta", {}), fields.references("resources", ()))
+
+
+def _count(snapshot: Snapshot, owner: str, wanted: Conditions) -> int:
+    return snapshot.count_tags(owner, wanted)
+
+
+def _read(
+    snapshot: Snapshot, owner: str, wanted: Conditions, limit: int, offset: int
+) -> list[JsonObject]:
+    return [tag_json(tag) for tag in snapshot.tags(owner, wanted, limit=limit, offset=offset)]

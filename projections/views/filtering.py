@@ -1,0 +1,40 @@
+"""Filters of lists: conditions that all must hold, each with alternatives of which one must."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, assert_never
+
+Lookup = Literal["uuid", "name", "name_contains", "tag", "tag_name"]
+
+
+class Condition(NamedTuple):
+    """That one of the alternatives is true of a drive, server or tag; texts are exact."""
+
+    lookup: Lookup
+    alternatives: tuple[str, ...]
+
+
+Conditions = Sequence[Condition]
+
+
+def condition_sql(condition: Condition, generation: int) -> str:
+    """The condition over a row with `uuid` and `name`; takes the alternatives as parameters."""
+    marks = ",".join("?" * len(condition.alternatives))
+    match condition.lookup:
+        case "uuid" | "name":
+            return f"{condition.lookup} IN ({marks})"
+        case "name_contains":
+            return f"({' OR '.join(['instr(name, ?) > 0'] * len(condition.alternatives))})"
+        case "tag":
+            return _tagged(f"SELECT resource FROM tag_resources_g{generation} WHERE tag", marks)
+        case "tag_name":
+            return _tagged(
+                f"SELECT resource FROM tag_resources_g{generation} JOIN tags_g{generation} AS t"
+                " ON t.uuid = tag WHERE t.name",
+                marks,
+            )
+        case _:
+            assert_never(condition.lookup)
+
+
+def _tagged(resources: str, marks: str) -> str:
+    return f"uuid IN ({resources} IN ({marks}))"
