@@ -14,10 +14,10 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import NamedTuple, TypeVar
 
+from api.async_cookie import AsyncCookies
 from api.credentials import (
     HEADER_LENGTH_MAX,
     Credentials,
@@ -30,9 +30,9 @@ from api.credentials import (
     unmatchable_hash,
 )
 from api.guessing import Guessing, TooManyAttempts
+from api.identity import ROLES, Account, LoginRefused, Role, account_of, checked_role
 from ledger.application import Ledger
 from ledger.store import accounts as table
-from ledger.store.accounts import StoredAccount
 from ledger.store.seam import Cursor
 
 __all__ = [
@@ -57,23 +57,7 @@ WAITING_MAX = 256
 """Logins that wait for their turn to be hashed; more are told to come back."""
 WAITING_RETRY_S = 5
 
-Role = Literal["user", "auditor", "operator"]
-ROLES: tuple[Role, ...] = get_args(Role)
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody who may log in."""
-
-    uuid: str
-    email: str
-    role: Role
-
-
-class LoginRefused(Exception):
-    """No, malformed or wrong credentials; which of these is not told."""
 
 
 class EmailTaken(Exception):
@@ -109,6 +93,7 @@ class Accounts:
         self._verifying: dict[tuple[bytes, str], asyncio.Task[Account]] = {}
         self._changes = 0
         self._guessing = Guessing(clock)
+        self._async_cookies = AsyncCookies(now)
         self._hashing = ThreadPoolExecutor(HASHING_MAX, thread_name_prefix="password")
         self._turns = asyncio.Semaphore(HASHING_MAX)
         self._unmatchable_hash = unmatchable_hash()
@@ -129,9 +114,21 @@ class Accounts:
             raise LoginRefused
         return await self._verified(credentials, address, digest)
 
+    def new_async_cookie(self, account: Account) -> str:
+        """The value of a cookie by which this account can open a websocket, for two minutes."""
+        return self._async_cookies.make(account.uuid)
+
+    async def account_of_async_cookie(self, value: str) -> Account:
+        """Whose cookie this is. Raises `LoginRefused` if it is bad, old, or of nobody any more."""
+        uuid = self._async_cookies.read(value)
+        stored = await self._exclusive(lambda c: table.find_by_uuid(c, uuid))
+        if stored is None:
+            raise LoginRefused
+        return account_of(stored)
+
     async def add(self, email: str, password: str, role: str = "user") -> Account:
         """Makes an account; durable on return. Raises `InvalidAccount` or `EmailTaken`."""
-        account = Account(self._new_id(), normal_email(email), _checked_role(role))
+        account = Account(self._new_id(), normal_email(email), checked_role(role))
         password_hash = await self._hash(normal_password(password))
         add = functools.partial(
             table.add,
@@ -163,7 +160,7 @@ class Accounts:
 
     async def every(self) -> list[Account]:
         """All accounts, oldest first."""
-        return [_account(stored) for stored in await self._exclusive(table.every)]
+        return [account_of(stored) for stored in await self._exclusive(table.every)]
 
     def close(self) -> None:
         """Takes no more logins; those under way end by themselves."""
@@ -210,7 +207,7 @@ class Accounts:
                 self._guessing.note(credentials.email, address)
                 log.info("wrong login from %s", address)
                 raise LoginRefused
-        account = _account(stored)
+        account = account_of(stored)
         if changes == self._changes:
             self._remember(digest, account)
         return account
@@ -245,13 +242,3 @@ class Accounts:
     def _exclusive(self, work: Callable[[Cursor], T]) -> Awaitable[T]:
         # Shielded: a request that is cancelled must not cancel the writer's work under its hands.
         return asyncio.shield(asyncio.wrap_future(self._ledger.exclusive(work)))
-
-
-def _account(stored: StoredAccount) -> Account:
-    return Account(stored.uuid, stored.email, _checked_role(stored.role))
-
-
-def _checked_role(role: str) -> Role:
-    if role not in ROLES:
-        raise InvalidAccount(f"a role is one of {', '.join(ROLES)}")
-    return role
