@@ -3,6 +3,7 @@
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from api.accounts_actions import AccountsActions
 from api.auth import guard
 from api.drives import Drives
 from api.images import Images
@@ -26,6 +27,7 @@ def make_app(service: Service) -> web.Application:
     _add_images(app, Images(service))
     _add_drives(app, Drives(service))
     _add_servers(app, Servers(service))
+    _add(app, "/accounts/action", post=AccountsActions(service).act, public=True)
     return app
 
 

@@ -12,6 +12,7 @@ from api.accept import check_accept
 from api.accounts import Account, LoginRefused, TooManyAttempts
 from api.answers import REQUEST_ID
 from api.errors import BodyTooSlow, Forbidden, RequestRefused, answer_to, unknown_error
+from api.logins import account_of
 from api.public import PublicUrls
 from api.requests import ANONYMOUS, CALLER
 from api.service import Service
@@ -40,7 +41,6 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
 
     At a public URL no account is looked for: the caller is `ANONYMOUS`.
     """
-    authenticate = service.accounts.authenticate
     draw = _request_ids(service.new_id()).__next__
 
     @web.middleware
@@ -50,9 +50,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
         try:
             account = None
             if not await public.include(request):
-                account = await authenticate(
-                    request.headers.get(hdrs.AUTHORIZATION), request.remote or ""
-                )
+                account = await account_of(request, service.accounts)
             request[CALLER] = Caller(account.uuid if account else ANONYMOUS, request_id)
             if request.method == hdrs.METH_OPTIONS:
                 answer = _options(request)

@@ -23,6 +23,10 @@ class LoginRefused(Exception):
     """No, malformed or wrong credentials; which of these is not told."""
 
 
+class AccountNotFound(Exception):
+    """There is no account with this email."""
+
+
 def account_of(stored: StoredAccount) -> Account:
     return Account(stored.uuid, stored.email, checked_role(stored.role))
 

@@ -1,6 +1,6 @@
 """The cookie that opens a websocket: contract 4.5."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -8,35 +8,26 @@ from hypothesis import strategies as st
 
 from api.accounts import Account, Accounts, LoginRefused
 from api.async_cookie import VALID_S, AsyncCookies
+from tests.accounts.clocks import Wall
 
 ACCOUNT = "f3ebf024-0c96-4929-9a1c-210feb673958"
-MADE = datetime(2026, 4, 17, 8, 15, 30, 500_000, tzinfo=UTC)
-
-
-class _Now:
-    """A wall clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.at = MADE
-
-    def __call__(self) -> datetime:
-        return self.at
 
 
 def test_a_cookie_has_the_documented_form() -> None:
     """Account, unix time and hex, with bars between them and nothing that a cookie must quote."""
-    account, time, mac = AsyncCookies(_Now()).make(ACCOUNT).split("|")
-    assert (account, time) == (ACCOUNT, str(int(MADE.timestamp())))
+    account, time, mac = AsyncCookies(Wall()).make(ACCOUNT).split("|")
+    assert (account, time) == (ACCOUNT, str(int(Wall().at.timestamp())))
     assert len(bytes.fromhex(mac)) == 32
 
 
 def test_a_cookie_is_good_for_two_minutes() -> None:
     """From the second it is made in up to 120 s later, not before and not after."""
-    now = _Now()
-    cookies = AsyncCookies(now)
+    wall = Wall()
+    made = wall.at
+    cookies = AsyncCookies(wall)
     value = cookies.make(ACCOUNT)
     for later_s, good in ((0, True), (VALID_S, True), (VALID_S + 1, False), (-1, False)):
-        now.at = MADE + timedelta(seconds=later_s)
+        wall.at = made + timedelta(seconds=later_s)
         if good:
             assert cookies.read(value) == ACCOUNT
         else:
@@ -46,7 +37,7 @@ def test_a_cookie_is_good_for_two_minutes() -> None:
 
 def test_no_cookie_can_be_made_out_of_another() -> None:
     """A changed account, time or hmac, or a cookie of another process, is refused."""
-    cookies = AsyncCookies(_Now())
+    cookies = AsyncCookies(Wall())
     account, time, mac = cookies.make(ACCOUNT).split("|")
     changed = "0" if mac[0] != "0" else "1"
     for value in (
@@ -55,7 +46,7 @@ def test_no_cookie_can_be_made_out_of_another() -> None:
         f"{account}|{time}|{changed}{mac[1:]}",
         f"{account}|{time}|{mac[:-1]}",
         f"{account}|{time}|",
-        AsyncCookies(_Now()).make(ACCOUNT),
+        AsyncCookies(Wall()).make(ACCOUNT),
     ):
         with pytest.raises(LoginRefused):
             cookies.read(value)
@@ -68,7 +59,7 @@ anything = st.text(st.one_of(st.sampled_from("|0123456789abcdef-"), st.character
 def test_any_other_value_is_a_refusal(value: str) -> None:
     """No header's value is an error."""
     with pytest.raises(LoginRefused):
-        AsyncCookies(_Now()).read(value)
+        AsyncCookies(Wall()).read(value)
 
 
 @pytest.mark.usefixtures("quick_hashing")
