@@ -1,38 +1,47 @@
 """Accounts: who may log in, and the login of every request.
 
-A password is verified once and then remembered for a while under a keyed hash of the header it
-came in, so that a request costs a dict lookup and not an argon2. Memory only holds that hash, never
-the header. One process writes accounts, and all changes of them go through this class, so what is
-remembered here is never older than the table.
+A password or token is verified once and then remembered for a while under a keyed hash of the
+header it came in, so that a request costs a dict lookup and not an argon2. Memory only holds that
+hash, never the header. One process writes accounts, and all changes of them go through this class,
+so what is remembered here is never older than the tables.
 """
 
 import asyncio
 import functools
 import hashlib
-import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeVar, get_args
 
+from api.async_cookie import AsyncCookies
 from api.credentials import (
     HEADER_LENGTH_MAX,
-    Credentials,
     InvalidAccount,
-    hash_password,
-    is_password,
+    credentials_of,
     normal_email,
     normal_password,
     parse_basic,
-    unmatchable_hash,
+    parse_bearer,
 )
 from api.guessing import Guessing, TooManyAttempts
+from api.identity import (
+    ROLES,
+    Account,
+    AccountNotFound,
+    LoginRefused,
+    Role,
+    account_of,
+    checked_role,
+)
+from api.passwords import Passwords
+from api.plain_tables import PlainTables
+from api.remembered import Remembered
+from api.sessions import NewSession, Sessions
+from api.tokens import Tokens
 from ledger.application import Ledger
 from ledger.store import accounts as table
-from ledger.store.accounts import StoredAccount
+from ledger.store import sessions, tokens
 from ledger.store.seam import Cursor
 
 __all__ = [
@@ -47,46 +56,9 @@ __all__ = [
     "TooManyAttempts",
 ]
 
-T = TypeVar("T")
-
-REMEMBERED_S = 300.0
-REMEMBERED_MAX = 10_000
-HASHING_MAX = 2
-"""Hashes computed at once; each takes 64 MiB and some cores for a tenth of a second."""
-WAITING_MAX = 256
-"""Logins that wait for their turn to be hashed; more are told to come back."""
-WAITING_RETRY_S = 5
-
-Role = Literal["user", "auditor", "operator"]
-ROLES: tuple[Role, ...] = get_args(Role)
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody who may log in."""
-
-    uuid: str
-    email: str
-    role: Role
-
-
-class LoginRefused(Exception):
-    """No, malformed or wrong credentials; which of these is not told."""
-
 
 class EmailTaken(Exception):
     """There is an account with this email already."""
-
-
-class AccountNotFound(Exception):
-    """There is no account with this email."""
-
-
-class _Login(NamedTuple):
-    account: Account
-    until: float
 
 
 class Accounts:
@@ -100,158 +72,136 @@ class Accounts:
         new_id: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ledger = ledger
         self._now = now
         self._new_id = new_id
-        self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._remembered: dict[bytes, _Login] = {}
-        self._verifying: dict[tuple[bytes, str], asyncio.Task[Account]] = {}
-        self._changes = 0
-        self._guessing = Guessing(clock)
-        self._hashing = ThreadPoolExecutor(HASHING_MAX, thread_name_prefix="password")
-        self._turns = asyncio.Semaphore(HASHING_MAX)
-        self._unmatchable_hash = unmatchable_hash()
+        self._remembered: Remembered[Account] = Remembered(clock)
+        self._async_cookies = AsyncCookies(now)
+        self._tables = PlainTables(ledger)
+        guessing = Guessing(clock)
+        self._passwords = Passwords(self._tables, guessing)
+        self.sessions = Sessions(self._tables, now=now, clock=clock)
+        self.tokens = Tokens(self._tables, guessing, now=now, ended=self._remembered.end_all_of)
+
+    # Logging in
 
     async def authenticate(self, authorization: str | None, address: str) -> Account:
-        """Whose request this is, by its Authorization header; Basic only.
+        """Whose request this is, by its Authorization header: Basic or Bearer.
 
         Raises `LoginRefused`, or `TooManyAttempts` for this email or address.
         """
         if authorization is None or len(authorization) > HEADER_LENGTH_MAX:
             raise LoginRefused
         digest = self._digest(authorization)
-        login = self._remembered.get(digest)
-        if login is not None and self._clock() < login.until:
-            return login.account
-        credentials = parse_basic(authorization)
+        return self._remembered.find(digest) or await self._look_up(authorization, address, digest)
+
+    async def log_in(self, email: str, password: str, address: str) -> NewSession:
+        """A session for whoever has the password.
+
+        Raises `LoginRefused`, or `TooManyAttempts` for this email or address.
+        """
+        credentials = credentials_of(email, password)
         if credentials is None:
             raise LoginRefused
-        return await self._verified(credentials, address, digest)
+        return await self.sessions.begin(await self._passwords.verified(credentials, address))
+
+    def new_async_cookie(self, account: Account) -> str:
+        """The value of a cookie by which this account can open a websocket, for two minutes."""
+        return self._async_cookies.make(account.uuid)
+
+    async def account_of_async_cookie(self, value: str) -> Account:
+        """Whose cookie this is. Raises `LoginRefused` if it is bad, old, or of nobody any more."""
+        uuid = self._async_cookies.read(value)
+        stored = await self._tables.read(lambda c: table.find_by_uuid(c, uuid))
+        if stored is None:
+            raise LoginRefused
+        return account_of(stored)
+
+    # Changing who may
 
     async def add(self, email: str, password: str, role: str = "user") -> Account:
         """Makes an account; durable on return. Raises `InvalidAccount` or `EmailTaken`."""
-        account = Account(self._new_id(), normal_email(email), _checked_role(role))
-        password_hash = await self._hash(normal_password(password))
+        account = Account(self._new_id(), normal_email(email), checked_role(role))
         add = functools.partial(
             table.add,
             uuid=account.uuid,
             email=account.email,
             role=account.role,
-            password_hash=password_hash,
+            password_hash=await self._passwords.hash(normal_password(password)),
             created=self._now(),
         )
-        if not await self._exclusive(add):
+        if not await self._tables.write(add):
             raise EmailTaken(f"there is an account {account.email} already")
         return account
 
     async def set_password(self, email: str, password: str) -> None:
-        """Replaces a password; logins with the old one have ended on return.
+        """Replaces a password; logins with the old one, and sessions, have ended on return.
 
-        Raises `InvalidAccount` or `AccountNotFound`.
+        Tokens are managed by themselves and stay. Raises `InvalidAccount` or `AccountNotFound`.
         """
         email = normal_email(email)
-        password_hash = await self._hash(normal_password(password))
-        uuid = await self._exclusive(lambda c: table.set_password(c, email, password_hash))
-        self._changed(email, uuid)
+        password_hash = await self._passwords.hash(normal_password(password))
+        await self._change(email, lambda c: _set_password(c, email, password_hash))
 
     async def remove(self, email: str) -> None:
-        """Removes an account; its logins have ended on return. Raises `AccountNotFound`."""
+        """Removes an account; whatever it logged in with has ended on return.
+
+        Raises `AccountNotFound`.
+        """
         email = normal_email(email)
-        uuid = await self._exclusive(lambda c: table.remove(c, email))
-        self._changed(email, uuid)
+        await self._change(email, lambda c: _remove(c, email))
 
     async def every(self) -> list[Account]:
         """All accounts, oldest first."""
-        return [_account(stored) for stored in await self._exclusive(table.every)]
+        return [account_of(stored) for stored in await self._tables.read(table.every)]
 
     def close(self) -> None:
         """Takes no more logins; those under way end by themselves."""
-        self._hashing.shutdown(wait=False, cancel_futures=True)
-
-    # Logging in
+        self._passwords.close()
+        self._tables.close()
 
     def _digest(self, authorization: str) -> bytes:
         # Header values may hold lone surrogates: aiohttp's form of bytes that are not UTF-8.
         value = authorization.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(value, key=self._key, digest_size=32).digest()
 
-    async def _verified(self, credentials: Credentials, address: str, digest: bytes) -> Account:
-        """Verifies once for all requests that come with the same header at the same time.
-
-        It goes on when one of them is cancelled.
-        """
-        verifying = self._verifying.get((digest, address))
-        if verifying is None:
-            self._guessing.check(credentials.email, address)
-            if len(self._verifying) >= WAITING_MAX:
-                raise TooManyAttempts(WAITING_RETRY_S)
-            verifying = asyncio.create_task(self._verify(credentials, address, digest))
-            self._verifying[digest, address] = verifying
-            verifying.add_done_callback(lambda task: self._ended(digest, address, task))
-        return await asyncio.shield(verifying)
-
-    def _ended(self, digest: bytes, address: str, verifying: asyncio.Task[Account]) -> None:
-        del self._verifying[digest, address]
-        if not verifying.cancelled():
-            verifying.exception()  # seen, even if everybody who waited for it is gone
-
-    async def _verify(self, credentials: Credentials, address: str, digest: bytes) -> Account:
-        async with self._turns:
-            # Again, now that it is its turn: meanwhile others may have failed.
-            self._guessing.check(credentials.email, address)
-            changes = self._changes
-            stored = await self._exclusive(lambda c: table.find(c, credentials.email))
-            password_hash = stored.password_hash if stored else self._unmatchable_hash
-            right = await self._in_thread(
-                functools.partial(is_password, credentials.password, password_hash)
-            )
-            if stored is None or not right:
-                self._guessing.note(credentials.email, address)
-                log.info("wrong login from %s", address)
+    async def _look_up(self, authorization: str, address: str, digest: bytes) -> Account:
+        since = self._remembered.endings
+        token = parse_bearer(authorization)
+        if token is not None:
+            account = await self.tokens.account_of(token, address)
+        else:
+            credentials = parse_basic(authorization)
+            if credentials is None:
                 raise LoginRefused
-        account = _account(stored)
-        if changes == self._changes:
-            self._remember(digest, account)
+            account = (await self._passwords.verified(credentials, address)).account
+        self._remembered.add(digest, account, account=account.uuid, since=since)
         return account
 
-    def _remember(self, digest: bytes, account: Account) -> None:
-        self._remembered.pop(digest, None)
-        self._remembered[digest] = _Login(account, self._clock() + REMEMBERED_S)
-        if len(self._remembered) > REMEMBERED_MAX:
-            del self._remembered[next(iter(self._remembered))]
+    async def _change(self, email: str, work: Callable[[Cursor], str | None]) -> None:
+        # Shielded: what the table has ended is never remembered on.
+        await asyncio.shield(self._changed(email, work))
 
-    def _changed(self, email: str, uuid: str | None) -> None:
+    async def _changed(self, email: str, work: Callable[[Cursor], str | None]) -> None:
         """Ends the logins of an account, also of those that are just being verified."""
+        uuid = await self._tables.write(work)
         if uuid is None:
             raise AccountNotFound(f"there is no account {email}")
-        self._changes += 1
-        self._guessing.pardon(email)
-        self._remembered = {
-            digest: login
-            for digest, login in self._remembered.items()
-            if login.account.uuid != uuid
-        }
-
-    # Waiting for others without blocking the loop
-
-    async def _hash(self, password: str) -> str:
-        async with self._turns:
-            return await self._in_thread(functools.partial(hash_password, password))
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._hashing, work)
-
-    def _exclusive(self, work: Callable[[Cursor], T]) -> Awaitable[T]:
-        # Shielded: a request that is cancelled must not cancel the writer's work under its hands.
-        return asyncio.shield(asyncio.wrap_future(self._ledger.exclusive(work)))
+        self._passwords.changed(email)
+        self._remembered.end_all_of(uuid)
+        self.sessions.forget(uuid)
 
 
-def _account(stored: StoredAccount) -> Account:
-    return Account(stored.uuid, stored.email, _checked_role(stored.role))
+def _set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:
+    uuid = table.set_password(cursor, email, password_hash)
+    if uuid is not None:
+        sessions.remove_all_of(cursor, uuid)
+    return uuid
 
 
-def _checked_role(role: str) -> Role:
-    if role not in ROLES:
-        raise InvalidAccount(f"a role is one of {', '.join(ROLES)}")
-    return role
+def _remove(cursor: Cursor, email: str) -> str | None:
+    uuid = table.remove(cursor, email)
+    if uuid is not None:
+        sessions.remove_all_of(cursor, uuid)
+        tokens.remove_all_of(cursor, uuid)
+    return uuid

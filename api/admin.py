@@ -2,33 +2,33 @@
 
 One process writes to a ledger, and a second connection would wait seconds for its lock. So while a
 service runs, the command line asks it over `<data>/admin.sock`.
-
-Socket paths are limited to about 100 bytes; bound and connected through `/proc/self/fd/N/`, the
-path of the data directory does not count.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, assert_never
+from typing import Any, Self, TypeVar, assert_never
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
 from api.accounts import Account
+from api.admin_socket import SOCKET_FILE, bound_socket, listens, short_path
 from api.doctor import Findings, examine, synchronous_of
 from api.operations import OperationRefused, OwnOperations, Report
 from api.service import Service
+from api.tokens import NewToken
+from ledger.store.tokens import StoredToken
 from projections.rebuild import Rebuilt
 
-SOCKET_FILE = "admin.sock"
+T = TypeVar("T")
+
 REPORT_S = 0.2
 """How often the progress of a rebuild is told."""
 ANSWER_S = 60
@@ -44,6 +44,15 @@ class _AccountRequest:
     email: str
     password: str = field(repr=False)
     role: str = "user"
+
+
+class _TokenRequest(msgspec.Struct):
+    email: str
+    name: str
+
+
+class _TokenRemoval(msgspec.Struct):
+    id: str
 
 
 class _Progress(msgspec.Struct, tag="progress"):
@@ -64,8 +73,12 @@ class _Refused(msgspec.Struct, tag="refused"):
 
 
 _encode = msgspec.json.Encoder().encode
-_request = msgspec.json.Decoder(_AccountRequest).decode
+_account_request = msgspec.json.Decoder(_AccountRequest).decode
+_token_request = msgspec.json.Decoder(_TokenRequest).decode
+_token_removal = msgspec.json.Decoder(_TokenRemoval).decode
 _account = msgspec.json.Decoder(Account).decode
+_new_token = msgspec.json.Decoder(NewToken).decode
+_tokens = msgspec.json.Decoder(list[StoredToken]).decode
 _findings = msgspec.json.Decoder(Findings).decode
 _refused = msgspec.json.Decoder(_Refused).decode
 _line: Callable[[bytes], _Progress | _Done | _Refused] = msgspec.json.Decoder(
@@ -85,6 +98,9 @@ class AdminServer:
             [
                 web.post("/accounts", self._add_account),
                 web.post("/accounts/password", self._set_password),
+                web.post("/tokens", self._add_token),
+                web.get("/tokens", self._tokens),
+                web.post("/tokens/remove", self._remove_token),
                 web.post("/rebuild", self._rebuild),
                 web.get("/doctor", self._doctor),
             ]
@@ -93,7 +109,7 @@ class AdminServer:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.SockSite(self._runner, _bound_socket(self._data)).start()
+        await web.SockSite(self._runner, bound_socket(self._data)).start()
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -102,13 +118,24 @@ class AdminServer:
             (self._data / SOCKET_FILE).unlink()
 
     async def _add_account(self, request: web.Request) -> web.Response:
-        asked = await _asked(request)
+        asked = await _asked(request, _account_request)
         adding = self._operations.add_account(asked.email, asked.password, asked.role)
         return await _answer(adding)
 
     async def _set_password(self, request: web.Request) -> web.Response:
-        asked = await _asked(request)
+        asked = await _asked(request, _account_request)
         return await _answer(self._operations.set_password(asked.email, asked.password))
+
+    async def _add_token(self, request: web.Request) -> web.Response:
+        asked = await _asked(request, _token_request)
+        return await _answer(self._operations.add_token(asked.email, asked.name))
+
+    async def _tokens(self, request: web.Request) -> web.Response:
+        return await _answer(self._operations.tokens(request.query.get("email")))
+
+    async def _remove_token(self, request: web.Request) -> web.Response:
+        asked = await _asked(request, _token_removal)
+        return await _answer(self._operations.remove_token(asked.id))
 
     async def _doctor(self, _: web.Request) -> web.Response:
         return await _answer(self._examine())
@@ -144,9 +171,9 @@ class AdminServer:
         return response
 
 
-async def _asked(request: web.Request) -> _AccountRequest:
+async def _asked(request: web.Request, decode: Callable[[bytes], T]) -> T:
     try:
-        return _request(await request.read())
+        return decode(await request.read())
     except msgspec.MsgspecError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
 
@@ -179,6 +206,16 @@ class AdminClient:
     async def set_password(self, email: str, password: str) -> None:
         await self._ask("POST", "/accounts/password", _AccountRequest(email, password))
 
+    async def add_token(self, email: str, name: str) -> NewToken:
+        return _new_token(await self._ask("POST", "/tokens", _TokenRequest(email, name)))
+
+    async def tokens(self, email: str | None) -> list[StoredToken]:
+        query = {} if email is None else {"email": email}
+        return _tokens(await self._ask("GET", "/tokens", query=query))
+
+    async def remove_token(self, token_id: str) -> None:
+        await self._ask("POST", "/tokens/remove", _TokenRemoval(token_id))
+
     async def rebuild(self, report: Report) -> Rebuilt:
         patience = aiohttp.ClientTimeout(total=None)
         with _lost_service():
@@ -199,10 +236,17 @@ class AdminClient:
         """What the service finds when it looks at itself."""
         return _findings(await self._ask("GET", "/doctor"))
 
-    async def _ask(self, method: str, path: str, body: object = None) -> bytes:
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> bytes:
         data = None if body is None else _encode(body)
         with _lost_service():
-            async with self._session.request(method, path, data=data) as response:
+            async with self._session.request(method, path, data=data, params=query) as response:
                 answer = await response.read()
         if response.status == web.HTTPConflict.status_code:
             raise OperationRefused(_refused(answer).reason)
@@ -222,8 +266,8 @@ def _lost_service() -> Iterator[None]:
 @asynccontextmanager
 async def connected(data: Path) -> AsyncIterator[AdminClient | None]:
     """A client of the service that runs on this data directory; None if none listens."""
-    with _folder(data) as folder:
-        if folder is None or not _listens(f"{folder}/{SOCKET_FILE}"):
+    with short_path(data) as folder:
+        if folder is None or not listens(f"{folder}/{SOCKET_FILE}"):
             yield None
             return
         async with aiohttp.ClientSession(
@@ -232,38 +276,3 @@ async def connected(data: Path) -> AsyncIterator[AdminClient | None]:
             timeout=aiohttp.ClientTimeout(total=ANSWER_S),
         ) as session:
             yield AdminClient(session)
-
-
-@contextmanager
-def _folder(data: Path) -> Iterator[str | None]:
-    """A short path to the directory; None if there is no such directory."""
-    try:
-        fd = os.open(data, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        yield None
-        return
-    try:
-        yield f"/proc/self/fd/{fd}"
-    finally:
-        os.close(fd)
-
-
-def _bound_socket(data: Path) -> socket.socket:
-    """The admin socket in the place of a stale one; only whoever has the lock may call this."""
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with _folder(data) as folder, contextlib.ExitStack() as undo:
-        undo.callback(bound.close)
-        (data / SOCKET_FILE).unlink(missing_ok=True)
-        os.fchmod(bound.fileno(), 0o600)  # before it has a name, so there is no moment without
-        bound.bind(f"{folder}/{SOCKET_FILE}")
-        undo.pop_all()
-    return bound
-
-
-def _listens(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True

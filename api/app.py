@@ -3,6 +3,7 @@
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from api.accounts_actions import AccountsActions
 from api.auth import guard
 from api.drives import Drives
 from api.images import Images
@@ -10,6 +11,7 @@ from api.jobs import Jobs
 from api.libdrives import Libdrives
 from api.logs import Logs
 from api.profile import Profile
+from api.public import PUBLIC_URLS, PublicUrls
 from api.requests import BODY_BYTES
 from api.servers import Servers
 from api.service import Service
@@ -22,7 +24,9 @@ UUID = r"{uuid:(?!(?:detail|schema|upload|availability_groups)(?:/|$))[^/]+}"
 
 def make_app(service: Service) -> web.Application:
     """The API over a running service, which outlives it."""
-    app = web.Application(middlewares=[guard(service)], client_max_size=BODY_BYTES)
+    public = PublicUrls()
+    app = web.Application(middlewares=[guard(service, public)], client_max_size=BODY_BYTES)
+    app[PUBLIC_URLS] = public
     _add_jobs(app, Jobs(service))
     _add_images(app, Images(service))
     drives = Drives(service)
@@ -31,6 +35,7 @@ def make_app(service: Service) -> web.Application:
     _add_tags(app, Tags(service))
     _add_libdrives(app, Libdrives(service, drives))
     _add_account(app, Profile(service), Logs(service))
+    _add(app, "/accounts/action", post=AccountsActions(service).act, public=True)
     return app
 
 
@@ -98,14 +103,21 @@ def _add(
     app: web.Application,
     path: str,
     *,
+    root: str = ROOT,
     get: Handler | None = None,
     post: Handler | None = None,
     put: Handler | None = None,
     delete: Handler | None = None,
+    public: bool = False,
 ) -> None:
-    """A URL, with its slash at the end and without: a redirected POST would lose its body."""
-    for url in (f"{ROOT}{path}/", f"{ROOT}{path}"):
+    """A URL, with its slash at the end and without: a redirected POST would lose its body.
+
+    A public one needs no login, and its handlers are told of none.
+    """
+    for url in (f"{root}{path}/", f"{root}{path}"):
         resource = app.router.add_resource(url)
+        if public:
+            app[PUBLIC_URLS].add(resource)
         if get is not None:
             resource.add_route(hdrs.METH_GET, get)
             resource.add_route(hdrs.METH_HEAD, get)

@@ -12,7 +12,9 @@ from api.accept import check_accept
 from api.accounts import Account, LoginRefused, TooManyAttempts
 from api.answers import REQUEST_ID
 from api.errors import BodyTooSlow, Forbidden, RequestRefused, answer_to, unknown_error
-from api.requests import CALLER
+from api.logins import account_of
+from api.public import PublicUrls
+from api.requests import ANONYMOUS, CALLER
 from api.service import Service
 from ledger.errors import (
     ConcurrentChange,
@@ -34,9 +36,11 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = logging.getLogger(__name__)
 
 
-def guard(service: Service) -> Middleware:
-    """Every request passes here: it is named, its account found, and any error answered."""
-    authenticate = service.accounts.authenticate
+def guard(service: Service, public: PublicUrls) -> Middleware:
+    """Every request passes here: it is named, its account found, and any error answered.
+
+    At a public URL no account is looked for: the caller is `ANONYMOUS`.
+    """
     draw = _request_ids(service.new_id()).__next__
 
     @web.middleware
@@ -44,10 +48,10 @@ def guard(service: Service) -> Middleware:
         request_id = _request_id(request) or draw()
         answer: web.StreamResponse
         try:
-            account = await authenticate(
-                request.headers.get(hdrs.AUTHORIZATION), request.remote or ""
-            )
-            request[CALLER] = Caller(account.uuid, request_id)
+            account = None
+            if not await public.include(request):
+                account = await account_of(request, service.accounts)
+            request[CALLER] = Caller(account.uuid if account else ANONYMOUS, request_id)
             if request.method == hdrs.METH_OPTIONS:
                 answer = _options(request)
             else:
@@ -101,12 +105,12 @@ def _request_ids(prefix: str) -> Iterator[str]:
     return (f"{prefix}-{number}" for number in count(1))
 
 
-def _check_allowed(request: web.Request, account: Account) -> None:
+def _check_allowed(request: web.Request, account: Account | None) -> None:
     """That there is something at the URL comes first, then what the account may do."""
     nothing = request.match_info.http_exception
     if nothing is not None:
         raise nothing
-    if account.role == "auditor" and request.method not in _READING:
+    if account and account.role == "auditor" and request.method not in _READING:
         raise Forbidden("an auditor changes nothing")
     check_accept(request)
 

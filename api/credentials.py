@@ -1,7 +1,8 @@
-"""What an email, a password and a Basic header look like, and how passwords are hashed."""
+"""What emails, passwords and Authorization headers look like, and how secrets are hashed."""
 
 import base64
 import binascii
+import hashlib
 import re
 import secrets
 import unicodedata
@@ -14,6 +15,7 @@ PASSWORD_LENGTH_MIN = 8
 PASSWORD_LENGTH_MAX = 1024
 HEADER_LENGTH_MAX = 8192
 GENERATED_PASSWORD_BYTES = 18
+SECRET_BYTES = 32
 
 _EMAIL = re.compile(r"[^\s@:]+@[^\s@:.]+(\.[^\s@:.]+)*")
 _hasher = argon2.PasswordHasher()
@@ -73,10 +75,32 @@ def parse_basic(header: str) -> Credentials | None:
     user, colon, password = text.partition(":")
     if not colon or _unsendable(text):
         return None
+    return credentials_of(user, password)
+
+
+def parse_bearer(header: str) -> str | None:
+    """The token in an Authorization header (RFC 6750); None if it is none of that scheme."""
+    scheme, _, token = header.partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" else None
+
+
+def credentials_of(user: str, password: str) -> Credentials | None:
+    """What somebody claims to be; None for what no account can have."""
     try:
         return Credentials(normal_email(user), normal_password(password))
     except InvalidAccount:
         return None
+
+
+def new_secret() -> str:
+    """A random text that nobody can guess, of letters, digits, `-` and `_`."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def secret_hash(secret: str) -> bytes:
+    """The form in which such a text is kept; a quick hash will do where nobody can guess."""
+    # What clients send may hold lone surrogates: aiohttp's form of bytes that are not UTF-8.
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def hash_password(password: str) -> str:

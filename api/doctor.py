@@ -121,7 +121,7 @@ def _problems_of_ledger(ledger: LedgerFound) -> Iterable[str]:
         yield f"the sync mode is {ledger.synchronous}: what is acknowledged may be lost"
     if ledger.auto_vacuum != "incremental":
         yield f"auto_vacuum is {ledger.auto_vacuum}, not incremental: the file will not shrink"
-    if ledger.schema_version != SCHEMA_VERSION:
+    if ledger.schema_version > SCHEMA_VERSION:  # a lower one is raised by the next start
         yield f"the schema is {ledger.schema_version}; this is schema {SCHEMA_VERSION}"
     for reader, position in ledger.readers.items():
         if position != ledger.last_position:

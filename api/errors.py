@@ -29,7 +29,7 @@ class BadRequest(RequestRefused):
 
 
 class Forbidden(RequestRefused):
-    """The account's role may not do this."""
+    """The account's role may not do this, or the session's csrf token is missing or wrong."""
 
     status = 403
     error_type: ErrorType = "permission"

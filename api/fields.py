@@ -44,9 +44,9 @@ class Fields:
             if self._values.get(name) is None:
                 raise self.wrong(name, "is required")
 
-    def text(self, name: str, default: D) -> str | D:
+    def text(self, name: str, default: D, *, most: int = TEXT_LENGTH) -> str | D:
         value = self._values.get(name)
-        return default if value is None else self._text(name, value)
+        return default if value is None else self._text(name, value, most=most)
 
     def one_of(self, name: str, choices: Sequence[T], default: D) -> T | D:
         value = self._values.get(name)

@@ -51,22 +51,25 @@ class FailureWindow:
 
 
 class Guessing:
-    """Limits wrong logins by email and by address."""
+    """Limits wrong logins by address and by email; a wrong token is of no email."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._emails = FailureWindow(ACCOUNT_FAILURES, clock=clock)
         self._addresses = FailureWindow(ADDRESS_FAILURES, clock=clock)
 
-    def check(self, email: str, address: str) -> None:
+    def check(self, address: str, email: str | None = None) -> None:
         """Raises `TooManyAttempts` if either must wait."""
-        wait_s = max(self._emails.wait_s(email), self._addresses.wait_s(address))
+        wait_s = self._addresses.wait_s(address)
+        if email is not None:
+            wait_s = max(wait_s, self._emails.wait_s(email))
         if wait_s > 0:
             raise TooManyAttempts(math.ceil(wait_s))
 
-    def note(self, email: str, address: str) -> None:
+    def note(self, address: str, email: str | None = None) -> None:
         """Counts a wrong login."""
-        self._emails.note(email)
         self._addresses.note(address)
+        if email is not None:
+            self._emails.note(email)
 
     def pardon(self, email: str) -> None:
         """The account has a new password: what was guessed before counts no more."""

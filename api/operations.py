@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from api.accounts import Account, AccountNotFound, Accounts, EmailTaken, InvalidAccount
+from api.tokens import InvalidTokenName, NewToken, TokenNotFound
 from ledger.application import Ledger
 from ledger.errors import StoreFailed, UnknownEvent
+from ledger.store.tokens import StoredToken
 from projections.rebuild import AlreadyRebuilding, Rebuilt, rebuild
 
 Report = Callable[[int, int], None]
@@ -26,6 +28,15 @@ class Operations(Protocol):
 
     async def set_password(self, email: str, password: str) -> None:
         """Replaces the password of an account and ends its logins."""
+
+    async def add_token(self, email: str, name: str) -> NewToken:
+        """Makes a bearer token of an account."""
+
+    async def tokens(self, email: str | None) -> list[StoredToken]:
+        """The tokens of an account, or all."""
+
+    async def remove_token(self, token_id: str) -> None:
+        """Removes a token, which ends its logins."""
 
     async def rebuild(self, report: Report) -> Rebuilt:
         """Builds the read models anew."""
@@ -46,15 +57,38 @@ class OwnOperations:
         with _refusals():
             await self._accounts.set_password(email, password)
 
+    async def add_token(self, email: str, name: str) -> NewToken:
+        with _refusals():
+            return await self._accounts.tokens.add(email, name)
+
+    async def tokens(self, email: str | None) -> list[StoredToken]:
+        with _refusals():
+            return await self._accounts.tokens.every(email)
+
+    async def remove_token(self, token_id: str) -> None:
+        with _refusals():
+            await self._accounts.tokens.remove(token_id)
+
     async def rebuild(self, report: Report) -> Rebuilt:
         with _refusals():
             return await asyncio.to_thread(rebuild, self._ledger, report)
 
 
+_EXPECTED = (
+    AccountNotFound,
+    AlreadyRebuilding,
+    EmailTaken,
+    InvalidAccount,
+    InvalidTokenName,
+    StoreFailed,
+    TokenNotFound,
+    UnknownEvent,
+)
+
+
 @contextmanager
 def _refusals() -> Iterator[None]:
-    expected = (InvalidAccount, EmailTaken, AccountNotFound, AlreadyRebuilding, UnknownEvent)
     try:
         yield
-    except (*expected, StoreFailed) as error:
+    except _EXPECTED as error:
         raise OperationRefused(str(error)) from error

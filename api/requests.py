@@ -16,6 +16,8 @@ from projections.views.filtering import Condition, Lookup
 
 CALLER = web.RequestKey("caller", Caller)
 """Whose request it is; put there by the middleware."""
+ANONYMOUS = "anonymous"
+"""The actor of a request to a public URL. No account has it, so it owns nothing."""
 
 BODY_BYTES = 256 * 1024
 """The longest body that is taken, uploads aside."""

@@ -10,6 +10,7 @@ from api.cli.doctor import doctor
 from api.cli.rebuild import rebuild
 from api.cli.serve import serve
 from api.cli.serving import CannotListen
+from api.cli.tokens import token
 from api.lock import DataInUse, DataUnusable
 from api.operations import OperationRefused
 from api.settings import BadSettings
@@ -46,7 +47,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, account, rebuild, audit, doctor):
+for command in (serve, account, token, rebuild, audit, doctor):
     cli.add_command(command)
 
 

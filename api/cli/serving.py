@@ -18,6 +18,7 @@ from api.admin import AdminServer
 from api.app import make_app
 from api.cli.demo import Demo, make_demo
 from api.composition import open_service
+from api.expiring import expiring, what_expires
 from api.lock import data_lock
 from api.service import Service
 from api.settings import Settings
@@ -53,7 +54,11 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         async with open_service(settings) as service:
             watching = asyncio.create_task(_end_with_store(service.failed))
             demo = await _demo(service, settings)
-            async with AdminServer(service), _listening(service, settings) as address:
+            async with (
+                AdminServer(service),
+                expiring(what_expires(service)),
+                _listening(service, settings) as address,
+            ):
                 announce(f"job-ledger listens on {address}")
                 for line in demo.announcement(address) if demo else ():
                     announce(line)

@@ -5,14 +5,7 @@ from datetime import datetime
 
 from ledger.store.seam import Cursor
 
-_FIND = (
-    "SELECT uuid, email, role, password_hash, password_version, created"
-    " FROM accounts WHERE email = ?"
-)
-_EVERY = (
-    "SELECT uuid, email, role, password_hash, password_version, created"
-    " FROM accounts ORDER BY created, uuid"
-)
+_SELECT = "SELECT uuid, email, role, password_hash, password_version, created FROM accounts"
 _ADD = (
     "INSERT INTO accounts (uuid, email, role, password_hash, password_version, created)"
     " VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (email) DO NOTHING RETURNING uuid"
@@ -33,7 +26,14 @@ class StoredAccount:
 
 def find(cursor: Cursor, email: str) -> StoredAccount | None:
     """The account with exactly this email."""
-    cursor.execute(_FIND, (email,))
+    cursor.execute(f"{_SELECT} WHERE email = ?", (email,))
+    row = cursor.fetchone()
+    return None if row is None else StoredAccount(*row)
+
+
+def find_by_uuid(cursor: Cursor, uuid: str) -> StoredAccount | None:
+    """The account with this uuid."""
+    cursor.execute(f"{_SELECT} WHERE uuid = ?", (uuid,))
     row = cursor.fetchone()
     return None if row is None else StoredAccount(*row)
 
@@ -69,5 +69,5 @@ def remove(cursor: Cursor, email: str) -> str | None:
 
 def every(cursor: Cursor) -> list[StoredAccount]:
     """All accounts, oldest first."""
-    cursor.execute(_EVERY)
+    cursor.execute(f"{_SELECT} ORDER BY created, uuid")
     return [StoredAccount(*row) for row in cursor.fetchall()]

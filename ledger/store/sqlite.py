@@ -37,7 +37,7 @@ from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetPersonal, 
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = Path(__file__).with_name("sqlite.sql")
 OPENING_S = 5
 BUSY_MS = 50

@@ -35,3 +35,19 @@ CREATE TABLE IF NOT EXISTS accounts (
     password_version INTEGER NOT NULL,
     created TEXT NOT NULL
 ) WITHOUT ROWID;
+-- Of what lets somebody in there are only hashes.
+CREATE TABLE IF NOT EXISTS sessions (
+    id_hash BLOB PRIMARY KEY,
+    account TEXT NOT NULL,
+    csrf_hash BLOB NOT NULL,
+    created TEXT NOT NULL,
+    expires TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sessions_of_account ON sessions (account, created);
+CREATE TABLE IF NOT EXISTS tokens (
+    id TEXT PRIMARY KEY,
+    token_hash BLOB NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created TEXT NOT NULL
+) WITHOUT ROWID;

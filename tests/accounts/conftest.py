@@ -1,24 +1,26 @@
 import base64
-import itertools
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import argon2
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
-import api.credentials
-from api.accounts import Accounts
-from api.composition import now, open_ledger
+from api import credentials, passwords
+from api.accounts import Account, Accounts
+from api.app import make_app
+from api.composition import new_id, open_ledger, open_service
+from api.plain_tables import PlainTables
+from api.settings import Settings
+from ledger.store.seam import Cursor
+from tests.accounts.calling import PASSWORD
+from tests.accounts.clocks import Clock, Wall
+from tests.api.calling import Api
 
-
-class Clock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.s = 1000.0
-
-    def __call__(self) -> float:
-        return self.s
+OpenAccounts = Callable[[], AbstractAsyncContextManager[Accounts]]
 
 
 @pytest.fixture
@@ -27,33 +29,85 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def quick_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes that take no time, where a test is not about them."""
-    quick = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(api.credentials, "_hasher", quick)
+def wall(clock: Clock) -> Wall:
+    return Wall(clock)
 
 
 @pytest.fixture
-async def accounts(tmp_path: Path, clock: Clock) -> AsyncIterator[Accounts]:
-    ids = itertools.count(1)
-    async with open_ledger(tmp_path) as opened:
-        made = Accounts(opened.ledger, now=now, new_id=lambda: f"uuid-{next(ids)}", clock=clock)
-        yield made
-        made.close()
+def quick_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no time, where a test is not about them."""
+    quick = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(credentials, "_hasher", quick)
+
+
+@pytest.fixture
+def open_accounts(tmp_path: Path, clock: Clock, wall: Wall) -> OpenAccounts:
+    """Opens the accounts of the test's ledger, as the next start of a service would."""
+
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Accounts]:
+        async with open_ledger(tmp_path) as opened:
+            made = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
+            yield made
+            made.close()
+
+    return opening
+
+
+@pytest.fixture
+async def accounts(open_accounts: OpenAccounts) -> AsyncIterator[Accounts]:
+    async with open_accounts() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def api(tmp_path: Path, clock: Clock, wall: Wall) -> AsyncIterator[Api]:
+    """A service whose accounts are real; the client keeps no cookies by itself."""
+    async with open_service(Settings(data=tmp_path, copying=False)) as opened:
+        accounts = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
+        service = replace(opened, accounts=accounts)
+        server = TestServer(make_app(service))
+        async with TestClient(server, cookie_jar=aiohttp.DummyCookieJar()) as client:
+            yield Api(client, service)
+        accounts.close()
+
+
+@pytest.fixture
+async def ada(api: Api) -> Account:
+    return await api.service.accounts.add("ada@example.test", PASSWORD)
+
+
+@pytest.fixture
+async def auditor(api: Api) -> Account:
+    return await api.service.accounts.add("auditor@example.test", PASSWORD, "auditor")
 
 
 @pytest.fixture
 def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The hashes that passwords were verified against, in order."""
     hashes: list[str] = []
-    really = api.accounts.is_password
+    really = passwords.is_password
 
     def noted(password: str, password_hash: str) -> bool:
         hashes.append(password_hash)
         return really(password, password_hash)
 
-    monkeypatch.setattr(api.accounts, "is_password", noted)
+    monkeypatch.setattr(passwords, "is_password", noted)
     return hashes
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was looked up in the tables."""
+    noted: list[object] = []
+    really = PlainTables.read
+
+    async def read(self: PlainTables, work: Callable[[Cursor], object]) -> object:
+        noted.append(work)
+        return await really(self, work)
+
+    monkeypatch.setattr(PlainTables, "read", read)
+    return noted
 
 
 Basic = Callable[[str, str], str]

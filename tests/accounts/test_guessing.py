@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-import api.accounts
+import api.passwords
 from api.accounts import Accounts, LoginRefused, TooManyAttempts
 from api.guessing import ACCOUNT_FAILURES, ADDRESS_FAILURES, WINDOW_S, FailureWindow
 
@@ -86,7 +86,7 @@ async def test_new_password_pardons(accounts: Accounts, basic) -> None:
 
 async def test_waiting_is_bounded(accounts: Accounts, basic, monkeypatch) -> None:
     """More logins than can wait are told to come back, and nothing is hashed for them."""
-    monkeypatch.setattr(api.accounts, "WAITING_MAX", 5)
+    monkeypatch.setattr(api.passwords, "WAITING_MAX", 5)
     logins = [accounts.authenticate(basic(f"a{n}@b.test", PASSWORD), "") for n in range(9)]
     refused = await asyncio.gather(*logins, return_exceptions=True)
     assert [type(error) for error in refused] == [LoginRefused] * 5 + [TooManyAttempts] * 4

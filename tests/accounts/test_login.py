@@ -5,9 +5,11 @@ import time
 
 import pytest
 
-import api.accounts
-from api.accounts import REMEMBERED_S, Accounts, LoginRefused
+import api.passwords
+import api.remembered
+from api.accounts import Accounts, LoginRefused
 from api.credentials import unmatchable_hash
+from api.remembered import REMEMBERED_S
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"
@@ -64,11 +66,11 @@ async def test_memory_of_logins_is_bounded(
     quick_hashing, accounts: Accounts, basic, monkeypatch
 ) -> None:
     """The oldest remembered login makes room for a new one."""
-    monkeypatch.setattr(api.accounts, "REMEMBERED_MAX", 3)
+    monkeypatch.setattr(api.remembered, "REMEMBERED_MAX", 3)
     for n in range(5):
         await accounts.add(f"user{n}@example.test", PASSWORD)
         await accounts.authenticate(basic(f"user{n}@example.test", PASSWORD), "1.2.3.4")
-    kept = [login.account.email for login in accounts._remembered.values()]
+    kept = [entry.value.email for entry in accounts._remembered._entries.values()]
     assert kept == ["user2@example.test", "user3@example.test", "user4@example.test"]
 
 
@@ -77,8 +79,8 @@ async def test_header_is_not_kept(quick_hashing, accounts: Accounts, basic) -> N
     await accounts.add(EMAIL, PASSWORD)
     header = basic(EMAIL, PASSWORD)
     await accounts.authenticate(header, "1.2.3.4")
-    assert all(header.encode() not in key for key in accounts._remembered)
-    assert PASSWORD not in repr(accounts._remembered)
+    assert all(header.encode() not in key for key in accounts._remembered._entries)
+    assert PASSWORD not in repr(accounts._remembered._entries)
 
 
 async def test_new_password_ends_logins_at_once(quick_hashing, accounts: Accounts, basic) -> None:
@@ -102,7 +104,7 @@ async def test_removed_account_ends_logins_at_once(
     await accounts.remove(EMAIL)
     with pytest.raises(LoginRefused):
         await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
-    assert [login.account for login in accounts._remembered.values()] == [other]
+    assert [entry.value for entry in accounts._remembered._entries.values()] == [other]
 
 
 class _Held:
@@ -110,11 +112,11 @@ class _Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._go = threading.Event()
-        self._really = api.accounts.is_password
+        self._really = api.passwords.is_password
         self.running = 0
         self.most = 0
         self.calls = 0
-        monkeypatch.setattr(api.accounts, "is_password", self._wait)
+        monkeypatch.setattr(api.passwords, "is_password", self._wait)
 
     def _wait(self, password: str, password_hash: str) -> bool:
         self.running += 1
@@ -125,8 +127,9 @@ class _Held:
         return self._really(password, password_hash)
 
     async def until(self, calls: int) -> None:
-        while self.calls < calls:  # noqa: ASYNC110 - called in other threads
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            while self.calls < calls:  # noqa: ASYNC110 - called in other threads
+                await asyncio.sleep(0.001)
 
     def let_go(self) -> None:
         self._go.set()
@@ -145,6 +148,23 @@ async def test_login_under_way_does_not_outlive_the_password(
     await login
     with pytest.raises(LoginRefused):
         await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+
+
+async def test_login_after_the_change_is_verified_anew(
+    quick_hashing, accounts: Accounts, basic, monkeypatch
+) -> None:
+    """It does not share the outcome of one that began while the old password was right."""
+    await accounts.add(EMAIL, PASSWORD)
+    held = _Held(monkeypatch)
+    before = asyncio.create_task(accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4"))
+    await held.until(1)
+    await accounts.set_password(EMAIL, "another horse")
+    after = asyncio.create_task(accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4"))
+    await held.until(2)
+    held.let_go()
+    await before
+    with pytest.raises(LoginRefused):
+        await after
 
 
 async def test_same_login_many_times_is_verified_once(
@@ -175,7 +195,7 @@ async def test_everybody_cancelled(quick_hashing, accounts: Accounts, basic, mon
         await login
     held.let_go()
     assert await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
-    assert not accounts._verifying
+    assert not accounts._passwords._verifying
 
 
 async def test_few_hashes_at_once(quick_hashing, accounts: Accounts, basic, monkeypatch) -> None:
@@ -246,4 +266,4 @@ async def _refusal_s(accounts: Accounts, header: str) -> float:
 
 def test_unmatchable_hash_is_a_hash() -> None:
     """No password matches it, and verifying is no error."""
-    assert api.accounts.is_password("anything", unmatchable_hash()) is False
+    assert api.passwords.is_password("anything", unmatchable_hash()) is False

@@ -96,12 +96,13 @@ class Serving:
         self._process.stdout.close()
         self._log.close()
 
-    def get(self, path: str, email: str = "", password: str = "") -> int:
+    def get(self, path: str, email: str = "", password: str = "", token: str = "") -> int:
         """The status that a request is answered with."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         login = base64.b64encode(f"{email}:{password}".encode()).decode()
+        authorization = f"Bearer {token}" if token else f"Basic {login}"
         try:
-            connection.request("GET", path, headers={"Authorization": f"Basic {login}"})
+            connection.request("GET", path, headers={"Authorization": authorization})
             return connection.getresponse().status
         finally:
             connection.close()

@@ -127,6 +127,16 @@ def test_doctor_without_a_service(data: Path) -> None:
     assert {name: after[name] for name in before} == before
 
 
+def test_doctor_of_an_older_schema(data: Path) -> None:
+    """A ledger that the next start brings up to date is not sick."""
+    assert run("account", "add", "a@b.test", "--data", data).code == 0
+    with sqlite3.connect(data / "ledger.sqlite") as connection:
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    answer = run("doctor", "--data", data, "--json")
+    assert (answer.code, json.loads(answer.out)["ledger"]["schema_version"]) == (0, 1)
+
+
 def test_doctor_finds_what_is_wrong(data: Path) -> None:
     """Each wrong thing is told, and the exit code is 1."""
     nothing = run("doctor", "--data", data)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import StoreFailed
+from ledger.store import sessions, tokens
 from ledger.store.sqlite import SCHEMA_VERSION, SqliteStore, open_connection, open_log
 from projections.views.sqlite import SqliteProjection
 from tests.ledger.conformance import OpenStore, StoreConformance, batch, event
@@ -120,6 +121,24 @@ def test_a_schema_from_the_future_is_refused(store: SqliteStore, file: Path) -> 
         SqliteStore(file, SqliteProjection())
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+
+
+def test_a_schema_of_the_past_is_brought_up_to_date(store: SqliteStore, file: Path) -> None:
+    """A ledger of schema 1 has no sessions and tokens; opening it adds them and keeps the rest."""
+    store.append(batch(event("drive-a")))
+    store.close()
+    with behind_its_back(file) as connection:
+        for table in ("sessions", "tokens"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 1")
+    later = SqliteStore(file, SqliteProjection())
+    try:
+        assert pragma(later, "user_version") == SCHEMA_VERSION
+        assert later.exclusive(lambda c: sessions.find(c, b"x")) is None
+        assert later.exclusive(lambda c: tokens.every(c, None)) == []
+        assert len(later.read_stream("drive-a")) == 1
+    finally:
+        later.close()
 
 
 def test_rows_of_another_shape_are_refused(store: SqliteStore, file: Path) -> None:

@@ -1,0 +1,90 @@
+"""`/accounts/action/`: logging in and out with a session, and the cookie for a websocket.
+
+The URL is public, because a login has no other credentials; the other actions find out for
+themselves whose a request is. None of them changes anything that an auditor may not.
+"""
+
+from datetime import timedelta
+
+from aiohttp import hdrs, web
+
+from api.answers import json_answer
+from api.async_cookie import ASYNC_COOKIE, VALID_S
+from api.credentials import PASSWORD_LENGTH_MAX
+from api.errors import Forbidden
+from api.logins import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
+from api.requests import read_object
+from api.resources import do_action
+from api.service import Service
+from api.sessions import VALID_FOR, NewSession
+
+CSRF_VALID_FOR = timedelta(days=365)
+
+
+class AccountsActions:
+    """Handler of the URL."""
+
+    def __init__(self, service: Service) -> None:
+        self._accounts = service.accounts
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        return await do_action(
+            request,
+            {
+                "login": self._log_in,
+                "logout": self._log_out,
+                "authenticate_asynchronous": self._authenticate_asynchronous,
+            },
+        )
+
+    async def _log_in(self, request: web.Request) -> web.Response:
+        fields = await read_object(request)
+        fields.require("username", "password")
+        email = fields.text("username", "")
+        password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)
+        session = await self._accounts.log_in(email, password, request.remote or "")
+        uuid = session.account.uuid
+        answer = json_answer({"uuid": uuid, "resource_uri": f"/api/2.0/user/{uuid}/"})
+        _set_session(answer, session, secure=_is_secure(request))
+        return answer
+
+    async def _log_out(self, request: web.Request) -> web.Response:
+        await account_of(request, self._accounts)
+        if hdrs.AUTHORIZATION in request.headers:
+            raise Forbidden("only a session can be logged out")
+        await self._accounts.sessions.end(session_id(request))
+        answer = json_answer({})
+        for cookie in (SESSION_COOKIE, CSRF_COOKIE):
+            answer.del_cookie(cookie, samesite="Lax", secure=_is_secure(request))
+        return answer
+
+    async def _authenticate_asynchronous(self, request: web.Request) -> web.Response:
+        account = await account_of(request, self._accounts)
+        answer = json_answer({})
+        value = self._accounts.new_async_cookie(account)
+        answer.set_cookie(ASYNC_COOKIE, value, max_age=VALID_S, secure=_is_secure(request))
+        return answer
+
+
+def _set_session(answer: web.Response, session: NewSession, *, secure: bool) -> None:
+    """A page's scripts must read the csrf token, and must not read the session's id."""
+    answer.set_cookie(
+        CSRF_COOKIE,
+        session.csrf_token,
+        max_age=int(CSRF_VALID_FOR.total_seconds()),
+        samesite="Lax",
+        secure=secure,
+    )
+    answer.set_cookie(
+        SESSION_COOKIE,
+        session.id,
+        max_age=int(VALID_FOR.total_seconds()),
+        httponly=True,
+        samesite="Lax",
+        secure=secure,
+    )
+
+
+def _is_secure(request: web.Request) -> bool:
+    """Whether a proxy says that the client came by TLS; a lie only spoils the liar's own cookie."""
+    return request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"

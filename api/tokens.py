@@ -1,0 +1,127 @@
+"""Bearer tokens: logins for programs, made and removed at the command line.
+
+A token is told once; the service keeps its hash, and a public id by which it is managed.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from api.credentials import new_secret, normal_email, secret_hash
+from api.guessing import Guessing
+from api.identity import Account, AccountNotFound, LoginRefused, account_of
+from api.plain_tables import PlainTables
+from ledger.store import accounts, tokens
+from ledger.store.seam import Cursor
+from ledger.store.tokens import StoredToken
+
+PREFIX = "jl_"
+"""By which a token is recognised where it should not be: in a log, in a repository."""
+ID_BYTES = 6
+NAME_LENGTH_MAX = 64
+
+log = logging.getLogger(__name__)
+
+
+class InvalidTokenName(Exception):
+    """The name can never be a token's."""
+
+
+class TokenNotFound(Exception):
+    """There is no token with this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What is told once."""
+
+    id: str
+    email: str
+    token: str = field(repr=False)
+
+
+class Tokens:
+    """Adds, finds and removes tokens; `ended` is told whose token was removed."""
+
+    def __init__(
+        self,
+        tables: PlainTables,
+        guessing: Guessing,
+        *,
+        now: Callable[[], datetime],
+        ended: Callable[[str], None],
+    ) -> None:
+        self._tables = tables
+        self._guessing = guessing
+        self._now = now
+        self._ended = ended
+
+    async def add(self, email: str, name: str = "") -> NewToken:
+        """A new token of an account; the name is for those who manage it.
+
+        Raises `InvalidAccount`, `InvalidTokenName` or `AccountNotFound`.
+        """
+        new = NewToken(secrets.token_hex(ID_BYTES), normal_email(email), PREFIX + new_secret())
+        if len(name) > NAME_LENGTH_MAX or not name.isprintable():
+            raise InvalidTokenName(f"a token's name has up to {NAME_LENGTH_MAX} characters")
+
+        def add(cursor: Cursor) -> bool:
+            account = accounts.find(cursor, new.email)
+            if account is not None:
+                tokens.add(
+                    cursor,
+                    token_id=new.id,
+                    token_hash=secret_hash(new.token),
+                    account=account.uuid,
+                    name=name,
+                    created=self._now(),
+                )
+            return account is not None
+
+        if not await self._tables.write(add):
+            raise AccountNotFound(f"there is no account {new.email}")
+        return new
+
+    async def every(self, email: str | None = None) -> list[StoredToken]:
+        """The tokens of one account, or all; oldest first.
+
+        Raises `InvalidAccount` or `AccountNotFound` for an email that has no account.
+        """
+        if email is None:
+            return await self._tables.read(lambda c: tokens.every(c, None))
+        wanted = normal_email(email)
+        found = await self._tables.read(
+            lambda c: tokens.every(c, wanted) if accounts.find(c, wanted) else None
+        )
+        if found is None:
+            raise AccountNotFound(f"there is no account {wanted}")
+        return found
+
+    async def remove(self, token_id: str) -> None:
+        """Removes a token; it is refused from then on. Raises `TokenNotFound`."""
+        await asyncio.shield(self._remove(token_id))
+
+    async def account_of(self, token: str, address: str) -> Account:
+        """Whose token this is. Raises `LoginRefused`, or `TooManyAttempts` for this address."""
+        self._guessing.check(address)
+        token_hash = secret_hash(token)
+
+        def find(cursor: Cursor) -> accounts.StoredAccount | None:
+            uuid = tokens.account_of(cursor, token_hash)
+            return None if uuid is None else accounts.find_by_uuid(cursor, uuid)
+
+        stored = await self._tables.read(find)
+        if stored is None:
+            self._guessing.note(address)
+            log.info("wrong token from %s", address)
+            raise LoginRefused
+        return account_of(stored)
+
+    async def _remove(self, token_id: str) -> None:
+        account = await self._tables.write(lambda c: tokens.remove(c, token_id))
+        if account is None:
+            raise TokenNotFound(f"there is no token {token_id}")
+        self._ended(account)

@@ -1,0 +1,55 @@
+"""The table of bearer tokens, each with an id by which it is managed. It holds hashes only."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from ledger.store.seam import Cursor
+
+_LIST = (
+    "SELECT tokens.id, accounts.email, tokens.name, tokens.created"
+    " FROM tokens JOIN accounts ON accounts.uuid = tokens.account"
+    " WHERE ?1 IS NULL OR accounts.email = ?1 ORDER BY tokens.created, tokens.id"
+)
+
+
+class StoredToken(NamedTuple):
+    """What is known of a token."""
+
+    id: str
+    email: str
+    name: str
+    created: str
+
+
+def account_of(cursor: Cursor, token_hash: bytes) -> str | None:
+    """The uuid of the account whose token has this hash."""
+    cursor.execute("SELECT account FROM tokens WHERE token_hash = ?", (token_hash,))
+    row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+def add(
+    cursor: Cursor, *, token_id: str, token_hash: bytes, account: str, name: str, created: datetime
+) -> None:
+    cursor.execute(
+        "INSERT INTO tokens (id, token_hash, account, name, created) VALUES (?, ?, ?, ?, ?)",
+        (token_id, token_hash, account, name, created.isoformat(timespec="microseconds")),
+    )
+
+
+def every(cursor: Cursor, email: str | None) -> list[StoredToken]:
+    """The tokens of the account with this email, or all; oldest first."""
+    cursor.execute(_LIST, (email,))
+    return [StoredToken(*row) for row in cursor.fetchall()]
+
+
+def remove(cursor: Cursor, token_id: str) -> str | None:
+    """Removes a token; the uuid of its account, if there was one."""
+    cursor.execute("DELETE FROM tokens WHERE id = ? RETURNING account", (token_id,))
+    removed = cursor.fetchall()
+    return removed[0][0] if removed else None
+
+
+def remove_all_of(cursor: Cursor, account: str) -> None:
+    """Removes every token of an account."""
+    cursor.execute("DELETE FROM tokens WHERE account = ?", (account,))

@@ -1,0 +1,77 @@
+"""What is deleted once its time has come."""
+
+import asyncio
+import logging
+
+import pytest
+
+import api.expiring
+from api.composition import open_service
+from api.expiring import Expiring, expiring, what_expires
+from api.settings import Settings
+from ledger.errors import StoreUnreachable
+
+
+class _Things:
+    """Counts how often it was asked to delete; `broken`, it cannot."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.asked = 0
+        self._broken = broken
+        self._changed = asyncio.Event()
+
+    async def expire(self) -> int:
+        self.asked += 1
+        self._changed.set()
+        if self._broken:
+            raise StoreUnreachable("the disk is away")
+        return 2
+
+    async def until(self, asked: int) -> None:
+        async with asyncio.timeout(10):
+            while self.asked < asked:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def test_at_the_start_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything in the list is deleted at once and after each pause, until it is left."""
+    monkeypatch.setattr(api.expiring, "PAUSE_S", 0.001)
+    first, second = _Things(), _Things()
+    async with expiring([Expiring("firsts", first.expire), Expiring("seconds", second.expire)]):
+        await first.until(3)
+        await second.until(2)
+    asked = first.asked
+    await asyncio.sleep(0.01)
+    assert first.asked == asked
+
+
+async def test_once_until_the_pause_is_over() -> None:
+    """A pause is an hour."""
+    things = _Things()
+    async with expiring([Expiring("things", things.expire)]):
+        await things.until(1)
+        await asyncio.sleep(0.01)
+    assert things.asked == 1
+    assert api.expiring.PAUSE_S == 3600
+
+
+async def test_what_cannot_be_deleted_keeps_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged and tried again."""
+    monkeypatch.setattr(api.expiring, "PAUSE_S", 0.001)
+    caplog.set_level(logging.INFO)
+    broken, whole = _Things(broken=True), _Things()
+    async with expiring([Expiring("relics", broken.expire), Expiring("things", whole.expire)]):
+        await broken.until(2)
+        await whole.until(2)
+    assert "expired relics could not be deleted" in caplog.text
+    assert "deleted 2 expired things" in caplog.text
+
+
+async def test_what_expires(tmp_path) -> None:
+    """A service's sessions do."""
+    async with open_service(Settings(data=tmp_path, copying=False)) as service:
+        things = {thing.name: await thing.expire() for thing in what_expires(service)}
+    assert things["sessions"] == 0

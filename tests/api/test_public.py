@@ -1,0 +1,76 @@
+"""URLs that need no login."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.answers import json_answer
+from api.app import _add, make_app
+from api.errors import BadRequest
+from api.requests import ANONYMOUS, CALLER
+from api.service import Service
+from tests.api.calling import ALICE, AUDITOR, Api
+
+STALE = {"Cookie": "sessionid=stale; csrftoken=stale", "Authorization": "Basic nonsense"}
+
+
+async def _who(request: web.Request) -> web.Response:
+    if "bad" in request.query:
+        raise BadRequest("bad", point="bad")
+    return json_answer({"actor": request[CALLER].actor, "name": request.match_info.get("name")})
+
+
+@pytest.fixture
+async def api(service: Service) -> AsyncIterator[Api]:
+    """The service with a public URL of each form, one of them outside `/api/2.0/`."""
+    app = make_app(service)
+    _add(app, "/open", get=_who, post=_who, public=True)
+    _add(app, "/open/{name}", get=_who, public=True)
+    _add(app, "/api/open", root="", get=_who, public=True)
+    async with TestClient(TestServer(app)) as client:
+        yield Api(client, service)
+
+
+@pytest.mark.parametrize("path", ["/open/", "/open", "/open/door/"])
+@pytest.mark.parametrize("headers", [{}, STALE], ids=["nothing", "stale"])
+async def test_a_public_url_needs_no_login(api: Api, path: str, headers: dict[str, str]):
+    """Whoever asks is anonymous, whatever credentials come along."""
+    for by in (None, ALICE, AUDITOR):
+        answer = await api.get(path, by=by, headers=headers)
+        assert (answer.status, answer.json["actor"]) == (200, ANONYMOUS)
+    assert (await api.post("/open/", by=AUDITOR)).status == 200
+
+
+async def test_a_public_url_may_lie_elsewhere(api: Api):
+    """A URL outside the API's root is public in the same way."""
+    async with api.client.get("/api/open/") as response:
+        assert await response.json() == {"actor": ANONYMOUS, "name": None}
+
+
+async def test_errors_of_public_urls_have_the_form_of_all(api: Api):
+    """A public URL refuses, names its methods and its request as every other does."""
+    headers = {"X-Request-ID": "mine"}
+    answer = await api.get("/open/?bad", by=None, headers=headers)
+    assert answer.error == (400, "validation", "bad")
+    assert answer.headers["X-Request-ID"] == "mine"
+    answer = await api.delete("/open/", by=None)
+    assert answer.error == (405, "validation", None)
+    assert answer.headers["Allow"] == "GET,HEAD,OPTIONS,POST"
+    answer = await api.call("OPTIONS", "/open/door/", by=None)
+    assert (answer.status, answer.body) == (200, b"GET")
+    answer = await api.get("/open/", by=None, headers={"Accept": "text/plain"})
+    assert answer.error == (406, "validation", None)
+
+
+async def test_what_lies_beside_a_public_url_needs_a_login(api: Api):
+    """No other URL becomes public, nor does one that there is not."""
+    for method, path in (
+        ("GET", "/jobs/"),
+        ("DELETE", "/jobs/"),
+        ("OPTIONS", "/jobs/"),
+        ("GET", "/open/door/further/"),
+        ("GET", "/opened/"),
+    ):
+        assert (await api.call(method, path, by=None)).error == (401, "permission", None)
