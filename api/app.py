@@ -5,6 +5,7 @@ from aiohttp.typedefs import Handler
 
 from api.accounts_actions import AccountsActions
 from api.auth import guard
+from api.docs import serve_document, serve_page, serve_style
 from api.drives import Drives
 from api.images import Images
 from api.jobs import Jobs
@@ -36,6 +37,7 @@ def make_app(service: Service) -> web.Application:
     _add_libdrives(app, Libdrives(service, drives))
     _add_account(app, Profile(service), Logs(service))
     _add(app, "/accounts/action", post=AccountsActions(service).act, public=True)
+    _add_documents(app)
     return app
 
 
@@ -97,6 +99,12 @@ def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
     _add(app, "/profile", get=profile.show, put=profile.edit)
     _add(app, "/profile/schema", get=profile.schema)
     _add(app, "/logs", get=logs.list)
+
+
+def _add_documents(app: web.Application) -> None:
+    _add(app, "/openapi.json", get=serve_document, public=True)
+    _add(app, "/docs", root="/api", get=serve_page, public=True)
+    _add(app, "/docs/style.css", root="/api", get=serve_style, public=True)
 
 
 def _add(

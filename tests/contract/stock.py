@@ -1,0 +1,119 @@
+"""An account with a bit of everything, so that generated requests meet something that exists."""
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemathesis import Case
+
+from tests.acceptance.client import BLOCK, Api, data_blocks
+from tests.acceptance.running import EMAIL, PASSWORD
+
+LEAST = 4
+"""As many of each kind there are at the least before requests are sent."""
+SMALL = BLOCK
+"""Of an uploaded image: what is downloaded is not larger."""
+SIZE = 512 * 1024**2
+AIMED = 0.8
+"""How many of the generated uuids become ones of things that exist."""
+PATIENCE_S = 0.05
+"""The longest that a generated request waits for a job."""
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+NAMED_BY = {"drive": "drives", "tag": "tags", "tags": "tags", "resources": "drives"}
+"""What the uuids below a key of a body or a parameter of a query are of."""
+
+
+@dataclass
+class Stock:
+    """What there is, and how requests are aimed at it."""
+
+    api: Api
+    random: random.Random
+    found: dict[str, list[str]] = field(default_factory=dict)
+
+    def refill(self) -> None:
+        """Looks at what there is now, and makes what there is too little of."""
+        for kind, make in MAKERS.items():
+            for _ in range(LEAST - len(self._look(kind))):
+                make(self.api)
+            self._look(kind)
+
+    def aim(self, case: Case) -> None:
+        """Puts things that exist where the case has made-up uuids, most of the time."""
+        kind = case.path.removeprefix("/api/2.0/").partition("/")[0]
+        for parameters in (case.path_parameters, case.query):
+            for name, value in (parameters or {}).items():
+                parameters[name] = self._aimed(value, NAMED_BY.get(name, kind))
+        chosen = NEEDING.get(case.operation.label)
+        if chosen is not None:
+            case.path_parameters["uuid"] = self.random.choice(self.found[chosen])
+        if "wait" in (case.query or {}):
+            case.query["wait"] = PATIENCE_S
+        case.body = self._aimed(case.body, kind)
+
+    def _look(self, kind: str) -> list[str]:
+        answer = self.api.get(LISTS[kind])
+        self.found[kind] = [
+            each["uuid"] for each in answer["objects"] if kind != "small" or each["size"] <= SMALL
+        ]
+        return self.found[kind]
+
+    def _aimed(self, value: Any, kind: str) -> Any:
+        if isinstance(value, dict):
+            if "username" in value and self.random.random() < AIMED:
+                return {"username": EMAIL, "password": PASSWORD}
+            return {key: self._aimed(each, NAMED_BY.get(key, kind)) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._aimed(each, kind) for each in value]
+        if isinstance(value, str) and UUID.fullmatch(value) and self.random.random() < AIMED:
+            return self.random.choice(self.found.get(kind) or [value])
+        return value
+
+
+LISTS = {
+    "drives": "/drives/?limit=0&fields=uuid",
+    "small": "/drives/detail/?limit=0&fields=uuid,size",
+    "servers": "/servers/?limit=0&fields=uuid",
+    "jobs": "/jobs/?limit=50&fields=uuid",
+    "running": "/jobs/?limit=50&fields=uuid&state=started",
+    "tags": "/tags/?limit=0&fields=uuid",
+}
+NEEDING = {
+    "GET /api/2.0/drives/{uuid}/download/": "small",
+    "POST /api/2.0/jobs/{uuid}/action/": "running",
+}
+"""Operations for which not just any thing of its kind will do."""
+
+
+def make_drive(api: Api) -> None:
+    api.post("/drives/", {"name": "oak", "media": "disk", "size": SIZE}, status=201)
+
+
+def make_small_drive(api: Api) -> None:
+    api.upload(data_blocks(1))
+
+
+def make_server(api: Api) -> None:
+    api.create_server()
+
+
+def make_tag(api: Api) -> None:
+    api.post("/tags/", {"name": "fleet"}, status=201)
+
+
+def make_job(api: Api) -> None:
+    """Takes a while, by the rate that copies are held to."""
+    api.clone(api.upload(data_blocks(1)))
+
+
+MAKERS: Mapping[str, Callable[[Api], object]] = {
+    "drives": make_drive,
+    "small": make_small_drive,
+    "servers": make_server,
+    "jobs": make_job,
+    "running": make_job,
+    "tags": make_tag,
+}
