@@ -22,6 +22,7 @@ Role = Literal["source", "destination"]
 NicModel = Literal["virtio", "e1000", "rtl8139"]
 Device = Literal["ide", "virtio", "scsi"]
 IpMode = Literal["dhcp", "static", "manual"]
+CloneNaming = Literal["NONE", "COUNTER", "DATE", "TIMESTAMP"]
 Scalar = str | int | float | bool | None
 
 
