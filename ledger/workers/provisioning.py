@@ -9,7 +9,7 @@ temporary.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,8 +29,6 @@ from ledger.events import (
     DriveDefinition,
     DriveDeleted,
     DriveResizeStarted,
-    Event,
-    Recorded,
     drive_stream,
 )
 from ledger.images import (
@@ -45,7 +43,7 @@ from ledger.images import (
     sync_directory,
 )
 from ledger.placement import place
-from ledger.store.writer import Caller
+from ledger.store.writer import Caller, Commit
 from ledger.world import PoolSpace
 
 THREADS = 4
@@ -134,8 +132,8 @@ class Provisioning:
             await asyncio.to_thread(self._delete, drive)
             raise
 
-    def _notice(self, committed: Sequence[tuple[str, Recorded[Event]]]) -> None:
-        for stream, recorded in committed:
+    def _notice(self, commit: Commit) -> None:
+        for stream, recorded in commit.events:
             uuid = stream.removeprefix("drive-")
             match recorded.event:
                 case DriveCreated(origin="blank"):
