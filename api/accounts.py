@@ -77,11 +77,16 @@ class Accounts:
         self._key = secrets.token_bytes(32)
         self._remembered: Remembered[Account] = Remembered(clock)
         self._async_cookies = AsyncCookies(now)
+        self._listeners: list[Callable[[str], None]] = []
         self._tables = PlainTables(ledger)
         guessing = Guessing(clock)
         self._passwords = Passwords(self._tables, guessing)
         self.sessions = Sessions(self._tables, now=now, clock=clock)
         self.tokens = Tokens(self._tables, guessing, now=now, ended=self._remembered.end_all_of)
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Tells `listener` of each account whose logins have ended."""
+        self._listeners.append(listener)
 
     # Logging in
 
@@ -190,6 +195,8 @@ class Accounts:
         self._passwords.changed(email)
         self._remembered.end_all_of(uuid)
         self.sessions.forget(uuid)
+        for listener in self._listeners:
+            listener(uuid)
 
 
 def _set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:

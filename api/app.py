@@ -18,6 +18,7 @@ from api.servers import Servers
 from api.service import Service
 from api.side_resources import ABSENT, SideResources, empty_list, nothing
 from api.tags import Tags
+from api.websocket import Websocket
 
 ROOT = "/api/2.0"
 # The names of other URLs are never taken for a uuid, whatever the method.
@@ -40,6 +41,7 @@ def make_app(service: Service) -> web.Application:
     _add(app, "/accounts/action", post=AccountsActions(service).act, public=True)
     _add_side_resources(app, SideResources(service))
     _add_documents(app)
+    _add_websocket(app, Websocket(service))
     return app
 
 
@@ -118,6 +120,12 @@ def _add_documents(app: web.Application) -> None:
     _add(app, "/openapi.json", get=serve_document, public=True)
     _add(app, "/docs", root="/api", get=serve_page, public=True)
     _add(app, "/docs/style.css", root="/api", get=serve_style, public=True)
+
+
+def _add_websocket(app: web.Application, websocket: Websocket) -> None:
+    # Documented, configured by clients, and where everything else is.
+    for root in ("/2.0", "", ROOT):
+        _add(app, "/websocket", root=root, get=websocket.open, public=True)
 
 
 def _add(

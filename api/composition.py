@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.accounts import Accounts
+from api.frames import frames
 from api.service import Service
 from api.settings import DEFAULT_HOSTS, Settings
 from ledger.application import Ledger
@@ -27,6 +28,7 @@ from ledger.store.sqlite import SqliteStore
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
+from projections.feed import Feed
 from projections.rebuild import rebuild
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import SqliteProjection, is_outdated
@@ -186,23 +188,28 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         spaces = Surroundings(pools).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)
+        feed = Feed(views, frames(copying.figures), on_failure=failed.set)
+        ledger.listen(feed.notice)
+        accounts.listen(feed.dismiss)
         try:
             started = copying if settings.copying else None
             await asyncio.to_thread(_start, views, provisioning, started)
-            yield Service(
-                ledger=ledger,
-                views=views,
-                accounts=accounts,
-                pools=pools,
-                intake=provisioning,
-                figures=copying.figures,
-                now=now,
-                new_id=new_id,
-                new_mac=new_mac,
-                new_password=new_password,
-                file=file,
-                failed=failed,
-            )
+            async with feed:
+                yield Service(
+                    ledger=ledger,
+                    views=views,
+                    accounts=accounts,
+                    pools=pools,
+                    intake=provisioning,
+                    feed=feed,
+                    figures=copying.figures,
+                    now=now,
+                    new_id=new_id,
+                    new_mac=new_mac,
+                    new_password=new_password,
+                    file=file,
+                    failed=failed,
+                )
         finally:
             await asyncio.to_thread(copying.stop)
             await asyncio.to_thread(provisioning.stop)

@@ -10,9 +10,18 @@ TAG_BYTES = 16
 _TAGS = re.compile(r'(?:W/)?("[^"]*")')
 
 
+def digest(body: bytes) -> str:
+    return blake2b(body, digest_size=TAG_BYTES).hexdigest()
+
+
 def tag_of(body: bytes) -> str:
     """The strong tag of exactly these bytes."""
-    return f'"{blake2b(body, digest_size=TAG_BYTES).hexdigest()}"'
+    return f'"{digest(body)}"'
+
+
+def given_tags(request: web.Request) -> list[str]:
+    """What the client has, as strong tags."""
+    return _TAGS.findall(_given(request))
 
 
 def conditional(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
@@ -32,5 +41,8 @@ def conditional(request: web.Request, answer: web.StreamResponse) -> web.StreamR
 
 def _has(request: web.Request, tag: str) -> bool:
     """Whether the client has the answer of this tag. Weak tags are as good as strong ones here."""
-    given = ",".join(request.headers.getall(hdrs.IF_NONE_MATCH))
-    return given.strip() == "*" or tag in _TAGS.findall(given)
+    return _given(request).strip() == "*" or tag in given_tags(request)
+
+
+def _given(request: web.Request) -> str:
+    return ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))

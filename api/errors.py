@@ -71,6 +71,12 @@ class NotJson(RequestRefused):
     status = 415
 
 
+class UpgradeRequired(RequestRefused):
+    """The URL is for websockets, and the request asks for none."""
+
+    status = 426
+
+
 class RangeMissing(RequestRefused):
     """The image, which has so many bytes, has none in the range that is asked for."""
 
@@ -122,6 +128,10 @@ def answer_to(error: KnownError) -> web.Response:
         case BodyTooSlow():
             answer = error_answer(error.status, error.error_type, str(error))
             answer.force_close()  # the rest of the body may still come; nobody wants it
+            return answer
+        case UpgradeRequired():
+            answer = error_answer(error.status, error.error_type, str(error))
+            answer.headers["Upgrade"] = "websocket"
             return answer
         case RequestRefused():
             return error_answer(error.status, error.error_type, str(error), point=error.point)

@@ -9,9 +9,11 @@ from msgspec.structs import asdict, replace
 
 from api.answers import answer_of, json_answer, list_parts, page_answer, stream, within
 from api.commanding import execute
-from api.entity_tags import tag_of
+from api.entity_tags import digest
+from api.long_poll import changed, job_tag, known_to, wait_of
 from api.requests import (
     CALLER,
+    POSITION,
     Page,
     filter_values,
     page,
@@ -22,19 +24,19 @@ from api.requests import (
 from api.resources import do_action
 from api.schema import load_schema
 from api.service import Service
-from api.shapes import JsonObject, is_moving, job_json, only
+from api.shapes import JsonObject, is_moving, job_json, no_figures, only
 from ledger.commands import CancelJob
 from ledger.errors import JobNotFound
 from projections.rows import timestamp
 from projections.views.reading import REMEMBERED, JobTree
 
 
-class _Rendered(NamedTuple):
-    """A job as JSON, with the entity tag of that."""
+class _Recorded(NamedTuple):
+    """What is recorded of a job, as JSON: without live figures."""
 
     tree: JobTree
     body: bytes
-    tag: str
+    digest: str
 
 
 class Jobs:
@@ -43,18 +45,27 @@ class Jobs:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._views = service.views
+        self._feed = service.feed
         self._figures = service.figures
         self._now = service.now
         self._schema = load_schema("jobs")
-        self._kept: dict[str, _Rendered] = {}
+        self._kept: dict[str, _Recorded] = {}
 
     async def one(self, request: web.Request) -> web.Response:
-        uuid = uuid_in_url(request, JobNotFound)
-        tree = self._views.job(uuid, request[CALLER].actor)
-        if tree is None:
-            raise JobNotFound(uuid)
-        rendered = self._rendered(tree)
-        return answer_of(rendered.body, tag=rendered.tag)
+        """At once, or when the job has changed: see `api.long_poll`."""
+        uuid, owner = uuid_in_url(request, JobNotFound), request[CALLER].actor
+        wait_s = wait_of(request)
+        if not wait_s:
+            return self._answer(self._tree(uuid, owner))
+
+        def read() -> JobTree:
+            request[POSITION] = self._ledger.position
+            return self._tree(uuid, owner)
+
+        known = known_to(request)
+        return self._answer(
+            await changed(self._feed, read, self._digest, known=known, wait_s=wait_s)
+        )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """The newest change first. A short list is read at once, a longer one is streamed."""
@@ -89,20 +100,33 @@ class Jobs:
             fields[name] = {**fields[name], "default": now}
         return json_answer(asdict(replace(self._schema, fields=fields)))
 
-    def _rendered(self, tree: JobTree) -> _Rendered:
-        """The job as JSON, kept for as long as its tree is remembered, unless it is moving."""
+    def _tree(self, uuid: str, owner: str) -> JobTree:
+        tree = self._views.job(uuid, owner)
+        if tree is None:
+            raise JobNotFound(uuid)
+        return tree
+
+    def _answer(self, tree: JobTree) -> web.Response:
+        """With live figures, if there are any, and an entity tag."""
+        _, body, recorded = self._recorded(tree)
+        shown = recorded
         if is_moving(tree, self._figures):
-            return self._render(tree)
+            body = orjson.dumps(job_json(tree, self._figures))
+            shown = digest(body)
+        return answer_of(body, tag=job_tag(recorded, shown))
+
+    def _digest(self, tree: JobTree) -> str:
+        return self._recorded(tree).digest
+
+    def _recorded(self, tree: JobTree) -> _Recorded:
+        """Kept for as long as the job's tree is remembered."""
         kept = self._kept.get(tree.job.uuid)
         if kept is None or kept.tree is not tree:
             if len(self._kept) >= REMEMBERED:
                 self._kept.clear()
-            kept = self._kept[tree.job.uuid] = self._render(tree)
+            body = orjson.dumps(job_json(tree, no_figures))
+            kept = self._kept[tree.job.uuid] = _Recorded(tree, body, digest(body))
         return kept
-
-    def _render(self, tree: JobTree) -> _Rendered:
-        body = orjson.dumps(job_json(tree, self._figures))
-        return _Rendered(tree, body, tag_of(body))
 
     def _parts(
         self,

@@ -10,6 +10,7 @@ from api.accounts import Accounts
 from ledger.application import Ledger
 from ledger.images import Figures, Pool
 from ledger.workers.provisioning import Provisioning
+from projections.feed import Feed
 from projections.views.reading import SqliteViews
 
 
@@ -22,6 +23,7 @@ class Service:
     accounts: Accounts
     pools: Mapping[str, Pool]
     intake: Provisioning
+    feed: Feed
     figures: Callable[[str], Figures | None]
     now: Callable[[], datetime]
     new_id: Callable[[], str]

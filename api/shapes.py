@@ -40,6 +40,10 @@ def job_json(tree: JobTree, figures: LiveFigures) -> JsonObject:
     return _told(tree, figures).json
 
 
+def no_figures(_: str) -> None:
+    """Stands for `LiveFigures` where only what is recorded is shown."""
+
+
 def is_moving(tree: JobTree, figures: LiveFigures) -> bool:
     """Whether there are live figures of the job or of one below it."""
     if figures(tree.job.uuid) is not None:

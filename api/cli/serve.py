@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import resource
 import sys
 import time
 from pathlib import Path
@@ -55,7 +56,14 @@ def serve(
     _log_to_stderr()
     gc.freeze()
     gc.set_threshold(*COLLECTED)
+    _allow_many_connections()
     asyncio.run(serve_until_stopped(settings, click.echo))
+
+
+def _allow_many_connections() -> None:
+    """As many as this process may have: every websocket is one, and the usual limit is low."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _log_to_stderr() -> None:

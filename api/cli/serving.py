@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from errno import EADDRINUSE
 from typing import NoReturn
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.admin import AdminServer
@@ -79,12 +79,10 @@ class _UnderWay:
         self._changed = asyncio.Event()
 
     def watch(self, app: web.Application) -> None:
-        """Counts the requests of an application; a websocket is no request that ends."""
+        """Counts the requests of an application; one for a websocket lasts as long as that."""
 
         @web.middleware
         async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if hdrs.UPGRADE in request.headers:
-                return await handler(request)
             self._count += 1
             try:
                 response = await handler(request)
@@ -126,6 +124,7 @@ async def _listening(service: Service, settings: Settings) -> AsyncIterator[str]
         yield _address(runner)
         for site in runner.sites:
             await site.stop()
+        service.feed.close()  # what only waits for news would not end by itself
         await under_way.end()
     finally:
         await runner.cleanup()

@@ -175,6 +175,19 @@ class Snapshot:
                 return tree
         return None
 
+    def jobs_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
+        """Those of these jobs that are this account's, each with all below it."""
+        rows = self._among(f"SELECT {self._job} FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
+        return self._listed([row for row in rows if row[1] == owner])
+
+    def leaves_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
+        """The same of jobs that have no sub-jobs and get none: nothing of their families is read.
+
+        A job that a worker has begun is one.
+        """
+        rows = self._among(f"SELECT {self._job} FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
+        return [_tree(row) for row in rows if row[1] == owner]
+
     def count_jobs(self, owner: str, states: Sequence[str] | None) -> int:
         """How many jobs the account has, in these states; None: in any."""
         where, parameters = _in_states(states)
@@ -223,10 +236,7 @@ class Snapshot:
 
     def _trees(self, rows: list[Any]) -> list[JobTree]:
         """Every job of these whole families, each with what is below it."""
-        trees: dict[str, JobTree] = {}
-        for *row, resources in rows:
-            named = sorted(resources.split(",")) if resources else []
-            trees[row[0]] = JobTree(JobRow._make(row), named, [])
+        trees = {row[0]: _tree(row) for row in rows}
         for tree in trees.values():
             if tree.job.parent is not None:
                 trees[tree.job.parent].children.append(tree)
@@ -461,7 +471,14 @@ class Snapshot:
         ):
             yield resource, JobReference(job, role, bool(running))
 
-    def _among(self, sql: str, uuids: list[str]) -> list[Any]:
+    def select(self, sql: str, uuids: Sequence[str]) -> list[Any]:
+        """The rows of a statement that is written elsewhere; `{g}` in it is the generation.
+
+        `...` stands for the uuids, as many of them as fit into one statement.
+        """
+        return self._among(sql.replace("{g}", str(self._g)), uuids)
+
+    def _among(self, sql: str, uuids: Sequence[str]) -> list[Any]:
         """The rows of these uuids, asked for some at a time; `...` in the statement is for them."""
         found: list[Any] = []
         for start in range(0, len(uuids), ASKED_FOR):
@@ -474,6 +491,12 @@ class Snapshot:
 
     def _count(self, of: str, parameters: Sequence[str | int]) -> int:
         return int(self._cursor.execute(f"SELECT count(*) FROM {of}", parameters).fetchone()[0])
+
+
+def _tree(row: Any) -> JobTree:
+    """A job without what is below it."""
+    *columns, resources = row
+    return JobTree(JobRow._make(columns), sorted(resources.split(",")) if resources else [], [])
 
 
 def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:

@@ -11,6 +11,8 @@ from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 
 from api.accounts import Account, LoginRefused
+from api.async_cookie import AsyncCookies
+from api.composition import now
 from api.service import Service
 from ledger.commands import (
     Command,
@@ -44,11 +46,19 @@ class KnownAccounts:
 
     def __init__(self, *accounts: Account) -> None:
         self._by_header = {authorization(account): account for account in accounts}
+        self._by_uuid = {account.uuid: account for account in accounts}
+        self.cookies = AsyncCookies(now)
 
     async def authenticate(self, header: str | None, address: str) -> Account:
         if header not in self._by_header:
             raise LoginRefused
         return self._by_header[header]
+
+    def new_async_cookie(self, account: Account) -> str:
+        return self.cookies.make(account.uuid)
+
+    async def account_of_async_cookie(self, value: str) -> Account:
+        return self._by_uuid[self.cookies.read(value)]
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,10 @@ class Api:
     async def succeed(self, job: str) -> None:
         """Ends a job that has not been begun."""
         await self.do(StartAttempt(job, 1, "test"), SucceedJob(job, 1))
+
+    async def succeed_begun(self, job: str) -> None:
+        """Ends a job that a worker has begun."""
+        await self.do(SucceedJob(job, 1))
 
     async def fail(self, job: str, error: str = "disk on fire") -> None:
         await self.do(StartAttempt(job, 1, "test"), FailJob(job, 1, error))

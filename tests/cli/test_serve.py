@@ -105,6 +105,17 @@ def test_failed_store_ends_the_process(serve: Serve, data: Path) -> None:
     assert service.stop() == 0
 
 
+def test_as_many_connections_as_there_may_be(serve: Serve) -> None:
+    """The usual low limit of open files is raised to what the process may have."""
+    low, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        service = serve()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low, most))
+    assert resource.prlimit(service.pid, resource.RLIMIT_NOFILE) == (most, most)
+
+
 def test_request_under_way_is_answered(serve: Serve, data: Path) -> None:
     """Asked to stop, it takes no new requests and finishes those it has."""
     run("account", "add", "ada@example.test", "--password-stdin", "--data", data, stdin=b"a secret")

@@ -1,0 +1,39 @@
+"""What subscribers are sent: which resource changed, and how it is now."""
+
+from typing import assert_never
+
+import orjson
+
+from api.profile import profile_json
+from api.shapes import JsonObject, LiveFigures, drive_json, job_json, server_json, tag_json
+from projections.feed import Render
+from projections.kinds import View
+from projections.views.reading import DriveView, JobTree, ProfileView, ServerView, TagView
+
+
+def frames(figures: LiveFigures) -> Render:
+    """Makes frames whose `object` is what a GET of the resource answers; none if it is gone."""
+
+    def render(resource_type: str, uri: str, view: View | None) -> bytes:
+        frame: JsonObject = {"resource_type": resource_type, "resource_uri": uri}
+        if view is not None:
+            frame["object"] = _shown(view, figures)
+        return orjson.dumps(frame)
+
+    return render
+
+
+def _shown(view: View, figures: LiveFigures) -> JsonObject:
+    match view:
+        case JobTree():
+            return job_json(view, figures)
+        case DriveView():
+            return drive_json(view)
+        case ServerView():
+            return server_json(view)
+        case TagView():
+            return tag_json(view)
+        case ProfileView():
+            return profile_json(view)
+        case _:
+            assert_never(view)

@@ -1,0 +1,87 @@
+"""A client of the websocket, and the service that it follows."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from api.accounts import Account
+from tests.api.calling import ALICE, Api
+
+PATIENCE_S = 10.0
+
+
+class Frame(NamedTuple):
+    """One frame; `shown` is None if there is no object in it."""
+
+    type: str
+    uri: str
+    shown: Any
+
+    @property
+    def status(self) -> str | None:
+        """A drive's or server's status, a job's state; None for what is gone."""
+        return self.shown and self.shown.get("status", self.shown.get("state"))
+
+
+class Listener:
+    """One websocket."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+
+    async def frame(self) -> Frame:
+        """The next one."""
+        message = await self.socket.receive(PATIENCE_S)
+        assert message.type is aiohttp.WSMsgType.TEXT, message
+        said = json.loads(message.data)
+        assert {"resource_type", "resource_uri"} <= set(said)
+        assert set(said) <= {"resource_type", "resource_uri", "object"}
+        assert "object" not in said or said["object"] is not None
+        return Frame(said["resource_type"], said["resource_uri"], said.get("object"))
+
+    async def until(self, is_last: Callable[[Frame], object]) -> list[Frame]:
+        """All frames up to the first of which this holds."""
+        seen: list[Frame] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while not seen or not is_last(seen[-1]):
+                seen.append(await self.frame())
+        return seen
+
+    async def until_status(self, uri: str, status: str | None) -> list[Frame]:
+        """All frames up to the one that shows this thing so; None: as gone."""
+        return await self.until(lambda frame: frame.uri == uri and frame.status == status)
+
+    async def everything(self, api: Api, *, by: Account = ALICE) -> list[Frame]:
+        """All that is told of what has happened so far."""
+        job = await api.job(owner=by)
+        frames = await self.until(lambda frame: frame.uri == f"/api/2.0/jobs/{job}/")
+        return frames[:-1]
+
+    async def closed(self) -> int | None:
+        """The code with which the service closes, whatever it sends before."""
+        async with asyncio.timeout(PATIENCE_S):
+            async for _ in self.socket:
+                pass
+        return self.socket.close_code
+
+
+def cookie(api: Api, account: Account) -> dict[str, str]:
+    return {"Cookie": f"async_auth={api.service.accounts.new_async_cookie(account)}"}
+
+
+@asynccontextmanager
+async def listening(
+    api: Api,
+    account: Account = ALICE,
+    *,
+    path: str = "/websocket",
+    headers: Mapping[str, str] | None = None,
+    **given: Any,
+) -> AsyncIterator[Listener]:
+    sent = {**cookie(api, account), **(headers or {})}
+    async with api.client.ws_connect(path, headers=sent, **given) as socket:
+        yield Listener(socket)

@@ -1,0 +1,284 @@
+"""`?wait=SECONDS` on a job: an answer at its next change, at its end, or when the time is over."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import make_app
+from api.service import Service
+from ledger.commands import UpdateProgress
+from tests.api.calling import ALICE, BOB, Answer, Api
+
+PATIENCE_S = 10.0
+AT_ONCE_S = 1.0
+LONG_S = 60
+"""A wait whose end no test sees."""
+
+
+@asynccontextmanager
+async def waiting(
+    api: Api, job: str, *, wait: object = LONG_S, tag: str | None = None, by: Any = ALICE
+) -> AsyncIterator["asyncio.Task[Answer]"]:
+    """A request that waits for the job; on the way out it is answered."""
+    headers = {} if tag is None else {"If-None-Match": tag}
+    request = api.get(f"/jobs/{job}/?wait={wait}", headers=headers, by=by)
+    task = asyncio.create_task(request)
+    async with asyncio.timeout(PATIENCE_S):
+        while not api.service.feed._watchers.get(job):  # noqa: ASYNC110 - as it arrives
+            await asyncio.sleep(0.002)
+        assert not task.done()
+        try:
+            yield task
+            await task
+        finally:
+            task.cancel()
+
+
+async def watched_no_more(service: Service) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while service.feed._watchers:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.002)
+    assert not service.feed._followed
+
+
+async def begun_job(api: Api, parent: str | None = None) -> str:
+    job = await api.job(parent=parent)
+    await api.begin(job)
+    return job
+
+
+async def test_the_next_change(api: Api) -> None:
+    """Progress is answered when it is recorded, and the job as it is then."""
+    job = await begun_job(api)
+    async with waiting(api, job) as answer:
+        await api.do(UpdateProgress(job, 1, 30))
+    assert answer.result().status == 200
+    assert answer.result().json["data"]["progress"] == 30
+    assert answer.result().json == (await api.get(f"/jobs/{job}/")).json
+
+
+async def test_a_change_below(api: Api) -> None:
+    """Of a sub-job, and of its sub-job."""
+    root = await api.job()
+    branch = await api.job(parent=root)
+    leaf = await begun_job(api, branch)
+    for progress in (40, 60):
+        async with waiting(api, root) as answer:
+            await api.do(UpdateProgress(leaf, 1, progress))
+        assert answer.result().json["data"]["progress"] == progress
+    async with waiting(api, root) as answer:
+        await api.job(parent=branch)
+    (shown,) = answer.result().json["children"]
+    assert len(shown["children"]) == 2
+
+
+async def test_changes_elsewhere(api: Api) -> None:
+    """Of the job beside it, above it, or of somebody else's, are none of its own."""
+    root = await api.job()
+    job, beside = await begun_job(api, root), await begun_job(api, root)
+    theirs = await api.job(owner=BOB)
+    async with waiting(api, job) as answer:
+        await api.begin(theirs)
+        await api.do(UpdateProgress(beside, 1, 10))
+        await api.job(parent=root)
+        await api.drive()
+        await asyncio.sleep(0.05)
+        assert not answer.done()
+        await api.do(UpdateProgress(job, 1, 20))
+    assert answer.result().json["data"]["progress"] == 20
+
+
+async def test_the_end(api: Api) -> None:
+    """A job's end is a change, and a job that is over is answered at once, again and again."""
+    job = await begun_job(api)
+    async with waiting(api, job) as answer:
+        await api.succeed_begun(job)
+    assert answer.result().json["state"] == "success"
+    tag = answer.result().headers["ETag"]
+    began = time.monotonic()
+    for headers, status in (({}, 200), ({"If-None-Match": tag}, 304)):
+        again = await api.get(f"/jobs/{job}/?wait={LONG_S}", headers=headers)
+        assert again.status == status
+    assert time.monotonic() - began < AT_ONCE_S
+
+
+async def test_when_the_time_is_over(api: Api) -> None:
+    """The job is answered as it is, not sooner than asked for."""
+    job = await api.job()
+    began = time.monotonic()
+    answer = await api.get(f"/jobs/{job}/?wait=0.25")
+    assert time.monotonic() - began >= 0.25
+    assert (answer.status, answer.json) == (200, (await api.get(f"/jobs/{job}/")).json)
+    headers = {"If-None-Match": answer.headers["ETag"]}
+    assert (await api.get(f"/jobs/{job}/?wait=0.01", headers=headers)).status == 304
+    await watched_no_more(api.service)
+
+
+async def test_the_position_is_that_of_the_answer(api: Api) -> None:
+    """Not that of the moment at which the waiting began."""
+    job = await begun_job(api)
+    before = (await api.get(f"/jobs/{job}/")).headers["X-Ledger-Position"]
+    async with waiting(api, job) as answer:
+        await api.do(UpdateProgress(job, 1, 30))
+    position = answer.result().headers["X-Ledger-Position"]
+    assert int(position) == api.service.ledger.position > int(before)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    ["-1", "61", "60.001", "1e1", "ten", "", "0x1", "nan", "1.", "\u0663", "100", "1&wait=x"],
+)
+async def test_a_bad_wait(api: Api, wait: str) -> None:
+    """Refused with the parameter's name, whatever state the job is in."""
+    answer = await api.get(f"/jobs/{await api.job()}/?wait={wait}")
+    assert answer.error == (400, "validation", "wait")
+
+
+@pytest.mark.parametrize("query", ["", "?wait=0", "?wait=0.000", "?wait=60&wait=0", "?limit=0"])
+async def test_no_wait(api: Api, query: str) -> None:
+    """Nothing is waited for; of several waits the last one counts."""
+    began = time.monotonic()
+    assert (await api.get(f"/jobs/{await api.job()}/{query}")).status == 200
+    assert time.monotonic() - began < AT_ONCE_S
+
+
+async def test_a_job_that_is_not_there(api: Api) -> None:
+    """404 at once, for one that is somebody else's too."""
+    theirs = await api.job(owner=BOB)
+    for job in (theirs, "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f", "nonsense"):
+        answer = await api.get(f"/jobs/{job}/?wait={LONG_S}")
+        assert answer.error == (404, "notexist", None)
+    assert not api.service.feed._watchers
+
+
+# With If-None-Match
+
+
+async def test_what_the_client_has_is_waited_for(api: Api) -> None:
+    """With the tag of the last answer it is the next change that is answered."""
+    job = await begun_job(api)
+    for progress, form in enumerate(("{}", '"other", W/{}')):
+        tag = (await api.get(f"/jobs/{job}/")).headers["ETag"]
+        async with waiting(api, job, tag=form.format(tag)) as answer:
+            await api.do(UpdateProgress(job, 1, progress))
+        assert answer.result().json["data"]["progress"] == progress
+        assert answer.result().headers["ETag"] != tag
+
+
+async def test_what_the_client_has_not_is_answered_at_once(api: Api) -> None:
+    """So that a change between two requests is not waited for in vain."""
+    job = await begun_job(api)
+    tag = (await api.get(f"/jobs/{job}/")).headers["ETag"]
+    await api.do(UpdateProgress(job, 1, 30))
+    began = time.monotonic()
+    answer = await api.get(f"/jobs/{job}/?wait={LONG_S}", headers={"If-None-Match": tag})
+    assert answer.json["data"]["progress"] == 30
+    assert time.monotonic() - began < AT_ONCE_S
+
+
+async def test_no_change_is_missed(api: Api) -> None:
+    """Whoever asks again and again with the last tag is there when a job ends, without waiting."""
+    parent = await api.job()
+    jobs = [await begun_job(api, parent) for _ in range(3)]
+
+    async def follow(job: str) -> int:
+        tag, asked = "", 0
+        while True:
+            headers = {"If-None-Match": tag} if tag else {}
+            answer = await api.get(f"/jobs/{job}/?wait={LONG_S}", headers=headers)
+            assert answer.headers["ETag"] != tag
+            tag, asked = answer.headers["ETag"], asked + 1
+            if answer.json["state"] != "started":
+                return asked
+
+    async def work(job: str) -> None:
+        for progress in range(1, 60):
+            await api.do(UpdateProgress(job, 1, progress))
+        await api.succeed_begun(job)
+
+    async with asyncio.timeout(PATIENCE_S):
+        *asked, _ = await asyncio.gather(
+            *(follow(job) for job in (parent, *jobs)), *map(work, jobs[:-1]), work(jobs[-1])
+        )
+    assert all(times > 1 for times in asked[:4])
+
+
+async def test_live_figures_are_no_change(service: Service) -> None:
+    """A copy's bytes move all the time: they change what is shown, and end no wait."""
+    live = SimpleNamespace(bytes_done=1, bytes_total=1000, bytes_per_s=5.0, eta_s=2.0)
+    moving: dict[str, object] = {}
+    service = replace(service, figures=moving.get)
+    async with TestClient(TestServer(make_app(service))) as client:
+        api = Api(client, service)
+        job = await begun_job(api)
+        moving[job] = live
+        first = await api.get(f"/jobs/{job}/")
+        live.bytes_done = 2
+        second = await api.get(f"/jobs/{job}/")
+        assert first.headers["ETag"] != second.headers["ETag"]
+        async with waiting(api, job, tag=first.headers["ETag"]) as answer:
+            live.bytes_done = 3
+            await api.drive()
+            await asyncio.sleep(0.05)
+            assert not answer.done()
+            await api.do(UpdateProgress(job, 1, 10, 100, 1000, 100))
+        assert answer.result().json["data"]["progress"] == 10
+        assert answer.result().json["data"]["bytes_done"] == 3
+
+
+# Those who wait
+
+
+async def test_many_who_wait_cost_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read for them until the job changes; then all of them are answered."""
+    job = await begun_job(api)
+    reads: list[str] = []
+    read = api.service.views.job
+
+    def noted(uuid: str, owner: str) -> object:
+        reads.append(uuid)
+        return read(uuid, owner)
+
+    path = f"/jobs/{job}/?wait={LONG_S}"
+    answers = [asyncio.create_task(api.get(path)) for _ in range(500)]
+    async with asyncio.timeout(PATIENCE_S):
+        # The client has a hundred connections; the others wait for one.
+        while len(api.service.feed._watchers.get(job, ())) < 100:  # noqa: ASYNC110 - as they come
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(api.service.views, "job", noted)
+        for _ in range(10):
+            await api.do(UpdateProgress(await begun_job(api), 1, 5))
+        await asyncio.sleep(0.05)
+        assert reads == []
+        ending = asyncio.create_task(api.succeed_begun(job))
+        states = {answer.json["state"] for answer in await asyncio.gather(*answers)}
+        await ending
+    assert states == {"success"}
+    await watched_no_more(api.service)
+
+
+async def test_a_client_that_leaves_is_forgotten(api: Api) -> None:
+    """Its wait ends with it."""
+    job = await api.job()
+    with pytest.raises(asyncio.CancelledError):
+        async with waiting(api, job) as answer:
+            answer.cancel()
+    await watched_no_more(api.service)
+
+
+async def test_the_service_stops(api: Api) -> None:
+    """Who waits is answered, and who comes now is not kept waiting."""
+    job = await api.job()
+    async with waiting(api, job) as answer:
+        api.service.feed.close()
+    assert answer.result().json["state"] == "started"
+    began = time.monotonic()
+    assert (await api.get(f"/jobs/{job}/?wait={LONG_S}")).status == 200
+    assert time.monotonic() - began < AT_ONCE_S

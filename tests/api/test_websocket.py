@@ -1,0 +1,538 @@
+"""The websocket: contract 4.5."""
+
+import asyncio
+import socket as sockets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api import websocket
+from api.accounts import Account
+from api.app import make_app
+from api.async_cookie import AsyncCookies
+from api.composition import now, open_service
+from api.frames import frames
+from api.service import Service
+from api.settings import Settings
+from api.websocket import _is_own
+from ledger.commands import Command, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from projections.feed import Feed
+from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, Api, KnownAccounts
+from tests.api.listening import PATIENCE_S, Listener, cookie, listening
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.fixture
+async def listener(api: Api) -> AsyncIterator[Listener]:
+    async with listening(api) as listener:
+        yield listener
+
+
+def uri(kind: str, uuid: str) -> str:
+    return f"/api/2.0/{kind}/{uuid}/"
+
+
+async def forgotten(service: Service, account: Account = ALICE) -> None:
+    """Until nobody follows the account."""
+    async with asyncio.timeout(PATIENCE_S):
+        while account.uuid in service.feed._subscribers:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.005)
+
+
+# What is sent
+
+
+@pytest.mark.parametrize("path", ["/websocket", "/2.0/websocket", "/api/2.0/websocket"])
+@pytest.mark.parametrize("slash", ["", "/"], ids=["bare", "slash"])
+async def test_the_three_paths(api: Api, path: str, slash: str) -> None:
+    """Documented, configured by clients and where all else is; with a slash at the end or not."""
+    async with listening(api, path=path + slash) as listener:
+        drive = await api.drive()
+        assert (await listener.frame()).uri == uri("drives", drive)
+
+
+async def test_a_frame_shows_what_get_answers(api: Api, listener: Listener) -> None:
+    """Type, uri and the whole object, of drives, servers and jobs alike."""
+    source = await api.drive(meta={"tree": "cedar"}, name="ceðar")
+    server = await api.server(source)
+    _, job = await api.clone(source)
+    seen = {frame.uri: frame for frame in await listener.everything(api)}
+    for kind, uuid in (("drives", source), ("servers", server), ("jobs", job)):
+        frame = seen[uri(kind, uuid)]
+        assert frame.type == kind
+        assert frame.shown == (await api.get(frame.uri)).json
+
+
+async def test_a_drive_from_creation_to_deletion(api: Api, listener: Listener) -> None:
+    """A frame for each status; the last one has no object and comes when GET answers 404."""
+    drive = await api.drive()
+    created = await listener.until_status(uri("drives", drive), "unmounted")
+    assert [frame.status for frame in created] in (["creating", "unmounted"], ["unmounted"])
+    deleting = asyncio.create_task(api.delete(f"/drives/{drive}/"))
+    (frame,) = await listener.until(lambda frame: frame.shown is None)
+    assert (frame.type, frame.uri) == ("drives", uri("drives", drive))
+    assert (await api.get(frame.uri)).status == 404
+    assert (await deleting).status == 204
+
+
+async def test_a_server_from_creation_to_deletion(api: Api, listener: Listener) -> None:
+    """It and the drives that it mounts, and no longer mounts, are told of."""
+    drive = await api.drive()
+    server = await api.server(drive)
+    told = (await listener.everything(api))[-2:]
+    assert {frame.uri: frame.status for frame in told} == {
+        uri("servers", server): "stopped",
+        uri("drives", drive): "mounted",
+    }
+    await api.delete(f"/servers/{server}/?recurse=all_drives")
+    told = await listener.everything(api)
+    assert {frame.uri: frame.status for frame in told} == {
+        uri("servers", server): None,
+        uri("drives", drive): None,
+    }
+
+
+async def test_a_clone_is_followed_to_its_end(api: Api, listener: Listener) -> None:
+    """Job, source and destination; the source is free no later than the destination is ready."""
+    source = await api.drive()
+    await listener.everything(api)
+    clone, job = await api.clone(source)
+    begun = {frame.uri: frame.status for frame in await listener.everything(api)}
+    assert begun == {
+        uri("jobs", job): "started",
+        uri("drives", source): "cloning_src",
+        uri("drives", clone): "cloning_dst",
+    }
+    await api.begin(job)
+    await api.do(UpdateProgress(job, 1, 40, 4, 10, 4))
+    told = await listener.until(lambda frame: frame.shown["data"]["progress"] == 40)
+    assert {frame.uri for frame in told} == {uri("jobs", job)}
+    ending = asyncio.create_task(api.succeed_begun(job))
+    await listener.until_status(uri("drives", clone), "unmounted")
+    assert (await api.get(f"/drives/{source}/")).json["status"] == "unmounted"
+    await ending
+
+
+async def test_each_frame_can_be_read_already(api: Api, listener: Listener) -> None:
+    """A GET that is sent when a frame comes answers at least what the frame says."""
+
+    async def work(nth: int) -> None:
+        drive = await api.drive(name=f"d{nth}")
+        clone, job = await api.clone(drive)
+        await api.begin(job)
+        for progress in range(0, 100, 20):
+            await api.do(UpdateProgress(job, 1, progress))
+        await api.succeed_begun(job)
+        for uuid in (drive, clone):
+            await api.delete(f"/drives/{uuid}/")
+
+    working = asyncio.gather(*map(work, range(10)))
+    gone: set[str] = set()
+    while len(gone) < 20:
+        frame = await listener.frame()
+        answer = await api.get(frame.uri)
+        if frame.shown is None:
+            assert answer.status == 404
+            gone.add(frame.uri)
+        elif frame.type == "jobs":
+            assert answer.json["last_modified"] >= frame.shown["last_modified"]
+            assert answer.json["data"]["progress"] >= frame.shown["data"]["progress"]
+        elif answer.status == 200 and frame.status in {"unmounted", "cloning_src"}:
+            assert answer.json["status"] in {"unmounted", "cloning_src"}
+    await working
+
+
+async def test_frames_alone_make_the_whole_picture(tmp_path: Path) -> None:
+    """Whoever keeps the last frame of each thing has what GET answers, whatever is changed."""
+    async with open_service(Settings(data=tmp_path, copying=False)) as service:
+        ada = await service.accounts.add("ada@example.test", "password")
+        async with TestClient(TestServer(make_app(service))) as client:
+            api = Api(client, service)
+            async with listening(api, ada) as listener:
+                await _change_everything(Picture(api, ada, listener))
+
+
+class Picture:
+    """What there is, by frames alone, and requests that change it."""
+
+    def __init__(self, api: Api, account: Account, listener: Listener) -> None:
+        self._api = api
+        self._account = account
+        self._listener = listener
+        self._seen: dict[str, object] = {}
+
+    async def after(self, method: str, path: str, json: object = None) -> Any:
+        """The answer to the request, after which the picture is true."""
+        answer = await self._api.call(method, path, json=json, by=self._account)
+        assert answer.status // 100 == 2, answer.body
+        await self.after_command()
+        return answer.json if answer.body else None
+
+    async def after_command(self, *commands: Command) -> None:
+        await self._api.do(*commands)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                for frame in await self._listener.everything(self._api, by=self._account):
+                    self._seen[frame.uri] = frame.shown
+                differing = [uri for uri in self._seen if not await self._is_true(uri)]
+                if not differing:
+                    return
+                await asyncio.sleep(0.01)
+
+    async def _is_true(self, uri: str) -> bool:
+        answer = await self._api.get(uri, by=self._account)
+        return self._seen[uri] == (answer.json if answer.status == 200 else None)
+
+    async def drive(self, **said: object) -> str:
+        created = await self.after("POST", "/drives/", {**DRIVE, **said})
+        return uri("drives", created["objects"][0]["uuid"])
+
+
+async def _change_everything(picture: Picture) -> None:
+    """One of each kind of change."""
+    after = picture.after
+    disk, cdrom = await picture.drive(), await picture.drive(media="cdrom")
+    mounts = [
+        {"drive": path.split("/")[-2], "device": "virtio", "dev_channel": f"0:{unit}"}
+        for unit, path in enumerate((disk, cdrom))
+    ]
+    server = uri("servers", (await after("POST", "/servers/", SERVER))["objects"][0]["uuid"])
+    await after("PUT", server, {"drives": mounts, "vnc_password": "fork"})
+    await after("POST", f"{server}action/?do=start")
+    await after("POST", f"{server}action/?do=stop")
+    await after("PUT", disk, {"name": "larch", "meta": {"key": "value"}})
+    await after("POST", f"{disk}action/?do=resize", {"size": 2 * DRIVE["size"]})
+    tagged = {"name": "green", "resources": [disk.split("/")[-2]]}
+    tag = uri("tags", (await after("POST", "/tags/", tagged))["objects"][0]["uuid"])
+    await after("PUT", tag, {"name": "blue", "resources": [server.split("/")[-2]]})
+    await after("PUT", disk, {"tags": [tag.split("/")[-2]]})
+    await after("PUT", "/profile/", {"nickname": "ada", "clone_naming": "COUNTER"})
+    clone = await after("POST", f"{server}action/?do=clone")
+    await _do_children(picture, clone["jobs"][0]["resource_uri"], fail=False)
+    failing = await after("POST", f"{server}action/?do=clone")
+    await _do_children(picture, failing["jobs"][0]["resource_uri"], fail=True)
+    cancelled = await after("POST", f"{disk}action/?do=clone")
+    await after("POST", f"{cancelled['objects'][0]['jobs'][0]['resource_uri']}action/?do=cancel")
+    await after("DELETE", disk)
+    await after("DELETE", tag)
+    await after("DELETE", f"{server}?recurse=all_drives")
+
+
+async def _do_children(picture: Picture, job: str, *, fail: bool) -> None:
+    """As workers would."""
+    shown = (await picture._api.get(job, by=picture._account)).json
+    for child in (child["uuid"] for child in shown["children"]):
+        await picture.after_command(StartAttempt(child, 1, "w"), UpdateProgress(child, 1, 10))
+        await picture.after_command(FailJob(child, 1, "x") if fail else SucceedJob(child, 1))
+
+
+async def test_what_moves_is_told_of_again(tmp_path: Path) -> None:
+    """A running copy, with its live figures, and the drives it concerns, while nothing changes."""
+    live = SimpleNamespace(bytes_done=1, bytes_total=1000, bytes_per_s=5.0, eta_s=2.0)
+    moving: dict[str, object] = {}
+    async with open_service(Settings(data=tmp_path, copying=False)) as opened:
+        feed = Feed(opened.views, frames(moving.get), on_failure=opened.failed.set, repeat_s=0.02)
+        opened.ledger.listen(feed.notice)
+        accounts = KnownAccounts(ALICE)
+        service = replace(opened, accounts=accounts, feed=feed, figures=moving.get)
+        async with feed, TestClient(TestServer(make_app(service))) as client:
+            api = Api(client, service)
+            source = await api.drive()
+            clone, job = await api.clone(source)
+            await api.begin(job)
+            moving[job] = live
+            async with listening(api) as listener:
+                for done in (10, 20, 30):
+                    live.bytes_done = done
+                    seen = await listener.until(_shows(uri("jobs", job), done))
+                seen += await listener.until(_shows(uri("jobs", job), 30))
+            statuses = {frame.uri: frame.status for frame in seen}
+            assert statuses == {
+                uri("jobs", job): "started",
+                uri("drives", source): "cloning_src",
+                uri("drives", clone): "cloning_dst",
+            }
+
+
+def _shows(uri: str, bytes_done: int):
+    return lambda f: f.uri == uri and f.shown["data"].get("bytes_done") == bytes_done
+
+
+# Who may
+
+
+async def test_everybody_sees_their_own(api: Api) -> None:
+    """Of an account's things all its sockets are told, and nobody else's, whatever their role."""
+    async with AsyncExitStack() as sockets:
+        accounts = (ALICE, ALICE, BOB, AUDITOR)
+        listeners = [await sockets.enter_async_context(listening(api, each)) for each in accounts]
+        mine, theirs = uri("drives", await api.drive()), uri("drives", await api.drive(by=BOB))
+        for listener, account, own in zip(
+            listeners, accounts, ({mine}, {mine}, {theirs}, set()), strict=True
+        ):
+            seen = {frame.uri for frame in await listener.everything(api, by=account)}
+            assert {uri for uri in seen if "/drives/" in uri} == own
+
+
+@pytest.mark.parametrize("value", [None, "", "nonsense", "a|1|0", "changed", "old", "another's"])
+async def test_a_bad_or_old_cookie(api: Api, value: str | None) -> None:
+    """Refused with 401 in the one form of errors, also if the password is right."""
+    cookies = api.service.accounts.cookies
+    made = cookies.make(ALICE.uuid)
+    if value == "changed":
+        value = made.replace(ALICE.uuid, BOB.uuid)
+    if value == "old":
+        cookies._now = lambda: now() - timedelta(seconds=121)
+        value = cookies.make(ALICE.uuid)
+        cookies._now = now
+    if value == "another's":
+        value = AsyncCookies(now).make(ALICE.uuid)
+    headers = HANDSHAKE | ({} if value is None else {"Cookie": f"async_auth={value}"})
+    for by in (None, ALICE):
+        answer = await api.call("GET", "/websocket", headers=headers, by=by)
+        assert answer.error == (401, "permission", None)
+    assert (
+        await api.call("GET", "/websocket", headers=HANDSHAKE | cookie(api, ALICE), by=None)
+    ).status == 101
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "https://{host}x", "{host}"])
+async def test_a_foreign_origin(api: Api, origin: str) -> None:
+    """A page of another host is refused with 403, whatever cookie the browser sends along."""
+    host = f"127.0.0.1:{api.client.port}"
+    headers = HANDSHAKE | cookie(api, ALICE) | {"Origin": origin.format(host=host)}
+    answer = await api.call("GET", "/websocket", headers=headers)
+    assert answer.error == (403, "permission", None)
+    assert not api.service.feed._subscribers
+    async with listening(api, headers={"Origin": f"http://{host}"}):
+        assert api.service.feed._subscribers
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "own"),
+    [
+        ("http://ledger.example", "ledger.example", True),
+        ("http://ledger.example", "ledger.example:80", True),
+        ("https://Ledger.example:443", "ledger.example", True),
+        ("https://ledger.example", "ledger.EXAMPLE:443", True),
+        ("http://[::1]:8080", "[::1]:8080", True),
+        ("http://[::1]", "[::1]:80", True),
+        ("http://ledger.example:8080", "ledger.example", False),
+        ("https://ledger.example", "ledger.example:80", False),
+        ("http://ledger.example.evil", "ledger.example", False),
+        ("http://evil/ledger.example", "ledger.example", False),
+        ("file://ledger.example", "ledger.example", False),
+        ("ledger.example", "ledger.example", False),
+    ],
+)
+def test_whose_page_asks(origin: str, host: str, own: object) -> None:
+    """An origin is ours if its host and port are what was asked for."""
+    assert _is_own(origin, host) == own
+
+
+async def test_requests_that_are_no_websocket(api: Api) -> None:
+    """426 for a plain GET, 400 for a bad handshake, 405 for other methods; OPTIONS names GET."""
+    plain = await api.call("GET", "/websocket", headers=cookie(api, ALICE), by=None)
+    assert plain.error == (426, "validation", None)
+    assert plain.headers["Upgrade"] == "websocket"
+    for changed in ({"Sec-WebSocket-Version": "12"}, {"Sec-WebSocket-Key": "short"}):
+        headers = HANDSHAKE | cookie(api, ALICE) | changed
+        bad = await api.call("GET", "/websocket", headers=headers, by=None)
+        assert bad.error == (400, "validation", None)
+    for method in ("POST", "PUT", "DELETE"):
+        other = await api.call(method, "/websocket", by=None)
+        assert other.error == (405, "validation", None)
+    assert (await api.call("OPTIONS", "/websocket", by=None)).body == b"GET"
+    assert (await api.call("HEAD", "/websocket", headers=HANDSHAKE, by=None)).status == 426
+
+
+async def test_the_answer_to_a_handshake(api: Api) -> None:
+    """No subprotocol, no compression, and the request's name as with any other answer."""
+    headers = {"X-Request-ID": "mine", "Sec-WebSocket-Extensions": "permessage-deflate"}
+    headers |= HANDSHAKE | cookie(api, ALICE)
+    answer = await api.call("GET", "/websocket", headers=headers, by=None)
+    assert answer.status == 101
+    assert answer.headers["X-Request-ID"] == "mine"
+    assert "Sec-WebSocket-Protocol" not in answer.headers
+    assert "Sec-WebSocket-Extensions" not in answer.headers
+
+
+# Clients that come and go
+
+
+async def test_what_a_client_says_is_ignored(api: Api, listener: Listener) -> None:
+    """Up to a length; who says more than that is sent away."""
+    for _ in range(100):
+        await listener.socket.send_str("x" * 1000)
+    await listener.socket.send_bytes(b"x" * 1000)
+    drive = await api.drive()
+    await listener.until_status(uri("drives", drive), "unmounted")
+    await listener.socket.send_str("x" * (websocket.MESSAGE_BYTES + 1))
+    assert await listener.closed() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+    await forgotten(api.service)
+
+
+@pytest.mark.parametrize("how", ["politely", "abruptly"])
+async def test_a_client_that_leaves_is_forgotten(api: Api, how: str) -> None:
+    """Though nothing is sent to it meanwhile; the others stay."""
+    async with listening(api, BOB) as bobs:
+        async with listening(api) as listener:
+            assert ALICE.uuid in api.service.feed._subscribers
+            if how == "abruptly":
+                listener.socket._response.connection.transport.abort()
+        await forgotten(api.service)
+        drive = await api.drive(by=BOB)
+        await bobs.until_status(uri("drives", drive), "unmounted")
+    await forgotten(api.service, BOB)
+
+
+async def test_a_client_that_does_not_answer_pings(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is there no longer, and is forgotten; one that does stays."""
+    monkeypatch.setattr(websocket, "HEARTBEAT_S", 0.1)
+    async with listening(api, BOB) as alive, listening(api, autoping=False) as dead:
+        answering = asyncio.create_task(alive.closed())
+        ping = await dead.socket.receive(PATIENCE_S)
+        assert ping.type is aiohttp.WSMsgType.PING
+        await forgotten(api.service)
+        assert BOB.uuid in api.service.feed._subscribers
+        answering.cancel()
+
+
+async def _deaf_client(api: Api) -> sockets.socket:
+    """A client that takes next to nothing and never reads."""
+    deaf = sockets.socket()
+    deaf.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    deaf.settimeout(0)
+    await asyncio.get_running_loop().sock_connect(deaf, ("127.0.0.1", api.client.port))
+    headers = HANDSHAKE | cookie(api, ALICE) | {"Host": f"127.0.0.1:{api.client.port}"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    deaf.sendall(f"GET /websocket HTTP/1.1\r\n{lines}\r\n".encode())
+    while not api.service.feed._subscribers.get(ALICE.uuid):  # noqa: ASYNC110 - as it is accepted
+        await asyncio.sleep(0.005)
+    return deaf
+
+
+def _read_to_the_end(client: sockets.socket) -> int:
+    """How many bytes there are, until the connection is over."""
+    count = 0
+    client.settimeout(PATIENCE_S)
+    with suppress(ConnectionResetError):
+        while block := client.recv(1024**2):
+            count += len(block)
+    return count
+
+
+async def test_a_slow_reader_is_dropped_and_nobody_else(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut off once too much waits for it; others are told of everything, and as quickly."""
+    monkeypatch.setattr(websocket, "BYTES_MAX", 512 * 1024)
+    monkeypatch.setattr(websocket, "CLOSE_S", 0.2)
+    deaf = await _deaf_client(api)
+    drive = await api.drive(meta={f"key{n}": "x" * 10_000 for n in range(20)})
+    subscribers = api.service.feed._subscribers[ALICE.uuid]
+    (slow,) = subscribers
+    async with listening(api) as listener:
+        waits = []
+        for _ in range(100):  # each is a frame of 200 kB for the drive
+            server = await api.server(drive)
+            began = time.monotonic()
+            await listener.until_status(uri("drives", drive), "mounted")
+            await api.get(f"/servers/{server}/")
+            waits.append(time.monotonic() - began)
+            await api.delete(f"/servers/{server}/")
+            await listener.until_status(uri("drives", drive), "unmounted")
+            assert slow._bytes <= websocket.BYTES_MAX
+        assert max(waits) < 1.0
+        async with asyncio.timeout(PATIENCE_S):
+            while slow in subscribers:  # noqa: ASYNC110 - as it is cut off
+                await asyncio.sleep(0.01)
+        assert len(subscribers) == 1
+    with deaf:
+        assert await asyncio.to_thread(_read_to_the_end, deaf) < 2 * 100 * 200_000
+
+
+def _socket() -> tuple[websocket.Socket, list[int]]:
+    """A socket whose client takes nothing, and the codes it is closed with."""
+    codes: list[int] = []
+
+    async def close(code: int, message: bytes) -> None:
+        codes.append(code)
+
+    return websocket.Socket(SimpleNamespace(close=close), None), codes
+
+
+async def test_how_much_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many frames, and so many bytes, but one frame however large."""
+    monkeypatch.setattr(websocket, "FRAMES_MAX", 3)
+    monkeypatch.setattr(websocket, "BYTES_MAX", 10)
+    for fits, too_much in (([b"a"] * 3, b"a"), ([b"aaaaa"] * 2, b"a"), ([b"a" * 99], b"a")):
+        socket, codes = _socket()
+        for frame in fits:
+            socket.take(frame, again=False)
+        await asyncio.sleep(0)
+        assert list(socket._frames) == fits
+        assert codes == []
+        socket.take(too_much, again=False)
+        socket.take(too_much, again=False)
+        await asyncio.sleep(0)
+        assert codes == [aiohttp.WSCloseCode.TRY_AGAIN_LATER]
+        assert not socket._frames
+
+
+async def test_whoever_is_behind_is_spared_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is only told again does not fill a queue, nor close a socket."""
+    monkeypatch.setattr(websocket, "REPEATS_MAX", 2)
+    socket, codes = _socket()
+    for _ in range(9):
+        socket.take(b"known", again=True)
+    socket.take(b"new", again=False)
+    await asyncio.sleep(0)
+    assert list(socket._frames) == [b"known", b"known", b"new"]
+    assert codes == []
+
+
+# The end
+
+
+async def test_the_service_stops(api: Api) -> None:
+    """Every socket is closed with 1001, and so is one that comes too late."""
+    async with listening(api) as one, listening(api, BOB) as two:
+        api.service.feed.close()
+        for listener in (one, two):
+            assert await listener.closed() == aiohttp.WSCloseCode.GOING_AWAY
+    async with listening(api) as late:
+        assert await late.closed() == aiohttp.WSCloseCode.GOING_AWAY
+    await forgotten(api.service)
+
+
+async def test_logins_that_end_close_sockets(tmp_path: Path) -> None:
+    """An account that gets another password, or is removed, is followed no longer."""
+    async with open_service(Settings(data=tmp_path, copying=False)) as service:
+        ada = await service.accounts.add("ada@example.test", "correct horse")
+        async with TestClient(TestServer(make_app(service))) as client:
+            api = Api(client, service)
+            for end in (
+                service.accounts.set_password(ada.email, "another horse"),
+                service.accounts.remove(ada.email),
+            ):
+                async with listening(api, ada) as listener:
+                    await end
+                    assert await listener.closed() == aiohttp.WSCloseCode.POLICY_VIOLATION

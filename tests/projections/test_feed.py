@@ -1,0 +1,597 @@
+"""The feed: what has changed is told, to whom it concerns, once it can be read."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+
+from api.frames import frames
+from api.shapes import no_figures
+from ledger.commands import (
+    CloneDrive,
+    CloneServer,
+    CreateDrives,
+    CreateJob,
+    CreateServers,
+    DeleteDrives,
+    DeleteServers,
+    FailJob,
+    MarkDriveReady,
+    NewDrive,
+    NewServer,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+from ledger.errors import StoreFailed
+from ledger.store.seam import Cursor
+from projections.feed import SLICE, Feed, Why
+from tests.support.opened import PATIENCE_S, Opened
+from tests.support.world import ME, SOMEBODY_ELSE, cdrom, disk, machine, mount
+
+PROGRESS_S = 0.3
+NEVER_S = 1_000.0
+_READY = {"unmounted", "mounted", "cloning_src"}
+
+_numbers = count()
+
+
+class Told(NamedTuple):
+    """A frame; `shown` is None if the thing is gone."""
+
+    type: str
+    uuid: str
+    shown: Any
+    again: bool
+
+    @property
+    def thing(self) -> tuple[str, str]:
+        return self.type, self.uuid
+
+    @property
+    def status(self) -> tuple[str, str, object]:
+        """A drive's or server's status, a job's state; None for what is gone."""
+        shown = self.shown or {}
+        return self.type, self.uuid, shown.get("status", shown.get("state"))
+
+
+class Ear:
+    """A subscriber that keeps what it is told."""
+
+    def __init__(self, looking: Callable[[Told], None] | None = None) -> None:
+        self.told: list[Told] = []
+        self.left: list[Why] = []
+        self._looking = looking
+        self._news = asyncio.Event()
+
+    def take(self, frame: bytes, *, again: bool) -> None:
+        said = json.loads(frame)
+        uuid = said["resource_uri"].removesuffix("/").rpartition("/")[2]
+        told = Told(said["resource_type"], uuid, said.get("object"), again)
+        self.told.append(told)
+        if self._looking:
+            self._looking(told)
+        self._news.set()
+
+    def leave(self, why: Why) -> None:
+        self.left.append(why)
+
+    async def until(self, is_there: Callable[[list[Told]], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not is_there(self.told):
+                self._news.clear()
+                await self._news.wait()
+
+    async def everything(self, opened: Opened, owner: str = ME) -> list[Told]:
+        """All that is told of what was committed so far; the next call begins behind it."""
+        last = f"last-{next(_numbers)}"
+        opened.do(CreateDrives(owner, (NewDrive(last, disk()),), "blank"))
+        await self.until(lambda told: any(each.uuid == last for each in told))
+        told = [each for each in self.told if not each.uuid.startswith("last-")]
+        self.told.clear()
+        return told
+
+
+@asynccontextmanager
+async def following(opened: Opened, **given: Any) -> AsyncIterator[Feed]:
+    failures: list[None] = []
+    feed = Feed(
+        opened.views,
+        frames(no_figures),
+        on_failure=lambda: failures.append(None),
+        **{"repeat_s": NEVER_S, "progress_s": PROGRESS_S, **given},
+    )
+    opened.ledger.listen(feed.notice)
+    async with feed:
+        yield feed
+
+
+@pytest.fixture
+async def feed(opened: Opened) -> AsyncIterator[Feed]:
+    async with following(opened) as feed:
+        yield feed
+
+
+@pytest.fixture
+async def ear(feed: Feed) -> AsyncIterator[Ear]:
+    ear = Ear()
+    with feed.subscribed(ME, ear):
+        yield ear
+
+
+def new_drives(*uuids: str, owner: str = ME) -> CreateDrives:
+    return CreateDrives(owner, tuple(NewDrive(uuid, disk()) for uuid in uuids), "blank")
+
+
+def ready_drives(opened: Opened, *uuids: str, owner: str = ME) -> None:
+    opened.do(new_drives(*uuids, owner=owner), *(MarkDriveReady(uuid) for uuid in uuids))
+
+
+def new_server(uuid: str, *drives: str) -> CreateServers:
+    mounts = tuple(mount(drive, nth) for nth, drive in enumerate(drives))
+    return CreateServers(ME, (NewServer(uuid, machine(), mounts, (), "hush"),))
+
+
+# What is told
+
+
+async def test_a_drive_from_its_creation_to_its_end(opened: Opened, ear: Ear) -> None:
+    """Each change of it is told, and its end without an object."""
+    opened.do(new_drives("a"))
+    assert [told.status for told in await ear.everything(opened)] == [("drives", "a", "creating")]
+    opened.do(MarkDriveReady("a"))
+    assert [told.status for told in await ear.everything(opened)] == [("drives", "a", "unmounted")]
+    opened.do(DeleteDrives(ME, ("a",)))
+    assert await ear.everything(opened) == [Told("drives", "a", None, again=False)]
+
+
+async def test_what_others_say_of_a_drive(opened: Opened, ear: Ear) -> None:
+    """A server that mounts a drive, or does so no longer, changes it."""
+    ready_drives(opened, "a")
+    await ear.everything(opened)
+    opened.do(new_server("s", "a"))
+    told = await ear.everything(opened)
+    assert [each.status for each in told] == [
+        ("servers", "s", "stopped"),
+        ("drives", "a", "mounted"),
+    ]
+    opened.do(DeleteServers(ME, ("s",), "none"))
+    told = await ear.everything(opened)
+    assert [each.status for each in told] == [("servers", "s", None), ("drives", "a", "unmounted")]
+
+
+async def test_a_deleted_drive_changes_its_server_and_its_jobs(opened: Opened, ear: Ear) -> None:
+    """The server has it no longer, and the jobs that copied it name it no longer."""
+    ready_drives(opened, "a", "b")
+    opened.do(new_server("s", "a", "b"))
+    opened.do(CloneDrive(ME, "a", "c", "j"), StartAttempt("j", 1, "w"), SucceedJob("j", 1))
+    await ear.everything(opened)
+    opened.do(DeleteDrives(ME, ("a",)))
+    told = {each.thing: each.shown for each in await ear.everything(opened)}
+    assert told["drives", "a"] is None
+    assert [drive["drive"]["uuid"] for drive in told["servers", "s"]["drives"]] == ["b"]
+    assert told["jobs", "j"]["resources"] == ["/api/2.0/drives/c/"]
+
+
+async def test_a_clone(opened: Opened, ear: Ear) -> None:
+    """Job, source and destination are told of at each step; the source is free in the end."""
+    ready_drives(opened, "a")
+    await ear.everything(opened)
+    opened.do(CloneDrive(ME, "a", "b", "j"))
+    told = await ear.everything(opened)
+    assert {each.status for each in told} == {
+        ("jobs", "j", "started"),
+        ("drives", "a", "cloning_src"),
+        ("drives", "b", "cloning_dst"),
+    }
+    opened.do(StartAttempt("j", 1, "w"))
+    assert [each.thing for each in await ear.everything(opened)] == [("jobs", "j")]
+    opened.do(UpdateProgress("j", 1, 30, 3, 10, 3))
+    (told,) = await ear.everything(opened)
+    assert told.shown["data"]["progress"] == 30
+    opened.do(SucceedJob("j", 1))
+    told = await ear.everything(opened)
+    assert {each.status for each in told} == {
+        ("jobs", "j", "success"),
+        ("drives", "a", "unmounted"),
+        ("drives", "b", "unmounted"),
+    }
+
+
+async def test_a_server_clone_that_fails(opened: Opened, ear: Ear) -> None:
+    """What it made is told of as gone, and every job of it as failed or as it ended."""
+    ready_drives(opened, "a", "b")
+    opened.do(new_server("s", "a", "b"))
+    await ear.everything(opened)
+    opened.do(CloneServer(ME, "s", "t", "j"))
+    told = await ear.everything(opened)
+    jobs = [each.uuid for each in told if each.type == "jobs"]
+    copies = {each.uuid for each in told if each.type == "drives"} - {"a", "b"}
+    assert len(jobs) == 3
+    assert jobs[0] == "j"
+    assert len(copies) == 2
+    for job in jobs[1:]:
+        opened.do(StartAttempt(job, 1, "w"))
+    opened.do(SucceedJob(jobs[1], 1), FailJob(jobs[2], 1, "on fire"))
+    last = {each.thing: each.status[2] for each in await ear.everything(opened)}
+    assert {uuid: last["jobs", uuid] for uuid in jobs} == {
+        "j": "failed",
+        jobs[1]: "success",
+        jobs[2]: "failed",
+    }
+    assert last["servers", "t"] is None
+    assert {last["drives", copy] for copy in copies} == {None}
+    assert {last["drives", source] for source in ("a", "b")} == {"mounted"}
+
+
+async def test_a_shared_cdrom(opened: Opened, ear: Ear) -> None:
+    """A cdrom that a clone shares is mounted by one more server."""
+    opened.do(CreateDrives(ME, (NewDrive("cd", cdrom()),), "blank"), MarkDriveReady("cd"))
+    opened.do(new_server("s", "cd"))
+    await ear.everything(opened)
+    opened.do(CloneServer(ME, "s", "t", "j"))
+    told = {each.thing: each.shown for each in await ear.everything(opened)}
+    mounted = [server["uuid"] for server in told["drives", "cd"]["mounted_on"]]
+    assert sorted(mounted) == ["s", "t"]
+    assert told["jobs", "j"]["state"] == "success"
+
+
+async def test_what_is_told_can_be_read_already(opened: Opened) -> None:
+    """Whoever reads when a frame comes sees at least what it says: it may have gone on since."""
+    behind: list[Told] = []
+
+    def look(told: Told) -> None:
+        with opened.snapshot() as snapshot:
+            if told.type == "jobs":
+                tree = snapshot.job(told.uuid, ME)
+                if tree is None or tree.job.last_modified < told.shown["last_modified"]:
+                    behind.append(told)
+            else:
+                drive = snapshot.drive(told.uuid, ME)
+                is_ready = told.shown is not None and told.shown["status"] in _READY
+                if drive is not None and (told.shown is None or is_ready > drive.ready):
+                    behind.append(told)
+
+    def work(nth: int) -> None:
+        drive, copy, job = f"d{nth}", f"c{nth}", f"j{nth}"
+        ready_drives(opened, drive)
+        opened.do(CloneDrive(ME, drive, copy, job), StartAttempt(job, 1, "w"))
+        opened.do(*(UpdateProgress(job, 1, progress) for progress in range(0, 100, 5)))
+        opened.do(SucceedJob(job, 1), DeleteDrives(ME, (drive,)))
+
+    async with following(opened) as feed:
+        ear = Ear(look)
+        with feed.subscribed(ME, ear):
+            await asyncio.gather(*(asyncio.to_thread(work, nth) for nth in range(8)))
+            told = await ear.everything(opened)
+    assert behind == []
+    last = {each.thing: each.status[2] for each in told}
+    for nth in range(8):
+        assert last["drives", f"d{nth}"] is None
+        assert last["drives", f"c{nth}"] == "unmounted"
+        assert last["jobs", f"j{nth}"] == "success"
+
+
+async def test_a_thing_never_goes_back(opened: Opened, ear: Ear) -> None:
+    """Frames of one thing come in the order of its changes, also when repeated in between."""
+    async with following(opened, repeat_s=0.002) as feed:
+        also = Ear()
+        with feed.subscribed(ME, also):
+            opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+            await asyncio.to_thread(
+                opened.do, *(UpdateProgress("j", 1, progress) for progress in range(100))
+            )
+            await also.until(lambda told: told[-1].shown.get("data", {}).get("progress") == 99)
+            progress = [told.shown["data"]["progress"] for told in also.told]
+    assert progress == sorted(progress)
+    assert any(told.again for told in also.told)
+
+
+async def test_many_changes_of_one_thing_may_be_one_frame(opened: Opened, ear: Ear) -> None:
+    """What cannot be told at once is told as it is in the end."""
+    opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    opened.do(*(UpdateProgress("j", 1, progress) for progress in range(100)))
+    (told,) = await ear.everything(opened)  # the loop had no turn in between
+    assert told.shown["data"]["progress"] == 99
+
+
+async def test_more_than_a_slice(opened: Opened, ear: Ear) -> None:
+    """However much changes at once, all of it is told, and others have their turn in between."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    uuids = [f"d{number:03}" for number in range(4 * SLICE)]
+    opened.do(new_drives(*uuids))
+    task = asyncio.create_task(others())
+    told = await ear.everything(opened)
+    task.cancel()
+    assert [each.uuid for each in told] == uuids
+    assert turns >= 4
+
+
+# To whom
+
+
+async def test_everybody_is_told_of_their_own(opened: Opened, feed: Feed) -> None:
+    """Of an account's things its own subscribers are told, all of them, and nobody else."""
+    mine, mine_too, theirs = Ear(), Ear(), Ear()
+    with (
+        feed.subscribed(ME, mine),
+        feed.subscribed(ME, mine_too),
+        feed.subscribed(SOMEBODY_ELSE, theirs),
+    ):
+        ready_drives(opened, "a")
+        ready_drives(opened, "x", owner=SOMEBODY_ELSE)
+        opened.do(CloneDrive(ME, "a", "b", "j"), CreateJob(SOMEBODY_ELSE, "k", "x"))
+        told = await mine.everything(opened)
+        await mine_too.until(lambda frames: len(frames) > len(told))
+        others = await theirs.everything(opened, SOMEBODY_ELSE)
+    assert {each.uuid for each in told} == {"a", "b", "j"}
+    assert mine_too.told[: len(told)] == told
+    assert {each.uuid for each in others} == {"x", "k"}
+
+
+async def test_things_of_one_commit_but_of_several_accounts(opened: Opened, feed: Feed) -> None:
+    """A batch of commands of two accounts is told to each as its own."""
+    mine, theirs = Ear(), Ear()
+    ready_drives(opened, "a")
+    ready_drives(opened, "x", owner=SOMEBODY_ELSE)
+    go = threading.Event()
+
+    def wait(_: Cursor) -> None:
+        assert go.wait(PATIENCE_S)
+
+    with feed.subscribed(ME, mine), feed.subscribed(SOMEBODY_ELSE, theirs):
+        held = opened.ledger.exclusive(wait)
+        clones = [
+            asyncio.to_thread(opened.do, CloneDrive(ME, "a", "b", "j")),
+            asyncio.to_thread(opened.do, CloneDrive(SOMEBODY_ELSE, "x", "y", "k")),
+        ]
+        both = asyncio.gather(*clones)
+        await asyncio.sleep(0.05)
+        go.set()
+        await both
+        held.result(PATIENCE_S)
+        told = await mine.everything(opened)
+        others = await theirs.everything(opened, SOMEBODY_ELSE)
+    assert {each.uuid for each in told} == {"a", "b", "j"}
+    assert {each.uuid for each in others} == {"x", "y", "k"}
+
+
+async def test_whoever_has_left_is_told_nothing(opened: Opened, feed: Feed) -> None:
+    """And nothing is remembered of them."""
+    ear, stays = Ear(), Ear()
+    with feed.subscribed(ME, stays):
+        with feed.subscribed(ME, ear):
+            pass
+        opened.do(new_drives("a"))
+        await stays.everything(opened)
+    with feed.watching("j", ME):
+        pass
+    assert ear.told == []
+    assert not feed._subscribers
+    assert not feed._watchers
+    assert not feed._followed
+
+
+async def test_it_costs_the_writer_nothing_while_nobody_follows(
+    opened: Opened, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop is not even woken; with a subscriber it is, once for each commit."""
+    handed: list[object] = []
+    monkeypatch.setattr(feed._loop, "call_soon_threadsafe", lambda call, *args: handed.append(call))
+    opened.do(new_drives("a"), new_drives("b"))
+    assert handed == []
+    with feed.subscribed(ME, Ear()):
+        opened.do(new_drives("c", "d", "e"), new_drives("f"))
+        opened.ledger.exclusive(lambda _: None).result(PATIENCE_S)
+    assert handed == [feed._take, feed._take]
+
+
+async def test_the_end_of_the_feed(opened: Opened) -> None:
+    """All are sent away, also who comes after it, and all who wait for a job are woken."""
+    ear, late = Ear(), Ear()
+    async with following(opened) as feed:
+        with feed.subscribed(ME, ear), feed.watching("j", ME) as changed:
+            assert not changed.is_set()
+            feed.close()
+            assert changed.is_set()
+            assert feed.closed
+            with feed.subscribed(ME, late):
+                pass
+    assert ear.left[0] == late.left[0] == "stopping"
+
+
+async def test_an_account_whose_logins_end(feed: Feed) -> None:
+    """Its subscribers are sent away, nobody else."""
+    mine, theirs = Ear(), Ear()
+    with feed.subscribed(ME, mine), feed.subscribed(SOMEBODY_ELSE, theirs):
+        feed.dismiss(ME)
+        assert mine.left == ["logged out"]
+        assert theirs.left == []
+
+
+async def test_a_feed_that_fails_says_so(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who follows is sent away rather than left in silence; a failure of the store is told of."""
+    failed: list[None] = []
+    feed = Feed(opened.views, frames(no_figures), on_failure=lambda: failed.append(None))
+    opened.ledger.listen(feed.notice)
+    async with feed:
+        for error, failures in ((ZeroDivisionError(), 0), (StoreFailed("SQLite"), 1)):
+            ear = Ear()
+            with monkeypatch.context() as patch, feed.subscribed(ME, ear):
+
+                def read(error: Exception = error) -> None:
+                    raise error
+
+                patch.setattr(opened.views, "snapshot", read)
+                opened.do(new_drives(f"d{failures}"))
+                async with asyncio.timeout(PATIENCE_S):
+                    while not ear.left:  # noqa: ASYNC110 - nothing else happens
+                        await asyncio.sleep(0.001)
+            assert ear.left == ["feed failed"]
+            assert len(failed) == failures
+        ear = Ear()
+        with feed.subscribed(ME, ear):
+            opened.do(new_drives("after"))
+            assert [told.uuid for told in await ear.everything(opened)] == ["after"]
+    assert "the feed failed" in caplog.text
+
+
+# Families
+
+
+async def test_ancestors_are_told_of_what_is_below(opened: Opened, ear: Ear) -> None:
+    """Progress, ends and new sub-jobs show in all jobs above, whatever the depth."""
+    family = {"root", "branch", "leaf"}
+    opened.do(CreateJob(ME, "root", "x"), CreateJob(ME, "branch", "x", parent="root"))
+    opened.do(CreateJob(ME, "leaf", "x", parent="branch"))
+    told = {each.uuid: each.shown for each in await ear.everything(opened)}
+    assert told["root"]["children"][0]["children"][0]["uuid"] == "leaf"
+
+    opened.do(StartAttempt("leaf", 1, "w"), UpdateProgress("leaf", 1, 40))
+    await ear.until(lambda told: {each.uuid for each in told if _progress(each) == 40} == family)
+
+    ear.told.clear()
+    opened.do(SucceedJob("leaf", 1))
+    told = {each.uuid: each.shown["state"] for each in await ear.everything(opened)}
+    assert told == dict.fromkeys(family, "success")
+
+
+def _progress(told: Told) -> int:
+    progress: int = told.shown["data"]["progress"]
+    return progress
+
+
+async def test_progress_below_shows_a_job_now_and_then(opened: Opened, ear: Ear) -> None:
+    """A hundred reports of its children are a few frames of a parent, the last one included."""
+    opened.do(CreateJob(ME, "root", "x"))
+    for child in ("one", "two"):
+        opened.do(CreateJob(ME, child, "x", parent="root"), StartAttempt(child, 1, "w"))
+    await ear.everything(opened)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for progress in range(1, 51):
+        for child in ("one", "two"):
+            await asyncio.to_thread(opened.do, UpdateProgress(child, 1, progress))
+    await ear.until(
+        lambda told: any(each.uuid == "root" and _progress(each) == 50 for each in told)
+    )
+    lasted = loop.time() - began
+    of_the_root = [each for each in ear.told if each.uuid == "root"]
+    assert len(ear.told) - len(of_the_root) > 50
+    assert 1 <= len(of_the_root) <= 2 + lasted / PROGRESS_S
+
+
+async def test_an_end_below_is_told_at_once(opened: Opened) -> None:
+    """However little time has passed since the parent's last frame."""
+    async with following(opened, progress_s=NEVER_S) as feed:
+        ear = Ear()
+        with feed.subscribed(ME, ear):
+            opened.do(CreateJob(ME, "root", "x"))
+            for child in ("one", "two", "three"):
+                opened.do(CreateJob(ME, child, "x", parent="root"), StartAttempt(child, 1, "w"))
+            await ear.everything(opened)
+            for child, how in (("one", SucceedJob("one", 1)), ("two", FailJob("two", 1, "x"))):
+                opened.do(UpdateProgress(child, 1, 10), how)
+                await ear.until(lambda told, child=child: _has_ended(told, child))
+
+
+def _has_ended(told: list[Told], child: str) -> bool:
+    trees = [each.shown for each in told if each.uuid == "root"]
+    children = {below["uuid"]: below["state"] for tree in trees for below in tree["children"]}
+    return children.get(child, "started") != "started"
+
+
+async def test_a_large_tree_is_not_shown_for_each_of_its_ends(opened: Opened) -> None:
+    """A tree of hundreds that end one by one is shown a few times, and as it is in the end."""
+    children = [f"c{number}" for number in range(300)]
+    opened.do(CreateJob(ME, "root", "x"), *(CreateJob(ME, c, "x", parent="root") for c in children))
+    opened.do(*(StartAttempt(child, 1, "w") for child in children))
+    async with following(opened) as feed:
+        ear = Ear()
+        with feed.subscribed(ME, ear):
+            for child in children:
+                await asyncio.to_thread(opened.do, SucceedJob(child, 1))
+            told = await ear.everything(opened)
+    of_the_root = [each for each in told if each.uuid == "root"]
+    assert len(told) - len(of_the_root) == len(children)
+    assert len(of_the_root) < len(children) / 10
+    assert of_the_root[-1].shown["state"] == "success"
+
+
+# Again
+
+
+async def test_what_is_in_motion_is_told_again(opened: Opened) -> None:
+    """A running job, its source and its destination, without any change; not what is idle."""
+    ready_drives(opened, "a", "idle")
+    opened.do(CloneDrive(ME, "a", "b", "j"), CreateJob(SOMEBODY_ELSE, "k", "x"))
+    opened.do(new_drives("blank"), CreateJob(ME, "over", "x"))
+    opened.do(StartAttempt("over", 1, "w"), SucceedJob("over", 1))
+    async with following(opened, repeat_s=0.01) as feed:
+        ear = Ear()
+        with feed.subscribed(ME, ear):
+            await ear.until(lambda told: [each.uuid for each in told].count("j") >= 3)
+            assert {each.status for each in ear.told} == {
+                ("jobs", "j", "started"),
+                ("drives", "a", "cloning_src"),
+                ("drives", "b", "cloning_dst"),
+                ("drives", "blank", "creating"),
+            }
+            assert all(each.again for each in ear.told)
+            opened.do(StartAttempt("j", 1, "w"), SucceedJob("j", 1), MarkDriveReady("blank"))
+            await ear.until(lambda told: ("jobs", "j", "success") in {t.status for t in told})
+            ear.told.clear()
+            await asyncio.sleep(0.05)
+            assert {each.thing for each in ear.told if each.again} <= {("drives", "blank")}
+
+
+async def test_news_come_before_repetitions(opened: Opened) -> None:
+    """Thousands of jobs that are told of again do not keep a change waiting."""
+    opened.do(*(CreateJob(ME, f"j{number}", "x") for number in range(5 * SLICE)))
+    async with following(opened, repeat_s=NEVER_S) as feed:
+        ear = Ear()
+        with feed.subscribed(ME, ear):
+            feed._repeat()
+            await ear.until(lambda told: len(told) >= SLICE)
+            opened.do(CreateJob(ME, "new", "x"))
+            await ear.until(lambda told: len(told) == 5 * SLICE + 1)
+    place = [each.uuid for each in ear.told].index("new")
+    assert place < 5 * SLICE
+
+
+# Waiting for a job
+
+
+async def test_a_watcher_is_woken_by_what_it_shows(opened: Opened, feed: Feed) -> None:
+    """By the job itself and by any below it, not by one above or beside it."""
+    opened.do(CreateJob(ME, "root", "x"))
+    for uuid, parent in (("branch", "root"), ("leaf", "branch"), ("other", "root")):
+        opened.do(CreateJob(ME, uuid, "x", parent=parent))
+    for changing, woken in (
+        ("leaf", {"root", "branch", "leaf"}),
+        ("other", {"root", "other"}),
+    ):
+        with (
+            feed.watching("root", ME) as root,
+            feed.watching("branch", ME) as branch,
+            feed.watching("leaf", ME) as leaf,
+            feed.watching("other", ME) as other,
+        ):
+            opened.do(StartAttempt(changing, 1, "w"))
+            await asyncio.wait_for(root.wait(), PATIENCE_S)
+            events = {"root": root, "branch": branch, "leaf": leaf, "other": other}
+            assert {uuid for uuid, event in events.items() if event.is_set()} == woken
