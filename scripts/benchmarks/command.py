@@ -15,7 +15,18 @@ from rich.table import Table
 
 from api.cli.options import console, json_option
 from api.cli.serve import COLLECTED
-from scripts.benchmarks import beside, clones, copies, lists, machine, reads, rebuilds, updates
+from scripts.benchmarks import (
+    beside,
+    clones,
+    copies,
+    crowds,
+    frames,
+    lists,
+    machine,
+    reads,
+    rebuilds,
+    updates,
+)
 from scripts.benchmarks.rows import Row
 from scripts.benchmarks.scale import FULL, QUICK, Scale, Setting
 
@@ -31,6 +42,12 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "copy": copies.copy,
     "get-while-copying": beside.get_while_copying,
     "update-while-copying": beside.update_while_copying,
+    "frame": frames.frame,
+    "frame-200": frames.frame_200,
+    "get-beside-subscribers": crowds.get_beside_subscribers,
+    "drives-at-once": crowds.drives_at_once,
+    "clones-at-once": crowds.clones_at_once,
+    "servers-listed": crowds.servers_listed,
 }
 
 

@@ -48,7 +48,7 @@ def python(*arguments: str, given: bytes = b"") -> bytes:
 def serving(data: Path, *flags: str) -> Iterator[Served]:
     """The service over a data directory, as a user starts it, on any free port."""
     arguments = ("api.cli", "serve", "--data", str(data), "--port", "0", *flags)
-    with _running(arguments) as (_, output):
+    with running(arguments) as (_, output):
         line = output.readline().decode()
         host, _, port = line.strip().rpartition("/")[2].partition(":")
         if not port:
@@ -59,7 +59,7 @@ def serving(data: Path, *flags: str) -> Iterator[Served]:
 @contextmanager
 def answering(body: bytes, content_type: str) -> Iterator[Served]:
     """A bare aiohttp handler that always answers these bytes."""
-    with _running(("scripts.benchmarks.bare", content_type)) as (given, output):
+    with running(("scripts.benchmarks.bare", content_type)) as (given, output):
         given.write(len(body).to_bytes(8) + body)
         given.flush()
         yield Served("127.0.0.1", int(output.readline()))
@@ -81,7 +81,7 @@ def load(server: Served, requests: Sequence[bytes], *, connections: int, count: 
 
 
 @contextmanager
-def _running(arguments: Sequence[str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+def running(arguments: Sequence[str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """A module of ours until the block is left; what it logs is kept from the screen."""
     process = subprocess.Popen(  # noqa: S603 - a module of ours with arguments of ours
         [sys.executable, "-m", *arguments],

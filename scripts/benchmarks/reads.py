@@ -40,7 +40,7 @@ def _against_bare(setting: Setting, name: str, *, jobs: int, at_least: float | N
     paths = [f"/api/2.0/jobs/{job}/" for job in asyncio.run(_seed(data, jobs))]
     requests = [request_bytes("GET", path) for path in paths]
     with serving(data, "--no-copying") as server:
-        body, content_type = ask(server, "GET", paths[0])
+        body, content_type, _ = ask(server, "GET", paths[0])
         with answering(body, content_type) as bare:
             for each in (server, bare):
                 load(each, requests, connections=CONNECTIONS, count=WARM_UP)

@@ -22,6 +22,8 @@ class Scale(NamedTuple):
     copied_bytes: int
     beside_rounds: int
     beside_bytes: int
+    frames: int
+    idle_subscribers: int
 
 
 FULL = Scale(
@@ -38,6 +40,8 @@ FULL = Scale(
     copied_bytes=4 * GIB,
     beside_rounds=3,
     beside_bytes=4 * GIB,
+    frames=300,
+    idle_subscribers=1_000,
 )
 QUICK = Scale(
     rounds=2,
@@ -53,6 +57,8 @@ QUICK = Scale(
     copied_bytes=512 * MIB,
     beside_rounds=1,
     beside_bytes=GIB,
+    frames=50,
+    idle_subscribers=200,
 )
 
 

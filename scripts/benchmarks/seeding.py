@@ -63,18 +63,21 @@ def image_of(data: Path, drive: str) -> Path:
     return Settings(data=data).named_pools()[0].image(drive)
 
 
-def request_bytes(method: str, path: str) -> bytes:
-    """A whole request of the benchmark's account."""
-    length = "Content-Length: 0\r\n" if method == "POST" else ""
+def request_bytes(method: str, path: str, body: bytes = b"") -> bytes:
+    """A whole request of the benchmark's account; a body is JSON."""
+    fields = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+    if body:
+        fields += "Content-Type: application/json\r\n"
     return (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {_AUTHORIZATION}\r\n"
-        f"{length}\r\n"
-    ).encode()
+        f"{fields}\r\n"
+    ).encode() + body
 
 
 class Answer(NamedTuple):
     body: bytes
     content_type: str
+    set_cookie: str
 
     @property
     def json(self) -> Any:
@@ -90,7 +93,8 @@ def ask(server: Served, method: str, path: str) -> Answer:
         body = answer.read()
         if answer.status // 100 != 2:  # noqa: PLR2004 - 2xx
             raise BenchmarkBroken(f"{method} {path}: {answer.status} {body[:200]!r}")
-        return Answer(body, answer.headers.get("Content-Type", ""))
+        fields = answer.headers
+        return Answer(body, fields.get("Content-Type", ""), fields.get("Set-Cookie", ""))
     finally:
         connection.close()
 

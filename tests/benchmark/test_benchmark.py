@@ -28,6 +28,21 @@ def test_quick_rows_are_well_formed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_quick_rows_of_crowds(tmp_path: Path) -> None:
+    """Frames at subscribers, and the slowest of a crowd, are shown beside their floors likewise."""
+    names = ["frame", "get-beside-subscribers", "drives-at-once"]
+    only = [word for name in names for word in ("--only", name)]
+    done = _run(tmp_path, "--quick", *only, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert list(rows) == names
+    assert all(row["value"] > 0 and row["floor"] > 0 for row in rows.values())
+    assert rows["frame"]["value"] == rows["frame"]["p50_ms"] <= rows["frame"]["p99_ms"]
+    assert "idle subscribers" in rows["get-beside-subscribers"]["note"]
+    assert rows["drives-at-once"]["unit"] == "ms slowest"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_what_there_is_can_be_measured(tmp_path: Path) -> None:
     done = _run(tmp_path, "--only", "everything")
     assert done.returncode == 2

@@ -1,0 +1,188 @@
+"""From a commit to the frame at a subscriber, against a queue and `send_str` to as many sockets.
+
+The floor's thread hands the same bytes to the same event loop, where one task takes them out of an
+`asyncio.Queue` and sends them to each socket: no ledger, nothing read, nothing put together. Both
+are measured from the moment at which there is something to tell to the arrival at each of the
+subscribers, who are in another process.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from statistics import median
+from time import perf_counter
+
+from aiohttp import web
+
+from api.app import make_app
+from api.composition import new_id, open_service
+from api.frames import frames
+from api.service import Service
+from api.settings import Settings
+from ledger.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.events import ProgressUpdated
+from ledger.store.writer import Caller, Commit
+from projections.kinds import KINDS
+from scripts.benchmarks.listeners import NUMBER, Arrivals, listeners
+from scripts.benchmarks.processes import Served
+from scripts.benchmarks.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.scale import Setting
+from scripts.benchmarks.seeding import seed
+
+PAUSE_S = 0.02
+"""Between two frames: every one has arrived before the next is due."""
+WARM_UP = 20
+TOTAL = 1_000_000
+
+
+def frame(setting: Setting) -> Row:
+    """One subscriber."""
+    return asyncio.run(_row(setting, "frame", 1))
+
+
+def frame_200(setting: Setting) -> Row:
+    """Two hundred, each of whom is told."""
+    return asyncio.run(_row(setting, "frame-200", 200))
+
+
+async def _row(setting: Setting, name: str, sockets: int) -> Row:
+    scale, data = setting
+    count = WARM_UP + scale.frames
+    seeded = await seed(data)
+    rounds, floor_p99s = [], []
+    async with open_service(Settings(data=data, copying=False)) as service:
+        telling = await _Telling.begun(service, seeded.owner)
+        for _ in range(scale.rounds):
+            ours = await telling.round(sockets, count)
+            floor = await _bare(telling.text, sockets, count)
+            p50, p99 = percentile_ms(ours, 0.5), percentile_ms(ours, 0.99)
+            rounds.append(Round(p50, percentile_ms(floor, 0.5), p50, p99))
+            floor_p99s.append(percentile_ms(floor, 0.99))
+    note = f"frames to {sockets} at once; the floor's p99 {median(floor_p99s):.2f} ms"
+    return row(name, "ms p50", rounds, at_least=None, note=note, lower_is_better=True)
+
+
+class _Telling:
+    """A running job whose progress is told, and when each of its updates was committed."""
+
+    def __init__(self, service: Service, caller: Caller, job: str) -> None:
+        self._service = service
+        self._caller = caller
+        self._job = job
+        self._committed: list[float] = []
+        service.ledger.listen(self._notice)
+
+    @classmethod
+    async def begun(cls, service: Service, owner: str) -> "_Telling":
+        job, caller = new_id(), Caller(owner, "")
+        await service.ledger.execute(CreateJob(owner, job, "benchmark"), caller)
+        await service.ledger.execute(StartAttempt(job, 1, "benchmark"), caller)
+        return cls(service, caller, job)
+
+    @property
+    def text(self) -> str:
+        """What a frame looks like."""
+        tree = self._service.views.job(self._job, self._caller.actor)
+        uri = KINDS["job"].uri_of(self._job)
+        return frames(self._service.figures)("jobs", uri, tree).decode()
+
+    async def round(self, sockets: int, count: int) -> list[float]:
+        """Latencies from a commit to a subscriber."""
+        self._committed.clear()
+        (account,) = await self._service.accounts.every()
+        cookie = self._service.accounts.new_async_cookie(account)
+        async with _served(make_app(self._service)) as server:
+            arrivals = await _arrivals(server, cookie, self._update, sockets, count)
+        return _latencies(self._committed, arrivals)
+
+    async def _update(self, number: int) -> None:
+        update = UpdateProgress(self._job, 1, 1, number, TOTAL, number)
+        await self._service.ledger.execute(update, self._caller)
+
+    def _notice(self, commit: Commit) -> None:
+        now = perf_counter()
+        if any(isinstance(recorded.event, ProgressUpdated) for _, recorded in commit.events):
+            self._committed.append(now)
+
+
+async def _bare(text: str, sockets: int, count: int) -> list[float]:
+    """Latencies from the handing over of a text to its arrival."""
+    handed: list[float] = []
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    def hand_over(number: int) -> None:
+        numbered = NUMBER.sub(f'"bytes_done":{number}', text)
+        handed.append(perf_counter())
+        loop.call_soon_threadsafe(queue.put_nowait, numbered)
+
+    async def tell(number: int) -> None:
+        await asyncio.to_thread(hand_over, number)
+
+    async with _served(_bare_app(queue)) as server:
+        arrivals = await _arrivals(server, "", tell, sockets, count)
+    return _latencies(handed, arrivals)
+
+
+def _bare_app(queue: asyncio.Queue[str]) -> web.Application:
+    """Sends whatever comes out of the queue to every socket there is."""
+    sockets: set[web.WebSocketResponse] = set()
+
+    async def open_socket(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        sockets.add(socket)
+        async for _ in socket:
+            pass
+        sockets.discard(socket)
+        return socket
+
+    async def send() -> None:
+        while True:
+            text = await queue.get()
+            for socket in tuple(sockets):
+                await socket.send_str(text)
+
+    async def sending(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(send())
+        yield
+        task.cancel()
+
+    app = web.Application()
+    app.router.add_get("/websocket", open_socket)
+    app.cleanup_ctx.append(sending)
+    return app
+
+
+@asynccontextmanager
+async def _served(app: web.Application) -> AsyncIterator[Served]:
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port, *_ = runner.addresses[0]
+        yield Served(host, port)
+    finally:
+        await runner.cleanup()
+
+
+async def _arrivals(
+    server: Served,
+    cookie: str,
+    tell: Callable[[int], Awaitable[None]],
+    sockets: int,
+    count: int,
+) -> Arrivals:
+    """When each of so many frames, told one by one, came to each of so many sockets."""
+    with listeners(server, cookie, sockets=sockets, frames=count) as listening:
+        await asyncio.to_thread(listening.wait_until_connected)
+        for number in range(1, count + 1):
+            await tell(number)
+            await asyncio.sleep(PAUSE_S)
+        return await asyncio.to_thread(listening.arrivals)
+
+
+def _latencies(told: Sequence[float], arrivals: Arrivals) -> list[float]:
+    """Those after the warming up, of every frame at every socket."""
+    pairs = list(zip(told, arrivals, strict=True))[WARM_UP:]
+    return [came - at for at, times in pairs for came in times]
