@@ -36,9 +36,9 @@ class Stock:
 
     def refill(self) -> None:
         """Looks at what there is now, and makes what there is too little of."""
-        for kind, make in MAKERS.items():
-            for _ in range(LEAST - len(self._look(kind))):
-                make(self.api)
+        for kind in LISTS:
+            for _ in range(LEAST - len(self._look(kind)) if kind in MAKERS else 0):
+                MAKERS[kind](self.api)
             self._look(kind)
 
     def aim(self, case: Case) -> None:
@@ -80,6 +80,7 @@ LISTS = {
     "jobs": "/jobs/?limit=50&fields=uuid",
     "running": "/jobs/?limit=50&fields=uuid&state=started",
     "tags": "/tags/?limit=0&fields=uuid",
+    "libdrives": "/libdrives/?limit=0&fields=uuid",
 }
 NEEDING = {
     "GET /api/2.0/drives/{uuid}/download/": "small",
