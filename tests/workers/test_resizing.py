@@ -72,16 +72,16 @@ async def test_the_image_grows_and_then_the_drive_says_so(service: Service, comm
     assert image(service).read_bytes() == b"x" * MIB + bytes(2 * MIB)
 
 
-@pytest.mark.parametrize("done", [False, True], ids=["before it grew", "after it grew"])
+@pytest.mark.parametrize("when", ["before it grew", "after it grew"])
 async def test_a_resize_that_a_dead_process_left_is_finished_by_the_next_one(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: bool
+    service: Service, monkeypatch: pytest.MonkeyPatch, when: str
 ):
     """Whether it died before the image grew or after: it is done again."""
 
     died = threading.Event()
 
     def die(path: Path, size: int) -> None:
-        if done:
+        if when == "after it grew":
             grow(path, size)
         died.set()
         raise RuntimeError("the process died")
