@@ -27,6 +27,7 @@ from tests.support.world import (
     ME,
     SOMEBODY_ELSE,
     Foreseen,
+    cdrom,
     disk,
     mount,
     ready_drive,
@@ -50,8 +51,10 @@ def world() -> Given:
         server_created("twice-in-a", mount("too-in-a"), mount("in-a", 1), mount("in-c", 2)),
         server_created("empty"),
         ready_drive("their-in-a", owner=SOMEBODY_ELSE, pool="a"),
-        server_created("their-server", mount("their-in-a"), owner=SOMEBODY_ELSE),
-        ready_drive("library-in-a", owner=LIBRARY, pool="a"),
+        ready_drive("library-in-a", cdrom(), owner=LIBRARY, pool="a"),
+        server_created(
+            "their-server", mount("their-in-a"), mount("library-in-a", 1), owner=SOMEBODY_ELSE
+        ),
         ready_drive("gone-from-a", pool="a"),
         DeleteDrives(ME, ("gone-from-a",)),
         server_created("gone", mount("too-in-b")),
