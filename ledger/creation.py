@@ -1,6 +1,6 @@
 """The beginning of drives and servers that are not clones."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 
 from ledger import errors
 from ledger.commands import CreateDrives, CreateServers, MarkDriveReady
@@ -45,24 +45,31 @@ def create_servers(command: CreateServers, world: World) -> Iterator[Change]:
     Raises what `check_mountable` raises.
     """
     for new in command.servers:
-        for nth, mount in enumerate(new.mounts):
-            earlier = {other.drive for other in new.mounts[:nth]}
-            check_mountable(mount, command.owner, world, twice=mount.drive in earlier)
+        check_mountable(new.mounts, command.owner, world)
         created = ServerCreated(command.owner, new.definition, new.mounts, new.nics)
         yield Fact(server_stream(new.server), created)
         yield SetVncPassword(new.server, new.vnc_password)
 
 
-def check_mountable(mount: Mount, owner: str, world: World, *, twice: bool = False) -> None:
-    """That the drive may be attached to one more server; to the same one `twice`, it may not.
+def check_mountable(
+    mounts: Sequence[Mount], owner: str, world: World, *, had: Container[str] = ()
+) -> None:
+    """That a server which has mounted these drives already, if any, may have these mounts.
 
     Raises `DriveNotFound`, `LibraryDrive` for a disk of the library, or `DriveAlreadyMounted` for a
-    disk that is attached to a server and does not allow it twice. A drive that is still being
-    cloned may be attached.
+    disk that does not allow it and is attached to another server, or to this one twice. A drive
+    that is still being cloned may be attached.
     """
-    drive = world.drive(mount.drive)
+    for nth, mount in enumerate(mounts):
+        twice = mount.drive in {earlier.drive for earlier in mounts[:nth]}
+        if twice or mount.drive not in had:
+            _check_drive(mount.drive, owner, world, twice=twice)
+
+
+def _check_drive(uuid: str, owner: str, world: World, *, twice: bool) -> None:
+    drive = world.drive(uuid)
     if drive is None or not drive.visible_to(owner):
-        raise errors.DriveNotFound(mount.drive)
+        raise errors.DriveNotFound(uuid)
     if drive.definition.media == "cdrom":
         return
     if drive.owner == LIBRARY:

@@ -1,6 +1,6 @@
 """Changes of drives, servers and profiles by their owner."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
@@ -155,13 +155,8 @@ def _checked_mounts(world: World, server: Server, command: EditServer) -> tuple[
     if command.mounts is None:
         return None
     had = {mount.drive for mount in server.mounts}
-    for mount in _new_ones(command.mounts, had):
-        check_mountable(mount, command.owner, world)
+    check_mountable(command.mounts, command.owner, world, had=had)
     return sorted_mounts(command.mounts)
-
-
-def _new_ones(mounts: Sequence[Mount], had: set[str]) -> Iterator[Mount]:
-    return (mount for mount in mounts if mount.drive not in had)
 
 
 def edit_profile(command: EditProfile) -> Iterator[Change]:

@@ -194,7 +194,7 @@ class Provisioning:
         done: CompleteResize | FailResize = CompleteResize(uuid)
         try:
             grow(self._pools[drive.pool].image(uuid), drive.resizing)
-        except (OSError, ImageError) as error:
+        except (OSError, ImageError, ValueError) as error:
             log.warning("drive %s could not be resized", uuid, exc_info=error)
             done = FailResize(uuid, type(error).__name__)
         try:

@@ -1,0 +1,143 @@
+"""Drives of the library: everybody may clone them, and do nothing else to them."""
+
+import pytest
+
+from ledger import errors
+from ledger.commands import (
+    CloneDrive,
+    Command,
+    CreateJob,
+    CreateServers,
+    CreateTags,
+    DeleteDrives,
+    EditDrive,
+    EditProfile,
+    EditTag,
+    NewServer,
+    NewTag,
+    ResizeDrive,
+)
+from ledger.drive import LIBRARY
+from ledger.events import DriveCreated, DriveDeleted, JobCreated, Resource
+from ledger.world import Fact
+from tests.support.deciding import History, given
+from tests.support.world import (
+    GIB,
+    ME,
+    SOMEBODY_ELSE,
+    cdrom,
+    disk,
+    drive_created,
+    machine,
+    mount,
+    ready_drive,
+)
+
+IMAGE = disk("debian", meta={"os": "linux", "arch": "64"})
+IN_THE_LIBRARY = ready_drive("l", IMAGE, owner=LIBRARY)
+
+
+@pytest.mark.parametrize("account", [ME, SOMEBODY_ELSE])
+def test_anybody_may_clone_a_library_drive_and_owns_the_clone(account: str) -> None:
+    """The drive and its job are the account's; the source is nobody's."""
+    named = (Resource("drives", "l", "source"), Resource("drives", "copy", "destination"))
+    given(IN_THE_LIBRARY).when(CloneDrive(account, "l", "copy", "j")).then(
+        Fact("drive-copy", DriveCreated(account, IMAGE, "fast", "clone")),
+        Fact("job-j", JobCreated("drive_clone", account, named, "j")),
+    )
+
+
+def meta_of_clone(source: History, said: dict[str, str] | None) -> dict[str, str]:
+    outcome = given(source).when(CloneDrive(ME, "l", "copy", "j", meta=said))
+    [created] = outcome.events_of("drive-copy")
+    assert isinstance(created, DriveCreated)
+    return created.definition.meta
+
+
+@pytest.mark.parametrize(
+    ("said", "merged"),
+    [
+        (None, {"os": "linux", "arch": "64"}),
+        ({}, {"os": "linux", "arch": "64"}),
+        ({"mine": "x"}, {"os": "linux", "arch": "64", "mine": "x"}),
+        ({"arch": "32"}, {"os": "linux", "arch": "32"}),
+    ],
+)
+def test_the_meta_of_a_clone_is_that_of_the_library_with_what_is_said(
+    said: dict[str, str] | None, merged: dict[str, str]
+) -> None:
+    """What the library tells of its image stays; a clone of one's own drive has what is said."""
+    assert meta_of_clone(IN_THE_LIBRARY, said) == merged
+    assert meta_of_clone(ready_drive("l", IMAGE), said) == (IMAGE.meta if said is None else said)
+
+
+def test_a_clone_is_named_as_its_owner_likes() -> None:
+    """Not as the library does, which likes nothing."""
+    outcome = given(IN_THE_LIBRARY, EditProfile(ME, {}, "COUNTER")).when(
+        CloneDrive(ME, "l", "copy", "j")
+    )
+    [created] = outcome.events_of("drive-copy")
+    assert isinstance(created, DriveCreated)
+    assert created.definition.name == "debian_1"
+
+
+def test_a_library_drive_without_a_complete_image_cannot_be_cloned() -> None:
+    """As any other."""
+    given(drive_created("l", owner=LIBRARY)).when(CloneDrive(ME, "l", "copy", "j")).then_refused(
+        errors.DriveBusy, "l"
+    )
+
+
+FORBIDDEN: list[tuple[Command, type[errors.Refusal], str | None]] = [
+    (EditDrive(ME, "l", name="mine"), errors.DriveNotFound, None),
+    (EditDrive(ME, "l", tags=("t",)), errors.DriveNotFound, None),
+    (ResizeDrive(ME, "l", 2 * GIB), errors.DriveNotFound, None),
+    (DeleteDrives(ME, ("l",)), errors.DriveNotFound, None),
+    (CreateTags(ME, (NewTag("u", "x", resources=("l",)),)), errors.ResourceNotFound, "resources"),
+    (EditTag(ME, "t", resources=("l",)), errors.ResourceNotFound, "resources"),
+    (
+        CreateServers(ME, (NewServer("s", machine(), (mount("l"),), (), "hush"),)),
+        errors.LibraryDrive,
+        "drives",
+    ),
+    (
+        CreateJob(ME, "k", "x", (Resource("drives", "l", "destination"),)),
+        errors.AlreadyExists,
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "refusal", "point"), FORBIDDEN, ids=repr)
+def test_nobody_may_do_anything_else_to_a_library_drive(
+    command: Command, refusal: type[errors.Refusal], point: str | None
+) -> None:
+    """Neither change nor delete nor tag it; and its disks are not attached."""
+    given(IN_THE_LIBRARY, CreateTags(ME, (NewTag("t", "x"),))).when(command).then_refused(
+        refusal, "l", point=point
+    )
+
+
+def test_a_library_cdrom_can_be_attached_by_anybody() -> None:
+    """To any number of servers."""
+    new = (NewServer("s", machine(), (mount("iso"),), (), "hush"),)
+    theirs = (NewServer("t", machine(), (mount("iso"),), (), "hush"),)
+    outcome = given(ready_drive("iso", cdrom(), owner=LIBRARY), CreateServers(ME, new)).when(
+        CreateServers(SOMEBODY_ELSE, theirs)
+    )
+    assert outcome.world.relations("iso").servers == {"s", "t"}
+
+
+def test_the_library_can_remove_a_drive_that_nobody_clones() -> None:
+    """But not from under a running clone."""
+    world = given(IN_THE_LIBRARY)
+    world.when(DeleteDrives(LIBRARY, ("l",))).then(Fact("drive-l", DriveDeleted()))
+    given(IN_THE_LIBRARY, CloneDrive(ME, "l", "copy", "j")).when(
+        DeleteDrives(LIBRARY, ("l",))
+    ).then_refused(errors.DriveBusy, "l")
+
+
+def test_the_drives_of_accounts_are_not_the_librarys() -> None:
+    """It owns what it was given, and nothing else."""
+    for command in (EditDrive(LIBRARY, "d", name="x"), DeleteDrives(LIBRARY, ("d",))):
+        given(ready_drive("d")).when(command).then_refused(errors.DriveNotFound, "d")

@@ -1,0 +1,244 @@
+"""Where things go when some are to be kept apart: a wish, fulfilled as far as it can be."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given as whatever
+from hypothesis import strategies as st
+
+from ledger import errors
+from ledger.commands import (
+    ChangePower,
+    CloneDrive,
+    CloneServer,
+    CreateDrives,
+    DeleteDrives,
+    DeleteServers,
+    NewDrive,
+)
+from ledger.drive import LIBRARY
+from ledger.events import DriveCreated, ServerPowerChanged
+from ledger.placement import place, place_server
+from ledger.world import Fact, PoolSpace
+from tests.support.deciding import Given, Outcome, given
+from tests.support.world import (
+    GIB,
+    HOSTS,
+    ME,
+    SOMEBODY_ELSE,
+    Foreseen,
+    cdrom,
+    disk,
+    mount,
+    ready_drive,
+    server_created,
+)
+
+POOLS = (
+    PoolSpace("a", "dssd", 300 * GIB),
+    PoolSpace("b", "dssd", 200 * GIB),
+    PoolSpace("c", "dssd", 100 * GIB),
+    PoolSpace("tape", "zadara", 900 * GIB),
+)
+
+
+def world() -> Given:
+    """A drive in each pool, two servers that mount some, and what is not ours to see."""
+    return given(
+        *(ready_drive(f"in-{pool.name}", pool=pool.name) for pool in POOLS),
+        *(ready_drive(f"too-in-{pool.name}", pool=pool.name) for pool in POOLS),
+        server_created("in-a-and-b", mount("in-a"), mount("in-b", 1)),
+        server_created("twice-in-a", mount("too-in-a"), mount("in-a", 1), mount("in-c", 2)),
+        server_created("empty"),
+        ready_drive("their-in-a", owner=SOMEBODY_ELSE, pool="a"),
+        ready_drive("library-in-a", cdrom(), owner=LIBRARY, pool="a"),
+        server_created(
+            "their-server", mount("their-in-a"), mount("library-in-a", 1), owner=SOMEBODY_ELSE
+        ),
+        ready_drive("gone-from-a", pool="a"),
+        DeleteDrives(ME, ("gone-from-a",)),
+        server_created("gone", mount("too-in-b")),
+        DeleteServers(ME, ("gone",)),
+        ready_drive("source", pool="b"),
+        circumstances=Foreseen(POOLS),
+    )
+
+
+def pool_of(outcome: Outcome, drive: str) -> str:
+    [created] = outcome.events_of(f"drive-{drive}")
+    assert isinstance(created, DriveCreated)
+    return created.pool
+
+
+AVOIDED: dict[tuple[str, ...], tuple[str, str]] = {
+    (): ("a", "b"),
+    ("in-a",): ("b", "b"),
+    ("in-b",): ("a", "a"),
+    ("in-c",): ("a", "b"),
+    ("in-a", "in-b"): ("c", "c"),
+    ("in-b", "in-a"): ("c", "c"),
+    # the first above all
+    ("in-a", "in-b", "in-c"): ("c", "c"),
+    ("in-c", "in-b", "in-a"): ("a", "a"),
+    ("in-b", "in-c", "in-a"): ("a", "a"),
+    ("in-c", "in-a", "in-b"): ("b", "b"),
+    # a server stands for its drives, each of them
+    ("in-a-and-b",): ("c", "c"),
+    ("twice-in-a",): ("b", "b"),
+    ("twice-in-a", "in-b"): ("b", "b"),
+    ("in-b", "twice-in-a"): ("c", "c"),
+    ("empty",): ("a", "b"),
+    # what is nowhere
+    ("nothing",): ("a", "b"),
+    ("their-in-a",): ("a", "b"),
+    ("their-server",): ("a", "b"),
+    ("gone-from-a",): ("a", "b"),
+    ("gone",): ("a", "b"),
+    ("in-tape",): ("a", "b"),
+    ("nothing", "in-a"): ("b", "b"),
+    # everybody may see what is in the library
+    ("library-in-a",): ("b", "b"),
+    # named twice is no worse
+    ("in-a", "in-a"): ("b", "b"),
+}
+"""What is avoided, and the pools of a new drive and of a clone of one that is in b."""
+
+
+@pytest.mark.parametrize("avoid", AVOIDED, ids=", ".join)
+def test_new_drives_and_clones_keep_apart_from_what_is_to_be_avoided(
+    avoid: tuple[str, ...],
+) -> None:
+    """A new drive goes to the roomiest of the best pools, a clone stays near if it may."""
+    created = world().when(CreateDrives(ME, (NewDrive("new", disk()),), "blank", avoid))
+    cloned = world().when(CloneDrive(ME, "source", "copy", "j", avoid=avoid))
+    assert AVOIDED[avoid] == (pool_of(created, "new"), pool_of(cloned, "copy"))
+
+
+def test_every_disk_of_a_cloned_server_keeps_apart() -> None:
+    """Also from the source itself: so copies lie elsewhere."""
+    outcome = world().when(CloneServer(ME, "in-a-and-b", "copy", "j", avoid=("in-a-and-b",)))
+    assert [pool_of(outcome, "new-1"), pool_of(outcome, "new-3")] == ["c", "c"]
+    outcome = world().when(CloneServer(ME, "in-a-and-b", "copy", "j"))
+    assert [pool_of(outcome, "new-1"), pool_of(outcome, "new-3")] == ["a", "b"]
+
+
+def test_the_storage_type_comes_before_every_wish() -> None:
+    """The only pool of a type is taken, however it is avoided; and without one it is refused."""
+    avoid = ("in-tape",)
+    tape = NewDrive("new", disk(storage_type="zadara"))
+    outcome = world().when(CreateDrives(ME, (tape,), "blank", avoid))
+    assert pool_of(outcome, "new") == "tape"
+    none = NewDrive("new", disk(storage_type="ssd"))
+    world().when(CreateDrives(ME, (none,), "blank", avoid)).then_refused(
+        errors.UnknownStorageType, point="storage_type"
+    )
+
+
+def test_an_image_that_is_there_already_stays_where_it_is() -> None:
+    """A named pool is no wish."""
+    new = NewDrive("new", disk(), "a")
+    outcome = world().when(CreateDrives(ME, (new,), "upload", ("in-a",)))
+    assert pool_of(outcome, "new") == "a"
+
+
+def test_a_wish_guards_nothing() -> None:
+    """Two clones that avoid the same drive do not have to wait for each other."""
+    outcome = world().when(CreateDrives(ME, (NewDrive("new", disk()),), "blank", ("in-a",)))
+    assert "in-a" not in outcome.world.guarded
+
+
+NAMES = st.sampled_from("abcde")
+CROWDED = st.lists(st.lists(NAMES, max_size=4), max_size=4)
+
+
+def times(name: str, crowded: Sequence[Sequence[str]]) -> list[int]:
+    """How often each thing to be avoided is there: the smaller list is the better place."""
+    return [sum(1 for place_name in places if place_name == name) for places in crowded]
+
+
+@whatever(
+    pools=st.lists(
+        st.builds(PoolSpace, NAMES, st.just("dssd"), st.integers(0, 3)),
+        min_size=1,
+        unique_by=lambda pool: pool.name,
+    ),
+    near=st.none() | NAMES,
+    avoid=CROWDED,
+)
+def test_no_pool_keeps_apart_better_than_the_chosen_one(
+    pools: list[PoolSpace], near: str | None, avoid: list[list[str]]
+) -> None:
+    """From left to right; among equals nearness comes first, then room. Never refused."""
+    chosen = place(tuple(pools), "dssd", near=near, avoid=avoid)
+    for other in pools:
+        assert times(chosen.name, avoid) <= times(other.name, avoid)
+        if times(chosen.name, avoid) == times(other.name, avoid):
+            assert chosen.name == near or other.name != near
+            if near not in (chosen.name, other.name):
+                assert chosen.free_bytes >= other.free_bytes
+    assert chosen == place(tuple(reversed(pools)), "dssd", near=near, avoid=avoid)
+
+
+@whatever(
+    hosts=st.lists(NAMES, min_size=1, unique=True).map(tuple), server=st.uuids(), avoid=CROWDED
+)
+def test_no_host_keeps_apart_better_than_the_chosen_one(
+    hosts: tuple[str, ...], server: object, avoid: list[list[str]]
+) -> None:
+    """From left to right; the same server with the same wishes goes to the same host."""
+    chosen = place_server(hosts, str(server), avoid=avoid)
+    assert times(chosen, avoid) == min(times(host, avoid) for host in hosts)
+    assert chosen == place_server(hosts, str(server), avoid=avoid)
+
+
+def test_servers_without_wishes_are_spread_over_all_hosts() -> None:
+    """None is left empty, none takes them all."""
+    taken = {place_server(HOSTS, f"server-{nth}") for nth in range(50)}
+    assert taken == set(HOSTS)
+
+
+# Hosts
+
+
+def running(server: str, host: str, *, owner: str = ME) -> tuple[Fact, Fact]:
+    return (
+        server_created(server, owner=owner),
+        Fact(f"server-{server}", ServerPowerChanged("start", "running", host)),
+    )
+
+
+FREELY = place_server(HOSTS, "s")
+OTHERS = tuple(host for host in HOSTS if host != FREELY)
+
+ON: dict[tuple[str, ...], set[str]] = {
+    (): {FREELY},
+    ("freely",): {*OTHERS},
+    ("freely", "first"): {OTHERS[1]},
+    ("first", "second", "freely"): {FREELY},
+    ("freely", "first", "second"): {OTHERS[1]},
+    ("second", "freely", "first"): {OTHERS[0]},
+    ("nothing",): {FREELY},
+    ("theirs",): {FREELY},
+    ("stopped",): {FREELY},
+    ("drive",): {FREELY},
+    ("s",): {FREELY},
+}
+"""What is avoided, and the hosts of which one is taken."""
+
+
+@pytest.mark.parametrize("avoid", ON, ids=", ".join)
+def test_a_started_server_keeps_apart_from_what_is_to_be_avoided(avoid: tuple[str, ...]) -> None:
+    """The first above all; what does not run, is unknown or somebody else's, is nowhere."""
+    outcome = given(
+        server_created("s"),
+        running("freely", FREELY),
+        running("first", OTHERS[0]),
+        running("second", OTHERS[1]),
+        running("theirs", FREELY, owner=SOMEBODY_ELSE),
+        running("stopped", FREELY),
+        ChangePower(ME, "stopped", "stop"),
+        ready_drive("drive"),
+    ).when(ChangePower(ME, "s", "start", avoid))
+    [changed] = outcome.events_of("server-s")
+    assert isinstance(changed, ServerPowerChanged)
+    assert changed.host in ON[avoid]

@@ -1,0 +1,199 @@
+"""Switching servers on and off, and what may not be done to one that runs."""
+
+from typing import get_args
+
+import pytest
+
+from ledger import errors
+from ledger.commands import (
+    ChangePower,
+    CloneDrive,
+    CloneServer,
+    CompleteResize,
+    CreateServers,
+    DeleteDrives,
+    DeleteServers,
+    MarkDriveReady,
+    NewServer,
+    ResizeDrive,
+)
+from ledger.drive import LIBRARY
+from ledger.events import (
+    DriveDeleted,
+    PowerAction,
+    ServerDeleted,
+    ServerPowerChanged,
+)
+from ledger.server import Server
+from ledger.world import DropVncPassword, Fact
+from tests.support.deciding import History, Outcome, given
+from tests.support.world import (
+    GIB,
+    HOSTS,
+    ME,
+    SOMEBODY_ELSE,
+    START,
+    cdrom,
+    drive_created,
+    machine,
+    mount,
+    ready_drive,
+    server_created,
+)
+
+SERVER = (ready_drive("a"), server_created("s", mount("a")))
+RUNNING = (SERVER, Fact("server-s", ServerPowerChanged("start", "running", "host-b")))
+ACTIONS: tuple[PowerAction, ...] = get_args(PowerAction)
+
+
+def server_after(outcome: Outcome) -> Server:
+    server = outcome.world.server("s")
+    assert isinstance(server, Server)
+    return server
+
+
+def test_a_started_server_runs_on_a_host_since_that_moment() -> None:
+    """One of the hosts there are; which, its uuid says."""
+    outcome = given(SERVER).when(ChangePower(ME, "s", "start"))
+    server = server_after(outcome)
+    outcome.then(Fact("server-s", ServerPowerChanged("start", "running", server.host)))
+    assert server.host in HOSTS
+    assert server.active_since is not None
+    assert server.active_since > START
+
+
+@pytest.mark.parametrize("action", ["stop", "shutdown"])
+def test_a_server_that_is_switched_off_is_nowhere(action: PowerAction) -> None:
+    """At once: there is no guest to ask."""
+    outcome = given(RUNNING).when(ChangePower(ME, "s", action))
+    outcome.then(Fact("server-s", ServerPowerChanged(action, "stopped")))
+    server = server_after(outcome)
+    assert (server.power, server.host, server.active_since) == ("stopped", None, None)
+
+
+def test_a_restarted_server_stays_on_its_host() -> None:
+    """But it has been active since the restart only."""
+    world = given(RUNNING)
+    outcome = world.when(ChangePower(ME, "s", "restart"))
+    outcome.then(Fact("server-s", ServerPowerChanged("restart", "running", "host-b")))
+    before, after = world.world.server("s"), server_after(outcome)
+    assert isinstance(before, Server)
+    assert before.active_since is not None
+    assert after.active_since is not None
+    assert before.active_since < after.active_since
+
+
+def test_a_running_server_cannot_be_started() -> None:
+    """It runs already."""
+    given(RUNNING).when(ChangePower(ME, "s", "start")).then_refused(errors.ServerRunning, "s")
+
+
+@pytest.mark.parametrize("action", sorted({*ACTIONS} - {"start"}))
+@pytest.mark.parametrize("history", [SERVER, (RUNNING, ChangePower(ME, "s", "stop"))])
+def test_a_stopped_server_can_only_be_started(history: History, action: PowerAction) -> None:
+    """One that never ran, and one that runs no more."""
+    given(history).when(ChangePower(ME, "s", action)).then_refused(errors.ServerStopped, "s")
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("uuid", ["nothing", "theirs", "gone"])
+def test_only_ones_own_servers_can_be_switched(uuid: str, action: PowerAction) -> None:
+    """What never was, belongs to another account, or is deleted, is not found."""
+    given(
+        server_created("theirs", owner=SOMEBODY_ELSE),
+        server_created("gone"),
+        DeleteServers(ME, ("gone",)),
+    ).when(ChangePower(ME, uuid, action)).then_refused(errors.ServerNotFound, uuid)
+
+
+NOT_READY: dict[str, tuple[History, History]] = {
+    "a new drive": (drive_created("b"), MarkDriveReady("b")),
+    "a drive that grows": (
+        (ready_drive("b"), ResizeDrive(ME, "b", 2 * GIB)),
+        CompleteResize("b"),
+    ),
+}
+
+
+@pytest.mark.parametrize("why", NOT_READY)
+def test_a_server_is_not_started_before_its_drives_are_ready(why: str) -> None:
+    """Its images must be complete, and at rest."""
+    before, ready = NOT_READY[why]
+    server = server_created("s", mount("b"))
+    start = ChangePower(ME, "s", "start")
+    given(before, server).when(start).then_refused(errors.DriveBusy, "b")
+    assert given(before, server, ready).when(start).refusal is None
+
+
+def test_a_cloned_server_is_not_started_before_its_disks_are_copied() -> None:
+    """Though it is there from the beginning; its source may run meanwhile."""
+    world = given(SERVER, CloneServer(ME, "s", "copy", "j"))
+    world.when(ChangePower(ME, "copy", "start")).then_refused(errors.DriveBusy, "new-1")
+    assert world.when(ChangePower(ME, "s", "start")).refusal is None
+
+
+def test_a_library_cdrom_in_it_is_no_hindrance() -> None:
+    """Many servers run with the same one."""
+    given(
+        ready_drive("iso", cdrom(), owner=LIBRARY),
+        server_created("s", mount("iso")),
+        server_created("t", mount("iso")),
+        ChangePower(ME, "t", "start"),
+    ).when(ChangePower(ME, "s", "start")).then(
+        Fact("server-s", ServerPowerChanged("start", "running", "host-b"))
+    )
+
+
+# What may not be done to a server that runs
+
+
+@pytest.mark.parametrize("recurse", ["none", "all_drives"])
+def test_a_running_server_cannot_be_deleted(recurse: str) -> None:
+    """Nor any other together with it."""
+    world = given(RUNNING, server_created("t"))
+    world.when(DeleteServers(ME, ("t", "s"), recurse)).then_refused(errors.ServerRunning, "s")
+    given(RUNNING, ChangePower(ME, "s", "shutdown")).when(DeleteServers(ME, ("s",))).then(
+        Fact("server-s", ServerDeleted()), DropVncPassword("s")
+    )
+
+
+def test_a_drive_of_a_running_server_cannot_be_deleted() -> None:
+    """Neither by itself nor with another server that mounts it."""
+    shared = (
+        ready_drive("c", cdrom()),
+        server_created("s", mount("c")),
+        server_created("t", mount("c")),
+        ChangePower(ME, "s", "start"),
+    )
+    given(RUNNING).when(DeleteDrives(ME, ("a",))).then_refused(errors.ServerRunning, "s")
+    given(shared).when(DeleteServers(ME, ("t",), "cdroms")).then_refused(errors.ServerRunning, "s")
+
+
+def test_a_running_server_and_its_drive_can_be_cloned() -> None:
+    """As on the public API; the copy does not run."""
+    assert given(RUNNING).when(CloneDrive(ME, "a", "copy", "j")).refusal is None
+    outcome = given(RUNNING).when(CloneServer(ME, "s", "copy", "j"))
+    copy = outcome.world.server("copy")
+    assert isinstance(copy, Server)
+    assert (copy.power, copy.host) == ("stopped", None)
+
+
+def test_a_server_is_deleted_with_its_drives_but_not_with_the_librarys() -> None:
+    """`recurse` reaches what is one's own."""
+    given(
+        ready_drive("iso", cdrom(), owner=LIBRARY),
+        ready_drive("c", cdrom()),
+        server_created("s", mount("iso"), mount("c", 1)),
+    ).when(DeleteServers(ME, ("s",), "all_drives")).then(
+        Fact("server-s", ServerDeleted()),
+        DropVncPassword("s"),
+        Fact("drive-c", DriveDeleted()),
+    )
+
+
+def test_a_new_server_does_not_run() -> None:
+    """It is started by a command of its own."""
+    new = NewServer("t", machine(), (), (), "hush")
+    server = given(CreateServers(ME, (new,))).world.server("t")
+    assert isinstance(server, Server)
+    assert (server.power, server.host, server.active_since) == ("stopped", None, None)

@@ -1,0 +1,216 @@
+"""Tags: made, changed and deleted, and borne by drives and servers."""
+
+import pytest
+
+from ledger import errors
+from ledger.commands import (
+    CloneDrive,
+    CloneServer,
+    Command,
+    CreateTags,
+    DeleteDrives,
+    DeleteServers,
+    DeleteTag,
+    EditDrive,
+    EditServer,
+    EditTag,
+    NewTag,
+    ServerEdit,
+)
+from ledger.events import (
+    DriveDeleted,
+    ResourceTagged,
+    ResourceUntagged,
+    ServerDeleted,
+    TagChanged,
+    TagCreated,
+    TagDeleted,
+)
+from ledger.store.memory import NOTHING
+from ledger.tag import Tag
+from ledger.world import DropVncPassword, Fact
+from tests.support.deciding import Outcome, given
+from tests.support.world import ME, SOMEBODY_ELSE, disk, mount, ready_drive, server_created
+
+THINGS = (
+    ready_drive("d"),
+    ready_drive("e"),
+    server_created("s", mount("d")),
+    ready_drive("theirs", owner=SOMEBODY_ELSE),
+    server_created("their-server", owner=SOMEBODY_ELSE),
+)
+TAGGED = (
+    THINGS,
+    CreateTags(ME, (NewTag("t", "fleet", {"k": "v"}, ("d", "s")), NewTag("u", "other"))),
+    CreateTags(SOMEBODY_ELSE, (NewTag("their-tag", "fleet"),)),
+)
+
+
+def tag_drive(*tags: str) -> EditDrive:
+    return EditDrive(ME, "d", tags=tags)
+
+
+def tag_server(*tags: str) -> EditServer:
+    return EditServer(ME, "s", ServerEdit(), tags=tags)
+
+
+def borne(outcome: Outcome, uuid: str) -> frozenset[str]:
+    return outcome.world.relations(uuid).tags
+
+
+# Tags themselves
+
+
+def test_tags_are_made_with_what_bears_them() -> None:
+    """Drives and servers, each once, in the order given; which of both, the ledger knows."""
+    outcome = given(THINGS).when(
+        CreateTags(ME, (NewTag("t", "fleet", {"k": "v"}, ("s", "d", "s")), NewTag("u", "fleet")))
+    )
+    outcome.then(
+        Fact("tag-t", TagCreated(ME, "fleet", {"k": "v"})),
+        Fact("tag-t", ResourceTagged("servers", "s")),
+        Fact("tag-t", ResourceTagged("drives", "d")),
+        Fact("tag-u", TagCreated(ME, "fleet", {})),
+    )
+    assert borne(outcome, "d") == borne(outcome, "s") == {"t"}
+
+
+@pytest.mark.parametrize("uuid", ["nothing", "theirs", "their-server", "gone", "t"])
+def test_only_ones_own_drives_and_servers_can_bear_a_tag(uuid: str) -> None:
+    """And then none of the tags is made or changed."""
+    world = given(TAGGED, ready_drive("gone"), DeleteDrives(ME, ("gone",)))
+    made = world.when(CreateTags(ME, (NewTag("v", "x"), NewTag("w", "x", {}, ("d", uuid)))))
+    made.then_refused(errors.ResourceNotFound, uuid, point="resources")
+    assert made.world.held("tag-v") == NOTHING
+    world.when(EditTag(ME, "t", "new name", resources=(uuid,))).then_refused(
+        errors.ResourceNotFound, uuid, point="resources"
+    )
+
+
+def test_a_tag_cannot_be_made_twice() -> None:
+    """A uuid that is taken, be it by a deleted tag, is refused; a name is not."""
+    world = given(TAGGED, DeleteTag(ME, "u"))
+    for uuid in ("t", "u"):
+        world.when(CreateTags(ME, (NewTag(uuid, "x"),))).then_refused(errors.AlreadyExists, uuid)
+
+
+EDITS: list[tuple[EditTag, tuple[Fact, ...]]] = [
+    (EditTag(ME, "t", "new"), (Fact("tag-t", TagChanged("new", {"k": "v"})),)),
+    (EditTag(ME, "t", meta={}), (Fact("tag-t", TagChanged("fleet", {})),)),
+    (
+        EditTag(ME, "t", resources=("e", "s", "e")),
+        (
+            Fact("tag-t", ResourceUntagged("d")),
+            Fact("tag-t", ResourceTagged("drives", "e")),
+        ),
+    ),
+    (
+        EditTag(ME, "t", "new", resources=()),
+        (
+            Fact("tag-t", TagChanged("new", {"k": "v"})),
+            Fact("tag-t", ResourceUntagged("d")),
+            Fact("tag-t", ResourceUntagged("s")),
+        ),
+    ),
+    (EditTag(ME, "t"), ()),
+    (EditTag(ME, "t", "fleet", {"k": "v"}, ("s", "d")), ()),
+]
+
+
+@pytest.mark.parametrize(("command", "facts"), EDITS, ids=repr)
+def test_a_tag_is_changed_in_what_is_said(command: EditTag, facts: tuple[Fact, ...]) -> None:
+    """Meta and resources are replaced as a whole; what holds already is not told again."""
+    given(TAGGED).when(command).then(*facts)
+
+
+def test_a_deleted_tag_is_borne_by_nothing() -> None:
+    """One event: its bearers need not be told."""
+    outcome = given(TAGGED).when(DeleteTag(ME, "t"))
+    outcome.then(Fact("tag-t", TagDeleted()))
+    assert borne(outcome, "d") == borne(outcome, "s") == frozenset()
+    assert outcome.world.tag("t") is None
+
+
+@pytest.mark.parametrize("uuid", ["nothing", "their-tag", "gone"])
+def test_only_ones_own_tags_are_there(uuid: str) -> None:
+    """Not to be changed, deleted or borne; what never was, another's and a deleted one alike."""
+    commands: tuple[Command, ...] = (
+        EditTag(ME, uuid, "x"),
+        DeleteTag(ME, uuid),
+        tag_drive("t", uuid),
+        tag_server(uuid),
+    )
+    for command in commands:
+        given(TAGGED, CreateTags(ME, (NewTag("gone", "x"),)), DeleteTag(ME, "gone")).when(
+            command
+        ).then_refused(errors.TagNotFound, uuid, point="tags")
+
+
+# Tagging by a change of what bears the tag
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "uuid"),
+    [(tag_drive("u", "u"), "drives", "d"), (tag_server("u", "u"), "servers", "s")],
+    ids=["drive", "server"],
+)
+def test_a_drive_or_server_bears_the_tags_that_are_said(
+    command: Command, kind: str, uuid: str
+) -> None:
+    """The list is replaced as a whole: the new one is put on, once, and the old one taken off."""
+    outcome = given(TAGGED).when(command)
+    outcome.then(
+        Fact("tag-u", ResourceTagged(kind, uuid)),  # type: ignore[arg-type]
+        Fact("tag-t", ResourceUntagged(uuid)),
+    )
+    assert borne(outcome, uuid) == {"u"}
+
+
+@pytest.mark.parametrize("command", [tag_drive("t"), tag_server("t")], ids=["drive", "server"])
+def test_the_tags_that_are_borne_already_change_nothing(command: Command) -> None:
+    """No event."""
+    given(TAGGED).when(command).then()
+
+
+def test_a_refused_tag_refuses_the_whole_edit() -> None:
+    """Not even the name changes."""
+    outcome = given(TAGGED).when(EditDrive(ME, "d", name="x", tags=("u", "nothing")))
+    outcome.then_refused(errors.TagNotFound, point="tags")
+    drive = outcome.world.drive("d")
+    assert drive is not None
+    assert drive.definition == disk()
+
+
+# What becomes of tags
+
+
+def test_a_deleted_drive_or_server_loses_its_tags() -> None:
+    """They stay with the others."""
+    outcome = given(TAGGED).when(DeleteServers(ME, ("s",), "disks"))
+    outcome.then(
+        Fact("tag-t", ResourceUntagged("s")),
+        Fact("server-s", ServerDeleted()),
+        DropVncPassword("s"),
+        Fact("tag-t", ResourceUntagged("d")),
+        Fact("drive-d", DriveDeleted()),
+    )
+    tag = outcome.world.tag("t")
+    assert isinstance(tag, Tag)
+    assert tag.resources == {}
+
+
+def test_a_cloned_server_bears_the_tags_of_its_source_and_its_drives_bear_none() -> None:
+    """As on the public API."""
+    outcome = given(TAGGED, EditServer(ME, "s", ServerEdit(), tags=("t", "u"))).when(
+        CloneServer(ME, "s", "copy", "j")
+    )
+    assert borne(outcome, "copy") == {"t", "u"}
+    assert borne(outcome, "new-1") == frozenset()
+    assert outcome.events_of("tag-t") == [ResourceTagged("servers", "copy")]
+
+
+def test_a_cloned_drive_bears_no_tags() -> None:
+    """Though its source does."""
+    outcome = given(TAGGED).when(CloneDrive(ME, "d", "copy", "j"))
+    assert borne(outcome, "copy") == frozenset()
+    assert outcome.events_of("tag-t") == []

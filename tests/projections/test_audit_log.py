@@ -1,0 +1,232 @@
+"""An account's log: which events tell what, to whom, and in which order."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from ledger import events as e
+from ledger.commands import (
+    ChangePower,
+    CloneDrive,
+    CreateDrives,
+    CreateTags,
+    DeleteDrives,
+    EditDrive,
+    FailResize,
+    MarkDriveReady,
+    NewDrive,
+    NewTag,
+    ResizeDrive,
+)
+from ledger.drive import LIBRARY
+from ledger.store.writer import Caller
+from projections.audit_log import TELLING, Line, entries
+from projections.rows import timestamp
+from projections.views.reading import LogEntry
+from tests.support.opened import Opened, behind_its_back
+from tests.support.story import STORY
+from tests.support.world import GIB, ME, SOMEBODY_ELSE, START, disk, machine
+
+NAMED = (
+    e.Resource("drives", "d", "source"),
+    e.Resource("servers", "s", "source"),
+    e.Resource("drives", "copy", "destination"),
+)
+
+TOLD: list[tuple[str, e.Event, list[Line]]] = [
+    (
+        "job-j",
+        e.JobCreated("x", ME, NAMED, "j"),
+        [
+            Line("clone_src", "Drives", "d"),
+            Line("clone_src", "Servers", "s"),
+            Line("clone_dst", "Drives", "copy"),
+        ],
+    ),
+    ("job-j", e.JobCreated("x", ME, (), "j"), []),
+    ("job-j", e.ChildAttached("k"), []),
+    ("job-j", e.JobAttemptStarted(1, "w"), []),
+    ("job-j", e.ProgressUpdated(1, 5, 5, 100, 5), []),
+    ("job-j", e.ChildEnded("k", "success"), []),
+    ("job-j", e.JobSucceeded(), []),
+    ("job-j", e.JobFailed("on fire"), [Line("fail", "Jobs", "j", "on fire")]),
+    ("job-j", e.JobCancelled(), [Line("cancel", "Jobs", "j")]),
+    ("drive-d", e.DriveCreated(ME, disk(), "p", "blank"), [Line("create", "Drives", "d")]),
+    ("drive-d", e.DriveCreated(ME, disk(), "p", "upload"), [Line("create", "Drives", "d")]),
+    ("drive-d", e.DriveCreated(ME, disk(), "p", "chunked"), [Line("create", "Drives", "d")]),
+    ("drive-d", e.DriveCreated(ME, disk(), "p", "clone"), []),
+    ("drive-d", e.DriveReady(), []),
+    ("drive-d", e.DriveChanged(disk()), [Line("update", "Drives", "d")]),
+    ("drive-d", e.DriveResizeStarted(GIB), [Line("update", "Drives", "d")]),
+    ("drive-d", e.DriveResized(), []),
+    ("drive-d", e.DriveResizeFailed("full"), [Line("update", "Drives", "d", "full")]),
+    ("drive-d", e.DriveDeleted(), [Line("delete", "Drives", "d")]),
+    ("server-s", e.ServerCreated(ME, machine()), [Line("create", "Servers", "s")]),
+    ("server-s", e.ServerChanged(()), [Line("update", "Servers", "s")]),
+    (
+        "server-s",
+        e.ServerPowerChanged("start", "running", "h"),
+        [Line("start_send", "Servers", "s"), Line("boot", "Servers", "s")],
+    ),
+    (
+        "server-s",
+        e.ServerPowerChanged("stop", "stopped"),
+        [Line("stop_send", "Servers", "s"), Line("stop", "Servers", "s")],
+    ),
+    (
+        "server-s",
+        e.ServerPowerChanged("shutdown", "stopped"),
+        [Line("stop_send", "Servers", "s"), Line("stop", "Servers", "s")],
+    ),
+    (
+        "server-s",
+        e.ServerPowerChanged("restart", "running", "h"),
+        [Line(action, "Servers", "s") for action in ("stop_send", "stop", "start_send", "boot")],
+    ),
+    ("server-s", e.ServerDeleted(), [Line("delete", "Servers", "s")]),
+    ("tag-t", e.TagCreated(ME, "x"), [Line("create", "Tags", "t")]),
+    ("tag-t", e.TagChanged("x", {}), [Line("update", "Tags", "t")]),
+    ("tag-t", e.ResourceTagged("drives", "d"), []),
+    ("tag-t", e.ResourceUntagged("d"), []),
+    ("tag-t", e.TagDeleted(), [Line("delete", "Tags", "t")]),
+    ("profile-p", e.ProfileChanged(("phone",)), [Line("update", "Profile", "p")]),
+]
+
+IDS = [f"{type(event).__name__}-{nth}" for nth, (_, event, _) in enumerate(TOLD)]
+
+
+@pytest.mark.parametrize(("stream", "event", "lines"), TOLD, ids=IDS)
+def test_an_event_tells_its_lines_in_one_entry(
+    stream: str, event: e.Event, lines: list[Line]
+) -> None:
+    """Keyed by whose it is, when it was and which event it is; without lines there is none."""
+    made = entries(stream, 3, e.Recorded(START, "actor", "request", event), ME)
+    if not lines:
+        assert made == {}
+        return
+    [((table, key), row)] = made.items()
+    assert (table, key) == (
+        "audit_log",
+        (ME, "2026-01-02T03:04:05.678901+00:00", stream, 3),
+    )
+    assert row[:5] == (*key, "actor")
+    assert msgspec.json.decode(row[5], type=list[Line]) == lines
+
+
+def test_every_event_is_in_that_table() -> None:
+    """A new kind of event must be given to it; and those that tell are known to a rebuild."""
+    assert {type(event) for _, event, _ in TOLD} == set(get_args(e.Event))
+    assert {type(event) for _, event, lines in TOLD if lines} == TELLING
+
+
+# The log as it is read
+
+
+def log_of(opened: Opened, owner: str = ME) -> list[LogEntry]:
+    with opened.snapshot() as snapshot:
+        found = list(snapshot.log_entries(owner))
+        assert len(found) == snapshot.count_log_entries(owner)
+    return found
+
+
+def test_the_newest_line_comes_first(opened: Opened) -> None:
+    """Also of the lines of one event."""
+    opened.do(
+        CreateDrives(ME, (NewDrive("d", disk()), NewDrive("e", disk())), "blank"),
+        MarkDriveReady("d"),
+        EditDrive(ME, "d", name="x"),
+        CloneDrive(ME, "d", "copy", "j"),
+        DeleteDrives(ME, ("e",)),
+    )
+    assert [entry.line[:3] for entry in log_of(opened)] == [
+        ("delete", "Drives", "e"),
+        ("clone_dst", "Drives", "copy"),
+        ("clone_src", "Drives", "d"),
+        ("update", "Drives", "d"),
+        ("create", "Drives", "e"),
+        ("create", "Drives", "d"),
+    ]
+
+
+def test_an_entry_says_when_and_by_whom_it_was_caused(opened: Opened) -> None:
+    """A worker's doing is told to the account whose drive it is."""
+    opened.do(CreateDrives(ME, (NewDrive("d", disk()),), "blank"), MarkDriveReady("d"))
+    opened.do(ResizeDrive(ME, "d", 2 * GIB), by=Caller(ME, "r"))
+    opened.do(FailResize("d", "PoolFull"), by=Caller("worker:w", ""))
+    failed, wanted, created = log_of(opened)
+    assert (failed.actor, failed.line) == (
+        "worker:w",
+        Line("update", "Drives", "d", "PoolFull"),
+    )
+    assert wanted.actor == created.actor == ME
+    assert timestamp(START) <= created.recorded_at < wanted.recorded_at < failed.recorded_at
+
+
+def test_each_account_has_a_log_of_its_own(told: Opened) -> None:
+    """Nothing of the others, and nothing of the library."""
+    told.do(
+        CreateDrives(LIBRARY, (NewDrive("l", disk()),), "blank"),
+        MarkDriveReady("l"),
+        CloneDrive(SOMEBODY_ELSE, "l", "their-copy", "their-clone"),
+    )
+    assert [entry.line for entry in log_of(told, SOMEBODY_ELSE)] == [
+        Line("clone_dst", "Drives", "their-copy"),
+        Line("clone_src", "Drives", "l"),
+        Line("create", "Drives", "theirs"),
+    ]
+    mine = {entry.line.uuid for entry in log_of(told)}
+    assert not mine & {"l", "their-copy", "theirs", "their-clone"}
+    assert log_of(told, "nobody") == []
+
+
+def test_what_is_deleted_stays_in_the_log(told: Opened) -> None:
+    """A log does not forget."""
+    lines = [entry.line for entry in log_of(told)]
+    assert Line("create", "Drives", "gone") in lines
+    assert Line("delete", "Drives", "gone") in lines
+    assert Line("cancel", "Jobs", "cancelled-clone") in lines
+
+
+def test_a_long_log_is_read_some_at_a_time(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same order, none twice and none left out, whatever is read beside it."""
+    monkeypatch.setattr("projections.views.reading.STREAM_ROWS", 3)
+    opened.do(*(CreateTags(ME, (NewTag(f"t{nth:02}", "x"),)) for nth in range(20)))
+    with opened.snapshot() as snapshot:
+        reading = snapshot.log_entries(ME)
+        read = []
+        for entry in reading:
+            read.append(entry.line.uuid)
+            assert snapshot.count_log_entries(ME) == 20
+    assert read == [f"t{nth:02}" for nth in reversed(range(20))]
+
+
+def test_a_rebuilt_log_is_the_same(opened: Opened) -> None:
+    """Entry by entry, and an audit finds nothing."""
+    opened.do(*STORY, ChangePower(ME, "t", "restart"))
+    before = log_of(opened)
+    rebuilt = opened.rebuild()
+    assert rebuilt.before == rebuilt.after
+    assert log_of(opened) == before
+    assert opened.replay().divergence is None
+
+
+TAMPERINGS = {
+    "changed": "UPDATE audit_log_g1 SET actor = 'x' WHERE stream = 'drive-gone'",
+    "missing": "DELETE FROM audit_log_g1 WHERE stream = 'drive-gone'",
+    "made up": "INSERT INTO audit_log_g1 VALUES ('account-1', '2026', 'drive-x', 1, 'x', '[]')",
+}
+
+
+@pytest.mark.parametrize("how", TAMPERINGS)
+def test_an_entry_that_is_not_as_its_event_made_it_is_found(told: Opened, how: str) -> None:
+    """Changed, missing or made up: the auditor names the place, and a rebuild repairs it."""
+    before = log_of(told)
+    with behind_its_back(told.file) as connection:
+        assert connection.execute(TAMPERINGS[how]).rowcount
+    divergence = told.replay().divergence
+    assert divergence is not None
+    assert "audit_log" in divergence.reason
+    told.rebuild()
+    assert log_of(told) == before
+    assert told.replay().divergence is None
