@@ -103,7 +103,7 @@ async def test_put_of_an_unknown_tag_changes_nothing(api: Api):
     before = await shown(api, f"/drives/{drive}/")
     for tag in (UNKNOWN, foreign["uuid"]):
         answer = await api.put(f"/drives/{drive}/", {"name": "new", "tags": [tag]})
-        assert answer.error[:2] == (404, "notexist")
+        assert answer.error == (404, "notexist", "tags")
     assert await shown(api, f"/drives/{drive}/") == before
 
 
