@@ -39,8 +39,8 @@ class JobNotFound(NotFound):
 
 
 class TagNotFound(NotFound):
-    def __init__(self, uuid: str) -> None:
-        super().__init__(f"no tag with uuid {uuid}", point="tags")
+    def __init__(self, uuid: str, *, point: str | None = None) -> None:
+        super().__init__(f"no tag with uuid {uuid}", point=point)
 
 
 class ResourceNotFound(NotFound):

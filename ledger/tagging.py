@@ -56,17 +56,17 @@ def set_tags(
         return
     borne = world.relations(uuid).tags
     for tag in dict.fromkeys(tags):
-        _own_tag(world, tag, owner)
+        _own_tag(world, tag, owner, point="tags")
         if tag not in borne:
             yield Fact(tag_stream(tag), ResourceTagged(kind, uuid))
     for tag in sorted(borne.difference(tags)):
         yield Fact(tag_stream(tag), ResourceUntagged(uuid))
 
 
-def _own_tag(world: World, uuid: str, owner: str) -> Tag:
+def _own_tag(world: World, uuid: str, owner: str, *, point: str | None = None) -> Tag:
     tag = world.tag(uuid)
     if tag is None or tag.owner != owner:
-        raise errors.TagNotFound(uuid)
+        raise errors.TagNotFound(uuid, point=point)
     return tag
 
 

@@ -118,6 +118,9 @@ class Api:
     async def post(self, path: str, json: Any = None, **given: Any) -> Answer:
         return await self.call("POST", path, json=json, **given)
 
+    async def put(self, path: str, json: Any = None, **given: Any) -> Answer:
+        return await self.call("PUT", path, json=json, **given)
+
     async def delete(self, path: str, json: Any = None, **given: Any) -> Answer:
         return await self.call("DELETE", path, json=json, **given)
 

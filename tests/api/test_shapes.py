@@ -5,133 +5,24 @@ from typing import Any
 import pytest
 
 from tests.api.calling import ALICE, DRIVE, Api
-
-TEXT, INT, BOOL, LIST, OBJECT, NULL = str, int, bool, list, dict, type(None)
-
-REFERENCE = {"resource_uri": TEXT, "uuid": TEXT}
-META = {"limit": INT, "offset": INT, "total_count": INT}
-JOB = {
-    "uuid": TEXT,
-    "resource_uri": TEXT,
-    "operation": TEXT,
-    "state": TEXT,
-    "data": OBJECT,
-    "created": TEXT,
-    "last_modified": TEXT,
-    "resources": LIST,
-    "children": LIST,
-}
-DRIVE_RUNTIME = {
-    "is_downloadable": BOOL,
-    "is_ephemeral": BOOL,
-    "is_snapshotable": BOOL,
-    "snapshots_allocated_size": INT,
-    "storage_type": TEXT,
-}
-DRIVE_SHAPE = {
-    "affinities": LIST,
-    "allow_multimount": BOOL,
-    "backup_scheduler": NULL,
-    "grantees": LIST,
-    "iops": NULL,
-    "jobs": LIST,
-    "licenses": LIST,
-    "media": TEXT,
-    "meta": OBJECT,
-    "mounted_on": LIST,
-    "name": TEXT,
-    "owner": REFERENCE,
-    "permissions": LIST,
-    "remote_snapshots": LIST,
-    "resource_uri": TEXT,
-    "runtime": DRIVE_RUNTIME,
-    "size": INT,
-    "snapshots": LIST,
-    "status": TEXT,
-    "storage_type": TEXT,
-    "tags": LIST,
-    "uuid": TEXT,
-}
-UNREADY_DRIVE = {**DRIVE_SHAPE, "runtime": {**DRIVE_RUNTIME, "is_snapshotable": NULL}}
-DRIVE_LISTED = {
-    "name": TEXT,
-    "owner": REFERENCE,
-    "resource_uri": TEXT,
-    "status": TEXT,
-    "uuid": TEXT,
-}
-SERVER_SHAPE = {
-    "auto_start": BOOL,
-    "context": BOOL,
-    "cpu": INT,
-    "cpu_model": NULL,
-    "cpu_type": TEXT,
-    "cpus_instead_of_cores": BOOL,
-    "drives": LIST,
-    "enable_numa": BOOL,
-    "epcs": LIST,
-    "gpus": LIST,
-    "grantees": LIST,
-    "hv_relaxed": BOOL,
-    "hv_tsc": BOOL,
-    "hypervisor": TEXT,
-    "jobs": LIST,
-    "mem": INT,
-    "meta": OBJECT,
-    "name": TEXT,
-    "nics": LIST,
-    "owner": REFERENCE,
-    "permissions": LIST,
-    "pubkeys": LIST,
-    "requirements": LIST,
-    "resource_uri": TEXT,
-    "runtime": NULL,
-    "smp": INT,
-    "status": TEXT,
-    "tags": LIST,
-    "uuid": TEXT,
-    "vnc_password": TEXT,
-}
-SERVER_LISTED = {**DRIVE_LISTED, "runtime": NULL}
-MOUNT = {
-    "boot_order": INT,
-    "dev_channel": TEXT,
-    "device": TEXT,
-    "drive": REFERENCE,
-    "runtime": NULL,
-}
-NIC = {
-    "boot_order": NULL,
-    "firewall_policy": NULL,
-    "ip_v4_conf": {"conf": TEXT, "ip": NULL},
-    "ip_v6_conf": NULL,
-    "mac": TEXT,
-    "model": TEXT,
-    "runtime": NULL,
-    "vlan": NULL,
-}
-STATIC_NIC = {**NIC, "ip_v4_conf": {"conf": TEXT, "ip": REFERENCE}}
-VLAN_NIC = {**NIC, "ip_v4_conf": NULL, "vlan": REFERENCE}
-SCHEMA = {
-    "allowed_detail_http_methods": LIST,
-    "allowed_list_http_methods": LIST,
-    "default_format": TEXT,
-    "default_limit": INT,
-    "fields": OBJECT,
-    "filtering": OBJECT,
-    "ordering": LIST,
-}
-
-
-def shape(value: Any, expected: Any) -> Any:
-    """The keys and types of a value, as far down as the expectation describes them."""
-    if isinstance(expected, dict) and isinstance(value, dict):
-        return {key: shape(entry, expected.get(key)) for key, entry in value.items()}
-    return type(value)
-
-
-def assert_shape(value: Any, expected: Any) -> None:
-    assert shape(value, expected) == expected
+from tests.api.shapes import (
+    DRIVE_LISTED,
+    DRIVE_SHAPE,
+    INT,
+    JOB,
+    LIST,
+    META,
+    MOUNT,
+    NIC,
+    REFERENCE,
+    SCHEMA,
+    SERVER_LISTED,
+    SERVER_SHAPE,
+    STATIC_NIC,
+    UNREADY_DRIVE,
+    VLAN_NIC,
+    assert_shape,
+)
 
 
 async def test_a_job_has_exactly_nine_keys(api: Api):

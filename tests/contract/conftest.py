@@ -1,0 +1,66 @@
+"""A real service with pools and hosts to choose from, whose accounts have profiles.
+
+The test does the copies by hand; those of `live` are really made.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import make_app
+from api.composition import open_service
+from api.plain_tables import PlainTables
+from api.service import Service
+from api.settings import Settings
+from ledger.store import accounts as table
+from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
+
+HOSTS = ("first", "second")
+NO_PASSWORD = "!"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with _served(tmp_path, copying=False) as api:
+        yield api
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Api]:
+    async with _served(tmp_path, copying=True) as api:
+        yield api
+
+
+@asynccontextmanager
+async def _served(directory: Path, *, copying: bool) -> AsyncIterator[Api]:
+    """Two pools of the default storage type, one of another."""
+    pools = tuple(
+        f"{name}={directory / name},type={storage_type}"
+        for name, storage_type in (("north", "dssd"), ("south", "dssd"), ("cold", "zadara"))
+    )
+    settings = Settings(data=directory, pools=pools, compute_hosts=HOSTS, copying=copying)
+    async with open_service(settings) as opened:
+        await _add_accounts(opened)
+        service = replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
+        async with TestClient(TestServer(make_app(service))) as client:
+            yield Api(client, service)
+
+
+async def _add_accounts(service: Service) -> None:
+    tables = PlainTables(service.ledger)
+    for account in (ALICE, BOB, AUDITOR):
+        add = partial(
+            table.add,
+            uuid=account.uuid,
+            email=account.email,
+            role=account.role,
+            password_hash=NO_PASSWORD,
+            created=service.now(),
+        )
+        assert await tables.write(add)
+    tables.close()
