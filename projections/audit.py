@@ -20,7 +20,7 @@ from ledger.store.seam import Log, LoggedEvent, Row, RowKey
 from ledger.store.sqlite import open_log
 from projections.audit_log import entries
 from projections.rows import rows
-from projections.views.sqlite import live_generation
+from projections.views.sqlite import is_outdated, live_generation
 from projections.views.tables import TABLES, select_all, select_one
 
 REPORT_EVENTS = 10_000
@@ -70,6 +70,8 @@ def replay(file: Path, report: Report) -> Replay:
     Raises `CannotReplay`.
     """
     with _opened(file) as log:
+        if is_outdated(log.cursor()):
+            raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
         auditing = _Auditing(log)
         divergence = auditing.run(report)
         return Replay(log.count(), auditing.streams, log.last_position(), divergence)

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite(
     "tests.ledger.conformance",
+    "tests.projections.checking",
     "tests.support.deciding",
     "tests.support.opened",
 )

@@ -11,10 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ledger import commands as c
 from ledger import errors
 from ledger.commands import Command
+from ledger.events import PowerAction
 from projections.views.reading import JobTree, Snapshot
+from tests.projections.checking import check_views
 from tests.support.model import Model, Refused
 from tests.support.opened import Opened
 from tests.support.world import (
+    GIB,
     ME,
     SOMEBODY_ELSE,
     Foreseen,
@@ -29,6 +32,7 @@ OWNERS = st.sampled_from([ME, ME, ME, ME, SOMEBODY_ELSE])
 WHICH = st.integers(0, 15)
 """Picks one of what there ever was, the newest first; or, with the last, what never was."""
 ENDINGS = st.sampled_from([True, True, True, False, None])
+ACTIONS = st.sampled_from(["start", "start", "start", "stop", "shutdown", "restart"])
 PERCENTS = st.lists(st.integers(0, 100), max_size=3)
 
 
@@ -47,6 +51,7 @@ class Histories(RuleBasedStateMachine):
         self.drives: list[str] = []
         self.servers: list[str] = []
         self.jobs: list[str] = []
+        self.tags: list[str] = []
         self.seen: dict[str, int] = {}
 
     def new(self, kind: str) -> str:
@@ -73,6 +78,7 @@ class Histories(RuleBasedStateMachine):
             (self.model.drives, self.drives),
             (self.model.servers, self.servers),
             (self.model.jobs, self.jobs),
+            (self.model.tags, self.tags),
         ):
             those[:0] = [uuid for uuid in there if uuid not in those]
 
@@ -117,6 +123,15 @@ class Histories(RuleBasedStateMachine):
             self.model.clone_drive(owner, source, destination, job),
         )
 
+    @rule(owner=OWNERS, which=WHICH, gib=st.integers(1, 4), well=ENDINGS)
+    def resize(self, owner: str, which: int, gib: int, *, well: bool | None) -> None:
+        """And let it end, well or not; or leave it."""
+        uuid = self.pick(self.drives, which)
+        self.do(c.ResizeDrive(owner, uuid, gib * GIB), self.model.resize(owner, uuid, gib))
+        if well is not None:
+            command = c.CompleteResize(uuid) if well else c.FailResize(uuid, "on fire")
+            self.do(command, self.model.end_resize(uuid, well=well))
+
     # Servers
 
     @rule(owner=OWNERS, which=st.lists(WHICH, max_size=4))
@@ -139,6 +154,21 @@ class Histories(RuleBasedStateMachine):
         self.do(
             c.DeleteServers(owner, (uuid,), recurse), self.model.delete_server(owner, uuid, recurse)
         )
+
+    @rule(owner=OWNERS, which=WHICH, drives=st.lists(WHICH, max_size=4))
+    def set_mounts(self, owner: str, which: int, drives: list[int]) -> None:
+        uuid = self.pick(self.servers, which)
+        wanted = [self.pick(self.drives, one) for one in drives]
+        mounts = tuple(mount(drive, nth) for nth, drive in enumerate(wanted))
+        self.do(
+            c.EditServer(owner, uuid, c.ServerEdit(), mounts),
+            self.model.set_mounts(owner, uuid, wanted),
+        )
+
+    @rule(owner=OWNERS, which=WHICH, action=ACTIONS)
+    def switch(self, owner: str, which: int, action: PowerAction) -> None:
+        uuid = self.pick(self.servers, which)
+        self.do(c.ChangePower(owner, uuid, action), self.model.switch(owner, uuid, action))
 
     @rule(owner=OWNERS, which=WHICH)
     def clone_server(self, owner: str, which: int) -> None:
@@ -168,6 +198,38 @@ class Histories(RuleBasedStateMachine):
         named = {resource.split("/")[-2] for resource in child.resources}
         [made] = named - self.model.drives.keys()
         return made
+
+    # Tags
+
+    @rule(owner=OWNERS, drives=st.lists(WHICH, max_size=2), servers=st.lists(WHICH, max_size=2))
+    def create_tag(self, owner: str, drives: list[int], servers: list[int]) -> None:
+        bearers = [self.pick(self.drives, one) for one in drives]
+        bearers += [self.pick(self.servers, one) for one in servers]
+        uuid = self.new("tag")
+        self.do(
+            c.CreateTags(owner, (c.NewTag(uuid, uuid, {}, tuple(bearers)),)),
+            self.model.create_tag(owner, uuid, bearers),
+        )
+
+    @rule(owner=OWNERS, which=WHICH)
+    def delete_tag(self, owner: str, which: int) -> None:
+        uuid = self.pick(self.tags, which)
+        self.do(c.DeleteTag(owner, uuid), self.model.delete_tag(owner, uuid))
+
+    @rule(owner=OWNERS, which=WHICH, tags=st.lists(st.integers(0, 3), max_size=3))
+    def tag_drive(self, owner: str, which: int, tags: list[int]) -> None:
+        uuid, wanted = self.pick(self.drives, which), [self.pick(self.tags, one) for one in tags]
+        self.do(
+            c.EditDrive(owner, uuid, tags=tuple(wanted)), self.model.tag_drive(owner, uuid, wanted)
+        )
+
+    @rule(owner=OWNERS, which=WHICH, tags=st.lists(st.integers(0, 3), max_size=3))
+    def tag_server(self, owner: str, which: int, tags: list[int]) -> None:
+        uuid, wanted = self.pick(self.servers, which), [self.pick(self.tags, one) for one in tags]
+        self.do(
+            c.EditServer(owner, uuid, c.ServerEdit(), tags=tuple(wanted)),
+            self.model.tag_server(owner, uuid, wanted),
+        )
 
     # Jobs
 
@@ -206,6 +268,11 @@ class Histories(RuleBasedStateMachine):
             self.do(c.SucceedJob(uuid, attempt), self.model.succeed(uuid, attempt))
         else:
             self.do(c.FailJob(uuid, attempt, "on fire"), self.model.fail(uuid, attempt))
+
+    @rule(owner=OWNERS, which=WHICH)
+    def cancel(self, owner: str, which: int) -> None:
+        uuid = self.pick(self.jobs, which)
+        self.do(c.CancelJob(owner, uuid), self.model.cancel(owner, uuid))
 
     @rule(workers=st.lists(st.tuples(WHICH, ENDINGS, PERCENTS), min_size=1, max_size=4))
     def work(self, workers: list[tuple[int, bool | None, list[int]]]) -> None:
@@ -247,65 +314,12 @@ class Histories(RuleBasedStateMachine):
     def views_say_what_the_model_says(self) -> None:
         with self.opened.snapshot() as snapshot:
             for owner in (ME, SOMEBODY_ELSE):
-                self.check_drives(snapshot, owner)
-                self.check_servers(snapshot, owner)
-                self.check_jobs(snapshot, owner)
+                check_views(self.model, snapshot, owner)
+                self.check_progress(snapshot, owner)
 
-    def check_drives(self, snapshot: Snapshot, owner: str) -> None:
-        drives = snapshot.drives(owner, limit=-1)
-        assert {
-            uuid: (drive.media, drive.ready, self.model.mounted_on(uuid), self.model.busy(uuid))
-            for uuid, drive in self.model.drives.items()
-            if drive.owner == owner
-        } == {
-            drive.uuid: (
-                drive.definition.media,
-                drive.ready,
-                drive.mounted_on,
-                any(job.running for job in drive.jobs),
-            )
-            for drive in drives
-        }
-
-    def check_servers(self, snapshot: Snapshot, owner: str) -> None:
-        servers = snapshot.servers(owner, limit=-1)
-        assert {
-            uuid: (server.mounts, self.model.busy(uuid))
-            for uuid, server in self.model.servers.items()
-            if server.owner == owner
-        } == {
-            server.uuid: (
-                [mount.drive for mount in server.mounts],
-                any(job.running for job in server.jobs),
-            )
-            for server in servers
-        }
-        assert all(server.vnc_password for server in servers)
-
-    def check_jobs(self, snapshot: Snapshot, owner: str) -> None:
-        trees = snapshot.jobs(owner, None, limit=-1)
-        there = self.model.drives.keys() | self.model.servers.keys()
-        assert {
-            uuid: (
-                job.state,
-                job.progress,
-                job.parent,
-                job.children,
-                sorted(name for name in job.names if name in there),
-            )
-            for uuid, job in self.model.jobs.items()
-            if job.owner == owner
-        } == {
-            tree.job.uuid: (
-                tree.job.state,
-                tree.job.progress,
-                tree.job.parent,
-                [child.job.uuid for child in tree.children],
-                sorted(resource.split("/")[-2] for resource in tree.resources),
-            )
-            for tree in trees
-        }
-        for tree in trees:
+    def check_progress(self, snapshot: Snapshot, owner: str) -> None:
+        """It never goes back."""
+        for tree in snapshot.jobs(owner, None, limit=-1):
             assert self.seen.get(tree.job.uuid, 0) <= tree.job.progress
             self.seen[tree.job.uuid] = tree.job.progress
 

@@ -4,49 +4,16 @@ Every command is a method. It returns the class of the refusal that must come, a
 changed; or None, and the model is as the ledger must be.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
 from ledger import errors
+from tests.support.model_state import ModelDrive, ModelJob, ModelServer, ModelTag, Refuse, State
 
 P = ParamSpec("P")
 Refused = type[errors.Refusal] | None
-
-
-@dataclass
-class ModelDrive:
-    owner: str
-    media: str
-    clone: bool
-    ready: bool = False
-
-
-@dataclass
-class ModelServer:
-    owner: str
-    mounts: list[str]
-
-
-@dataclass
-class ModelJob:
-    owner: str
-    names: list[str]
-    made: str | None
-    parent: str | None
-    state: str = "started"
-    progress: int = 0
-    attempt: int = 0
-    children: list[str] = field(default_factory=list)
-
-
-class Refuse(Exception):
-    """Ends a command half way."""
-
-    def __init__(self, refusal: type[errors.Refusal]) -> None:
-        self.refusal = refusal
 
 
 def _all_or_nothing(
@@ -65,19 +32,8 @@ def _all_or_nothing(
     return tried
 
 
-class Model:
-    """Drives and servers that exist, and every job that ever was."""
-
-    def __init__(self) -> None:
-        self.drives: dict[str, ModelDrive] = {}
-        self.servers: dict[str, ModelServer] = {}
-        self.jobs: dict[str, ModelJob] = {}
-
-    def busy(self, uuid: str) -> bool:
-        return any(uuid in job.names for job in self.jobs.values() if job.state == "started")
-
-    def mounted_on(self, drive: str) -> list[str]:
-        return [uuid for uuid, server in self.servers.items() if drive in server.mounts]
+class Model(State):
+    """A ledger that takes commands."""
 
     # Drives
 
@@ -102,17 +58,33 @@ class Model:
         self._own_drive(owner, uuid)
         if self.busy(uuid):
             raise Refuse(errors.DriveBusy)
+        if self._is_in_use(uuid):
+            raise Refuse(errors.ServerRunning)
         self._remove_drive(uuid)
 
-    def _remove_drive(self, uuid: str) -> None:
-        for server in self.servers.values():
-            server.mounts = [drive for drive in server.mounts if drive != uuid]
-        del self.drives[uuid]
+    @_all_or_nothing
+    def resize(self, owner: str, uuid: str, gib: int) -> None:
+        drive = self._own_drive(owner, uuid)
+        if self._is_in_use(uuid):
+            raise Refuse(errors.ServerRunning)
+        if gib == drive.gib:
+            return
+        if gib < drive.gib:
+            raise Refuse(errors.SizeTooSmall)
+        if not self._is_at_rest(uuid) or self.busy(uuid):
+            raise Refuse(errors.DriveBusy)
+        drive.wanted_gib = gib
 
-    def _own_drive(self, owner: str, uuid: str) -> ModelDrive:
-        if uuid not in self.drives or self.drives[uuid].owner != owner:
+    @_all_or_nothing
+    def end_resize(self, uuid: str, *, well: bool) -> None:
+        if uuid not in self.drives:
             raise Refuse(errors.DriveNotFound)
-        return self.drives[uuid]
+        drive = self.drives[uuid]
+        if drive.wanted_gib is None:
+            raise Refuse(errors.DriveBusy)
+        if well:
+            drive.gib = drive.wanted_gib
+        drive.wanted_gib = None
 
     @_all_or_nothing
     def clone_drive(self, owner: str, source: str, destination: str, job: str) -> None:
@@ -121,9 +93,10 @@ class Model:
 
     def _copy(self, source: str, destination: str, job: str, parent: str | None) -> None:
         owner, media = self.drives[source].owner, self.drives[source].media
-        if not self.drives[source].ready:
+        if not self._is_at_rest(source):
             raise Refuse(errors.DriveBusy)
-        self.drives[destination] = ModelDrive(owner, media, clone=True)
+        gib = self.drives[source].gib
+        self.drives[destination] = ModelDrive(owner, media, clone=True, gib=gib)
         self.jobs[job] = ModelJob(owner, [source, destination], destination, parent)
         if parent is not None:
             self.jobs[parent].children.append(job)
@@ -132,18 +105,45 @@ class Model:
 
     @_all_or_nothing
     def create_server(self, owner: str, uuid: str, drives: list[str]) -> None:
-        for nth, drive in enumerate(drives):
-            shared = self._own_drive(owner, drive).media == "cdrom"
-            if not shared and (drive in drives[:nth] or self.mounted_on(drive)):
-                raise Refuse(errors.DriveAlreadyMounted)
+        self._check_mounts(owner, drives, had=[])
         self.servers[uuid] = ModelServer(owner, list(drives))
+
+    def _check_mounts(self, owner: str, drives: list[str], had: list[str]) -> None:
+        for nth, drive in enumerate(drives):
+            twice = drive in drives[:nth]
+            if drive in had and not twice:
+                continue
+            shared = self._own_drive(owner, drive).media == "cdrom"
+            if not shared and (twice or self.mounted_on(drive)):
+                raise Refuse(errors.DriveAlreadyMounted)
+
+    @_all_or_nothing
+    def set_mounts(self, owner: str, uuid: str, drives: list[str]) -> None:
+        server = self._own_server(owner, uuid)
+        if not server.running:
+            self._check_mounts(owner, drives, had=server.mounts)
+            server.mounts = list(drives)
+
+    @_all_or_nothing
+    def switch(self, owner: str, uuid: str, action: str) -> None:
+        server = self._own_server(owner, uuid)
+        if action == "start":
+            if server.running:
+                raise Refuse(errors.ServerRunning)
+            if not all(self._is_at_rest(drive) for drive in server.mounts):
+                raise Refuse(errors.DriveBusy)
+        elif not server.running:
+            raise Refuse(errors.ServerStopped)
+        server.running = action in ("start", "restart")
 
     @_all_or_nothing
     def delete_server(self, owner: str, uuid: str, recurse: str) -> None:
-        if uuid not in self.servers or self.servers[uuid].owner != owner:
-            raise Refuse(errors.ServerNotFound)
+        running = self._own_server(owner, uuid).running
         if self.busy(uuid):
             raise Refuse(errors.ServerBusy)
+        if running:
+            raise Refuse(errors.ServerRunning)
+        self._untag(uuid)
         wanted = {"none": "", "disks": "disk", "cdroms": "cdrom", "all_drives": "disk cdrom"}
         for drive in self.servers.pop(uuid).mounts:
             if drive in self.drives and self.drives[drive].media in wanted[recurse].split():
@@ -154,11 +154,10 @@ class Model:
         self, owner: str, source: str, destination: str, job: str, copies: list[tuple[str, str]]
     ) -> None:
         """`copies` are the new drives and jobs that were made for its disks, in order."""
-        if source not in self.servers or self.servers[source].owner != owner:
-            raise Refuse(errors.ServerNotFound)
+        mounted = self._own_server(owner, source).mounts
         self.jobs[job] = ModelJob(owner, [source, destination], destination, None)
         ids, mounts = iter(copies), []
-        for drive in self.servers[source].mounts:
+        for drive in mounted:
             if self.drives[drive].media == "cdrom":
                 mounts.append(drive)
                 continue
@@ -166,8 +165,40 @@ class Model:
             self._copy(drive, new_drive, new_job, job)
             mounts.append(new_drive)
         self.servers[destination] = ModelServer(owner, mounts)
+        for tag in self.tags_of(source):
+            self.tags[tag].bearers.append(destination)
         if not self.jobs[job].children:
             self._settle(job)
+
+    # Tags
+
+    @_all_or_nothing
+    def create_tag(self, owner: str, uuid: str, bearers: list[str]) -> None:
+        for bearer in bearers:
+            known = self.drives.get(bearer) or self.servers.get(bearer)
+            if known is None or known.owner != owner:
+                raise Refuse(errors.ResourceNotFound)
+        self.tags[uuid] = ModelTag(owner, list(dict.fromkeys(bearers)))
+
+    @_all_or_nothing
+    def delete_tag(self, owner: str, uuid: str) -> None:
+        self._own_tag(owner, uuid)
+        del self.tags[uuid]
+
+    @_all_or_nothing
+    def tag_drive(self, owner: str, uuid: str, tags: list[str]) -> None:
+        self._own_drive(owner, uuid)
+        self._set_tags(owner, uuid, tags)
+
+    @_all_or_nothing
+    def tag_server(self, owner: str, uuid: str, tags: list[str]) -> None:
+        self._own_server(owner, uuid)
+        self._set_tags(owner, uuid, tags)
+
+    def _set_tags(self, owner: str, uuid: str, tags: list[str]) -> None:
+        self._untag(uuid)
+        for tag in dict.fromkeys(tags):
+            self._own_tag(owner, tag).bearers.append(uuid)
 
     # Jobs
 
@@ -208,45 +239,34 @@ class Model:
         self._reporting(uuid, attempt).state = "failed"
         self._ended(uuid)
 
-    def _running_leaf(self, uuid: str) -> ModelJob:
-        if uuid not in self.jobs:
+    @_all_or_nothing
+    def cancel(self, owner: str, uuid: str) -> None:
+        if uuid not in self.jobs or self.jobs[uuid].owner != owner:
             raise Refuse(errors.JobNotFound)
         if self.jobs[uuid].state != "started":
             raise Refuse(errors.JobOver)
-        if self.jobs[uuid].children:
-            raise Refuse(errors.JobHasChildren)
-        return self.jobs[uuid]
-
-    def _reporting(self, uuid: str, attempt: int) -> ModelJob:
-        job = self._running_leaf(uuid)
-        if not attempt or attempt != job.attempt:
-            raise Refuse(errors.StaleAttempt)
-        return job
+        for leaf in self._leaves_below(uuid):
+            if self.jobs[leaf].state == "started":
+                self.jobs[leaf].state = "cancelled"
+                self._ended(leaf)
 
     def _settle(self, uuid: str) -> None:
         """All below has ended; so the job does."""
         job = self.jobs[uuid]
         below = [self.jobs[child].state for child in job.children]
-        job.state = "failed" if "failed" in below else "success"
+        ends = [end for end in ("failed", "cancelled") if end in below]
+        job.state = ends[0] if ends else "success"
         if job.state == "success":
             job.progress = 100
         self._ended(uuid)
 
     def _ended(self, uuid: str) -> None:
         job = self.jobs[uuid]
-        if job.state == "failed":
+        if job.state != "success":
             for made in self._made_below(uuid):
-                if self.servers.pop(made, None) is None and made in self.drives:
-                    self._remove_drive(made)
+                self._remove(made)
         elif job.made in self.drives:
             self.drives[job.made].ready = True
         above = self.jobs.get(job.parent or "")
         if above and all(self.jobs[child].state != "started" for child in above.children):
             self._settle(job.parent or "")
-
-    def _made_below(self, uuid: str) -> Iterator[str]:
-        job = self.jobs[uuid]
-        if job.made is not None:
-            yield job.made
-        for child in job.children:
-            yield from self._made_below(child)
