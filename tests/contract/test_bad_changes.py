@@ -54,6 +54,7 @@ async def test_bad_changes_of_a_server(api: Api):
 
 
 BAD_TAGS: Bad = [
+    ({"name": ""}, "name"),
     ({"name": 5}, "name"),
     ({"name": LONG}, "name"),
     ({"name": "a\0b"}, "name"),
