@@ -1,6 +1,7 @@
 """`/tags/`: names that drives and servers bear."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from aiohttp import web
 from msgspec.structs import asdict
@@ -21,6 +22,8 @@ from ledger.commands import CreateTags, DeleteTag, EditTag, NewTag
 from ledger.errors import TagNotFound
 from projections.views.filtering import Condition, Conditions, Lookup
 from projections.views.reading import Snapshot
+
+D = TypeVar("D")
 
 FILTERS: Mapping[str, Lookup] = {
     "uuid": "uuid",
@@ -66,7 +69,7 @@ class Tags:
         command = EditTag(
             owner,
             uuid,
-            fields.text("name", None),
+            _name(fields, None),
             fields.meta("meta", None),
             fields.references("resources", None),
         )
@@ -104,10 +107,16 @@ class Tags:
 
 def _new_tag(fields: Fields, uuid: str) -> NewTag:
     fields.require("name")
-    name = fields.text("name", "")
-    if not name:
+    return NewTag(
+        uuid, _name(fields, ""), fields.meta("meta", {}), fields.references("resources", ())
+    )
+
+
+def _name(fields: Fields, default: D) -> str | D:
+    name = fields.text("name", default)
+    if name == "":
         raise BadRequest("a tag must have a name", point="name")
-    return NewTag(uuid, name, fields.meta("meta", {}), fields.references("resources", ()))
+    return name
 
 
 def _count(snapshot: Snapshot, owner: str, wanted: Conditions) -> int:

@@ -8,6 +8,9 @@ import pytest
 from tests.api.calling import BOB, DRIVE, SERVER, UNKNOWN, Api
 from tests.contract.following import shown
 
+COLD = {"storage_type": "zadara", "size": 1024**3}
+"""The storage type that one pool has; its drives have a GiB at the least."""
+
 
 async def created(api: Api, avoid: str = "", **said: Any) -> str:
     """A new drive, which need not be ready."""
@@ -100,8 +103,8 @@ async def test_a_server_may_avoid_itself(api: Api):
 
 async def test_avoiding_never_fails(api: Api):
     """Where there is one pool only, what is to be avoided in it is not, and all goes well."""
-    first = await api.drive(storage_type="zadara")
-    second = await created(api, avoid=first, storage_type="zadara")
+    first = await api.drive(**COLD)
+    second = await created(api, avoid=first, **COLD)
     third = await cloned(api, first, avoid=f"{first},{second}")
     assert sorted(await shown_group(api, first)) == sorted((first, second, third))
 

@@ -60,7 +60,7 @@ async def test_a_clone_takes_a_whole_drive_as_its_body(api: Api):
 
 async def test_a_clone_inherits_the_storage_type(api: Api):
     """Without `storage_type` a clone has its source's, in either direction another is taken."""
-    source = await api.drive(storage_type="zadara")
+    source = await api.drive(storage_type="zadara", size=1024**3)
     path = f"/drives/{source}/action/?do=clone"
     (same,) = (await api.post(path)).json["objects"]
     (other,) = (await api.post(path, {"storage_type": "dssd"})).json["objects"]

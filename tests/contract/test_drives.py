@@ -268,7 +268,7 @@ async def test_a_deleted_drive_leaves_its_servers_and_tags(api: Api):
 async def test_availability_groups_are_lists_of_uuids(api: Api):
     """All groups are a list of lists; a drive's own is a flat one with itself in it."""
     drives = [await api.drive() for _ in range(3)]
-    cold = await api.drive(storage_type="zadara")
+    cold = await api.drive(storage_type="zadara", size=GREATER)
     await api.drive(by=BOB)
     groups = (await api.get("/drives/availability_groups/?limit=0")).json
     assert sorted(uuid for group in groups for uuid in group) == sorted([*drives, cold])
