@@ -7,6 +7,7 @@ from api.accounts_actions import AccountsActions
 from api.auth import guard
 from api.docs import serve_document, serve_page, serve_style
 from api.drives import Drives
+from api.idempotency import RAW_URLS
 from api.images import Images
 from api.jobs import Jobs
 from api.libdrives import Libdrives
@@ -30,6 +31,7 @@ def make_app(service: Service) -> web.Application:
     public = PublicUrls()
     app = web.Application(middlewares=[guard(service, public)], client_max_size=BODY_BYTES)
     app[PUBLIC_URLS] = public
+    app[RAW_URLS] = set()
     _add_jobs(app, Jobs(service))
     _add_images(app, Images(service))
     drives = Drives(service)
@@ -65,8 +67,8 @@ def _add_drives(app: web.Application, drives: Drives) -> None:
 
 
 def _add_images(app: web.Application, images: Images) -> None:
-    _add(app, "/drives/upload", post=images.upload)
-    _add(app, "/drives/upload/{name}", post=images.upload)
+    _add(app, "/drives/upload", post=images.upload, raw=True)
+    _add(app, "/drives/upload/{name}", post=images.upload, raw=True)
     _add(app, f"/drives/{UUID}/download", get=images.download)
 
 
@@ -138,15 +140,19 @@ def _add(
     put: Handler | None = None,
     delete: Handler | None = None,
     public: bool = False,
+    raw: bool = False,
 ) -> None:
     """A URL, with its slash at the end and without: a redirected POST would lose its body.
 
-    A public one needs no login, and its handlers are told of none.
+    A public one needs no login, and its handlers are told of none. The bodies for a raw one are no
+    JSON, and as long as an image.
     """
     for url in (f"{root}{path}/", f"{root}{path}"):
         resource = app.router.add_resource(url)
         if public:
             app[PUBLIC_URLS].add(resource)
+        if raw:
+            app[RAW_URLS].add(resource)
         if get is not None:
             resource.add_route(hdrs.METH_GET, get)
             resource.add_route(hdrs.METH_HEAD, get)

@@ -13,9 +13,10 @@ from api.accounts import Account, LoginRefused, TooManyAttempts
 from api.answers import LEDGER_POSITION, REQUEST_ID
 from api.entity_tags import conditional
 from api.errors import BodyTooSlow, Forbidden, RequestRefused, answer_to, unknown_error
+from api.idempotency import Once, has_key
 from api.logins import account_of
 from api.public import PublicUrls
-from api.requests import ANONYMOUS, CALLER, POSITION
+from api.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.service import Service
 from ledger.errors import (
     ConcurrentChange,
@@ -46,11 +47,13 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
     """
     ledger = service.ledger
     draw = _request_ids(service.new_id()).__next__
+    once = Once(service)
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = _request_id(request) or draw()
         request[POSITION] = ledger.position
+        request[NEW_ID] = service.new_id
         answer: web.StreamResponse
         try:
             account = None
@@ -61,7 +64,10 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
                 answer = _options(request)
             else:
                 _check_allowed(request, account)
-                answer = await handler(request)
+                if has_key(request):
+                    answer = await once.answer(request, handler)
+                else:
+                    answer = await handler(request)
                 if request.method in _READING:
                     answer = conditional(request, answer)
         except (

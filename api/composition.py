@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.accounts import Accounts
+from api.claims import Claims
 from api.frames import frames
 from api.service import Service
 from api.settings import DEFAULT_HOSTS, Settings
@@ -188,6 +189,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         spaces = Surroundings(pools).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)
+        claims = Claims(ledger, now=now)
         feed = Feed(views, frames(copying.figures), on_failure=failed.set)
         ledger.listen(feed.notice)
         accounts.listen(feed.dismiss)
@@ -199,6 +201,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     ledger=ledger,
                     views=views,
                     accounts=accounts,
+                    claims=claims,
                     pools=pools,
                     intake=provisioning,
                     feed=feed,
@@ -213,6 +216,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         finally:
             await asyncio.to_thread(copying.stop)
             await asyncio.to_thread(provisioning.stop)
+            claims.close()
             views.close()
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import created, json_answer
-from api.commanding import execute
+from api.commanding import execute, new_id
 from api.drive_bodies import (
     default_storage_type,
     drive_clone,
@@ -32,7 +32,6 @@ class Drives:
         self._ledger = service.ledger
         self._views = service.views
         self._collection = drives_of(service)
-        self._new_id = service.new_id
         self._storage_type = default_storage_type(service.pools)
         self._schema = load_schema("drives")
 
@@ -55,7 +54,7 @@ class Drives:
         definitions = [
             drive_definition(fields, self._storage_type) for fields in await read_objects(request)
         ]
-        new = tuple(NewDrive(self._new_id(), definition) for definition in definitions)
+        new = tuple(NewDrive(new_id(request), definition) for definition in definitions)
         command = CreateDrives(owner, new, "blank", avoided(request))
         await execute(request, self._ledger, command)
         return created(self._shown(owner, [drive.drive for drive in new]))
@@ -100,8 +99,8 @@ class Drives:
             await read_object(request),
             owner=owner,
             source=source,
-            destination=self._new_id(),
-            job=self._new_id(),
+            destination=new_id(request),
+            job=new_id(request),
             avoid=avoided(request),
         )
         await execute(request, self._ledger, command)

@@ -77,6 +77,12 @@ class UpgradeRequired(RequestRefused):
     status = 426
 
 
+class KeyReused(RequestRefused):
+    """The `Idempotency-Key` was used with another request."""
+
+    status = 422
+
+
 class RangeMissing(RequestRefused):
     """The image, which has so many bytes, has none in the range that is asked for."""
 

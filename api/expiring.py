@@ -22,7 +22,10 @@ class Expiring(NamedTuple):
 
 
 def what_expires(service: Service) -> tuple[Expiring, ...]:
-    return (Expiring("sessions", service.accounts.sessions.expire),)
+    return (
+        Expiring("sessions", service.accounts.sessions.expire),
+        Expiring("idempotency keys", service.claims.expire),
+    )
 
 
 @asynccontextmanager

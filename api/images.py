@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from api.commanding import execute
+from api.commanding import execute, is_recorded, new_id
 from api.drive_bodies import MEDIA, SIZE_MOST, default_storage_type
 from api.errors import BadRequest, BodyEncoded, BodyTooLarge, LengthMissing, RangeMissing
 from api.fields import Fields
@@ -28,12 +28,15 @@ class Images:
     async def upload(self, request: web.Request) -> web.Response:
         """Makes a drive of the body; the answer, once it is on disk, is the drive's uuid."""
         definition = self._uploaded(request)
-        uuid = await self._intake.receive(
-            request[CALLER].actor,
-            definition,
-            chunks(request),
-            lambda command: execute(request, self._ledger, command),
-        )
+        uuid = new_id(request)
+        if not is_recorded(request):
+            await self._intake.receive(
+                request[CALLER].actor,
+                definition,
+                chunks(request),
+                lambda command: execute(request, self._ledger, command),
+                drive=uuid,
+            )
         return web.Response(text=uuid)
 
     async def download(self, request: web.Request) -> web.StreamResponse:

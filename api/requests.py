@@ -8,6 +8,7 @@ from typing import NamedTuple
 import orjson
 from aiohttp import hdrs, web
 
+from api.claiming import Claiming
 from api.errors import BadRequest, BodyTooLarge, BodyTooSlow, NotJson
 from api.fields import SURROGATES, UUID, Fields
 from ledger.errors import NotFound
@@ -21,6 +22,12 @@ POSITION = web.RequestKey("position", int)
 
 The middleware notes the one before anything is read; a command, its own.
 """
+NEW_ID: web.RequestKey[Callable[[], str]] = web.RequestKey("new-id")
+"""Draws uuids for what the request makes."""
+CLAIMING = web.RequestKey("claiming", Claiming)
+"""There if the request has an `Idempotency-Key` (`api.idempotency`)."""
+BODY = web.RequestKey("body", bytes)
+"""There if the body has been read."""
 ANONYMOUS = "anonymous"
 """The actor of a request to a public URL. No account has it, so it owns nothing."""
 
@@ -46,6 +53,7 @@ _BACKSLASHES = re.compile(r"(\\*)(,|$)")
 
 async def chunks(request: web.Request) -> AsyncIterator[bytes]:
     """The body as it comes. Raises `BodyTooSlow`, and `BadRequest` if it does not come whole."""
+    claiming = request.get(CLAIMING)
     while True:
         try:
             async with asyncio.timeout(SILENCE_S):
@@ -56,13 +64,15 @@ async def chunks(request: web.Request) -> AsyncIterator[bytes]:
             raise BadRequest("the request body ended early or is badly encoded") from None
         if not chunk:
             return
+        if claiming is not None:
+            claiming.read(chunk)
         yield chunk
 
 
-async def read_json(request: web.Request) -> object:
-    """The body's value; no body and `null` are an empty object."""
+async def read_body(request: web.Request) -> bytes:
+    """The whole body. Raises `BodyTooLarge`, and what `chunks` raises."""
     if not request.can_read_body:
-        return {}
+        return b""
     body = bytearray()
     if (request.content_length or 0) > BODY_BYTES:
         raise BodyTooLarge(f"the request body is longer than {BODY_BYTES} bytes")
@@ -70,6 +80,14 @@ async def read_json(request: web.Request) -> object:
         body += chunk
         if len(body) > BODY_BYTES:
             raise BodyTooLarge(f"the request body is longer than {BODY_BYTES} bytes")
+    return bytes(body)
+
+
+async def read_json(request: web.Request) -> object:
+    """The body's value; no body and `null` are an empty object."""
+    body = request.get(BODY)
+    if body is None:
+        body = await read_body(request)
     if not body.strip():
         return {}
     if hdrs.CONTENT_TYPE in request.headers and request.content_type != "application/json":

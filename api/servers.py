@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import created, json_answer
-from api.commanding import execute
+from api.commanding import execute, new_id
 from api.errors import BadRequest
 from api.requests import CALLER, avoided, read_object, read_objects, read_references, uuid_in_url
 from api.resources import FILTERS, Action, Collection, Placed, complete, do_action, group_of, groups
@@ -35,7 +35,6 @@ class Servers:
         self._ledger = service.ledger
         self._views = service.views
         self._collection = servers_of(service)
-        self._new_id = service.new_id
         self._new_mac = service.new_mac
         self._new_password = service.new_password
         self._schema = load_schema("servers")
@@ -57,7 +56,7 @@ class Servers:
         """All or none, and stopped at once."""
         owner = request[CALLER].actor
         new = tuple(
-            new_server(fields, server=self._new_id(), new_mac=self._new_mac)
+            new_server(fields, server=new_id(request), new_mac=self._new_mac)
             for fields in await read_objects(request)
         )
         await execute(request, self._ledger, CreateServers(owner, new))
@@ -120,8 +119,8 @@ class Servers:
         command = CloneServer(
             owner=owner,
             source=source,
-            destination=self._new_id(),
-            job=self._new_id(),
+            destination=new_id(request),
+            job=new_id(request),
             name=fields.text("name", None),
             vnc_password=(
                 self._new_password() if fields.flag("random_vnc_password", default=False) else None

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from api.accounts import Accounts
+from api.claims import Claims
 from ledger.application import Ledger
 from ledger.images import Figures, Pool
 from ledger.workers.provisioning import Provisioning
@@ -21,6 +22,7 @@ class Service:
     ledger: Ledger
     views: SqliteViews
     accounts: Accounts
+    claims: Claims
     pools: Mapping[str, Pool]
     intake: Provisioning
     feed: Feed

@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import created, json_answer
-from api.commanding import execute
+from api.commanding import execute, new_id
 from api.drives import drives_of
 from api.errors import BadRequest
 from api.fields import Fields
@@ -38,7 +38,6 @@ class Tags:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._views = service.views
-        self._new_id = service.new_id
         self._collection = Collection(service.views, FILTERS, _count, _read)
         self._drives = drives_of(service)
         self._servers = servers_of(service)
@@ -57,7 +56,7 @@ class Tags:
     async def create(self, request: web.Request) -> web.Response:
         """All or none."""
         owner = request[CALLER].actor
-        new = tuple(_new_tag(fields, self._new_id()) for fields in await read_objects(request))
+        new = tuple(_new_tag(fields, new_id(request)) for fields in await read_objects(request))
         await execute(request, self._ledger, CreateTags(owner, new))
         return created(self._shown(owner, [tag.tag for tag in new]))
 

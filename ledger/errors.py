@@ -131,6 +131,13 @@ class ConcurrentChange(Refusal):
         super().__init__("the object was changed by another request; try again")
 
 
+class AlreadyClaimed(ConcurrentChange):
+    """Another request was recorded for the account under the same key."""
+
+    def __init__(self) -> None:
+        Refusal.__init__(self, "another request with this key was recorded; try again")
+
+
 class StoreFailed(Exception):
     """The store could not write or read; the process must stop and recover at its next start."""
 

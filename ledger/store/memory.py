@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from eventsourcing.persistence import StoredEvent
 
 from ledger.aggregate import Aggregate, evolve, fold
+from ledger.claim import Claimed
 from ledger.codec import decode, encode
 from ledger.drive import Drive
 from ledger.errors import AlreadyExists
@@ -167,6 +168,7 @@ class Staging:
         "_now",
         "_projection",
         "_relations",
+        "claims",
         "created",
         "entries",
         "events",
@@ -191,6 +193,7 @@ class Staging:
         self.events: list[tuple[str, int, Recorded[Event]]] = []
         self.stored: list[StoredEvent] = []
         self.secrets: list[Secret] = []
+        self.claims: dict[tuple[str, str], Claimed] = {}
         self.entries: dict[RowKey, Row] = {}
         self._relations: dict[str, Relations] = {}
 
@@ -309,6 +312,7 @@ class Staging:
         self.events += above.events
         self.stored += stored
         self.secrets += above.secrets
+        self.claims |= above.claims
         self._relations.update(above._relations)  # noqa: SLF001 - of our own kind
 
     def touched(self) -> dict[str, Told]:
@@ -347,4 +351,5 @@ class Staging:
             puts=puts,
             drops=drops,
             secrets=self.secrets,
+            claims=list(self.claims.values()),
         )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from eventsourcing.persistence import StoredEvent
 
 from ledger.aggregate import Aggregate
+from ledger.claim import Claimed
 from ledger.events import Event, Recorded
 from ledger.relations import Relations
 from ledger.world import Secret
@@ -81,6 +82,7 @@ class Batch(NamedTuple):
     puts: Rows
     drops: Sequence[RowKey]
     secrets: Sequence[Secret]
+    claims: Sequence[Claimed] = ()
 
 
 class LoggedEvent(NamedTuple):
@@ -96,7 +98,7 @@ class LoggedEvent(NamedTuple):
 
 
 class Conflict(Exception):
-    """Another process wrote to one of the streams or guards first; nothing of the batch is kept."""
+    """Another process was first with a stream, guard or claim; nothing of the batch is kept."""
 
 
 class Log(Protocol):
@@ -144,6 +146,9 @@ class Store(Protocol):
 
     def read_relations(self, uuid: str) -> tuple[int, Relations]:
         """The version of the guard of a drive or server, and what is said about it."""
+
+    def read_claim(self, account: str, key: str) -> Claimed | None:
+        """What was last claimed under this key, over or not, as of the last commit."""
 
     def log(self) -> AbstractContextManager[Log]:
         """A snapshot to read from, in any thread."""

@@ -29,9 +29,11 @@ from eventsourcing.sqlite import (
     SQLiteDatastore,
 )
 
+from ledger.claim import Claimed
 from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
+from ledger.store import claims
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
 from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetPersonal, SetVncPassword
 
@@ -204,6 +206,7 @@ class SqliteStore:
                 raise Conflict(str(error)) from error
             _insert_guards(c, batch.guards)
             cursor = _raw(c)
+            _insert_claims(cursor, batch.claims)
             for secret in batch.secrets:
                 _write_secret(cursor, secret)
             self._projection.write(cursor, batch.puts, batch.drops)
@@ -234,6 +237,10 @@ class SqliteStore:
                 return version, self._projection.relations(cursor, uuid)
             finally:
                 cursor.execute("ROLLBACK")
+
+    def read_claim(self, account: str, key: str) -> Claimed | None:
+        with _store_errors():
+            return claims.find(self._reader.cursor(), account, key)
 
     def log(self) -> AbstractContextManager[Log]:
         return open_log(self._file)
@@ -326,6 +333,11 @@ def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
     )
     if c.sqlite_cursor.rowcount != len(guards):
         raise Conflict("a decision rests on something that has changed")
+
+
+def _insert_claims(cursor: sqlite3.Cursor, new: Sequence[Claimed]) -> None:
+    if new and not claims.record(cursor, new):
+        raise Conflict("a request has been claimed by another process")
 
 
 def _write_secret(cursor: sqlite3.Cursor, secret: Secret) -> None:

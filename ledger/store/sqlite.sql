@@ -51,3 +51,17 @@ CREATE TABLE IF NOT EXISTS tokens (
     name TEXT NOT NULL,
     created TEXT NOT NULL
 ) WITHOUT ROWID;
+-- Requests that clients have named, recorded with their commands, and how they were answered.
+CREATE TABLE IF NOT EXISTS claims (
+    account TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    seed TEXT NOT NULL,
+    recorded TEXT NOT NULL,
+    status INTEGER,
+    content_type TEXT,
+    location TEXT,
+    body BLOB,
+    PRIMARY KEY (account, key)
+);
+CREATE INDEX IF NOT EXISTS claims_by_age ON claims (recorded);

@@ -17,9 +17,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from ledger.aggregate import Aggregate
+from ledger.claim import Claim, Claimed
 from ledger.commands import Command
 from ledger.decide import decide
-from ledger.errors import ConcurrentChange, Refusal, StoreFailed, StoreUnreachable
+from ledger.errors import AlreadyClaimed, ConcurrentChange, Refusal, StoreFailed, StoreUnreachable
 from ledger.events import Event, Recorded
 from ledger.store.memory import Memory, Staging
 from ledger.store.seam import Conflict, Cursor, Projection, Store
@@ -57,10 +58,14 @@ Listener = Callable[[Commit], None]
 
 
 class Caller(NamedTuple):
-    """Who asks, for the envelope of what comes of it."""
+    """Who asks, for the envelope of what comes of it.
+
+    With a `claim`, the command is refused as `AlreadyClaimed` if that was recorded before.
+    """
 
     actor: str
     request_id: str
+    claim: Claim | None = None
 
 
 class _Waiting(NamedTuple):
@@ -320,8 +325,10 @@ class Writer:
         """Stages the command's changes on the batch, or says why not."""
         at = self._clock.stamp()
         staging = Staging(batch, self._projection, at)
-        actor, request_id = waiting.caller
+        actor, request_id, claim = waiting.caller
         try:
+            if claim is not None:
+                self._claim(Claimed(actor, claim, at), batch, staging)
             for change in decide(waiting.command, staging, self._circumstances):
                 if isinstance(change, Fact):
                     staging.stage(change.stream, Recorded(at, actor, request_id, change.event))
@@ -336,6 +343,14 @@ class Writer:
             log.exception("a command could not be decided")
             return error
         return None
+
+    def _claim(self, wanted: Claimed, batch: Staging, staging: Staging) -> None:
+        """Stages the claim. It is read from the store: most are new, and what is old is rare."""
+        key = wanted.account, wanted.claim.key
+        earlier = batch.claims.get(key) or self._store.read_claim(*key)
+        if earlier is not None and not earlier.is_over(wanted.at):
+            raise AlreadyClaimed
+        staging.claims[key] = wanted
 
     def _tell(self, staging: Staging, position: int) -> None:
         if not self._listeners or not staging.events:

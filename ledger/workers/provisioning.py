@@ -94,13 +94,16 @@ class Provisioning:
         definition: DriveDefinition,
         stream: AsyncIterator[bytes],
         record: Callable[[CreateDrives], Awaitable[object]],
+        *,
+        drive: str | None = None,
     ) -> str:
         """Takes in an image and makes a drive of it; returns its uuid once it is ready.
 
+        The uuid is `drive`, if that is given, which must be as unlikely to be taken as a new one.
         `record` executes the command for whoever sends the image. Raises a `Refusal` or `PoolFull`;
         then, and when cancelled, nothing is left behind.
         """
-        drive = self._new_id()
+        drive = drive or self._new_id()
         pool = self._pools[place(self._spaces(), definition.storage_type).name]
         incoming = IncomingImage(pool.upload(drive))
         try:

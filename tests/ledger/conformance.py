@@ -8,12 +8,14 @@ found to do wrong becomes a test here, for all of them.
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from eventsourcing.persistence import StoredEvent
 
 from ledger.aggregate import Aggregate
+from ledger.claim import KEPT, Claim, Claimed, KeptAnswer
 from ledger.codec import decode, encode, leaf_hash
 from ledger.events import (
     DriveDeleted,
@@ -27,6 +29,7 @@ from ledger.events import (
 from ledger.job import Job
 from ledger.relations import Relations
 from ledger.server import Server
+from ledger.store import claims
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, Row, RowKey, Store
 from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
 from tests.support.world import ME, START, machine, mount
@@ -44,8 +47,13 @@ def batch(
     puts: dict[RowKey, Row] | None = None,
     drops: Sequence[RowKey] = (),
     secrets: Sequence[Secret] = (),
+    claims: Sequence[Claimed] = (),
 ) -> Batch:
-    return Batch(list(events), list(guards), puts or {}, list(drops), list(secrets))
+    return Batch(list(events), list(guards), puts or {}, list(drops), list(secrets), list(claims))
+
+
+def claimed(key: str, seed: str = "seed", *, account: str = ME, at: datetime = START) -> Claimed:
+    return Claimed(account, Claim(key, b"fingerprint", seed), at)
 
 
 def server(uuid: str, *drives: str) -> Server:
@@ -457,6 +465,62 @@ class Showing(_Suite):
             assert log.count() == 0
 
 
+class Claiming(_Suite):
+    def test_a_claim_is_read_back(self, store: Store) -> None:
+        """By its account and key; another account's key is another key."""
+        store.append(batch(claims=[claimed("k"), claimed("k", account="another")]))
+        assert claimed("k") == store.read_claim(ME, "k")
+        assert claimed("k", account="another") == store.read_claim("another", "k")
+        assert store.read_claim(ME, "l") is None
+
+    def test_a_claim_is_recorded_with_its_events(self, store: Store) -> None:
+        """In one transaction: if the events are refused, nothing is claimed."""
+        store.append(batch(event("drive-a"), claims=[claimed("k")]))
+        with pytest.raises(Conflict):
+            store.append(batch(event("drive-a"), claims=[claimed("l")]))
+        assert store.read_claim(ME, "l") is None
+
+    def test_who_claims_second_conflicts(self, store: Store, other: Store) -> None:
+        """Two processes that were asked for the same at once: one of them does it."""
+        store.append(batch(event("drive-a"), claims=[claimed("k", "first")]))
+        with pytest.raises(Conflict):
+            other.append(batch(event("drive-b"), claims=[claimed("l"), claimed("k", "second")]))
+        assert other.read_claim(ME, "k") == claimed("k", "first")
+        assert other.read_claim(ME, "l") is None
+        assert len(positions(store)) == 1
+
+    def test_a_claim_holds_to_the_microsecond(self, store: Store) -> None:
+        """From the end of its day on, another may be recorded in its place."""
+        over = START + KEPT
+        store.append(batch(claims=[claimed("k", "first")]))
+        with pytest.raises(Conflict):
+            store.append(batch(claims=[claimed("k", "early", at=over - timedelta(microseconds=1))]))
+        store.append(batch(claims=[claimed("k", "second", at=over)]))
+        assert store.read_claim(ME, "k") == claimed("k", "second", at=over)
+
+    def test_an_answer_is_kept_with_its_claim(self, store: Store) -> None:
+        """It goes when another claim takes the place; one that comes too late is not kept."""
+        answer = KeptAnswer(201, "application/json", "/drives/a/", b"[]")
+        store.append(batch(claims=[claimed("k", "first")]))
+        store.exclusive(lambda c: claims.keep(c, ME, claimed("k", "first").claim, answer))
+        with store.log() as log:
+            assert claims.find_answer(log.cursor(), ME, "k") == answer
+        store.append(batch(claims=[claimed("k", "second", at=START + KEPT)]))
+        store.exclusive(lambda c: claims.keep(c, ME, claimed("k", "first").claim, answer))
+        with store.log() as log:
+            assert claims.find_answer(log.cursor(), ME, "k") is None
+
+    def test_claims_that_are_over_are_removed(self, store: Store) -> None:
+        """The oldest first, no more at once than is said, and none that holds."""
+        times = [START + timedelta(hours=hours) for hours in range(3)]
+        store.append(batch(claims=[claimed(f"k{at.hour}", at=at) for at in times]))
+        now = times[1] + KEPT
+        removed = [store.exclusive(lambda c: claims.remove_over(c, now, 1)) for _ in range(3)]
+        assert removed == [1, 1, 0]
+        left = [store.read_claim(ME, f"k{at.hour}") for at in times]
+        assert left == [None, None, claimed(f"k{times[2].hour}", at=times[2])]
+
+
 class Alone(_Suite):
     """`exclusive`."""
 
@@ -526,5 +590,5 @@ class Reopening(_Suite):
         assert again.append(batch(event("drive-a", 2))) > position
 
 
-class StoreConformance(Appending, Conflicts, Leaves, Reading, Showing, Alone, Reopening):
+class StoreConformance(Appending, Conflicts, Leaves, Reading, Showing, Claiming, Alone, Reopening):
     """All of it."""

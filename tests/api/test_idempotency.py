@@ -1,0 +1,411 @@
+"""`Idempotency-Key`: what is sent again is done once, and answered as it was."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import RFC_4122, UUID
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import make_app
+from api.claiming import derived_ids
+from api.composition import new_id, open_service
+from api.settings import Settings
+from tests.api.calling import (
+    ALICE,
+    AUDITOR,
+    BOB,
+    DRIVE,
+    SERVER,
+    UNKNOWN,
+    Answer,
+    Api,
+    KnownAccounts,
+)
+from tests.support.opened import behind_its_back
+
+KEY = {"Idempotency-Key": "9f0c1f6e-clone-amber"}
+IMAGE = b"wheel" * 40_000
+
+
+def same(first: Answer, second: Answer) -> bool:
+    """Whether a client can tell the answers apart, but for the request's id and the position."""
+    named = ("Content-Type", "Location")
+    return (first.status, first.body, [first.headers.get(name) for name in named]) == (
+        second.status,
+        second.body,
+        [second.headers.get(name) for name in named],
+    )
+
+
+async def names(api: Api, kind: str = "drives") -> list[str]:
+    """What there is of Alice's."""
+    return [each["name"] for each in (await api.get(f"/{kind}/")).json["objects"]]
+
+
+def lose_the_answers(api: Api) -> None:
+    """As if a crash had come between every commit and its answer."""
+    with behind_its_back(api.service.file) as connection:
+        done = connection.execute("UPDATE claims SET status = NULL, body = NULL")
+        assert done.rowcount > 0
+
+
+def age(api: Api, hours: int) -> None:
+    """As if all that was recorded under keys had been recorded so much earlier."""
+    with behind_its_back(api.service.file) as connection:
+        connection.execute(
+            "UPDATE claims SET recorded = strftime('%Y-%m-%dT%H:%M:%f000+00:00', recorded, ?)",
+            (f"-{hours} hours",),
+        )
+
+
+async def kept(api: Api) -> int:
+    """How many keys are remembered."""
+    with api.service.ledger.log() as log:
+        cursor = log.cursor()
+        cursor.execute("SELECT count(*) FROM claims")
+        return int(cursor.fetchone()[0])
+
+
+async def upload(api: Api, image: bytes = IMAGE, **given: Any) -> Answer:
+    return await api.call("POST", "/drives/upload/oak/", data=image, **given)
+
+
+@asynccontextmanager
+async def served(data: Path) -> AsyncIterator[Api]:
+    """One run of a service."""
+    async with open_service(Settings(data=data, copying=False)) as opened:
+        service = replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
+        async with TestClient(TestServer(make_app(service))) as client:
+            yield Api(client, service)
+
+
+# Repeats
+
+
+async def test_a_repeat_is_answered_as_the_first(api: Api) -> None:
+    """Byte for byte, with the place of what is new; and nothing is made again."""
+    first = await api.post("/drives/", DRIVE, headers=KEY)
+    second = await api.post("/drives/", DRIVE, headers=KEY)
+    assert first.status == 201
+    assert same(first, second)
+    assert second.headers["Location"] == first.json["objects"][0]["resource_uri"]
+    assert await names(api) == ["cedar"]
+
+
+async def test_the_answer_is_the_first_even_if_things_have_changed(api: Api) -> None:
+    """It is kept, not made anew."""
+    first = await api.post("/servers/", SERVER, headers=KEY)
+    uuid = first.json["objects"][0]["uuid"]
+    assert (await api.call("PUT", f"/servers/{uuid}/", json={"name": "ash"})).status == 200
+    assert same(first, await api.post("/servers/", SERVER, headers=KEY))
+    assert (await api.delete(f"/servers/{uuid}/")).status == 204
+    assert same(first, await api.post("/servers/", SERVER, headers=KEY))
+
+
+async def test_each_answer_has_an_id_and_a_position_of_its_own(api: Api) -> None:
+    """A repeat is a request like others, and as new as the ledger is by now."""
+    first = await api.post("/drives/", DRIVE, headers={**KEY, "X-Request-ID": "one"})
+    await api.post("/tags/", {"name": "hazel"})
+    second = await api.post("/drives/", DRIVE, headers={**KEY, "X-Request-ID": "two"})
+    assert (first.headers["X-Request-ID"], second.headers["X-Request-ID"]) == ("one", "two")
+    positions = [int(answer.headers["X-Ledger-Position"]) for answer in (first, second)]
+    assert positions[0] < positions[1]
+
+
+async def test_without_a_key_a_repeat_is_another_request(api: Api) -> None:
+    """Two drives."""
+    for _ in range(2):
+        assert (await api.post("/drives/", DRIVE)).status == 201
+    assert await names(api) == ["cedar", "cedar"]
+    assert await kept(api) == 0
+
+
+async def test_servers_tags_and_actions(api: Api) -> None:
+    """Whatever is posted is done once."""
+    server = (await api.post("/servers/", SERVER)).json["objects"][0]["uuid"]
+    drive = await api.drive()
+    posts: list[tuple[str, Any]] = [
+        ("/servers/", SERVER),
+        ("/tags/", {"name": "hazel", "resources": [server]}),
+        (f"/servers/{server}/action/?do=clone", {"name": "copy", "random_vnc_password": True}),
+        (f"/servers/{server}/action/?do=start", None),
+        (f"/drives/{drive}/action/?do=clone", {"name": "copy"}),
+    ]
+    for nth, (path, body) in enumerate(posts):
+        key = {"Idempotency-Key": f"key-{nth}"}
+        first = await api.post(path, body, headers=key)
+        assert first.status in (201, 202), first.body
+        assert same(first, await api.post(path, body, headers=key)), path
+    assert sorted(await names(api, "servers")) == ["copy", "elm", "elm"]
+    assert await names(api, "tags") == ["hazel"]
+    assert sorted(await names(api)) == ["cedar", "copy"]
+
+
+async def test_an_action_on_a_job(api: Api) -> None:
+    """A second cancel would be refused, a repeat of the first is not."""
+    job = await api.job()
+    path = f"/jobs/{job}/action/?do=cancel"
+    first = await api.post(path, headers=KEY)
+    assert first.status == 202
+    assert same(first, await api.post(path, headers=KEY))
+    assert (await api.post(path)).error == (403, "permission", None)
+
+
+async def test_a_request_that_changes_nothing_is_kept_too(api: Api) -> None:
+    """It was done: another one under its key would be a mistake of the client's."""
+    server = await api.server()
+    path = f"/servers/{server}/action/?do=stop"
+    first = await api.post(path, headers=KEY)
+    assert same(first, await api.post(path, headers=KEY))
+
+
+async def test_an_upload(api: Api) -> None:
+    """Its bytes are compared and thrown away; there is one drive, with one file."""
+    first = await upload(api, headers=KEY)
+    assert first.status == 200, first.body
+    assert same(first, await upload(api, headers=KEY))
+    assert await names(api) == ["oak"]
+    (pool,) = api.service.pools.values()
+    assert [path.name for path in pool.path.iterdir()] == [f"{first.body.decode()}.img"]
+    got = await api.get(f"/drives/{first.body.decode()}/download/")
+    assert got.body.startswith(IMAGE)
+
+
+# Other requests under the same key
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/drives/", {**DRIVE, "name": "ash"}),
+        ("/drives", DRIVE),
+        ("/drives/?avoid=", DRIVE),
+        ("/tags/", {"name": "cedar"}),
+        ("/drives/", {"no": "drive"}),
+        ("/drives/", None),
+    ],
+    ids=["another body", "another path", "another query", "another kind", "a bad one", "no body"],
+)
+async def test_another_request_under_the_same_key_is_refused(
+    api: Api, path: str, body: Any
+) -> None:
+    """With 422, and nothing is done."""
+    first = await api.post("/drives/", DRIVE, headers=KEY)
+    refused = await api.post(path, body, headers=KEY)
+    assert refused.error == (422, "validation", "Idempotency-Key")
+    assert await names(api) == ["cedar"]
+    assert same(first, await api.post("/drives/", DRIVE, headers=KEY))
+
+
+async def test_another_image_under_the_same_key_is_refused(api: Api) -> None:
+    """One byte is enough, and nothing of it is left."""
+    first = await upload(api, headers=KEY)
+    refused = await upload(api, IMAGE[:-1] + b"!", headers=KEY)
+    assert refused.error == (422, "validation", "Idempotency-Key")
+    (pool,) = api.service.pools.values()
+    assert [path.name for path in pool.path.iterdir()] == [f"{first.body.decode()}.img"]
+
+
+async def test_keys_of_other_accounts_are_other_keys(api: Api) -> None:
+    """Nobody can learn or disturb what others do."""
+    hers = await api.post("/drives/", DRIVE, headers=KEY)
+    his = await api.post("/drives/", DRIVE, headers=KEY, by=BOB)
+    assert his.status == 201
+    assert hers.json["objects"][0]["uuid"] != his.json["objects"][0]["uuid"]
+
+
+# Refusals
+
+
+async def test_what_was_refused_may_be_mended(api: Api) -> None:
+    """Nothing was recorded, so nothing is kept: neither of a bad body nor of a refused command."""
+    assert (await api.post("/drives/", {"name": "cedar"}, headers=KEY)).status == 400
+    unknown = {**SERVER, "drives": [{"drive": UNKNOWN, "device": "ide", "dev_channel": "0:0"}]}
+    assert (await api.post("/servers/", unknown, headers=KEY)).status == 404
+    assert await kept(api) == 0
+    assert (await api.post("/drives/", DRIVE, headers=KEY)).status == 201
+
+
+async def test_what_was_refused_is_tried_anew(api: Api) -> None:
+    """The same request may succeed later."""
+    server = await api.server()
+    action = f"/servers/{server}/action/?do="
+    assert (await api.post(f"{action}restart", headers=KEY)).status == 403
+    assert (await api.post(f"{action}start")).status == 202
+    assert (await api.post(f"{action}restart", headers=KEY)).status == 202
+
+
+async def test_an_auditor_changes_nothing_with_a_key_either(api: Api) -> None:
+    """Who asks comes first."""
+    assert (await api.post("/drives/", DRIVE, headers=KEY, by=AUDITOR)).status == 403
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "k" * 256, "with blank", "caf\u00e9", "tab\there"],
+    ids=["empty", "too long", "blank", "not ASCII", "tab"],
+)
+async def test_a_malformed_key_is_refused(api: Api, key: str) -> None:
+    """Rather than taken for no key."""
+    refused = await api.post("/drives/", DRIVE, headers={"Idempotency-Key": key})
+    assert refused.error == (400, "validation", "Idempotency-Key")
+    assert await names(api) == []
+
+
+async def test_the_longest_key(api: Api) -> None:
+    """255 characters."""
+    key = {"Idempotency-Key": "~" * 255}
+    assert same(
+        await api.post("/drives/", DRIVE, headers=key),
+        await api.post("/drives/", DRIVE, headers=key),
+    )
+
+
+async def test_a_body_with_a_key_is_no_longer_than_others(api: Api) -> None:
+    """It is read before its handler is asked, within the same limit."""
+    refused = await api.post("/drives/", {**DRIVE, "name": "x" * 300_000}, headers=KEY)
+    assert refused.error == (413, "validation", None)
+
+
+async def test_other_methods_have_no_keys(api: Api) -> None:
+    """They can be repeated as they are; the header means nothing there."""
+    drive = await api.drive()
+    for name in ("ash", "elm"):
+        put = await api.call("PUT", f"/drives/{drive}/", json={"name": name}, headers=KEY)
+        assert put.json["name"] == name
+    assert await kept(api) == 0
+
+
+# Twins, crashes and time
+
+
+async def test_twins_at_once_do_one_thing(api: Api) -> None:
+    """All of them get the one answer."""
+    answers = await asyncio.gather(*(api.post("/drives/", DRIVE, headers=KEY) for _ in range(8)))
+    assert all(same(answers[0], answer) for answer in answers)
+    assert await names(api) == ["cedar"]
+
+
+async def test_twins_of_an_upload_at_once_do_one_thing(api: Api) -> None:
+    """The second one waits for the end of the first."""
+    answers = await asyncio.gather(*(upload(api, headers=KEY) for _ in range(3)))
+    assert all(same(answers[0], answer) for answer in answers)
+    assert await names(api) == ["oak"]
+
+
+async def test_a_repeat_of_what_was_recorded_but_not_answered(api: Api) -> None:
+    """A crash came in between: the answer is made again, with the same uuids, and then kept."""
+    source = await api.drive()
+    server = await api.server(source)
+    posts: list[tuple[str, Any]] = [
+        ("/drives/", [DRIVE, {**DRIVE, "name": "ash"}]),
+        ("/servers/", SERVER),
+        ("/tags/", {"name": "hazel"}),
+        (f"/servers/{server}/action/?do=clone", {}),
+    ]
+    for nth, (path, body) in enumerate(posts):
+        key = {"Idempotency-Key": f"key-{nth}"}
+        first = await api.post(path, body, headers=key)
+        lose_the_answers(api)
+        second = await api.post(path, body, headers=key)
+        assert _uuids(first) == _uuids(second), path
+        assert first.status == second.status
+        assert same(second, await api.post(path, body, headers=key))
+
+
+def _uuids(answer: Answer) -> list[str]:
+    objects = answer.json.get("objects", [answer.json])
+    return [each["uuid"] for each in objects]
+
+
+async def test_an_action_that_was_recorded_but_not_answered(api: Api) -> None:
+    """It is not done again, though it could not be."""
+    job = await api.job()
+    path = f"/jobs/{job}/action/?do=cancel"
+    first = await api.post(path, headers=KEY)
+    lose_the_answers(api)
+    assert same(first, await api.post(path, headers=KEY))
+
+
+async def test_an_upload_that_was_recorded_but_not_answered(api: Api) -> None:
+    """The same uuid, and nothing of the second image is left."""
+    first = await upload(api, headers=KEY)
+    lose_the_answers(api)
+    assert same(first, await upload(api, headers=KEY))
+    assert await names(api) == ["oak"]
+    (pool,) = api.service.pools.values()
+    assert [path.name for path in pool.path.iterdir()] == [f"{first.body.decode()}.img"]
+
+
+async def test_a_client_that_goes_away_finds_what_it_asked_for(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer goes on with its command, and the repeat waits for that."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    execute = api.service.ledger.execute
+
+    async def later(*given: Any) -> int:
+        await go_on.wait()
+        return await execute(*given)
+
+    async def slow(*given: Any) -> int:
+        begun.set()
+        return await asyncio.shield(asyncio.create_task(later(*given)))
+
+    monkeypatch.setattr(api.service.ledger, "execute", slow)
+    first = asyncio.create_task(api.post("/drives/", DRIVE, headers=KEY))
+    await begun.wait()
+    first.cancel()
+    repeat = asyncio.create_task(api.post("/drives/", DRIVE, headers=KEY))
+    await asyncio.sleep(0.1)
+    go_on.set()
+    assert (await repeat).status == 201
+    assert await names(api) == ["cedar"]
+
+
+async def test_keys_outlive_the_process(tmp_path: Path) -> None:
+    """A repeat after a restart gets the answer from before."""
+    async with served(tmp_path) as api:
+        first = await api.post("/drives/", DRIVE, headers=KEY)
+    async with served(tmp_path) as api:
+        assert same(first, await api.post("/drives/", DRIVE, headers=KEY))
+
+
+async def test_a_key_holds_for_a_day(api: Api) -> None:
+    """Then it is a new one, also if its row is there still; the uuids are new ones, too."""
+    first = await api.post("/drives/", DRIVE, headers=KEY)
+    age(api, 23)
+    assert same(first, await api.post("/drives/", DRIVE, headers=KEY))
+    age(api, 2)
+    second = await api.post("/drives/", DRIVE, headers=KEY)
+    assert second.status == 201
+    assert not same(first, second)
+    assert same(second, await api.post("/drives/", DRIVE, headers=KEY))
+
+
+async def test_what_is_over_is_removed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, in small transactions; what still holds stays."""
+    monkeypatch.setattr("api.claims.REMOVED_AT_ONCE", 2)
+    for nth in range(5):
+        await api.post("/tags/", {"name": f"t{nth}"}, headers={"Idempotency-Key": f"key-{nth}"})
+    age(api, 24)
+    await api.post("/tags/", {"name": "hazel"}, headers=KEY)
+    assert await api.service.claims.expire() == 5
+    assert await kept(api) == 1
+
+
+def test_ids_follow_from_their_seed() -> None:
+    """They are uuids of the seed's moment, all different, and the same ones each time."""
+    seeds = [new_id(), new_id()]
+    drawn = [list(islice(derived_ids(seed), 1000)) for seed in seeds]
+    assert drawn == [list(islice(derived_ids(seed), 1000)) for seed in seeds]
+    assert len({*drawn[0], *drawn[1]}) == 2000
+    for seed, ids in zip(seeds, drawn, strict=True):
+        assert {each[:18] for each in ids} == {seed[:18]}
+        assert {(UUID(each).version, UUID(each).variant) for each in ids} == {(7, RFC_4122)}
