@@ -2,17 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from api.admin import connected
+from api.admin import AdminClient, connected
 from api.composition import LEDGER_FILE, open_ledger, open_service
 from api.doctor import Findings, examine, synchronous_of_new_connections
 from api.library import LibraryOperations, OwnLibrary
 from api.lock import DataInUse, data_lock, holder
 from api.operations import Operations, OwnOperations
 from api.settings import Settings
+
+T = TypeVar("T")
 
 TAKING_S = 5.0
 """How long a command waits for a service that starts or for another command that ends."""
@@ -25,6 +28,32 @@ async def operations(data: Path) -> AsyncIterator[Operations]:
 
     Raises `DataInUse` if somebody has it who does not answer, and `DataUnusable`.
     """
+
+    async def own(stack: AsyncExitStack) -> Operations:
+        opened = await stack.enter_async_context(open_ledger(data))
+        return OwnOperations(opened.ledger, opened.accounts)
+
+    async with _reached(data, own) as reached:
+        yield reached
+
+
+@asynccontextmanager
+async def library(settings: Settings) -> AsyncIterator[LibraryOperations]:
+    """The library of a data directory, likewise."""
+
+    async def own(stack: AsyncExitStack) -> LibraryOperations:
+        still = settings.model_copy(update={"copying": False})
+        return OwnLibrary(await stack.enter_async_context(open_service(still)))
+
+    async with _reached(settings.data, own) as reached:
+        yield reached
+
+
+@asynccontextmanager
+async def _reached(
+    data: Path, own: Callable[[AsyncExitStack], Awaitable[T]]
+) -> AsyncIterator[T | AdminClient]:
+    """The service that has the data directory, or what `own` opens once nobody has it."""
     give_up = time.monotonic() + TAKING_S
     while True:
         async with AsyncExitStack() as stack:
@@ -33,25 +62,7 @@ async def operations(data: Path) -> AsyncIterator[Operations]:
                 yield client
                 return
             if _taken(stack, data, or_raise=time.monotonic() > give_up):
-                opened = await stack.enter_async_context(open_ledger(data))
-                yield OwnOperations(opened.ledger, opened.accounts)
-                return
-        await asyncio.sleep(PAUSE_S)
-
-
-@asynccontextmanager
-async def library(settings: Settings) -> AsyncIterator[LibraryOperations]:
-    """The library of a data directory, likewise."""
-    give_up = time.monotonic() + TAKING_S
-    while True:
-        async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(connected(settings.data))
-            if client is not None:
-                yield client
-                return
-            if _taken(stack, settings.data, or_raise=time.monotonic() > give_up):
-                still = settings.model_copy(update={"copying": False})
-                yield OwnLibrary(await stack.enter_async_context(open_service(still)))
+                yield await own(stack)
                 return
         await asyncio.sleep(PAUSE_S)
 
