@@ -84,11 +84,12 @@ class Histories(RuleBasedStateMachine):
 
     @initialize(disks=st.integers(1, 3))
     def begin_with_a_server(self, disks: int) -> None:
-        """One with disks that can be cloned and a cdrom, so that most histories clone it."""
+        """One with disks that can be cloned and a cdrom, all tagged: most histories clone it."""
         self.create_drive(ME, cd=0, ready=1)
         for _ in range(disks):
             self.create_drive(ME, cd=1, ready=1)
         self.create_server(ME, list(range(disks + 1)))
+        self.create_tag(ME, list(range(disks + 1)), [0])
         self.clone_server(ME, 0)
 
     # Drives
