@@ -133,17 +133,16 @@ def test_a_deleted_tag_is_borne_by_nothing() -> None:
 
 @pytest.mark.parametrize("uuid", ["nothing", "their-tag", "gone"])
 def test_only_ones_own_tags_are_there(uuid: str) -> None:
-    """Not to be changed, deleted or borne; what never was, another's and a deleted one alike."""
-    commands: tuple[Command, ...] = (
-        EditTag(ME, uuid, "x"),
-        DeleteTag(ME, uuid),
-        tag_drive("t", uuid),
-        tag_server(uuid),
+    """What never was, another's and a deleted one alike; `tags` is at fault where it names it."""
+    commands: tuple[tuple[Command, str | None], ...] = (
+        (EditTag(ME, uuid, "x"), None),
+        (DeleteTag(ME, uuid), None),
+        (tag_drive("t", uuid), "tags"),
+        (tag_server(uuid), "tags"),
     )
-    for command in commands:
-        given(TAGGED, CreateTags(ME, (NewTag("gone", "x"),)), DeleteTag(ME, "gone")).when(
-            command
-        ).then_refused(errors.TagNotFound, uuid, point="tags")
+    world = given(TAGGED, CreateTags(ME, (NewTag("gone", "x"),)), DeleteTag(ME, "gone"))
+    for command, point in commands:
+        world.when(command).then_refused(errors.TagNotFound, uuid, point=point)
 
 
 # Tagging by a change of what bears the tag
