@@ -14,6 +14,7 @@ from typing import TypeVar
 import orjson
 from aiohttp import hdrs, web
 
+from api.request_ids import REQUEST_ID
 from api.requests import CALLER, POSITION, SHORT_LIMIT, Page
 from api.shapes import JsonObject
 
@@ -24,7 +25,6 @@ STALL_S = 20.0
 WHOLE_BYTES = 256 * 1024
 """What a list may come to and still be sent in one piece."""
 JSON_TYPE = "application/json; charset=utf-8"
-REQUEST_ID = "X-Request-ID"
 LEDGER_POSITION = "X-Ledger-Position"
 
 STREAMS = 16

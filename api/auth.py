@@ -1,21 +1,19 @@
 """The one middleware: who asks, may they, and what a client sees of any error."""
 
 import logging
-import re
-from collections.abc import Iterator
-from itertools import count
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from api.accept import check_accept
 from api.accounts import Account, LoginRefused, TooManyAttempts
-from api.answers import LEDGER_POSITION, REQUEST_ID
+from api.answers import LEDGER_POSITION
 from api.entity_tags import conditional
 from api.errors import BodyTooSlow, Forbidden, RequestRefused, answer_to, unknown_error
 from api.idempotency import Once, has_key
 from api.logins import account_of
 from api.public import PublicUrls
+from api.request_ids import REQUEST_ID, RequestIds
 from api.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.service import Service
 from ledger.errors import (
@@ -33,7 +31,6 @@ METHODS = ("GET", "PUT", "DELETE", "POST")
 """In the order in which OPTIONS names them."""
 
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +43,12 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
     that command's own.
     """
     ledger = service.ledger
-    draw = _request_ids(service.new_id()).__next__
+    ids = RequestIds(service.new_id())
     once = Once(service)
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = _request_id(request) or draw()
+        request_id = ids.of(request)
         request[POSITION] = ledger.position
         request[NEW_ID] = service.new_id
         answer: web.StreamResponse
@@ -106,17 +103,6 @@ async def _send_and_close(request: web.Request, answer: web.StreamResponse) -> N
     await answer.prepare(request)
     await answer.write_eof()
     request.protocol.force_close()
-
-
-def _request_id(request: web.Request) -> str | None:
-    """The client's own name for its request, if it is fit to be kept."""
-    given = request.headers.get(REQUEST_ID)
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else None
-
-
-def _request_ids(prefix: str) -> Iterator[str]:
-    """Names without end; counting costs a tenth of what a uuid for each does."""
-    return (f"{prefix}-{number}" for number in count(1))
 
 
 def _check_allowed(request: web.Request, account: Account | None) -> None:

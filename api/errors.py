@@ -60,7 +60,10 @@ class BodyTooLarge(RequestRefused):
 
 
 class BodyEncoded(RequestRefused):
-    """An upload is compressed: its length would not be the image's."""
+    """The body has an encoding that is not undone.
+
+    An upload must have none: its length would not be the image's.
+    """
 
     status = 415
 

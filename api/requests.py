@@ -9,7 +9,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from api.claiming import Claiming
-from api.errors import BadRequest, BodyTooLarge, BodyTooSlow, NotJson
+from api.errors import BadRequest, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
 from api.fields import SURROGATES, UUID, Fields
 from ledger.errors import NotFound
 from ledger.store.writer import Caller
@@ -33,6 +33,8 @@ ANONYMOUS = "anonymous"
 
 BODY_BYTES = 256 * 1024
 """The longest body that is taken, uploads aside."""
+ENCODINGS = ("identity", "gzip", "deflate", "br", "zstd")
+"""What aiohttp undoes, or refuses by itself; of others it says nothing."""
 SILENCE_S = 10.0
 """How long a body may send nothing before it is cut."""
 BULK_LIMIT = 200
@@ -70,9 +72,11 @@ async def chunks(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body. Raises `BodyTooLarge`, and what `chunks` raises."""
+    """The whole body. Raises `BodyTooLarge`, `BodyEncoded`, and what `chunks` raises."""
     if not request.can_read_body:
         return b""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ENCODINGS:
+        raise BodyEncoded(f"the request body may be encoded as one of {', '.join(ENCODINGS)}")
     body = bytearray()
     if (request.content_length or 0) > BODY_BYTES:
         raise BodyTooLarge(f"the request body is longer than {BODY_BYTES} bytes")

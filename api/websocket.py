@@ -11,10 +11,10 @@ from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
-from api.answers import REQUEST_ID
 from api.async_cookie import ASYNC_COOKIE
 from api.errors import Forbidden, UpgradeRequired
 from api.identity import LoginRefused
+from api.request_ids import REQUEST_ID
 from api.requests import CALLER
 from api.service import Service
 from projections.feed import Why

@@ -20,6 +20,7 @@ from api.cli.demo import Demo, make_demo
 from api.composition import open_service
 from api.expiring import expiring, what_expires
 from api.lock import data_lock
+from api.protocol import ApiRunner
 from api.service import Service
 from api.settings import Settings
 from ledger.errors import Refusal
@@ -111,8 +112,9 @@ async def _listening(service: Service, settings: Settings) -> AsyncIterator[str]
     app = make_app(service)
     under_way = _UnderWay()
     under_way.watch(app)
-    runner = web.AppRunner(
+    runner = ApiRunner(
         app,
+        prefix=service.new_id(),
         access_log=None,
         handler_cancellation=True,
         keepalive_timeout=KEEPALIVE_S,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import BadSettings, load_settings
-from tests.cli.processes import Serve, Serving, run
+from tests.cli.processes import PATIENCE_S, Serve, Serving, run
 
 JOBS = "/api/2.0/jobs/"
 
@@ -52,6 +52,21 @@ def test_starts_again_after_kill(serve: Serve, data: Path) -> None:
     service = serve()
     assert run("account", "add", "bob@example.test", "--data", data).code == 0
     assert service.stop() == 0
+
+
+def test_what_is_no_http_is_answered_in_json(serve: Serve) -> None:
+    """Like every other error; the log has one line of it, and quotes nothing."""
+    service = serve()
+    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as connection:
+        connection.sendall(b"kettle\r\n\r\n")
+        with connection.makefile("rb") as answer:
+            head, body = answer.read().split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 400 ")
+    assert b"X-Request-ID: " in head
+    assert body.startswith(b'[{"error_type":"validation","error_message":"')
+    assert service.stop() == 0
+    assert "Traceback" not in service.log
+    assert "kettle" not in service.log
 
 
 def test_port_in_use(data: Path) -> None:
