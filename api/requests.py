@@ -42,6 +42,8 @@ SHORT_LIMIT = 200
 """Objects of a list that is read in the event loop's thread; more are streamed."""
 AVOID_LIMIT = 100
 ALTERNATIVES_LIMIT = 500
+CONDITIONS_LIMIT = 100
+"""Filters of one request. SQLite nests what is joined by AND or OR, a thousand deep at the most."""
 DIGITS_LIMIT = 18
 """Digits of a number in the query: what fits into 64 bits."""
 
@@ -194,10 +196,11 @@ def avoided(request: web.Request) -> tuple[str, ...]:
 
 def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Condition]:
     """What the filters of a list ask for; all of it must hold."""
+    asked = [(name, text) for name in filters for text in request.query.getall(name, ())]
+    for name, _ in asked[CONDITIONS_LIMIT:]:
+        raise BadRequest(f"there are more than {CONDITIONS_LIMIT} filters", point=name)
     return [
-        Condition(lookup, tuple(_checked_alternatives(text, name)))
-        for name, lookup in filters.items()
-        for text in request.query.getall(name, ())
+        Condition(filters[name], tuple(_checked_alternatives(text, name))) for name, text in asked
     ]
 
 
