@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -199,9 +199,14 @@ def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Cond
     asked = [(name, text) for name in filters for text in request.query.getall(name, ())]
     for name, _ in asked[CONDITIONS_LIMIT:]:
         raise BadRequest(f"there are more than {CONDITIONS_LIMIT} filters", point=name)
-    return [
-        Condition(filters[name], tuple(_checked_alternatives(text, name))) for name, text in asked
-    ]
+    return [_condition(filters[name], _checked_alternatives(text, name)) for name, text in asked]
+
+
+def _condition(lookup: Lookup, wanted: Sequence[str]) -> Condition:
+    """Uuids are the same in upper case, as they are in URLs."""
+    if lookup in ("uuid", "tag"):
+        wanted = [text.lower() for text in wanted]
+    return Condition(lookup, tuple(wanted))
 
 
 def _checked_alternatives(text: str, name: str) -> list[str]:
