@@ -15,7 +15,11 @@ from api.shapes import JsonObject, libdrive_json, only
 from ledger.drive import LIBRARY
 from ledger.errors import DriveNotFound
 
-_EXACT = ("name", "os", "arch", "distribution", "image_type", "version", "uuid")
+_EXACT = ("name", "os", "arch", "distribution", "image_type", "version")
+
+
+def _is_uuid(shown: object, wanted: str) -> bool:
+    return shown == wanted.lower()
 
 
 def _icontains(shown: object, wanted: str) -> bool:
@@ -30,6 +34,7 @@ FILTERS: Mapping[str, tuple[str, Callable[[object, str], bool]]] = {
     **{name: (name, lambda shown, wanted: shown == wanted) for name in _EXACT},
     "name__icontains": ("name", _icontains),
     "category": ("category", _among),
+    "uuid": ("uuid", _is_uuid),
 }
 """By the parameter's name: the field it is about, and whether that fits an alternative."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -44,6 +44,8 @@ SHORT_LIMIT = 200
 """Objects of a list that is read in the event loop's thread; more are streamed."""
 AVOID_LIMIT = 100
 ALTERNATIVES_LIMIT = 500
+CONDITIONS_LIMIT = 100
+"""Filters of one request. SQLite nests what is joined by AND or OR, a thousand deep at the most."""
 DIGITS_LIMIT = 18
 """Digits of a number in the query: what fits into 64 bits."""
 
@@ -198,11 +200,17 @@ def avoided(request: web.Request) -> tuple[str, ...]:
 
 def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Condition]:
     """What the filters of a list ask for; all of it must hold."""
-    return [
-        Condition(lookup, tuple(_checked_alternatives(text, name)))
-        for name, lookup in filters.items()
-        for text in request.query.getall(name, ())
-    ]
+    asked = [(name, text) for name in filters for text in request.query.getall(name, ())]
+    for name, _ in asked[CONDITIONS_LIMIT:]:
+        raise BadRequest(f"there are more than {CONDITIONS_LIMIT} filters", point=name)
+    return [_condition(filters[name], _checked_alternatives(text, name)) for name, text in asked]
+
+
+def _condition(lookup: Lookup, wanted: Sequence[str]) -> Condition:
+    """Uuids are the same in upper case, as they are in URLs."""
+    if lookup in ("uuid", "tag"):
+        wanted = [text.lower() for text in wanted]
+    return Condition(lookup, tuple(wanted))
 
 
 def _checked_alternatives(text: str, name: str) -> list[str]:

@@ -304,3 +304,19 @@ def test_clone_of_a_server_without_disks(machine: Machine) -> None:
     assert (job["state"], job["data"]) == ("success", {"progress": 100})
     assert (job["children"], job["resources"]) == ([], [])
     assert api.status(f"/servers/{source}/") == api.status(f"/servers/{clone.uuid}/") == 404
+
+
+def test_a_cancelled_copy_leaves_nothing(machine: Machine) -> None:
+    """A copy that is cancelled stops; its image is removed and the source can be deleted."""
+    api = machine.start("--copy-rate", "256K").api
+    source = api.upload(data_blocks(64))
+    clone = api.clone(source)
+    wait_for("for the copy to begin", lambda: api.job(clone.job)["data"]["progress"] > 0)
+    answer = api.post(f"/jobs/{clone.job}/action/?do=cancel", status=202)
+    assert answer["uuid"] == clone.job
+    assert api.job(clone.job)["state"] == "cancelled"
+    assert api.status(f"/drives/{clone.uuid}/") == 404
+    machine.wait_for_files(source)
+    api.delete(f"/drives/{source}/")
+    machine.wait_for_files()
+    machine.check_sound()

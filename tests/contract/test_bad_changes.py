@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.requests import ALTERNATIVES_LIMIT
+from api.requests import ALTERNATIVES_LIMIT, CONDITIONS_LIMIT
 from ledger.store.seam import Batch, Conflict
 from ledger.store.writer import CONFLICT_LIMIT
 from tests.api.bad_values import CLONES, LONG, SERVERS
@@ -159,6 +159,17 @@ async def test_bad_filters(api: Api, name: str, value: str):
     for path in LISTS:
         answer = await api.get(f"{path}?{name}=good&{name}={value}")
         assert answer.error == (400, "validation", name), path
+
+
+async def test_too_many_filters(api: Api):
+    """A filter may be repeated often, with many alternatives each time, but not without end."""
+    many = "name__contains=" + "," * (ALTERNATIVES_LIMIT - 1)
+    for path in LISTS:
+        query = f"{many}&" + "name=&" * (CONDITIONS_LIMIT - 1)
+        assert (await api.get(f"{path}?{query}")).status == 200
+        answer = await api.get(f"{path}?{query}&name=")
+        assert answer.error == (400, "validation", "name__contains")
+        assert (await api.get(f"{path}?{'name=&' * 1300}")).error == (400, "validation", "name")
 
 
 @pytest.mark.parametrize("name", ["tag", "tag__name"])

@@ -100,8 +100,9 @@ async def test_the_library_is_in_no_list_of_drives(api: Api, tmp_path: Path):
     for path in ("/drives/", "/drives/detail/?limit=0", f"/drives/?uuid={uuid},{mine}"):
         assert await listed(api, path) == [mine]
     assert (await api.get("/drives/availability_groups/")).json == [[mine]]
-    for path in ("/libdrives/", "/libdrives/detail/?limit=0"):
-        assert await listed(api, path) == [uuid]
+    for path in ("/libdrives/", "/libdrives/detail/"):
+        assert await listed(api, f"{path}?limit=0") == [uuid]
+        assert await listed(api, f"{path}?uuid={uuid.upper()},{mine}") == [uuid]
     assert (await api.get(f"/libdrives/{mine}/")).error == (404, "notexist", None)
 
 

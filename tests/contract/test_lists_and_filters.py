@@ -59,7 +59,8 @@ async def test_names_are_filtered(api: Api, kind: str, query: str, found: set[in
 async def test_uuids_are_filtered(api: Api, kind: str):
     """`uuid` selects any of several, unknown and foreign ones aside; escaped commas are commas."""
     uuids = await things(api, kind)
-    assert await listed(api, f"/{kind}/?uuid={uuids[3]}") == [uuids[3]]
+    for uuid in (uuids[3], uuids[3].upper()):
+        assert await listed(api, f"/{kind}/?uuid={uuid}") == [uuids[3]]
     several = f"{uuids[3]}%2C{UNKNOWN},{uuids[1]},nonsense"
     assert await listed(api, f"/{kind}/detail/?uuid={several}") == [uuids[1], uuids[3]]
     assert await listed(api, f"/{kind}/?uuid={uuids[3]}&uuid={uuids[1]}") == []

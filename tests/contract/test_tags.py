@@ -138,6 +138,7 @@ async def test_things_are_filtered_by_tag(api: Api, kind: str):
     ]
     one = (await new_tag(api, first, second, name="one"))["uuid"]
     two = (await new_tag(api, second, third, name="two"))["uuid"]
+    assert await listed(api, f"/{kind}/?tag={one.upper()}") == [first, second]
     for name, (a, b) in {"tag": (one, two), "tag__name": ("one", "two")}.items():
         for detail in ("", "detail/"):
             path = f"/{kind}/{detail}"
