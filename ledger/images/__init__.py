@@ -10,6 +10,7 @@ from ledger.images.errors import (
     SourceChanged,
     SourceVanished,
     VerificationFailed,
+    told_to_the_owner,
 )
 from ledger.images.extents import data_extents
 from ledger.images.figures import Figures
@@ -43,4 +44,5 @@ __all__ = [
     "publish",
     "remove",
     "sync_directory",
+    "told_to_the_owner",
 ]

@@ -47,6 +47,14 @@ def full_pool_named() -> Iterator[None]:
         raise
 
 
+def told_to_the_owner(error: Exception, otherwise: str) -> str:
+    """What happened, without what it says of this machine: paths stay in the log."""
+    if isinstance(error, ImageError):
+        told = (type(error).__doc__ or "").partition("\n")[0]
+        return f"{type(error).__name__}: {told}"
+    return otherwise
+
+
 def described(error: OSError) -> str:
     """The errno's text, with the file's name where the error knows it."""
     text = error.strerror or str(error)

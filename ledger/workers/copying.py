@@ -41,6 +41,7 @@ from ledger.images import (
     publish,
     remove,
     sync_directory,
+    told_to_the_owner,
 )
 from ledger.job import Job
 from ledger.store.writer import Caller, Commit
@@ -260,19 +261,12 @@ class CopyWorkers:
         log.warning("job %s failed", job.uuid, exc_info=error)
         with contextlib.suppress(OSError):
             self._pools[destination.pool].part(destination.uuid, attempt).unlink()
-        self._record(FailJob(job.uuid, attempt, _told_to_its_owner(error)))
+        told = told_to_the_owner(error, "the copy failed; the service's log says why")
+        self._record(FailJob(job.uuid, attempt, told))
 
 
 def _paths(parts: list[tuple[int, Path]]) -> list[Path]:
     return [path for _, path in parts]
-
-
-def _told_to_its_owner(error: Exception) -> str:
-    """What happened, without what it says of this machine: paths stay in the log."""
-    if isinstance(error, ImageError):
-        told = (type(error).__doc__ or "").partition("\n")[0]
-        return f"{type(error).__name__}: {told}"
-    return "the copy failed; the service's log says why"
 
 
 class _Reporting:

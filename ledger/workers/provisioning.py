@@ -41,6 +41,7 @@ from ledger.images import (
     publish,
     remove,
     sync_directory,
+    told_to_the_owner,
 )
 from ledger.placement import place
 from ledger.store.writer import Caller, Commit
@@ -199,7 +200,8 @@ class Provisioning:
             grow(self._pools[drive.pool].image(uuid), drive.resizing)
         except (OSError, ImageError, ValueError) as error:
             log.warning("drive %s could not be resized", uuid, exc_info=error)
-            done = FailResize(uuid, type(error).__name__)
+            told = told_to_the_owner(error, "the image cannot grow; the service's log says why")
+            done = FailResize(uuid, told)
         try:
             self._ledger.execute_blocking(done, _PROVISIONING)
         except Refusal as refusal:  # deleted meanwhile
