@@ -16,6 +16,8 @@ LEAST = 4
 SMALL = BLOCK
 """Of an uploaded image: what is downloaded is not larger."""
 SIZE = 512 * 1024**2
+KEY = "Idempotency-Key"
+"""Most become new ones; the others are the same short ones again and again, for other requests."""
 AIMED = 0.8
 """How many of the generated uuids become ones of things that exist."""
 PATIENCE_S = 0.05
@@ -52,6 +54,8 @@ class Stock:
             case.path_parameters["uuid"] = self.random.choice(self.found[chosen])
         if "wait" in (case.query or {}):
             case.query["wait"] = PATIENCE_S
+        if KEY in case.headers and self.random.random() < AIMED:
+            case.headers[KEY] += f"-{self.random.getrandbits(32)}"
         case.body = self._aimed(case.body, kind)
 
     def _look(self, kind: str) -> list[str]:
