@@ -19,6 +19,7 @@ from api.servers import Servers
 from api.service import Service
 from api.side_resources import ABSENT, SideResources, empty_list, nothing
 from api.tags import Tags
+from api.uploads import Uploads
 from api.websocket import Websocket
 
 ROOT = "/api/2.0"
@@ -34,8 +35,10 @@ def make_app(service: Service) -> web.Application:
     app[RAW_URLS] = set()
     _add_jobs(app, Jobs(service))
     _add_images(app, Images(service))
-    drives = Drives(service)
+    uploads = Uploads(service)
+    drives = Drives(service, uploads)
     _add_drives(app, drives)
+    _add_uploads(app, drives, uploads)
     _add_servers(app, Servers(service))
     _add_tags(app, Tags(service))
     _add_libdrives(app, Libdrives(service, drives))
@@ -70,6 +73,12 @@ def _add_images(app: web.Application, images: Images) -> None:
     _add(app, "/drives/upload", post=images.upload, raw=True)
     _add(app, "/drives/upload/{name}", post=images.upload, raw=True)
     _add(app, f"/drives/{UUID}/download", get=images.download)
+
+
+def _add_uploads(app: web.Application, drives: Drives, uploads: Uploads) -> None:
+    _add(app, "/initupload", post=drives.begin_upload)
+    _add(app, f"/drives/{UUID}/upload", get=uploads.find, post=uploads.send, raw=True)
+    _add(app, "/uploads/{token}", post=uploads.send_by_link, public=True)
 
 
 def _add_servers(app: web.Application, servers: Servers) -> None:

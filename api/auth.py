@@ -17,6 +17,7 @@ from api.request_ids import REQUEST_ID, RequestIds
 from api.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.service import Service
 from ledger.errors import (
+    ChunkPresent,
     ConcurrentChange,
     Invalid,
     NotFound,
@@ -74,6 +75,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             NotFound,
             WrongState,
             Invalid,
+            ChunkPresent,
             ConcurrentChange,
             PoolFull,
             StoreFailed,

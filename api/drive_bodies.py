@@ -26,11 +26,13 @@ def default_storage_type(pools: Mapping[str, Pool]) -> str:
     return DEFAULT_STORAGE_TYPE if DEFAULT_STORAGE_TYPE in types else types[0]
 
 
-def drive_definition(fields: Fields, storage_type: str) -> DriveDefinition:
-    """A new drive; `storage_type` is the default."""
+def drive_definition(
+    fields: Fields, storage_type: str, *, least: int | None = None
+) -> DriveDefinition:
+    """A new drive; `storage_type` is the default, `least` its least size, if not a blank one's."""
     fields.require("name", "media", "size")
     storage_type = fields.text("storage_type", storage_type)
-    least = least_size(storage_type)
+    least = least_size(storage_type) if least is None else least
     return DriveDefinition(
         name=fields.text("name", ""),
         media=fields.one_of("media", MEDIA, "disk"),

@@ -19,8 +19,10 @@ from api.resources import FILTERS, Collection, Placed, complete, do_action, grou
 from api.schema import load_schema
 from api.service import Service
 from api.shapes import DRIVE_LIST_FIELDS, JsonObject, drive_json
+from api.uploads import Uploads
 from ledger.commands import CreateDrives, DeleteDrives, NewDrive
 from ledger.errors import DriveNotFound
+from ledger.events import DriveOrigin
 from projections.views.filtering import Conditions
 from projections.views.reading import Snapshot
 
@@ -28,7 +30,8 @@ from projections.views.reading import Snapshot
 class Drives:
     """Handlers of the URLs below `/drives/`, but for those that carry images."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, uploads: Uploads) -> None:
+        self._uploads = uploads
         self._ledger = service.ledger
         self._views = service.views
         self._collection = drives_of(service)
@@ -50,12 +53,22 @@ class Drives:
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none; the answer does not wait for the images."""
+        return await self._create(request, "blank")
+
+    async def begin_upload(self, request: web.Request) -> web.Response:
+        """The same, for drives whose images are to come in chunks."""
+        return await self._create(request, "chunked", least=1)
+
+    async def _create(
+        self, request: web.Request, origin: DriveOrigin, *, least: int | None = None
+    ) -> web.Response:
         owner = request[CALLER].actor
         definitions = [
-            drive_definition(fields, self._storage_type) for fields in await read_objects(request)
+            drive_definition(fields, self._storage_type, least=least)
+            for fields in await read_objects(request)
         ]
         new = tuple(NewDrive(new_id(request), definition) for definition in definitions)
-        command = CreateDrives(owner, new, "blank", avoided(request))
+        command = CreateDrives(owner, new, origin, avoided(request))
         await execute(request, self._ledger, command)
         return created(self._shown(owner, [drive.drive for drive in new]))
 
@@ -90,7 +103,12 @@ class Drives:
         return await self._delete(request, await read_references(request))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        return await do_action(request, {"clone": self.clone, "resize": self._resize})
+        actions = {
+            "clone": self.clone,
+            "resize": self._resize,
+            "upload_chunk": self._uploads.link,
+        }
+        return await do_action(request, actions)
 
     async def clone(self, request: web.Request) -> web.Response:
         owner = request[CALLER].actor

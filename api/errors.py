@@ -7,7 +7,14 @@ import orjson
 from aiohttp import web
 
 from api.accounts import LoginRefused, TooManyAttempts
-from ledger.errors import ConcurrentChange, Invalid, NotFound, StoreFailed, WrongState
+from ledger.errors import (
+    ChunkPresent,
+    ConcurrentChange,
+    Invalid,
+    NotFound,
+    StoreFailed,
+    WrongState,
+)
 from ledger.images import PoolFull
 
 ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]
@@ -86,6 +93,22 @@ class KeyReused(RequestRefused):
     status = 422
 
 
+class NotMultipart(RequestRefused):
+    """The body should be a form, and is declared to be something else."""
+
+    status = 415
+
+
+class LinkInvalid(RequestRefused):
+    """The link is not one of ours, or too old."""
+
+    status = 403
+    error_type: ErrorType = "permission"
+
+    def __init__(self) -> None:
+        super().__init__("the link is not valid, or not any more: ask for another")
+
+
 class RangeMissing(RequestRefused):
     """The image, which has so many bytes, has none in the range that is asked for."""
 
@@ -103,6 +126,7 @@ KnownError = (
     | NotFound
     | WrongState
     | Invalid
+    | ChunkPresent
     | ConcurrentChange
     | PoolFull
     | StoreFailed
@@ -158,6 +182,8 @@ def answer_to(error: KnownError) -> web.Response:
             return error_answer(403, "permission", str(error), point=error.point)
         case Invalid():
             return error_answer(400, "validation", str(error), point=error.point)
+        case ChunkPresent():
+            return error_answer(416, "validation", str(error))
         case ConcurrentChange():
             return error_answer(503, "concurrency", str(error))
         case PoolFull():

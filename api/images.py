@@ -64,7 +64,7 @@ class Images:
         return DriveDefinition(
             name=fields.text("name", ""),
             media=fields.one_of("media", MEDIA, "disk"),
-            size=_size(request),
+            size=round_up(body_length(request)),
             storage_type=fields.text("storage_type", self._storage_type),
         )
 
@@ -81,8 +81,8 @@ def _check_range(request: web.Request, size: int) -> None:
         raise RangeMissing(size)
 
 
-def _size(request: web.Request) -> int:
-    """The size of the drive, which is as long as the body, rounded up."""
+def body_length(request: web.Request) -> int:
+    """How many bytes an upload has; it must say so, and be neither empty nor compressed."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise BodyEncoded("an upload cannot be compressed")
     length = request.content_length
@@ -92,4 +92,4 @@ def _size(request: web.Request) -> int:
         raise BadRequest("an upload must not be empty")
     if length > SIZE_MOST:
         raise BodyTooLarge(f"an image is no longer than {SIZE_MOST} bytes")
-    return round_up(length)
+    return length

@@ -50,6 +50,27 @@ class ResourceNotFound(NotFound):
         super().__init__(f"no drive or server with uuid {uuid}", point="resources")
 
 
+class UploadGone(NotFound):
+    """The drive was deleted while its chunks were coming."""
+
+    def __init__(self) -> None:
+        super().__init__("there is nothing to upload to: the drive was deleted")
+
+
+class ChunkAbsent(NotFound):
+    """The chunk is not there, or not whole."""
+
+    def __init__(self) -> None:
+        super().__init__("the chunk is not there")
+
+
+class ChunkPresent(Refusal):
+    """The chunk is there already, and durable."""
+
+    def __init__(self) -> None:
+        super().__init__("the chunk is there already")
+
+
 class WrongState(Refusal):
     """The thing exists, but not in a state in which this may be done to it."""
 
@@ -78,6 +99,10 @@ class DriveAlreadyMounted(WrongState):
     """The drive is attached to another server and may not be attached twice."""
 
 
+class NotUploading(WrongState):
+    """The drive does not get its image in chunks."""
+
+
 class Invalid(Refusal):
     """The command asks for something that can never be."""
 
@@ -98,6 +123,14 @@ class CpuTooLow(Invalid):
     """There would be too little of the cpu for each of the smp."""
 
     point = "smp"
+
+
+class ChunkMisfit(Invalid):
+    """The chunk has no place in the drive, or not as many bytes as belong there."""
+
+
+class ChunkingChanged(Invalid):
+    """An upload's chunk size or total size is not what it was said to be before."""
 
 
 class TooDeep(Invalid):

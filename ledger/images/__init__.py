@@ -1,6 +1,8 @@
 """Disk images: where they lie, how they are made, copied and received. Linux only."""
 
 from ledger.events import Fingerprint
+from ledger.images.chunked import ChunkedUpload, IncomingChunk
+from ledger.images.chunking import CHUNKS_MOST, Chunking
 from ledger.images.copying import copy_image
 from ledger.images.errors import (
     CopyFailed,
@@ -21,13 +23,17 @@ from ledger.images.rate import RateLimit
 from ledger.images.syncing import Checkpoint
 
 __all__ = [
+    "CHUNKS_MOST",
     "STORAGE_TYPES",
     "Checkpoint",
+    "ChunkedUpload",
+    "Chunking",
     "CopyFailed",
     "CopyStopped",
     "Figures",
     "Fingerprint",
     "ImageError",
+    "IncomingChunk",
     "IncomingImage",
     "Pool",
     "PoolFull",

@@ -7,10 +7,7 @@ from typing import Self
 
 from ledger.images.errors import full_pool_named
 from ledger.images.files import IMAGE_MODE, remove, sync_directory
-from ledger.images.moving import write_all
-
-BLOCK_BYTES = 64 * 1024
-_ZERO_BLOCK = bytes(BLOCK_BYTES)
+from ledger.images.sparse import SparseWriter
 
 
 class IncomingImage:
@@ -25,25 +22,21 @@ class IncomingImage:
         """Create the file; FileExistsError where another upload has it, or left it in a crash."""
         self._path = path
         self._lock = threading.Lock()
-        self._waiting = bytearray()  # less than one block between two calls
-        self._offset = 0  # where `_waiting` belongs; always a multiple of a block
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with full_pool_named():
-            self._fd: int | None = os.open(path, flags, IMAGE_MODE)
+            fd = os.open(path, flags, IMAGE_MODE)
+        self._fd: int | None = fd
+        self._writer = SparseWriter(fd, 0, over=False)
 
     @property
     def received_bytes(self) -> int:
-        return self._offset + len(self._waiting)
+        return self._writer.end
 
     def write(self, data: bytes) -> None:
         """Append `data`; not durable before finish. ValueError once finished or aborted."""
         with self._lock, full_pool_named():
-            fd = self._open_fd()
-            self._waiting += data
-            whole = len(self._waiting) // BLOCK_BYTES * BLOCK_BYTES
-            self._write_blocks(fd, whole)
-            del self._waiting[:whole]
-            self._offset += whole
+            self._open_fd()
+            self._writer.write(data)
 
     def finish(self, size: int) -> None:
         """Extend the image with a hole to `size` bytes and make it durable.
@@ -55,8 +48,7 @@ class IncomingImage:
             fd = self._open_fd()
             if self.received_bytes > size:
                 raise ValueError(f"{self.received_bytes} bytes came, more than {size}")
-            if any(self._waiting):
-                write_all(fd, self._waiting, self._offset)
+            self._writer.flush()
             os.ftruncate(fd, size)
             os.fsync(fd)
             sync_directory(self._path.parent)
@@ -86,16 +78,3 @@ class IncomingImage:
         fd = self._open_fd()
         self._fd = None
         os.close(fd)
-
-    def _write_blocks(self, fd: int, end: int) -> None:
-        """Write the blocks of `_waiting` below `end`, runs of them at once, without the zeros."""
-        run = 0
-        for at in range(0, end, BLOCK_BYTES):
-            if self._waiting.startswith(_ZERO_BLOCK, at):
-                self._write_run(fd, run, at)
-                run = at + BLOCK_BYTES
-        self._write_run(fd, run, end)
-
-    def _write_run(self, fd: int, start: int, end: int) -> None:
-        with memoryview(self._waiting) as waiting, waiting[start:end] as run:
-            write_all(fd, run, self._offset + start)

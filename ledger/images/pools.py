@@ -30,6 +30,10 @@ class Pool:
         """Where an upload collects the image."""
         return self.path / f"{drive}.upload"
 
+    def chunks(self, drive: UUID | str) -> Path:
+        """The journal of an upload that comes in chunks."""
+        return self.path / f"{drive}.chunks"
+
     def parts(self, drive: UUID | str) -> list[tuple[int, Path]]:
         """The part files present for a drive with their attempts, oldest attempt first."""
         found = []

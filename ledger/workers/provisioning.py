@@ -45,15 +45,15 @@ from ledger.images import (
 )
 from ledger.placement import place
 from ledger.store.writer import Caller, Commit
+from ledger.workers.chunks import ChunkIntake
+from ledger.workers.gathering import gathered
 from ledger.world import PoolSpace
 
 THREADS = 4
-INTAKE_BYTES = 4 * 1024 * 1024
-"""How much of an upload is gathered before a thread writes it."""
 
 _FILE = re.compile(
     r"(?P<drive>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-    r"(?P<kind>\.img|\.\d+\.part|\.upload|\.img\.new)"
+    r"(?P<kind>\.img|\.\d+\.part|\.upload|\.chunks|\.img\.new)"
 )
 _PROVISIONING = Caller("worker:provisioning", "")
 
@@ -75,13 +75,15 @@ class Provisioning:
         self._pools = pools
         self._spaces = spaces
         self._new_id = new_id
+        self.chunks = ChunkIntake(ledger, pools)
+        """For uploads that come in chunks."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="provisioning")
 
     def start(self, unfinished: Iterable[str]) -> None:
         """Finishes what an earlier process left, and from now on follows the ledger."""
         self._clear_leftovers()
         for drive in unfinished:
-            self._logged(self._provide, drive)
+            self._logged(self._resume, drive)
             self._logged(self._resize, drive)
         self._ledger.listen(self._notice)
 
@@ -108,7 +110,7 @@ class Provisioning:
         pool = self._pools[place(self._spaces(), definition.storage_type).name]
         incoming = IncomingImage(pool.upload(drive))
         try:
-            async for block in _gathered(stream):
+            async for block in gathered(stream):
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(incoming.finish, definition.size)
         except BaseException:
@@ -164,6 +166,14 @@ class Provisioning:
         except Exception:
             log.exception("the files of drive %s are not as they should be", drive)
 
+    def _resume(self, uuid: str) -> None:
+        """Provides for a drive, unless that waits for chunks: it is its owner who will go on."""
+        drive = self._drive(uuid)
+        if drive is None or drive.origin != "chunked":
+            self._provide(uuid)
+        elif drive.pool in self._pools:
+            self.chunks.complete(uuid)
+
     def _provide(self, uuid: str) -> None:
         """Gives the drive its image; one that can have none is deleted."""
         try:
@@ -218,6 +228,7 @@ class Provisioning:
         if drive is None or drive.pool not in self._pools:
             return
         pool = self._pools[drive.pool]
+        self.chunks.discard(uuid)
         for path in (pool.image(uuid), pool.upload(uuid), *(p for _, p in pool.parts(uuid))):
             remove(path)
 
@@ -251,15 +262,3 @@ def _discard(incoming: IncomingImage, path: Path) -> None:
     """Also when it was finished meanwhile: a thread goes on when its caller is cancelled."""
     incoming.abort()
     remove(path)
-
-
-async def _gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in larger blocks."""
-    block = bytearray()
-    async for chunk in stream:
-        block += chunk
-        if len(block) >= INTAKE_BYTES:
-            yield bytes(block)
-            block.clear()
-    if block:
-        yield bytes(block)

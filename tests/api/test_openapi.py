@@ -16,7 +16,14 @@ from api.app import make_app
 from api.errors import ErrorType, KnownError, RequestRefused, answer_to, unknown_error
 from api.openapi import FILE, document_json
 from api.service import Service
-from ledger.errors import ConcurrentChange, Invalid, NotFound, StoreFailed, WrongState
+from ledger.errors import (
+    ChunkPresent,
+    ConcurrentChange,
+    Invalid,
+    NotFound,
+    StoreFailed,
+    WrongState,
+)
 from ledger.images import PoolFull
 from tests.api.calling import ROOT, Api
 
@@ -163,6 +170,7 @@ OTHER_ERRORS: list[KnownError] = [
     NotFound("it is not there"),
     WrongState("it runs"),
     Invalid("it is too small"),
+    ChunkPresent(),
     ConcurrentChange(),
     PoolFull("it is full"),
     StoreFailed("it cannot be read"),

@@ -61,7 +61,7 @@ class Stock:
     def _look(self, kind: str) -> list[str]:
         answer = self.api.get(LISTS[kind])
         self.found[kind] = [
-            each["uuid"] for each in answer["objects"] if kind != "small" or each["size"] <= SMALL
+            each["uuid"] for each in answer["objects"] if FITTING.get(kind, bool)(each)
         ]
         return self.found[kind]
 
@@ -79,15 +79,23 @@ class Stock:
 
 LISTS = {
     "drives": "/drives/?limit=0&fields=uuid",
-    "small": "/drives/detail/?limit=0&fields=uuid,size",
+    "small": "/drives/detail/?limit=0&fields=uuid,size,status",
+    "uploading": "/drives/detail/?limit=0&fields=uuid,status",
     "servers": "/servers/?limit=0&fields=uuid",
     "jobs": "/jobs/?limit=50&fields=uuid",
     "running": "/jobs/?limit=50&fields=uuid&state=started",
     "tags": "/tags/?limit=0&fields=uuid",
     "libdrives": "/libdrives/?limit=0&fields=uuid",
 }
+FITTING: Mapping[str, Callable[[Any], bool]] = {
+    "small": lambda drive: drive["size"] <= SMALL and drive["status"] != "uploading",
+    "uploading": lambda drive: drive["status"] == "uploading",
+}
+"""Which of those in the list are of the kind, if not all."""
 NEEDING = {
     "GET /api/2.0/drives/{uuid}/download/": "small",
+    "GET /api/2.0/drives/{uuid}/upload/": "uploading",
+    "POST /api/2.0/drives/{uuid}/upload/": "uploading",
     "POST /api/2.0/jobs/{uuid}/action/": "running",
 }
 """Operations for which not just any thing of its kind will do."""
@@ -99,6 +107,10 @@ def make_drive(api: Api) -> None:
 
 def make_small_drive(api: Api) -> None:
     api.upload(data_blocks(1))
+
+
+def make_upload(api: Api) -> None:
+    api.post("/initupload/", {"name": "fir", "media": "disk", "size": SIZE}, status=201)
 
 
 def make_server(api: Api) -> None:
@@ -117,6 +129,7 @@ def make_job(api: Api) -> None:
 MAKERS: Mapping[str, Callable[[Api], object]] = {
     "drives": make_drive,
     "small": make_small_drive,
+    "uploading": make_upload,
     "servers": make_server,
     "jobs": make_job,
     "running": make_job,

@@ -58,11 +58,12 @@ def test_refuses_pools(text, reason):
 
 
 def test_names_files(tmp_path):
-    """Image, part and upload lie in the pool under the drive's name."""
+    """Image, part, upload and its journal lie in the pool under the drive's name."""
     pool = Pool("p", tmp_path)
     assert pool.image("d") == tmp_path / "d.img"
     assert pool.part("d", 3) == tmp_path / "d.3.part"
     assert pool.upload("d") == tmp_path / "d.upload"
+    assert pool.chunks("d") == tmp_path / "d.chunks"
 
 
 def test_finds_parts(tmp_path):

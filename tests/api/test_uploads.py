@@ -1,0 +1,477 @@
+"""Uploads in chunks: as resumable.js sends them, and by links."""
+
+import asyncio
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api import requests, upload_links
+from api.app import make_app
+from api.composition import open_service
+from api.multipart import FIELD_BYTES, FIELDS_MOST
+from api.settings import Settings
+from ledger.images import CHUNKS_MOST
+from tests.api.calling import (
+    ALICE,
+    AUDITOR,
+    BOB,
+    ROOT,
+    UNKNOWN,
+    Answer,
+    Api,
+    KnownAccounts,
+    authorization,
+)
+
+KIB = 1024
+STEP = 16 * KIB
+CHUNK = 64 * KIB
+# Four chunks, the third of them zeros; the last has five bytes more than the others.
+IMAGE = os.urandom(2 * CHUNK) + bytes(CHUNK) + os.urandom(CHUNK + 5)
+COUNT = len(IMAGE) // CHUNK
+PADDED = IMAGE + bytes(-len(IMAGE) % STEP)
+READY_S = 5.0
+
+
+class Upload(NamedTuple):
+    """A drive that waits for the chunks of `IMAGE`."""
+
+    api: Api
+    drive: str
+    chunk_size: int = CHUNK
+
+    @property
+    def path(self) -> str:
+        return f"/drives/{self.drive}/upload/"
+
+    def bytes_of(self, number: int) -> bytes:
+        start = number * self.chunk_size
+        return IMAGE[start : start + self.chunk_size if number < COUNT - 1 else None]
+
+    def said(self, number: int) -> dict[str, str]:
+        return {
+            "resumableChunkNumber": str(number + 1),
+            "resumableChunkSize": str(self.chunk_size),
+            "resumableTotalSize": str(len(IMAGE)),
+            "resumableIdentifier": "disk.img",
+        }
+
+    async def find(self, number: int, **given: Any) -> Answer:
+        said = "&".join(f"{key}={value}" for key, value in self.said(number).items())
+        return await self.api.get(f"{self.path}?{said}", **given)
+
+    async def send(
+        self,
+        number: int,
+        data: bytes | None = None,
+        *,
+        said: Mapping[str, str] | None = None,
+        **given: Any,
+    ) -> Answer:
+        data = self.bytes_of(number) if data is None else data
+        form = aiohttp.FormData()
+        for key, value in (self.said(number) if said is None else said).items():
+            form.add_field(key, value)
+        form.add_field("file", data, filename="blob")
+        return await self.api.post(self.path, data=form, **given)
+
+    async def ask(self, number: int, chunk_size: int | None = None, **given: Any) -> Answer:
+        size = self.chunk_size if chunk_size is None else chunk_size
+        wanted = {"chunk_number": number, "chunk_size": size}
+        path = f"/drives/{self.drive}/action/?do=upload_chunk"
+        return await self.api.post(path, wanted, **given)
+
+    async def link(self, number: int) -> str:
+        answer = await self.ask(number)
+        assert answer.status == 200, answer.body
+        assert set(answer.json) == {"link"}
+        link: str = answer.json["link"]
+        return link
+
+    async def present(self) -> list[int]:
+        return [n for n in range(COUNT) if (await self.find(n)).status == 200]
+
+    async def status(self) -> str:
+        status: str = (await self.api.get(f"/drives/{self.drive}/")).json["status"]
+        return status
+
+    async def image(self) -> bytes:
+        answer = await self.api.get(f"/drives/{self.drive}/download/")
+        assert answer.status == 200, answer.body
+        return answer.body
+
+    def files(self) -> set[str]:
+        pool = self.api.service.pools["main"].path
+        return {path.name.removeprefix(self.drive) for path in pool.iterdir()}
+
+
+async def begun(api: Api, **said: Any) -> Upload:
+    body = {"name": "birch", "media": "disk", "size": len(IMAGE), **said}
+    answer = await api.post("/initupload/", body)
+    assert answer.status == 201, answer.body
+    (drive,) = answer.json["objects"]
+    assert (drive["status"], drive["jobs"]) == ("uploading", [])
+    return Upload(api, drive["uuid"])
+
+
+@pytest.fixture
+async def upload(api: Api) -> Upload:
+    return await begun(api)
+
+
+async def test_an_upload_begins_with_a_drive(api: Api):
+    """It is made like any drive, of any size, and cannot be used before it is complete."""
+    upload = await begun(api, size="5", name="tiny", meta={"a": "b"})
+    drive = (await api.get(f"/drives/{upload.drive}/")).json
+    assert (drive["size"], drive["name"], drive["meta"]) == (STEP, "tiny", {"a": "b"})
+    answer = await api.get(f"/drives/{upload.drive}/download/")
+    assert answer.error == (403, "permission", None)
+    answer = await api.post(f"/drives/{upload.drive}/action/?do=clone")
+    assert answer.error == (403, "permission", None)
+    answer = await api.post("/initupload/?avoid=" + UNKNOWN, [{"name": "x"}])
+    assert answer.error == (400, "validation", "media")
+    answer = await api.post("/initupload/?avoid=x", {"name": "", "media": "disk", "size": 1})
+    assert answer.error == (400, "validation", "avoid")
+
+
+async def test_chunks_make_the_drive(upload: Upload):
+    """Sent in any order, they are the drive's image once the last of them is answered."""
+    for number in (3, 0, 2, 1):
+        assert (await upload.find(number)).error == (404, "notexist", None)
+        assert await upload.status() == "uploading"
+        answer = await upload.send(number)
+        assert (answer.status, answer.body) == (200, b"")
+        assert (await upload.find(number)).status == 200
+    assert await upload.status() == "unmounted"
+    assert await upload.image() == PADDED
+    assert upload.files() == {".img"}
+
+
+async def test_chunks_at_once(api: Api):
+    """Several connections may send at once, also the same chunk, and none disturbs another."""
+    upload = await begun(api)
+    answers = await asyncio.gather(*(upload.send(n) for n in [*range(COUNT), *range(COUNT)]))
+    assert {answer.status for answer in answers} <= {200, 416, 503}
+    assert sum(answer.status == 200 for answer in answers) == COUNT
+    assert await upload.status() == "unmounted"
+    assert await upload.image() == PADDED
+
+
+async def test_a_chunk_that_is_there(upload: Upload):
+    """It is not taken again, nor is there a link for it; so it is for all of a finished drive."""
+    await upload.send(0)
+    assert (await upload.send(0)).error == (416, "validation", None)
+    assert (await upload.ask(0)).error == (416, "validation", None)
+    for number in range(1, COUNT):
+        await upload.send(number)
+    assert (await upload.find(3)).status == 200
+    assert (await upload.send(3, b"other")).error == (416, "validation", None)
+    assert (await upload.ask(3)).error == (416, "validation", None)
+    assert await upload.image() == PADDED
+
+
+async def test_an_upload_goes_on_after_a_restart(tmp_path: Path):
+    """What was there stays there, and the next process takes the rest."""
+    settings = Settings(data=tmp_path, copying=False)
+    drive = ""
+    for numbers in ([1, 3], [0], [2]):
+        async with open_service(settings) as opened:
+            service = replace(opened, accounts=KnownAccounts(ALICE))
+            async with TestClient(TestServer(make_app(service))) as client:
+                api = Api(client, service)
+                upload = Upload(api, drive) if drive else await begun(api)
+                drive = upload.drive
+                before = await upload.present()
+                for number in numbers:
+                    assert (await upload.send(number)).status == 200
+                assert set(before) | set(numbers) == set(await upload.present())
+                assert (await upload.status() == "uploading") == (numbers != [2])
+    async with open_service(settings) as service:
+        assert service.pools["main"].image(drive).read_bytes() == PADDED
+
+
+async def test_as_the_python_client_sends_a_chunk(upload: Upload):
+    """Every field may have a file name, and what is said in the URL need not be said again."""
+    with aiohttp.MultipartWriter("form-data") as form:
+        for key, value in [*upload.said(0).items(), ("file", upload.bytes_of(0))]:
+            part = form.append(value)
+            part.set_content_disposition("form-data", name=key, filename=key)
+    assert (await upload.api.post(upload.path, data=form)).status == 200
+    said = "&".join(f"{key}={value}" for key, value in upload.said(1).items())
+    form = aiohttp.FormData()
+    form.add_field("file", upload.bytes_of(1), filename="blob")
+    assert (await upload.api.post(f"{upload.path}?{said}", data=form)).status == 200
+    assert await upload.present() == [0, 1]
+
+
+@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("wrong", [-1, 1, -CHUNK])
+async def test_a_chunk_of_another_length(upload: Upload, number: int, wrong: int):
+    """A chunk with bytes too few or too many is refused and is not there."""
+    data = (upload.bytes_of(number) + b"x")[: len(upload.bytes_of(number)) + wrong]
+    assert (await upload.send(number, data)).error == (400, "validation", None)
+    assert await upload.present() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("resumableChunkSize", str(CHUNK + 1)),
+        ("resumableTotalSize", str(len(IMAGE) - 1)),
+        ("resumableTotalSize", str(len(PADDED) + 1)),
+        ("resumableChunkNumber", str(COUNT + 1)),
+    ],
+)
+async def test_sizes_that_do_not_fit(upload: Upload, name: str, value: str):
+    """Chunk size and total stay what they were, and fit the drive."""
+    await upload.send(0)
+    said = {**upload.said(1), name: value}
+    assert (await upload.send(1, said=said)).error == (400, "validation", None)
+    assert await upload.present() == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("resumableChunkNumber", "0"),
+        ("resumableChunkNumber", str(CHUNKS_MOST + 1)),
+        ("resumableChunkSize", "x"),
+        ("resumableTotalSize", "-1"),
+        ("resumableTotalSize", None),
+    ],
+)
+async def test_fields_that_cannot_be(upload: Upload, name: str, value: str | None):
+    """What is no number in its bounds, or is missing, is named, whether asked or sent."""
+    said = {key: text for key, text in {**upload.said(0), name: value}.items() if text is not None}
+    assert (await upload.send(0, said=said)).error == (400, "validation", name)
+    query = "&".join(f"{key}={text}" for key, text in said.items())
+    assert (await upload.api.get(f"{upload.path}?{query}")).error == (400, "validation", name)
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+GOOD = PART + bytes(CHUNK) + b"\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("application/json", b"{}", 415),
+        ("multipart/mixed; boundary=b", PART, 415),
+        ("multipart/form-data", b"", 400),
+        ("multipart/form-data; boundary=b", b"", 400),
+        ("multipart/form-data; boundary=b", b"--b--", 400),
+        ("multipart/form-data; boundary=b", PART + bytes(CHUNK), 400),
+        ("multipart/form-data; boundary=b", PART + bytes(CHUNK) + b"\r\n--c--", 400),
+        ("multipart/form-data; boundary=b", b"--b\r\nno header", 400),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Length: 99\r\n\r\nx", 400),
+        ("multipart/form-data; boundary=b", b"--b\r\n: x\r\n\r\n", 400),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c--\r\n" + GOOD,
+            400,
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\n\r\n" + bytes(FIELD_BYTES + 1) + b"\r\n" + GOOD,
+            400,
+        ),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\n\r\n" * FIELDS_MOST + GOOD, 400),
+    ],
+)
+async def test_forms_that_are_none(upload: Upload, kind: str, body: bytes, status: int):
+    """What is no form, or an endless or broken one, is refused, and is no chunk."""
+    said = "&".join(f"{key}={value}" for key, value in upload.said(0).items())
+    path = f"{upload.path}?{said}"
+    answer = await upload.api.post(path, data=body, headers={"Content-Type": kind})
+    assert answer.error[:2] == (status, "validation")
+    assert await upload.present() == []
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    body = b"--b\r\n\r\n\r\n" * (FIELDS_MOST - 1) + GOOD
+    assert (await upload.api.post(path, data=body, headers=form)).status == 200
+
+
+async def test_a_connection_that_breaks_off(upload: Upload):
+    """Half a chunk is none, and the next connection can send it whole."""
+    link = await upload.link(0)
+    server = upload.api.client.server
+    _, writer = await asyncio.open_connection(server.host, server.port)
+    head = f"POST {link} HTTP/1.1\r\nHost: test\r\nContent-Length: {CHUNK}\r\n\r\n"
+    writer.write(head.encode() + bytes(CHUNK // 2))
+    await writer.drain()
+    async with asyncio.timeout(READY_S):
+        while not upload.files():  # noqa: ASYNC110 - there is no event for this
+            await asyncio.sleep(0.005)
+    writer.close()
+    assert await upload.present() == []
+    assert (await upload.api.post(link, data=upload.bytes_of(0), by=None)).status == 200
+
+
+async def test_a_chunk_that_stops_coming(upload: Upload, monkeypatch: pytest.MonkeyPatch):
+    """A form that sends nothing for a while is cut."""
+    monkeypatch.setattr("api.multipart.SILENCE_S", 0.05)
+    assert requests.SILENCE_S > 0.05
+    server = upload.api.client.server
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    head = (
+        f"POST {ROOT}{upload.path} HTTP/1.1\r\nHost: test\r\nContent-Length: 999\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n"
+        f"Authorization: {authorization(ALICE)}\r\n\r\n"
+    )
+    writer.write(head.encode() + b"--b\r\n")
+    assert b" 408 " in await reader.readline()
+    writer.close()
+
+
+# By link
+
+
+async def test_links_take_chunks(upload: Upload):
+    """A link takes the bytes of its chunk from anybody; the last one tells the image's size."""
+    links = [await upload.link(number) for number in range(COUNT)]
+    for number in (3, 0, 2, 1):
+        assert links[number].startswith(f"{ROOT}/uploads/")
+        answer = await upload.api.post(links[number], data=upload.bytes_of(number), by=None)
+        assert (answer.status, answer.body) == (200, b"")
+        answer = await upload.api.post(links[number], data=upload.bytes_of(number), by=BOB)
+        assert answer.error == (416, "validation", None)
+    assert await upload.status() == "unmounted"
+    assert await upload.image() == PADDED
+
+
+@pytest.mark.parametrize("length", [1, STEP, CHUNK - 1, CHUNK])
+async def test_an_image_of_one_chunk(api: Api, length: int):
+    """An image that is no bigger than a chunk is one, by its link and as a form."""
+    upload = await begun(api, size=length)
+    assert (await api.post(await upload.link(0), data=b"x" * length, by=None)).status == 200
+    assert (await upload.image()).rstrip(b"\0") == b"x" * length
+    upload = await begun(api, size=length)
+    said = {**upload.said(0), "resumableTotalSize": str(length)}
+    assert (await upload.send(0, b"x" * length, said=said)).status == 200
+    assert (await upload.image()).rstrip(b"\0") == b"x" * length
+
+
+async def test_a_chunk_by_link_has_its_length(upload: Upload):
+    """A chunk that is neither as long as it should be nor the image's end is refused."""
+    for data in (b"x", bytes(CHUNK - 1), bytes(CHUNK + 1), bytes(len(PADDED))):
+        answer = await upload.api.post(await upload.link(0), data=data, by=None)
+        assert answer.error == (400, "validation", None)
+    answer = await upload.api.post(await upload.link(0), data=b"", by=None)
+    assert answer.error[0] in {400, 411}
+    headers = {"Content-Encoding": "gzip"}
+    answer = await upload.api.post(await upload.link(0), data=b"x", by=None, headers=headers)
+    assert answer.error == (415, "validation", None)
+    assert await upload.present() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "point"),
+    [
+        ({}, "chunk_number"),
+        ({"chunk_number": 0}, "chunk_size"),
+        ({"chunk_number": -1, "chunk_size": CHUNK}, "chunk_number"),
+        ({"chunk_number": 0, "chunk_size": STEP - 1}, "chunk_size"),
+        ({"chunk_number": COUNT, "chunk_size": CHUNK}, None),
+    ],
+)
+async def test_links_for_what_cannot_be(upload: Upload, body: dict[str, int], point: str | None):
+    """There is no link for a chunk that has no place in the drive."""
+    answer = await upload.api.post(f"/drives/{upload.drive}/action/?do=upload_chunk", body)
+    assert answer.error == (400, "validation", point)
+
+
+async def test_a_link_expires(api: Api):
+    """A link is good for five minutes, and not a second more."""
+    ahead = timedelta()
+    service = replace(api.service, now=lambda: api.service.now() + ahead)
+    async with TestClient(TestServer(make_app(service))) as client:
+        upload = await begun(Api(client, service))
+        link = await upload.link(0)
+        ahead = timedelta(seconds=upload_links.VALID_S + 1)
+        answer = await upload.api.post(link, data=upload.bytes_of(0), by=None)
+        assert answer.error == (403, "permission", None)
+        ahead = timedelta(seconds=upload_links.VALID_S - 1)
+        answer = await upload.api.post(link, data=upload.bytes_of(0), by=None)
+        assert answer.status == 200
+
+
+async def test_forged_links(upload: Upload):
+    """A link that is not exactly one of ours opens nothing, whoever asks."""
+    link = await upload.link(0)
+    *said, mac = link.removeprefix(f"{ROOT}/uploads/").rstrip("/").split(".")
+    forged = hmac.new(b"", ".".join(said).encode(), "sha256").hexdigest()
+    number_one = [said[0], "1", *said[2:]]
+    for parts in ([*said, forged], [*number_one, mac], [*said, ""], [mac], ["é", mac], [*said]):
+        path = f"/uploads/{'.'.join(parts)}/"
+        for by in (None, ALICE):
+            answer = await upload.api.post(path, data=upload.bytes_of(0), by=by)
+            assert answer.error == (403, "permission", None)
+    assert (await upload.api.get(link)).error == (405, "validation", None)
+    assert await upload.present() == []
+
+
+async def test_links_of_another_process(upload: Upload):
+    """A restart ends the links before it."""
+    link = await upload.link(0)
+    async with TestClient(TestServer(make_app(upload.api.service))) as client:
+        answer = await Api(client, upload.api.service).post(link, data=b"x", by=None)
+    assert answer.error == (403, "permission", None)
+
+
+# Whose, and what not
+
+
+async def test_foreign_drives(upload: Upload):
+    """Nobody else sees that the drive is there; an auditor changes nothing."""
+    for drive in (upload.drive, UNKNOWN, "x"):
+        foreign = upload._replace(drive=drive)
+        for answer in (
+            await foreign.find(0, by=BOB),
+            await foreign.send(0, by=BOB),
+            await foreign.ask(0, by=BOB),
+        ):
+            assert answer.error == (404, "notexist", None)
+    assert (await upload.send(0, by=AUDITOR)).error == (403, "permission", None)
+    assert (await upload.send(0, by=None)).status == 401
+    assert await upload.present() == []
+
+
+async def test_drives_that_are_not_uploaded(api: Api):
+    """A drive that was not begun as an upload takes no chunks."""
+    upload = Upload(api, await api.drive())
+    for answer in (await upload.find(0), await upload.send(0), await upload.ask(0)):
+        assert answer.error == (403, "permission", None)
+
+
+async def test_a_drive_that_is_deleted_meanwhile(upload: Upload):
+    """Deleted, it takes no more chunks, not even one that is on its way, and no file is left."""
+    link = await upload.link(2)
+    go_on = asyncio.Event()
+
+    async def slowly():
+        yield upload.bytes_of(0)[:1000]
+        await go_on.wait()
+        yield upload.bytes_of(0)[1000:]
+
+    headers = {"Content-Length": str(CHUNK)}
+    first = upload.api.post(await upload.link(0), data=slowly(), by=None, headers=headers)
+    sending = asyncio.create_task(first)
+    async with asyncio.timeout(READY_S):
+        while not upload.files():  # noqa: ASYNC110 - there is no event for this
+            await asyncio.sleep(0.005)
+    assert (await upload.api.delete(f"/drives/{upload.drive}/")).status == 204
+    go_on.set()
+    assert (await sending).error == (404, "notexist", None)
+    answer = await upload.api.post(link, data=upload.bytes_of(2), by=None)
+    assert answer.error == (404, "notexist", None)
+    assert (await upload.find(1)).error == (404, "notexist", None)
+    async with asyncio.timeout(READY_S):
+        while upload.files():  # noqa: ASYNC110 - nor for this
+            await asyncio.sleep(0.005)
