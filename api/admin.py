@@ -21,6 +21,7 @@ from aiohttp import web
 from api.accounts import Account
 from api.admin_socket import SOCKET_FILE, bound_socket, listens, short_path
 from api.doctor import Findings, examine, synchronous_of
+from api.library import LibraryImage, NewImage, OwnLibrary
 from api.operations import OperationRefused, OwnOperations, Report
 from api.service import Service
 from api.tokens import NewToken
@@ -51,7 +52,7 @@ class _TokenRequest(msgspec.Struct):
     name: str
 
 
-class _TokenRemoval(msgspec.Struct):
+class _Removal(msgspec.Struct):
     id: str
 
 
@@ -75,10 +76,13 @@ class _Refused(msgspec.Struct, tag="refused"):
 _encode = msgspec.json.Encoder().encode
 _account_request = msgspec.json.Decoder(_AccountRequest).decode
 _token_request = msgspec.json.Decoder(_TokenRequest).decode
-_token_removal = msgspec.json.Decoder(_TokenRemoval).decode
+_removal = msgspec.json.Decoder(_Removal).decode
 _account = msgspec.json.Decoder(Account).decode
 _new_token = msgspec.json.Decoder(NewToken).decode
 _tokens = msgspec.json.Decoder(list[StoredToken]).decode
+_new_image = msgspec.json.Decoder(NewImage).decode
+_image = msgspec.json.Decoder(LibraryImage).decode
+_images = msgspec.json.Decoder(list[LibraryImage]).decode
 _findings = msgspec.json.Decoder(Findings).decode
 _refused = msgspec.json.Decoder(_Refused).decode
 _line: Callable[[bytes], _Progress | _Done | _Refused] = msgspec.json.Decoder(
@@ -92,6 +96,7 @@ class AdminServer:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._operations = OwnOperations(service.ledger, service.accounts)
+        self._library = OwnLibrary(service)
         self._data = service.file.parent
         app = web.Application()
         app.add_routes(
@@ -101,6 +106,9 @@ class AdminServer:
                 web.post("/tokens", self._add_token),
                 web.get("/tokens", self._tokens),
                 web.post("/tokens/remove", self._remove_token),
+                web.post("/library", self._add_image),
+                web.get("/library", self._images),
+                web.post("/library/remove", self._remove_image),
                 web.post("/rebuild", self._rebuild),
                 web.get("/doctor", self._doctor),
             ]
@@ -134,8 +142,19 @@ class AdminServer:
         return await _answer(self._operations.tokens(request.query.get("email")))
 
     async def _remove_token(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, _token_removal)
+        asked = await _asked(request, _removal)
         return await _answer(self._operations.remove_token(asked.id))
+
+    async def _add_image(self, request: web.Request) -> web.Response:
+        asked = await _asked(request, _new_image)
+        return await _answer(self._library.add_image(asked))
+
+    async def _images(self, _: web.Request) -> web.Response:
+        return await _answer(self._library.images())
+
+    async def _remove_image(self, request: web.Request) -> web.Response:
+        asked = await _asked(request, _removal)
+        return await _answer(self._library.remove_image(asked.id))
 
     async def _doctor(self, _: web.Request) -> web.Response:
         return await _answer(self._examine())
@@ -214,7 +233,16 @@ class AdminClient:
         return _tokens(await self._ask("GET", "/tokens", query=query))
 
     async def remove_token(self, token_id: str) -> None:
-        await self._ask("POST", "/tokens/remove", _TokenRemoval(token_id))
+        await self._ask("POST", "/tokens/remove", _Removal(token_id))
+
+    async def add_image(self, image: NewImage) -> LibraryImage:
+        return _image(await self._ask("POST", "/library", image, patience_s=None))
+
+    async def images(self) -> list[LibraryImage]:
+        return _images(await self._ask("GET", "/library"))
+
+    async def remove_image(self, uuid: str) -> None:
+        await self._ask("POST", "/library/remove", _Removal(uuid))
 
     async def rebuild(self, report: Report) -> Rebuilt:
         patience = aiohttp.ClientTimeout(total=None)
@@ -243,10 +271,14 @@ class AdminClient:
         body: object = None,
         *,
         query: Mapping[str, str] | None = None,
+        patience_s: float | None = ANSWER_S,
     ) -> bytes:
         data = None if body is None else _encode(body)
+        patience = aiohttp.ClientTimeout(total=patience_s)
         with _lost_service():
-            async with self._session.request(method, path, data=data, params=query) as response:
+            async with self._session.request(
+                method, path, data=data, params=query, timeout=patience
+            ) as response:
                 answer = await response.read()
         if response.status == web.HTTPConflict.status_code:
             raise OperationRefused(_refused(answer).reason)
@@ -273,6 +305,5 @@ async def connected(data: Path) -> AsyncIterator[AdminClient | None]:
         async with aiohttp.ClientSession(
             "http://job-ledger",
             connector=aiohttp.UnixConnector(f"{folder}/{SOCKET_FILE}"),
-            timeout=aiohttp.ClientTimeout(total=ANSWER_S),
         ) as session:
             yield AdminClient(session)

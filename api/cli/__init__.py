@@ -7,6 +7,7 @@ import click
 from api.cli.accounts import account
 from api.cli.audit import audit
 from api.cli.doctor import doctor
+from api.cli.library import library
 from api.cli.rebuild import rebuild
 from api.cli.serve import serve
 from api.cli.serving import CannotListen
@@ -47,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, account, token, rebuild, audit, doctor):
+for command in (serve, account, token, library, rebuild, audit, doctor):
     cli.add_command(command)
 
 

@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from api.admin import connected
-from api.composition import LEDGER_FILE, open_ledger
+from api.composition import LEDGER_FILE, open_ledger, open_service
 from api.doctor import Findings, examine, synchronous_of_new_connections
+from api.library import LibraryOperations, OwnLibrary
 from api.lock import DataInUse, data_lock, holder
 from api.operations import Operations, OwnOperations
 from api.settings import Settings
@@ -34,6 +35,23 @@ async def operations(data: Path) -> AsyncIterator[Operations]:
             if _taken(stack, data, or_raise=time.monotonic() > give_up):
                 opened = await stack.enter_async_context(open_ledger(data))
                 yield OwnOperations(opened.ledger, opened.accounts)
+                return
+        await asyncio.sleep(PAUSE_S)
+
+
+@asynccontextmanager
+async def library(settings: Settings) -> AsyncIterator[LibraryOperations]:
+    """The library of a data directory, likewise."""
+    give_up = time.monotonic() + TAKING_S
+    while True:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(connected(settings.data))
+            if client is not None:
+                yield client
+                return
+            if _taken(stack, settings.data, or_raise=time.monotonic() > give_up):
+                still = settings.model_copy(update={"copying": False})
+                yield OwnLibrary(await stack.enter_async_context(open_service(still)))
                 return
         await asyncio.sleep(PAUSE_S)
 

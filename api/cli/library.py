@@ -1,0 +1,102 @@
+"""`job-ledger library`: images that every account may clone."""
+
+import asyncio
+from pathlib import Path
+from typing import get_args
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from api.cli.options import console, data_option, pool_option
+from api.cli.reaching import library as reach
+from api.library import LibraryImage, NewImage
+from api.settings import Settings, load_settings
+from ledger.events import Media
+
+
+@click.group()
+def library() -> None:
+    """Add, list and remove images that every account may clone, while the service runs or not."""
+
+
+@library.command()
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", required=True, help="What the library drive is called.")
+@click.option("--media", type=click.Choice(get_args(Media)), default="disk", show_default=True)
+@click.option("--storage-type", help="Of the pool it goes to.  [default: the service's]")
+@click.option(
+    "--meta",
+    "meta",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What there is to know: arch, os, distribution, version, description, image_type,"
+    " category, install_notes, url, favourite, paid, and anything else. May be repeated.",
+)
+@data_option
+@pool_option
+def add(  # noqa: PLR0917 - click's
+    image: Path,
+    name: str,
+    media: Media,
+    storage_type: str | None,
+    meta: tuple[str, ...],
+    data: Path | None,
+    pools: tuple[str, ...],
+) -> None:
+    """Copy the raw disk image IMAGE into the library."""
+    new = NewImage(str(image.absolute()), name, media, storage_type, dict(map(_pair, meta)))
+    added = asyncio.run(_add(load_settings(data=data, pools=pools or None), new))
+    click.echo(f"added {added.uuid}")
+
+
+@library.command("list")
+@data_option
+@pool_option
+def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
+    """List what is in the library."""
+    found = asyncio.run(_images(load_settings(data=data, pools=pools or None)))
+    console().print(_table(found))
+
+
+@library.command()
+@click.argument("uuid")
+@data_option
+@pool_option
+def remove(uuid: str, data: Path | None, pools: tuple[str, ...]) -> None:
+    """Take the drive UUID out of the library; refused while it is being cloned."""
+    asyncio.run(_remove(load_settings(data=data, pools=pools or None), uuid))
+    click.echo(f"removed {uuid}")
+
+
+async def _add(settings: Settings, new: NewImage) -> LibraryImage:
+    async with reach(settings) as images:
+        return await images.add_image(new)
+
+
+async def _images(settings: Settings) -> list[LibraryImage]:
+    async with reach(settings) as images:
+        return await images.images()
+
+
+async def _remove(settings: Settings, uuid: str) -> None:
+    async with reach(settings) as images:
+        await images.remove_image(uuid)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--meta")
+    return key, value
+
+
+def _table(found: list[LibraryImage]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("uuid", "name", "media", "size", "storage type", "meta"):
+        table.add_column(name, overflow="fold")
+    for image in found:
+        said = "\n".join(f"{key}={value}" for key, value in sorted(image.meta.items()))
+        size = f"{image.size:,}"
+        table.add_row(image.uuid, image.name, image.media, size, image.storage_type, said)
+    return table

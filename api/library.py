@@ -1,0 +1,128 @@
+"""The library: images that every account may clone, kept by whoever runs the service."""
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from api.drive_bodies import SIZE_MOST, default_storage_type
+from api.errors import RequestRefused
+from api.fields import Fields
+from api.operations import OperationRefused
+from api.service import Service
+from ledger.commands import DeleteDrives
+from ledger.drive import LIBRARY, round_up
+from ledger.errors import Refusal, StoreFailed
+from ledger.events import DriveDefinition, Media
+from ledger.images import ImageError
+from ledger.store.writer import Caller
+
+READ_BYTES = 4 * 1024 * 1024
+_OPERATOR = Caller("system:library", "")
+
+
+class NewImage(Struct, frozen=True):
+    """An image to be added: a raw disk image in a file of the machine that the service runs on."""
+
+    path: str
+    name: str
+    media: Media
+    storage_type: str | None = None
+    meta: dict[str, str] = {}
+
+
+class LibraryImage(Struct, frozen=True):
+    """A drive of the library; `size` in bytes."""
+
+    uuid: str
+    name: str
+    media: Media
+    size: int
+    storage_type: str
+    meta: dict[str, str]
+
+
+class LibraryOperations(Protocol):
+    """What can be done with the library. Each raises `OperationRefused`."""
+
+    async def add_image(self, image: NewImage) -> LibraryImage:
+        """Copies an image into a pool and makes a library drive of it."""
+
+    async def images(self) -> list[LibraryImage]:
+        """All that is in the library, oldest first."""
+
+    async def remove_image(self, uuid: str) -> None:
+        """Takes a drive out of the library; its clones stay."""
+
+
+class OwnLibrary:
+    """The library of a service that this process has open."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def add_image(self, image: NewImage) -> LibraryImage:
+        path = Path(image.path)
+        with _refusals():
+            definition = self._definition(image, await asyncio.to_thread(_size, path))
+            stream = _blocks(path)
+            uuid = await self._service.intake.receive(LIBRARY, definition, stream, _OPERATOR)
+        return _image(uuid, definition)
+
+    async def images(self) -> list[LibraryImage]:
+        with _refusals(), self._service.views.snapshot() as snapshot:
+            found = snapshot.drives(LIBRARY, limit=-1)
+        return [_image(drive.uuid, drive.definition) for drive in found]
+
+    async def remove_image(self, uuid: str) -> None:
+        with _refusals():
+            await self._service.ledger.execute(DeleteDrives(LIBRARY, (uuid,)), _OPERATOR)
+
+    def _definition(self, image: NewImage, size: int) -> DriveDefinition:
+        """Checked as what a client says would be. Raises `BadRequest`, `OperationRefused`."""
+        said = Fields({"name": image.name, "meta": image.meta})
+        if not 0 < size <= SIZE_MOST:
+            raise OperationRefused(f"an image has 1 to {SIZE_MOST} bytes, not {size}")
+        return DriveDefinition(
+            name=said.text("name", ""),
+            media=image.media,
+            size=round_up(size),
+            storage_type=image.storage_type or default_storage_type(self._service.pools),
+            meta=said.meta("meta", {}),
+        )
+
+
+def _image(uuid: str, definition: DriveDefinition) -> LibraryImage:
+    return LibraryImage(
+        uuid,
+        definition.name,
+        definition.media,
+        definition.size,
+        definition.storage_type,
+        definition.meta,
+    )
+
+
+def _size(path: Path) -> int:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OperationRefused(f"{path} is no file")
+    return found.st_size
+
+
+async def _blocks(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while block := await asyncio.to_thread(file.read, READ_BYTES):
+            yield block
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except (Refusal, RequestRefused, ImageError, StoreFailed, OSError) as error:
+        raise OperationRefused(str(error)) from error
