@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from api.errors import BadRequest
 from ledger.events import Scalar
+from ledger.naming import NAME_LENGTH
 
 D = TypeVar("D")
 T = TypeVar("T", bound=str)
@@ -17,7 +18,8 @@ T = TypeVar("T", bound=str)
 SURROGATES = re.compile("[\ud800-\udfff]")
 """What a URL's bytes become that are no UTF-8; JSON that holds such is refused as a whole."""
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-TEXT_LENGTH = 255
+TEXT_LENGTH = NAME_LENGTH
+"""Characters of any text, names among them."""
 META_KEY_LENGTH = 32
 LIST_LIMIT = 1000
 """Entries of a list within an object."""

@@ -13,8 +13,7 @@ from ledger.images.errors import (
 )
 from ledger.images.extents import data_extents
 from ledger.images.figures import Figures
-from ledger.images.files import create_blank, fingerprint, publish, remove, sync_directory
-from ledger.images.growing import grow
+from ledger.images.files import create_blank, fingerprint, grow, publish, remove, sync_directory
 from ledger.images.incoming import IncomingImage
 from ledger.images.pools import STORAGE_TYPES, Pool, parse_pool
 from ledger.images.rate import RateLimit

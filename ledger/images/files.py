@@ -61,6 +61,20 @@ def create_blank(path: Path, size: int) -> None:
         sync_directory(path.parent)
 
 
+def grow(image: Path, size: int) -> None:
+    """Make a finished image `size` bytes long, durably, with a hole at its end.
+
+    Done again, after a crash or for a size it has, it changes nothing and is durable all the same.
+    ValueError where the image is longer, which leaves it as it is. PoolFull; other OSErrors pass.
+    """
+    with full_pool_named(), opened(image, os.O_WRONLY) as fd:
+        found = os.fstat(fd).st_size
+        if found > size:
+            raise ValueError(f"{image} has {found} bytes, more than {size}")
+        os.ftruncate(fd, size)
+        os.fsync(fd)
+
+
 def publish(part: Path, image: Path) -> None:
     """Give a finished part file its image's name, durably; both lie in one file system.
 
