@@ -10,7 +10,7 @@ from typing import TypeVar
 import orjson
 from aiohttp import hdrs, web
 
-from api.requests import CALLER, SHORT_LIMIT, Page
+from api.requests import CALLER, POSITION, SHORT_LIMIT, Page
 from api.shapes import JsonObject
 
 V = TypeVar("V")
@@ -19,6 +19,7 @@ STALL_S = 20.0
 """How long a client may take to receive a part of a streamed list."""
 JSON_TYPE = "application/json; charset=utf-8"
 REQUEST_ID = "X-Request-ID"
+LEDGER_POSITION = "X-Ledger-Position"
 
 STREAMS = 16
 _THREADS = ThreadPoolExecutor(STREAMS, thread_name_prefix="list")
@@ -88,7 +89,11 @@ async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResp
     does not take what it has for all.
     """
     response = web.StreamResponse(
-        headers={hdrs.CONTENT_TYPE: JSON_TYPE, REQUEST_ID: request[CALLER].request_id}
+        headers={
+            hdrs.CONTENT_TYPE: JSON_TYPE,
+            REQUEST_ID: request[CALLER].request_id,
+            LEDGER_POSITION: str(request[POSITION]),
+        }
     )
     loop = asyncio.get_running_loop()
 

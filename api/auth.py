@@ -10,11 +10,11 @@ from aiohttp.typedefs import Handler, Middleware
 
 from api.accept import check_accept
 from api.accounts import Account, LoginRefused, TooManyAttempts
-from api.answers import REQUEST_ID
+from api.answers import LEDGER_POSITION, REQUEST_ID
 from api.errors import BodyTooSlow, Forbidden, RequestRefused, answer_to, unknown_error
 from api.logins import account_of
 from api.public import PublicUrls
-from api.requests import ANONYMOUS, CALLER
+from api.requests import ANONYMOUS, CALLER, POSITION
 from api.service import Service
 from ledger.errors import (
     ConcurrentChange,
@@ -39,13 +39,17 @@ log = logging.getLogger(__name__)
 def guard(service: Service, public: PublicUrls) -> Middleware:
     """Every request passes here: it is named, its account found, and any error answered.
 
-    At a public URL no account is looked for: the caller is `ANONYMOUS`.
+    At a public URL no account is looked for: the caller is `ANONYMOUS`. Every answer tells how new
+    it is at the least: as the ledger's position before anything was read, or, after a command, as
+    that command's own.
     """
+    ledger = service.ledger
     draw = _request_ids(service.new_id()).__next__
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = _request_id(request) or draw()
+        request[POSITION] = ledger.position
         answer: web.StreamResponse
         try:
             account = None
@@ -79,6 +83,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             answer = unknown_error()
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id
+            answer.headers[LEDGER_POSITION] = str(request[POSITION])
         if answer.status == BodyTooSlow.status:
             await _send_and_close(request, answer)
         return answer

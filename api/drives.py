@@ -6,6 +6,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import created, json_answer
+from api.commanding import execute
 from api.drive_bodies import (
     default_storage_type,
     drive_clone,
@@ -50,22 +51,22 @@ class Drives:
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none; the answer does not wait for the images."""
-        caller = request[CALLER]
+        owner = request[CALLER].actor
         definitions = [
             drive_definition(fields, self._storage_type) for fields in await read_objects(request)
         ]
         new = tuple(NewDrive(self._new_id(), definition) for definition in definitions)
-        command = CreateDrives(caller.actor, new, "blank", avoided(request))
-        await self._ledger.execute(command, caller)
-        return created(self._shown(caller.actor, [drive.drive for drive in new]))
+        command = CreateDrives(owner, new, "blank", avoided(request))
+        await execute(request, self._ledger, command)
+        return created(self._shown(owner, [drive.drive for drive in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; another size is a resize, and until that is done the old one is shown."""
         uuid = uuid_in_url(request, DriveNotFound)
-        caller = request[CALLER]
-        command = drive_edit(await read_object(request), owner=caller.actor, drive=uuid)
-        await self._ledger.execute(command, caller)
-        return json_answer(self._shown(caller.actor, [uuid])[0])
+        owner = request[CALLER].actor
+        command = drive_edit(await read_object(request), owner=owner, drive=uuid)
+        await execute(request, self._ledger, command)
+        return json_answer(self._shown(owner, [uuid])[0])
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """The account's drives, by the pool they lie in."""
@@ -93,30 +94,30 @@ class Drives:
         return await do_action(request, {"clone": self.clone, "resize": self._resize})
 
     async def clone(self, request: web.Request) -> web.Response:
-        caller = request[CALLER]
+        owner = request[CALLER].actor
         source = uuid_in_url(request, DriveNotFound)
         command = drive_clone(
             await read_object(request),
-            owner=caller.actor,
+            owner=owner,
             source=source,
             destination=self._new_id(),
             job=self._new_id(),
             avoid=avoided(request),
         )
-        await self._ledger.execute(command, caller)
-        drives = self._shown(caller.actor, [command.destination])
+        await execute(request, self._ledger, command)
+        drives = self._shown(owner, [command.destination])
         return json_answer({"objects": drives}, status=202)
 
     async def _resize(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
-        caller = request[CALLER]
-        command = drive_resize(await read_object(request), owner=caller.actor, drive=uuid)
-        await self._ledger.execute(command, caller)
-        return json_answer({"objects": self._shown(caller.actor, [uuid])}, status=202)
+        owner = request[CALLER].actor
+        command = drive_resize(await read_object(request), owner=owner, drive=uuid)
+        await execute(request, self._ledger, command)
+        return json_answer({"objects": self._shown(owner, [uuid])}, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
-        caller = request[CALLER]
-        await self._ledger.execute(DeleteDrives(caller.actor, tuple(uuids)), caller)
+        owner = request[CALLER].actor
+        await execute(request, self._ledger, DeleteDrives(owner, tuple(uuids)))
         return web.Response(status=204)
 
     def _shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:

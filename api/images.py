@@ -4,6 +4,7 @@ import asyncio
 
 from aiohttp import hdrs, web
 
+from api.commanding import execute
 from api.drive_bodies import MEDIA, SIZE_MOST, default_storage_type
 from api.errors import BadRequest, BodyEncoded, BodyTooLarge, LengthMissing, RangeMissing
 from api.fields import Fields
@@ -18,6 +19,7 @@ class Images:
     """Handlers of the URLs below `/drives/` that carry images."""
 
     def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
         self._views = service.views
         self._pools = service.pools
         self._intake = service.intake
@@ -25,9 +27,13 @@ class Images:
 
     async def upload(self, request: web.Request) -> web.Response:
         """Makes a drive of the body; the answer, once it is on disk, is the drive's uuid."""
-        caller = request[CALLER]
         definition = self._uploaded(request)
-        uuid = await self._intake.receive(caller.actor, definition, chunks(request), caller)
+        uuid = await self._intake.receive(
+            request[CALLER].actor,
+            definition,
+            chunks(request),
+            lambda command: execute(request, self._ledger, command),
+        )
         return web.Response(text=uuid)
 
     async def download(self, request: web.Request) -> web.StreamResponse:

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec.structs import asdict, replace
 
 from api.answers import answer_of, json_answer, list_parts, page_answer, stream, within
+from api.commanding import execute
 from api.requests import (
     CALLER,
     Page,
@@ -66,8 +67,8 @@ class Jobs:
         """The job has ended on return, and what it made is gone; its thread stops soon."""
         uuid = uuid_in_url(request, JobNotFound)
         await read_object(request)
-        caller = request[CALLER]
-        await self._ledger.execute(CancelJob(caller.actor, uuid), caller)
+        owner = request[CALLER].actor
+        await execute(request, self._ledger, CancelJob(owner, uuid))
         return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
 
     async def schema(self, request: web.Request) -> web.Response:

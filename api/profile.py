@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import json_answer
+from api.commanding import execute
 from api.fields import Fields
 from api.requests import CALLER, read_object
 from api.schema import load_schema
@@ -86,18 +87,18 @@ class Profile:
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; what cannot be changed is passed over, so a whole profile may be sent back."""
-        caller = request[CALLER]
+        owner = request[CALLER].actor
         fields = await read_object(request)
         shown = self._shown(request)
         wanted = _wanted(fields)
         changed = {name: value for name, value in wanted.items() if value != shown[name]}
         naming = fields.one_of("clone_naming", CLONE_NAMINGS, None)
         command = EditProfile(
-            caller.actor,
+            owner,
             {name: orjson.dumps(value).decode() for name, value in changed.items()},
             None if naming == shown["clone_naming"] else naming,
         )
-        await self._ledger.execute(command, caller)
+        await execute(request, self._ledger, command)
         return json_answer(self._shown(request))
 
     def _shown(self, request: web.Request) -> JsonObject:

@@ -16,6 +16,11 @@ from projections.views.filtering import Condition, Lookup
 
 CALLER = web.RequestKey("caller", Caller)
 """Whose request it is; put there by the middleware."""
+POSITION = web.RequestKey("position", int)
+"""The ledger's position that the answer is as new as, at the least.
+
+The middleware notes the one before anything is read; a command, its own.
+"""
 ANONYMOUS = "anonymous"
 """The actor of a request to a public URL. No account has it, so it owns nothing."""
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import created, json_answer
+from api.commanding import execute
 from api.errors import BadRequest
 from api.requests import CALLER, avoided, read_object, read_objects, read_references, uuid_in_url
 from api.resources import FILTERS, Action, Collection, Placed, complete, do_action, group_of, groups
@@ -54,23 +55,23 @@ class Servers:
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none, and stopped at once."""
-        caller = request[CALLER]
+        owner = request[CALLER].actor
         new = tuple(
             new_server(fields, server=self._new_id(), new_mac=self._new_mac)
             for fields in await read_objects(request)
         )
-        await self._ledger.execute(CreateServers(caller.actor, new), caller)
-        return created(self._shown(caller.actor, [server.server for server in new]))
+        await execute(request, self._ledger, CreateServers(owner, new))
+        return created(self._shown(owner, [server.server for server in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; `drives`, `nics`, `meta` and `tags` are replaced whole if they are given."""
         uuid = uuid_in_url(request, ServerNotFound)
-        caller = request[CALLER]
+        owner = request[CALLER].actor
         command = server_edit(
-            await read_object(request), owner=caller.actor, server=uuid, new_mac=self._new_mac
+            await read_object(request), owner=owner, server=uuid, new_mac=self._new_mac
         )
-        await self._ledger.execute(command, caller)
-        return json_answer(self._shown(caller.actor, [uuid])[0])
+        await execute(request, self._ledger, command)
+        return json_answer(self._shown(owner, [uuid])[0])
 
     async def runtime(self, request: web.Request) -> web.Response:
         """What runs of it; null while it is stopped."""
@@ -106,18 +107,18 @@ class Servers:
     async def _switch(self, request: web.Request, action: PowerAction) -> web.Response:
         uuid = uuid_in_url(request, ServerNotFound)
         await read_object(request)  # start may name an allocation method; there are no pools of cpu
-        caller = request[CALLER]
-        command = ChangePower(caller.actor, uuid, action, avoided(request))
-        await self._ledger.execute(command, caller)
+        owner = request[CALLER].actor
+        command = ChangePower(owner, uuid, action, avoided(request))
+        await execute(request, self._ledger, command)
         return json_answer({"action": action, "result": "success", "uuid": uuid}, status=202)
 
     async def _clone(self, request: web.Request) -> web.Response:
         """Answered with the new server, which is stopped and has its drives already."""
-        caller = request[CALLER]
+        owner = request[CALLER].actor
         source = uuid_in_url(request, ServerNotFound)
         fields = await read_object(request)
         command = CloneServer(
-            owner=caller.actor,
+            owner=owner,
             source=source,
             destination=self._new_id(),
             job=self._new_id(),
@@ -127,13 +128,13 @@ class Servers:
             ),
             avoid=avoided(request),
         )
-        await self._ledger.execute(command, caller)
-        return json_answer(self._shown(caller.actor, [command.destination])[0], status=202)
+        await execute(request, self._ledger, command)
+        return json_answer(self._shown(owner, [command.destination])[0], status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
-        caller = request[CALLER]
-        command = DeleteServers(caller.actor, tuple(uuids), _recurse(request))
-        await self._ledger.execute(command, caller)
+        owner = request[CALLER].actor
+        command = DeleteServers(owner, tuple(uuids), _recurse(request))
+        await execute(request, self._ledger, command)
         return web.Response(status=204)
 
     def _shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:

@@ -6,6 +6,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.answers import created, json_answer
+from api.commanding import execute
 from api.drives import drives_of
 from api.errors import BadRequest
 from api.fields import Fields
@@ -52,31 +53,31 @@ class Tags:
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none."""
-        caller = request[CALLER]
+        owner = request[CALLER].actor
         new = tuple(_new_tag(fields, self._new_id()) for fields in await read_objects(request))
-        await self._ledger.execute(CreateTags(caller.actor, new), caller)
-        return created(self._shown(caller.actor, [tag.tag for tag in new]))
+        await execute(request, self._ledger, CreateTags(owner, new))
+        return created(self._shown(owner, [tag.tag for tag in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; `meta` and `resources` are replaced whole if they are given."""
         uuid = uuid_in_url(request, TagNotFound)
-        caller = request[CALLER]
+        owner = request[CALLER].actor
         fields = await read_object(request)
         command = EditTag(
-            caller.actor,
+            owner,
             uuid,
             fields.text("name", None),
             fields.meta("meta", None),
             fields.references("resources", None),
         )
-        await self._ledger.execute(command, caller)
-        return json_answer(self._shown(caller.actor, [uuid])[0])
+        await execute(request, self._ledger, command)
+        return json_answer(self._shown(owner, [uuid])[0])
 
     async def delete(self, request: web.Request) -> web.Response:
         """Nothing bears the tag any more; what bore it stays."""
         uuid = uuid_in_url(request, TagNotFound)
-        caller = request[CALLER]
-        await self._ledger.execute(DeleteTag(caller.actor, uuid), caller)
+        owner = request[CALLER].actor
+        await execute(request, self._ledger, DeleteTag(owner, uuid))
         return web.Response(status=204)
 
     async def resources(self, request: web.Request) -> web.StreamResponse:

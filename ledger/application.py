@@ -44,7 +44,7 @@ class Ledger:
         return self._writer.execute_blocking(command, by)
 
     def listen(self, listener: Listener) -> None:
-        """Tells `listener` of every committed event, in the writer's thread."""
+        """Tells `listener` of every commit, in order and in the writer's thread."""
         self._writer.listen(listener)
 
     def exclusive(
@@ -60,6 +60,14 @@ class Ledger:
     def commits(self) -> int:
         """How often this process has committed; raised before anybody is told of a commit."""
         return self._writer.commits
+
+    @property
+    def position(self) -> int:
+        """The position of the newest event that this process has committed, or found at its start.
+
+        Raised before anybody is told of a commit.
+        """
+        return self._writer.position
 
     def forget(self) -> None:
         """Makes the writer read its state anew. In the writer's thread only."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +81,9 @@ async def _start_clone(service: Service, account: Account) -> str:
     caller = Caller(account.uuid, service.new_id())
     storage_type = next(iter(service.pools.values())).storage_type
     definition = DriveDefinition("demo", "disk", IMAGE_BYTES, storage_type)
-    drive = await service.intake.receive(account.uuid, definition, _half_sparse(), caller)
+    drive = await service.intake.receive(
+        account.uuid, definition, _half_sparse(), partial(service.ledger.execute, by=caller)
+    )
     job = service.new_id()
     clone = CloneDrive(account.uuid, drive, service.new_id(), job, name="demo clone")
     await service.ledger.execute(clone, caller)

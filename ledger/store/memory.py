@@ -319,6 +319,16 @@ class Staging:
         """The drives and servers that were looked at, or of which something new is said."""
         return self.guarded | self._relations.keys()
 
+    def states(self) -> dict[str, Aggregate]:
+        """The aggregates of the streams that have new events, as these leave them."""
+        return {
+            stream: held.state for stream, held in self.streams.items() if held.state is not None
+        }
+
+    def related(self) -> frozenset[str]:
+        """The drives and servers of which something new is said."""
+        return frozenset(self._relations)
+
     def _committed(self, uuid: str) -> Told:
         told = self.told(uuid)
         return Told(told.guard + 1, told.relations) if uuid in self.guarded else told

@@ -11,11 +11,12 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
+from ledger.aggregate import Aggregate
 from ledger.commands import Command
 from ledger.decide import decide
 from ledger.errors import ConcurrentChange, Refusal, StoreFailed, StoreUnreachable
@@ -36,8 +37,23 @@ TICK = timedelta(microseconds=1)
 
 log = logging.getLogger(__name__)
 
-Listener = Callable[[Sequence[tuple[str, Recorded[Event]]]], None]
-"""Told of committed events as (stream, event), in the writer's thread; must not block."""
+
+class Commit(NamedTuple):
+    """What one transaction brought about.
+
+    `position` is its last event's; `events` are (stream, event) in order, `states` the aggregates
+    of their streams as they are now: one that was deleted still tells whose it was. `related` are
+    the drives and servers about which a job or a server now says something else.
+    """
+
+    position: int
+    events: Sequence[tuple[str, Recorded[Event]]]
+    states: Mapping[str, Aggregate]
+    related: frozenset[str]
+
+
+Listener = Callable[[Commit], None]
+"""Told of each commit, in order and in the writer's thread; must not block."""
 
 
 class Caller(NamedTuple):
@@ -113,12 +129,14 @@ class Writer:
         self._failed: StoreFailed | None = None
         self._closed = False
         self._commits = 0
+        with store.log() as stored:
+            self._position = stored.last_position()
         self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
     def listen(self, listener: Listener) -> None:
-        """From now on tells `listener` of every event that is committed."""
+        """From now on tells `listener` of every commit of events."""
         self._listeners.append(listener)
 
     async def execute(self, command: Command, caller: Caller) -> int:
@@ -152,6 +170,14 @@ class Writer:
     def commits(self) -> int:
         """How often this process has committed; raised before anybody is told of a commit."""
         return self._commits
+
+    @property
+    def position(self) -> int:
+        """The position of the newest event that this process has committed, or found at its start.
+
+        Raised before anybody is told of a commit.
+        """
+        return self._position
 
     def busy(self) -> bool:
         """Whether anything waits."""
@@ -246,7 +272,7 @@ class Writer:
                     accepted.append(waiting)
                 else:
                     outcomes.append((waiting, error))
-            position = self._store.append(staging.batch()) if accepted else 0
+            position = self._store.append(staging.batch()) if accepted else self._position
         except Conflict:
             self._memory.forget(staging)
             self._redo(batch, redone + 1)
@@ -263,13 +289,14 @@ class Writer:
             else:
                 self._redo(batch, redone)
             return
-        self._remember(staging)
+        self._remember(staging, position)
         _wake(outcomes + [(waiting, position) for waiting in accepted])
-        self._tell(staging)
+        self._tell(staging, position)
 
-    def _remember(self, staging: Staging) -> None:
+    def _remember(self, staging: Staging, position: int) -> None:
         """What is committed is committed; if it cannot be remembered, it is read again."""
         self._commits += 1
+        self._position = position
         try:
             self._memory.remember(staging)
         except Exception:
@@ -310,13 +337,18 @@ class Writer:
             return error
         return None
 
-    def _tell(self, staging: Staging) -> None:
+    def _tell(self, staging: Staging, position: int) -> None:
         if not self._listeners or not staging.events:
             return
-        committed = [(stream, recorded) for stream, _, recorded in staging.events]
+        commit = Commit(
+            position,
+            [(stream, recorded) for stream, _, recorded in staging.events],
+            staging.states(),
+            staging.related(),
+        )
         for listener in self._listeners:
             try:
-                listener(committed)
+                listener(commit)
             except Exception:
                 log.exception("a listener failed; the events it was told of are committed")
 

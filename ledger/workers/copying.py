@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +21,9 @@ from ledger.drive import Drive
 from ledger.errors import Refusal, StoreFailed
 from ledger.events import (
     DriveCreated,
-    Event,
     Fingerprint,
     JobCancelled,
     JobCreated,
-    Recorded,
     drive_stream,
     job_stream,
 )
@@ -45,7 +43,7 @@ from ledger.images import (
     sync_directory,
 )
 from ledger.job import Job
-from ledger.store.writer import Caller
+from ledger.store.writer import Caller, Commit
 
 PROGRESS_S = 1.0
 """The shortest time between two progress events of a job."""
@@ -102,10 +100,10 @@ class CopyWorkers:
         """The live figures of a job that is being copied here."""
         return self._figures.get(job)
 
-    def _notice(self, committed: Sequence[tuple[str, Recorded[Event]]]) -> None:
+    def _notice(self, commit: Commit) -> None:
         """Queues new clones; a clone's destination is created in the transaction of its job."""
         pools: dict[str, str] = {}
-        for stream, recorded in committed:
+        for stream, recorded in commit.events:
             match recorded.event:
                 case DriveCreated(origin="clone", pool=pool):
                     pools[stream.removeprefix("drive-")] = pool

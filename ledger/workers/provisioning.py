@@ -9,7 +9,7 @@ temporary.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,8 +29,6 @@ from ledger.events import (
     DriveDefinition,
     DriveDeleted,
     DriveResizeStarted,
-    Event,
-    Recorded,
     drive_stream,
 )
 from ledger.images import (
@@ -45,7 +43,7 @@ from ledger.images import (
     sync_directory,
 )
 from ledger.placement import place
-from ledger.store.writer import Caller
+from ledger.store.writer import Caller, Commit
 from ledger.world import PoolSpace
 
 THREADS = 4
@@ -95,11 +93,12 @@ class Provisioning:
         owner: str,
         definition: DriveDefinition,
         stream: AsyncIterator[bytes],
-        caller: Caller,
+        record: Callable[[CreateDrives], Awaitable[object]],
     ) -> str:
         """Takes in an image and makes a drive of it; returns its uuid once it is ready.
 
-        Raises a `Refusal` or `PoolFull`; then, and when cancelled, nothing is left behind.
+        `record` executes the command for whoever sends the image. Raises a `Refusal` or `PoolFull`;
+        then, and when cancelled, nothing is left behind.
         """
         drive = self._new_id()
         pool = self._pools[place(self._spaces(), definition.storage_type).name]
@@ -112,17 +111,17 @@ class Provisioning:
             await asyncio.shield(asyncio.to_thread(_discard, incoming, pool.upload(drive)))
             raise
         new = CreateDrives(owner, (NewDrive(drive, definition, pool.name),), "upload")
-        await asyncio.shield(self._adopt(new, drive, pool, caller))
+        await asyncio.shield(self._adopt(drive, pool, record(new)))
         return drive
 
-    async def _adopt(self, new: CreateDrives, drive: str, pool: Pool, caller: Caller) -> None:
+    async def _adopt(self, drive: str, pool: Pool, recorded: Awaitable[object]) -> None:
         """Makes the drive of an upload that is on disk; from then on the ledger says what follows.
 
         After a failure of the store it is not known whether the drive was recorded: the next start
         sees, and either finishes it or removes the upload.
         """
         try:
-            await self._ledger.execute(new, caller)
+            await recorded
         except StoreFailed:
             raise
         except Exception:
@@ -134,8 +133,8 @@ class Provisioning:
             await asyncio.to_thread(self._delete, drive)
             raise
 
-    def _notice(self, committed: Sequence[tuple[str, Recorded[Event]]]) -> None:
-        for stream, recorded in committed:
+    def _notice(self, commit: Commit) -> None:
+        for stream, recorded in commit.events:
             uuid = stream.removeprefix("drive-")
             match recorded.event:
                 case DriveCreated(origin="blank"):

@@ -16,10 +16,9 @@ from ledger.aggregate import Aggregate, evolve
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.events import Event, Recorded
 from ledger.store.seam import Row as Stored
 from ledger.store.seam import RowKey, Rows
-from ledger.store.writer import Caller
+from ledger.store.writer import Caller, Commit
 from projections.rows import rows
 from scripts.benchmarks.files import (
     Written,
@@ -96,8 +95,8 @@ class Updating:
             await self._ledger.execute(update, _CALLER)
             latencies.append(perf_counter() - sent)
 
-    def _notice(self, committed: Sequence[tuple[str, Recorded[Event]]]) -> None:
-        self._batches.append(len(committed))
+    def _notice(self, commit: Commit) -> None:
+        self._batches.append(len(commit.events))
 
 
 def updates(setting: Setting) -> Row:

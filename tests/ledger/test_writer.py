@@ -27,9 +27,9 @@ from ledger.commands import (
     UpdateProgress,
 )
 from ledger.store.seam import Batch, Cursor
-from ledger.store.writer import BATCH_LIMIT, Caller
+from ledger.store.writer import BATCH_LIMIT, Caller, Commit
 from tests.support.opened import CALLER, PATIENCE_S, Opened
-from tests.support.world import ME, disk, machine
+from tests.support.world import ME, disk, machine, mount
 
 
 def new_drive(uuid: str, **more: object) -> CreateDrives:
@@ -277,7 +277,7 @@ def test_positions_are_returned_in_order(opened: Opened) -> None:
 def test_exclusive_work_comes_in_its_turn(opened: Opened) -> None:
     """After the commands that were before it, before those behind it, and `afterwards` at once."""
     order: list[str] = []
-    opened.ledger.listen(lambda committed: order.extend(stream for stream, _ in committed))
+    opened.ledger.listen(lambda commit: order.extend(stream for stream, _ in commit.events))
     with ThreadPoolExecutor(2) as threads:
         with held(opened):
             first = threads.submit(opened.do, new_drive("a"))
@@ -330,8 +330,8 @@ async def test_listeners_are_told_what_is_committed(opened: Opened) -> None:
     """In order, once it can be read, and nothing of what was refused."""
     told: list[tuple[str, str, bool]] = []
 
-    def listen(committed: object) -> None:
-        for stream, recorded in committed:
+    def listen(commit: Commit) -> None:
+        for stream, recorded in commit.events:
             told.append((stream, recorded.request_id, opened.current(stream) is not None))
 
     opened.ledger.listen(listen)
@@ -339,6 +339,43 @@ async def test_listeners_are_told_what_is_committed(opened: Opened) -> None:
     opened.do(new_drive("c"))
     opened.ledger.exclusive(lambda _: None).result(PATIENCE_S)
     assert [(f"drive-{uuid}", CALLER.request_id, True) for uuid in "abc"] == told
+
+
+def test_a_commit_tells_what_its_streams_have_become(opened: Opened) -> None:
+    """The states after it, of what was deleted too, and of whom something else is said now."""
+    told: list[Commit] = []
+    opened.do(new_drive("a"), new_drive("b"), MarkDriveReady("a"), MarkDriveReady("b"))
+    opened.ledger.listen(told.append)
+    server = NewServer("s", machine(), (mount("a"), mount("b", 1)), (), "hush")
+    opened.do(CreateServers(ME, (server,)), DeleteDrives(ME, ("b",)), CreateJob(ME, "j", "x"))
+    opened.do(CloneDrive(ME, "a", "c", "k"))
+    opened.ledger.exclusive(lambda _: None).result(PATIENCE_S)
+
+    related = [commit.related for commit in told]
+    assert related == [frozenset("ab"), frozenset("b"), frozenset(), frozenset("ac")]
+    for commit in told:
+        assert set(commit.states) == {stream for stream, _ in commit.events}
+    deletion = told[1].states
+    assert (deletion["drive-b"].owner, deletion["drive-b"].deleted) == (ME, True)
+    assert [mounted.drive for mounted in deletion["server-s"].mounts] == ["a"]
+
+
+def test_the_position_is_raised_before_anybody_is_told(opened: Opened) -> None:
+    """It is that of the newest event, found in the store at the start; a refusal raises nothing."""
+    seen: list[tuple[int, int]] = []
+    opened.do(new_drive("a"))
+    with Opened(opened.file) as second:
+        second.ledger.listen(lambda commit: seen.append((commit.position, second.ledger.position)))
+        at_the_start = second.ledger.position
+        answered = second.do(new_drive("b"))
+        with pytest.raises(errors.DriveNotFound):
+            second.do(DeleteDrives(ME, ("x",)))
+        second.ledger.exclusive(lambda _: None).result(PATIENCE_S)
+        with second.ledger.log() as log:
+            newest = log.last_position()
+        assert at_the_start == newest - 1
+        assert answered == second.ledger.position == newest
+        assert seen == [(newest, newest)]
 
 
 def test_a_listener_that_fails_hinders_nobody(

@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from api.composition import open_service
+from api.service import Service
 from api.settings import Settings
 from ledger.events import DriveDefinition
 from ledger.images import IncomingImage, PoolFull
@@ -17,6 +19,12 @@ from ledger.workers import provisioning
 ME = Caller("me", "")
 SIZE = 16384 * 64
 IMAGE = DriveDefinition("upload", "disk", SIZE, "dssd")
+
+
+def receive(service: Service) -> Coroutine[None, None, str]:
+    """An upload of one image by nobody in particular."""
+    record = partial(service.ledger.execute, by=ME)
+    return service.intake.receive(ME.actor, IMAGE, sent(), record)
 
 
 async def sent() -> AsyncIterator[bytes]:
@@ -37,7 +45,7 @@ async def test_a_client_that_leaves_while_its_image_is_synced_leaves_nothing(
 
     monkeypatch.setattr(IncomingImage, "finish", finish_slowly)
     async with open_service(Settings(data=tmp_path)) as service:
-        upload = asyncio.create_task(service.intake.receive("me", IMAGE, sent(), ME))
+        upload = asyncio.create_task(receive(service))
         assert await asyncio.to_thread(begun.wait, 10)
         upload.cancel()
         await asyncio.sleep(0.05)
@@ -60,7 +68,7 @@ async def test_an_upload_whose_image_cannot_be_published_is_no_drive(
     monkeypatch.setattr(provisioning, "publish", full)
     async with open_service(Settings(data=tmp_path)) as service:
         with pytest.raises(PoolFull):
-            await service.intake.receive("me", IMAGE, sent(), ME)
+            await receive(service)
         assert list(service.pools["main"].path.iterdir()) == []
         with service.views.snapshot() as snapshot:
             assert snapshot.count_drives("me") == 0
