@@ -4,6 +4,7 @@ import asyncio
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -69,8 +70,8 @@ class OwnLibrary:
         path = Path(image.path)
         with _refusals():
             definition = self._definition(image, await asyncio.to_thread(_size, path))
-            stream = _blocks(path)
-            uuid = await self._service.intake.receive(LIBRARY, definition, stream, _OPERATOR)
+            record = partial(self._service.ledger.execute, by=_OPERATOR)
+            uuid = await self._service.intake.receive(LIBRARY, definition, _blocks(path), record)
         return _image(uuid, definition)
 
     async def images(self) -> list[LibraryImage]:
