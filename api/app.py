@@ -15,6 +15,7 @@ from api.public import PUBLIC_URLS, PublicUrls
 from api.requests import BODY_BYTES
 from api.servers import Servers
 from api.service import Service
+from api.side_resources import ABSENT, SideResources, empty_list, nothing
 from api.tags import Tags
 
 ROOT = "/api/2.0"
@@ -36,6 +37,7 @@ def make_app(service: Service) -> web.Application:
     _add_libdrives(app, Libdrives(service, drives))
     _add_account(app, Profile(service), Logs(service))
     _add(app, "/accounts/action", post=AccountsActions(service).act, public=True)
+    _add_side_resources(app, SideResources(service))
     return app
 
 
@@ -97,6 +99,17 @@ def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
     _add(app, "/profile", get=profile.show, put=profile.edit)
     _add(app, "/profile/schema", get=profile.schema)
     _add(app, "/logs", get=logs.list)
+
+
+def _add_side_resources(app: web.Application, side: SideResources) -> None:
+    _add(app, "/capabilities", get=side.capabilities)
+    _add(app, "/capabilities/schema", get=side.capabilities_schema)
+    _add(app, "/cloud_status", get=side.cloud_status)
+    _add(app, "/locations", get=side.locations, public=True)
+    for kind in ABSENT:
+        _add(app, f"/{kind}", get=empty_list)
+        _add(app, f"/{kind}/detail", get=empty_list)
+        _add(app, f"/{kind}/{UUID}", get=nothing)
 
 
 def _add(

@@ -10,9 +10,14 @@ from ledger.images import Pool
 
 MEDIA: tuple[Media, ...] = ("disk", "cdrom")
 DEFAULT_STORAGE_TYPE = "dssd"
-SIZE_LEAST = 512 * 1024**2
-"""Of a new blank drive; uploads, and so their clones, may be smaller."""
+_SIZE_LEAST = 512 * 1024**2
+_SIZES_LEAST = {"zadara": 1024**3}
 SIZE_MOST = 16 * 1024**4
+
+
+def least_size(storage_type: str) -> int:
+    """Bytes of a new blank drive at the least; uploads, and so their clones, may be smaller."""
+    return _SIZES_LEAST.get(storage_type, _SIZE_LEAST)
 
 
 def default_storage_type(pools: Mapping[str, Pool]) -> str:
@@ -24,11 +29,13 @@ def default_storage_type(pools: Mapping[str, Pool]) -> str:
 def drive_definition(fields: Fields, storage_type: str) -> DriveDefinition:
     """A new drive; `storage_type` is the default."""
     fields.require("name", "media", "size")
+    storage_type = fields.text("storage_type", storage_type)
+    least = least_size(storage_type)
     return DriveDefinition(
         name=fields.text("name", ""),
         media=fields.one_of("media", MEDIA, "disk"),
-        size=round_up(fields.whole("size", 0, least=SIZE_LEAST, most=SIZE_MOST)),
-        storage_type=fields.text("storage_type", storage_type),
+        size=round_up(fields.whole("size", 0, least=least, most=SIZE_MOST)),
+        storage_type=storage_type,
         meta=fields.meta("meta", {}),
         affinities=fields.texts("affinities", ()),
         allow_multimount=fields.flag("allow_multimount", default=False),
