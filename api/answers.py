@@ -1,4 +1,8 @@
-"""Answers: single objects, pages, and lists too long to be put together at once."""
+"""Answers: single objects, pages, and lists too long to be put together at once.
+
+What is put together has an entity tag (`api.entity_tags`); what is sent in pieces has none, because
+its end is not known when its head is sent.
+"""
 
 import asyncio
 import logging
@@ -17,6 +21,8 @@ V = TypeVar("V")
 
 STALL_S = 20.0
 """How long a client may take to receive a part of a streamed list."""
+WHOLE_BYTES = 256 * 1024
+"""What a list may come to and still be sent in one piece."""
 JSON_TYPE = "application/json; charset=utf-8"
 REQUEST_ID = "X-Request-ID"
 LEDGER_POSITION = "X-Ledger-Position"
@@ -32,9 +38,12 @@ def json_answer(value: object, status: int = 200) -> web.Response:
     return answer_of(orjson.dumps(value), status)
 
 
-def answer_of(body: bytes, status: int = 200) -> web.Response:
-    """An answer whose JSON is there already."""
-    return web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: JSON_TYPE})
+def answer_of(body: bytes, status: int = 200, *, tag: str | None = None) -> web.Response:
+    """An answer whose JSON is there already, and maybe its entity tag."""
+    headers = {hdrs.CONTENT_TYPE: JSON_TYPE}
+    if tag is not None:
+        headers[hdrs.ETAG] = tag
+    return web.Response(body=body, status=status, headers=headers)
 
 
 def created(objects: Sequence[JsonObject]) -> web.Response:
@@ -85,8 +94,8 @@ def batches(read: Callable[[int, int], list[V]], page: Page) -> Iterator[list[V]
 async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResponse:
     """Sends what comes of `parts`, which is run in one thread, as fast as the client takes it.
 
-    An error before the first part is raised; after it the connection is cut, so that the client
-    does not take what it has for all.
+    What comes to little is answered whole. An error before anything is sent is raised; after that
+    the connection is cut, so that the client does not take what it has for all.
     """
     response = web.StreamResponse(
         headers={
@@ -103,20 +112,27 @@ async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResp
         if request.method != hdrs.METH_HEAD:
             await response.write(part)
 
-    def pump() -> None:
+    def pump() -> bytes:
+        """Sends what comes; returns what is too little to begin with."""
+        waiting = b""
         with closing(parts):  # type: ignore[type-var]
             for part in parts:
-                asyncio.run_coroutine_threadsafe(send(part), loop).result(STALL_S)
+                waiting += part
+                if response.prepared or len(waiting) > WHOLE_BYTES:
+                    asyncio.run_coroutine_threadsafe(send(waiting), loop).result(STALL_S)
+                    waiting = b""
+        return waiting
 
     try:
-        await loop.run_in_executor(_THREADS, pump)
+        whole = await loop.run_in_executor(_THREADS, pump)
     except Exception as error:
         if not response.prepared:
             raise
         if not isinstance(error, ConnectionError):
             log.exception("a streamed list was cut short")
         request.protocol.force_close()
-    return response
+        return response
+    return response if response.prepared else answer_of(whole)
 
 
 def _meta(page: Page, total: int) -> JsonObject:

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from api.accept import check_accept
 from api.accounts import Account, LoginRefused, TooManyAttempts
 from api.answers import LEDGER_POSITION, REQUEST_ID
+from api.entity_tags import conditional
 from api.errors import BodyTooSlow, Forbidden, RequestRefused, answer_to, unknown_error
 from api.logins import account_of
 from api.public import PublicUrls
@@ -61,6 +62,8 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             else:
                 _check_allowed(request, account)
                 answer = await handler(request)
+                if request.method in _READING:
+                    answer = conditional(request, answer)
         except (
             RequestRefused,
             LoginRefused,

@@ -1,6 +1,7 @@
 """`/jobs/`: what runs and what has run. A running job can be cancelled, and that is all."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import orjson
 from aiohttp import web
@@ -8,6 +9,7 @@ from msgspec.structs import asdict, replace
 
 from api.answers import answer_of, json_answer, list_parts, page_answer, stream, within
 from api.commanding import execute
+from api.entity_tags import tag_of
 from api.requests import (
     CALLER,
     Page,
@@ -27,6 +29,14 @@ from projections.rows import timestamp
 from projections.views.reading import REMEMBERED, JobTree
 
 
+class _Rendered(NamedTuple):
+    """A job as JSON, with the entity tag of that."""
+
+    tree: JobTree
+    body: bytes
+    tag: str
+
+
 class Jobs:
     """Handlers of the URLs below `/jobs/`."""
 
@@ -36,29 +46,30 @@ class Jobs:
         self._figures = service.figures
         self._now = service.now
         self._schema = load_schema("jobs")
-        self._kept: dict[str, tuple[JobTree, bytes]] = {}
+        self._kept: dict[str, _Rendered] = {}
 
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, JobNotFound)
         tree = self._views.job(uuid, request[CALLER].actor)
         if tree is None:
             raise JobNotFound(uuid)
-        return answer_of(self._rendered(tree))
+        rendered = self._rendered(tree)
+        return answer_of(rendered.body, tag=rendered.tag)
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """The newest change first. A page is read at once; more than a page is streamed."""
+        """The newest change first. A short list is read at once, a longer one is streamed."""
         owner = request[CALLER].actor
         asked, states, fields = (
             page(request),
             filter_values(request, "state"),
             shown_fields(request),
         )
-        if not asked.is_short:
-            return await stream(request, self._parts(owner, states, asked, fields))
         with self._views.snapshot() as snapshot:
             total = self._views.count_jobs(snapshot, owner, states)
-            trees = snapshot.jobs(owner, states, limit=asked.limit, offset=asked.offset)
-        return page_answer(asked, total, self._shown(trees, fields))
+            if asked.is_short(total):
+                trees = snapshot.jobs(owner, states, limit=asked.sql_limit, offset=asked.offset)
+                return page_answer(asked, total, self._shown(trees, fields))
+        return await stream(request, self._parts(owner, states, asked, fields))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         return await do_action(request, {"cancel": self._cancel})
@@ -78,16 +89,20 @@ class Jobs:
             fields[name] = {**fields[name], "default": now}
         return json_answer(asdict(replace(self._schema, fields=fields)))
 
-    def _rendered(self, tree: JobTree) -> bytes:
+    def _rendered(self, tree: JobTree) -> _Rendered:
         """The job as JSON, kept for as long as its tree is remembered, unless it is moving."""
         if is_moving(tree, self._figures):
-            return orjson.dumps(job_json(tree, self._figures))
+            return self._render(tree)
         kept = self._kept.get(tree.job.uuid)
-        if kept is None or kept[0] is not tree:
+        if kept is None or kept.tree is not tree:
             if len(self._kept) >= REMEMBERED:
                 self._kept.clear()
-            kept = self._kept[tree.job.uuid] = tree, orjson.dumps(job_json(tree, self._figures))
-        return kept[1]
+            kept = self._kept[tree.job.uuid] = self._render(tree)
+        return kept
+
+    def _render(self, tree: JobTree) -> _Rendered:
+        body = orjson.dumps(job_json(tree, self._figures))
+        return _Rendered(tree, body, tag_of(body))
 
     def _parts(
         self,

@@ -32,7 +32,7 @@ BULK_LIMIT = 200
 """Objects in one request."""
 DEFAULT_LIMIT = 20
 SHORT_LIMIT = 200
-"""Objects of a page that is read in the event loop's thread; more are streamed."""
+"""Objects of a list that is read in the event loop's thread; more are streamed."""
 AVOID_LIMIT = 100
 ALTERNATIVES_LIMIT = 500
 DIGITS_LIMIT = 18
@@ -134,9 +134,14 @@ class Page(NamedTuple):
     limit: int
     offset: int
 
+    def is_short(self, total: int) -> bool:
+        """Whether what it asks for, of so many objects, is read at once."""
+        return min(self.limit or total, total - self.offset) <= SHORT_LIMIT
+
     @property
-    def is_short(self) -> bool:
-        return 0 < self.limit <= SHORT_LIMIT
+    def sql_limit(self) -> int:
+        """The limit as SQL has it, where a negative one is none."""
+        return self.limit or -1
 
 
 def page(request: web.Request) -> Page:

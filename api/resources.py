@@ -51,19 +51,21 @@ class Collection:
         fields: frozenset[str] | None = None,
         always: Conditions = (),
     ) -> web.StreamResponse:
-        """A page at once, more as a stream; `fields` are what is shown if none are asked for.
+        """A short list at once, a longer one as a stream.
+
+        `fields` are what is shown if none are asked for.
 
         What is listed fulfils `always` besides what the request asks for.
         """
         owner = request[CALLER].actor
         asked, fields = page(request), shown_fields(request) or fields
         wanted = [*always, *conditions(request, self.filters)]
-        if not asked.is_short:
-            return await stream(request, self._parts(owner, wanted, asked, fields))
         with self.views.snapshot() as snapshot:
             total = self.count(snapshot, owner, wanted)
-            found = self.read(snapshot, owner, wanted, asked.limit, asked.offset)
-        return page_answer(asked, total, [only(each, fields) for each in found])
+            if asked.is_short(total):
+                found = self.read(snapshot, owner, wanted, asked.sql_limit, asked.offset)
+                return page_answer(asked, total, [only(each, fields) for each in found])
+        return await stream(request, self._parts(owner, wanted, asked, fields))
 
     def _parts(
         self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None

@@ -22,6 +22,13 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 @pytest.fixture
+def always_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are sent in pieces however short they are."""
+    monkeypatch.setattr("api.requests.SHORT_LIMIT", -1)
+    monkeypatch.setattr("api.answers.WHOLE_BYTES", 0)
+
+
+@pytest.fixture
 async def api(service: Service) -> AsyncIterator[Api]:
     async with TestClient(TestServer(make_app(service))) as client:
         yield Api(client, service)

@@ -387,6 +387,7 @@ async def test_unexpected_errors_are_not_shown(
     assert (await api.get("/jobs/?limit=0")).error == (500, "backend", None)
 
 
+@pytest.mark.usefixtures("always_streamed")
 async def test_a_list_that_breaks_is_not_taken_for_whole(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

@@ -40,9 +40,9 @@ async def test_every_answer_has_a_position(api: Api, path: str):
             assert position(await api.call(method, path, by=by)) == newest
 
 
-async def test_a_streamed_list_has_a_position(api: Api, monkeypatch: pytest.MonkeyPatch):
-    """A list that is too long to be read at once tells it too."""
-    monkeypatch.setattr("api.requests.SHORT_LIMIT", 0)
+@pytest.mark.usefixtures("always_streamed")
+async def test_a_streamed_list_has_a_position(api: Api):
+    """A list that is sent in pieces tells it too."""
     newest = await commit_something(api)
     answer = await api.get("/jobs/?limit=0")
     assert answer.headers["Transfer-Encoding"] == "chunked"

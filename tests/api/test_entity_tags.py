@@ -1,0 +1,199 @@
+"""`ETag` and `If-None-Match`: what a client has already is not sent again."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from api.app import make_app
+from api.requests import SHORT_LIMIT
+from api.service import Service
+from ledger.images import Figures
+from tests.api.calling import (
+    ALICE,
+    BOB,
+    DRIVE,
+    ROOT,
+    UNKNOWN,
+    Answer,
+    Api,
+    authorization,
+)
+
+PATHS = [
+    "/jobs/",
+    "/jobs/?limit=0",
+    "/drives/",
+    "/drives/detail/?limit=0",
+    "/drives/schema/",
+    "/servers/detail/?limit=0",
+    "/tags/?limit=0",
+    "/libdrives/",
+    "/logs/",
+    "/logs/?limit=0",
+]
+
+
+async def conditional(api: Api, path: str, tags: str, method: str = "GET") -> Answer:
+    return await api.call(method, path, headers={"If-None-Match": tags})
+
+
+async def stocked(api: Api) -> tuple[str, str]:
+    """A drive and the job that clones it."""
+    drive = await api.drive()
+    _, job = await api.clone(drive)
+    return drive, job
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_get_has_a_tag(api: Api, path: str):
+    """The tag is strong, and the same for as long as the body is; a 304 repeats it."""
+    await stocked(api)
+    answer = await api.get(path)
+    tag = answer.headers["ETag"]
+    assert tag.startswith('"')
+    assert tag.endswith('"')
+    assert len(tag) > 10
+    assert (await api.call("HEAD", path)).headers["ETag"] == tag
+    for method in ("GET", "HEAD"):
+        again = await conditional(api, path, tag, method)
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+        assert again.headers["X-Request-ID"]
+        assert int(again.headers["X-Ledger-Position"]) > 0
+        assert "Content-Type" not in again.headers
+
+
+async def test_single_objects_have_tags(api: Api):
+    """A job, a drive, a server and a tag too."""
+    drive, job = await stocked(api)
+    server = await api.server()
+    tag = (await api.post("/tags/", {"name": "green"})).json["objects"][0]["uuid"]
+    for path in (f"/jobs/{job}/", f"/drives/{drive}/", f"/servers/{server}/", f"/tags/{tag}/"):
+        known = (await api.get(path)).headers["ETag"]
+        assert (await conditional(api, path, known)).status == 304
+        assert (await api.get(path)).headers["ETag"] == known
+
+
+async def test_a_change_changes_the_tag(api: Api):
+    """What has changed is sent, with another tag; what has not, is not."""
+    drive, job = await stocked(api)
+    paths = (f"/jobs/{job}/", f"/drives/{drive}/", "/jobs/", "/drives/detail/?limit=0")
+    known = {path: (await api.get(path)).headers["ETag"] for path in paths}
+    await api.job()
+    assert (await conditional(api, f"/jobs/{job}/", known[f"/jobs/{job}/"])).status == 304
+    await api.succeed(job)
+    for path in paths:
+        answer = await conditional(api, path, known[path])
+        assert (answer.status, answer.headers["ETag"] == known[path]) == (200, False)
+        assert answer.json
+
+
+async def test_what_moves_has_another_tag_each_time(service: Service):
+    """The live bytes of a running copy are part of what is shown, so they are part of the tag."""
+    figures = Figures(lambda: 0.0)
+    figures.begin(0, 1000)
+    moving = replace(service, figures=lambda job: figures)
+    async with TestClient(TestServer(make_app(moving))) as client:
+        api = Api(client, moving)
+        path = f"/jobs/{await api.job()}/"
+        before = await api.get(path)
+        assert (await conditional(api, path, before.headers["ETag"])).status == 304
+        figures.advance(300)
+        after = await conditional(api, path, before.headers["ETag"])
+        assert (after.status, after.json["data"]["bytes_done"]) == (200, 300)
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ("{tag}", 304),
+        ("W/{tag}", 304),
+        ('"other", {tag}', 304),
+        ('"other",W/{tag} , "another"', 304),
+        ("*", 304),
+        (" * ", 304),
+        ('"other"', 200),
+        ("", 200),
+        ("{bare}", 200),
+        ('"*"', 200),
+        ("nonsense", 200),
+        ('"', 200),
+        ('"x{bare}"', 200),
+    ],
+)
+async def test_tags_are_compared_weakly(api: Api, given: str, status: int):
+    """Any tag of a list will do, weak or strong, and `*` is whatever there is."""
+    tag = (await api.get("/jobs/")).headers["ETag"]
+    answer = await conditional(api, "/jobs/", given.format(tag=tag, bare=tag.strip('"')))
+    assert answer.status == status
+
+
+async def test_several_headers_are_one_list(api: Api):
+    """`If-None-Match` may come more than once."""
+    tag = (await api.get("/jobs/")).headers["ETag"]
+    headers = [
+        ("If-None-Match", '"other"'),
+        ("If-None-Match", tag),
+        ("Authorization", authorization(ALICE)),
+    ]
+    async with api.client.get(f"{ROOT}/jobs/", headers=headers) as answer:
+        assert answer.status == 304
+
+
+async def test_only_answers_to_reading_have_tags(api: Api):
+    """Neither errors nor answers to commands have one; `*` changes nothing for them."""
+    headers = {"If-None-Match": "*"}
+    drive = await api.drive()
+    answers = [
+        await api.get(f"/jobs/{UNKNOWN}/", headers=headers),
+        await api.get("/jobs/?limit=x", headers=headers),
+        await api.get("/jobs/", by=None, headers=headers),
+        await api.post("/drives/", DRIVE, headers=headers),
+        await api.call("OPTIONS", "/drives/", headers=headers),
+        await api.call("PUT", f"/drives/{drive}/", json={"name": "x"}, headers=headers),
+        await api.delete(f"/drives/{drive}/", headers=headers),
+    ]
+    assert [answer.status for answer in answers] == [404, 400, 401, 201, 200, 200, 204]
+    assert not any("ETag" in answer.headers for answer in answers)
+
+
+async def test_an_image_has_a_tag_of_its_own(api: Api):
+    """A download is tagged by its file, and is not sent again either."""
+    drive = await api.drive()
+    answer = await api.get(f"/drives/{drive}/download/")
+    again = await conditional(api, f"/drives/{drive}/download/", answer.headers["ETag"])
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["X-Request-ID"]
+
+
+async def test_nobody_is_told_what_others_have(api: Api):
+    """The same tag means the same bytes, so nothing can be learnt by guessing at one."""
+    mine = (await api.get("/drives/", by=ALICE)).headers["ETag"]
+    await api.drive(by=BOB)
+    assert (await api.get("/drives/", by=ALICE)).headers["ETag"] == mine
+    assert (await api.get("/drives/", by=BOB)).headers["ETag"] != mine
+
+
+@pytest.mark.parametrize("kind", ["jobs", "drives/detail", "logs"])
+@pytest.mark.usefixtures("always_streamed")
+async def test_what_is_sent_in_pieces_has_no_tag(api: Api, kind: str):
+    """Its tag would have to be sent before its end is known; `If-None-Match` is passed over."""
+    await stocked(api)
+    answer = await api.get(f"/{kind}/?limit=0", headers={"If-None-Match": "*"})
+    assert (answer.status, answer.headers["Transfer-Encoding"]) == (200, "chunked")
+    assert "ETag" not in answer.headers
+    assert answer.json["objects"]
+
+
+async def test_all_is_answered_at_once_if_it_is_little(api: Api):
+    """`limit=0`, which clients always send, has a tag up to a limit, and is chunked beyond it."""
+    await asyncio.gather(*(api.job() for _ in range(SHORT_LIMIT)))
+    whole = await api.get("/jobs/?limit=0")
+    assert whole.headers["Content-Length"] == str(len(whole.body))
+    assert (await conditional(api, "/jobs/?limit=0", whole.headers["ETag"])).status == 304
+    assert len(whole.json["objects"]) == SHORT_LIMIT
+    assert whole.json["meta"] == {"limit": 0, "offset": 0, "total_count": SHORT_LIMIT}
+    await api.job()
+    one_more = await api.get("/jobs/?limit=0")
+    assert len(one_more.json["objects"]) == SHORT_LIMIT + 1
