@@ -15,6 +15,7 @@ from api.errors import RequestRefused
 from api.fields import Fields
 from api.operations import OperationRefused
 from api.service import Service
+from api.shapes import IMAGE_TYPES, LIBRARY_TEXTS
 from ledger.commands import DeleteDrives
 from ledger.drive import LIBRARY, round_up
 from ledger.errors import Refusal, StoreFailed
@@ -93,8 +94,19 @@ class OwnLibrary:
             media=image.media,
             size=round_up(size),
             storage_type=image.storage_type or default_storage_type(self._service.pools),
-            meta=said.meta("meta", {}),
+            meta={**_facts(image.media), **said.meta("meta", {})},
         )
+
+
+def _facts(media: Media) -> dict[str, str]:
+    """What a library drive says of itself by default; its clones have it in their meta."""
+    return {
+        **dict.fromkeys(LIBRARY_TEXTS, ""),
+        "category": "general",
+        "favourite": "false",
+        "image_type": IMAGE_TYPES[media],
+        "paid": "false",
+    }
 
 
 def _image(uuid: str, definition: DriveDefinition) -> LibraryImage:

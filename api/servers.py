@@ -73,9 +73,10 @@ class Servers:
         return json_answer(self._shown(owner, [uuid])[0])
 
     async def runtime(self, request: web.Request) -> web.Response:
-        """What runs of it; null while it is stopped."""
+        """What runs of it; of a stopped one an object too, because the public client needs one."""
         uuid = uuid_in_url(request, ServerNotFound)
-        return json_answer(self._shown(request[CALLER].actor, [uuid])[0]["runtime"])
+        runtime = self._shown(request[CALLER].actor, [uuid])[0]["runtime"]
+        return json_answer(runtime or {"active_since": None, "nics": []})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """The account's running servers, by the host they are on."""

@@ -176,7 +176,7 @@ def drive_json(drive: DriveView) -> JsonObject:
 
 # Library drives
 
-_LIBRARY_TEXTS = (
+LIBRARY_TEXTS = (
     "arch",
     "description",
     "distribution",
@@ -185,7 +185,7 @@ _LIBRARY_TEXTS = (
     "url",
     "version",
 )
-LIBRARY_KEYS = frozenset({*_LIBRARY_TEXTS, "category", "favourite", "image_type", "paid"})
+LIBRARY_KEYS = frozenset({*LIBRARY_TEXTS, "category", "favourite", "image_type", "paid"})
 """What a library drive says of itself; a clone has it in its meta."""
 _NOT_OF_LIBRARY = frozenset(
     {
@@ -198,7 +198,7 @@ _NOT_OF_LIBRARY = frozenset(
         "snapshots",
     }
 )
-_IMAGE_TYPES = {"disk": "preinst", "cdrom": "install"}
+IMAGE_TYPES = {"disk": "preinst", "cdrom": "install"}
 
 
 def libdrive_json(drive: DriveView) -> JsonObject:
@@ -207,10 +207,10 @@ def libdrive_json(drive: DriveView) -> JsonObject:
     shown = {key: value for key, value in drive_json(drive).items() if key not in _NOT_OF_LIBRARY}
     return {
         **shown,
-        **{name: said.get(name, "") for name in _LIBRARY_TEXTS},
+        **{name: said.get(name, "") for name in LIBRARY_TEXTS},
         "category": [part for part in said.get("category", "general").split(",") if part],
         "favourite": said.get("favourite") == "true",
-        "image_type": said.get("image_type", _IMAGE_TYPES[drive.definition.media]),
+        "image_type": said.get("image_type", IMAGE_TYPES[drive.definition.media]),
         "paid": said.get("paid") == "true",
         "resource_uri": f"/api/2.0/libdrives/{drive.uuid}/",
     }

@@ -172,6 +172,15 @@ async def test_a_clones_meta_is_what_the_library_says(api: Api, tmp_path: Path):
     assert said["meta"] == {**SAID, "note": "mine"}
 
 
+async def test_a_clones_meta_tells_what_the_library_leaves_unsaid(api: Api, tmp_path: Path):
+    """Each of the library's facts is in it, with what the library shows for it."""
+    uuid = await _add(api, tmp_path, "BSD", "cdrom", OTHER)
+    meta = (await clone(api, "libdrives", uuid))["meta"]
+    assert meta.keys() == SAID.keys() - {"default_user"}
+    assert OTHER.items() <= meta.items()
+    assert (meta["image_type"], meta["paid"], meta["arch"]) == ("install", "false", "")
+
+
 async def test_the_library_source_is_never_dropped(api: Api, tmp_path: Path):
     """The job names the library drive below /drives/, also when the clone is gone."""
     uuid = await add(api, tmp_path)

@@ -283,9 +283,11 @@ async def test_what_an_action_does_and_in_which_state(
 
 
 async def test_the_runtime_of_a_server(api: Api):
-    """It is null while stopped; while running `/runtime/` gives the same as the server."""
+    """It is null while stopped, at its own URL an empty one; while running both give the same."""
     server = await api.server(nics=[{"ip_v4_conf": {"conf": "static", "ip": "192.0.2.17"}}, {}])
-    assert (await api.get(f"/servers/{server}/runtime/")).body == b"null"
+    assert (await shown(api, f"/servers/{server}/"))["runtime"] is None
+    empty = {"active_since": None, "nics": []}
+    assert await shown(api, f"/servers/{server}/runtime/") == empty
     await switch(api, server, "start")
     found = await shown(api, f"/servers/{server}/")
     runtime = found["runtime"]
