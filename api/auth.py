@@ -58,16 +58,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             if not await public.include(request):
                 account = await account_of(request, service.accounts)
             request[CALLER] = Caller(account.uuid if account else ANONYMOUS, request_id)
-            if request.method == hdrs.METH_OPTIONS:
-                answer = _options(request)
-            else:
-                _check_allowed(request, account)
-                if has_key(request):
-                    answer = await once.answer(request, handler)
-                else:
-                    answer = await handler(request)
-                if request.method in _READING:
-                    answer = conditional(request, answer)
+            answer = await _allowed(request, account, handler, once)
         except (
             RequestRefused,
             LoginRefused,
@@ -97,6 +88,19 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
         return answer
 
     return guarded
+
+
+async def _allowed(
+    request: web.Request, account: Account | None, handler: Handler, once: Once
+) -> web.StreamResponse:
+    """What is answered to whoever asks, if they may. Raises all that a handler may raise."""
+    if request.method == hdrs.METH_OPTIONS:
+        return _options(request)
+    _check_allowed(request, account)
+    if has_key(request):
+        return await once.answer(request, handler)
+    answer = await handler(request)
+    return conditional(request, answer) if request.method in _READING else answer
 
 
 async def _send_and_close(request: web.Request, answer: web.StreamResponse) -> None:
