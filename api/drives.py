@@ -24,7 +24,7 @@ from ledger.commands import CreateDrives, DeleteDrives, NewDrive
 from ledger.errors import DriveNotFound
 from ledger.events import DriveOrigin
 from projections.views.filtering import Conditions
-from projections.views.reading import Snapshot
+from projections.views.snapshot import Snapshot
 
 
 class Drives:

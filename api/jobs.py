@@ -28,7 +28,8 @@ from api.shapes import JsonObject, is_moving, job_json, no_figures, only
 from ledger.commands import CancelJob
 from ledger.errors import JobNotFound
 from projections.rows import timestamp
-from projections.views.reading import REMEMBERED, JobTree
+from projections.views.reading import REMEMBERED
+from projections.views.records import JobTree
 
 
 class _Recorded(NamedTuple):

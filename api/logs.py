@@ -9,7 +9,7 @@ from api.answers import list_parts, stream
 from api.requests import CALLER, Page, page, shown_fields
 from api.service import Service
 from api.shapes import JsonObject, log_json, only
-from projections.views.reading import STREAM_ROWS
+from projections.views.snapshot import STREAM_ROWS
 
 
 class Logs:

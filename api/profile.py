@@ -16,7 +16,7 @@ from api.shapes import JsonObject
 from ledger.commands import EditProfile
 from ledger.errors import NotFound
 from ledger.events import CloneNaming
-from projections.views.reading import ProfileView
+from projections.views.records import ProfileView
 
 CLONE_NAMINGS: tuple[CloneNaming, ...] = get_args(CloneNaming)
 TEXTS = (

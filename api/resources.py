@@ -13,7 +13,8 @@ from api.requests import CALLER, Page, conditions, page, shown_fields
 from api.shapes import JsonObject, only
 from ledger.errors import NotFound
 from projections.views.filtering import Conditions, Lookup
-from projections.views.reading import Snapshot, SqliteViews
+from projections.views.reading import SqliteViews
+from projections.views.snapshot import Snapshot
 
 FILTERS: Mapping[str, Lookup] = {
     "uuid": "uuid",

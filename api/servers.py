@@ -22,7 +22,7 @@ from ledger.commands import ChangePower, CloneServer, CreateServers, DeleteServe
 from ledger.errors import ServerNotFound
 from ledger.events import PowerAction
 from projections.views.filtering import Conditions
-from projections.views.reading import Snapshot
+from projections.views.snapshot import Snapshot
 
 RECURSE: tuple[Recurse, ...] = ("disks", "cdroms", "all_drives")
 SWITCHES: tuple[PowerAction, ...] = ("start", "stop", "shutdown", "restart")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ledger.drive import LIBRARY
 from ledger.events import IpConf, Mount, Nic
 from ledger.images import Figures
-from projections.views.reading import (
+from projections.views.records import (
     DriveView,
     JobReference,
     JobRow,

@@ -21,7 +21,7 @@ from api.side_resources import empty_list
 from ledger.commands import CreateTags, DeleteTag, EditTag, NewTag
 from ledger.errors import TagNotFound
 from projections.views.filtering import Condition, Conditions, Lookup
-from projections.views.reading import Snapshot
+from projections.views.snapshot import Snapshot
 
 D = TypeVar("D")
 

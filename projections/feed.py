@@ -19,7 +19,9 @@ from projections.changes import Changes, JobChange
 from projections.kinds import KINDS, LEAF, View
 from projections.pacing import Backlog, Item, Pacing
 from projections.views.following import ancestors, drives_and_servers, in_motion, jobs_naming
-from projections.views.reading import JobTree, Snapshot, SqliteViews
+from projections.views.reading import SqliteViews
+from projections.views.records import JobTree
+from projections.views.snapshot import Snapshot
 
 REPEAT_S = 5.0
 """What is in motion is told of again after this time: clients give a silent thing up after 10 s."""

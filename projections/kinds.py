@@ -3,14 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from projections.views.reading import (
-    DriveView,
-    JobTree,
-    ProfileView,
-    ServerView,
-    Snapshot,
-    TagView,
-)
+from projections.views.records import DriveView, JobTree, ProfileView, ServerView, TagView
+from projections.views.snapshot import Snapshot
 
 View = JobTree | DriveView | ServerView | TagView | ProfileView
 """A resource as it is read; what it looks like to a client is not decided here."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from projections.views.reading import Snapshot
+from projections.views.snapshot import Snapshot
 
 NAMING_LIMIT = 100
 """Jobs that are found to name a thing that is gone, the newest first."""

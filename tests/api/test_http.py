@@ -16,7 +16,7 @@ from api.errors import answer_to
 from api.requests import BODY_BYTES
 from ledger import errors
 from ledger.images import PoolFull
-from projections.views.reading import Snapshot
+from projections.views.snapshot import Snapshot
 from tests.api.calling import (
     ALICE,
     AUDITOR,

@@ -14,7 +14,7 @@ from api.requests import SHORT_LIMIT, alternatives, filter_values
 from api.shapes import job_json
 from ledger.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.images import Figures
-from projections.views.reading import JobRow, JobTree
+from projections.views.records import JobRow, JobTree
 from tests.api.calling import ALICE, UNKNOWN, Api
 
 STATES = ("started", "success", "failed")

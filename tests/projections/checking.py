@@ -1,6 +1,6 @@
 """What an account is shown, compared with what a model says."""
 
-from projections.views.reading import Snapshot
+from projections.views.snapshot import Snapshot
 from tests.support.model import Model
 from tests.support.world import GIB
 

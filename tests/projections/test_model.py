@@ -12,7 +12,8 @@ from ledger import commands as c
 from ledger import errors
 from ledger.commands import Command
 from ledger.events import PowerAction
-from projections.views.reading import JobTree, Snapshot
+from projections.views.records import JobTree
+from projections.views.snapshot import Snapshot
 from tests.projections.checking import check_views
 from tests.support.model import Model, Refused
 from tests.support.opened import Opened

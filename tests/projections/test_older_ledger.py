@@ -17,7 +17,8 @@ from ledger.images import Pool
 from ledger.store.writer import Caller
 from projections.audit import CannotReplay, replay
 from projections.rebuild import rebuild
-from projections.views.reading import Snapshot, SqliteViews
+from projections.views.reading import SqliteViews
+from projections.views.snapshot import Snapshot
 from projections.views.tables import SHAPE
 from tests.support.opened import Opened, behind_its_back, shown_rows
 from tests.support.world import GIB, ME

@@ -20,7 +20,8 @@ from ledger.commands import (
     UpdateProgress,
 )
 from projections.views import reading
-from projections.views.reading import JobTree, Snapshot
+from projections.views.records import JobTree
+from projections.views.snapshot import Snapshot
 from tests.support.opened import CALLER, Opened
 from tests.support.world import ME, SOMEBODY_ELSE, disk
 

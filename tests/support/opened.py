@@ -18,7 +18,8 @@ from ledger.store.writer import Caller
 from ledger.world import Circumstances
 from projections.audit import Replay, replay
 from projections.rebuild import Rebuilt, rebuild
-from projections.views.reading import Snapshot, SqliteViews
+from projections.views.reading import SqliteViews
+from projections.views.snapshot import Snapshot
 from projections.views.sqlite import SqliteProjection, live_generation
 from projections.views.tables import TABLES, select_all
 from tests.support.world import ME, Foreseen, Ticking

@@ -1,0 +1,108 @@
+"""What is read: jobs, drives, servers, tags, profiles, log entries, and what belongs to each."""
+
+from typing import NamedTuple
+
+from ledger.events import CloneNaming, DriveDefinition, Mount, Nic, ServerDefinition
+from projections.audit_log import Line
+
+
+class JobRow(NamedTuple):
+    """One job; times as the API shows them, `progress` its own, not its children's."""
+
+    uuid: str
+    owner: str
+    root: str
+    parent: str | None
+    ordinal: int
+    operation: str
+    state: str
+    created: str
+    last_modified: str
+    progress: int
+    bytes_done: int
+    bytes_total: int
+    error: str | None
+
+
+class JobTree(NamedTuple):
+    """A job, the drives and servers it names that still exist, and its sub-jobs in order."""
+
+    job: JobRow
+    resources: list[str]
+    children: "list[JobTree]"
+
+
+class JobReference(NamedTuple):
+    """A job that names a drive or server."""
+
+    job: str
+    role: str
+    running: bool
+
+
+class DriveView(NamedTuple):
+    """A drive with what jobs, servers and tags say about it, jobs oldest first.
+
+    A drive of the library is shown without: what others do with it is nobody's business.
+    """
+
+    uuid: str
+    owner: str
+    pool: str
+    origin: str
+    ready: bool
+    resizing: bool
+    definition: DriveDefinition
+    mounted_on: list[str]
+    jobs: list[JobReference]
+    tags: list[str]
+
+
+class ServerView(NamedTuple):
+    """A server with its jobs, oldest first; `vnc_password` from its plain table."""
+
+    uuid: str
+    owner: str
+    definition: ServerDefinition
+    mounts: tuple[Mount, ...]
+    nics: tuple[Nic, ...]
+    host: str | None
+    active_since: str | None
+    jobs: list[JobReference]
+    tags: list[str]
+    vnc_password: str
+
+
+class TaggedView(NamedTuple):
+    """A drive or server that bears a tag."""
+
+    uuid: str
+    kind: str
+
+
+class TagView(NamedTuple):
+    """A tag, and what bears it in the order of uuids."""
+
+    uuid: str
+    owner: str
+    name: str
+    meta: dict[str, str]
+    resources: list[TaggedView]
+
+
+class ProfileView(NamedTuple):
+    """An account's profile; `personal` are the fields it has set, from their plain table."""
+
+    account: str
+    email: str
+    created: str
+    clone_naming: CloneNaming
+    personal: dict[str, str]
+
+
+class LogEntry(NamedTuple):
+    """A line of an account's audit log, and when and by whom it was caused."""
+
+    recorded_at: str
+    actor: str
+    line: Line
