@@ -416,6 +416,7 @@ def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
         errors.NotFound: (404, "notexist"),
         errors.WrongState: (403, "permission"),
         errors.Invalid: (400, "validation"),
+        errors.ChunkPresent: (416, "validation"),
         errors.ConcurrentChange: (503, "concurrency"),
     }
     error = refusal.__new__(refusal, "why")

@@ -212,6 +212,18 @@ async def test_as_the_python_client_sends_a_chunk(upload: Upload):
     assert await upload.present() == [0, 1]
 
 
+async def test_a_chunk_with_a_key(api: Api):
+    """A chunk may be longer than other bodies, also with an `Idempotency-Key`."""
+    length = 2 * requests.BODY_BYTES
+    upload = (await begun(api, size=length))._replace(chunk_size=length)
+    said = {**upload.said(0), "resumableTotalSize": str(length)}
+    key = {"Idempotency-Key": "once"}
+    assert (await upload.send(0, b"x" * length, said=said, headers=key)).status == 200
+    answer = await upload.send(0, b"x" * length, said=said, headers=key)
+    assert answer.error == (416, "validation", None)
+    assert await upload.image() == b"x" * length
+
+
 @pytest.mark.parametrize("number", [0, 3])
 @pytest.mark.parametrize("wrong", [-1, 1, -CHUNK])
 async def test_a_chunk_of_another_length(upload: Upload, number: int, wrong: int):
@@ -451,7 +463,7 @@ async def test_drives_that_are_not_uploaded(api: Api):
 
 
 async def test_a_drive_that_is_deleted_meanwhile(upload: Upload):
-    """Deleted, it takes no more chunks, not even one that is on its way, and no file is left."""
+    """Deleted, it leaves no file and takes no more chunks, not even one that is on its way."""
     link = await upload.link(2)
     go_on = asyncio.Event()
 
@@ -467,11 +479,12 @@ async def test_a_drive_that_is_deleted_meanwhile(upload: Upload):
         while not upload.files():  # noqa: ASYNC110 - there is no event for this
             await asyncio.sleep(0.005)
     assert (await upload.api.delete(f"/drives/{upload.drive}/")).status == 204
+    async with asyncio.timeout(READY_S):
+        while upload.files():  # noqa: ASYNC110 - nor for this
+            await asyncio.sleep(0.005)
     go_on.set()
     assert (await sending).error == (404, "notexist", None)
     answer = await upload.api.post(link, data=upload.bytes_of(2), by=None)
     assert answer.error == (404, "notexist", None)
     assert (await upload.find(1)).error == (404, "notexist", None)
-    async with asyncio.timeout(READY_S):
-        while upload.files():  # noqa: ASYNC110 - nor for this
-            await asyncio.sleep(0.005)
+    assert upload.files() == set()
