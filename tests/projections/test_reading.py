@@ -19,7 +19,7 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from projections.views import reading
+from projections.views import snapshot as snapshots
 from projections.views.records import JobTree
 from projections.views.snapshot import Snapshot
 from tests.support.opened import CALLER, Opened
@@ -194,7 +194,7 @@ def test_a_whole_list_is_read_some_at_a_time(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the same order as a page of it."""
-    monkeypatch.setattr(reading, "STREAM_ROWS", 3)
+    monkeypatch.setattr(snapshots, "STREAM_ROWS", 3)
     opened.do(*(CreateJob(ME, f"j{nth}", "x") for nth in range(7)))
     with opened.views.long_snapshot() as snapshot:
         parts = [[tree.job.uuid for tree in part] for part in snapshot.all_jobs(ME, None)]
