@@ -14,6 +14,7 @@ from ledger.commands import (
     EditServer,
     FailResize,
     ResizeDrive,
+    ServerEdit,
 )
 from ledger.creation import check_mountable
 from ledger.drive import Drive, round_up
@@ -119,8 +120,7 @@ def edit_server(command: EditServer, world: World) -> Iterator[Change]:
         edit = {"name": command.edit.name, "meta": command.edit.meta}
         yield from _change_server(server, _with(server.definition, edit), None, command)
     else:
-        definition = _with(server.definition, asdict(command.edit))
-        _check_cpu(definition)
+        definition = _fitting(_with(server.definition, asdict(command.edit)), command.edit)
         mounts = _checked_mounts(world, server, command)
         yield from _change_server(server, definition, mounts, command)
         if command.vnc_password is not None:
@@ -145,9 +145,14 @@ def _change_server(
         yield Fact(server_stream(server.uuid), changed)
 
 
-def _check_cpu(definition: ServerDefinition) -> None:
-    if definition.smp > 1 and definition.cpu < definition.smp * CPU_PER_SMP_LEAST_MHZ:
+def _fitting(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition:
+    """With as many smp as its cpu is enough for, as when it was made, unless they are given."""
+    most = max(1, definition.cpu // CPU_PER_SMP_LEAST_MHZ)
+    if definition.smp <= most:
+        return definition
+    if edit.smp is not None:
         raise errors.CpuTooLow(f"smp must leave each of them {CPU_PER_SMP_LEAST_MHZ} MHz of cpu")
+    return replace(definition, smp=most)
 
 
 def _checked_mounts(world: World, server: Server, command: EditServer) -> tuple[Mount, ...] | None:

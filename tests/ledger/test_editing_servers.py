@@ -145,6 +145,15 @@ def test_each_of_several_smp_needs_cpu(cpu: int | None, smp: int | None, enough:
         outcome.then_refused(errors.CpuTooLow, point="smp")
 
 
+def test_with_less_cpu_a_server_has_fewer_smp() -> None:
+    """As few as it is enough for, where none are given; with more of it they stay."""
+    many = replace(BEFORE, cpu=4000, smp=4)
+    for cpu, smp in ((2500, 2), (500, 1), (9000, 4)):
+        given(server_created("s", definition=many)).when(edit(cpu=cpu)).then(
+            Fact("server-s", ServerChanged(definition=replace(many, cpu=cpu, smp=smp)))
+        )
+
+
 # Mounts
 
 
