@@ -162,8 +162,10 @@ def _of_server(server: Server, event: Event) -> str | None:
     match event:
         case ServerPowerChanged():
             return _of_power(server, event)
-        case ServerChanged() | ServerDeleted():
+        case ServerChanged(mounts=None, nics=None):
             return None
+        case ServerChanged() | ServerDeleted():
+            return "the server was running" if server.power == "running" else None
         case _:
             return f"a server has no {type(event).__name__}"
 

@@ -184,11 +184,12 @@ def _end_in_cancellation(world: World, job: Job) -> Iterator[Change]:
 
 
 def _remove_what_it_made(world: World, job: Job) -> Iterator[Change]:
+    """What is in use by now stays: a server that runs, and a complete drive that one mounts."""
     server = world.server(job.destination("servers") or "")
-    if server is not None:
+    if server is not None and server.power == "stopped":
         yield from remove_server(world, server)
     drive = world.drive(job.destination("drives") or "")
-    if drive is not None:
+    if drive is not None and not (drive.ready and world.relations(drive.uuid).servers):
         yield from remove_drive(world, drive)
     for child in job.children:
         yield from _remove_what_it_made(world, _child(world, child.uuid))

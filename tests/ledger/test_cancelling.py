@@ -5,14 +5,17 @@ import pytest
 from ledger import errors
 from ledger.commands import (
     CancelJob,
+    ChangePower,
     CloneDrive,
     CloneServer,
     CreateJob,
     CreateTags,
     DeleteDrives,
+    EditServer,
     FailJob,
     NewTag,
     ResizeDrive,
+    ServerEdit,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
@@ -282,3 +285,34 @@ def test_a_tree_that_is_over_gets_no_new_sub_jobs() -> None:
     given(FOUR_DEEP, CancelJob(ME, "c")).when(CreateJob(ME, "g", "x", parent="c")).then_refused(
         errors.JobOver, "c"
     )
+
+
+HALF_CLONED = (
+    ready_drive("a"),
+    ready_drive("b"),
+    server_created("s", mount("a"), mount("b", 1)),
+    CloneServer(ME, "s", "copy", "clone"),
+    StartAttempt("new-2", 1, "w"),
+    SucceedJob("new-2", 1),
+    EditServer(ME, "copy", ServerEdit(), mounts=()),
+)
+"""A clone of two disks, the first of which is there, taken from the new server again."""
+
+
+def test_a_copied_disk_that_another_server_mounts_by_now_stays() -> None:
+    """It is complete, and in use; the rest of what the clone made goes."""
+    outcome = given(HALF_CLONED, server_created("other", mount("new-1"))).when(
+        CancelJob(ME, "clone")
+    )
+    assert job_after(outcome, "clone").state == "cancelled"
+    assert outcome.world.drive("new-1") is not None
+    assert outcome.events_of("server-other") == []
+    assert outcome.world.server("copy") is outcome.world.drive("new-3") is None
+
+
+def test_a_cloned_server_that_runs_by_now_stays() -> None:
+    """Nothing is taken from under a server that runs, not by a job either."""
+    outcome = given(HALF_CLONED, ChangePower(ME, "copy", "start")).when(CancelJob(ME, "clone"))
+    assert job_after(outcome, "clone").state == "cancelled"
+    assert outcome.events_of("server-copy") == []
+    assert outcome.world.drive("new-3") is None
