@@ -41,7 +41,7 @@ from api.sessions import NewSession, Sessions
 from api.tokens import Tokens
 from ledger.application import Ledger
 from ledger.store import accounts as table
-from ledger.store import sessions, tokens
+from ledger.store import claims, sessions, tokens
 from ledger.store.seam import Cursor
 
 __all__ = [
@@ -82,7 +82,7 @@ class Accounts:
         guessing = Guessing(clock)
         self._passwords = Passwords(self._tables, guessing)
         self.sessions = Sessions(self._tables, now=now, clock=clock)
-        self.tokens = Tokens(self._tables, guessing, now=now, ended=self._remembered.end_all_of)
+        self.tokens = Tokens(self._tables, guessing, now=now, ended=self._end)
 
     def listen(self, listener: Callable[[str], None]) -> None:
         """Tells `listener` of each account whose logins have ended."""
@@ -193,10 +193,15 @@ class Accounts:
         if uuid is None:
             raise AccountNotFound(f"there is no account {email}")
         self._passwords.changed(email)
-        self._remembered.end_all_of(uuid)
         self.sessions.forget(uuid)
+        self._end(uuid)
+
+    def _end(self, account: str) -> None:
+        """Nothing that is remembered of its logins holds, and whoever follows it is told."""
+        self._remembered.end_all_of(account)
+        self._async_cookies.end_all_of(account)
         for listener in self._listeners:
-            listener(uuid)
+            listener(account)
 
 
 def _set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:
@@ -211,4 +216,6 @@ def _remove(cursor: Cursor, email: str) -> str | None:
     if uuid is not None:
         sessions.remove_all_of(cursor, uuid)
         tokens.remove_all_of(cursor, uuid)
+        table.remove_personal_fields(cursor, uuid)
+        claims.remove_all_of(cursor, uuid)
     return uuid

@@ -4,6 +4,7 @@ from aiohttp import hdrs, web
 
 from api.accounts import Account, Accounts, LoginRefused
 from api.errors import Forbidden
+from api.origins import check_origin
 from api.sessions import Session
 
 SESSION_COOKIE = "sessionid"
@@ -17,9 +18,15 @@ _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 async def account_of(request: web.Request, accounts: Accounts) -> Account:
     """Whose request it is. With an Authorization header, cookies are not looked at.
 
-    Raises `LoginRefused`, `TooManyAttempts`, or `Forbidden` if a session lacks its csrf token.
+    A browser sends a Basic login that it remembers, and cookies, for the pages of others too; so
+    only our own may make it change something.
+
+    Raises `LoginRefused`, `TooManyAttempts`, or `Forbidden` for the page of another host, or if a
+    session lacks its csrf token.
     """
     authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if request.method not in _SAFE:
+        check_origin(request)
     if authorization is not None:
         return await accounts.authenticate(authorization, request.remote or "")
     cookie = session_id(request)

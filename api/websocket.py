@@ -5,15 +5,15 @@ that falls too far behind is sent away, and finds out by GET what it has missed.
 """
 
 import asyncio
-import re
 from collections import deque
 from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
 from api.async_cookie import ASYNC_COOKIE
-from api.errors import Forbidden, UpgradeRequired
+from api.errors import UpgradeRequired
 from api.identity import LoginRefused
+from api.origins import check_origin
 from api.request_ids import REQUEST_ID
 from api.requests import CALLER
 from api.service import Service
@@ -36,8 +36,6 @@ _CODES: dict[Why, WSCloseCode] = {
     "logged out": WSCloseCode.POLICY_VIOLATION,
     "feed failed": WSCloseCode.INTERNAL_ERROR,
 }
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_PORT = re.compile(r":[0-9]+$")
 
 
 class Websocket:
@@ -51,7 +49,7 @@ class Websocket:
         """Sends frames for as long as the client stays. The cookie is its only credential."""
         if not _asks_for_websocket(request):
             raise UpgradeRequired("this URL is for websockets")
-        _check_origin(request)
+        check_origin(request)
         cookie = request.cookies.get(ASYNC_COOKIE)
         if cookie is None:
             raise LoginRefused
@@ -66,31 +64,21 @@ class Websocket:
         await response.prepare(request)
         socket = Socket(response, request.transport)
         with self._feed.subscribed(account.uuid, socket):
+            await self._send_away_if_ended(socket, cookie)
             await socket.serve()
         return response
+
+    async def _send_away_if_ended(self, socket: "Socket", cookie: str) -> None:
+        """What ended between the look at the cookie and the subscription was told to nobody."""
+        try:
+            await self._accounts.account_of_async_cookie(cookie)
+        except LoginRefused:
+            socket.leave("logged out")
 
 
 def _asks_for_websocket(request: web.Request) -> bool:
     upgrade = request.headers.get(hdrs.UPGRADE, "")
     return request.method == hdrs.METH_GET and upgrade.strip().lower() == "websocket"
-
-
-def _check_origin(request: web.Request) -> None:
-    """A browser says whose page asks, and sends our cookies for anybody's."""
-    origin = request.headers.get(hdrs.ORIGIN)
-    if origin is not None and not _is_own(origin, request.host):
-        raise Forbidden("the page's origin is another host")
-
-
-def _is_own(origin: str, host: str) -> bool:
-    """Whether an origin is the host that was asked; the scheme's own port may be left out."""
-    scheme, _, place = origin.lower().partition("://")
-    port = _DEFAULT_PORTS.get(scheme)
-    return port is not None and _with_port(place, port) == _with_port(host.lower(), port)
-
-
-def _with_port(place: str, port: int) -> str:
-    return place if _PORT.search(place) else f"{place}:{port}"
 
 
 class Socket:

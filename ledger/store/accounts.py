@@ -71,3 +71,8 @@ def every(cursor: Cursor) -> list[StoredAccount]:
     """All accounts, oldest first."""
     cursor.execute(f"{_SELECT} ORDER BY created, uuid")
     return [StoredAccount(*row) for row in cursor.fetchall()]
+
+
+def remove_personal_fields(cursor: Cursor, uuid: str) -> None:
+    """What the account said of itself in its profile is its own, and goes with it."""
+    cursor.execute("DELETE FROM personal_fields WHERE account = ?", (uuid,))

@@ -65,5 +65,10 @@ def remove_over(cursor: Cursor, now: datetime, most: int) -> int:
     return cursor.rowcount
 
 
+def remove_all_of(cursor: Cursor, account: str) -> None:
+    """Removes the account's claims, and the answers that tell of its things."""
+    cursor.execute("DELETE FROM claims WHERE account = ?", (account,))
+
+
 def _text(time: datetime) -> str:
     return time.isoformat(timespec="microseconds")

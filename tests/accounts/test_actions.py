@@ -159,7 +159,7 @@ async def test_authenticate_asynchronous(api: Api, ada: Account, basic) -> None:
         assert (answer.status, answer.json) == (200, {})
         (header,) = answer.headers.getall("Set-Cookie")
         value = header.removeprefix("async_auth=").removesuffix("; Max-Age=120; Path=/")
-        assert value.startswith(f"{ada.uuid}|")
+        assert value.startswith(f"{ada.uuid}.0|")
         request = make_mocked_request("GET", "/", headers={"Cookie": f"async_auth={value}"})
         assert request.cookies["async_auth"] == value
         assert await api.service.accounts.account_of_async_cookie(value) == ada

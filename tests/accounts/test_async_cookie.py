@@ -16,7 +16,7 @@ ACCOUNT = "f3ebf024-0c96-4929-9a1c-210feb673958"
 def test_a_cookie_has_the_documented_form() -> None:
     """Account, unix time and hex, with bars between them and nothing that a cookie must quote."""
     account, time, mac = AsyncCookies(Wall()).make(ACCOUNT).split("|")
-    assert (account, time) == (ACCOUNT, str(int(Wall().at.timestamp())))
+    assert (account, time) == (f"{ACCOUNT}.0", str(int(Wall().at.timestamp())))
     assert len(bytes.fromhex(mac)) == 32
 
 
@@ -41,7 +41,8 @@ def test_no_cookie_can_be_made_out_of_another() -> None:
     account, time, mac = cookies.make(ACCOUNT).split("|")
     changed = "0" if mac[0] != "0" else "1"
     for value in (
-        f"{account[:-1]}0|{time}|{mac}",
+        f"{account[:-1]}1|{time}|{mac}",
+        f"{account[1:]}|{time}|{mac}",
         f"{account}|{int(time) + 1}|{mac}",
         f"{account}|{time}|{changed}{mac[1:]}",
         f"{account}|{time}|{mac[:-1]}",
@@ -50,6 +51,17 @@ def test_no_cookie_can_be_made_out_of_another() -> None:
     ):
         with pytest.raises(LoginRefused):
             cookies.read(value)
+
+
+def test_the_cookies_of_an_account_end_with_its_logins() -> None:
+    """Those made before are refused; later ones, and those of others, are good."""
+    cookies = AsyncCookies(Wall())
+    before, others = cookies.make(ACCOUNT), cookies.make("another")
+    cookies.end_all_of(ACCOUNT)
+    with pytest.raises(LoginRefused):
+        cookies.read(before)
+    assert cookies.read(cookies.make(ACCOUNT)) == ACCOUNT
+    assert cookies.read(others) == "another"
 
 
 anything = st.text(st.one_of(st.sampled_from("|0123456789abcdef-"), st.characters()))

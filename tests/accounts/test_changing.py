@@ -1,11 +1,16 @@
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from api.accounts import AccountNotFound, Accounts, EmailTaken, InvalidAccount, LoginRefused
 from api.composition import open_ledger
+from ledger.claim import Claim
+from ledger.commands import EditProfile
 from ledger.store import accounts as table
+from ledger.store.writer import Caller
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"
@@ -85,3 +90,42 @@ async def test_no_secrets_in_logs_or_reprs(
     assert "horse" not in printed
     assert "argon2" not in printed
     assert "wrong login from 1.2.3.4" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["password", "removal", "token"])
+async def test_a_websockets_cookie_ends_with_what_it_was_made_for(
+    accounts: Accounts, ending: str
+) -> None:
+    """A new password, the removal of the account, or of one of its tokens; and it is told."""
+    ada = await accounts.add(EMAIL, PASSWORD)
+    token = await accounts.tokens.add(EMAIL)
+    told: list[str] = []
+    accounts.listen(told.append)
+    cookie = accounts.new_async_cookie(ada)
+    assert await accounts.account_of_async_cookie(cookie) == ada
+    match ending:
+        case "password":
+            await accounts.set_password(EMAIL, "another horse")
+        case "removal":
+            await accounts.remove(EMAIL)
+        case _:
+            await accounts.tokens.remove(token.id)
+    with pytest.raises(LoginRefused):
+        await accounts.account_of_async_cookie(cookie)
+    assert told == [ada.uuid]
+
+
+async def test_what_an_account_said_of_itself_goes_with_it(tmp_path: Path) -> None:
+    """Its profile's fields and its claims, which hold answers; those of others stay."""
+    async with open_ledger(tmp_path) as opened:
+        ada = await opened.accounts.add(EMAIL, PASSWORD)
+        bob = await opened.accounts.add("bob@example.test", PASSWORD)
+        for account in (ada, bob):
+            claim = Claim("key", b"print", "seed")
+            caller = Caller(account.uuid, "request", claim)
+            await opened.ledger.execute(EditProfile(account.uuid, {"phone": '"1"'}), caller)
+        await opened.accounts.remove(EMAIL)
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
+        for table_name in ("personal_fields", "claims"):
+            rows = connection.execute(f"SELECT account FROM {table_name}").fetchall()
+            assert rows == [(bob.uuid,)]

@@ -138,3 +138,14 @@ async def test_a_token_is_a_login(api: Api, ada: Account) -> None:
     await api.service.accounts.tokens.remove(new.id)
     answer = await call(api, "GET", "/drives/", **headers)
     assert answer.error == (401, "permission", None)
+
+
+async def test_the_page_of_another_host_changes_nothing(api: Api, ada: Account, basic) -> None:
+    """A browser sends the Basic login it knows for anybody's page, and says whose page it is."""
+    headers = {"Authorization": basic(ada.email, PASSWORD)}
+    own = str(api.client.make_url("")).rstrip("/")
+    for origin, status in (("https://evil.example", 403), ("null", 403), (own, 201), (None, 201)):
+        said = headers if origin is None else {**headers, "Origin": origin}
+        assert (await call(api, "POST", "/drives/", DRIVE, **said)).status == status, origin
+    foreign = {**headers, "Origin": "https://evil.example"}
+    assert (await call(api, "GET", "/drives/", **foreign)).status == 200

@@ -21,9 +21,9 @@ from api.app import make_app
 from api.async_cookie import AsyncCookies
 from api.composition import now, open_service
 from api.frames import frames
+from api.origins import is_own
 from api.service import Service
 from api.settings import Settings
-from api.websocket import _is_own
 from ledger.commands import Command, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from projections.feed import Feed
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, Api, KnownAccounts
@@ -297,9 +297,9 @@ async def test_a_bad_or_old_cookie(api: Api, value: str | None) -> None:
     if value == "changed":
         value = made.replace(ALICE.uuid, BOB.uuid)
     if value == "old":
-        cookies._now = lambda: now() - timedelta(seconds=121)
+        cookies._signing._now = lambda: now() - timedelta(seconds=121)
         value = cookies.make(ALICE.uuid)
-        cookies._now = now
+        cookies._signing._now = now
     if value == "another's":
         value = AsyncCookies(now).make(ALICE.uuid)
     headers = HANDSHAKE | ({} if value is None else {"Cookie": f"async_auth={value}"})
@@ -342,7 +342,7 @@ async def test_a_foreign_origin(api: Api, origin: str) -> None:
 )
 def test_whose_page_asks(origin: str, host: str, own: object) -> None:
     """An origin is ours if its host and port are what was asked for."""
-    assert _is_own(origin, host) == own
+    assert is_own(origin, host) == own
 
 
 async def test_requests_that_are_no_websocket(api: Api) -> None:
