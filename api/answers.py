@@ -6,6 +6,7 @@ its end is not known when its head is sent.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,7 +22,9 @@ from api.shapes import JsonObject
 V = TypeVar("V")
 
 STALL_S = 20.0
-"""How long a client may take to receive a part of a streamed list."""
+"""How long a client may take to receive a part of a streamed list ..."""
+STREAM_S = 600.0
+"""... and all of it, which takes a thread and a snapshot that keeps the WAL from shrinking."""
 WHOLE_BYTES = 256 * 1024
 """What a list may come to and still be sent in one piece."""
 JSON_TYPE = "application/json; charset=utf-8"
@@ -115,8 +118,11 @@ async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResp
     def pump() -> bytes:
         """Sends what comes; returns what is too little to begin with."""
         waiting = b""
+        give_up = time.monotonic() + STREAM_S
         with closing(parts):  # type: ignore[type-var]
             for part in parts:
+                if time.monotonic() > give_up:
+                    raise TimeoutError
                 waiting += part
                 if response.prepared or len(waiting) > WHOLE_BYTES:
                     asyncio.run_coroutine_threadsafe(send(waiting), loop).result(STALL_S)
@@ -133,6 +139,11 @@ async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResp
         request.protocol.force_close()
         return response
     return response if response.prepared else answer_of(whole)
+
+
+async def aside(read: Callable[[], V]) -> V:
+    """A read that is too long for the event loop, done in a thread of the lists."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, read)
 
 
 def _meta(page: Page, total: int) -> JsonObject:

@@ -25,7 +25,7 @@ from ledger.errors import (
     StoreUnreachable,
     WrongState,
 )
-from ledger.images import PoolFull
+from ledger.images import ImageMissing, PoolFull, PoolMissing
 from ledger.store.writer import Caller
 
 METHODS = ("GET", "PUT", "DELETE", "POST")
@@ -69,6 +69,8 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             ChunkPresent,
             ConcurrentChange,
             PoolFull,
+            PoolMissing,
+            ImageMissing,
             StoreFailed,
             web.HTTPException,
         ) as error:

@@ -195,7 +195,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         accounts.listen(feed.dismiss)
         try:
             started = copying if settings.copying else None
-            await asyncio.to_thread(_start, views, provisioning, started)
+            await asyncio.to_thread(_start, pools, views, provisioning, started)
             async with feed:
                 yield Service(
                     ledger=ledger,
@@ -227,11 +227,19 @@ def _copy_workers(settings: Settings, ledger: Ledger, pools: Mapping[str, Pool])
     return CopyWorkers(ledger, pools, copying, worker=worker)
 
 
-def _start(views: SqliteViews, provisioning: Provisioning, copying: CopyWorkers | None) -> None:
+def _start(
+    pools: Mapping[str, Pool],
+    views: SqliteViews,
+    provisioning: Provisioning,
+    copying: CopyWorkers | None,
+) -> None:
     """Finishes first what an earlier process left."""
     with views.long_snapshot() as snapshot:
+        in_use = snapshot.count_by_pool()
         unready = snapshot.unfinished_drives()
         unfinished = snapshot.running_leaves()
+    for pool in in_use.keys() - pools.keys():
+        log.warning("%d drives are in pool %s, which is not configured", in_use[pool], pool)
     provisioning.start(unready)
     if copying is not None:
         copying.start(unfinished)

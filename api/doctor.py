@@ -15,7 +15,7 @@ from ledger.errors import StoreFailed
 from ledger.images import Pool
 from ledger.store.seam import Cursor
 from ledger.store.sqlite import SCHEMA_VERSION, open_connection, open_log
-from projections.views.sqlite import live_generation
+from projections.views.sqlite import drives_by_pool, live_generation
 
 FREE_BYTES_LOW = 1024**3
 """With less than this free, a pool or the ledger's disk will soon be full."""
@@ -35,7 +35,10 @@ class PoolFound(Struct, frozen=True):
 
 
 class LedgerFound(Struct, frozen=True):
-    """The ledger's file; `readers` says how far each reader of the log got."""
+    """The ledger's file.
+
+    `readers` says how far each reader of the log got, `drives` how many there are in each pool.
+    """
 
     file: str
     sqlite: str
@@ -46,6 +49,7 @@ class LedgerFound(Struct, frozen=True):
     generation: int
     last_position: int
     readers: dict[str, int]
+    drives: dict[str, int]
 
 
 class Findings(Struct, frozen=True):
@@ -71,6 +75,8 @@ def examine(
         problems.append(str(error))
     found = [_examine_pool(pool) for pool in pools]
     problems += [problem for pool in found for problem in _problems_of_pool(pool)]
+    if ledger is not None:
+        problems += _missing_pools(ledger, {pool.name for pool in found})
     return Findings(str(file.parent), service, ledger, found, problems)
 
 
@@ -106,6 +112,7 @@ def _examine_ledger(file: Path, synchronous: Callable[[], str]) -> LedgerFound:
             last_position=log.last_position(),
             # Written in the transaction of the events, so there is no way to be behind.
             readers={"inline projections": log.last_position()},
+            drives=drives_by_pool(cursor),
         )
 
 
@@ -126,6 +133,12 @@ def _problems_of_ledger(ledger: LedgerFound) -> Iterable[str]:
     for reader, position in ledger.readers.items():
         if position != ledger.last_position:
             yield f"{reader} are at position {position}, not {ledger.last_position}"
+
+
+def _missing_pools(ledger: LedgerFound, known: set[str]) -> Iterable[str]:
+    for pool, count in sorted(ledger.drives.items()):
+        if pool not in known:
+            yield f"{count} drives are in pool {pool}, which is not among those looked at (--pool)"
 
 
 def _examine_pool(pool: Pool) -> PoolFound:

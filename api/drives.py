@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from msgspec.structs import asdict
 
-from api.answers import created, json_answer
+from api.answers import aside, created, json_answer
 from api.commanding import execute, new_id
 from api.drive_bodies import (
     default_storage_type,
@@ -82,19 +82,22 @@ class Drives:
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """The account's drives, by the pool they lie in."""
-        return json_answer(groups(self._pools(request)))
+        return json_answer(groups(await self._pools(request)))
 
     async def availability_group(self, request: web.Request) -> web.Response:
         """The drives in the pool of this one, itself among them."""
         uuid = uuid_in_url(request, DriveNotFound)
-        group = group_of(uuid, self._pools(request))
+        group = group_of(uuid, await self._pools(request))
         if not group:
             raise DriveNotFound(uuid)
         return json_answer(group)
 
-    def _pools(self, request: web.Request) -> Placed:
-        with self._views.snapshot() as snapshot:
-            return snapshot.pools(request[CALLER].actor)
+    async def _pools(self, request: web.Request) -> Placed:
+        def read() -> Placed:
+            with self._views.long_snapshot() as snapshot:
+                return snapshot.pools(request[CALLER].actor)
+
+        return await aside(read)
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, DriveNotFound)])

@@ -15,7 +15,7 @@ from ledger.errors import (
     StoreFailed,
     WrongState,
 )
-from ledger.images import PoolFull
+from ledger.images import ImageMissing, PoolFull, PoolMissing
 
 ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]
 
@@ -109,6 +109,12 @@ class LinkInvalid(RequestRefused):
         super().__init__("the link is not valid, or not any more: ask for another")
 
 
+class NotAnImage(RequestRefused):
+    """An upload comes in a form: it would become a drive that begins with the form's head."""
+
+    status = 415
+
+
 class RangeMissing(RequestRefused):
     """The image, which has so many bytes, has none in the range that is asked for."""
 
@@ -129,6 +135,8 @@ KnownError = (
     | ChunkPresent
     | ConcurrentChange
     | PoolFull
+    | PoolMissing
+    | ImageMissing
     | StoreFailed
     | web.HTTPException
 )
@@ -186,6 +194,8 @@ def answer_to(error: KnownError) -> web.Response:
             return error_answer(416, "validation", str(error))
         case ConcurrentChange():
             return error_answer(503, "concurrency", str(error))
+        case PoolMissing() | ImageMissing():
+            return error_answer(503, "backend", "the image cannot be reached; try again later")
         case PoolFull():
             return error_answer(503, "concurrency", "there is no room for the image; try later")
         case StoreFailed():

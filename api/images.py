@@ -1,18 +1,29 @@
 """Whole disk images, as they are: uploads and downloads."""
 
 import asyncio
+import logging
 
 from aiohttp import hdrs, web
 
 from api.commanding import execute, is_recorded, new_id
 from api.drive_bodies import MEDIA, SIZE_MOST, default_storage_type
-from api.errors import BadRequest, BodyEncoded, BodyTooLarge, LengthMissing, RangeMissing
+from api.errors import (
+    BadRequest,
+    BodyEncoded,
+    BodyTooLarge,
+    LengthMissing,
+    NotAnImage,
+    RangeMissing,
+)
 from api.fields import Fields
 from api.requests import CALLER, chunks, uuid_in_url
 from api.service import Service
 from ledger.drive import round_up
 from ledger.errors import DriveBusy, DriveNotFound
 from ledger.events import DriveDefinition
+from ledger.images import ImageMissing, PoolMissing
+
+log = logging.getLogger(__name__)
 
 
 class Images:
@@ -48,19 +59,28 @@ class Images:
             raise DriveNotFound(uuid)
         if not drive.ready:
             raise DriveBusy(f"drive {uuid} has no complete image yet")
+        if drive.pool not in self._pools:
+            raise PoolMissing(f"pool {drive.pool} is not configured")
         image = self._pools[drive.pool].image(uuid)
         try:
             size = (await asyncio.to_thread(image.stat)).st_size
         except FileNotFoundError:
-            raise DriveNotFound(uuid) from None  # deleted since we looked
+            self._check_deleted(uuid, request[CALLER].actor)
+            raise DriveNotFound(uuid) from None
         _check_range(request, size)
         return web.FileResponse(image, headers={hdrs.CONTENT_TYPE: "application/octet-stream"})
 
+    def _check_deleted(self, uuid: str, owner: str) -> None:
+        """Raises `ImageMissing` if the drive was not deleted since it was looked at."""
+        with self._views.snapshot() as snapshot:
+            if snapshot.drive(uuid, owner) is not None:
+                log.error("the image of drive %s is gone", uuid)
+                raise ImageMissing(f"the image of drive {uuid} is gone")
+
     def _uploaded(self, request: web.Request) -> DriveDefinition:
-        said: dict[str, object] = {**request.query}
-        if "name" in request.match_info:
-            said["name"] = request.match_info["name"]
-        fields = Fields(said)
+        if request.content_type.startswith("multipart/"):
+            raise NotAnImage("the body must be the image itself, and no form that holds it")
+        fields = Fields({**request.match_info, **request.query})
         return DriveDefinition(
             name=fields.text("name", ""),
             media=fields.one_of("media", MEDIA, "disk"),

@@ -5,8 +5,8 @@ from itertools import islice
 
 from aiohttp import web
 
-from api.answers import list_parts, stream
-from api.requests import CALLER, Page, page, shown_fields
+from api.answers import answer_of, aside, list_parts, stream
+from api.requests import CALLER, SHORT_LIMIT, Page, page, shown_fields
 from api.service import Service
 from api.shapes import JsonObject, log_json, only
 from projections.views.snapshot import STREAM_ROWS
@@ -19,9 +19,12 @@ class Logs:
         self._views = service.views
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """The newest first."""
-        owner = request[CALLER].actor
-        return await stream(request, self._parts(owner, page(request), shown_fields(request)))
+        """The newest first. A page is answered at once, a longer list streamed."""
+        owner, asked = request[CALLER].actor, page(request)
+        parts = self._parts(owner, asked, shown_fields(request))
+        if 0 < asked.limit <= SHORT_LIMIT:
+            return answer_of(await aside(lambda: b"".join(parts)))
+        return await stream(request, parts)
 
     def _parts(self, owner: str, asked: Page, fields: frozenset[str] | None) -> Iterator[bytes]:
         with self._views.long_snapshot() as snapshot:

@@ -60,7 +60,7 @@ async def _text(part: BodyPartReader) -> str:
     async for piece in _bytes(part):
         value += piece
         if len(value) > FIELD_BYTES:
-            raise BadRequest(f"a field has {FIELD_BYTES} bytes at the most", point=part.name)
+            raise BadRequest(f"a field has {FIELD_BYTES} bytes at the most")
     return value.decode("utf-8", "replace")
 
 

@@ -96,7 +96,7 @@ class Profile:
         command = EditProfile(
             owner,
             {name: orjson.dumps(value).decode() for name, value in changed.items()},
-            None if naming == shown["clone_naming"] else naming,
+            naming,
         )
         await execute(request, self._ledger, command)
         return json_answer(self._shown(request))

@@ -45,6 +45,7 @@ SHORT_LIMIT = 200
 AVOID_LIMIT = 100
 ALTERNATIVES_LIMIT = 500
 CONDITIONS_LIMIT = 100
+SEARCHES_LIMIT = 20
 """Filters of one request. SQLite nests what is joined by AND or OR, a thousand deep at the most."""
 DIGITS_LIMIT = 18
 """Digits of a number in the query: what fits into 64 bits."""
@@ -178,7 +179,7 @@ def _count(request: web.Request, name: str, default: int) -> int:
         return default
     text = texts[-1]
     if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT):
-        raise BadRequest(f"{name} must be a number from 0 up", point=name)
+        raise BadRequest(f"{name} must be a number from 0 up, of {DIGITS_LIMIT} digits", point=name)
     return int(text)
 
 
@@ -194,7 +195,7 @@ def avoided(request: web.Request) -> tuple[str, ...]:
     texts = [part for text in request.query.getall("avoid", ()) for part in text.split(",")]
     uuids = [text.strip().lower() for text in texts if text.strip()]
     if len(uuids) > AVOID_LIMIT or not all(map(UUID.fullmatch, uuids)):
-        raise BadRequest(f"avoid must be at most {AVOID_LIMIT} uuids", point="avoid")
+        raise BadRequest(f"avoid must be uuids, {AVOID_LIMIT} at the most", point="avoid")
     return tuple(uuids)
 
 
@@ -203,7 +204,16 @@ def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Cond
     asked = [(name, text) for name in filters for text in request.query.getall(name, ())]
     for name, _ in asked[CONDITIONS_LIMIT:]:
         raise BadRequest(f"there are more than {CONDITIONS_LIMIT} filters", point=name)
-    return [_condition(filters[name], _checked_alternatives(text, name)) for name, text in asked]
+    found = [_condition(filters[name], _checked_alternatives(text, name)) for name, text in asked]
+    _check_searches(found)
+    return found
+
+
+def _check_searches(found: Sequence[Condition]) -> None:
+    """No index helps to find a part of a name: each is looked for in every name there is."""
+    searches = [each.alternatives for each in found if each.lookup == "name_contains"]
+    if sum(map(len, searches)) > SEARCHES_LIMIT:
+        raise BadRequest(f"at most {SEARCHES_LIMIT} parts can be searched", point="name__contains")
 
 
 def _condition(lookup: Lookup, wanted: Sequence[str]) -> Condition:

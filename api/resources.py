@@ -104,7 +104,8 @@ def groups(placed: Placed) -> list[list[str]]:
 
 def group_of(uuid: str, placed: Placed) -> list[str]:
     """The group that the uuid is in; none if it is in no place."""
-    return next((group for group in groups(placed) if uuid in group), [])
+    place = dict(placed).get(uuid)
+    return [] if place is None else [other for other, where in placed if where == place]
 
 
 def complete(

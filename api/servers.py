@@ -9,7 +9,7 @@ from functools import partial
 from aiohttp import web
 from msgspec.structs import asdict
 
-from api.answers import created, json_answer
+from api.answers import aside, created, json_answer
 from api.commanding import execute, new_id
 from api.errors import BadRequest
 from api.requests import CALLER, avoided, read_object, read_objects, read_references, uuid_in_url
@@ -80,17 +80,20 @@ class Servers:
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """The account's running servers, by the host they are on."""
-        return json_answer(groups(self._hosts(request)))
+        return json_answer(groups(await self._hosts(request)))
 
     async def availability_group(self, request: web.Request) -> web.Response:
         """The servers on the host of this one; none while it is stopped."""
         uuid = uuid_in_url(request, ServerNotFound)
         self._shown(request[CALLER].actor, [uuid])
-        return json_answer(group_of(uuid, self._hosts(request)))
+        return json_answer(group_of(uuid, await self._hosts(request)))
 
-    def _hosts(self, request: web.Request) -> Placed:
-        with self._views.snapshot() as snapshot:
-            return snapshot.hosts(request[CALLER].actor)
+    async def _hosts(self, request: web.Request) -> Placed:
+        def read() -> Placed:
+            with self._views.long_snapshot() as snapshot:
+                return snapshot.hosts(request[CALLER].actor)
+
+        return await aside(read)
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, ServerNotFound)])

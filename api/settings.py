@@ -70,12 +70,21 @@ class Settings(BaseSettings):
     def _absolute(cls, data: Path) -> Path:
         return data.absolute()
 
+    @field_validator("compute_hosts")
+    @classmethod
+    def _distinct_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(hosts) or len(set(hosts)) < len(hosts):
+            raise ValueError("each needs a name of its own")
+        return hosts
+
     @field_validator("pools")
     @classmethod
     def _known_pools(cls, pools: tuple[str, ...]) -> tuple[str, ...]:
         named = [_absolute_pool(text) for text in pools]
         if len({pool.name for pool in named}) < len(named):
             raise ValueError("two pools have the same name")
+        if len({pool.path for pool in named}) < len(named):
+            raise ValueError("two pools have the same path")
         return tuple(f"{pool.name}={pool.path},type={pool.storage_type}" for pool in named)
 
 

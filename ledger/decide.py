@@ -75,7 +75,7 @@ def decide(command: c.Command, world: World, circumstances: Circumstances) -> It
         case c.DeleteTag():
             return delete_tag(command, world)
         case c.EditProfile():
-            return edit_profile(command)
+            return edit_profile(command, world)
         case c.CreateJob():
             return create_job(command, world)
         case c.CancelJob():

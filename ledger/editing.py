@@ -164,13 +164,16 @@ def _checked_mounts(world: World, server: Server, command: EditServer) -> tuple[
     return sorted_mounts(command.mounts)
 
 
-def edit_profile(command: EditProfile) -> Iterator[Change]:
+def edit_profile(command: EditProfile, world: World) -> Iterator[Change]:
     """Says which fields have other values; what the values are, the ledger is not told."""
     fields = sorted(command.personal)
-    if command.clone_naming is not None:
+    naming = command.clone_naming
+    if naming == world.profile(command.owner).clone_naming:
+        naming = None
+    if naming is not None:
         fields.append("clone_naming")
     if fields:
-        changed = ProfileChanged(tuple(fields), command.clone_naming)
+        changed = ProfileChanged(tuple(fields), naming)
         yield Fact(profile_stream(command.owner), changed)
         yield SetPersonal(command.owner, command.personal)
 

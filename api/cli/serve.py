@@ -83,4 +83,5 @@ def _in_one_line(record: logging.LogRecord) -> bool:
     if isinstance(error, HttpProcessingError):
         record.msg, record.args = "a request that is no HTTP: %s", (type(error).__name__,)
         record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.INFO, "INFO"  # anybody can cause it
     return True

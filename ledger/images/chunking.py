@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ledger.drive import SIZE_STEP
 from ledger.errors import ChunkingChanged, ChunkMisfit
 
-CHUNKS_MOST = 1_000_000
+CHUNKS_MOST = 100_000
 """Chunks of an upload; a byte of memory is kept for each."""
 
 

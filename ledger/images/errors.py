@@ -16,6 +16,14 @@ class PoolFull(ImageError):
     """The pool has no room for the image: disk full, quota reached or file too big for it."""
 
 
+class PoolMissing(ImageError):
+    """The pool that the image lies in is not configured."""
+
+
+class ImageMissing(ImageError):
+    """The image is not where it should be."""
+
+
 class SourceChanged(ImageError):
     """The source is not, or no longer, the file whose fingerprint was taken."""
 

@@ -71,8 +71,12 @@ def grow(image: Path, size: int) -> None:
         found = os.fstat(fd).st_size
         if found > size:
             raise ValueError(f"{image} has {found} bytes, more than {size}")
-        os.ftruncate(fd, size)
-        os.fsync(fd)
+        try:
+            os.ftruncate(fd, size)
+            os.fsync(fd)
+        except OSError:
+            os.ftruncate(fd, found)  # what could not be made durable is not to be seen either
+            raise
 
 
 def publish(part: Path, image: Path) -> None:

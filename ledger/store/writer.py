@@ -44,7 +44,7 @@ class Commit(NamedTuple):
 
     `position` is its last event's; `events` are (stream, event) in order, `states` the aggregates
     of their streams as they are now: one that was deleted still tells whose it was. `related` are
-    the drives and servers about which a job or a server now says something else.
+    the drives and servers about which a job, a server or a tag now says something else.
     """
 
     position: int

@@ -15,7 +15,14 @@ from ledger.commands import MarkDriveReady
 from ledger.drive import Drive
 from ledger.errors import ChunkPresent, DriveBusy, DriveNotFound, NotUploading
 from ledger.events import drive_stream
-from ledger.images import ChunkedUpload, Chunking, IncomingChunk, Pool, remove
+from ledger.images import (
+    ChunkedUpload,
+    Chunking,
+    IncomingChunk,
+    Pool,
+    PoolMissing,
+    remove,
+)
 from ledger.store.writer import Caller
 from ledger.workers.gathering import gathered
 
@@ -118,6 +125,8 @@ class ChunkIntake:
             if found.ready:
                 return None
             if drive not in self._uploads:
+                if found.pool not in self._pools:
+                    raise PoolMissing(f"pool {found.pool} is not configured")
                 files, size = self._pools[found.pool], found.definition.size
                 self._uploads[drive] = ChunkedUpload(files.upload(drive), files.chunks(drive), size)
             return self._uploads[drive]

@@ -33,6 +33,7 @@ from ledger.images import (
     Figures,
     ImageError,
     Pool,
+    PoolMissing,
     RateLimit,
     SourceChanged,
     SourceVanished,
@@ -247,7 +248,7 @@ class CopyWorkers:
 
     def _pool(self, drive: Drive) -> Pool:
         if drive.pool not in self._pools:
-            raise ImageError(f"pool {drive.pool} is not configured")
+            raise PoolMissing(f"pool {drive.pool} is not configured")
         return self._pools[drive.pool]
 
     def _record(self, command: StartAttempt | SucceedJob | FailJob) -> None:
@@ -259,8 +260,8 @@ class CopyWorkers:
         The ledger may lie in the same file system, and need the room to say that there is none.
         """
         log.warning("job %s failed", job.uuid, exc_info=error)
-        with contextlib.suppress(OSError):
-            self._pools[destination.pool].part(destination.uuid, attempt).unlink()
+        with contextlib.suppress(OSError, PoolMissing):
+            self._pool(destination).part(destination.uuid, attempt).unlink()
         told = told_to_the_owner(error, "the copy failed; the service's log says why")
         self._record(FailJob(job.uuid, attempt, told))
 

@@ -203,13 +203,16 @@ class Provisioning:
     def _resize(self, uuid: str) -> None:
         """Lets the image grow as the ledger says it should; or says why it could not."""
         drive = self._drive(uuid)
-        if drive is None or drive.resizing is None or drive.pool not in self._pools:
+        if drive is None or drive.resizing is None:
+            return
+        if drive.pool not in self._pools:
+            log.error("drive %s waits for pool %s, which is not configured", uuid, drive.pool)
             return
         done: CompleteResize | FailResize = CompleteResize(uuid)
         try:
             grow(self._pools[drive.pool].image(uuid), drive.resizing)
         except (OSError, ImageError, ValueError) as error:
-            log.warning("drive %s could not be resized", uuid, exc_info=error)
+            log.warning("drive %s could not be resized: %s", uuid, error)
             told = told_to_the_owner(error, "the image cannot grow; the service's log says why")
             done = FailResize(uuid, told)
         try:
@@ -243,7 +246,7 @@ class Provisioning:
             for path in pool.path.iterdir():
                 named = _FILE.fullmatch(path.name)
                 if named is not None and self._is_leftover(named["drive"], named["kind"], path):
-                    log.info("removing %s, left by a crash", path)
+                    log.info("removing %s, left by an earlier process", path)
                     remove(path)
 
     def _is_leftover(self, uuid: str, kind: str, path: Path) -> bool:

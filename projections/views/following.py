@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from projections.views.snapshot import Snapshot
 
+IN_MOTION_LIMIT = 500
+"""Jobs of an account that are told of again: those that have run longest."""
 NAMING_LIMIT = 100
 """Jobs that are found to name a thing that is gone, the newest first."""
 
@@ -58,8 +60,14 @@ def jobs_naming(snapshot: Snapshot, resources: Iterable[str]) -> list[tuple[str,
 
 
 def in_motion(snapshot: Snapshot, owner: str) -> list[Named]:
-    """An account's running jobs, what they name of its own, and drives whose image is made."""
-    jobs = "SELECT uuid FROM jobs_g{g} WHERE owner IN (...) AND state = 'started'"
+    """An account's running jobs, what they name of its own, and drives whose image is made.
+
+    At most `IN_MOTION_LIMIT` jobs and as many drives, the oldest.
+    """
+    jobs = (
+        "SELECT uuid FROM jobs_g{g} WHERE owner IN (...) AND state = 'started'"
+        f" ORDER BY last_modified, uuid DESC LIMIT {IN_MOTION_LIMIT}"
+    )
     running = [Named("job", uuid, owner) for (uuid,) in snapshot.select(jobs, [owner])]
     named = snapshot.select(
         f"SELECT DISTINCT resource FROM job_resources_g{{g}} WHERE job IN ({jobs})", [owner]
@@ -67,7 +75,8 @@ def in_motion(snapshot: Snapshot, owner: str) -> list[Named]:
     # The `+` keeps it to the index of the drives that are not finished: they are few.
     unfinished = snapshot.select(
         "SELECT uuid FROM drives_g{g}"
-        " WHERE (ready = 0 OR resizing IS NOT NULL) AND +owner IN (...)",
+        " WHERE (ready = 0 OR resizing IS NOT NULL) AND +owner IN (...)"
+        f" ORDER BY created LIMIT {IN_MOTION_LIMIT}",
         [owner],
     )
     uuids = {uuid for (uuid,) in (*named, *unfinished)}

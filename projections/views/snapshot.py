@@ -26,7 +26,7 @@ from projections.views.records import (
     TaggedView,
     TagView,
 )
-from projections.views.sqlite import live_generation
+from projections.views.sqlite import drives_by_pool, live_generation
 
 STREAM_ROWS = 200
 """Rows of a list that are read at a time when all of it is asked for."""
@@ -185,6 +185,10 @@ class Snapshot:
             " ORDER BY created, uuid",
             (owner,),
         )
+
+    def count_by_pool(self) -> dict[str, int]:
+        """How many drives of all accounts lie in each pool."""
+        return drives_by_pool(self._cursor)
 
     def unfinished_drives(self) -> list[str]:
         """Every account's drives that wait for an image that is no clone, or grow; oldest first."""

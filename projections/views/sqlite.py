@@ -82,6 +82,13 @@ def live_generation(cursor: Cursor) -> int:
     return int(cursor.fetchone()[0])
 
 
+def drives_by_pool(cursor: Cursor) -> dict[str, int]:
+    """How many drives of all accounts lie in each pool."""
+    generation = live_generation(cursor)
+    cursor.execute(f"SELECT pool, count(*) FROM drives_g{generation} GROUP BY pool")
+    return dict(cursor.fetchall())
+
+
 def create_generation(cursor: Cursor, generation: int) -> None:
     """Makes the tables of a generation."""
     script = SCHEMA.read_text(encoding="utf-8").replace("{g}", str(generation))

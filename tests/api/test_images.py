@@ -3,12 +3,19 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from api.app import make_app
+from api.composition import open_service
+from api.settings import Settings
 from ledger.images import IncomingImage, PoolFull
-from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, authorization
+from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, KnownAccounts, authorization
 
 KIB = 1024
 STEP = 16 * KIB
@@ -41,12 +48,12 @@ async def test_an_upload_makes_a_drive(api: Api):
     [
         ("/drives/upload/?name=my+iso&media=cdrom", "my iso", "cdrom"),
         ("/drives/upload/my%20iso/?media=cdrom&storage_type=dssd", "my iso", "cdrom"),
-        ("/drives/upload/path?name=query&unknown=1", "path", "disk"),
+        ("/drives/upload/path?name=query&unknown=1", "query", "disk"),
         ("/drives/upload/%C3%A9%2Fx", "é/x", "disk"),
     ],
 )
 async def test_what_is_said_of_an_upload(api: Api, path: str, name: str, media: str):
-    """Name, media and storage type come from the URL."""
+    """Name, media and storage type come from the URL; curl puts a file's name in its path."""
     drive = (await api.get(f"/drives/{await upload(api, path=path)}/")).json
     assert (drive["name"], drive["media"]) == (name, media)
 
@@ -196,3 +203,42 @@ async def test_a_url_that_is_no_text_is_refused(api: Api, target: str):
     assert status == b"400"
     assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
     assert list(api.service.pools["main"].path.iterdir()) == []
+
+
+async def test_a_form_is_no_image(api: Api):
+    """It would become a drive that begins with the form's head."""
+    form = aiohttp.FormData()
+    form.add_field("file", IMAGE, filename="disk.img")
+    answer = await api.call("POST", "/drives/upload/", data=form)
+    assert answer.error == (415, "validation", None)
+    assert files(api) == []
+
+
+async def test_an_image_that_is_gone_is_not_a_drive_that_is_gone(api: Api):
+    """The drive is there; that its image is not is the service's fault, and logged."""
+    drive = await upload(api)
+    api.service.pools["main"].image(drive).unlink()
+    assert (await api.get(f"/drives/{drive}/download/")).error == (503, "backend", None)
+    assert (await api.get(f"/drives/{drive}/")).status == 200
+
+
+async def test_a_drive_of_a_pool_that_is_not_there_waits(tmp_path: Path, caplog):
+    """Started without it, the service says so; downloads are refused, a resize waits for it."""
+    both = (f"main={tmp_path}/main", f"other={tmp_path}/other,type=nvme")
+    async with served(Settings(data=tmp_path, pools=both, copying=False)) as api:
+        drive = await upload(api, path="/drives/upload/?storage_type=nvme")
+    async with served(Settings(data=tmp_path, pools=both[:1], copying=False)) as api:
+        assert "1 drives are in pool other, which is not configured" in caplog.text
+        assert (await api.get(f"/drives/{drive}/download/")).error == (503, "backend", None)
+        assert (await api.post(f"/drives/{drive}/action/?do=resize", {"size": 2**30})).status == 202
+    async with served(Settings(data=tmp_path, pools=both, copying=False)) as api:
+        shown = (await api.get(f"/drives/{drive}/")).json
+        assert (shown["status"], shown["size"]) == ("unmounted", 2**30)
+
+
+@asynccontextmanager
+async def served(settings: Settings) -> AsyncIterator[Api]:
+    async with open_service(settings) as opened:
+        service = replace(opened, accounts=KnownAccounts(ALICE))
+        async with TestClient(TestServer(make_app(service))) as client:
+            yield Api(client, service)

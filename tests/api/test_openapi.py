@@ -24,7 +24,7 @@ from ledger.errors import (
     StoreFailed,
     WrongState,
 )
-from ledger.images import PoolFull
+from ledger.images import ImageMissing, PoolFull, PoolMissing
 from tests.api.calling import ROOT, Api
 
 DOCUMENT = orjson.loads(document_json())
@@ -173,6 +173,8 @@ OTHER_ERRORS: list[KnownError] = [
     ChunkPresent(),
     ConcurrentChange(),
     PoolFull("it is full"),
+    PoolMissing("it is not configured"),
+    ImageMissing("it is gone"),
     StoreFailed("it cannot be read"),
     web.HTTPMethodNotAllowed("GET", ["PUT"]),
     web.HTTPNotFound(),

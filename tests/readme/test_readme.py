@@ -59,12 +59,11 @@ def _wait_until_it_answers(port, service):
     pytest.fail("scripts/serve did not begin to answer")
 
 
-def test_the_tour_does_what_it_says(served, tmp_path, port):
+def test_the_tour_does_what_it_says(served, tmp_path):
     """Every command of the README's tour succeeds, and the clone has the same bytes."""
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    tour = TOUR.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", tour],
+        ["bash", "-euo", "pipefail", "-c", TOUR],
         cwd=tmp_path,
         env=served,
         capture_output=True,
@@ -75,6 +74,9 @@ def test_the_tour_does_what_it_says(served, tmp_path, port):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the same bytes" in done.stdout
     assert '"progress":100' in done.stdout
+    frames = (tmp_path / "frames.txt").read_text()
+    assert "cloning_dst" in frames
+    assert "'progress': 100" in frames
 
 
 def test_the_map_of_the_folders_is_true():
