@@ -16,6 +16,7 @@ from ledger.events import Event, Recorded
 from ledger.store.seam import Row as Stored
 from ledger.store.seam import RowKey
 from ledger.store.sqlite import WAL_PAGES
+from projections.audit_log import entries
 from projections.rows import rows
 from scripts.benchmarks.files import (
     PAGE_BYTES,
@@ -98,12 +99,15 @@ def _recorded(event: Stored) -> Recorded[Event]:
 
 
 def _written(group: Sequence[_Decoded]) -> Written:
-    """The events of one clone, and the rows that show what it made."""
-    states: dict[str, Aggregate | None] = {}
+    """The events of one clone, and the rows that show what it made and tell of them."""
+    puts: dict[RowKey, Stored] = {}
+    states: dict[str, Aggregate] = {}
     for event, recorded in group:
         stream = str(event[2])
-        states[stream] = evolve(states.get(stream), stream, recorded)
-    puts: dict[RowKey, Stored] = {}
+        state = states[stream] = evolve(states.get(stream), stream, recorded)
+        version = event[3]
+        assert isinstance(version, int)
+        puts |= entries(stream, version, recorded, state.owner)
     for state in states.values():
         puts |= rows(state)
     return Written([event for event, _ in group], puts)

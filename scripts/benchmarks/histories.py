@@ -25,10 +25,12 @@ from ledger.events import (
 )
 from ledger.store.seam import Batch, Row, RowKey
 from ledger.store.sqlite import SqliteStore
+from projections.audit_log import entries
 from projections.rows import rows
 from projections.views.sqlite import SqliteProjection
 from scripts.benchmarks.scale import GIB
 
+OWNER = "benchmark"
 AT_ONCE = 64
 """Clones that run at the same time: the events of one lie among those of the others."""
 AROUND_PROGRESS = 3
@@ -51,12 +53,13 @@ def _append(store: SqliteStore, clones: list[History], clock: Iterator[datetime]
     states: dict[str, Aggregate | None] = {}
     versions: dict[str, int] = {}
     stored = []
+    puts: dict[RowKey, Row] = {}
     for stream, event in filter(None, chain.from_iterable(zip_longest(*clones))):
         recorded = Recorded(next(clock), "worker:benchmark", "", event)
         states[stream] = evolve(states.get(stream), stream, recorded)
         versions[stream] = versions.get(stream, 0) + 1
         stored.append(encode(stream, versions[stream], recorded))
-    puts: dict[RowKey, Row] = {}
+        puts |= entries(stream, versions[stream], recorded, OWNER)
     for state in states.values():
         puts |= rows(state)
     store.append(Batch(stored, (), puts, (), ()))
@@ -73,13 +76,13 @@ def _clone(each: int) -> History:
     definition = DriveDefinition("disk of a benchmark", "disk", 100 * GIB, "dssd")
     steps = each - AROUND_PROGRESS
     jobs: list[Event] = [
-        JobCreated("drive_clone", "benchmark", resources, job),
+        JobCreated("drive_clone", OWNER, resources, job),
         JobAttemptStarted(1, "worker:benchmark"),
         *(_progress(step, steps) for step in range(1, steps + 1)),
         JobSucceeded(),
     ]
     return [
-        (drive_stream(destination), DriveCreated("benchmark", definition, "main", "clone")),
+        (drive_stream(destination), DriveCreated(OWNER, definition, "main", "clone")),
         *((job_stream(job), event) for event in jobs),
         (drive_stream(destination), DriveReady()),
     ]
