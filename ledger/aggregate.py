@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ledger import drive, job, profile, server, tag
+from ledger import acts, drive, job, profile, server, tag
+from ledger.acts import Act
 from ledger.drive import Drive
 from ledger.events import Event, Recorded
 from ledger.job import Job
@@ -11,7 +12,7 @@ from ledger.profile import Profile
 from ledger.server import Server
 from ledger.tag import Tag
 
-Aggregate = Job | Drive | Server | Tag | Profile
+Aggregate = Job | Drive | Server | Tag | Profile | Act
 
 _EVOLVE: dict[str, Callable[[Any, str, Any], Aggregate]] = {
     "job": job.evolve,
@@ -19,6 +20,11 @@ _EVOLVE: dict[str, Callable[[Any, str, Any], Aggregate]] = {
     "server": server.evolve,
     "tag": tag.evolve,
     "profile": profile.evolve,
+    "policy": acts.evolve_policy,
+    "sweep": acts.evolve_sweep,
+    "compaction": acts.evolve_compaction,
+    "restoration": acts.evolve_restoration,
+    "parking": acts.evolve_parking,
 }
 """By the first word of a stream's name. A table, because a rebuild goes through it a million times;
 that a stream holds events of its own kind only is what its `evolve` asserts."""

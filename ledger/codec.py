@@ -43,6 +43,13 @@ _CURRENT: dict[type[Event], str] = {
     e.ResourceUntagged: "resource-untagged/1",
     e.TagDeleted: "tag-deleted/1",
     e.ProfileChanged: "profile-changed/1",
+    e.RetentionPolicySet: "retention-policy-set/1",
+    e.JobsDiscarded: "jobs-discarded/1",
+    e.ArchiveWritten: "archive-written/1",
+    e.LedgerCompacted: "ledger-compacted/1",
+    e.LedgerRestored: "ledger-restored/1",
+    e.StreamParked: "stream-parked/1",
+    e.StreamReleased: "stream-released/1",
 }
 
 Decode = Callable[[bytes], Recorded[Event]]

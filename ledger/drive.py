@@ -45,7 +45,7 @@ class Drive(Struct, frozen=True, gc=False):
     created: datetime
     ready: bool = False
     resizing: int | None = None
-    deleted: bool = False
+    deleted: datetime | None = None
 
     def visible_to(self, account: str) -> bool:
         """Whether the account may look at the drive, and clone it."""
@@ -84,7 +84,7 @@ def evolve(drive: Drive | None, uuid: str, recorded: Recorded[DriveEvent]) -> Dr
         case DriveResizeFailed():
             return replace(drive, resizing=None)
         case DriveDeleted():
-            return replace(drive, deleted=True)
+            return replace(drive, deleted=recorded.recorded_at)
         case DriveCreated():
             raise AssertionError(f"drive {uuid} created twice")
         case _:

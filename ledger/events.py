@@ -1,12 +1,13 @@
 """The vocabulary: every event the ledger may hold, and the envelope each one carries.
 
-An event says what happened to one stream (a job, a drive, a server, a tag or an account's profile);
+An event says what happened to one stream (a job, a drive, a server, a tag, an account's profile, or
+one of the ledger's own acts);
 `Recorded` adds when, by whom and in which request. Events are immutable and the unions are closed:
 a `match` over one ends in `assert_never`. Nothing secret may be put into an event: passwords,
 tokens and personal data live in plain tables, because what is in the ledger stays there.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -312,7 +313,102 @@ class ProfileChanged(Closed, frozen=True):
 
 ProfileEvent = ProfileChanged
 
-Event = JobEvent | DriveEvent | ServerEvent | TagEvent | ProfileEvent
+
+# The ledger's own acts: each sweep, compaction, restore and parked stream has a stream of its own,
+# so that what is old can go; the retention policy has one for all times.
+
+
+class RetentionPolicySet(Closed, frozen=True):
+    """From `holds_from` on, what ended longer ago than `keep` is due to be discarded."""
+
+    keep: timedelta
+    holds_from: datetime
+
+
+class DiscardedTree(Closed, frozen=True):
+    """A root job and all below it; `jobs` are theirs, the root first, `ended` is the latest end."""
+
+    owner: str
+    jobs: tuple[str, ...]
+    ended: datetime
+
+
+class JobsDiscarded(Closed, frozen=True):
+    """These trees ended before `cutoff`, under a policy of `keep`, and are shown no more.
+
+    `streams` are those of deleted drives, servers and tags that no tree names any more, and of the
+    ledger's own old acts. `last`: all that was due by the cutoff is discarded.
+    """
+
+    keep: timedelta
+    cutoff: datetime
+    trees: tuple[DiscardedTree, ...]
+    streams: tuple[str, ...] = ()
+    last: bool = False
+
+
+class ArchiveWritten(Closed, frozen=True):
+    """All events of what these sweeps discarded are in an archive, on disk; they may be deleted.
+
+    `digest` is the SHA-256 of the file, `first` and `last` the positions that it spans.
+    """
+
+    archive: str
+    digest: str
+    events: int
+    first: int
+    last: int
+    sweeps: tuple[str, ...]
+
+
+class LedgerCompacted(Closed, frozen=True):
+    """The archived events are deleted; `gone` is how many ever were, in all compactions."""
+
+    gone: int
+
+
+class LedgerRestored(Closed, frozen=True):
+    """The ledger is that of a backup: what was recorded after it is lost.
+
+    `checkpoint` is the first of the new epoch, signed over the ledger as the backup held it.
+    """
+
+    epoch: int
+    checkpoint: str
+
+
+class StreamParked(Closed, frozen=True):
+    """A reader of the log cannot fold this stream, and goes on without it."""
+
+    stream: str
+    reader: str
+    reason: str
+
+
+class StreamReleased(Closed, frozen=True):
+    """The readers try the stream again, or (`skip`) take it as it is stored, unread."""
+
+    skip: bool
+
+
+PolicyEvent = RetentionPolicySet
+SweepEvent = JobsDiscarded
+CompactionEvent = ArchiveWritten | LedgerCompacted
+RestorationEvent = LedgerRestored
+ParkingEvent = StreamParked | StreamReleased
+
+Event = (
+    JobEvent
+    | DriveEvent
+    | ServerEvent
+    | TagEvent
+    | ProfileEvent
+    | PolicyEvent
+    | SweepEvent
+    | CompactionEvent
+    | RestorationEvent
+    | ParkingEvent
+)
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -347,3 +443,23 @@ def tag_stream(uuid: str) -> str:
 
 def profile_stream(account: str) -> str:
     return f"profile-{account}"
+
+
+POLICY_STREAM = "policy-retention"
+
+
+def sweep_stream(uuid: str) -> str:
+    return f"sweep-{uuid}"
+
+
+def compaction_stream(uuid: str) -> str:
+    return f"compaction-{uuid}"
+
+
+def restoration_stream(uuid: str) -> str:
+    return f"restoration-{uuid}"
+
+
+def parking_stream(stream: str) -> str:
+    """Of a stream that is parked, or was."""
+    return f"parking-{stream}"

@@ -6,9 +6,11 @@ an auditor need not trust the code that decided.
 
 from typing import assert_never
 
+from ledger.acts import Compaction, Parking, Policy, Restoration, Sweep
 from ledger.aggregate import Aggregate
 from ledger.drive import Drive
 from ledger.events import (
+    ArchiveWritten,
     ChildAttached,
     ChildEnded,
     DriveChanged,
@@ -23,15 +25,21 @@ from ledger.events import (
     JobCancelled,
     JobCreated,
     JobFailed,
+    JobsDiscarded,
     JobSucceeded,
+    LedgerCompacted,
+    LedgerRestored,
     ProfileChanged,
     ProgressUpdated,
     ResourceTagged,
     ResourceUntagged,
+    RetentionPolicySet,
     ServerChanged,
     ServerCreated,
     ServerDeleted,
     ServerPowerChanged,
+    StreamParked,
+    StreamReleased,
     TagChanged,
     TagCreated,
     TagDeleted,
@@ -46,17 +54,27 @@ _FIRST = {
     "drive": DriveCreated,
     "server": ServerCreated,
     "tag": TagCreated,
+    "compaction": ArchiveWritten,
 }
-_PROFILE = "profile"
-"""A profile is there without beginning; any change of it may be the first."""
+_ONLY = {
+    "profile": ProfileChanged,
+    "policy": RetentionPolicySet,
+    "sweep": JobsDiscarded,
+    "restoration": LedgerRestored,
+    "parking": StreamParked | StreamReleased,
+}
+"""These have no event that begins them: any of their own may be the first."""
 FULL = 100
+TREES_MOST = 200
+"""Trees that are discarded by one event."""
 
 
 def illegality(state: Aggregate | None, stream: str, event: Event) -> str | None:
     """Why this event may not come next in this stream; None if it may."""
     kind = stream.partition("-")[0]
-    if kind == _PROFILE:
-        return None if isinstance(event, ProfileChanged) else f"a {kind} has no such event"
+    if kind in _ONLY:
+        own = isinstance(event, _ONLY[kind])
+        return _of_act(state, event) if own else f"a {kind} has no such event"
     first = _FIRST.get(kind)
     if first is None:
         return f"there are no streams of the kind {kind}"
@@ -71,10 +89,51 @@ def illegality(state: Aggregate | None, stream: str, event: Event) -> str | None
             return _of_server(state, event)
         case Tag():
             return _of_tag(state, event)
-        case Profile() | None:
+        case Compaction():
+            if not isinstance(event, LedgerCompacted):
+                return f"a compaction has no {type(event).__name__}"
+            return None if state.gone is None else "the archive was compacted already"
+        case Profile() | Policy() | Sweep() | Restoration() | Parking() | None:
             return None
         case _:
             assert_never(state)
+
+
+def _of_act(state: Aggregate | None, event: Event) -> str | None:
+    match event:
+        case JobsDiscarded():
+            return _of_sweep(state, event)
+        case RetentionPolicySet(holds_from=holds_from):
+            later = [p for p in _policies(state) if p.holds_from > holds_from]
+            return "a later policy had been set" if later else None
+        case LedgerRestored():
+            return "the restore had been recorded" if state is not None else None
+        case StreamParked():
+            parked = isinstance(state, Parking) and state.handling == "parked"
+            return "the stream was parked already" if parked else None
+        case StreamReleased():
+            parked = isinstance(state, Parking) and state.handling == "parked"
+            return None if parked else "the stream was not parked"
+        case _:
+            return None
+
+
+def _policies(state: Aggregate | None) -> tuple[RetentionPolicySet, ...]:
+    return state.history if isinstance(state, Policy) else ()
+
+
+def _of_sweep(state: Aggregate | None, event: JobsDiscarded) -> str | None:
+    if len(event.trees) > TREES_MOST:
+        return f"{len(event.trees)} trees were discarded at once"
+    if any(tree.ended >= event.cutoff for tree in event.trees):
+        return "a tree had not ended by the cutoff"
+    match state:
+        case Sweep(complete=True):
+            return "the sweep was over"
+        case Sweep(keep=keep, cutoff=cutoff) if (keep, cutoff) != (event.keep, event.cutoff):
+            return "the sweep went on by another policy"
+        case _:
+            return None
 
 
 def _of_job(job: Job, event: Event) -> str | None:

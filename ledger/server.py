@@ -45,7 +45,7 @@ class Server(Struct, frozen=True, gc=False):
     power: Power = "stopped"
     host: str | None = None
     active_since: datetime | None = None
-    deleted: bool = False
+    deleted: datetime | None = None
 
 
 def sorted_mounts(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
@@ -78,7 +78,7 @@ def evolve(server: Server | None, uuid: str, recorded: Recorded[ServerEvent]) ->
             since = recorded.recorded_at if event.power == "running" else None
             return replace(server, power=event.power, host=event.host, active_since=since)
         case ServerDeleted():
-            return replace(server, deleted=True, mounts=())
+            return replace(server, deleted=recorded.recorded_at, mounts=())
         case ServerCreated():
             raise AssertionError(f"server {uuid} created twice")
         case _:

@@ -28,7 +28,7 @@ class Tag(Struct, frozen=True, gc=False):
     meta: dict[str, str]
     created: datetime
     resources: Mapping[str, ResourceKind] = {}
-    deleted: bool = False
+    deleted: datetime | None = None
 
 
 def evolve(tag: Tag | None, uuid: str, recorded: Recorded[TagEvent]) -> Tag:
@@ -46,7 +46,7 @@ def evolve(tag: Tag | None, uuid: str, recorded: Recorded[TagEvent]) -> Tag:
             left = {uuid: kind for uuid, kind in tag.resources.items() if uuid != event.uuid}
             return replace(tag, resources=left)
         case TagDeleted():
-            return replace(tag, resources={}, deleted=True)
+            return replace(tag, resources={}, deleted=recorded.recorded_at)
         case TagCreated():
             raise AssertionError(f"tag {uuid} created twice")
         case _:

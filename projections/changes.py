@@ -1,6 +1,7 @@
 """From commits to what has changed for whom: several changes of one thing are one. Pure."""
 
 from collections.abc import Container
+from datetime import datetime
 from typing import NamedTuple
 
 from ledger.drive import Drive
@@ -52,7 +53,7 @@ class Changes:
             match state:
                 case Job():
                     continue  # its events tell what happened to it
-                case Drive(deleted=True) | Server(deleted=True):
+                case Drive(deleted=datetime()) | Server(deleted=datetime()):
                     self.gone[uuid] = None
                 case _:
                     pass

@@ -6,6 +6,7 @@ from typing import assert_never
 
 import msgspec
 
+from ledger.acts import Compaction, Parking, Policy, Restoration, Sweep
 from ledger.aggregate import Aggregate
 from ledger.drive import Drive
 from ledger.job import Job
@@ -24,14 +25,14 @@ def rows(state: Aggregate | None) -> Rows:
         case Job():
             return _job_rows(state)
         case Drive():
-            return _NO_ROWS if state.deleted else _drive_rows(state)
+            return _drive_rows(state) if state.deleted is None else _departed("drive", state)
         case Server():
-            return _NO_ROWS if state.deleted else _server_rows(state)
+            return _server_rows(state) if state.deleted is None else _departed("server", state)
         case Tag():
-            return _NO_ROWS if state.deleted else _tag_rows(state)
+            return _tag_rows(state) if state.deleted is None else _departed("tag", state)
         case Profile():
             return {("profiles", (state.owner,)): (state.owner, state.clone_naming)}
-        case None:
+        case Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
             return _NO_ROWS
         case _:
             assert_never(state)
@@ -77,6 +78,13 @@ def _job_rows(job: Job) -> Rows:
             int(running),
         )
     return shown
+
+
+def _departed(kind: str, state: Drive | Server | Tag) -> Rows:
+    """Of what is deleted it is shown only when: its stream goes once no job names it any more."""
+    assert state.deleted is not None
+    stream = f"{kind}-{state.uuid}"
+    return {("departed", (stream,)): (stream, timestamp(state.deleted))}
 
 
 def _drive_rows(drive: Drive) -> Rows:

@@ -89,6 +89,12 @@ CREATE TABLE IF NOT EXISTS audit_log_g{g} (
     lines BLOB NOT NULL,
     PRIMARY KEY (owner, recorded_at, stream, version)
 ) WITHOUT ROWID;
+-- Deleted drives, servers and tags whose streams are still in the ledger.
+CREATE TABLE IF NOT EXISTS departed_g{g} (
+    stream TEXT PRIMARY KEY,
+    at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS departed_g{g}_at ON departed_g{g} (at);
 -- Which servers mount a drive.
 CREATE TABLE IF NOT EXISTS attachments_g{g} (
     server TEXT NOT NULL,

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-SHAPE = 2
+SHAPE = 3
 """The version of these tables; rows of an earlier shape are rebuilt before all else."""
 
 
@@ -22,6 +22,7 @@ class Table(NamedTuple):
 TABLES = (
     Table("attachments", ("server", "place", "drive", "server_created"), 2),
     Table("audit_log", ("owner", "recorded_at", "stream", "version", "actor", "lines"), 4),
+    Table("departed", ("stream", "at"), 1),
     Table(
         "drives",
         (

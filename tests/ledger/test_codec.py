@@ -1,7 +1,7 @@
 """The stored form of events, which is written once and read for ever."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -153,6 +153,28 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
         _recorded(e.ProfileChanged(("phone", "clone_naming"), "COUNTER"), _at(19)),
         _recorded(e.ProfileChanged(("phone",)), _at(19)),
     ],
+    "retention-policy-set/1": [
+        _recorded(e.RetentionPolicySet(timedelta(days=3, hours=1), _at(20)), _at(20))
+    ],
+    "jobs-discarded/1": [
+        _recorded(
+            e.JobsDiscarded(
+                timedelta(days=3),
+                _at(21, 5),
+                (e.DiscardedTree("account-1", ("job-1", "job-2"), _at(1)),),
+                ("drive-drive-1",),
+            ),
+            _at(22),
+        ),
+        _recorded(e.JobsDiscarded(timedelta(0), _at(21), (), last=True), _at(22)),
+    ],
+    "archive-written/1": [
+        _recorded(e.ArchiveWritten("a.jsonl.zst", "00ff", 7, 1, 9, ("sweep-1",)), _at(23))
+    ],
+    "ledger-compacted/1": [_recorded(e.LedgerCompacted(7), _at(24))],
+    "ledger-restored/1": [_recorded(e.LedgerRestored(2, "note"), _at(25))],
+    "stream-parked/1": [_recorded(e.StreamParked("job-1", "sweep", "not a job"), _at(26))],
+    "stream-released/1": [_recorded(e.StreamReleased(skip=True), _at(27))],
 }
 """What the lines of the golden file mean, in order, by topic."""
 

@@ -1,5 +1,6 @@
 """An account's log: which events tell what, to whom, and in which order."""
 
+from datetime import timedelta
 from typing import get_args
 
 import msgspec
@@ -91,6 +92,14 @@ TOLD: list[tuple[str, e.Event, list[Line]]] = [
     ("tag-t", e.ResourceUntagged("d"), []),
     ("tag-t", e.TagDeleted(), [Line("delete", "Tags", "t")]),
     ("profile-p", e.ProfileChanged(("phone",)), [Line("update", "Profile", "p")]),
+    # The ledger's own acts are nobody's.
+    (e.POLICY_STREAM, e.RetentionPolicySet(timedelta(days=3), START), []),
+    ("sweep-w", e.JobsDiscarded(timedelta(days=3), START, ()), []),
+    ("compaction-c", e.ArchiveWritten("a", "00", 1, 1, 1, ()), []),
+    ("compaction-c", e.LedgerCompacted(1), []),
+    ("restoration-r", e.LedgerRestored(2, "note"), []),
+    ("parking-job-j", e.StreamParked("job-j", "sweep", "what is this"), []),
+    ("parking-job-j", e.StreamReleased(skip=False), []),
 ]
 
 IDS = [f"{type(event).__name__}-{nth}" for nth, (_, event, _) in enumerate(TOLD)]

@@ -7,6 +7,9 @@ import pytest
 
 from ledger.aggregate import fold
 from ledger.codec import decode
+from ledger.drive import Drive
+from ledger.server import Server
+from ledger.tag import Tag
 from projections.audit_log import entries
 from projections.rows import rows, timestamp
 from projections.views.tables import BY_NAME, TABLES
@@ -44,13 +47,18 @@ def test_rows_begin_with_their_key(told: Opened) -> None:
                 assert len(table.columns) == len(row)
 
 
-def test_what_never_was_and_what_is_deleted_has_no_rows(told: Opened) -> None:
-    """A deleted drive or server shows nothing."""
+def test_what_never_was_has_no_rows() -> None:
+    """No events, no rows."""
     assert rows(None) == {}
-    for stream in ("drive-gone", "server-t2"):
-        state = told.current(stream)
-        assert state is not None
-        assert rows(state) == {}
+
+
+@pytest.mark.parametrize("stream", ["drive-gone", "server-t2", "tag-old"])
+def test_of_what_is_deleted_there_is_only_when(told: Opened, stream: str) -> None:
+    """So that a sweep finds its stream; nothing else of it is shown."""
+    state = told.current(stream)
+    assert isinstance(state, Drive | Server | Tag)
+    assert state.deleted is not None
+    assert rows(state) == {("departed", (stream,)): (stream, timestamp(state.deleted))}
 
 
 @pytest.mark.parametrize(
