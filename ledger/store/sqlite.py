@@ -305,6 +305,14 @@ class SqliteLog:
         )
         return [stream for (stream,) in rows]
 
+    def streams_of(self, kind: str) -> list[str]:
+        rows = self._connection.execute(
+            "SELECT DISTINCT originator_id FROM stored_events"
+            " WHERE originator_id > ? AND originator_id < ? ORDER BY originator_id",
+            (f"{kind}-", f"{kind}."),
+        )
+        return [stream for (stream,) in rows]
+
     def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
         return self._connection.execute(
             "SELECT position, topic, state FROM stored_events"
