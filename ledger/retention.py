@@ -13,7 +13,6 @@ from typing import NamedTuple
 import msgspec
 
 from ledger.events import DiscardedTree
-from ledger.job import JobState
 
 
 class JobInTree(NamedTuple):
@@ -21,7 +20,7 @@ class JobInTree(NamedTuple):
 
     uuid: str
     parent: str | None
-    state: JobState
+    state: str
     last_modified: datetime
 
 
@@ -80,17 +79,24 @@ def end_of(tree: Tree) -> datetime | None:
 
 
 def plan(
-    trees: Iterable[Tree], departed: Iterable[Departed], keep: timedelta, cutoff: datetime
+    trees: Iterable[Tree],
+    departed: Iterable[Departed],
+    acts: Iterable[Departed],
+    keep: timedelta,
+    cutoff: datetime,
 ) -> Plan:
-    """What goes under this policy; the same for the same trees, in whatever order they come."""
+    """What goes under this policy; the same for the same trees, in whatever order they come.
+
+    Old acts go along with others, never alone: that would be an act again, and so on for ever.
+    """
     due = [
         DiscardedTree(tree.owner, tuple(job.uuid for job in tree.jobs), ended)
         for tree in trees
         if (ended := end_of(tree)) is not None and ended < cutoff
     ]
     going = {tree.jobs[0] for tree in due}
-    streams = [
-        stream for stream, at, named_by in departed if at < cutoff and named_by.issubset(going)
-    ]
+    streams = [stream for stream, at, named_by in departed if at < cutoff and named_by <= going]
+    if due or streams:
+        streams += [stream for stream, at, _ in acts if at < cutoff]
     due.sort(key=lambda tree: (tree.ended, tree.jobs))
     return Plan(keep, cutoff, tuple(due), tuple(sorted(streams)))
