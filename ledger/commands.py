@@ -311,6 +311,7 @@ class DiscardJobs(Struct, frozen=True, gc=False):
     sweep: str
     keep: timedelta
     cutoff: datetime
+    planned_at: int
     trees: tuple[DiscardedTree, ...]
     streams: tuple[str, ...]
     rows: tuple[RowKey, ...]

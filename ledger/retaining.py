@@ -56,10 +56,15 @@ def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:
     assert sweep is None or not sweep.complete, f"{stream} is over"
     for tree in command.trees:
         _require_due(tree, command, world)
-    yield Fact(
-        stream,
-        JobsDiscarded(command.keep, command.cutoff, command.trees, command.streams, command.last),
+    event = JobsDiscarded(
+        command.keep,
+        command.cutoff,
+        command.planned_at,
+        command.trees,
+        command.streams,
+        command.last,
     )
+    yield Fact(stream, event)
     jobs = tuple(job_stream(uuid) for tree in command.trees for uuid in tree.jobs)
     yield Discarded(jobs + command.streams, command.rows)
 

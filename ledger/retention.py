@@ -40,18 +40,23 @@ class Departed(NamedTuple):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a policy of `keep` discards at its cutoff; trees by their ends, streams by name."""
+    """What a policy of `keep` discards at its cutoff; trees by their ends, streams by name.
+
+    It was found as of a position of the ledger.
+    """
 
     keep: timedelta
     cutoff: datetime
     trees: tuple[DiscardedTree, ...]
     streams: tuple[str, ...]
+    position: int
 
     @property
     def digest(self) -> str:
-        """The cutoff, and a SHA-256 over all that the plan says: whoever has it has the plan."""
+        """The cutoff, and a SHA-256 over what is discarded: whoever has it has the plan."""
         moment = self.cutoff.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        return f"{moment}-{hashlib.sha256(msgspec.json.encode(self)).hexdigest()}"
+        said = msgspec.json.encode((self.keep, self.cutoff, self.trees, self.streams))
+        return f"{moment}-{hashlib.sha256(said).hexdigest()}"
 
     def __bool__(self) -> bool:
         return bool(self.trees or self.streams)
@@ -84,6 +89,7 @@ def plan(
     acts: Iterable[Departed],
     keep: timedelta,
     cutoff: datetime,
+    position: int,
 ) -> Plan:
     """What goes under this policy; the same for the same trees, in whatever order they come.
 
@@ -99,4 +105,4 @@ def plan(
     if due or streams:
         streams += [stream for stream, at, _ in acts if at < cutoff]
     due.sort(key=lambda tree: (tree.ended, tree.jobs))
-    return Plan(keep, cutoff, tuple(due), tuple(sorted(streams)))
+    return Plan(keep, cutoff, tuple(due), tuple(sorted(streams)), position)

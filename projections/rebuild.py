@@ -21,8 +21,8 @@ from typing import NamedTuple
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.events import Event, Recorded
+from ledger.slicing import sliced
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
-from projections.slicing import sliced
 from projections.streams import discarded_streams, rows_of_history, sweeps
 from projections.views.sqlite import (
     create_generation,

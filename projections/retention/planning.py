@@ -14,7 +14,14 @@ from projections.views.sweeping import departed, ended_trees
 def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
     """What is due by the cutoff, of all that is shown."""
     cursor = log.cursor()
-    return plan(ended_trees(cursor, cutoff), departed(cursor, cutoff), old_acts(log), keep, cutoff)
+    return plan(
+        ended_trees(cursor, cutoff),
+        departed(cursor, cutoff),
+        old_acts(log),
+        keep,
+        cutoff,
+        log.last_position(),
+    )
 
 
 def policy_of(log: Log) -> Policy:

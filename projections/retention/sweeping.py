@@ -15,9 +15,9 @@ from ledger.commands import DiscardJobs, ParkStream
 from ledger.errors import UnknownEvent
 from ledger.events import DiscardedTree, job_stream, parking_stream
 from ledger.retention import Plan
+from ledger.slicing import sliced
 from ledger.store.seam import Log, RowKey
 from ledger.store.writer import Caller
-from projections.slicing import sliced
 from projections.streams import folded, rows_of_history
 from projections.views.sweeping import rows_that_show
 
@@ -96,10 +96,17 @@ class _Sweep:
         last: bool = False,
     ) -> None:
         done, plan = self._done, self._plan
-        self._ledger.execute_blocking(
-            DiscardJobs(done.sweep, plan.keep, plan.cutoff, trees, streams, tuple(rows), last),
-            self._by,
+        command = DiscardJobs(
+            done.sweep,
+            plan.keep,
+            plan.cutoff,
+            plan.position,
+            trees,
+            streams,
+            tuple(rows),
+            last,
         )
+        self._ledger.execute_blocking(command, self._by)
         done.trees += len(trees)
         done.jobs += sum(len(tree.jobs) for tree in trees)
         done.streams += len(streams)

@@ -6,6 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from ledger.retention import Departed, JobInTree, Tree
+from ledger.slicing import sliced
 from ledger.store.seam import Cursor, RowKey
 from projections.rows import timestamp
 from projections.views.sqlite import live_generation
@@ -23,8 +24,7 @@ def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
         (timestamp(cutoff),),
     )
     roots = [uuid for (uuid,) in cursor.fetchall()]
-    for start in range(0, len(roots), ASKED_FOR):
-        some = roots[start : start + ASKED_FOR]
+    for some in sliced(roots, ASKED_FOR):
         cursor.execute(
             "SELECT root, owner, uuid, parent, state, last_modified"
             f" FROM jobs_g{g} WHERE root IN ({_marks(some)})"
@@ -48,9 +48,7 @@ def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
     )
     gone = {stream.partition("-")[2]: (stream, at) for stream, at in cursor.fetchall()}
     named_by: dict[str, set[str]] = {}
-    uuids = list(gone)
-    for start in range(0, len(uuids), ASKED_FOR):
-        some = uuids[start : start + ASKED_FOR]
+    for some in sliced(list(gone), ASKED_FOR):
         cursor.execute(
             f"SELECT resource, root FROM job_resources_g{g} JOIN jobs_g{g} ON uuid = job"
             f" WHERE resource IN ({_marks(some)})",
