@@ -87,6 +87,7 @@ def plan(
     trees: Iterable[Tree],
     departed: Iterable[Departed],
     acts: Iterable[Departed],
+    *,
     keep: timedelta,
     cutoff: datetime,
     position: int,

@@ -18,9 +18,9 @@ def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
         ended_trees(cursor, cutoff),
         departed(cursor, cutoff),
         old_acts(log),
-        keep,
-        cutoff,
-        log.last_position(),
+        keep=keep,
+        cutoff=cutoff,
+        position=log.last_position(),
     )
 
 

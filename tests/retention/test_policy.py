@@ -60,7 +60,7 @@ def is_due(tree: Tree) -> bool:
 
 
 def planned(*those: Tree, departed: Sequence[Departed] = (), acts: Sequence[Departed] = ()) -> Plan:
-    return plan(those, departed, acts, KEEP, CUTOFF, 1)
+    return plan(those, departed, acts, keep=KEEP, cutoff=CUTOFF, position=1)
 
 
 def check(jobs: int, ages: Sequence[datetime]) -> None:
