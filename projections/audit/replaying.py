@@ -4,64 +4,35 @@ Reads every event from the first in one snapshot, read-only, beside a running se
 one, and trusts nothing: not the order, not the hashes, not the code that decided.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from ledger.aggregate import Aggregate, evolve
-from ledger.codec import decode, fields_of, leaf_hash
-from ledger.errors import StoreFailed, UnknownEvent
-from ledger.events import ChildAttached, ChildEnded, Event, JobCreated, Recorded, job_stream
-from ledger.job import Child, Job
+from ledger.aggregate import evolve
+from ledger.codec import decode, leaf_hash
+from ledger.errors import UnknownEvent
+from ledger.events import Event, Recorded
 from ledger.legality import illegality
 from ledger.store.seam import Log, LoggedEvent, Row, RowKey
-from ledger.store.sqlite import open_log
+from projections.audit.discards import Discards
+from projections.audit.families import Families
+from projections.audit.findings import (
+    CannotReplay,
+    Divergence,
+    Held,
+    Replay,
+    Report,
+    divergence_at,
+)
+from projections.audit.opening import opened
 from projections.audit_log import entries
+from projections.retention.planning import compactions
 from projections.rows import rows
+from projections.streams import discarded_streams, sweeps
 from projections.views.sqlite import is_outdated, live_generation
 from projections.views.tables import TABLES, select_all, select_one
 
 REPORT_EVENTS = 10_000
 READ_ROWS = 1_000
-
-Report = Callable[[int, int], None]
-"""Told how many of how many events are replayed."""
-
-
-class CannotReplay(Exception):
-    """There is no ledger here, or it cannot be read."""
-
-
-class Divergence(NamedTuple):
-    """The first place where the record, or what is shown of it, is not as it must be."""
-
-    position: int
-    stream: str
-    event: str
-    reason: str
-
-
-class Replay(NamedTuple):
-    """A replay of the whole ledger; sound if there is no divergence."""
-
-    events: int
-    streams: int
-    position: int
-    divergence: Divergence | None
-
-
-class HistoryLine(NamedTuple):
-    """One event of a stream, for people and machines to read."""
-
-    position: int
-    version: int
-    recorded_at: datetime
-    actor: str
-    request_id: str
-    event: str
-    fields: dict[str, Any]
 
 
 def replay(file: Path, report: Report) -> Replay:
@@ -69,7 +40,7 @@ def replay(file: Path, report: Report) -> Replay:
 
     Raises `CannotReplay`.
     """
-    with _opened(file) as log:
+    with opened(file) as log:
         if is_outdated(log.cursor()):
             raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
         auditing = _Auditing(log)
@@ -77,48 +48,10 @@ def replay(file: Path, report: Report) -> Replay:
         return Replay(log.count(), auditing.streams, log.last_position(), divergence)
 
 
-def job_history(file: Path, uuid: str) -> list[HistoryLine]:
-    """The events of one job, oldest first; none if there is no such job. Raises `CannotReplay`."""
-    with _opened(file) as log:
-        try:
-            return [
-                _line(position, version, topic, state)
-                for version, (position, topic, state) in enumerate(log.stream(job_stream(uuid)), 1)
-            ]
-        except UnknownEvent as error:
-            raise CannotReplay(str(error)) from error
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Log]:
-    if not file.is_file():
-        raise CannotReplay(f"there is no ledger at {file}")
-    try:
-        with open_log(file) as log:
-            yield log
-    except StoreFailed as error:
-        raise CannotReplay(str(error)) from error
-
-
-def _line(position: int, version: int, topic: str, state: bytes) -> HistoryLine:
-    recorded = decode(topic, state)
-    return HistoryLine(
-        position,
-        version,
-        recorded.recorded_at,
-        recorded.actor,
-        recorded.request_id,
-        topic,
-        fields_of(recorded)["event"],
-    )
-
-
-class _Held(NamedTuple):
-    """A stream as far as it is replayed, and its newest event."""
-
-    version: int
-    state: Aggregate | None
-    last: LoggedEvent
+def _archived_streams(log: Log) -> set[str]:
+    """What an archive has: these events may be in the store as well, or half of them be deleted."""
+    archived = {uuid for compaction in compactions(log) for uuid in compaction.written.sweeps}
+    return discarded_streams(sweep for sweep in sweeps(log) if sweep.uuid in archived)
 
 
 class _Auditing:
