@@ -122,6 +122,9 @@ class Log(Protocol):
     def streams_after(self, after: int) -> list[str]:
         """The streams that have an event with a higher position."""
 
+    def streams_of(self, kind: str) -> list[str]:
+        """The streams whose names begin with `kind-`, in the order of their names."""
+
     def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
         """The events of one stream as (position, topic, state), in order."""
 
