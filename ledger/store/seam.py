@@ -123,7 +123,7 @@ class Log(Protocol):
         """The streams that have an event with a higher position."""
 
     def streams_of(self, kind: str) -> list[str]:
-        """The streams of a kind, which is the first word of their names, in the order of names."""
+        """The streams whose names begin with `kind-`, in the order of their names."""
 
     def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
         """The events of one stream as (position, topic, state), in order."""
