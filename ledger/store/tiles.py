@@ -224,5 +224,19 @@ def gone_count(cursor: Cursor) -> int:
     return (full - kept) * TILE + gone
 
 
+def gone_between(cursor: Cursor, first: int, end: int) -> int:
+    """How many leaves from `first` up to `end` are of events that are gone."""
+    gone = 0
+    for tile in range(first // TILE, (end - 1) // TILE + 1):
+        found = leaf_tile(cursor, tile)
+        if found is None:  # dropped, or not there yet: then nothing of it is gone
+            bits = _ALL_GONE if tile < tiled(cursor).leaves // TILE else 0
+        else:
+            bits = found.gone
+        low, high = max(first - tile * TILE, 0), min(end - tile * TILE, TILE)
+        gone += (bits >> low & ((1 << high - low) - 1)).bit_count()
+    return gone
+
+
 def _hashes(joined: bytes) -> list[bytes]:
     return [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]

@@ -4,7 +4,6 @@ Reads every event from the first in one snapshot, read-only, beside a running se
 one, and trusts nothing: not the order, not the hashes, not the code that decided.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from ledger.aggregate import evolve
@@ -12,7 +11,8 @@ from ledger.codec import decode, leaf_hash
 from ledger.errors import UnknownEvent
 from ledger.events import Event, Recorded
 from ledger.legality import illegality
-from ledger.store.seam import Log, LoggedEvent, Row, RowKey
+from ledger.store.seam import Log, LoggedEvent
+from ledger.store.tiles import gone_between, gone_count
 from projections.audit.discards import Discards
 from projections.audit.families import Families
 from projections.audit.findings import (
@@ -24,21 +24,18 @@ from projections.audit.findings import (
     divergence_at,
 )
 from projections.audit.opening import opened
-from projections.audit_log import entries
+from projections.audit.shown import Shown
 from projections.retention.planning import compactions
-from projections.rows import rows
 from projections.streams import discarded_streams, sweeps
-from projections.views.sqlite import is_outdated, live_generation
-from projections.views.tables import TABLES, select_all, select_one
+from projections.views.sqlite import is_outdated
 
 REPORT_EVENTS = 10_000
-READ_ROWS = 1_000
 
 
 def replay(file: Path, report: Report) -> Replay:
     """Replays the ledger in this file and compares it with itself and with the read models.
 
-    Raises `CannotReplay`.
+    What is in archives only is passed over, and must be marked as gone. Raises `CannotReplay`.
     """
     with opened(file) as log:
         if is_outdated(log.cursor()):
@@ -48,19 +45,16 @@ def replay(file: Path, report: Report) -> Replay:
         return Replay(log.count(), auditing.streams, log.last_position(), divergence)
 
 
-def _archived_streams(log: Log) -> set[str]:
-    """What an archive has: these events may be in the store as well, or half of them be deleted."""
-    archived = {uuid for compaction in compactions(log) for uuid in compaction.written.sweeps}
-    return discarded_streams(sweep for sweep in sweeps(log) if sweep.uuid in archived)
-
-
 class _Auditing:
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._held: dict[str, _Held] = {}
-        self._entries: set[RowKey] = set()
         self._cursor = log.cursor()
-        self._generation = live_generation(self._cursor)
+        self._held: dict[str, Held] = {}
+        self._families = Families(self._held)
+        self._discards = Discards(self._held, self._families)
+        self._shown = Shown(self._cursor, discarded_streams(sweeps(log)))
+        self._archived = _archived_streams(log)
+        self._leaves = 0
 
     @property
     def streams(self) -> int:
@@ -70,123 +64,79 @@ class _Auditing:
         """The first divergence: of the events by position, else of families, else of the rows."""
         total = self._log.count()
         for done, event in enumerate(self._log.events()):
-            reason = self._replay(done, event)
+            reason = self._missing_before(event.leaf_index)
+            if reason is None and event.stream not in self._archived:
+                reason = self._replay(event)
             if reason is not None:
-                return _divergence(event, reason)
+                return divergence_at(event, reason)
             if done % REPORT_EVENTS == 0:
                 report(done, total)
         report(total, total)
-        return self._missing_end(total) or self._unfinished_family() or self._wrong_rows()
+        return (
+            self._missing_end()
+            or self._discards.unarchived()
+            or self._families.unfinished()
+            or self._shown.wrong_rows(self._held.values(), self._log.last_position())
+        )
 
-    def _wrong_entry(self, event: LoggedEvent, recorded: Recorded[Event], owner: str) -> str | None:
-        """Where the audit log does not tell of this event what it should."""
-        for key, row in entries(event.stream, event.version, recorded, owner).items():
-            self._entries.add(key)
-            reason = self._wrong_row(key, row)
-            if reason is not None:
-                return reason
+    def _missing_before(self, leaf_index: int) -> str | None:
+        """Where events that are missing before this one are not marked as gone."""
+        missing = leaf_index - self._leaves
+        if missing < 0:
+            return f"its leaf has index {leaf_index}, which was there before"
+        if missing and gone_between(self._cursor, self._leaves, leaf_index) != missing:
+            return f"its leaf has index {leaf_index}, not {self._leaves}: an event is missing"
+        self._leaves = leaf_index + 1
         return None
 
-    def _wrong_row(self, at: RowKey, row: Row) -> str | None:
-        name, key = at
-        self._cursor.execute(select_one(name, self._generation), key)
-        shown = self._cursor.fetchone()
-        return None if shown == row else f"row {key} of {name} is {shown}, and should be {row}"
-
-    def _missing_end(self, total: int) -> Divergence | None:
+    def _missing_end(self) -> Divergence | None:
         leaves = self._log.leaf_count()
-        if leaves == total:
+        reason = self._missing_before(leaves)
+        if reason is not None:
+            reason = f"there have been {leaves} events; of the last, some are missing"
+            return Divergence(self._log.last_position(), "", "", reason)
+        return self._wrongly_gone()
+
+    def _wrongly_gone(self) -> Divergence | None:
+        """How many events are gone is said by the newest compaction, unless one is under way."""
+        done = compactions(self._log)
+        if not done or done[-1].gone is None:
             return None
-        reason = f"there have been {leaves} events, {total} are left"
+        gone = gone_count(self._cursor)
+        if gone == done[-1].gone:
+            return None
+        reason = f"{gone} events are gone, and {done[-1].gone} were compacted"
         return Divergence(self._log.last_position(), "", "", reason)
 
-    def _replay(self, leaf_index: int, event: LoggedEvent) -> str | None:
+    def _replay(self, event: LoggedEvent) -> str | None:
         """Takes one more event; returns what is wrong with it."""
-        held = self._held.get(event.stream) or _Held(0, None, event)
-        if event.leaf_index != leaf_index:
-            return f"its leaf has index {event.leaf_index}, not {leaf_index}: an event is missing"
+        held = self._held.get(event.stream) or Held(0, None, event)
         if (type(event.topic), type(event.state)) != (str, bytes):
             return "what is stored is not of the type that was stored"
         if leaf_hash(event.stream, event.version, event.topic, event.state) != event.leaf:
             return "its leaf hash is not that of its bytes"
         if event.version != held.version + 1:
             return f"version {event.version} of the stream follows version {held.version}"
+        if event.stream in self._discards.streams:
+            return "the stream had been discarded"
         try:
             recorded = decode(event.topic, event.state)
         except UnknownEvent as error:
             return str(error)
+        return self._illegality(held, event, recorded) or self._evolve(held, event, recorded)
+
+    def _illegality(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
         reason = illegality(held.state, event.stream, recorded.event)
-        if reason is None:
-            reason = self._contradiction(event.stream, recorded.event)
-        if reason is None:
-            state = evolve(held.state, event.stream, recorded)
-            self._held[event.stream] = _Held(event.version, state, event)
-            reason = self._wrong_entry(event, recorded, state.owner)
-        return reason
+        return reason or self._families.contradiction(event.stream, recorded.event)
 
-    def _contradiction(self, stream: str, event: Event) -> str | None:
-        """Where parent and child do not say the same."""
-        match event:
-            case JobCreated(parent=str(parent), root=root):
-                above = self._job(parent)
-                if above is None or above.state != "started" or above.root != root:
-                    return f"parent {parent} is not a running job of the same tree"
-            case ChildAttached(child=child):
-                below = self._job(child)
-                if below is None or job_stream(below.parent or "") != stream:
-                    return f"job {child} does not say that this is its parent"
-            case ChildEnded(child=child, how=how):
-                below = self._job(child)
-                if below is None or below.state != how:
-                    return f"job {child} did not end so: {how}"
-            case _:
-                pass
-        return None
-
-    def _job(self, uuid: str) -> Job | None:
-        held = self._held.get(job_stream(uuid))
-        return held.state if held is not None and isinstance(held.state, Job) else None
-
-    def _unfinished_family(self) -> Divergence | None:
-        """A child that its parent does not know, or a parent that its children did not settle."""
-        for held in self._held.values():
-            job = held.state
-            if not isinstance(job, Job):
-                continue
-            if job.parent is not None and not self._is_known(job):
-                return _divergence(held.last, f"parent {job.parent} does not know of it so")
-            ended = [child.ended for child in job.children]
-            if job.state == "started" and ended and all(ended):
-                return _divergence(held.last, "all its children have ended, but not the job")
-        return None
-
-    def _is_known(self, job: Job) -> bool:
-        """Whether its parent knows of the job, and of its end if it has ended."""
-        parent = self._job(job.parent or "")
-        ended = None if job.state == "started" else job.state
-        return parent is not None and Child(job.uuid, ended) in parent.children
-
-    def _wrong_rows(self) -> Divergence | None:
-        """A row that is not what the events make of it, missing, or made of no event."""
-        expected = self._entries
-        for held in self._held.values():
-            for key, row in rows(held.state).items():
-                expected.add(key)
-                reason = self._wrong_row(key, row)
-                if reason is not None:
-                    return _divergence(held.last, reason)
-        return self._row_of_no_event(expected)
-
-    def _row_of_no_event(self, expected: set[RowKey]) -> Divergence | None:
-        for table in TABLES:
-            self._cursor.execute(select_all(table, self._generation))
-            while some := self._cursor.fetchmany(READ_ROWS):
-                for row in some:
-                    if (table.name, row[: table.key]) not in expected:
-                        reason = f"row {row[: table.key]} of {table.name} comes from no event"
-                        return Divergence(self._log.last_position(), str(row[0]), "", reason)
-        return None
+    def _evolve(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
+        state = evolve(held.state, event.stream, recorded)
+        self._held[event.stream] = Held(event.version, state, event)
+        reason = self._discards.take(event, recorded)
+        return reason or self._shown.wrong_entry(event, recorded, state.owner)
 
 
-def _divergence(event: LoggedEvent, reason: str) -> Divergence:
-    return Divergence(event.position, event.stream, event.topic, reason)
+def _archived_streams(log: Log) -> set[str]:
+    """What an archive has: these events may be in the store as well, or half of them be deleted."""
+    archived = {uuid for compaction in compactions(log) for uuid in compaction.written.sweeps}
+    return discarded_streams(sweep for sweep in sweeps(log) if sweep.uuid in archived)
