@@ -7,7 +7,7 @@ from functools import partial
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.events import LedgerRestored
-from ledger.proofs.note import Checkpoint, Signer
+from ledger.proofs.note import Checkpoint, Signer, Verifier
 from ledger.proofs.tiling import tile
 from ledger.proofs.tree import Tree
 from ledger.store import checkpoints as table
@@ -45,6 +45,11 @@ class Checkpoints:
         self._ledger = ledger
         self._signer = signer
         self._now = now
+
+    @property
+    def verifier(self) -> Verifier:
+        """Whose signature its checkpoints have."""
+        return self._signer.verifier
 
     def sign(self) -> str:
         """A signed checkpoint of the newest event. Raises `LeavesMissing` and `StoreFailed`."""
