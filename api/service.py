@@ -10,6 +10,7 @@ from api.accounts import Accounts
 from api.claims import Claims
 from ledger.application import Ledger
 from ledger.images import Figures, Pool
+from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.provisioning import Provisioning
 from projections.feed import Feed
 from projections.views.reading import SqliteViews
@@ -23,6 +24,7 @@ class Service:
     views: SqliteViews
     accounts: Accounts
     claims: Claims
+    checkpoints: Checkpoints
     pools: Mapping[str, Pool]
     intake: Provisioning
     feed: Feed

@@ -208,9 +208,8 @@ def _set_gone(cursor: Cursor, tile: int, gone: int) -> None:
     if gone == _ALL_GONE:
         cursor.execute("DELETE FROM leaf_tiles WHERE tile = ?", (tile,))
         return
-    cursor.execute(
-        "UPDATE leaf_tiles SET gone = ? WHERE tile = ?", (gone.to_bytes(TILE // 8, "little"), tile)
-    )
+    bits = gone.to_bytes(len(_NONE_GONE), "little")
+    cursor.execute("UPDATE leaf_tiles SET gone = ? WHERE tile = ?", (bits, tile))
 
 
 def gone_count(cursor: Cursor) -> int:
