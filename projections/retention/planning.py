@@ -36,7 +36,7 @@ def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
 
 
 def plan_as_of(log: Log, shelf: Shelf, keep: timedelta, moment: datetime) -> Plan:
-    """What a policy would discard, or would have discarded, at a moment, of all that was shown then.
+    """What a policy discards at a moment, or would have discarded, of all that was shown then.
 
     Trees that were discarded since are among it, as long as the store or an archive tells of them.
     At a moment to come it is what is due by then if nothing else happens. Raises `BadArchive`.
