@@ -63,7 +63,7 @@ QUICK = Scale(
     beside_bytes=GIB,
     frames=50,
     idle_subscribers=200,
-    archived_events=50_000,
+    archived_events=20_000,
     archives=2,
 )
 
