@@ -44,6 +44,19 @@ def test_quick_rows_of_latencies(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_quick_row_of_an_archive(tmp_path: Path) -> None:
+    """What an archive takes is shown beside what its events took in the store; less is better."""
+    done = _run(tmp_path, "--quick", "--only", "archive-short", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["unit"] == "bytes/event"
+    assert 0 < row["value"] < row["floor"]
+    assert abs(row["ratio"] - row["floor"] / row["value"]) < 1e-9
+    assert row["ratio"] >= row["at_least"] == 8
+    assert "read back and checked" in row["note"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_what_there_is_can_be_measured(tmp_path: Path) -> None:
     done = _run(tmp_path, "--only", "everything")
     assert done.returncode == 2
