@@ -12,6 +12,7 @@ from ledger.application import Ledger
 from ledger.images import Figures, Pool
 from ledger.workers.provisioning import Provisioning
 from projections.feed import Feed
+from projections.time_travel.archived import Archived
 from projections.views.reading import SqliteViews
 
 
@@ -21,6 +22,7 @@ class Service:
 
     ledger: Ledger
     views: SqliteViews
+    archives: Archived
     accounts: Accounts
     claims: Claims
     pools: Mapping[str, Pool]
