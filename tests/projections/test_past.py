@@ -98,7 +98,8 @@ class Remembered(Histories):
             with self.opened.snapshot() as snapshot:
                 others = only_named_in(snapshot, root, shown, [*self.drives, *self.servers])
             sweep = str(len(self.discards))
-            self.discards.append(discard(self.opened, sweep, [root], self.now(), others))
+            live = self.opened.ledger, self.opened.views
+            self.discards.append(discard(*live, sweep, [root], at=self.now(), others=others))
             self.look_for_news()
 
     def has_ended(self, root: str) -> bool:

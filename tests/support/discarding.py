@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from ledger.application import Ledger
 from ledger.codec import encode
 from ledger.events import DiscardedTree, JobsDiscarded, Recorded, job_stream, sweep_stream
 from ledger.job import Job
-from ledger.store.seam import Batch, LoggedEvent, RowKey
+from ledger.store.seam import Batch, Cursor, LoggedEvent, RowKey
 from ledger.store.streams import stream_events
 from projections.rows import rows
 from projections.time_travel.archived import GoneTree
 from projections.views.families import family
+from projections.views.reading import SqliteViews
 from projections.views.snapshot import Snapshot
 from tests.support.opened import Opened, behind_its_back
 
@@ -31,16 +33,23 @@ class Discard(NamedTuple):
 
 
 def discard(
-    opened: Opened, sweep: str, roots: Sequence[str], at: datetime, others: Sequence[str] = ()
+    ledger: Ledger,
+    views: SqliteViews,
+    sweep: str,
+    roots: Sequence[str],
+    *,
+    at: datetime,
+    others: Sequence[str] = (),
 ) -> Discard:
     """What a sweep does: one event tells what is discarded, and the rows of that go with it."""
-    with opened.snapshot() as snapshot:
+    with views.snapshot() as snapshot:
         trees = [_tree(snapshot, root) for root in roots]
-    drops = [key for tree in trees for job in tree.jobs for key in _rows_of(opened, job)]
+    drops = [key for tree in trees for job in tree.jobs for key in _rows_of(ledger, job)]
     drops += [("departed", (stream,)) for stream in others]
     event = JobsDiscarded(KEEP, at, tuple(trees), tuple(others), last=True)
     stored = encode(sweep_stream(sweep), 1, Recorded(at, "system", "", event))
-    position = opened.store.append(Batch([stored], [], {}, drops, []))
+    position = ledger._store.append(Batch([stored], [], {}, drops, []))
+    ledger.exclusive(_nothing).result()  # so that what is remembered is forgotten
     return Discard([GoneTree(tree.owner, tree.jobs, position) for tree in trees], tuple(others))
 
 
@@ -51,8 +60,12 @@ def _tree(snapshot: Snapshot, root: str) -> DiscardedTree:
     return DiscardedTree(jobs[0].owner, tuple(row.uuid for row in jobs), ended)
 
 
-def _rows_of(opened: Opened, uuid: str) -> Iterable[RowKey]:
-    job = opened.current(job_stream(uuid))
+def _nothing(_: Cursor) -> None:
+    pass
+
+
+def _rows_of(ledger: Ledger, uuid: str) -> Iterable[RowKey]:
+    job = ledger.current(job_stream(uuid))
     assert isinstance(job, Job)
     return rows(job)
 
