@@ -16,6 +16,7 @@ from rich.table import Table
 from api.cli.options import console, json_option
 from api.cli.serve import COLLECTED
 from scripts.benchmarks import (
+    archives,
     beside,
     clones,
     copies,
@@ -39,6 +40,8 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "job-list": lists.job_list,
     "rebuild": rebuilds.rebuild,
     "rebuild-short": rebuilds.rebuild_short,
+    "archive": archives.archive,
+    "archive-short": archives.archive_short,
     "copy": copies.copy,
     "get-while-copying": beside.get_while_copying,
     "update-while-copying": beside.update_while_copying,

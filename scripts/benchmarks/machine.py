@@ -10,7 +10,7 @@ from ledger.store.writer import BATCH_LIMIT
 from projections.rebuild import GATHERED_ROWS, SLICE_ROWS
 from scripts.benchmarks.scale import GIB
 
-_PACKAGES = ("eventsourcing", "aiohttp", "orjson", "msgspec")
+_PACKAGES = ("eventsourcing", "aiohttp", "orjson", "msgspec", "zstandard")
 
 
 def versions() -> str:

@@ -24,6 +24,8 @@ class Scale(NamedTuple):
     beside_bytes: int
     frames: int
     idle_subscribers: int
+    archived_events: int
+    archives: int
 
 
 FULL = Scale(
@@ -42,6 +44,8 @@ FULL = Scale(
     beside_bytes=4 * GIB,
     frames=300,
     idle_subscribers=1_000,
+    archived_events=500_000,
+    archives=3,
 )
 QUICK = Scale(
     rounds=2,
@@ -59,6 +63,8 @@ QUICK = Scale(
     beside_bytes=GIB,
     frames=50,
     idle_subscribers=200,
+    archived_events=50_000,
+    archives=2,
 )
 
 

@@ -1,0 +1,13 @@
+"""What can go wrong with an archive."""
+
+
+class BadArchive(Exception):
+    """The file is no archive, not whole, not what was written, or cannot be read."""
+
+
+class ArchiveMissing(BadArchive):
+    """There is no archive of that name."""
+
+
+class ArchiveNotWritten(Exception):
+    """The archive could not be written, and is not there; the disk may be full."""

@@ -1,0 +1,91 @@
+"""What an archive takes for each event, against the rows that the events were in the store.
+
+The rows are those of `stored_events` with its indexes, in a database of their own, written in order
+of positions: as few pages as SQLite can do with.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from time import perf_counter
+
+from ledger.archives import Archive, ArchivedJob, ArchivedTree, Written, write_archive
+from ledger.codec import decode
+from ledger.events import JobCreated
+from ledger.store.sqlite import open_log
+from scripts.benchmarks.histories import OWNER, make_ledger
+from scripts.benchmarks.rows import Round, Row, row
+from scripts.benchmarks.scale import Setting
+
+LONG, SHORT = 100, 25
+
+
+def archive(setting: Setting) -> Row:
+    """Histories of 100 events, as long clones have."""
+    return _archive("archive", setting, LONG)
+
+
+def archive_short(setting: Setting) -> Row:
+    """Histories of 25 events: four times as many jobs, trees and streams to tell of."""
+    return _archive("archive-short", setting, SHORT)
+
+
+def _archive(name: str, setting: Setting, each: int) -> Row:
+    scale, directory = setting
+    file = directory / "ledger.sqlite"
+    events = make_ledger(file, scale.archived_events, each)
+    raw = _bytes_of_rows(file, directory / "rows.sqlite")
+    rounds, written_s, read_s = [], [], []
+    for _ in range(scale.archives):
+        written, seconds = _written(file, directory)
+        rounds.append(Round(written.bytes / events, raw / events))
+        written_s.append(seconds)
+        read_s.append(_read_s(directory, written))
+    note = (
+        f"{events:,} events, {each} a job; {events / min(written_s):,.0f} events/s written,"
+        f" {events / min(read_s):,.0f} read back and checked"
+    )
+    return row(name, "bytes/event", rounds, at_least=8, note=note, lower_is_better=True)
+
+
+def _bytes_of_rows(ledger: Path, rows: Path) -> int:
+    with closing(sqlite3.connect(rows)) as connection:
+        connection.execute("ATTACH ? AS ledger", (str(ledger),))
+        (table,) = connection.execute(
+            "SELECT sql FROM ledger.sqlite_master WHERE name = 'stored_events'"
+        ).fetchone()
+        connection.execute(table)
+        connection.execute(
+            "INSERT INTO stored_events SELECT * FROM ledger.stored_events ORDER BY position"
+        )
+        connection.commit()
+    return rows.stat().st_size
+
+
+def _written(ledger: Path, directory: Path) -> tuple[Written, float]:
+    """The archive of all events, read from the store as a compaction does; and the seconds."""
+    with open_log(ledger) as log:
+        trees = list(_trees(log.by_stream(), log.last_position()))
+    with open_log(ledger) as log:
+        started = perf_counter()
+        written = write_archive(directory, "all", log.events(), trees)
+        return written, perf_counter() - started
+
+
+def _read_s(directory: Path, written: Written) -> float:
+    started = perf_counter()
+    Archive.open(directory / f"{written.name}.jsonl.zst").check(written.digest)
+    return perf_counter() - started
+
+
+def _trees(events: Iterator[tuple[str, str, bytes]], last: int) -> Iterator[ArchivedTree]:
+    """A tree for each job, as a sweep would tell of them; positions about as they are."""
+    for position, (stream, topic, state) in enumerate(events, start=1):
+        recorded = decode(topic, state)
+        if isinstance(recorded.event, JobCreated):
+            at = recorded.recorded_at
+            job = ArchivedJob(
+                stream.removeprefix("job-"), position, position, at, at, None, "success"
+            )
+            yield ArchivedTree(OWNER, (job,), at, last)

@@ -1,0 +1,17 @@
+"""A small disk, and no descriptor left open, as in the tests of images; small frames."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.archives.making import small_frames
+from tests.images.conftest import open_files, small_disk
+
+__all__ = ["few_in_a_frame", "open_files", "small_disk"]
+
+
+@pytest.fixture(autouse=True)
+def few_in_a_frame(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Frames of few events, so that small archives have many."""
+    with small_frames():
+        yield
