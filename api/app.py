@@ -13,6 +13,7 @@ from api.jobs import Jobs
 from api.libdrives import Libdrives
 from api.logs import Logs
 from api.profile import Profile
+from api.proofs import Proofs
 from api.public import PUBLIC_URLS, PublicUrls
 from api.requests import BODY_BYTES
 from api.servers import Servers
@@ -46,6 +47,7 @@ def make_app(service: Service) -> web.Application:
     _add_libdrives(app, Libdrives(service, drives))
     _add_account(app, Profile(service), Logs(service))
     _add(app, "/accounts/action", post=AccountsActions(service).act, public=True)
+    _add_proofs(app, Proofs(service))
     _add_side_resources(app, SideResources(service))
     _add_documents(app)
     _add_websocket(app, Websocket(service))
@@ -117,6 +119,12 @@ def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
     _add(app, "/profile", get=profile.show, put=profile.edit)
     _add(app, "/profile/schema", get=profile.schema)
     _add(app, "/logs", get=logs.list)
+
+
+def _add_proofs(app: web.Application, proofs: Proofs) -> None:
+    _add(app, "/ledger/checkpoint", get=proofs.checkpoint)
+    _add(app, "/ledger/proofs/inclusion", get=proofs.inclusion)
+    _add(app, "/ledger/proofs/consistency", get=proofs.consistency)
 
 
 def _add_side_resources(app: web.Application, side: SideResources) -> None:

@@ -25,6 +25,8 @@ from api.settings import DEFAULT_HOSTS, Settings
 from ledger.application import Ledger
 from ledger.errors import StoreFailed
 from ledger.images import Pool, RateLimit
+from ledger.proofs.checkpoints import Checkpoints
+from ledger.proofs.keys import signer_of
 from ledger.store.sqlite import SqliteStore
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.provisioning import Provisioning
@@ -178,6 +180,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """A running service over a data directory that nobody else uses; closed on the way out.
 
     What the last one left is finished: images are made or removed, copies are taken up again.
+    Raises `KeyUnusable` besides what keeps a ledger from being opened.
     """
     pools = pools_of(settings)
     async with open_ledger(settings.data, pools, settings.compute_hosts) as (
@@ -186,11 +189,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         file,
         failed,
     ):
+        signer = signer_of(settings.data, new_id=new_id)
         views = SqliteViews(file, lambda: ledger.commits)
         spaces = Surroundings(pools).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)
         claims = Claims(ledger, now=now)
+        checkpoints = Checkpoints(ledger, signer, now=now)
         feed = Feed(views, frames(copying.figures), on_failure=failed.set)
         ledger.listen(feed.notice)
         accounts.listen(feed.dismiss)
@@ -204,6 +209,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     archives=NoArchives(),
                     accounts=accounts,
                     claims=claims,
+                    checkpoints=checkpoints,
                     pools=pools,
                     intake=provisioning,
                     feed=feed,

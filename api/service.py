@@ -10,6 +10,7 @@ from api.accounts import Accounts
 from api.claims import Claims
 from ledger.application import Ledger
 from ledger.images import Figures, Pool
+from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.provisioning import Provisioning
 from projections.feed import Feed
 from projections.time_travel.archived import Archived
@@ -25,6 +26,7 @@ class Service:
     archives: Archived
     accounts: Accounts
     claims: Claims
+    checkpoints: Checkpoints
     pools: Mapping[str, Pool]
     intake: Provisioning
     feed: Feed

@@ -16,8 +16,9 @@ from rich.table import Table
 from api.cli.options import console, data_option, json_option
 from api.composition import LEDGER_FILE
 from api.settings import BadSettings, load_settings
-from projections.audit import CannotReplay, HistoryLine, Replay, job_history
-from projections.audit import replay as replay_ledger
+from projections.audit.findings import CannotReplay, Replay
+from projections.audit.history import HistoryLine, job_history
+from projections.audit.replaying import replay as replay_ledger
 
 VIOLATION = 1
 COULD_NOT_RUN = 2
