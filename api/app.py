@@ -20,6 +20,7 @@ from api.servers import Servers
 from api.service import Service
 from api.side_resources import ABSENT, SideResources, empty_list, nothing
 from api.tags import Tags
+from api.time_travel import TimeTravel
 from api.uploads import Uploads
 from api.websocket import Websocket
 
@@ -34,7 +35,8 @@ def make_app(service: Service) -> web.Application:
     app = web.Application(middlewares=[guard(service, public)], client_max_size=BODY_BYTES)
     app[PUBLIC_URLS] = public
     app[RAW_URLS] = set()
-    _add_jobs(app, Jobs(service))
+    travel = TimeTravel(service)
+    _add_jobs(app, Jobs(service, travel), travel)
     _add_images(app, Images(service))
     uploads = Uploads(service)
     drives = Drives(service, uploads)
@@ -52,13 +54,14 @@ def make_app(service: Service) -> web.Application:
     return app
 
 
-def _add_jobs(app: web.Application, jobs: Jobs) -> None:
+def _add_jobs(app: web.Application, jobs: Jobs, travel: TimeTravel) -> None:
     # What is asked for most is tried first.
     _add(app, f"/jobs/{UUID}", get=jobs.one)
     _add(app, "/jobs", get=jobs.list)
     _add(app, "/jobs/detail", get=jobs.list)
     _add(app, "/jobs/schema", get=jobs.schema)
     _add(app, f"/jobs/{UUID}/action", post=jobs.act)
+    _add(app, f"/jobs/{UUID}/history", get=travel.history)
 
 
 def _add_drives(app: web.Application, drives: Drives) -> None:

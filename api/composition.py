@@ -33,6 +33,7 @@ from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
 from projections.feed import Feed
 from projections.rebuild import rebuild
+from projections.time_travel.archived import NoArchives
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import SqliteProjection, is_outdated
 
@@ -205,6 +206,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 yield Service(
                     ledger=ledger,
                     views=views,
+                    archives=NoArchives(),
                     accounts=accounts,
                     claims=claims,
                     checkpoints=checkpoints,

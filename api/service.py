@@ -13,6 +13,7 @@ from ledger.images import Figures, Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.provisioning import Provisioning
 from projections.feed import Feed
+from projections.time_travel.archived import Archived
 from projections.views.reading import SqliteViews
 
 
@@ -22,6 +23,7 @@ class Service:
 
     ledger: Ledger
     views: SqliteViews
+    archives: Archived
     accounts: Accounts
     claims: Claims
     checkpoints: Checkpoints
