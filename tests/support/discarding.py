@@ -46,7 +46,7 @@ def discard(
         trees = [_tree(snapshot, root) for root in roots]
     drops = [key for tree in trees for job in tree.jobs for key in _rows_of(ledger, job)]
     drops += [("departed", (stream,)) for stream in others]
-    event = JobsDiscarded(KEEP, at, tuple(trees), tuple(others), last=True)
+    event = JobsDiscarded(KEEP, at, 0, tuple(trees), tuple(others), last=True)
     stored = encode(sweep_stream(sweep), 1, Recorded(at, "system", "", event))
     position = ledger._store.append(Batch([stored], [], {}, drops, []))
     ledger.exclusive(_nothing).result()  # so that what is remembered is forgotten
