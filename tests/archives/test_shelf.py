@@ -128,6 +128,18 @@ def test_trees_of_several_jobs(tmp_path: Path) -> None:
     assert shelf.trees("somebody", 20) == []
 
 
+def test_the_newest_archive_is_believed(tmp_path: Path) -> None:
+    """A stream, or job, that two archives have (as none should) is that of the newer one."""
+    for name, positions in [("x", range(1, 5)), ("z", range(41, 45)), ("y", range(81, 85))]:
+        events = [logged(position, "job-1", state=name.encode()) for position in positions]
+        write_archive(tmp_path, name, events, trees_of(events, 99))
+    shelf = Shelf(tmp_path)
+    assert [event.position for event in shelf.stream("job-1") or []] == [81, 82, 83, 84]
+    found = shelf.tree_of("1")
+    assert found is not None
+    assert found.first == 81
+
+
 def test_archives_are_opened_when_they_are_reached(tmp_path: Path) -> None:
     """What is wrong with a later archive is met where it begins, not before."""
     early, late = history(range(1, 20)), history(range(20, 40))
