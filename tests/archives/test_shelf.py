@@ -105,6 +105,13 @@ def test_no_directory(tmp_path: Path) -> None:
     check_same(Shelf(tmp_path / "archive"), Model({}, {}))
 
 
+def test_a_directory_that_cannot_be_read(tmp_path: Path) -> None:
+    """Where one cannot look, it is not said that there is nothing."""
+    (tmp_path / "archive").touch()
+    with pytest.raises(BadArchive, match="Not a directory"):
+        Shelf(tmp_path / "archive").stream("job-1")
+
+
 def test_only_archives_are_looked_at(tmp_path: Path) -> None:
     """Parts, other files and names that no archive has are not taken for archives."""
     for name in ["a.jsonl.zst.part", "b.jsonl", ".c.jsonl.zst", ".jsonl.zst", "d e.jsonl.zst"]:
