@@ -10,7 +10,7 @@ _USABLE = frozenset({"*/*", "application/*", "application/json"})
 def check_accept(request: web.Request) -> None:
     """Raises `NotAcceptable` unless JSON will do; `?format=` on a GET beats the header.
 
-    An image is sent as it is, so a download is let through whatever it accepts.
+    An image or a checkpoint is sent as it is, and let through whatever is accepted.
     """
     formats = None
     if request.query_string and request.method == hdrs.METH_GET:
@@ -40,4 +40,4 @@ def _is_zero(parameter: str) -> bool:
 
 def _sends_no_json(request: web.Request) -> bool:
     path = request.path.rstrip("/")
-    return path.endswith("/download") or "/drives/upload" in path
+    return path.endswith(("/download", "/ledger/checkpoint")) or "/drives/upload" in path

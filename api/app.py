@@ -13,12 +13,14 @@ from api.jobs import Jobs
 from api.libdrives import Libdrives
 from api.logs import Logs
 from api.profile import Profile
+from api.proofs import Proofs
 from api.public import PUBLIC_URLS, PublicUrls
 from api.requests import BODY_BYTES
 from api.servers import Servers
 from api.service import Service
 from api.side_resources import ABSENT, SideResources, empty_list, nothing
 from api.tags import Tags
+from api.time_travel import TimeTravel
 from api.uploads import Uploads
 from api.websocket import Websocket
 
@@ -33,7 +35,8 @@ def make_app(service: Service) -> web.Application:
     app = web.Application(middlewares=[guard(service, public)], client_max_size=BODY_BYTES)
     app[PUBLIC_URLS] = public
     app[RAW_URLS] = set()
-    _add_jobs(app, Jobs(service))
+    travel = TimeTravel(service)
+    _add_jobs(app, Jobs(service, travel), travel)
     _add_images(app, Images(service))
     uploads = Uploads(service)
     drives = Drives(service, uploads)
@@ -44,19 +47,21 @@ def make_app(service: Service) -> web.Application:
     _add_libdrives(app, Libdrives(service, drives))
     _add_account(app, Profile(service), Logs(service))
     _add(app, "/accounts/action", post=AccountsActions(service).act, public=True)
+    _add_proofs(app, Proofs(service))
     _add_side_resources(app, SideResources(service))
     _add_documents(app)
     _add_websocket(app, Websocket(service))
     return app
 
 
-def _add_jobs(app: web.Application, jobs: Jobs) -> None:
+def _add_jobs(app: web.Application, jobs: Jobs, travel: TimeTravel) -> None:
     # What is asked for most is tried first.
     _add(app, f"/jobs/{UUID}", get=jobs.one)
     _add(app, "/jobs", get=jobs.list)
     _add(app, "/jobs/detail", get=jobs.list)
     _add(app, "/jobs/schema", get=jobs.schema)
     _add(app, f"/jobs/{UUID}/action", post=jobs.act)
+    _add(app, f"/jobs/{UUID}/history", get=travel.history)
 
 
 def _add_drives(app: web.Application, drives: Drives) -> None:
@@ -114,6 +119,12 @@ def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
     _add(app, "/profile", get=profile.show, put=profile.edit)
     _add(app, "/profile/schema", get=profile.schema)
     _add(app, "/logs", get=logs.list)
+
+
+def _add_proofs(app: web.Application, proofs: Proofs) -> None:
+    _add(app, "/ledger/checkpoint", get=proofs.checkpoint)
+    _add(app, "/ledger/proofs/inclusion", get=proofs.inclusion)
+    _add(app, "/ledger/proofs/consistency", get=proofs.consistency)
 
 
 def _add_side_resources(app: web.Application, side: SideResources) -> None:

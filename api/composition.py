@@ -25,12 +25,15 @@ from api.settings import DEFAULT_HOSTS, Settings
 from ledger.application import Ledger
 from ledger.errors import StoreFailed
 from ledger.images import Pool, RateLimit
+from ledger.proofs.checkpoints import Checkpoints
+from ledger.proofs.keys import signer_of
 from ledger.store.sqlite import SqliteStore
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
 from projections.feed import Feed
 from projections.rebuild import rebuild
+from projections.time_travel.archived import NoArchives
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import SqliteProjection, is_outdated
 
@@ -177,6 +180,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """A running service over a data directory that nobody else uses; closed on the way out.
 
     What the last one left is finished: images are made or removed, copies are taken up again.
+    Raises `KeyUnusable` besides what keeps a ledger from being opened.
     """
     pools = pools_of(settings)
     async with open_ledger(settings.data, pools, settings.compute_hosts) as (
@@ -185,11 +189,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         file,
         failed,
     ):
+        signer = signer_of(settings.data, new_id=new_id)
         views = SqliteViews(file, lambda: ledger.commits)
         spaces = Surroundings(pools).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)
         claims = Claims(ledger, now=now)
+        checkpoints = Checkpoints(ledger, signer, now=now)
         feed = Feed(views, frames(copying.figures), on_failure=failed.set)
         ledger.listen(feed.notice)
         accounts.listen(feed.dismiss)
@@ -200,8 +206,10 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 yield Service(
                     ledger=ledger,
                     views=views,
+                    archives=NoArchives(),
                     accounts=accounts,
                     claims=claims,
+                    checkpoints=checkpoints,
                     pools=pools,
                     intake=provisioning,
                     feed=feed,

@@ -93,6 +93,13 @@ class KeyReused(RequestRefused):
     status = 422
 
 
+class LeavesAway(RequestRefused):
+    """A proof takes what is archived, and the archive is not here."""
+
+    status = 404
+    error_type: ErrorType = "notexist"
+
+
 class NotMultipart(RequestRefused):
     """The body should be a form, and is declared to be something else."""
 

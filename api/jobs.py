@@ -25,6 +25,7 @@ from api.resources import do_action
 from api.schema import load_schema
 from api.service import Service
 from api.shapes import JsonObject, is_moving, job_json, no_figures, only
+from api.time_travel import TimeTravel
 from ledger.commands import CancelJob
 from ledger.errors import JobNotFound
 from projections.rows import timestamp
@@ -43,7 +44,8 @@ class _Recorded(NamedTuple):
 class Jobs:
     """Handlers of the URLs below `/jobs/`."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, travel: TimeTravel) -> None:
+        self._travel = travel
         self._ledger = service.ledger
         self._views = service.views
         self._feed = service.feed
@@ -53,8 +55,11 @@ class Jobs:
         self._kept: dict[str, _Recorded] = {}
 
     async def one(self, request: web.Request) -> web.Response:
-        """At once, or when the job has changed: see `api.long_poll`."""
+        """At once, or when the job has changed (`api.long_poll`), or as it was earlier."""
         uuid, owner = uuid_in_url(request, JobNotFound), request[CALLER].actor
+        as_of = self._travel.as_of(request)
+        if as_of is not None:
+            return await self._travel.job(request, uuid, as_of)
         wait_s = wait_of(request)
         if not wait_s:
             return self._answer(self._tree(uuid, owner))
@@ -69,7 +74,13 @@ class Jobs:
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """The newest change first. A short list is read at once, a longer one is streamed."""
+        """The newest change first. A short list is read at once, a longer one is streamed.
+
+        What was earlier is told by the page.
+        """
+        as_of = self._travel.as_of(request)
+        if as_of is not None:
+            return await self._travel.list(request, as_of)
         owner = request[CALLER].actor
         asked, states, fields = (
             page(request),

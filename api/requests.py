@@ -174,9 +174,14 @@ def page(request: web.Request) -> Page:
 
 
 def _count(request: web.Request, name: str, default: int) -> int:
+    return number(request, name) if name in request.query else default
+
+
+def number(request: web.Request, name: str) -> int:
+    """A number from 0 up that the query must have; the last one counts. Raises `BadRequest`."""
     texts = request.query.getall(name, ())
     if not texts:
-        return default
+        raise BadRequest(f"{name} is missing", point=name)
     text = texts[-1]
     if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT):
         raise BadRequest(f"{name} must be a number from 0 up, of {DIGITS_LIMIT} digits", point=name)

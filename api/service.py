@@ -10,8 +10,10 @@ from api.accounts import Accounts
 from api.claims import Claims
 from ledger.application import Ledger
 from ledger.images import Figures, Pool
+from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.provisioning import Provisioning
 from projections.feed import Feed
+from projections.time_travel.archived import Archived
 from projections.views.reading import SqliteViews
 
 
@@ -21,8 +23,10 @@ class Service:
 
     ledger: Ledger
     views: SqliteViews
+    archives: Archived
     accounts: Accounts
     claims: Claims
+    checkpoints: Checkpoints
     pools: Mapping[str, Pool]
     intake: Provisioning
     feed: Feed

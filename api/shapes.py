@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from ledger.codec import decode, fields_of
 from ledger.drive import LIBRARY
 from ledger.events import IpConf, Mount, Nic
 from ledger.images import Figures
+from ledger.store.seam import LoggedEvent
+from projections.rows import timestamp
 from projections.views.records import (
     DriveView,
     JobReference,
@@ -116,6 +119,28 @@ def _together(children: Sequence[_Told]) -> _Copied | None:
     total = sum(copy.bytes_total for copy in copies)
     rate = sum(copy.rate for copy in copies)
     return _Copied(done, total, rate, (total - done) / rate if rate > 0 else None)
+
+
+def event_json(event: LoggedEvent, owner: str) -> JsonObject:
+    """An event of a job for the job's owner.
+
+    Jobs are acted on by their owner, by workers and by the service itself; who else did is not
+    told, nor in which request.
+    """
+    recorded = decode(event.topic, event.state)
+    actor = recorded.actor
+    may_know = actor == owner or ":" in actor or actor == "system"
+    return {
+        "position": event.position,
+        "leaf_index": event.leaf_index,
+        "version": event.version,
+        "recorded_at": timestamp(recorded.recorded_at),
+        "actor": actor if may_know else None,
+        "request_id": recorded.request_id if may_know else None,
+        "event": event.topic,
+        "fields": fields_of(recorded)["event"],
+        "leaf": event.leaf.hex(),
+    }
 
 
 # Drives

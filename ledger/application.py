@@ -1,5 +1,6 @@
 """The ledger's front door: commands in, committed events out."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -30,6 +31,8 @@ class Ledger:
         on_failure: Callable[[StoreFailed], None],
     ) -> None:
         self._store = store
+        self.maintenance = threading.Lock()
+        """Held by what must not run beside its like: a rebuild, a compaction, a restore."""
         self._writer = Writer(store, projection, circumstances, now=now, on_failure=on_failure)
 
     async def execute(self, command: Command, by: Caller) -> int:

@@ -8,6 +8,7 @@ the table. The stored bytes are JSON of `Recorded`: the envelope and the event's
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, cast
 
 import msgspec
@@ -103,6 +104,29 @@ def decode(topic: str, state: bytes) -> Recorded[Event]:
         return decoder(state)
     except (msgspec.MsgspecError, ValueError) as error:
         raise UnknownEvent(f"not a {topic}: {error}") from error
+
+
+class _Stamped(msgspec.Struct, gc=False):
+    """The one thing of an envelope that is wanted; the rest is skipped."""
+
+    recorded_at: datetime
+
+
+_stamped = msgspec.json.Decoder(_Stamped).decode
+
+
+def recorded_at(state: bytes) -> datetime:
+    """When an event was recorded, whatever it is.
+
+    Raises `UnknownEvent` if the bytes do not say it.
+    """
+    try:
+        at = _stamped(state).recorded_at
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UnknownEvent(f"no event: {error}") from error
+    if at.tzinfo is None:
+        raise UnknownEvent("an event is stamped with no time zone")
+    return at
 
 
 def leaf_hash(stream: str, version: int, topic: str, state: bytes) -> bytes:

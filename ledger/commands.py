@@ -4,12 +4,15 @@ Each names the account it is for (`owner`); things of other accounts do not exis
 what is made are chosen by the caller, so that a command that is redone makes the same thing.
 """
 
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
 
 from ledger.events import (
+    ArchiveWritten,
     CloneNaming,
+    DiscardedTree,
     DriveDefinition,
     DriveOrigin,
     Fingerprint,
@@ -22,6 +25,7 @@ from ledger.events import (
     Scalar,
     ServerDefinition,
 )
+from ledger.world import RowKey
 
 Recurse = Literal["none", "disks", "cdroms", "all_drives"]
 
@@ -289,6 +293,60 @@ class FailJob(Struct, frozen=True, gc=False):
     error: str
 
 
+# The ledger's own acts
+
+
+class SetRetention(Struct, frozen=True, gc=False):
+    """From now on keep what has ended for so long."""
+
+    keep: timedelta
+
+
+class DiscardJobs(Struct, frozen=True, gc=False):
+    """Discard trees of jobs that ended before the cutoff, and streams of nobody's any more.
+
+    `rows` are all rows that show them. `last`: the sweep has then discarded all that was due.
+    """
+
+    sweep: str
+    keep: timedelta
+    cutoff: datetime
+    planned_at: int
+    trees: tuple[DiscardedTree, ...]
+    streams: tuple[str, ...]
+    rows: tuple[RowKey, ...]
+    last: bool = False
+
+
+class RecordArchive(Struct, frozen=True, gc=False):
+    """All events of what some sweeps discarded are in an archive, on disk."""
+
+    compaction: str
+    written: ArchiveWritten
+
+
+class RecordCompaction(Struct, frozen=True, gc=False):
+    """The events that are in the archive are deleted from the store; `gone` ever were."""
+
+    compaction: str
+    gone: int
+
+
+class ParkStream(Struct, frozen=True, gc=False):
+    """A reader of the log cannot fold a stream, and goes on without it."""
+
+    stream: str
+    reader: str
+    reason: str
+
+
+class ReleaseStream(Struct, frozen=True, gc=False):
+    """Try a parked stream again or, with `skip`, take it unread."""
+
+    stream: str
+    skip: bool
+
+
 Command = (
     CreateDrives
     | MarkDriveReady
@@ -313,4 +371,10 @@ Command = (
     | UpdateProgress
     | SucceedJob
     | FailJob
+    | SetRetention
+    | DiscardJobs
+    | RecordArchive
+    | RecordCompaction
+    | ParkStream
+    | ReleaseStream
 )

@@ -24,6 +24,14 @@ from ledger.reports import (
     succeed_job,
     update_progress,
 )
+from ledger.retaining import (
+    discard_jobs,
+    park_stream,
+    record_archive,
+    record_compaction,
+    release_stream,
+    set_retention,
+)
 from ledger.tagging import create_tags, delete_tag, edit_tag
 from ledger.world import Change, Circumstances, World
 
@@ -80,5 +88,17 @@ def decide(command: c.Command, world: World, circumstances: Circumstances) -> It
             return create_job(command, world)
         case c.CancelJob():
             return cancel_job(command, world)
+        case c.SetRetention():
+            return set_retention(command, world)
+        case c.DiscardJobs():
+            return discard_jobs(command, world)
+        case c.RecordArchive():
+            return record_archive(command, world)
+        case c.RecordCompaction():
+            return record_compaction(command, world)
+        case c.ParkStream():
+            return park_stream(command, world)
+        case c.ReleaseStream():
+            return release_stream(command, world)
         case _:
             assert_never(command)

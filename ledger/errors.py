@@ -157,6 +157,18 @@ class ProgressWentBack(WrongState):
     """The report's progress is below what is recorded."""
 
 
+class NotDue(WrongState):
+    """What is to be discarded has not ended long enough ago, or not at all."""
+
+
+class KeepOutOfRange(Invalid):
+    """How long jobs are to be kept is less than nothing, or more than a century."""
+
+
+class NotParked(WrongState):
+    """The stream is not parked."""
+
+
 class ConcurrentChange(Refusal):
     """Another process changed the same things at the same moment, time after time."""
 

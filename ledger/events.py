@@ -337,11 +337,13 @@ class JobsDiscarded(Closed, frozen=True):
     """These trees ended before `cutoff`, under a policy of `keep`, and are shown no more.
 
     `streams` are those of deleted drives, servers and tags that no tree names any more, and of the
-    ledger's own old acts. `last`: all that was due by the cutoff is discarded.
+    ledger's own old acts. `last`: all that was due by the cutoff, and had ended by the position
+    as of which the sweep was planned, is discarded.
     """
 
     keep: timedelta
     cutoff: datetime
+    planned_at: int
     trees: tuple[DiscardedTree, ...]
     streams: tuple[str, ...] = ()
     last: bool = False

@@ -8,10 +8,11 @@ what it makes is new it need not check: an id that is taken is refused as `Alrea
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
+from ledger.acts import Act
 from ledger.drive import Drive
 from ledger.events import Event
 from ledger.job import Job
@@ -19,6 +20,13 @@ from ledger.profile import Profile
 from ledger.relations import Relations
 from ledger.server import Server
 from ledger.tag import Tag
+
+A = TypeVar("A", bound=Act)
+
+Scalar = str | int | float | bytes | None
+Row = tuple[Scalar, ...]
+RowKey = tuple[str, Row]
+"""A table's name and a row's primary key."""
 
 
 class World(Protocol):
@@ -48,6 +56,9 @@ class World(Protocol):
 
     def profile(self, account: str) -> Profile:
         """What the account has set; it guards nothing, and every account has one."""
+
+    def act(self, kind: type[A], stream: str) -> A | None:
+        """One of the ledger's own acts, if there is one of this kind under this name."""
 
     def glance(self, uuid: str) -> Drive | Server | None:
         """The drive or server of this uuid as it is just now, without guarding it.
@@ -87,7 +98,15 @@ class SetPersonal(Struct, frozen=True, gc=False):
 Secret = SetVncPassword | CopyVncPassword | DropVncPassword | SetPersonal
 """A change of a plain table, in the same transaction: secrets are kept out of the ledger."""
 
-Change = Fact | Secret
+
+class Discarded(NamedTuple):
+    """These streams are over and are shown no more; `rows` are all that show them."""
+
+    streams: tuple[str, ...]
+    rows: tuple[RowKey, ...]
+
+
+Change = Fact | Secret | Discarded
 
 
 class PoolSpace(NamedTuple):

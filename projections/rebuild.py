@@ -9,9 +9,8 @@ flips nothing.
 
 import hashlib
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
@@ -19,13 +18,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from ledger.aggregate import fold
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.events import Event, Recorded
+from ledger.slicing import sliced
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
-from projections.audit_log import TELLING, entries
-from projections.rows import rows
+from projections.streams import discarded_streams, rows_of_history, sweeps
 from projections.views.sqlite import (
     create_generation,
     delete_some,
@@ -51,8 +49,6 @@ REPORT_EVENTS = 10_000
 EARLIER_SHAPE = "rows of an earlier shape"
 """In the place of their digest: they cannot be compared."""
 
-_running = threading.Lock()
-
 Report = Callable[[int, int], None]
 """Told how many of how many events are folded."""
 
@@ -76,18 +72,19 @@ def rebuild(ledger: Ledger, report: Report) -> Rebuilt:
 
     Raises `AlreadyRebuilding`, `UnknownEvent` for an event that cannot be read, `StoreFailed`.
     """
-    if not _running.acquire(blocking=False):
-        raise AlreadyRebuilding("a rebuild is under way")
+    if not ledger.maintenance.acquire(blocking=False):
+        raise AlreadyRebuilding("a rebuild or a compaction is under way")
     try:
         return _Rebuild(ledger).run(report)
     finally:
-        _running.release()
+        ledger.maintenance.release()
 
 
 class _Rebuild:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._position = 0
+        self._discarded: set[str] = set()
         self._live = 0
         self._next = 0
         self._outdated = False
@@ -110,7 +107,8 @@ class _Rebuild:
         with self._ledger.log() as log:
             total = log.count()
             written = _Written(self._ledger, self._next)
-            for state_rows in _rows_of_all(log, lambda done: report(done, total)):
+            self._discarded = discarded_streams(sweeps(log))
+            for state_rows in _rows_of_all(log, self._discarded, lambda done: report(done, total)):
                 written.add(state_rows)
             written.finish()
             self._position = log.last_position()
@@ -122,22 +120,37 @@ class _Rebuild:
         enough, before = False, sys.maxsize
         while not enough:
             with self._ledger.log() as log:
-                streams = log.streams_after(self._position)
-                for some in _sliced(streams, CATCH_UP_STREAMS):
-                    changes = [_changes(log, stream, self._position) for stream in some]
+                streams, change_of = self._changed(log)
+                for some in sliced(streams, CATCH_UP_STREAMS):
+                    changes = [change_of(stream) for stream in some]
                     write = partial(_write, generation=self._next, changes=changes)
                     self._ledger.exclusive(write).result()
                 self._position = log.last_position()
             enough = len(streams) < CATCH_UP_STREAMS or len(streams) > before // 2
             before = len(streams)
 
+    def _changed(self, log: Log) -> tuple[list[str], Callable[[str], "_Change"]]:
+        """The streams whose rows are others by now, and what is to be written for each of them."""
+        discarded = discarded_streams(sweeps(log))
+        before, after = self._discarded, self._position
+        self._discarded = discarded
+
+        def change(stream: str) -> _Change:
+            history, known = _history(log, stream, after)
+            shown = {} if stream in before else rows_of_history(stream, history[:known])
+            now = {} if stream in discarded else rows_of_history(stream, history)
+            puts = {key: row for key, row in now.items() if shown.get(key) != row}
+            return puts, list(shown.keys() - now.keys())
+
+        return sorted({*log.streams_after(after), *(discarded - before)}), change
+
     def _flip(self, held: ExitStack) -> tuple[str, str]:
         """Catches up and flips in one transaction; returns digests of both generations then."""
 
         def finish(cursor: Cursor) -> None:
             with self._ledger.log() as log:
-                streams = log.streams_after(self._position)
-                changes = [_changes(log, stream, self._position) for stream in streams]
+                streams, change_of = self._changed(log)
+                changes = [change_of(stream) for stream in streams]
                 _write(cursor, self._next, changes)
                 self._position = log.last_position()
             flip(cursor, self._next)
@@ -214,10 +227,11 @@ class _Written:
         return not self._left
 
 
-Changes = list[tuple[Rows, list[RowKey]]]
+_Change = tuple[Rows, list[RowKey]]
+"""Rows to put and rows to drop."""
 
 
-def _write(cursor: Cursor, generation: int, changes: Changes) -> None:
+def _write(cursor: Cursor, generation: int, changes: list[_Change]) -> None:
     for puts, drops in changes:
         drop_rows(cursor, generation, drops)
         put_rows(cursor, generation, puts)
@@ -230,44 +244,25 @@ def _begin(cursor: Cursor) -> tuple[int, int, bool]:
     return live, live + 1, is_outdated(cursor)
 
 
-def _rows_of_all(log: Log, folded: Callable[[int], None]) -> Iterator[Rows]:
-    """The rows of every stream, each folded from all its events."""
+def _rows_of_all(log: Log, discarded: set[str], folded: Callable[[int], None]) -> Iterator[Rows]:
+    """The rows of every stream that is shown, each folded from all its events."""
     done = 0
     reported = 0
     for stream, history in groupby(log.by_stream(), key=itemgetter(0)):
-        recorded = [decode(topic, state) for _, topic, state in history]
-        yield _rows_of(stream, recorded)
-        done += len(recorded)
+        stored = list(history)
+        if stream not in discarded:
+            yield rows_of_history(stream, [decode(topic, state) for _, topic, state in stored])
+        done += len(stored)
         if done - reported >= REPORT_EVENTS:
             reported = done
             folded(done)
 
 
-def _sliced(streams: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(streams), size):
-        yield streams[start : start + size]
-
-
-def _rows_of(stream: str, history: Sequence[Recorded[Event]]) -> Rows:
-    """The rows that show a stream's aggregate, and those that tell of its events."""
-    state = fold(stream, history)
-    if state is None:
-        return {}
-    shown = dict(rows(state))
-    for version, recorded in enumerate(history, 1):
-        if type(recorded.event) in TELLING:
-            shown |= entries(stream, version, recorded, state.owner)
-    return shown
-
-
-def _changes(log: Log, stream: str, after: int) -> tuple[Rows, list[RowKey]]:
-    """What the events of a stream above a position change in its rows."""
+def _history(log: Log, stream: str, after: int) -> tuple[list[Recorded[Event]], int]:
+    """The events of a stream, and how many of them are not above a position."""
     stored = log.stream(stream)
-    history = [decode(topic, state) for _, topic, state in stored]
     known = sum(position <= after for position, _, _ in stored)
-    before, now = _rows_of(stream, history[:known]), _rows_of(stream, history)
-    puts = {key: row for key, row in now.items() if before.get(key) != row}
-    return puts, list(before.keys() - now.keys())
+    return [decode(topic, state) for _, topic, state in stored], known
 
 
 def digest(cursor: Cursor, generation: int) -> str:

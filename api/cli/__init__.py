@@ -16,12 +16,16 @@ from api.lock import DataInUse, DataUnusable
 from api.operations import OperationRefused
 from api.settings import BadSettings
 from ledger.errors import StoreFailed
+from ledger.proofs.keys import KeyUnusable
+from ledger.store.tiles import LeavesMissing
 
 EXPECTED = (
     BadSettings,
     CannotListen,
     DataInUse,
     DataUnusable,
+    KeyUnusable,
+    LeavesMissing,
     OperationRefused,
     OSError,
     StoreFailed,

@@ -1,4 +1,4 @@
-"""`job-ledger audit`: whether the record is sound."""
+"""`job-ledger audit`: whether the record is sound, and what shows later that it still is."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -14,10 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from api.cli.options import console, data_option, json_option
-from api.composition import LEDGER_FILE
+from api.composition import LEDGER_FILE, new_id
 from api.settings import BadSettings, load_settings
-from projections.audit import CannotReplay, HistoryLine, Replay, job_history
-from projections.audit import replay as replay_ledger
+from ledger.proofs.checkpoints import checkpoint_of
+from ledger.proofs.keys import signer_of
+from ledger.store.sqlite import open_log
+from projections.audit.findings import CannotReplay, Replay
+from projections.audit.history import HistoryLine, job_history
+from projections.audit.replaying import replay as replay_ledger
 
 VIOLATION = 1
 COULD_NOT_RUN = 2
@@ -29,7 +33,7 @@ class _CouldNotRun(click.ClickException):
 
 @click.group()
 def audit() -> None:
-    """Check the ledger against itself and against what is shown; changes nothing."""
+    """Check the ledger against itself and against what is shown; changes nothing in it."""
 
 
 @audit.command()
@@ -54,6 +58,19 @@ def replay(data: Path | None, job: str | None, as_json: bool) -> None:  # noqa: 
         raise _CouldNotRun(str(error)) from error
     except Exception as error:  # it must not end with 1, which says that the ledger is bad
         raise _CouldNotRun(f"the replay broke off: {error!r}") from error
+
+
+@audit.command()
+@data_option
+def checkpoint(data: Path | None) -> None:
+    """Print a signed checkpoint of the ledger as it is now, to be kept somewhere else.
+
+    Works beside a running service, and without one. The key is made if there is none yet.
+    """
+    directory = load_settings(data=data).data
+    with open_log(directory / LEDGER_FILE) as log:
+        signer = signer_of(directory, new_id=new_id)
+        click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
 
 
 def _replay(file: Path, *, as_json: bool) -> None:

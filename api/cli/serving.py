@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler
 
 from api.admin import AdminServer
 from api.app import make_app
+from api.checkpointing import checkpointing
 from api.cli.demo import Demo, make_demo
 from api.composition import open_service
 from api.expiring import expiring, what_expires
@@ -44,8 +45,8 @@ class CannotListen(Exception):
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT; `announce` is told once it listens, and of the demo.
 
-    Raises `DataInUse`, `DataUnusable`, `CannotListen`, `StoreFailed` and OSError for what keeps it
-    from starting. If the store fails, the process ends here and now.
+    Raises `DataInUse`, `DataUnusable`, `KeyUnusable`, `CannotListen`, `StoreFailed` and OSError for
+    what keeps it from starting. If the store fails, the process ends here and now.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -58,6 +59,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             async with (
                 AdminServer(service),
                 expiring(what_expires(service)),
+                checkpointing(service),
                 _listening(service, settings) as address,
             ):
                 announce(f"job-ledger listens on {address}")

@@ -74,6 +74,10 @@ class Shelf:
                 self._kept.popitem(last=False)
         return archive
 
+    def remove(self, name: str) -> None:
+        """Deletes an archive whose events are elsewhere, and what a crash left of its writing."""
+        archive_path(self._directory, name).unlink(missing_ok=True)
+
     def stream(self, stream: str) -> list[LoggedEvent] | None:
         """The events of a stream, from the newest archive that has it; None where none has."""
         for span in self._newest_first():

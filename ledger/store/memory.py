@@ -50,7 +50,7 @@ from ledger.relations import (
 from ledger.server import Server
 from ledger.store.seam import Batch, Guard, Projection, Row, RowKey, Rows, Store
 from ledger.tag import Tag
-from ledger.world import Secret
+from ledger.world import A, Discarded, Secret
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -141,6 +141,8 @@ class Memory:
     def remember(self, staging: "Staging") -> None:
         """Takes over what has been committed."""
         _renew(self._held, staging.streams)
+        for stream in staging.discarded:
+            self._held.pop(stream, None)
         _renew(self._told, staging.touched())
 
     def forget(self, staging: "Staging") -> None:
@@ -170,6 +172,8 @@ class Staging:
         "_relations",
         "claims",
         "created",
+        "discarded",
+        "dropped",
         "entries",
         "events",
         "guarded",
@@ -195,6 +199,8 @@ class Staging:
         self.secrets: list[Secret] = []
         self.claims: dict[tuple[str, str], Claimed] = {}
         self.entries: dict[RowKey, Row] = {}
+        self.discarded: list[str] = []
+        self.dropped: list[RowKey] = []
         self._relations: dict[str, Relations] = {}
 
     def held(self, stream: str) -> Held:
@@ -248,6 +254,11 @@ class Staging:
         assert state is None or isinstance(state, Profile)
         return state or Profile(account)
 
+    def act(self, kind: type[A], stream: str) -> A | None:
+        state = self.held(stream).state
+        assert state is None or isinstance(state, kind)
+        return state
+
     def glance(self, uuid: str) -> Drive | Server | None:
         for stream in (drive_stream(uuid), server_stream(uuid)):
             state = self.held(stream).state
@@ -266,6 +277,11 @@ class Staging:
         version = held.version + 1
         self.streams[stream] = Held(version, state, {})
         self.events.append((stream, version, recorded))
+
+    def discard(self, change: Discarded) -> None:
+        """Streams that are shown no more; nothing is ever decided about them again."""
+        self.discarded += change.streams
+        self.dropped += change.rows
 
     def surely_new(self, stream: str) -> bool:
         return stream not in self.streams and self._below.surely_new(stream)
@@ -312,6 +328,8 @@ class Staging:
         self.events += above.events
         self.stored += stored
         self.secrets += above.secrets
+        self.discarded += above.discarded
+        self.dropped += above.dropped
         self.claims |= above.claims
         self._relations.update(above._relations)  # noqa: SLF001 - of our own kind
 
@@ -340,7 +358,7 @@ class Staging:
     def batch(self) -> Batch:
         """All that is to be written: events, guards, and the rows that differ."""
         puts: dict[RowKey, Row] = dict(self.entries)
-        drops: list[RowKey] = []
+        drops: list[RowKey] = list(self.dropped)
         for stream, held in self.streams.items():
             before = {} if stream in self.new_streams else self._below.held(stream).rows
             drops += before.keys() - held.rows.keys()

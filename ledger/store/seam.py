@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
 
+from ledger import world
 from ledger.aggregate import Aggregate
 from ledger.claim import Claimed
 from ledger.events import Event, Recorded
@@ -20,10 +21,9 @@ from ledger.world import Secret
 
 T = TypeVar("T")
 
-Scalar = str | int | float | bytes | None
-Row = tuple[Scalar, ...]
-RowKey = tuple[str, Row]
-"""A table's name and the row's primary key."""
+Scalar = world.Scalar
+Row = world.Row
+RowKey = world.RowKey
 Rows = Mapping[RowKey, Row]
 """Whole rows, key columns included, by table and key."""
 
@@ -121,6 +121,9 @@ class Log(Protocol):
 
     def streams_after(self, after: int) -> list[str]:
         """The streams that have an event with a higher position."""
+
+    def streams_of(self, kind: str) -> list[str]:
+        """The streams whose names begin with `kind-`, in the order of their names."""
 
     def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
         """The events of one stream as (position, topic, state), in order."""

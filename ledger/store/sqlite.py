@@ -39,7 +39,7 @@ from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetPersonal, 
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = Path(__file__).with_name("sqlite.sql")
 OPENING_S = 5
 BUSY_MS = 50
@@ -302,6 +302,14 @@ class SqliteLog:
     def streams_after(self, after: int) -> list[str]:
         rows = self._connection.execute(
             "SELECT DISTINCT originator_id FROM stored_events WHERE position > ?", (after,)
+        )
+        return [stream for (stream,) in rows]
+
+    def streams_of(self, kind: str) -> list[str]:
+        rows = self._connection.execute(
+            "SELECT DISTINCT originator_id FROM stored_events"
+            " WHERE originator_id >= ? AND originator_id < ? ORDER BY originator_id",
+            (f"{kind}-", f"{kind}."),  # "." comes right after "-"
         )
         return [stream for (stream,) in rows]
 

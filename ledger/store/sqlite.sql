@@ -65,3 +65,39 @@ CREATE TABLE IF NOT EXISTS claims (
     PRIMARY KEY (account, key)
 );
 CREATE INDEX IF NOT EXISTS claims_by_age ON claims (recorded);
+-- The tree over the leaves, behind the events: what a proof needs, whether the event is there or gone.
+-- The hashes of 256 leaves, 32 bytes each, and a bit for each whose event is gone; the newest tile
+-- grows. A full one all of whose events are gone is dropped: its root stays.
+CREATE TABLE IF NOT EXISTS leaf_tiles (
+    tile INTEGER PRIMARY KEY,
+    gone BLOB NOT NULL,
+    leaves BLOB NOT NULL
+);
+-- Level 1 has the roots of full leaf tiles, level 2 those of full tiles of level 1, and so on.
+CREATE TABLE IF NOT EXISTS node_tiles (
+    level INTEGER NOT NULL,
+    tile INTEGER NOT NULL,
+    nodes BLOB NOT NULL,
+    PRIMARY KEY (level, tile)
+);
+-- The last leaf of every full tile, and of all tiles: its position, and the latest time that any
+-- event up to there is stamped with, in microseconds since 1970.
+CREATE TABLE IF NOT EXISTS moments (
+    leaf_index INTEGER PRIMARY KEY,
+    position INTEGER NOT NULL,
+    latest INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS moments_by_time ON moments (latest, leaf_index);
+-- Signed states of the tree, as they were made from time to time.
+CREATE TABLE IF NOT EXISTS checkpoints (
+    made TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    note TEXT NOT NULL
+) WITHOUT ROWID;
+-- What was last believed of the clocks, so that nothing is discarded by one that somebody moved.
+CREATE TABLE IF NOT EXISTS clock_watch (
+    boot TEXT NOT NULL,
+    booted TEXT NOT NULL,
+    seen TEXT NOT NULL
+);

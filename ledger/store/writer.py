@@ -24,7 +24,7 @@ from ledger.errors import AlreadyClaimed, ConcurrentChange, Refusal, StoreFailed
 from ledger.events import Event, Recorded
 from ledger.store.memory import Memory, Staging
 from ledger.store.seam import Conflict, Cursor, Projection, Store
-from ledger.world import Circumstances, Fact
+from ledger.world import Circumstances, Discarded, Fact
 
 T = TypeVar("T")
 
@@ -330,10 +330,13 @@ class Writer:
             if claim is not None:
                 self._claim(Claimed(actor, claim, at), batch, staging)
             for change in decide(waiting.command, staging, self._circumstances):
-                if isinstance(change, Fact):
-                    staging.stage(change.stream, Recorded(at, actor, request_id, change.event))
-                else:
-                    staging.secrets.append(change)
+                match change:
+                    case Fact(stream, event):
+                        staging.stage(stream, Recorded(at, actor, request_id, event))
+                    case Discarded():
+                        staging.discard(change)
+                    case _:
+                        staging.secrets.append(change)
             batch.settle(staging)
         except Refusal as refusal:
             return refusal

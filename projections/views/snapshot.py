@@ -13,6 +13,7 @@ import msgspec
 
 from ledger.drive import LIBRARY
 from ledger.events import DriveDefinition, Mount, Nic, ServerDefinition
+from ledger.store.seam import Cursor
 from projections.audit_log import Line
 from projections.views.filtering import Conditions, condition_sql
 from projections.views.records import (
@@ -63,6 +64,11 @@ class Snapshot:
         self._cursor = connection.cursor()
         self._g = live_generation(self._cursor)
         self._job = _job_columns(self._g)
+
+    @property
+    def cursor(self) -> Cursor:
+        """For reading the events as of the same moment."""
+        return self._cursor
 
     # Jobs
 

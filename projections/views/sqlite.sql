@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS jobs_g{g} (
 CREATE INDEX IF NOT EXISTS jobs_g{g}_root ON jobs_g{g} (root);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_newest ON jobs_g{g} (owner, last_modified DESC, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_state ON jobs_g{g} (owner, state, last_modified DESC, uuid);
+CREATE INDEX IF NOT EXISTS jobs_g{g}_ended ON jobs_g{g} (last_modified)
+    WHERE parent IS NULL AND state <> 'started';
 CREATE INDEX IF NOT EXISTS jobs_g{g}_running ON jobs_g{g} (created) WHERE state = 'started';
 -- Which jobs name a drive or server; `running` as long as the job is.
 CREATE TABLE IF NOT EXISTS job_resources_g{g} (

@@ -24,6 +24,7 @@ from scripts.benchmarks import (
     frames,
     lists,
     machine,
+    proofs,
     reads,
     rebuilds,
     updates,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "drives-at-once": crowds.drives_at_once,
     "clones-at-once": crowds.clones_at_once,
     "servers-listed": crowds.servers_listed,
+    "proof": proofs.proof,
 }
 
 

@@ -26,6 +26,8 @@ class Scale(NamedTuple):
     idle_subscribers: int
     archived_events: int
     archives: int
+    proved_leaves: int
+    proofs: int
 
 
 FULL = Scale(
@@ -46,6 +48,8 @@ FULL = Scale(
     idle_subscribers=1_000,
     archived_events=500_000,
     archives=3,
+    proved_leaves=10_000_000,
+    proofs=1_000,
 )
 QUICK = Scale(
     rounds=2,
@@ -65,6 +69,8 @@ QUICK = Scale(
     idle_subscribers=200,
     archived_events=20_000,
     archives=2,
+    proved_leaves=300_000,
+    proofs=200,
 )
 
 

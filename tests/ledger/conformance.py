@@ -409,6 +409,14 @@ class Reading(_Suite):
             assert log.streams_after(log.last_position()) == []
             assert len(log.streams_after(0)) == 3
 
+    def test_the_streams_of_a_kind(self, store: Store) -> None:
+        """By the word before the first dash, in the order of their names."""
+        names = ["drive-b", "drive-a", "drive-", "drive.x", "drives-c", "driv-d", "job-drive-e"]
+        store.append(batch(*map(event, names), event("drive-a", 2)))
+        with store.log() as log:
+            assert log.streams_of("drive") == ["drive-", "drive-a", "drive-b"]
+            assert log.streams_of("server") == []
+
 
 class Showing(_Suite):
     """Rows, relations and secrets."""

@@ -161,12 +161,13 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             e.JobsDiscarded(
                 timedelta(days=3),
                 _at(21, 5),
+                9,
                 (e.DiscardedTree("account-1", ("job-1", "job-2"), _at(1)),),
                 ("drive-drive-1",),
             ),
             _at(22),
         ),
-        _recorded(e.JobsDiscarded(timedelta(0), _at(21), (), last=True), _at(22)),
+        _recorded(e.JobsDiscarded(timedelta(0), _at(21), 9, (), last=True), _at(22)),
     ],
     "archive-written/1": [
         _recorded(e.ArchiveWritten("a.jsonl.zst", "00ff", 7, 1, 9, ("sweep-1",)), _at(23))

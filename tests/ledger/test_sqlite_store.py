@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import StoreFailed
-from ledger.store import sessions, tokens
+from ledger.store import sessions, tiles, tokens
 from ledger.store.sqlite import SCHEMA_VERSION, SqliteStore, open_connection, open_log
 from projections.views.sqlite import SqliteProjection
 from tests.ledger.conformance import OpenStore, StoreConformance, batch, event
@@ -124,11 +124,11 @@ def test_a_schema_from_the_future_is_refused(store: SqliteStore, file: Path) -> 
 
 
 def test_a_schema_of_the_past_is_brought_up_to_date(store: SqliteStore, file: Path) -> None:
-    """A ledger of schema 1 has no sessions and tokens; opening it adds them and keeps the rest."""
+    """A ledger of schema 1 has no sessions, no tokens and no tree; opening it adds them."""
     store.append(batch(event("drive-a")))
     store.close()
     with behind_its_back(file) as connection:
-        for table in ("sessions", "tokens"):
+        for table in ("sessions", "tokens", "leaf_tiles", "node_tiles", "moments", "checkpoints"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
     later = SqliteStore(file, SqliteProjection())
@@ -136,6 +136,7 @@ def test_a_schema_of_the_past_is_brought_up_to_date(store: SqliteStore, file: Pa
         assert pragma(later, "user_version") == SCHEMA_VERSION
         assert later.exclusive(lambda c: sessions.find(c, b"x")) is None
         assert later.exclusive(lambda c: tokens.every(c, None)) == []
+        assert later.exclusive(tiles.extend) == 1
         assert len(later.read_stream("drive-a")) == 1
     finally:
         later.close()

@@ -94,7 +94,7 @@ TOLD: list[tuple[str, e.Event, list[Line]]] = [
     ("profile-p", e.ProfileChanged(("phone",)), [Line("update", "Profile", "p")]),
     # The ledger's own acts are nobody's.
     (e.POLICY_STREAM, e.RetentionPolicySet(timedelta(days=3), START), []),
-    ("sweep-w", e.JobsDiscarded(timedelta(days=3), START, ()), []),
+    ("sweep-w", e.JobsDiscarded(timedelta(days=3), START, 1, ()), []),
     ("compaction-c", e.ArchiveWritten("a", "00", 1, 1, 1, ()), []),
     ("compaction-c", e.LedgerCompacted(1), []),
     ("restoration-r", e.LedgerRestored(2, "note"), []),

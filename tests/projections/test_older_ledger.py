@@ -15,7 +15,8 @@ from ledger.commands import CancelJob, CloneDrive, EditDrive, EditProfile, Resiz
 from ledger.errors import StoreFailed
 from ledger.images import Pool
 from ledger.store.writer import Caller
-from projections.audit import CannotReplay, replay
+from projections.audit.findings import CannotReplay
+from projections.audit.replaying import replay
 from projections.rebuild import rebuild
 from projections.views.reading import SqliteViews
 from projections.views.snapshot import Snapshot

@@ -260,11 +260,18 @@ class Model(State):
             job.progress = 100
         self._ended(uuid)
 
+    def _stays(self, uuid: str) -> bool:
+        """A server that runs, and a complete drive that one mounts, stay when their job fails."""
+        if uuid in self.servers:
+            return self.servers[uuid].running
+        return uuid in self.drives and self.drives[uuid].ready and bool(self.mounted_on(uuid))
+
     def _ended(self, uuid: str) -> None:
         job = self.jobs[uuid]
         if job.state != "success":
             for made in self._made_below(uuid):
-                self._remove(made)
+                if not self._stays(made):
+                    self._remove(made)
         elif job.made in self.drives:
             self.drives[job.made].ready = True
         above = self.jobs.get(job.parent or "")

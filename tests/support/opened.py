@@ -16,7 +16,8 @@ from ledger.errors import StoreFailed
 from ledger.store.sqlite import SqliteStore
 from ledger.store.writer import Caller
 from ledger.world import Circumstances
-from projections.audit import Replay, replay
+from projections.audit.findings import Replay
+from projections.audit.replaying import replay
 from projections.rebuild import Rebuilt, rebuild
 from projections.views.reading import SqliteViews
 from projections.views.snapshot import Snapshot

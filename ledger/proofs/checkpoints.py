@@ -1,0 +1,82 @@
+"""Checkpoints of a ledger: signed on demand, and from time to time to be kept."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+from ledger.application import Ledger
+from ledger.codec import decode
+from ledger.events import LedgerRestored
+from ledger.proofs.note import Checkpoint, Signer, Verifier
+from ledger.proofs.tiling import tile
+from ledger.proofs.tree import Tree
+from ledger.store import checkpoints as table
+from ledger.store.seam import Cursor, Log
+from ledger.store.tiles import tiled
+
+FIRST_EPOCH = 1
+UNTILED = 1_000
+"""Leaves that are read from their events rather than tiled first."""
+ALL_KEPT = timedelta(days=3)
+"""How long all checkpoints are kept; after that the last of each day."""
+
+
+def checkpoint_of(log: Log, origin: str) -> Checkpoint:
+    """The tree as of a log, and where it ends. Raises `LeavesMissing` and `UnknownEvent`."""
+    tree = Tree(log)
+    return Checkpoint(origin, tree.size, tree.root(), epoch_of(log), log.last_position())
+
+
+def epoch_of(log: Log) -> int:
+    """What the newest restore has begun; the first epoch, if there was none."""
+    restores = [
+        (position, recorded.event.epoch)
+        for stream in log.streams_of("restoration")
+        for position, topic, state in log.stream(stream)
+        if isinstance((recorded := decode(topic, state)).event, LedgerRestored)
+    ]
+    return max(restores)[1] if restores else FIRST_EPOCH
+
+
+class Checkpoints:
+    """Makes the checkpoints of one ledger. All methods block; any thread may call them."""
+
+    def __init__(self, ledger: Ledger, signer: Signer, *, now: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._signer = signer
+        self._now = now
+
+    @property
+    def verifier(self) -> Verifier:
+        """Whose signature its checkpoints have."""
+        return self._signer.verifier
+
+    def sign(self) -> str:
+        """A signed checkpoint of the newest event. Raises `LeavesMissing` and `StoreFailed`."""
+        with self._ledger.log() as log:
+            many = log.leaf_count() - tiled(log.cursor()).leaves > UNTILED
+        if many:
+            tile(self._ledger)
+        with self._ledger.log() as log:
+            return self._signer.sign(checkpoint_of(log, self._signer.name).text())
+
+    def keep(self) -> bool:
+        """Tiles what is new, and keeps a checkpoint of it; whether there was anything.
+
+        Old checkpoints are thinned out with it. Raises as `sign`.
+        """
+        tile(self._ledger)
+        with self._ledger.log() as log:
+            checkpoint = checkpoint_of(log, self._signer.name)
+            newest = table.newest(log.cursor())
+        before = (newest.epoch, newest.size) if newest else (FIRST_EPOCH, 0)
+        if (checkpoint.epoch, checkpoint.size) == before:
+            return False
+        write = partial(self._write, checkpoint, self._signer.sign(checkpoint.text()))
+        self._ledger.exclusive(write).result()
+        return True
+
+    def _write(self, checkpoint: Checkpoint, note: str, cursor: Cursor) -> None:
+        now = self._now()
+        table.keep(cursor, now, checkpoint, note)
+        table.thin_out(cursor, now - ALL_KEPT)

@@ -1,0 +1,117 @@
+"""The Merkle tree over the ledger's leaves, as of one snapshot.
+
+Complete subtrees come from the tiles, so a proof reads a few of them however long the ledger is;
+the leaves behind the tiles are read from the events themselves.
+"""
+
+from collections.abc import Callable
+
+from ledger.proofs import merkle
+from ledger.proofs.merkle import complete_root, node_hash
+from ledger.store.seam import Log
+from ledger.store.tiles import TILE, LeavesMissing, leaf_tile, nodes, stored_leaves, tiled
+
+TILE_HEIGHT = TILE.bit_length() - 1
+REMEMBERED = 64
+"""Tiles that are kept in memory, at most 8 KiB of hashes each."""
+
+Archived = Callable[[int, int], list[bytes]]
+"""The leaf hashes from the first to the last leaf index, both included, out of archives.
+
+Called for whole tiles. Raises `LeavesArchived` if they are in none that is there.
+"""
+
+
+class LeavesArchived(Exception):
+    """What is asked takes hashes of leaves that are in archives only, and those are not here."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(
+            f"the leaves {first} to {last} are archived, and their archive is not here"
+        )
+
+
+class OutsideTree(Exception):
+    """There is no such leaf, or there was never a tree of that size."""
+
+
+class Tree:
+    """The tree as of a log, for as long as that is held open; for one thread.
+
+    Whatever is asked may raise `LeavesMissing`: then the ledger has been tampered with.
+    """
+
+    def __init__(self, log: Log, archived: Archived | None = None) -> None:
+        self._cursor = log.cursor()
+        self._archived = archived
+        self._tiled = tiled(self._cursor).leaves
+        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self.size = log.leaf_count()
+
+    def leaf(self, index: int) -> bytes:
+        """The hash of a leaf. Raises `OutsideTree` and `LeavesArchived`."""
+        if not 0 <= index < self.size:
+            raise OutsideTree(f"there is no leaf {index}; there are {self.size}")
+        return self._complete(0, index)
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root of the tree of so many leaves, or of all.
+
+        Raises `OutsideTree`, and `LeavesArchived` as all other questions.
+        """
+        return merkle.root(self._known(self.size if size is None else size), self._complete)
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """The proof that a leaf is in the tree of the first `size`. Raises `OutsideTree`."""
+        if not 0 <= index < self._known(size):
+            raise OutsideTree(f"there is no leaf {index} in a tree of {size}")
+        return merkle.inclusion_proof(index, size, self._complete)
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """The proof that the tree of `new` leaves begins with that of `old`.
+
+        Raises `OutsideTree`.
+        """
+        if not 0 <= old <= self._known(new):
+            raise OutsideTree(f"a tree of {new} leaves does not begin with one of {old}")
+        return merkle.consistency_proof(old, new, self._complete)
+
+    def _known(self, size: int) -> int:
+        if not 0 <= size <= self.size:
+            raise OutsideTree(f"there is no tree of {size} leaves; there are {self.size}")
+        return size
+
+    def _complete(self, height: int, nth: int) -> bytes:
+        """The root of a complete subtree (`merkle.Complete`), out of a part of a single tile.
+
+        Where there is no such tile yet, out of two halves.
+        """
+        level, above = divmod(height, TILE_HEIGHT)
+        if level and (nth + 1) << height > self._tiled:
+            left, right = 2 * nth, 2 * nth + 1
+            return node_hash(self._complete(height - 1, left), self._complete(height - 1, right))
+        tile, at = divmod(nth << above, TILE)
+        return complete_root(self._hashes(level, tile)[at : at + (1 << above)])
+
+    def _hashes(self, level: int, tile: int) -> list[bytes]:
+        """All that is in a tile; at level 0 also of the leaves that are not tiled yet."""
+        hashes = self._tiles.get((level, tile))
+        if hashes is None:
+            if len(self._tiles) >= REMEMBERED:
+                self._tiles.clear()
+            hashes = nodes(self._cursor, level, tile) if level else self._leaves(tile)
+            self._tiles[level, tile] = hashes
+        return hashes
+
+    def _leaves(self, tile: int) -> list[bytes]:
+        first, end = tile * TILE, min((tile + 1) * TILE, self.size)
+        kept = leaf_tile(self._cursor, tile)
+        if kept is None and end <= self._tiled:
+            if self._archived is None:
+                raise LeavesArchived(first, end - 1)
+            return self._archived(first, end - 1)
+        leaves = kept.leaves if kept else []
+        leaves += stored_leaves(self._cursor, first + len(leaves), end)
+        if len(leaves) != end - first:
+            raise LeavesMissing(f"events are missing between leaves {first} and {end - 1}")
+        return leaves

@@ -1,0 +1,12 @@
+"""Long work in short pieces."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def sliced(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The whole in order, at most `size` at a time."""
+    for start in range(0, len(whole), size):
+        yield whole[start : start + size]

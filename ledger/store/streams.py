@@ -1,0 +1,91 @@
+"""Streams read many at a time: where they lie, and what they held at a position."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from ledger.codec import decode
+from ledger.events import Event, Recorded
+from ledger.store.seam import Cursor, LoggedEvent
+
+ASKED_FOR = 500
+"""Streams in one statement; SQLite bounds the number of its parameters."""
+
+
+class Span(NamedTuple):
+    """The positions of a stream's first and last event."""
+
+    first: int
+    last: int
+
+
+def newest(cursor: Cursor) -> int:
+    """The position of the newest event; 0 before the first."""
+    cursor.execute("SELECT coalesce(max(position), 0) FROM stored_events")
+    return int(cursor.fetchone()[0])
+
+
+def spans(cursor: Cursor, streams: Sequence[str]) -> dict[str, Span]:
+    """Where these streams lie; those that have no event are missing.
+
+    Two look-ups in an index for each of them, however long it is.
+    """
+    rows = _among(
+        cursor,
+        "WITH asked (stream) AS (VALUES ...) SELECT stream,"
+        " (SELECT position FROM stored_events WHERE originator_id = stream"
+        "  ORDER BY originator_version LIMIT 1),"
+        " (SELECT position FROM stored_events WHERE originator_id = stream"
+        "  ORDER BY originator_version DESC LIMIT 1) FROM asked",
+        "(?)",
+        streams,
+    )
+    return {stream: Span(first, last) for stream, first, last in rows if first is not None}
+
+
+def histories(
+    cursor: Cursor, streams: Sequence[str], until: int
+) -> Iterator[tuple[str, list[Recorded[Event]]]]:
+    """Each of these streams that has begun, with its events as far as this position."""
+    rows = _among(
+        cursor,
+        "SELECT originator_id, topic, state FROM stored_events"
+        " WHERE originator_id IN (...) AND position <= ?"
+        " ORDER BY originator_id, originator_version",
+        "?",
+        streams,
+        until,
+    )
+    for stream, events in groupby(rows, itemgetter(0)):
+        yield stream, [decode(topic, state) for _, topic, state in events]
+
+
+def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
+    """All events of one stream, in order."""
+    cursor.execute(
+        "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
+        " FROM stored_events WHERE originator_id = ? ORDER BY originator_version",
+        (stream,),
+    )
+    return [LoggedEvent._make(row) for row in cursor.fetchall()]
+
+
+def events_of_kind(cursor: Cursor, kind: str, after: int) -> list[tuple[int, Recorded[Event]]]:
+    """The events after this position of all streams whose names begin with this word."""
+    cursor.execute(
+        "SELECT position, topic, state FROM stored_events"
+        " WHERE originator_id > ? AND originator_id < ? AND position > ? ORDER BY position",
+        (f"{kind}-", f"{kind}.", after),  # a full stop comes right after a hyphen
+    )
+    return [(position, decode(topic, state)) for position, topic, state in cursor.fetchall()]
+
+
+def _among(
+    cursor: Cursor, sql: str, mark: str, streams: Sequence[str], *more: int
+) -> Iterator[Any]:
+    """The rows of these streams, asked for some at a time; `...` in the statement is for them."""
+    for start in range(0, len(streams), ASKED_FOR):
+        some = streams[start : start + ASKED_FOR]
+        cursor.execute(sql.replace("...", ",".join([mark] * len(some))), (*some, *more))
+        yield from cursor.fetchall()

@@ -1,0 +1,1 @@
+"""Audit: whether the record is sound, and the read models show what it says."""

@@ -1,0 +1,188 @@
+"""Whether everything that was discarded was due, and everything due was discarded.
+
+The policy is rerun over the history: by the time and position of the events alone, whatever was
+planned then. Streams that are in archives only cannot be judged; they must be in one.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from ledger.acts import Policy
+from ledger.events import (
+    POLICY_STREAM,
+    ArchiveWritten,
+    DiscardedTree,
+    DriveDeleted,
+    Event,
+    JobCancelled,
+    JobCreated,
+    JobFailed,
+    JobsDiscarded,
+    JobSucceeded,
+    Recorded,
+    ServerDeleted,
+    StreamParked,
+    StreamReleased,
+    TagDeleted,
+    job_stream,
+)
+from ledger.job import Job
+from ledger.store.seam import LoggedEvent
+from projections.audit.families import Families
+from projections.audit.findings import Divergence, Held, divergence_at
+
+
+class _Ended(NamedTuple):
+    """A tree that has ended: by what time, at which position."""
+
+    at: datetime
+    position: int
+    root: str
+
+
+class _Departed(NamedTuple):
+    at: datetime
+    position: int
+
+
+class Discards:
+    """What is discarded so far, and what may be."""
+
+    def __init__(self, held: dict[str, Held], families: Families) -> None:
+        self.streams: set[str] = set()
+        """All that are discarded."""
+        self._held = held
+        self._families = families
+        self._ended: list[_Ended] = []
+        self._departed: dict[str, _Departed] = {}
+        self._named_by: dict[str, set[str]] = {}
+        self._parked: set[str] = set()
+        self._unseen: dict[str, LoggedEvent] = {}
+        self._archived: set[str] = set()
+
+    def take(self, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
+        """One more event, which is replayed already; says what is wrong with it as a discard."""
+        match recorded.event:
+            case JobCreated(resources=resources):
+                for resource in resources:
+                    self._named_by.setdefault(resource.uuid, set()).add(event.stream)
+            case JobSucceeded() | JobFailed() | JobCancelled():
+                self._end(event)
+            case DriveDeleted() | ServerDeleted() | TagDeleted():
+                self._departed[event.stream] = _Departed(recorded.recorded_at, event.position)
+            case StreamParked(stream=stream):
+                self._parked.add(stream)
+            case StreamReleased():
+                self._parked.discard(event.stream.partition("-")[2])
+            case ArchiveWritten(sweeps=sweeps):
+                self._archived.update(sweeps)
+            case JobsDiscarded() as discard:
+                return self._discard(event, discard, recorded.recorded_at)
+            case _:
+                pass
+        return None
+
+    def unarchived(self) -> Divergence | None:
+        """A sweep that discarded what is not here, and that no archive is said to have."""
+        for sweep, event in self._unseen.items():
+            if sweep not in self._archived:
+                return divergence_at(event, "what it discarded is neither here nor in an archive")
+        return None
+
+    def _end(self, event: LoggedEvent) -> None:
+        job = self._held[event.stream].state
+        if isinstance(job, Job) and job.parent is None:
+            ended = max(one.last_modified for one in self._families.tree(job))
+            heappush(self._ended, _Ended(ended, event.position, job.uuid))
+
+    def _discard(self, event: LoggedEvent, discard: JobsDiscarded, at: datetime) -> str | None:
+        policy = self._held.get(POLICY_STREAM)
+        state = policy.state if policy is not None else None
+        keep = (state if isinstance(state, Policy) else Policy()).keep(at)
+        if discard.keep != keep:
+            return f"the policy was to keep jobs for {keep}, not {discard.keep}"
+        if discard.cutoff > at - keep:
+            return f"what ended at {discard.cutoff} was not due yet"
+        for tree in discard.trees:
+            reason = self._wrong_tree(event, tree)
+            if reason is not None:
+                return reason
+        for stream in discard.streams:
+            reason = self._wrong_stream(event, stream, discard.cutoff)
+            if reason is not None:
+                return reason
+        return self._kept(discard) if discard.last else None
+
+    def _wrong_tree(self, event: LoggedEvent, tree: DiscardedTree) -> str | None:
+        root = self._families.job(tree.jobs[0])
+        streams = [job_stream(uuid) for uuid in tree.jobs]
+        if root is not None:
+            family = self._families.tree(root)
+            if root.parent is not None or {job.uuid for job in family} != set(tree.jobs):
+                return f"what was discarded with job {root.uuid} is not its tree"
+            running = [job.uuid for job in family if job.state == "started"]
+            if running:
+                return f"job {running[0]} was running"
+            ended = max(job.last_modified for job in family)
+            if ended != tree.ended:
+                return f"the tree of job {root.uuid} ended at {ended}, not {tree.ended}"
+            for job in family:
+                for resource in job.resources:
+                    self._named_by[resource.uuid].discard(job_stream(job.uuid))
+        elif not self._are_unseen(event, streams):
+            return f"job {tree.jobs[0]} was not there"
+        self._drop(streams)
+        return None
+
+    def _wrong_stream(self, event: LoggedEvent, stream: str, cutoff: datetime) -> str | None:
+        kind, _, uuid = stream.partition("-")
+        departed = self._departed.get(stream)
+        if kind in ("sweep", "compaction"):
+            pass  # an act of the ledger's own, which nothing shows
+        elif departed is None:
+            if stream in self._held or not self._are_unseen(event, [stream]):
+                return f"{stream} was not deleted"
+        elif departed.at >= cutoff:
+            return f"{stream} was deleted at {departed.at}, not before the cutoff"
+        elif self._named_by.get(uuid):
+            return f"{stream} is named by {min(self._named_by[uuid])}"
+        self._drop([stream])
+        return None
+
+    def _are_unseen(self, event: LoggedEvent, streams: Iterable[str]) -> bool:
+        """Notes that what is discarded is not here; False if some of it is, or was before."""
+        self._unseen.setdefault(event.stream.partition("-")[2], event)
+        return not any(stream in self._held or stream in self.streams for stream in streams)
+
+    def _drop(self, streams: Iterable[str]) -> None:
+        for stream in streams:
+            self.streams.add(stream)
+            self._held.pop(stream, None)
+            self._departed.pop(stream, None)
+
+    def _kept(self, discard: JobsDiscarded) -> str | None:
+        """Something that was due by the cutoff, known when it was planned, and still is there."""
+        later: list[_Ended] = []
+        reason = None
+        while self._ended and self._ended[0].at < discard.cutoff:
+            ended = heappop(self._ended)
+            job = self._families.job(ended.root)
+            if job is None:
+                continue
+            later.append(ended)
+            streams = {job_stream(one.uuid) for one in self._families.tree(job)}
+            if ended.position <= discard.planned_at and not streams & self._parked:
+                reason = f"the tree of job {ended.root} was due since {ended.at}, and was kept"
+        for ended in later:
+            heappush(self._ended, ended)
+        return reason or self._departed_and_kept(discard)
+
+    def _departed_and_kept(self, discard: JobsDiscarded) -> str | None:
+        for stream, (at, position) in self._departed.items():
+            due = at < discard.cutoff and position <= discard.planned_at
+            named = self._named_by.get(stream.partition("-")[2])
+            if due and not named and stream not in self._parked:
+                return f"{stream} was deleted at {at}, was due, and was kept"
+        return None

@@ -1,0 +1,48 @@
+"""The history of one job, for people and machines to read."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ledger.codec import decode, fields_of
+from ledger.errors import UnknownEvent
+from ledger.events import job_stream
+from projections.audit.findings import CannotReplay
+from projections.audit.opening import opened
+
+
+class HistoryLine(NamedTuple):
+    """One event of a stream."""
+
+    position: int
+    version: int
+    recorded_at: datetime
+    actor: str
+    request_id: str
+    event: str
+    fields: dict[str, Any]
+
+
+def job_history(file: Path, uuid: str) -> list[HistoryLine]:
+    """The events of one job, oldest first; none if there is no such job. Raises `CannotReplay`."""
+    with opened(file) as log:
+        try:
+            return [
+                _line(position, version, topic, state)
+                for version, (position, topic, state) in enumerate(log.stream(job_stream(uuid)), 1)
+            ]
+        except UnknownEvent as error:
+            raise CannotReplay(str(error)) from error
+
+
+def _line(position: int, version: int, topic: str, state: bytes) -> HistoryLine:
+    recorded = decode(topic, state)
+    return HistoryLine(
+        position,
+        version,
+        recorded.recorded_at,
+        recorded.actor,
+        recorded.request_id,
+        topic,
+        fields_of(recorded)["event"],
+    )

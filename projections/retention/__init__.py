@@ -1,0 +1,1 @@
+"""Retention at work: what is due is planned, discarded, and moved to archives."""

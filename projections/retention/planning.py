@@ -1,0 +1,94 @@
+"""From the read models and the ledger's own acts to the plan of a sweep. Changes nothing."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from ledger.acts import Compaction, Policy, Sweep
+from ledger.archives import Shelf
+from ledger.codec import decode
+from ledger.events import (
+    POLICY_STREAM,
+    DiscardedTree,
+    JobsDiscarded,
+    compaction_stream,
+    sweep_stream,
+)
+from ledger.retention import Departed, Plan, cutoff_at, plan
+from ledger.store.seam import Log
+from ledger.store.tiles import position_at
+from projections.streams import folded, sweeps
+from projections.views.sweeping import departed, ended_trees
+
+
+def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
+    """What is due by the cutoff, of all that is shown."""
+    cursor = log.cursor()
+    return plan(
+        ended_trees(cursor, cutoff),
+        departed(cursor, cutoff),
+        old_acts(log),
+        keep=keep,
+        cutoff=cutoff,
+        position=log.last_position(),
+    )
+
+
+def plan_as_of(log: Log, shelf: Shelf, keep: timedelta, moment: datetime) -> Plan:
+    """What a policy discards at a moment, or would have discarded, of all that was shown then.
+
+    Trees that were discarded since are among it, as long as the store or an archive tells of them.
+    At a moment to come it is what is due by then if nothing else happens. Raises `BadArchive`.
+    """
+    cutoff = cutoff_at(moment, keep)
+    planned = plan_of(log, keep, cutoff)
+    since = [tree for tree in _discarded_since(log, shelf, moment) if tree.ended < cutoff]
+    if not since:
+        return planned
+    trees = sorted((*planned.trees, *since), key=lambda tree: (tree.ended, tree.jobs))
+    return replace(planned, trees=tuple(trees))
+
+
+def _discarded_since(log: Log, shelf: Shelf, moment: datetime) -> Iterator[DiscardedTree]:
+    position = position_at(log.cursor(), moment)
+    for name in shelf.names():
+        for tree in shelf.get(name).trees:
+            if tree.discarded > position:
+                yield DiscardedTree(tree.owner, tuple(job.uuid for job in tree.jobs), tree.ended)
+    for sweep in pending(log):
+        for found, topic, state in log.stream(sweep_stream(sweep.uuid)):
+            discard = decode(topic, state).event
+            if found > position and isinstance(discard, JobsDiscarded):
+                yield from discard.trees
+
+
+def policy_of(log: Log) -> Policy:
+    """The retention policies that were set."""
+    state = folded(log, POLICY_STREAM)
+    assert state is None or isinstance(state, Policy)
+    return state or Policy()
+
+
+def compactions(log: Log) -> list[Compaction]:
+    """All compactions that are in the store, oldest first."""
+    states = [folded(log, stream) for stream in log.streams_of("compaction")]
+    found = [state for state in states if isinstance(state, Compaction)]
+    return sorted(found, key=lambda compaction: compaction.written.last)
+
+
+def old_acts(log: Log) -> Iterator[Departed]:
+    """Acts that nothing rests on any more: compacted sweeps, and compactions but the newest."""
+    done = [compaction for compaction in compactions(log) if compaction.gone is not None]
+    compacted = {uuid for compaction in done for uuid in compaction.written.sweeps}
+    for sweep in sweeps(log):
+        if sweep.uuid in compacted:
+            yield Departed(sweep_stream(sweep.uuid), sweep.last_modified)
+    for compaction in done[:-1]:
+        yield Departed(compaction_stream(compaction.uuid), compaction.last_modified)
+
+
+def pending(log: Log) -> list[Sweep]:
+    """The sweeps whose events are in no archive yet; one that was broken off is among them."""
+    archived = {uuid for compaction in compactions(log) for uuid in compaction.written.sweeps}
+    return [sweep for sweep in sweeps(log) if sweep.uuid not in archived]

@@ -1,0 +1,28 @@
+"""The events of one job, wherever they are now."""
+
+from ledger.codec import decode
+from ledger.events import JobCreated, job_stream
+from ledger.store.seam import LoggedEvent
+from ledger.store.streams import stream_events
+from projections.time_travel.archived import Archived
+from projections.views.families import is_shown
+from projections.views.snapshot import Snapshot
+
+
+def history(
+    snapshot: Snapshot, archives: Archived, job: str, owner: str
+) -> list[LoggedEvent] | None:
+    """Every event of the job, the oldest first; None if the account had no such job.
+
+    That of a job that was discarded is told as long as the store or an archive has it.
+    """
+    stream = job_stream(job)
+    events = None if is_shown(snapshot, job) else archives.stream(stream)
+    events = events or stream_events(snapshot.cursor, stream)
+    return events if events and _owner(events[0]) == owner else None
+
+
+def _owner(first: LoggedEvent) -> str:
+    event = decode(first.topic, first.state).event
+    assert isinstance(event, JobCreated)
+    return event.owner

@@ -1,0 +1,45 @@
+"""Which drives and servers existed at a position."""
+
+from collections.abc import Collection
+
+from ledger.events import drive_stream, server_stream
+from ledger.store.streams import Span, spans
+from projections.time_travel.archived import Archived
+from projections.views.families import departed, existing
+from projections.views.snapshot import Snapshot
+
+Named = tuple[str, str]
+"""A kind, as URIs have it, and a uuid."""
+
+
+def existed(
+    snapshot: Snapshot, archives: Archived, named: Collection[Named], position: int
+) -> set[Named]:
+    """Those of them that had been made by then and not been deleted.
+
+    A stream's last event is the deletion, once it is deleted: nothing comes after that.
+    """
+    by_stream = {_stream(kind, uuid): (kind, uuid) for kind, uuid in named}
+    there = existing(snapshot, [uuid for _, uuid in by_stream.values()])
+    stored = spans(snapshot.cursor, list(by_stream))
+    gone = [stream for stream, (_, uuid) in by_stream.items() if uuid not in there]
+    discarded = set(gone) - departed(snapshot, gone)
+    archived = {stream: _archived(archives, stream) for stream in discarded}
+    found = set()
+    for stream, (kind, uuid) in by_stream.items():
+        # What is in an archive may be on its way out of the store.
+        span = archived.get(stream) or stored.get(stream)
+        if span is None or span.first > position:
+            continue
+        if uuid in there or span.last > position:
+            found.add((kind, uuid))
+    return found
+
+
+def _archived(archives: Archived, stream: str) -> Span | None:
+    events = archives.stream(stream)
+    return Span(events[0].position, events[-1].position) if events else None
+
+
+def _stream(kind: str, uuid: str) -> str:
+    return drive_stream(uuid) if kind == "drives" else server_stream(uuid)

@@ -1,0 +1,80 @@
+"""What a sweep looks at: trees whose root has ended, deleted things, and who names them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+
+from ledger.retention import Departed, JobInTree, Tree
+from ledger.slicing import sliced
+from ledger.store.seam import Cursor, RowKey
+from projections.rows import timestamp
+from projections.views.sqlite import live_generation
+
+ASKED_FOR = 500
+"""Jobs or streams in one statement."""
+
+
+def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
+    """Every tree whose root ended before the cutoff, with all that is below it."""
+    g = live_generation(cursor)
+    cursor.execute(
+        f"SELECT uuid FROM jobs_g{g}"
+        " WHERE parent IS NULL AND state <> 'started' AND last_modified < ? ORDER BY last_modified",
+        (timestamp(cutoff),),
+    )
+    roots = [uuid for (uuid,) in cursor.fetchall()]
+    for some in sliced(roots, ASKED_FOR):
+        cursor.execute(
+            "SELECT root, owner, uuid, parent, state, last_modified"
+            f" FROM jobs_g{g} WHERE root IN ({_marks(some)})"
+            " ORDER BY root, parent IS NOT NULL, ordinal, uuid",
+            some,
+        )
+        for _, rows in groupby(cursor.fetchall(), key=itemgetter(0)):
+            family = list(rows)
+            yield Tree(family[0][1], [_job(*row[2:]) for row in family])
+
+
+def _job(uuid: str, parent: str | None, state: str, last_modified: str) -> JobInTree:
+    return JobInTree(uuid, parent, state, datetime.fromisoformat(last_modified))
+
+
+def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
+    """The streams of what was deleted before the cutoff, and the roots of the jobs that name it."""
+    g = live_generation(cursor)
+    cursor.execute(
+        f"SELECT stream, at FROM departed_g{g} WHERE at < ? ORDER BY at", (timestamp(cutoff),)
+    )
+    gone = {stream.partition("-")[2]: (stream, at) for stream, at in cursor.fetchall()}
+    named_by: dict[str, set[str]] = {}
+    for some in sliced(list(gone), ASKED_FOR):
+        cursor.execute(
+            f"SELECT resource, root FROM job_resources_g{g} JOIN jobs_g{g} ON uuid = job"
+            f" WHERE resource IN ({_marks(some)})",
+            some,
+        )
+        for resource, root in cursor.fetchall():
+            named_by.setdefault(resource, set()).add(root)
+    return [
+        Departed(stream, datetime.fromisoformat(at), frozenset(named_by.get(uuid, ())))
+        for uuid, (stream, at) in gone.items()
+    ]
+
+
+def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
+    """The keys of the rows of a stream whose events cannot be read; the audit log is searched."""
+    g = live_generation(cursor)
+    uuid = stream.partition("-")[2]
+    keys: list[RowKey] = [("jobs", (uuid,)), ("departed", (stream,))]
+    cursor.execute(f"SELECT job, place FROM job_resources_g{g} WHERE job = ?", (uuid,))
+    keys += [("job_resources", tuple(key)) for key in cursor.fetchall()]
+    cursor.execute(
+        f"SELECT owner, recorded_at, stream, version FROM audit_log_g{g} WHERE stream = ?",
+        (stream,),
+    )
+    return keys + [("audit_log", tuple(key)) for key in cursor.fetchall()]
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))

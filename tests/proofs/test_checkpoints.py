@@ -1,0 +1,181 @@
+"""A checkpoint says what the ledger's tree is, and what is kept of them is what grew."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ledger.codec import encode
+from ledger.events import Event, LedgerRestored, Recorded
+from ledger.proofs import checkpoints as module
+from ledger.proofs.checkpoints import Checkpoints, epoch_of
+from ledger.proofs.merkle import EMPTY, verify_consistency
+from ledger.proofs.note import Checkpoint, Signer, read_checkpoint
+from ledger.proofs.tree import Tree
+from ledger.store import checkpoints as table
+from ledger.store.seam import Batch
+from ledger.store.tiles import TILE, LeavesMissing, tiled
+from tests.proofs import naive
+from tests.proofs.tiling import compact, leaves_of, record_many
+from tests.support.opened import Opened, behind_its_back
+from tests.support.world import START
+
+SIGNER = Signer("job-ledger/test", bytes(32))
+DAY = timedelta(days=1)
+
+
+class Hands:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 4, 17, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def checkpoints(opened: Opened, clock: Hands) -> Checkpoints:
+    return Checkpoints(opened.ledger, SIGNER, now=clock)
+
+
+def read(note: str) -> Checkpoint:
+    return read_checkpoint(note.encode(), SIGNER.verifier)
+
+
+def kept(opened: Opened) -> list[table.Kept]:
+    with opened.ledger.log() as log:
+        return table.every(log.cursor())
+
+
+def restored(opened: Opened, uuid: str, epoch: int) -> None:
+    event: Event = LedgerRestored(epoch, "note")
+    recorded = Recorded(START, "test", "", event)
+    opened.store.append(Batch([encode(f"restoration-{uuid}", 1, recorded)], (), {}, (), ()))
+
+
+# Signing
+
+
+def test_a_checkpoint_of_an_empty_ledger(checkpoints: Checkpoints) -> None:
+    assert read(checkpoints.sign()) == ("job-ledger/test", 0, EMPTY, 1, 0)
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_a_checkpoint_says_what_the_tree_is(
+    opened: Opened, checkpoints: Checkpoints, count: int
+) -> None:
+    """As of the newest event; nothing is written for it, nor kept."""
+    record_many(opened, count)
+    before = opened.ledger.commits
+    checkpoint = read(checkpoints.sign())
+    with opened.ledger.log() as log:
+        position = log.last_position()
+    assert checkpoint == ("job-ledger/test", count, naive.root(leaves_of(opened)), 1, position)
+    assert opened.ledger.commits == before
+    assert kept(opened) == []
+
+
+def test_a_long_tail_is_tiled_first(
+    opened: Opened, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the next one is cheap."""
+    monkeypatch.setattr(module, "UNTILED", 100)
+    record_many(opened, 101)
+    assert read(checkpoints.sign()).root == naive.root(leaves_of(opened))
+    with opened.ledger.log() as log:
+        assert tiled(log.cursor()).leaves == 101
+
+
+def test_checkpoints_of_one_epoch_continue_each_other(
+    opened: Opened, checkpoints: Checkpoints
+) -> None:
+    """Across a compaction too."""
+    seen = []
+    for nth in range(4):
+        record_many(opened, TILE - 50)
+        assert checkpoints.keep()
+        seen.append(read(checkpoints.sign()))
+        compact(opened, range(nth * 70, nth * 70 + 70))
+    assert [checkpoint.epoch for checkpoint in seen] == [1] * 4
+    with opened.ledger.log() as log:
+        tree = Tree(log)
+        for old in seen[1:]:
+            proof = tree.consistency(old.size, seen[-1].size)
+            assert verify_consistency(old.size, seen[-1].size, old.root, seen[-1].root, proof)
+
+
+def test_a_restore_begins_an_epoch(opened: Opened, checkpoints: Checkpoints) -> None:
+    """The newest one by its place in the ledger, whatever its uuid is."""
+    record_many(opened, 1)
+    assert read(checkpoints.sign()).epoch == 1
+    restored(opened, "b", 2)
+    assert read(checkpoints.sign()).epoch == 2
+    restored(opened, "a", 3)
+    assert read(checkpoints.sign()).epoch == 3
+    with opened.ledger.log() as log:
+        assert epoch_of(log) == 3
+
+
+def test_a_ledger_with_events_missing_is_not_signed(
+    opened: Opened, checkpoints: Checkpoints
+) -> None:
+    record_many(opened, 5)
+    with behind_its_back(opened.file) as connection:
+        connection.execute("DELETE FROM stored_events WHERE leaf_index = 4")
+    for make in (checkpoints.sign, checkpoints.keep):
+        with pytest.raises(LeavesMissing):
+            make()
+
+
+# Keeping
+
+
+def test_what_grew_is_kept(opened: Opened, checkpoints: Checkpoints, clock: Hands) -> None:
+    """With its time; nothing is if nothing is new."""
+    assert not checkpoints.keep()
+    record_many(opened, 3)
+    assert checkpoints.keep()
+    first = clock.at
+    clock.at += timedelta(minutes=1)
+    assert not checkpoints.keep()
+    record_many(opened, 1)
+    assert checkpoints.keep()
+    assert [(each.made, each.epoch, each.size) for each in kept(opened)] == [
+        (first, 1, 3),
+        (clock.at, 1, 4),
+    ]
+    assert all(read(each.note).size == each.size for each in kept(opened))
+
+
+def test_a_restore_to_a_smaller_ledger_is_kept(opened: Opened, checkpoints: Checkpoints) -> None:
+    """Though the tree is no larger than the last one that was kept."""
+    record_many(opened, 3)
+    with behind_its_back(opened.file) as connection:
+        connection.execute(
+            "INSERT INTO checkpoints VALUES ('2026-04-16T00:00:00+00:00', 1, 100, '')"
+        )
+    restored(opened, "a", 2)
+    assert checkpoints.keep()
+    assert [(each.epoch, each.size) for each in kept(opened)] == [(1, 100), (2, 4)]
+
+
+def test_after_three_days_one_a_day_is_kept(
+    opened: Opened, checkpoints: Checkpoints, clock: Hands
+) -> None:
+    """The last of each day, and all of the last three days."""
+    made = []
+    for _ in range(6 * 4):
+        record_many(opened, 1)
+        assert checkpoints.keep()
+        made.append(clock.at)
+        clock.at += DAY / 4
+    recent = [at for at in made if at >= made[-1] - 3 * DAY]
+    older = [at for at in made if at < made[-1] - 3 * DAY]
+    last_of_days = {at.date(): at for at in older}.values()
+    assert [each.made for each in kept(opened)] == [*last_of_days, *recent]
+    assert len(last_of_days) < len(older)
