@@ -264,6 +264,16 @@ def test_a_later_stamp_counts_in_all_later_tiles(opened: Opened) -> None:
     assert [ask(opened, lambda c: position_at(c, second(300)))] == end_of_tile
 
 
+def test_of_tiles_with_the_same_latest_time_the_last_is_meant(opened: Opened) -> None:
+    """All that was recorded while the clock was behind belongs to the prefix."""
+    record(opened, [second(10_000), *(second(nth) for nth in range(1, 3 * TILE + 5))])
+    tile(opened.ledger)
+    with opened.ledger.log() as log:
+        end = log.last_position()
+    assert ask(opened, lambda c: position_at(c, second(10_000))) == end
+    assert ask(opened, lambda c: position_at(c, second(9_999))) == 0
+
+
 def test_moments_of_events_that_are_gone_are_found(opened: Opened) -> None:
     """The end of a tile is remembered, and before it what is left is looked at."""
     record_many(opened, 2 * TILE + 3)
