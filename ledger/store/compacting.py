@@ -5,22 +5,41 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.slicing import sliced
 from ledger.store.seam import Cursor, LoggedEvent
+from ledger.store.tiles import mark_gone
 
 ASKED_FOR = 500
 """Streams or positions in one statement."""
 
 
-def places_of(cursor: Cursor, streams: Sequence[str]) -> list[tuple[int, int]]:
-    """(position, leaf index) of every event of these streams that is in the store, in order."""
-    places: list[tuple[int, int]] = []
+def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
+    """The positions of all events of these streams that are in the store."""
     for some in sliced(streams, ASKED_FOR):
         cursor.execute(
-            "SELECT position, leaf_index FROM stored_events"
+            "SELECT position FROM stored_events"
             " WHERE originator_id IN (SELECT value FROM json_each(?))",
             (json.dumps(some),),
         )
-        places += cursor.fetchall()
-    return sorted(places)
+        for (position,) in cursor.fetchall():
+            yield position
+
+
+def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent]:
+    """The first and the last event of a stream that is in the store."""
+    cursor.execute(
+        "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
+        " FROM stored_events WHERE originator_id = ?1 AND originator_version IN"
+        " (1, (SELECT max(originator_version) FROM stored_events WHERE originator_id = ?1))"
+        " ORDER BY originator_version",
+        (stream,),
+    )
+    ends = [LoggedEvent._make(row) for row in cursor.fetchall()]
+    return ends[0], ends[-1]
+
+
+def is_stored(cursor: Cursor, position: int) -> bool:
+    """Whether the event of this position is in the store."""
+    cursor.execute("SELECT 1 FROM stored_events WHERE position = ?", (position,))
+    return cursor.fetchone() is not None
 
 
 def events_at(cursor: Cursor, positions: Sequence[int]) -> Iterator[LoggedEvent]:
@@ -30,16 +49,18 @@ def events_at(cursor: Cursor, positions: Sequence[int]) -> Iterator[LoggedEvent]
             "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
             " FROM stored_events WHERE position IN (SELECT value FROM json_each(?))"
             " ORDER BY position",
-            (json.dumps(some),),
+            (json.dumps(list(some)),),
         )
         yield from map(LoggedEvent._make, cursor.fetchall())
 
 
-def delete_events(cursor: Cursor, positions: Iterable[int]) -> None:
-    """Deletes events that are in an archive."""
-    cursor.executemany(
-        "DELETE FROM stored_events WHERE position = ?", [(position,) for position in positions]
-    )
+def delete_events(cursor: Cursor, positions: Sequence[int]) -> None:
+    """Deletes events that are in an archive, and marks their leaves as gone; they are tiled."""
+    where = "WHERE position IN (SELECT value FROM json_each(?))"
+    asked = (json.dumps(list(positions)),)
+    cursor.execute(f"SELECT leaf_index FROM stored_events {where}", asked)  # noqa: S608 - a constant
+    mark_gone(cursor, [leaf_index for (leaf_index,) in cursor.fetchall()])
+    cursor.execute(f"DELETE FROM stored_events {where}", asked)  # noqa: S608 - the same
 
 
 def delete_guards(cursor: Cursor, uuids: Iterable[str]) -> None:

@@ -95,3 +95,9 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     size INTEGER NOT NULL,
     note TEXT NOT NULL
 ) WITHOUT ROWID;
+-- What was last believed of the clocks, so that nothing is discarded by one that somebody moved.
+CREATE TABLE IF NOT EXISTS clock_watch (
+    boot TEXT NOT NULL,
+    booted TEXT NOT NULL,
+    seen TEXT NOT NULL
+);

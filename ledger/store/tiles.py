@@ -63,31 +63,30 @@ def extend(cursor: Cursor) -> int:
     Raises `LeavesMissing` if one that follows is not there.
     """
     before = tiled(cursor)
-    tile, held = divmod(before.leaves, TILE)
-    events = _following(cursor, before, TILE - held)
-    if not events:
-        return 0
-    leaves = [leaf for _, leaf, _ in events]
+    events = _following(cursor, before, TILE - before.leaves % TILE)
+    if events:
+        stamps = (_stamp(state) for _, _, state in events)
+        end = Tiled(before.leaves + len(events), events[-1][0], max(before.latest, *stamps))
+        fill(cursor, before, [leaf for _, leaf, _ in events], end)
+    return len(events)
+
+
+def fill(cursor: Cursor, before: Tiled, leaves: list[bytes], end: Tiled) -> None:
+    """Adds leaves to the newest tile, which has room for them; it then goes to `end`."""
+    tile = before.leaves // TILE
     newest = leaf_tile(cursor, tile)
-    if newest is not None:
-        leaves = newest.leaves + leaves
-        joined = b"".join(leaves)
-        cursor.execute("UPDATE leaf_tiles SET leaves = ? WHERE tile = ?", (joined, tile))
-        cursor.execute("DELETE FROM moments WHERE leaf_index = ?", (before.leaves - 1,))
+    if newest is None:
+        row = (tile, _NONE_GONE, b"".join(leaves))
+        cursor.execute("INSERT INTO leaf_tiles VALUES (?, ?, ?)", row)
     else:
-        joined = b"".join(leaves)
-        cursor.execute("INSERT INTO leaf_tiles VALUES (?, ?, ?)", (tile, _NONE_GONE, joined))
+        leaves = newest.leaves + leaves
+        cursor.execute("UPDATE leaf_tiles SET leaves = ? WHERE tile = ?", (b"".join(leaves), tile))
+        cursor.execute("DELETE FROM moments WHERE leaf_index = ?", (before.leaves - 1,))
     cursor.execute(
-        "INSERT INTO moments VALUES (?, ?, ?)",
-        (
-            before.leaves + len(events) - 1,
-            events[-1][0],
-            max(before.latest, *(_stamp(state) for _, _, state in events)),
-        ),
+        "INSERT INTO moments VALUES (?, ?, ?)", (end.leaves - 1, end.position, end.latest)
     )
     if len(leaves) == TILE:
         _add_node(cursor, 1, tile, complete_root(leaves))
-    return len(events)
 
 
 def _following(cursor: Cursor, before: Tiled, most: int) -> list[tuple[int, bytes, bytes]]:

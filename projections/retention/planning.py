@@ -3,10 +3,21 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from ledger.acts import Compaction, Policy, Sweep
-from ledger.events import POLICY_STREAM, compaction_stream, sweep_stream
-from ledger.retention import Departed, Plan, plan
+from ledger.archives import Shelf
+from ledger.codec import decode
+from ledger.events import (
+    POLICY_STREAM,
+    DiscardedTree,
+    JobsDiscarded,
+    compaction_stream,
+    sweep_stream,
+)
+from ledger.retention import Departed, Plan, cutoff_at, plan
 from ledger.store.seam import Log
+from ledger.store.tiles import position_at
 from projections.streams import folded, sweeps
 from projections.views.sweeping import departed, ended_trees
 
@@ -22,6 +33,34 @@ def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
         cutoff=cutoff,
         position=log.last_position(),
     )
+
+
+def plan_as_of(log: Log, shelf: Shelf, keep: timedelta, moment: datetime) -> Plan:
+    """What a policy discards at a moment, or would have discarded, of all that was shown then.
+
+    Trees that were discarded since are among it, as long as the store or an archive tells of them.
+    At a moment to come it is what is due by then if nothing else happens. Raises `BadArchive`.
+    """
+    cutoff = cutoff_at(moment, keep)
+    planned = plan_of(log, keep, cutoff)
+    since = [tree for tree in _discarded_since(log, shelf, moment) if tree.ended < cutoff]
+    if not since:
+        return planned
+    trees = sorted((*planned.trees, *since), key=lambda tree: (tree.ended, tree.jobs))
+    return replace(planned, trees=tuple(trees))
+
+
+def _discarded_since(log: Log, shelf: Shelf, moment: datetime) -> Iterator[DiscardedTree]:
+    position = position_at(log.cursor(), moment)
+    for name in shelf.names():
+        for tree in shelf.get(name).trees:
+            if tree.discarded > position:
+                yield DiscardedTree(tree.owner, tuple(job.uuid for job in tree.jobs), tree.ended)
+    for sweep in pending(log):
+        for found, topic, state in log.stream(sweep_stream(sweep.uuid)):
+            discard = decode(topic, state).event
+            if found > position and isinstance(discard, JobsDiscarded):
+                yield from discard.trees
 
 
 def policy_of(log: Log) -> Policy:

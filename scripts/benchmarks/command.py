@@ -19,11 +19,13 @@ from scripts.benchmarks import (
     archives,
     beside,
     clones,
+    compactions,
     copies,
     crowds,
     frames,
     lists,
     machine,
+    proofs,
     reads,
     rebuilds,
     updates,
@@ -40,6 +42,9 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "job-list": lists.job_list,
     "rebuild": rebuilds.rebuild,
     "rebuild-short": rebuilds.rebuild_short,
+    "replay": rebuilds.replay,
+    "compaction": compactions.compaction,
+    "as-of-archived": compactions.as_of,
     "archive": archives.archive,
     "archive-short": archives.archive_short,
     "copy": copies.copy,
@@ -51,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "drives-at-once": crowds.drives_at_once,
     "clones-at-once": crowds.clones_at_once,
     "servers-listed": crowds.servers_listed,
+    "proof": proofs.proof,
 }
 
 

@@ -26,6 +26,10 @@ class Scale(NamedTuple):
     idle_subscribers: int
     archived_events: int
     archives: int
+    proved_leaves: int
+    proofs: int
+    compacted_trees: int
+    past_jobs: int
 
 
 FULL = Scale(
@@ -46,6 +50,10 @@ FULL = Scale(
     idle_subscribers=1_000,
     archived_events=500_000,
     archives=3,
+    proved_leaves=10_000_000,
+    proofs=1_000,
+    compacted_trees=100_000,
+    past_jobs=300,
 )
 QUICK = Scale(
     rounds=2,
@@ -63,8 +71,12 @@ QUICK = Scale(
     beside_bytes=GIB,
     frames=50,
     idle_subscribers=200,
-    archived_events=50_000,
+    archived_events=20_000,
     archives=2,
+    proved_leaves=300_000,
+    proofs=200,
+    compacted_trees=5_000,
+    past_jobs=50,
 )
 
 

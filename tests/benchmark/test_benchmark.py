@@ -28,9 +28,9 @@ def test_quick_rows_are_well_formed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_quick_rows_of_crowds(tmp_path: Path) -> None:
-    """Frames at subscribers, and the slowest of a crowd, are shown beside their floors likewise."""
-    names = ["frame", "get-beside-subscribers", "drives-at-once"]
+def test_quick_rows_of_latencies(tmp_path: Path) -> None:
+    """Frames, the slowest of a crowd, and proofs are shown beside their floors likewise."""
+    names = ["frame", "get-beside-subscribers", "drives-at-once", "proof"]
     only = [word for name in names for word in ("--only", name)]
     done = _run(tmp_path, "--quick", *only, "--json")
     assert done.returncode == 0, done.stderr
@@ -40,6 +40,20 @@ def test_quick_rows_of_crowds(tmp_path: Path) -> None:
     assert rows["frame"]["value"] == rows["frame"]["p50_ms"] <= rows["frame"]["p99_ms"]
     assert "idle subscribers" in rows["get-beside-subscribers"]["note"]
     assert rows["drives-at-once"]["unit"] == "ms slowest"
+    assert "300,000 leaves" in rows["proof"]["note"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quick_row_of_an_archive(tmp_path: Path) -> None:
+    """What an archive takes is shown beside what its events took in the store; less is better."""
+    done = _run(tmp_path, "--quick", "--only", "archive-short", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["unit"] == "bytes/event"
+    assert 0 < row["value"] < row["floor"]
+    assert abs(row["ratio"] - row["floor"] / row["value"]) < 1e-9
+    assert row["ratio"] >= row["at_least"] == 8
+    assert "read back and checked" in row["note"]
     assert list(tmp_path.iterdir()) == []
 
 

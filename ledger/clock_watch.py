@@ -1,0 +1,46 @@
+"""Whether the wall clock can be trusted with what is discarded for ever. Pure.
+
+The wall clock is compared with the time since the machine was booted, which nobody sets. A
+difference of more than an hour means that somebody set the clock, and that ages are not what they
+seem; then a sweep waits until somebody has said that the time is right.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+TOLERATED = timedelta(hours=1)
+
+
+class Reading(NamedTuple):
+    """What the clocks show; `since_boot` counts from the boot that `boot` names."""
+
+    boot: str
+    wall: datetime
+    since_boot: timedelta
+
+
+class Watched(NamedTuple):
+    """The wall time at which this boot began, as it was first believed, and the newest seen."""
+
+    boot: str
+    booted: datetime
+    seen: datetime
+
+
+def watch(reading: Reading, before: Watched | None = None) -> Watched:
+    """What is believed of a reading that is right."""
+    if before is None or before.boot != reading.boot:
+        return Watched(reading.boot, reading.wall - reading.since_boot, reading.wall)
+    return before._replace(seen=max(before.seen, reading.wall))
+
+
+def moved(watched: Watched, reading: Reading) -> timedelta | None:
+    """By how much the wall clock was moved, if it is more than is tolerated.
+
+    After another boot only a clock that went back can be told.
+    """
+    if watched.boot == reading.boot:
+        by = reading.wall - reading.since_boot - watched.booted
+    else:
+        by = min(reading.wall - watched.seen, timedelta(0))
+    return by if abs(by) > TOLERATED else None

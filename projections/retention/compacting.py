@@ -1,0 +1,141 @@
+"""Compaction: moves the events of discarded streams from the store to an archive.
+
+    written and synced -> ArchiveWritten -> events deleted, some at a time -> LedgerCompacted
+
+Until `ArchiveWritten` the store has all events and the file counts for nothing; from then on they
+are where the archive is, whether some are still in the store or not. So a crash leaves something
+that reads right, and the next compaction goes on with it.
+"""
+
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger.acts import Sweep
+from ledger.application import Ledger
+from ledger.archives import Shelf, write_archive
+from ledger.commands import RecordArchive, RecordCompaction
+from ledger.events import ArchiveWritten
+from ledger.proofs.tiling import tile
+from ledger.slicing import sliced
+from ledger.store.compacting import (
+    delete_events,
+    delete_guards,
+    events_at,
+    give_back,
+    is_stored,
+    positions_of,
+)
+from ledger.store.seam import Cursor, Log
+from ledger.store.tiles import gone_count
+from ledger.store.writer import Caller
+from projections.retention.archived import archived_trees
+from projections.retention.planning import compactions, pending
+from projections.retention.sweeping import SYSTEM
+from projections.streams import sweeps
+
+ARCHIVES = "archive"
+"""Where they are in a data directory."""
+DELETED_AT_ONCE = 64
+SLICE_S = 0.002
+"""How long events are deleted for in one transaction; the commands of others wait as long."""
+PAUSE_S = 0.002
+"""Between two slices, so that those commands are not only let in but done."""
+PAGES_AT_ONCE = 64
+
+
+class Compacted(NamedTuple):
+    """An archive, and what is in it now and no more in the store."""
+
+    archive: str
+    events: int
+    bytes: int
+
+
+def compact(
+    ledger: Ledger, archives: Path, new_id: Callable[[], str], by: Caller = SYSTEM
+) -> Compacted | None:
+    """Archives all that is discarded; None if there is nothing. Blocks, and needs `maintenance`.
+
+    What an earlier one left half done is finished first. Raises `ArchiveNotWritten` with nothing
+    changed, `BadArchive` if an archive is not what was recorded, and `StoreFailed`.
+    """
+    return _Compacting(ledger, archives, by).run(new_id)
+
+
+class _Compacting:
+    def __init__(self, ledger: Ledger, archives: Path, by: Caller) -> None:
+        self._ledger = ledger
+        self._archives = archives
+        self._by = by
+
+    def run(self, new_id: Callable[[], str]) -> Compacted | None:
+        with self._ledger.log() as log:
+            unfinished = [one for one in compactions(log) if one.gone is None]
+        for compaction in unfinished:
+            Shelf(self._archives).get(compaction.written.archive).check(compaction.written.digest)
+            self._delete(compaction.uuid, compaction.written)
+        with self._ledger.log() as log:
+            self._remove_unrecorded(log)
+            waiting = pending(log)
+        if not waiting:
+            return None
+        tile(self._ledger)
+        uuid = new_id()
+        self._archives.mkdir(mode=0o700, exist_ok=True)
+        written, size = self._write(uuid, waiting)
+        self._ledger.execute_blocking(RecordArchive(uuid, written), self._by)
+        self._delete(uuid, written)
+        return Compacted(written.archive, written.events, size)
+
+    def _write(self, uuid: str, waiting: Sequence[Sweep]) -> tuple[ArchiveWritten, int]:
+        with self._ledger.log() as log:
+            cursor = log.cursor()
+            trees = [tree for sweep in waiting for tree in archived_trees(log, sweep)]
+            events = events_at(cursor, self._positions(cursor, waiting))
+            done = write_archive(self._archives, uuid, events, trees)
+        swept = tuple(sweep.uuid for sweep in waiting)
+        written = ArchiveWritten(done.name, done.digest, done.events, done.first, done.last, swept)
+        return written, done.bytes
+
+    def _positions(self, cursor: Cursor, swept: Sequence[Sweep]) -> "array[int]":
+        """Of all their events in the store. An array: there may be millions."""
+        streams = sorted({stream for sweep in swept for stream in sweep.streams()})
+        return array("q", sorted(positions_of(cursor, streams)))
+
+    def _remove_unrecorded(self, log: Log) -> None:
+        """Archives that a crash kept from being recorded; what is in them is in the store."""
+        recorded = {one.written.archive for one in compactions(log)}
+        shelf = Shelf(self._archives)
+        for name in shelf.names():
+            if name not in recorded and is_stored(log.cursor(), shelf.get(name).first):
+                shelf.remove(name)
+
+    def _delete(self, uuid: str, written: ArchiveWritten) -> None:
+        """Deletes what is in the archive, and records that it is done."""
+        with self._ledger.log() as log:
+            swept = [sweep for sweep in sweeps(log) if sweep.uuid in written.sweeps]
+            positions = self._positions(log.cursor(), swept)
+        left = list(sliced(positions, DELETED_AT_ONCE))
+        left.reverse()
+        while left:
+            self._ledger.exclusive(partial(_delete_some, left=left)).result()
+            time.sleep(PAUSE_S)
+        uuids = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
+        for some in sliced(uuids, DELETED_AT_ONCE):
+            self._ledger.exclusive(partial(delete_guards, uuids=some)).result()
+        with self._ledger.log() as log:
+            gone = gone_count(log.cursor())
+        self._ledger.execute_blocking(RecordCompaction(uuid, gone), self._by)
+        while self._ledger.exclusive(partial(give_back, pages=PAGES_AT_ONCE)).result():
+            time.sleep(PAUSE_S)
+
+
+def _delete_some(cursor: Cursor, left: list[Sequence[int]]) -> None:
+    """Deletes events for as long as one slice may take."""
+    until = time.monotonic() + SLICE_S
+    while left and time.monotonic() < until:
+        delete_events(cursor, left.pop())

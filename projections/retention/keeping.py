@@ -1,0 +1,153 @@
+"""Retention as operators and the service use it: set it, plan it, run it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger.acts import Policy
+from ledger.application import Ledger
+from ledger.archives import Shelf
+from ledger.clock_watch import Reading, moved, watch
+from ledger.commands import SetRetention
+from ledger.retention import Plan, cutoff_at, cutoff_of
+from ledger.store import clock_watch
+from ledger.store.seam import Cursor
+from ledger.store.writer import Caller
+from projections.retention.compacting import Compacted, compact
+from projections.retention.planning import pending, plan_as_of, plan_of, policy_of
+from projections.retention.sweeping import SYSTEM, Swept, sweep
+
+TREES_PENDING = 1_000
+PENDING_FOR = timedelta(days=1)
+"""So many trees, or for so long, are discarded before they are moved to an archive."""
+
+
+class RetentionBusy(Exception):
+    """A rebuild, or another run, is under way."""
+
+
+class ClockMoved(Exception):
+    """The wall clock was set: nothing is discarded until somebody says that it is right."""
+
+
+class PlanChanged(Exception):
+    """What would be discarded is not what the plan with this digest says."""
+
+
+class Ran(NamedTuple):
+    """What a run has done."""
+
+    swept: Swept | None
+    compacted: Compacted | None
+
+
+class Retention:
+    """The retention of one ledger. All methods block; any thread may call them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        archives: Path,
+        *,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+        clocks: Callable[[], Reading],
+    ) -> None:
+        self._ledger = ledger
+        self._archives = archives
+        self._now = now
+        self._new_id = new_id
+        self._clocks = clocks
+
+    def policy(self) -> Policy:
+        """The policies that were set."""
+        with self._ledger.log() as stored:
+            return policy_of(stored)
+
+    def set(self, keep: timedelta, by: Caller) -> None:
+        """From now on keeps jobs for so long. Raises `KeepOutOfRange`."""
+        self._ledger.execute_blocking(SetRetention(keep), by)
+
+    def plan(self, as_of: datetime | None = None, keep: timedelta | None = None) -> Plan:
+        """What a sweep would discard, or would have, at some moment by some policy; a dry run.
+
+        By default now, and by the policy that holds at the moment.
+        """
+        moment = as_of or self._now()
+        with self._ledger.log() as stored:
+            kept = policy_of(stored).keep(moment) if keep is None else keep
+            return plan_as_of(stored, Shelf(self._archives), kept, moment)
+
+    def run(self, by: Caller = SYSTEM, *, digest: str | None = None) -> Ran:
+        """Discards what is due, or just what the plan with this digest says, and archives it.
+
+        Raises `RetentionBusy`, `ClockMoved`, `PlanChanged`, `NotDue`, `ArchiveNotWritten` and
+        `BadArchive`; ValueError if this is no digest.
+        """
+        with self._maintaining():
+            self._check_clocks()
+            swept = self._sweep(by, digest)
+            return Ran(swept, compact(self._ledger, self._archives, self._new_id, by))
+
+    def keep_up(self) -> Ran:
+        """`run`, as the service does it from time to time: an archive is begun for many at once."""
+        with self._maintaining():
+            self._check_clocks()
+            swept = self._sweep(SYSTEM, None)
+            compacted = None
+            if self._is_worth_archiving():
+                compacted = compact(self._ledger, self._archives, self._new_id)
+            return Ran(swept, compacted)
+
+    def confirm_clock(self) -> None:
+        """The wall clock is right as it is, whoever moved it."""
+
+        def believe(cursor: Cursor) -> None:
+            clock_watch.put(cursor, watch(self._clocks()))
+
+        self._ledger.exclusive(believe).result()
+
+    def _sweep(self, by: Caller, digest: str | None) -> Swept | None:
+        now = self._now()
+        with self._ledger.log() as stored:
+            keep = policy_of(stored).keep(now)
+            cutoff = cutoff_at(now, keep) if digest is None else cutoff_of(digest)
+            plan = plan_of(stored, keep, cutoff)
+        if digest is not None and plan.digest != digest:
+            raise PlanChanged("by now something else would be discarded: plan anew")
+        return sweep(self._ledger, plan, self._new_id, by) if plan else None
+
+    def _is_worth_archiving(self) -> bool:
+        with self._ledger.log() as stored:
+            waiting = pending(stored)
+        many = sum(len(one.trees) for one in waiting) >= TREES_PENDING
+        return many or any(self._now() - one.last_modified > PENDING_FOR for one in waiting)
+
+    def _check_clocks(self) -> None:
+        reading = self._clocks()
+
+        def check(cursor: Cursor) -> timedelta | None:
+            watched = clock_watch.find(cursor)
+            by = None if watched is None else moved(watched, reading)
+            if by is None:
+                clock_watch.put(cursor, watch(reading, watched))
+            return by
+
+        by = self._ledger.exclusive(check).result()
+        if by is not None:
+            raise ClockMoved(
+                f"the wall clock was moved by {by}, to {reading.wall:%Y-%m-%d %H:%M} UTC:"
+                " nothing is discarded until `job-ledger retention confirm-clock` says that it is"
+                " right"
+            )
+
+    @contextmanager
+    def _maintaining(self) -> Iterator[None]:
+        if not self._ledger.maintenance.acquire(blocking=False):
+            raise RetentionBusy("a rebuild or another run is under way")
+        try:
+            yield
+        finally:
+            self._ledger.maintenance.release()

@@ -1,0 +1,109 @@
+"""Checkpoints are kept while the service runs."""
+
+import asyncio
+import logging
+
+import pytest
+
+from api import checkpointing as module
+from api.checkpointing import checkpointing
+from ledger.proofs.checkpoints import Checkpoints
+from ledger.proofs.tiling import TilingStopped
+from ledger.store import checkpoints as table
+from ledger.store.tiles import tiled
+from tests.api.calling import Api
+
+PATIENCE_S = 10
+
+
+def sizes(api: Api) -> list[int]:
+    with api.service.ledger.log() as log:
+        return [kept.size for kept in table.every(log.cursor())]
+
+
+async def until_kept(api: Api, expected: list[int]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while sizes(api) != expected:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.001)
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_at_the_start_and_after_each_pause(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If there is anything new, all of which is tiled then; until it is left."""
+    monkeypatch.setattr("api.checkpointing.PAUSE_S", 0.001)
+    await api.job()
+    async with checkpointing(api.service):
+        await until_kept(api, [1])
+        await asyncio.sleep(0.01)
+        assert sizes(api) == [1]
+        await api.job()
+        await until_kept(api, [1, 2])
+        with api.service.ledger.log() as log:
+            assert tiled(log.cursor()).leaves == 2
+    await api.job()
+    await asyncio.sleep(0.01)
+    assert sizes(api) == [1, 2]
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_a_pause_is_over_after_many_events(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it is a minute."""
+    monkeypatch.setattr("api.checkpointing.MANY_EVENTS", 3)
+    await api.job()
+    async with checkpointing(api.service):
+        await until_kept(api, [1])
+        await api.job()
+        await api.job()
+        await asyncio.sleep(0.02)
+        assert sizes(api) == [1]
+        await api.job()
+        await until_kept(api, [1, 4])
+
+
+def test_a_pause_is_a_minute() -> None:
+    assert (module.PAUSE_S, module.MANY_EVENTS) == (60, 1000)
+
+
+async def test_leaving_waits_for_what_is_under_way(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would read a ledger that is closed; what would take long is asked to stop."""
+    begun, ended = asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def keep(checkpoints: Checkpoints) -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        assert checkpoints._stopping.wait(PATIENCE_S)
+        ended.append(True)
+        raise TilingStopped
+
+    monkeypatch.setattr(Checkpoints, "keep", keep)
+    async with checkpointing(api.service):
+        await begun.wait()
+    assert ended == [True]
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_what_fails_is_tried_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the log says so."""
+    monkeypatch.setattr("api.checkpointing.PAUSE_S", 0.001)
+    keep, failures = Checkpoints.keep, [OSError("the disk is away")]
+
+    def fail_first(checkpoints: Checkpoints) -> bool:
+        if failures:
+            raise failures.pop()
+        return keep(checkpoints)
+
+    monkeypatch.setattr(Checkpoints, "keep", fail_first)
+    await api.job()
+    with caplog.at_level(logging.ERROR):
+        async with checkpointing(api.service):
+            await until_kept(api, [1])
+    assert "no checkpoint could be made" in caplog.text

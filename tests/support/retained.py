@@ -1,0 +1,53 @@
+"""A ledger with its archives: what is discarded and moved there, on a clock of the test's."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+from ledger.archives import Shelf
+from ledger.clock_watch import Reading
+from ledger.world import Circumstances
+from projections.retention.keeping import Ran, Retention
+from tests.support.opened import CALLER, Opened
+from tests.support.world import START
+
+
+class Retained(Opened):
+    """An opened ledger and its retention."""
+
+    def __init__(
+        self,
+        file: Path,
+        now: Callable[[], datetime],
+        *,
+        circumstances: Circumstances | None = None,
+    ) -> None:
+        super().__init__(file, circumstances=circumstances, now=now)
+        self.archives = file.parent / "archive"
+        self.clock_error = timedelta(0)
+        self._now = now
+        numbers = count(1)
+        self.retention = Retention(
+            self.ledger,
+            self.archives,
+            now=now,
+            new_id=lambda: f"act-{next(numbers):06}",
+            clocks=self._clocks,
+        )
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(self.archives)
+
+    def keep(self, **time: float) -> None:
+        """Sets the policy."""
+        self.retention.set(timedelta(**time), CALLER)
+
+    def run(self) -> Ran:
+        return self.retention.run(CALLER)
+
+    def _clocks(self) -> Reading:
+        """Of a machine that was booted when the test began."""
+        now = self._now()
+        return Reading("boot-1", now + self.clock_error, now - START)
