@@ -336,6 +336,23 @@ async def test_there_is_a_most_that_is_looked_through(api: Api, monkeypatch: pyt
     assert (await api.get(f"/jobs/{jobs[0]}/?as_of={now}")).status == 200
 
 
+async def test_an_archive_that_cannot_be_read_hides_nothing(api: Api):
+    """What may be in it is not taken for absent: 503. What is there needs no archive."""
+    job = await api.job()
+    now = position(await api.get("/jobs/"))
+    archives = api.service.file.parent / "archive"
+    archives.mkdir()
+    (archives / f"{api.service.new_id()}.jsonl.zst").write_bytes(b"cut off")
+    for path in (
+        f"/jobs/{UNKNOWN}/?as_of={now}",
+        f"/jobs/?as_of={now}",
+        f"/jobs/{UNKNOWN}/history/",
+    ):
+        assert (await api.get(path)).error == (503, "backend", None)
+    for path in (f"/jobs/{job}/?as_of={now}", f"/jobs/{job}/history/", "/jobs/"):
+        assert (await api.get(path)).status == 200
+
+
 async def test_fields_of_the_past(api: Api):
     """`fields` gives exactly these keys here too."""
     job = await api.job()
