@@ -34,11 +34,11 @@ from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
 from projections.feed import Feed
 from projections.rebuild import rebuild
+from projections.retention.compacting import ARCHIVES
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import SqliteProjection, is_outdated
 
 LEDGER_FILE = "ledger.sqlite"
-ARCHIVE = "archive"
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
 
@@ -207,7 +207,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 yield Service(
                     ledger=ledger,
                     views=views,
-                    archives=Shelf(settings.data / ARCHIVE),
+                    archives=Shelf(settings.data / ARCHIVES),
                     accounts=accounts,
                     claims=claims,
                     checkpoints=checkpoints,
