@@ -24,7 +24,7 @@ class Kept(NamedTuple):
 def keep(cursor: Cursor, made: datetime, checkpoint: Checkpoint, note: str) -> None:
     """Adds a checkpoint."""
     cursor.execute(
-        "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
+        "INSERT INTO checkpoints VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (_text(made), checkpoint.epoch, checkpoint.size, note),
     )
 

@@ -12,7 +12,7 @@ _ADD = (
 )
 _TRIM = (
     "DELETE FROM sessions WHERE id_hash IN (SELECT id_hash FROM sessions WHERE account = ?"
-    " ORDER BY created DESC, id_hash LIMIT -1 OFFSET ?) RETURNING id_hash"
+    " ORDER BY created DESC, id_hash LIMIT 9223372036854775807 OFFSET ?) RETURNING id_hash"
 )
 
 

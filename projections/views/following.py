@@ -72,10 +72,10 @@ def in_motion(snapshot: Snapshot, owner: str) -> list[Named]:
     named = snapshot.select(
         f"SELECT DISTINCT resource FROM job_resources_g{{g}} WHERE job IN ({jobs})", [owner]
     )
-    # The `+` keeps it to the index of the drives that are not finished: they are few.
+    # The `||` keeps it to the index of the drives that are not finished: they are few.
     unfinished = snapshot.select(
         "SELECT uuid FROM drives_g{g}"
-        " WHERE (ready = 0 OR resizing IS NOT NULL) AND +owner IN (...)"
+        " WHERE (ready = 0 OR resizing IS NOT NULL) AND owner || '' IN (...)"
         f" ORDER BY created LIMIT {IN_MOTION_LIMIT}",
         [owner],
     )

@@ -419,4 +419,4 @@ def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
     if len(states) == 1:
         return " AND state = ?", states
     marks = ",".join("?" * len(states))
-    return f" AND +state IN ({marks})", states
+    return f" AND state || '' IN ({marks})", states

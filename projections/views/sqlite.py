@@ -1,5 +1,6 @@
 """Writing the read models in SQLite: inline with the events, and a whole generation at a time."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import groupby
@@ -115,18 +116,14 @@ def flip(cursor: Cursor, generation: int) -> None:
 
 def superseded(cursor: Cursor) -> list[int]:
     """The generations whose tables exist, other than the live one."""
-    cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'jobs_g*'")
-    found = {int(name.removeprefix("jobs_g")) for (name,) in cursor.fetchall()}
+    tables = _named(cursor, "table", r"jobs_g[0-9]+")
+    found = {int(name.removeprefix("jobs_g")) for name in tables}
     return sorted(found - {live_generation(cursor)})
 
 
 def drop_indexes(cursor: Cursor, generation: int) -> None:
     """Drops the indexes of a generation; without them its rows are deleted in their order."""
-    cursor.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'index' AND name GLOB ?",
-        (f"*_g{generation}_*",),
-    )
-    for (name,) in cursor.fetchall():
+    for name in _named(cursor, "index", rf".+_g{generation}_(?!pkey).+"):
         cursor.execute(f"DROP INDEX {name}")
 
 
@@ -148,10 +145,14 @@ def drop_generation(cursor: Cursor, generation: int) -> None:
 
 def tables_of(cursor: Cursor, generation: int) -> list[str]:
     """The tables that a generation has; one of an earlier shape may lack some."""
-    cursor.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB ?", (f"*_g{generation}",)
-    )
-    return [name.removesuffix(f"_g{generation}") for (name,) in cursor.fetchall()]
+    tables = _named(cursor, "table", rf".+_g{generation}")
+    return [name.removesuffix(f"_g{generation}") for name in tables]
+
+
+def _named(cursor: Cursor, kind: str, pattern: str) -> list[str]:
+    """The tables or indexes whose whole names are like this."""
+    cursor.execute("SELECT name FROM sqlite_master WHERE type = ?", (kind,))
+    return [name for (name,) in cursor.fetchall() if re.fullmatch(pattern, name)]
 
 
 def _by_key(item: tuple[RowKey, Row]) -> RowKey:

@@ -1,0 +1,95 @@
+"""PostgreSQL behind the cursor that the store's and the views' SQL is written for.
+
+That SQL is what SQLite and PostgreSQL have in common, with SQLite's marks for parameters; the few
+functions that only SQLite has are made in the database (`postgres.sql`).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from ledger.world import Scalar
+
+_MARK = re.compile(r"\?(\d*)")
+
+
+_TYPES = (
+    ("INTEGER PRIMARY KEY AUTOINCREMENT", "bigint PRIMARY KEY"),
+    (" INTEGER", " bigint"),
+    (" TEXT", ' text COLLATE "C"'),
+    (" BLOB", " bytea"),
+    (") WITHOUT ROWID", ")"),
+)
+"""What a table is made of in SQLite, and in PostgreSQL; texts sort by their bytes in both."""
+
+
+@lru_cache(maxsize=4096)
+def translated(sql: str) -> LiteralString:
+    """With psycopg's marks: `?` is the next parameter, `?2` the second one."""
+    if sql.lstrip().startswith("CREATE TABLE") or "\nCREATE TABLE" in sql:
+        for ours, theirs in _TYPES:
+            sql = sql.replace(ours, theirs)
+    marked = _MARK.sub(lambda m: f"%(p{m[1]})s" if m[1] else "%s", sql.replace("%", "%%"))
+    return marked  # written by us: what a caller says is a parameter
+
+
+@lru_cache(maxsize=4096)
+def _is_numbered(sql: str) -> bool:
+    return "?1" in sql
+
+
+def _given(sql: str, parameters: Sequence[Scalar]) -> Sequence[Scalar] | Mapping[str, Scalar]:
+    if _is_numbered(sql):
+        return {f"p{nth}": parameter for nth, parameter in enumerate(parameters, 1)}
+    return parameters
+
+
+class PgCursor:
+    """A `ledger.store.seam.Cursor`; iterates over the rows that are left."""
+
+    def __init__(self, cursor: psycopg.Cursor[TupleRow]) -> None:
+        self._cursor = cursor
+
+    @property
+    def rowcount(self) -> int:
+        return self._cursor.rowcount
+
+    def execute(self, sql: str, parameters: Sequence[Scalar] = (), /) -> "PgCursor":
+        self._cursor.execute(translated(sql), _given(sql, parameters))
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Scalar]], /) -> "PgCursor":
+        self._cursor.executemany(translated(sql), [_given(sql, some) for some in parameters])
+        return self
+
+    def fetchone(self) -> Any:
+        return self._cursor.fetchone()
+
+    def fetchmany(self, size: int, /) -> list[Any]:
+        return self._cursor.fetchmany(size)
+
+    def fetchall(self) -> list[Any]:
+        return self._cursor.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+
+class PgConnection:
+    """A connection in autocommit mode, with the few methods of sqlite3's that are used."""
+
+    def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
+        self.raw = connection
+
+    def cursor(self) -> PgCursor:
+        return PgCursor(self.raw.cursor())
+
+    def execute(self, sql: str, parameters: Sequence[Scalar] = (), /) -> PgCursor:
+        return self.cursor().execute(sql, parameters)
+
+    def close(self) -> None:
+        self.raw.close()

