@@ -35,7 +35,7 @@ from ledger.world import PoolSpace
 from projections.feed import Feed
 from projections.rebuild import rebuild
 from projections.retention.compacting import ARCHIVES
-from projections.views.reading import SqliteViews
+from projections.views.reading import SqliteViews, Views
 from projections.views.sqlite import SqliteProjection, is_outdated
 
 LEDGER_FILE = "ledger.sqlite"
@@ -238,7 +238,7 @@ def _copy_workers(settings: Settings, ledger: Ledger, pools: Mapping[str, Pool])
 
 def _start(
     pools: Mapping[str, Pool],
-    views: SqliteViews,
+    views: Views,
     provisioning: Provisioning,
     copying: CopyWorkers | None,
 ) -> None:

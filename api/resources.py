@@ -13,7 +13,7 @@ from api.requests import CALLER, Page, conditions, page, shown_fields
 from api.shapes import JsonObject, only
 from ledger.errors import NotFound
 from projections.views.filtering import Conditions, Lookup
-from projections.views.reading import SqliteViews
+from projections.views.reading import Views
 from projections.views.snapshot import Snapshot
 
 FILTERS: Mapping[str, Lookup] = {
@@ -41,7 +41,7 @@ Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Collection:
     """An account's drives or servers: how many there are, and some of them by limit and offset."""
 
-    views: SqliteViews
+    views: Views
     filters: Mapping[str, Lookup]
     count: Callable[[Snapshot, str, Conditions], int]
     read: Callable[[Snapshot, str, Conditions, int, int], list[JsonObject]]

@@ -14,7 +14,7 @@ from ledger.images import Figures, Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.provisioning import Provisioning
 from projections.feed import Feed
-from projections.views.reading import SqliteViews
+from projections.views.reading import Views
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Service:
     """Built by `api.composition.open_service` and nowhere else."""
 
     ledger: Ledger
-    views: SqliteViews
+    views: Views
     archives: Shelf
     accounts: Accounts
     claims: Claims

@@ -19,7 +19,7 @@ from projections.changes import Changes, JobChange
 from projections.kinds import KINDS, LEAF, View
 from projections.pacing import Backlog, Item, Pacing
 from projections.views.following import ancestors, drives_and_servers, in_motion, jobs_naming
-from projections.views.reading import SqliteViews
+from projections.views.reading import Views
 from projections.views.records import JobTree
 from projections.views.snapshot import Snapshot
 
@@ -54,7 +54,7 @@ class Feed:
 
     def __init__(
         self,
-        views: SqliteViews,
+        views: Views,
         render: Render,
         *,
         on_failure: Callable[[], None],

@@ -13,9 +13,11 @@ _RECORD = (
     " status = NULL, content_type = NULL, location = NULL, body = NULL"
     " WHERE claims.recorded <= ?"
 )
-_RECORD_OR_FAIL = (
-    f"WITH recorded AS ({_RECORD} RETURNING 1)"
-    " SELECT 1 / (CASE WHEN count(*) = 1 THEN 1 ELSE 0 END) FROM recorded"
+_RECORD_OR_FAIL = _RECORD.join(
+    (
+        "WITH recorded AS (",
+        " RETURNING 1) SELECT 1 / (CASE WHEN count(*) = 1 THEN 1 ELSE 0 END) FROM recorded",
+    )
 )
 _KEEP = (
     "UPDATE claims SET status = ?, content_type = ?, location = ?, body = ?"

@@ -1,9 +1,9 @@
 """What a compaction reads and deletes in the store; `Cursor`s come from its own transactions."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.slicing import sliced
+from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, LoggedEvent
 from ledger.store.tiles import mark_gone
 
@@ -14,11 +14,8 @@ ASKED_FOR = 500
 def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
     """The positions of all events of these streams that are in the store."""
     for some in sliced(streams, ASKED_FOR):
-        cursor.execute(
-            "SELECT position FROM stored_events"
-            " WHERE originator_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(some),),
-        )
+        sql = "SELECT position FROM stored_events WHERE originator_id IN (...)"
+        cursor.execute(_asking(sql, some), tuple(some))
         for (position,) in cursor.fetchall():
             yield position
 
@@ -45,22 +42,21 @@ def is_stored(cursor: Cursor, position: int) -> bool:
 def events_at(cursor: Cursor, positions: Sequence[int]) -> Iterator[LoggedEvent]:
     """The events at these positions, which are in order."""
     for some in sliced(positions, ASKED_FOR):
-        cursor.execute(
+        sql = (
             "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
-            " FROM stored_events WHERE position IN (SELECT value FROM json_each(?))"
-            " ORDER BY position",
-            (json.dumps(list(some)),),
+            " FROM stored_events WHERE position IN (...) ORDER BY position"
         )
+        cursor.execute(_asking(sql, some), tuple(some))
         yield from map(LoggedEvent._make, cursor.fetchall())
 
 
 def delete_events(cursor: Cursor, positions: Sequence[int]) -> None:
     """Deletes events that are in an archive, and marks their leaves as gone; they are tiled."""
-    where = "WHERE position IN (SELECT value FROM json_each(?))"
-    asked = (json.dumps(list(positions)),)
-    cursor.execute(f"SELECT leaf_index FROM stored_events {where}", asked)  # noqa: S608 - a constant
+    of_leaves = "SELECT leaf_index FROM stored_events WHERE position IN (...)"
+    cursor.execute(_asking(of_leaves, positions), tuple(positions))
     mark_gone(cursor, [leaf_index for (leaf_index,) in cursor.fetchall()])
-    cursor.execute(f"DELETE FROM stored_events {where}", asked)  # noqa: S608 - the same
+    deletion = "DELETE FROM stored_events WHERE position IN (...)"
+    cursor.execute(_asking(deletion, positions), tuple(positions))
 
 
 def delete_guards(cursor: Cursor, uuids: Iterable[str]) -> None:
@@ -69,8 +65,18 @@ def delete_guards(cursor: Cursor, uuids: Iterable[str]) -> None:
 
 
 def give_back(cursor: Cursor, pages: int) -> bool:
-    """Gives some of the file's free pages back to the file system; says whether more are left."""
+    """Gives some of the file's free pages back to the file system; says whether more are left.
+
+    In PostgreSQL that is its own business (autovacuum).
+    """
+    if isinstance(cursor, PgCursor):
+        return False
     cursor.execute(f"PRAGMA incremental_vacuum({pages:d})")
     cursor.fetchall()
     cursor.execute("PRAGMA freelist_count")
     return int(cursor.fetchone()[0]) > 0
+
+
+def _asking(sql: str, values: Sequence[object]) -> str:
+    """The statement with a mark for each value in the place of `...`."""
+    return sql.replace("...", ",".join("?" * len(values)))

@@ -23,9 +23,9 @@ class HistoryLine(NamedTuple):
     fields: dict[str, Any]
 
 
-def job_history(file: Path, uuid: str) -> list[HistoryLine]:
+def job_history(ledger: Path | str, uuid: str) -> list[HistoryLine]:
     """The events of one job, oldest first; none if there is no such job. Raises `CannotReplay`."""
-    with opened(file) as log:
+    with opened(ledger) as log:
         try:
             return [
                 _line(position, version, topic, state)

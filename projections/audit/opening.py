@@ -5,18 +5,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.errors import StoreFailed
+from ledger.store import postgres, sqlite
 from ledger.store.seam import Log
-from ledger.store.sqlite import open_log
 from projections.audit.findings import CannotReplay
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[Log]:
-    """The ledger in this file as of now. Raises `CannotReplay`."""
-    if not file.is_file():
-        raise CannotReplay(f"there is no ledger at {file}")
+def opened(ledger: Path | str) -> Iterator[Log]:
+    """The ledger in this file, or at this url, as of now. Raises `CannotReplay`."""
+    if isinstance(ledger, Path) and not ledger.is_file():
+        raise CannotReplay(f"there is no ledger at {ledger}")
+    opening = sqlite.open_log(ledger) if isinstance(ledger, Path) else postgres.open_log(ledger)
     try:
-        with open_log(file) as log:
+        with opening as log:
             yield log
     except StoreFailed as error:
         raise CannotReplay(str(error)) from error

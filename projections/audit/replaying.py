@@ -35,14 +35,14 @@ from projections.views.sqlite import is_outdated
 REPORT_EVENTS = 10_000
 
 
-def replay(file: Path, report: Report, archives: Path | None = None) -> Replay:
-    """Replays the ledger in this file and compares it with itself and with the read models.
+def replay(ledger: Path | str, report: Report, archives: Path | None = None) -> Replay:
+    """Replays a ledger, by file or url, and compares it with itself and with the read models.
 
     With the directory of its archives, their events are replayed with the others, each in its
     place, and everything that was discarded is judged. Without, what is in archives is passed over,
     and must be marked as gone. Raises `CannotReplay`.
     """
-    with opened(file) as log:
+    with opened(ledger) as log:
         if is_outdated(log.cursor()):
             raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
         shelf = None if archives is None else Shelf(archives)

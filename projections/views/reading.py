@@ -1,12 +1,10 @@
 """Where the API reads: snapshots of the read models, and what is remembered between two commits."""
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.errors import StoreFailed
-from ledger.store.sqlite import open_connection
+from ledger.store.reading import Reading, postgres_reading, sqlite_reading
 from projections.views.records import JobTree
 from projections.views.snapshot import Snapshot
 
@@ -14,21 +12,21 @@ REMEMBERED = 1_000
 """Job trees, and counts of lists, that are kept until something is written."""
 
 
-class SqliteViews:
+class Views:
     """Where the API reads. One connection for the event loop's short reads; long ones get theirs.
 
     `commits` is a number that changes with every commit to the ledger, before anybody is told of
-    it: what was read under the same number is what would be read again. Any failure to read is
-    `StoreFailed`.
+    it: what was read under the same number is what would be read again. Without it nothing is
+    remembered. Any failure to read is `StoreFailed`.
     """
 
-    def __init__(self, file: Path, commits: Callable[[], int]) -> None:
-        self._file = file
+    def __init__(self, reading: Reading, commits: Callable[[], int] | None) -> None:
+        self._reading = reading
         self._commits = commits
-        self._connection = open_connection(file, writing=False)
+        self._connection = reading.connect()
         self._trees: dict[tuple[str, str], JobTree | None] = {}
         self._counts: dict[tuple[str, tuple[str, ...] | None], int] = {}
-        self._read_at = commits()
+        self._read_at = -1
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
         """The job and all below it; from memory as long as nothing was written since it was read.
@@ -49,7 +47,7 @@ class SqliteViews:
         return self._counts[key]
 
     def _forget_what_is_stale(self) -> None:
-        commits = self._commits()
+        commits = self._read_at + 1 if self._commits is None else self._commits()
         full = max(len(self._trees), len(self._counts)) >= REMEMBERED
         if commits != self._read_at or full:
             self._trees.clear()
@@ -61,16 +59,16 @@ class SqliteViews:
         """For a few short reads in the event loop's thread, which must not await in between."""
         # Before it begins: what is read is then at least as new as what it is remembered for.
         self._forget_what_is_stale()
-        with _transaction(self._connection) as snapshot:
-            yield snapshot
+        with self._reading.snapshot(self._connection) as connection:
+            yield Snapshot(connection)
 
     @contextmanager
     def long_snapshot(self) -> Iterator[Snapshot]:
         """For a long read in any thread, over a connection of its own."""
-        connection = open_connection(self._file, writing=False)
+        connection = self._reading.connect()
         try:
-            with _transaction(connection) as snapshot:
-                yield snapshot
+            with self._reading.snapshot(connection):
+                yield Snapshot(connection)
         finally:
             connection.close()
 
@@ -78,19 +76,15 @@ class SqliteViews:
         self._connection.close()
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[Snapshot]:
-    with _store_errors():
-        connection.execute("BEGIN")
-        try:
-            yield Snapshot(connection)
-        finally:
-            connection.execute("ROLLBACK")
+class SqliteViews(Views):
+    """Those in an SQLite file."""
+
+    def __init__(self, file: Path, commits: Callable[[], int]) -> None:
+        super().__init__(sqlite_reading(file), commits)
 
 
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreFailed(f"SQLite: {error}") from error
+class PostgresViews(Views):
+    """Those in a PostgreSQL database, which others may write to: nothing is remembered."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(postgres_reading(url), None)

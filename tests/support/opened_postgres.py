@@ -1,0 +1,40 @@
+"""The same ledgers in PostgreSQL."""
+
+from pathlib import Path
+
+from ledger.store.postgres import PostgresStore
+from ledger.store.seam import Store
+from projections.views.postgres import PostgresProjection
+from projections.views.reading import PostgresViews, Views
+from projections.views.sqlite import SqliteProjection
+from tests.support.opened import Opened
+from tests.support.retained import Retained
+
+
+class InPostgres(Opened):
+    """An opened ledger in a database; `url` is set by whoever makes the class."""
+
+    url: str
+
+    @property
+    def address(self) -> Path | str:
+        return self.url
+
+    def projection(self) -> SqliteProjection:
+        return PostgresProjection()
+
+    def open_store(self, projection: SqliteProjection) -> Store:
+        return PostgresStore(self.url, projection)
+
+    def open_views(self) -> Views:
+        return PostgresViews(self.url)
+
+
+def in_postgres(url: str) -> type[Opened]:
+    """Opened ledgers in this database."""
+    return type("OpenedInPostgres", (InPostgres,), {"url": url})
+
+
+def retained_in_postgres(url: str) -> type[Retained]:
+    """The same with archives and retention."""
+    return type("RetainedInPostgres", (InPostgres, Retained), {"url": url})
