@@ -332,6 +332,14 @@ class RecordCompaction(Struct, frozen=True, gc=False):
     gone: int
 
 
+class RecordRestore(Struct, frozen=True, gc=False):
+    """The ledger is that of a backup, and begins an epoch with this checkpoint of it."""
+
+    restoration: str
+    epoch: int
+    checkpoint: str
+
+
 class ParkStream(Struct, frozen=True, gc=False):
     """A reader of the log cannot fold a stream, and goes on without it."""
 
@@ -375,6 +383,7 @@ Command = (
     | DiscardJobs
     | RecordArchive
     | RecordCompaction
+    | RecordRestore
     | ParkStream
     | ReleaseStream
 )
