@@ -23,6 +23,7 @@ from api.frames import frames
 from api.service import Service
 from api.settings import DEFAULT_HOSTS, Settings
 from ledger.application import Ledger
+from ledger.archives import Shelf
 from ledger.errors import StoreFailed
 from ledger.images import Pool, RateLimit
 from ledger.proofs.checkpoints import Checkpoints
@@ -33,11 +34,11 @@ from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
 from projections.feed import Feed
 from projections.rebuild import rebuild
-from projections.time_travel.archived import NoArchives
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import SqliteProjection, is_outdated
 
 LEDGER_FILE = "ledger.sqlite"
+ARCHIVE = "archive"
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
 
@@ -206,7 +207,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 yield Service(
                     ledger=ledger,
                     views=views,
-                    archives=NoArchives(),
+                    archives=Shelf(settings.data / ARCHIVE),
                     accounts=accounts,
                     claims=claims,
                     checkpoints=checkpoints,

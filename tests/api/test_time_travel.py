@@ -1,5 +1,6 @@
 """`?as_of=` and `/jobs/{uuid}/history/`: jobs as they were, and how they came to be so."""
 
+import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -9,11 +10,11 @@ import pytest
 
 from api.requests import SHORT_LIMIT
 from ledger.codec import leaf_hash
-from ledger.commands import StartAttempt, UpdateProgress
+from ledger.commands import SetRetention, StartAttempt, UpdateProgress
 from ledger.store.writer import Caller
 from projections.time_travel import past
 from tests.api.calling import ALICE, BOB, UNKNOWN, WORKER, Answer, Api
-from tests.support.discarding import discard
+from tests.support.discarding import AT_ONCE, discard
 
 PLUS_TWO = timezone(timedelta(hours=2))
 
@@ -254,7 +255,8 @@ async def test_discarded_jobs_are_in_the_past(api: Api):
     await api.succeed(child)
     before = await api.get("/jobs/")
     histories = [(await api.get(f"/jobs/{job}/history/")).body for job in (parent, child)]
-    discard(service.ledger, service.views, service.new_id(), [parent], at=service.now())
+    await api.do(SetRetention(AT_ONCE))
+    assert await asyncio.to_thread(discard, service.ledger, service.new_id(), service.now())
     with service.ledger.log() as log:
         after = log.last_position()
     for job in (parent, child):
