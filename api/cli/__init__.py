@@ -6,6 +6,7 @@ import click
 
 from api.cli.accounts import account
 from api.cli.audit import audit
+from api.cli.backup import backup, restore
 from api.cli.doctor import doctor
 from api.cli.library import library
 from api.cli.rebuild import rebuild
@@ -18,14 +19,18 @@ from api.settings import BadSettings
 from ledger.errors import StoreFailed
 from ledger.proofs.keys import KeyUnusable
 from ledger.store.tiles import LeavesMissing
+from projections.backup.errors import BadBackup, NotBackedUp, NotRestored
 
 EXPECTED = (
+    BadBackup,
     BadSettings,
     CannotListen,
     DataInUse,
     DataUnusable,
     KeyUnusable,
     LeavesMissing,
+    NotBackedUp,
+    NotRestored,
     OperationRefused,
     OSError,
     StoreFailed,
@@ -52,7 +57,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, account, token, library, rebuild, audit, doctor):
+for command in (serve, account, token, library, rebuild, audit, backup, restore, doctor):
     cli.add_command(command)
 
 

@@ -16,8 +16,9 @@ class ExpectedImage(NamedTuple):
 
 def expected_images(cursor: Cursor) -> list[ExpectedImage]:
     """Of all accounts' drives, by pool and drive."""
+    g = live_generation(cursor)
     cursor.execute(
-        f"SELECT uuid, pool, max(size, coalesce(resizing, 0)) FROM drives_g{live_generation(cursor)}"
+        f"SELECT uuid, pool, max(size, coalesce(resizing, 0)) FROM drives_g{g}"
         " WHERE ready = 1 ORDER BY pool, uuid"
     )
     return [ExpectedImage._make(row) for row in cursor.fetchall()]
