@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger.archives import Shelf
-from ledger.errors import StoreFailed, UnknownEvent
-from ledger.proofs.checkpoints import epoch_of
+from ledger.errors import StoreFailed
+from ledger.proofs.findings import described
 from ledger.proofs.keys import KeyUnusable, verifier_of
 from ledger.proofs.note import (
     NOTE_BYTES,
@@ -16,6 +16,7 @@ from ledger.proofs.note import (
     Signer,
     read_checkpoint,
 )
+from ledger.proofs.verifying import CannotVerify, verify
 from ledger.store.seam import Log
 from ledger.store.sqlite import open_log
 from projections.backup.errors import BadBackup
@@ -52,7 +53,7 @@ def check(backup: Path) -> Checked:
     try:
         with open_log(backup / LEDGER) as log:
             _check_ledger(log, Shelf(backup / ARCHIVES), checkpoint, signer)
-    except (StoreFailed, UnknownEvent) as error:
+    except (CannotVerify, StoreFailed) as error:
         raise BadBackup(f"{backup / LEDGER}: {error}") from error
     if manifest.position != checkpoint.position:
         raise BadBackup(f"{backup / MANIFEST} is of another moment than the checkpoint")
@@ -106,7 +107,10 @@ def _checkpoint_of(backup: Path, signer: Signer) -> tuple[str, Checkpoint]:
 
 
 def _check_ledger(log: Log, shelf: Shelf, checkpoint: Checkpoint, signer: Signer) -> None:
-    """Not only that it begins as was signed: the checkpoint is of just this ledger."""
-    found = log.leaf_count(), log.last_position(), epoch_of(log)
+    """The record is the one that was signed, to its last event and no further."""
+    verified = verify(log, shelf, checkpoint, signer.verifier, names=shelf.names())
+    if not verified.intact:
+        raise BadBackup(described(verified.findings[0]))
+    found = verified.size, log.last_position(), verified.epoch
     if found != (checkpoint.size, checkpoint.position, checkpoint.epoch):
-        raise BadBackup("the checkpoint is not of this ledger, but of an earlier or a later one")
+        raise BadBackup("the checkpoint is of an earlier moment than the ledger")

@@ -153,12 +153,18 @@ class _Restoring:
             # Of a ledger that was moved away without them: SQLite would take them for ours.
             if (self._data / name).exists():
                 self._set_aside(self._data / name)
-        left = [path.name for path in self._staging.iterdir() if path.name != LEDGER]
-        assert not left, f"the ledger's file is not closed: {left}"
+        self._remove_wal()
         sync_file(self._staging / LEDGER)
         (self._staging / LEDGER).rename(self._data / LEDGER)
         sync_directory(self._data)
         self._staging.rmdir()
+
+    def _remove_wal(self) -> None:
+        """The writer has emptied it; whoever only looked has left it there all the same."""
+        wal = self._staging / f"{LEDGER}-wal"
+        assert not wal.exists() or not wal.stat().st_size, "the ledger's file is still open"
+        for path in (wal, self._staging / f"{LEDGER}-shm"):
+            path.unlink(missing_ok=True)
 
     def _set_aside(self, path: Path) -> None:
         self._aside.append(set_aside(path, self._data / LOST_AND_FOUND))

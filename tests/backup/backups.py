@@ -6,7 +6,15 @@ from contextlib import closing
 from pathlib import Path
 
 from api.cli.backup import _record
-from ledger.commands import CreateDrives, CreateJob, MarkDriveReady, NewDrive, StartAttempt, SucceedJob
+from api.composition import new_id
+from ledger.commands import (
+    CreateDrives,
+    CreateJob,
+    MarkDriveReady,
+    NewDrive,
+    StartAttempt,
+    SucceedJob,
+)
 from ledger.images import Pool
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of
@@ -16,6 +24,7 @@ from ledger.store.seam import LoggedEvent
 from ledger.store.sqlite import open_log
 from projections.backup.restoring import Restored, check_first, restore
 from projections.backup.taking import Taken, take
+from projections.retention.keeping import Retention
 from tests.retention.conftest import Clock
 from tests.support.opened import behind_its_back
 from tests.support.retained import Retained
@@ -30,6 +39,9 @@ class Ledger(Retained):
     def __init__(self, data: Path, clock: Clock) -> None:
         super().__init__(data / "ledger.sqlite", clock)
         self.data = data
+        self.retention = Retention(
+            self.ledger, self.archives, now=clock, new_id=new_id, clocks=self._clocks
+        )
         self.signer = signer_of(data, new_id=lambda: "test")
 
     def back_up(self, backup: Path, pools: Mapping[str, Pool] | None = None) -> Taken:

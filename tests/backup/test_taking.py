@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from ledger.archives import Shelf
+from ledger.archives import Shelf, write_archive
 from ledger.proofs.note import read_checkpoint
 from projections.backup.checking import check
 from projections.backup.errors import NotBackedUp
+from projections.retention import compacting
 from tests.backup.backups import Ledger, archived, drive, events, pragma, tables
 from tests.retention.conftest import Clock
+
+
+class Crash(Exception):
+    """The process ends here."""
 
 
 def test_the_copy_has_every_row_and_setting(ledger: Ledger, tmp_path: Path) -> None:
@@ -27,9 +32,7 @@ def test_the_copy_has_every_row_and_setting(ledger: Ledger, tmp_path: Path) -> N
     assert pragma(copy, "integrity_check") == "ok"
 
 
-def test_positions_of_what_is_gone_stay_used(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_positions_of_what_is_gone_stay_used(ledger: Ledger, tmp_path: Path) -> None:
     """Also where they are the highest."""
     ledger.ledger.exclusive(
         lambda cursor: cursor.execute("UPDATE sqlite_sequence SET seq = 1000")
@@ -50,15 +53,11 @@ def test_the_checkpoint_is_of_just_the_copy(ledger: Ledger, tmp_path: Path) -> N
     assert check(tmp_path / "backup").checkpoint == expected
 
 
-def test_the_archives_are_those_that_the_ledger_names(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_the_archives_are_those_that_the_ledger_names(ledger: Ledger, tmp_path: Path) -> None:
     """Byte for byte, without a second copy; one that was not recorded has nothing to say."""
     [first, _] = ledger.shelf.names()
     unrecorded = ledger.archives / "unrecorded.jsonl.zst"
     with ledger.ledger.log() as log:
-        from ledger.archives import write_archive
-
         write_archive(ledger.archives, "unrecorded", log.events(), [])
     ledger.back_up(tmp_path / "backup")
     kept = Shelf(tmp_path / "backup" / "archive")
@@ -85,10 +84,6 @@ def test_what_is_between_two_steps_of_a_compaction_is_kept_in_both_places(
     ledger: Ledger, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The archive is recorded, and some of its events are still in the store."""
-    from projections.retention import compacting
-
-    class Crash(Exception):
-        pass
 
     def crash(*_: object, **__: object) -> None:
         raise Crash
@@ -114,9 +109,7 @@ def test_only_the_owner_may_look(ledger: Ledger, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("there", ["file", "directory with something in it"])
-def test_what_is_there_is_never_written_over(
-    ledger: Ledger, tmp_path: Path, there: str
-) -> None:
+def test_what_is_there_is_never_written_over(ledger: Ledger, tmp_path: Path, there: str) -> None:
     """An empty directory may be given."""
     backup = tmp_path / "backup"
     if there == "file":
@@ -127,7 +120,7 @@ def test_what_is_there_is_never_written_over(
     with pytest.raises(NotBackedUp, match="is there already"):
         ledger.back_up(backup)
     assert (backup if backup.is_file() else backup / "mine").read_text() == "mine"
-    assert os.listdir(tmp_path) == sorted(["backup", "data"], key=os.listdir(tmp_path).index)
+    assert {path.name for path in tmp_path.iterdir()} == {"backup", "data"}
     (tmp_path / "empty").mkdir()
     ledger.back_up(tmp_path / "empty")
     check(tmp_path / "empty")
