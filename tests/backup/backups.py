@@ -28,7 +28,7 @@ from projections.retention.keeping import Retention
 from tests.retention.conftest import Clock
 from tests.support.opened import behind_its_back
 from tests.support.retained import Retained
-from tests.support.world import ME, START, disk
+from tests.support.world import GIB, ME, START, disk
 
 DAYS = 3
 
@@ -76,8 +76,9 @@ def archived(ledger: Retained, clock: Clock, job: str) -> None:
     assert ledger.run().compacted is not None
 
 
-def drive(ledger: Retained, uuid: str) -> None:
-    ledger.do(CreateDrives(ME, (NewDrive(uuid, disk(uuid)),), "blank"), MarkDriveReady(uuid))
+def drive(ledger: Retained, uuid: str, size: int = GIB) -> None:
+    new = NewDrive(uuid, disk(uuid, size))
+    ledger.do(CreateDrives(ME, (new,), "blank"), MarkDriveReady(uuid))
 
 
 def events(file: Path) -> list[LoggedEvent]:

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.backup.backups import Ledger, archived
+from tests.faults.conftest import small_disk
 from tests.retention.conftest import Clock
 from tests.support.story import STORY
+
+__all__ = ["small_disk"]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A restored ledger is that of the backup, in a new epoch; and nothing else comes of a restore."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from api.cli.backup import _restore
+from api.composition import open_ledger
+from api.lock import DataInUse, DataUnusable, data_lock
+from api.settings import Settings
 from ledger.archives import Shelf, write_archive
 from ledger.codec import decode
 from ledger.events import LedgerRestored
@@ -138,6 +143,16 @@ def test_a_ledger_is_never_written_over(ledger: Ledger, backup: Path) -> None:
     assert tables(ledger.file) == before
 
 
+def test_a_data_directory_in_use_is_left_alone(backup: Path, tmp_path: Path) -> None:
+    """Whatever its service is about to do there."""
+    data = tmp_path / "restored"
+    with data_lock(data):
+        with pytest.raises(DataInUse, match="is in use by job-ledger process"):
+            _restore(backup, Settings(data=data))
+        assert [path.name for path in data.iterdir()] == ["lock"]
+    assert _restore(backup, Settings(data=data)).first.epoch == 2
+
+
 def test_what_is_in_the_way_is_moved_aside(
     ledger: Ledger, backup: Path, tmp_path: Path, clock: Clock
 ) -> None:
@@ -168,6 +183,19 @@ def test_what_is_in_the_way_is_moved_aside(
     with Ledger(data, clock) as again:
         assert again.replay().divergence is None
         assert again.shelf.names() == Shelf(backup / "archive").names()
+
+
+async def test_a_restore_that_was_broken_off_is_no_new_ledger(backup: Path, tmp_path: Path) -> None:
+    """Whoever opens one there is told so, until the restore is run again."""
+    data = tmp_path / "restored"
+    (data / "restoring").mkdir(parents=True)
+    with pytest.raises(DataUnusable, match="was broken off: run it again"):
+        async with open_ledger(data):
+            pass
+    assert [path.name for path in data.iterdir()] == ["restoring"]
+    await asyncio.to_thread(restored, backup, data)
+    async with open_ledger(data) as opened:
+        assert opened.ledger.position > 0
 
 
 # What is refused

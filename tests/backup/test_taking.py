@@ -1,6 +1,7 @@
 """A backup has all that there was at one moment, and only comes to be whole."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -145,3 +146,16 @@ def test_without_a_ledger_there_is_no_backup(tmp_path: Path, clock: Clock) -> No
     with pytest.raises(NotBackedUp, match="there is no ledger at"):
         ledger.back_up(tmp_path / "backup")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(ledger: Ledger, small_disk: Path) -> None:
+    """Neither of the backup nor of its beginnings; with room made, there is one."""
+    left = shutil.disk_usage(small_disk).free
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(left - 128 * 1024))
+    with pytest.raises(NotBackedUp, match=r"full|No space left"):
+        ledger.back_up(small_disk / "backup")
+    assert list(small_disk.iterdir()) == [filler]
+    filler.unlink()
+    ledger.back_up(small_disk / "backup")
+    check(small_disk / "backup")
