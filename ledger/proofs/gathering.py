@@ -140,7 +140,7 @@ def _push(reading: list[tuple[int, str, _Copy, Iterator[_Copy]]], rest: Iterator
 
 
 def version_gaps(
-    versions: Iterable[tuple[bytes, object, int]], excused: Collection[str]
+    versions: Iterable[tuple[bytes, int | None, int]], excused: Collection[str]
 ) -> Iterator[VersionGap]:
     """Where a stream in the store is not of versions 1, 2, 3 at growing positions.
 

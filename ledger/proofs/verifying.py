@@ -8,6 +8,7 @@ checked. What was recorded after the checkpoint is held against what is kept of 
 In memory is one tile at a time, and what the archives that span it have in one frame.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -36,7 +37,8 @@ from ledger.store import raw
 from ledger.store.seam import Log
 from ledger.store.tiles import TILE, tiled
 
-FINDINGS_KEPT = 10
+KEPT_OF_A_KIND = 5
+"""Findings: where an archive was replaced, thousands of its events need not be told."""
 REPORT_TILES = 64
 
 Report = Callable[[int, int], None]
@@ -48,7 +50,7 @@ class CannotVerify(Exception):
 
 
 class Verified(NamedTuple):
-    """What a verification has come to; of `found` findings the first few.
+    """What a verification has come to; of `found` findings the first few of each kind.
 
     `stored` and `archived` events were hashed; `unchecked` ones are in archives that are not here.
     """
@@ -124,7 +126,7 @@ class _Verifying:
         self._checkpoint, self._verifier = believed
         self._report = report
         self._findings: list[Finding] = []
-        self._found = 0
+        self._found: Counter[type[Finding]] = Counter()
         self._gathering = Gathering(log.cursor(), shelf, names, self._find)
         self._acts = OwnActs(self._find)
         self._full = raw.full_tiles(self._cursor)
@@ -159,20 +161,20 @@ class _Verifying:
             self._stored,
             self._archived,
             self._unchecked,
-            self._found,
+            self._found.total(),
             tuple(self._findings),
         )
 
     def _find(self, finding: Finding) -> None:
         if finding in self._findings:
             return
-        self._found += 1
-        if len(self._findings) < FINDINGS_KEPT:
+        self._found[type(finding)] += 1
+        if self._found[type(finding)] <= KEPT_OF_A_KIND:
             self._findings.append(finding)
 
     def _leaf_count(self) -> int:
         """How many leaves the ledger says it has; no more than there can be."""
-        said = self._log.leaf_count()
+        said = raw.leaf_count(self._cursor)
         most = self._tiled + self._log.count()
         if said > most:
             self._find(Missing(most, said - 1))

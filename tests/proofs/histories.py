@@ -70,11 +70,11 @@ class Sealed(NamedTuple):
 class History:
     """A ledger that is written to as a test wishes."""
 
-    def __init__(self, data: Path) -> None:
-        data.mkdir(parents=True)
+    def __init__(self, data: Path, first_id: int = 1) -> None:
+        data.mkdir(parents=True, exist_ok=True)
         self.data = data
         self.opened = Opened(data / FILE)
-        self._numbers = count(1)
+        self._numbers = count(first_id)
         self._waiting: list[str] = []
         self._over: list[str] = []
 
@@ -152,10 +152,10 @@ class History:
         compacting = _Compacting(self.opened.ledger, self.archives, SYSTEM)
         compacting._write(f"{next(self._numbers):05}", waiting)
 
-    def restore(self, epoch: int) -> None:
+    def restore(self, epoch: int, signer: Signer = SIGNER) -> None:
         """What a restore records in the ledger that it has put here."""
         now = self.checkpoint()
-        note = SIGNER.sign(now._replace(epoch=epoch).text())
+        note = signer.sign(now._replace(epoch=epoch, origin=signer.name).text())
         uuid = f"{next(self._numbers):05}"
         self.record((restoration_stream(uuid), 1, LedgerRestored(epoch, note)))
 
