@@ -36,11 +36,11 @@ from ledger.world import PoolSpace
 from projections.backup.restoring import is_unfinished
 from projections.feed import Feed
 from projections.rebuild import rebuild
+from projections.retention.compacting import ARCHIVES
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import SqliteProjection, is_outdated
 
 LEDGER_FILE = "ledger.sqlite"
-ARCHIVE = "archive"
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
 
@@ -212,7 +212,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 yield Service(
                     ledger=ledger,
                     views=views,
-                    archives=Shelf(settings.data / ARCHIVE),
+                    archives=Shelf(settings.data / ARCHIVES),
                     accounts=accounts,
                     claims=claims,
                     checkpoints=checkpoints,

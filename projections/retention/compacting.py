@@ -107,7 +107,9 @@ class _Compacting:
         return array("q", sorted(positions_of(cursor, streams)))
 
     def _remove_unrecorded(self, log: Log) -> None:
-        """Archives that a crash kept from being recorded; what is in them is in the store."""
+        """What a crash kept from being written, or recorded; the events of it are in the store."""
+        for part in self._archives.glob("*.part"):
+            part.unlink()
         recorded = {one.written.archive for one in compactions(log)}
         shelf = Shelf(self._archives)
         for name in shelf.names():

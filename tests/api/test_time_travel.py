@@ -256,7 +256,7 @@ async def test_discarded_jobs_are_in_the_past(api: Api):
     before = await api.get("/jobs/")
     histories = [(await api.get(f"/jobs/{job}/history/")).body for job in (parent, child)]
     await api.do(SetRetention(AT_ONCE))
-    assert await asyncio.to_thread(discard, service.ledger, service.new_id(), service.now())
+    await asyncio.to_thread(discard, service.ledger, service.new_id(), service.now())
     with service.ledger.log() as log:
         after = log.last_position()
     for job in (parent, child):
@@ -334,6 +334,23 @@ async def test_there_is_a_most_that_is_looked_through(api: Api, monkeypatch: pyt
     await api.job()
     assert (await api.get(f"/jobs/?as_of={now}")).error == (400, "validation", "as_of")
     assert (await api.get(f"/jobs/{jobs[0]}/?as_of={now}")).status == 200
+
+
+async def test_an_archive_that_cannot_be_read_hides_nothing(api: Api):
+    """What may be in it is not taken for absent: 503. What is there needs no archive."""
+    job = await api.job()
+    now = position(await api.get("/jobs/"))
+    archives = api.service.file.parent / "archive"
+    archives.mkdir()
+    (archives / f"{api.service.new_id()}.jsonl.zst").write_bytes(b"cut off")
+    for path in (
+        f"/jobs/{UNKNOWN}/?as_of={now}",
+        f"/jobs/?as_of={now}",
+        f"/jobs/{UNKNOWN}/history/",
+    ):
+        assert (await api.get(path)).error == (503, "backend", None)
+    for path in (f"/jobs/{job}/?as_of={now}", f"/jobs/{job}/history/", "/jobs/"):
+        assert (await api.get(path)).status == 200
 
 
 async def test_fields_of_the_past(api: Api):
