@@ -36,12 +36,6 @@ from tests.backup.backups import (
 from tests.retention.conftest import Clock
 
 
-@pytest.fixture
-def backup(ledger: Ledger, tmp_path: Path) -> Path:
-    ledger.back_up(tmp_path / "backup")
-    return tmp_path / "backup"
-
-
 def test_what_was_there_is_there(
     ledger: Ledger, backup: Path, tmp_path: Path, clock: Clock
 ) -> None:
