@@ -26,7 +26,7 @@ from projections.audit.findings import (
 from projections.audit.opening import opened
 from projections.audit.shown import Shown
 from projections.retention.planning import compactions
-from projections.streams import discarded_streams, sweeps
+from projections.streams import discarded_streams, sweeps, unread_streams
 from projections.views.sqlite import is_outdated
 
 REPORT_EVENTS = 10_000
@@ -35,7 +35,8 @@ REPORT_EVENTS = 10_000
 def replay(file: Path, report: Report) -> Replay:
     """Replays the ledger in this file and compares it with itself and with the read models.
 
-    What is in archives only is passed over, and must be marked as gone. Raises `CannotReplay`.
+    What is in archives only is passed over, and must be marked as gone; so is what was discarded
+    unread, whose bytes must be those that were stored. Raises `CannotReplay`.
     """
     with opened(file) as log:
         if is_outdated(log.cursor()):
@@ -51,8 +52,10 @@ class _Auditing:
         self._cursor = log.cursor()
         self._held: dict[str, Held] = {}
         self._families = Families(self._held)
-        self._discards = Discards(self._held, self._families)
-        self._shown = Shown(self._cursor, discarded_streams(sweeps(log)))
+        swept = sweeps(log)
+        self._unread = unread_streams(log, swept)
+        self._discards = Discards(self._held, self._families, self._unread)
+        self._shown = Shown(self._cursor, discarded_streams(swept))
         self._archived = _archived_streams(log)
         self._leaves = 0
 
@@ -115,6 +118,8 @@ class _Auditing:
             return "what is stored is not of the type that was stored"
         if leaf_hash(event.stream, event.version, event.topic, event.state) != event.leaf:
             return "its leaf hash is not that of its bytes"
+        if event.stream in self._unread:
+            return None
         if event.version != held.version + 1:
             return f"version {event.version} of the stream follows version {held.version}"
         if event.stream in self._discards.streams:
