@@ -44,6 +44,7 @@ class Standing(Struct, frozen=True):
     swept: SweepFound | None
     waiting: SweepFound | None
     archives: list[ArchiveFound]
+    parked: list[Parking]
     clock_moved: timedelta | None
 
 
@@ -61,6 +62,7 @@ def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Stan
         swept=_found(sweeps(log)[-1:]),
         waiting=_found(pending(log)),
         archives=[ArchiveFound(name, shelf.size(name)) for name in shelf.names()],
+        parked=parked_streams(log),
         clock_moved=None if watched is None else moved(watched, reading),
     )
 
