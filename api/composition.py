@@ -24,6 +24,7 @@ from api.frames import frames
 from api.service import Service
 from api.settings import DEFAULT_HOSTS, Settings
 from ledger.application import Ledger
+from ledger.archives import Shelf
 from ledger.errors import StoreFailed
 from ledger.images import Pool, RateLimit
 from ledger.proofs.checkpoints import Checkpoints
@@ -36,7 +37,6 @@ from projections.feed import Feed
 from projections.rebuild import rebuild
 from projections.retention.compacting import ARCHIVES
 from projections.retention.keeping import Retention
-from projections.time_travel.archived import NoArchives
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import SqliteProjection, is_outdated
 
@@ -220,7 +220,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 yield Service(
                     ledger=ledger,
                     views=views,
-                    archives=NoArchives(),
+                    archives=Shelf(settings.data / ARCHIVES),
                     accounts=accounts,
                     claims=claims,
                     checkpoints=checkpoints,

@@ -77,9 +77,9 @@ def parkings(log: Log) -> list[Parking]:
     )
 
 
-def unread_streams(log: Log, swept: Iterable[Sweep]) -> set[str]:
+def unread_streams(parked: Iterable[Parking], swept: Iterable[Sweep]) -> set[str]:
     """What these sweeps discarded without having read it: whole trees, and single streams."""
-    skipped = {parking.stream for parking in parkings(log) if parking.handling == "skip"}
+    skipped = {parking.stream for parking in parked if parking.handling == "skip"}
     unread: set[str] = set()
     for sweep in swept:
         unread.update(skipped.intersection(sweep.others))

@@ -45,12 +45,15 @@ class Shelf:
         self._kept: OrderedDict[str, tuple[_Identity, Archive]] = OrderedDict()
 
     def names(self) -> list[str]:
-        """What archives there are, by name."""
+        """What archives there are, by name. Raises `BadArchive` where one cannot look."""
         try:
-            files = [path.name for path in self._directory.glob(f"*{SUFFIX}")]
+            files = [path.name for path in self._directory.iterdir()]
         except FileNotFoundError:
             return []
-        return sorted(filter(is_name, (file.removesuffix(SUFFIX) for file in files)))
+        except OSError as error:
+            raise BadArchive(f"{self._directory}: it cannot be read: {error.strerror}") from error
+        names = (file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX))
+        return sorted(filter(is_name, names))
 
     def get(self, name: str) -> Archive:
         """Raises `BadArchive`; `ArchiveMissing` where there is none of that name."""

@@ -19,7 +19,7 @@ from ledger.application import Ledger
 from ledger.archives import Shelf, write_archive
 from ledger.commands import RecordArchive, RecordCompaction
 from ledger.events import ArchiveWritten
-from ledger.proofs.tiling import tile
+from ledger.proofs.tiling import TilingStopped, tile
 from ledger.slicing import sliced
 from ledger.store.compacting import (
     delete_events,
@@ -71,7 +71,10 @@ def compact(
     changed, `BadArchive` if an archive is not what was recorded, `StoreFailed`, and
     `RetentionStopped` soon after `stopping` says so.
     """
-    return _Compacting(ledger, archives, by, stopping).run(new_id)
+    try:
+        return _Compacting(ledger, archives, by, stopping).run(new_id)
+    except TilingStopped as error:
+        raise RetentionStopped("the compaction was broken off") from error
 
 
 class _Compacting:
@@ -94,7 +97,7 @@ class _Compacting:
             waiting = pending(log)
         if not waiting:
             return None
-        tile(self._ledger)
+        tile(self._ledger, stopping=self._stopping)
         uuid = new_id()
         self._archives.mkdir(mode=0o700, exist_ok=True)
         written, size = self._write(uuid, waiting)
@@ -118,7 +121,7 @@ class _Compacting:
         return array("q", sorted(positions_of(cursor, streams)))
 
     def _remove_unrecorded(self, log: Log) -> None:
-        """Archives that a crash kept from being recorded; what is in them is in the store."""
+        """What a crash kept from being written, or recorded; the events of it are in the store."""
         recorded = {one.written.archive for one in compactions(log)}
         shelf = Shelf(self._archives)
         shelf.remove_unfinished()
