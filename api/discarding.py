@@ -86,11 +86,19 @@ def outcome(ran: Ran) -> Iterator[str]:
     """What a run has done, in words; nothing if it had nothing to do."""
     swept, compacted = ran
     if swept is not None and (swept.trees or swept.streams):
-        yield (
-            f"discarded {swept.jobs} jobs in {swept.trees} trees,"
-            f" and {swept.streams} streams of what is gone"
-        )
+        yield f"discarded {what(swept.trees, swept.jobs, swept.streams)}"
     if compacted is not None:
-        yield (
-            f"archived {compacted.events} events in {compacted.archive}, {compacted.bytes:,} bytes"
-        )
+        events, size = counted(compacted.events, "event"), counted(compacted.bytes, "byte")
+        yield f"archived {events} in {compacted.archive}, {size}"
+
+
+def what(trees: int, jobs: int, streams: int) -> str:
+    """So much of each."""
+    return (
+        f"{counted(jobs, 'job')} in {counted(trees, 'tree')},"
+        f" and {counted(streams, 'other stream')}"
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

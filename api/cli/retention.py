@@ -14,7 +14,7 @@ from rich.table import Table
 from api.cli.options import console, data_option, json_option
 from api.cli.reaching import retention as reach
 from api.cli.times import DURATION, MOMENT, duration_text, moment_text
-from api.discarding import outcome
+from api.discarding import counted, outcome, what
 from api.retention import RetentionOperations
 from api.settings import load_settings
 from ledger.clock_watch import moved_text
@@ -51,7 +51,7 @@ def show(data: Path | None) -> None:
     for name, value in standing_lines(standing):
         table.add_row(name, value)
     for archive in standing.archives:
-        table.add_row(f"archive {archive.name}", f"{archive.bytes:,} bytes")
+        table.add_row(f"archive {archive.name}", counted(archive.bytes, "byte"))
     table.columns[-1].overflow = "fold"
     console().print(table)
 
@@ -80,10 +80,8 @@ def plan(as_of: datetime | None, keep: timedelta | None, data: Path | None, as_j
     for stream in found.streams:
         click.echo(f"and {stream}")
     jobs = sum(len(tree.jobs) for tree in found.trees)
-    click.echo(
-        f"{jobs} jobs in {len(found.trees)} trees, and {len(found.streams)} other streams,"
-        f" ended before {moment_text(found.cutoff)}"
-    )
+    total = what(len(found.trees), jobs, len(found.streams))
+    click.echo(f"{total}, ended before {moment_text(found.cutoff)}")
     click.echo(f"digest: {found.digest}")
 
 
@@ -125,7 +123,7 @@ def standing_lines(standing: Standing) -> Iterator[tuple[str, str]]:
     yield "newest sweep", "none" if swept is None else f"{moment_text(swept.at)}, {_number(swept)}"
     yield "waits for an archive", "nothing" if waiting is None else _number(waiting)
     size = sum(archive.bytes for archive in standing.archives)
-    yield "archives", f"{len(standing.archives)}, {size:,} bytes"
+    yield "archives", f"{len(standing.archives)}, {counted(size, 'byte')}"
     parked = sum(parking.handling == "parked" for parking in standing.parked)
     yield "parked streams", str(parked)
     by = standing.clock_moved
@@ -133,7 +131,7 @@ def standing_lines(standing: Standing) -> Iterator[tuple[str, str]]:
 
 
 def _number(found: SweepFound) -> str:
-    return f"{found.jobs} jobs in {found.trees} trees, {found.streams} other streams"
+    return what(found.trees, found.jobs, found.streams)
 
 
 def _plan_fields(found: Plan) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Standing(Struct, frozen=True):
     """How things stand.
 
     `since` is None as long as the default policy holds. `next_due` is when the next tree is due, if
-    any has ended. `waiting` is discarded, and its events are in the store still.
+    any has ended; those of `parked` are left out. `waiting` is discarded, and its events are in the
+    store still.
     """
 
     keep: timedelta
@@ -52,8 +53,8 @@ def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Stan
     """How things stand in this log, beside these archives."""
     policy = policy_of(log)
     keep, held = policy.keep(now), policy.held(now)
-    parked = [one.stream for one in parkings(log) if one.handling == "parked"]
-    ended = first_end(log.cursor(), [stream.partition("-")[2] for stream in parked])
+    parked = parked_streams(log)
+    ended = first_end(log.cursor(), [one.stream.partition("-")[2] for one in parked])
     watched = clock_watch.find(log.cursor())
     return Standing(
         keep=keep,
@@ -62,7 +63,7 @@ def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Stan
         swept=_found(sweeps(log)[-1:]),
         waiting=_found(pending(log)),
         archives=[ArchiveFound(name, shelf.size(name)) for name in shelf.names()],
-        parked=parked_streams(log),
+        parked=parked,
         clock_moved=None if watched is None else moved(watched, reading),
     )
 
