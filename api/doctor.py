@@ -11,11 +11,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from ledger.errors import StoreFailed
+from api.doctor_retention import examine_retention, unfinished_archives
+from ledger.clock_watch import Reading
+from ledger.errors import StoreFailed, UnknownEvent
 from ledger.images import Pool
 from ledger.store.seam import Cursor
 from ledger.store.sqlite import SCHEMA_VERSION, open_connection, open_log
 from projections.backup.pools import MissingImage, missing_images
+from projections.retention.standing import Standing
 from projections.views.images import expected_images
 from projections.views.sqlite import drives_by_pool, live_generation
 
@@ -63,29 +66,45 @@ class Findings(Struct, frozen=True):
     data: str
     service: int | None
     ledger: LedgerFound | None
+    retention: Standing | None
     pools: list[PoolFound]
     problems: list[str]
 
 
 def examine(
-    file: Path, pools: Iterable[Pool], *, synchronous: Callable[[], str], service: int | None
+    file: Path,
+    pools: Iterable[Pool],
+    *,
+    synchronous: Callable[[], str],
+    clocks: Callable[[], Reading],
+    service: int | None,
+    archiving: bool,
 ) -> Findings:
-    """Looks at everything; blocks for a few reads. What cannot be read is a problem, no error."""
+    """Looks at everything; blocks for a few reads. What cannot be read is a problem, no error.
+
+    `archiving` says whether an archive may be being written.
+    """
     problems: list[str] = []
     looked_at = list(pools)
+    ledger = standing = None
     try:
         ledger = _examine_ledger(file, synchronous)
         problems += _problems_of_ledger(ledger)
-    except StoreFailed as error:
-        ledger = None
+        if ledger.schema_version == SCHEMA_VERSION:
+            retention = examine_retention(file, clocks(), runs=service is not None)
+            standing = retention.standing
+            problems += retention.problems
+    except (StoreFailed, UnknownEvent) as error:
         problems.append(str(error))
+    if not archiving:
+        problems += unfinished_archives(file.parent)
     found = [_examine_pool(pool) for pool in looked_at]
     problems += [problem for pool in found for problem in _problems_of_pool(pool)]
     if ledger is not None:
         problems += _missing_pools(ledger, {pool.name for pool in found})
         reached = {pool.name for pool in found if pool.free_bytes is not None}
         problems += _missing_images(file, [pool for pool in looked_at if pool.name in reached])
-    return Findings(str(file.parent), service, ledger, found, problems)
+    return Findings(str(file.parent), service, ledger, standing, found, problems)
 
 
 def synchronous_of(cursor: Cursor) -> str:

@@ -305,7 +305,8 @@ class SetRetention(Struct, frozen=True, gc=False):
 class DiscardJobs(Struct, frozen=True, gc=False):
     """Discard trees of jobs that ended before the cutoff, and streams of nobody's any more.
 
-    `rows` are all rows that show them. `last`: the sweep has then discarded all that was due.
+    `rows` are all rows that show them. `unread` are those of the streams that cannot be folded, and
+    were released to be taken so. `last`: the sweep has then discarded all that was due.
     """
 
     sweep: str
@@ -315,6 +316,7 @@ class DiscardJobs(Struct, frozen=True, gc=False):
     trees: tuple[DiscardedTree, ...]
     streams: tuple[str, ...]
     rows: tuple[RowKey, ...]
+    unread: tuple[str, ...] = ()
     last: bool = False
 
 

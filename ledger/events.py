@@ -336,6 +336,9 @@ class DiscardedTree(Closed, frozen=True):
     jobs: tuple[str, ...]
     ended: datetime
 
+    def streams(self) -> tuple[str, ...]:
+        return tuple(map(job_stream, self.jobs))
+
 
 class JobsDiscarded(Closed, frozen=True):
     """These trees ended before `cutoff`, under a policy of `keep`, and are shown no more.

@@ -57,6 +57,8 @@ def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:
     stream = sweep_stream(command.sweep)
     sweep = world.act(Sweep, stream)
     assert sweep is None or not sweep.complete, f"{stream} is over"
+    for unread in command.unread:
+        _require_skipped(unread, world)
     for tree in command.trees:
         _require_due(tree, command, world)
     event = JobsDiscarded(
@@ -68,16 +70,28 @@ def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:
         command.last,
     )
     yield Fact(stream, event)
-    jobs = tuple(job_stream(uuid) for tree in command.trees for uuid in tree.jobs)
+    jobs = tuple(stream for tree in command.trees for stream in tree.streams())
     yield Discarded(jobs + command.streams, command.rows)
 
 
 def _require_due(tree: DiscardedTree, command: DiscardJobs, world: World) -> None:
-    """A root has ended only when all below it have, so it speaks for its tree."""
-    root = world.job(tree.jobs[0])
-    ended = root is not None and root.parent is None and root.state != "started"
+    """A root has ended only when all below it have, so it speaks for its tree.
+
+    One that cannot be read has ended when its rows say so.
+    """
+    if job_stream(tree.jobs[0]) in command.unread:
+        ended = True
+    else:
+        root = world.job(tree.jobs[0])
+        ended = root is not None and root.parent is None and root.state != "started"
     if not ended or tree.ended >= command.cutoff:
         raise NotDue(f"job {tree.jobs[0]} is not due")
+
+
+def _require_skipped(stream: str, world: World) -> None:
+    parking = world.act(Parking, parking_stream(stream))
+    if parking is None or parking.handling != "skip":
+        raise NotDue(f"{stream} was not released to be discarded unread")
 
 
 def record_archive(command: RecordArchive, world: World) -> Iterator[Change]:

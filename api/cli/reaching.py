@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from api.admin import AdminClient, connected
-from api.composition import LEDGER_FILE, open_ledger, open_service
+from api.composition import LEDGER_FILE, new_clocks, open_ledger, open_service
 from api.doctor import Findings, examine, synchronous_of_new_connections
 from api.library import LibraryOperations, OwnLibrary
 from api.lock import DataInUse, data_lock, holder
-from api.operations import Operations, OwnOperations
+from api.operations import OperationRefused, Operations, OwnOperations
+from api.retention import OwnRetention, RetentionOperations
 from api.settings import Settings
 from ledger.images import Pool
 
@@ -48,6 +49,21 @@ async def library(settings: Settings) -> AsyncIterator[LibraryOperations]:
 
     async with _reached(settings.data, own) as reached:
         yield reached
+
+
+@asynccontextmanager
+async def retention(data: Path) -> AsyncIterator[RetentionOperations]:
+    """The retention of a data directory that there is, likewise."""
+    file = data / LEDGER_FILE
+    if not file.is_file():
+        raise OperationRefused(f"there is no ledger at {file}")
+
+    async def own(stack: AsyncExitStack) -> RetentionOperations:
+        opened = await stack.enter_async_context(open_ledger(data))
+        return OwnRetention(opened.retention)
+
+    async with _reached(data, own) as reached:
+        yield reached.retention if isinstance(reached, AdminClient) else reached
 
 
 @asynccontextmanager
@@ -87,7 +103,9 @@ async def diagnose(settings: Settings) -> Findings:
         settings.data / LEDGER_FILE,
         pools,
         synchronous=synchronous_of_new_connections,
+        clocks=new_clocks(),
         service=None,
+        archiving=False,
     )
     held = holder(settings.data)
     if held is not None:
