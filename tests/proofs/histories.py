@@ -75,6 +75,7 @@ class History:
         self.data = data
         self.opened = Opened(data / FILE)
         self._numbers = count(first_id)
+        self._closed = False
         self._waiting: list[str] = []
         self._over: list[str] = []
 
@@ -168,7 +169,10 @@ class History:
             return signed(checkpoint_of(log, SIGNER.name))
 
     def close(self) -> None:
-        self.opened.close()
+        """May be called again."""
+        if not self._closed:
+            self._closed = True
+            self.opened.close()
 
 
 def signed(checkpoint: Checkpoint) -> Checkpoint:

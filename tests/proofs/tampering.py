@@ -58,6 +58,16 @@ def insert(connection: sqlite3.Connection, event: LoggedEvent) -> None:
     connection.execute("INSERT INTO stored_events VALUES (?, ?, ?, ?, ?, ?, ?)", event)
 
 
+def forge(
+    connection: sqlite3.Connection, stream: str, version: int, topic: str, state: bytes
+) -> None:
+    """Appends an event as the ledger would have recorded it."""
+    newest = events(connection)[-1]
+    place = newest.position + 1, newest.leaf_index + 1
+    insert(connection, leaf_of(LoggedEvent(*place, stream, version, topic, state, b"")))
+    connection.execute("UPDATE leaf_count SET leaves = ?", (newest.leaf_index + 2,))
+
+
 def leaf_of(event: LoggedEvent) -> LoggedEvent:
     """The event with the leaf hash that it has to have."""
     leaf = leaf_hash(event.stream, event.version, event.topic, event.state)
@@ -355,10 +365,10 @@ def forge_carefully(sealed: Sealed, chance: Random) -> None:
         event = chance.choice(events(connection))
         forged = leaf_of(event._replace(state=flipped(event.state, chance)))
         put(connection, forged)
-        _put_leaf(connection, forged.leaf_index, forged.leaf)
+        put_leaf(connection, forged.leaf_index, forged.leaf)
 
 
-def _put_leaf(connection: sqlite3.Connection, leaf_index: int, leaf: bytes) -> None:
+def put_leaf(connection: sqlite3.Connection, leaf_index: int, leaf: bytes) -> None:
     tile, at = divmod(leaf_index, TILE)
     row = connection.execute("SELECT leaves FROM leaf_tiles WHERE tile = ?", (tile,)).fetchone()
     if row is None or len(row[0]) < (at + 1) * HASH_BYTES:
@@ -412,7 +422,7 @@ def rewrite_archive(sealed: Sealed, chance: Random) -> None:
             held[at] = leaf_of(held[at]._replace(state=flipped(held[at].state, chance)))
             if chance.random() < 0.5:
                 with ledger(sealed) as connection:
-                    _put_leaf(connection, held[at].leaf_index, held[at].leaf)
+                    put_leaf(connection, held[at].leaf_index, held[at].leaf)
         case 2:
             one, other = held[at - 1], held[at]
             held[at - 1] = one._replace(leaf_index=other.leaf_index)
@@ -467,21 +477,7 @@ def forge_restore(sealed: Sealed, chance: Random) -> None:
         event = LedgerRestored(2, chance.choice(notes))
         stream = restoration_stream("forged")
         new = encode(stream, 1, Recorded(START, "system", "", event))
-        insert(
-            connection,
-            leaf_of(
-                LoggedEvent(
-                    before.position + 1,
-                    before.leaf_index + 1,
-                    stream,
-                    1,
-                    new.topic,
-                    new.state,
-                    b"",
-                )
-            ),
-        )
-        connection.execute("UPDATE leaf_count SET leaves = ?", (before.leaf_index + 2,))
+        forge(connection, stream, 1, new.topic, new.state)
         if chance.random() < 0.5:
             tile_anew(connection)
 
