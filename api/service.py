@@ -10,10 +10,12 @@ from api.accounts import Accounts
 from api.claims import Claims
 from ledger.application import Ledger
 from ledger.archives import Shelf
+from ledger.clock_watch import Reading
 from ledger.images import Figures, Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.provisioning import Provisioning
 from projections.feed import Feed
+from projections.retention.keeping import Retention
 from projections.views.reading import Views
 
 
@@ -27,6 +29,8 @@ class Service:
     accounts: Accounts
     claims: Claims
     checkpoints: Checkpoints
+    retention: Retention
+    clocks: Callable[[], Reading]
     pools: Mapping[str, Pool]
     intake: Provisioning
     feed: Feed

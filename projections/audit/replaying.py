@@ -4,11 +4,12 @@ Reads every event from the first in one snapshot, read-only, beside a running se
 one, and trusts nothing: not the order, not the hashes, not the code that decided.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from heapq import merge
 from pathlib import Path
 
-from ledger.aggregate import evolve
+from ledger.acts import Parking, Sweep
+from ledger.aggregate import Aggregate, evolve
 from ledger.archives import Archive, BadArchive, Shelf
 from ledger.codec import decode, leaf_hash
 from ledger.errors import UnknownEvent
@@ -29,7 +30,7 @@ from projections.audit.findings import (
 from projections.audit.opening import opened
 from projections.audit.shown import Shown
 from projections.retention.planning import compactions
-from projections.streams import discarded_streams, sweeps
+from projections.streams import discarded_streams, parkings, sweeps, unread_streams
 from projections.views.sqlite import is_outdated
 
 REPORT_EVENTS = 10_000
@@ -40,18 +41,36 @@ def replay(ledger: Path | str, report: Report, archives: Path | None = None) -> 
 
     With the directory of its archives, their events are replayed with the others, each in its
     place, and everything that was discarded is judged. Without, what is in archives is passed over,
-    and must be marked as gone. Raises `CannotReplay`.
+    and must be marked as gone. What was discarded unread is not read here either; its bytes must be
+    those that were stored. Raises `CannotReplay`.
     """
     with opened(ledger) as log:
         if is_outdated(log.cursor()):
             raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
         shelf = None if archives is None else Shelf(archives)
-        auditing = _Auditing(log, shelf)
+        auditing = _Auditing(log, shelf, unread_streams(parkings(log), sweeps(log)))
         try:
             divergence = auditing.run(report)
+            if shelf is not None and divergence is not None and divergence.stream:
+                unread = _unread_anywhere(log, shelf)
+                if divergence.stream in unread:  # who said so is in an archive itself by now
+                    auditing = _Auditing(log, shelf, unread)
+                    divergence = auditing.run(report)
         except BadArchive as error:
             divergence = Divergence(log.last_position(), "", "", str(error))
         return Replay(auditing.done, auditing.streams, log.last_position(), divergence)
+
+
+def _unread_anywhere(log: Log, shelf: Shelf) -> set[str]:
+    """The streams that were discarded unread, by what the ledger and all archives say."""
+    acts: dict[str, Aggregate | None] = {}
+    for event in shelf.events():
+        if event.stream.startswith(("parking-", "sweep-")):
+            recorded = decode(event.topic, event.state)
+            acts[event.stream] = evolve(acts.get(event.stream), event.stream, recorded)
+    parked = [act for act in acts.values() if isinstance(act, Parking)]
+    swept = [act for act in acts.values() if isinstance(act, Sweep)]
+    return unread_streams(parked + parkings(log), swept + sweeps(log))
 
 
 def replay_archive(file: Path, report: Report) -> Replay:
@@ -88,10 +107,9 @@ class _Streams:
     def take(self, event: LoggedEvent) -> str | None:
         """Takes one more event; returns what is wrong with it."""
         held = self.held.get(event.stream) or Held(0, None, event)
-        if (type(event.topic), type(event.state)) != (str, bytes):
-            return "what is stored is not of the type that was stored"
-        if leaf_hash(event.stream, event.version, event.topic, event.state) != event.leaf:
-            return "its leaf hash is not that of its bytes"
+        damage = _damage(event)
+        if damage is not None:
+            return damage
         if event.version != held.version + 1:
             return f"version {event.version} of the stream follows version {held.version}"
         try:
@@ -108,16 +126,28 @@ class _Streams:
         return None
 
 
-class _Auditing(_Streams):
-    """All streams of a ledger, with what it discarded and what it shows."""
+def _damage(event: LoggedEvent) -> str | None:
+    if (type(event.topic), type(event.state)) != (str, bytes):
+        return "what is stored is not of the type that was stored"
+    if leaf_hash(event.stream, event.version, event.topic, event.state) != event.leaf:
+        return "its leaf hash is not that of its bytes"
+    return None
 
-    def __init__(self, log: Log, shelf: Shelf | None) -> None:
+
+class _Auditing(_Streams):
+    """All streams of a ledger, with what it discarded and what it shows.
+
+    `unread` are those that were discarded unread.
+    """
+
+    def __init__(self, log: Log, shelf: Shelf | None, unread: Container[str]) -> None:
         super().__init__()
+        self._unread = unread
         self.done = 0
         self._log = log
         self._cursor = log.cursor()
         self._shelf = shelf
-        self._discards = Discards(self.held, self.families)
+        self._discards = Discards(self.held, self.families, unread)
         self._unshown = discarded_streams(sweeps(log))
         self._passed_over = _archived_streams(log) if shelf is None else set()
         self._shown = Shown(self._cursor, self._unshown)
@@ -189,6 +219,9 @@ class _Auditing(_Streams):
             return None
         reason = f"{gone} events are gone, and {done[-1].gone} were compacted"
         return Divergence(self._log.last_position(), "", "", reason)
+
+    def take(self, event: LoggedEvent) -> str | None:
+        return _damage(event) if event.stream in self._unread else super().take(event)
 
     def _evolve(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
         if event.stream in self._discards.streams:

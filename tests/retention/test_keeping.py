@@ -10,61 +10,20 @@ from ledger.commands import (
     CreateJob,
     DeleteDrives,
     FailJob,
-    MarkDriveReady,
     NewDrive,
     StartAttempt,
     SucceedJob,
-    UpdateProgress,
 )
 from ledger.errors import KeepOutOfRange, NotDue
 from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.retention.keeping import ClockMoved, PlanChanged, RetentionBusy
 from projections.retention.sweeping import Swept, sweep
 from tests.retention.conftest import Clock
+from tests.retention.telling import DAYS, check, clone, drive, jobs, streams
 from tests.support.opened import CALLER
 from tests.support.retained import Retained
 from tests.support.story import STORY
 from tests.support.world import ME, disk
-
-DAYS = 3
-
-
-def jobs(kept: Retained) -> set[str]:
-    """The jobs that are shown, whoever's they are."""
-    return {str(row[0]) for row in kept.rows()["jobs"]}
-
-
-def streams(kept: Retained) -> set[str]:
-    """The streams that are in the store, but for the ledger's own acts."""
-    with kept.ledger.log() as log:
-        return {
-            stream
-            for stream in log.streams_after(0)
-            if stream.partition("-")[0] not in ("policy", "sweep", "compaction")
-        }
-
-
-def check(kept: Retained) -> None:
-    """The record is sound, and both folds of it are what is shown."""
-    assert kept.replay().divergence is None
-    shown = kept.rows()
-    rebuilt = kept.rebuild()
-    assert rebuilt.before == rebuilt.after
-    assert kept.rows() == shown
-
-
-def drive(kept: Retained, uuid: str) -> None:
-    kept.do(CreateDrives(ME, (NewDrive(uuid, disk(uuid)),), "blank"), MarkDriveReady(uuid))
-
-
-def clone(kept: Retained, source: str, job: str) -> None:
-    """A whole clone of a drive, to `copy-<job>`."""
-    kept.do(
-        CloneDrive(ME, source, f"copy-{job}", job),
-        StartAttempt(job, 1, "w"),
-        UpdateProgress(job, 1, 50, 5, 10, 5),
-        SucceedJob(job, 1),
-    )
 
 
 def test_a_job_goes_three_days_after_its_end(kept: Retained, clock: Clock) -> None:
