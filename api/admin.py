@@ -95,7 +95,7 @@ class AdminServer:
         self._service = service
         self._operations = OwnOperations(service.ledger, service.accounts)
         self._library = OwnLibrary(service)
-        self._data = service.file.parent
+        self._data = service.data
         app = web.Application()
         app.add_routes(
             [
@@ -162,7 +162,8 @@ class AdminServer:
         service = self._service
         return await asyncio.to_thread(
             examine,
-            service.file,
+            service.data,
+            service.database,
             service.pools.values(),
             synchronous=lambda: service.ledger.exclusive(synchronous_of).result(),
             clocks=service.clocks,

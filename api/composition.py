@@ -20,6 +20,7 @@ from typing import NamedTuple
 from api.accounts import Accounts
 from api.claims import Claims
 from api.clocks import Clocks
+from api.databases import Database, database_of, remember
 from api.frames import frames
 from api.lock import DataUnusable
 from api.service import Service
@@ -30,7 +31,6 @@ from ledger.errors import StoreFailed
 from ledger.images import Pool, RateLimit
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import signer_of
-from ledger.store.sqlite import SqliteStore
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
@@ -39,10 +39,9 @@ from projections.feed import Feed
 from projections.rebuild import rebuild
 from projections.retention.compacting import ARCHIVES
 from projections.retention.keeping import Retention
-from projections.views.reading import SqliteViews, Views
-from projections.views.sqlite import SqliteProjection, is_outdated
+from projections.views.reading import Views
+from projections.views.sqlite import is_outdated
 
-LEDGER_FILE = "ledger.sqlite"
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
 
@@ -146,7 +145,7 @@ class OpenLedger(NamedTuple):
     accounts: Accounts
     retention: Retention
     clocks: Clocks
-    file: Path
+    database: Database
     failed: asyncio.Event
 
 
@@ -155,8 +154,11 @@ async def open_ledger(
     data: Path,
     pools: Mapping[str, Pool] | None = None,
     hosts: tuple[str, ...] = DEFAULT_HOSTS,
+    url: str | None = None,
 ) -> AsyncIterator[OpenLedger]:
     """The ledger of a data directory that no other process writes to; closed on the way out.
+
+    It is in SQLite there, or in the PostgreSQL database of this url, which the directory remembers.
 
     Read models of an earlier shape are rebuilt first. Raises `DataUnusable` where a restore was
     broken off, and `StoreFailed`.
@@ -169,20 +171,21 @@ async def open_ledger(
     def on_failure(_: StoreFailed) -> None:
         loop.call_soon_threadsafe(failed.set)
 
-    file = data / LEDGER_FILE
-    projection = SqliteProjection()
-    store = SqliteStore(file, projection)
-    surroundings = Surroundings(pools or {}, hosts)
-    ledger = Ledger(store, projection, surroundings, now=now, on_failure=on_failure)
-    accounts = Accounts(ledger, now=now, new_id=new_id)
-    clocks = new_clocks()
-    retention = Retention(ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=clocks)
-    try:
-        await asyncio.to_thread(_bring_up_to_date, ledger)
-        yield OpenLedger(ledger, accounts, retention, clocks, file, failed)
-    finally:
-        accounts.close()
-        await asyncio.to_thread(ledger.close)
+    database = database_of(data, url)
+    with database.owned():
+        opened = database.open()
+        remember(data, database)
+        surroundings = Surroundings(pools or {}, hosts)
+        ledger = Ledger(*opened, surroundings, now=now, on_failure=on_failure)
+        accounts = Accounts(ledger, now=now, new_id=new_id)
+        clocks = new_clocks()
+        retention = Retention(ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=clocks)
+        try:
+            await asyncio.to_thread(_bring_up_to_date, ledger)
+            yield OpenLedger(ledger, accounts, retention, clocks, database, failed)
+        finally:
+            accounts.close()
+            await asyncio.to_thread(ledger.close)
 
 
 def _bring_up_to_date(ledger: Ledger) -> None:
@@ -200,16 +203,17 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     Raises `KeyUnusable` besides what keeps a ledger from being opened.
     """
     pools = pools_of(settings)
-    async with open_ledger(settings.data, pools, settings.compute_hosts) as (
+    hosts = settings.compute_hosts
+    async with open_ledger(settings.data, pools, hosts, settings.store) as (
         ledger,
         accounts,
         retention,
         clocks,
-        file,
+        database,
         failed,
     ):
         signer = signer_of(settings.data, new_id=new_id)
-        views = SqliteViews(file, lambda: ledger.commits)
+        views = database.views(lambda: ledger.commits)
         spaces = Surroundings(pools).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)
@@ -239,7 +243,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     new_id=new_id,
                     new_mac=new_mac,
                     new_password=new_password,
-                    file=file,
+                    data=settings.data,
+                    database=database,
                     failed=failed,
                 )
         finally:

@@ -5,19 +5,22 @@ so a running service examines itself; without one, the same is asked of the file
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from msgspec import Struct
 
+from api.databases import Database, PostgresDatabase, without_password
 from api.doctor_retention import examine_retention, unfinished_archives
 from ledger.clock_watch import Reading
 from ledger.errors import StoreFailed, UnknownEvent
 from ledger.images import Pool
 from ledger.store.seam import Cursor
-from ledger.store.sqlite import SCHEMA_VERSION, open_connection, open_log
+from ledger.store.sqlite import SCHEMA_VERSION, open_connection
 from projections.backup.pools import MissingImage, missing_images
+from projections.retention.compacting import ARCHIVES
 from projections.retention.standing import Standing
 from projections.views.images import expected_images
 from projections.views.sqlite import drives_by_pool, live_generation
@@ -31,6 +34,7 @@ NAMED = 10
 _SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 _AUTO_VACUUM = {0: "none", 1: "full", 2: "incremental"}
 _DURABLE = ("full", "extra")
+_DURABLE_IN_POSTGRES = ("synchronous_commit", "fsync", "full_page_writes")
 
 
 class PoolFound(Struct, frozen=True):
@@ -43,16 +47,14 @@ class PoolFound(Struct, frozen=True):
 
 
 class LedgerFound(Struct, frozen=True):
-    """The ledger's file.
+    """The ledger, and the database that it is in with what makes its commits durable.
 
     `readers` says how far each reader of the log got, `drives` how many there are in each pool.
     """
 
-    file: str
-    sqlite: str
-    journal_mode: str
-    synchronous: str
-    auto_vacuum: str
+    where: str
+    engine: str
+    settings: dict[str, str]
     schema_version: int
     generation: int
     last_position: int
@@ -72,7 +74,8 @@ class Findings(Struct, frozen=True):
 
 
 def examine(
-    file: Path,
+    data: Path,
+    database: Database,
     pools: Iterable[Pool],
     *,
     synchronous: Callable[[], str],
@@ -88,23 +91,25 @@ def examine(
     looked_at = list(pools)
     ledger = standing = None
     try:
-        ledger = _examine_ledger(file, synchronous)
+        ledger = _examine_ledger(database, synchronous)
         problems += _problems_of_ledger(ledger)
         if ledger.schema_version == SCHEMA_VERSION:
-            retention = examine_retention(file, clocks(), runs=service is not None)
+            with database.log() as log:
+                runs = service is not None
+                retention = examine_retention(log, data / ARCHIVES, clocks(), runs=runs)
             standing = retention.standing
             problems += retention.problems
     except (StoreFailed, UnknownEvent) as error:
         problems.append(str(error))
     if not archiving:
-        problems += unfinished_archives(file.parent)
+        problems += unfinished_archives(data)
     found = [_examine_pool(pool) for pool in looked_at]
     problems += [problem for pool in found for problem in _problems_of_pool(pool)]
     if ledger is not None:
         problems += _missing_pools(ledger, {pool.name for pool in found})
         reached = {pool.name for pool in found if pool.free_bytes is not None}
-        problems += _missing_images(file, [pool for pool in looked_at if pool.name in reached])
-    return Findings(str(file.parent), service, ledger, standing, found, problems)
+        problems += _missing_images(database, [pool for pool in looked_at if pool.name in reached])
+    return Findings(str(data), service, ledger, standing, found, problems)
 
 
 def synchronous_of(cursor: Cursor) -> str:
@@ -122,19 +127,20 @@ def synchronous_of_new_connections() -> str:
             connection.close()
 
 
-def _examine_ledger(file: Path, synchronous: Callable[[], str]) -> LedgerFound:
-    if not file.is_file():
-        raise StoreFailed(f"there is no ledger at {file}")
-    with open_log(file) as log:
+def _examine_ledger(database: Database, synchronous: Callable[[], str]) -> LedgerFound:
+    if not database.exists():
+        raise StoreFailed(f"there is no ledger at {database.address}")
+    with database.log() as log:
         cursor = log.cursor()
-        cursor.execute("SELECT sqlite_version()")
+        look = (
+            _postgres if isinstance(database, PostgresDatabase) else partial(_sqlite, synchronous)
+        )
+        engine, settings, schema_version = look(cursor)
         return LedgerFound(
-            file=str(file),
-            sqlite=cursor.fetchone()[0],
-            journal_mode=_pragma(cursor, "journal_mode"),
-            synchronous=synchronous(),
-            auto_vacuum=_AUTO_VACUUM.get(_pragma(cursor, "auto_vacuum"), "unknown"),
-            schema_version=_pragma(cursor, "user_version"),
+            where=without_password(database.address),
+            engine=engine,
+            settings=settings,
+            schema_version=schema_version,
             generation=live_generation(cursor),
             last_position=log.last_position(),
             # Written in the transaction of the events, so there is no way to be behind.
@@ -143,18 +149,42 @@ def _examine_ledger(file: Path, synchronous: Callable[[], str]) -> LedgerFound:
         )
 
 
+def _sqlite(synchronous: Callable[[], str], cursor: Cursor) -> tuple[str, dict[str, str], int]:
+    cursor.execute("SELECT sqlite_version()")
+    engine = f"SQLite {cursor.fetchone()[0]}"
+    settings = {
+        "journal_mode": _pragma(cursor, "journal_mode"),
+        "synchronous": synchronous(),
+        "auto_vacuum": _AUTO_VACUUM.get(_pragma(cursor, "auto_vacuum"), "unknown"),
+    }
+    return engine, settings, int(_pragma(cursor, "user_version"))
+
+
+def _postgres(cursor: Cursor) -> tuple[str, dict[str, str], int]:
+    settings = {}
+    for name in ("server_version", *_DURABLE_IN_POSTGRES):
+        cursor.execute("SELECT current_setting(?)", (name,))
+        settings[name] = str(cursor.fetchone()[0])
+    cursor.execute("SELECT version FROM schema_version")
+    return f"PostgreSQL {settings.pop('server_version')}", settings, int(cursor.fetchone()[0])
+
+
 def _pragma(cursor: Cursor, name: str) -> Any:
     cursor.execute(f"PRAGMA {name}")
     return cursor.fetchone()[0]
 
 
 def _problems_of_ledger(ledger: LedgerFound) -> Iterable[str]:
-    if ledger.journal_mode != "wal":
-        yield f"the journal mode is {ledger.journal_mode}, not wal"
-    if ledger.synchronous not in _DURABLE:
-        yield f"the sync mode is {ledger.synchronous}: what is acknowledged may be lost"
-    if ledger.auto_vacuum != "incremental":
-        yield f"auto_vacuum is {ledger.auto_vacuum}, not incremental: the file will not shrink"
+    settings = ledger.settings
+    if settings.get("journal_mode", "wal") != "wal":
+        yield f"the journal mode is {settings['journal_mode']}, not wal"
+    if settings.get("synchronous", "full") not in _DURABLE:
+        yield f"the sync mode is {settings['synchronous']}: what is acknowledged may be lost"
+    if settings.get("auto_vacuum", "incremental") != "incremental":
+        yield f"auto_vacuum is {settings['auto_vacuum']}, not incremental: the file will not shrink"
+    for name in _DURABLE_IN_POSTGRES:
+        if settings.get(name, "on") in ("off", "local"):
+            yield f"{name} is {settings[name]}: what is acknowledged may be lost"
     if ledger.schema_version > SCHEMA_VERSION:  # a lower one is raised by the next start
         yield f"the schema is {ledger.schema_version}; this is schema {SCHEMA_VERSION}"
     for reader, position in ledger.readers.items():
@@ -168,12 +198,12 @@ def _missing_pools(ledger: LedgerFound, known: set[str]) -> Iterable[str]:
             yield f"{count} drives are in pool {pool}, which is not among those looked at (--pool)"
 
 
-def _missing_images(file: Path, pools: list[Pool]) -> Iterable[str]:
+def _missing_images(database: Database, pools: list[Pool]) -> Iterable[str]:
     """Looks twice: a drive may have been deleted, and its image removed, since the first look."""
     try:
-        missing = _images_not_there(file, pools)
+        missing = _images_not_there(database, pools)
         if missing:
-            missing &= _images_not_there(file, pools)
+            missing &= _images_not_there(database, pools)
     except StoreFailed as error:
         yield str(error)
         return
@@ -183,8 +213,8 @@ def _missing_images(file: Path, pools: list[Pool]) -> Iterable[str]:
         yield f"the image of {len(missing)} drives is not there: {', '.join(named)}{more}"
 
 
-def _images_not_there(file: Path, pools: list[Pool]) -> set[MissingImage]:
-    with open_log(file) as log:
+def _images_not_there(database: Database, pools: list[Pool]) -> set[MissingImage]:
+    with database.log() as log:
         expected = expected_images(log.cursor())
     return set(missing_images(expected, {pool.name: pool for pool in pools}))
 

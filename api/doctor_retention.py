@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading, moved_text
-from ledger.store.sqlite import open_log
+from ledger.store.seam import Log
 from projections.retention.compacting import ARCHIVES
 from projections.retention.standing import Standing, standing_of, wrong_archives
 
@@ -22,15 +22,14 @@ class RetentionFound(NamedTuple):
     problems: list[str]
 
 
-def examine_retention(file: Path, reading: Reading, *, runs: bool) -> RetentionFound:
-    """Looks at the ledger in this file and at its archives; `runs`: a service keeps up with it.
+def examine_retention(log: Log, archives: Path, reading: Reading, *, runs: bool) -> RetentionFound:
+    """Looks at a ledger and at its archives; `runs`: a service keeps up with it.
 
     Raises `UnknownEvent` for an act that cannot be read.
     """
-    shelf = Shelf(file.parent / ARCHIVES)
-    with open_log(file) as log:
-        standing = standing_of(log, shelf, reading.wall, reading)
-        problems = [*_problems(standing, reading.wall, runs=runs), *wrong_archives(log, shelf)]
+    shelf = Shelf(archives)
+    standing = standing_of(log, shelf, reading.wall, reading)
+    problems = [*_problems(standing, reading.wall, runs=runs), *wrong_archives(log, shelf)]
     return RetentionFound(standing, problems)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from api.accounts import Accounts
 from api.claims import Claims
+from api.databases import Database
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
@@ -39,7 +40,8 @@ class Service:
     new_id: Callable[[], str]
     new_mac: Callable[[], str]
     new_password: Callable[[], str]
-    file: Path
-    """The ledger's file, for readers with a connection of their own."""
+    data: Path
+    database: Database
+    """Where the ledger is, for readers with a connection of their own."""
     failed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the store has failed: the process must stop."""

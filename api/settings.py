@@ -14,6 +14,7 @@ _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 DEFAULT_HOSTS = ("main",)
+STORES = ("postgresql://", "postgres://")
 
 
 class BadSettings(Exception):
@@ -43,6 +44,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="JOB_LEDGER_", frozen=True)
 
     data: Path
+    store: str | None = None
+    """The url of a PostgreSQL database; without one the data directory says where the ledger is."""
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     pools: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = ()
@@ -69,6 +72,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, data: Path) -> Path:
         return data.absolute()
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, store: str | None) -> str | None:
+        if store is not None and not store.startswith(STORES):
+            raise ValueError("a ledger is in PostgreSQL (postgresql://...), or in the directory")
+        return store
 
     @field_validator("compute_hosts")
     @classmethod

@@ -3,6 +3,10 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.postgres import database, postgres
+
+__all__ = ["database", "postgres"]
+
 pytest.register_assert_rewrite(
     "tests.ledger.conformance",
     "tests.projections.checking",

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from api.cli.options import console, counting, data_option, json_option, print_json
 from api.cli.verify import verify
-from api.composition import LEDGER_FILE, new_id
+from api.composition import new_id
+from api.databases import database_of
 from api.settings import BadSettings, load_settings
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of
-from ledger.store.sqlite import open_log
 from projections.audit.findings import CannotReplay, Replay
 from projections.audit.history import HistoryLine, job_history
 from projections.audit.replaying import replay as replay_ledger
@@ -68,13 +68,14 @@ def replay(
             _conclude(outcome, as_json=as_json)
             return
         home = load_settings(data=data).data
+        address = database_of(home).address
         if job is None:
             with counting("replaying", "events") as report:
                 archives = home / ARCHIVES if with_archive else None
-                outcome = replay_ledger(home / LEDGER_FILE, report, archives)
+                outcome = replay_ledger(address, report, archives)
             _conclude(outcome, as_json=as_json)
         else:
-            _history(home / LEDGER_FILE, job, as_json=as_json)
+            _history(address, job, as_json=as_json)
     except click.ClickException:
         raise
     except (CannotReplay, BadSettings) as error:
@@ -91,7 +92,7 @@ def checkpoint(data: Path | None) -> None:
     Works beside a running service, and without one. The key is made if there is none yet.
     """
     directory = load_settings(data=data).data
-    with open_log(directory / LEDGER_FILE) as log:
+    with database_of(directory).log() as log:
         signer = signer_of(directory, new_id=new_id)
         click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
 
@@ -102,8 +103,8 @@ def _conclude(outcome: Replay, *, as_json: bool) -> None:
         sys.exit(VIOLATION)
 
 
-def _history(file: Path, job: str, *, as_json: bool) -> None:
-    history = job_history(file, job)
+def _history(ledger: Path | str, job: str, *, as_json: bool) -> None:
+    history = job_history(ledger, job)
     if not history:
         raise _CouldNotRun(f"no job with uuid {job}")
     if as_json:

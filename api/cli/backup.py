@@ -8,7 +8,8 @@ import click
 
 from api.cli.options import data_option, pool_option
 from api.cli.reaching import pools_in_use
-from api.composition import LEDGER_FILE, new_id, now, open_ledger
+from api.composition import new_id, now, open_ledger
+from api.databases import SqliteDatabase, database_of
 from api.lock import DataInUse, data_lock, holder
 from api.settings import Settings, load_settings
 from ledger.commands import RecordRestore
@@ -38,7 +39,7 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
     """
     settings = load_settings(data=data, pools=pools or None)
     taken = take(
-        settings.data / LEDGER_FILE,
+        _file_of(settings.data),
         settings.data / ARCHIVES,
         lambda: signer_of(settings.data, new_id=new_id),
         directory.absolute(),
@@ -49,6 +50,13 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
     _tell_missing(taken.missing)
     _tell("keep this checkpoint somewhere else; a restore can be held against it:")
     click.echo(taken.note, nl=False)
+
+
+def _file_of(data: Path) -> Path:
+    database = database_of(data)
+    if not isinstance(database, SqliteDatabase):
+        raise click.ClickException("a ledger in PostgreSQL is backed up by pg_dump; see the README")
+    return database.file
 
 
 @click.command()

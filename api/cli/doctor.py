@@ -63,11 +63,9 @@ def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
 
 
 def _ledger_lines(ledger: LedgerFound) -> Iterator[tuple[str, str]]:
-    yield "ledger", ledger.file
-    yield "SQLite", ledger.sqlite
-    yield "journal mode", ledger.journal_mode
-    yield "sync mode", ledger.synchronous
-    yield "auto_vacuum", ledger.auto_vacuum
+    yield "ledger", ledger.where
+    yield "database", ledger.engine
+    yield from ledger.settings.items()
     yield "schema", str(ledger.schema_version)
     yield "live generation", str(ledger.generation)
     yield "last position", str(ledger.last_position)

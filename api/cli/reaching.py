@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from api.admin import AdminClient, connected
-from api.composition import LEDGER_FILE, new_clocks, open_ledger, open_service
+from api.composition import new_clocks, open_ledger, open_service
+from api.databases import database_of
 from api.doctor import Findings, examine, synchronous_of_new_connections
 from api.library import LibraryOperations, OwnLibrary
 from api.lock import DataInUse, data_lock, holder
@@ -54,9 +55,9 @@ async def library(settings: Settings) -> AsyncIterator[LibraryOperations]:
 @asynccontextmanager
 async def retention(data: Path) -> AsyncIterator[RetentionOperations]:
     """The retention of a data directory that there is, likewise."""
-    file = data / LEDGER_FILE
-    if not file.is_file():
-        raise OperationRefused(f"there is no ledger at {file}")
+    database = database_of(data)
+    if not database.exists():
+        raise OperationRefused(f"there is no ledger at {database.address}")
 
     async def own(stack: AsyncExitStack) -> RetentionOperations:
         opened = await stack.enter_async_context(open_ledger(data))
@@ -100,7 +101,8 @@ async def diagnose(settings: Settings) -> Findings:
             return await client.examine()
     pools = [pool for pool in settings.named_pools() if settings.pools or pool.path.exists()]
     found = examine(
-        settings.data / LEDGER_FILE,
+        settings.data,
+        database_of(settings.data),
         pools,
         synchronous=synchronous_of_new_connections,
         clocks=new_clocks(),

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from api.cli.options import console, data_option
 from api.cli.reaching import operations
-from api.composition import LEDGER_FILE
+from api.databases import database_of
 from api.operations import Operations
 from api.settings import load_settings
 from projections.rebuild import Rebuilt
@@ -32,9 +32,9 @@ def rebuild(data: Path | None) -> None:
 
 
 async def _rebuild(data: Path) -> Rebuilt:
-    file = data / LEDGER_FILE
-    if not file.is_file():
-        raise click.ClickException(f"there is no ledger at {file}")
+    database = database_of(data)
+    if not database.exists():
+        raise click.ClickException(f"there is no ledger at {database.address}")
     async with operations(data) as ledger:
         return await _shown(ledger)
 

@@ -23,6 +23,11 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
 
 @click.command()
 @data_option
+@click.option(
+    "--store",
+    metavar="URL",
+    help="postgresql://...: the ledger is in that database; the data directory remembers it.",
+)
 @click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="0: any free one.  [default: 8080]")
 @pool_option

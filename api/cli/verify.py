@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from api.cli.options import counting, data_option, json_option, print_json
-from api.composition import LEDGER_FILE
+from api.databases import database_of
 from api.settings import BadSettings, load_settings
 from ledger.archives import Shelf
 from ledger.errors import StoreFailed
@@ -18,7 +18,6 @@ from ledger.proofs.keys import KeyUnusable, verifier_of
 from ledger.proofs.note import NOTE_BYTES, BadCheckpoint, BadKey, Verifier, read_checkpoint
 from ledger.proofs.verifying import CannotVerify, Verified
 from ledger.proofs.verifying import verify as verify_ledger
-from ledger.store.sqlite import open_log
 from projections.retention.compacting import ARCHIVES
 
 NOT_INTACT = 1
@@ -82,7 +81,7 @@ def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
     checkpoint = read_checkpoint(_read(note, NOTE_BYTES), verifier)
     shelf = Shelf(directory / ARCHIVES)
     names = shelf.names()
-    with open_log(directory / LEDGER_FILE) as log, counting("verifying", "leaves") as report:
+    with database_of(directory).log() as log, counting("verifying", "leaves") as report:
         return verify_ledger(log, shelf, checkpoint, verifier, names=names, report=report)
 
 

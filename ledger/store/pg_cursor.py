@@ -14,9 +14,12 @@ from psycopg.rows import TupleRow
 
 from ledger.world import Scalar
 
+NOWHERE = "\ufffe"
+"""A noncharacter."""
 _MARK = re.compile(r"\?(\d*)")
 
 
+_AS_BYTES = re.compile(r"CAST\((\w+) AS BLOB\)")
 _TYPES = (
     ("INTEGER PRIMARY KEY AUTOINCREMENT", "bigint PRIMARY KEY"),
     (" INTEGER", " bigint"),
@@ -33,6 +36,7 @@ def translated(sql: str) -> LiteralString:
     if sql.lstrip().startswith("CREATE TABLE") or "\nCREATE TABLE" in sql:
         for ours, theirs in _TYPES:
             sql = sql.replace(ours, theirs)
+    sql = _AS_BYTES.sub(r"convert_to(\1, 'UTF8')", sql)
     return _MARK.sub(lambda m: f"%(p{m[1]})s" if m[1] else "%s", sql.replace("%", "%%"))
 
 
@@ -43,8 +47,15 @@ def _is_numbered(sql: str) -> bool:
 
 def _given(sql: str, parameters: Sequence[Scalar]) -> Sequence[Scalar] | Mapping[str, Scalar]:
     if _is_numbered(sql):
-        return {f"p{nth}": parameter for nth, parameter in enumerate(parameters, 1)}
-    return parameters
+        return {f"p{nth}": _text(parameter) for nth, parameter in enumerate(parameters, 1)}
+    return [_text(parameter) for parameter in parameters]
+
+
+def _text(parameter: Scalar) -> Scalar:
+    """No text has a NUL in PostgreSQL, nor in the ledger: one that is asked for is found nowhere."""
+    if isinstance(parameter, str) and "\0" in parameter:
+        return parameter.replace("\0", NOWHERE)
+    return parameter
 
 
 class PgCursor:

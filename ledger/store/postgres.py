@@ -39,6 +39,8 @@ CONNECT_S = 5
 RECONNECT_S = 60
 PAUSE_S = 0.1
 READ_ROWS = 2_000
+LOCK = 0x6A6F62
+"""Of whoever has the ledger; the letters are `job`."""
 
 _INSERT_EVENTS = """
 WITH head AS (
@@ -369,3 +371,20 @@ def _store_errors() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise StoreFailed(f"PostgreSQL: {error}") from error
+
+
+@contextmanager
+def owned(url: str) -> Iterator[None]:
+    """For as long as this process has the ledger for itself.
+
+    Raises `StoreUnreachable` where another process has it.
+    """
+    connection = connect(url)
+    try:
+        with _store_errors():
+            taken = connection.execute("SELECT pg_try_advisory_lock(?)", (LOCK,)).fetchone()[0]
+        if not taken:
+            raise StoreUnreachable("another process has the ledger in this database")
+        yield
+    finally:
+        connection.close()

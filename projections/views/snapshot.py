@@ -332,8 +332,8 @@ class Snapshot:
         }
         told = [drive.uuid for drive in found.values() if drive.owner != LIBRARY]
         for drive, server in self._among(
-            f"SELECT DISTINCT drive, server FROM attachments_g{self._g} WHERE drive IN (...)"
-            " ORDER BY server_created, server",
+            f"SELECT drive, server FROM attachments_g{self._g} WHERE drive IN (...)"
+            " GROUP BY drive, server ORDER BY min(server_created), server",
             told,
         ):
             found[drive].mounted_on.append(server)
@@ -426,6 +426,8 @@ def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
     """A condition that an index serves: one state by its own, several by the list of all."""
     if states is None:
         return "", ()
+    if not states:
+        return " AND 1 = 0", ()
     if len(states) == 1:
         return " AND state = ?", states
     marks = ",".join("?" * len(states))

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from api.composition import LEDGER_FILE
+from api.databases import LEDGER_FILE
 from ledger.aggregate import Aggregate, evolve
 from ledger.codec import decode
 from ledger.events import Event, Recorded

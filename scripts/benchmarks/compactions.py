@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter, time_ns
 
-from api.composition import LEDGER_FILE, OpenLedger, new_id, now, open_ledger
+from api.composition import OpenLedger, new_id, now, open_ledger
+from api.databases import LEDGER_FILE
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
 from projections.retention.compacting import ARCHIVES

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from api.composition import new_id, open_ledger
+from api.databases import LEDGER_FILE
 from ledger.aggregate import Aggregate, evolve
 from ledger.application import Ledger
 from ledger.codec import decode
@@ -113,13 +114,14 @@ async def _against_raw(setting: Setting) -> Row:
     scale, data = setting
     floor_file = data / "floor.sqlite"
     rounds, batches = [], []
+    file = data / LEDGER_FILE
     async with open_ledger(data) as opened:
         updating = await Updating.begun(opened.ledger)
         for _ in range(scale.rounds):
-            copy_ledger(opened.file, floor_file)
-            position = last_position(opened.file)
+            copy_ledger(file, floor_file)
+            position = last_position(file)
             updated = await updating.round(scale.updates_each)
-            transactions = _transactions(opened.file, position, updated.batches)
+            transactions = _transactions(file, position, updated.batches)
             with opened_raw(floor_file) as connection:
                 seconds = replay(connection, transactions)
             rounds.append(_round(updated, len(updated.latencies_s) / seconds))

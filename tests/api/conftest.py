@@ -14,9 +14,15 @@ from api.settings import Settings
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> str | None:
+    """Where the ledger is."""
+    return request.getfixturevalue("database") if request.param == "postgres" else None
+
+
 @pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    settings = Settings(data=tmp_path, copying=False)
+async def service(tmp_path: Path, store: str | None) -> AsyncIterator[Service]:
+    settings = Settings(data=tmp_path, store=store, copying=False)
     async with open_service(settings) as opened:
         yield replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
 

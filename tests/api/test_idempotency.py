@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from api.app import make_app
 from api.claiming import derived_ids
 from api.composition import new_id, open_service
 from api.settings import Settings
+from ledger.store.seam import Cursor
 from tests.api.calling import (
     ALICE,
     AUDITOR,
@@ -27,7 +29,6 @@ from tests.api.calling import (
     Api,
     KnownAccounts,
 )
-from tests.support.opened import behind_its_back
 
 KEY = {"Idempotency-Key": "9f0c1f6e-clone-amber"}
 IMAGE = b"wheel" * 40_000
@@ -50,18 +51,27 @@ async def names(api: Api, kind: str = "drives") -> list[str]:
 
 def lose_the_answers(api: Api) -> None:
     """As if a crash had come between every commit and its answer."""
-    with behind_its_back(api.service.file) as connection:
-        done = connection.execute("UPDATE claims SET status = NULL, body = NULL")
-        assert done.rowcount > 0
+
+    def lose(cursor: Cursor) -> int:
+        cursor.execute("UPDATE claims SET status = NULL, body = NULL")
+        return cursor.rowcount
+
+    assert api.service.ledger.exclusive(lose).result() > 0
 
 
 def age(api: Api, hours: int) -> None:
     """As if all that was recorded under keys had been recorded so much earlier."""
-    with behind_its_back(api.service.file) as connection:
-        connection.execute(
-            "UPDATE claims SET recorded = strftime('%Y-%m-%dT%H:%M:%f000+00:00', recorded, ?)",
-            (f"-{hours} hours",),
-        )
+
+    def put_back(cursor: Cursor) -> None:
+        cursor.execute("SELECT account, key, recorded FROM claims")
+        for account, key, recorded in cursor.fetchall():
+            earlier = datetime.fromisoformat(recorded) - timedelta(hours=hours)
+            cursor.execute(
+                "UPDATE claims SET recorded = ? WHERE account = ? AND key = ?",
+                (earlier.isoformat(timespec="microseconds"), account, key),
+            )
+
+    api.service.ledger.exclusive(put_back).result()
 
 
 async def kept(api: Api) -> int:

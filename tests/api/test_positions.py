@@ -7,7 +7,7 @@ import pytest
 from ledger.application import Ledger
 from ledger.commands import Command, CreateJob
 from ledger.store.writer import Caller
-from projections.views.reading import SqliteViews
+from projections.views.reading import Views
 from tests.api.calling import ALICE, DRIVE, SERVER, UNKNOWN, WORKER, Answer, Api
 
 
@@ -80,14 +80,14 @@ async def test_what_is_read_is_at_least_as_new_as_it_says(
 ):
     """What is committed while a GET is under way may be in its answer, but is not promised."""
     before = await commit_something(api)
-    job = SqliteViews.job
+    job = Views.job
     hers = api.service.new_id()
 
-    def overtaken(self: SqliteViews, uuid: str, owner: str) -> object:
+    def overtaken(self: Views, uuid: str, owner: str) -> object:
         api.service.ledger.execute_blocking(CreateJob(ALICE.uuid, hers, "x", (), None), WORKER)
         return job(self, uuid, owner)
 
-    monkeypatch.setattr(SqliteViews, "job", overtaken)
+    monkeypatch.setattr(Views, "job", overtaken)
     answer = await api.get(f"/jobs/{hers}/")
     assert (answer.status, answer.json["uuid"]) == (200, hers)
     assert position(answer) == before

@@ -340,7 +340,7 @@ async def test_an_archive_that_cannot_be_read_hides_nothing(api: Api):
     """What may be in it is not taken for absent: 503. What is there needs no archive."""
     job = await api.job()
     now = position(await api.get("/jobs/"))
-    archives = api.service.file.parent / "archive"
+    archives = api.service.data / "archive"
     archives.mkdir()
     (archives / f"{api.service.new_id()}.jsonl.zst").write_bytes(b"cut off")
     for path in (

@@ -28,7 +28,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[AdminClient]:
-    async with connected(service.file.parent) as found:
+    async with connected(service.data) as found:
         assert found is not None
         yield found
 
@@ -90,7 +90,7 @@ async def test_one_rebuild_at_a_time(client: AdminClient, service: Service) -> N
 
 async def test_operations_reach_the_service(service: Service) -> None:
     """What is asked while a service runs is done by it."""
-    async with operations(service.file.parent) as found:
+    async with operations(service.data) as found:
         assert isinstance(found, AdminClient)
         added = await found.add_account("ada@example.test", "a long secret", "operator")
     assert await service.accounts.every() == [added]

@@ -24,26 +24,34 @@ HOSTS = ("first", "second")
 NO_PASSWORD = "!"
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> str | None:
+    """Where the ledger is."""
+    return request.getfixturevalue("database") if request.param == "postgres" else None
+
+
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with _served(tmp_path, copying=False) as api:
+async def api(tmp_path: Path, store: str | None) -> AsyncIterator[Api]:
+    async with _served(tmp_path, store, copying=False) as api:
         yield api
 
 
 @pytest.fixture
-async def live(tmp_path: Path) -> AsyncIterator[Api]:
-    async with _served(tmp_path, copying=True) as api:
+async def live(tmp_path: Path, store: str | None) -> AsyncIterator[Api]:
+    async with _served(tmp_path, store, copying=True) as api:
         yield api
 
 
 @asynccontextmanager
-async def _served(directory: Path, *, copying: bool) -> AsyncIterator[Api]:
+async def _served(directory: Path, store: str | None, *, copying: bool) -> AsyncIterator[Api]:
     """Two pools of the default storage type, one of another."""
     pools = tuple(
         f"{name}={directory / name},type={storage_type}"
         for name, storage_type in (("north", "dssd"), ("south", "dssd"), ("cold", "zadara"))
     )
-    settings = Settings(data=directory, pools=pools, compute_hosts=HOSTS, copying=copying)
+    settings = Settings(
+        data=directory, store=store, pools=pools, compute_hosts=HOSTS, copying=copying
+    )
     async with open_service(settings) as opened:
         await _add_accounts(opened)
         service = replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))

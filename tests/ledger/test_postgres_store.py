@@ -7,13 +7,7 @@ import pytest
 from ledger.store.postgres import PostgresStore
 from projections.views.postgres import PostgresProjection
 from tests.ledger.conformance import OpenStore, StoreConformance
-from tests.support.postgres import PostgresServer, postgres_server
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
+from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture

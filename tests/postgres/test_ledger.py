@@ -8,9 +8,9 @@ from tests.support.opened_postgres import in_postgres, retained_in_postgres
 from tests.support.story import STORY
 
 
-def test_the_same_commands_give_the_same_rows(url: str, tmp_path: Path) -> None:
+def test_the_same_commands_give_the_same_rows(database: str, tmp_path: Path) -> None:
     """Byte for byte what SQLite has."""
-    with Opened(tmp_path / "ledger.sqlite") as there, in_postgres(url)(tmp_path) as here:
+    with Opened(tmp_path / "ledger.sqlite") as there, in_postgres(database)(tmp_path) as here:
         there.do(*STORY)
         here.do(*STORY)
         assert here.rows() == there.rows()
@@ -18,9 +18,9 @@ def test_the_same_commands_give_the_same_rows(url: str, tmp_path: Path) -> None:
             assert list(ours.events()) == list(theirs.events())
 
 
-def test_a_rebuild_and_an_audit(url: str, tmp_path: Path) -> None:
+def test_a_rebuild_and_an_audit(database: str, tmp_path: Path) -> None:
     """Both find what was written inline."""
-    with in_postgres(url)(tmp_path) as opened:
+    with in_postgres(database)(tmp_path) as opened:
         opened.do(*STORY)
         assert opened.replay().divergence is None
         rebuilt = opened.rebuild()
@@ -28,10 +28,10 @@ def test_a_rebuild_and_an_audit(url: str, tmp_path: Path) -> None:
         assert opened.replay().divergence is None
 
 
-def test_what_is_over_goes_to_an_archive(url: str, tmp_path: Path) -> None:
+def test_what_is_over_goes_to_an_archive(database: str, tmp_path: Path) -> None:
     """And all of it is sound, with the archive and without."""
     clock = Clock()
-    with retained_in_postgres(url)(tmp_path / "none", clock) as kept:
+    with retained_in_postgres(database)(tmp_path / "none", clock) as kept:
         kept.do(*STORY)
         clock.advance(days=3, seconds=1)
         ran = kept.run()

