@@ -52,7 +52,7 @@ def _given(sql: str, parameters: Sequence[Scalar]) -> Sequence[Scalar] | Mapping
 
 
 def _text(parameter: Scalar) -> Scalar:
-    """No text has a NUL in PostgreSQL, nor in the ledger: one that is asked for is found nowhere."""
+    """No text has a NUL in PostgreSQL, nor in the ledger: one with it is found nowhere."""
     if isinstance(parameter, str) and "\0" in parameter:
         return parameter.replace("\0", NOWHERE)
     return parameter
