@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal, Protocol, Self
 
-from ledger.errors import StoreFailed
+from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.store.writer import Commit
 from projections.changes import Changes, JobChange
 from projections.kinds import KINDS, LEAF, View
@@ -179,7 +179,7 @@ class Feed:
             except Exception as error:
                 log.exception("the feed failed; whoever follows it is sent to look for himself")
                 self._send_away("feed failed")
-                if isinstance(error, StoreFailed):
+                if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                     self._on_failure()
 
     async def _tell_all(self) -> None:

@@ -95,6 +95,11 @@ class PgConnection:
     def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
         self.raw = connection
 
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be done with it any more."""
+        return self.raw.closed
+
     def cursor(self) -> PgCursor:
         return PgCursor(self.raw.cursor())
 

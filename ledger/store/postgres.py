@@ -99,18 +99,32 @@ class PostgresStore:
     def append(self, batch: Batch) -> int:
         try:
             return self._append(batch)
-        except psycopg.OperationalError as error:
-            position = self._outcome(batch, error)
+        except psycopg.OperationalError:
+            self._reconnect()
+            position = self._position_of(batch)
             return self.append(batch) if position is None else position
         except psycopg.Error as error:
             raise StoreFailed(f"PostgreSQL: {error}") from error
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
-        with _store_errors(), _transaction(self._writer) as cursor:
-            return work(cursor)
+        """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done."""
+        try:
+            self._writer.execute("BEGIN")
+        except psycopg.OperationalError:
+            self._reconnect()
+            self._writer.execute("BEGIN")
+        with _store_errors():
+            try:
+                done = work(self._writer.cursor())
+            except BaseException:
+                if not self._writer.lost:
+                    self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+            return done
 
     def read_stream(self, stream: str) -> list[StoredEvent]:
-        rows = self._read(
+        rows = self._rows(
             "SELECT originator_version, topic, state FROM stored_events"
             " WHERE originator_id = ? ORDER BY originator_version",
             stream,
@@ -118,16 +132,17 @@ class PostgresStore:
         return [StoredEvent(stream, version, topic, state) for version, topic, state in rows]
 
     def read_relations(self, uuid: str) -> tuple[int, Relations]:
-        with _store_errors(), _snapshot(self._reader) as cursor:
+        def read(cursor: PgCursor) -> tuple[int, Relations]:
             cursor.execute(
                 "SELECT coalesce((SELECT version FROM guards WHERE uuid = ?), 0)", (uuid,)
             )
             version = cursor.fetchone()[0]
             return version, self._projection.relations(cursor, uuid)
 
+        return self._read(read)
+
     def read_claim(self, account: str, key: str) -> Claimed | None:
-        with _store_errors():
-            return claims.find(self._reader.cursor(), account, key)
+        return self._read(lambda cursor: claims.find(cursor, account, key))
 
     def log(self) -> AbstractContextManager[Log]:
         return open_log(self._url)
@@ -172,28 +187,28 @@ class PostgresStore:
             raise
         return int(last.fetchall()[0][0])
 
-    def _outcome(self, batch: Batch, error: psycopg.Error) -> int | None:
-        """Where the batch's last event is, if it was committed before the connection was lost."""
+    def _reconnect(self) -> None:
+        """Makes both connections anew, as long as that takes. Raises `StoreFailed` in the end."""
         until = time.monotonic() + RECONNECT_S
         while True:
             try:
                 self._writer.close()
-                self._writer = connect(self._url)
                 self._reader.close()
-                self._reader = connect(self._url)
-            except StoreUnreachable:
+                self._writer, self._reader = connect(self._url), connect(self._url)
+            except StoreUnreachable as error:
                 if time.monotonic() > until:
-                    raise StoreFailed(f"PostgreSQL: {error}") from error
+                    raise StoreFailed(str(error)) from error
                 time.sleep(PAUSE_S)
             else:
-                return self._position_of(batch)
+                return
 
     def _position_of(self, batch: Batch) -> int | None:
+        """Where the batch's last event is, if it was committed before the connection was lost."""
         if not batch.events:
             return None  # nothing that it writes is written twice by writing it again
         event = batch.events[-1]
         leaf = _leaf(event)
-        rows = self._read(
+        rows = self._rows(
             "SELECT position, leaf FROM stored_events"
             " WHERE originator_id = ? AND originator_version = ?",
             str(event.originator_id),
@@ -201,9 +216,17 @@ class PostgresStore:
         )
         return next((position for position, found in rows if found == leaf), None)
 
-    def _read(self, sql: str, *parameters: str | int) -> list[Any]:
-        with _store_errors():
-            return self._reader.execute(sql, parameters).fetchall()
+    def _rows(self, sql: str, *parameters: str | int) -> list[Any]:
+        return self._read(lambda cursor: cursor.execute(sql, parameters).fetchall())
+
+    def _read(self, read: Callable[[PgCursor], T]) -> T:
+        """Reads as of one moment, again if the connection is lost."""
+        while True:
+            try:
+                with _store_errors(), _snapshot(self._reader) as cursor:
+                    return read(cursor)
+            except StoreUnreachable:
+                self._reconnect()
 
 
 def _leaf(event: StoredEvent) -> bytes:
@@ -362,13 +385,17 @@ def _snapshot(connection: PgConnection) -> Iterator[PgCursor]:
     try:
         yield connection.cursor()
     finally:
-        connection.execute("ROLLBACK")
+        if not connection.lost:
+            connection.execute("ROLLBACK")
 
 
 @contextmanager
 def _store_errors() -> Iterator[None]:
+    """What the connection cannot do may be tried again; the rest is final."""
     try:
         yield
+    except psycopg.OperationalError as error:
+        raise StoreUnreachable(f"PostgreSQL: {error}") from error
     except psycopg.Error as error:
         raise StoreFailed(f"PostgreSQL: {error}") from error
 

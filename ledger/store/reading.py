@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import psycopg
 
-from ledger.errors import StoreFailed
+from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.store.pg_cursor import PgConnection
 from ledger.store.postgres import connect
 from ledger.store.seam import Cursor, Scalar
 from ledger.store.sqlite import open_connection
@@ -30,26 +31,49 @@ class Reading(NamedTuple):
     connect: Callable[[], Connection]
     begin: str
     error: type[Exception]
+    lost: Callable[[Connection], bool]
+    """Whether nothing can be read over the connection any more: another one may do."""
+
+    def begin_on(self, connection: Connection) -> Connection:
+        """A connection whose snapshot has begun: this one or, if it is lost, another."""
+        try:
+            connection.execute(self.begin)
+        except self.error as error:
+            if not self.lost(connection):
+                raise StoreFailed(f"the store cannot be read: {error}") from error
+            connection = self.connect()
+            connection.execute(self.begin)
+        return connection
 
     @contextmanager
     def snapshot(self, connection: Connection) -> Iterator[Connection]:
-        """All that is read in it is as of one moment."""
+        """All that is read is as of one moment, which has begun."""
         try:
-            connection.execute(self.begin)
             try:
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                if not self.lost(connection):
+                    connection.execute("ROLLBACK")
         except self.error as error:
-            raise StoreFailed(f"the store cannot be read: {error}") from error
+            failure = StoreUnreachable if self.lost(connection) else StoreFailed
+            raise failure(f"the store cannot be read: {error}") from error
 
 
 def sqlite_reading(file: Path) -> Reading:
     """From an SQLite file."""
-    return Reading(lambda: open_connection(file, writing=False), "BEGIN", sqlite3.Error)
+    return Reading(lambda: open_connection(file, writing=False), "BEGIN", sqlite3.Error, _never)
 
 
 def postgres_reading(url: str) -> Reading:
     """From a PostgreSQL database."""
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    return Reading(lambda: connect(url), begin, psycopg.Error)
+    return Reading(lambda: connect(url), begin, psycopg.Error, _is_lost)
+
+
+def _never(_: Connection) -> bool:
+    """A file is there or is not."""
+    return False
+
+
+def _is_lost(connection: Connection) -> bool:
+    return isinstance(connection, PgConnection) and connection.lost

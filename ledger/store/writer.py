@@ -254,6 +254,8 @@ class Writer:
             self._commits += 1
             if work.afterwards is not None:
                 work.afterwards()
+        except StoreUnreachable as error:  # it has not failed: whoever asked may ask again
+            work.future.set_exception(error)
         except StoreFailed as error:
             self._fail(error)
             work.future.set_exception(error)

@@ -59,13 +59,14 @@ class Views:
         """For a few short reads in the event loop's thread, which must not await in between."""
         # Before it begins: what is read is then at least as new as what it is remembered for.
         self._forget_what_is_stale()
+        self._connection = self._reading.begin_on(self._connection)
         with self._reading.snapshot(self._connection) as connection:
             yield Snapshot(connection)
 
     @contextmanager
     def long_snapshot(self) -> Iterator[Snapshot]:
         """For a long read in any thread, over a connection of its own."""
-        connection = self._reading.connect()
+        connection = self._reading.begin_on(self._reading.connect())
         try:
             with self._reading.snapshot(connection):
                 yield Snapshot(connection)
