@@ -172,20 +172,19 @@ async def open_ledger(
         loop.call_soon_threadsafe(failed.set)
 
     database = database_of(data, url)
-    with database.owned():
-        opened = database.open()
-        remember(data, database)
-        surroundings = Surroundings(pools or {}, hosts)
-        ledger = Ledger(*opened, surroundings, now=now, on_failure=on_failure)
-        accounts = Accounts(ledger, now=now, new_id=new_id)
-        clocks = new_clocks()
-        retention = Retention(ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=clocks)
-        try:
-            await asyncio.to_thread(_bring_up_to_date, ledger)
-            yield OpenLedger(ledger, accounts, retention, clocks, database, failed)
-        finally:
-            accounts.close()
-            await asyncio.to_thread(ledger.close)
+    opened = database.open()
+    remember(data, database)
+    surroundings = Surroundings(pools or {}, hosts)
+    ledger = Ledger(*opened, surroundings, now=now, on_failure=on_failure)
+    accounts = Accounts(ledger, now=now, new_id=new_id)
+    clocks = new_clocks()
+    retention = Retention(ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=clocks)
+    try:
+        await asyncio.to_thread(_bring_up_to_date, ledger)
+        yield OpenLedger(ledger, accounts, retention, clocks, database, failed)
+    finally:
+        accounts.close()
+        await asyncio.to_thread(ledger.close)
 
 
 def _bring_up_to_date(ledger: Ledger) -> None:

@@ -6,8 +6,8 @@ the ledger by its data directory, and nobody begins a second one beside it by fo
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -51,9 +51,6 @@ class Database(Protocol):
     def log(self) -> AbstractContextManager[Log]:
         """To read the record. Raises `StoreFailed`."""
 
-    def owned(self) -> AbstractContextManager[None]:
-        """For as long as this process has the ledger. Raises `StoreUnreachable` if another has."""
-
 
 class SqliteDatabase:
     """A file in the data directory; the directory's lock says who has it."""
@@ -78,10 +75,6 @@ class SqliteDatabase:
     def log(self) -> AbstractContextManager[Log]:
         return sqlite.open_log(self.file)
 
-    @contextmanager
-    def owned(self) -> Iterator[None]:
-        yield
-
 
 class PostgresDatabase:
     """A database of its own, of which others may have data directories too: one at a time."""
@@ -98,16 +91,13 @@ class PostgresDatabase:
 
     def open(self) -> Opened:
         projection = PostgresProjection()
-        return Opened(PostgresStore(self.url, projection), projection)
+        return Opened(PostgresStore(self.url, projection, alone=True), projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
         return PostgresViews(self.url)
 
     def log(self) -> AbstractContextManager[Log]:
         return postgres.open_log(self.url)
-
-    def owned(self) -> AbstractContextManager[None]:
-        return postgres.owned(self.url)
 
 
 def database_of(data: Path, store: str | None = None) -> Database:

@@ -87,11 +87,12 @@ def connect(url: str) -> PgConnection:
 class PostgresStore:
     """A `Store` in one database. One process has it; `append` and `exclusive` from one thread."""
 
-    def __init__(self, url: str, projection: Projection) -> None:
-        """Raises `StoreUnreachable`."""
+    def __init__(self, url: str, projection: Projection, *, alone: bool = False) -> None:
+        """With `alone` no other process has the ledger; else that is `StoreUnreachable`."""
         self._url = url
         self._projection = projection
-        self._writer = connect(self._url)
+        self._alone = alone
+        self._writer = self._writing()
         with _store_errors(), _transaction(self._writer) as cursor:
             self._create(cursor)
         self._reader = connect(url)
@@ -187,6 +188,16 @@ class PostgresStore:
             raise
         return int(last.fetchall()[0][0])
 
+    def _writing(self) -> PgConnection:
+        """A connection to write with; the session that may write has the lock, so it alone does."""
+        connection = connect(self._url)
+        if self._alone:
+            taken = connection.execute("SELECT pg_try_advisory_lock(?)", (LOCK,)).fetchone()[0]
+            if not taken:
+                connection.close()
+                raise StoreUnreachable("another process has the ledger in this database")
+        return connection
+
     def _reconnect(self) -> None:
         """Makes both connections anew, as long as that takes. Raises `StoreFailed` in the end."""
         until = time.monotonic() + RECONNECT_S
@@ -194,7 +205,7 @@ class PostgresStore:
             try:
                 self._writer.close()
                 self._reader.close()
-                self._writer, self._reader = connect(self._url), connect(self._url)
+                self._writer, self._reader = self._writing(), connect(self._url)
             except StoreUnreachable as error:
                 if time.monotonic() > until:
                     raise StoreFailed(str(error)) from error
@@ -398,20 +409,3 @@ def _store_errors() -> Iterator[None]:
         raise StoreUnreachable(f"PostgreSQL: {error}") from error
     except psycopg.Error as error:
         raise StoreFailed(f"PostgreSQL: {error}") from error
-
-
-@contextmanager
-def owned(url: str) -> Iterator[None]:
-    """For as long as this process has the ledger for itself.
-
-    Raises `StoreUnreachable` where another process has it.
-    """
-    connection = connect(url)
-    try:
-        with _store_errors():
-            taken = connection.execute("SELECT pg_try_advisory_lock(?)", (LOCK,)).fetchone()[0]
-        if not taken:
-            raise StoreUnreachable("another process has the ledger in this database")
-        yield
-    finally:
-        connection.close()

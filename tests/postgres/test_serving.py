@@ -1,0 +1,48 @@
+"""A service whose ledger is in PostgreSQL: found by its data directory, one process at a time."""
+
+from pathlib import Path
+
+import pytest
+
+from api.composition import open_ledger
+from api.databases import STORE_FILE, PostgresDatabase, SqliteDatabase, database_of
+from api.lock import DataUnusable
+from ledger.errors import StoreUnreachable
+
+
+async def test_a_data_directory_remembers_where_its_ledger_is(
+    tmp_path: Path, database: str
+) -> None:
+    """Whoever names the directory finds it; what is in the url is nobody else's business."""
+    assert isinstance(database_of(tmp_path), SqliteDatabase)
+    async with open_ledger(tmp_path, url=database):
+        pass
+    found = database_of(tmp_path)
+    assert isinstance(found, PostgresDatabase)
+    assert found.url == database
+    assert (tmp_path / STORE_FILE).stat().st_mode & 0o777 == 0o600
+    async with open_ledger(tmp_path) as opened:
+        assert await opened.accounts.every() == []
+    with pytest.raises(DataUnusable, match="another database"):
+        database_of(tmp_path, "postgresql:///another")
+
+
+async def test_a_ledger_in_sqlite_stays_there(tmp_path: Path, database: str) -> None:
+    """Nobody begins a second one beside it."""
+    async with open_ledger(tmp_path):
+        pass
+    with pytest.raises(DataUnusable, match="SQLite"):
+        database_of(tmp_path, database)
+    assert not (tmp_path / STORE_FILE).exists()
+
+
+async def test_one_process_at_a_time(tmp_path: Path, database: str) -> None:
+    """Also from another data directory, or another machine."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    async with open_ledger(tmp_path / "one", url=database):
+        with pytest.raises(StoreUnreachable, match="another process"):
+            async with open_ledger(tmp_path / "two", url=database):
+                pass
+    async with open_ledger(tmp_path / "two", url=database):
+        pass
