@@ -76,6 +76,10 @@ class PgCursor:
         self._cursor.executemany(translated(sql), [_given(sql, some) for some in parameters])
         return self
 
+    def execute_columns(self, sql: str, columns: Sequence[Sequence[Scalar]], /) -> None:
+        """The statement, once, with a whole column of many rows as each of its parameters."""
+        self._cursor.execute(translated(sql), [list(column) for column in columns])
+
     def fetchone(self) -> Any:
         return self._cursor.fetchone()
 

@@ -180,6 +180,7 @@ class PostgresStore:
                 connection.execute("COMMIT")
         except _CONFLICTS as error:
             connection.execute("ROLLBACK")
+            self._projection.look_again(self._writer.cursor())
             raise Conflict(str(error)) from error
         except psycopg.OperationalError:
             raise
@@ -191,6 +192,8 @@ class PostgresStore:
     def _writing(self) -> PgConnection:
         """A connection to write with; the session that may write has the lock, so it alone does."""
         connection = connect(self._url)
+        # What is prepared in a pipeline that then fails is not there, and psycopg believes it is.
+        connection.raw.prepare_threshold = None
         if self._alone:
             taken = connection.execute("SELECT pg_try_advisory_lock(?)", (LOCK,)).fetchone()[0]
             if not taken:

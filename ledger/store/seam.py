@@ -57,6 +57,9 @@ class Projection(Protocol):
     def create(self, cursor: Cursor) -> None:
         """Makes the tables where they are missing."""
 
+    def look_again(self, cursor: Cursor) -> None:
+        """What is remembered of the tables may be out of date: a write has failed."""
+
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
         """Puts and drops rows of the live generation, sorted by table and key.
 

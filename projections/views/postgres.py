@@ -1,9 +1,21 @@
-"""Writing the read models in PostgreSQL, in the pipeline of a batch: nothing is read in between."""
+"""Writing the read models in PostgreSQL, in the pipeline of a batch: nothing is read in between.
 
+The rows of a table go in one statement, as columns: a statement for each would be most of the work.
+"""
+
+import re
 from collections.abc import Iterable
+from functools import cache, lru_cache
+from itertools import groupby
+from operator import itemgetter
 
+from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, RowKey, Rows
-from projections.views.sqlite import SqliteProjection, drop_rows, live_generation, put_rows
+from projections.views.sqlite import SqliteProjection, drop_rows, live_generation
+from projections.views.tables import BY_NAME, SCHEMA, upsert
+
+_TYPES = {"TEXT": "text[]", "INTEGER": "bigint[]", "BLOB": "bytea[]"}
+_table_of_key = itemgetter(0)
 
 
 class PostgresProjection(SqliteProjection):
@@ -16,11 +28,41 @@ class PostgresProjection(SqliteProjection):
         super().create(cursor)
         self._generation = live_generation(cursor)
 
+    def look_again(self, cursor: Cursor) -> None:
+        self._generation = live_generation(cursor)
+
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
         """Puts and drops rows of the generation that was live; fails if another one is by now."""
+        assert isinstance(cursor, PgCursor)
         cursor.execute(
             "SELECT 1 / (CASE WHEN generation = ? THEN 1 ELSE 0 END) FROM projection_head",
             (self._generation,),
         )
         drop_rows(cursor, self._generation, drops)
-        put_rows(cursor, self._generation, puts)
+        for name, keys in groupby(sorted(puts), _table_of_key):
+            rows = [puts[key] for key in keys]
+            cursor.execute_columns(
+                _upsert_columns(name, self._generation), [*zip(*rows, strict=True)]
+            )
+
+
+@lru_cache
+def _upsert_columns(name: str, generation: int) -> str:
+    """The statement that puts many rows, given as columns."""
+    table = BY_NAME[name]
+    given = ", ".join(f"?::{_types(name)[column]}" for column in table.columns)
+    marks = ", ".join("?" * len(table.columns))
+    return upsert(table, generation).replace(f"VALUES ({marks})", f"SELECT * FROM unnest({given})")
+
+
+@cache
+def _types(name: str) -> dict[str, str]:
+    """What the columns of a table are arrays of, by the schema."""
+    script = SCHEMA.read_text(encoding="utf-8")
+    body = script.partition(f"CREATE TABLE IF NOT EXISTS {name}_g{{g}} (")[2].partition(
+        ") WITHOUT"
+    )[0]
+    return {
+        column: _TYPES[kind]
+        for column, kind in re.findall(r"^ +(\w+) (TEXT|INTEGER|BLOB)", body, re.MULTILINE)
+    }

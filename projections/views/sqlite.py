@@ -48,6 +48,9 @@ class SqliteProjection:
         elif head[1] > SHAPE:
             raise StoreFailed(f"the read models have shape {head[1]}; this code knows {SHAPE}")
 
+    def look_again(self, cursor: Cursor) -> None:
+        """Nothing is remembered."""
+
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
         """Puts and drops rows of the live generation, sorted by table and key."""
         generation = live_generation(cursor)

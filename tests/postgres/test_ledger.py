@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from ledger.commands import CreateJob
 from tests.retention.conftest import Clock
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres, retained_in_postgres
 from tests.support.story import STORY
+from tests.support.world import ME
 
 
 def test_the_same_commands_give_the_same_rows(database: str, tmp_path: Path) -> None:
@@ -25,6 +27,8 @@ def test_a_rebuild_and_an_audit(database: str, tmp_path: Path) -> None:
         assert opened.replay().divergence is None
         rebuilt = opened.rebuild()
         assert rebuilt.before == rebuilt.after
+        assert opened.replay().divergence is None
+        opened.do(CreateJob(ME, "after-the-flip", "x"))
         assert opened.replay().divergence is None
 
 
