@@ -12,7 +12,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
@@ -150,6 +150,9 @@ class PostgresStore:
 
     def close(self) -> None:
         self._reader.close()
+        if self._alone and not self._writer.lost:  # the server takes a moment to notice the end
+            with suppress(psycopg.Error):
+                self._writer.execute("SELECT pg_advisory_unlock(?)", (LOCK,))
         self._writer.close()
 
     def _create(self, cursor: Cursor) -> None:
