@@ -6,7 +6,9 @@ functions that only SQLite has are made in the database (`postgres.sql`).
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from itertools import count
 from typing import Any, LiteralString
 
 import psycopg
@@ -17,6 +19,7 @@ from ledger.world import Scalar
 NOWHERE = "\ufffe"
 """A noncharacter."""
 _MARK = re.compile(r"\?(\d*)")
+_numbers = count(1)
 
 
 _AS_BYTES = re.compile(r"CAST\((\w+) AS BLOB\)")
@@ -88,6 +91,19 @@ class PgCursor:
 
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
+
+    def streamed(self, sql: str, rows: int) -> Iterator[Any]:
+        """All rows, so many fetched at a time: `execute` fetches all at once. In a transaction."""
+        name = f"streamed_{next(_numbers)}"
+        cursor = self._cursor.connection.cursor(name=name)
+        try:
+            cursor.itersize = rows
+            cursor.execute(translated(sql))
+            yield from cursor
+        finally:
+            with suppress(psycopg.OperationalError):  # it was not known yet that it is lost
+                cursor.close()
+            cursor.close()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._cursor)

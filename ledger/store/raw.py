@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ledger.proofs.merkle import HASH_BYTES
+from ledger.store.reading import streamed
 from ledger.store.seam import Cursor, LoggedEvent
 from ledger.store.tiles import TILE, LeafTile
 
-READ_ROWS = 2_000
 _GONE_BYTES = TILE // 8
 _NO_BITS = 1 << TILE
 """No leaf is marked as gone, but one that is not in any tile."""
@@ -53,10 +53,8 @@ _OF_ANOTHER_TYPE = "what is stored is not of the type that was stored"
 
 def events(cursor: Cursor) -> Iterator[LoggedEvent | Damaged]:
     """All events in the order of positions, those at impossible positions too."""
-    cursor.execute(_EVENTS)
-    while rows := cursor.fetchmany(READ_ROWS):
-        for row in rows:
-            yield _event(row) if None not in row else Damaged(row[0], _OF_ANOTHER_TYPE)
+    for row in streamed(cursor, _EVENTS):
+        yield _event(row) if None not in row else Damaged(row[0], _OF_ANOTHER_TYPE)
 
 
 def _event(row: tuple[int, int, bytes, int, bytes, bytes, bytes]) -> LoggedEvent | Damaged:
@@ -71,14 +69,12 @@ def _event(row: tuple[int, int, bytes, int, bytes, bytes, bytes]) -> LoggedEvent
 def leaf_count(cursor: Cursor) -> int:
     """How many events there are said to have been."""
     cursor.execute(_COUNT)
-    return cursor.fetchone()[0] or 0
+    return int(cursor.fetchone()[0] or 0)  # a sum is a Decimal in PostgreSQL
 
 
 def versions(cursor: Cursor) -> Iterator[tuple[bytes, int | None, int]]:
     """(stream, version, position) of all events, stream by stream, in the order of versions."""
-    cursor.execute(_VERSIONS)
-    while rows := cursor.fetchmany(READ_ROWS):
-        yield from rows
+    yield from streamed(cursor, _VERSIONS)
 
 
 # The tree

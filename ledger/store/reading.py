@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import psycopg
 
 from ledger.errors import StoreFailed, StoreUnreachable
-from ledger.store.pg_cursor import PgConnection
+from ledger.store.pg_cursor import PgConnection, PgCursor
 from ledger.store.postgres import connect
 from ledger.store.seam import Cursor, Scalar
-from ledger.store.sqlite import open_connection
+from ledger.store.sqlite import READ_ROWS, open_connection
 
 
 class Connection(Protocol):
@@ -57,6 +57,16 @@ class Reading(NamedTuple):
         except self.error as error:
             failure = StoreUnreachable if self.lost(connection) else StoreFailed
             raise failure(f"the store cannot be read: {error}") from error
+
+
+def streamed(cursor: Cursor, sql: str) -> Iterator[Any]:
+    """All rows that a statement gives, of which only some are in memory at a time."""
+    if isinstance(cursor, PgCursor):
+        yield from cursor.streamed(sql, READ_ROWS)
+        return
+    cursor.execute(sql)
+    while rows := cursor.fetchmany(READ_ROWS):
+        yield from rows
 
 
 def sqlite_reading(file: Path) -> Reading:
