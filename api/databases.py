@@ -23,6 +23,10 @@ from projections.views.sqlite import SqliteProjection
 
 LEDGER_FILE = "ledger.sqlite"
 STORE_FILE = "store"
+MOVING_FILE = "moving"
+"""Names a move to PostgreSQL that has begun; goes when that is done."""
+MOVED_FILE = "ledger.sqlite.moved"
+"""What the ledger's file is called once the ledger is in PostgreSQL; nobody opens it."""
 
 
 class Opened(NamedTuple):
@@ -100,35 +104,52 @@ class PostgresDatabase:
         return postgres.open_log(self.url)
 
 
+def store_of(data: Path) -> str | None:
+    """Where the data directory says that its ledger is, if it says so."""
+    file = data / STORE_FILE
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else None
+
+
 def database_of(data: Path, store: str | None = None) -> Database:
     """Where the ledger of this data directory is; `store` must be what the directory says, if any.
 
     Raises `DataUnusable`.
     """
-    file = data / STORE_FILE
-    said = file.read_text(encoding="utf-8").strip() if file.is_file() else None
-    if said is None and store is None:
-        return SqliteDatabase(data / LEDGER_FILE)
-    if said is None and (data / LEDGER_FILE).exists():
-        raise DataUnusable(f"{data} has a ledger in SQLite; it is not in PostgreSQL")
+    said = store_of(data)
+    url = said or store
+    in_sqlite = (data / LEDGER_FILE).exists()
+    if said is not None and (data / MOVING_FILE).exists():
+        raise DataUnusable(f"a move of the ledger of {data} has not ended: run it again")
+    if url is not None and in_sqlite:
+        raise DataUnusable(
+            f"{data} has a ledger in SQLite; it is not in PostgreSQL (`job-ledger move` brings it)"
+        )
     if None not in (said, store) and said != store:
-        raise DataUnusable(f"the ledger of {data} is in another database: see {file}")
-    return PostgresDatabase(said or store or "")
+        raise DataUnusable(f"the ledger of {data} is in another database: see {data / STORE_FILE}")
+    if url is not None:
+        return PostgresDatabase(url)
+    if not in_sqlite and (data / MOVED_FILE).exists():
+        raise DataUnusable(f"the ledger of {data} was moved, and no file `store` says where")
+    return SqliteDatabase(data / LEDGER_FILE)
 
 
 def remember(data: Path, database: Database) -> None:
     """Makes the data directory say where its ledger is, once it is there."""
     file = data / STORE_FILE
-    if not isinstance(database, PostgresDatabase) or file.exists():
-        return
+    if isinstance(database, PostgresDatabase) and not file.exists():
+        write_line(file, database.url)
+
+
+def write_line(file: Path, line: str) -> None:
+    """Makes a file with mode 0600 and one line, whole and durable, or not at all."""
     part = file.with_suffix(".part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as opened:
-        opened.write(f"{database.url}\n")
+        opened.write(f"{line}\n")
         opened.flush()
         os.fsync(opened.fileno())
     part.rename(file)
-    sync_directory(data)
+    sync_directory(file.parent)
 
 
 def without_password(address: Path | str) -> str:

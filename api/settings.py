@@ -38,6 +38,13 @@ def split(value: Any) -> Any:
     return tuple(text.strip() for text in value.split(";") if text.strip())
 
 
+def checked_store(store: str) -> str:
+    """The url of a PostgreSQL database. Raises ValueError for what is none."""
+    if not store.startswith(STORES):
+        raise ValueError("a ledger is in PostgreSQL (postgresql://...), or in the directory")
+    return store
+
+
 class Settings(BaseSettings):
     """The settings of one process; what is not given comes from JOB_LEDGER_<NAME>."""
 
@@ -76,9 +83,7 @@ class Settings(BaseSettings):
     @field_validator("store")
     @classmethod
     def _known_store(cls, store: str | None) -> str | None:
-        if store is not None and not store.startswith(STORES):
-            raise ValueError("a ledger is in PostgreSQL (postgresql://...), or in the directory")
-        return store
+        return None if store is None else checked_store(store)
 
     @field_validator("compute_hosts")
     @classmethod

@@ -9,6 +9,7 @@ from api.cli.audit import audit
 from api.cli.backup import backup, restore
 from api.cli.doctor import doctor
 from api.cli.library import library
+from api.cli.move import move
 from api.cli.parked import parked
 from api.cli.rebuild import rebuild
 from api.cli.retention import retention
@@ -20,6 +21,7 @@ from api.operations import OperationRefused
 from api.settings import BadSettings
 from ledger.errors import StoreFailed, UnknownEvent
 from ledger.proofs.keys import KeyUnusable
+from ledger.store.moving import NotMoved
 from ledger.store.tiles import LeavesMissing
 from projections.backup.errors import BadBackup, NotBackedUp, NotRestored
 
@@ -32,6 +34,7 @@ EXPECTED = (
     KeyUnusable,
     LeavesMissing,
     NotBackedUp,
+    NotMoved,
     NotRestored,
     OperationRefused,
     OSError,
@@ -71,6 +74,7 @@ for command in (
     audit,
     backup,
     restore,
+    move,
     doctor,
 ):
     cli.add_command(command)

@@ -14,6 +14,7 @@ from api.cli.options import console, counting, data_option, json_option, print_j
 from api.cli.verify import verify
 from api.composition import new_id
 from api.databases import database_of
+from api.lock import DataUnusable
 from api.settings import BadSettings, load_settings
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of
@@ -78,7 +79,7 @@ def replay(
             _history(address, job, as_json=as_json)
     except click.ClickException:
         raise
-    except (CannotReplay, BadSettings) as error:
+    except (CannotReplay, BadSettings, DataUnusable) as error:
         raise _CouldNotRun(str(error)) from error
     except Exception as error:  # it must not end with 1, which says that the ledger is bad
         raise _CouldNotRun(f"the replay broke off: {error!r}") from error

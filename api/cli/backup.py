@@ -9,12 +9,13 @@ import click
 from api.cli.options import data_option, pool_option
 from api.cli.reaching import pools_in_use
 from api.composition import new_id, now, open_ledger
-from api.databases import SqliteDatabase, database_of
+from api.databases import SqliteDatabase, database_of, store_of
 from api.lock import DataInUse, data_lock, holder
 from api.settings import Settings, load_settings
 from ledger.commands import RecordRestore
 from ledger.proofs.keys import signer_of
 from ledger.store.writer import Caller
+from projections.backup.errors import NotRestored
 from projections.backup.pools import MissingImage
 from projections.backup.restoring import Restored, check_first
 from projections.backup.restoring import restore as restore_backup
@@ -81,6 +82,8 @@ def restore(directory: Path, data: Path | None, pools: tuple[str, ...]) -> None:
 
 
 def _restore(directory: Path, settings: Settings) -> Restored:
+    if store_of(settings.data) is not None:
+        raise NotRestored(f"the ledger of {settings.data} is in PostgreSQL")
     pools = {pool.name: pool for pool in settings.named_pools()}
     held = holder(settings.data)
     if held is not None:

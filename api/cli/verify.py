@@ -10,6 +10,7 @@ import msgspec
 
 from api.cli.options import counting, data_option, json_option, print_json
 from api.databases import database_of
+from api.lock import DataUnusable
 from api.settings import BadSettings, load_settings
 from ledger.archives import Shelf
 from ledger.errors import StoreFailed
@@ -62,7 +63,7 @@ def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> No
         verified = _verify(directory, note, key)
     except BadCheckpoint as error:
         raise click.ClickException(f"{note}: {error}") from error
-    except (BadKey, BadSettings, CannotVerify, KeyUnusable, StoreFailed) as error:
+    except (BadKey, BadSettings, CannotVerify, DataUnusable, KeyUnusable, StoreFailed) as error:
         raise _CouldNotRun(str(error)) from error
     except OSError as error:
         raise _CouldNotRun(f"{error.filename}: {error.strerror}") from error

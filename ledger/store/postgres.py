@@ -41,6 +41,8 @@ PAUSE_S = 0.1
 READ_ROWS = 2_000
 LOCK = 0x6A6F62
 """Of whoever has the ledger; the letters are `job`."""
+MOVING = "moving"
+"""A table; as long as it is there, the database holds what may be half of a ledger."""
 
 _INSERT_EVENTS = """
 WITH head AS (
@@ -84,6 +86,20 @@ def connect(url: str) -> PgConnection:
     return PgConnection(connection)
 
 
+def create_tables(cursor: Cursor) -> None:
+    """Makes a store's tables where they are missing; refuses those of a later schema."""
+    cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
+    cursor.execute("SELECT version FROM schema_version")
+    found = cursor.fetchone()
+    if found is not None and found[0] > SCHEMA_VERSION:
+        raise StoreFailed(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
+    for file in (TABLES, FUNCTIONS):
+        for statement in _statements(file):
+            cursor.execute(statement)
+    cursor.execute("DELETE FROM schema_version")
+    cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+
+
 class PostgresStore:
     """A `Store` in one database. One process has it; `append` and `exclusive` from one thread."""
 
@@ -93,8 +109,12 @@ class PostgresStore:
         self._projection = projection
         self._alone = alone
         self._writer = self._writing()
-        with _store_errors(), _transaction(self._writer) as cursor:
-            self._create(cursor)
+        try:
+            with _store_errors(), _transaction(self._writer) as cursor:
+                self._create(cursor)
+        except StoreFailed:
+            self._writer.close()
+            raise
         self._reader = connect(url)
 
     def append(self, batch: Batch) -> int:
@@ -156,16 +176,12 @@ class PostgresStore:
         self._writer.close()
 
     def _create(self, cursor: Cursor) -> None:
-        cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
-        cursor.execute("SELECT version FROM schema_version")
-        found = cursor.fetchone()
-        if found is not None and found[0] > SCHEMA_VERSION:
-            raise StoreFailed(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
-        for file in (TABLES, FUNCTIONS):
-            for statement in _statements(file):
-                cursor.execute(statement)
-        cursor.execute("DELETE FROM schema_version")
-        cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+        cursor.execute("SELECT to_regclass(?)", (MOVING,))
+        if cursor.fetchone()[0] is not None:
+            raise StoreFailed(
+                "a ledger is being moved into this database; `job-ledger move` has not finished"
+            )
+        create_tables(cursor)
         self._projection.create(cursor)
 
     def _append(self, batch: Batch) -> int:

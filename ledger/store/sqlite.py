@@ -146,7 +146,7 @@ class Recorder(SQLiteApplicationRecorder):
     def _insert_events(
         self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any
     ) -> Sequence[int]:
-        position, leaves = _head(c)
+        position, leaves = head(_raw(c))
         rows = [
             (
                 position + nth,
@@ -166,13 +166,13 @@ class Recorder(SQLiteApplicationRecorder):
         return range(position + 1, position + len(rows) + 1)
 
 
-def _head(c: SQLiteCursor) -> tuple[int, int]:
+def head(cursor: Cursor) -> tuple[int, int]:
     """The highest position ever given, which outlives its event, and how many leaves there are."""
-    c.execute(
+    cursor.execute(
         "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'stored_events'), 0),"
         " (SELECT leaves FROM leaf_count)"
     )
-    position, leaves = c.fetchone()
+    position, leaves = cursor.fetchone()
     return position, leaves
 
 
@@ -210,7 +210,7 @@ class SqliteStore:
             for secret in batch.secrets:
                 _write_secret(cursor, secret)
             self._projection.write(cursor, batch.puts, batch.drops)
-            return positions[-1] if positions else _head(c)[0]
+            return positions[-1] if positions else head(cursor)[0]
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
         with _store_errors(), self._recorder.datastore.transaction(commit=True) as c:
@@ -248,6 +248,21 @@ class SqliteStore:
     def close(self) -> None:
         self._reader.close()
         self._recorder.datastore.close()
+
+
+def fold_wal(file: Path) -> None:
+    """What is in the WAL is in the file when this returns, durably; nobody else may write to it.
+
+    Raises `StoreFailed`, too if somebody reads what is in the WAL.
+    """
+    with _store_errors():
+        connection = open_connection(file, writing=True)
+        try:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            connection.close()
+    if busy:
+        raise StoreFailed(f"another process reads {file}")
 
 
 @contextmanager

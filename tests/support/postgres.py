@@ -19,14 +19,14 @@ class PostgresServer:
 
     def __init__(self, directory: Path, url: str) -> None:
         self.directory = directory
-        self._url = url
+        self.url = url
 
-    def new_database(self) -> str:
-        """The url of an empty database."""
-        name = f"ledger_{next(_names)}"
-        with psycopg.connect(self._url, autocommit=True) as connection:
+    def new_database(self, prefix: str = "ledger") -> str:
+        """The url of an empty database; other processes have another prefix."""
+        name = f"{prefix}_{next(_names)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}" STRATEGY FILE_COPY')
-        return self._url.replace("/postgres?", f"/{name}?")
+        return self.url.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,121 @@
+"""Ledgers that are moved into PostgreSQL, and all that there is to be asked of them."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from api.composition import new_id
+from api.moving import move
+from api.shapes import job_json, no_figures
+from ledger.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.proofs.checkpoints import Checkpoints
+from ledger.proofs.note import read_checkpoint
+from ledger.proofs.verifying import Verified, verify
+from projections.moving import Moved, Report
+from projections.time_travel.past import Past
+from projections.views.tables import TABLES
+from tests.backup.backups import Ledger, archived
+from tests.retention.conftest import Clock
+from tests.support.opened_postgres import retained_in_postgres
+from tests.support.retained import Retained
+from tests.support.story import STORY
+from tests.support.world import ME, SOMEBODY_ELSE, Foreseen
+
+UPDATES = 600
+"""Of a job that is archived: two tiles, and more, of whose events none is left."""
+SHOWN_UPDATES = 60
+Showing = Callable[[str, str], AbstractContextManager[Report]]
+
+
+def make(data: Path) -> Clock:
+    """A ledger in which all sorts of things have happened, some of which is archived by now."""
+    data.mkdir()
+    clock = Clock()
+    with Ledger(data, clock) as ledger:
+        ledger.do(*STORY)
+        ledger.do(CreateJob(ME, "long", "x"), StartAttempt("long", 1, "w"))
+        for done in range(UPDATES):
+            ledger.do(UpdateProgress("long", 1, done * 99 // UPDATES, done, UPDATES, done))
+        ledger.do(SucceedJob("long", 1))
+        archived(ledger, clock, "first")
+        archived(ledger, clock, "second")
+        ledger.do(CreateJob(ME, "last", "x"), StartAttempt("last", 1, "w"))
+        for done in range(SHOWN_UPDATES):
+            ledger.do(UpdateProgress("last", 1, done, done, UPDATES, done))
+        ledger.add_plain_things()
+        Checkpoints(ledger.ledger, ledger.signer, now=clock).keep()
+        ledger.do(CreateJob(ME, "not tiled yet", "x"))
+    return clock
+
+
+def moved(data: Path, url: str, showing: Showing | None = None) -> Moved | None:
+    return move(data, url, new_id=new_id, showing=showing or unseen)
+
+
+@contextmanager
+def unseen(doing: str, what: str) -> Iterator[Report]:
+    yield lambda done, total: None
+
+
+def in_postgres(url: str, data: Path, clock: Clock) -> Retained:
+    """What was moved, opened."""
+    kind = retained_in_postgres(url)
+    return kind(data / "none", clock, circumstances=Foreseen(prefix="later"))
+
+
+def told(opened: Retained) -> dict[str, Any]:
+    """Everything that a ledger answers: its events, what is shown, what was, and two audits."""
+    with opened.ledger.log() as log:
+        events = list(log.events())
+        count, leaves, last = log.count(), log.leaf_count(), log.last_position()
+    past = {}
+    with opened.views.long_snapshot() as snapshot:
+        for position in range(1, last + 1, 7):
+            for owner in (ME, SOMEBODY_ELSE):
+                then = Past(snapshot, opened.shelf, position)
+                page = then.jobs(owner, None, limit=1000, offset=0)
+                past[position, owner] = [job_json(tree, no_figures) for tree in page.trees]
+    return {
+        "events": events,
+        "counts": (count, leaves, last),
+        "rows": opened.rows(),
+        "past": past,
+        "replay": opened.replay(),
+        "replay with archives": opened.replay(opened.archives),
+    }
+
+
+def verified(opened: Retained, ledger: Ledger, note: str) -> Verified:
+    """What somebody finds who has kept a checkpoint."""
+    checkpoint = read_checkpoint(note.encode(), ledger.signer.verifier)
+    with opened.ledger.log() as log:
+        names = opened.shelf.names()
+        return verify(log, opened.shelf, checkpoint, ledger.signer.verifier, names=names)
+
+
+def rows_in_sqlite(file: Path) -> dict[str, list[Any]]:
+    """All rows of all tables but those that say how SQLite does things."""
+    with closing(sqlite3.connect(file)) as connection:
+        return _rows(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")
+
+
+def rows_in_postgres(url: str) -> dict[str, list[Any]]:
+    with psycopg.connect(url) as connection:
+        return _rows(
+            connection, "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        )
+
+
+def _rows(connection: Any, tables: str) -> dict[str, list[Any]]:
+    shown = {f"{table.name}_g1" for table in TABLES}
+    not_rows = {"sqlite_sequence", "leaf_count", "schema_version"}
+    names = {name for (name,) in connection.execute(tables).fetchall()} - not_rows
+    assert shown < names
+    return {
+        name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+        for name in names
+    }
