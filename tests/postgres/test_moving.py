@@ -158,7 +158,7 @@ def test_a_lost_connection(data: Path, clock: Clock, database: str, in_small_ste
     with Ledger(data, clock) as ledger:
         before = told(ledger)
     steps: list[tuple[str, int]] = []
-    at = [110, 70, 30, 9, 1]
+    at = [110, 30, 1]
 
     @contextmanager
     def seen(doing: str, what: str) -> Iterator[Report]:
@@ -254,7 +254,7 @@ def test_killed_at_any_step(
     data: Path, postgres: PostgresServer, request: pytest.FixtureRequest
 ) -> None:
     """Half of it is never taken for the ledger, and the next attempt ends what was begun."""
-    stride = 1 if request.config.getoption("--long") else 40
+    stride = 1 if request.config.getoption("--long") else 60
     command = (sys.executable, "-m", "tests.postgres.killing", data, postgres.url, str(stride))
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment(), cwd=ROOT
