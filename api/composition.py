@@ -21,6 +21,7 @@ from api.accounts import Accounts
 from api.claims import Claims
 from api.clocks import Clocks
 from api.frames import frames
+from api.lock import DataUnusable
 from api.service import Service
 from api.settings import DEFAULT_HOSTS, Settings
 from ledger.application import Ledger
@@ -33,6 +34,7 @@ from ledger.store.sqlite import SqliteStore
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
+from projections.backup.restoring import is_unfinished
 from projections.feed import Feed
 from projections.rebuild import rebuild
 from projections.retention.compacting import ARCHIVES
@@ -156,8 +158,11 @@ async def open_ledger(
 ) -> AsyncIterator[OpenLedger]:
     """The ledger of a data directory that no other process writes to; closed on the way out.
 
-    Read models of an earlier shape are rebuilt first.
+    Read models of an earlier shape are rebuilt first. Raises `DataUnusable` where a restore was
+    broken off, and `StoreFailed`.
     """
+    if is_unfinished(data):
+        raise DataUnusable(f"a restore into {data} was broken off: run it again")
     loop = asyncio.get_running_loop()
     failed = asyncio.Event()
 

@@ -334,6 +334,14 @@ class RecordCompaction(Struct, frozen=True, gc=False):
     gone: int
 
 
+class RecordRestore(Struct, frozen=True, gc=False):
+    """The ledger is that of a backup, and begins an epoch with this checkpoint of it."""
+
+    restoration: str
+    epoch: int
+    checkpoint: str
+
+
 class ParkStream(Struct, frozen=True, gc=False):
     """A reader of the log cannot fold a stream, and goes on without it."""
 
@@ -377,6 +385,7 @@ Command = (
     | DiscardJobs
     | RecordArchive
     | RecordCompaction
+    | RecordRestore
     | ParkStream
     | ReleaseStream
 )

@@ -53,6 +53,10 @@ class Fingerprint(Closed, frozen=True):
     mtime_ns: int
     inode: int
 
+    def is_of_a_copy_of(self, other: "Fingerprint") -> bool:
+        """Whether only the file is another, as in a pool that was moved, or is that of a backup."""
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
 
 class DriveDefinition(Closed, frozen=True):
     """What the owner of a drive says about it; `size` in bytes, a multiple of 16 KiB."""

@@ -1,4 +1,4 @@
-"""The ledger's own acts: what a policy, a sweep, a compaction and a parked stream may do.
+"""The ledger's own acts: what policies, sweeps, compactions, restores and parked streams may do.
 
 What is due is planned from the read models; here the record has the last word on it.
 """
@@ -6,12 +6,13 @@ What is due is planned from the read models; here the record has the last word o
 from collections.abc import Iterator
 from datetime import timedelta
 
-from ledger.acts import Compaction, Parking, Policy, Sweep
+from ledger.acts import Compaction, Parking, Policy, Restoration, Sweep
 from ledger.commands import (
     DiscardJobs,
     ParkStream,
     RecordArchive,
     RecordCompaction,
+    RecordRestore,
     ReleaseStream,
     SetRetention,
 )
@@ -21,12 +22,14 @@ from ledger.events import (
     DiscardedTree,
     JobsDiscarded,
     LedgerCompacted,
+    LedgerRestored,
     RetentionPolicySet,
     StreamParked,
     StreamReleased,
     compaction_stream,
     job_stream,
     parking_stream,
+    restoration_stream,
     sweep_stream,
 )
 from ledger.world import Change, Discarded, Fact, World
@@ -105,6 +108,13 @@ def record_compaction(command: RecordCompaction, world: World) -> Iterator[Chang
     assert compaction is not None, f"{stream} has no archive"
     assert compaction.gone is None, f"{stream} is over"
     yield Fact(stream, LedgerCompacted(command.gone))
+
+
+def record_restore(command: RecordRestore, world: World) -> Iterator[Change]:
+    """Once for each restore, before anything else is recorded in the restored ledger."""
+    stream = restoration_stream(command.restoration)
+    assert world.act(Restoration, stream) is None, f"{stream} is recorded"
+    yield Fact(stream, LedgerRestored(command.epoch, command.checkpoint))
 
 
 def park_stream(command: ParkStream, world: World) -> Iterator[Change]:

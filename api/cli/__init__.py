@@ -6,6 +6,7 @@ import click
 
 from api.cli.accounts import account
 from api.cli.audit import audit
+from api.cli.backup import backup, restore
 from api.cli.doctor import doctor
 from api.cli.library import library
 from api.cli.parked import parked
@@ -20,14 +21,18 @@ from api.settings import BadSettings
 from ledger.errors import StoreFailed, UnknownEvent
 from ledger.proofs.keys import KeyUnusable
 from ledger.store.tiles import LeavesMissing
+from projections.backup.errors import BadBackup, NotBackedUp, NotRestored
 
 EXPECTED = (
+    BadBackup,
     BadSettings,
     CannotListen,
     DataInUse,
     DataUnusable,
     KeyUnusable,
     LeavesMissing,
+    NotBackedUp,
+    NotRestored,
     OperationRefused,
     OSError,
     StoreFailed,
@@ -64,6 +69,8 @@ for command in (
     retention,
     parked,
     audit,
+    backup,
+    restore,
     doctor,
 ):
     cli.add_command(command)

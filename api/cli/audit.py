@@ -1,8 +1,6 @@
 """`job-ledger audit`: whether the record is sound, and what shows later that it still is."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -10,10 +8,10 @@ from typing import Any
 import click
 import msgspec
 from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from api.cli.options import console, data_option, json_option
+from api.cli.options import console, counting, data_option, json_option, print_json
+from api.cli.verify import verify
 from api.composition import LEDGER_FILE, new_id
 from api.settings import BadSettings, load_settings
 from ledger.proofs.checkpoints import checkpoint_of
@@ -36,6 +34,9 @@ class _CouldNotRun(click.ClickException):
 @click.group()
 def audit() -> None:
     """Check the ledger against itself and against what is shown; changes nothing in it."""
+
+
+audit.add_command(verify)
 
 
 @audit.command()
@@ -62,13 +63,13 @@ def replay(
     """
     try:
         if archive is not None:
-            with _progress() as report:
+            with counting("replaying", "events") as report:
                 outcome = replay_archive(archive, report)
             _conclude(outcome, as_json=as_json)
             return
         home = load_settings(data=data).data
         if job is None:
-            with _progress() as report:
+            with counting("replaying", "events") as report:
                 archives = home / ARCHIVES if with_archive else None
                 outcome = replay_ledger(home / LEDGER_FILE, report, archives)
             _conclude(outcome, as_json=as_json)
@@ -96,7 +97,7 @@ def checkpoint(data: Path | None) -> None:
 
 
 def _conclude(outcome: Replay, *, as_json: bool) -> None:
-    _print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
+    print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
     if outcome.divergence is not None:
         sys.exit(VIOLATION)
 
@@ -106,7 +107,7 @@ def _history(file: Path, job: str, *, as_json: bool) -> None:
     if not history:
         raise _CouldNotRun(f"no job with uuid {job}")
     if as_json:
-        _print_json([line._asdict() for line in history])
+        print_json([line._asdict() for line in history])
     else:
         console().print(_table(history))
 
@@ -152,16 +153,3 @@ def _fields_text(fields: dict[str, Any]) -> str:
     return "\n".join(
         f"{name}: {msgspec.json.encode(value).decode()}" for name, value in fields.items()
     )
-
-
-def _print_json(value: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    screen = console(stderr=True)
-    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        task = progress.add_task("events", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

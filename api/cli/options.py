@@ -1,10 +1,14 @@
 """Options that several commands have, and how they print."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 PIPED_WIDTH = 200
 """Columns of a table that is not printed to a terminal."""
@@ -27,3 +31,18 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def print_json(value: object) -> None:
+    """Prints what a program asked for."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+@contextmanager
+def counting(doing: str, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows on a terminal how many of how many are done."""
+    screen = console(stderr=True)
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -15,6 +15,7 @@ from api.lock import DataInUse, data_lock, holder
 from api.operations import OperationRefused, Operations, OwnOperations
 from api.retention import OwnRetention, RetentionOperations
 from api.settings import Settings
+from ledger.images import Pool
 
 T = TypeVar("T")
 
@@ -81,6 +82,15 @@ async def _reached(
                 yield await own(stack)
                 return
         await asyncio.sleep(PAUSE_S)
+
+
+async def pools_in_use(settings: Settings) -> dict[str, Pool]:
+    """The pools that were named, or else those of the service that runs, or those by default."""
+    async with connected(settings.data) as client:
+        if settings.pools or client is None:
+            return {pool.name: pool for pool in settings.named_pools()}
+        found = (await client.examine()).pools
+        return {pool.name: Pool(pool.name, Path(pool.path), pool.storage_type) for pool in found}
 
 
 async def diagnose(settings: Settings) -> Findings:

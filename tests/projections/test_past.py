@@ -23,6 +23,8 @@ from tests.support.world import ME, SOMEBODY_ELSE, Ticking
 
 OWNERS = (ME, SOMEBODY_ELSE)
 ALL = 10_000
+HISTORIES = 6
+"""Times as many as of other machines: 300 in the suite, 6,000 in the long run."""
 DAYS = timedelta(days=9)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -128,6 +130,15 @@ class Remembered(Histories):
         self.opened.ledger.exclusive(lambda _: None).result()  # the last commit is noted
         self.check_positions(self.opened.views, self.answers)
         self.check_times()
+        self.check_folds()
+
+    def check_folds(self) -> None:
+        """The store alone, and the archives with it: each ends in what is shown."""
+        for archives in (None, self.archives):
+            replayed = self.opened.replay(archives)
+            assert replayed.divergence is None, replayed.divergence
+        rebuilt = self.opened.rebuild()
+        assert rebuilt.before == rebuilt.after
 
     def check_positions(self, views: SqliteViews, answered_at: dict[int, Answers]) -> None:
         """The list, and one job after the other, whether it was there or not."""
@@ -166,4 +177,4 @@ class TestPast(Remembered.TestCase):
     at the end of the longest prefix with no later stamp, though the clock went back.
     """
 
-    settings = settings(max_examples=max(1, settings().max_examples // 2), stateful_step_count=25)
+    settings = settings(max_examples=HISTORIES * settings().max_examples, stateful_step_count=25)
