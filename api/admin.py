@@ -12,17 +12,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar, assert_never
+from typing import Self, TypeVar, assert_never
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
 from api.accounts import Account
+from api.admin_messages import Refused, answer, asked, encode
+from api.admin_retention import RetentionClient, RetentionServer
 from api.admin_socket import SOCKET_FILE, bound_socket, listens, short_path
 from api.doctor import Findings, examine, synchronous_of
 from api.library import LibraryImage, NewImage, OwnLibrary
 from api.operations import OperationRefused, OwnOperations, Report
+from api.retention import OwnRetention
 from api.service import Service
 from api.tokens import NewToken
 from ledger.store.tokens import StoredToken
@@ -69,11 +72,6 @@ class _Done(msgspec.Struct, tag="rebuilt"):
     seconds: float
 
 
-class _Refused(msgspec.Struct, tag="refused"):
-    reason: str
-
-
-_encode = msgspec.json.Encoder().encode
 _account_request = msgspec.json.Decoder(_AccountRequest).decode
 _token_request = msgspec.json.Decoder(_TokenRequest).decode
 _removal = msgspec.json.Decoder(_Removal).decode
@@ -84,9 +82,9 @@ _new_image = msgspec.json.Decoder(NewImage).decode
 _image = msgspec.json.Decoder(LibraryImage).decode
 _images = msgspec.json.Decoder(list[LibraryImage]).decode
 _findings = msgspec.json.Decoder(Findings).decode
-_refused = msgspec.json.Decoder(_Refused).decode
-_line: Callable[[bytes], _Progress | _Done | _Refused] = msgspec.json.Decoder(
-    _Progress | _Done | _Refused
+_refused = msgspec.json.Decoder(Refused).decode
+_line: Callable[[bytes], _Progress | _Done | Refused] = msgspec.json.Decoder(
+    _Progress | _Done | Refused
 ).decode
 
 
@@ -111,6 +109,7 @@ class AdminServer:
                 web.post("/library/remove", self._remove_image),
                 web.post("/rebuild", self._rebuild),
                 web.get("/doctor", self._doctor),
+                *RetentionServer(OwnRetention(service.retention)).routes,
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S)
@@ -126,38 +125,38 @@ class AdminServer:
             (self._data / SOCKET_FILE).unlink()
 
     async def _add_account(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, _account_request)
-        adding = self._operations.add_account(asked.email, asked.password, asked.role)
-        return await _answer(adding)
+        wanted = await asked(request, _account_request)
+        adding = self._operations.add_account(wanted.email, wanted.password, wanted.role)
+        return await answer(adding)
 
     async def _set_password(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, _account_request)
-        return await _answer(self._operations.set_password(asked.email, asked.password))
+        wanted = await asked(request, _account_request)
+        return await answer(self._operations.set_password(wanted.email, wanted.password))
 
     async def _add_token(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, _token_request)
-        return await _answer(self._operations.add_token(asked.email, asked.name))
+        wanted = await asked(request, _token_request)
+        return await answer(self._operations.add_token(wanted.email, wanted.name))
 
     async def _tokens(self, request: web.Request) -> web.Response:
-        return await _answer(self._operations.tokens(request.query.get("email")))
+        return await answer(self._operations.tokens(request.query.get("email")))
 
     async def _remove_token(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, _removal)
-        return await _answer(self._operations.remove_token(asked.id))
+        wanted = await asked(request, _removal)
+        return await answer(self._operations.remove_token(wanted.id))
 
     async def _add_image(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, _new_image)
-        return await _answer(self._library.add_image(asked))
+        wanted = await asked(request, _new_image)
+        return await answer(self._library.add_image(wanted))
 
     async def _images(self, _: web.Request) -> web.Response:
-        return await _answer(self._library.images())
+        return await answer(self._library.images())
 
     async def _remove_image(self, request: web.Request) -> web.Response:
-        asked = await _asked(request, _removal)
-        return await _answer(self._library.remove_image(asked.id))
+        wanted = await asked(request, _removal)
+        return await answer(self._library.remove_image(wanted.id))
 
     async def _doctor(self, _: web.Request) -> web.Response:
-        return await _answer(self._examine())
+        return await answer(self._examine())
 
     async def _examine(self) -> Findings:
         service = self._service
@@ -166,7 +165,9 @@ class AdminServer:
             service.file,
             service.pools.values(),
             synchronous=lambda: service.ledger.exclusive(synchronous_of).result(),
+            clocks=service.clocks,
             service=os.getpid(),
+            archiving=service.ledger.maintenance.locked(),
         )
 
     async def _rebuild(self, request: web.Request) -> web.StreamResponse:
@@ -182,34 +183,19 @@ class AdminServer:
         try:
             await response.prepare(request)
             while not (await asyncio.wait({rebuilding}, timeout=REPORT_S))[0]:
-                await response.write(_encode(latest) + b"\n")
-            await response.write(_encode(await _outcome(rebuilding)) + b"\n")
+                await response.write(encode(latest) + b"\n")
+            await response.write(encode(await _outcome(rebuilding)) + b"\n")
         except ConnectionError:
             log.info("nobody waits for the rebuild any more; it goes on")
             await _outcome(rebuilding)
         return response
 
 
-async def _asked(request: web.Request, decode: Callable[[bytes], T]) -> T:
-    try:
-        return decode(await request.read())
-    except msgspec.MsgspecError as error:
-        raise web.HTTPBadRequest(text=str(error)) from error
-
-
-async def _answer(operation: Awaitable[Any]) -> web.Response:
-    try:
-        result = await operation
-    except OperationRefused as refusal:
-        return web.json_response(body=_encode(_Refused(str(refusal))), status=409)
-    return web.json_response(body=_encode(result))
-
-
-async def _outcome(rebuilding: Awaitable[Rebuilt]) -> _Done | _Refused:
+async def _outcome(rebuilding: Awaitable[Rebuilt]) -> _Done | Refused:
     try:
         return _Done(*await rebuilding)
     except OperationRefused as refusal:
-        return _Refused(str(refusal))
+        return Refused(str(refusal))
 
 
 class AdminClient:
@@ -217,10 +203,11 @@ class AdminClient:
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
+        self.retention = RetentionClient(self._ask)
 
     async def add_account(self, email: str, password: str, role: str) -> Account:
-        asked = _AccountRequest(email, password, role)
-        return _account(await self._ask("POST", "/accounts", asked))
+        wanted = _AccountRequest(email, password, role)
+        return _account(await self._ask("POST", "/accounts", wanted))
 
     async def set_password(self, email: str, password: str) -> None:
         await self._ask("POST", "/accounts/password", _AccountRequest(email, password))
@@ -252,7 +239,7 @@ class AdminClient:
                     match _line(line):
                         case _Progress(done=done, total=total):
                             report(done, total)
-                        case _Refused(reason=reason):
+                        case Refused(reason=reason):
                             raise OperationRefused(reason)
                         case _Done() as rebuilt:
                             return Rebuilt(*msgspec.structs.astuple(rebuilt))
@@ -273,18 +260,18 @@ class AdminClient:
         query: Mapping[str, str] | None = None,
         patience_s: float | None = ANSWER_S,
     ) -> bytes:
-        data = None if body is None else _encode(body)
+        data = None if body is None else encode(body)
         patience = aiohttp.ClientTimeout(total=patience_s)
         with _lost_service():
             async with self._session.request(
                 method, path, data=data, params=query, timeout=patience
             ) as response:
-                answer = await response.read()
+                body_read = await response.read()
         if response.status == web.HTTPConflict.status_code:
-            raise OperationRefused(_refused(answer).reason)
+            raise OperationRefused(_refused(body_read).reason)
         if not response.ok:
             raise OperationRefused(f"the service answered {response.status} {response.reason}")
-        return answer
+        return body_read
 
 
 @contextmanager

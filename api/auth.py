@@ -16,6 +16,7 @@ from api.public import PublicUrls
 from api.request_ids import REQUEST_ID, RequestIds
 from api.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.service import Service
+from ledger.archives import BadArchive
 from ledger.errors import (
     ChunkPresent,
     ConcurrentChange,
@@ -72,8 +73,11 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             PoolMissing,
             ImageMissing,
             StoreFailed,
+            BadArchive,
             web.HTTPException,
         ) as error:
+            if isinstance(error, BadArchive):
+                log.exception("request %s needs an archive that will not do", request_id)
             if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                 service.failed.set()
             answer = answer_to(error)

@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NoReturn
 
 from api.service import Service
+from ledger.proofs.checkpoints import Checkpoints
+from ledger.proofs.tiling import TilingStopped
 
 PAUSE_S = 60.0
 MANY_EVENTS = 1_000
@@ -20,29 +21,39 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def checkpointing(service: Service) -> AsyncIterator[None]:
-    """Keeps checkpoints of a ledger that grows until it is left."""
-    task = asyncio.create_task(_keep_again_and_again(service))
+    """Keeps checkpoints of a ledger that grows until it is left, which waits for the last one."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(_keep_until(stopping, service))
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        stopping.set()
+        service.checkpoints.stop()
+        await task
 
 
-async def _keep_again_and_again(service: Service) -> NoReturn:
-    ledger = service.ledger
-    while True:
-        kept = ledger.position
-        await _keep(service)
+async def _keep_until(stopping: asyncio.Event, service: Service) -> None:
+    while not stopping.is_set():
+        kept = service.ledger.position
+        await _keep(service.checkpoints)
         over = time.monotonic() + PAUSE_S
-        while time.monotonic() < over and ledger.position < kept + MANY_EVENTS:  # noqa: ASYNC110 - cheaper than to be told of every commit
-            await asyncio.sleep(LOOK_S)
+        while time.monotonic() < over and service.ledger.position < kept + MANY_EVENTS:
+            if await _is_set(stopping):
+                return
 
 
-async def _keep(service: Service) -> None:
+async def _keep(checkpoints: Checkpoints) -> None:
     """What cannot be done now is tried again next time."""
     try:
-        await asyncio.to_thread(service.checkpoints.keep)
+        await asyncio.to_thread(checkpoints.keep)
+    except TilingStopped:
+        log.info("the next start goes on with the tiles")
     except Exception:
         log.exception("no checkpoint could be made")
+
+
+async def _is_set(stopping: asyncio.Event) -> bool:
+    """Within the time of a look."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), LOOK_S)
+    return stopping.is_set()

@@ -19,10 +19,13 @@ from typing import NamedTuple
 
 from api.accounts import Accounts
 from api.claims import Claims
+from api.clocks import Clocks
 from api.frames import frames
+from api.lock import DataUnusable
 from api.service import Service
 from api.settings import DEFAULT_HOSTS, Settings
 from ledger.application import Ledger
+from ledger.archives import Shelf
 from ledger.errors import StoreFailed
 from ledger.images import Pool, RateLimit
 from ledger.proofs.checkpoints import Checkpoints
@@ -31,9 +34,11 @@ from ledger.store.sqlite import SqliteStore
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
+from projections.backup.restoring import is_unfinished
 from projections.feed import Feed
 from projections.rebuild import rebuild
-from projections.time_travel.archived import NoArchives
+from projections.retention.compacting import ARCHIVES
+from projections.retention.keeping import Retention
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import SqliteProjection, is_outdated
 
@@ -85,6 +90,11 @@ def new_password() -> str:
     return "".join(secrets.choice(letters) for _ in range(VNC_PASSWORD_LENGTH))
 
 
+def new_clocks() -> Clocks:
+    """The machine's clocks, for whoever discards by them."""
+    return Clocks(now, new_id)
+
+
 class Surroundings:
     """What decisions cannot compute: ids, macs, hosts, and the pools with the room they have."""
 
@@ -134,6 +144,8 @@ class OpenLedger(NamedTuple):
 
     ledger: Ledger
     accounts: Accounts
+    retention: Retention
+    clocks: Clocks
     file: Path
     failed: asyncio.Event
 
@@ -146,8 +158,11 @@ async def open_ledger(
 ) -> AsyncIterator[OpenLedger]:
     """The ledger of a data directory that no other process writes to; closed on the way out.
 
-    Read models of an earlier shape are rebuilt first.
+    Read models of an earlier shape are rebuilt first. Raises `DataUnusable` where a restore was
+    broken off, and `StoreFailed`.
     """
+    if is_unfinished(data):
+        raise DataUnusable(f"a restore into {data} was broken off: run it again")
     loop = asyncio.get_running_loop()
     failed = asyncio.Event()
 
@@ -160,9 +175,11 @@ async def open_ledger(
     surroundings = Surroundings(pools or {}, hosts)
     ledger = Ledger(store, projection, surroundings, now=now, on_failure=on_failure)
     accounts = Accounts(ledger, now=now, new_id=new_id)
+    clocks = new_clocks()
+    retention = Retention(ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=clocks)
     try:
         await asyncio.to_thread(_bring_up_to_date, ledger)
-        yield OpenLedger(ledger, accounts, file, failed)
+        yield OpenLedger(ledger, accounts, retention, clocks, file, failed)
     finally:
         accounts.close()
         await asyncio.to_thread(ledger.close)
@@ -186,6 +203,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     async with open_ledger(settings.data, pools, settings.compute_hosts) as (
         ledger,
         accounts,
+        retention,
+        clocks,
         file,
         failed,
     ):
@@ -206,10 +225,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 yield Service(
                     ledger=ledger,
                     views=views,
-                    archives=NoArchives(),
+                    archives=Shelf(settings.data / ARCHIVES),
                     accounts=accounts,
                     claims=claims,
                     checkpoints=checkpoints,
+                    retention=retention,
+                    clocks=clocks,
                     pools=pools,
                     intake=provisioning,
                     feed=feed,

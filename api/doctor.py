@@ -11,14 +11,22 @@ from typing import Any
 
 from msgspec import Struct
 
-from ledger.errors import StoreFailed
+from api.doctor_retention import examine_retention, unfinished_archives
+from ledger.clock_watch import Reading
+from ledger.errors import StoreFailed, UnknownEvent
 from ledger.images import Pool
 from ledger.store.seam import Cursor
 from ledger.store.sqlite import SCHEMA_VERSION, open_connection, open_log
+from projections.backup.pools import MissingImage, missing_images
+from projections.retention.standing import Standing
+from projections.views.images import expected_images
 from projections.views.sqlite import drives_by_pool, live_generation
 
 FREE_BYTES_LOW = 1024**3
 """With less than this free, a pool or the ledger's disk will soon be full."""
+
+NAMED = 10
+"""Drives without an image are named, but no more than so many."""
 
 _SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 _AUTO_VACUUM = {0: "none", 1: "full", 2: "incremental"}
@@ -58,26 +66,45 @@ class Findings(Struct, frozen=True):
     data: str
     service: int | None
     ledger: LedgerFound | None
+    retention: Standing | None
     pools: list[PoolFound]
     problems: list[str]
 
 
 def examine(
-    file: Path, pools: Iterable[Pool], *, synchronous: Callable[[], str], service: int | None
+    file: Path,
+    pools: Iterable[Pool],
+    *,
+    synchronous: Callable[[], str],
+    clocks: Callable[[], Reading],
+    service: int | None,
+    archiving: bool,
 ) -> Findings:
-    """Looks at everything; blocks for a few reads. What cannot be read is a problem, no error."""
+    """Looks at everything; blocks for a few reads. What cannot be read is a problem, no error.
+
+    `archiving` says whether an archive may be being written.
+    """
     problems: list[str] = []
+    looked_at = list(pools)
+    ledger = standing = None
     try:
         ledger = _examine_ledger(file, synchronous)
         problems += _problems_of_ledger(ledger)
-    except StoreFailed as error:
-        ledger = None
+        if ledger.schema_version == SCHEMA_VERSION:
+            retention = examine_retention(file, clocks(), runs=service is not None)
+            standing = retention.standing
+            problems += retention.problems
+    except (StoreFailed, UnknownEvent) as error:
         problems.append(str(error))
-    found = [_examine_pool(pool) for pool in pools]
+    if not archiving:
+        problems += unfinished_archives(file.parent)
+    found = [_examine_pool(pool) for pool in looked_at]
     problems += [problem for pool in found for problem in _problems_of_pool(pool)]
     if ledger is not None:
         problems += _missing_pools(ledger, {pool.name for pool in found})
-    return Findings(str(file.parent), service, ledger, found, problems)
+        reached = {pool.name for pool in found if pool.free_bytes is not None}
+        problems += _missing_images(file, [pool for pool in looked_at if pool.name in reached])
+    return Findings(str(file.parent), service, ledger, standing, found, problems)
 
 
 def synchronous_of(cursor: Cursor) -> str:
@@ -139,6 +166,27 @@ def _missing_pools(ledger: LedgerFound, known: set[str]) -> Iterable[str]:
     for pool, count in sorted(ledger.drives.items()):
         if pool not in known:
             yield f"{count} drives are in pool {pool}, which is not among those looked at (--pool)"
+
+
+def _missing_images(file: Path, pools: list[Pool]) -> Iterable[str]:
+    """Looks twice: a drive may have been deleted, and its image removed, since the first look."""
+    try:
+        missing = _images_not_there(file, pools)
+        if missing:
+            missing &= _images_not_there(file, pools)
+    except StoreFailed as error:
+        yield str(error)
+        return
+    if missing:
+        named = [f"{drive} in pool {pool}" for drive, pool in sorted(missing)[:NAMED]]
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        yield f"the image of {len(missing)} drives is not there: {', '.join(named)}{more}"
+
+
+def _images_not_there(file: Path, pools: list[Pool]) -> set[MissingImage]:
+    with open_log(file) as log:
+        expected = expected_images(log.cursor())
+    return set(missing_images(expected, {pool.name: pool for pool in pools}))
 
 
 def _examine_pool(pool: Pool) -> PoolFound:

@@ -7,6 +7,7 @@ import orjson
 from aiohttp import web
 
 from api.accounts import LoginRefused, TooManyAttempts
+from ledger.archives import BadArchive
 from ledger.errors import (
     ChunkPresent,
     ConcurrentChange,
@@ -145,6 +146,7 @@ KnownError = (
     | PoolMissing
     | ImageMissing
     | StoreFailed
+    | BadArchive
     | web.HTTPException
 )
 
@@ -207,6 +209,8 @@ def answer_to(error: KnownError) -> web.Response:
             return error_answer(503, "concurrency", "there is no room for the image; try later")
         case StoreFailed():
             return error_answer(503, "backend", "the ledger cannot be reached; try again later")
+        case BadArchive():
+            return error_answer(503, "backend", "an archive of the ledger cannot be read")
         case web.HTTPException():
             return _answer_to_http(error)
         case _:

@@ -25,6 +25,7 @@ class Proofs:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._checkpoints = service.checkpoints
+        self._archives = service.archives
 
     async def checkpoint(self, request: web.Request) -> web.Response:
         """The newest event's, signed now."""
@@ -66,9 +67,15 @@ class Proofs:
     def _asked(self, question: Callable[[Tree], T]) -> T:
         with self._ledger.log() as log:
             try:
-                return question(Tree(log))
+                return question(Tree(log, self._archived))
             except LeavesArchived as error:
                 raise LeavesAway(str(error)) from error
+
+    def _archived(self, first: int, last: int) -> list[bytes]:
+        leaves = self._archives.leaves(first, last)
+        if len(leaves) <= last - first:
+            raise LeavesArchived(first, last)
+        return [leaves[index] for index in range(first, last + 1)]
 
 
 def _text(node: bytes) -> str:

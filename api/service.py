@@ -9,11 +9,13 @@ from pathlib import Path
 from api.accounts import Accounts
 from api.claims import Claims
 from ledger.application import Ledger
+from ledger.archives import Shelf
+from ledger.clock_watch import Reading
 from ledger.images import Figures, Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.provisioning import Provisioning
 from projections.feed import Feed
-from projections.time_travel.archived import Archived
+from projections.retention.keeping import Retention
 from projections.views.reading import SqliteViews
 
 
@@ -23,10 +25,12 @@ class Service:
 
     ledger: Ledger
     views: SqliteViews
-    archives: Archived
+    archives: Shelf
     accounts: Accounts
     claims: Claims
     checkpoints: Checkpoints
+    retention: Retention
+    clocks: Callable[[], Reading]
     pools: Mapping[str, Pool]
     intake: Provisioning
     feed: Feed

@@ -22,7 +22,6 @@ from ledger.events import (
     RetentionPolicySet,
     StreamParked,
     StreamReleased,
-    job_stream,
 )
 
 DEFAULT_KEEP = timedelta(days=3)
@@ -40,8 +39,12 @@ class Policy(Struct, frozen=True, gc=False):
 
     def keep(self, at: datetime) -> timedelta:
         """How long ended jobs are kept by the policy that holds at this moment."""
-        held = [policy for policy in self.history if policy.holds_from <= at]
-        return held[-1].keep if held else DEFAULT_KEEP
+        held = self.held(at)
+        return DEFAULT_KEEP if held is None else held.keep
+
+    def held(self, at: datetime) -> RetentionPolicySet | None:
+        """The policy that holds at this moment; None as long as the default does."""
+        return next((one for one in reversed(self.history) if one.holds_from <= at), None)
 
 
 class Sweep(Struct, frozen=True, gc=False):
@@ -59,7 +62,7 @@ class Sweep(Struct, frozen=True, gc=False):
 
     def streams(self) -> tuple[str, ...]:
         """The streams that are shown no more, and may be archived."""
-        jobs = tuple(job_stream(uuid) for tree in self.trees for uuid in tree.jobs)
+        jobs = tuple(stream for tree in self.trees for stream in tree.streams())
         return jobs + self.others
 
 

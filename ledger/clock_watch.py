@@ -44,3 +44,11 @@ def moved(watched: Watched, reading: Reading) -> timedelta | None:
     else:
         by = min(reading.wall - watched.seen, timedelta(0))
     return by if abs(by) > TOLERATED else None
+
+
+def moved_text(by: timedelta) -> str:
+    """Says so."""
+    direction = "back" if by < timedelta(0) else "forward"
+    return (
+        f"the wall clock was set {direction} by {timedelta(seconds=round(abs(by).total_seconds()))}"
+    )

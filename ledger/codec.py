@@ -102,7 +102,7 @@ def decode(topic: str, state: bytes) -> Recorded[Event]:
         raise UnknownEvent(f"no event is stored under the name {topic}")
     try:
         return decoder(state)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise UnknownEvent(f"not a {topic}: {error}") from error
 
 

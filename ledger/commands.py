@@ -305,7 +305,8 @@ class SetRetention(Struct, frozen=True, gc=False):
 class DiscardJobs(Struct, frozen=True, gc=False):
     """Discard trees of jobs that ended before the cutoff, and streams of nobody's any more.
 
-    `rows` are all rows that show them. `last`: the sweep has then discarded all that was due.
+    `rows` are all rows that show them. `unread` are those of the streams that cannot be folded, and
+    were released to be taken so. `last`: the sweep has then discarded all that was due.
     """
 
     sweep: str
@@ -315,6 +316,7 @@ class DiscardJobs(Struct, frozen=True, gc=False):
     trees: tuple[DiscardedTree, ...]
     streams: tuple[str, ...]
     rows: tuple[RowKey, ...]
+    unread: tuple[str, ...] = ()
     last: bool = False
 
 
@@ -330,6 +332,14 @@ class RecordCompaction(Struct, frozen=True, gc=False):
 
     compaction: str
     gone: int
+
+
+class RecordRestore(Struct, frozen=True, gc=False):
+    """The ledger is that of a backup, and begins an epoch with this checkpoint of it."""
+
+    restoration: str
+    epoch: int
+    checkpoint: str
 
 
 class ParkStream(Struct, frozen=True, gc=False):
@@ -375,6 +385,7 @@ Command = (
     | DiscardJobs
     | RecordArchive
     | RecordCompaction
+    | RecordRestore
     | ParkStream
     | ReleaseStream
 )

@@ -29,6 +29,7 @@ from ledger.retaining import (
     park_stream,
     record_archive,
     record_compaction,
+    record_restore,
     release_stream,
     set_retention,
 )
@@ -96,6 +97,8 @@ def decide(command: c.Command, world: World, circumstances: Circumstances) -> It
             return record_archive(command, world)
         case c.RecordCompaction():
             return record_compaction(command, world)
+        case c.RecordRestore():
+            return record_restore(command, world)
         case c.ParkStream():
             return park_stream(command, world)
         case c.ReleaseStream():

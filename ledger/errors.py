@@ -193,3 +193,13 @@ class StoreUnreachable(StoreFailed):
 
 class UnknownEvent(Exception):
     """A stored event has a name or a version of its shape that this code does not know."""
+
+
+class UnreadableStream(UnknownEvent):
+    """A stream cannot be folded: one of its events is not known, or may not come where it does."""
+
+    def __init__(self, stream: str, position: int, reason: str) -> None:
+        super().__init__(f"{stream} cannot be read from position {position} on: {reason}")
+        self.stream = stream
+        self.position = position
+        self.reason = reason

@@ -53,6 +53,10 @@ class Fingerprint(Closed, frozen=True):
     mtime_ns: int
     inode: int
 
+    def is_of_a_copy_of(self, other: "Fingerprint") -> bool:
+        """Whether only the file is another, as in a pool that was moved, or is that of a backup."""
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
 
 class DriveDefinition(Closed, frozen=True):
     """What the owner of a drive says about it; `size` in bytes, a multiple of 16 KiB."""
@@ -331,6 +335,9 @@ class DiscardedTree(Closed, frozen=True):
     owner: str
     jobs: tuple[str, ...]
     ended: datetime
+
+    def streams(self) -> tuple[str, ...]:
+        return tuple(map(job_stream, self.jobs))
 
 
 class JobsDiscarded(Closed, frozen=True):

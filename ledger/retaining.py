@@ -1,4 +1,4 @@
-"""The ledger's own acts: what a policy, a sweep, a compaction and a parked stream may do.
+"""The ledger's own acts: what policies, sweeps, compactions, restores and parked streams may do.
 
 What is due is planned from the read models; here the record has the last word on it.
 """
@@ -6,12 +6,13 @@ What is due is planned from the read models; here the record has the last word o
 from collections.abc import Iterator
 from datetime import timedelta
 
-from ledger.acts import Compaction, Parking, Policy, Sweep
+from ledger.acts import Compaction, Parking, Policy, Restoration, Sweep
 from ledger.commands import (
     DiscardJobs,
     ParkStream,
     RecordArchive,
     RecordCompaction,
+    RecordRestore,
     ReleaseStream,
     SetRetention,
 )
@@ -21,12 +22,14 @@ from ledger.events import (
     DiscardedTree,
     JobsDiscarded,
     LedgerCompacted,
+    LedgerRestored,
     RetentionPolicySet,
     StreamParked,
     StreamReleased,
     compaction_stream,
     job_stream,
     parking_stream,
+    restoration_stream,
     sweep_stream,
 )
 from ledger.world import Change, Discarded, Fact, World
@@ -54,6 +57,8 @@ def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:
     stream = sweep_stream(command.sweep)
     sweep = world.act(Sweep, stream)
     assert sweep is None or not sweep.complete, f"{stream} is over"
+    for unread in command.unread:
+        _require_skipped(unread, world)
     for tree in command.trees:
         _require_due(tree, command, world)
     event = JobsDiscarded(
@@ -65,16 +70,28 @@ def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:
         command.last,
     )
     yield Fact(stream, event)
-    jobs = tuple(job_stream(uuid) for tree in command.trees for uuid in tree.jobs)
+    jobs = tuple(stream for tree in command.trees for stream in tree.streams())
     yield Discarded(jobs + command.streams, command.rows)
 
 
 def _require_due(tree: DiscardedTree, command: DiscardJobs, world: World) -> None:
-    """A root has ended only when all below it have, so it speaks for its tree."""
-    root = world.job(tree.jobs[0])
-    ended = root is not None and root.parent is None and root.state != "started"
+    """A root has ended only when all below it have, so it speaks for its tree.
+
+    One that cannot be read has ended when its rows say so.
+    """
+    if job_stream(tree.jobs[0]) in command.unread:
+        ended = True
+    else:
+        root = world.job(tree.jobs[0])
+        ended = root is not None and root.parent is None and root.state != "started"
     if not ended or tree.ended >= command.cutoff:
         raise NotDue(f"job {tree.jobs[0]} is not due")
+
+
+def _require_skipped(stream: str, world: World) -> None:
+    parking = world.act(Parking, parking_stream(stream))
+    if parking is None or parking.handling != "skip":
+        raise NotDue(f"{stream} was not released to be discarded unread")
 
 
 def record_archive(command: RecordArchive, world: World) -> Iterator[Change]:
@@ -91,6 +108,13 @@ def record_compaction(command: RecordCompaction, world: World) -> Iterator[Chang
     assert compaction is not None, f"{stream} has no archive"
     assert compaction.gone is None, f"{stream} is over"
     yield Fact(stream, LedgerCompacted(command.gone))
+
+
+def record_restore(command: RecordRestore, world: World) -> Iterator[Change]:
+    """Once for each restore, before anything else is recorded in the restored ledger."""
+    stream = restoration_stream(command.restoration)
+    assert world.act(Restoration, stream) is None, f"{stream} is recorded"
+    yield Fact(stream, LedgerRestored(command.epoch, command.checkpoint))
 
 
 def park_stream(command: ParkStream, world: World) -> Iterator[Change]:

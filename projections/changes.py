@@ -5,7 +5,14 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ledger.drive import Drive
-from ledger.events import ChildAttached, ChildEnded, Event, JobAttemptStarted, ProgressUpdated
+from ledger.events import (
+    ChildAttached,
+    ChildEnded,
+    Event,
+    JobAttemptStarted,
+    JobsDiscarded,
+    ProgressUpdated,
+)
 from ledger.job import Job
 from ledger.server import Server
 from ledger.store.writer import Commit
@@ -58,9 +65,19 @@ class Changes:
                 case _:
                     pass
             self.others[kind, uuid] = state.owner
+        self._add_discarded(commit, accounts)
         if concerned:
             self._add_jobs(commit, accounts)
             self.related.update(dict.fromkeys(sorted(commit.related)))
+
+    def _add_discarded(self, commit: Commit, accounts: Container[str]) -> None:
+        """Jobs that are not shown any more: they are told of as gone."""
+        for _, recorded in commit.events:
+            if isinstance(recorded.event, JobsDiscarded):
+                for tree in recorded.event.trees:
+                    if tree.owner in accounts:
+                        gone = JobChange(tree.owner, None)
+                        self.jobs.update(dict.fromkeys(tree.jobs, gone))
 
     def _add_jobs(self, commit: Commit, accounts: Container[str]) -> None:
         for stream, recorded in commit.events:

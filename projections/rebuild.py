@@ -23,7 +23,13 @@ from ledger.codec import decode
 from ledger.events import Event, Recorded
 from ledger.slicing import sliced
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
-from projections.streams import discarded_streams, rows_of_history, sweeps
+from projections.streams import (
+    CANNOT_FOLD,
+    discarded_streams,
+    rows_of_history,
+    sweeps,
+    unreadable,
+)
 from projections.views.sqlite import (
     create_generation,
     delete_some,
@@ -70,7 +76,7 @@ class Rebuilt(NamedTuple):
 def rebuild(ledger: Ledger, report: Report) -> Rebuilt:
     """Rebuilds all read models while the ledger is used; blocks, so call it in a thread.
 
-    Raises `AlreadyRebuilding`, `UnknownEvent` for an event that cannot be read, `StoreFailed`.
+    Raises `AlreadyRebuilding`, `StoreFailed`, and `UnreadableStream` for one that cannot be folded.
     """
     if not ledger.maintenance.acquire(blocking=False):
         raise AlreadyRebuilding("a rebuild or a compaction is under way")
@@ -136,9 +142,14 @@ class _Rebuild:
         self._discarded = discarded
 
         def change(stream: str) -> _Change:
-            history, known = _history(log, stream, after)
-            shown = {} if stream in before else rows_of_history(stream, history[:known])
-            now = {} if stream in discarded else rows_of_history(stream, history)
+            if stream in before and stream in discarded:
+                return {}, []
+            try:
+                history, known = _history(log, stream, after)
+                shown = {} if stream in before else rows_of_history(stream, history[:known])
+                now = {} if stream in discarded else rows_of_history(stream, history)
+            except CANNOT_FOLD as error:
+                raise unreadable(log, stream, error) from error
             puts = {key: row for key, row in now.items() if shown.get(key) != row}
             return puts, list(shown.keys() - now.keys())
 
@@ -251,7 +262,13 @@ def _rows_of_all(log: Log, discarded: set[str], folded: Callable[[int], None]) -
     for stream, history in groupby(log.by_stream(), key=itemgetter(0)):
         stored = list(history)
         if stream not in discarded:
-            yield rows_of_history(stream, [decode(topic, state) for _, topic, state in stored])
+            try:
+                shown = rows_of_history(
+                    stream, [decode(topic, state) for _, topic, state in stored]
+                )
+            except CANNOT_FOLD as error:
+                raise unreadable(log, stream, error) from error
+            yield shown
         done += len(stored)
         if done - reported >= REPORT_EVENTS:
             reported = done

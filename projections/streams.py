@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
-from ledger.acts import Sweep
-from ledger.aggregate import Aggregate, fold
+from ledger.acts import Parking, Sweep
+from ledger.aggregate import Aggregate, evolve, fold
 from ledger.codec import decode
+from ledger.errors import UnknownEvent, UnreadableStream
 from ledger.events import Event, Recorded
 from ledger.store.seam import Log, Rows
 from projections.audit_log import TELLING, entries
 from projections.rows import rows
+
+CANNOT_FOLD = (UnknownEvent, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""Folding is pure: whatever it raises is about what is stored."""
 
 
 def rows_of_history(stream: str, history: Sequence[Recorded[Event]]) -> Rows:
@@ -21,6 +25,31 @@ def rows_of_history(stream: str, history: Sequence[Recorded[Event]]) -> Rows:
         if type(recorded.event) in TELLING:
             shown |= entries(stream, version, recorded, state.owner)
     return shown
+
+
+def rows_of_stream(log: Log, stream: str) -> Rows:
+    """All rows that come of a stream. Raises `UnreadableStream`."""
+    stored = log.stream(stream)
+    try:
+        return rows_of_history(stream, [decode(topic, state) for _, topic, state in stored])
+    except CANNOT_FOLD as error:
+        raise unreadable(log, stream, error) from error
+
+
+def unreadable(log: Log, stream: str, error: Exception) -> UnreadableStream:
+    """Where it is that a stream cannot be folded, which was found out by this error."""
+    state: Aggregate | None = None
+    position = 0
+    for position, topic, stored in log.stream(stream):
+        try:
+            state = evolve(state, stream, decode(topic, stored))
+        except CANNOT_FOLD as found:
+            return UnreadableStream(stream, position, _reason(found))
+    return UnreadableStream(stream, position, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def folded(log: Log, stream: str) -> Aggregate | None:
@@ -38,3 +67,24 @@ def sweeps(log: Log) -> list[Sweep]:
 def discarded_streams(swept: Iterable[Sweep]) -> set[str]:
     """The streams that are shown no more, although their events may still be in the store."""
     return {stream for sweep in swept for stream in sweep.streams()}
+
+
+def parkings(log: Log) -> list[Parking]:
+    """All streams that are parked or were, the one parked or released last at the end."""
+    states = [folded(log, stream) for stream in log.streams_of("parking")]
+    return sorted(
+        (state for state in states if isinstance(state, Parking)), key=lambda parking: parking.at
+    )
+
+
+def unread_streams(parked: Iterable[Parking], swept: Iterable[Sweep]) -> set[str]:
+    """What these sweeps discarded without having read it: whole trees, and single streams."""
+    skipped = {parking.stream for parking in parked if parking.handling == "skip"}
+    unread: set[str] = set()
+    for sweep in swept:
+        unread.update(skipped.intersection(sweep.others))
+        for tree in sweep.trees:
+            streams = tree.streams()
+            if not skipped.isdisjoint(streams):
+                unread.update(streams)
+    return unread

@@ -6,29 +6,37 @@ import click
 
 from api.cli.accounts import account
 from api.cli.audit import audit
+from api.cli.backup import backup, restore
 from api.cli.doctor import doctor
 from api.cli.library import library
+from api.cli.parked import parked
 from api.cli.rebuild import rebuild
+from api.cli.retention import retention
 from api.cli.serve import serve
 from api.cli.serving import CannotListen
 from api.cli.tokens import token
 from api.lock import DataInUse, DataUnusable
 from api.operations import OperationRefused
 from api.settings import BadSettings
-from ledger.errors import StoreFailed
+from ledger.errors import StoreFailed, UnknownEvent
 from ledger.proofs.keys import KeyUnusable
 from ledger.store.tiles import LeavesMissing
+from projections.backup.errors import BadBackup, NotBackedUp, NotRestored
 
 EXPECTED = (
+    BadBackup,
     BadSettings,
     CannotListen,
     DataInUse,
     DataUnusable,
     KeyUnusable,
     LeavesMissing,
+    NotBackedUp,
+    NotRestored,
     OperationRefused,
     OSError,
     StoreFailed,
+    UnknownEvent,
 )
 """What can go wrong without being a fault of the program: told in one line, exit code 1."""
 
@@ -52,7 +60,19 @@ def cli() -> None:
     """
 
 
-for command in (serve, account, token, library, rebuild, audit, doctor):
+for command in (
+    serve,
+    account,
+    token,
+    library,
+    rebuild,
+    retention,
+    parked,
+    audit,
+    backup,
+    restore,
+    doctor,
+):
     cli.add_command(command)
 
 

@@ -20,6 +20,8 @@ from ledger.store.sqlite import open_log
 from projections.audit.findings import CannotReplay, Replay
 from projections.audit.history import HistoryLine, job_history
 from projections.audit.replaying import replay as replay_ledger
+from projections.audit.replaying import replay_archive
+from projections.retention.compacting import ARCHIVES
 
 VIOLATION = 1
 COULD_NOT_RUN = 2
@@ -40,19 +42,39 @@ audit.add_command(verify)
 @audit.command()
 @data_option
 @click.option("--job", metavar="UUID", help="Print the history of one job instead.")
+@click.option("--with-archive", is_flag=True, help="With what is in the ledger's archives, too.")
+@click.option(
+    "--archive",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Replay just this archive instead; it needs no ledger.",
+)
 @json_option
-def replay(data: Path | None, job: str | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+def replay(
+    data: Path | None,
+    job: str | None,
+    with_archive: bool,  # noqa: FBT001 - click's
+    archive: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's
+) -> None:
     """Replay every event from the first and compare the outcome with the read models.
 
     Works beside a running service. Exit code 0: all is sound; 1: the first divergence is printed;
     2: the replay could not run.
     """
     try:
-        file = load_settings(data=data).data / LEDGER_FILE
+        if archive is not None:
+            with counting("replaying", "events") as report:
+                outcome = replay_archive(archive, report)
+            _conclude(outcome, as_json=as_json)
+            return
+        home = load_settings(data=data).data
         if job is None:
-            _replay(file, as_json=as_json)
+            with counting("replaying", "events") as report:
+                archives = home / ARCHIVES if with_archive else None
+                outcome = replay_ledger(home / LEDGER_FILE, report, archives)
+            _conclude(outcome, as_json=as_json)
         else:
-            _history(file, job, as_json=as_json)
+            _history(home / LEDGER_FILE, job, as_json=as_json)
     except click.ClickException:
         raise
     except (CannotReplay, BadSettings) as error:
@@ -74,9 +96,7 @@ def checkpoint(data: Path | None) -> None:
         click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
 
 
-def _replay(file: Path, *, as_json: bool) -> None:
-    with counting("replaying", "events") as report:
-        outcome = replay_ledger(file, report)
+def _conclude(outcome: Replay, *, as_json: bool) -> None:
     print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
     if outcome.divergence is not None:
         sys.exit(VIOLATION)

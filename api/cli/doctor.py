@@ -11,6 +11,7 @@ from rich.table import Table
 
 from api.cli.options import console, data_option, json_option, pool_option
 from api.cli.reaching import diagnose
+from api.cli.retention import standing_lines
 from api.doctor import Findings, LedgerFound
 from api.settings import load_settings
 
@@ -54,6 +55,8 @@ def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
     yield "service", f"runs as process {findings.service}" if running else "none runs"
     if findings.ledger is not None:
         yield from _ledger_lines(findings.ledger)
+    if findings.retention is not None:
+        yield from standing_lines(findings.retention)
     for pool in findings.pools:
         free = "unknown" if pool.free_bytes is None else f"{pool.free_bytes:,} bytes"
         yield f"pool {pool.name}", f"{pool.storage_type}, {free} free, at {pool.path}"

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from api.admin import AdminClient, connected
-from api.composition import LEDGER_FILE, open_ledger, open_service
+from api.composition import LEDGER_FILE, new_clocks, open_ledger, open_service
 from api.doctor import Findings, examine, synchronous_of_new_connections
 from api.library import LibraryOperations, OwnLibrary
 from api.lock import DataInUse, data_lock, holder
-from api.operations import Operations, OwnOperations
+from api.operations import OperationRefused, Operations, OwnOperations
+from api.retention import OwnRetention, RetentionOperations
 from api.settings import Settings
+from ledger.images import Pool
 
 T = TypeVar("T")
 
@@ -50,6 +52,21 @@ async def library(settings: Settings) -> AsyncIterator[LibraryOperations]:
 
 
 @asynccontextmanager
+async def retention(data: Path) -> AsyncIterator[RetentionOperations]:
+    """The retention of a data directory that there is, likewise."""
+    file = data / LEDGER_FILE
+    if not file.is_file():
+        raise OperationRefused(f"there is no ledger at {file}")
+
+    async def own(stack: AsyncExitStack) -> RetentionOperations:
+        opened = await stack.enter_async_context(open_ledger(data))
+        return OwnRetention(opened.retention)
+
+    async with _reached(data, own) as reached:
+        yield reached.retention if isinstance(reached, AdminClient) else reached
+
+
+@asynccontextmanager
 async def _reached(
     data: Path, own: Callable[[AsyncExitStack], Awaitable[T]]
 ) -> AsyncIterator[T | AdminClient]:
@@ -67,6 +84,15 @@ async def _reached(
         await asyncio.sleep(PAUSE_S)
 
 
+async def pools_in_use(settings: Settings) -> dict[str, Pool]:
+    """The pools that were named, or else those of the service that runs, or those by default."""
+    async with connected(settings.data) as client:
+        if settings.pools or client is None:
+            return {pool.name: pool for pool in settings.named_pools()}
+        found = (await client.examine()).pools
+        return {pool.name: Pool(pool.name, Path(pool.path), pool.storage_type) for pool in found}
+
+
 async def diagnose(settings: Settings) -> Findings:
     """Examines a data directory, by the service if one runs; changes nothing."""
     async with connected(settings.data) as client:
@@ -77,7 +103,9 @@ async def diagnose(settings: Settings) -> Findings:
         settings.data / LEDGER_FILE,
         pools,
         synchronous=synchronous_of_new_connections,
+        clocks=new_clocks(),
         service=None,
+        archiving=False,
     )
     held = holder(settings.data)
     if held is not None:

@@ -19,6 +19,7 @@ from api.app import make_app
 from api.checkpointing import checkpointing
 from api.cli.demo import Demo, make_demo
 from api.composition import open_service
+from api.discarding import discarding
 from api.expiring import expiring, what_expires
 from api.lock import data_lock
 from api.protocol import ApiRunner
@@ -60,6 +61,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
                 AdminServer(service),
                 expiring(what_expires(service)),
                 checkpointing(service),
+                discarding(service.retention),
                 _listening(service, settings) as address,
             ):
                 announce(f"job-ledger listens on {address}")

@@ -21,6 +21,8 @@ from ledger.archives.trees import TreesSpan
 
 FORMAT = 1
 SUFFIX = ".jsonl.zst"
+PART = ".part"
+"""Behind the name of a file that is not whole yet."""
 LEVEL = 9
 """Of 3, 6, 9, 12 and 15 the first beyond which files were hardly smaller, only slower to write."""
 FRAME_EVENTS = 2_000

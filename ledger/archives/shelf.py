@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger.archives.errors import ArchiveMissing, BadArchive
-from ledger.archives.layout import SUFFIX, Trees, archive_path, is_name
+from ledger.archives.layout import PART, SUFFIX, Trees, archive_path, is_name
 from ledger.archives.reading import Archive
 from ledger.archives.trees import ArchivedTree, TreesSpan
 from ledger.events import job_stream
@@ -45,12 +45,15 @@ class Shelf:
         self._kept: OrderedDict[str, tuple[_Identity, Archive]] = OrderedDict()
 
     def names(self) -> list[str]:
-        """What archives there are, by name."""
+        """What archives there are, by name. Raises `BadArchive` where one cannot look."""
         try:
-            files = [path.name for path in self._directory.glob(f"*{SUFFIX}")]
+            files = [path.name for path in self._directory.iterdir()]
         except FileNotFoundError:
             return []
-        return sorted(filter(is_name, (file.removesuffix(SUFFIX) for file in files)))
+        except OSError as error:
+            raise BadArchive(f"{self._directory}: it cannot be read: {error.strerror}") from error
+        names = (file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX))
+        return sorted(filter(is_name, names))
 
     def get(self, name: str) -> Archive:
         """Raises `BadArchive`; `ArchiveMissing` where there is none of that name."""
@@ -71,9 +74,22 @@ class Shelf:
                 self._kept.popitem(last=False)
         return archive
 
+    def size(self, name: str) -> int:
+        """The bytes of an archive's file. Raises `BadArchive`."""
+        return _identity(archive_path(self._directory, name))[1]
+
     def remove(self, name: str) -> None:
-        """Deletes an archive whose events are elsewhere, and what a crash left of its writing."""
+        """Deletes an archive whose events are elsewhere."""
         archive_path(self._directory, name).unlink(missing_ok=True)
+
+    def unfinished(self) -> list[Path]:
+        """What is being written, or was left so by a crash."""
+        return sorted(self._directory.glob(f"*{SUFFIX}{PART}"))
+
+    def remove_unfinished(self) -> None:
+        """Deletes what a crash left; for whoever alone writes archives here."""
+        for part in self.unfinished():
+            part.unlink(missing_ok=True)
 
     def stream(self, stream: str) -> list[LoggedEvent] | None:
         """The events of a stream, from the newest archive that has it; None where none has."""

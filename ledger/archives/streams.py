@@ -10,7 +10,7 @@ import hashlib
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ledger.archives.errors import BadArchive
 
@@ -34,7 +34,7 @@ class StreamsSeen:
 
     def packed(self) -> bytes:
         """The index of all that was noted."""
-        keys = sorted(self._first)
+        keys = list(_sorted(self._first))
         firsts = [self._first[key] for key in keys]
         further = [self._last[key] - self._first[key] for key in keys]
         return _bytes(_KEY, keys) + _bytes(_FRAME, firsts) + _bytes(_FRAME, further)
@@ -60,6 +60,15 @@ class StreamIndex:
             return range(0)
         first = self._firsts[row]
         return range(first, first + self._further[row] + 1)
+
+
+def _sorted(keys: Iterable[int]) -> Iterator[int]:
+    """As `sorted`, a share at a time: other threads would wait while it sorts them all."""
+    shares: list[list[int]] = [[] for _ in range(256)]
+    for key in keys:
+        shares[key >> 56].append(key)
+    for share in shares:
+        yield from sorted(share)
 
 
 def _key(stream: str) -> int:

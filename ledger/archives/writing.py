@@ -21,6 +21,7 @@ from ledger.archives.layout import (
     FRAME_EVENTS,
     INDEX_BYTES_MOST,
     LEVEL,
+    PART,
     TREES_TOGETHER,
     Contents,
     Frame,
@@ -62,7 +63,7 @@ def write_archive(
     """
     assert is_name(name), name
     path = archive_path(directory, name)
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}{PART}")
     try:
         with opened(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
             out = _Out(fd)

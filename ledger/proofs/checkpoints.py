@@ -1,5 +1,6 @@
 """Checkpoints of a ledger: signed on demand, and from time to time to be kept."""
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -45,6 +46,11 @@ class Checkpoints:
         self._ledger = ledger
         self._signer = signer
         self._now = now
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """`keep` ends soon from now on, if need be by `TilingStopped`."""
+        self._stopping.set()
 
     @property
     def verifier(self) -> Verifier:
@@ -63,9 +69,9 @@ class Checkpoints:
     def keep(self) -> bool:
         """Tiles what is new, and keeps a checkpoint of it; whether there was anything.
 
-        Old checkpoints are thinned out with it. Raises as `sign`.
+        Old checkpoints are thinned out with it. Raises as `sign`, and `TilingStopped`.
         """
-        tile(self._ledger)
+        tile(self._ledger, stopping=self._stopping.is_set)
         with self._ledger.log() as log:
             checkpoint = checkpoint_of(log, self._signer.name)
             newest = table.newest(log.cursor())

@@ -4,6 +4,8 @@ Each slice is whole by itself and finds out where the one before it ended, so th
 off anywhere, and two that run at once only share the work.
 """
 
+from collections.abc import Callable
+
 from ledger.application import Ledger
 from ledger.store.seam import Cursor
 from ledger.store.tiles import extend
@@ -12,10 +14,14 @@ GATHERED_SLICES = 32
 """Slices of at most a tile, about a millisecond each, in one transaction when nobody waits."""
 
 
-def tile(ledger: Ledger) -> None:
+class TilingStopped(Exception):
+    """It was asked to stop before the newest event; what is tiled is tiled."""
+
+
+def tile(ledger: Ledger, *, stopping: Callable[[], bool] = lambda: False) -> None:
     """All events there are when this is called are tiled when it returns. Blocks.
 
-    Raises `LeavesMissing` and `StoreFailed`.
+    Raises `LeavesMissing`, `StoreFailed`, and `TilingStopped` soon after `stopping` says so.
     """
 
     def some(cursor: Cursor) -> bool:
@@ -28,4 +34,5 @@ def tile(ledger: Ledger) -> None:
         return False
 
     while not ledger.exclusive(some).result():
-        pass
+        if stopping():
+            raise TilingStopped("the tiles do not go to the newest event yet")

@@ -13,6 +13,10 @@ ASKED_FOR = 500
 """Streams in one statement; SQLite bounds the number of its parameters."""
 
 
+Stored = tuple[str, bytes]
+"""An event's topic and state."""
+
+
 class Span(NamedTuple):
     """The positions of a stream's first and last event."""
 
@@ -46,8 +50,8 @@ def spans(cursor: Cursor, streams: Sequence[str]) -> dict[str, Span]:
 
 def histories(
     cursor: Cursor, streams: Sequence[str], until: int
-) -> Iterator[tuple[str, list[Recorded[Event]]]]:
-    """Each of these streams that has begun, with its events as far as this position."""
+) -> Iterator[tuple[str, list[Stored]]]:
+    """Each of these streams that had begun, with its events as far as this position."""
     rows = _among(
         cursor,
         "SELECT originator_id, topic, state FROM stored_events"
@@ -58,7 +62,7 @@ def histories(
         until,
     )
     for stream, events in groupby(rows, itemgetter(0)):
-        yield stream, [decode(topic, state) for _, topic, state in events]
+        yield stream, [(topic, state) for _, topic, state in events]
 
 
 def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
@@ -71,14 +75,14 @@ def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
     return [LoggedEvent._make(row) for row in cursor.fetchall()]
 
 
-def events_of_kind(cursor: Cursor, kind: str, after: int) -> list[tuple[int, Recorded[Event]]]:
+def events_of_kind(cursor: Cursor, kind: str, after: int) -> list[Recorded[Event]]:
     """The events after this position of all streams whose names begin with this word."""
     cursor.execute(
-        "SELECT position, topic, state FROM stored_events"
+        "SELECT topic, state FROM stored_events"
         " WHERE originator_id > ? AND originator_id < ? AND position > ? ORDER BY position",
         (f"{kind}-", f"{kind}.", after),  # a full stop comes right after a hyphen
     )
-    return [(position, decode(topic, state)) for position, topic, state in cursor.fetchall()]
+    return [decode(topic, state) for topic, state in cursor.fetchall()]
 
 
 def _among(

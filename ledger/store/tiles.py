@@ -6,14 +6,16 @@ only. Bit `i % 8` of byte `i // 8` of a tile's `gone` stands for its leaf `i`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import takewhile
 from typing import NamedTuple
 
 from ledger.codec import recorded_at
 from ledger.errors import UnknownEvent
 from ledger.proofs.merkle import HASH_BYTES, complete_root
-from ledger.store.seam import Cursor
+from ledger.store.seam import Cursor, LoggedEvent
 
 TILE = 256
 """Hashes in a full tile."""
@@ -22,6 +24,10 @@ _ALL_GONE = (1 << TILE) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 READ_ROWS = 256
+
+
+def _nothing(_: int) -> Iterable[LoggedEvent]:
+    return ()
 
 
 class LeavesMissing(Exception):
@@ -153,11 +159,14 @@ def stored_leaves(cursor: Cursor, first: int, end: int) -> list[bytes]:
     return [leaf for (leaf,) in cursor.fetchall()]
 
 
-def position_at(cursor: Cursor, moment: datetime) -> int:
+def position_at(
+    cursor: Cursor, moment: datetime, archived: Callable[[int], Iterable[LoggedEvent]] = _nothing
+) -> int:
     """The end of the longest prefix of the ledger in which no event is stamped later than this.
 
-    Events that are gone are not seen: where one of them was the first that was stamped later, the
-    position is at most 255 events further on.
+    `archived` gives the archived events after a position, in order. Events that are gone for good
+    are not seen: where one of them was the first that was stamped later, the position is at most
+    255 events further on.
     """
     latest = _microseconds(moment)
     cursor.execute(
@@ -167,17 +176,31 @@ def position_at(cursor: Cursor, moment: datetime) -> int:
     )
     leaf_index, found = cursor.fetchone() or (-1, 0)
     cursor.execute(
-        "SELECT position, state FROM stored_events WHERE position > ? AND position <= coalesce("
-        "(SELECT position FROM moments WHERE leaf_index > ? ORDER BY leaf_index LIMIT 1),"
-        " (SELECT max(position) FROM stored_events)) ORDER BY position",
-        (found, leaf_index),
+        "SELECT coalesce((SELECT position FROM moments WHERE leaf_index > ? ORDER BY leaf_index"
+        " LIMIT 1), (SELECT max(position) FROM stored_events), 0)",
+        (leaf_index,),
+    )
+    (end,) = cursor.fetchone()
+    gone = ((event.position, event.state) for event in archived(found))
+    for position, state in merge(_states(cursor, found, end), takewhile(_until(end), gone)):
+        if _stamp(state) > latest:
+            break
+        found = position
+    return int(found)
+
+
+def _states(cursor: Cursor, after: int, end: int) -> Iterator[tuple[int, bytes]]:
+    cursor.execute(
+        "SELECT position, state FROM stored_events WHERE position > ? AND position <= ?"
+        " ORDER BY position",
+        (after, end),
     )
     while events := cursor.fetchmany(READ_ROWS):
-        for position, state in events:
-            if _stamp(state) > latest:
-                return int(found)
-            found = position
-    return int(found)
+        yield from events
+
+
+def _until(end: int) -> Callable[[tuple[int, bytes]], bool]:
+    return lambda event: event[0] <= end
 
 
 # What is gone

@@ -218,7 +218,7 @@ class CopyWorkers:
         if not isinstance(taken, Fingerprint):
             assert taken is not None
             raise taken
-        if job.fingerprint not in (None, taken):
+        if job.fingerprint is not None and not taken.is_of_a_copy_of(job.fingerprint):
             raise SourceChanged(f"the image of drive {source.uuid} changed between two attempts")
         part = self._own_part(destination, attempt)
         copy_image(

@@ -4,7 +4,8 @@ The policy is rerun over the history: by the time and position of the events alo
 planned then. Streams that are in archives only cannot be judged; they must be in one.
 """
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Container, Iterable
 from datetime import datetime
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -50,7 +51,10 @@ class _Departed(NamedTuple):
 class Discards:
     """What is discarded so far, and what may be."""
 
-    def __init__(self, held: dict[str, Held], families: Families) -> None:
+    def __init__(
+        self, held: dict[str, Held], families: Families, unread: Container[str] = ()
+    ) -> None:
+        """`unread` are streams that were discarded unread, and are not replayed."""
         self.streams: set[str] = set()
         """All that are discarded."""
         self._held = held
@@ -58,7 +62,9 @@ class Discards:
         self._ended: list[_Ended] = []
         self._departed: dict[str, _Departed] = {}
         self._named_by: dict[str, set[str]] = {}
-        self._parked: set[str] = set()
+        self._unread = unread
+        self._parked: dict[str, int] = {}
+        """Up to which position."""
         self._unseen: dict[str, LoggedEvent] = {}
         self._archived: set[str] = set()
 
@@ -73,9 +79,9 @@ class Discards:
             case DriveDeleted() | ServerDeleted() | TagDeleted():
                 self._departed[event.stream] = _Departed(recorded.recorded_at, event.position)
             case StreamParked(stream=stream):
-                self._parked.add(stream)
+                self._parked[stream] = sys.maxsize
             case StreamReleased():
-                self._parked.discard(event.stream.partition("-")[2])
+                self._parked[event.stream.partition("-")[2]] = event.position
             case ArchiveWritten(sweeps=sweeps):
                 self._archived.update(sweeps)
             case JobsDiscarded() as discard:
@@ -139,7 +145,7 @@ class Discards:
     def _wrong_stream(self, event: LoggedEvent, stream: str, cutoff: datetime) -> str | None:
         kind, _, uuid = stream.partition("-")
         departed = self._departed.get(stream)
-        if kind in ("sweep", "compaction"):
+        if kind in ("sweep", "compaction", "parking"):
             pass  # an act of the ledger's own, which nothing shows
         elif departed is None:
             if stream in self._held or not self._are_unseen(event, [stream]):
@@ -153,6 +159,8 @@ class Discards:
 
     def _are_unseen(self, event: LoggedEvent, streams: Iterable[str]) -> bool:
         """Notes that what is discarded is not here; False if some of it is, or was before."""
+        if all(stream in self._unread for stream in streams):
+            return True
         self._unseen.setdefault(event.stream.partition("-")[2], event)
         return not any(stream in self._held or stream in self.streams for stream in streams)
 
@@ -173,7 +181,7 @@ class Discards:
                 continue
             later.append(ended)
             streams = {job_stream(one.uuid) for one in self._families.tree(job)}
-            if ended.position <= discard.planned_at and not streams & self._parked:
+            if ended.position <= discard.planned_at and not self._was_parked(streams, discard):
                 reason = f"the tree of job {ended.root} was due since {ended.at}, and was kept"
         for ended in later:
             heappush(self._ended, ended)
@@ -183,6 +191,10 @@ class Discards:
         for stream, (at, position) in self._departed.items():
             due = at < discard.cutoff and position <= discard.planned_at
             named = self._named_by.get(stream.partition("-")[2])
-            if due and not named and stream not in self._parked:
+            if due and not named and not self._was_parked({stream}, discard):
                 return f"{stream} was deleted at {at}, was due, and was kept"
         return None
+
+    def _was_parked(self, streams: Iterable[str], discard: JobsDiscarded) -> bool:
+        """Whether one of these was parked when it was planned, or found out to be unreadable."""
+        return any(self._parked.get(stream, 0) > discard.planned_at for stream in streams)

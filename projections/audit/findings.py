@@ -24,7 +24,7 @@ class Divergence(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A replay of the whole ledger; sound if there is no divergence."""
+    """A replay; sound if there is no divergence. `streams` are those that are not discarded."""
 
     events: int
     streams: int

@@ -4,12 +4,16 @@ Reads every event from the first in one snapshot, read-only, beside a running se
 one, and trusts nothing: not the order, not the hashes, not the code that decided.
 """
 
+from collections.abc import Container, Iterable, Iterator
+from heapq import merge
 from pathlib import Path
 
-from ledger.aggregate import evolve
+from ledger.acts import Parking, Sweep
+from ledger.aggregate import Aggregate, evolve
+from ledger.archives import Archive, BadArchive, Shelf
 from ledger.codec import decode, leaf_hash
 from ledger.errors import UnknownEvent
-from ledger.events import Event, Recorded
+from ledger.events import ArchiveWritten, Event, Recorded
 from ledger.legality import illegality
 from ledger.store.seam import Log, LoggedEvent
 from ledger.store.tiles import gone_between, gone_count
@@ -26,65 +30,173 @@ from projections.audit.findings import (
 from projections.audit.opening import opened
 from projections.audit.shown import Shown
 from projections.retention.planning import compactions
-from projections.streams import discarded_streams, sweeps
+from projections.streams import discarded_streams, parkings, sweeps, unread_streams
 from projections.views.sqlite import is_outdated
 
 REPORT_EVENTS = 10_000
 
 
-def replay(file: Path, report: Report) -> Replay:
+def replay(file: Path, report: Report, archives: Path | None = None) -> Replay:
     """Replays the ledger in this file and compares it with itself and with the read models.
 
-    What is in archives only is passed over, and must be marked as gone. Raises `CannotReplay`.
+    With the directory of its archives, their events are replayed with the others, each in its
+    place, and everything that was discarded is judged. Without, what is in archives is passed over,
+    and must be marked as gone. What was discarded unread is not read here either; its bytes must be
+    those that were stored. Raises `CannotReplay`.
     """
     with opened(file) as log:
         if is_outdated(log.cursor()):
             raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
-        auditing = _Auditing(log)
-        divergence = auditing.run(report)
-        return Replay(log.count(), auditing.streams, log.last_position(), divergence)
+        shelf = None if archives is None else Shelf(archives)
+        auditing = _Auditing(log, shelf, unread_streams(parkings(log), sweeps(log)))
+        try:
+            divergence = auditing.run(report)
+            if shelf is not None and divergence is not None and divergence.stream:
+                unread = _unread_anywhere(log, shelf)
+                if divergence.stream in unread:  # who said so is in an archive itself by now
+                    auditing = _Auditing(log, shelf, unread)
+                    divergence = auditing.run(report)
+        except BadArchive as error:
+            divergence = Divergence(log.last_position(), "", "", str(error))
+        return Replay(auditing.done, auditing.streams, log.last_position(), divergence)
 
 
-class _Auditing:
-    def __init__(self, log: Log) -> None:
+def _unread_anywhere(log: Log, shelf: Shelf) -> set[str]:
+    """The streams that were discarded unread, by what the ledger and all archives say."""
+    acts: dict[str, Aggregate | None] = {}
+    for event in shelf.events():
+        if event.stream.startswith(("parking-", "sweep-")):
+            recorded = decode(event.topic, event.state)
+            acts[event.stream] = evolve(acts.get(event.stream), event.stream, recorded)
+    parked = [act for act in acts.values() if isinstance(act, Parking)]
+    swept = [act for act in acts.values() if isinstance(act, Sweep)]
+    return unread_streams(parked + parkings(log), swept + sweeps(log))
+
+
+def replay_archive(file: Path, report: Report) -> Replay:
+    """Replays an archive by itself: whether its streams are whole and sound, and its families.
+
+    Whether what it holds was due to be discarded, only the whole ledger can say.
+    """
+    streams = _Streams()
+    done, position, divergence = 0, 0, None
+    try:
+        archive = Archive.open(file)
+        archive.check()
+        for done, event in enumerate(archive.events(), 1):
+            position = event.position
+            reason = streams.take(event)
+            if reason is not None:
+                divergence = divergence_at(event, reason)
+                break
+            if done % REPORT_EVENTS == 0:
+                report(done, archive.count)
+    except BadArchive as error:
+        divergence = Divergence(position, "", "", str(error))
+    divergence = divergence or streams.families.unfinished()
+    return Replay(done, len(streams.held), position, divergence)
+
+
+class _Streams:
+    """Streams as far as their events are replayed, each event judged by those before it."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Held] = {}
+        self.families = Families(self.held)
+
+    def take(self, event: LoggedEvent) -> str | None:
+        """Takes one more event; returns what is wrong with it."""
+        held = self.held.get(event.stream) or Held(0, None, event)
+        damage = _damage(event)
+        if damage is not None:
+            return damage
+        if event.version != held.version + 1:
+            return f"version {event.version} of the stream follows version {held.version}"
+        try:
+            recorded = decode(event.topic, event.state)
+        except UnknownEvent as error:
+            return str(error)
+        reason = illegality(held.state, event.stream, recorded.event)
+        reason = reason or self.families.contradiction(event.stream, recorded.event)
+        return reason or self._evolve(held, event, recorded)
+
+    def _evolve(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
+        state = evolve(held.state, event.stream, recorded)
+        self.held[event.stream] = Held(event.version, state, event)
+        return None
+
+
+def _damage(event: LoggedEvent) -> str | None:
+    if (type(event.topic), type(event.state)) != (str, bytes):
+        return "what is stored is not of the type that was stored"
+    if leaf_hash(event.stream, event.version, event.topic, event.state) != event.leaf:
+        return "its leaf hash is not that of its bytes"
+    return None
+
+
+class _Auditing(_Streams):
+    """All streams of a ledger, with what it discarded and what it shows.
+
+    `unread` are those that were discarded unread.
+    """
+
+    def __init__(self, log: Log, shelf: Shelf | None, unread: Container[str]) -> None:
+        super().__init__()
+        self._unread = unread
+        self.done = 0
         self._log = log
         self._cursor = log.cursor()
-        self._held: dict[str, Held] = {}
-        self._families = Families(self._held)
-        self._discards = Discards(self._held, self._families)
-        self._shown = Shown(self._cursor, discarded_streams(sweeps(log)))
-        self._archived = _archived_streams(log)
+        self._shelf = shelf
+        self._discards = Discards(self.held, self.families, unread)
+        self._unshown = discarded_streams(sweeps(log))
+        self._passed_over = _archived_streams(log) if shelf is None else set()
+        self._shown = Shown(self._cursor, self._unshown)
         self._leaves = 0
 
     @property
     def streams(self) -> int:
-        return len(self._held)
+        return len(self.held)
 
     def run(self, report: Report) -> Divergence | None:
         """The first divergence: of the events by position, else of families, else of the rows."""
-        total = self._log.count()
-        for done, event in enumerate(self._log.events()):
+        total = self._log.leaf_count() if self._shelf else self._log.count()
+        for event in self._events():
             reason = self._missing_before(event.leaf_index)
-            if reason is None and event.stream not in self._archived:
-                reason = self._replay(event)
+            if reason is None and event.stream not in self._passed_over:
+                reason = self.take(event)
             if reason is not None:
                 return divergence_at(event, reason)
-            if done % REPORT_EVENTS == 0:
-                report(done, total)
+            if self.done % REPORT_EVENTS == 0:
+                report(self.done, total)
+            self.done += 1
         report(total, total)
         return (
             self._missing_end()
             or self._discards.unarchived()
-            or self._families.unfinished()
-            or self._shown.wrong_rows(self._held.values(), self._log.last_position())
+            or self.families.unfinished()
+            or self._shown.wrong_rows(self.held.values(), self._log.last_position())
         )
 
+    def _events(self) -> Iterator[LoggedEvent]:
+        if self._shelf is None:
+            return self._log.events()
+        archived = self._noted(self._shelf.events())
+        return _once(merge(self._log.events(), archived, key=lambda event: event.position))
+
+    def _noted(self, archived: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
+        for event in archived:
+            self._unshown.add(event.stream)
+            yield event
+
     def _missing_before(self, leaf_index: int) -> str | None:
-        """Where events that are missing before this one are not marked as gone."""
+        """Where events that are missing before this one are not marked as gone, or not archived."""
         missing = leaf_index - self._leaves
         if missing < 0:
             return f"its leaf has index {leaf_index}, which was there before"
-        if missing and gone_between(self._cursor, self._leaves, leaf_index) != missing:
+        if missing and (
+            self._shelf is not None
+            or gone_between(self._cursor, self._leaves, leaf_index) != missing
+        ):
             return f"its leaf has index {leaf_index}, not {self._leaves}: an event is missing"
         self._leaves = leaf_index + 1
         return None
@@ -108,32 +220,28 @@ class _Auditing:
         reason = f"{gone} events are gone, and {done[-1].gone} were compacted"
         return Divergence(self._log.last_position(), "", "", reason)
 
-    def _replay(self, event: LoggedEvent) -> str | None:
-        """Takes one more event; returns what is wrong with it."""
-        held = self._held.get(event.stream) or Held(0, None, event)
-        if (type(event.topic), type(event.state)) != (str, bytes):
-            return "what is stored is not of the type that was stored"
-        if leaf_hash(event.stream, event.version, event.topic, event.state) != event.leaf:
-            return "its leaf hash is not that of its bytes"
-        if event.version != held.version + 1:
-            return f"version {event.version} of the stream follows version {held.version}"
-        if event.stream in self._discards.streams:
-            return "the stream had been discarded"
-        try:
-            recorded = decode(event.topic, event.state)
-        except UnknownEvent as error:
-            return str(error)
-        return self._illegality(held, event, recorded) or self._evolve(held, event, recorded)
-
-    def _illegality(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
-        reason = illegality(held.state, event.stream, recorded.event)
-        return reason or self._families.contradiction(event.stream, recorded.event)
+    def take(self, event: LoggedEvent) -> str | None:
+        return _damage(event) if event.stream in self._unread else super().take(event)
 
     def _evolve(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
-        state = evolve(held.state, event.stream, recorded)
-        self._held[event.stream] = Held(event.version, state, event)
+        if event.stream in self._discards.streams:
+            return "the stream had been discarded"
+        if self._shelf is not None and isinstance(recorded.event, ArchiveWritten):
+            self._shelf.get(recorded.event.archive).check(recorded.event.digest)
+        super()._evolve(held, event, recorded)
+        state = self.held[event.stream].state
+        assert state is not None
         reason = self._discards.take(event, recorded)
         return reason or self._shown.wrong_entry(event, recorded, state.owner)
+
+
+def _once(events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
+    """What is in an archive and, as long as a compaction deletes, in the store comes once."""
+    before: LoggedEvent | None = None
+    for event in events:
+        if event != before:
+            yield event
+        before = event
 
 
 def _archived_streams(log: Log) -> set[str]:

@@ -12,14 +12,14 @@ from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ledger.acts import Sweep
 from ledger.application import Ledger
 from ledger.archives import Shelf, write_archive
 from ledger.commands import RecordArchive, RecordCompaction
 from ledger.events import ArchiveWritten
-from ledger.proofs.tiling import tile
+from ledger.proofs.tiling import TilingStopped, tile
 from ledger.slicing import sliced
 from ledger.store.compacting import (
     delete_events,
@@ -34,8 +34,10 @@ from ledger.store.tiles import gone_count
 from ledger.store.writer import Caller
 from projections.retention.archived import archived_trees
 from projections.retention.planning import compactions, pending
-from projections.retention.sweeping import SYSTEM
+from projections.retention.sweeping import SYSTEM, RetentionStopped, never
 from projections.streams import sweeps
+
+T = TypeVar("T")
 
 ARCHIVES = "archive"
 """Where they are in a data directory."""
@@ -56,21 +58,33 @@ class Compacted(NamedTuple):
 
 
 def compact(
-    ledger: Ledger, archives: Path, new_id: Callable[[], str], by: Caller = SYSTEM
+    ledger: Ledger,
+    archives: Path,
+    new_id: Callable[[], str],
+    by: Caller = SYSTEM,
+    *,
+    stopping: Callable[[], bool] = never,
 ) -> Compacted | None:
     """Archives all that is discarded; None if there is nothing. Blocks, and needs `maintenance`.
 
     What an earlier one left half done is finished first. Raises `ArchiveNotWritten` with nothing
-    changed, `BadArchive` if an archive is not what was recorded, and `StoreFailed`.
+    changed, `BadArchive` if an archive is not what was recorded, `StoreFailed`, and
+    `RetentionStopped` soon after `stopping` says so.
     """
-    return _Compacting(ledger, archives, by).run(new_id)
+    try:
+        return _Compacting(ledger, archives, by, stopping).run(new_id)
+    except TilingStopped as error:
+        raise RetentionStopped("the compaction was broken off") from error
 
 
 class _Compacting:
-    def __init__(self, ledger: Ledger, archives: Path, by: Caller) -> None:
+    def __init__(
+        self, ledger: Ledger, archives: Path, by: Caller, stopping: Callable[[], bool]
+    ) -> None:
         self._ledger = ledger
         self._archives = archives
         self._by = by
+        self._stopping = stopping
 
     def run(self, new_id: Callable[[], str]) -> Compacted | None:
         with self._ledger.log() as log:
@@ -83,7 +97,7 @@ class _Compacting:
             waiting = pending(log)
         if not waiting:
             return None
-        tile(self._ledger)
+        tile(self._ledger, stopping=self._stopping)
         uuid = new_id()
         self._archives.mkdir(mode=0o700, exist_ok=True)
         written, size = self._write(uuid, waiting)
@@ -95,7 +109,7 @@ class _Compacting:
         with self._ledger.log() as log:
             cursor = log.cursor()
             trees = [tree for sweep in waiting for tree in archived_trees(log, sweep)]
-            events = events_at(cursor, self._positions(cursor, waiting))
+            events = map(self._unless_stopping, events_at(cursor, self._positions(cursor, waiting)))
             done = write_archive(self._archives, uuid, events, trees)
         swept = tuple(sweep.uuid for sweep in waiting)
         written = ArchiveWritten(done.name, done.digest, done.events, done.first, done.last, swept)
@@ -107,9 +121,10 @@ class _Compacting:
         return array("q", sorted(positions_of(cursor, streams)))
 
     def _remove_unrecorded(self, log: Log) -> None:
-        """Archives that a crash kept from being recorded; what is in them is in the store."""
+        """What a crash kept from being written, or recorded; the events of it are in the store."""
         recorded = {one.written.archive for one in compactions(log)}
         shelf = Shelf(self._archives)
+        shelf.remove_unfinished()
         for name in shelf.names():
             if name not in recorded and is_stored(log.cursor(), shelf.get(name).first):
                 shelf.remove(name)
@@ -122,6 +137,7 @@ class _Compacting:
         left = list(sliced(positions, DELETED_AT_ONCE))
         left.reverse()
         while left:
+            self._unless_stopping(None)
             self._ledger.exclusive(partial(_delete_some, left=left)).result()
             time.sleep(PAUSE_S)
         uuids = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
@@ -130,8 +146,15 @@ class _Compacting:
         with self._ledger.log() as log:
             gone = gone_count(log.cursor())
         self._ledger.execute_blocking(RecordCompaction(uuid, gone), self._by)
-        while self._ledger.exclusive(partial(give_back, pages=PAGES_AT_ONCE)).result():
+        # What is not given back now is used again, or given back with the next archive.
+        give = partial(give_back, pages=PAGES_AT_ONCE)
+        while not self._stopping() and self._ledger.exclusive(give).result():
             time.sleep(PAUSE_S)
+
+    def _unless_stopping(self, what: T) -> T:
+        if self._stopping():
+            raise RetentionStopped("the compaction was broken off")
+        return what
 
 
 def _delete_some(cursor: Cursor, left: list[Sequence[int]]) -> None:

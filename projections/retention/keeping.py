@@ -4,19 +4,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
-from ledger.acts import Policy
+from ledger.acts import Parking, Policy
 from ledger.application import Ledger
 from ledger.archives import Shelf
-from ledger.clock_watch import Reading, moved, watch
-from ledger.commands import SetRetention
+from ledger.clock_watch import Reading, moved, moved_text, watch
+from ledger.commands import ReleaseStream, SetRetention
 from ledger.retention import Plan, cutoff_at, cutoff_of
 from ledger.store import clock_watch
 from ledger.store.seam import Cursor
 from ledger.store.writer import Caller
 from projections.retention.compacting import Compacted, compact
 from projections.retention.planning import pending, plan_as_of, plan_of, policy_of
+from projections.retention.standing import Standing, parked_streams, standing_of
 from projections.retention.sweeping import SYSTEM, Swept, sweep
 
 TREES_PENDING = 1_000
@@ -60,6 +62,11 @@ class Retention:
         self._now = now
         self._new_id = new_id
         self._clocks = clocks
+        self._stopping = Event()
+
+    def stop(self) -> None:
+        """What runs ends soon, and what is begun from now on, by `RetentionStopped`."""
+        self._stopping.set()
 
     def policy(self) -> Policy:
         """The policies that were set."""
@@ -69,6 +76,23 @@ class Retention:
     def set(self, keep: timedelta, by: Caller) -> None:
         """From now on keeps jobs for so long. Raises `KeepOutOfRange`."""
         self._ledger.execute_blocking(SetRetention(keep), by)
+
+    def standing(self) -> Standing:
+        """How things stand: the policy, and what was and will be done by it."""
+        with self._ledger.log() as stored:
+            return standing_of(stored, Shelf(self._archives), self._now(), self._clocks())
+
+    def parked(self) -> list[Parking]:
+        """The streams that are parked, or were released and not discarded yet."""
+        with self._ledger.log() as stored:
+            return parked_streams(stored)
+
+    def release(self, stream: str, by: Caller, *, skip: bool) -> None:
+        """The next sweep tries a parked stream again or, with `skip`, takes it unread.
+
+        Raises `NotParked`.
+        """
+        self._ledger.execute_blocking(ReleaseStream(stream, skip), by)
 
     def plan(self, as_of: datetime | None = None, keep: timedelta | None = None) -> Plan:
         """What a sweep would discard, or would have, at some moment by some policy; a dry run.
@@ -83,23 +107,20 @@ class Retention:
     def run(self, by: Caller = SYSTEM, *, digest: str | None = None) -> Ran:
         """Discards what is due, or just what the plan with this digest says, and archives it.
 
-        Raises `RetentionBusy`, `ClockMoved`, `PlanChanged`, `NotDue`, `ArchiveNotWritten` and
-        `BadArchive`; ValueError if this is no digest.
+        Raises `RetentionBusy`, `ClockMoved`, `PlanChanged`, `NotDue`, `ArchiveNotWritten`,
+        `BadArchive` and `RetentionStopped`; ValueError if this is no digest.
         """
         with self._maintaining():
             self._check_clocks()
             swept = self._sweep(by, digest)
-            return Ran(swept, compact(self._ledger, self._archives, self._new_id, by))
+            return Ran(swept, self._compact(by))
 
     def keep_up(self) -> Ran:
         """`run`, as the service does it from time to time: an archive is begun for many at once."""
         with self._maintaining():
             self._check_clocks()
             swept = self._sweep(SYSTEM, None)
-            compacted = None
-            if self._is_worth_archiving():
-                compacted = compact(self._ledger, self._archives, self._new_id)
-            return Ran(swept, compacted)
+            return Ran(swept, self._compact(SYSTEM) if self._is_worth_archiving() else None)
 
     def confirm_clock(self) -> None:
         """The wall clock is right as it is, whoever moved it."""
@@ -117,7 +138,13 @@ class Retention:
             plan = plan_of(stored, keep, cutoff)
         if digest is not None and plan.digest != digest:
             raise PlanChanged("by now something else would be discarded: plan anew")
-        return sweep(self._ledger, plan, self._new_id, by) if plan else None
+        if not plan:
+            return None
+        return sweep(self._ledger, plan, self._new_id, by, stopping=self._stopping.is_set)
+
+    def _compact(self, by: Caller) -> Compacted | None:
+        stopping = self._stopping.is_set
+        return compact(self._ledger, self._archives, self._new_id, by, stopping=stopping)
 
     def _is_worth_archiving(self) -> bool:
         with self._ledger.log() as stored:
@@ -138,9 +165,8 @@ class Retention:
         by = self._ledger.exclusive(check).result()
         if by is not None:
             raise ClockMoved(
-                f"the wall clock was moved by {by}, to {reading.wall:%Y-%m-%d %H:%M} UTC:"
-                " nothing is discarded until `job-ledger retention confirm-clock` says that it is"
-                " right"
+                f"{moved_text(by)}, to {reading.wall:%Y-%m-%d %H:%M} UTC: nothing is discarded"
+                " until `job-ledger retention confirm-clock` says that it is right"
             )
 
     @contextmanager

@@ -13,21 +13,25 @@ from ledger.events import (
     DiscardedTree,
     JobsDiscarded,
     compaction_stream,
+    job_stream,
+    parking_stream,
     sweep_stream,
 )
 from ledger.retention import Departed, Plan, cutoff_at, plan
 from ledger.store.seam import Log
 from ledger.store.tiles import position_at
-from projections.streams import folded, sweeps
+from projections.streams import folded, parkings, sweeps
 from projections.views.sweeping import departed, ended_trees
 
 
 def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
-    """What is due by the cutoff, of all that is shown."""
+    """What is due by the cutoff, of all that is shown; what is parked stays."""
     cursor = log.cursor()
+    parked = {parking.stream for parking in parkings(log) if parking.handling == "parked"}
+    trees = ended_trees(cursor, cutoff)
     return plan(
-        ended_trees(cursor, cutoff),
-        departed(cursor, cutoff),
+        (tree for tree in trees if parked.isdisjoint(job_stream(job.uuid) for job in tree.jobs)),
+        (gone for gone in departed(cursor, cutoff) if gone.stream not in parked),
         old_acts(log),
         keep=keep,
         cutoff=cutoff,
@@ -71,14 +75,18 @@ def policy_of(log: Log) -> Policy:
 
 
 def compactions(log: Log) -> list[Compaction]:
-    """All compactions that are in the store, oldest first."""
-    states = [folded(log, stream) for stream in log.streams_of("compaction")]
-    found = [state for state in states if isinstance(state, Compaction)]
-    return sorted(found, key=lambda compaction: compaction.written.last)
+    """All compactions that are in the store, in the order in which they were recorded."""
+    streams = log.streams_of("compaction")
+    streams.sort(key=lambda stream: log.stream(stream)[0][0])
+    states = [folded(log, stream) for stream in streams]
+    return [state for state in states if isinstance(state, Compaction)]
 
 
 def old_acts(log: Log) -> Iterator[Departed]:
-    """Acts that nothing rests on any more: compacted sweeps, and compactions but the newest."""
+    """Acts that nothing rests on any more.
+
+    Compacted sweeps, compactions but the newest, and how streams were parked that are not here.
+    """
     done = [compaction for compaction in compactions(log) if compaction.gone is not None]
     compacted = {uuid for compaction in done for uuid in compaction.written.sweeps}
     for sweep in sweeps(log):
@@ -86,6 +94,9 @@ def old_acts(log: Log) -> Iterator[Departed]:
             yield Departed(sweep_stream(sweep.uuid), sweep.last_modified)
     for compaction in done[:-1]:
         yield Departed(compaction_stream(compaction.uuid), compaction.last_modified)
+    for parking in parkings(log):
+        if not log.stream(parking.stream):
+            yield Departed(parking_stream(parking.stream), parking.at)
 
 
 def pending(log: Log) -> list[Sweep]:

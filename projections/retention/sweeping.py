@@ -1,24 +1,24 @@
 """A sweep: discards what a plan names, some trees at a time, between the commands of others.
 
 Each command drops the rows of its trees in the transaction that records them as discarded. What the
-events of a tree come to is found out here, not in the writer's thread; a tree of which an event
-cannot be read is parked and stays, and the others go.
+events of a tree come to is found out here, not in the writer's thread. A tree of which an event
+cannot be read is parked and stays, and the others go; once it is released to be skipped, it goes
+unread.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from ledger.acts import Parking
 from ledger.application import Ledger
-from ledger.codec import decode
 from ledger.commands import DiscardJobs, ParkStream
-from ledger.errors import UnknownEvent
-from ledger.events import DiscardedTree, job_stream, parking_stream
+from ledger.errors import UnreadableStream
+from ledger.events import DiscardedTree
 from ledger.retention import Plan
 from ledger.slicing import sliced
 from ledger.store.seam import Log, RowKey
 from ledger.store.writer import Caller
-from projections.streams import folded, rows_of_history
+from projections.streams import parkings, rows_of_stream
 from projections.views.sweeping import rows_that_show
 
 READER = "sweep"
@@ -27,6 +27,14 @@ STREAMS_AT_ONCE = 100
 """Few enough that the commands of others hardly wait."""
 
 SYSTEM = Caller("system", "")
+
+
+class RetentionStopped(Exception):
+    """It was asked to stop before the end; the next run goes on."""
+
+
+def never() -> bool:
+    return False
 
 
 @dataclass
@@ -40,24 +48,41 @@ class Swept:
     parked: list[str] = field(default_factory=list)
 
 
-class _Unreadable(Exception):
-    """A stream of what is to be discarded cannot be folded, and is parked."""
+class _Shown(NamedTuple):
+    """The rows of some streams, and which of these could not be read."""
+
+    rows: list[RowKey]
+    unread: list[str]
 
 
-def sweep(ledger: Ledger, plan: Plan, new_id: Callable[[], str], by: Caller = SYSTEM) -> Swept:
+def sweep(
+    ledger: Ledger,
+    plan: Plan,
+    new_id: Callable[[], str],
+    by: Caller = SYSTEM,
+    *,
+    stopping: Callable[[], bool] = never,
+) -> Swept:
     """Discards what the plan names; blocks, so call it in a thread that holds `maintenance`.
 
-    Raises `NotDue` if the policy has changed meanwhile, and `StoreFailed`.
+    Raises `NotDue` if the policy has changed meanwhile, `StoreFailed`, and `RetentionStopped` soon
+    after `stopping` says so.
     """
-    return _Sweep(ledger, plan, new_id(), by).run()
+    return _Sweep(ledger, plan, new_id(), by, stopping).run()
 
 
 class _Sweep:
-    def __init__(self, ledger: Ledger, plan: Plan, uuid: str, by: Caller) -> None:
+    def __init__(
+        self, ledger: Ledger, plan: Plan, uuid: str, by: Caller, stopping: Callable[[], bool]
+    ) -> None:
         self._ledger = ledger
         self._plan = plan
         self._by = by
+        self._stopping = stopping
         self._done = Swept(uuid)
+        with ledger.log() as log:
+            released = [one for one in parkings(log) if one.handling == "skip"]
+        self._skipped = {parking.stream for parking in released}
 
     def run(self) -> Swept:
         for trees in sliced(self._plan.trees, TREES_AT_ONCE):
@@ -65,33 +90,25 @@ class _Sweep:
         for streams in sliced(self._plan.streams, STREAMS_AT_ONCE):
             self._discard((), streams)
         if self._done.trees or self._done.streams:
-            self._record((), (), [], last=True)
+            self._record((), (), _Shown([], []), last=True)
         return self._done
 
     def _discard(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> None:
         """Discards these, without those that cannot be read."""
-        rows: list[RowKey] = []
-        readable = []
+        if self._stopping():
+            raise RetentionStopped("the sweep was broken off")
+        going = _Shown([], [])
         with self._ledger.log() as log:
-            for tree in trees:
-                shown = self._rows(log, [job_stream(uuid) for uuid in tree.jobs])
-                if shown is not None:
-                    readable.append(tree)
-                    rows += shown
-            others = []
-            for stream in streams:
-                shown = self._rows(log, [stream])
-                if shown is not None:
-                    others.append(stream)
-                    rows += shown
-        if readable or others:
-            self._record(tuple(readable), tuple(others), rows)
+            known = [tree for tree in trees if self._add(log, tree.streams(), going)]
+            others = [stream for stream in streams if self._add(log, [stream], going)]
+        if known or others:
+            self._record(tuple(known), tuple(others), going)
 
     def _record(
         self,
         trees: tuple[DiscardedTree, ...],
         streams: tuple[str, ...],
-        rows: list[RowKey],
+        going: _Shown,
         *,
         last: bool = False,
     ) -> None:
@@ -103,7 +120,8 @@ class _Sweep:
             plan.position,
             trees,
             streams,
-            tuple(rows),
+            tuple(going.rows),
+            tuple(going.unread),
             last,
         )
         self._ledger.execute_blocking(command, self._by)
@@ -111,24 +129,22 @@ class _Sweep:
         done.jobs += sum(len(tree.jobs) for tree in trees)
         done.streams += len(streams)
 
-    def _rows(self, log: Log, streams: Iterable[str]) -> list[RowKey] | None:
-        """The keys of all rows of these streams; None if one of them cannot be read."""
-        rows: list[RowKey] = []
+    def _add(self, log: Log, streams: Sequence[str], going: _Shown) -> bool:
+        """Adds what shows these streams to what goes; all of them, or none if one is parked."""
+        found = _Shown([], [])
         for stream in streams:
-            stored = log.stream(stream)
             try:
-                rows += rows_of_history(stream, [decode(topic, at) for _, topic, at in stored])
-            except (UnknownEvent, AssertionError) as error:
-                if not self._is_skipped(log, stream):
-                    self._park(stream, str(error))
-                    return None
-                rows += rows_that_show(log.cursor(), stream)
-        return rows
+                found.rows.extend(rows_of_stream(log, stream))
+            except UnreadableStream as error:
+                if stream not in self._skipped:
+                    self._park(error)
+                    return False
+                found.rows.extend(rows_that_show(log.cursor(), stream))
+                found.unread.append(stream)
+        going.rows.extend(found.rows)
+        going.unread.extend(found.unread)
+        return True
 
-    def _is_skipped(self, log: Log, stream: str) -> bool:
-        parking = folded(log, parking_stream(stream))
-        return isinstance(parking, Parking) and parking.handling == "skip"
-
-    def _park(self, stream: str, reason: str) -> None:
-        self._done.parked.append(stream)
-        self._ledger.execute_blocking(ParkStream(stream, READER, reason), self._by)
+    def _park(self, error: UnreadableStream) -> None:
+        self._done.parked.append(error.stream)
+        self._ledger.execute_blocking(ParkStream(error.stream, READER, str(error)), self._by)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ledger.events import JobsDiscarded
+from ledger.archives import ArchivedTree, Shelf
+from ledger.events import DiscardedTree, JobsDiscarded
 from ledger.store.seam import Cursor
 from ledger.store.streams import events_of_kind
-from projections.time_travel.archived import Archived, GoneTree
 
 
 class Discards(NamedTuple):
@@ -15,24 +15,25 @@ class Discards(NamedTuple):
     The archives are asked first. What has gone into one may be on its way out of the store.
     """
 
-    archived: list[GoneTree]
-    stored: list[GoneTree]
+    archived: list[ArchivedTree]
+    stored: list[DiscardedTree]
 
     @property
     def jobs(self) -> int:
         """How many jobs there are in all of them."""
-        return sum(len(tree.jobs) for tree in (*self.archived, *self.stored))
+        numbers = [len(tree.jobs) for tree in self.archived]
+        return sum(numbers + [len(tree.jobs) for tree in self.stored])
 
 
-def discards_of(cursor: Cursor, archives: Archived, owner: str, position: int) -> Discards:
+def discards_of(cursor: Cursor, archives: Shelf, owner: str, position: int) -> Discards:
     """An account's trees that were discarded after this position."""
-    archived = list(archives.trees(owner, position))
-    known = {tree.jobs[0] for tree in archived}
+    archived = archives.trees(owner, position)
+    known = {tree.jobs[0].uuid for tree in archived}
     stored = [tree for tree in _swept(cursor, owner, position) if tree.jobs[0] not in known]
     return Discards(archived, stored)
 
 
-def discard_of(cursor: Cursor, archives: Archived, job: str, owner: str, position: int) -> Discards:
+def discard_of(cursor: Cursor, archives: Shelf, job: str, owner: str, position: int) -> Discards:
     """The one tree that this job of the account's is in, if it was discarded after that."""
     archived = archives.tree_of(job)
     if archived is not None:
@@ -41,9 +42,7 @@ def discard_of(cursor: Cursor, archives: Archived, job: str, owner: str, positio
     return Discards([], [tree for tree in _swept(cursor, owner, position) if job in tree.jobs])
 
 
-def _swept(cursor: Cursor, owner: str, position: int) -> Iterator[GoneTree]:
-    for discarded, recorded in events_of_kind(cursor, "sweep", position):
+def _swept(cursor: Cursor, owner: str, position: int) -> Iterator[DiscardedTree]:
+    for recorded in events_of_kind(cursor, "sweep", position):
         assert isinstance(recorded.event, JobsDiscarded)
-        for tree in recorded.event.trees:
-            if tree.owner == owner:
-                yield GoneTree(owner, tree.jobs, discarded)
+        yield from (tree for tree in recorded.event.trees if tree.owner == owner)

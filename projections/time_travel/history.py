@@ -1,17 +1,15 @@
 """The events of one job, wherever they are now."""
 
+from ledger.archives import Shelf
 from ledger.codec import decode
 from ledger.events import JobCreated, job_stream
 from ledger.store.seam import LoggedEvent
 from ledger.store.streams import stream_events
-from projections.time_travel.archived import Archived
 from projections.views.families import is_shown
 from projections.views.snapshot import Snapshot
 
 
-def history(
-    snapshot: Snapshot, archives: Archived, job: str, owner: str
-) -> list[LoggedEvent] | None:
+def history(snapshot: Snapshot, archives: Shelf, job: str, owner: str) -> list[LoggedEvent] | None:
     """Every event of the job, the oldest first; None if the account had no such job.
 
     That of a job that was discarded is told as long as the store or an archive has it.

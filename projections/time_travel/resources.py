@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
+from ledger.archives import Shelf
 from ledger.events import drive_stream, server_stream
 from ledger.store.streams import Span, spans
-from projections.time_travel.archived import Archived
 from projections.views.families import departed, existing
 from projections.views.snapshot import Snapshot
 
@@ -13,7 +13,7 @@ Named = tuple[str, str]
 
 
 def existed(
-    snapshot: Snapshot, archives: Archived, named: Collection[Named], position: int
+    snapshot: Snapshot, archives: Shelf, named: Collection[Named], position: int
 ) -> set[Named]:
     """Those of them that had been made by then and not been deleted.
 
@@ -36,7 +36,7 @@ def existed(
     return found
 
 
-def _archived(archives: Archived, stream: str) -> Span | None:
+def _archived(archives: Shelf, stream: str) -> Span | None:
     events = archives.stream(stream)
     return Span(events[0].position, events[-1].position) if events else None
 

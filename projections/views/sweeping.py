@@ -36,6 +36,18 @@ def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
             yield Tree(family[0][1], [_job(*row[2:]) for row in family])
 
 
+def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
+    """When the tree ended that is due first, those left out in which one of these jobs is."""
+    g = live_generation(cursor)
+    cursor.execute(
+        f"SELECT min(last_modified) FROM jobs_g{g} WHERE parent IS NULL AND state <> 'started'"
+        f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({_marks(parked)}))",
+        parked,
+    )
+    (ended,) = cursor.fetchone()
+    return None if ended is None else datetime.fromisoformat(ended)
+
+
 def _job(uuid: str, parent: str | None, state: str, last_modified: str) -> JobInTree:
     return JobInTree(uuid, parent, state, datetime.fromisoformat(last_modified))
 

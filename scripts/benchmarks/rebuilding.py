@@ -1,4 +1,4 @@
-"""In a process of its own: `rebuild FILE` or `read FILE`; prints how it went as JSON."""
+"""In a process of its own: `rebuild`, `replay` or `read` and a FILE; says how it went as JSON."""
 
 import sys
 from contextlib import closing
@@ -13,6 +13,7 @@ from api.composition import Surroundings
 from ledger.application import Ledger
 from ledger.errors import StoreFailed
 from ledger.store.sqlite import READ_ROWS, SqliteStore, open_connection
+from projections.audit.replaying import replay
 from projections.rebuild import rebuild
 from projections.views.sqlite import SqliteProjection
 
@@ -42,6 +43,15 @@ def rebuilt(file: Path) -> float:
     return done.events / seconds
 
 
+def replayed(file: Path) -> float:
+    """Replays as an auditor does; returns events per second."""
+    started = perf_counter()
+    done = replay(file, lambda _done, _total: None)
+    seconds = perf_counter() - started
+    assert done.divergence is None, done.divergence
+    return done.events / seconds
+
+
 def read(file: Path) -> float:
     """SELECT of every event in order, and `orjson.loads`; returns events per second."""
     events = 0
@@ -68,5 +78,5 @@ def _fail(error: StoreFailed) -> None:
 
 
 if __name__ == "__main__":
-    rate = {"rebuild": rebuilt, "read": read}[sys.argv[1]](Path(sys.argv[2]))
+    rate = {"rebuild": rebuilt, "replay": replayed, "read": read}[sys.argv[1]](Path(sys.argv[2]))
     print(msgspec.json.encode(Rebuilding(rate, peak_mib())).decode())

@@ -1,6 +1,6 @@
-"""A rebuild of all read models, against reading and parsing the same rows and doing nothing more.
+"""A rebuild of all read models, and a replay by an auditor, against reading and parsing alone.
 
-Both run in processes of their own, which tell how much memory they took.
+All run in processes of their own, which tell how much memory they took.
 """
 
 from pathlib import Path
@@ -20,25 +20,30 @@ _decode = msgspec.json.Decoder(Rebuilding).decode
 
 def rebuild(setting: Setting) -> Row:
     """Histories of 100 events, as long clones have."""
-    return _rebuild("rebuild", setting, LONG)
+    return _measured("rebuild", "rebuild", setting, LONG)
 
 
 def rebuild_short(setting: Setting) -> Row:
     """Histories of 25 events: four times the rows to write."""
-    return _rebuild("rebuild-short", setting, SHORT)
+    return _measured("rebuild-short", "rebuild", setting, SHORT)
 
 
-def _rebuild(name: str, setting: Setting, each: int) -> Row:
+def replay(setting: Setting) -> Row:
+    """The check of all events against each other and the rows; histories of 100 events."""
+    return _measured("replay", "replay", setting, LONG)
+
+
+def _measured(name: str, what: str, setting: Setting, each: int) -> Row:
     scale, directory = setting
     small, large = directory / "small.sqlite", directory / "large.sqlite"
     make_ledger(small, scale.rebuilt_events // 10, each)
     events = make_ledger(large, scale.rebuilt_events, each)
     rounds, peaks = [], []
     for _ in range(scale.rebuilds):
-        floor, done = _run("read", large), _run("rebuild", large)
+        floor, done = _run("read", large), _run(what, large)
         rounds.append(Round(done.rate, floor.rate))
         peaks.append(done.peak_mib)
-    of_small = _run("rebuild", small)
+    of_small = _run(what, small)
     note = (
         f"{events:,} events, {each} a job, 64 jobs interleaved; peak memory"
         f" {median(peaks):.0f} MiB, with a tenth of them {of_small.peak_mib:.0f} MiB"

@@ -28,6 +28,8 @@ class Scale(NamedTuple):
     archives: int
     proved_leaves: int
     proofs: int
+    compacted_trees: int
+    past_jobs: int
 
 
 FULL = Scale(
@@ -50,6 +52,8 @@ FULL = Scale(
     archives=3,
     proved_leaves=10_000_000,
     proofs=1_000,
+    compacted_trees=100_000,
+    past_jobs=300,
 )
 QUICK = Scale(
     rounds=2,
@@ -71,6 +75,8 @@ QUICK = Scale(
     archives=2,
     proved_leaves=300_000,
     proofs=200,
+    compacted_trees=5_000,
+    past_jobs=50,
 )
 
 

@@ -66,10 +66,10 @@ class Updating:
         ledger.listen(self._notice)
 
     @classmethod
-    async def begun(cls, ledger: Ledger) -> "Updating":
+    async def begun(cls, ledger: Ledger, callers: int = CALLERS) -> "Updating":
         """Fresh jobs that no worker knows of; their first updates are not measured."""
         await asyncio.wrap_future(ledger.exclusive(fill_wal))
-        jobs = [new_id() for _ in range(CALLERS)]
+        jobs = [new_id() for _ in range(callers)]
         for job in jobs:
             await ledger.execute(CreateJob("benchmark", job, "benchmark"), _CALLER)
             await ledger.execute(StartAttempt(job, 1, "benchmark"), _CALLER)

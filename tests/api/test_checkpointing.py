@@ -8,6 +8,7 @@ import pytest
 from api import checkpointing as module
 from api.checkpointing import checkpointing
 from ledger.proofs.checkpoints import Checkpoints
+from ledger.proofs.tiling import TilingStopped
 from ledger.store import checkpoints as table
 from ledger.store.tiles import tiled
 from tests.api.calling import Api
@@ -66,6 +67,25 @@ async def test_a_pause_is_over_after_many_events(api: Api, monkeypatch: pytest.M
 
 def test_a_pause_is_a_minute() -> None:
     assert (module.PAUSE_S, module.MANY_EVENTS) == (60, 1000)
+
+
+async def test_leaving_waits_for_what_is_under_way(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would read a ledger that is closed; what would take long is asked to stop."""
+    begun, ended = asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def keep(checkpoints: Checkpoints) -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        assert checkpoints._stopping.wait(PATIENCE_S)
+        ended.append(True)
+        raise TilingStopped
+
+    monkeypatch.setattr(Checkpoints, "keep", keep)
+    async with checkpointing(api.service):
+        await begun.wait()
+    assert ended == [True]
 
 
 @pytest.mark.usefixtures("quick_looks")

@@ -16,6 +16,7 @@ from api.app import make_app
 from api.errors import ErrorType, KnownError, RequestRefused, answer_to, unknown_error
 from api.openapi import FILE, document_json
 from api.service import Service
+from ledger.archives import BadArchive
 from ledger.errors import (
     ChunkPresent,
     ConcurrentChange,
@@ -176,6 +177,7 @@ OTHER_ERRORS: list[KnownError] = [
     PoolMissing("it is not configured"),
     ImageMissing("it is gone"),
     StoreFailed("it cannot be read"),
+    BadArchive("it is cut off"),
     web.HTTPMethodNotAllowed("GET", ["PUT"]),
     web.HTTPNotFound(),
 ]

@@ -1,5 +1,6 @@
 """`?as_of=` and `/jobs/{uuid}/history/`: jobs as they were, and how they came to be so."""
 
+import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -9,11 +10,11 @@ import pytest
 
 from api.requests import SHORT_LIMIT
 from ledger.codec import leaf_hash
-from ledger.commands import StartAttempt, UpdateProgress
+from ledger.commands import SetRetention, StartAttempt, UpdateProgress
 from ledger.store.writer import Caller
 from projections.time_travel import past
 from tests.api.calling import ALICE, BOB, UNKNOWN, WORKER, Answer, Api
-from tests.support.discarding import discard
+from tests.support.discarding import AT_ONCE, discard
 
 PLUS_TWO = timezone(timedelta(hours=2))
 
@@ -254,7 +255,8 @@ async def test_discarded_jobs_are_in_the_past(api: Api):
     await api.succeed(child)
     before = await api.get("/jobs/")
     histories = [(await api.get(f"/jobs/{job}/history/")).body for job in (parent, child)]
-    discard(service.ledger, service.views, service.new_id(), [parent], at=service.now())
+    await api.do(SetRetention(AT_ONCE))
+    await asyncio.to_thread(discard, service.ledger, service.new_id(), service.now())
     with service.ledger.log() as log:
         after = log.last_position()
     for job in (parent, child):
@@ -332,6 +334,23 @@ async def test_there_is_a_most_that_is_looked_through(api: Api, monkeypatch: pyt
     await api.job()
     assert (await api.get(f"/jobs/?as_of={now}")).error == (400, "validation", "as_of")
     assert (await api.get(f"/jobs/{jobs[0]}/?as_of={now}")).status == 200
+
+
+async def test_an_archive_that_cannot_be_read_hides_nothing(api: Api):
+    """What may be in it is not taken for absent: 503. What is there needs no archive."""
+    job = await api.job()
+    now = position(await api.get("/jobs/"))
+    archives = api.service.file.parent / "archive"
+    archives.mkdir()
+    (archives / f"{api.service.new_id()}.jsonl.zst").write_bytes(b"cut off")
+    for path in (
+        f"/jobs/{UNKNOWN}/?as_of={now}",
+        f"/jobs/?as_of={now}",
+        f"/jobs/{UNKNOWN}/history/",
+    ):
+        assert (await api.get(path)).error == (503, "backend", None)
+    for path in (f"/jobs/{job}/?as_of={now}", f"/jobs/{job}/history/", "/jobs/"):
+        assert (await api.get(path)).status == 200
 
 
 async def test_fields_of_the_past(api: Api):

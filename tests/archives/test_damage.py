@@ -204,6 +204,17 @@ def test_contents_that_tell_of_other_trees(file: Path) -> None:
     check_found(file, "other trees")
 
 
+def test_events_out_of_order_within_a_frame(file: Path) -> None:
+    """Lines that change places are found, although the frame spans what it is said to span."""
+    frames, _ = frames_of(file)
+    first, *middle, last = zstandard.decompress(frames[1]).splitlines(keepends=True)
+    lines = b"".join([first, *reversed(middle), last])
+    packed, frames[1] = pack(lines, zstandard.ZstdCompressor())
+    as_said = {"length": packed.length, "digest": packed.digest}
+    forge(file, frames, changed(Archive.open(file).contents, 1, **as_said))
+    check_found(file, "its events are not in the order")
+
+
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [

@@ -105,6 +105,13 @@ def test_no_directory(tmp_path: Path) -> None:
     check_same(Shelf(tmp_path / "archive"), Model({}, {}))
 
 
+def test_a_directory_that_cannot_be_read(tmp_path: Path) -> None:
+    """Where one cannot look, it is not said that there is nothing."""
+    (tmp_path / "archive").touch()
+    with pytest.raises(BadArchive, match="Not a directory"):
+        Shelf(tmp_path / "archive").stream("job-1")
+
+
 def test_only_archives_are_looked_at(tmp_path: Path) -> None:
     """Parts, other files and names that no archive has are not taken for archives."""
     for name in ["a.jsonl.zst.part", "b.jsonl", ".c.jsonl.zst", ".jsonl.zst", "d e.jsonl.zst"]:
@@ -126,6 +133,18 @@ def test_trees_of_several_jobs(tmp_path: Path) -> None:
     assert [shelf.tree_of(job) for job in "0123"] == [whole, whole, whole, None]
     assert [shelf.trees("owner", at) for at in (3, 4, 49, 50)] == [[], [whole], [whole], []]
     assert shelf.trees("somebody", 20) == []
+
+
+def test_the_newest_archive_is_believed(tmp_path: Path) -> None:
+    """A stream, or job, that two archives have (as none should) is that of the newer one."""
+    for name, positions in [("x", range(1, 5)), ("z", range(41, 45)), ("y", range(81, 85))]:
+        events = [logged(position, "job-1", state=name.encode()) for position in positions]
+        write_archive(tmp_path, name, events, trees_of(events, 99))
+    shelf = Shelf(tmp_path)
+    assert [event.position for event in shelf.stream("job-1") or []] == [81, 82, 83, 84]
+    found = shelf.tree_of("1")
+    assert found is not None
+    assert found.first == 81
 
 
 def test_archives_are_opened_when_they_are_reached(tmp_path: Path) -> None:

@@ -82,11 +82,9 @@ async def test_rebuild_outlives_whoever_asked(
     assert (await client.examine()).problems == []
 
 
-async def test_one_rebuild_at_a_time(client: AdminClient, monkeypatch) -> None:
+async def test_one_rebuild_at_a_time(client: AdminClient, service: Service) -> None:
     """A second rebuild meanwhile is refused."""
-    running = threading.Lock()
-    monkeypatch.setattr("projections.rebuild._running", running)
-    with running, pytest.raises(OperationRefused, match="under way"):
+    with service.ledger.maintenance, pytest.raises(OperationRefused, match="under way"):
         await client.rebuild(lambda *_: None)
 
 

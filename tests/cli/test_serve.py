@@ -20,7 +20,7 @@ def test_stops_cleanly(serve: Serve, data: Path, number: signal.Signals) -> None
     assert service.get(JOBS) == 401
     assert service.stop(number) == 0
     left = {path.name for path in data.iterdir()}
-    assert left == {"ledger.sqlite", "lock", "pools"}
+    assert left == {"checkpoint.key", "checkpoint.pub", "ledger.sqlite", "lock", "pools"}
     assert "Traceback" not in service.log
 
 

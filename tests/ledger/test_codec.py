@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 
 from ledger import events as e
-from ledger.codec import DECODERS, decode, encode, leaf_hash
+from ledger.codec import DECODERS, decode, encode, leaf_hash, recorded_at
 from ledger.errors import UnknownEvent
 from ledger.events import Event, Recorded
 
@@ -289,3 +289,13 @@ def test_an_unknown_shape_is_refused(state: bytes) -> None:
     """A field that is missing, of another type, or not known to this version."""
     with pytest.raises(UnknownEvent, match="not a child-ended/1"):
         decode("child-ended/1", state)
+
+
+def test_the_stamp_of_stored_bytes_is_read_alone() -> None:
+    """Whatever the event is; bytes without a moment in a time zone are no event's."""
+    stored = encode("drive-1", 1, Recorded(_at(5), "me", "", e.DriveReady()))
+    assert recorded_at(stored.state) == _at(5)
+    assert recorded_at(b'{"recorded_at":"2026-01-02T03:04:05Z","event":{"new":1}}') == _at(5)
+    for state in (b"", b"{}", b'{"recorded_at":1}', b'{"recorded_at":"2026-01-02T03:04:05"}'):
+        with pytest.raises(UnknownEvent):
+            recorded_at(state)

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -12,9 +13,11 @@ import pytest
 
 from api.frames import frames
 from api.shapes import no_figures
+from ledger.codec import decode
 from ledger.commands import (
     CloneDrive,
     CloneServer,
+    Command,
     CreateDrives,
     CreateJob,
     CreateServers,
@@ -24,6 +27,7 @@ from ledger.commands import (
     MarkDriveReady,
     NewDrive,
     NewServer,
+    SetRetention,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
@@ -31,6 +35,8 @@ from ledger.commands import (
 from ledger.errors import StoreFailed
 from ledger.store.seam import Cursor
 from projections.feed import SLICE, Feed, Why
+from projections.retention.planning import plan_of
+from projections.retention.sweeping import sweep
 from tests.support.opened import PATIENCE_S, Opened
 from tests.support.world import ME, SOMEBODY_ELSE, cdrom, disk, machine, mount
 
@@ -595,3 +601,59 @@ async def test_a_watcher_is_woken_by_what_it_shows(opened: Opened, feed: Feed) -
             await asyncio.wait_for(root.wait(), PATIENCE_S)
             events = {"root": root, "branch": branch, "leaf": leaf, "other": other}
             assert {uuid for uuid, event in events.items() if event.is_set()} == woken
+
+
+# What is discarded
+
+
+def discard_everything(opened: Opened) -> None:
+    """All that is over, by a policy that keeps nothing."""
+    opened.do(SetRetention(timedelta(0)))
+    with opened.ledger.log() as log:
+        newest = list(log.events())[-1]
+        cutoff = decode(newest.topic, newest.state).recorded_at
+        plan = plan_of(log, timedelta(0), cutoff)
+    swept = sweep(opened.ledger, plan, lambda: "sweep")
+    assert swept.trees > 0
+
+
+def ended_family(root: str, owner: str = ME) -> list[Command]:
+    below = f"{root}-below"
+    return [
+        CreateJob(owner, root, "x"),
+        CreateJob(owner, below, "x", parent=root),
+        StartAttempt(below, 1, "w"),
+        SucceedJob(below, 1),
+    ]
+
+
+async def test_discarded_jobs_are_told_of_as_gone(opened: Opened, feed: Feed) -> None:
+    """Each to its owner, once a GET answers 404; the sweep itself is nobody's business."""
+    shown: list[bool] = []
+
+    def look(told: Told) -> None:
+        if told.type == "jobs":
+            with opened.snapshot() as snapshot:
+                shown.append(bool(snapshot.jobs_among([told.uuid], ME)))
+
+    opened.do(*ended_family("mine"), *ended_family("theirs", SOMEBODY_ELSE))
+    ear, other = Ear(look), Ear()
+    with feed.subscribed(ME, ear), feed.subscribed(SOMEBODY_ELSE, other):
+        discard_everything(opened)
+        told = await ear.everything(opened)
+        assert sorted(told) == [
+            Told("jobs", "mine", None, again=False),
+            Told("jobs", "mine-below", None, again=False),
+        ]
+        assert shown == [False, False]
+        told = await other.everything(opened, SOMEBODY_ELSE)
+        assert {each.thing for each in told} == {("jobs", "theirs"), ("jobs", "theirs-below")}
+
+
+async def test_a_watcher_is_woken_when_the_job_is_discarded(opened: Opened, feed: Feed) -> None:
+    """It finds out by itself that there is no such job any more."""
+    opened.do(*ended_family("mine"))
+    with feed.watching("mine", ME) as changed:
+        discard_everything(opened)
+        async with asyncio.timeout(PATIENCE_S):
+            await changed.wait()

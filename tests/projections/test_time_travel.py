@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from ledger.archives import Shelf
 from ledger.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.store import streams
-from ledger.store.moments import position_at
 from ledger.store.streams import Span
-from projections.time_travel.archived import NoArchives
+from ledger.store.tiles import position_at
 from projections.time_travel.past import CannotTell, Past
 from projections.time_travel.resources import existed
 from projections.views.records import JobTree
 from tests.support.opened import Opened
 from tests.support.world import ME, START
 
-NO_ARCHIVES = NoArchives()
+NO_ARCHIVES = Shelf(Path("nowhere"))
 STATES = ("started", "success", "failed", "cancelled")
 
 

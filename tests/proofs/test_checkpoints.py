@@ -161,6 +161,7 @@ def test_a_restore_to_a_smaller_ledger_is_kept(opened: Opened, checkpoints: Chec
         )
     restored(opened, "a", 2)
     assert checkpoints.keep()
+    assert not checkpoints.keep()
     assert [(each.epoch, each.size) for each in kept(opened)] == [(1, 100), (2, 4)]
 
 

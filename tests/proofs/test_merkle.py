@@ -110,6 +110,15 @@ def test_no_proof_is_good_for_another_tree() -> None:
             )
 
 
+def test_a_proof_that_is_too_short_for_the_size_proves_nothing() -> None:
+    """Though its hashes come to the root: that is the root of a smaller tree."""
+    assert merkle.verify_inclusion(LEAVES[0], 0, 1, [], ROOTS[1])
+    assert not merkle.verify_inclusion(LEAVES[0], 0, 2, [], ROOTS[1])
+    short = merkle.consistency_proof(1, 2, TREE)
+    assert merkle.verify_consistency(1, 2, ROOTS[1], ROOTS[2], short)
+    assert not merkle.verify_consistency(1, 3, ROOTS[1], ROOTS[2], short)
+
+
 sizes = st.integers(1, MOST)
 bits = st.integers(0, merkle.HASH_BYTES * 8 - 1)
 

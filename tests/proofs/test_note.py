@@ -1,5 +1,7 @@
 """Notes and keys are those of C2SP, and nothing that was changed is taken for signed."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +138,15 @@ def test_each_of_our_signatures_must_be_good() -> None:
 def test_what_is_no_note(note: bytes) -> None:
     with pytest.raises(BadCheckpoint):
         open_note(note, SIGNER.verifier)
+
+
+@pytest.mark.parametrize("character", ["\t", "\r", "\x00", "\x1f"])
+def test_control_characters_are_refused(character: str) -> None:
+    """Though they are signed: what they do to a terminal is not what was signed."""
+    text = f"some{character}thing\n"
+    signature = b64encode(SIGNER.verifier.id + SIGNER._key.sign(text.encode())).decode()
+    with pytest.raises(BadCheckpoint, match="control"):
+        open_note(f"{text}\n— {SIGNER.name} {signature}\n".encode(), SIGNER.verifier)
 
 
 # Checkpoints

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.proofs import tiling
 from ledger.proofs.merkle import complete_root
-from ledger.proofs.tiling import tile
+from ledger.proofs.tiling import TilingStopped, tile
 from ledger.store import tiles
 from ledger.store.seam import Cursor
 from ledger.store.tiles import (
@@ -112,6 +112,20 @@ def test_a_transaction_has_an_end_when_nobody_waits(
     before = opened.ledger.commits
     tile(opened.ledger)
     assert opened.ledger.commits - before == 2
+
+
+def test_it_can_be_stopped_between_transactions(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tiled stays so, and the next one goes on there; one that is done is not stopped."""
+    monkeypatch.setattr(tiling, "GATHERED_SLICES", 2)
+    record_many(opened, 5 * TILE)
+    with pytest.raises(TilingStopped):
+        tile(opened.ledger, stopping=lambda: True)
+    assert ask(opened, tiled).leaves == 2 * TILE
+    tile(opened.ledger)
+    tile(opened.ledger, stopping=lambda: True)
+    assert tiled_leaves(opened) == leaves_of(opened)
 
 
 def test_events_removed_before_they_are_tiled_are_missed(opened: Opened) -> None:
@@ -248,6 +262,16 @@ def test_a_later_stamp_counts_in_all_later_tiles(opened: Opened) -> None:
     with opened.ledger.log() as log:
         end_of_tile = [event.position for event in log.events() if event.leaf_index == TILE - 1]
     assert [ask(opened, lambda c: position_at(c, second(300)))] == end_of_tile
+
+
+def test_of_tiles_with_the_same_latest_time_the_last_is_meant(opened: Opened) -> None:
+    """All that was recorded while the clock was behind belongs to the prefix."""
+    record(opened, [second(10_000), *(second(nth) for nth in range(1, 3 * TILE + 5))])
+    tile(opened.ledger)
+    with opened.ledger.log() as log:
+        end = log.last_position()
+    assert ask(opened, lambda c: position_at(c, second(10_000))) == end
+    assert ask(opened, lambda c: position_at(c, second(9_999))) == 0
 
 
 def test_moments_of_events_that_are_gone_are_found(opened: Opened) -> None:

@@ -1,61 +1,29 @@
 """Retention at work, on a real ledger with its archives."""
 
+from datetime import datetime, timedelta
+
+import pytest
+
 from ledger.commands import (
     CloneDrive,
     CreateDrives,
     CreateJob,
     DeleteDrives,
     FailJob,
-    MarkDriveReady,
     NewDrive,
     StartAttempt,
     SucceedJob,
-    UpdateProgress,
 )
+from ledger.errors import KeepOutOfRange, NotDue
+from projections.rebuild import AlreadyRebuilding, rebuild
+from projections.retention.keeping import ClockMoved, PlanChanged, RetentionBusy
+from projections.retention.sweeping import Swept, sweep
 from tests.retention.conftest import Clock
+from tests.retention.telling import DAYS, check, clone, drive, jobs, streams
+from tests.support.opened import CALLER
 from tests.support.retained import Retained
 from tests.support.story import STORY
 from tests.support.world import ME, disk
-
-DAYS = 3
-
-
-def jobs(kept: Retained) -> set[str]:
-    """The jobs that are shown, whoever's they are."""
-    return {str(row[0]) for row in kept.rows()["jobs"]}
-
-
-def streams(kept: Retained) -> set[str]:
-    """The streams that are in the store, but for the ledger's own acts."""
-    with kept.ledger.log() as log:
-        return {
-            stream
-            for stream in log.streams_after(0)
-            if stream.partition("-")[0] not in ("policy", "sweep", "compaction")
-        }
-
-
-def check(kept: Retained) -> None:
-    """The record is sound, and both folds of it are what is shown."""
-    assert kept.replay().divergence is None
-    shown = kept.rows()
-    rebuilt = kept.rebuild()
-    assert rebuilt.before == rebuilt.after
-    assert kept.rows() == shown
-
-
-def drive(kept: Retained, uuid: str) -> None:
-    kept.do(CreateDrives(ME, (NewDrive(uuid, disk(uuid)),), "blank"), MarkDriveReady(uuid))
-
-
-def clone(kept: Retained, source: str, job: str) -> None:
-    """A whole clone of a drive, to `copy-<job>`."""
-    kept.do(
-        CloneDrive(ME, source, f"copy-{job}", job),
-        StartAttempt(job, 1, "w"),
-        UpdateProgress(job, 1, 50, 5, 10, 5),
-        SucceedJob(job, 1),
-    )
 
 
 def test_a_job_goes_three_days_after_its_end(kept: Retained, clock: Clock) -> None:
@@ -147,14 +115,166 @@ def test_what_is_discarded_is_in_an_archive(kept: Retained, clock: Clock) -> Non
 
 
 def test_positions_are_never_used_again(kept: Retained, clock: Clock) -> None:
-    """Also when the newest events are the ones that go."""
+    """Also when the newest events are those that go: no reader of the log misses what follows."""
     drive(kept, "d")
     clone(kept, "d", "job")
+    kept.do(DeleteDrives(ME, ("d", "copy-job")))
     kept.keep(days=0)
     kept.run()
+    assert streams(kept) == set()
     with kept.ledger.log() as log:
         newest = log.last_position()
-    drive(kept, "e")
+    position = kept.do(CreateDrives(ME, (NewDrive("e", disk()),), "blank"))
     with kept.ledger.log() as log:
-        assert log.last_position() > newest
+        assert [event.stream for event in log.events(after=newest)] == ["drive-e"]
+        assert log.streams_after(newest) == ["drive-e"]
+    assert position > newest
+    check(kept)
+
+
+def test_a_policy_holds_from_when_it_is_set(kept: Retained, clock: Clock) -> None:
+    """For all that is there; the earlier ones are remembered."""
+    drive(kept, "d")
+    clone(kept, "d", "job")
+    kept.keep(days=30)
+    clock.advance(days=29)
+    assert kept.run().swept is None
+    kept.keep(days=7)
+    kept.keep(days=7)
+    kept.run()
+    assert jobs(kept) == set()
+    assert [one.keep.days for one in kept.retention.policy().history] == [30, 7]
+    check(kept)
+
+
+@pytest.mark.parametrize("days", [-1, 36_526])
+def test_a_policy_makes_sense(kept: Retained, days: int) -> None:
+    """Nothing is kept for less than no time, nor for more than a century."""
+    with pytest.raises(KeepOutOfRange):
+        kept.keep(days=days)
+    assert kept.retention.policy().history == ()
+
+
+def test_a_plan_changes_nothing_and_is_what_a_run_does(kept: Retained, clock: Clock) -> None:
+    """Its digest asks for exactly that, also later, when more is due."""
+    drive(kept, "d")
+    clone(kept, "d", "first")
+    clock.advance(days=DAYS, seconds=1)
+    before = kept.rows()
+    plan = kept.retention.plan()
+    assert [tree.jobs for tree in plan.trees] == [("first",)]
+    assert kept.rows() == before
+    clone(kept, "d", "second")
+    clock.advance(days=DAYS, seconds=1)
+    assert len(kept.retention.plan().trees) == 2
+    kept.retention.run(CALLER, digest=plan.digest)
+    assert jobs(kept) == {"second"}
+    check(kept)
+
+
+def test_a_plan_that_is_not_what_would_be_done_is_refused(kept: Retained, clock: Clock) -> None:
+    """And nothing is done: it was done already, or was another ledger's, or is not due."""
+    drive(kept, "d")
+    clone(kept, "d", "job")
+    young = kept.retention.plan(keep=timedelta(0))
+    assert len(young.trees) == 1
+    with pytest.raises(PlanChanged):  # by another policy than the one that holds
+        kept.retention.run(CALLER, digest=young.digest)
+    clock.advance(days=DAYS, seconds=1)
+    plan = kept.retention.plan()
+    kept.run()
+    before = kept.rows()
+    with pytest.raises(PlanChanged):
+        kept.retention.run(CALLER, digest=plan.digest)
+    with pytest.raises(ValueError, match="digest"):
+        kept.retention.run(CALLER, digest="something")
+    assert kept.rows() == before
+
+
+def test_a_plan_of_tomorrow_cannot_be_run_today(kept: Retained, clock: Clock) -> None:
+    """Whoever has its digest: nothing goes before it is due."""
+    drive(kept, "d")
+    clone(kept, "d", "job")
+    tomorrow = kept.retention.plan(as_of=clock.now + timedelta(days=DAYS, hours=1))
+    assert len(tomorrow.trees) == 1
+    with pytest.raises(NotDue):
+        kept.retention.run(CALLER, digest=tomorrow.digest)
+    assert jobs(kept) == {"job"}
+
+
+def test_a_plan_can_be_made_for_any_moment_by_any_policy(kept: Retained, clock: Clock) -> None:
+    """Also for one that is past, with what was discarded since; the archives tell of it."""
+    drive(kept, "d")
+    moments = []
+    for job in ("first", "second", "third"):
+        clone(kept, "d", job)
+        clock.advance(days=1)
+        moments.append(clock.now)
+    clock.advance(days=2, hours=-1)
+    kept.run()
+    assert jobs(kept) == {"third"}
+
+    def planned(as_of: datetime, **keep: float) -> list[str]:
+        plan = kept.retention.plan(as_of=as_of, keep=timedelta(**keep))
+        return [tree.jobs[0] for tree in plan.trees]
+
+    assert planned(moments[0], days=0) == ["first"]
+    assert planned(moments[2], days=0) == ["first", "second", "third"]
+    assert planned(moments[2], days=2.5) == ["first"]
+    assert planned(moments[2], days=5) == []
+    assert planned(clock.now, days=0) == ["third"]
+    assert planned(clock.now + timedelta(days=9), days=9) == ["third"]
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_was_set_stops_the_sweep(kept: Retained, clock: Clock, hours: int) -> None:
+    """By more than an hour, in either direction, until somebody says that it is right."""
+    drive(kept, "d")
+    clone(kept, "d", "job")
+    kept.run()
+    clock.advance(days=DAYS, seconds=1)
+    kept.clock_error = timedelta(hours=hours)
+    for _ in range(2):
+        with pytest.raises(ClockMoved, match="confirm-clock"):
+            kept.run()
+    assert jobs(kept) == {"job"}
+    kept.retention.confirm_clock()
+    kept.run()
+    assert jobs(kept) == set()
+
+
+def test_a_clock_that_is_corrected_stops_nothing(kept: Retained, clock: Clock) -> None:
+    """Within an hour, that is what clocks do."""
+    kept.run()
+    kept.clock_error = timedelta(minutes=59)
+    kept.run()
+
+
+def test_retention_and_a_rebuild_do_not_run_beside_each_other(kept: Retained) -> None:
+    """The rebuild folds what a compaction would delete; who comes second is told."""
+    with kept.ledger.maintenance:
+        with pytest.raises(RetentionBusy):
+            kept.run()
+        with pytest.raises(AlreadyRebuilding):
+            kept.rebuild()
+    kept.run()
+
+
+def test_what_is_discarded_during_a_rebuild_is_not_in_the_new_rows(
+    kept: Retained, clock: Clock
+) -> None:
+    """Nor in those that are caught up with."""
+    kept.do(*STORY)
+    clock.advance(days=DAYS, seconds=1)
+    plan = kept.retention.plan()
+    swept: list[Swept] = []
+
+    def report(done: int, total: int) -> None:
+        if not swept:
+            swept.append(sweep(kept.ledger, plan, lambda: "meanwhile"))
+
+    rebuilt = rebuild(kept.ledger, report)
+    assert len(swept) == 1
+    assert rebuilt.before == rebuilt.after
+    assert kept.replay().divergence is None
     check(kept)

@@ -93,8 +93,8 @@ class Opened:
     def rebuild(self) -> Rebuilt:
         return rebuild(self.ledger, _silent)
 
-    def replay(self) -> Replay:
-        return replay(self.file, _silent)
+    def replay(self, archives: Path | None = None) -> Replay:
+        return replay(self.file, _silent, archives)
 
     def rows(self) -> dict[str, list[tuple[object, ...]]]:
         return shown_rows(self.file)

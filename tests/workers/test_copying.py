@@ -1,6 +1,7 @@
 """What a copy makes of what an earlier attempt, or a missing pool, has left it."""
 
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -101,6 +102,22 @@ async def test_a_copy_goes_on_from_the_checkpoint_of_a_dead_process(
     assert copied(opened, pools).state == "success"
     assert pools["first"].image("copy").read_bytes() == data
     assert [path.name for path in pools["first"].path.glob("copy.*")] == ["copy.img"]
+
+
+async def test_a_copy_goes_on_from_a_copy_of_the_image(opened: OpenLedger, pools: dict[str, Pool]):
+    """The pool was moved meanwhile, or restored, and the image has kept its time."""
+    image = Path(await cloned(opened, pools))
+    data = image.read_bytes()
+    before = fingerprint(image)
+    pools["first"].part("copy", 1).write_bytes(data[:MIB])
+    await opened.ledger.execute(StartAttempt("job", 1, "dead", before), ME)
+    await opened.ledger.execute(UpdateProgress("job", 1, 25, MIB, SIZE, MIB), ME)
+    moved = image.with_name("moved")
+    shutil.copy2(image, moved)
+    moved.rename(image)
+    assert fingerprint(image) != before
+    assert copied(opened, pools).state == "success"
+    assert pools["first"].image("copy").read_bytes() == data
 
 
 async def test_an_image_that_was_published_needs_no_second_copy(

@@ -1,0 +1,157 @@
+"""`job-ledger retention`: how long jobs are kept, and discarding what is due."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from api.cli.options import console, data_option, json_option
+from api.cli.reaching import retention as reach
+from api.cli.times import DURATION, MOMENT, duration_text, moment_text
+from api.discarding import counted, outcome, what
+from api.retention import RetentionOperations
+from api.settings import load_settings
+from ledger.clock_watch import moved_text
+from ledger.retention import Plan
+from projections.retention.standing import Standing, SweepFound
+
+T = TypeVar("T")
+
+
+@click.group()
+def retention() -> None:
+    """Set how long jobs are kept after their end, and discard what is due."""
+
+
+@retention.command("set")
+@click.argument("duration", type=DURATION)
+@data_option
+def set_policy(duration: timedelta, data: Path | None) -> None:
+    """Keep jobs for DURATION after the whole of their tree has ended: P3D, PT12H, P1DT6H.
+
+    It holds from now on: the next sweep, within the hour, discards what is due by it. What was
+    discarded before stays so.
+    """
+    _asked(data, lambda operations: operations.set(duration))
+    click.echo(f"jobs are kept for {duration_text(duration)} from now on")
+
+
+@retention.command()
+@data_option
+def show(data: Path | None) -> None:
+    """Show the policy, what is due next, and what there is in archives."""
+    standing = _asked(data, lambda operations: operations.standing())
+    table = Table(show_header=False, box=None)
+    for name, value in standing_lines(standing):
+        table.add_row(name, value)
+    for archive in standing.archives:
+        table.add_row(f"archive {archive.name}", counted(archive.bytes, "byte"))
+    table.columns[-1].overflow = "fold"
+    console().print(table)
+
+
+@retention.command()
+@click.option("--as-of", type=MOMENT, metavar="TIME", help="At that time.  [default: now]")
+@click.option(
+    "--keep",
+    type=DURATION,
+    metavar="DURATION",
+    help="By that policy.  [default: the one that holds at the time]",
+)
+@data_option
+@json_option
+def plan(as_of: datetime | None, keep: timedelta | None, data: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Name the jobs that a sweep would discard, or would have, at any time and by any policy.
+
+    Changes nothing. The digest in the last line is for `run --plan`.
+    """
+    found = _asked(data, lambda operations: operations.plan(as_of, keep))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(_plan_fields(found))).decode())
+        return
+    if found.trees:
+        console().print(_table(found))
+    for stream in found.streams:
+        click.echo(f"and {stream}")
+    jobs = sum(len(tree.jobs) for tree in found.trees)
+    total = what(len(found.trees), jobs, len(found.streams))
+    click.echo(f"{total}, ended before {moment_text(found.cutoff)}")
+    click.echo(f"digest: {found.digest}")
+
+
+@retention.command()
+@click.option("--plan", "digest", metavar="DIGEST", help="Discard just what this plan names.")
+@data_option
+def run(digest: str | None, data: Path | None) -> None:
+    """Discard what is due now, as the service does every hour, and move it to an archive.
+
+    Refused if the plan with DIGEST is not what would be discarded any more.
+    """
+    ran = _asked(data, lambda operations: operations.run(digest))
+    for line in outcome(ran):
+        click.echo(line)
+    if ran.swept is None and ran.compacted is None:
+        click.echo("nothing was due")
+    for stream in ran.swept.parked if ran.swept else ():
+        click.echo(f"parked {stream}, which cannot be read: see `job-ledger parked list`")
+
+
+@retention.command("confirm-clock")
+@data_option
+def confirm_clock(data: Path | None) -> None:
+    """Say that the wall clock is right: after it was set by more than an hour nothing is discarded.
+
+    Look at the time first: what is discarded stays so.
+    """
+    _asked(data, lambda operations: operations.confirm_clock())
+    click.echo("the wall clock is trusted as it is")
+
+
+def standing_lines(standing: Standing) -> Iterator[tuple[str, str]]:
+    """How retention stands, as rows of a table."""
+    since = "by default" if standing.since is None else f"since {moment_text(standing.since)}"
+    yield "jobs are kept for", f"{duration_text(standing.keep)}, {since}"
+    due = standing.next_due
+    yield "next due", "nothing" if due is None else moment_text(due)
+    swept, waiting = standing.swept, standing.waiting
+    yield "newest sweep", "none" if swept is None else f"{moment_text(swept.at)}, {_number(swept)}"
+    yield "waits for an archive", "nothing" if waiting is None else _number(waiting)
+    size = sum(archive.bytes for archive in standing.archives)
+    yield "archives", f"{len(standing.archives)}, {counted(size, 'byte')}"
+    parked = sum(parking.handling == "parked" for parking in standing.parked)
+    yield "parked streams", str(parked)
+    by = standing.clock_moved
+    yield "wall clock", "trusted" if by is None else f"NOT TRUSTED: {moved_text(by)}"
+
+
+def _number(found: SweepFound) -> str:
+    return what(found.trees, found.jobs, found.streams)
+
+
+def _plan_fields(found: Plan) -> dict[str, Any]:
+    return {**msgspec.to_builtins(found), "digest": found.digest}
+
+
+def _table(found: Plan) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("job", "owner", "ended, UTC"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("jobs", justify="right")
+    for tree in found.trees:
+        ended = f"{tree.ended:%Y-%m-%d %H:%M:%S}"
+        table.add_row(tree.jobs[0], tree.owner, ended, str(len(tree.jobs)))
+    return table
+
+
+def _asked(data: Path | None, ask: Callable[[RetentionOperations], Awaitable[T]]) -> T:
+    async def asked(directory: Path) -> T:
+        async with reach(directory) as operations:
+            return await ask(operations)
+
+    return asyncio.run(asked(load_settings(data=data).data))

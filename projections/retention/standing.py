@@ -1,0 +1,110 @@
+"""How retention stands: the policy, what is due next, what waits, what is wrong. Reads only."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from ledger.acts import Parking, Sweep
+from ledger.archives import BadArchive, Shelf
+from ledger.clock_watch import Reading, moved
+from ledger.store import clock_watch
+from ledger.store.seam import Log
+from projections.retention.planning import compactions, pending, policy_of
+from projections.streams import discarded_streams, parkings, sweeps
+from projections.views.sweeping import first_end
+
+
+class SweepFound(Struct, frozen=True):
+    """What was discarded by a sweep, or by several, the newest of them at that time."""
+
+    at: datetime
+    trees: int
+    jobs: int
+    streams: int
+
+
+class ArchiveFound(Struct, frozen=True):
+    """An archive as the directory has it."""
+
+    name: str
+    bytes: int
+
+
+class Standing(Struct, frozen=True):
+    """How things stand.
+
+    `since` is None as long as the default policy holds. `next_due` is when the next tree is due, if
+    any has ended; those of `parked` are left out. `waiting` is discarded, and its events are in the
+    store still.
+    """
+
+    keep: timedelta
+    since: datetime | None
+    next_due: datetime | None
+    swept: SweepFound | None
+    waiting: SweepFound | None
+    archives: list[ArchiveFound]
+    parked: list[Parking]
+    clock_moved: timedelta | None
+
+
+def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Standing:
+    """How things stand in this log, beside these archives."""
+    policy = policy_of(log)
+    keep, held = policy.keep(now), policy.held(now)
+    parked = parked_streams(log)
+    ended = first_end(log.cursor(), [one.stream.partition("-")[2] for one in parked])
+    watched = clock_watch.find(log.cursor())
+    return Standing(
+        keep=keep,
+        since=None if held is None else held.holds_from,
+        next_due=None if ended is None else ended + keep,
+        swept=_found(sweeps(log)[-1:]),
+        waiting=_found(pending(log)),
+        archives=[ArchiveFound(name, shelf.size(name)) for name in shelf.names()],
+        parked=parked,
+        clock_moved=None if watched is None else moved(watched, reading),
+    )
+
+
+def _found(swept: Sequence[Sweep]) -> SweepFound | None:
+    if not swept:
+        return None
+    trees = [tree for sweep in swept for tree in sweep.trees]
+    return SweepFound(
+        swept[-1].last_modified,
+        len(trees),
+        sum(len(tree.jobs) for tree in trees),
+        sum(len(sweep.others) for sweep in swept),
+    )
+
+
+def parked_streams(log: Log) -> list[Parking]:
+    """The streams that are parked, or were released and not discarded yet."""
+    gone = discarded_streams(sweeps(log))
+    return [
+        parking
+        for parking in parkings(log)
+        if parking.stream not in gone and log.stream(parking.stream)
+    ]
+
+
+def wrong_archives(log: Log, shelf: Shelf) -> Iterator[str]:
+    """What is wrong with the archives that the ledger names, as far as a short look tells.
+
+    Their digests are for a replay to check: that takes reading all of them.
+    """
+    for compaction in compactions(log):
+        written = compaction.written
+        try:
+            archive = shelf.get(written.archive)
+        except BadArchive as error:
+            yield f"archive {error}"
+            continue
+        if (archive.count, archive.first, archive.last) != (
+            written.events,
+            written.first,
+            written.last,
+        ):
+            yield f"archive {archive.path}: it is not the one that was written"

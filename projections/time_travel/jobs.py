@@ -1,0 +1,121 @@
+"""Jobs as they were at a position, read from rows, the store and archives as they are needed.
+
+A job whose last event does not lie behind the position is as its row says; one that was running
+then is folded from the events that it had; and one that was discarded since is folded from wherever
+its events are now. Stamps say nothing here: a clock may have gone back.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from ledger.aggregate import fold
+from ledger.archives import ArchivedTree, Shelf
+from ledger.codec import decode
+from ledger.errors import UnknownEvent
+from ledger.events import DiscardedTree, job_stream
+from ledger.job import Job
+from ledger.store.streams import Stored, histories, spans
+from projections.rows import rows as rows_of
+from projections.time_travel.resources import existed
+from projections.views.families import named_by
+from projections.views.records import JobRow, JobTree
+from projections.views.snapshot import Snapshot
+
+
+class PastJobs:
+    """Whole trees of jobs as they were; a job that had not begun is not there."""
+
+    def __init__(self, snapshot: Snapshot, archives: Shelf, position: int) -> None:
+        self._snapshot = snapshot
+        self._archives = archives
+        self._position = position
+        self._gone: dict[str, Job] = {}
+        self.rows: dict[str, JobRow] = {}
+
+    def add_shown(self, shown: Sequence[JobRow]) -> None:
+        """Jobs that are shown now."""
+        where = spans(self._snapshot.cursor, [job_stream(row.uuid) for row in shown])
+        changed = []
+        for row in shown:
+            if where[job_stream(row.uuid)].last <= self._position:
+                self.rows[row.uuid] = row
+            else:
+                changed.append(job_stream(row.uuid))
+        for stream, stored in histories(self._snapshot.cursor, changed, self._position):
+            job = _folded(stream, stored)
+            self.rows[job.uuid] = _row(job)
+
+    def add_stored(self, trees: Iterable[DiscardedTree]) -> None:
+        """Jobs that were discarded, and whose events are in the store."""
+        streams = [job_stream(uuid) for tree in trees for uuid in tree.jobs]
+        for stream, stored in histories(self._snapshot.cursor, streams, self._position):
+            self._add_gone(stream, stored)
+
+    def add_archived(self, trees: Iterable[ArchivedTree]) -> None:
+        """Jobs that were discarded, and whose events are in an archive."""
+        for stream in [job_stream(job.uuid) for tree in trees for job in tree.jobs]:
+            events = self._archives.stream(stream) or ()
+            self._add_gone(
+                stream,
+                [(each.topic, each.state) for each in events if each.position <= self._position],
+            )
+
+    def _add_gone(self, stream: str, stored: Sequence[Stored]) -> None:
+        """What cannot be read is left out: it must not keep the rest from being told."""
+        if not stored:
+            return
+        try:
+            job = _folded(stream, stored)
+        except (UnknownEvent, AssertionError):
+            return
+        self._gone[job.uuid] = job
+        self.rows[job.uuid] = _row(job)
+
+    # Trees
+
+    def trees(self, wanted: Sequence[str]) -> list[JobTree]:
+        """These jobs, each with what was below it."""
+        below: dict[str, list[JobRow]] = defaultdict(list)
+        for row in sorted(self.rows.values(), key=lambda row: row.ordinal):
+            if row.parent is not None:
+                below[row.parent].append(row)
+        shown: set[str] = set()
+        waiting = list(wanted)
+        while waiting:
+            uuid = waiting.pop()
+            shown.add(uuid)
+            waiting += [child.uuid for child in below[uuid]]
+        resources = self._resources(shown)
+
+        def tree(row: JobRow) -> JobTree:
+            children = [tree(child) for child in below[row.uuid]]
+            return JobTree(row, sorted(resources[row.uuid]), children)
+
+        return [tree(self.rows[uuid]) for uuid in wanted]
+
+    def _resources(self, jobs: Iterable[str]) -> dict[str, list[str]]:
+        """The URIs of what each of these jobs named that existed then."""
+        named = named_by(self._snapshot, [uuid for uuid in jobs if uuid not in self._gone])
+        named += [
+            (uuid, resource.kind, resource.uuid)
+            for uuid in jobs
+            if uuid in self._gone
+            for resource in self._gone[uuid].resources
+        ]
+        things = {(kind, uuid) for _, kind, uuid in named}
+        there = existed(self._snapshot, self._archives, things, self._position)
+        uris: dict[str, list[str]] = defaultdict(list)
+        for job, kind, uuid in named:
+            if (kind, uuid) in there:
+                uris[job].append(f"/api/2.0/{kind}/{uuid}/")
+        return uris
+
+
+def _folded(stream: str, stored: Iterable[Stored]) -> Job:
+    job = fold(stream, [decode(topic, state) for topic, state in stored])
+    assert isinstance(job, Job)
+    return job
+
+
+def _row(job: Job) -> JobRow:
+    return JobRow._make(rows_of(job)["jobs", (job.uuid,)])

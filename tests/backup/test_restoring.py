@@ -1,0 +1,302 @@
+"""A restored ledger is that of the backup, in a new epoch; and nothing else comes of a restore."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from api.cli.backup import _restore
+from api.composition import open_ledger
+from api.lock import DataInUse, DataUnusable, data_lock
+from api.settings import Settings
+from ledger.archives import Shelf, write_archive
+from ledger.codec import decode
+from ledger.events import LedgerRestored
+from ledger.proofs.keys import signer_of, verifier_of
+from ledger.proofs.note import Signer, read_checkpoint
+from projections.backup.errors import BadBackup, NotRestored
+from projections.backup.files import file_kept
+from projections.backup.manifest import MANIFEST, read_manifest, written
+from tests.backup.backups import (
+    Ledger,
+    archived,
+    drive,
+    events,
+    restored,
+    tables,
+    tree_root,
+)
+from tests.retention.conftest import Clock
+
+
+def test_what_was_there_is_there(
+    ledger: Ledger, backup: Path, tmp_path: Path, clock: Clock
+) -> None:
+    """All events and all plain tables; one event more says what they are."""
+    before = tables(ledger.file)
+    data = tmp_path / "restored"
+    first = restored(backup, data).first
+    *same, last = events(data / "ledger.sqlite")
+    assert same == events(ledger.file)
+    event = decode(last.topic, last.state).event
+    assert isinstance(event, LedgerRestored)
+    assert (event.epoch, last.leaf_index) == (first.epoch, first.size) == (2, len_of(ledger))
+    after = tables(data / "ledger.sqlite")
+    for name in ("accounts", "sessions", "tokens", "claims", "guards", "leaf_tiles", "moments"):
+        assert after[name] == before[name], name
+    assert Shelf(data / "archive").names() == ledger.shelf.names()
+    with Ledger(data, clock) as again:
+        assert again.replay().divergence is None
+        shown = again.rows()
+        rebuilt = again.rebuild()
+        assert rebuilt.before == rebuilt.after
+        assert again.rows() == shown == ledger.rows()
+        drive(again, "later")
+        archived(again, clock, "later")
+        assert again.replay().divergence is None
+
+
+def len_of(ledger: Ledger) -> int:
+    with ledger.ledger.log() as log:
+        return log.leaf_count()
+
+
+def test_the_new_epoch_begins_with_the_old_tree(
+    ledger: Ledger, backup: Path, tmp_path: Path
+) -> None:
+    """Signed by the key; so nobody without it passes something else off as a restore."""
+    old = [ledger.checkpoint()]
+    data = tmp_path / "restored"
+    first = restored(backup, data).first
+    last = decode(*events(data / "ledger.sqlite")[-1][4:6]).event
+    assert isinstance(last, LedgerRestored)
+    assert read_checkpoint(last.checkpoint.encode(), verifier_of(data)) == first
+    assert first == old[0]._replace(epoch=2)
+    assert tree_root(data / "ledger.sqlite", first.size) == first.root
+
+
+def test_checkpoints_of_before_the_backup_still_prove(
+    ledger: Ledger, tmp_path: Path, clock: Clock
+) -> None:
+    """Those of the lost part do not; both hold after another compaction."""
+    kept = [ledger.checkpoint()]
+    for nth in range(3):
+        drive(ledger, f"before-{nth}")
+        kept.append(ledger.checkpoint())
+    ledger.back_up(tmp_path / "backup")
+    drive(ledger, "lost")
+    lost = ledger.checkpoint()
+    data = tmp_path / "restored"
+    restored(tmp_path / "backup", data)
+    with Ledger(data, clock) as again:
+        drive(again, "instead")
+        archived(again, clock, "after")
+    for checkpoint in kept:
+        assert tree_root(data / "ledger.sqlite", checkpoint.size) == checkpoint.root
+    assert tree_root(data / "ledger.sqlite", lost.size) != lost.root
+
+
+def test_a_ledger_may_be_restored_again_and_again(
+    ledger: Ledger, backup: Path, tmp_path: Path, clock: Clock
+) -> None:
+    """Each time it is another epoch."""
+    for nth in range(3):
+        data = tmp_path / f"restored-{nth}"
+        assert restored(backup, data).first.epoch == nth + 2
+        with Ledger(data, clock) as again:
+            drive(again, f"drive-{nth}")
+            backup = tmp_path / f"backup-{nth}"
+            again.back_up(backup)
+
+
+def test_only_the_owner_may_look(backup: Path, tmp_path: Path) -> None:
+    """Whatever became of the modes where the backup was kept."""
+    for path in backup.rglob("*"):
+        path.chmod(0o777 if path.is_dir() else 0o644)
+    data = tmp_path / "restored"
+    restored(backup, data)
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    for path in data.rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+    signer_of(data, new_id=lambda: "never asked")
+
+
+def test_a_ledger_is_never_written_over(ledger: Ledger, backup: Path) -> None:
+    """Not even looked at."""
+    before = tables(ledger.file)
+    with pytest.raises(NotRestored, match="there is a ledger in"):
+        restored(backup, ledger.data)
+    assert tables(ledger.file) == before
+
+
+def test_a_data_directory_in_use_is_left_alone(backup: Path, tmp_path: Path) -> None:
+    """Whatever its service is about to do there."""
+    data = tmp_path / "restored"
+    with data_lock(data):
+        with pytest.raises(DataInUse, match="is in use by job-ledger process"):
+            _restore(backup, Settings(data=data))
+        assert [path.name for path in data.iterdir()] == ["lock"]
+    assert _restore(backup, Settings(data=data)).first.epoch == 2
+
+
+def test_what_is_in_the_way_is_moved_aside(
+    ledger: Ledger, backup: Path, tmp_path: Path, clock: Clock
+) -> None:
+    """A later archive, another key, and what was left of a ledger's file by whoever moved it."""
+    archived(ledger, clock, "later")
+    [later] = set(ledger.shelf.names()) - set(Shelf(backup / "archive").names())
+    data = ledger.data
+    ledger.close()
+    (data / "ledger.sqlite").rename(tmp_path / "moved")
+    (data / "ledger.sqlite-wal").write_bytes(b"of another ledger")
+    (data / "checkpoint.key").write_text("another")
+    names = {
+        f"{later}.jsonl.zst": ledger.archives / f"{later}.jsonl.zst",
+        "ledger.sqlite-wal": data / "ledger.sqlite-wal",
+        "checkpoint.key": data / "checkpoint.key",
+    }
+    contents = {name: path.read_bytes() for name, path in names.items()}
+    (data / "lost+found").mkdir()
+    (data / "lost+found" / "checkpoint.key").write_text("of an earlier restore")
+    aside = restored(backup, data).aside
+    assert {path.name for path in aside} == {
+        f"{later}.jsonl.zst",
+        "ledger.sqlite-wal",
+        "checkpoint.key.2",
+    }
+    for path in aside:
+        assert path.read_bytes() == contents[path.name.removesuffix(".2")]
+    with Ledger(data, clock) as again:
+        assert again.replay().divergence is None
+        assert again.shelf.names() == Shelf(backup / "archive").names()
+
+
+async def test_a_restore_that_was_broken_off_is_no_new_ledger(backup: Path, tmp_path: Path) -> None:
+    """Whoever opens one there is told so, until the restore is run again."""
+    data = tmp_path / "restored"
+    (data / "restoring").mkdir(parents=True)
+    with pytest.raises(DataUnusable, match="was broken off: run it again"):
+        async with open_ledger(data):
+            pass
+    assert [path.name for path in data.iterdir()] == ["restoring"]
+    await asyncio.to_thread(restored, backup, data)
+    async with open_ledger(data) as opened:
+        assert opened.ledger.position > 0
+
+
+# What is refused
+
+
+def flip(path: Path) -> None:
+    """One bit, in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def lengthen(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"\n")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [flip, cut, lengthen, empty, Path.unlink])
+def test_a_backup_that_was_harmed_is_refused(
+    backup: Path, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """Whichever file it is; and nothing comes of the restore."""
+    files = [path.relative_to(backup) for path in backup.rglob("*") if path.is_file()]
+    assert len(files) == 7
+    for file in files:
+        copy, data = tmp_path / "copy", tmp_path / "restored"
+        shutil.copytree(backup, copy)
+        harm(copy / file)
+        with pytest.raises(BadBackup, match=file.name.replace(".", r"\.")):
+            restored(copy, data)
+        assert not data.exists()
+        shutil.rmtree(copy)
+
+
+def test_a_file_too_many_is_refused(backup: Path, tmp_path: Path) -> None:
+    """Such as an archive that somebody has put there."""
+    (backup / "archive" / "more.jsonl.zst").write_bytes(b"")
+    with pytest.raises(BadBackup, match=r"more\.jsonl\.zst does not belong there"):
+        restored(backup, tmp_path / "restored")
+
+
+def reseal(backup: Path, *names: str) -> None:
+    """What somebody does who changes a file and knows how manifests are written."""
+    manifest = read_manifest(backup)
+    files = manifest.files | {name: file_kept(backup / name) for name in names}
+    (backup / MANIFEST).write_bytes(written(replace(manifest, files=files)))
+
+
+def change_event(backup: Path) -> str:
+    with closing(sqlite3.connect(backup / "ledger.sqlite")) as connection, connection:
+        connection.execute(
+            "UPDATE stored_events SET state = replace(state, 'account-1', 'account-9')"
+        )
+    return "ledger.sqlite"
+
+
+def remove_last_event(backup: Path) -> str:
+    with closing(sqlite3.connect(backup / "ledger.sqlite")) as connection, connection:
+        connection.execute(
+            "DELETE FROM stored_events"
+            " WHERE leaf_index = (SELECT max(leaf_index) FROM stored_events)"
+        )
+        connection.execute("UPDATE leaf_count SET leaves = leaves - 1")
+    return "ledger.sqlite"
+
+
+def change_archive(backup: Path) -> str:
+    """Writes an archive anew, with one event changed."""
+    directory = backup / "archive"
+    name = Shelf(directory).names()[0]
+    archive = Shelf(directory).get(name)
+    found, trees = list(archive.events()), archive.trees
+    found[0] = found[0]._replace(state=found[0].state.replace(b"account-1", b"account-9"))
+    archive.path.unlink()
+    write_archive(directory, name, found, trees)
+    return f"archive/{name}.jsonl.zst"
+
+
+def change_root(backup: Path) -> str:
+    """Signs another tree with the key that is in the backup."""
+    signer = Signer.of_text((backup / "checkpoint.key").read_text())
+    note = (backup / "checkpoint").read_bytes()
+    other = read_checkpoint(note, signer.verifier)._replace(root=bytes(32))
+    (backup / "checkpoint").write_text(signer.sign(other.text()))
+    return "checkpoint"
+
+
+@pytest.mark.parametrize("harm", [change_event, remove_last_event, change_archive, change_root])
+def test_a_ledger_that_is_not_the_one_that_was_signed_is_refused(
+    backup: Path, tmp_path: Path, harm: Callable[[Path], str]
+) -> None:
+    """Although every digest fits."""
+    reseal(backup, harm(backup))
+    with pytest.raises(BadBackup, match=r"event|checkpoint|tree"):
+        restored(backup, tmp_path / "restored")
+    assert not (tmp_path / "restored").exists()
+
+
+def test_what_is_no_backup_is_refused(tmp_path: Path) -> None:
+    """In one line."""
+    with pytest.raises(BadBackup, match="No such file or directory"):
+        restored(tmp_path / "nothing", tmp_path / "restored")

@@ -1,0 +1,28 @@
+"""A restore is recorded once, in a stream of its own."""
+
+import pytest
+
+from ledger.commands import RecordRestore
+from ledger.events import LedgerRestored
+from ledger.world import Fact
+from tests.support.deciding import given
+
+RECORDED = Fact("restoration-r", LedgerRestored(2, "note"))
+
+
+def test_a_restore_is_recorded() -> None:
+    """With the epoch that it begins, and the checkpoint that this begins with."""
+    given().when(RecordRestore("r", 2, "note")).then(RECORDED)
+
+
+def test_another_restore_is_another_act() -> None:
+    """A ledger may be restored again and again."""
+    given(RECORDED).when(RecordRestore("s", 3, "later")).then(
+        Fact("restoration-s", LedgerRestored(3, "later"))
+    )
+
+
+def test_one_restore_is_never_recorded_twice() -> None:
+    """Who tries has lost count."""
+    with pytest.raises(AssertionError, match="restoration-r is recorded"):
+        given(RECORDED).when(RecordRestore("r", 3, "later"))

@@ -1,0 +1,221 @@
+"""What the ledger decides about itself: how long jobs are kept, what goes, what is parked."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from ledger.commands import (
+    CancelJob,
+    CreateJob,
+    DiscardJobs,
+    ParkStream,
+    RecordArchive,
+    RecordCompaction,
+    ReleaseStream,
+    SetRetention,
+    StartAttempt,
+    SucceedJob,
+)
+from ledger.errors import KeepOutOfRange, NotDue, NotParked
+from ledger.events import (
+    ArchiveWritten,
+    DiscardedTree,
+    JobsDiscarded,
+    LedgerCompacted,
+    RetentionPolicySet,
+    StreamParked,
+    StreamReleased,
+)
+from ledger.store.seam import RowKey
+from ledger.world import Discarded, Fact
+from tests.support.deciding import given
+from tests.support.world import ME, START
+
+POLICY = "policy-retention"
+KEEP = timedelta(days=3)
+CUTOFF = START - KEEP
+LONG_AGO = CUTOFF - timedelta(days=1)
+TICK = timedelta(microseconds=1)
+
+ENDED = (
+    CreateJob(ME, "root", "x"),
+    CreateJob(ME, "below", "x", parent="root"),
+    StartAttempt("below", 1, "w"),
+    SucceedJob("below", 1),
+)
+TREE = DiscardedTree(ME, ("root", "below"), LONG_AGO)
+ROWS: tuple[RowKey, ...] = (("jobs", ("root",)), ("jobs", ("below",)))
+
+
+def discard(
+    *trees: DiscardedTree,
+    streams: tuple[str, ...] = (),
+    unread: tuple[str, ...] = (),
+    keep: timedelta = KEEP,
+    last: bool = False,
+) -> DiscardJobs:
+    return DiscardJobs("1", keep, START - keep, 7, trees, streams, ROWS, unread, last)
+
+
+def discarded(
+    *trees: DiscardedTree, streams: tuple[str, ...] = (), last: bool = False
+) -> JobsDiscarded:
+    return JobsDiscarded(KEEP, CUTOFF, 7, trees, streams, last)
+
+
+# The policy
+
+
+def test_a_policy_holds_from_now_on() -> None:
+    """The default is none that was set."""
+    given().when(SetRetention(KEEP)).then(Fact(POLICY, RetentionPolicySet(KEEP, START)))
+
+
+def test_a_policy_that_holds_already_is_not_set_again() -> None:
+    given(SetRetention(KEEP)).when(SetRetention(KEEP)).then()
+
+
+def test_a_policy_never_comes_before_an_earlier_one() -> None:
+    """Even if the clock was set back meanwhile."""
+    later = START + timedelta(days=1)
+    given(Fact(POLICY, RetentionPolicySet(timedelta(days=9), later))).when(
+        SetRetention(timedelta(days=5))
+    ).then(Fact(POLICY, RetentionPolicySet(timedelta(days=5), later)))
+
+
+@pytest.mark.parametrize("keep", [timedelta(0), timedelta(days=36_525)])
+def test_jobs_may_be_kept_for_a_century_or_not_at_all(keep: timedelta) -> None:
+    assert given().when(SetRetention(keep)).refusal is None
+
+
+@pytest.mark.parametrize("keep", [-TICK, timedelta(days=36_525) + TICK])
+def test_jobs_cannot_be_kept_for_less_or_longer(keep: timedelta) -> None:
+    given().when(SetRetention(keep)).then_refused(KeepOutOfRange, "36525 days")
+
+
+# Discarding
+
+
+def test_a_tree_that_has_ended_is_discarded() -> None:
+    """With all rows, and with the streams that nobody names any more."""
+    given(ENDED).when(discard(TREE, streams=("drive-d",))).then(
+        Fact("sweep-1", discarded(TREE, streams=("drive-d",))),
+        Discarded(("job-root", "job-below", "drive-d"), ROWS),
+    )
+
+
+def test_a_sweep_goes_on_until_it_is_over() -> None:
+    """What comes after the last is a fault of the program."""
+    begun = given(ENDED, discard(TREE))
+    begun.when(discard(last=True)).then(Fact("sweep-1", discarded(last=True)), Discarded((), ROWS))
+    with pytest.raises(AssertionError, match="sweep-1 is over"):
+        given(ENDED, discard(TREE, last=True)).when(discard(last=True))
+
+
+@pytest.mark.parametrize(
+    ("history", "jobs"),
+    [
+        ((), ("never",)),
+        ((CreateJob(ME, "root", "x"),), ("root",)),
+        (ENDED[:2], ("root", "below")),
+        (ENDED, ("below", "root")),
+        ((*ENDED[:2], CreateJob(ME, "second", "x", parent="root"), *ENDED[2:]), ("root", "below")),
+    ],
+    ids=["never was", "runs", "runs below", "no root", "another runs below"],
+)
+def test_what_has_not_ended_is_never_discarded(
+    history: Sequence[object], jobs: tuple[str, ...]
+) -> None:
+    """Nor is anything else that is to go with it."""
+    cancelled = CreateJob(ME, "over", "x"), CancelJob(ME, "over")
+    over = DiscardedTree(ME, ("over",), LONG_AGO)
+    given(cancelled, history).when(discard(over, DiscardedTree(ME, jobs, LONG_AGO))).then_refused(
+        NotDue, f"job {jobs[0]} is not due"
+    )
+
+
+def test_what_ended_at_the_cutoff_stays() -> None:
+    """Before it, it goes."""
+    at_cutoff = DiscardedTree(ME, TREE.jobs, CUTOFF)
+    given(ENDED).when(discard(at_cutoff)).then_refused(NotDue, "job root is not due")
+    assert given(ENDED).when(discard(DiscardedTree(ME, TREE.jobs, CUTOFF - TICK))).refusal is None
+
+
+def test_a_plan_by_another_policy_is_refused() -> None:
+    """By one that held before, or a cutoff that lies too late."""
+    refused = given(ENDED, SetRetention(timedelta(days=9))).when(discard(TREE))
+    refused.then_refused(NotDue, "9 days")
+    early = DiscardJobs("1", KEEP, CUTOFF + TICK, 7, (TREE,), (), ROWS)
+    given(ENDED).when(early).then_refused(NotDue, "3 days")
+
+
+# What cannot be read
+
+
+PARKED = StreamParked("job-root", "sweep", "no JSON")
+PARK = ParkStream("job-root", "sweep", "no JSON")
+
+
+def test_a_stream_is_parked_once() -> None:
+    """And again after it was released."""
+    given().when(PARK).then(Fact("parking-job-root", PARKED))
+    given(PARK).when(PARK).then()
+    given(PARK, ReleaseStream("job-root", skip=False)).when(PARK).then(
+        Fact("parking-job-root", PARKED)
+    )
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_parked_stream_is_released(*, skip: bool) -> None:
+    given(PARK).when(ReleaseStream("job-root", skip)).then(
+        Fact("parking-job-root", StreamReleased(skip))
+    )
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_what_is_not_parked_cannot_be_released(*, skip: bool) -> None:
+    """It never was, or was released before."""
+    release = ReleaseStream("job-root", skip)
+    given().when(release).then_refused(NotParked, "job-root is not parked")
+    given(PARK, release).when(release).then_refused(NotParked, "job-root is not parked")
+
+
+def test_what_was_skipped_may_go_unread() -> None:
+    """Nobody looks at it: there is no such job, as far as a decision can tell."""
+    skipped = given(PARK, ReleaseStream("job-root", skip=True))
+    skipped.when(discard(TREE, unread=("job-root",))).then(
+        Fact("sweep-1", discarded(TREE)), Discarded(("job-root", "job-below"), ROWS)
+    )
+
+
+@pytest.mark.parametrize("history", [(), (PARK,), (PARK, ReleaseStream("job-root", skip=False))])
+def test_nothing_else_may_go_unread(history: Sequence[object]) -> None:
+    """Not even what has ended."""
+    given(ENDED, history).when(discard(TREE, unread=("job-root",))).then_refused(
+        NotDue, "job-root was not released to be discarded unread"
+    )
+
+
+# Archives
+
+
+WRITTEN = ArchiveWritten("a", "00", 5, 1, 9, ("1",))
+
+
+def test_an_archive_is_recorded_and_then_that_its_events_are_gone() -> None:
+    """Once each."""
+    swept = (ENDED, discard(TREE, last=True))
+    given(swept).when(RecordArchive("c", WRITTEN)).then(Fact("compaction-c", WRITTEN))
+    recorded = (swept, RecordArchive("c", WRITTEN))
+    given(recorded).when(RecordCompaction("c", 5)).then(Fact("compaction-c", LedgerCompacted(5)))
+    with pytest.raises(AssertionError, match="compaction-c is over"):
+        given(recorded, RecordCompaction("c", 5)).when(RecordCompaction("c", 5))
+
+
+def test_an_archive_of_nothing_is_a_fault_of_the_program() -> None:
+    """So is a compaction without an archive."""
+    with pytest.raises(AssertionError, match="there is no sweep 1"):
+        given().when(RecordArchive("c", WRITTEN))
+    with pytest.raises(AssertionError, match="compaction-c has no archive"):
+        given().when(RecordCompaction("c", 5))
