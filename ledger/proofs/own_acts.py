@@ -12,7 +12,6 @@ from ledger.events import (
     JobsDiscarded,
     LedgerCompacted,
     LedgerRestored,
-    job_stream,
     sweep_stream,
 )
 from ledger.proofs.checkpoints import FIRST_EPOCH
@@ -134,5 +133,5 @@ def _readable(events: Iterable[LoggedEvent]) -> Iterator[Event]:
 
 def _streams(discard: JobsDiscarded) -> Iterator[str]:
     for tree in discard.trees:
-        yield from map(job_stream, tree.jobs)
+        yield from tree.streams()
     yield from discard.streams
