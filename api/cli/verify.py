@@ -11,7 +11,7 @@ import msgspec
 from api.cli.options import counting, data_option, json_option, print_json
 from api.databases import database_of
 from api.settings import BadSettings, load_settings
-from ledger.archives import Shelf
+from ledger.archives import BadArchive, Shelf
 from ledger.errors import StoreFailed
 from ledger.proofs.findings import Restored, described
 from ledger.proofs.keys import KeyUnusable, verifier_of
@@ -62,7 +62,7 @@ def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> No
         verified = _verify(directory, note, key)
     except BadCheckpoint as error:
         raise click.ClickException(f"{note}: {error}") from error
-    except (BadKey, BadSettings, CannotVerify, KeyUnusable, StoreFailed) as error:
+    except (BadArchive, BadKey, BadSettings, CannotVerify, KeyUnusable, StoreFailed) as error:
         raise _CouldNotRun(str(error)) from error
     except OSError as error:
         raise _CouldNotRun(f"{error.filename}: {error.strerror}") from error

@@ -27,8 +27,10 @@ _STATE = _of_type("state", "blob")
 _LEAF = _of_type("leaf", "blob")
 _EVENTS = (
     f"SELECT position, {_LEAF_INDEX}, {_STREAM}, {_VERSION}, {_TOPIC}, {_STATE}, {_LEAF}"  # noqa: S608 - constants
-    " FROM stored_events ORDER BY position"
+    " FROM stored_events"
 )
+_ALL_EVENTS = f"{_EVENTS} ORDER BY position"
+_EVENTS_OF_A_KIND = f"{_EVENTS} WHERE originator_id >= ? AND originator_id < ?"
 _VERSIONS = (
     f"SELECT CAST(originator_id AS BLOB), {_VERSION}, position FROM stored_events"  # noqa: S608 - the same
     " ORDER BY originator_id, originator_version"
@@ -53,10 +55,17 @@ _OF_ANOTHER_TYPE = "what is stored is not of the type that was stored"
 
 def events(cursor: Cursor) -> Iterator[LoggedEvent | Damaged]:
     """All events in the order of positions, those at impossible positions too."""
-    cursor.execute(_EVENTS)
+    cursor.execute(_ALL_EVENTS)
     while rows := cursor.fetchmany(READ_ROWS):
         for row in rows:
             yield _event(row) if None not in row else Damaged(row[0], _OF_ANOTHER_TYPE)
+
+
+def events_of(cursor: Cursor, kind: str) -> list[LoggedEvent]:
+    """The events of streams whose names begin with `kind-`, but for damaged ones."""
+    cursor.execute(_EVENTS_OF_A_KIND, (f"{kind}-", f"{kind}."))  # "." comes right after "-"
+    found = [_event(row) for row in cursor.fetchall() if None not in row]
+    return [event for event in found if isinstance(event, LoggedEvent)]
 
 
 def _event(row: tuple[int, int, bytes, int, bytes, bytes, bytes]) -> LoggedEvent | Damaged:
