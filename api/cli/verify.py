@@ -12,7 +12,7 @@ from api.cli.options import counting, data_option, json_option, print_json
 from api.databases import database_of
 from api.lock import DataUnusable
 from api.settings import BadSettings, load_settings
-from ledger.archives import Shelf
+from ledger.archives import BadArchive, Shelf
 from ledger.errors import StoreFailed
 from ledger.proofs.findings import Restored, described
 from ledger.proofs.keys import KeyUnusable, verifier_of
@@ -63,7 +63,15 @@ def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> No
         verified = _verify(directory, note, key)
     except BadCheckpoint as error:
         raise click.ClickException(f"{note}: {error}") from error
-    except (BadKey, BadSettings, CannotVerify, DataUnusable, KeyUnusable, StoreFailed) as error:
+    except (
+        BadArchive,
+        BadKey,
+        BadSettings,
+        CannotVerify,
+        DataUnusable,
+        KeyUnusable,
+        StoreFailed,
+    ) as error:
         raise _CouldNotRun(str(error)) from error
     except OSError as error:
         raise _CouldNotRun(f"{error.filename}: {error.strerror}") from error

@@ -1,17 +1,24 @@
 """What the ledger's own acts say of it: what was archived and deleted, and what was restored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
-from ledger.acts import Sweep
-from ledger.aggregate import fold
 from ledger.codec import decode
 from ledger.errors import UnknownEvent
-from ledger.events import ArchiveWritten, LedgerCompacted, LedgerRestored, sweep_stream
+from ledger.events import (
+    ArchiveWritten,
+    Event,
+    JobsDiscarded,
+    LedgerCompacted,
+    LedgerRestored,
+    sweep_stream,
+)
 from ledger.proofs.checkpoints import FIRST_EPOCH
 from ledger.proofs.findings import UnreadableAct
 from ledger.proofs.gathering import Found
-from ledger.store.seam import Log, LoggedEvent
+from ledger.store import raw
+from ledger.store.seam import Cursor, LoggedEvent
 
 _KINDS = {"compaction", "restoration"}
 
@@ -102,16 +109,29 @@ class OwnActs:
         return max(0, min(gone, self.gone[0]) - known)
 
 
-def streams_being_deleted(log: Log, acts: OwnActs) -> set[str]:
+def archives_recorded(cursor: Cursor) -> set[str]:
+    """The archives that the acts in the store tell of."""
+    acts = _readable(raw.events_of(cursor, "compaction"))
+    return {act.archive for act in acts if isinstance(act, ArchiveWritten)}
+
+
+def streams_being_deleted(cursor: Cursor, acts: OwnActs) -> set[str]:
     """The streams of which a compaction has perhaps deleted a part."""
-    streams: set[str] = set()
-    for written in acts.unfinished():
-        for uuid in written.sweeps:
-            history = log.stream(sweep_stream(uuid))
-            try:
-                swept = fold(sweep_stream(uuid), (decode(topic, at) for _, topic, at in history))
-            except (UnknownEvent, AssertionError, AttributeError):
-                continue  # then its streams are not excused
-            if isinstance(swept, Sweep):
-                streams.update(swept.streams())
-    return streams
+    sweeps = {sweep_stream(uuid) for written in acts.unfinished() for uuid in written.sweeps}
+    if not sweeps:
+        return set()
+    swept = (event for event in raw.events_of(cursor, "sweep") if event.stream in sweeps)
+    discards = (act for act in _readable(swept) if isinstance(act, JobsDiscarded))
+    return {stream for discard in discards for stream in _streams(discard)}
+
+
+def _readable(events: Iterable[LoggedEvent]) -> Iterator[Event]:
+    for event in events:
+        with suppress(UnknownEvent):
+            yield decode(event.topic, event.state).event
+
+
+def _streams(discard: JobsDiscarded) -> Iterator[str]:
+    for tree in discard.trees:
+        yield from tree.streams()
+    yield from discard.streams

@@ -32,7 +32,7 @@ from ledger.proofs.gathering import Gathering, Met, version_gaps
 from ledger.proofs.growing import GrowingNodes, GrowingTree
 from ledger.proofs.merkle import complete_root
 from ledger.proofs.note import BadCheckpoint, Checkpoint, Verifier, read_checkpoint
-from ledger.proofs.own_acts import OwnActs, Restore, streams_being_deleted
+from ledger.proofs.own_acts import OwnActs, Restore, archives_recorded, streams_being_deleted
 from ledger.store import raw
 from ledger.store.seam import Log
 from ledger.store.tiles import TILE, tiled
@@ -129,6 +129,8 @@ class _Verifying:
         self._report = report
         self._findings: list[Finding] = []
         self._found: Counter[type[Finding]] = Counter()
+        # What was recorded since the names were looked up is there too.
+        names = {*names, *archives_recorded(self._cursor)}
         self._gathering = Gathering(log.cursor(), shelf, names, self._find)
         self._acts = OwnActs(self._find)
         self._full = raw.full_tiles(self._cursor)
@@ -148,9 +150,8 @@ class _Verifying:
         self._take_all()
         self._nodes.finish()
         self._compare_shape()
-        for gap in version_gaps(
-            raw.versions(self._cursor), streams_being_deleted(self._log, self._acts)
-        ):
+        excused = streams_being_deleted(self._cursor, self._acts)
+        for gap in version_gaps(raw.versions(self._cursor), excused):
             self._find(gap)
         self._compare_gone()
         self._judge_archives()

@@ -39,6 +39,7 @@ def translated(sql: str) -> LiteralString:
     if sql.lstrip().startswith("CREATE TABLE") or "\nCREATE TABLE" in sql:
         for ours, theirs in _TYPES:
             sql = sql.replace(ours, theirs)
+    sql = sql.replace("IN ()", "IN (NULL)")  # in nothing
     sql = _AS_BYTES.sub(r"convert_to(\1, 'UTF8')", sql)
     return _MARK.sub(lambda m: f"%(p{m[1]})s" if m[1] else "%s", sql.replace("%", "%%"))
 

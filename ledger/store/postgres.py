@@ -19,6 +19,8 @@ from typing import Any, TypeVar, assert_never
 import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg import errors as pg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 
 from ledger.claim import Claimed
@@ -83,7 +85,15 @@ def connect(url: str) -> PgConnection:
         connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_S)
     except psycopg.Error as error:
         raise StoreUnreachable(f"cannot reach PostgreSQL: {error}") from error
+    connection.adapters.register_loader("numeric", _Sum)
     return PgConnection(connection)
+
+
+class _Sum(Loader):
+    """A sum of integers is `numeric`, and a number without a fraction."""
+
+    def load(self, data: Buffer) -> int:
+        return int(bytes(data))
 
 
 def create_tables(cursor: Cursor) -> None:

@@ -27,8 +27,10 @@ _STATE = _of_type("state", "blob")
 _LEAF = _of_type("leaf", "blob")
 _EVENTS = (
     f"SELECT position, {_LEAF_INDEX}, {_STREAM}, {_VERSION}, {_TOPIC}, {_STATE}, {_LEAF}"  # noqa: S608 - constants
-    " FROM stored_events ORDER BY position"
+    " FROM stored_events"
 )
+_ALL_EVENTS = f"{_EVENTS} ORDER BY position"
+_EVENTS_OF_A_KIND = f"{_EVENTS} WHERE originator_id >= ? AND originator_id < ?"
 _VERSIONS = (
     f"SELECT CAST(originator_id AS BLOB), {_VERSION}, position FROM stored_events"  # noqa: S608 - the same
     " ORDER BY originator_id, originator_version"
@@ -53,8 +55,15 @@ _OF_ANOTHER_TYPE = "what is stored is not of the type that was stored"
 
 def events(cursor: Cursor) -> Iterator[LoggedEvent | Damaged]:
     """All events in the order of positions, those at impossible positions too."""
-    for row in streamed(cursor, _EVENTS):
+    for row in streamed(cursor, _ALL_EVENTS):
         yield _event(row) if None not in row else Damaged(row[0], _OF_ANOTHER_TYPE)
+
+
+def events_of(cursor: Cursor, kind: str) -> list[LoggedEvent]:
+    """The events of streams whose names begin with `kind-`, but for damaged ones."""
+    cursor.execute(_EVENTS_OF_A_KIND, (f"{kind}-", f"{kind}."))  # "." comes right after "-"
+    found = [_event(row) for row in cursor.fetchall() if None not in row]
+    return [event for event in found if isinstance(event, LoggedEvent)]
 
 
 def _event(row: tuple[int, int, bytes, int, bytes, bytes, bytes]) -> LoggedEvent | Damaged:
@@ -69,7 +78,7 @@ def _event(row: tuple[int, int, bytes, int, bytes, bytes, bytes]) -> LoggedEvent
 def leaf_count(cursor: Cursor) -> int:
     """How many events there are said to have been."""
     cursor.execute(_COUNT)
-    return int(cursor.fetchone()[0] or 0)  # a sum is a Decimal in PostgreSQL
+    return cursor.fetchone()[0] or 0
 
 
 def versions(cursor: Cursor) -> Iterator[tuple[bytes, int | None, int]]:

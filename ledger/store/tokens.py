@@ -8,7 +8,7 @@ from ledger.store.seam import Cursor
 _LIST = (
     "SELECT tokens.id, accounts.email, tokens.name, tokens.created"
     " FROM tokens JOIN accounts ON accounts.uuid = tokens.account"
-    " WHERE ?1 IS NULL OR accounts.email = ?1 ORDER BY tokens.created, tokens.id"
+    " WHERE accounts.email = coalesce(?, accounts.email) ORDER BY tokens.created, tokens.id"
 )
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from ledger.aggregate import fold
 from ledger.archives import ArchivedTree, Shelf
 from ledger.codec import decode
-from ledger.errors import UnknownEvent
 from ledger.events import DiscardedTree, job_stream
 from ledger.job import Job
 from ledger.store.streams import Stored, histories, spans
 from projections.rows import rows as rows_of
+from projections.streams import CANNOT_FOLD
 from projections.time_travel.resources import existed
 from projections.views.families import named_by
 from projections.views.records import JobRow, JobTree
@@ -42,8 +42,9 @@ class PastJobs:
             else:
                 changed.append(job_stream(row.uuid))
         for stream, stored in histories(self._snapshot.cursor, changed, self._position):
-            job = _folded(stream, stored)
-            self.rows[job.uuid] = _row(job)
+            job = _readable(stream, stored)
+            if job is not None:
+                self.rows[job.uuid] = _row(job)
 
     def add_stored(self, trees: Iterable[DiscardedTree]) -> None:
         """Jobs that were discarded, and whose events are in the store."""
@@ -61,15 +62,10 @@ class PastJobs:
             )
 
     def _add_gone(self, stream: str, stored: Sequence[Stored]) -> None:
-        """What cannot be read is left out: it must not keep the rest from being told."""
-        if not stored:
-            return
-        try:
-            job = _folded(stream, stored)
-        except (UnknownEvent, AssertionError):
-            return
-        self._gone[job.uuid] = job
-        self.rows[job.uuid] = _row(job)
+        job = _readable(stream, stored) if stored else None
+        if job is not None:
+            self._gone[job.uuid] = job
+            self.rows[job.uuid] = _row(job)
 
     # Trees
 
@@ -111,8 +107,12 @@ class PastJobs:
         return uris
 
 
-def _folded(stream: str, stored: Iterable[Stored]) -> Job:
-    job = fold(stream, [decode(topic, state) for topic, state in stored])
+def _readable(stream: str, stored: Iterable[Stored]) -> Job | None:
+    """None for what cannot be read: it is left out, so that the rest can be told."""
+    try:
+        job = fold(stream, [decode(topic, state) for topic, state in stored])
+    except CANNOT_FOLD:
+        return None
     assert isinstance(job, Job)
     return job
 

@@ -18,10 +18,13 @@ def expected_images(cursor: Cursor) -> list[ExpectedImage]:
     """Of all accounts' drives, by pool and drive."""
     g = live_generation(cursor)
     cursor.execute(
-        f"SELECT uuid, pool, max(size, coalesce(resizing, 0)) FROM drives_g{g}"
+        f"SELECT uuid, pool, size, coalesce(resizing, 0) FROM drives_g{g}"
         " WHERE ready = 1 ORDER BY pool, uuid"
     )
-    return [ExpectedImage._make(row) for row in cursor.fetchall()]
+    return [
+        ExpectedImage(uuid, pool, max(size, resizing))
+        for uuid, pool, size, resizing in cursor.fetchall()
+    ]
 
 
 def existing_drives(cursor: Cursor) -> set[str]:

@@ -42,12 +42,12 @@ class PostgresProjection(SqliteProjection):
         for name, keys in groupby(sorted(puts), _table_of_key):
             rows = [puts[key] for key in keys]
             cursor.execute_columns(
-                _upsert_columns(name, self._generation), [*zip(*rows, strict=True)]
+                upsert_columns(name, self._generation), [*zip(*rows, strict=True)]
             )
 
 
 @lru_cache
-def _upsert_columns(name: str, generation: int) -> str:
+def upsert_columns(name: str, generation: int) -> str:
     """The statement that puts many rows, given as columns."""
     table = BY_NAME[name]
     given = ", ".join(f"?::{_types(name)[column]}" for column in table.columns)

@@ -25,6 +25,7 @@ from scripts.benchmarks import (
     frames,
     lists,
     machine,
+    postgres,
     proofs,
     reads,
     rebuilds,
@@ -36,6 +37,7 @@ from scripts.benchmarks.scale import FULL, QUICK, Scale, Setting
 BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "updates": updates.updates,
     "updates-library": updates.updates_library,
+    "updates-postgres": postgres.updates_postgres,
     "clones": clones.clones,
     "job-get": reads.job_get,
     "job-get-read": reads.job_get_read,

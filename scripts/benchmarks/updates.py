@@ -17,8 +17,8 @@ from ledger.aggregate import Aggregate, evolve
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.store.seam import Cursor, RowKey, Rows
 from ledger.store.seam import Row as Stored
-from ledger.store.seam import RowKey, Rows
 from ledger.store.writer import Caller, Commit
 from projections.rows import rows
 from scripts.benchmarks.files import (
@@ -67,9 +67,15 @@ class Updating:
         ledger.listen(self._notice)
 
     @classmethod
-    async def begun(cls, ledger: Ledger, callers: int = CALLERS) -> "Updating":
-        """Fresh jobs that no worker knows of; their first updates are not measured."""
-        await asyncio.wrap_future(ledger.exclusive(fill_wal))
+    async def begun(
+        cls, ledger: Ledger, callers: int = CALLERS, *, prepared: bool = False
+    ) -> "Updating":
+        """Fresh jobs that no worker knows of; their first updates are not measured.
+
+        `prepared`: the store needs no filling of its WAL.
+        """
+        if not prepared:
+            await asyncio.wrap_future(ledger.exclusive(fill_wal))
         jobs = [new_id() for _ in range(callers)]
         for job in jobs:
             await ledger.execute(CreateJob("benchmark", job, "benchmark"), _CALLER)
@@ -85,6 +91,8 @@ class Updating:
         started = perf_counter()
         await asyncio.gather(*(self._one(job, each, latencies) for job in self._jobs))
         seconds = perf_counter() - started
+        # The writer tells of its last commit after it has woken who waits for it.
+        await asyncio.wrap_future(self._ledger.exclusive(_nothing))
         self._done += each
         return Updated(seconds, latencies, self._batches)
 
@@ -143,6 +151,10 @@ async def _against_library(setting: Setting) -> Row:
     return row("updates-library", "updates/s", rounds, at_least=5.0, note=note)
 
 
+def _nothing(_: Cursor) -> None:
+    pass
+
+
 def _round(updated: Updated, floor: float) -> Round:
     latencies = updated.latencies_s
     return Round(
@@ -152,7 +164,12 @@ def _round(updated: Updated, floor: float) -> Round:
 
 def _transactions(file: Path, after: int, batches: Sequence[int]) -> list[Written]:
     """What the service wrote above a position, cut as it was."""
-    shown = list(_shown(events_after(file, 0)))
+    return cut(events_after(file, 0), after, batches)
+
+
+def cut(events: Sequence[Stored], after: int, batches: Sequence[int]) -> list[Written]:
+    """Those of all events that lie above a position, in batches of these sizes, with their rows."""
+    shown = list(_shown(events))
     start = bisect_right(shown, after, key=_position)
     transactions = []
     for size in batches:

@@ -370,6 +370,11 @@ def another_database(kept: Kept) -> None:
     edit(kept, "CREATE TABLE something (other)")
 
 
+def no_directory_of_archives(kept: Kept) -> None:
+    shutil.rmtree(kept.data / "archive")
+    (kept.data / "archive").touch()
+
+
 def no_such_note(kept: Kept) -> None:
     kept.note.unlink()
 
@@ -399,6 +404,7 @@ def a_checkpoint_that_ends_in_an_archive(kept: Kept) -> None:
         (no_ledger, "Error: cannot open "),
         (no_database, "Error: cannot open "),
         (another_database, "Error: SQLite: no such table: stored_events"),
+        (no_directory_of_archives, "Error: {archive}: it cannot be read: Not a directory"),
         (no_such_note, "Error: {note}: No such file or directory"),
         (no_such_key, "Error: {key}: No such file or directory"),
         (a_secret_key, "Error: {key}: "),
@@ -411,7 +417,8 @@ def test_what_could_not_run(kept: Kept, make: Callable[[Kept], None], says: str)
     """Does not end with 1, which says that the ledger is bad."""
     make(kept)
     answer = kept.verify("--key", kept.key)
-    assert answer.output.startswith(says.format(note=kept.note, key=kept.key))
+    named = {"note": kept.note, "key": kept.key, "archive": kept.data / "archive"}
+    assert answer.output.startswith(says.format(**named))
     assert answer.exit_code == COULD_NOT_RUN
 
 

@@ -39,7 +39,7 @@ from ledger.store.seam import Batch
 from ledger.store.sqlite import open_log
 from projections.retention.compacting import ARCHIVES, _Compacting, compact
 from projections.retention.planning import pending
-from projections.retention.sweeping import SYSTEM
+from projections.retention.sweeping import SYSTEM, never
 from tests.support.opened import Opened
 from tests.support.world import ME, START
 
@@ -137,7 +137,7 @@ class History:
             waiting = pending(log)
         tile(ledger)
         self.archives.mkdir(exist_ok=True)
-        compacting = _Compacting(ledger, self.archives, SYSTEM)
+        compacting = _Compacting(ledger, self.archives, SYSTEM, never)
         uuid = f"{next(self._numbers):05}"
         written, _ = compacting._write(uuid, waiting)
         ledger.execute_blocking(RecordArchive(uuid, written), SYSTEM)
@@ -150,7 +150,7 @@ class History:
         with self.opened.ledger.log() as log:
             waiting = pending(log)
         self.archives.mkdir(exist_ok=True)
-        compacting = _Compacting(self.opened.ledger, self.archives, SYSTEM)
+        compacting = _Compacting(self.opened.ledger, self.archives, SYSTEM, never)
         compacting._write(f"{next(self._numbers):05}", waiting)
 
     def restore(self, epoch: int, signer: Signer = SIGNER) -> None:

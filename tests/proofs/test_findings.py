@@ -152,6 +152,18 @@ def test_no_text(history: History, column: str) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["sweep", "compaction"])
+def test_acts_that_are_no_text(history: History, kind: str) -> None:
+    """They are read by their names, while events are being deleted."""
+    of = compacting(history)
+    with ledger(of) as connection:
+        connection.execute(
+            "UPDATE stored_events SET topic = CAST(x'ff' AS TEXT) WHERE originator_id LIKE ?",
+            (f"{kind}-%",),
+        )
+    assert any(isinstance(finding, Changed) for finding in found(of))
+
+
 def test_missing_events(history: History) -> None:
     """The newest and some in between."""
     of = untiled(history)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -151,6 +152,28 @@ def test_random_histories(history: History, seed: int) -> None:
             continue
         assert found.findings == ()
         assert found.archived + found.unchecked == newest.archived
+
+
+def test_beside_compactions(history: History) -> None:
+    """Whatever moment of them it sees, everything is somewhere."""
+    history.jobs(100)
+    checkpoint = history.checkpoint()
+
+    def compact() -> None:
+        for _ in range(6):
+            history.jobs(60)
+            history.discard(60)
+            history.compact()
+
+    compacting = Thread(target=compact)
+    compacting.start()
+    seen = set()
+    while compacting.is_alive():
+        found = verified(history.data, checkpoint)
+        assert (found.findings, found.unchecked) == ((), 0)
+        seen.add((found.stored, found.archived))
+    compacting.join()
+    assert len(seen) > 1
 
 
 # Restores

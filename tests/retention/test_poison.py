@@ -6,6 +6,7 @@ from ledger.acts import Parking
 from ledger.commands import CloneDrive, CreateJob, DeleteDrives, StartAttempt
 from ledger.errors import NotParked, UnknownEvent
 from ledger.store.writer import Caller
+from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, acts, check, clone, drive, family, jobs, streams
 from tests.support.opened import behind_its_back
@@ -230,3 +231,21 @@ def test_commands_about_others_go_on(families: Retained) -> None:
     families.do(StartAttempt("job-2", 1, "w"), CreateJob(ME, "another", "x"))
     with families.snapshot() as snapshot:
         assert set(snapshot.running_leaves()) >= {"job", "job-2"}
+
+
+@pytest.mark.parametrize("when", ["shown", "discarded", "archived"])
+def test_the_past_of_others_can_be_told(families: Retained, when: str) -> None:
+    """What cannot be read is left out of it, wherever it is."""
+    poison(families, "job-c")
+    with families.ledger.log() as log:
+        before_the_last_end = log.last_position() - 1
+    if when != "shown":
+        families.run()
+        families.retention.release("job-c", OPERATOR, skip=True)
+        families.run() if when == "archived" else families.retention.keep_up()
+    with families.snapshot() as snapshot:
+        past = Past(snapshot, families.shelf, before_the_last_end)
+        _, trees = past.jobs(ME, None, limit=9, offset=0)
+    states = {tree.job.uuid: tree.job.state for tree in trees}
+    assert states.items() >= dict.fromkeys(("a", "a-below", "b", "b-below"), "success").items()
+    assert "c" not in states

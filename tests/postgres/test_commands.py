@@ -1,0 +1,97 @@
+"""A whole service on PostgreSQL, and every command beside it and without it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.client import sha256, striped
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
+
+COMMANDS = (
+    ("audit", "replay"),
+    ("audit", "replay", "--with-archive"),
+    ("rebuild",),
+    ("retention", "show"),
+    ("retention", "plan"),
+    ("retention", "run"),
+    ("parked", "list"),
+    ("token", "list"),
+    ("library", "list"),
+)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    machine = Machine(tmp_path / "data", pool, tmp_path / "server.log")
+    yield machine
+    machine.close()
+
+
+def begin(machine: Machine, database: str) -> Server:
+    """A service with an account, whose ledger is in this database from now on."""
+    server = machine.start("--store", database)
+    words = ("account", "add", EMAIL, "--password-stdin", "--data", str(machine.data))
+    added = run_command(*words, stdin=f"{PASSWORD}\n")
+    assert added.returncode == 0, added.stderr
+    return server
+
+
+def check(machine: Machine, *words: str) -> str:
+    done = machine.command(*words)
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout
+
+
+def check_all(machine: Machine) -> None:
+    """Every command does what it does; a checkpoint that was kept proves the ledger."""
+    for words in COMMANDS:
+        check(machine, *words)
+    found = machine.command("doctor", "--pool", f"main={machine.pool}").stdout
+    wrong = [line for line in found.splitlines() if line.startswith("WRONG")]
+    assert wrong == ["WRONG: fsync is off: what is acknowledged may be lost"]  # of these servers
+    note = machine.data.with_name("checkpoint")
+    note.write_text(check(machine, "audit", "checkpoint"))
+    assert "INTACT" in check(machine, "audit", "verify", "--checkpoint", str(note)).upper()
+    machine.check_sound()
+
+
+def test_the_main_job_and_every_command(machine: Machine, database: str) -> None:
+    """A clone is the source; commands work while the service runs, and after it was killed."""
+    server = begin(machine, database)
+    content = striped(2)
+    source = server.api.upload(content)
+    clone = server.api.clone(source)
+    server.api.succeed(clone.job)
+    assert sha256(server.api.download(clone.uuid)) == sha256(content)
+    check(machine, "retention", "set", "PT0S")
+    check_all(machine)
+    assert server.api.call("GET", f"/jobs/{clone.job}/").status_code == 404
+    assert not (machine.data / "ledger.sqlite").exists()
+
+    server.kill()
+    check_all(machine)
+    again = machine.start()
+    assert {drive["uuid"] for drive in again.api.drives()} == {source, clone.uuid}
+    second = again.api.clone(source)
+    again.api.succeed(second.job)
+    assert again.stop() == 0
+
+
+def test_a_second_service_is_refused(machine: Machine, database: str, tmp_path: Path) -> None:
+    """Also with a data directory of its own."""
+    begin(machine, database)
+    other = ("serve", "--data", str(tmp_path / "other"), "--port", "0", "--store", database)
+    done = run_command(*other)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("another process has the ledger in this database")
+
+
+def test_what_is_for_sqlite_says_so(machine: Machine, database: str, tmp_path: Path) -> None:
+    """A backup is the database's own."""
+    begin(machine, database)
+    done = machine.command("backup", str(tmp_path / "backup"))
+    assert done.returncode == 1
+    assert "pg_dump" in done.stderr

@@ -1,0 +1,198 @@
+"""The service discards by itself what is due."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+import api.discarding
+from api.discarding import discarding
+from ledger.archives import ArchiveNotWritten
+from projections.retention import compacting
+from projections.retention.keeping import TREES_PENDING, Ran, Retention
+from projections.retention.sweeping import RetentionStopped
+from tests.retention.conftest import Clock
+from tests.retention.telling import DAYS, check, family, jobs, streams
+from tests.support.poison import poison
+from tests.support.retained import Retained
+
+PATIENCE_S = 10
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.discarding, "START_S", 0.001)
+    monkeypatch.setattr(api.discarding, "PAUSE_S", 0.001)
+
+
+@pytest.fixture
+def old(kept: Retained, clock: Clock) -> Retained:
+    """One tree that is due."""
+    family(kept, "a")
+    clock.advance(days=DAYS, seconds=1)
+    return kept
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.002)
+
+
+def said(caplog: pytest.LogCaptureFixture, word: str) -> int:
+    return sum(word in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.usefixtures("often")
+async def test_what_is_due_goes_again_and_again(
+    old: Retained, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line tells of each time that there was something; until it is left."""
+    with caplog.at_level(logging.INFO, "api.discarding"):
+        async with discarding(old.retention):
+            await until(lambda: jobs(old) == set())
+            family(old, "b")
+            clock.advance(days=DAYS, seconds=1)
+            await until(lambda: said(caplog, "discarded") == 2)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].startswith("discarded 2 jobs in 1 tree, and 0 other streams")
+    assert len([line for line in lines if "discarded" in line]) == len(lines) == 2
+    family(old, "c")
+    clock.advance(days=DAYS, seconds=1)
+    await asyncio.sleep(0.01)
+    assert jobs(old) == {"c", "c-below"}
+    check(old)
+
+
+async def test_a_pause_is_an_hour_and_the_first_time_is_soon(old: Retained) -> None:
+    """A start has enough to do."""
+    async with discarding(old.retention):
+        await asyncio.sleep(0.01)
+    assert jobs(old) == {"a", "a-below"}
+    assert (api.discarding.START_S, api.discarding.PAUSE_S) == (10, 3600)
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_clock_that_was_set_is_told_of_once(
+    old: Retained, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Loudly; when it is confirmed, things go on."""
+    old.retention.confirm_clock()
+    old.clock_error = timedelta(hours=2)
+    asked: list[None] = []
+    keep_up = old.retention.keep_up
+
+    def counted() -> Ran:
+        asked.append(None)
+        return keep_up()
+
+    old.retention.keep_up = counted  # type: ignore[method-assign]
+    async with discarding(old.retention):
+        await until(lambda: len(asked) > 5)
+        assert said(caplog, "the wall clock was set forward by 2:00:00") == 1
+        assert caplog.records[0].levelno == logging.CRITICAL
+        assert jobs(old) == {"a", "a-below"}
+        old.retention.confirm_clock()
+        await until(lambda: jobs(old) == set())
+
+
+@pytest.mark.usefixtures("often")
+async def test_what_is_busy_is_tried_again(old: Retained, caplog: pytest.LogCaptureFixture) -> None:
+    """A rebuild is in the way: nothing is wrong."""
+    with caplog.at_level(logging.INFO, "api.discarding"):
+        with old.ledger.maintenance:
+            async with discarding(old.retention):
+                await until(lambda: said(caplog, "under way") > 0)
+        assert {record.levelno for record in caplog.records} == {logging.INFO}
+    assert jobs(old) == {"a", "a-below"}
+
+
+@pytest.mark.usefixtures("often")
+async def test_an_archive_that_cannot_be_written_is_tried_again(
+    old: Retained, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, without a traceback; nothing is lost."""
+    write, failures = compacting.write_archive, [ArchiveNotWritten("a.part: no space left")]
+
+    def fail_first(*arguments: object) -> object:
+        if failures:
+            raise failures.pop()
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compacting, "write_archive", fail_first)
+    monkeypatch.setattr("projections.retention.keeping.TREES_PENDING", 1)
+    async with discarding(old.retention):
+        await until(lambda: streams(old) == set())
+    [error] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "no space left" in error.getMessage()
+    assert error.exc_info is None
+    check(old)
+
+
+@pytest.mark.usefixtures("often")
+async def test_what_is_parked_is_told_of(old: Retained, caplog: pytest.LogCaptureFixture) -> None:
+    """Once: it is not tried again."""
+    poison(old, "job-a")
+    async with discarding(old.retention):
+        await until(lambda: said(caplog, "job-a cannot be read and stays") > 0)
+        await asyncio.sleep(0.02)
+    assert said(caplog, "job-a cannot be read and stays") == 1
+
+
+def test_an_archive_is_begun_for_many(kept: Retained, clock: Clock) -> None:
+    """Or for what has waited for a day."""
+    family(kept, "a")
+    clock.advance(days=DAYS, seconds=1)
+    assert kept.retention.keep_up().compacted is None
+    clock.advance(hours=23)
+    assert kept.retention.keep_up().compacted is None
+    clock.advance(hours=2)
+    assert kept.retention.keep_up().compacted is not None
+    assert TREES_PENDING == 1_000
+
+
+class _Stopping:
+    """Lets a run go on for some steps, then says that it is to stop."""
+
+    def __init__(self, retention: Retention, steps: int) -> None:
+        self._retention = retention
+        self._left = steps
+        self._event = threading.Event()
+        retention._stopping = self  # type: ignore[assignment]
+
+    def is_set(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+    def go_on(self) -> None:
+        self._retention._stopping = self._event
+
+
+def test_a_run_that_is_stopped_anywhere_is_gone_on_with(
+    kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each step of it; the next run ends what it began, and all is sound."""
+    monkeypatch.setattr("projections.retention.sweeping.TREES_AT_ONCE", 1)
+    monkeypatch.setattr(compacting, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(compacting, "SLICE_S", 0.00001)
+    steps, stopped = 0, True
+    while stopped:
+        for name in ("a", "b"):
+            family(kept, f"{name}{steps}")
+        clock.advance(days=DAYS, seconds=1)
+        stopping = _Stopping(kept.retention, steps)
+        try:
+            kept.run()
+            stopped = False
+        except RetentionStopped:
+            check(kept)
+        stopping.go_on()
+        kept.run()
+        assert jobs(kept) == streams(kept) == set()
+        assert not kept.shelf.unfinished()
+        steps += 9
+    check(kept)
+    assert steps > 30
