@@ -56,9 +56,17 @@ class Sweep(Struct, frozen=True, gc=False):
     keep: timedelta
     cutoff: datetime
     last_modified: datetime
-    trees: tuple[DiscardedTree, ...] = ()
-    others: tuple[str, ...] = ()
+    discards: tuple[JobsDiscarded, ...] = ()
     complete: bool = False
+
+    @property
+    def trees(self) -> tuple[DiscardedTree, ...]:
+        return tuple(tree for event in self.discards for tree in event.trees)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The streams that are none of a job."""
+        return tuple(stream for event in self.discards for stream in event.streams)
 
     def streams(self) -> tuple[str, ...]:
         """The streams that are shown no more, and may be archived."""
@@ -116,8 +124,7 @@ def evolve_sweep(sweep: Sweep | None, uuid: str, recorded: Recorded[JobsDiscarde
     return replace(
         before,
         last_modified=recorded.recorded_at,
-        trees=before.trees + event.trees,
-        others=before.others + event.streams,
+        discards=(*before.discards, event),
         complete=event.last,
     )
 

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 TOLERATED = timedelta(hours=1)
+OFF_AT_MOST = timedelta(days=30)
+"""A machine that seems to have been off for longer may as well have a clock that is wrong."""
 
 
 class Reading(NamedTuple):
@@ -37,12 +39,14 @@ def watch(reading: Reading, before: Watched | None = None) -> Watched:
 def moved(watched: Watched, reading: Reading) -> timedelta | None:
     """By how much the wall clock was moved, if it is more than is tolerated.
 
-    After another boot only a clock that went back can be told.
+    After another boot only a clock that went back can be told, or one that is far ahead.
     """
     if watched.boot == reading.boot:
         by = reading.wall - reading.since_boot - watched.booted
     else:
-        by = min(reading.wall - watched.seen, timedelta(0))
+        by = reading.wall - watched.seen
+        if timedelta(0) < by <= OFF_AT_MOST:
+            return None
     return by if abs(by) > TOLERATED else None
 
 

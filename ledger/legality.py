@@ -103,9 +103,6 @@ def _of_act(state: Aggregate | None, event: Event) -> str | None:
     match event:
         case JobsDiscarded():
             return _of_sweep(state, event)
-        case RetentionPolicySet(holds_from=holds_from):
-            later = [p for p in _policies(state) if p.holds_from > holds_from]
-            return "a later policy had been set" if later else None
         case LedgerRestored():
             return "the restore had been recorded" if state is not None else None
         case StreamParked():
@@ -116,10 +113,6 @@ def _of_act(state: Aggregate | None, event: Event) -> str | None:
             return None if parked else "the stream was not parked"
         case _:
             return None
-
-
-def _policies(state: Aggregate | None) -> tuple[RetentionPolicySet, ...]:
-    return state.history if isinstance(state, Policy) else ()
 
 
 def _of_sweep(state: Aggregate | None, event: JobsDiscarded) -> str | None:

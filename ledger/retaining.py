@@ -43,9 +43,7 @@ def set_retention(command: SetRetention, world: World) -> Iterator[Change]:
         raise KeepOutOfRange(f"jobs are kept for {timedelta(0)} to {KEEP_MOST.days} days")
     policy = world.act(Policy, POLICY_STREAM) or Policy()
     if not policy.history or policy.keep(world.now) != command.keep:
-        # A clock that was set back must not put a policy before an earlier one.
-        begins = max([world.now, *(earlier.holds_from for earlier in policy.history)])
-        yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, begins))
+        yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, world.now))
 
 
 def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:

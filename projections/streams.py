@@ -53,8 +53,11 @@ def _reason(error: Exception) -> str:
 
 
 def folded(log: Log, stream: str) -> Aggregate | None:
-    """The aggregate of a stream as of this log."""
-    return fold(stream, (decode(topic, stored) for _, topic, stored in log.stream(stream)))
+    """The aggregate of a stream as of this log. Raises `UnreadableStream`."""
+    try:
+        return fold(stream, (decode(topic, stored) for _, topic, stored in log.stream(stream)))
+    except CANNOT_FOLD as error:
+        raise unreadable(log, stream, error) from error
 
 
 def sweeps(log: Log) -> list[Sweep]:

@@ -47,7 +47,7 @@ audit.add_command(verify)
 @click.option(
     "--archive",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Replay just this archive instead; it needs no ledger.",
+    help="Replay just this archive; it needs no ledger. What was discarded unread is a violation.",
 )
 @json_option
 def replay(

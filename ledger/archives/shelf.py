@@ -8,7 +8,7 @@ used from several threads. Whatever is wrong with an archive that had to be read
 import heapq
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -112,6 +112,13 @@ class Shelf:
         ]
         return sorted(found, key=lambda tree: tree.first)
 
+    def discarded_after(self, position: int) -> Iterator[ArchivedTree]:
+        """All trees that were discarded after this position; other archives are not looked into."""
+        for span in self._newest_first():
+            if span.trees is not None and span.trees.discarded > position:
+                trees = self.get(span.name).trees
+                yield from (tree for tree in trees if tree.discarded > position)
+
     def tree_of(self, job: str) -> ArchivedTree | None:
         """The tree that a job belongs to, from the newest archive that has it."""
         for span in self._newest_first():
@@ -130,13 +137,18 @@ class Shelf:
             for leaf_index, leaf in self.get(span.name).leaves(first, last)
         }
 
-    def events(self, after: int = 0) -> Iterator[LoggedEvent]:
+    def events(self, after: int = 0, names: Container[str] | None = None) -> Iterator[LoggedEvent]:
         """Every event with a higher position, of all archives, in the order of positions.
+
+        With `names`, of these archives only: those of a ledger as it was at one moment.
 
         An archive's frames are read from when its first position is reached. The same event in two
         archives comes twice.
         """
-        spans = sorted(self._all_spans(), key=lambda span: span.first)
+        spans = sorted(
+            (span for span in self._all_spans() if names is None or span.name in names),
+            key=lambda span: span.first,
+        )
         reached: list[tuple[int, int, LoggedEvent, Iterator[LoggedEvent]]] = []
         for nth, span in enumerate(spans):
             if span.last > after:

@@ -67,6 +67,8 @@ class Discards:
         """Up to which position."""
         self._unseen: dict[str, LoggedEvent] = {}
         self._archived: set[str] = set()
+        self._newest = ""
+        """The newest compaction."""
 
     def take(self, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
         """One more event, which is replayed already; says what is wrong with it as a discard."""
@@ -84,6 +86,7 @@ class Discards:
                 self._parked[event.stream.partition("-")[2]] = event.position
             case ArchiveWritten(sweeps=sweeps):
                 self._archived.update(sweeps)
+                self._newest = event.stream
             case JobsDiscarded() as discard:
                 return self._discard(event, discard, recorded.recorded_at)
             case _:
@@ -145,6 +148,10 @@ class Discards:
     def _wrong_stream(self, event: LoggedEvent, stream: str, cutoff: datetime) -> str | None:
         kind, _, uuid = stream.partition("-")
         departed = self._departed.get(stream)
+        if kind == "sweep" and stream in self._held and uuid not in self._archived:
+            return f"{stream} was discarded before what it discarded was archived"
+        if stream == self._newest:
+            return f"{stream} was the newest compaction"
         if kind in ("sweep", "compaction", "parking"):
             pass  # an act of the ledger's own, which nothing shows
         elif departed is None:

@@ -5,6 +5,7 @@ one, and trusts nothing: not the order, not the hashes, not the code that decide
 """
 
 from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
 from heapq import merge
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ledger.acts import Parking, Sweep
 from ledger.aggregate import Aggregate, evolve
 from ledger.archives import Archive, BadArchive, Shelf
 from ledger.codec import decode, leaf_hash
-from ledger.errors import UnknownEvent
+from ledger.errors import UnknownEvent, UnreadableStream
 from ledger.events import ArchiveWritten, Event, Recorded
 from ledger.legality import illegality
 from ledger.store.seam import Log, LoggedEvent
@@ -30,7 +31,7 @@ from projections.audit.findings import (
 from projections.audit.opening import opened
 from projections.audit.shown import Shown
 from projections.retention.planning import compactions
-from projections.streams import discarded_streams, parkings, sweeps, unread_streams
+from projections.streams import CANNOT_FOLD, discarded_streams, parkings, sweeps, unread_streams
 from projections.views.sqlite import is_outdated
 
 REPORT_EVENTS = 10_000
@@ -44,30 +45,57 @@ def replay(ledger: Path | str, report: Report, archives: Path | None = None) -> 
     and must be marked as gone. What was discarded unread is not read here either; its bytes must be
     those that were stored. Raises `CannotReplay`.
     """
+    before = () if archives is None else Shelf(archives).names()
     with opened(ledger) as log:
         if is_outdated(log.cursor()):
             raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
-        shelf = None if archives is None else Shelf(archives)
-        auditing = _Auditing(log, shelf, unread_streams(parkings(log), sweeps(log)))
         try:
-            divergence = auditing.run(report)
-            if shelf is not None and divergence is not None and divergence.stream:
-                unread = _unread_anywhere(log, shelf)
-                if divergence.stream in unread:  # who said so is in an archive itself by now
-                    auditing = _Auditing(log, shelf, unread)
-                    divergence = auditing.run(report)
+            shelf = None if archives is None else _Archives(Shelf(archives), log, before)
+            return _replayed(log, report, shelf)
         except BadArchive as error:
-            divergence = Divergence(log.last_position(), "", "", str(error))
-        return Replay(auditing.done, auditing.streams, log.last_position(), divergence)
+            reason = str(error)
+            return Replay(
+                0, 0, log.last_position(), Divergence(log.last_position(), "", "", reason)
+            )
+        except UnreadableStream as error:
+            found = Divergence(error.position, error.stream, "", str(error))
+            return Replay(0, 0, log.last_position(), found)
 
 
-def _unread_anywhere(log: Log, shelf: Shelf) -> set[str]:
+class _Archives:
+    """The archives of a ledger as of one moment.
+
+    Those that were there before it; and those that it names itself: one that was written since, and
+    what was then deleted from the store, are none of its business.
+    """
+
+    def __init__(self, shelf: Shelf, log: Log, before: Iterable[str]) -> None:
+        self.shelf = shelf
+        self._names = {*before, *(one.written.archive for one in compactions(log))}
+
+    def events(self) -> Iterator[LoggedEvent]:
+        return self.shelf.events(names=self._names)
+
+
+def _replayed(log: Log, report: Report, archives: _Archives | None) -> Replay:
+    auditing = _Auditing(log, archives, unread_streams(parkings(log), sweeps(log)))
+    divergence = auditing.run(report)
+    if archives is not None and divergence is not None and divergence.stream:
+        unread = _unread_anywhere(log, archives)
+        if divergence.stream in unread:  # who said so is in an archive itself by now
+            auditing = _Auditing(log, archives, unread)
+            divergence = auditing.run(report)
+    return Replay(auditing.done, auditing.streams, log.last_position(), divergence)
+
+
+def _unread_anywhere(log: Log, archives: _Archives) -> set[str]:
     """The streams that were discarded unread, by what the ledger and all archives say."""
     acts: dict[str, Aggregate | None] = {}
-    for event in shelf.events():
+    for event in archives.events():
         if event.stream.startswith(("parking-", "sweep-")):
-            recorded = decode(event.topic, event.state)
-            acts[event.stream] = evolve(acts.get(event.stream), event.stream, recorded)
+            with suppress(*CANNOT_FOLD):  # where it is met in its turn, it is a divergence
+                recorded = decode(event.topic, event.state)
+                acts[event.stream] = evolve(acts.get(event.stream), event.stream, recorded)
     parked = [act for act in acts.values() if isinstance(act, Parking)]
     swept = [act for act in acts.values() if isinstance(act, Sweep)]
     return unread_streams(parked + parkings(log), swept + sweeps(log))
@@ -140,16 +168,16 @@ class _Auditing(_Streams):
     `unread` are those that were discarded unread.
     """
 
-    def __init__(self, log: Log, shelf: Shelf | None, unread: Container[str]) -> None:
+    def __init__(self, log: Log, archives: _Archives | None, unread: Container[str]) -> None:
         super().__init__()
         self._unread = unread
         self.done = 0
         self._log = log
         self._cursor = log.cursor()
-        self._shelf = shelf
+        self._archives = archives
         self._discards = Discards(self.held, self.families, unread)
         self._unshown = discarded_streams(sweeps(log))
-        self._passed_over = _archived_streams(log) if shelf is None else set()
+        self._passed_over = _archived_streams(log) if archives is None else set()
         self._shown = Shown(self._cursor, self._unshown)
         self._leaves = 0
 
@@ -159,7 +187,7 @@ class _Auditing(_Streams):
 
     def run(self, report: Report) -> Divergence | None:
         """The first divergence: of the events by position, else of families, else of the rows."""
-        total = self._log.leaf_count() if self._shelf else self._log.count()
+        total = self._log.leaf_count() if self._archives else self._log.count()
         for event in self._events():
             reason = self._missing_before(event.leaf_index)
             if reason is None and event.stream not in self._passed_over:
@@ -178,9 +206,9 @@ class _Auditing(_Streams):
         )
 
     def _events(self) -> Iterator[LoggedEvent]:
-        if self._shelf is None:
+        if self._archives is None:
             return self._log.events()
-        archived = self._noted(self._shelf.events())
+        archived = self._noted(self._archives.events())
         return _once(merge(self._log.events(), archived, key=lambda event: event.position))
 
     def _noted(self, archived: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
@@ -194,7 +222,7 @@ class _Auditing(_Streams):
         if missing < 0:
             return f"its leaf has index {leaf_index}, which was there before"
         if missing and (
-            self._shelf is not None
+            self._archives is not None
             or gone_between(self._cursor, self._leaves, leaf_index) != missing
         ):
             return f"its leaf has index {leaf_index}, not {self._leaves}: an event is missing"
@@ -226,8 +254,8 @@ class _Auditing(_Streams):
     def _evolve(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
         if event.stream in self._discards.streams:
             return "the stream had been discarded"
-        if self._shelf is not None and isinstance(recorded.event, ArchiveWritten):
-            self._shelf.get(recorded.event.archive).check(recorded.event.digest)
+        if self._archives is not None and isinstance(recorded.event, ArchiveWritten):
+            self._archives.shelf.get(recorded.event.archive).check(recorded.event.digest)
         super()._evolve(held, event, recorded)
         state = self.held[event.stream].state
         assert state is not None

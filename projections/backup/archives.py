@@ -22,6 +22,7 @@ def archives_of(log: Log, shelf: Shelf) -> list[str]:
 
 def _is_in_store(log: Log, shelf: Shelf, name: str) -> bool:
     try:
-        return is_stored(log.cursor(), shelf.get(name).first)
+        first = shelf.get(name).first
+        return first > log.last_position() or is_stored(log.cursor(), first)
     except ArchiveMissing:  # never recorded, and removed just now
         return True

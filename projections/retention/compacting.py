@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from ledger.acts import Sweep
 from ledger.application import Ledger
-from ledger.archives import Shelf, write_archive
+from ledger.archives import ArchiveNotWritten, Shelf, write_archive
 from ledger.commands import RecordArchive, RecordCompaction
 from ledger.events import ArchiveWritten
 from ledger.proofs.tiling import TilingStopped, tile
@@ -32,6 +32,7 @@ from ledger.store.compacting import (
 from ledger.store.seam import Cursor, Log
 from ledger.store.tiles import gone_count
 from ledger.store.writer import Caller
+from projections.backup.files import make_directory
 from projections.retention.archived import archived_trees
 from projections.retention.planning import compactions, pending
 from projections.retention.sweeping import SYSTEM, RetentionStopped, never
@@ -99,7 +100,7 @@ class _Compacting:
             return None
         tile(self._ledger, stopping=self._stopping)
         uuid = new_id()
-        self._archives.mkdir(mode=0o700, exist_ok=True)
+        self._make_directory()
         written, size = self._write(uuid, waiting)
         self._ledger.execute_blocking(RecordArchive(uuid, written), self._by)
         self._delete(uuid, written)
@@ -108,17 +109,30 @@ class _Compacting:
     def _write(self, uuid: str, waiting: Sequence[Sweep]) -> tuple[ArchiveWritten, int]:
         with self._ledger.log() as log:
             cursor = log.cursor()
-            trees = [tree for sweep in waiting for tree in archived_trees(log, sweep)]
+            told = (tree for sweep in waiting for tree in archived_trees(log, sweep))
+            trees = [*map(self._unless_stopping, told)]
             events = map(self._unless_stopping, events_at(cursor, self._positions(cursor, waiting)))
             done = write_archive(self._archives, uuid, events, trees)
         swept = tuple(sweep.uuid for sweep in waiting)
         written = ArchiveWritten(done.name, done.digest, done.events, done.first, done.last, swept)
         return written, done.bytes
 
+    def _make_directory(self) -> None:
+        """Its name is durable too: from `ArchiveWritten` on nothing else has the events."""
+        try:
+            make_directory(self._archives)
+        except OSError as error:
+            raise ArchiveNotWritten(f"{self._archives}: {error.strerror}") from error
+
     def _positions(self, cursor: Cursor, swept: Sequence[Sweep]) -> "array[int]":
         """Of all their events in the store. An array: there may be millions."""
         streams = sorted({stream for sweep in swept for stream in sweep.streams()})
         return array("q", sorted(positions_of(cursor, streams)))
+
+    def _positions_of_acts(self, cursor: Cursor, swept: Sequence[Sweep]) -> set[int]:
+        streams = {stream for sweep in swept for stream in sweep.others}
+        acts = sorted(one for one in streams if one.startswith(("compaction-", "parking-")))
+        return set(positions_of(cursor, acts))
 
     def _remove_unrecorded(self, log: Log) -> None:
         """What a crash kept from being written, or recorded; the events of it are in the store."""
@@ -134,12 +148,16 @@ class _Compacting:
         with self._ledger.log() as log:
             swept = [sweep for sweep in sweeps(log) if sweep.uuid in written.sweeps]
             positions = self._positions(log.cursor(), swept)
-        left = list(sliced(positions, DELETED_AT_ONCE))
+            whole = self._positions_of_acts(log.cursor(), swept)
+        assert len(positions) <= written.events, "an event came after its stream was discarded"
+        left = list(sliced([at for at in positions if at not in whole], DELETED_AT_ONCE))
         left.reverse()
         while left:
             self._unless_stopping(None)
             self._ledger.exclusive(partial(_delete_some, left=left)).result()
             time.sleep(PAUSE_S)
+        # Last, and all at once: half of such a stream is not read as anything.
+        self._ledger.exclusive(partial(delete_events, positions=sorted(whole))).result()
         uuids = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
         for some in sliced(uuids, DELETED_AT_ONCE):
             self._ledger.exclusive(partial(delete_guards, uuids=some)).result()
@@ -158,7 +176,8 @@ class _Compacting:
 
 
 def _delete_some(cursor: Cursor, left: list[Sequence[int]]) -> None:
-    """Deletes events for as long as one slice may take."""
+    """Deletes some events, and then for as long as one slice may take."""
     until = time.monotonic() + SLICE_S
+    delete_events(cursor, left.pop())
     while left and time.monotonic() < until:
         delete_events(cursor, left.pop())

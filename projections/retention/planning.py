@@ -1,6 +1,6 @@
 """From the read models and the ledger's own acts to the plan of a sweep. Changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from ledger.events import (
 from ledger.retention import Departed, Plan, cutoff_at, plan
 from ledger.store.seam import Log
 from ledger.store.tiles import position_at
-from projections.streams import folded, parkings, sweeps
+from projections.streams import discarded_streams, folded, parkings, sweeps
 from projections.views.sweeping import departed, ended_trees
 
 
@@ -47,19 +47,19 @@ def plan_as_of(log: Log, shelf: Shelf, keep: timedelta, moment: datetime) -> Pla
     """
     cutoff = cutoff_at(moment, keep)
     planned = plan_of(log, keep, cutoff)
-    since = [tree for tree in _discarded_since(log, shelf, moment) if tree.ended < cutoff]
+    since = {
+        tree.jobs[0]: tree for tree in _discarded_since(log, shelf, moment) if tree.ended < cutoff
+    }
     if not since:
         return planned
-    trees = sorted((*planned.trees, *since), key=lambda tree: (tree.ended, tree.jobs))
+    trees = sorted((*planned.trees, *since.values()), key=lambda tree: (tree.ended, tree.jobs))
     return replace(planned, trees=tuple(trees))
 
 
 def _discarded_since(log: Log, shelf: Shelf, moment: datetime) -> Iterator[DiscardedTree]:
     position = position_at(log.cursor(), moment)
-    for name in shelf.names():
-        for tree in shelf.get(name).trees:
-            if tree.discarded > position:
-                yield DiscardedTree(tree.owner, tuple(job.uuid for job in tree.jobs), tree.ended)
+    for tree in shelf.discarded_after(position):
+        yield DiscardedTree(tree.owner, tuple(job.uuid for job in tree.jobs), tree.ended)
     for sweep in pending(log):
         for found, topic, state in log.stream(sweep_stream(sweep.uuid)):
             discard = decode(topic, state).event
@@ -89,11 +89,25 @@ def old_acts(log: Log) -> Iterator[Departed]:
     """
     done = [compaction for compaction in compactions(log) if compaction.gone is not None]
     compacted = {uuid for compaction in done for uuid in compaction.written.sweeps}
-    for sweep in sweeps(log):
-        if sweep.uuid in compacted:
-            yield Departed(sweep_stream(sweep.uuid), sweep.last_modified)
+    known = sweeps(log)
+    going = discarded_streams(known)
+    for act in _finished(log, known, done, compacted):
+        if act.stream not in going:  # by a sweep that waits for its archive
+            yield act
+
+
+def _finished(
+    log: Log, known: Sequence[Sweep], done: Sequence[Compaction], compacted: Container[str]
+) -> Iterator[Departed]:
+    swept = {sweep.uuid: sweep.last_modified for sweep in known}
+    for uuid, at in swept.items():
+        if uuid in compacted:
+            yield Departed(sweep_stream(uuid), at)
     for compaction in done[:-1]:
-        yield Departed(compaction_stream(compaction.uuid), compaction.last_modified)
+        # Not before its sweeps, whatever the clock did: they would be taken for not compacted.
+        ats = [swept[uuid] for uuid in compaction.written.sweeps if uuid in swept]
+        at = max([compaction.last_modified, *ats])
+        yield Departed(compaction_stream(compaction.uuid), at)
     for parking in parkings(log):
         if not log.stream(parking.stream):
             yield Departed(parking_stream(parking.stream), parking.at)

@@ -18,6 +18,7 @@ from ledger.retention import Plan
 from ledger.slicing import sliced
 from ledger.store.seam import Log, RowKey
 from ledger.store.writer import Caller
+from projections.retention.planning import plan_of
 from projections.streams import parkings, rows_of_stream
 from projections.views.sweeping import rows_that_show
 
@@ -87,11 +88,22 @@ class _Sweep:
     def run(self) -> Swept:
         for trees in sliced(self._plan.trees, TREES_AT_ONCE):
             self._discard(trees, ())
-        for streams in sliced(self._plan.streams, STREAMS_AT_ONCE):
+        for streams in sliced(self._others(), STREAMS_AT_ONCE):
             self._discard((), streams)
         if self._done.trees or self._done.streams:
             self._record((), (), _Shown([], []), last=True)
         return self._done
+
+    def _others(self) -> Sequence[str]:
+        """The streams that go; what a tree names that was just parked stays with it.
+
+        Compactions come last: they say of the sweeps before them that these are compacted.
+        """
+        streams = self._plan.streams
+        if self._done.parked:
+            with self._ledger.log() as log:
+                streams = plan_of(log, self._plan.keep, self._plan.cutoff).streams
+        return sorted(streams, key=lambda stream: stream.startswith("compaction-"))
 
     def _discard(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> None:
         """Discards these, without those that cannot be read."""

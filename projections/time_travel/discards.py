@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ledger.archives import ArchivedTree, Shelf
 from ledger.events import DiscardedTree, JobsDiscarded
 from ledger.store.seam import Cursor
-from ledger.store.streams import events_of_kind
+from ledger.store.streams import events_of_kind, newest
 
 
 class Discards(NamedTuple):
@@ -27,7 +27,9 @@ class Discards(NamedTuple):
 
 def discards_of(cursor: Cursor, archives: Shelf, owner: str, position: int) -> Discards:
     """An account's trees that were discarded after this position."""
-    archived = archives.trees(owner, position)
+    # One that was discarded after this moment is shown in it.
+    until = newest(cursor)
+    archived = [tree for tree in archives.trees(owner, position) if tree.discarded <= until]
     known = {tree.jobs[0].uuid for tree in archived}
     stored = [tree for tree in _swept(cursor, owner, position) if tree.jobs[0] not in known]
     return Discards(archived, stored)
@@ -36,7 +38,7 @@ def discards_of(cursor: Cursor, archives: Shelf, owner: str, position: int) -> D
 def discard_of(cursor: Cursor, archives: Shelf, job: str, owner: str, position: int) -> Discards:
     """The one tree that this job of the account's is in, if it was discarded after that."""
     archived = archives.tree_of(job)
-    if archived is not None:
+    if archived is not None and archived.discarded <= newest(cursor):
         there = archived.owner == owner and archived.discarded > position
         return Discards([archived] if there else [], [])
     return Discards([], [tree for tree in _swept(cursor, owner, position) if job in tree.jobs])

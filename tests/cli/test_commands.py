@@ -105,9 +105,9 @@ def test_doctor_beside_a_service(shared: Serving) -> None:
     found = json.loads(answer.out)
     assert (answer.code, found["problems"]) == (0, [])
     assert found["service"] == shared.pid
-    assert found["ledger"]["synchronous"] == "full"
-    assert found["ledger"]["journal_mode"] == "wal"
-    assert found["ledger"]["auto_vacuum"] == "incremental"
+    assert found["ledger"]["settings"]["synchronous"] == "full"
+    assert found["ledger"]["settings"]["journal_mode"] == "wal"
+    assert found["ledger"]["settings"]["auto_vacuum"] == "incremental"
     assert found["ledger"]["readers"] == {"inline projections": found["ledger"]["last_position"]}
     assert [pool["name"] for pool in found["pools"]] == ["main"]
     shown = run("doctor", "--data", shared.data)
@@ -122,7 +122,7 @@ def test_doctor_without_a_service(data: Path) -> None:
     answer = run("doctor", "--data", data, "--json")
     found = json.loads(answer.out)
     assert (answer.code, found["service"], found["problems"]) == (0, None, [])
-    assert found["ledger"]["synchronous"] == "full"
+    assert found["ledger"]["settings"]["synchronous"] == "full"
     after = {path.name: path.read_bytes() for path in data.iterdir()}
     assert {name: after[name] for name in before} == before
 

@@ -26,6 +26,7 @@ class Retained(Opened):
         super().__init__(file, circumstances=circumstances, now=now)
         self.archives = file.parent / "archive"
         self.clock_error = timedelta(0)
+        self.boot = "boot-1"
         self._now = now
         numbers = count(1)
         self.retention = Retention(
@@ -50,4 +51,4 @@ class Retained(Opened):
     def _clocks(self) -> Reading:
         """Of a machine that was booted when the test began."""
         now = self._now()
-        return Reading("boot-1", now + self.clock_error, now - START)
+        return Reading(self.boot, now + self.clock_error, now - START)

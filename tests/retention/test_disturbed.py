@@ -1,0 +1,273 @@
+"""Retention while others write, clocks step, streams cannot be read, and somebody stops it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import projections.audit.replaying
+import projections.retention.compacting
+import projections.retention.keeping
+from ledger.commands import Command, DeleteDrives, DiscardJobs, RecordArchive
+from ledger.errors import UnreadableStream
+from ledger.store.seam import Log
+from ledger.store.writer import Caller
+from projections.retention.compacting import Compacted
+from projections.retention.sweeping import RetentionStopped
+from projections.time_travel.past import Past
+from tests.retention.conftest import Clock
+from tests.retention.telling import DAYS, clone, drive, family, jobs, streams
+from tests.support.opened import CALLER
+from tests.support.poison import poison
+from tests.support.retained import Retained
+from tests.support.world import ME, START
+
+
+def check(kept: Retained) -> None:
+    """Both folds are sound, and retention can still be asked and run."""
+    assert kept.replay().divergence is None
+    assert kept.replay(kept.archives).divergence is None
+    kept.retention.standing()
+    kept.run()
+    assert kept.replay(kept.archives).divergence is None
+
+
+def start_again(kept: Retained) -> None:
+    """As the next start does: it is not asked to stop any more."""
+    kept.retention._stopping.clear()
+
+
+class Stopping:
+    """Stops retention after so many commands that `counts` says count."""
+
+    def __init__(self, kept: Retained, counts: Callable[[Command], bool], after: int = 1) -> None:
+        self._kept = kept
+        self._counts = counts
+        self._left = after
+        self._execute = kept.ledger.execute_blocking
+        kept.ledger.execute_blocking = self
+
+    def __call__(self, command: Command, by: Caller) -> int:
+        position = self._execute(command, by)
+        if self._counts(command):
+            self._left -= 1
+            if self._left == 0:
+                self._kept.retention.stop()
+        return position
+
+    def end(self) -> None:
+        self._kept.ledger.execute_blocking = self._execute
+        start_again(self._kept)
+
+
+def test_acts_of_earlier_compactions_are_never_half_there(
+    kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks between two slices of a compaction, and wherever it is stopped."""
+    looked = 0
+
+    def look(_: float) -> None:
+        nonlocal looked
+        looked += 1
+        kept.retention.standing()
+        if looked % 20 == 0:
+            family(kept, f"meanwhile-{looked}")
+
+    monkeypatch.setattr(projections.retention.compacting, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(projections.retention.compacting, "SLICE_S", 0.0)
+    paused = SimpleNamespace(sleep=look, monotonic=time.monotonic)
+    monkeypatch.setattr(projections.retention.compacting, "time", paused)
+    for day in range(9):
+        family(kept, f"day-{day}")
+        clock.advance(days=1)
+        kept.run()
+    assert looked > 50
+    check(kept)
+
+
+def test_a_clock_that_steps_back_between_sweep_and_archive(
+    kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By less than stops a sweep: what a compaction says of its sweeps outlives them."""
+    compact = projections.retention.keeping.compact
+    stepped = False
+
+    def step(*arguments: object, **more: object) -> Compacted | None:
+        nonlocal stepped
+        if not stepped:
+            stepped = True
+            clock.advance(minutes=-50)
+        return compact(*arguments, **more)
+
+    monkeypatch.setattr(projections.retention.keeping, "compact", step)
+    for step_ in range(7 * 24):
+        if step_ % 6 == 0:
+            family(kept, f"family-{step_}")
+        clock.advance(hours=1)
+        kept.run()
+    check(kept)
+
+
+@pytest.mark.parametrize("drives", [98, 99, 100])
+def test_a_sweep_that_is_stopped_between_its_streams(
+    kept: Retained, clock: Clock, drives: int
+) -> None:
+    """The next one goes on, whichever stream was the last."""
+    family(kept, "a")
+    clock.advance(hours=12)
+    family(kept, "b")
+    clock.advance(days=2, hours=13)
+    kept.run()
+    clock.advance(days=1)
+    kept.run()
+    uuids = tuple(f"d{nth}" for nth in range(drives))
+    for uuid in uuids:
+        drive(kept, uuid)
+    kept.do(DeleteDrives(ME, uuids))
+    clock.advance(days=4)
+    stopping = Stopping(
+        kept, lambda command: isinstance(command, DiscardJobs) and bool(command.streams)
+    )
+    with pytest.raises(RetentionStopped):
+        kept.run()
+    stopping.end()
+    for _ in range(3):
+        kept.run()
+        clock.advance(hours=1)
+    check(kept)
+    assert not any(stream.startswith("drive-d") for stream in streams(kept))
+
+
+def test_what_a_parked_tree_names_stays_with_it(kept: Retained, clock: Clock) -> None:
+    """A deleted drive is not discarded before the last tree that names it, read or not."""
+    drive(kept, "d")
+    clone(kept, "d", "job")
+    kept.do(DeleteDrives(ME, ("d",)))
+    clock.advance(days=DAYS, seconds=1)
+    event = poison(kept, "job-job", version=2)
+    kept.run()
+    assert jobs(kept) == {"job"}
+    assert "drive-d" in streams(kept)
+    event.mend()
+    check(kept)
+    kept.retention.release("job-job", CALLER, skip=False)
+    kept.run()
+    assert "drive-d" not in streams(kept)
+    check(kept)
+
+
+def test_a_policy_holds_though_an_earlier_one_was_set_in_the_future(
+    kept: Retained, clock: Clock
+) -> None:
+    """By a clock that was ahead then: the one that was set last counts."""
+    clock.now = START + timedelta(days=3650)
+    kept.keep(days=5)
+    clock.now = START
+    kept.keep(days=30)
+    family(kept, "a")
+    clock.advance(days=29)
+    assert kept.run().swept is None
+    clock.advance(days=2)
+    assert kept.run().swept is not None
+    check(kept)
+
+
+def test_a_clock_that_is_years_ahead_after_a_boot(kept: Retained, clock: Clock) -> None:
+    """Discards nothing until somebody says that it is right."""
+    family(kept, "a")
+    kept.run()
+    kept.boot = "boot-2"
+    clock.advance(days=3650)
+    with pytest.raises(projections.retention.keeping.ClockMoved):
+        kept.run()
+    kept.retention.confirm_clock()
+    kept.run()
+    assert jobs(kept) == set()
+
+
+def test_a_replay_beside_a_run_sees_one_moment(
+    kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive that is written after its snapshot is none of its business."""
+    family(kept, "a")
+    clock.advance(days=DAYS, seconds=1)
+    opened = projections.audit.replaying.opened
+
+    @contextmanager
+    def overtaken(file: Path) -> Iterator[Log]:
+        with opened(file) as log:
+            assert kept.run().compacted is not None
+            yield log
+
+    monkeypatch.setattr(projections.audit.replaying, "opened", overtaken)
+    assert kept.replay(kept.archives).divergence is None
+    monkeypatch.undo()
+    check(kept)
+
+
+def test_the_past_beside_a_run_is_one_moment(kept: Retained, clock: Clock) -> None:
+    """What is archived after the snapshot is told of once."""
+    family(kept, "c")
+    clock.advance(days=DAYS, seconds=1)
+    with kept.views.long_snapshot() as snapshot:
+        snapshot.select("SELECT 1 FROM jobs_g{g} WHERE uuid IN (...)", ["x"])
+        position = kept.ledger.position
+        kept.run()
+        page = Past(snapshot, kept.shelf, position).jobs(ME, None, limit=99, offset=0)
+        assert page.total == len({tree.job.uuid for tree in page.trees}) == 2
+        assert Past(snapshot, kept.shelf, position).job("c", ME) is not None
+
+
+def test_a_plan_of_the_past_after_a_crash_names_a_tree_once(kept: Retained, clock: Clock) -> None:
+    """Though both an archive that was not recorded and the store tell of it."""
+    family(kept, "a")
+    clock.advance(days=DAYS, seconds=1)
+    then = clock.now
+    clock.advance(seconds=1)
+    execute = kept.ledger.execute_blocking
+
+    def crash(command: Command, by: Caller) -> int:
+        if isinstance(command, RecordArchive):
+            raise KeyboardInterrupt
+        return execute(command, by)
+
+    kept.ledger.execute_blocking = crash
+    with pytest.raises(KeyboardInterrupt):
+        kept.run()
+    kept.ledger.execute_blocking = execute
+    assert len(kept.retention.plan(as_of=then).trees) == 1
+    check(kept)
+
+
+def test_an_unreadable_act_is_named(kept: Retained, clock: Clock) -> None:
+    """By whoever meets it: nothing is discarded, rebuilt or called sound with it."""
+    family(kept, "a")
+    clock.advance(days=DAYS, seconds=1)
+    kept.run()
+    event = poison(kept, "sweep-act-000001", version=1)
+    for ask in (kept.run, kept.retention.standing, kept.retention.plan, kept.rebuild):
+        with pytest.raises(UnreadableStream, match=f"position {event.position}"):
+            ask()
+    for archives in (None, kept.archives):
+        divergence = kept.replay(archives).divergence
+        assert divergence is not None
+        assert (divergence.position, divergence.stream) == (event.position, "sweep-act-000001")
+    event.mend()
+    check(kept)
+
+
+def test_acts_are_discarded_once(kept: Retained, clock: Clock) -> None:
+    """Not again by each sweep until the next archive is written."""
+    for step in range(8 * 24):
+        if step % 12 == 0:
+            family(kept, f"family-{step}")
+        clock.advance(hours=1)
+        kept.retention.keep_up()
+    with kept.ledger.log() as log:
+        known = projections.retention.planning.sweeps(log)
+    gone = [stream for sweep in known for stream in sweep.others]
+    assert len(gone) == len(set(gone)) > 0
