@@ -11,6 +11,7 @@ import pytest
 from api.doctor_retention import OVERDUE, examine_retention
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
+from ledger.store.sqlite import open_log
 from tests.cli.old_ledger import ENDED, ask, found, old_ledger
 from tests.cli.processes import Serve
 
@@ -91,7 +92,9 @@ def test_what_is_overdue_while_a_service_runs(data: Path) -> None:
     due = ENDED + timedelta(days=3, seconds=1)
 
     def problems(at: datetime, *, runs: bool) -> list[str]:
-        return examine_retention(file, Reading("boot", at, timedelta(0)), runs=runs).problems
+        with open_log(file) as log:
+            reading = Reading("boot", at, timedelta(0))
+            return examine_retention(log, data / "archive", reading, runs=runs).problems
 
     assert problems(due + OVERDUE + timedelta(days=1), runs=False) == []
     assert problems(due + OVERDUE - timedelta(seconds=1), runs=True) == []
