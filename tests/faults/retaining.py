@@ -1,7 +1,7 @@
 """In a process of its own: `FILE`; discards and archives all that is over, to be killed at it."""
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests.support.retained import Retained
@@ -12,7 +12,11 @@ LATER = START + timedelta(days=30)
 
 def main(file: Path) -> None:
     ticks = iter(range(10**9))
-    with Retained(file, lambda: LATER + timedelta(milliseconds=next(ticks))) as retained:
+
+    def now() -> datetime:
+        return LATER + timedelta(milliseconds=next(ticks))
+
+    with Retained(file, now, acts="late") as retained:
         retained.run()
 
 

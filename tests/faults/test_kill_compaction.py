@@ -17,7 +17,8 @@ from ledger.store.seam import LoggedEvent
 from projections.time_travel.past import Past
 from projections.views.records import JobTree
 from tests.faults.retaining import LATER
-from tests.support.opened import Opened
+from tests.retention.conftest import Clock
+from tests.retention.telling import family
 from tests.support.retained import Retained
 from tests.support.story import STORY
 from tests.support.world import ME, Ticking
@@ -30,6 +31,7 @@ EACH = {COMMITS: 4, FILES: 1}
 STEPS = {COMMITS: 12, FILES: 3}
 """There are at least so many."""
 STEPS_MOST = 400
+DAYS_BEFORE = 6
 
 
 class Found(NamedTuple):
@@ -41,11 +43,16 @@ class Found(NamedTuple):
 
 @pytest.fixture
 def told(tmp_path: Path) -> Path:
-    """A ledger with many things that are over."""
+    """A ledger with many things that are over, earlier sweeps and compactions among them."""
     file = tmp_path / "told" / "ledger.sqlite"
     file.parent.mkdir()
-    with Opened(file) as opened:
-        opened.do(*STORY)
+    clock = Clock()
+    with Retained(file, clock) as retained:
+        for day in range(DAYS_BEFORE):
+            family(retained, f"day-{day}")
+            clock.advance(days=1)
+            retained.run()
+        retained.do(*STORY)
     return file
 
 
@@ -104,7 +111,7 @@ def test_killed_at_any_step(
 
 
 def check(file: Path, position: int, expected: Found) -> None:
-    with Retained(file, Ticking(LATER + timedelta(days=1))) as retained:
+    with Retained(file, Ticking(LATER + timedelta(days=1)), acts="again") as retained:
         assert found(retained, position) == expected
         retained.run()
         assert found(retained, position) == expected

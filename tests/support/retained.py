@@ -22,7 +22,9 @@ class Retained(Opened):
         now: Callable[[], datetime],
         *,
         circumstances: Circumstances | None = None,
+        acts: str = "act",
     ) -> None:
+        """`acts` is how the uuids of sweeps and compactions begin."""
         super().__init__(file, circumstances=circumstances, now=now)
         self.archives = file.parent / "archive"
         self.clock_error = timedelta(0)
@@ -33,7 +35,7 @@ class Retained(Opened):
             self.ledger,
             self.archives,
             now=now,
-            new_id=lambda: f"act-{next(numbers):06}",
+            new_id=lambda: f"{acts}-{next(numbers):06}",
             clocks=self._clocks,
         )
 
