@@ -20,8 +20,6 @@ NOWHERE = "\ufffe"
 """A noncharacter."""
 _MARK = re.compile(r"\?(\d*)")
 _numbers = count(1)
-
-
 _AS_BYTES = re.compile(r"CAST\((\w+) AS BLOB\)")
 _TYPES = (
     ("INTEGER PRIMARY KEY AUTOINCREMENT", "bigint PRIMARY KEY"),

@@ -7,14 +7,14 @@
 - A guard, claim or generation that is not as it should be makes its statement divide by zero: in a
   pipeline nobody could look at a row count in between.
 - A lost connection is made anew. Whether the batch under way was committed is then seen from its
-  first event; if it cannot be made, that is `StoreFailed`.
+  last event; if it cannot be made, that is `StoreFailed`.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 import psycopg
 from eventsourcing.persistence import StoredEvent
@@ -30,11 +30,11 @@ from ledger.relations import Relations
 from ledger.store import claims
 from ledger.store.pg_cursor import PgConnection, PgCursor, translated
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
-from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetPersonal, SetVncPassword
+from ledger.store.secret_tables import write_secret
+from ledger.store.sqlite import SCHEMA_VERSION
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 3
 TABLES = Path(__file__).with_name("sqlite.sql")
 FUNCTIONS = Path(__file__).with_name("postgres.sql")
 CONNECT_S = 5
@@ -203,7 +203,7 @@ class PostgresStore:
                 _raise_guards(connection, batch.guards)
                 claims.record_or_fail(cursor, batch.claims)
                 for secret in batch.secrets:
-                    _write_secret(cursor, secret)
+                    write_secret(cursor, secret)
                 self._projection.write(cursor, batch.puts, batch.drops)
                 last = _insert_events(connection, batch.events)
                 connection.execute("COMMIT")
@@ -248,7 +248,7 @@ class PostgresStore:
     def _position_of(self, batch: Batch) -> int | None:
         """Where the batch's last event is, if it was committed before the connection was lost."""
         if not batch.events:
-            return None  # nothing that it writes is written twice by writing it again
+            return None  # if it was, its guards or claims conflict with themselves
         event = batch.events[-1]
         leaf = _leaf(event)
         rows = self._rows(
@@ -307,33 +307,6 @@ def _raise_guards(connection: psycopg.Connection[TupleRow], guards: Sequence[Gua
                 "versions": [guard.version for guard in given],
             },
         )
-
-
-def _write_secret(cursor: Cursor, secret: Secret) -> None:
-    match secret:
-        case SetVncPassword(server=server, vnc_password=password):
-            cursor.execute(
-                "INSERT INTO server_secrets VALUES (?, ?)"
-                " ON CONFLICT (server) DO UPDATE SET vnc_password = excluded.vnc_password",
-                (server, password),
-            )
-        case CopyVncPassword(server=server, source=source):
-            cursor.execute(
-                "INSERT INTO server_secrets"
-                " SELECT CAST(? AS text), vnc_password FROM server_secrets WHERE server = ?",
-                (server, source),
-            )
-        case DropVncPassword(server=server):
-            cursor.execute("DELETE FROM server_secrets WHERE server = ?", (server,))
-        case SetPersonal(account=account, fields=fields):
-            for field, value in fields.items():
-                cursor.execute(
-                    "INSERT INTO personal_fields VALUES (?, ?, ?)"
-                    " ON CONFLICT (account, field) DO UPDATE SET value = excluded.value",
-                    (account, field, value),
-                )
-        case _:
-            assert_never(secret)
 
 
 @contextmanager

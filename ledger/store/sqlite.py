@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import (
@@ -35,7 +35,7 @@ from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store import claims
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
-from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetPersonal, SetVncPassword
+from ledger.store.secret_tables import write_secret
 
 T = TypeVar("T")
 
@@ -208,7 +208,7 @@ class SqliteStore:
             cursor = _raw(c)
             _insert_claims(cursor, batch.claims)
             for secret in batch.secrets:
-                _write_secret(cursor, secret)
+                write_secret(cursor, secret)
             self._projection.write(cursor, batch.puts, batch.drops)
             return positions[-1] if positions else head(cursor)[0]
 
@@ -361,29 +361,6 @@ def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
 def _insert_claims(cursor: sqlite3.Cursor, new: Sequence[Claimed]) -> None:
     if new and not claims.record(cursor, new):
         raise Conflict("a request has been claimed by another process")
-
-
-def _write_secret(cursor: sqlite3.Cursor, secret: Secret) -> None:
-    match secret:
-        case SetVncPassword(server=server, vnc_password=password):
-            cursor.execute(
-                "INSERT OR REPLACE INTO server_secrets VALUES (?, ?)", (server, password)
-            )
-        case CopyVncPassword(server=server, source=source):
-            cursor.execute(
-                "INSERT INTO server_secrets"
-                " SELECT ?, vnc_password FROM server_secrets WHERE server = ?",
-                (server, source),
-            )
-        case DropVncPassword(server=server):
-            cursor.execute("DELETE FROM server_secrets WHERE server = ?", (server,))
-        case SetPersonal(account=account, fields=fields):
-            cursor.executemany(
-                "INSERT OR REPLACE INTO personal_fields VALUES (?, ?, ?)",
-                [(account, field, value) for field, value in fields.items()],
-            )
-        case _:
-            assert_never(secret)
 
 
 @contextmanager
