@@ -2,8 +2,8 @@
 
 A password or token is verified once and then remembered for a while under a keyed hash of the
 header it came in, so that a request costs a dict lookup and not an argon2. Memory only holds that
-hash, never the header. One process writes accounts, and all changes of them go through this class,
-so what is remembered here is never older than the tables.
+hash, never the header. All changes go through this class, so what is remembered is never older than
+the tables; where other nodes change them too, it may be for less than a second (`api.endings`).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from api.async_cookie import AsyncCookies
+from api.async_cookie import AsyncCookies, Entitled
 from api.credentials import (
     HEADER_LENGTH_MAX,
     InvalidAccount,
@@ -24,7 +24,9 @@ from api.credentials import (
     parse_basic,
     parse_bearer,
 )
+from api.endings import Ended, Endings
 from api.guessing import Guessing, TooManyAttempts
+from api.hourly_keys import HourlyKeys
 from api.identity import (
     ROLES,
     Account,
@@ -41,7 +43,7 @@ from api.sessions import NewSession, Sessions
 from api.tokens import Tokens
 from ledger.application import Ledger
 from ledger.store import accounts as table
-from ledger.store import claims, sessions, tokens
+from ledger.store import claims, endings, sessions, tokens
 from ledger.store.seam import Cursor
 
 __all__ = [
@@ -75,14 +77,19 @@ class Accounts:
         self._now = now
         self._new_id = new_id
         self._key = secrets.token_bytes(32)
-        self._remembered: Remembered[Account] = Remembered(clock)
-        self._async_cookies = AsyncCookies(now)
         self._listeners: list[Callable[[str], None]] = []
         self._tables = PlainTables(ledger)
+        self.endings = Endings(
+            self._tables, shared=ledger.shared, told=self._ended_elsewhere, clock=clock
+        )
+        self._remembered: Remembered[Account] = Remembered(clock, self.endings.known)
+        self.keys = HourlyKeys(self._tables, now)
+        """For what is signed for minutes; `open_service` renews them."""
+        self._async_cookies = AsyncCookies(now, self.keys)
         guessing = Guessing(clock)
         self._passwords = Passwords(self._tables, guessing)
-        self.sessions = Sessions(self._tables, now=now, clock=clock)
-        self.tokens = Tokens(self._tables, guessing, now=now, ended=self._end)
+        self.sessions = Sessions(self._tables, now=now, clock=clock, endings=self.endings)
+        self.tokens = Tokens(self._tables, guessing, now=now, ended=self._ended)
 
     def listen(self, listener: Callable[[str], None]) -> None:
         """Tells `listener` of each account whose logins have ended."""
@@ -110,14 +117,24 @@ class Accounts:
             raise LoginRefused
         return await self.sessions.begin(await self._passwords.verified(credentials, address))
 
-    def new_async_cookie(self, account: Account) -> str:
+    async def new_async_cookie(self, account: Account) -> str:
         """The value of a cookie by which this account can open a websocket, for two minutes."""
-        return self._async_cookies.make(account.uuid)
+        ending = await self._tables.read(lambda c: endings.last_of(c, account.uuid))
+        return self._async_cookies.make(Entitled(account.uuid, ending))
 
     async def account_of_async_cookie(self, value: str) -> Account:
-        """Whose cookie this is. Raises `LoginRefused` if it is bad, old, or of nobody any more."""
-        uuid = self._async_cookies.read(value)
-        stored = await self._tables.read(lambda c: table.find_by_uuid(c, uuid))
+        """Whose cookie this is.
+
+        Raises `LoginRefused` if it is bad, old, or of nobody any more, or if logins have ended.
+        """
+        entitled = self._async_cookies.read(value)
+
+        def find(cursor: Cursor) -> table.StoredAccount | None:
+            if endings.last_of(cursor, entitled.account) != entitled.ending:
+                return None
+            return table.find_by_uuid(cursor, entitled.account)
+
+        stored = await self._tables.read(find)
         if stored is None:
             raise LoginRefused
         return account_of(stored)
@@ -183,39 +200,48 @@ class Accounts:
         self._remembered.add(digest, account, account=account.uuid, since=since)
         return account
 
-    async def _change(self, email: str, work: Callable[[Cursor], str | None]) -> None:
+    async def _change(self, email: str, work: Callable[[Cursor], Ended | None]) -> None:
         # Shielded: what the table has ended is never remembered on.
         await asyncio.shield(self._changed(email, work))
 
-    async def _changed(self, email: str, work: Callable[[Cursor], str | None]) -> None:
+    async def _changed(self, email: str, work: Callable[[Cursor], Ended | None]) -> None:
         """Ends the logins of an account, also of those that are just being verified."""
-        uuid = await self._tables.write(work)
-        if uuid is None:
+        ended = await self._tables.write(work)
+        if ended is None:
             raise AccountNotFound(f"there is no account {email}")
         self._passwords.changed(email)
-        self.sessions.forget(uuid)
-        self._end(uuid)
+        self._ended(ended)
+
+    def _ended(self, ended: Ended) -> None:
+        self.endings.note(ended)
+        self._end(ended.account)
+
+    def _ended_elsewhere(self, ended: Ended) -> None:
+        self._passwords.changed_elsewhere()
+        self._end(ended.account)
 
     def _end(self, account: str) -> None:
         """Nothing that is remembered of its logins holds, and whoever follows it is told."""
         self._remembered.end_all_of(account)
-        self._async_cookies.end_all_of(account)
+        self.sessions.forget(account)
         for listener in self._listeners:
             listener(account)
 
 
-def _set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:
+def _set_password(cursor: Cursor, email: str, password_hash: str) -> Ended | None:
     uuid = table.set_password(cursor, email, password_hash)
-    if uuid is not None:
-        sessions.remove_all_of(cursor, uuid)
-    return uuid
+    if uuid is None:
+        return None
+    sessions.remove_all_of(cursor, uuid)
+    return Ended(endings.record(cursor, uuid), uuid)
 
 
-def _remove(cursor: Cursor, email: str) -> str | None:
+def _remove(cursor: Cursor, email: str) -> Ended | None:
     uuid = table.remove(cursor, email)
-    if uuid is not None:
-        sessions.remove_all_of(cursor, uuid)
-        tokens.remove_all_of(cursor, uuid)
-        table.remove_personal_fields(cursor, uuid)
-        claims.remove_all_of(cursor, uuid)
-    return uuid
+    if uuid is None:
+        return None
+    sessions.remove_all_of(cursor, uuid)
+    tokens.remove_all_of(cursor, uuid)
+    table.remove_personal_fields(cursor, uuid)
+    claims.remove_all_of(cursor, uuid)
+    return Ended(endings.record(cursor, uuid), uuid)

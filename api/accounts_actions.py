@@ -61,7 +61,7 @@ class AccountsActions:
     async def _authenticate_asynchronous(self, request: web.Request) -> web.Response:
         account = await account_of(request, self._accounts)
         answer = json_answer({})
-        value = self._accounts.new_async_cookie(account)
+        value = await self._accounts.new_async_cookie(account)
         answer.set_cookie(ASYNC_COOKIE, value, max_age=VALID_S, secure=_is_secure(request))
         return answer
 

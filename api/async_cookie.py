@@ -1,44 +1,44 @@
-"""The cookie that opens a websocket: `<account>.<endings>|<unix time>|<hex hmac>`.
+"""The cookie that opens a websocket: `<account>.<ending>|<unix time>|<hex hmac>`.
 
-It is for whoever cannot send other credentials there, and good for as long as it takes to connect.
+It is for whoever cannot send other credentials there, and good for as long as it takes to connect,
+unless the account's logins end before.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 from api.identity import LoginRefused
-from api.signing import Signing
+from api.signing import Keys, Signing
 
 ASYNC_COOKIE = "async_auth"
 VALID_S = 120
 
 
+class Entitled(NamedTuple):
+    """The uuid of an account, and the last ending of its logins when the cookie was made."""
+
+    account: str
+    ending: int
+
+
 class AsyncCookies:
     """Makes and reads them."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._signing = Signing(now, separator="|", valid_s=VALID_S)
-        self._endings: Counter[str] = Counter()
+    def __init__(self, now: Callable[[], datetime], keys: Keys) -> None:
+        self._signing = Signing(now, keys, separator="|", valid_s=VALID_S)
 
-    def make(self, account: str) -> str:
-        """A cookie's value for the account of this uuid."""
-        return self._signing.sign(f"{account}.{self._endings[account]}")
+    def make(self, entitled: Entitled) -> str:
+        """A cookie's value. Raises `StoreUnreachable`."""
+        return self._signing.sign(f"{entitled.account}.{entitled.ending}")
 
-    def end_all_of(self, account: str) -> None:
-        """The account's cookies so far are good for nothing."""
-        self._endings[account] += 1
+    def read(self, value: str) -> Entitled:
+        """For whom the cookie was made; by now the account may be gone, or its logins ended.
 
-    def read(self, value: str) -> str:
-        """The uuid of the account that the cookie was made for, which may be gone by now.
-
-        Raises `LoginRefused` for one that is not ours, has ended, is too old, or made later than
-        now.
+        Raises `LoginRefused` for one that is not ours, is too old, or made later than now.
         """
         parts = self._signing.read(value)
         if parts is None:
             raise LoginRefused
-        account, _, endings = parts[0].rpartition(".")
-        if int(endings) != self._endings[account]:
-            raise LoginRefused
-        return account
+        account, _, ending = parts[0].rpartition(".")
+        return Entitled(account, int(ending))

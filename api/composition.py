@@ -36,7 +36,7 @@ from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
 from projections.backup.restoring import is_unfinished
 from projections.feed import Feed
-from projections.rebuild import rebuild
+from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.retention.compacting import ARCHIVES
 from projections.retention.keeping import Retention
 from projections.views.reading import Views
@@ -44,6 +44,7 @@ from projections.views.sqlite import is_outdated
 
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
+REBUILDING_S = 1.0
 
 _random = random.SystemRandom()
 
@@ -188,10 +189,13 @@ async def open_ledger(
 
 
 def _bring_up_to_date(ledger: Ledger) -> None:
-    if ledger.exclusive(is_outdated).result():
+    while ledger.exclusive(is_outdated).result():
         log.info("the read models have an earlier shape: they are rebuilt")
-        rebuilt = rebuild(ledger, lambda _done, _total: None)
-        log.info("rebuilt from %d events in %.1f s", rebuilt.events, rebuilt.seconds)
+        try:
+            rebuilt = rebuild(ledger, lambda _done, _total: None)
+            log.info("rebuilt from %d events in %.1f s", rebuilt.events, rebuilt.seconds)
+        except AlreadyRebuilding:  # another node is at it, and may break it off
+            time.sleep(REBUILDING_S)
 
 
 @asynccontextmanager
@@ -219,12 +223,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         claims = Claims(ledger, now=now)
         checkpoints = Checkpoints(ledger, signer, now=now)
         feed = Feed(views, frames(copying.figures), on_failure=failed.set)
-        ledger.listen(feed.notice)
+        ledger.listen(feed.notice, feed.is_followed)
         accounts.listen(feed.dismiss)
         try:
             started = copying if settings.copying else None
             await asyncio.to_thread(_start, pools, views, provisioning, started)
-            async with feed:
+            await accounts.keys.renew()
+            async with feed, accounts.endings.followed():
                 yield Service(
                     ledger=ledger,
                     views=views,

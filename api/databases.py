@@ -81,7 +81,7 @@ class SqliteDatabase:
 
 
 class PostgresDatabase:
-    """A database of its own, of which others may have data directories too: one at a time."""
+    """A database, of which others may have data directories too."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -95,7 +95,7 @@ class PostgresDatabase:
 
     def open(self) -> Opened:
         projection = PostgresProjection()
-        return Opened(PostgresStore(self.url, projection, alone=True), projection)
+        return Opened(PostgresStore(self.url, projection), projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
         return PostgresViews(self.url)

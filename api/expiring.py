@@ -25,6 +25,7 @@ def what_expires(service: Service) -> tuple[Expiring, ...]:
     return (
         Expiring("sessions", service.accounts.sessions.expire),
         Expiring("idempotency keys", service.claims.expire),
+        Expiring("keys of the hour", service.accounts.keys.renew),
     )
 
 

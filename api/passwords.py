@@ -80,6 +80,10 @@ class Passwords:
         self._changes += 1
         self._guessing.pardon(email)
 
+    def changed_elsewhere(self) -> None:
+        """Somebody may have another password: whoever logs in from now on is verified by it."""
+        self._changes += 1
+
     def close(self) -> None:
         """Takes no more passwords; those under way end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from ledger.application import Ledger
@@ -26,7 +27,8 @@ class PlainTables:
 
         The writer has no part in it: nobody can keep it busy by guessing.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, work)
+        read = partial(self._ledger.read, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
     async def write(self, work: Callable[[Cursor], T]) -> T:
         """Runs `work` in a transaction of its own; durable on return."""
@@ -36,7 +38,3 @@ class PlainTables:
     def close(self) -> None:
         """Takes no more reads; those under way end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _read(self, work: Callable[[Cursor], T]) -> T:
-        with self._ledger.log() as log:
-            return work(log.cursor())

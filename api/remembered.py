@@ -19,11 +19,13 @@ class Remembered(Generic[V]):
     """Values by a hash of the secret that they were found by; the oldest makes room for a new one.
 
     A value belongs to an account and ends with it at once. A lookup that is under way then may
-    have seen what was before, so it remembers nothing.
+    have seen what was before, so it remembers nothing. As long as nobody is sure that all endings
+    are known of, nothing is found.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], sure: Callable[[], bool]) -> None:
         self._clock = clock
+        self._sure = sure
         self._entries: dict[bytes, _Entry[V]] = {}
         self._endings = 0
 
@@ -34,7 +36,9 @@ class Remembered(Generic[V]):
 
     def find(self, key: bytes) -> V | None:
         entry = self._entries.get(key)
-        return entry.value if entry is not None and self._clock() < entry.until else None
+        if entry is None or self._clock() >= entry.until or not self._sure():
+            return None
+        return entry.value
 
     def add(
         self, key: bytes, value: V, *, account: str, since: int, most_s: float = REMEMBERED_S

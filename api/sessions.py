@@ -12,14 +12,18 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from api.credentials import new_secret, secret_hash
+from api.endings import Endings
 from api.identity import Account, LoginRefused, account_of
 from api.passwords import Verified
 from api.plain_tables import PlainTables
-from api.remembered import Remembered
+from api.remembered import REMEMBERED_S, Remembered
 from ledger.store import accounts, sessions
 from ledger.store.seam import Cursor
 
 VALID_FOR = timedelta(days=14)
+SHARED_S = 1.0
+"""How long a session is remembered where another node may end it: that one is no ending of all of
+the account's logins, and told to nobody."""
 SESSIONS_MAX = 10_000
 """Sessions of one account; the oldest end when there are more. Scripts log in at each run."""
 
@@ -52,10 +56,12 @@ class Sessions:
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
+        endings: Endings,
     ) -> None:
         self._tables = tables
         self._now = now
-        self._remembered: Remembered[Session] = Remembered(clock)
+        self._remembered_s = SHARED_S if endings.shared else REMEMBERED_S
+        self._remembered: Remembered[Session] = Remembered(clock, endings.known)
 
     async def begin(self, login: Verified) -> NewSession:
         """A new session, durable on return.
@@ -118,7 +124,8 @@ class Sessions:
         if left_s <= 0:
             raise LoginRefused
         session = Session(account, stored.csrf_hash)
-        self._remembered.add(id_hash, session, account=account.uuid, since=since, most_s=left_s)
+        most_s = min(self._remembered_s, left_s)
+        self._remembered.add(id_hash, session, account=account.uuid, since=since, most_s=most_s)
         return session
 
     async def _end(self, id_hash: bytes) -> None:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from api.credentials import new_secret, normal_email, secret_hash
+from api.endings import Ended
 from api.guessing import Guessing
 from api.identity import Account, AccountNotFound, LoginRefused, account_of
 from api.plain_tables import PlainTables
-from ledger.store import accounts, tokens
+from ledger.store import accounts, endings, tokens
 from ledger.store.seam import Cursor
 from ledger.store.tokens import StoredToken
 
@@ -52,7 +53,7 @@ class Tokens:
         guessing: Guessing,
         *,
         now: Callable[[], datetime],
-        ended: Callable[[str], None],
+        ended: Callable[[Ended], None],
     ) -> None:
         self._tables = tables
         self._guessing = guessing
@@ -121,7 +122,11 @@ class Tokens:
         return account_of(stored)
 
     async def _remove(self, token_id: str) -> None:
-        account = await self._tables.write(lambda c: tokens.remove(c, token_id))
-        if account is None:
+        def remove(cursor: Cursor) -> Ended | None:
+            account = tokens.remove(cursor, token_id)
+            return None if account is None else Ended(endings.record(cursor, account), account)
+
+        ended = await self._tables.write(remove)
+        if ended is None:
             raise TokenNotFound(f"there is no token {token_id}")
-        self._ended(account)
+        self._ended(ended)

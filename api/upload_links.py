@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from api.errors import LinkInvalid
-from api.signing import Signing
+from api.signing import Keys, Signing
 
 VALID_S = 300
 
@@ -24,10 +24,11 @@ class LinkedChunk(NamedTuple):
 class UploadLinks:
     """Makes and reads their tokens."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._signing = Signing(now, separator=".", valid_s=VALID_S)
+    def __init__(self, now: Callable[[], datetime], keys: Keys) -> None:
+        self._signing = Signing(now, keys, separator=".", valid_s=VALID_S)
 
     def token(self, chunk: LinkedChunk) -> str:
+        """Raises `StoreUnreachable`."""
         return self._signing.sign(chunk.drive, str(chunk.number), str(chunk.chunk_size))
 
     def read(self, token: str) -> LinkedChunk:

@@ -21,7 +21,7 @@ class Uploads:
     def __init__(self, service: Service) -> None:
         self._views = service.views
         self._intake = service.intake.chunks
-        self._links = UploadLinks(service.now)
+        self._links = UploadLinks(service.now, service.accounts.keys)
 
     async def find(self, request: web.Request) -> web.Response:
         """Whether a chunk is there, as resumable.js asks before it sends one."""

@@ -1,6 +1,5 @@
 """The ledger's front door: commands in, committed events out."""
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -11,8 +10,8 @@ from ledger.aggregate import Aggregate, fold
 from ledger.codec import decode
 from ledger.commands import Command
 from ledger.errors import StoreFailed
-from ledger.store.seam import Cursor, Log, Projection, Store
-from ledger.store.writer import Caller, Listener, Writer
+from ledger.store.seam import Cursor, Listener, Log, Projection, Store, Teller
+from ledger.store.writer import Caller, Writer, always
 from ledger.world import Circumstances
 
 T = TypeVar("T")
@@ -31,9 +30,13 @@ class Ledger:
         on_failure: Callable[[StoreFailed], None],
     ) -> None:
         self._store = store
-        self.maintenance = threading.Lock()
-        """Held by what must not run beside its like: a rebuild, a compaction, a restore."""
+        self.maintenance = store.turn("maintenance")
+        """Of what must not run beside its like: a rebuild, a compaction, a restore."""
+        self.checkpointing = store.turn("checkpointing")
+        """Of whoever keeps checkpoints."""
         self._writer = Writer(store, projection, circumstances, now=now, on_failure=on_failure)
+        self._tail = store.tail()
+        self._teller: Teller = self._tail or self._writer
 
     async def execute(self, command: Command, by: Caller) -> int:
         """Records what comes of the command; returns the ledger's position once it is on disk.
@@ -46,16 +49,19 @@ class Ledger:
         """`execute`, for worker threads."""
         return self._writer.execute_blocking(command, by)
 
-    def listen(self, listener: Listener) -> None:
-        """Tells `listener` of every commit, in order and in the writer's thread."""
-        self._writer.listen(listener)
+    def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:
+        """Tells `listener` of every commit to the ledger, of all processes, in order.
+
+        In a thread of its own; while `wanted` says no, it need not be told.
+        """
+        self._teller.listen(listener, wanted)
 
     def exclusive(
         self, work: Callable[[Cursor], T], *, afterwards: Callable[[], None] | None = None
     ) -> "Future[T]":
         """Runs `work` in a writing transaction of its own, between two batches of commands.
 
-        `afterwards` is called when it is committed, before anything else is.
+        `afterwards` is called when it is committed, before anything else is, in any process.
         """
         return self._writer.exclusive(work, afterwards)
 
@@ -66,11 +72,11 @@ class Ledger:
 
     @property
     def position(self) -> int:
-        """The position of the newest event that this process has committed, or found at its start.
+        """The position of the newest event that this process knows of.
 
         Raised before anybody is told of a commit.
         """
-        return self._writer.position
+        return max(self._writer.position, self._teller.position)
 
     def forget(self) -> None:
         """Makes the writer read its state anew. In the writer's thread only."""
@@ -85,6 +91,15 @@ class Ledger:
         with self._store.log() as log:
             return fold(stream, (decode(topic, stored) for _, topic, stored in log.stream(stream)))
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may have the ledger too."""
+        return self._tail is not None
+
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        """What `work` finds as of the last commit, by a few short reads; in any thread."""
+        return self._store.read(work)
+
     def log(self) -> AbstractContextManager[Log]:
         """The events as of now, to read from in any thread."""
         return self._store.log()
@@ -92,4 +107,6 @@ class Ledger:
     def close(self) -> None:
         """Finishes the commands that wait, then closes the store."""
         self._writer.stop()
+        if self._tail is not None:
+            self._tail.close()
         self._store.close()

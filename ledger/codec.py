@@ -7,7 +7,7 @@ the table. The stored bytes are JSON of `Recorded`: the envelope and the event's
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, cast
 
@@ -127,6 +127,16 @@ def recorded_at(state: bytes) -> datetime:
     if at.tzinfo is None:
         raise UnknownEvent("an event is stamped with no time zone")
     return at
+
+
+def name_of(topic: str) -> str:
+    """What an event is called in all versions of its shape."""
+    return topic.partition("/")[0]
+
+
+def names_of(events: Iterable[type[Event]]) -> frozenset[str]:
+    """What these events are called."""
+    return frozenset(name_of(_CURRENT[event]) for event in events)
 
 
 def leaf_hash(stream: str, version: int, topic: str, state: bytes) -> bytes:

@@ -15,7 +15,7 @@ from ledger.events import (
 )
 from ledger.job import Job
 from ledger.server import Server
-from ledger.store.writer import Commit
+from ledger.store.seam import Commit
 
 _PROGRESS = (JobAttemptStarted, ProgressUpdated)
 _FROM_BELOW = (ChildAttached, ChildEnded)

@@ -1,6 +1,6 @@
 """The feed: tells of what has changed, after it can be read, and wakes who waits for a job.
 
-The writer's thread hands each commit over to the event loop. There one task reads what has changed
+Each commit is handed over to the event loop. There one task reads what has changed
 anew, in short snapshots, and gives each account's subscribers a frame for each changed thing. So a
 frame says what is or was so already for whoever reads, several changes may become one frame, and a
 thing that cannot be read any more is told of as gone.
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Literal, Protocol, Self
 
 from ledger.errors import StoreFailed, StoreUnreachable
-from ledger.store.writer import Commit
+from ledger.store.seam import Commit
 from projections.changes import Changes, JobChange
 from projections.kinds import KINDS, LEAF, View
 from projections.pacing import Backlog, Item, Pacing
@@ -153,8 +153,12 @@ class Feed:
 
     # What has changed
 
+    def is_followed(self) -> bool:
+        """Whether anybody wants to be told of anything. In any thread."""
+        return bool(self._followed)
+
     def notice(self, commit: Commit) -> None:
-        """A commit, told of in the writer's thread; costs it nothing while nobody follows."""
+        """A commit, told of in another thread; costs it nothing while nobody follows."""
         if self._followed:
             self._loop.call_soon_threadsafe(self._take, commit)
 

@@ -78,7 +78,7 @@ def rebuild(ledger: Ledger, report: Report) -> Rebuilt:
 
     Raises `AlreadyRebuilding`, `StoreFailed`, and `UnreadableStream` for one that cannot be folded.
     """
-    if not ledger.maintenance.acquire(blocking=False):
+    if not ledger.maintenance.acquire():
         raise AlreadyRebuilding("a rebuild or a compaction is under way")
     try:
         return _Rebuild(ledger).run(report)
@@ -159,6 +159,7 @@ class _Rebuild:
         """Catches up and flips in one transaction; returns digests of both generations then."""
 
         def finish(cursor: Cursor) -> None:
+            self._ledger.maintenance.check()
             with self._ledger.log() as log:
                 streams, change_of = self._changed(log)
                 changes = [change_of(stream) for stream in streams]

@@ -69,8 +69,17 @@ class Checkpoints:
     def keep(self) -> bool:
         """Tiles what is new, and keeps a checkpoint of it; whether there was anything.
 
-        Old checkpoints are thinned out with it. Raises as `sign`, and `TilingStopped`.
+        Nothing is done while another process does it. Old checkpoints are thinned out with it.
+        Raises as `sign`, and `TilingStopped`.
         """
+        if not self._ledger.checkpointing.acquire():
+            return False
+        try:
+            return self._keep()
+        finally:
+            self._ledger.checkpointing.release()
+
+    def _keep(self) -> bool:
         tile(self._ledger, stopping=self._stopping.is_set)
         with self._ledger.log() as log:
             checkpoint = checkpoint_of(log, self._signer.name)

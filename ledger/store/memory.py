@@ -6,6 +6,7 @@ that, so that a refused command leaves nothing behind.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -13,7 +14,7 @@ from eventsourcing.persistence import StoredEvent
 
 from ledger.aggregate import Aggregate, evolve, fold
 from ledger.claim import Claimed
-from ledger.codec import decode, encode
+from ledger.codec import decode, encode, name_of, names_of
 from ledger.drive import Drive
 from ledger.errors import AlreadyExists
 from ledger.events import (
@@ -48,7 +49,7 @@ from ledger.relations import (
     unrelated,
 )
 from ledger.server import Server
-from ledger.store.seam import Batch, Guard, Projection, Row, RowKey, Rows, Store
+from ledger.store.seam import Batch, Guard, News, Projection, Row, RowKey, Rows, Store
 from ledger.tag import Tag
 from ledger.world import A, Discarded, Secret
 
@@ -82,6 +83,7 @@ _RELATING = (
     TagDeleted,
 )
 """After other events a job, server or tag says the same about others as before."""
+_NAMES_OF_RELATING = names_of(_RELATING)
 
 
 class Told(NamedTuple):
@@ -144,6 +146,14 @@ class Memory:
         for stream in staging.discarded:
             self._held.pop(stream, None)
         _renew(self._told, staging.touched())
+
+    def notice(self, news: Sequence[News]) -> None:
+        """Drops what others have changed; about whom they said something, only reading it tells."""
+        for _, stream, topic in news:
+            self._held.pop(stream, None)
+            self._told.pop(stream.partition("-")[2], None)
+            if name_of(topic) in _NAMES_OF_RELATING:
+                self._told.clear()
 
     def forget(self, staging: "Staging") -> None:
         """Drops what may be stale after a conflict."""

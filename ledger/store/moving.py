@@ -17,7 +17,8 @@ from psycopg import errors as pg
 
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.store.pg_cursor import PgConnection
-from ledger.store.postgres import LOCK, MOVING, PgLog, connect, create_tables
+from ledger.store.pg_locks import HAVING
+from ledger.store.postgres import MOVING, PgLog, connect, create_tables
 from ledger.store.reading import streamed
 from ledger.store.seam import Cursor, Log, Row
 from ledger.store.sqlite import SCHEMA, SCHEMA_VERSION, head
@@ -201,7 +202,7 @@ def open_copy(url: str) -> Iterator[Copy]:
         with store_errors():
             _take(connection)
             yield Copy(url, connection)
-            connection.execute("SELECT pg_advisory_unlock(?)", (LOCK,))
+            connection.execute("SELECT pg_advisory_unlock(?)", (HAVING,))
     finally:
         connection.close()
 
@@ -209,9 +210,9 @@ def open_copy(url: str) -> Iterator[Copy]:
 def _take(connection: PgConnection) -> None:
     connection.execute(f"SET lock_timeout = '{LOCK_WAIT}'")
     try:
-        connection.execute("SELECT pg_advisory_lock(?)", (LOCK,))
+        connection.execute("SELECT pg_advisory_lock(?)", (HAVING,))
     except pg.LockNotAvailable as error:
-        raise StoreUnreachable("another process has the ledger in this database") from error
+        raise StoreUnreachable("a process has a ledger in this database") from error
     connection.execute("RESET lock_timeout")
 
 

@@ -2,6 +2,8 @@
 
 - A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, then the events,
   then `COMMIT`. Nobody waits for a round trip while locks are held.
+- Any number of processes may have the ledger. What others have appended is asked for before each
+  batch (`news`); who needs that nobody appends takes the lock that each batch shares (`paused`).
 - Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
   raises: its lock is held until the commit, so positions become visible in order and without gaps.
 - A guard, claim or generation that is not as it should be makes its statement divide by zero: in a
@@ -10,6 +12,7 @@
   last event; if it cannot be made, that is `StoreFailed`.
 """
 
+import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -27,11 +30,23 @@ from ledger.claim import Claimed
 from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
-from ledger.store import claims
+from ledger.store import claims, pg_locks
 from ledger.store.pg_cursor import PgConnection, PgCursor, translated
-from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
+from ledger.store.seam import (
+    Batch,
+    Conflict,
+    Cursor,
+    Guard,
+    Log,
+    LoggedEvent,
+    News,
+    Projection,
+    Tail,
+    Turn,
+)
 from ledger.store.secret_tables import write_secret
 from ledger.store.sqlite import SCHEMA_VERSION
+from ledger.store.tail import CHANNEL, PgTail
 
 T = TypeVar("T")
 
@@ -41,8 +56,6 @@ CONNECT_S = 5
 RECONNECT_S = 60
 PAUSE_S = 0.1
 READ_ROWS = 2_000
-LOCK = 0x6A6F62
-"""Of whoever has the ledger; the letters are `job`."""
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
 
@@ -71,6 +84,11 @@ WITH raised AS (
 )
 SELECT 1 / (CASE WHEN count(*) = %(n)s THEN 1 ELSE 0 END) FROM raised
 """
+_SHARE_APPENDING = f"SELECT pg_advisory_xact_lock_shared({pg_locks.APPENDING})"
+_NEWS = (
+    "SELECT position, originator_id, topic FROM stored_events"
+    " WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position"
+)
 _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
 
 
@@ -111,17 +129,24 @@ def create_tables(cursor: Cursor) -> None:
 
 
 class PostgresStore:
-    """A `Store` in one database. One process has it; `append` and `exclusive` from one thread."""
+    """A `Store` in one database; `append` and `exclusive` from one thread."""
 
-    def __init__(self, url: str, projection: Projection, *, alone: bool = False) -> None:
-        """With `alone` no other process has the ledger; else that is `StoreUnreachable`."""
+    def __init__(self, url: str, projection: Projection) -> None:
+        """Raises `StoreUnreachable`, and `StoreFailed` if this is no ledger of this schema."""
         self._url = url
         self._projection = projection
-        self._alone = alone
+        self._seen = 0
+        self._own = (0, 0)
+        self._opened = 0
+        self._paused = False
+        self._idle: queue.SimpleQueue[PgConnection] = queue.SimpleQueue()
         self._writer = self._writing()
         try:
             with _store_errors(), _transaction(self._writer) as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.MAKING,))
                 self._create(cursor)
+                self._opened = cursor.execute("SELECT position FROM leaf_count").fetchone()[0]
+                self._seen = self._opened
         except StoreFailed:
             self._writer.close()
             raise
@@ -141,11 +166,14 @@ class PostgresStore:
         """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done."""
         try:
             self._writer.execute("BEGIN")
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
             self._reconnect()
+            if self._paused:
+                raise StoreUnreachable("others may have appended meanwhile") from error
             self._writer.execute("BEGIN")
         with _store_errors():
             try:
+                self._writer.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.EXCLUSIVE,))
                 done = work(self._writer.cursor())
             except BaseException:
                 if not self._writer.lost:
@@ -153,6 +181,35 @@ class PostgresStore:
                 raise
             self._writer.execute("COMMIT")
             return done
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """If the connection is lost, so is the pause: what was to be done in it then fails."""
+        with _store_errors():
+            self._writer.execute("SELECT pg_advisory_lock(?)", (pg_locks.APPENDING,))
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+            with suppress(psycopg.OperationalError):
+                self._writer.execute("SELECT pg_advisory_unlock(?)", (pg_locks.APPENDING,))
+
+    def news(self) -> Sequence[News]:
+        """By one statement, that mostly finds nothing."""
+        try:
+            return self._news()
+        except psycopg.OperationalError:
+            self._reconnect()
+            return self.news()
+        except psycopg.Error as error:
+            raise StoreFailed(f"PostgreSQL: {error}") from error
+
+    def turn(self, name: str) -> Turn:
+        return pg_locks.PgTurn(lambda: connect(self._url), name)
+
+    def tail(self) -> Tail:
+        return PgTail(lambda: connect(self._url), self._opened)
 
     def read_stream(self, stream: str) -> list[StoredEvent]:
         rows = self._rows(
@@ -175,14 +232,31 @@ class PostgresStore:
     def read_claim(self, account: str, key: str) -> Claimed | None:
         return self._read(lambda cursor: claims.find(cursor, account, key))
 
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        """Over a connection that is kept for the next reads: making one takes longer than they."""
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = connect(self._url)
+        try:
+            with _store_errors(), _snapshot(connection) as cursor:
+                return work(cursor)
+        finally:
+            if connection.lost:
+                connection.close()
+            else:
+                self._idle.put(connection)
+
     def log(self) -> AbstractContextManager[Log]:
         return open_log(self._url)
 
     def close(self) -> None:
         self._reader.close()
-        if self._alone and not self._writer.lost:  # the server takes a moment to notice the end
+        while not self._idle.empty():
+            self._idle.get().close()
+        if not self._writer.lost:  # the server takes a moment to notice the end
             with suppress(psycopg.Error):
-                self._writer.execute("SELECT pg_advisory_unlock(?)", (LOCK,))
+                self._writer.execute("SELECT pg_advisory_unlock_shared(?)", (pg_locks.HAVING,))
         self._writer.close()
 
     def _create(self, cursor: Cursor) -> None:
@@ -199,6 +273,7 @@ class PostgresStore:
         try:
             with connection.pipeline():
                 connection.execute("BEGIN")
+                connection.execute(_SHARE_APPENDING)
                 cursor = self._writer.cursor()
                 _raise_guards(connection, batch.guards)
                 claims.record_or_fail(cursor, batch.claims)
@@ -216,19 +291,39 @@ class PostgresStore:
         except psycopg.Error:
             connection.execute("ROLLBACK")
             raise
-        return int(last.fetchall()[0][0])
+        position = int(last.fetchall()[0][0])
+        self._note_own(position, len(batch.events))
+        return position
+
+    def _note_own(self, position: int, events: int) -> None:
+        """Our own events are no news; those of others may lie before them."""
+        if position - events == self._seen:
+            self._seen = position
+        self._own = position - events, position
+
+    def _news(self) -> Sequence[News]:
+        rows = self._writer.execute(_NEWS, (self._seen, *self._own)).fetchall()
+        if rows:
+            self._seen = max(rows[-1][0], self._own[1])
+        return [*map(News._make, rows)]
 
     def _writing(self) -> PgConnection:
-        """A connection to write with; the session that may write has the lock, so it alone does."""
+        """A connection to write with; while there is one, nobody moves a ledger into the place."""
         connection = connect(self._url)
         # What is prepared in a pipeline that then fails is not there, and psycopg believes it is.
         connection.raw.prepare_threshold = None
-        if self._alone:
-            taken = connection.execute("SELECT pg_try_advisory_lock(?)", (LOCK,)).fetchone()[0]
-            if not taken:
-                connection.close()
-                raise StoreUnreachable("another process has the ledger in this database")
+        try:
+            with _store_errors():
+                self._have(connection)
+        except StoreFailed:
+            connection.close()
+            raise
         return connection
+
+    def _have(self, connection: PgConnection) -> None:
+        taken = connection.execute("SELECT pg_try_advisory_lock_shared(?)", (pg_locks.HAVING,))
+        if not taken.fetchone()[0]:
+            raise StoreUnreachable("a ledger is being moved into this database")
 
     def _reconnect(self) -> None:
         """Makes both connections anew, as long as that takes. Raises `StoreFailed` in the end."""
@@ -282,6 +377,7 @@ def _insert_events(
     """The last position is its only row, once the pipeline is through."""
     if not events:
         return connection.execute("SELECT position FROM leaf_count")
+    connection.execute(f"NOTIFY {CHANNEL}")
     return connection.execute(
         _INSERT_EVENTS,
         {

@@ -88,6 +88,67 @@ class Batch(NamedTuple):
     claims: Sequence[Claimed] = ()
 
 
+class News(NamedTuple):
+    """An event that another process has recorded; its topic says what happened."""
+
+    position: int
+    stream: str
+    topic: str
+
+
+class Commit(NamedTuple):
+    """What one transaction brought about, or several one after the other.
+
+    `position` is its last event's; `events` are (stream, event) in order, `states` the aggregates
+    of their streams as they are now: one that was deleted still tells whose it was. `related` are
+    the drives and servers about which a job, a server or a tag now says something else.
+    """
+
+    position: int
+    events: Sequence[tuple[str, Recorded[Event]]]
+    states: Mapping[str, Aggregate]
+    related: frozenset[str]
+
+
+Listener = Callable[[Commit], None]
+"""Told of each commit, in order; must not block."""
+
+
+class Teller(Protocol):
+    """Tells of commits as they are made."""
+
+    def listen(self, listener: Listener, wanted: Callable[[], bool]) -> None:
+        """Tells `listener` of each commit from now on, at least while `wanted` says so."""
+
+    @property
+    def position(self) -> int:
+        """The position of the newest event that it knows of; raised before anybody is told."""
+
+
+class Tail(Teller, Protocol):
+    """One that reads what all processes have appended."""
+
+    def close(self) -> None: ...
+
+
+class Turn(Protocol):
+    """What only one does at a time: a thread of a process, and a process of all that share."""
+
+    def acquire(self) -> bool:
+        """Whether it is the caller's turn now, which it is if it is nobody else's.
+
+        Raises `StoreUnreachable`.
+        """
+
+    def release(self) -> None: ...
+
+    def locked(self) -> bool:
+        """Whether it is somebody's turn in this process."""
+
+    def check(self) -> None:
+        """Raises `StoreUnreachable` if it may be another process's turn by now."""
+
+
 class LoggedEvent(NamedTuple):
     """An event as the store keeps it; `position` grows over the whole ledger, with gaps."""
 
@@ -145,7 +206,25 @@ class Store(Protocol):
         """
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
-        """Runs `work` in one writing transaction. Called in the writer's thread only."""
+        """Runs `work` in one writing transaction, beside which no other exclusive work runs.
+
+        Called in the writer's thread only.
+        """
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Meanwhile no other process appends anything. In the writer's thread only."""
+
+    def news(self) -> Sequence[News]:
+        """What others have appended since this was last asked. In the writer's thread only."""
+
+    def turn(self, name: str) -> Turn:
+        """Of what is done by one process at a time."""
+
+    def tail(self) -> Tail | None:
+        """Where the commits of all processes are told of; None if this one's are all there are.
+
+        It begins behind what there was when the store was opened.
+        """
 
     def read_stream(self, stream: str) -> list[StoredEvent]:
         """The events of one stream, in order, as of the last commit."""
@@ -155,6 +234,9 @@ class Store(Protocol):
 
     def read_claim(self, account: str, key: str) -> Claimed | None:
         """What was last claimed under this key, over or not, as of the last commit."""
+
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        """What `work` finds as of the last commit, by a few short reads; in any thread."""
 
     def log(self) -> AbstractContextManager[Log]:
         """A snapshot to read from, in any thread."""

@@ -14,6 +14,7 @@ What is ours, and why:
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -34,12 +35,23 @@ from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store import claims
-from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
+from ledger.store.seam import (
+    Batch,
+    Conflict,
+    Cursor,
+    Guard,
+    Log,
+    LoggedEvent,
+    News,
+    Projection,
+    Tail,
+    Turn,
+)
 from ledger.store.secret_tables import write_secret
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = Path(__file__).with_name("sqlite.sql")
 OPENING_S = 5
 BUSY_MS = 50
@@ -129,6 +141,25 @@ class _ConnectionPool(SQLiteConnectionPool):
         return _Connection(sqlite_conn=connection, max_age=self.max_age)
 
 
+class ThreadTurn:
+    """A `ledger.store.seam.Turn` among the threads of the one process there is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def acquire(self) -> bool:
+        return self._lock.acquire(blocking=False)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def check(self) -> None:
+        """There is nobody else."""
+
+
 class Recorder(SQLiteApplicationRecorder):
     """The library's recorder over our table: positions, leaf hashes and leaf indexes."""
 
@@ -216,6 +247,21 @@ class SqliteStore:
         with _store_errors(), self._recorder.datastore.transaction(commit=True) as c:
             return work(_raw(c))
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """One process writes here."""
+        yield
+
+    def news(self) -> Sequence[News]:
+        """One process writes here; what another did all the same is met as a `Conflict`."""
+        return ()
+
+    def turn(self, name: str) -> Turn:
+        return ThreadTurn()
+
+    def tail(self) -> Tail | None:
+        """One process writes here."""
+
     def read_stream(self, stream: str) -> list[StoredEvent]:
         with _store_errors():
             rows = self._reader.execute(
@@ -241,6 +287,10 @@ class SqliteStore:
     def read_claim(self, account: str, key: str) -> Claimed | None:
         with _store_errors():
             return claims.find(self._reader.cursor(), account, key)
+
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        with self.log() as log:
+            return work(log.cursor())
 
     def log(self) -> AbstractContextManager[Log]:
         return open_log(self._file)

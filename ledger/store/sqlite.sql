@@ -44,6 +44,16 @@ CREATE TABLE IF NOT EXISTS sessions (
     expires TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_of_account ON sessions (account, created);
+-- The last ending of an account's logins, numbered over all accounts.
+CREATE TABLE IF NOT EXISTS endings (
+    account TEXT PRIMARY KEY,
+    nth INTEGER NOT NULL UNIQUE
+) WITHOUT ROWID;
+-- Keys for what is signed for minutes; those of earlier hours are removed.
+CREATE TABLE IF NOT EXISTS hourly_keys (
+    hour INTEGER PRIMARY KEY,
+    key BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS tokens (
     id TEXT PRIMARY KEY,
     token_hash BLOB NOT NULL UNIQUE,

@@ -2,8 +2,9 @@
 
 Commands that wait are taken together, each is decided against the state as the ones before it leave
 it, and events and rows are written in one durable transaction; then all callers are woken. A
-refused command is refused alone. When another process wrote first, what may be stale is read again
-and the batch is redone in halves, so that nobody else's command is lost.
+refused command is refused alone. What other processes have changed before the batch is read anew.
+When one writes meanwhile and is first, what may be stale is read again and the batch is redone in
+halves, so that nobody else's command is lost.
 """
 
 import asyncio
@@ -11,19 +12,19 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from ledger.aggregate import Aggregate
 from ledger.claim import Claim, Claimed
 from ledger.commands import Command
 from ledger.decide import decide
 from ledger.errors import AlreadyClaimed, ConcurrentChange, Refusal, StoreFailed, StoreUnreachable
-from ledger.events import Event, Recorded
+from ledger.events import Recorded
 from ledger.store.memory import Memory, Staging
-from ledger.store.seam import Conflict, Cursor, Projection, Store
+from ledger.store.seam import Commit, Conflict, Cursor, Listener, Projection, Store
 from ledger.world import Circumstances, Discarded, Fact
 
 T = TypeVar("T")
@@ -37,24 +38,6 @@ FOLLOWED = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
 
 log = logging.getLogger(__name__)
-
-
-class Commit(NamedTuple):
-    """What one transaction brought about.
-
-    `position` is its last event's; `events` are (stream, event) in order, `states` the aggregates
-    of their streams as they are now: one that was deleted still tells whose it was. `related` are
-    the drives and servers about which a job, a server or a tag now says something else.
-    """
-
-    position: int
-    events: Sequence[tuple[str, Recorded[Event]]]
-    states: Mapping[str, Aggregate]
-    related: frozenset[str]
-
-
-Listener = Callable[[Commit], None]
-"""Told of each commit, in order and in the writer's thread; must not block."""
 
 
 class Caller(NamedTuple):
@@ -76,11 +59,18 @@ class _Waiting(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """Something other than a command, done between two batches in a transaction of its own."""
+    """Something other than a command, done between two batches in a transaction of its own.
+
+    With an `afterwards`, other processes append nothing until that was called too.
+    """
 
     run: Callable[[Cursor], Any]
     afterwards: Callable[[], None] | None
     future: "Future[Any]"
+
+
+def always() -> bool:
+    return True
 
 
 class _Stop:
@@ -140,8 +130,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def listen(self, listener: Listener) -> None:
-        """From now on tells `listener` of every commit of events."""
+    def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:
+        """From now on tells `listener` of every commit of events, in the writer's thread."""
         self._listeners.append(listener)
 
     async def execute(self, command: Command, caller: Caller) -> int:
@@ -165,7 +155,8 @@ class Writer:
     ) -> "Future[T]":
         """Runs `work` in the writer's thread, in a writing transaction between two batches.
 
-        `afterwards` is called there once it is committed, before anything else is.
+        `afterwards` is called there once it is committed, before anything else is, and before any
+        other process appends something.
         """
         future: Future[T] = Future()
         self._put(_Work(work, afterwards, future))
@@ -250,10 +241,7 @@ class Writer:
             work.future.set_exception(self._failed)
             return
         try:
-            result = self._store.exclusive(work.run)
-            self._commits += 1
-            if work.afterwards is not None:
-                work.afterwards()
+            result = self._exclusive(work)
         except StoreUnreachable as error:  # it has not failed: whoever asked may ask again
             work.future.set_exception(error)
         except StoreFailed as error:
@@ -264,6 +252,14 @@ class Writer:
         else:
             work.future.set_result(result)
 
+    def _exclusive(self, work: _Work) -> Any:
+        with nullcontext() if work.afterwards is None else self._store.paused():
+            result = self._store.exclusive(work.run)
+            self._commits += 1
+            if work.afterwards is not None:
+                work.afterwards()
+        return result
+
     def _record(self, batch: list[_Waiting], redone: int = 0) -> None:
         """Decides and commits a batch, and wakes its callers."""
         if self._failed is not None:
@@ -273,6 +269,7 @@ class Writer:
         outcomes: list[tuple[_Waiting, Exception | int]] = []
         accepted: list[_Waiting] = []
         try:
+            self._catch_up()
             for waiting in batch:
                 error = self._decide(waiting, staging)
                 if error is None:
@@ -299,6 +296,13 @@ class Writer:
         self._remember(staging, position)
         _wake(outcomes + [(waiting, position) for waiting in accepted])
         self._tell(staging, position)
+
+    def _catch_up(self) -> None:
+        """Forgets what others have changed: also a refusal rests on what is there now."""
+        news = self._store.news()
+        if news:
+            self._memory.notice(news)
+            self._position = max(self._position, news[-1].position)
 
     def _remember(self, staging: Staging, position: int) -> None:
         """What is committed is committed; if it cannot be remembered, it is read again."""

@@ -45,7 +45,8 @@ from ledger.images import (
     told_to_the_owner,
 )
 from ledger.job import Job
-from ledger.store.writer import Caller, Commit
+from ledger.store.seam import Commit
+from ledger.store.writer import Caller
 
 PROGRESS_S = 1.0
 """The shortest time between two progress events of a job."""

@@ -44,7 +44,8 @@ from ledger.images import (
     told_to_the_owner,
 )
 from ledger.placement import place
-from ledger.store.writer import Caller, Commit
+from ledger.store.seam import Commit
+from ledger.store.writer import Caller
 from ledger.workers.chunks import ChunkIntake
 from ledger.workers.gathering import gathered
 from ledger.world import PoolSpace

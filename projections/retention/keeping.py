@@ -171,7 +171,7 @@ class Retention:
 
     @contextmanager
     def _maintaining(self) -> Iterator[None]:
-        if not self._ledger.maintenance.acquire(blocking=False):
+        if not self._ledger.maintenance.acquire():
             raise RetentionBusy("a rebuild or another run is under way")
         try:
             yield

@@ -9,10 +9,11 @@ from functools import cache, lru_cache
 from itertools import groupby
 from operator import itemgetter
 
+from ledger.errors import StoreFailed
 from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, RowKey, Rows
-from projections.views.sqlite import SqliteProjection, drop_rows, live_generation
-from projections.views.tables import BY_NAME, SCHEMA, upsert
+from projections.views.sqlite import SqliteProjection, drop_rows, live_generation, shape_of
+from projections.views.tables import BY_NAME, SCHEMA, SHAPE, upsert
 
 _TYPES = {"TEXT": "text[]", "INTEGER": "bigint[]", "BLOB": "bytea[]"}
 _table_of_key = itemgetter(0)
@@ -29,6 +30,9 @@ class PostgresProjection(SqliteProjection):
         self._generation = live_generation(cursor)
 
     def look_again(self, cursor: Cursor) -> None:
+        """Raises `StoreFailed` if another node has given the rows another shape."""
+        if shape_of(cursor) != SHAPE:
+            raise StoreFailed("the read models have another shape by now: this node is out of date")
         self._generation = live_generation(cursor)
 
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:

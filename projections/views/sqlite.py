@@ -76,8 +76,13 @@ def _set(concatenated: str | None) -> frozenset[str]:
 
 def is_outdated(cursor: Cursor) -> bool:
     """Whether the live rows have an earlier shape; then they can be neither read nor written."""
+    return shape_of(cursor) < SHAPE
+
+
+def shape_of(cursor: Cursor) -> int:
+    """The shape of the live rows."""
     cursor.execute("SELECT shape FROM projection_head")
-    return int(cursor.fetchone()[0]) < SHAPE
+    return int(cursor.fetchone()[0])
 
 
 def live_generation(cursor: Cursor) -> int:

@@ -21,7 +21,8 @@ from api.service import Service
 from api.settings import Settings
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.events import ProgressUpdated
-from ledger.store.writer import Caller, Commit
+from ledger.store.seam import Commit
+from ledger.store.writer import Caller
 from projections.kinds import KINDS
 from scripts.benchmarks.listeners import NUMBER, Arrivals, listeners
 from scripts.benchmarks.processes import Served
@@ -90,7 +91,7 @@ class _Telling:
         """Latencies from a commit to a subscriber."""
         self._committed.clear()
         (account,) = await self._service.accounts.every()
-        cookie = self._service.accounts.new_async_cookie(account)
+        cookie = await self._service.accounts.new_async_cookie(account)
         async with _served(make_app(self._service)) as server:
             arrivals = await _arrivals(server, cookie, self._update, sockets, count)
         return _latencies(self._committed, arrivals)

@@ -17,9 +17,9 @@ from ledger.aggregate import Aggregate, evolve
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.store.seam import Cursor, RowKey, Rows
+from ledger.store.seam import Commit, Cursor, RowKey, Rows
 from ledger.store.seam import Row as Stored
-from ledger.store.writer import Caller, Commit
+from ledger.store.writer import Caller
 from projections.rows import rows
 from scripts.benchmarks.files import (
     Written,

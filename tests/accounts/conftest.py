@@ -48,6 +48,7 @@ def open_accounts(tmp_path: Path, clock: Clock, wall: Wall) -> OpenAccounts:
     async def opening() -> AsyncIterator[Accounts]:
         async with open_ledger(tmp_path) as opened:
             made = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
+            await made.keys.renew()
             yield made
             made.close()
 
@@ -65,6 +66,7 @@ async def api(tmp_path: Path, clock: Clock, wall: Wall) -> AsyncIterator[Api]:
     """A service whose accounts are real; the client keeps no cookies by itself."""
     async with open_service(Settings(data=tmp_path, copying=False)) as opened:
         accounts = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
+        await accounts.keys.renew()
         service = replace(opened, accounts=accounts)
         server = TestServer(make_app(service))
         async with TestClient(server, cookie_jar=aiohttp.DummyCookieJar()) as client:

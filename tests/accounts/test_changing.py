@@ -101,7 +101,7 @@ async def test_a_websockets_cookie_ends_with_what_it_was_made_for(
     token = await accounts.tokens.add(EMAIL)
     told: list[str] = []
     accounts.listen(told.append)
-    cookie = accounts.new_async_cookie(ada)
+    cookie = await accounts.new_async_cookie(ada)
     assert await accounts.account_of_async_cookie(cookie) == ada
     match ending:
         case "password":

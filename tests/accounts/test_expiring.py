@@ -71,7 +71,7 @@ async def test_what_cannot_be_deleted_keeps_nothing_else(
 
 
 async def test_what_expires(tmp_path) -> None:
-    """A service's sessions and idempotency keys do."""
+    """A service's sessions and idempotency keys do, and what it signs with."""
     async with open_service(Settings(data=tmp_path, copying=False)) as service:
         things = {thing.name: await thing.expire() for thing in what_expires(service)}
-    assert things == {"sessions": 0, "idempotency keys": 0}
+    assert things == {"sessions": 0, "idempotency keys": 0, "keys of the hour": 0}

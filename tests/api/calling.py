@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 
 from api.accounts import Account, LoginRefused
-from api.async_cookie import AsyncCookies
+from api.async_cookie import AsyncCookies, Entitled
 from api.composition import now
 from api.service import Service
 from ledger.commands import (
@@ -47,18 +47,19 @@ class KnownAccounts:
     def __init__(self, *accounts: Account) -> None:
         self._by_header = {authorization(account): account for account in accounts}
         self._by_uuid = {account.uuid: account for account in accounts}
-        self.cookies = AsyncCookies(now)
+        self.keys = lambda _hour: b"a key of the tests"
+        self.cookies = AsyncCookies(now, self.keys)
 
     async def authenticate(self, header: str | None, address: str) -> Account:
         if header not in self._by_header:
             raise LoginRefused
         return self._by_header[header]
 
-    def new_async_cookie(self, account: Account) -> str:
-        return self.cookies.make(account.uuid)
+    async def new_async_cookie(self, account: Account) -> str:
+        return self.cookies.make(Entitled(account.uuid, 0))
 
     async def account_of_async_cookie(self, value: str) -> Account:
-        return self._by_uuid[self.cookies.read(value)]
+        return self._by_uuid[self.cookies.read(value).account]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from api.accounts import Account
-from tests.api.calling import ALICE, Api
+from api.async_cookie import Entitled
+from tests.api.calling import ALICE, Api, KnownAccounts
 
 PATIENCE_S = 10.0
 
@@ -70,7 +71,10 @@ class Listener:
 
 
 def cookie(api: Api, account: Account) -> dict[str, str]:
-    return {"Cookie": f"async_auth={api.service.accounts.new_async_cookie(account)}"}
+    """Of the accounts that stand in for real ones."""
+    accounts = api.service.accounts
+    assert isinstance(accounts, KnownAccounts)
+    return {"Cookie": f"async_auth={accounts.cookies.make(Entitled(account.uuid, 0))}"}
 
 
 @asynccontextmanager
@@ -82,6 +86,7 @@ async def listening(
     headers: Mapping[str, str] | None = None,
     **given: Any,
 ) -> AsyncIterator[Listener]:
-    sent = {**cookie(api, account), **(headers or {})}
+    value = await api.service.accounts.new_async_cookie(account)
+    sent = {"Cookie": f"async_auth={value}", **(headers or {})}
     async with api.client.ws_connect(path, headers=sent, **given) as socket:
         yield Listener(socket)

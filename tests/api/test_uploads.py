@@ -429,12 +429,16 @@ async def test_forged_links(upload: Upload):
     assert await upload.present() == []
 
 
-async def test_links_of_another_process(upload: Upload):
-    """A restart ends the links before it."""
+async def test_links_of_another_service(upload: Upload):
+    """Every process over the ledger takes a link; a service that has other keys does not."""
     link = await upload.link(0)
-    async with TestClient(TestServer(make_app(upload.api.service))) as client:
-        answer = await Api(client, upload.api.service).post(link, data=b"x", by=None)
-    assert answer.error == (403, "permission", None)
+    stranger = KnownAccounts(ALICE)
+    stranger.keys = lambda _hour: b"another key"
+    for accounts, refused in ((KnownAccounts(ALICE), False), (stranger, True)):
+        service = replace(upload.api.service, accounts=accounts)
+        async with TestClient(TestServer(make_app(service))) as client:
+            answer = await Api(client, service).post(link, data=b"x", by=None)
+        assert (answer.status == 403) == refused
 
 
 # Whose, and what not

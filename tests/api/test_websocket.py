@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from api import websocket
 from api.accounts import Account
 from api.app import make_app
-from api.async_cookie import AsyncCookies
+from api.async_cookie import AsyncCookies, Entitled
 from api.composition import now, open_service
 from api.frames import frames
 from api.origins import is_own
@@ -293,15 +293,15 @@ async def test_everybody_sees_their_own(api: Api) -> None:
 async def test_a_bad_or_old_cookie(api: Api, value: str | None) -> None:
     """Refused with 401 in the one form of errors, also if the password is right."""
     cookies = api.service.accounts.cookies
-    made = cookies.make(ALICE.uuid)
+    made = cookies.make(Entitled(ALICE.uuid, 0))
     if value == "changed":
         value = made.replace(ALICE.uuid, BOB.uuid)
     if value == "old":
         cookies._signing._now = lambda: now() - timedelta(seconds=121)
-        value = cookies.make(ALICE.uuid)
+        value = cookies.make(Entitled(ALICE.uuid, 0))
         cookies._signing._now = now
     if value == "another's":
-        value = AsyncCookies(now).make(ALICE.uuid)
+        value = AsyncCookies(now, lambda _hour: b"another").make(Entitled(ALICE.uuid, 0))
     headers = HANDSHAKE | ({} if value is None else {"Cookie": f"async_auth={value}"})
     for by in (None, ALICE):
         answer = await api.call("GET", "/websocket", headers=headers, by=by)

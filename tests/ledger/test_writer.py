@@ -26,8 +26,8 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.store.seam import Batch, Cursor
-from ledger.store.writer import BATCH_LIMIT, Caller, Commit
+from ledger.store.seam import Batch, Commit, Cursor
+from ledger.store.writer import BATCH_LIMIT, Caller
 from tests.support.opened import CALLER, PATIENCE_S, Opened
 from tests.support.world import ME, disk, machine, mount
 

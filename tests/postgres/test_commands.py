@@ -80,15 +80,6 @@ def test_the_main_job_and_every_command(machine: Machine, database: str) -> None
     assert again.stop() == 0
 
 
-def test_a_second_service_is_refused(machine: Machine, database: str, tmp_path: Path) -> None:
-    """Also with a data directory of its own."""
-    begin(machine, database)
-    other = ("serve", "--data", str(tmp_path / "other"), "--port", "0", "--store", database)
-    done = run_command(*other)
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith("another process has the ledger in this database")
-
-
 def test_what_is_for_sqlite_says_so(machine: Machine, database: str, tmp_path: Path) -> None:
     """A backup is the database's own."""
     begin(machine, database)

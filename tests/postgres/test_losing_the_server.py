@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from threading import Thread
+from time import sleep
 
 import psycopg
 import pytest
@@ -14,6 +15,8 @@ from tests.support.opened_postgres import in_postgres
 from tests.support.world import ME
 
 UPDATES = 300
+PAUSE_S = 0.02
+"""Between two interferences: on a busy machine nothing would ever be done without."""
 
 
 def end_connections(database: str) -> int:
@@ -58,6 +61,7 @@ def test_what_is_written_meanwhile_is_written_once(opened: Opened, database: str
     def interfere() -> None:
         while not stop:
             ended.append(end_connections(database))
+            sleep(PAUSE_S)
 
     interfering = Thread(target=interfere)
     interfering.start()

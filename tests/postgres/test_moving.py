@@ -374,8 +374,8 @@ def test_a_database_that_somebody_has(
     data: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "LOCK_WAIT", "10ms")
-    store = PostgresStore(database, PostgresProjection(), alone=True)
-    with pytest.raises(StoreFailed, match="another process has the ledger in this database"):
+    store = PostgresStore(database, PostgresProjection())
+    with pytest.raises(StoreFailed, match="a process has a ledger in this database"):
         moved(data, database)
     store.close()
 

@@ -1,4 +1,4 @@
-"""A service whose ledger is in PostgreSQL: found by its data directory, one process at a time."""
+"""A service whose ledger is in PostgreSQL is found by its data directory."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ import pytest
 from api.composition import open_ledger
 from api.databases import STORE_FILE, PostgresDatabase, SqliteDatabase, database_of
 from api.lock import DataUnusable
-from ledger.errors import StoreUnreachable
 
 
 async def test_a_data_directory_remembers_where_its_ledger_is(
@@ -34,15 +33,3 @@ async def test_a_ledger_in_sqlite_stays_there(tmp_path: Path, database: str) -> 
     with pytest.raises(DataUnusable, match="SQLite"):
         database_of(tmp_path, database)
     assert not (tmp_path / STORE_FILE).exists()
-
-
-async def test_one_process_at_a_time(tmp_path: Path, database: str) -> None:
-    """Also from another data directory, or another machine."""
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    async with open_ledger(tmp_path / "one", url=database):
-        with pytest.raises(StoreUnreachable, match="another process"):
-            async with open_ledger(tmp_path / "two", url=database):
-                pass
-    async with open_ledger(tmp_path / "two", url=database):
-        pass

@@ -12,7 +12,7 @@ from hypothesis.stateful import rule
 from api.shapes import job_json, no_figures
 from ledger.archives import Shelf
 from ledger.commands import SetRetention
-from ledger.store.writer import Commit
+from ledger.store.seam import Commit
 from projections.retention.compacting import compact
 from projections.time_travel.past import Past
 from projections.views.reading import SqliteViews
