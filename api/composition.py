@@ -30,7 +30,9 @@ from ledger.archives import Shelf
 from ledger.errors import StoreFailed
 from ledger.images import Pool, RateLimit
 from ledger.proofs.checkpoints import Checkpoints
-from ledger.proofs.keys import signer_of
+from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
+from ledger.proofs.note import Signer
+from ledger.store import checkpoints
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
@@ -216,12 +218,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         failed,
     ):
         signer = signer_of(settings.data, new_id=new_id)
+        if ledger.shared:
+            _check_key(ledger, signer, settings.data)
         views = database.views(lambda: ledger.commits)
         spaces = Surroundings(pools).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)
         claims = Claims(ledger, now=now)
-        checkpoints = Checkpoints(ledger, signer, now=now)
+        signed = Checkpoints(ledger, signer, now=now)
         feed = Feed(views, frames(copying.figures), on_failure=failed.set)
         ledger.listen(feed.notice, feed.is_followed)
         accounts.listen(feed.dismiss)
@@ -236,7 +240,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     archives=Shelf(settings.data / ARCHIVES),
                     accounts=accounts,
                     claims=claims,
-                    checkpoints=checkpoints,
+                    checkpoints=signed,
                     retention=retention,
                     clocks=clocks,
                     pools=pools,
@@ -256,6 +260,16 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             await asyncio.to_thread(provisioning.stop)
             claims.close()
             views.close()
+
+
+def _check_key(ledger: Ledger, signer: Signer, data: Path) -> None:
+    """All who share a ledger sign with one key. Raises `KeyUnusable`."""
+    verifier = str(signer.verifier)
+    if ledger.exclusive(lambda c: checkpoints.signed_by(c, verifier)).result() != verifier:
+        raise KeyUnusable(
+            f"{data / KEY_FILE} is not the key of this ledger: copy it and {VERIFIER_FILE}"
+            " from the data directory of a process that has the ledger"
+        )
 
 
 def _copy_workers(settings: Settings, ledger: Ledger, pools: Mapping[str, Pool]) -> CopyWorkers:

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
         default=DEFAULT_HOSTS, min_length=1
     )
     """Names: where servers are said to run. Nothing runs them."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """That answer requests; more than one need a ledger in PostgreSQL."""
     copy_rate: Annotated[int | None, BeforeValidator(parse_rate)] = Field(default=None, ge=1)
     """Bytes per second of all copies together."""
     verify_copies: bool = False

@@ -13,8 +13,12 @@ import click
 from aiohttp.http_exceptions import HttpProcessingError
 
 from api.cli.options import data_option, pool_option
+from api.cli.processes import multiplied, reserved
+from api.cli.serving import Share
 from api.cli.serving import serve as serve_until_stopped
-from api.settings import load_settings
+from api.databases import PostgresDatabase, database_of
+from api.lock import data_lock
+from api.settings import BadSettings, Settings, load_settings
 
 COLLECTED = (50_000, 20, 100)
 """How rarely garbage is looked for. Nearly all objects are freed without; a look at all of those
@@ -45,6 +49,9 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
 @click.option(
     "--copies-per-pool", type=int, metavar="N", help="Copies into a pool at once.  [default: 2]"
 )
+@click.option(
+    "--processes", type=int, metavar="N", help="That answer requests; PostgreSQL only. [default: 1]"
+)
 @click.option("--demo", is_flag=True, default=None, help="Make a demo account, a drive and a job.")
 @click.option("--copying/--no-copying", default=None, hidden=True)
 def serve(
@@ -62,7 +69,21 @@ def serve(
     gc.freeze()
     gc.set_threshold(*COLLECTED)
     _allow_many_connections()
-    asyncio.run(serve_until_stopped(settings, click.echo))
+    if settings.processes == 1:
+        asyncio.run(serve_until_stopped(settings, click.echo))
+    else:
+        _serve_in_processes(settings)
+
+
+def _serve_in_processes(settings: Settings) -> None:
+    """All of them have the data directory together; this one only waits."""
+    database = database_of(settings.data, settings.store)
+    if not isinstance(database, PostgresDatabase):
+        raise BadSettings("--processes: a ledger in SQLite is written by one process")
+    with data_lock(settings.data), reserved(settings.host, settings.port) as port:
+        number = multiplied(settings.processes)
+        if number is not None:
+            asyncio.run(serve_until_stopped(settings, click.echo, Share(number, port)))
 
 
 def _allow_many_connections() -> None:

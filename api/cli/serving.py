@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from errno import EADDRINUSE
-from typing import NoReturn
+from typing import NamedTuple, NoReturn, Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -42,9 +42,28 @@ log = logging.getLogger(__name__)
 class CannotListen(Exception):
     """The address is taken or is none of this machine's."""
 
+    @classmethod
+    def at(cls, host: str, port: int, error: OSError) -> Self:
+        reason = "it is in use" if error.errno == EADDRINUSE else error.strerror
+        return cls(f"cannot listen on {host}:{port}: {reason}")
 
-async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+
+class Share(NamedTuple):
+    """One of several processes of a service, by its number; they all listen on one port.
+
+    The first does what is done once for all of them.
+    """
+
+    number: int
+    port: int
+
+
+async def serve(
+    settings: Settings, announce: Callable[[str], None], share: Share | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT; `announce` is told once it listens, and of the demo.
+
+    A share of a service does so in a data directory that all of them have.
 
     Raises `DataInUse`, `DataUnusable`, `KeyUnusable`, `CannotListen`, `StoreFailed` and OSError for
     what keeps it from starting. If the store fails, the process ends here and now.
@@ -53,18 +72,22 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    with data_lock(settings.data):
+    first = share is None or share.number == 0
+    if not first:
+        settings = settings.model_copy(update={"copying": False, "demo": False})
+    with nullcontext() if share else data_lock(settings.data):
         async with open_service(settings) as service:
             watching = asyncio.create_task(_end_with_store(service.failed))
             demo = await _demo(service, settings)
             async with (
-                AdminServer(service),
+                AdminServer(service) if first else nullcontext(),
                 expiring(what_expires(service)),
                 checkpointing(service),
                 discarding(service.retention),
-                _listening(service, settings) as address,
+                _listening(service, settings, share) as address,
             ):
-                announce(f"job-ledger listens on {address}")
+                if first:
+                    announce(f"job-ledger listens on {address}")
                 for line in demo.announcement(address) if demo else ():
                     announce(line)
                 await stopping.wait()
@@ -111,7 +134,9 @@ class _UnderWay:
 
 
 @asynccontextmanager
-async def _listening(service: Service, settings: Settings) -> AsyncIterator[str]:
+async def _listening(
+    service: Service, settings: Settings, share: Share | None
+) -> AsyncIterator[str]:
     """Answers requests; leaving waits for those under way."""
     app = make_app(service)
     under_way = _UnderWay()
@@ -126,7 +151,8 @@ async def _listening(service: Service, settings: Settings) -> AsyncIterator[str]
     )
     await runner.setup()
     try:
-        await _listen(runner, settings)
+        port = settings.port if share is None else share.port
+        await _listen(runner, settings.host, port, shared=share is not None)
         yield _address(runner)
         for site in runner.sites:
             await site.stop()
@@ -136,13 +162,11 @@ async def _listening(service: Service, settings: Settings) -> AsyncIterator[str]
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+async def _listen(runner: web.AppRunner, host: str, port: int, *, shared: bool) -> None:
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
     except OSError as error:
-        taken = error.errno == EADDRINUSE
-        reason = "it is in use" if taken else error.strerror
-        raise CannotListen(f"cannot listen on {settings.host}:{settings.port}: {reason}") from error
+        raise CannotListen.at(host, port, error) from error
 
 
 def _address(runner: web.AppRunner) -> str:

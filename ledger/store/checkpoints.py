@@ -21,6 +21,16 @@ class Kept(NamedTuple):
     note: str
 
 
+def signed_by(cursor: Cursor, verifier: str) -> str:
+    """Whose key signs, from now on this one if there was none."""
+    cursor.execute(
+        "INSERT INTO signed_by SELECT CAST(? AS text) WHERE NOT EXISTS (SELECT 1 FROM signed_by)",
+        (verifier,),
+    )
+    cursor.execute("SELECT verifier FROM signed_by")
+    return str(cursor.fetchone()[0])
+
+
 def keep(cursor: Cursor, made: datetime, checkpoint: Checkpoint, note: str) -> None:
     """Adds a checkpoint."""
     cursor.execute(

@@ -72,6 +72,7 @@ class Listening:
         """Until the connection is lost."""
         connection = self._connect()
         try:
+            connection.execute(f"SET application_name = 'job-ledger, listening to {self._channel}'")
             connection.execute(f"LISTEN {self._channel}")
             while not self._closing.is_set():
                 began = time.monotonic()

@@ -129,10 +129,16 @@ class Memory:
         return held
 
     def told(self, uuid: str) -> Told:
+        """The guard is never newer than what is remembered of the drive or server.
+
+        Else another process's decision about it, between two reads, would meet no conflict.
+        """
         told = self._told.get(uuid)
         if told is None:
             told = Told(*self._store.read_relations(uuid))
             _renew(self._told, {uuid: told})
+            self._held.pop(drive_stream(uuid), None)
+            self._held.pop(server_stream(uuid), None)
         return told
 
     def _read(self, stream: str) -> Held:
@@ -239,20 +245,24 @@ class Staging:
         return state
 
     def drive(self, uuid: str) -> Drive | None:
-        self.guarded.add(uuid)
+        self._guard(uuid)
         state = self.held(drive_stream(uuid)).state
         assert state is None or isinstance(state, Drive)
         return None if state is None or state.deleted else state
 
     def server(self, uuid: str) -> Server | None:
-        self.guarded.add(uuid)
+        self._guard(uuid)
         state = self.held(server_stream(uuid)).state
         assert state is None or isinstance(state, Server)
         return None if state is None or state.deleted else state
 
     def relations(self, uuid: str) -> Relations:
+        return self._guard(uuid).relations
+
+    def _guard(self, uuid: str) -> Told:
+        """From now on the decision rests on this drive or server, which is looked at afterwards."""
         self.guarded.add(uuid)
-        return self.told(uuid).relations
+        return self.told(uuid)
 
     def tag(self, uuid: str) -> Tag | None:
         state = self.held(tag_stream(uuid)).state

@@ -105,6 +105,8 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     size INTEGER NOT NULL,
     note TEXT NOT NULL
 ) WITHOUT ROWID;
+-- Whose key signs the checkpoints, where processes with keys of their own may share the ledger.
+CREATE TABLE IF NOT EXISTS signed_by (verifier TEXT PRIMARY KEY) WITHOUT ROWID;
 -- What was last believed of the clocks, so that nothing is discarded by one that somebody moved.
 CREATE TABLE IF NOT EXISTS clock_watch (
     boot TEXT NOT NULL,
