@@ -10,6 +10,8 @@ from types import FrameType
 
 from api.cli.serving import CannotListen
 
+_WELL = (0, -signal.SIGTERM)
+"""How a process may end that was asked to, early on or later."""
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -67,7 +69,8 @@ def _wait(pids: list[int]) -> None:
         pids.remove(pid)
         _stop(pids)
         ended = os.waitstatus_to_exitcode(status)
-        code = code or (ended if ended >= 0 else 1)
+        if ended not in _WELL:
+            code = code or max(ended, 1)
     if code:
         raise SystemExit(code)
 
