@@ -38,14 +38,17 @@ ASKED_FOR = 500
 
 @lru_cache
 def _job_columns(generation: int) -> str:
-    """A job's columns, and last the URIs of the drives and servers it names that still exist."""
+    """A job's columns, and last the URIs of the drives and servers it names that still exist.
+
+    Each is looked up by its key: PostgreSQL would answer an EXISTS here by reading all drives.
+    """
     return (
         "uuid, owner, root, parent, ordinal, operation, state, created, last_modified,"
         " progress, bytes_done, bytes_total, error,"
         " (SELECT group_concat('/api/2.0/' || kind || '/' || resource || '/')"
         f" FROM job_resources_g{generation} WHERE job = jobs_g{generation}.uuid AND CASE kind"
-        f" WHEN 'drives' THEN EXISTS (SELECT 1 FROM drives_g{generation} WHERE uuid = resource)"
-        f" ELSE EXISTS (SELECT 1 FROM servers_g{generation} WHERE uuid = resource) END)"
+        f" WHEN 'drives' THEN (SELECT 1 FROM drives_g{generation} WHERE uuid = resource)"
+        f" ELSE (SELECT 1 FROM servers_g{generation} WHERE uuid = resource) END = 1)"
     )
 
 

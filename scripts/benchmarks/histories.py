@@ -23,7 +23,7 @@ from ledger.events import (
     drive_stream,
     job_stream,
 )
-from ledger.store.seam import Batch, Row, RowKey
+from ledger.store.seam import Batch, Row, RowKey, Store
 from ledger.store.sqlite import SqliteStore
 from projections.audit_log import entries
 from projections.rows import rows
@@ -41,15 +41,20 @@ History = list[tuple[str, Event]]
 
 def make_ledger(file: Path, events: int, each: int) -> int:
     """A ledger of about so many events, with so many for each job; returns how many."""
+    with closing(SqliteStore(file, SqliteProjection())) as store:
+        return fill(store, events, each)
+
+
+def fill(store: Store, events: int, each: int) -> int:
+    """The same in a store in which there is nothing."""
     written = 0
     clock = iter(_seconds())
-    with closing(SqliteStore(file, SqliteProjection())) as store:
-        while written < events:
-            written += _append(store, [_clone(each) for _ in range(AT_ONCE)], clock)
+    while written < events:
+        written += _append(store, [_clone(each) for _ in range(AT_ONCE)], clock)
     return written
 
 
-def _append(store: SqliteStore, clones: list[History], clock: Iterator[datetime]) -> int:
+def _append(store: Store, clones: list[History], clock: Iterator[datetime]) -> int:
     states: dict[str, Aggregate | None] = {}
     versions: dict[str, int] = {}
     stored = []

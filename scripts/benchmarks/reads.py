@@ -6,6 +6,7 @@ so that every request reads. Nothing is written meanwhile; on a busy ledger it i
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from api.settings import Settings
 from ledger.commands import CloneServer
 from ledger.store.writer import Caller
 from projections.views.reading import REMEMBERED
+from scripts.benchmarks.databases import databases
 from scripts.benchmarks.processes import Served, answering, load, serving
 from scripts.benchmarks.rows import Round, Row, row
 from scripts.benchmarks.scale import Setting
 from scripts.benchmarks.seeding import Seeded, ask, request_bytes, seed
+from scripts.load import Result
 
 CONNECTIONS = 32
 WARM_UP = 500
@@ -33,6 +36,26 @@ def job_get(setting: Setting) -> Row:
 def job_get_read(setting: Setting) -> Row:
     """Another job each time: also a snapshot with five jobs and their resources."""
     return _against_bare(setting, "job-get-read", jobs=MORE_JOBS, at_least=None)
+
+
+def job_get_processes(setting: Setting) -> Row:
+    """Out of PostgreSQL by two processes, against one; nothing is remembered there."""
+    scale, data = setting
+    with databases(data / "postgres") as urls:
+        jobs = asyncio.run(_seed(data, MORE_JOBS, next(urls)))
+        requests = [request_bytes("GET", f"/api/2.0/jobs/{job}/") for job in jobs]
+        rounds = []
+        for _ in range(scale.rounds):
+            one, two = (_loaded(data, requests, scale.gets, number) for number in (1, 2))
+            rounds.append(Round(two.rate, one.rate, two.p50_ms, two.p99_ms))
+    note = f"{CONNECTIONS} connections; floor: one process, on the same {os.cpu_count()} cores"
+    return row("job-get-2-processes", "requests/s", rounds, at_least=None, note=note)
+
+
+def _loaded(data: Path, requests: Sequence[bytes], count: int, processes: int) -> Result:
+    with serving(data, "--no-copying", "--processes", str(processes)) as server:
+        load(server, requests, connections=CONNECTIONS, count=WARM_UP)
+        return load(server, requests, connections=CONNECTIONS, count=count)
 
 
 def _against_bare(setting: Setting, name: str, *, jobs: int, at_least: float | None) -> Row:
@@ -55,9 +78,9 @@ def _round(server: Served, bare: Served, requests: Sequence[bytes], count: int) 
     return Round(done.rate, floor.rate, done.p50_ms, done.p99_ms)
 
 
-async def _seed(data: Path, count: int) -> list[str]:
+async def _seed(data: Path, count: int, url: str | None = None) -> list[str]:
     """Running clones of a server with four disks: what somebody would watch."""
-    seeded = await seed(data)
+    seeded = await seed(data, url=url)
     jobs = [new_id() for _ in range(count)]
     pools = {pool.name: pool for pool in Settings(data=data).named_pools()}
     async with open_ledger(data, pools) as opened:

@@ -1,4 +1,4 @@
-"""In a process of its own: `rebuild`, `replay` or `read` and a FILE; says how it went as JSON."""
+"""In a process of its own: `rebuild`, `replay` or `read`, and a FILE or URL; says how it went."""
 
 import sys
 from contextlib import closing
@@ -10,12 +10,12 @@ import msgspec
 import orjson
 
 from api.composition import Surroundings
+from api.databases import Opened, PostgresDatabase, SqliteDatabase
 from ledger.application import Ledger
 from ledger.errors import StoreFailed
-from ledger.store.sqlite import READ_ROWS, SqliteStore, open_connection
+from ledger.store.reading import postgres_reading, sqlite_reading, streamed
 from projections.audit.replaying import replay
 from projections.rebuild import rebuild
-from projections.views.sqlite import SqliteProjection
 
 
 class Rebuilding(msgspec.Struct, frozen=True):
@@ -25,11 +25,11 @@ class Rebuilding(msgspec.Struct, frozen=True):
     peak_mib: float
 
 
-def rebuilt(file: Path) -> float:
+def rebuilt(ledger_at: str) -> float:
     """Rebuilds as the service does; returns events per second."""
-    projection = SqliteProjection()
+    store, projection = _opened(ledger_at)
     ledger = Ledger(
-        SqliteStore(file, projection),
+        store,
         projection,
         Surroundings({}),
         now=lambda: datetime.now(UTC),
@@ -43,26 +43,37 @@ def rebuilt(file: Path) -> float:
     return done.events / seconds
 
 
-def replayed(file: Path) -> float:
+def replayed(ledger_at: str) -> float:
     """Replays as an auditor does; returns events per second."""
     started = perf_counter()
-    done = replay(file, lambda _done, _total: None)
+    done = replay(Path(ledger_at), lambda _done, _total: None)
     seconds = perf_counter() - started
     assert done.divergence is None, done.divergence
     return done.events / seconds
 
 
-def read(file: Path) -> float:
+def read(ledger_at: str) -> float:
     """SELECT of every event in order, and `orjson.loads`; returns events per second."""
+    in_postgres = _is_url(ledger_at)
+    reading = postgres_reading(ledger_at) if in_postgres else sqlite_reading(Path(ledger_at))
     events = 0
-    with closing(open_connection(file, writing=False)) as connection:
+    with closing(reading.begin_on(reading.connect())) as connection:
         started = perf_counter()
-        cursor = connection.execute("SELECT state FROM stored_events ORDER BY position")
-        while some := cursor.fetchmany(READ_ROWS):
-            for (state,) in some:
-                orjson.loads(state)
-            events += len(some)
+        rows = streamed(connection.cursor(), "SELECT state FROM stored_events ORDER BY position")
+        for (state,) in rows:
+            orjson.loads(state)
+            events += 1
         return events / (perf_counter() - started)
+
+
+def _opened(ledger_at: str) -> Opened:
+    if _is_url(ledger_at):
+        return PostgresDatabase(ledger_at).open()
+    return SqliteDatabase(Path(ledger_at)).open()
+
+
+def _is_url(ledger_at: str) -> bool:
+    return ledger_at.startswith("postgresql:")
 
 
 def peak_mib() -> float:
@@ -78,5 +89,5 @@ def _fail(error: StoreFailed) -> None:
 
 
 if __name__ == "__main__":
-    rate = {"rebuild": rebuilt, "replay": replayed, "read": read}[sys.argv[1]](Path(sys.argv[2]))
+    rate = {"rebuild": rebuilt, "replay": replayed, "read": read}[sys.argv[1]](sys.argv[2])
     print(msgspec.json.encode(Rebuilding(rate, peak_mib())).decode())

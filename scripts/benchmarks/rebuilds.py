@@ -3,12 +3,16 @@
 All run in processes of their own, which tell how much memory they took.
 """
 
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 
 import msgspec
 
-from scripts.benchmarks.histories import make_ledger
+from ledger.store.postgres import PostgresStore
+from projections.views.postgres import PostgresProjection
+from scripts.benchmarks.databases import databases
+from scripts.benchmarks.histories import fill, make_ledger
 from scripts.benchmarks.processes import python
 from scripts.benchmarks.rebuilding import Rebuilding
 from scripts.benchmarks.rows import Round, Row, row
@@ -33,6 +37,22 @@ def replay(setting: Setting) -> Row:
     return _measured("replay", "replay", setting, LONG)
 
 
+def rebuild_postgres(setting: Setting) -> Row:
+    """The first of them in PostgreSQL."""
+    scale, directory = setting
+    with databases(directory / "postgres") as urls:
+        url = next(urls)
+        with closing(PostgresStore(url, PostgresProjection())) as store:
+            events = fill(store, scale.rebuilt_events, LONG)
+        rounds, peaks = [], []
+        for _ in range(scale.rebuilds):
+            floor, done = _run("read", url), _run("rebuild", url)
+            rounds.append(Round(done.rate, floor.rate))
+            peaks.append(done.peak_mib)
+    note = f"{events:,} events, {LONG} a job; peak memory {median(peaks):.0f} MiB"
+    return row("rebuild-postgres", "events/s", rounds, at_least=None, note=note)
+
+
 def _measured(name: str, what: str, setting: Setting, each: int) -> Row:
     scale, directory = setting
     small, large = directory / "small.sqlite", directory / "large.sqlite"
@@ -51,5 +71,5 @@ def _measured(name: str, what: str, setting: Setting, each: int) -> Row:
     return row(name, "events/s", rounds, at_least=0.3, note=note)
 
 
-def _run(what: str, file: Path) -> Rebuilding:
-    return _decode(python("scripts.benchmarks.rebuilding", what, str(file)))
+def _run(what: str, ledger_at: Path | str) -> Rebuilding:
+    return _decode(python("scripts.benchmarks.rebuilding", what, str(ledger_at)))

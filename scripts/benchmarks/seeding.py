@@ -42,11 +42,11 @@ class Seeded(NamedTuple):
     disks: list[str]
 
 
-async def seed(data: Path, *, disk_bytes: int = GIB) -> Seeded:
+async def seed(data: Path, *, disk_bytes: int = GIB, url: str | None = None) -> Seeded:
     """An account, its server with four disks, and one finished clone; no images."""
     pools = {pool.name: pool for pool in Settings(data=data).named_pools()}
     _make_directories(pools)
-    async with open_ledger(data, pools) as opened:
+    async with open_ledger(data, pools, url=url) as opened:
         account = await opened.accounts.add(EMAIL, PASSWORD)
         caller = Caller(account.uuid, "")
         disks = [new_id() for _ in range(DISKS)]

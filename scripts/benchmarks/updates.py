@@ -64,7 +64,8 @@ class Updating:
         self._jobs = jobs
         self._done = 0
         self._batches: list[int] = []
-        ledger.listen(self._notice)
+        if not ledger.shared:  # there it would be read anew, in this process
+            ledger.listen(self._notice)
 
     @classmethod
     async def begun(
