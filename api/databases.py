@@ -5,7 +5,6 @@ the ledger by its data directory, and nobody begins a second one beside it by fo
 """
 
 import os
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -150,8 +149,3 @@ def write_line(file: Path, line: str) -> None:
         os.fsync(opened.fileno())
     part.rename(file)
     sync_directory(file.parent)
-
-
-def without_password(address: Path | str) -> str:
-    """The address as it may be shown."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1@", str(address))
