@@ -82,8 +82,10 @@ class SqliteDatabase:
 class PostgresDatabase:
     """A database of its own, of which others may have data directories too: one at a time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, put_back: bool = False) -> None:
+        """`put_back`: the database is a copy, and is to be gone on with all the same."""
         self.url = url
+        self._put_back = put_back
 
     @property
     def address(self) -> Path | str:
@@ -94,7 +96,8 @@ class PostgresDatabase:
 
     def open(self) -> Opened:
         projection = PostgresProjection()
-        return Opened(PostgresStore(self.url, projection, alone=True), projection)
+        store = PostgresStore(self.url, projection, alone=True, put_back=self._put_back)
+        return Opened(store, projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
         return PostgresViews(self.url)

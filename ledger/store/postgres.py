@@ -118,11 +118,29 @@ def create_tables(cursor: Cursor) -> None:
     cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
 
 
+def move_in(cursor: Cursor) -> None:
+    """From now on this database is the ledger's home, and any other one a copy of it."""
+    cursor.execute("UPDATE home SET place = (SELECT place FROM here)")
+
+
+def _require_home(cursor: Cursor) -> None:
+    cursor.execute("SELECT home.place = here.place FROM home, here")
+    if not cursor.fetchone()[0]:
+        raise StoreFailed(
+            "the ledger was put back into this database from a copy: see `job-ledger adopt`"
+        )
+
+
 class PostgresStore:
     """A `Store` in one database. One process has it; `append` and `exclusive` from one thread."""
 
-    def __init__(self, url: str, projection: Projection, *, alone: bool = False) -> None:
-        """With `alone` no other process has the ledger; else that is `StoreUnreachable`."""
+    def __init__(
+        self, url: str, projection: Projection, *, alone: bool = False, put_back: bool = False
+    ) -> None:
+        """With `alone` no other process has the ledger; else that is `StoreUnreachable`.
+
+        A ledger that was put back from a dump is opened only by who says that it is `put_back`.
+        """
         self._url = url
         self._projection = projection
         # What a lost session of ours still does is over as soon as the next one has the lock.
@@ -135,6 +153,8 @@ class PostgresStore:
             with _store_errors():
                 with _transaction(self._writer) as cursor:
                     self._create(cursor)
+                    if not put_back:
+                        _require_home(cursor)
                 self._confirm()
         except StoreFailed:
             self._writer.close()
