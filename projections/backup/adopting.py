@@ -18,7 +18,7 @@ from ledger.store.seam import Log
 from projections.backup.archives import archives_of
 from projections.backup.checking import check_ledger
 from projections.backup.errors import NotRestored, named
-from projections.backup.files import set_aside
+from projections.backup.files import make_directory, set_aside
 from projections.backup.layout import ARCHIVES
 from projections.backup.pools import LOST_AND_FOUND, missing_images, set_strays_aside
 from projections.backup.restoring import Restored
@@ -48,6 +48,7 @@ def adopt(
             drives, expected = existing_drives(log.cursor()), expected_images(log.cursor())
         aside = _set_archives_aside(data, set(shelf.names()) - set(own))
         for pool in pools.values():
+            make_directory(pool.path)
             aside += set_strays_aside(pool, drives)
         first = checkpoint._replace(epoch=checkpoint.epoch + 1)
         record(first.epoch, signer.sign(first.text()))

@@ -8,6 +8,9 @@ from threading import Event, Thread
 
 import pytest
 
+from ledger.errors import StoreFailed
+from ledger.store.postgres import PostgresStore, move_in
+from projections.views.postgres import PostgresProjection
 from tests.acceptance.client import Api, sha256, striped
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 from tests.support.cluster import BIN, environment
@@ -79,6 +82,7 @@ def put_back(machine: Machine, dump: Path, database: str) -> Machine:
     return Machine(data, machine.pool, machine.log)
 
 
+@pytest.mark.long
 def test_a_dump_is_put_back(machine: Machine, postgres: PostgresServer, tmp_path: Path) -> None:
     """What was recorded until then is there and proved; what was later is lost, and told apart."""
     database, other = postgres.new_database(), postgres.new_database()
@@ -121,6 +125,23 @@ def look_at(restored: Machine, database: str, note: Path) -> None:
     assert "this is epoch 2" in kept.stderr
     assert "lost+found" in kept.stderr  # the archive of what is lost, and its image
     assert "INTACT" in check(restored, "audit", "verify", "--checkpoint", str(note)).upper()
+
+
+def test_a_copy_is_opened_only_by_who_knows_that_it_is_one(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Nobody goes on with it as if nothing had happened."""
+    database, other = postgres.new_database(), postgres.new_database()
+    PostgresStore(database, PostgresProjection()).close()
+    run("pg_dump", "-Fc", "-f", str(tmp_path / "dump"), database)
+    run("pg_restore", "--exit-on-error", "-d", other, str(tmp_path / "dump"))
+    with pytest.raises(StoreFailed, match="job-ledger adopt"):
+        PostgresStore(other, PostgresProjection())
+    store = PostgresStore(other, PostgresProjection(), put_back=True)
+    store.exclusive(move_in)
+    store.close()
+    for url in (database, other):
+        PostgresStore(url, PostgresProjection()).close()
 
 
 def test_what_is_put_back_needs_its_key(database: str, tmp_path: Path) -> None:

@@ -35,20 +35,27 @@ def server_user() -> str | None:
     return _USER
 
 
-def environment() -> Mapping[str, str]:
+def environment() -> Mapping[str, str | Path]:
     """Ours, with the programs to be found and nothing of other servers."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
-def run(*words: str | Path) -> None:
-    """A program, or a script of `scripts/deploy`, as the user that servers run as."""
+def run(*words: str | Path) -> str:
+    """A program, or a script of `scripts/deploy`, as the user that servers run as; what it says."""
+    return run_as(server_user(), *words)
+
+
+def run_as(
+    user: str | None, *words: str | Path, cwd: Path | str = "/", **settings: str | Path
+) -> str:
+    """The same as somebody else, with more in its environment."""
     with tempfile.TemporaryFile("w+") as said:  # a pipe would stay open with the server
         done = subprocess.run(
             words,
-            env=environment(),
-            user=server_user(),
-            cwd="/",
+            env={**environment(), **settings},
+            user=user,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -56,7 +63,9 @@ def run(*words: str | Path) -> None:
             check=False,
         )
         said.seek(0)
-        assert done.returncode == 0, (words, said.read())
+        told = said.read()
+        assert done.returncode == 0, (words, told)
+        return told
 
 
 def free_port() -> int:
