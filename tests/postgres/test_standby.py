@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import psutil
+import psycopg
 import pytest
 
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
@@ -27,6 +28,7 @@ from tests.support.opened_postgres import in_postgres
 from tests.support.world import ME
 
 DONE = 70
+BLOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'relation'"
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '{}%'"
 
 
@@ -125,6 +127,20 @@ def test_a_connection_that_is_cut_while_it_waits(opened: Opened, servers: Cluste
     servers.standby.resume()
     answered.result(20)
     check_done_once(opened)
+
+
+def test_a_connection_that_is_cut_before_it_commits(opened: Opened, servers: Cluster) -> None:
+    """The session still has the batch, and goes on with it: nobody decides anew meanwhile."""
+    with psycopg.connect(servers.url) as other:
+        other.execute("LOCK TABLE projection_head")
+        answered = begun(lambda: opened.do(CreateJob(ME, "another", "x")))
+        wait_for("for the batch", lambda: servers.primary.execute(BLOCKED))
+        cut(opened)
+        wait_for("for the loss to be noticed", lambda: writer(opened).lost)
+        assert not answered.done()
+    answered.result(20)
+    with opened.ledger.log() as log:
+        assert log.count() == 3
 
 
 def cut(opened: Opened) -> None:
