@@ -158,10 +158,12 @@ async def open_ledger(
     pools: Mapping[str, Pool] | None = None,
     hosts: tuple[str, ...] = DEFAULT_HOSTS,
     url: str | None = None,
+    database: Database | None = None,
 ) -> AsyncIterator[OpenLedger]:
     """The ledger of a data directory that no other process writes to; closed on the way out.
 
-    It is in SQLite there, or in the PostgreSQL database of this url, which the directory remembers.
+    It is in SQLite there, or in the PostgreSQL database of this url, which the directory remembers;
+    or in a database that was found already.
 
     Read models of an earlier shape are rebuilt first. Raises `DataUnusable` where a restore was
     broken off, and `StoreFailed`.
@@ -174,7 +176,7 @@ async def open_ledger(
     def on_failure(_: StoreFailed) -> None:
         loop.call_soon_threadsafe(failed.set)
 
-    database = database_of(data, url)
+    database = database or database_of(data, url)
     opened = database.open()
     remember(data, database)
     surroundings = Surroundings(pools or {}, hosts)

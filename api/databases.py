@@ -5,7 +5,6 @@ the ledger by its data directory, and nobody begins a second one beside it by fo
 """
 
 import os
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -83,8 +82,10 @@ class SqliteDatabase:
 class PostgresDatabase:
     """A database, of which others may have data directories too."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, put_back: bool = False) -> None:
+        """`put_back`: the database is a copy, and is to be gone on with all the same."""
         self.url = url
+        self._put_back = put_back
 
     @property
     def address(self) -> Path | str:
@@ -95,7 +96,8 @@ class PostgresDatabase:
 
     def open(self) -> Opened:
         projection = PostgresProjection()
-        return Opened(PostgresStore(self.url, projection), projection)
+        store = PostgresStore(self.url, projection, put_back=self._put_back)
+        return Opened(store, projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
         return PostgresViews(self.url)
@@ -150,8 +152,3 @@ def write_line(file: Path, line: str) -> None:
         os.fsync(opened.fileno())
     part.rename(file)
     sync_directory(file.parent)
-
-
-def without_password(address: Path | str) -> str:
-    """The address as it may be shown."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1@", str(address))

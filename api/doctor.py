@@ -12,11 +12,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from api.databases import Database, PostgresDatabase, without_password
+from api.databases import Database, PostgresDatabase
 from api.doctor_retention import examine_retention, unfinished_archives
 from ledger.clock_watch import Reading
 from ledger.errors import StoreFailed, UnknownEvent
 from ledger.images import Pool
+from ledger.store.pg_address import without_password
 from ledger.store.seam import Cursor
 from ledger.store.sqlite import SCHEMA_VERSION, open_connection
 from projections.backup.pools import MissingImage, missing_images
@@ -137,7 +138,7 @@ def _examine_ledger(database: Database, synchronous: Callable[[], str]) -> Ledge
         )
         engine, settings, schema_version = look(cursor)
         return LedgerFound(
-            where=without_password(database.address),
+            where=without_password(str(database.address)),
             engine=engine,
             settings=settings,
             schema_version=schema_version,

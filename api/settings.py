@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ledger.images import Pool, parse_pool
+from ledger.store.pg_address import conninfo
 
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -42,6 +43,7 @@ def checked_store(store: str) -> str:
     """The url of a PostgreSQL database. Raises ValueError for what is none."""
     if not store.startswith(STORES):
         raise ValueError("a ledger is in PostgreSQL (postgresql://...), or in the directory")
+    conninfo(store)
     return store
 
 

@@ -1,5 +1,6 @@
 """The ledger's front door: commands in, committed events out."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -9,12 +10,16 @@ from typing import TypeVar
 from ledger.aggregate import Aggregate, fold
 from ledger.codec import decode
 from ledger.commands import Command
-from ledger.errors import StoreFailed
+from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.store.seam import Cursor, Listener, Log, Projection, Store, Teller
 from ledger.store.writer import Caller, Writer, always
 from ledger.world import Circumstances
 
 T = TypeVar("T")
+
+REACHED_S = 60
+"""How long who asks for the current state waits for a store that cannot be reached."""
+PAUSE_S = 0.1
 
 
 class Ledger:
@@ -87,7 +92,20 @@ class Ledger:
         return self._writer.busy()
 
     def current(self, stream: str) -> Aggregate | None:
-        """The aggregate of a stream as of the last commit, folded from its events; any thread."""
+        """The aggregate of a stream as of the last commit, folded from its events; any thread.
+
+        A store that cannot be reached is waited for, like by those who write.
+        """
+        until = time.monotonic() + REACHED_S
+        while True:
+            try:
+                return self._current(stream)
+            except StoreUnreachable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(PAUSE_S)
+
+    def _current(self, stream: str) -> Aggregate | None:
         with self._store.log() as log:
             return fold(stream, (decode(topic, stored) for _, topic, stored in log.stream(stream)))
 

@@ -5,6 +5,7 @@ import sys
 import click
 
 from api.cli.accounts import account
+from api.cli.adopt import adopt
 from api.cli.audit import audit
 from api.cli.backup import backup, restore
 from api.cli.doctor import doctor
@@ -74,6 +75,7 @@ for command in (
     audit,
     backup,
     restore,
+    adopt,
     move,
     doctor,
 ):

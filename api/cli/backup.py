@@ -73,9 +73,13 @@ def restore(directory: Path, data: Path | None, pools: tuple[str, ...]) -> None:
     """
     settings = load_settings(data=data, pools=pools or None)
     restored = _restore(directory.absolute(), settings)
-    _tell(
-        f"restored up to position {restored.first.position}; this is epoch {restored.first.epoch}"
-    )
+    tell_restored(restored)
+
+
+def tell_restored(restored: Restored) -> None:
+    """What there is now, and what is not."""
+    first = restored.first
+    _tell(f"restored up to position {first.position}; this is epoch {first.epoch}")
     for path in restored.aside:
         _tell(f"moved aside: {path}")
     _tell_missing(restored.missing)

@@ -8,11 +8,15 @@
   raises: its lock is held until the commit, so positions become visible in order and without gaps.
 - A guard, claim or generation that is not as it should be makes its statement divide by zero: in a
   pipeline nobody could look at a row count in between.
-- A lost connection is made anew. Whether the batch under way was committed is then seen from its
-  last event; if it cannot be made, that is `StoreFailed`.
+- A connection that is lost, or leads to a server that is no primary any more, is made anew. Whether
+  the batch under way was committed is then seen from its last event, once the session that wrote it
+  is over: it holds a lock. If there is no server for a minute, that is `StoreFailed`.
+- What is found there may be on this server only, if the wait for its standby was broken off. So it
+  is confirmed by another commit, which waits for all that was before it.
 """
 
 import queue
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -31,6 +35,7 @@ from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store import claims, pg_locks
+from ledger.store.pg_address import BadAddress, conninfo
 from ledger.store.pg_cursor import PgConnection, PgCursor, translated
 from ledger.store.seam import (
     Batch,
@@ -52,9 +57,9 @@ T = TypeVar("T")
 
 TABLES = Path(__file__).with_name("sqlite.sql")
 FUNCTIONS = Path(__file__).with_name("postgres.sql")
-CONNECT_S = 5
 RECONNECT_S = 60
 PAUSE_S = 0.1
+SHORTEST_PAUSE_S = 0.005
 READ_ROWS = 2_000
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
@@ -89,7 +94,10 @@ _NEWS = (
     "SELECT position, originator_id, topic FROM stored_events"
     " WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position"
 )
+_CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
 _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
+LOST = (psycopg.OperationalError, pg.ReadOnlySqlTransaction)
+"""The server went away, is about to, or may not be written to: another may do, or it later."""
 
 
 def _statements(file: Path) -> Iterator[str]:
@@ -98,10 +106,10 @@ def _statements(file: Path) -> Iterator[str]:
 
 
 def connect(url: str) -> PgConnection:
-    """A connection in autocommit mode. Raises `StoreUnreachable`."""
+    """A connection in autocommit mode to the primary. Raises `StoreUnreachable`."""
     try:
-        connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_S)
-    except psycopg.Error as error:
+        connection = psycopg.connect(conninfo(url), autocommit=True)
+    except (psycopg.Error, BadAddress) as error:
         raise StoreUnreachable(f"cannot reach PostgreSQL: {error}") from error
     connection.adapters.register_loader("numeric", _Sum)
     return PgConnection(connection)
@@ -115,12 +123,17 @@ class _Sum(Loader):
 
 
 def create_tables(cursor: Cursor) -> None:
-    """Makes a store's tables where they are missing; refuses those of a later schema."""
+    """Makes a store's tables where they are missing; refuses those of a later schema.
+
+    Where they are of this schema nothing is locked: other nodes go on meanwhile.
+    """
     cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
     cursor.execute("SELECT version FROM schema_version")
     found = cursor.fetchone()
     if found is not None and found[0] > SCHEMA_VERSION:
         raise StoreFailed(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
+    if found is not None and found[0] == SCHEMA_VERSION:
+        return
     for file in (TABLES, FUNCTIONS):
         for statement in _statements(file):
             cursor.execute(statement)
@@ -128,58 +141,89 @@ def create_tables(cursor: Cursor) -> None:
     cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
 
 
+def move_in(cursor: Cursor) -> None:
+    """From now on this database is the ledger's home, and any other one a copy of it."""
+    cursor.execute("UPDATE home SET place = (SELECT place FROM here)")
+
+
+def _require_home(cursor: Cursor) -> None:
+    cursor.execute("SELECT home.place = here.place FROM home, here")
+    if not cursor.fetchone()[0]:
+        raise StoreFailed(
+            "the ledger was put back into this database from a copy: see `job-ledger adopt`"
+        )
+
+
 class PostgresStore:
     """A `Store` in one database; `append` and `exclusive` from one thread."""
 
-    def __init__(self, url: str, projection: Projection) -> None:
-        """Raises `StoreUnreachable`, and `StoreFailed` if this is no ledger of this schema."""
+    def __init__(self, url: str, projection: Projection, *, put_back: bool = False) -> None:
+        """Raises `StoreUnreachable`, and `StoreFailed` if this is no ledger of this schema.
+
+        A ledger that was put back from a dump is opened only by who says that it is `put_back`.
+        """
         self._url = url
         self._projection = projection
+        # What a lost session of ours still does is over as soon as the next one has the lock.
+        self._lock = secrets.randbits(62)
+        self._unconfirmed = True
+        self._position = 0
+        """Up to here is durable, and may have been told."""
         self._seen = 0
+        """Up to here others' events were told as news, or are not there."""
         self._own = (0, 0)
-        self._opened = 0
-        self._paused = False
+        """The positions of the last batch: behind the first, up to the second."""
+        self._pausing: PgConnection | None = None
         self._idle: queue.SimpleQueue[PgConnection] = queue.SimpleQueue()
         self._writer = self._writing()
         try:
-            with _store_errors(), _transaction(self._writer) as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.MAKING,))
-                self._create(cursor)
-                self._opened = cursor.execute("SELECT position FROM leaf_count").fetchone()[0]
-                self._seen = self._opened
+            with _store_errors():
+                with _transaction(self._writer) as cursor:
+                    cursor.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.MAKING,))
+                    self._create(cursor)
+                    if not put_back:
+                        _require_home(cursor)
+                self._confirm()
+            self._seen = self._opened = self._position
         except StoreFailed:
             self._writer.close()
             raise
         self._reader = connect(url)
 
     def append(self, batch: Batch) -> int:
-        try:
-            return self._append(batch)
-        except psycopg.OperationalError:
-            self._reconnect()
-            position = self._position_of(batch)
-            return self.append(batch) if position is None else position
-        except psycopg.Error as error:
-            raise StoreFailed(f"PostgreSQL: {error}") from error
+        patience = _Patience()
+        while True:
+            try:
+                position = self._append(batch)
+                self._position = max(self._position, position)
+                self._confirm()
+            except LOST as error:
+                patience.spend(error)
+            except psycopg.Error as error:
+                raise StoreFailed(f"PostgreSQL: {error}") from error
+            else:
+                return position
+            found = self._found(batch)
+            if found is not None:
+                return found
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
         """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done."""
-        try:
-            self._writer.execute("BEGIN")
-        except psycopg.OperationalError as error:
-            self._reconnect()
-            if self._paused:
-                raise StoreUnreachable("others may have appended meanwhile") from error
-            self._writer.execute("BEGIN")
+        self._begin()
         with _store_errors():
             try:
+                self._check_pause()
                 self._writer.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.EXCLUSIVE,))
                 done = work(self._writer.cursor())
+                self._writer.execute("COMMIT")
+                self._confirm()
+            except LOST:
+                self._writer.close()
+                raise
             except BaseException:
                 if not self._writer.lost:
                     self._writer.execute("ROLLBACK")
                 raise
-            self._writer.execute("COMMIT")
             return done
 
     @contextmanager
@@ -187,23 +231,29 @@ class PostgresStore:
         """If the connection is lost, so is the pause: what was to be done in it then fails."""
         with _store_errors():
             self._writer.execute("SELECT pg_advisory_lock(?)", (pg_locks.APPENDING,))
-        self._paused = True
+        self._pausing = self._writer
         try:
             yield
         finally:
-            self._paused = False
+            self._pausing = None
             with suppress(psycopg.OperationalError):
                 self._writer.execute("SELECT pg_advisory_unlock(?)", (pg_locks.APPENDING,))
 
+    def _check_pause(self) -> None:
+        if self._pausing not in (None, self._writer):
+            raise StoreUnreachable("others may have appended meanwhile")
+
     def news(self) -> Sequence[News]:
         """By one statement, that mostly finds nothing."""
-        try:
-            return self._news()
-        except psycopg.OperationalError:
-            self._reconnect()
-            return self.news()
-        except psycopg.Error as error:
-            raise StoreFailed(f"PostgreSQL: {error}") from error
+        patience = _Patience()
+        while True:
+            try:
+                return self._news()
+            except LOST as error:
+                patience.spend(error)
+                self._reconnect()
+            except psycopg.Error as error:
+                raise StoreFailed(f"PostgreSQL: {error}") from error
 
     def turn(self, name: str) -> Turn:
         return pg_locks.PgTurn(lambda: connect(self._url), name)
@@ -256,7 +306,7 @@ class PostgresStore:
             self._idle.get().close()
         if not self._writer.lost:  # the server takes a moment to notice the end
             with suppress(psycopg.Error):
-                self._writer.execute("SELECT pg_advisory_unlock_shared(?)", (pg_locks.HAVING,))
+                self._writer.execute("SELECT pg_advisory_unlock_all()")
         self._writer.close()
 
     def _create(self, cursor: Cursor) -> None:
@@ -286,7 +336,7 @@ class PostgresStore:
             connection.execute("ROLLBACK")
             self._projection.look_again(self._writer.cursor())
             raise Conflict(str(error)) from error
-        except psycopg.OperationalError:
+        except LOST:
             raise
         except psycopg.Error:
             connection.execute("ROLLBACK")
@@ -307,50 +357,94 @@ class PostgresStore:
             self._seen = max(rows[-1][0], self._own[1])
         return [*map(News._make, rows)]
 
+    def _begin(self) -> None:
+        patience = _Patience()
+        while True:
+            try:
+                self._writer.execute("BEGIN")
+            except LOST as error:
+                patience.spend(error)
+                self._reconnect()
+            else:
+                return
+
     def _writing(self) -> PgConnection:
         """A connection to write with; while there is one, nobody moves a ledger into the place."""
         connection = connect(self._url)
         # What is prepared in a pipeline that then fails is not there, and psycopg believes it is.
         connection.raw.prepare_threshold = None
+        connection.raw.add_notice_handler(self._notice)
         try:
             with _store_errors():
-                self._have(connection)
+                self._lock_for(connection)
         except StoreFailed:
             connection.close()
             raise
         return connection
 
-    def _have(self, connection: PgConnection) -> None:
-        taken = connection.execute("SELECT pg_try_advisory_lock_shared(?)", (pg_locks.HAVING,))
-        if not taken.fetchone()[0]:
+    def _lock_for(self, connection: PgConnection) -> None:
+        having = connection.execute("SELECT pg_try_advisory_lock_shared(?)", (pg_locks.HAVING,))
+        if not having.fetchone()[0]:
             raise StoreUnreachable("a ledger is being moved into this database")
+        taken = connection.execute("SELECT pg_try_advisory_lock(?)", (self._lock,))
+        if not taken.fetchone()[0]:
+            raise StoreUnreachable("the session before this one has not ended")
+
+    def _notice(self, said: psycopg.errors.Diagnostic) -> None:
+        """Takes note of a commit that did not wait for its standby, in whatever language."""
+        if said.source_function == "SyncRepWaitForLSN":
+            self._unconfirmed = True
+
+    def _confirm(self) -> None:
+        """Makes what is committed durable everywhere, if it may not be: by a commit that waits."""
+        while self._unconfirmed:
+            self._unconfirmed = False
+            position = self._writer.execute(_CONFIRM).fetchone()[0]
+            if position < self._position:
+                self._writer.close()
+                raise StoreFailed(
+                    f"events up to {self._position} were acknowledged, and only those up to"
+                    f" {position} are there: see `job-ledger adopt`"
+                )
+            self._position = position
 
     def _reconnect(self) -> None:
-        """Makes both connections anew, as long as that takes. Raises `StoreFailed` in the end."""
-        until = time.monotonic() + RECONNECT_S
+        """Makes the connections anew, as long as that takes; what is found there is confirmed.
+
+        Raises `StoreFailed` in the end.
+        """
+        patience = _Patience()
         while True:
+            self._writer.close()
+            self._reader.close()  # made when it is needed: it must not stay with another server
             try:
-                self._writer.close()
-                self._reader.close()
-                self._writer, self._reader = self._writing(), connect(self._url)
-            except StoreUnreachable as error:
-                if time.monotonic() > until:
-                    raise StoreFailed(str(error)) from error
-                time.sleep(PAUSE_S)
+                self._writer = self._writing()
+                self._unconfirmed = True
+                self._confirm()
+            except (StoreUnreachable, *LOST) as error:
+                patience.spend(error)
             else:
                 return
 
-    def _position_of(self, batch: Batch) -> int | None:
+    def _found(self, batch: Batch) -> int | None:
         """Where the batch's last event is, if it was committed before the connection was lost."""
+        patience = _Patience()
+        while True:
+            self._reconnect()
+            try:
+                return self._position_of(batch)
+            except LOST as error:
+                patience.spend(error)
+
+    def _position_of(self, batch: Batch) -> int | None:
         if not batch.events:
             return None  # if it was, its guards or claims conflict with themselves
         event = batch.events[-1]
         leaf = _leaf(event)
-        rows = self._rows(
+        rows = self._writer.execute(
             "SELECT position, leaf FROM stored_events"
             " WHERE originator_id = ? AND originator_version = ?",
-            str(event.originator_id),
-            event.originator_version,
+            (str(event.originator_id), event.originator_version),
         )
         return next((position for position, found in rows if found == leaf), None)
 
@@ -359,12 +453,18 @@ class PostgresStore:
 
     def _read(self, read: Callable[[PgCursor], T]) -> T:
         """Reads as of one moment, again if the connection is lost."""
+        patience = _Patience()
         while True:
             try:
-                with _store_errors(), _snapshot(self._reader) as cursor:
+                if self._reader.lost:
+                    self._reader = connect(self._url)
+                with _snapshot(self._reader) as cursor:
                     return read(cursor)
-            except StoreUnreachable:
-                self._reconnect()
+            except (StoreUnreachable, *LOST) as error:
+                patience.spend(error)
+                self._reader.close()
+            except psycopg.Error as error:
+                raise StoreFailed(f"PostgreSQL: {error}") from error
 
 
 def _leaf(event: StoredEvent) -> bytes:
@@ -485,6 +585,25 @@ class PgLog:
         return int(self._connection.execute(sql).fetchone()[0])
 
 
+class _Patience:
+    """With what is lost again and again: for a minute since it was lost first."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._pause_s = SHORTEST_PAUSE_S
+
+    def spend(self, error: Exception) -> None:
+        """Waits a little, but not the first time. Raises `StoreFailed` when it is over."""
+        now = time.monotonic()
+        if not self._until:
+            self._until = now + RECONNECT_S
+        elif now < self._until:
+            time.sleep(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, PAUSE_S)
+        else:
+            raise StoreFailed(f"PostgreSQL: {error}") from error
+
+
 @contextmanager
 def _transaction(connection: PgConnection) -> Iterator[PgCursor]:
     with connection.raw.transaction():
@@ -506,7 +625,7 @@ def _store_errors() -> Iterator[None]:
     """What the connection cannot do may be tried again; the rest is final."""
     try:
         yield
-    except psycopg.OperationalError as error:
+    except LOST as error:
         raise StoreUnreachable(f"PostgreSQL: {error}") from error
     except psycopg.Error as error:
         raise StoreFailed(f"PostgreSQL: {error}") from error

@@ -14,3 +14,10 @@ CREATE OR REPLACE VIEW sqlite_master AS
 CREATE OR REPLACE FUNCTION typeof(bigint) RETURNS text LANGUAGE sql IMMUTABLE RETURN 'integer';
 CREATE OR REPLACE FUNCTION typeof(text) RETURNS text LANGUAGE sql IMMUTABLE RETURN 'text';
 CREATE OR REPLACE FUNCTION typeof(bytea) RETURNS text LANGUAGE sql IMMUTABLE RETURN 'blob'
+;
+-- Where this ledger has its home: a copy that is put back elsewhere is another one.
+CREATE TABLE IF NOT EXISTS home (place text NOT NULL);
+CREATE OR REPLACE VIEW here AS
+    SELECT system_identifier || '/' || pg_database.oid AS place
+    FROM pg_control_system(), pg_database WHERE datname = current_database();
+INSERT INTO home SELECT place FROM here WHERE NOT EXISTS (SELECT 1 FROM home)

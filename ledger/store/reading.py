@@ -10,7 +10,7 @@ import psycopg
 
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.store.pg_cursor import PgConnection, PgCursor
-from ledger.store.postgres import connect
+from ledger.store.postgres import LOST, connect
 from ledger.store.seam import Cursor, Scalar
 from ledger.store.sqlite import READ_ROWS, open_connection
 
@@ -31,31 +31,40 @@ class Reading(NamedTuple):
     connect: Callable[[], Connection]
     begin: str
     error: type[Exception]
+    passing: tuple[type[Exception], ...]
+    """Those of the errors after which another connection may do."""
     lost: Callable[[Connection], bool]
-    """Whether nothing can be read over the connection any more: another one may do."""
+    """Whether nothing can be read over the connection any more."""
 
     def begin_on(self, connection: Connection) -> Connection:
         """A connection whose snapshot has begun: this one or, if it is lost, another."""
         try:
             connection.execute(self.begin)
-        except self.error as error:
-            if not self.lost(connection):
-                raise StoreFailed(f"the store cannot be read: {error}") from error
+        except self.passing:
+            connection.close()
             connection = self.connect()
-            connection.execute(self.begin)
+            with self._told():
+                connection.execute(self.begin)
+        except self.error as error:
+            raise StoreFailed(f"the store cannot be read: {error}") from error
         return connection
 
     @contextmanager
     def snapshot(self, connection: Connection) -> Iterator[Connection]:
         """All that is read is as of one moment, which has begun."""
-        try:
+        with self._told():
             try:
                 yield connection
             finally:
                 if not self.lost(connection):
                     connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except self.error as error:
-            failure = StoreUnreachable if self.lost(connection) else StoreFailed
+            failure = StoreUnreachable if isinstance(error, self.passing) else StoreFailed
             raise failure(f"the store cannot be read: {error}") from error
 
 
@@ -71,13 +80,13 @@ def streamed(cursor: Cursor, sql: str) -> Iterator[Any]:
 
 def sqlite_reading(file: Path) -> Reading:
     """From an SQLite file."""
-    return Reading(lambda: open_connection(file, writing=False), "BEGIN", sqlite3.Error, _never)
+    return Reading(lambda: open_connection(file, writing=False), "BEGIN", sqlite3.Error, (), _never)
 
 
 def postgres_reading(url: str) -> Reading:
     """From a PostgreSQL database."""
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    return Reading(lambda: connect(url), begin, psycopg.Error, _is_lost)
+    return Reading(lambda: connect(url), begin, psycopg.Error, LOST, _is_lost)
 
 
 def _never(_: Connection) -> bool:

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 BATCH_LIMIT = 256
 """Commands decided in one transaction."""
+LOST_LIMIT = 2
+"""Times a command may be second to others before nobody else may be first."""
 CONFLICT_LIMIT = 8
 """Times a single command is redone before it is refused as a `ConcurrentChange`."""
 FOLLOWED = timedelta(seconds=1)
@@ -322,10 +324,21 @@ class Writer:
         if len(batch) == 1 and redone > CONFLICT_LIMIT:
             _wake([(batch[0], ConcurrentChange())])
             return
+        if len(batch) == 1 and redone > LOST_LIMIT:
+            self._redo_alone(batch, redone)
+            return
         middle = (len(batch) + 1) // 2
         for part in (batch[:middle], batch[middle:]):
             if part:
                 self._record(part, redone)
+
+    def _redo_alone(self, batch: list[_Waiting], redone: int) -> None:
+        """Where many nodes want the same, one must not lose for ever: the others wait for it."""
+        try:
+            with self._store.paused():
+                self._record(batch, redone)
+        except StoreUnreachable as error:
+            _wake([(waiting, error) for waiting in batch])
 
     def _decide(self, waiting: _Waiting, batch: Staging) -> Exception | None:
         """Stages the command's changes on the batch, or says why not."""

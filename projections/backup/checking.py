@@ -1,6 +1,6 @@
 """A backup is checked: it is what was written, and of the ledger that was signed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +52,8 @@ def check(backup: Path) -> Checked:
     note, checkpoint = _checkpoint_of(backup, signer)
     try:
         with open_log(backup / LEDGER) as log:
-            _check_ledger(log, Shelf(backup / ARCHIVES), checkpoint, signer)
+            shelf = Shelf(backup / ARCHIVES)
+            check_ledger(log, shelf, checkpoint, signer, shelf.names())
     except (CannotVerify, StoreFailed) as error:
         raise BadBackup(f"{backup / LEDGER}: {error}") from error
     if manifest.position != checkpoint.position:
@@ -106,9 +107,14 @@ def _checkpoint_of(backup: Path, signer: Signer) -> tuple[str, Checkpoint]:
         raise BadBackup(f"{path}: {error}") from error
 
 
-def _check_ledger(log: Log, shelf: Shelf, checkpoint: Checkpoint, signer: Signer) -> None:
-    """The record is the one that was signed, to its last event and no further."""
-    verified = verify(log, shelf, checkpoint, signer.verifier, names=shelf.names())
+def check_ledger(
+    log: Log, shelf: Shelf, checkpoint: Checkpoint, signer: Signer, archives: Collection[str]
+) -> None:
+    """The record is the one that was signed, to its last event and no further.
+
+    Raises `BadBackup`, `CannotVerify` and `StoreFailed`.
+    """
+    verified = verify(log, shelf, checkpoint, signer.verifier, names=archives)
     if not verified.intact:
         raise BadBackup(described(verified.findings[0]))
     found = verified.size, log.last_position(), verified.epoch

@@ -7,6 +7,7 @@ from ledger.archives import BadArchive
 from ledger.errors import StoreFailed, UnknownEvent
 from ledger.images import ImageError
 from ledger.images.errors import described
+from ledger.proofs.verifying import CannotVerify
 from ledger.store.tiles import LeavesMissing
 
 
@@ -22,6 +23,17 @@ class NotRestored(Exception):
     """There is no ledger more than before: there was one, or it could not be written."""
 
 
+_EXPECTED = (
+    BadArchive,
+    BadBackup,
+    CannotVerify,
+    ImageError,
+    LeavesMissing,
+    StoreFailed,
+    UnknownEvent,
+)
+
+
 @contextmanager
 def named(kind: type[NotBackedUp] | type[NotRestored]) -> Iterator[None]:
     """Says of what kind it is that a disk, a store, an image or an archive fails."""
@@ -29,5 +41,5 @@ def named(kind: type[NotBackedUp] | type[NotRestored]) -> Iterator[None]:
         yield
     except OSError as error:
         raise kind(described(error)) from error
-    except (BadArchive, BadBackup, ImageError, LeavesMissing, StoreFailed, UnknownEvent) as error:
+    except _EXPECTED as error:
         raise kind(str(error)) from error

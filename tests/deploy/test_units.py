@@ -1,0 +1,64 @@
+"""The units and settings of `scripts/deploy` are such that systemd and the service understand."""
+
+import configparser
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from api.cli import cli
+from api.cli.serving import CONNECTIONS_END_S, REQUESTS_END_S
+from api.settings import Settings
+from tests.support.cluster import DEPLOY
+
+UNITS = sorted(path.name for path in DEPLOY.glob("*.service"))
+SERVE = "job-ledger.service"
+INSTALLED = "/opt/job-ledger/.venv/bin/job-ledger"
+
+
+def parsed(unit: str) -> configparser.SectionProxy:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(DEPLOY / unit)
+    return parser["Service"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_understands(unit: str, tmp_path: Path) -> None:
+    """Every line; with the program where it is on this machine."""
+    text = (DEPLOY / unit).read_text(encoding="utf-8")
+    assert INSTALLED in text
+    program = str(Path(sys.executable).with_name("job-ledger"))
+    copy = tmp_path / unit.replace("@", "@one")
+    copy.write_text(text.replace(INSTALLED, program))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, check=False
+    )
+    said = [line for line in done.stderr.splitlines() if unit.partition(".")[0] in line]
+    assert (done.returncode, said) == (0, [])
+
+
+def test_what_is_started_is_a_command_with_these_options() -> None:
+    program, name, *options = parsed(SERVE)["ExecStart"].split()
+    assert program == INSTALLED
+    command = cli.commands[name]
+    with click.Context(command) as context:
+        command.parse_args(context, options)
+
+
+@pytest.mark.parametrize("file", ["serve.env", "worker.env"])
+def test_every_setting_is_one(file: str) -> None:
+    lines = (DEPLOY / file).read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    ours = {name.removeprefix("JOB_LEDGER_").lower() for name in given if name[:4] == "JOB_"}
+    assert ours <= Settings.model_fields.keys()
+    Settings(data=Path("x"), store=given["JOB_LEDGER_STORE"])
+
+
+def test_there_is_time_to_stop() -> None:
+    """Before systemd kills: for the requests, their connections, and copies to a checkpoint."""
+    assert int(parsed(SERVE)["TimeoutStopSec"]) > 2 * (REQUESTS_END_S + CONNECTIONS_END_S)

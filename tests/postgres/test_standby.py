@@ -1,0 +1,233 @@
+"""A commit that waits for its standby: acknowledged once it is there, and done once.
+
+Whatever comes in between: the wait is broken off, the connection, or one of the servers.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Thread
+
+import psutil
+import psycopg
+import pytest
+
+from ledger.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.events import job_stream
+from ledger.job import Job
+from ledger.store.pg_cursor import PgConnection
+from ledger.store.postgres import PostgresStore
+from tests.acceptance.running import wait_for
+from tests.support.cluster import Cluster, cluster
+from tests.support.opened import Opened
+from tests.support.opened_postgres import in_postgres
+from tests.support.world import ME
+
+DONE = 70
+BLOCKED = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'relation'"
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '{}%'"
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Cluster]:
+    with cluster() as servers:
+        yield servers
+
+
+@pytest.fixture
+def opened(servers: Cluster, tmp_path: Path) -> Iterator[Opened]:
+    """A ledger with a job that is under way, whose standby is there."""
+    if not servers.standby.processes():
+        servers.add_standby()
+    servers.primary.execute("DROP DATABASE IF EXISTS ledger WITH (FORCE)")
+    servers.primary.execute("CREATE DATABASE ledger")
+    with in_postgres(servers.url)(tmp_path / "none") as opened:
+        opened.do(CreateJob(ME, "job", "x"), StartAttempt("job", 1, "w"))
+        yield opened
+        servers.standby.resume()
+
+
+def begun(work: Callable[[], object]) -> "Future[object]":
+    """What a thread is doing; its outcome, once it has one."""
+    future: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is looked at
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
+
+
+def update(opened: Opened) -> "Future[object]":
+    return begun(lambda: opened.do(UpdateProgress("job", 1, DONE, DONE, 100, DONE)))
+
+
+def waiting(servers: Cluster, query: str = "COMMIT") -> int:
+    """The process of the session that waits for the standby."""
+
+    def find() -> int | None:
+        found = servers.primary.execute(WAITING.format(query))
+        return int(str(found[0][0])) if found else None
+
+    return wait_for("for a commit that waits", find)
+
+
+def check_done_once(opened: Opened) -> None:
+    job = opened.current(job_stream("job"))
+    assert isinstance(job, Job)
+    assert job.bytes_done == DONE
+    with opened.ledger.log() as log:
+        assert log.count() == log.last_position() == 3
+    assert opened.replay().divergence is None
+    assert opened.failures == []
+
+
+def test_a_wait_that_is_broken_off_acknowledges_nothing(opened: Opened, servers: Cluster) -> None:
+    """PostgreSQL then says that it is committed, and warns."""
+    servers.standby.pause()
+    answered = update(opened)
+    servers.primary.execute(f"SELECT pg_cancel_backend({waiting(servers)})")
+    waiting(servers, "UPDATE leaf_count")
+    assert not answered.done()
+    servers.standby.resume()
+    answered.result(20)
+    check_done_once(opened)
+
+
+def test_what_one_server_has_is_not_acknowledged(opened: Opened, servers: Cluster) -> None:
+    """It comes back with the commit, but the standby that waits to take its place has it not."""
+    servers.standby.stop()
+    answered = update(opened)
+    waiting(servers)
+    servers.primary.kill()
+    servers.primary.start()
+    waiting(servers, "UPDATE leaf_count")
+    assert servers.primary.execute("SELECT 1") == [(1,)]
+    assert not answered.done()
+    servers.standby.start()
+    answered.result(20)
+    check_done_once(opened)
+
+
+def test_a_connection_that_is_cut_while_it_waits(opened: Opened, servers: Cluster) -> None:
+    """The session still commits; it is asked only when it is over."""
+    servers.standby.pause()
+    answered = update(opened)
+    waiting(servers)
+    cut(opened)
+    wait_for("for the loss to be noticed", lambda: writer(opened).lost)
+    assert not answered.done()
+    servers.standby.resume()
+    answered.result(20)
+    check_done_once(opened)
+
+
+def test_a_connection_that_is_cut_before_it_commits(opened: Opened, servers: Cluster) -> None:
+    """The session still has the batch, and goes on with it: nobody decides anew meanwhile."""
+    with psycopg.connect(servers.url) as other:
+        other.execute("LOCK TABLE projection_head")
+        answered = begun(lambda: opened.do(CreateJob(ME, "another", "x")))
+        wait_for("for the batch", lambda: servers.primary.execute(BLOCKED))
+        cut(opened)
+        wait_for("for the loss to be noticed", lambda: writer(opened).lost)
+        assert not answered.done()
+    answered.result(20)
+    with opened.ledger.log() as log:
+        assert log.count() == 3
+
+
+def cut(opened: Opened) -> None:
+    """Ends the writer's connection on this side; the server is not told."""
+    with socket.socket(fileno=os.dup(writer(opened).raw.fileno())) as connection:
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def writer(opened: Opened) -> PgConnection:
+    store = opened.store
+    assert isinstance(store, PostgresStore)
+    return store._writer
+
+
+def test_what_only_the_dead_primary_had_is_written_again(opened: Opened, servers: Cluster) -> None:
+    servers.standby.stop()
+    answered = update(opened)
+    waiting(servers)
+    servers.primary.kill()
+    servers.standby.start()
+    servers.standby.promote()
+    servers.swap()
+    answered.result(20)
+    check_done_once(opened)
+
+
+def test_what_the_standby_has_is_not_written_again(opened: Opened, servers: Cluster) -> None:
+    """The primary dies before it can say that it is done."""
+    servers.standby.pause()
+    answered = update(opened)
+    psutil.Process(waiting(servers)).send_signal(signal.SIGSTOP)
+    servers.standby.resume()
+    wait_for("for the standby to have all", lambda: has_all(servers))
+    servers.fail_over()
+    answered.result(20)
+    check_done_once(opened)
+
+
+def has_all(servers: Cluster) -> bool:
+    found = servers.primary.execute(
+        "SELECT 1 FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()"
+    )
+    return bool(found)
+
+
+def test_of_other_writes_it_is_said_that_nobody_knows(opened: Opened, servers: Cluster) -> None:
+    """What is no event may have been done; the ledger goes on."""
+    servers.standby.pause()
+    answered = begun(
+        lambda: opened.ledger.exclusive(
+            lambda cursor: cursor.execute("CREATE TABLE extra (x bigint)")
+        ).result()
+    )
+    waiting(servers)
+    servers.primary.kill()
+    servers.standby.resume()
+    servers.standby.promote()
+    servers.swap()
+    assert isinstance(answered.exception(20), StoreUnreachable)
+    update(opened).result(20)
+    check_done_once(opened)
+
+
+def test_a_server_that_becomes_read_only_is_left(opened: Opened, servers: Cluster) -> None:
+    """As in a switchover; connections may stay, but nothing is written."""
+    set_read_only(servers, "on")
+    answered = update(opened)
+    wait_for("for the primary to refuse", lambda: writer(opened).lost)
+    set_read_only(servers, "off")
+    answered.result(20)
+    check_done_once(opened)
+
+
+def set_read_only(servers: Cluster, value: str) -> None:
+    servers.primary.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+    servers.primary.execute("SELECT pg_reload_conf()")
+
+
+def test_a_standby_that_has_not_all_is_not_gone_on_with(opened: Opened, servers: Cluster) -> None:
+    """If it was not waited for: what was acknowledged is missed, not written over."""
+    servers.wait_for_standby("")
+    servers.standby.stop()
+    update(opened).result(20)
+    servers.primary.kill()
+    servers.standby.start()
+    servers.standby.promote()
+    servers.swap()
+    with pytest.raises(StoreFailed, match="up to 3 were acknowledged"):
+        opened.do(CreateJob(ME, "another", "x"))
+    assert len(opened.failures) == 1

