@@ -1,7 +1,7 @@
 """The ledger in a PostgreSQL database, by psycopg.
 
-- A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, then the events,
-  then `COMMIT`. Nobody waits for a round trip while locks are held.
+- A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, the tasks that
+  follow, then the events, then `COMMIT`. Nobody waits for a round trip while locks are held.
 - Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
   raises: its lock is held until the commit, so positions become visible in order and without gaps.
 - A guard, claim or generation that is not as it should be makes its statement divide by zero: in a
@@ -27,7 +27,7 @@ from ledger.claim import Claimed
 from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
-from ledger.store import claims
+from ledger.store import claims, tasks
 from ledger.store.pg_cursor import PgConnection, PgCursor, translated
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, LoggedEvent, Projection
 from ledger.store.secret_tables import write_secret
@@ -43,6 +43,8 @@ PAUSE_S = 0.1
 READ_ROWS = 2_000
 LOCK = 0x6A6F62
 """Of whoever has the ledger; the letters are `job`."""
+CREATING = 0x6D616B65
+"""Of whoever makes what is missing in the database; the letters are `make`."""
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
 
@@ -186,6 +188,8 @@ class PostgresStore:
         self._writer.close()
 
     def _create(self, cursor: Cursor) -> None:
+        # Of several processes that start at once, one makes what is missing.
+        cursor.execute("SELECT pg_advisory_xact_lock(?)", (CREATING,))
         cursor.execute("SELECT to_regclass(?)", (MOVING,))
         if cursor.fetchone()[0] is not None:
             raise StoreFailed(
@@ -193,6 +197,7 @@ class PostgresStore:
             )
         create_tables(cursor)
         self._projection.create(cursor)
+        tasks.create(self._writer.raw)
 
     def _append(self, batch: Batch) -> int:
         connection = self._writer.raw
@@ -205,6 +210,7 @@ class PostgresStore:
                 for secret in batch.secrets:
                     write_secret(cursor, secret)
                 self._projection.write(cursor, batch.puts, batch.drops)
+                tasks.defer(connection, batch.tasks)
                 last = _insert_events(connection, batch.events)
                 connection.execute("COMMIT")
         except _CONFLICTS as error:

@@ -17,6 +17,7 @@ from ledger.aggregate import Aggregate
 from ledger.claim import Claimed
 from ledger.events import Event, Recorded
 from ledger.relations import Relations
+from ledger.tasks import Task
 from ledger.world import Secret
 
 T = TypeVar("T")
@@ -78,7 +79,10 @@ class Guard(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """All that one transaction writes."""
+    """All that one transaction writes.
+
+    `tasks` are what follows for workers, where they are fed by the store.
+    """
 
     events: Sequence[StoredEvent]
     guards: Sequence[Guard]
@@ -86,6 +90,7 @@ class Batch(NamedTuple):
     drops: Sequence[RowKey]
     secrets: Sequence[Secret]
     claims: Sequence[Claimed] = ()
+    tasks: Sequence[Task] = ()
 
 
 class LoggedEvent(NamedTuple):

@@ -24,6 +24,7 @@ from ledger.errors import AlreadyClaimed, ConcurrentChange, Refusal, StoreFailed
 from ledger.events import Event, Recorded
 from ledger.store.memory import Memory, Staging
 from ledger.store.seam import Conflict, Cursor, Projection, Store
+from ledger.tasks import Task
 from ledger.world import Circumstances, Discarded, Fact
 
 T = TypeVar("T")
@@ -44,13 +45,15 @@ class Commit(NamedTuple):
 
     `position` is its last event's; `events` are (stream, event) in order, `states` the aggregates
     of their streams as they are now: one that was deleted still tells whose it was. `related` are
-    the drives and servers about which a job, a server or a tag now says something else.
+    the drives and servers about which a job, a server or a tag now says something else; `tasks`
+    what is to be done to images now, by whoever is not fed by the store.
     """
 
     position: int
     events: Sequence[tuple[str, Recorded[Event]]]
     states: Mapping[str, Aggregate]
     related: frozenset[str]
+    tasks: Sequence[Task] = ()
 
 
 Listener = Callable[[Commit], None]
@@ -365,6 +368,7 @@ class Writer:
             [(stream, recorded) for stream, _, recorded in staging.events],
             staging.states(),
             staging.related(),
+            staging.tasks,
         )
         for listener in self._listeners:
             try:
