@@ -7,6 +7,7 @@ from ledger.images.copying import copy_image
 from ledger.images.errors import (
     CopyFailed,
     CopyStopped,
+    ImageBusy,
     ImageError,
     ImageMissing,
     PartTaken,
@@ -36,6 +37,7 @@ __all__ = [
     "CopyStopped",
     "Figures",
     "Fingerprint",
+    "ImageBusy",
     "ImageError",
     "ImageMissing",
     "IncomingChunk",

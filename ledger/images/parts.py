@@ -13,14 +13,13 @@ that has the pool mounted too. So that it can never harm what a later attempt ma
   afterwards.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.images.errors import PartTaken
-from ledger.images.files import IMAGE_MODE, opened
+from ledger.images.files import IMAGE_MODE, hold, opened
 from ledger.images.moving import reflink
 from ledger.images.pools import Pool
 
@@ -32,7 +31,7 @@ def own_part(path: Path) -> Iterator[int]:
     Raises `PartTaken`, also where it was taken over between being opened and being locked.
     """
     with opened(path, os.O_RDWR | os.O_CREAT) as fd:
-        if not _hold(fd) or not _is_called(fd, path):
+        if not hold(fd) or not _is_called(fd, path):
             raise PartTaken(f"another attempt has {path}")
         yield fd
 
@@ -56,7 +55,7 @@ def _take(path: Path, own: Path) -> None:
         with opened(path, os.O_RDWR) as fd:
             if own.exists():
                 path.unlink()
-            elif _hold(fd):
+            elif hold(fd):
                 path.rename(own)
                 if not _is_called(fd, own):  # its writer came to make it only now
                     own.unlink()
@@ -78,15 +77,6 @@ def _share(fd: int, own: Path) -> None:
         os.close(new)
         if not shared:
             own.unlink(missing_ok=True)
-
-
-def _hold(fd: int) -> bool:
-    """Whether the lock could be taken; it is held until the descriptor is closed."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_called(fd: int, path: Path) -> bool:
