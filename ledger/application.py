@@ -1,9 +1,9 @@
 """The ledger's front door: commands in, committed events out."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TypeVar
 
@@ -82,8 +82,16 @@ class Ledger:
 
     def current(self, stream: str) -> Aggregate | None:
         """The aggregate of a stream as of the last commit, folded from its events; any thread."""
+        with self.now() as current:
+            return current(stream)
+
+    @contextmanager
+    def now(self) -> Iterator[Callable[[str], Aggregate | None]]:
+        """`current` of many streams, all as of the same moment."""
         with self._store.log() as log:
-            return fold(stream, (decode(topic, stored) for _, topic, stored in log.stream(stream)))
+            yield lambda stream: fold(
+                stream, (decode(topic, stored) for _, topic, stored in log.stream(stream))
+            )
 
     def log(self) -> AbstractContextManager[Log]:
         """The events as of now, to read from in any thread."""

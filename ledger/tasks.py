@@ -20,6 +20,8 @@ from ledger.events import (
     JobCreated,
     Recorded,
     Resource,
+    drive_stream,
+    job_stream,
 )
 from ledger.job import Job
 
@@ -128,9 +130,9 @@ def queue(task: Task) -> str:
             assert_never(task)
 
 
-def lock(task: Task) -> str:
-    """Of tasks with the same lock one is done at a time, in the order in which they came."""
-    return f"job-{task.job}" if isinstance(task, CopyImage) else f"drive-{task.drive}"
+def stream(task: Task) -> str:
+    """What the task is about; of tasks about the same one is done at a time, in their order."""
+    return job_stream(task.job) if isinstance(task, CopyImage) else drive_stream(task.drive)
 
 
 def copies_queue(source_pool: str, pool: str) -> str:

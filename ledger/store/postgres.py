@@ -91,6 +91,17 @@ def connect(url: str) -> PgConnection:
     return PgConnection(connection)
 
 
+@contextmanager
+def connected(url: str) -> Iterator[PgConnection]:
+    """A connection for something short. Raises `StoreUnreachable`, and `StoreFailed` in it."""
+    connection = connect(url)
+    try:
+        with _store_errors():
+            yield connection
+    finally:
+        connection.close()
+
+
 class _Sum(Loader):
     """A sum of integers is `numeric`, and a number without a fraction."""
 

@@ -5,7 +5,7 @@ once. Tasks are deferred by its function in the transaction of the events that t
 that neither is there without the other; then only workers touch them (`ledger.workers.engine`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -83,7 +83,7 @@ def defer(connection: Connection, following: Sequence[Task]) -> None:
         (
             [tasks.queue(task) for task in following],
             [kind for kind, _ in written],
-            [tasks.lock(task) for task in following],
+            [tasks.stream(task) for task in following],
             [orjson.dumps(about).decode() for _, about in written],
         ),
     )
@@ -99,17 +99,9 @@ def looking(connection: PgConnection) -> Iterator[bool]:
         yield alone
 
 
-def defer_missing(connection: PgConnection, outstanding: Callable[[], list[Task]]) -> list[Task]:
-    """Defers those of the outstanding tasks that neither wait nor are being done; these.
-
-    What is outstanding is looked at first: a task of which the ledger says so, and which is over
-    when the queue is looked at, comes once more and finds nothing to do.
-    """
-    wanted = outstanding()
-    there = {lock for (lock,) in connection.raw.execute(_WAITING).fetchall()}
-    missing = [task for task in wanted if tasks.lock(task) not in there]
-    defer(connection.raw, missing)
-    return missing
+def streams_at_work(connection: PgConnection) -> set[str]:
+    """The streams about which a task waits or is being done."""
+    return {lock for (lock,) in connection.raw.execute(_WAITING).fetchall()}
 
 
 class SeenPool(NamedTuple):

@@ -271,6 +271,7 @@ def test_a_process_that_dies_is_in_nobodys_way(drive):
     chunk = drive.upload.receive(0, drive.chunking)
     chunk.write(b"x" * 100)
     os.close(drive.upload._claim_fd)
+    chunk._close()
     drive.reopen()
     assert [drive.send(number) for number in range(3)] == [False, False, True]
     assert drive.published().startswith(drive.image)
