@@ -93,9 +93,9 @@ class PostgresDatabase:
     def exists(self) -> bool:
         return True
 
-    def open(self) -> Opened:
+    def open(self, *, alone: bool = True) -> Opened:
         projection = PostgresProjection()
-        return Opened(PostgresStore(self.url, projection, alone=True), projection)
+        return Opened(PostgresStore(self.url, projection, alone=alone), projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
         return PostgresViews(self.url)

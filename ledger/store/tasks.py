@@ -113,12 +113,19 @@ class SeenPool(NamedTuple):
 
 def tell_pools(connection: PgConnection, worker: str, spaces: Sequence[PoolSpace]) -> None:
     """Says which pools a worker has now."""
-    columns = zip(*spaces, strict=True) if spaces else ((), (), ())
-    connection.raw.execute(_TELL_POOLS, (worker, *(list(column) for column in columns)))
+    columns = (
+        [space.name for space in spaces],
+        [space.storage_type for space in spaces],
+        [space.free_bytes for space in spaces],
+    )
+    connection.raw.execute(_TELL_POOLS, (worker, *columns))
     connection.raw.execute("DELETE FROM pools WHERE seen < now() - %s", (POOLS_KEPT,))
 
 
 def seen_pools(connection: PgConnection, within: timedelta) -> list[SeenPool]:
     """The pools of all workers that were seen within this time, those seen last at the end."""
     rows = connection.raw.execute(_SEEN_POOLS, (within,)).fetchall()
-    return [SeenPool(worker, PoolSpace(*space)) for worker, *space in rows]
+    return [
+        SeenPool(worker, PoolSpace(pool, storage_type, free_bytes, here=False))
+        for worker, pool, storage_type, free_bytes in rows
+    ]

@@ -139,7 +139,7 @@ class ChunkIntake:
         if drive.origin != "chunked":
             raise NotUploading(f"drive {uuid} is not made of chunks")
         if drive.pool not in self._pools:
-            raise DriveBusy(f"the pool of drive {uuid} is not there")
+            raise DriveBusy(f"the pool of drive {uuid} is not mounted on this node")
         return drive
 
 

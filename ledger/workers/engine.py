@@ -79,7 +79,7 @@ class Stopped(Exception):
     """The task was stopped half way; somebody else, or the next start, goes on with it."""
 
 
-class Feed(NamedTuple):
+class Workplace(NamedTuple):
     """What a process works on, and with which means."""
 
     ledger: Ledger
@@ -170,13 +170,15 @@ class _Again(BaseRetryStrategy):
 
 
 @asynccontextmanager
-async def working(url: str, feed: Feed, *, stalled_s: float = STALLED_S) -> AsyncIterator[None]:
+async def working(
+    url: str, place: Workplace, *, stalled_s: float = STALLED_S
+) -> AsyncIterator[None]:
     """Works on what the queues in this database hand out, for the pools that are here.
 
     On the way out nothing more is taken; copies under way stop at their next checkpoint, and their
     tasks go back. Raises `StoreFailed` where there is no such database.
     """
-    engine = _Engine(url, feed, stalled_s)
+    engine = _Engine(url, place, stalled_s)
     try:
         await engine.start()
         yield
@@ -185,17 +187,17 @@ async def working(url: str, feed: Feed, *, stalled_s: float = STALLED_S) -> Asyn
 
 
 class _Engine:
-    def __init__(self, url: str, feed: Feed, stalled_s: float) -> None:
+    def __init__(self, url: str, place: Workplace, stalled_s: float) -> None:
         self._url = url
-        self._feed = feed
+        self._place = place
         self._stalled_s = stalled_s
         connector = PsycopgConnector(conninfo=url, min_size=1, max_size=CONNECTIONS)
         self._app = App(connector=connector)
         self._app.job_manager = _OwnTasks(connector)
         for kind in tasks.KINDS:
             self._app.task(name=kind, retry=_Again())(_named(kind, self._do))
-        here = len(feed.pools)
-        self._copies = ThreadPoolExecutor(max(1, here * feed.copies_per_pool), "copy")
+        here = len(place.pools)
+        self._copies = ThreadPoolExecutor(max(1, here * place.copies_per_pool), "copy")
         self._chores = ThreadPoolExecutor(max(1, here * CHORES_AT_ONCE) + 1, "chore")
         self._running: list[asyncio.Task[None]] = []
 
@@ -204,16 +206,16 @@ class _Engine:
             await self._app.open_async()
         except ConnectorException as error:
             raise StoreFailed(f"cannot reach PostgreSQL: {error}") from error
-        for pool in self._feed.pools:
-            copies = [tasks.copies_queue(source, pool) for source in self._feed.pools]
-            self._begin(self._keep_working(copies, self._feed.copies_per_pool))
+        for pool in self._place.pools:
+            copies = [tasks.copies_queue(source, pool) for source in self._place.pools]
+            self._begin(self._keep_working(copies, self._place.copies_per_pool))
             self._begin(self._keep_working([tasks.chores_queue(pool)], CHORES_AT_ONCE))
         self._begin(self._keep_looking())
 
     async def stop(self) -> None:
         for task in self._running:
             task.cancel()
-        await asyncio.to_thread(self._feed.copying.stop)
+        await asyncio.to_thread(self._place.copying.stop)
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._app.close_async()
         self._copies.shutdown()
@@ -273,7 +275,7 @@ class _Engine:
         with connected(self._url) as connection, looking(connection) as alone:
             if not alone:
                 return
-            unfinished = self._feed.unfinished()
+            unfinished = self._place.unfinished()
             at_work = streams_at_work(connection)
             missing = self._outstanding([each for each in unfinished if each not in at_work])
             defer(connection.raw, missing)
@@ -283,7 +285,7 @@ class _Engine:
     def _outstanding(self, streams: Sequence[str]) -> list[Task]:
         if not streams:
             return []
-        with self._feed.ledger.now() as current:
+        with self._place.ledger.now() as current:
 
             def drive(uuid: str) -> Drive | None:
                 found = current(drive_stream(uuid))
@@ -297,10 +299,10 @@ class _Engine:
         loop = asyncio.get_running_loop()
         match task:
             case CopyImage(job=job):
-                if not await loop.run_in_executor(self._copies, self._feed.copying.do, job):
+                if not await loop.run_in_executor(self._copies, self._place.copying.do, job):
                     raise Stopped
             case MakeImage() | GrowImage() | RemoveFiles():
-                await loop.run_in_executor(self._chores, self._feed.provisioning.do, task)
+                await loop.run_in_executor(self._chores, self._place.provisioning.do, task)
 
 
 def _named(kind: str, do: Callable[[Task], Awaitable[None]]) -> Callable[..., Awaitable[None]]:

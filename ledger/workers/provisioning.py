@@ -45,7 +45,7 @@ from ledger.images import (
     sync_directory,
     told_to_the_owner,
 )
-from ledger.placement import place
+from ledger.placement import place_here
 from ledger.store.writer import Caller, Commit
 from ledger.tasks import CopyImage, GrowImage, MakeImage, RemoveFiles
 from ledger.workers.chunks import ChunkIntake
@@ -127,7 +127,7 @@ class Provisioning:
         then, and when cancelled, nothing is left behind.
         """
         drive = drive or self._new_id()
-        pool = self._pools[place(self._spaces(), definition.storage_type).name]
+        pool = self._pools[place_here(self._spaces(), definition.storage_type).name]
         incoming = IncomingImage(pool.upload(drive))
         try:
             async for block in gathered(stream):
