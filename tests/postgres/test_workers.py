@@ -14,10 +14,13 @@ from ledger.events import JobAttemptStarted, JobSucceeded, ProgressUpdated
 from ledger.images import Pool
 from tests.acceptance.running import wait_for
 from tests.postgres.fleet import Fleet, Worker, fleet_on
+from tests.postgres.test_losing_the_server import end_connections
 
 AT_ONCE = 5
-SLOWLY = ("--copy-rate=1M", f"--copies-per-pool={AT_ONCE}")
-"""All copies together take some seconds."""
+TOGETHER = f"--copies-per-pool={AT_ONCE}"
+SLOWLY = ("--copy-rate=1M", TOGETHER)
+"""All copies together take five seconds."""
+LESS_SLOWLY = ("--copy-rate=2M", TOGETHER)
 
 
 @pytest.fixture
@@ -38,9 +41,9 @@ class Copies(NamedTuple):
     drives: dict[str, str]
 
 
-def under_way(fleet: Fleet) -> tuple[Worker, Copies]:
+def under_way(fleet: Fleet, slowly: tuple[str, str] = SLOWLY) -> tuple[Worker, Copies]:
     """A worker in the middle of several copies."""
-    slow = fleet.worker(*SLOWLY)
+    slow = fleet.worker(*slowly)
     source = fleet.source()
     copies = Copies(source, dict(fleet.clone(source) for _ in range(AT_ONCE)))
     fleet.wait_for_checkpoints(list(copies.drives))
@@ -117,7 +120,7 @@ def test_asked_to_stop_in_mid_copy(fleet: Fleet) -> None:
     slow, copies = under_way(fleet)
     assert slow.stop() == 0
     assert fleet.tasks() == [("todo", "main")] * AT_ONCE
-    again = fleet.worker(*SLOWLY)
+    again = fleet.worker(*LESS_SLOWLY)
     cancelled, *others = copies.drives
     wait_for("for the second attempt", lambda: fleet.job(cancelled).attempt == 2)
     fleet.do(CancelJob("me", cancelled))
@@ -139,3 +142,16 @@ def test_what_has_no_task_gets_one(fleet: Fleet) -> None:
     fleet.worker()
     fleet.wait_until("success", [job])
     assert fleet.sha256(drive) == fleet.sha256(source)
+
+
+def test_lost_connections(fleet: Fleet) -> None:
+    """Copies go on meanwhile, no task is lost, and new ones are taken as before."""
+    worker, copies = under_way(fleet, LESS_SLOWLY)
+    for _ in range(3):
+        end_connections(fleet.url)
+    job, drive = fleet.clone(copies.source)
+    fleet.wait_until("success", [*copies.drives, job])
+    copies.drives[job] = drive
+    check_images(fleet, copies)
+    wait_for("for all tasks to be gone", lambda: fleet.tasks() == [])
+    assert worker.stop() == 0
