@@ -11,7 +11,7 @@ import string
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,20 +20,24 @@ from typing import NamedTuple
 from api.accounts import Accounts
 from api.claims import Claims
 from api.clocks import Clocks
-from api.databases import Database, database_of, remember
+from api.databases import Database, PostgresDatabase, database_of, remember, store_of
 from api.frames import frames
 from api.lock import DataUnusable
 from api.service import Service
-from api.settings import DEFAULT_HOSTS, Settings
+from api.settings import DEFAULT_HOSTS, Settings, WorkerSettings, WorkSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.errors import StoreFailed
+from ledger.events import drive_stream, job_stream
 from ledger.images import Pool, RateLimit
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
 from ledger.proofs.note import Signer
 from ledger.store import checkpoints
+from ledger.store.tasks import SeenPool
 from ledger.workers.copying import Copying, CopyWorkers
+from ledger.workers.engine import Workplace, working
+from ledger.workers.neighbours import Neighbours
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
 from projections.backup.restoring import is_unfinished
@@ -100,9 +104,16 @@ def new_clocks() -> Clocks:
 class Surroundings:
     """What decisions cannot compute: ids, macs, hosts, and the pools with the room they have."""
 
-    def __init__(self, pools: Mapping[str, Pool], hosts: tuple[str, ...] = DEFAULT_HOSTS) -> None:
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        hosts: tuple[str, ...] = DEFAULT_HOSTS,
+        seen: Callable[[], Sequence[SeenPool]] | None = None,
+    ) -> None:
+        """`seen` are the pools of workers, where others than this process do the work."""
         self._pools = pools
         self._hosts = hosts
+        self._seen = seen
         self._spaces: tuple[PoolSpace, ...] = ()
         self._measured = -math.inf
 
@@ -116,6 +127,23 @@ class Surroundings:
         return self._hosts
 
     def pools(self) -> tuple[PoolSpace, ...]:
+        """Those here, and those that only workers elsewhere have."""
+        seen = self._seen() if self._seen is not None else ()
+        elsewhere = {pool.space.name: pool.space for pool in seen}
+        return self.here() + tuple(
+            space for name, space in elsewhere.items() if name not in self._pools
+        )
+
+    def within_reach(self, source: str, pool: str) -> bool:
+        """What this process has, its own threads copy, unless workers are asked."""
+        if self._seen is None:
+            return True
+        has: dict[str, set[str]] = {}
+        for known in self._seen():
+            has.setdefault(known.worker, set()).add(known.space.name)
+        return any({source, pool} <= names for names in has.values())
+
+    def here(self) -> tuple[PoolSpace, ...]:
         """With the free space of at most `SPACE_S` ago: a command may ask for each of its disks."""
         if time.monotonic() - self._measured > SPACE_S:
             self._measured = time.monotonic()
@@ -134,11 +162,17 @@ def _free_bytes(pool: Pool) -> int:
         return 0
 
 
-def pools_of(settings: Settings) -> dict[str, Pool]:
+def pools_of(settings: Settings | WorkerSettings) -> dict[str, Pool]:
     """The configured pools by name, their directories made; OSError where one cannot be."""
     for pool in settings.named_pools():
         pool.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {pool.name: pool for pool in settings.named_pools()}
+
+
+def _service_pools(settings: Settings) -> dict[str, Pool]:
+    """Whoever leaves the work to workers has those pools only that it was given."""
+    left_to_workers = not settings.copying and (settings.store or store_of(settings.data))
+    return {} if left_to_workers and not settings.pools else pools_of(settings)
 
 
 class OpenLedger(NamedTuple):
@@ -149,6 +183,8 @@ class OpenLedger(NamedTuple):
     retention: Retention
     clocks: Clocks
     database: Database
+    neighbours: Neighbours | None
+    """For a ledger in PostgreSQL, whoever else works on its images; looked at by who works too."""
     failed: asyncio.Event
 
 
@@ -170,26 +206,42 @@ async def open_ledger(
     """
     if is_unfinished(data):
         raise DataUnusable(f"a restore into {data} was broken off: run it again")
-    loop = asyncio.get_running_loop()
-    failed = asyncio.Event()
-
-    def on_failure(_: StoreFailed) -> None:
-        loop.call_soon_threadsafe(failed.set)
-
     database = database or database_of(data, url)
     opened = database.open()
     remember(data, database)
-    surroundings = Surroundings(pools or {}, hosts)
-    ledger = Ledger(*opened, surroundings, now=now, on_failure=on_failure)
+    failed = asyncio.Event()
+    neighbours = _neighbours(database, pools or {})
+    surroundings = Surroundings(pools or {}, hosts, _seen(neighbours))
+    ledger = Ledger(*opened, surroundings, now=now, on_failure=_setting(failed))
     accounts = Accounts(ledger, now=now, new_id=new_id)
     clocks = new_clocks()
     retention = Retention(ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=clocks)
     try:
         await asyncio.to_thread(_bring_up_to_date, ledger)
-        yield OpenLedger(ledger, accounts, retention, clocks, database, failed)
+        yield OpenLedger(ledger, accounts, retention, clocks, database, neighbours, failed)
     finally:
         accounts.close()
         await asyncio.to_thread(ledger.close)
+
+
+def _setting(failed: asyncio.Event) -> Callable[[StoreFailed], None]:
+    """What sets the event, called in any thread."""
+    loop = asyncio.get_running_loop()
+
+    def on_failure(_: StoreFailed) -> None:
+        loop.call_soon_threadsafe(failed.set)
+
+    return on_failure
+
+
+def _neighbours(database: Database, pools: Mapping[str, Pool]) -> Neighbours | None:
+    if not isinstance(database, PostgresDatabase):
+        return None
+    return Neighbours(database.url, Surroundings(pools).here)
+
+
+def _seen(neighbours: Neighbours | None) -> Callable[[], Sequence[SeenPool]] | None:
+    return None if neighbours is None else neighbours.seen
 
 
 def _bring_up_to_date(ledger: Ledger) -> None:
@@ -209,7 +261,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     What the last one left is finished: images are made or removed, copies are taken up again.
     Raises `KeyUnusable` besides what keeps a ledger from being opened.
     """
-    pools = pools_of(settings)
+    pools = _service_pools(settings)
     hosts = settings.compute_hosts
     async with open_ledger(settings.data, pools, hosts, settings.store) as (
         ledger,
@@ -217,13 +269,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         retention,
         clocks,
         database,
+        neighbours,
         failed,
     ):
         signer = signer_of(settings.data, new_id=new_id)
         if ledger.shared:
             _check_key(ledger, signer, settings.data)
         views = database.views(lambda: ledger.commits)
-        spaces = Surroundings(pools).pools
+        spaces = Surroundings(pools, seen=_seen(neighbours)).pools
         provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)
         claims = Claims(ledger, now=now)
@@ -232,10 +285,10 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         ledger.listen(feed.notice, feed.is_followed)
         accounts.listen(feed.dismiss)
         try:
-            started = copying if settings.copying else None
-            await asyncio.to_thread(_start, pools, views, provisioning, started)
+            work = Work(settings, ledger, views, pools, copying, provisioning)
+            at_work = _at_work(work, database, neighbours, copying=settings.copying)
             await accounts.keys.renew()
-            async with feed, accounts.endings.followed():
+            async with at_work, feed, accounts.endings.followed():
                 yield Service(
                     ledger=ledger,
                     views=views,
@@ -274,26 +327,108 @@ def _check_key(ledger: Ledger, signer: Signer, data: Path) -> None:
         )
 
 
-def _copy_workers(settings: Settings, ledger: Ledger, pools: Mapping[str, Pool]) -> CopyWorkers:
+@asynccontextmanager
+async def open_worker(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
+    """A worker on the pools of a ledger in PostgreSQL; yields what is set if the store fails.
+
+    On the way out what is under way stops where another can go on. Raises `StoreFailed`.
+    """
+    database = PostgresDatabase(settings.store)
+    pools = pools_of(settings)
+    failed = asyncio.Event()
+    neighbours = Neighbours(database.url, Surroundings(pools).here)
+    surroundings = Surroundings(pools, seen=neighbours.seen)
+    opened = database.open()
+    ledger = Ledger(*opened, surroundings, now=now, on_failure=_setting(failed))
+    try:
+        await asyncio.to_thread(_bring_up_to_date, ledger)
+        copying = _copy_workers(settings, ledger, pools)
+        provisioning = Provisioning(ledger, pools, spaces=surroundings.pools, new_id=new_id)
+        views = database.views(lambda: ledger.commits)
+        try:
+            work = Work(settings, ledger, views, pools, copying, provisioning)
+            async with _at_work(work, database, neighbours, copying=True):
+                yield failed
+        finally:
+            await asyncio.to_thread(provisioning.stop)
+            views.close()
+    finally:
+        await asyncio.to_thread(ledger.close)
+
+
+def _copy_workers(settings: WorkSettings, ledger: Ledger, pools: Mapping[str, Pool]) -> CopyWorkers:
     rate = RateLimit(settings.copy_rate) if settings.copy_rate else None
     copying = Copying(settings.copies_per_pool, rate, settings.verify_copies)
-    worker = f"{socket.gethostname()}:{os.getpid()}"
-    return CopyWorkers(ledger, pools, copying, worker=worker)
+    return CopyWorkers(ledger, pools, copying, worker=_worker())
 
 
-def _start(
-    pools: Mapping[str, Pool],
-    views: Views,
-    provisioning: Provisioning,
-    copying: CopyWorkers | None,
-) -> None:
-    """Finishes first what an earlier process left."""
-    with views.long_snapshot() as snapshot:
+def _worker() -> str:
+    """What this process is called as a worker."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Work(NamedTuple):
+    """Work on images, and what it takes."""
+
+    settings: WorkSettings
+    ledger: Ledger
+    views: Views
+    pools: Mapping[str, Pool]
+    copying: CopyWorkers
+    provisioning: Provisioning
+
+
+@asynccontextmanager
+async def _at_work(
+    work: Work, database: Database, neighbours: Neighbours | None, *, copying: bool
+) -> AsyncIterator[None]:
+    """Work on images: by threads of this process, or by whoever a queue in the database feeds.
+
+    First it is finished what an earlier process left.
+    """
+    if not isinstance(database, PostgresDatabase):
+        await asyncio.to_thread(_start, work, copying=copying)
+        yield
+        return
+    assert neighbours is not None
+    await asyncio.to_thread(_start_among_others, work)
+    async with neighbours.looking(_worker() if copying else None):
+        if copying:
+            place = Workplace(
+                ledger=work.ledger,
+                pools=work.pools,
+                copying=work.copying,
+                provisioning=work.provisioning,
+                copies_per_pool=work.settings.copies_per_pool,
+                unfinished=lambda: _unfinished(work.views),
+            )
+            async with working(database.url, place, stalled_s=work.settings.stalled_after):
+                yield
+        else:
+            yield
+
+
+def _start(work: Work, *, copying: bool) -> None:
+    with work.views.long_snapshot() as snapshot:
         in_use = snapshot.count_by_pool()
         unready = snapshot.unfinished_drives()
         unfinished = snapshot.running_leaves()
-    for pool in in_use.keys() - pools.keys():
+    for pool in in_use.keys() - work.pools.keys():
         log.warning("%d drives are in pool %s, which is not configured", in_use[pool], pool)
-    provisioning.start(unready)
-    if copying is not None:
-        copying.start(unfinished)
+    work.provisioning.start(unready)
+    if copying:
+        work.copying.start(unfinished)
+
+
+def _start_among_others(work: Work) -> None:
+    with work.views.long_snapshot() as snapshot:
+        unready = snapshot.unfinished_drives()
+    work.provisioning.start_among_others(unready)
+    work.copying.follow()
+
+
+def _unfinished(views: Views) -> list[str]:
+    """The streams of jobs and drives that may wait for work."""
+    with views.long_snapshot() as snapshot:
+        jobs, drives = snapshot.running_leaves(), snapshot.unfinished_drives()
+    return [job_stream(job) for job in jobs] + [drive_stream(drive) for drive in drives]

@@ -21,9 +21,9 @@ def least_size(storage_type: str) -> int:
 
 
 def default_storage_type(pools: Mapping[str, Pool]) -> str:
-    """The public API's default where a pool has it, else the first pool's."""
+    """The public API's default where a pool has it, or none is here, else the first pool's."""
     types = [pool.storage_type for pool in pools.values()]
-    return DEFAULT_STORAGE_TYPE if DEFAULT_STORAGE_TYPE in types else types[0]
+    return DEFAULT_STORAGE_TYPE if DEFAULT_STORAGE_TYPE in types or not types else types[0]
 
 
 def drive_definition(

@@ -203,7 +203,9 @@ def answer_to(error: KnownError) -> web.Response:
             return error_answer(416, "validation", str(error))
         case ConcurrentChange():
             return error_answer(503, "concurrency", str(error))
-        case PoolMissing() | ImageMissing():
+        case PoolMissing():
+            return error_answer(503, "backend", "the pool of the image is not mounted on this node")
+        case ImageMissing():
             return error_answer(503, "backend", "the image cannot be reached; try again later")
         case PoolFull():
             return error_answer(503, "concurrency", "there is no room for the image; try later")

@@ -1,9 +1,9 @@
 """The ledger's front door: commands in, committed events out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TypeVar
 
@@ -99,15 +99,20 @@ class Ledger:
         until = time.monotonic() + REACHED_S
         while True:
             try:
-                return self._current(stream)
+                with self.now() as current:
+                    return current(stream)
             except StoreUnreachable:
                 if time.monotonic() > until:
                     raise
                 time.sleep(PAUSE_S)
 
-    def _current(self, stream: str) -> Aggregate | None:
+    @contextmanager
+    def now(self) -> Iterator[Callable[[str], Aggregate | None]]:
+        """`current` of many streams, all as of the same moment."""
         with self._store.log() as log:
-            return fold(stream, (decode(topic, stored) for _, topic, stored in log.stream(stream)))
+            yield lambda stream: fold(
+                stream, (decode(topic, stored) for _, topic, stored in log.stream(stream))
+            )
 
     @property
     def shared(self) -> bool:

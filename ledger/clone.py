@@ -30,6 +30,7 @@ from ledger.world import (
     Circumstances,
     CopyVncPassword,
     Fact,
+    PoolSpace,
     SetVncPassword,
     World,
 )
@@ -41,7 +42,7 @@ def clone_drive(
     """A new drive with the source's properties where the command names none, and its job.
 
     The source may be the library's. Raises `DriveNotFound`, `DriveBusy` while the source has no
-    complete image or grows, `SizeTooSmall`, `UnknownStorageType`.
+    complete image or grows, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`.
     """
     source = world.drive(command.source)
     if source is None or not source.visible_to(command.owner):
@@ -182,10 +183,26 @@ class _Copying(NamedTuple):
             raise errors.DriveBusy(f"drive {source.uuid} has no complete image yet")
         if source.resizing is not None:
             raise errors.DriveBusy(f"drive {source.uuid} is being resized")
-        pools = self.circumstances.pools()
-        pool = place(pools, definition.storage_type, near=source.pool, avoid=self.avoid)
+        pool = self._pool(source, definition.storage_type)
         created = DriveCreated(self.owner, definition, pool.name, "clone")
         yield Fact(drive_stream(destination), created)
+
+    def _pool(self, source: Drive, storage_type: str) -> PoolSpace:
+        """Where the copy goes: only to where somebody can bring it."""
+        pools = self.circumstances.pools()
+        reached = tuple(
+            pool
+            for pool in pools
+            if pool.name == source.pool or self.circumstances.within_reach(source.pool, pool.name)
+        )
+        if any(pool.storage_type == storage_type for pool in reached):
+            return place(reached, storage_type, near=source.pool, avoid=self.avoid)
+        apart = place(pools, storage_type)
+        raise errors.PoolsApart(
+            f"nothing can be copied from pool {source.pool} to pool {apart.name}: no worker has"
+            f" both; start one that has, or clone within {source.pool}",
+            point="storage_type",
+        )
 
     def job(
         self, job: str, source: Drive, destination: str, *, parent: str | None = None

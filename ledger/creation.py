@@ -13,18 +13,22 @@ from ledger.events import (
     drive_stream,
     server_stream,
 )
-from ledger.placement import place, pools_to_avoid
+from ledger.placement import place, place_here, pools_to_avoid
 from ledger.world import Change, Circumstances, Fact, SetVncPassword, World
 
 
 def create_drives(
     command: CreateDrives, world: World, circumstances: Circumstances
 ) -> Iterator[Change]:
-    """Makes drives, all or none; they have no image yet. Raises `UnknownStorageType`."""
+    """Makes drives, all or none; they have no image yet.
+
+    Raises `UnknownStorageType`, and `PoolElsewhere` for one whose image is to be sent in chunks.
+    """
     avoid = pools_to_avoid(world, command.avoid, command.owner)
+    choose = place_here if command.origin == "chunked" else place
     for new in command.drives:
         storage_type = new.definition.storage_type
-        pool = new.pool or place(circumstances.pools(), storage_type, avoid=avoid).name
+        pool = new.pool or choose(circumstances.pools(), storage_type, avoid=avoid).name
         created = DriveCreated(command.owner, new.definition, pool, command.origin)
         yield Fact(drive_stream(new.drive), created)
 

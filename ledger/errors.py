@@ -79,6 +79,14 @@ class DriveBusy(WrongState):
     """The drive has no complete image yet, or a running job needs it."""
 
 
+class PoolsApart(WrongState):
+    """Nobody has both pools, so nothing can be copied from the one to the other."""
+
+
+class PoolElsewhere(WrongState):
+    """The image would have to go into a pool that is not mounted where it was sent to."""
+
+
 class ServerBusy(WrongState):
     """A running job needs the server."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from zlib import crc32
 
 from ledger.drive import Drive
-from ledger.errors import UnknownStorageType
+from ledger.errors import PoolElsewhere, UnknownStorageType
 from ledger.server import Server
 from ledger.world import PoolSpace, World
 
@@ -38,6 +38,24 @@ def place(
         return _apart(pool.name, avoid), pool.name == near, pool.free_bytes, pool.name
 
     return max(fitting, key=preference)
+
+
+def place_here(
+    pools: tuple[PoolSpace, ...], storage_type: str, *, avoid: Crowded = ()
+) -> PoolSpace:
+    """The same, for an image that is sent to this process: a pool that it has mounted.
+
+    Raises `UnknownStorageType`, or `PoolElsewhere` if only pools that it has not are of this type.
+    """
+    here = tuple(pool for pool in pools if pool.here and pool.storage_type == storage_type)
+    if here:
+        return place(here, storage_type, avoid=avoid)
+    elsewhere = place(pools, storage_type)
+    raise PoolElsewhere(
+        f"pool {elsewhere.name} is not mounted on this node, nor is another of storage type"
+        f" {storage_type}: send the image to a node that has one",
+        point="storage_type",
+    )
 
 
 def place_server(hosts: tuple[str, ...], server: str, *, avoid: Crowded = ()) -> str:

@@ -110,11 +110,12 @@ Change = Fact | Secret | Discarded
 
 
 class PoolSpace(NamedTuple):
-    """A pool as placement sees it."""
+    """A pool as placement sees it; it is `here` if this process has it mounted."""
 
     name: str
     storage_type: str
     free_bytes: int
+    here: bool = True
 
 
 class Circumstances(Protocol):
@@ -124,7 +125,11 @@ class Circumstances(Protocol):
 
     def new_mac(self) -> str: ...
 
-    def pools(self) -> tuple[PoolSpace, ...]: ...
+    def pools(self) -> tuple[PoolSpace, ...]:
+        """Those that are here, and those of workers elsewhere."""
+
+    def within_reach(self, source: str, pool: str) -> bool:
+        """Whether somebody has both of these pools, and can copy from the first to the second."""
 
     def hosts(self) -> tuple[str, ...]:
         """The compute hosts that servers are placed on; at least one."""

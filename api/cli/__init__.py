@@ -17,6 +17,7 @@ from api.cli.retention import retention
 from api.cli.serve import serve
 from api.cli.serving import CannotListen
 from api.cli.tokens import token
+from api.cli.worker import worker
 from api.lock import DataInUse, DataUnusable
 from api.operations import OperationRefused
 from api.settings import BadSettings
@@ -66,6 +67,7 @@ def cli() -> None:
 
 for command in (
     serve,
+    worker,
     account,
     token,
     library,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from api.accounts import Account
 from api.credentials import new_password
+from api.drive_bodies import default_storage_type
 from api.service import Service
 from ledger.commands import CloneDrive
 from ledger.events import DriveDefinition
@@ -79,7 +80,7 @@ def _has_something(service: Service, account: Account) -> bool:
 async def _start_clone(service: Service, account: Account) -> str:
     """Uploads a small drive and starts a clone of it; returns the job."""
     caller = Caller(account.uuid, service.new_id())
-    storage_type = next(iter(service.pools.values())).storage_type
+    storage_type = default_storage_type(service.pools)
     definition = DriveDefinition("demo", "disk", IMAGE_BYTES, storage_type)
     drive = await service.intake.receive(
         account.uuid, definition, _half_sparse(), partial(service.ledger.execute, by=caller)

@@ -2,17 +2,13 @@
 
 import asyncio
 import gc
-import logging
 import resource
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import click
-from aiohttp.http_exceptions import HttpProcessingError
 
-from api.cli.options import data_option, pool_option
+from api.cli.options import copying_options, data_option, log_to_stderr, pool_option
 from api.cli.processes import multiplied, reserved
 from api.cli.serving import Share
 from api.cli.serving import serve as serve_until_stopped
@@ -42,18 +38,17 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
     metavar="NAME",
     help="A host that started servers are placed on, in name only; may be repeated.",
 )
-@click.option("--copy-rate", metavar="BYTES", help="Bytes a second of all copies: 200M, 1G.")
-@click.option(
-    "--verify-copies", is_flag=True, default=None, help="Read each copy back and compare."
-)
-@click.option(
-    "--copies-per-pool", type=int, metavar="N", help="Copies into a pool at once.  [default: 2]"
-)
 @click.option(
     "--processes", type=int, metavar="N", help="That answer requests; PostgreSQL only. [default: 1]"
 )
+@copying_options
 @click.option("--demo", is_flag=True, default=None, help="Make a demo account, a drive and a job.")
-@click.option("--copying/--no-copying", default=None, hidden=True)
+@click.option(
+    "--copying/--no-copying",
+    default=None,
+    help="--no-copying: leave the work on images to workers, and have no pools but for uploads and"
+    " downloads; with a ledger in PostgreSQL.  [default: copying]",
+)
 def serve(
     data: Path | None, pools: tuple[str, ...], compute_hosts: tuple[str, ...], **given: Any
 ) -> None:
@@ -65,7 +60,7 @@ def serve(
     settings = load_settings(
         data=data, pools=pools or None, compute_hosts=compute_hosts or None, **given
     )
-    _log_to_stderr()
+    log_to_stderr()
     gc.freeze()
     gc.set_threshold(*COLLECTED)
     _allow_many_connections()
@@ -90,24 +85,3 @@ def _allow_many_connections() -> None:
     """As many as this process may have: every websocket is one, and the usual limit is low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _log_to_stderr() -> None:
-    formatter = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("aiohttp.server").addFilter(_in_one_line)
-
-
-def _in_one_line(record: logging.LogRecord) -> bool:
-    """What is no HTTP is said in a line: aiohttp logs all of it, and anybody can send anything."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg, record.args = "a request that is no HTTP: %s", (type(error).__name__,)
-        record.exc_info = record.exc_text = None
-        record.levelno, record.levelname = logging.INFO, "INFO"  # anybody can cause it
-    return True

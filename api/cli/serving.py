@@ -3,13 +3,10 @@
 import asyncio
 import contextlib
 import logging
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from errno import EADDRINUSE
-from typing import NamedTuple, NoReturn, Self
+from typing import NamedTuple, Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -18,6 +15,7 @@ from api.admin import AdminServer
 from api.app import make_app
 from api.checkpointing import checkpointing
 from api.cli.demo import Demo, make_demo
+from api.cli.stopping import asked_to_stop, end_with_store
 from api.composition import open_service
 from api.discarding import discarding
 from api.expiring import expiring, what_expires
@@ -33,8 +31,6 @@ REQUESTS_END_S = 9
 """How long requests may take to finish once the service is asked to stop ..."""
 CONNECTIONS_END_S = 1
 """... and how long their connections then."""
-STORE_FAILED = 70
-"""The exit code after a failure of the store (EX_SOFTWARE)."""
 
 log = logging.getLogger(__name__)
 
@@ -68,16 +64,13 @@ async def serve(
     Raises `DataInUse`, `DataUnusable`, `KeyUnusable`, `CannotListen`, `StoreFailed` and OSError for
     what keeps it from starting. If the store fails, the process ends here and now.
     """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = asked_to_stop()
     first = share is None or share.number == 0
     if not first:
         settings = settings.model_copy(update={"copying": False, "demo": False})
     with nullcontext() if share else data_lock(settings.data):
         async with open_service(settings) as service:
-            watching = asyncio.create_task(_end_with_store(service.failed))
+            watching = asyncio.create_task(end_with_store(service.failed))
             demo = await _demo(service, settings)
             async with (
                 AdminServer(service) if first else nullcontext(),
@@ -183,12 +176,3 @@ async def _demo(service: Service, settings: Settings) -> Demo | None:
     except (Refusal, ImageError, OSError) as error:
         log.error("the demo could not be made: %s", error)  # noqa: TRY400 - expected, no traceback
         return None
-
-
-async def _end_with_store(failed: asyncio.Event) -> NoReturn:
-    """Ends the process without any cleaning up: nothing it would write can be relied on."""
-    await failed.wait()
-    log.critical("the store failed; the process ends, the next start recovers")
-    sys.stdout.flush()
-    logging.shutdown()
-    os._exit(STORE_FAILED)

@@ -7,8 +7,10 @@ from ledger.images.copying import copy_image
 from ledger.images.errors import (
     CopyFailed,
     CopyStopped,
+    ImageBusy,
     ImageError,
     ImageMissing,
+    PartTaken,
     PoolFull,
     PoolMissing,
     SourceChanged,
@@ -20,6 +22,7 @@ from ledger.images.extents import data_extents
 from ledger.images.figures import Figures
 from ledger.images.files import create_blank, fingerprint, grow, publish, remove, sync_directory
 from ledger.images.incoming import IncomingImage
+from ledger.images.parts import take_over
 from ledger.images.pools import STORAGE_TYPES, Pool, parse_pool
 from ledger.images.rate import RateLimit
 from ledger.images.syncing import Checkpoint
@@ -34,10 +37,12 @@ __all__ = [
     "CopyStopped",
     "Figures",
     "Fingerprint",
+    "ImageBusy",
     "ImageError",
     "ImageMissing",
     "IncomingChunk",
     "IncomingImage",
+    "PartTaken",
     "Pool",
     "PoolFull",
     "PoolMissing",
@@ -54,5 +59,6 @@ __all__ = [
     "publish",
     "remove",
     "sync_directory",
+    "take_over",
     "told_to_the_owner",
 ]

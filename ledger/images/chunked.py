@@ -3,11 +3,15 @@
 The bytes are collected in a file of their own, a journal beside it says which chunks are whole.
 Order for each chunk: its bytes are written and synced, then its line in the journal. So a chunk
 that is said to be there survives a crash, and one that was torn by it never counts.
+
+Several processes may have the files, but one at a time takes chunks in: as long as any is on its
+way it has claimed the journal, and chunks that are sent to another one are refused.
 """
 
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -45,11 +49,12 @@ class ChunkedUpload:
         self._gone = False
         self._published = False
         self._incoming: dict[int, IncomingChunk] = {}
+        self._claims = 0  # of the journal, for all of which one descriptor is enough
+        self._claim_fd = -1
         self._kept: Chunking | None = None  # what the chunks that are there say together
         self._there = bytearray()  # 1 for each of them
         self._how_many = 0
-        for chunking, number in self._journal.read():
-            self._note(chunking, number)
+        self._read()
 
     @property
     def complete(self) -> bool:
@@ -62,53 +67,54 @@ class ChunkedUpload:
     def has(self, number: int, chunking: Chunking) -> bool:
         """Whether the chunk is there. Raises `ChunkMisfit`, `ChunkingChanged`."""
         with self._lock:
+            self._read()
             self._place(number, chunking)  # raises what is to be raised
             return self._is_there(number)
 
     def receive(self, number: int, chunking: Chunking) -> "IncomingChunk":
         """Begin to take in a chunk. Whoever is sending the same one has to give way.
 
-        Raises `ChunkPresent`, `ChunkMisfit`, `ChunkingChanged`, and `UploadGone` once discarded.
+        Raises `ChunkPresent`, `ChunkMisfit`, `ChunkingChanged`, `ConcurrentChange` while another
+        process takes chunks in, and `UploadGone` once discarded.
         """
         while True:
             with self._lock, full_pool_named():
                 if self._gone:
                     raise UploadGone
-                together, extent = self._place(number, chunking)
-                if self._is_there(number):
-                    raise ChunkPresent
+                self._place(number, chunking)  # refused before any file is made
                 earlier = self._incoming.get(number)
                 if earlier is None:
-                    if self._kept is None and not self._incoming:
-                        self._lay_out()
-                    chunk = IncomingChunk(self, self._path, number, together, extent)
-                    self._incoming[number] = chunk
-                    return chunk
+                    return self._begin(number, chunking)
             # Most likely its connection is dead, and nobody has noticed yet.
             earlier.give_way(ConcurrentChange())
 
     def publish(self, image: Path) -> None:
         """Give the complete upload the drive's size and the image's name, durably.
 
-        Done again it changes nothing. The journal stays, for `discard`. Raises `UploadGone`.
+        Done again it changes nothing. The journal stays, for `discard`. Raises `UploadGone`, and
+        `ConcurrentChange` while another process takes chunks in.
         """
         with self._publishing:
             if self._gone:
                 raise UploadGone
             if self._published:
                 return
-            if image.exists():
-                sync_directory(image.parent)  # of a process that died before its name was on disk
-                return
-            assert self.complete
-            assert self._kept is not None
-            assert self._kept.total_size is not None
-            with full_pool_named(), opened(self._path, os.O_WRONLY) as fd:
-                # What was torn beyond the end is cut off.
-                os.ftruncate(fd, self._kept.total_size)
-                os.ftruncate(fd, self.size)
-            publish(self._path, image)
-            self._published = True
+            with self._claimed():
+                self._publish(image)
+
+    def _publish(self, image: Path) -> None:
+        if image.exists():
+            sync_directory(image.parent)  # of a process that died before its name was on disk
+            return
+        assert self.complete
+        assert self._kept is not None
+        assert self._kept.total_size is not None
+        with full_pool_named(), opened(self._path, os.O_WRONLY) as fd:
+            # What was torn beyond the end is cut off.
+            os.ftruncate(fd, self._kept.total_size)
+            os.ftruncate(fd, self.size)
+        publish(self._path, image)
+        self._published = True
 
     def discard(self) -> None:
         """Remove what there is, but for an image that was published; nothing can be received."""
@@ -134,6 +140,7 @@ class ChunkedUpload:
                 raise UploadGone
             self._note(chunk.chunking, chunk.number)
             del self._incoming[chunk.number]
+            self._release()
             return self.complete
 
     def forget(self, chunk: "IncomingChunk") -> None:
@@ -141,8 +148,49 @@ class ChunkedUpload:
         with self._lock:
             if self._incoming.get(chunk.number) is chunk:
                 del self._incoming[chunk.number]
+                self._release()
+
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        with self._lock:
+            self._claim()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._release()
 
     # With the lock
+
+    def _claim(self) -> None:
+        """Keeps other processes out, after looking at what they did. Raises `ConcurrentChange`."""
+        if not self._claims:
+            self._claim_fd = self._journal.claim()
+            self._read()
+            self._journal.mend()
+        self._claims += 1
+
+    def _release(self) -> None:
+        self._claims -= 1
+        if not self._claims:
+            os.close(self._claim_fd)
+
+    def _read(self) -> None:
+        for chunking, number in self._journal.read():
+            self._note(chunking, number)
+
+    def _begin(self, number: int, chunking: Chunking) -> "IncomingChunk":
+        self._claim()
+        try:
+            together, extent = self._free_place(number, chunking)
+            if self._kept is None and not self._incoming:
+                self._lay_out()
+            chunk = IncomingChunk(self, self._path, number, together, extent)
+        except BaseException:
+            self._release()
+            raise
+        self._incoming[number] = chunk
+        return chunk
 
     def _place(self, number: int, chunking: Chunking) -> tuple[Chunking, Extent]:
         """Where the chunk belongs, by what is said now and by those there or on their way."""
@@ -159,6 +207,12 @@ class ChunkedUpload:
         if any(together.extent(each.number, self.size) != each.extent for each in others):
             raise ChunkingChanged("a chunk that is on its way would be another one")
         return together, extent
+
+    def _free_place(self, number: int, chunking: Chunking) -> tuple[Chunking, Extent]:
+        place = self._place(number, chunking)
+        if self._is_there(number):
+            raise ChunkPresent
+        return place
 
     def _said(self, incoming: "list[IncomingChunk]") -> Iterator[Chunking]:
         if self._kept is not None:

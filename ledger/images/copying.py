@@ -31,10 +31,10 @@ from ledger.images.figures import Figures
 from ledger.images.files import (
     fingerprint,
     fingerprint_of,
-    opened,
     sync_directory,
 )
 from ledger.images.moving import move, reflink
+from ledger.images.parts import own_part
 from ledger.images.rate import RateLimit
 from ledger.images.syncing import Checkpoint, PipelinedSync, pipelined_sync
 from ledger.images.verifying import verify_part
@@ -76,8 +76,9 @@ def copy_image(
 
     When `stop` is set, what was copied is synced and reported, then CopyStopped is raised. Other
     errors, after which nothing more is reported: SourceVanished, SourceChanged, PoolFull,
-    VerificationFailed, CopyFailed (any other OSError). ValueError where `size` is less than the
-    source's, or both paths are one file. The part stays as it is: the caller decides about it.
+    VerificationFailed, PartTaken, CopyFailed (any other OSError). ValueError where `size` is less
+    than the source's, or both paths are one file. The part stays as it is: the caller decides about
+    it.
     """
     if size < expected.size:
         raise ValueError(f"the source has {expected.size} bytes, more than {size}")
@@ -152,7 +153,7 @@ def _opened_source(source: Path, expected: Fingerprint) -> Iterator[int]:
 @contextmanager
 def _opened_part(part: Path, source_fd: int) -> Iterator[int]:
     """The part file, made where missing; its name is durable before anything is written to it."""
-    with opened(part, os.O_RDWR | os.O_CREAT) as fd:
+    with own_part(part) as fd:
         if os.path.samestat(os.fstat(fd), os.fstat(source_fd)):
             raise ValueError(f"the part is the source itself: {part}")
         sync_directory(part.parent)

@@ -36,6 +36,14 @@ class CopyStopped(ImageError):
     """The copy was asked to stop; it can be resumed from its last checkpoint."""
 
 
+class ImageBusy(ImageError):
+    """Another process is changing the image."""
+
+
+class PartTaken(ImageError):
+    """Another attempt at the copy has taken its part file over."""
+
+
 class CopyFailed(ImageError):
     """The operating system reported an error while copying; the text is its errno's."""
 

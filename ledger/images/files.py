@@ -1,14 +1,18 @@
 """Image files: made, published and removed so that a crash leaves all of it or nothing."""
 
+import errno
+import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.events import Fingerprint
-from ledger.images.errors import full_pool_named
+from ledger.images.errors import ImageBusy, full_pool_named
 
 IMAGE_MODE = 0o600
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def fingerprint(path: Path) -> Fingerprint:
@@ -30,6 +34,15 @@ def opened(path: Path, flags: int) -> Iterator[int]:
         os.close(fd)
 
 
+def hold(fd: int) -> bool:
+    """Whether the file's lock could be taken; it is held until the descriptor is closed."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in directory `path` durable."""
     with opened(path, os.O_RDONLY | os.O_DIRECTORY) as fd:
@@ -39,35 +52,47 @@ def sync_directory(path: Path) -> None:
 def create_blank(path: Path, size: int) -> None:
     """Make a durable image of `size` bytes, all of it one hole.
 
-    Order: written as ``<path>.new``, synced, renamed, directory synced; so `path` exists whole or
-    not at all. What an earlier crash left under the ``.new`` name is overwritten.
+    Order: written under a name of its own that ends in ``.new``, synced, linked, directory synced;
+    so `path` exists whole or not at all, and of several that make it one is first.
 
-    FileExistsError where there is an image already (callers do not race for one drive: the look
-    and the rename are two steps). PoolFull; other OSErrors pass. After an error before the rename
-    nothing is left behind.
+    FileExistsError where there is an image already. PoolFull; other OSErrors pass. After an error
+    nothing is left behind; after a crash the ``.new`` name may be.
     """
-    if path.exists():
-        raise FileExistsError(f"there is an image already: {path}")
-    unfinished = path.with_name(f"{path.name}.new")
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     with full_pool_named():
         try:
-            with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
+            with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
                 os.ftruncate(fd, size)
                 os.fsync(fd)
-            unfinished.rename(path)
-        except BaseException:
+            _link(unfinished, path)
+        finally:
             unfinished.unlink(missing_ok=True)
-            raise
         sync_directory(path.parent)
+
+
+def _link(unfinished: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(unfinished)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without links, which nobody would share.
+        if path.exists():
+            raise FileExistsError(f"there is an image already: {path}") from error
+        unfinished.rename(path)
 
 
 def grow(image: Path, size: int) -> None:
     """Make a finished image `size` bytes long, durably, with a hole at its end.
 
     Done again, after a crash or for a size it has, it changes nothing and is durable all the same.
-    ValueError where the image is longer, which leaves it as it is. PoolFull; other OSErrors pass.
+    ValueError where the image is longer, which leaves it as it is. ImageBusy while another lets it
+    grow; PoolFull; other OSErrors pass.
     """
     with full_pool_named(), opened(image, os.O_WRONLY) as fd:
+        # Of a writer that was paused between looking and cutting nobody may be ahead.
+        if not hold(fd):
+            raise ImageBusy(f"another process lets {image} grow")
         found = os.fstat(fd).st_size
         if found > size:
             raise ValueError(f"{image} has {found} bytes, more than {size}")

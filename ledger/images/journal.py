@@ -10,8 +10,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from ledger.errors import ConcurrentChange
 from ledger.images.chunking import Chunking
-from ledger.images.files import opened
+from ledger.images.files import IMAGE_MODE, hold, opened
 from ledger.images.moving import write_all
 
 _LINE = re.compile(rb"([1-9][0-9]{0,17}) (-|[1-9][0-9]{0,17}) ([0-9]{1,18})\n")
@@ -26,20 +27,44 @@ class ChunkJournal:
         self._lock = threading.Lock()
         self._end = 0
 
-    def read(self) -> Iterator[tuple[Chunking, int]]:
-        """What an earlier process wrote, each with the number of the chunk; none where no file is.
+    def claim(self) -> int:
+        """A descriptor; until it is closed no other process can claim the journal.
 
-        What is not whole is cut off with all that follows, so that no new line can make an old one
-        count again.
+        The file is made where it is missing. Raises `ConcurrentChange`.
         """
-        text = self.path.read_bytes() if self.path.exists() else b""
-        while found := _LINE.match(text, self._end):
-            self._end = found.end()
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, IMAGE_MODE)
+        if not hold(fd):
+            os.close(fd)
+            raise ConcurrentChange
+        return fd
+
+    def read(self) -> Iterator[tuple[Chunking, int]]:
+        """What other processes wrote since the last time, each with the number of the chunk.
+
+        Nothing where no file is.
+        """
+        try:
+            with opened(self.path, os.O_RDONLY) as fd:
+                text = os.pread(fd, max(0, os.fstat(fd).st_size - self._end), self._end)
+                if text:
+                    os.fdatasync(fd)  # whoever wrote it may not have come to that yet
+        except FileNotFoundError:
+            return
+        at = 0
+        while found := _LINE.match(text, at):
+            self._end += found.end() - at
+            at = found.end()
             chunk_size, total_size, number = found.groups()
             total = None if total_size == b"-" else int(total_size)
             yield Chunking(int(chunk_size), total), int(number)
-        if self._end < len(text):
-            with opened(self.path, os.O_WRONLY) as fd:
+
+    def mend(self) -> None:
+        """Cuts off what is not whole, with all that follows, so that no new line completes it.
+
+        By whoever has claimed the journal, and has read it.
+        """
+        with opened(self.path, os.O_WRONLY) as fd:
+            if self._end < os.fstat(fd).st_size:
                 os.ftruncate(fd, self._end)
                 os.fsync(fd)
 

@@ -51,6 +51,7 @@ from ledger.relations import (
 from ledger.server import Server
 from ledger.store.seam import Batch, Guard, News, Projection, Row, RowKey, Rows, Store
 from ledger.tag import Tag
+from ledger.tasks import Task, following
 from ledger.world import A, Discarded, Secret
 
 K = TypeVar("K")
@@ -198,6 +199,7 @@ class Staging:
         "seen_streams",
         "stored",
         "streams",
+        "tasks",
     )
 
     def __init__(self, below: Below, projection: Projection, now: datetime | None = None) -> None:
@@ -215,6 +217,7 @@ class Staging:
         self.secrets: list[Secret] = []
         self.claims: dict[tuple[str, str], Claimed] = {}
         self.entries: dict[RowKey, Row] = {}
+        self.tasks: list[Task] = []
         self.discarded: list[str] = []
         self.dropped: list[RowKey] = []
         self._relations: dict[str, Relations] = {}
@@ -246,8 +249,7 @@ class Staging:
 
     def drive(self, uuid: str) -> Drive | None:
         self._guard(uuid)
-        state = self.held(drive_stream(uuid)).state
-        assert state is None or isinstance(state, Drive)
+        state = self.drive_even_deleted(uuid)
         return None if state is None or state.deleted else state
 
     def server(self, uuid: str) -> Server | None:
@@ -339,7 +341,11 @@ class Staging:
             state = rows[stream].state
             assert state is not None
             entries |= self._projection.entries(stream, version, recorded, state.owner)
+        tasks = following(
+            ((stream, recorded) for stream, _, recorded in above.events), above.drive_even_deleted
+        )
         self.entries |= entries
+        self.tasks += tasks
         self.streams.update(rows)
         self.seen_streams |= above.seen_streams
         self.new_streams |= above.new_streams
@@ -352,6 +358,11 @@ class Staging:
         self.dropped += above.dropped
         self.claims |= above.claims
         self._relations.update(above._relations)  # noqa: SLF001 - of our own kind
+
+    def drive_even_deleted(self, uuid: str) -> Drive | None:
+        state = self.held(drive_stream(uuid)).state
+        assert state is None or isinstance(state, Drive)
+        return state
 
     def touched(self) -> dict[str, Told]:
         """Guards and relations as they are once this is committed."""
@@ -390,4 +401,5 @@ class Staging:
             drops=drops,
             secrets=self.secrets,
             claims=list(self.claims.values()),
+            tasks=self.tasks,
         )

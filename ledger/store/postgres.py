@@ -1,7 +1,7 @@
 """The ledger in a PostgreSQL database, by psycopg.
 
-- A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, then the events,
-  then `COMMIT`. Nobody waits for a round trip while locks are held.
+- A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, the tasks that
+  follow, then the events, then `COMMIT`. Nobody waits for a round trip while locks are held.
 - Any number of processes may have the ledger. What others have appended is asked for before each
   batch (`news`); who needs that nobody appends takes the lock that each batch shares (`paused`).
 - Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
@@ -34,7 +34,7 @@ from ledger.claim import Claimed
 from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
-from ledger.store import claims, pg_locks
+from ledger.store import claims, pg_locks, tasks
 from ledger.store.pg_address import BadAddress, conninfo
 from ledger.store.pg_cursor import PgConnection, PgCursor, translated
 from ledger.store.seam import (
@@ -115,6 +115,17 @@ def connect(url: str) -> PgConnection:
     return PgConnection(connection)
 
 
+@contextmanager
+def connected(url: str) -> Iterator[PgConnection]:
+    """A connection for something short. Raises `StoreUnreachable`, and `StoreFailed` in it."""
+    connection = connect(url)
+    try:
+        with _store_errors():
+            yield connection
+    finally:
+        connection.close()
+
+
 class _Sum(Loader):
     """A sum of integers is `numeric`, and a number without a fraction."""
 
@@ -179,7 +190,6 @@ class PostgresStore:
         try:
             with _store_errors():
                 with _transaction(self._writer) as cursor:
-                    cursor.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.MAKING,))
                     self._create(cursor)
                     if not put_back:
                         _require_home(cursor)
@@ -310,6 +320,8 @@ class PostgresStore:
         self._writer.close()
 
     def _create(self, cursor: Cursor) -> None:
+        # Of several processes that start at once, one makes what is missing.
+        cursor.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.MAKING,))
         cursor.execute("SELECT to_regclass(?)", (MOVING,))
         if cursor.fetchone()[0] is not None:
             raise StoreFailed(
@@ -317,6 +329,7 @@ class PostgresStore:
             )
         create_tables(cursor)
         self._projection.create(cursor)
+        tasks.create(self._writer.raw)
 
     def _append(self, batch: Batch) -> int:
         connection = self._writer.raw
@@ -330,6 +343,7 @@ class PostgresStore:
                 for secret in batch.secrets:
                     write_secret(cursor, secret)
                 self._projection.write(cursor, batch.puts, batch.drops)
+                tasks.defer(connection, batch.tasks)
                 last = _insert_events(connection, batch.events)
                 connection.execute("COMMIT")
         except _CONFLICTS as error:

@@ -17,6 +17,7 @@ from ledger.aggregate import Aggregate
 from ledger.claim import Claimed
 from ledger.events import Event, Recorded
 from ledger.relations import Relations
+from ledger.tasks import Task
 from ledger.world import Secret
 
 T = TypeVar("T")
@@ -78,7 +79,10 @@ class Guard(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """All that one transaction writes."""
+    """All that one transaction writes.
+
+    `tasks` are what follows for workers, where they are fed by the store.
+    """
 
     events: Sequence[StoredEvent]
     guards: Sequence[Guard]
@@ -86,6 +90,7 @@ class Batch(NamedTuple):
     drops: Sequence[RowKey]
     secrets: Sequence[Secret]
     claims: Sequence[Claimed] = ()
+    tasks: Sequence[Task] = ()
 
 
 class News(NamedTuple):
@@ -101,13 +106,15 @@ class Commit(NamedTuple):
 
     `position` is its last event's; `events` are (stream, event) in order, `states` the aggregates
     of their streams as they are now: one that was deleted still tells whose it was. `related` are
-    the drives and servers about which a job, a server or a tag now says something else.
+    the drives and servers about which a job, a server or a tag now says something else; `tasks`
+    what is to be done to images now, by whoever is not fed by the store.
     """
 
     position: int
     events: Sequence[tuple[str, Recorded[Event]]]
     states: Mapping[str, Aggregate]
     related: frozenset[str]
+    tasks: Sequence[Task] = ()
 
 
 Listener = Callable[[Commit], None]

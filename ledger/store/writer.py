@@ -382,6 +382,7 @@ class Writer:
             [(stream, recorded) for stream, _, recorded in staging.events],
             staging.states(),
             staging.related(),
+            staging.tasks,
         )
         for listener in self._listeners:
             try:

@@ -88,6 +88,10 @@ class ChunkIntake:
             self._uploads.pop(drive, None)
         remove(pool.chunks(drive))
 
+    def are_coming(self) -> bool:
+        """Whether any upload has begun here and not ended."""
+        return bool(self._uploads)
+
     def discard(self, drive: str) -> None:
         """Ends what is under way for a drive that is deleted, and removes its chunks."""
         with self._lock:
@@ -139,7 +143,7 @@ class ChunkIntake:
         if drive.origin != "chunked":
             raise NotUploading(f"drive {uuid} is not made of chunks")
         if drive.pool not in self._pools:
-            raise DriveBusy(f"the pool of drive {uuid} is not there")
+            raise DriveBusy(f"the pool of drive {uuid} is not mounted on this node")
         return drive
 
 

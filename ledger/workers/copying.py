@@ -1,9 +1,17 @@
-"""Copies images for running jobs, in threads of the server process.
+"""Copies images for running jobs.
 
-Each pool has its own few threads; jobs beyond them wait in state `started`. An attempt begins with
-an event that fences off reports of earlier ones, goes on from the last recorded checkpoint, and
-ends with the job's success or failure. A process that dies leaves the job running: the next one
-takes it up again in a new attempt.
+An attempt begins with an event that fences off reports of earlier ones, goes on from the last
+recorded checkpoint, and ends with the job's success or failure. A process that dies leaves the job
+running: another one, or the next, takes it up again in a new attempt.
+
+Where the ledger is in SQLite, threads of the server process do it: each pool has its own few, jobs
+beyond them wait in state `started`. In PostgreSQL a queue says when (`ledger.workers.engine`). Then
+a process may be paused, be taken for dead, and wake up while another does its job. It can do no
+harm: the ledger refuses its reports, and `ledger.images.parts` says why its writes come to nothing.
+What remains is the moment in which a finished part becomes the image. Before it, the attempt sees
+in the ledger that it is the current one; so an attempt that replaces it begins after that look, and
+goes through the parts after it has begun. By then it finds either the part, and takes the name away
+by which alone it could become the image, or the image, complete.
 """
 
 import contextlib
@@ -18,12 +26,10 @@ from typing import NamedTuple
 from ledger.application import Ledger
 from ledger.commands import FailJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.drive import Drive
-from ledger.errors import Refusal, StoreFailed
+from ledger.errors import Refusal, StaleAttempt, StoreFailed
 from ledger.events import (
-    DriveCreated,
     Fingerprint,
     JobCancelled,
-    JobCreated,
     drive_stream,
     job_stream,
 )
@@ -32,6 +38,7 @@ from ledger.images import (
     CopyStopped,
     Figures,
     ImageError,
+    PartTaken,
     Pool,
     PoolMissing,
     RateLimit,
@@ -41,12 +48,13 @@ from ledger.images import (
     fingerprint,
     publish,
     remove,
-    sync_directory,
+    take_over,
     told_to_the_owner,
 )
 from ledger.job import Job
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
+from ledger.tasks import CopyImage
 
 PROGRESS_S = 1.0
 """The shortest time between two progress events of a job."""
@@ -85,11 +93,16 @@ class CopyWorkers:
 
     def start(self, unfinished: Iterable[str]) -> None:
         """Takes up the jobs that an earlier process left, and from now on every new one."""
+        self.follow()
         self._ledger.listen(self._notice)
         for uuid in unfinished:
             job = self._ledger.current(job_stream(uuid))
             if isinstance(job, Job) and job.destination("drives"):
                 self._submit(uuid, self._drive(job, "destination").pool)
+
+    def follow(self) -> None:
+        """From now on stops copies whose jobs are cancelled; others say what is to be done."""
+        self._ledger.listen(self._notice_cancellations, lambda: bool(self._stops))
 
     def stop(self) -> None:
         """Ends running copies at a checkpoint; they go on at the next start."""
@@ -103,23 +116,36 @@ class CopyWorkers:
         """The live figures of a job that is being copied here."""
         return self._figures.get(job)
 
+    def do(self, uuid: str) -> bool:
+        """One attempt at the job, in the calling thread, if it still runs.
+
+        False if it was stopped at a checkpoint; else there is nothing more to do for whoever was
+        told of the job: it ended, or another attempt has taken it over. Raises `StoreFailed`, and
+        what nobody expects; then there is.
+        """
+        # Known before the job is looked at, so that a cancellation is either seen or heard of.
+        stop = self._stops[uuid] = threading.Event()
+        try:
+            done = self._try(uuid, stop)
+            self._remove_unwanted(uuid)
+        finally:
+            if self._stops.get(uuid) is stop:
+                del self._stops[uuid]
+                self._figures.pop(uuid, None)
+        return done
+
     def _notice(self, commit: Commit) -> None:
-        """Queues new clones; a clone's destination is created in the transaction of its job."""
-        pools: dict[str, str] = {}
+        """Queues new clones."""
+        for task in commit.tasks:
+            if isinstance(task, CopyImage):
+                self._submit(task.job, task.pool)
+
+    def _notice_cancellations(self, commit: Commit) -> None:
         for stream, recorded in commit.events:
-            match recorded.event:
-                case DriveCreated(origin="clone", pool=pool):
-                    pools[stream.removeprefix("drive-")] = pool
-                case JobCreated(operation="drive_clone", resources=resources):
-                    for named in resources:
-                        if named.role == "destination" and named.uuid in pools:
-                            self._submit(stream.removeprefix("job-"), pools[named.uuid])
-                case JobCancelled():
-                    stop = self._stops.get(stream.removeprefix("job-"))
-                    if stop is not None:
-                        stop.set()
-                case _:
-                    pass
+            if isinstance(recorded.event, JobCancelled):
+                stop = self._stops.get(stream.removeprefix("job-"))
+                if stop is not None:
+                    stop.set()
 
     def _submit(self, job: str, pool: str) -> None:
         threads = self._threads.get(pool)
@@ -145,29 +171,28 @@ class CopyWorkers:
     # In a thread of the pool
 
     def _do(self, uuid: str) -> None:
-        """One attempt at the job, whatever comes of it."""
-        # Known before the job is looked at, so that a cancellation is either seen or heard of.
-        self._stops[uuid] = threading.Event()
         try:
-            self._try(uuid)
-            self._remove_unwanted(uuid)
+            self.do(uuid)
         except StoreFailed as error:
             log.warning("job %s is left to the next start: %s", uuid, error)
         except Exception:
             log.exception("job %s is left to the next start", uuid)
-        finally:
-            self._figures.pop(uuid, None)
-            self._stops.pop(uuid, None)
 
-    def _try(self, uuid: str) -> None:
+    def _try(self, uuid: str, stop: threading.Event) -> bool:
         try:
             job = self._job(uuid)
-            if job.state == "started" and not self._stop.is_set():
-                self._attempt(job, job.attempt + 1)
+            if job.state == "started":
+                if self._stop.is_set():
+                    return False
+                self._attempt(job, job.attempt + 1, stop)
         except CopyStopped:
             log.info("job %s stopped at a checkpoint", uuid)
+            return self._job(uuid).state != "started"
         except Refusal as refusal:
             log.info("a report of job %s was refused: %s", uuid, refusal)
+        except PartTaken as taken:
+            log.info("job %s is being done by another attempt: %s", uuid, taken)
+        return True
 
     def _remove_unwanted(self, uuid: str) -> None:
         """What was still written to a destination that went away with its cancelled job."""
@@ -177,7 +202,7 @@ class CopyWorkers:
             for path in (pool.image(destination.uuid), *_paths(pool.parts(destination.uuid))):
                 remove(path)
 
-    def _attempt(self, job: Job, attempt: int) -> None:
+    def _attempt(self, job: Job, attempt: int, stop: threading.Event) -> None:
         """Begins, copies, and says how it ended; whatever keeps it from copying fails the job."""
         source, destination = self._drive(job, "source"), self._drive(job, "destination")
         problem: Exception | None = None
@@ -191,9 +216,13 @@ class CopyWorkers:
         # Registered before the attempt is: from that commit on, whoever looks finds live figures.
         self._figures[job.uuid] = Figures()
         self._record(StartAttempt(job.uuid, attempt, self._caller.actor, taken))
+        job = self._job(job.uuid)  # an earlier attempt may have reported until then
         try:
-            self._copy(job, attempt, source, destination, taken or problem)
-        except (CopyStopped, StoreFailed, Refusal):
+            self._copy(job, attempt, source, destination, taken=taken or problem, stop=stop)
+        except Refusal:
+            self._remove_part(destination, attempt)
+            raise
+        except (CopyStopped, PartTaken, StoreFailed):
             raise
         except Exception as error:  # noqa: BLE001 - it is told where jobs tell of their failures
             self._fail(job, attempt, destination, error)
@@ -206,27 +235,28 @@ class CopyWorkers:
         attempt: int,
         source: Drive,
         destination: Drive,
+        *,
         taken: Fingerprint | Exception | None,
+        stop: threading.Event,
     ) -> None:
-        stop = self._stops[job.uuid]
         pool = self._pool(destination)
-        image = pool.image(destination.uuid)
+        image, part = pool.image(destination.uuid), pool.part(destination.uuid, attempt)
+        take_over(pool, destination.uuid, attempt)
         if image.exists():
-            # Published by an attempt that died before it could say so, and perhaps before its name
-            # was on disk.
-            sync_directory(pool.path)
+            # Published by an attempt that could not say so, and perhaps before its name was on
+            # disk.
+            remove(part)
             return
         if not isinstance(taken, Fingerprint):
             assert taken is not None
             raise taken
         if job.fingerprint is not None and not taken.is_of_a_copy_of(job.fingerprint):
             raise SourceChanged(f"the image of drive {source.uuid} changed between two attempts")
-        part = self._own_part(destination, attempt)
         copy_image(
             source=self._pool(source).image(source.uuid),
             part=part,
             size=destination.definition.size,
-            resume=Checkpoint(job.offset, job.bytes_done, job.bytes_total) if job.offset else None,
+            resume=self._resumed(job, attempt, part),
             on_checkpoint=_Reporting(self._ledger, self._caller, job, attempt, stop),
             figures=self._figures[job.uuid],
             rate=self._copying.rate,
@@ -234,18 +264,29 @@ class CopyWorkers:
             stop=stop,
             expected=taken,
         )
-        publish(part, image)
+        self._require_current(job.uuid, attempt)
+        try:
+            publish(part, image)
+        except FileNotFoundError as error:
+            raise PartTaken(f"{part} is gone") from error
 
-    def _own_part(self, destination: Drive, attempt: int) -> Path:
-        """The part file of this attempt: the last one's, renamed, because its writer is gone."""
-        pool = self._pool(destination)
-        part = pool.part(destination.uuid, attempt)
-        earlier = pool.parts(destination.uuid)
-        if earlier:
-            earlier.pop()[1].rename(part)
-        for _, path in earlier:
-            path.unlink()
-        return part
+    def _resumed(self, job: Job, attempt: int, part: Path) -> Checkpoint | None:
+        """The recorded checkpoint, if the part holds what it promises; else none is any more.
+
+        Otherwise it would be believed of this attempt's part, as soon as that is as long.
+        """
+        if not job.offset:
+            return None
+        if part.exists() and part.stat().st_size >= job.offset:
+            return Checkpoint(job.offset, job.bytes_done, job.bytes_total)
+        anew = UpdateProgress(job.uuid, attempt, job.progress, 0, job.bytes_total, 0)
+        self._ledger.execute_blocking(anew, self._caller)
+        return None
+
+    def _require_current(self, uuid: str, attempt: int) -> None:
+        job = self._job(uuid)
+        if (job.state, job.attempt) != ("started", attempt):
+            raise StaleAttempt(f"attempt {attempt} of job {uuid} is not the current one any more")
 
     def _pool(self, drive: Drive) -> Pool:
         if drive.pool not in self._pools:
@@ -261,10 +302,13 @@ class CopyWorkers:
         The ledger may lie in the same file system, and need the room to say that there is none.
         """
         log.warning("job %s failed", job.uuid, exc_info=error)
-        with contextlib.suppress(OSError, PoolMissing):
-            self._pool(destination).part(destination.uuid, attempt).unlink()
+        self._remove_part(destination, attempt)
         told = told_to_the_owner(error, "the copy failed; the service's log says why")
         self._record(FailJob(job.uuid, attempt, told))
+
+    def _remove_part(self, destination: Drive, attempt: int) -> None:
+        with contextlib.suppress(OSError, PoolMissing):
+            self._pool(destination).part(destination.uuid, attempt).unlink()
 
 
 def _paths(parts: list[tuple[int, Path]]) -> list[Path]:

@@ -4,14 +4,21 @@ The ledger decides first and the files follow, so a crash between the two leaves
 next start can finish: a drive that waits for its image, or the file of a drive that is deleted.
 A file of which the ledger knows nothing is never removed, but for those that only ever were
 temporary.
+
+Where others have the same pools, all of this may be done by two at once, or again by the next: each
+step finds what the other has done, and is content.
 """
 
 import asyncio
 import logging
+import math
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import assert_never
 
 from ledger.application import Ledger
 from ledger.commands import (
@@ -23,15 +30,10 @@ from ledger.commands import (
     NewDrive,
 )
 from ledger.drive import Drive
-from ledger.errors import Refusal, StoreFailed
-from ledger.events import (
-    DriveCreated,
-    DriveDefinition,
-    DriveDeleted,
-    DriveResizeStarted,
-    drive_stream,
-)
+from ledger.errors import DriveBusy, Refusal, StoreFailed
+from ledger.events import DriveDefinition, DriveDeleted, drive_stream
 from ledger.images import (
+    ImageBusy,
     ImageError,
     IncomingImage,
     Pool,
@@ -43,18 +45,21 @@ from ledger.images import (
     sync_directory,
     told_to_the_owner,
 )
-from ledger.placement import place
+from ledger.placement import place_here
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
+from ledger.tasks import CopyImage, GrowImage, MakeImage, RemoveFiles
 from ledger.workers.chunks import ChunkIntake
 from ledger.workers.gathering import gathered
 from ledger.world import PoolSpace
 
 THREADS = 4
+LEFT_S = 24 * 60 * 60
+"""What was not written to for so long is nobody's work, where others may be at work."""
 
 _FILE = re.compile(
     r"(?P<drive>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-    r"(?P<kind>\.img|\.\d+\.part|\.upload|\.chunks|\.img\.new)"
+    r"(?P<kind>\.img|\.\d+\.part|\.upload|\.chunks|\.img(\.[0-9a-f]{8})?\.new)"
 )
 _PROVISIONING = Caller("worker:provisioning", "")
 
@@ -82,11 +87,26 @@ class Provisioning:
 
     def start(self, unfinished: Iterable[str]) -> None:
         """Finishes what an earlier process left, and from now on follows the ledger."""
-        self._clear_leftovers()
+        self.follow()
+        self._clear_leftovers(left_s=0)
         for drive in unfinished:
             self._logged(self._resume, drive)
-            self._logged(self._resize, drive)
+            self._logged(self.grow_image, drive)
         self._ledger.listen(self._notice)
+
+    def start_among_others(self, unfinished: Iterable[str]) -> None:
+        """The same where others are at work, too, and say what is to be done.
+
+        It finishes uploads in chunks of which all are there.
+        """
+        self.follow()
+        self._clear_leftovers(left_s=LEFT_S)
+        for drive in unfinished:
+            self._logged(self._resume_chunks, drive)
+
+    def follow(self) -> None:
+        """From now on ends uploads to drives that are deleted."""
+        self._ledger.listen(self._notice_deletions, self.chunks.are_coming)
 
     def stop(self) -> None:
         """Finishes what is under way."""
@@ -108,7 +128,7 @@ class Provisioning:
         then, and when cancelled, nothing is left behind.
         """
         drive = drive or self._new_id()
-        pool = self._pools[place(self._spaces(), definition.storage_type).name]
+        pool = self._pools[place_here(self._spaces(), definition.storage_type).name]
         incoming = IncomingImage(pool.upload(drive))
         try:
             async for block in gathered(stream):
@@ -140,20 +160,35 @@ class Provisioning:
             await asyncio.to_thread(self._delete, drive)
             raise
 
-    def _notice(self, commit: Commit) -> None:
-        for stream, recorded in commit.events:
-            uuid = stream.removeprefix("drive-")
-            match recorded.event:
-                case DriveCreated(origin="blank"):
-                    self._submit(self._provide, uuid)
-                case DriveResizeStarted():
-                    self._submit(self._resize, uuid)
-                case DriveDeleted():
-                    self._submit(self._remove_files, uuid)
-                case _:
-                    pass
+    def do(self, task: MakeImage | GrowImage | RemoveFiles) -> None:
+        """Does what is to be done by now, in the calling thread.
 
-    def _submit(self, work: Callable[[str], None], drive: str) -> None:
+        Raises `StoreFailed`, OSError, and what nobody expects; then it is not done.
+        """
+        match task:
+            case MakeImage(drive=drive):
+                self.make_image(drive)
+            case GrowImage(drive=drive):
+                self.grow_image(drive)
+            case RemoveFiles(drive=drive):
+                self.remove_files(drive)
+            case _:
+                assert_never(task)
+
+    def _notice(self, commit: Commit) -> None:
+        for task in commit.tasks:
+            if not isinstance(task, CopyImage):
+                self._submit(task)
+
+    def _notice_deletions(self, commit: Commit) -> None:
+        for stream, recorded in commit.events:
+            if isinstance(recorded.event, DriveDeleted):
+                self._run(self.chunks.discard, stream.removeprefix("drive-"))
+
+    def _submit(self, task: MakeImage | GrowImage | RemoveFiles) -> None:
+        self._run(lambda _: self.do(task), task.drive)
+
+    def _run(self, work: Callable[[str], None], drive: str) -> None:
         try:
             self._threads.submit(self._logged, work, drive)
         except RuntimeError:  # stopped meanwhile: the next start does it
@@ -171,11 +206,16 @@ class Provisioning:
         """Provides for a drive, unless that waits for chunks: it is its owner who will go on."""
         drive = self._drive(uuid)
         if drive is None or drive.origin != "chunked":
-            self._provide(uuid)
-        elif drive.pool in self._pools:
+            self.make_image(uuid)
+        else:
+            self._resume_chunks(uuid)
+
+    def _resume_chunks(self, uuid: str) -> None:
+        drive = self._drive(uuid)
+        if drive is not None and drive.origin == "chunked" and drive.pool in self._pools:
             self.chunks.complete(uuid)
 
-    def _provide(self, uuid: str) -> None:
+    def make_image(self, uuid: str) -> None:
         """Gives the drive its image; one that can have none is deleted."""
         try:
             self._give_image(uuid)
@@ -184,7 +224,7 @@ class Provisioning:
             self._delete(uuid)
         except Refusal as refusal:  # deleted meanwhile; its files went with it, or go now
             log.info("drive %s: %s", uuid, refusal)
-            self._remove_files(uuid)
+            self.remove_files(uuid)
 
     def _give_image(self, uuid: str) -> None:
         """Its upload, or a blank one; then the drive is ready. Raises OSError, `PoolFull`."""
@@ -193,16 +233,25 @@ class Provisioning:
             return
         pool = self._pools[drive.pool]
         image = pool.image(uuid)
-        if image.exists():
-            sync_directory(pool.path)  # of a process that died before its name was on disk
-        elif drive.origin == "upload":
-            publish(pool.upload(uuid), image)
-        else:
-            create_blank(image, drive.definition.size)
-        self._ledger.execute_blocking(MarkDriveReady(uuid), _PROVISIONING)
+        try:
+            if image.exists():
+                sync_directory(pool.path)  # of a process that died before its name was on disk
+            elif drive.origin == "upload":
+                publish(pool.upload(uuid), image)
+            else:
+                create_blank(image, drive.definition.size)
+        except (FileExistsError, FileNotFoundError):
+            if not image.exists():  # else another was first
+                raise
+            sync_directory(pool.path)
+        with suppress(DriveBusy):  # ready already: another did the same
+            self._ledger.execute_blocking(MarkDriveReady(uuid), _PROVISIONING)
 
-    def _resize(self, uuid: str) -> None:
-        """Lets the image grow as the ledger says it should; or says why it could not."""
+    def grow_image(self, uuid: str) -> None:
+        """Lets the image grow as the ledger says it should; or says why it could not.
+
+        Raises `ImageBusy` if another does.
+        """
         drive = self._drive(uuid)
         if drive is None or drive.resizing is None:
             return
@@ -212,7 +261,11 @@ class Provisioning:
         done: CompleteResize | FailResize = CompleteResize(uuid)
         try:
             grow(self._pools[drive.pool].image(uuid), drive.resizing)
+        except ImageBusy:
+            raise
         except (OSError, ImageError, ValueError) as error:
+            if self._drive(uuid) != drive:  # another was first
+                return
             log.warning("drive %s could not be resized: %s", uuid, error)
             told = told_to_the_owner(error, "the image cannot grow; the service's log says why")
             done = FailResize(uuid, told)
@@ -225,9 +278,9 @@ class Provisioning:
         drive = self._drive(uuid)
         if drive is not None and not drive.deleted:
             self._ledger.execute_blocking(DeleteDrives(drive.owner, (uuid,)), _PROVISIONING)
-        self._remove_files(uuid)
+        self.remove_files(uuid)
 
-    def _remove_files(self, uuid: str) -> None:
+    def remove_files(self, uuid: str) -> None:
         drive = self._drive(uuid)
         if drive is None or drive.pool not in self._pools:
             return
@@ -241,12 +294,20 @@ class Provisioning:
         assert state is None or isinstance(state, Drive)
         return state
 
-    def _clear_leftovers(self) -> None:
-        """Removes what a crash left: files of deleted drives, and temporary files without use."""
+    def _clear_leftovers(self, left_s: float) -> None:
+        """Removes what a crash left: files of deleted drives, and temporary files without use.
+
+        What has changed within so many seconds is left alone.
+        """
+        before = time.time() - left_s
         for pool in self._pools.values():
             for path in pool.path.iterdir():
                 named = _FILE.fullmatch(path.name)
-                if named is not None and self._is_leftover(named["drive"], named["kind"], path):
+                if (
+                    named is not None
+                    and (not left_s or _changed(path) < before)
+                    and self._is_leftover(named["drive"], named["kind"], path)
+                ):
                     log.info("removing %s, left by an earlier process", path)
                     remove(path)
 
@@ -259,7 +320,15 @@ class Provisioning:
             return True
         if kind == ".img":
             return False
-        return drive.ready or kind == ".img.new"
+        return drive.ready or kind.endswith(".new")
+
+
+def _changed(path: Path) -> float:
+    """When the file was last written to; a moment that has not come, if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _discard(incoming: IncomingImage, path: Path) -> None:

@@ -244,6 +244,39 @@ def test_a_torn_journal(drive, torn):
     assert drive.missing() == [2]
 
 
+def test_processes_take_turns(drive):
+    """As long as one takes chunks in the other refuses them; then it knows what is there."""
+    here, there = drive.upload, drive.opened()
+    with here.receive(0, drive.chunking) as chunk:
+        drive.upload = there
+        with pytest.raises(ConcurrentChange):
+            drive.send(1)
+        drive.upload = here
+        drive.send(1)
+        chunk.write(drive.bytes_of(0))
+        chunk.finish()
+    drive.upload = there
+    assert drive.missing() == [2]
+    with pytest.raises(ChunkPresent):
+        drive.send(0)
+    assert drive.send(2)
+    drive.upload = here
+    assert drive.missing() == []
+    assert drive.published().startswith(drive.image)
+    there.publish(drive.folder / "d.img")
+
+
+def test_a_process_that_dies_is_in_nobodys_way(drive):
+    """Its claim goes with it, and what it had begun does not count."""
+    chunk = drive.upload.receive(0, drive.chunking)
+    chunk.write(b"x" * 100)
+    os.close(drive.upload._claim_fd)
+    chunk._close()
+    drive.reopen()
+    assert [drive.send(number) for number in range(3)] == [False, False, True]
+    assert drive.published().startswith(drive.image)
+
+
 def test_a_chunk_is_durable_before_it_is_said_to_be_there(drive, monkeypatch):
     """Its bytes are synced, then its line in the journal; only then it is there."""
     synced = []

@@ -99,11 +99,33 @@ def test_blank_spares_an_image(tmp_path):
     assert (tmp_path / "d.img").read_bytes() == b"precious"
 
 
-def test_blank_overwrites_what_a_crash_left(tmp_path):
-    """An unfinished blank of an earlier process does not hinder, nor show through."""
-    (tmp_path / "d.img.new").write_bytes(b"left")
+def test_blank_spares_an_image_that_another_makes_meanwhile(tmp_path, monkeypatch):
+    """Also one that comes between the last look and the name."""
+    fsync = os.fsync
+
+    def late(fd: int) -> None:
+        fsync(fd)
+        (tmp_path / "d.img").write_bytes(b"precious")
+
+    monkeypatch.setattr(os, "fsync", late)
+    with pytest.raises(FileExistsError):
+        create_blank(tmp_path / "d.img", 10)
+    assert (tmp_path / "d.img").read_bytes() == b"precious"
+    assert [p.name for p in tmp_path.iterdir()] == ["d.img"]
+
+
+def test_blank_needs_no_links(tmp_path, monkeypatch):
+    """Not every file system has them."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
     create_blank(tmp_path / "d.img", 10)
-    assert (tmp_path / "d.img").read_bytes() == bytes(10)
+    assert [p.name for p in tmp_path.iterdir()] == ["d.img"]
+    with pytest.raises(FileExistsError):
+        create_blank(tmp_path / "d.img", 10)
+    assert [p.name for p in tmp_path.iterdir()] == ["d.img"]
 
 
 @pytest.mark.parametrize("call", ["ftruncate", "fsync"])
@@ -137,7 +159,9 @@ def order(tmp_path, monkeypatch):
 def test_blank_is_synced_in_order(tmp_path, order):
     """The blank is synced before it has its name, the directory after."""
     create_blank(tmp_path / "d.img", 10)
-    assert order == [("file", ["d.img.new"]), ("directory", ["d.img"])]
+    (kind, [name]), after = order
+    assert (kind, name[:6], name[-4:]) == ("file", "d.img.", ".new")
+    assert after == ("directory", ["d.img"])
 
 
 def test_publish_is_synced_in_order(tmp_path, order):

@@ -11,7 +11,16 @@ from ledger.drive import SIZE_STEP
 from ledger.events import DriveCreated, JobCreated, Resource
 from ledger.world import Fact
 from tests.support.deciding import given
-from tests.support.world import GIB, ME, SOMEBODY_ELSE, cdrom, disk, drive_created, ready_drive
+from tests.support.world import (
+    GIB,
+    ME,
+    SOMEBODY_ELSE,
+    Foreseen,
+    cdrom,
+    disk,
+    drive_created,
+    ready_drive,
+)
 
 SOURCE = disk("original", 4 * GIB, meta={"a": "b"}, affinities=("ssd",), allow_multimount=True)
 NAMED = (Resource("drives", "source", "source"), Resource("drives", "copy", "destination"))
@@ -144,4 +153,28 @@ def test_a_drive_cannot_be_cloned_onto_itself() -> None:
     """Source and destination cannot be the same."""
     given(ready_drive("source")).when(CloneDrive(ME, "source", "source", "j")).then_refused(
         errors.AlreadyExists
+    )
+
+
+def test_a_clone_goes_only_where_somebody_can_bring_it() -> None:
+    """To a pool within reach, though another has more room; if there is none, it is refused."""
+    foreseen = Foreseen()
+    foreseen.apart.add(("slow", "roomy"))
+    source = ready_drive("source", SOURCE, pool="slow")
+    outcome = given(source, circumstances=foreseen).when(clone())
+    [created] = outcome.events_of("drive-copy")
+    assert isinstance(created, DriveCreated)
+    assert created.pool == "fast"
+    foreseen.apart.add(("slow", "fast"))
+    given(source, circumstances=foreseen).when(clone()).then_refused(
+        errors.PoolsApart, "from pool slow to pool roomy", point="storage_type"
+    )
+    outcome = given(source, circumstances=foreseen).when(clone(storage_type="zadara"))
+    assert outcome.refusal is None
+
+
+def test_a_type_that_no_pool_has_is_unknown_not_out_of_reach() -> None:
+    """Whoever reads it would look for a worker in vain."""
+    given(ready_drive("source", SOURCE)).when(clone(storage_type="ssd")).then_refused(
+        errors.UnknownStorageType, point="storage_type"
     )

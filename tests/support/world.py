@@ -39,6 +39,7 @@ class Foreseen:
     def __init__(self, pools: tuple[PoolSpace, ...] = POOLS, prefix: str = "new") -> None:
         self._pools = pools
         self._prefix = prefix
+        self.apart: set[tuple[str, str]] = set()
         self._ids = count(1)
         self._macs = count(1)
 
@@ -50,6 +51,9 @@ class Foreseen:
 
     def pools(self) -> tuple[PoolSpace, ...]:
         return self._pools
+
+    def within_reach(self, source: str, pool: str) -> bool:
+        return (source, pool) not in self.apart
 
     def hosts(self) -> tuple[str, ...]:
         return HOSTS

@@ -5,10 +5,12 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api.composition import OpenLedger, open_ledger
+from ledger.codec import decode
 from ledger.commands import (
     CloneDrive,
     CreateDrives,
@@ -18,10 +20,11 @@ from ledger.commands import (
     UpdateProgress,
 )
 from ledger.drive import Drive
-from ledger.events import DriveDefinition, drive_stream, job_stream
-from ledger.images import Pool, fingerprint
+from ledger.events import DriveDefinition, ProgressUpdated, drive_stream, job_stream
+from ledger.images import Pool, fingerprint, take_over
 from ledger.job import Job
 from ledger.store.writer import Caller
+from ledger.workers import copying
 from ledger.workers.copying import Copying, CopyWorkers
 
 ME = Caller("me", "")
@@ -149,3 +152,108 @@ async def test_what_keeps_a_copy_from_beginning_fails_the_job(
     destination = opened.ledger.current(drive_stream("copy"))
     assert isinstance(destination, Drive)
     assert destination.deleted
+
+
+# Another attempt begins meanwhile: this one was paused for too long, but lives
+
+
+def at_work(opened: OpenLedger, pools: dict[str, Pool]) -> CopyWorkers:
+    return CopyWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="slow")
+
+
+def names(pools: dict[str, Pool]) -> list[str]:
+    return sorted(path.name for path in pools["first"].path.glob("copy.*"))
+
+
+def job_of(opened: OpenLedger) -> Job:
+    job = opened.ledger.current(job_stream("job"))
+    assert isinstance(job, Job)
+    return job
+
+
+async def test_an_attempt_that_is_replaced_after_its_last_report_publishes_nothing(
+    opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
+):
+    """It looks once more, finds that it is not the current one, and takes its part away."""
+    image = Path(await cloned(opened, pools))
+    copy_image = copying.copy_image
+
+    def replaced(**given: Any) -> None:
+        copy_image(**given)
+        opened.ledger.execute_blocking(StartAttempt("job", 2, "other", fingerprint(image)), ME)
+
+    monkeypatch.setattr(copying, "copy_image", replaced)
+    assert at_work(opened, pools).do("job")
+    assert names(pools) == []
+    assert (job_of(opened).state, job_of(opened).attempt) == ("started", 2)
+
+
+async def test_an_attempt_that_is_replaced_after_its_last_look_publishes_nothing(
+    opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
+):
+    """Its part has another name by then; the image is left to the other attempt."""
+    image = Path(await cloned(opened, pools))
+    publish = copying.publish
+
+    def replaced(part: Path, to: Path) -> None:
+        opened.ledger.execute_blocking(StartAttempt("job", 2, "other", fingerprint(image)), ME)
+        take_over(pools["first"], "copy", 2)
+        publish(part, to)
+
+    monkeypatch.setattr(copying, "publish", replaced)
+    assert at_work(opened, pools).do("job")
+    assert names(pools) == ["copy.2.part"]
+    assert pools["first"].part("copy", 2).read_bytes() == image.read_bytes()
+    assert (job_of(opened).state, job_of(opened).attempt) == ("started", 2)
+
+
+async def test_an_image_that_was_published_while_another_took_over_is_the_image(
+    opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
+):
+    """The other finds it, and says so."""
+    image = Path(await cloned(opened, pools))
+    publish = copying.publish
+
+    def published(part: Path, to: Path) -> None:
+        publish(part, to)
+        assert at_work(opened, pools).do("job")
+
+    monkeypatch.setattr(copying, "publish", published)
+    assert at_work(opened, pools).do("job")
+    assert names(pools) == ["copy.img"]
+    assert pools["first"].image("copy").read_bytes() == image.read_bytes()
+    assert (job_of(opened).state, job_of(opened).attempt) == ("success", 2)
+
+
+async def test_a_checkpoint_whose_part_is_gone_is_taken_back(
+    opened: OpenLedger, pools: dict[str, Pool]
+):
+    """Or the next attempt would believe it of the part that is begun now."""
+    image = Path(await cloned(opened, pools))
+    await opened.ledger.execute(StartAttempt("job", 1, "dead", fingerprint(image)), ME)
+    await opened.ledger.execute(UpdateProgress("job", 1, 50, 2 * MIB, SIZE, 2 * MIB), ME)
+    assert at_work(opened, pools).do("job")
+    with opened.ledger.log() as log:
+        events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]
+    reports = [event for event in events if isinstance(event, ProgressUpdated)]
+    assert [(report.progress, report.offset) for report in reports] == [(50, 2 * MIB), (50, 0)]
+    assert pools["first"].image("copy").read_bytes() == image.read_bytes()
+
+
+async def test_a_copy_that_is_stopped_is_not_done(
+    opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever handed it out is told, and can hand it out again."""
+    await cloned(opened, pools)
+    workers = at_work(opened, pools)
+    copy_image = copying.copy_image
+
+    def stopped(**given: Any) -> None:
+        workers.stop()
+        copy_image(**given)
+
+    monkeypatch.setattr(copying, "copy_image", stopped)
+    assert not workers.do("job")
+    assert names(pools) == ["copy.1.part"]
+    assert not workers.do("job")
+    assert job_of(opened).attempt == 1

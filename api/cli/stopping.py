@@ -1,0 +1,31 @@
+"""How processes end that run until they are stopped."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import NoReturn
+
+STORE_FAILED = 70
+"""The exit code after a failure of the store (EX_SOFTWARE)."""
+
+log = logging.getLogger(__name__)
+
+
+def asked_to_stop() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT, from now on."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def end_with_store(failed: asyncio.Event) -> NoReturn:
+    """Ends the process without any cleaning up: nothing it would write can be relied on."""
+    await failed.wait()
+    log.critical("the store failed; the process ends, the next start recovers")
+    sys.stdout.flush()
+    logging.shutdown()
+    os._exit(STORE_FAILED)

@@ -1,0 +1,161 @@
+"""What work on images follows from what was recorded, and where it waits to be done.
+
+Pure, and the only place that says so: threads of the service do these tasks where the ledger is in
+SQLite, and workers that a queue in the database feeds where it is in PostgreSQL. A task is an
+invitation to look: whoever takes one up asks the ledger what there is to do by now, so one that
+comes twice, or late, does no harm.
+"""
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import NamedTuple, assert_never
+
+from ledger.aggregate import Aggregate
+from ledger.drive import Drive
+from ledger.events import (
+    DriveCreated,
+    DriveDeleted,
+    DriveResizeStarted,
+    Event,
+    JobCreated,
+    Recorded,
+    Resource,
+    drive_stream,
+    job_stream,
+)
+from ledger.job import Job
+
+QUEUE_MOST = 40
+"""Bytes of a queue's name: PostgreSQL's channels, of whose names it is a part, have 63."""
+
+
+class CopyImage(NamedTuple):
+    """A job's copy of the image of one drive for another."""
+
+    job: str
+    source_pool: str
+    pool: str
+
+
+class MakeImage(NamedTuple):
+    """A new drive waits for its image, which is blank or was uploaded."""
+
+    drive: str
+    pool: str
+
+
+class GrowImage(NamedTuple):
+    """A drive's image is to be as long as the drive is."""
+
+    drive: str
+    pool: str
+
+
+class RemoveFiles(NamedTuple):
+    """Nobody needs the files of a drive that was deleted."""
+
+    drive: str
+    pool: str
+
+
+Task = CopyImage | MakeImage | GrowImage | RemoveFiles
+DriveOf = Callable[[str], Drive | None]
+"""A drive as it is now, also if it is deleted."""
+
+_KINDS: dict[str, type[Task]] = {
+    kind.__name__: kind for kind in (CopyImage, MakeImage, GrowImage, RemoveFiles)
+}
+KINDS = tuple(_KINDS)
+"""The names of all kinds of tasks."""
+
+
+def following(events: Iterable[tuple[str, Recorded[Event]]], drive: DriveOf) -> list[Task]:
+    """The tasks that follow from these events of (stream, event), in their order."""
+    found = (_following(stream.partition("-")[2], item.event, drive) for stream, item in events)
+    return [task for task in found if task is not None]
+
+
+def _following(uuid: str, event: Event, drive: DriveOf) -> Task | None:
+    match event:
+        case JobCreated(operation="drive_clone", resources=resources):
+            return _copying(uuid, resources, drive)
+        case DriveCreated(origin="blank", pool=pool):
+            return MakeImage(uuid, pool)
+        case DriveResizeStarted():
+            return GrowImage(uuid, _known(drive, uuid).pool)
+        case DriveDeleted():
+            return RemoveFiles(uuid, _known(drive, uuid).pool)
+        case _:
+            return None
+
+
+def outstanding(thing: Aggregate | None, drive: DriveOf) -> Task | None:
+    """The task that a job or a drive, as it is now, still waits for.
+
+    A drive that waits for chunks waits for its owner.
+    """
+    match thing:
+        case Job(state="started", operation="drive_clone", children=()):
+            return _copying(thing.uuid, thing.resources, drive)
+        case Drive(deleted=None) if thing.resizing is not None:
+            return GrowImage(thing.uuid, thing.pool)
+        case Drive(deleted=None, ready=False, origin="blank" | "upload"):
+            return MakeImage(thing.uuid, thing.pool)
+        case _:
+            return None
+
+
+def _copying(job: str, resources: tuple[Resource, ...], drive: DriveOf) -> CopyImage | None:
+    drives = {named.role: named.uuid for named in resources if named.kind == "drives"}
+    if "destination" not in drives:
+        return None
+    source, destination = _known(drive, drives["source"]), _known(drive, drives["destination"])
+    return CopyImage(job, source.pool, destination.pool)
+
+
+def _known(drive: DriveOf, uuid: str) -> Drive:
+    found = drive(uuid)
+    assert found is not None, f"drive {uuid} is named by what was recorded, and never was"
+    return found
+
+
+def queue(task: Task) -> str:
+    """Where the task waits."""
+    match task:
+        case CopyImage(_, source_pool, pool):
+            return copies_queue(source_pool, pool)
+        case MakeImage() | GrowImage() | RemoveFiles():
+            return chores_queue(task.pool)
+        case _:
+            assert_never(task)
+
+
+def stream(task: Task) -> str:
+    """What the task is about; of tasks about the same one is done at a time, in their order."""
+    return job_stream(task.job) if isinstance(task, CopyImage) else drive_stream(task.drive)
+
+
+def copies_queue(source_pool: str, pool: str) -> str:
+    """A copy between two pools waits for a worker that has both."""
+    return _short(pool if source_pool == pool else f"{source_pool}>{pool}")
+
+
+def chores_queue(pool: str) -> str:
+    """Short work, which does not wait behind copies."""
+    return _short(f"{pool}:chores")
+
+
+def _short(name: str) -> str:
+    if len(name) <= QUEUE_MOST:
+        return name
+    return name[: QUEUE_MOST - 17] + "#" + sha256(name.encode()).hexdigest()[:16]
+
+
+def written(task: Task) -> tuple[str, dict[str, str]]:
+    """The task's kind and what it is about, for a queue; `read` undoes it."""
+    return type(task).__name__, task._asdict()
+
+
+def read(kind: str, about: dict[str, str]) -> Task:
+    """The task that was written so."""
+    return _KINDS[kind](**about)

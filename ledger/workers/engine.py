@@ -1,0 +1,313 @@
+"""Work that queues in PostgreSQL hand out, by Procrastinate: who takes a task, and what if it dies.
+
+Copies into a pool, from itself or from another pool that is here too, are one worker's of so many
+at once; short work in the pool is another's. Both send heartbeats. Every few seconds whoever comes
+first looks after all of them:
+
+- A task whose worker sends none any more goes back into its queue. The worker may live, paused: a
+  later attempt fences it off (`ledger.workers.copying`), and it ends no task that is not its own
+  any more.
+- What the ledger says is to be done, and for which there is no task, gets one: after a move from
+  SQLite, or where a task came to its end without the work's.
+
+A task is deleted when it is done. One that fails comes again, later and later.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import LiteralString, NamedTuple
+
+from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import DeleteJobCondition, Job, Status
+from procrastinate.manager import JobManager, NotificationCallback, get_channel_for_queues
+
+from ledger import tasks
+from ledger.application import Ledger
+from ledger.drive import Drive
+from ledger.errors import StoreFailed
+from ledger.events import drive_stream
+from ledger.images import Pool
+from ledger.store.pg_address import conninfo
+from ledger.store.postgres import connected
+from ledger.store.tasks import defer, looking, streams_at_work
+from ledger.tasks import CopyImage, GrowImage, MakeImage, RemoveFiles, Task
+from ledger.workers.copying import CopyWorkers
+from ledger.workers.provisioning import Provisioning
+
+STALLED_S = 30.0
+"""A worker that has sent no heartbeat for so long is taken for dead."""
+BEATS = 3
+"""Heartbeats, and looks after others, in that time."""
+FORGOTTEN_S = 3600.0
+"""A worker of which nothing is known for so long may be forgotten."""
+POLL_S = 5.0
+"""How often queues are looked at by those who have not been told of anything."""
+CHORES_AT_ONCE = 4
+"""In one pool."""
+RETRY_S = 5
+RETRY_MOST_S = 600
+RESTART_S = 1.0
+GIVE_UP_S = 60.0
+"""How long a lost connection is waited for; the ledger fails by then, too."""
+CONNECTIONS = 4
+
+_FINISH = """
+SELECT procrastinate_finish_job_v1(id, %(status)s::procrastinate_job_status, %(delete)s)
+FROM procrastinate_jobs
+WHERE id = %(id)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker)s FOR UPDATE
+"""
+_RETRY = """
+SELECT procrastinate_retry_job_v2(id, %(at)s::timestamptz, NULL, NULL, NULL),
+    pg_notify(%(channel)s, json_build_object('type', 'job_inserted', 'job_id', id)::text)
+FROM procrastinate_jobs
+WHERE id = %(id)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker)s FOR UPDATE
+"""
+_LET_GO = """
+SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM procrastinate_jobs
+WHERE worker_id = %(worker)s AND status = 'doing' AND id <> ALL(%(held)s::bigint[]) FOR UPDATE
+"""
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The task was stopped half way; somebody else, or the next start, goes on with it."""
+
+
+class Workplace(NamedTuple):
+    """What a process works on, and with which means."""
+
+    ledger: Ledger
+    pools: Mapping[str, Pool]
+    copying: CopyWorkers
+    provisioning: Provisioning
+    copies_per_pool: int
+    unfinished: Callable[[], Sequence[str]]
+    """The streams of jobs and drives for which something may be to be done."""
+
+
+class _OwnTasks(JobManager):
+    """Ends and retries a task only as long as it is the worker's that it was handed to.
+
+    A connection that is lost is waited for: a worker that ended because of it would go on with what
+    it does, without heartbeats.
+    """
+
+    def __init__(self, connector: PsycopgConnector) -> None:
+        super().__init__(connector)
+        self._held: set[int | None] = set()
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        """None, too, if the connection is lost; a task that was handed out then is let go."""
+        try:
+            job = await super().fetch_job(queues, worker_id)
+        except ConnectorException as error:
+            log.warning("no task could be taken: %s", error)
+            await self._surely(_LET_GO, worker=worker_id, held=list(self._held))
+            return None
+        if job is not None:
+            self._held.add(job.id)
+        return job
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        with suppress(ConnectorException):  # the next one comes soon
+            await super().update_heartbeat(worker_id)
+
+    async def listen_for_jobs(
+        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
+    ) -> None:
+        while True:
+            with suppress(ConnectorException):  # meanwhile the queues are polled
+                await super().listen_for_jobs(on_notification=on_notification, queues=queues)
+            await asyncio.sleep(RESTART_S)
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001
+        await self._surely(
+            _FINISH, id=job.id, worker=job.worker_id, status=status.value, delete=delete_job
+        )
+        self._held.discard(job.id)
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        """Others hear of it at once; Procrastinate tells only of new ones."""
+        (channel,) = get_channel_for_queues([job.queue])
+        await self._surely(_RETRY, id=job.id, worker=job.worker_id, at=retry_at, channel=channel)
+        self._held.discard(job.id)
+
+    async def _surely(self, query: LiteralString, **parameters: object) -> None:
+        """As soon as there is a connection. Done twice, these statements do nothing more."""
+        give_up = time.monotonic() + GIVE_UP_S
+        while True:
+            try:
+                await self.connector.execute_query_async(query, **parameters)
+            except ConnectorException:
+                if time.monotonic() > give_up:
+                    raise
+                await asyncio.sleep(RESTART_S)
+            else:
+                return
+
+
+class _Again(BaseRetryStrategy):
+    """At once if it was stopped, else later each time."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        if isinstance(exception, Stopped):
+            return RetryDecision()
+        wait_s = min(RETRY_S * 2 ** min(job.attempts, 10), RETRY_MOST_S)
+        return RetryDecision(retry_in={"seconds": wait_s})
+
+
+@asynccontextmanager
+async def working(
+    url: str, place: Workplace, *, stalled_s: float = STALLED_S
+) -> AsyncIterator[None]:
+    """Works on what the queues in this database hand out, for the pools that are here.
+
+    On the way out nothing more is taken; copies under way stop at their next checkpoint, and their
+    tasks go back. Raises `StoreFailed` where there is no such database.
+    """
+    engine = _Engine(url, place, stalled_s)
+    try:
+        await engine.start()
+        yield
+    finally:
+        await engine.stop()
+
+
+class _Engine:
+    def __init__(self, url: str, place: Workplace, stalled_s: float) -> None:
+        self._url = url
+        self._place = place
+        self._stalled_s = stalled_s
+        connector = PsycopgConnector(conninfo=conninfo(url), min_size=1, max_size=CONNECTIONS)
+        self._app = App(connector=connector)
+        self._app.job_manager = _OwnTasks(connector)
+        for kind in tasks.KINDS:
+            self._app.task(name=kind, retry=_Again())(_named(kind, self._do))
+        here = len(place.pools)
+        self._copies = ThreadPoolExecutor(max(1, here * place.copies_per_pool), "copy")
+        self._chores = ThreadPoolExecutor(max(1, here * CHORES_AT_ONCE) + 1, "chore")
+        self._running: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        try:
+            await self._app.open_async()
+        except ConnectorException as error:
+            raise StoreFailed(f"cannot reach PostgreSQL: {error}") from error
+        for pool in self._place.pools:
+            copies = [tasks.copies_queue(source, pool) for source in self._place.pools]
+            self._begin(self._keep_working(copies, self._place.copies_per_pool))
+            self._begin(self._keep_working([tasks.chores_queue(pool)], CHORES_AT_ONCE))
+        self._begin(self._keep_looking())
+
+    async def stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.to_thread(self._place.copying.stop)
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._app.close_async()
+        self._copies.shutdown()
+        self._chores.shutdown()
+
+    def _begin(self, work: Awaitable[None]) -> None:
+        self._running.append(asyncio.ensure_future(work))
+
+    async def _keep_working(self, queues: list[str], at_once: int) -> None:
+        """One of Procrastinate's workers; another one, if that loses its connection or its name."""
+        while True:
+            try:
+                await self._app.run_worker_async(
+                    queues=queues,
+                    concurrency=at_once,
+                    fetch_job_polling_interval=POLL_S,
+                    delete_jobs=DeleteJobCondition.ALWAYS,
+                    install_signal_handlers=False,
+                    update_heartbeat_interval=self._stalled_s / BEATS,
+                    stalled_worker_timeout=FORGOTTEN_S,
+                )
+                log.warning("the worker on %s has ended; another one begins", queues)
+            except Exception:
+                log.exception("the worker on %s has ended; another one begins", queues)
+            await asyncio.sleep(RESTART_S)
+
+    async def _keep_looking(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s = self._stalled_s / BEATS
+        while True:
+            try:
+                await self._look()
+            except (StoreFailed, ConnectorException) as error:
+                log.warning("tasks could not be looked after: %s", error)
+            except Exception:
+                log.exception("tasks could not be looked after")
+            began = loop.time()
+            await asyncio.sleep(pause_s)
+            if loop.time() - began > 2 * pause_s:
+                # It was paused, and would take itself for dead: its heartbeats come first.
+                await asyncio.sleep(pause_s)
+
+    async def _look(self) -> None:
+        manager = self._app.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s):
+            log.warning("the worker of %s is gone: it goes back to %s", job.task_kwargs, job.queue)
+            await manager.retry_job(job)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._chores, self._defer_missing)
+
+    def _defer_missing(self) -> None:
+        """Where nobody else does.
+
+        What is unfinished is looked at first: what is over when the queues are looked at gets a
+        task more, which finds nothing to do.
+        """
+        with connected(self._url) as connection, looking(connection) as alone:
+            if not alone:
+                return
+            unfinished = self._place.unfinished()
+            at_work = streams_at_work(connection)
+            missing = self._outstanding([each for each in unfinished if each not in at_work])
+            defer(connection.raw, missing)
+        for task in missing:
+            log.info("there was no task for %s", task)
+
+    def _outstanding(self, streams: Sequence[str]) -> list[Task]:
+        if not streams:
+            return []
+        with self._place.ledger.now() as current:
+
+            def drive(uuid: str) -> Drive | None:
+                found = current(drive_stream(uuid))
+                assert found is None or isinstance(found, Drive)
+                return found
+
+            found = [tasks.outstanding(current(stream), drive) for stream in streams]
+        return [task for task in found if task is not None]
+
+    async def _do(self, task: Task) -> None:
+        loop = asyncio.get_running_loop()
+        match task:
+            case CopyImage(job=job):
+                if not await loop.run_in_executor(self._copies, self._place.copying.do, job):
+                    raise Stopped
+            case MakeImage() | GrowImage() | RemoveFiles():
+                await loop.run_in_executor(self._chores, self._place.provisioning.do, task)
+
+
+def _named(kind: str, do: Callable[[Task], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def run(**about: str) -> None:
+        await do(tasks.read(kind, about))
+
+    return run

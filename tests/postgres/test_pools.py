@@ -1,0 +1,88 @@
+"""Pools that this node has not: work goes where they are, or it is said why not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from api.composition import open_service
+from api.service import Service
+from api.settings import Settings
+from ledger.commands import CloneDrive, Command, CreateDrives, NewDrive
+from ledger.errors import PoolElsewhere, PoolsApart, UnknownStorageType
+from ledger.events import DriveDefinition
+from ledger.images import Pool
+from tests.acceptance.running import WAIT_S, wait_for
+from tests.postgres.fleet import ME, Fleet, fleet_on
+
+MAIN, TAPE = "main", "tape"
+
+
+@pytest.fixture
+def fleet(database: str, tmp_path: Path):
+    pools = Pool(MAIN, tmp_path / MAIN), Pool(TAPE, tmp_path / TAPE, "zadara")
+    with fleet_on(database, tmp_path, *pools) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+async def service(fleet: Fleet, tmp_path: Path) -> AsyncIterator[Service]:
+    """A node without pools."""
+    (tmp_path / "data").mkdir()
+    settings = Settings(data=tmp_path / "data", store=fleet.url, copying=False)
+    async with open_service(settings) as service:
+        yield service
+
+
+async def accepted(service: Service, command: Command, *refusals: type[Exception]) -> None:
+    """Once the node has heard of the pools; until then it refuses."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                await service.ledger.execute(command, ME)
+            except refusals:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
+async def test_a_copy_between_two_pools_takes_a_worker_that_has_both(
+    fleet: Fleet, service: Service
+) -> None:
+    """Else it is refused, and the text says which pools they are."""
+    source = fleet.source()
+    clone = CloneDrive("me", source, "copy", "job", storage_type="zadara")
+    with pytest.raises(UnknownStorageType):
+        await service.ledger.execute(clone, ME)
+    alone = [fleet.worker(pools=[name]) for name in (MAIN, TAPE)]
+    with pytest.raises(PoolsApart, match="from pool main to pool tape: no worker has both"):
+        await accepted(service, clone, UnknownStorageType)
+    for worker in alone:
+        worker.kill()
+    fleet.worker()
+    await accepted(service, clone, PoolsApart)
+    await asyncio.to_thread(fleet.wait_until, "success", ["job"])
+    assert fleet.sha256("copy", TAPE) == fleet.sha256(source)
+
+
+async def test_what_a_node_without_pools_cannot_take(fleet: Fleet, service: Service) -> None:
+    """A blank drive it can; an image that is sent to it would have nowhere to go."""
+    assert service.pools == {}
+    fleet.worker(pools=[MAIN])
+    blank = DriveDefinition("blank", "disk", 2**20, "dssd")
+    command = CreateDrives("me", (NewDrive("new", blank),), "blank")
+    await accepted(service, command, UnknownStorageType)
+    chunked = CreateDrives("me", (NewDrive("other", blank),), "chunked")
+    with pytest.raises(PoolElsewhere, match="pool main is not mounted on this node"):
+        await service.ledger.execute(chunked, ME)
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    record = partial(service.ledger.execute, by=ME)
+    with pytest.raises(PoolElsewhere):
+        await service.intake.receive("me", blank, sent(), record)
+    made = partial(wait_for, "for the blank image", lambda: fleet.files() == {"new.img"})
+    await asyncio.to_thread(made)
