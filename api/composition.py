@@ -29,13 +29,12 @@ from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.errors import StoreFailed
 from ledger.events import drive_stream, job_stream
-from ledger.images import Pool, PoolMistaken, RateLimit
+from ledger.images import Pool, RateLimit
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
 from ledger.proofs.note import Signer
 from ledger.store import checkpoints
-from ledger.store.postgres import connected
-from ledger.store.tasks import SeenPool, is_pool
+from ledger.store.tasks import SeenPool
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.engine import Workplace, working
 from ledger.workers.neighbours import Neighbours
@@ -392,7 +391,6 @@ async def _at_work(
         yield
         return
     assert neighbours is not None
-    await asyncio.to_thread(_check_pools, database.url, work.pools)
     await asyncio.to_thread(_start_among_others, work)
     async with neighbours.looking(_worker() if copying else None):
         if copying:
@@ -420,20 +418,6 @@ def _start(work: Work, *, copying: bool) -> None:
     work.provisioning.start(unready)
     if copying:
         work.copying.start(unfinished)
-
-
-def _check_pools(url: str, pools: Mapping[str, Pool]) -> None:
-    """Processes may reach a pool by different paths, but it must be the same one.
-
-    Raises `PoolMistaken`, too where what should be mounted there is not.
-    """
-    with connected(url) as connection:
-        for pool in pools.values():
-            if not is_pool(connection, pool.name, pool.identity(new_id)):
-                raise PoolMistaken(
-                    f"{pool.path} is not the pool {pool.name} of this ledger: is it mounted?"
-                    " A pool of its own needs a name of its own"
-                )
 
 
 def _start_among_others(work: Work) -> None:

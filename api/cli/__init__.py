@@ -22,7 +22,6 @@ from api.lock import DataInUse, DataUnusable
 from api.operations import OperationRefused
 from api.settings import BadSettings
 from ledger.errors import StoreFailed, UnknownEvent
-from ledger.images import PoolMistaken
 from ledger.proofs.keys import KeyUnusable
 from ledger.store.moving import NotMoved
 from ledger.store.tiles import LeavesMissing
@@ -41,7 +40,6 @@ EXPECTED = (
     NotRestored,
     OperationRefused,
     OSError,
-    PoolMistaken,
     StoreFailed,
     UnknownEvent,
 )

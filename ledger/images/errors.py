@@ -16,10 +16,6 @@ class PoolFull(ImageError):
     """The pool has no room for the image: disk full, quota reached or file too big for it."""
 
 
-class PoolMistaken(Exception):
-    """A directory is not the pool that other processes call so."""
-
-
 class PoolMissing(ImageError):
     """The pool that the image lies in is not configured."""
 

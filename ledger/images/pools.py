@@ -2,13 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
-
-from ledger.images.files import opened, sync_directory
 
 STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
 
@@ -47,20 +43,6 @@ class Pool:
             if _ATTEMPT.fullmatch(attempt) and path == self.part(drive, int(attempt)):
                 found.append((int(attempt), path))
         return sorted(found)
-
-    def identity(self, new_id: Callable[[], str]) -> str:
-        """What tells this directory from all others: a durable file, made when it is missing."""
-        file = self.path / ".pool"
-        if not file.exists():
-            new = self.path / f".pool.{new_id()}"
-            new.write_text(f"{new_id()}\n", encoding="ascii")
-            with opened(new, os.O_RDONLY) as fd:
-                os.fsync(fd)
-            with suppress(FileExistsError):  # another process was first
-                os.link(new, file)
-            new.unlink()
-        sync_directory(self.path)
-        return file.read_text(encoding="ascii").strip()
 
     def free_bytes(self) -> int:
         """Bytes an unprivileged writer may still fill."""

@@ -43,13 +43,6 @@ FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS new (pool, storage_type, fr
 ON CONFLICT (worker, pool) DO UPDATE SET
     storage_type = excluded.storage_type, free_bytes = excluded.free_bytes, seen = now()
 """
-_KNOW_POOL = """
-WITH known AS (
-    INSERT INTO pool_identities VALUES (%(pool)s, %(identity)s)
-    ON CONFLICT (pool) DO UPDATE SET identity = pool_identities.identity RETURNING identity
-)
-SELECT identity FROM known
-"""
 _SEEN_POOLS = """
 SELECT worker, pool, storage_type, free_bytes FROM pools WHERE seen > now() - %s
 ORDER BY seen, worker, pool
@@ -127,13 +120,6 @@ def tell_pools(connection: PgConnection, worker: str, spaces: Sequence[PoolSpace
     )
     connection.raw.execute(_TELL_POOLS, (worker, *columns))
     connection.raw.execute("DELETE FROM pools WHERE seen < now() - %s", (POOLS_KEPT,))
-
-
-def is_pool(connection: PgConnection, pool: str, identity: str) -> bool:
-    """Whether this is the pool that all processes call so; if none did before, it is."""
-    about = {"pool": pool, "identity": identity}
-    (known,) = connection.raw.execute(_KNOW_POOL, about).fetchall()[0]
-    return bool(known == identity)
 
 
 def seen_pools(connection: PgConnection, within: timedelta) -> list[SeenPool]:

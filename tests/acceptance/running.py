@@ -140,7 +140,7 @@ class Machine:
 
     def files(self) -> set[str]:
         """The names of all files in the pool."""
-        return {path.name for path in self.pool.iterdir() if path.name != ".pool"}
+        return {path.name for path in self.pool.iterdir()}
 
     def image(self, drive: str) -> Path:
         return self.pool / f"{drive}.img"

@@ -75,7 +75,7 @@ class Fleet:
         self._workers: list[Worker] = []
         spaces = tuple(PoolSpace(pool.name, pool.storage_type, 2**40) for pool in pools)
         self.ledger = Ledger(
-            *PostgresDatabase(url).open(),
+            *PostgresDatabase(url).open(alone=False),
             Foreseen(spaces),
             now=now,
             on_failure=lambda _: None,
@@ -137,7 +137,7 @@ class Fleet:
         return hashlib.sha256(self.pools[pool].image(drive).read_bytes()).hexdigest()
 
     def files(self, pool: str = "main") -> set[str]:
-        return {path.name for path in self.pools[pool].path.iterdir() if path.name != ".pool"}
+        return {path.name for path in self.pools[pool].path.iterdir()}
 
     def close(self) -> None:
         for worker in self._workers:

@@ -38,9 +38,8 @@ def machine_of(directory: Path) -> Machine:
 
 
 def joined(directory: Path, first: Machine, database: str, *options: str) -> Node:
-    """One more node: it needs the key that signs, and the pool that the others have."""
-    directory.mkdir(exist_ok=True)
-    machine = Machine(directory / "data", first.pool, directory / "server.log")
+    """One more node: it needs the key that signs, and nothing else."""
+    machine = machine_of(directory)
     machine.data.mkdir(mode=0o700)
     for name in ("checkpoint.key", "checkpoint.pub"):
         shutil.copy2(first.data / name, machine.data / name)
@@ -179,15 +178,6 @@ def test_nodes_sign_with_one_key(nodes: tuple[Node, Node], tmp_path: Path, place
         node.api.call("GET", "/ledger/checkpoint/").text.partition("\n")[0] for node in (one, two)
     }
     assert len(origins) == 1
-
-
-def test_a_pool_that_is_another_one(nodes: tuple[Node, Node], tmp_path: Path, place: str) -> None:
-    """Under a name that the others have for theirs: a node, or a worker, does not begin there."""
-    mine = tmp_path / "mine"
-    words = ("worker", "--store", place, "--pool", f"main={mine}")
-    done = run_command(*words)
-    assert done.returncode == 1
-    assert f"{mine} is not the pool main of this ledger" in done.stderr
 
 
 # Several processes of one service
