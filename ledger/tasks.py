@@ -140,7 +140,7 @@ def queue(task: Task) -> str:
 
 
 def stream(task: Task) -> str:
-    """What the task is about; of tasks about the same one is done at a time, in their order."""
+    """What the task is about."""
     return job_stream(task.job) if isinstance(task, CopyImage) else drive_stream(task.drive)
 
 

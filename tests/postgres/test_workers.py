@@ -144,6 +144,18 @@ def test_what_has_no_task_gets_one(fleet: Fleet) -> None:
     assert fleet.sha256(drive) == fleet.sha256(source)
 
 
+def test_a_worker_that_was_forgotten(fleet: Fleet) -> None:
+    """It has been silent for very long, and takes tasks as before."""
+    worker = fleet.worker().wait_until_it_works()
+    with psycopg.connect(fleet.url) as connection:
+        connection.execute("DELETE FROM procrastinate_workers")
+    source = fleet.source()
+    job, drive = fleet.clone(source)
+    fleet.wait_until("success", [job])
+    assert fleet.sha256(drive) == fleet.sha256(source)
+    assert worker.process.poll() is None
+
+
 def test_lost_connections(fleet: Fleet) -> None:
     """Copies go on meanwhile, no task is lost, and new ones are taken as before."""
     worker, copies = under_way(fleet, LESS_SLOWLY)
