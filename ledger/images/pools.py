@@ -44,6 +44,11 @@ class Pool:
                 found.append((int(attempt), path))
         return sorted(found)
 
+    @property
+    def identity_file(self) -> Path:
+        """Says which pool this is, wherever it is mounted and whatever it is called there."""
+        return self.path / ".pool"
+
     def free_bytes(self) -> int:
         """Bytes an unprivileged writer may still fill."""
         state = os.statvfs(self.path)

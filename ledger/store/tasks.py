@@ -115,6 +115,15 @@ class SeenPool(NamedTuple):
     space: PoolSpace
 
 
+def identify(connection: PgConnection, pool: str, identity: str) -> str:
+    """The identity of the pool of this name, which is the one given if it had none."""
+    connection.raw.execute(
+        "INSERT INTO pool_identities VALUES (%s, %s) ON CONFLICT DO NOTHING", (pool, identity)
+    )
+    found = connection.raw.execute("SELECT identity FROM pool_identities WHERE pool = %s", (pool,))
+    return str(found.fetchall()[0][0])
+
+
 def tell_pools(connection: PgConnection, worker: str, spaces: Sequence[PoolSpace]) -> None:
     """Says which pools a worker has now."""
     columns = (

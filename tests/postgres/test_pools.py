@@ -10,6 +10,7 @@ import pytest
 
 from api.composition import open_service
 from api.doctor import examine
+from api.lock import DataUnusable
 from api.service import Service
 from api.settings import Settings
 from ledger.commands import CloneDrive, Command, CreateDrives, NewDrive
@@ -110,3 +111,18 @@ def problems(service: Service) -> list[str]:
         archiving=False,
     )
     return found.problems
+
+
+async def test_another_pool_of_the_same_name(fleet: Fleet, tmp_path: Path) -> None:
+    """As if every machine had its own: images would be looked for where they are not."""
+    worker = fleet.worker(pools=[MAIN]).wait_until_it_works()
+    there = Pool(MAIN, tmp_path / "another")
+    settings = Settings(data=tmp_path / "data", store=fleet.url, pools=(str(there),))
+    settings.data.mkdir()
+    with pytest.raises(DataUnusable, match="is not the pool main that other processes"):
+        async with open_service(settings):
+            pass
+    there.identity_file.write_text(fleet.pools[MAIN].identity_file.read_text())
+    async with open_service(settings):
+        pass
+    assert worker.stop() == 0
