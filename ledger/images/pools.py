@@ -18,6 +18,10 @@ class Pool:
     path: Path
     storage_type: str = "dssd"
 
+    def __str__(self) -> str:
+        """As `parse_pool` reads it."""
+        return f"{self.name}={self.path},type={self.storage_type}"
+
     def image(self, drive: UUID | str) -> Path:
         """Where the finished image lies."""
         return self.path / f"{drive}.img"
