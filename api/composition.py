@@ -29,12 +29,13 @@ from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.errors import StoreFailed
 from ledger.events import drive_stream, job_stream
-from ledger.images import Pool, RateLimit
+from ledger.images import Pool, RateLimit, write_once
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
 from ledger.proofs.note import Signer
 from ledger.store import checkpoints
-from ledger.store.tasks import SeenPool
+from ledger.store.postgres import connected
+from ledger.store.tasks import SeenPool, identify
 from ledger.workers.copying import Copying, CopyWorkers
 from ledger.workers.engine import Workplace, working
 from ledger.workers.neighbours import Neighbours
@@ -391,6 +392,7 @@ async def _at_work(
         yield
         return
     assert neighbours is not None
+    await asyncio.to_thread(_check_pools, database, work.pools)
     await asyncio.to_thread(_start_among_others, work)
     async with neighbours.looking(_worker() if copying else None):
         if copying:
@@ -406,6 +408,20 @@ async def _at_work(
                 yield
         else:
             yield
+
+
+def _check_pools(database: PostgresDatabase, pools: Mapping[str, Pool]) -> None:
+    """That pools are called the same wherever they are mounted. Raises `DataUnusable`."""
+    with connected(database.url) as connection:
+        for pool in pools.values():
+            here = write_once(pool.identity_file, new_id())
+            there = identify(connection, pool.name, here)
+            if here != there:
+                raise DataUnusable(
+                    f"{pool.path} is not the pool {pool.name} that other processes of this ledger"
+                    " have: mount that here, or call this one otherwise with --pool (if it is the"
+                    f" same, its file {pool.identity_file.name} must say {there})"
+                )
 
 
 def _start(work: Work, *, copying: bool) -> None:

@@ -5,6 +5,7 @@ so a running service examines itself; without one, the same is asked of the file
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +19,11 @@ from ledger.clock_watch import Reading
 from ledger.errors import StoreFailed, UnknownEvent
 from ledger.images import Pool
 from ledger.store.pg_address import without_password
+from ledger.store.postgres import connected
 from ledger.store.seam import Cursor
 from ledger.store.sqlite import SCHEMA_VERSION, open_connection
+from ledger.store.tasks import seen_pools
+from ledger.workers.neighbours import REMEMBERED
 from projections.backup.pools import MissingImage, missing_images
 from projections.retention.compacting import ARCHIVES
 from projections.retention.standing import Standing
@@ -107,7 +111,8 @@ def examine(
     found = [_examine_pool(pool) for pool in looked_at]
     problems += [problem for pool in found for problem in _problems_of_pool(pool)]
     if ledger is not None:
-        problems += _missing_pools(ledger, {pool.name for pool in found})
+        known = {pool.name for pool in found} | _elsewhere(database)
+        problems += _missing_pools(ledger, known)
         reached = {pool.name for pool in found if pool.free_bytes is not None}
         problems += _missing_images(database, [pool for pool in looked_at if pool.name in reached])
     return Findings(str(data), service, ledger, standing, found, problems)
@@ -197,6 +202,15 @@ def _missing_pools(ledger: LedgerFound, known: set[str]) -> Iterable[str]:
     for pool, count in sorted(ledger.drives.items()):
         if pool not in known:
             yield f"{count} drives are in pool {pool}, which is not among those looked at (--pool)"
+
+
+def _elsewhere(database: Database) -> set[str]:
+    """The pools that workers have, or had a short while ago; none where that cannot be asked."""
+    if not isinstance(database, PostgresDatabase):
+        return set()
+    with suppress(StoreFailed), connected(database.url) as connection:
+        return {seen.space.name for seen in seen_pools(connection, REMEMBERED)}
+    return set()
 
 
 def _missing_images(database: Database, pools: list[Pool]) -> Iterable[str]:

@@ -80,7 +80,7 @@ class WorkSettings(BaseSettings):
             raise ValueError("two pools have the same name")
         if len({pool.path for pool in named}) < len(named):
             raise ValueError("two pools have the same path")
-        return tuple(f"{pool.name}={pool.path},type={pool.storage_type}" for pool in named)
+        return tuple(map(str, named))
 
 
 class WorkerSettings(WorkSettings):

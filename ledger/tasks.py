@@ -8,7 +8,7 @@ comes twice, or late, does no harm.
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import NamedTuple, assert_never
+from typing import NamedTuple, assert_never, get_args
 
 from ledger.aggregate import Aggregate
 from ledger.drive import Drive
@@ -59,6 +59,8 @@ class RemoveFiles(NamedTuple):
 
 
 Task = CopyImage | MakeImage | GrowImage | RemoveFiles
+_Cause = JobCreated | DriveCreated | DriveResizeStarted | DriveDeleted
+_CAUSES = get_args(_Cause)
 DriveOf = Callable[[str], Drive | None]
 """A drive as it is now, also if it is deleted."""
 
@@ -71,11 +73,16 @@ KINDS = tuple(_KINDS)
 
 def following(events: Iterable[tuple[str, Recorded[Event]]], drive: DriveOf) -> list[Task]:
     """The tasks that follow from these events of (stream, event), in their order."""
-    found = (_following(stream.partition("-")[2], item.event, drive) for stream, item in events)
-    return [task for task in found if task is not None]
+    found: list[Task] = []
+    for name, recorded in events:
+        if isinstance(recorded.event, _CAUSES):  # few are, and every event comes by here
+            task = _following(name.partition("-")[2], recorded.event, drive)
+            if task is not None:
+                found.append(task)
+    return found
 
 
-def _following(uuid: str, event: Event, drive: DriveOf) -> Task | None:
+def _following(uuid: str, event: _Cause, drive: DriveOf) -> Task | None:
     match event:
         case JobCreated(operation="drive_clone", resources=resources):
             return _copying(uuid, resources, drive)
@@ -85,8 +92,10 @@ def _following(uuid: str, event: Event, drive: DriveOf) -> Task | None:
             return GrowImage(uuid, _known(drive, uuid).pool)
         case DriveDeleted():
             return RemoveFiles(uuid, _known(drive, uuid).pool)
-        case _:
+        case JobCreated() | DriveCreated():
             return None
+        case _:
+            assert_never(event)
 
 
 def outstanding(thing: Aggregate | None, drive: DriveOf) -> Task | None:
@@ -131,7 +140,7 @@ def queue(task: Task) -> str:
 
 
 def stream(task: Task) -> str:
-    """What the task is about; of tasks about the same one is done at a time, in their order."""
+    """What the task is about."""
     return job_stream(task.job) if isinstance(task, CopyImage) else drive_stream(task.drive)
 
 

@@ -67,7 +67,7 @@ async def serve(
     stopping = asked_to_stop()
     first = share is None or share.number == 0
     if not first:
-        settings = settings.model_copy(update={"copying": False, "demo": False})
+        settings = _leaving_work_to_the_first(settings)
     with nullcontext() if share else data_lock(settings.data):
         async with open_service(settings) as service:
             watching = asyncio.create_task(end_with_store(service.failed))
@@ -86,6 +86,14 @@ async def serve(
                 await stopping.wait()
                 log.info("stopping")
         watching.cancel()
+
+
+def _leaving_work_to_the_first(settings: Settings) -> Settings:
+    """It has the same pools, and takes images in."""
+    pools = settings.pools
+    if settings.copying:
+        pools = tuple(map(str, settings.named_pools()))
+    return settings.model_copy(update={"copying": False, "demo": False, "pools": pools})
 
 
 class _UnderWay:

@@ -20,7 +20,15 @@ from ledger.images.errors import (
 )
 from ledger.images.extents import data_extents
 from ledger.images.figures import Figures
-from ledger.images.files import create_blank, fingerprint, grow, publish, remove, sync_directory
+from ledger.images.files import (
+    create_blank,
+    fingerprint,
+    grow,
+    publish,
+    remove,
+    sync_directory,
+    write_once,
+)
 from ledger.images.incoming import IncomingImage
 from ledger.images.parts import take_over
 from ledger.images.pools import STORAGE_TYPES, Pool, parse_pool
@@ -61,4 +69,5 @@ __all__ = [
     "sync_directory",
     "take_over",
     "told_to_the_owner",
+    "write_once",
 ]

@@ -5,7 +5,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ledger.events import Fingerprint
@@ -68,6 +68,21 @@ def create_blank(path: Path, size: int) -> None:
         finally:
             unfinished.unlink(missing_ok=True)
         sync_directory(path.parent)
+
+
+def write_once(path: Path, text: str) -> str:
+    """What the file at `path` says: this text, durably, unless there was one before."""
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
+    with suppress(FileExistsError):
+        try:
+            with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
+                os.write(fd, text.encode())
+                os.fsync(fd)
+            _link(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    return path.read_text(encoding="utf-8")
 
 
 def _link(unfinished: Path, path: Path) -> None:

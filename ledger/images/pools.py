@@ -18,6 +18,10 @@ class Pool:
     path: Path
     storage_type: str = "dssd"
 
+    def __str__(self) -> str:
+        """As `parse_pool` reads it."""
+        return f"{self.name}={self.path},type={self.storage_type}"
+
     def image(self, drive: UUID | str) -> Path:
         """Where the finished image lies."""
         return self.path / f"{drive}.img"
@@ -43,6 +47,11 @@ class Pool:
             if _ATTEMPT.fullmatch(attempt) and path == self.part(drive, int(attempt)):
                 found.append((int(attempt), path))
         return sorted(found)
+
+    @property
+    def identity_file(self) -> Path:
+        """Says which pool this is, wherever it is mounted and whatever it is called there."""
+        return self.path / ".pool"
 
     def free_bytes(self) -> int:
         """Bytes an unprivileged writer may still fill."""

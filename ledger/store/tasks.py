@@ -31,12 +31,16 @@ POOLS_KEPT = timedelta(days=1)
 
 _DEFER = """
 SELECT procrastinate_defer_jobs_v1(array_agg(
-    ROW(queue, kind, 0, lock, NULL, about::jsonb, NULL)::procrastinate_job_to_defer_v1 ORDER BY nth
+    ROW(queue, kind, 0, NULL, NULL, about::jsonb, NULL)::procrastinate_job_to_defer_v1 ORDER BY nth
 ))
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
-    WITH ORDINALITY AS new (queue, kind, lock, about, nth)
+FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS new (queue, kind, about, nth)
 """
-_WAITING = "SELECT lock FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+"""Without Procrastinate's locks: with them, taking one of 20,000 tasks that have just been deferred
+took seconds, until the planner knew of them. Nothing here needs them."""
+_WAITING = """
+SELECT task_name, args FROM procrastinate_jobs
+WHERE status IN ('todo', 'doing') AND task_name = ANY(%s)
+"""
 _TELL_POOLS = """
 INSERT INTO pools SELECT %s, pool, storage_type, free_bytes
 FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS new (pool, storage_type, free_bytes)
@@ -83,7 +87,6 @@ def defer(connection: Connection, following: Sequence[Task]) -> None:
         (
             [tasks.queue(task) for task in following],
             [kind for kind, _ in written],
-            [tasks.stream(task) for task in following],
             [orjson.dumps(about).decode() for _, about in written],
         ),
     )
@@ -101,7 +104,8 @@ def looking(connection: PgConnection) -> Iterator[bool]:
 
 def streams_at_work(connection: PgConnection) -> set[str]:
     """The streams about which a task waits or is being done."""
-    return {lock for (lock,) in connection.raw.execute(_WAITING).fetchall()}
+    rows = connection.raw.execute(_WAITING, (list(tasks.KINDS),)).fetchall()
+    return {tasks.stream(tasks.read(kind, about)) for kind, about in rows}
 
 
 class SeenPool(NamedTuple):
@@ -109,6 +113,15 @@ class SeenPool(NamedTuple):
 
     worker: str
     space: PoolSpace
+
+
+def identify(connection: PgConnection, pool: str, identity: str) -> str:
+    """The identity of the pool of this name, which is the one given if it had none."""
+    connection.raw.execute(
+        "INSERT INTO pool_identities VALUES (%s, %s) ON CONFLICT DO NOTHING", (pool, identity)
+    )
+    found = connection.raw.execute("SELECT identity FROM pool_identities WHERE pool = %s", (pool,))
+    return str(found.fetchall()[0][0])
 
 
 def tell_pools(connection: PgConnection, worker: str, spaces: Sequence[PoolSpace]) -> None:

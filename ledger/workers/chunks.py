@@ -90,7 +90,8 @@ class ChunkIntake:
 
     def are_coming(self) -> bool:
         """Whether any upload has begun here and not ended."""
-        return bool(self._uploads)
+        with self._lock:  # one that begins just now has looked whether its drive is deleted
+            return bool(self._uploads)
 
     def discard(self, drive: str) -> None:
         """Ends what is under way for a drive that is deleted, and removes its chunks."""

@@ -68,6 +68,10 @@ SELECT procrastinate_retry_job_v2(id, %(at)s::timestamptz, NULL, NULL, NULL),
 FROM procrastinate_jobs
 WHERE id = %(id)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker)s FOR UPDATE
 """
+_BEAT = """
+INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (%(worker)s)
+ON CONFLICT (id) DO UPDATE SET last_heartbeat = now()
+"""
 _LET_GO = """
 SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM procrastinate_jobs
 WHERE worker_id = %(worker)s AND status = 'doing' AND id <> ALL(%(held)s::bigint[]) FOR UPDATE
@@ -116,8 +120,9 @@ class _OwnTasks(JobManager):
         return job
 
     async def update_heartbeat(self, worker_id: int) -> None:
+        """Also of a worker that was forgotten: it could take no task any more."""
         with suppress(ConnectorException):  # the next one comes soon
-            await super().update_heartbeat(worker_id)
+            await self.connector.execute_query_async(_BEAT, worker=worker_id)
 
     async def listen_for_jobs(
         self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None

@@ -137,7 +137,7 @@ class Fleet:
         return hashlib.sha256(self.pools[pool].image(drive).read_bytes()).hexdigest()
 
     def files(self, pool: str = "main") -> set[str]:
-        return {path.name for path in self.pools[pool].path.iterdir()}
+        return {path.name for path in self.pools[pool].path.iterdir()} - {".pool"}
 
     def close(self) -> None:
         for worker in self._workers:

@@ -31,15 +31,17 @@ class Node(NamedTuple):
         return self.server.api
 
 
-def machine_of(directory: Path) -> Machine:
-    pool = directory / "pool"
-    pool.mkdir(parents=True)
+def machine_of(directory: Path, pool: Path | None = None) -> Machine:
+    """With the pool of another, if that is given."""
+    pool = pool or directory / "pool"
+    pool.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(exist_ok=True)
     return Machine(directory / "data", pool, directory / "server.log")
 
 
 def joined(directory: Path, first: Machine, database: str, *options: str) -> Node:
     """One more node: it needs the key that signs, and nothing else."""
-    machine = machine_of(directory)
+    machine = machine_of(directory, first.pool)
     machine.data.mkdir(mode=0o700)
     for name in ("checkpoint.key", "checkpoint.pub"):
         shutil.copy2(first.data / name, machine.data / name)

@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from api.composition import open_service
+from api.doctor import examine
+from api.lock import DataUnusable
 from api.service import Service
 from api.settings import Settings
 from ledger.commands import CloneDrive, Command, CreateDrives, NewDrive
@@ -68,9 +71,12 @@ async def test_a_copy_between_two_pools_takes_a_worker_that_has_both(
 
 
 async def test_what_a_node_without_pools_cannot_take(fleet: Fleet, service: Service) -> None:
-    """A blank drive it can; an image that is sent to it would have nowhere to go."""
+    """A blank drive it can; an image that is sent to it would have nowhere to go.
+
+    A doctor misses a pool once no worker has it.
+    """
     assert service.pools == {}
-    fleet.worker(pools=[MAIN])
+    worker = fleet.worker(pools=[MAIN])
     blank = DriveDefinition("blank", "disk", 2**20, "dssd")
     command = CreateDrives("me", (NewDrive("new", blank),), "blank")
     await accepted(service, command, UnknownStorageType)
@@ -86,3 +92,37 @@ async def test_what_a_node_without_pools_cannot_take(fleet: Fleet, service: Serv
         await service.intake.receive("me", blank, sent(), record)
     made = partial(wait_for, "for the blank image", lambda: fleet.files() == {"new.img"})
     await asyncio.to_thread(made)
+    assert not [problem for problem in problems(service) if "pool main" in problem]
+    worker.kill()
+    with psycopg.connect(fleet.url) as connection:
+        connection.execute("UPDATE pools SET seen = seen - interval '2 hours'")
+    assert [problem for problem in problems(service) if "pool main" in problem]
+
+
+def problems(service: Service) -> list[str]:
+    """What a doctor finds who looks at no pool."""
+    found = examine(
+        service.data,
+        service.database,
+        [],
+        synchronous=lambda: "",
+        clocks=service.clocks,
+        service=None,
+        archiving=False,
+    )
+    return found.problems
+
+
+async def test_another_pool_of_the_same_name(fleet: Fleet, tmp_path: Path) -> None:
+    """As if every machine had its own: images would be looked for where they are not."""
+    worker = fleet.worker(pools=[MAIN]).wait_until_it_works()
+    there = Pool(MAIN, tmp_path / "another")
+    settings = Settings(data=tmp_path / "data", store=fleet.url, pools=(str(there),))
+    settings.data.mkdir()
+    with pytest.raises(DataUnusable, match="is not the pool main that other processes"):
+        async with open_service(settings):
+            pass
+    there.identity_file.write_text(fleet.pools[MAIN].identity_file.read_text())
+    async with open_service(settings):
+        pass
+    assert worker.stop() == 0

@@ -18,9 +18,9 @@ from tests.postgres.test_losing_the_server import end_connections
 
 AT_ONCE = 5
 TOGETHER = f"--copies-per-pool={AT_ONCE}"
-SLOWLY = ("--copy-rate=1M", TOGETHER)
-"""All copies together take five seconds."""
-LESS_SLOWLY = ("--copy-rate=2M", TOGETHER)
+SLOWLY = ("--copy-rate=512K", TOGETHER)
+"""All copies together take ten seconds; none waits for that."""
+LESS_SLOWLY = ("--copy-rate=1M", TOGETHER)
 
 
 @pytest.fixture
@@ -142,6 +142,18 @@ def test_what_has_no_task_gets_one(fleet: Fleet) -> None:
     fleet.worker()
     fleet.wait_until("success", [job])
     assert fleet.sha256(drive) == fleet.sha256(source)
+
+
+def test_a_worker_that_was_forgotten(fleet: Fleet) -> None:
+    """It has been silent for very long, and takes tasks as before."""
+    worker = fleet.worker().wait_until_it_works()
+    with psycopg.connect(fleet.url) as connection:
+        connection.execute("DELETE FROM procrastinate_workers")
+    source = fleet.source()
+    job, drive = fleet.clone(source)
+    fleet.wait_until("success", [job])
+    assert fleet.sha256(drive) == fleet.sha256(source)
+    assert worker.process.poll() is None
 
 
 def test_lost_connections(fleet: Fleet) -> None:
