@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.postgres import database, postgres
+from tests.support.postgres import database, ledger_database, postgres
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "ledger_database", "postgres"]
 
 pytest.register_assert_rewrite(
     "tests.ledger.conformance",

@@ -17,7 +17,7 @@ from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def store(request: pytest.FixtureRequest) -> str | None:
     """Where the ledger is."""
-    return request.getfixturevalue("database") if request.param == "postgres" else None
+    return request.getfixturevalue("ledger_database") if request.param == "postgres" else None
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ NO_PASSWORD = "!"
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest) -> str | None:
     """Where the ledger is."""
-    return request.getfixturevalue("database") if request.param == "postgres" else None
+    return request.getfixturevalue("ledger_database") if request.param == "postgres" else None
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.support.postgres import PostgresServer
 
 @pytest.fixture
 def handles(postgres: PostgresServer) -> Iterator[Callable[[], PostgresStore]]:
-    url = postgres.new_database()
+    url = postgres.new_ledger()
     opened: list[PostgresStore] = []
 
     def open_one_more() -> PostgresStore:

