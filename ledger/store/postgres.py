@@ -219,7 +219,7 @@ class PostgresStore:
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
         """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done."""
-        self._begin()
+        self._again(lambda: self._writer.execute("BEGIN"))
         with _store_errors():
             try:
                 self._check_pause()
@@ -255,15 +255,7 @@ class PostgresStore:
 
     def news(self) -> Sequence[News]:
         """By one statement, that mostly finds nothing."""
-        patience = _Patience()
-        while True:
-            try:
-                return self._news()
-            except LOST as error:
-                patience.spend(error)
-                self._reconnect()
-            except psycopg.Error as error:
-                raise StoreFailed(f"PostgreSQL: {error}") from error
+        return self._again(self._news)
 
     def turn(self, name: str) -> Turn:
         return pg_locks.PgTurn(lambda: connect(self._url), name)
@@ -294,10 +286,11 @@ class PostgresStore:
 
     def read(self, work: Callable[[Cursor], T]) -> T:
         """Over a connection that is kept for the next reads: making one takes longer than they."""
-        try:
-            connection = self._idle.get_nowait()
-        except queue.Empty:
-            connection = connect(self._url)
+        with suppress(queue.Empty, StoreUnreachable):  # it may have been lost since the last one
+            return self._read_over(self._idle.get_nowait(), work)
+        return self._read_over(connect(self._url), work)
+
+    def _read_over(self, connection: PgConnection, work: Callable[[Cursor], T]) -> T:
         try:
             with _store_errors(), _snapshot(connection) as cursor:
                 return work(cursor)
@@ -371,16 +364,17 @@ class PostgresStore:
             self._seen = max(rows[-1][0], self._own[1])
         return [*map(News._make, rows)]
 
-    def _begin(self) -> None:
+    def _again(self, work: Callable[[], T]) -> T:
+        """Does what may be done twice; over another connection, if the writer's is lost."""
         patience = _Patience()
         while True:
             try:
-                self._writer.execute("BEGIN")
+                return work()
             except LOST as error:
                 patience.spend(error)
                 self._reconnect()
-            else:
-                return
+            except psycopg.Error as error:
+                raise StoreFailed(f"PostgreSQL: {error}") from error
 
     def _writing(self) -> PgConnection:
         """A connection to write with; while there is one, nobody moves a ledger into the place."""
@@ -442,13 +436,8 @@ class PostgresStore:
 
     def _found(self, batch: Batch) -> int | None:
         """Where the batch's last event is, if it was committed before the connection was lost."""
-        patience = _Patience()
-        while True:
-            self._reconnect()
-            try:
-                return self._position_of(batch)
-            except LOST as error:
-                patience.spend(error)
+        self._reconnect()
+        return self._again(lambda: self._position_of(batch))
 
     def _position_of(self, batch: Batch) -> int | None:
         if not batch.events:

@@ -45,7 +45,9 @@ def test_an_idle_ledger_goes_on(opened: Opened, database: str) -> None:
     assert opened.ledger.exclusive(
         lambda cursor: cursor.execute("SELECT 7").fetchone()
     ).result() == (7,)
-    end_connections(database)
+    for _ in range(2):
+        assert opened.ledger.read(lambda cursor: cursor.execute("SELECT 7").fetchone()) == (7,)
+        end_connections(database)
     with opened.snapshot() as snapshot:
         assert snapshot.count_jobs(ME, None) == 2
     assert opened.failures == []
