@@ -394,20 +394,19 @@ async def _at_work(
     assert neighbours is not None
     await asyncio.to_thread(_check_pools, database, work.pools)
     await asyncio.to_thread(_start_among_others, work)
-    async with neighbours.looking(_worker() if copying else None):
-        if copying:
-            place = Workplace(
-                ledger=work.ledger,
-                pools=work.pools,
-                copying=work.copying,
-                provisioning=work.provisioning,
-                copies_per_pool=work.settings.copies_per_pool,
-                unfinished=lambda: _unfinished(work.views),
-            )
-            async with working(database.url, place, stalled_s=work.settings.stalled_after):
-                yield
-        else:
-            yield
+    place = Workplace(
+        ledger=work.ledger,
+        pools=work.pools,
+        copying=work.copying,
+        provisioning=work.provisioning,
+        copies_per_pool=work.settings.copies_per_pool if copying else 0,
+        unfinished=lambda: _unfinished(work.views),
+    )
+    async with (
+        neighbours.looking(_worker() if copying else None),
+        working(database.url, place, stalled_s=work.settings.stalled_after),
+    ):
+        yield
 
 
 def _check_pools(database: PostgresDatabase, pools: Mapping[str, Pool]) -> None:

@@ -144,7 +144,7 @@ def remember(data: Path, database: Database) -> None:
 
 def write_line(file: Path, line: str) -> None:
     """Makes a file with mode 0600 and one line, whole and durable, or not at all."""
-    part = file.with_suffix(".part")
+    part = file.with_suffix(f".{os.getpid()}.part")  # processes of one service may write at once
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as opened:
         opened.write(f"{line}\n")

@@ -46,8 +46,8 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
 @click.option(
     "--copying/--no-copying",
     default=None,
-    help="--no-copying: leave the work on images to workers, and have no pools but for uploads and"
-    " downloads; with a ledger in PostgreSQL.  [default: copying]",
+    help="--no-copying: leave copies to workers, and have no pools but those that are named; with"
+    " a ledger in PostgreSQL.  [default: copying]",
 )
 def serve(
     data: Path | None, pools: tuple[str, ...], compute_hosts: tuple[str, ...], **given: Any

@@ -92,6 +92,7 @@ class Workplace(NamedTuple):
     copying: CopyWorkers
     provisioning: Provisioning
     copies_per_pool: int
+    """At once; with 0 it leaves copies to others, and does the short work only."""
     unfinished: Callable[[], Sequence[str]]
     """The streams of jobs and drives for which something may be to be done."""
 
@@ -214,7 +215,8 @@ class _Engine:
             raise StoreFailed(f"cannot reach PostgreSQL: {error}") from error
         for pool in self._place.pools:
             copies = [tasks.copies_queue(source, pool) for source in self._place.pools]
-            self._begin(self._keep_working(copies, self._place.copies_per_pool))
+            if self._place.copies_per_pool:
+                self._begin(self._keep_working(copies, self._place.copies_per_pool))
             self._begin(self._keep_working([tasks.chores_queue(pool)], CHORES_AT_ONCE))
         self._begin(self._keep_looking())
 

@@ -75,7 +75,7 @@ class Fleet:
         self._workers: list[Worker] = []
         spaces = tuple(PoolSpace(pool.name, pool.storage_type, 2**40) for pool in pools)
         self.ledger = Ledger(
-            *PostgresDatabase(url).open(alone=False),
+            *PostgresDatabase(url).open(),
             Foreseen(spaces),
             now=now,
             on_failure=lambda _: None,
