@@ -1,8 +1,11 @@
 """Two nodes over one ledger in PostgreSQL: neither decides, shows or tells what is out of date."""
 
+import os
+import resource
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from threading import Barrier, Event, Lock
 from typing import Any
 
@@ -323,6 +326,39 @@ def test_nothing_is_lost_with_the_connection_that_listens(
     at_once(write, interfere)
     assert sum(ended) > 0
     assert heard.wait_for(many(5_000) + 2) == recorded(one)
+
+
+def test_a_tail_goes_on_where_there_are_many_connections(
+    nodes: tuple[Opened, Opened],
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its next one has a descriptor above 1023, as beside a thousand websockets."""
+    monkeypatch.setattr("ledger.store.listening.RECONNECT_S", 0.5)
+    one, two = nodes
+    heard = Heard(two)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2_000), limits[1]))
+    with ExitStack() as held:
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+
+        def opened(files: int) -> None:
+            for _ in range(files):
+                held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+
+        opened(1_100)
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE %s AND datname = current_database()",
+                (f"%listening to {tail.CHANNEL}",),
+            )
+        wait_for("for the connection to be lost", lambda: "listened to anew" in caplog.text)
+        opened(100)  # in the place of that one, too
+        for nth in range(3):  # the last are waited for over the new one
+            one.do(CreateJob(ME, f"j{nth}", "x"))
+            heard.wait_for(nth + 1)
 
 
 def test_a_poll_is_behind_the_notifications(
