@@ -11,6 +11,9 @@
 - A connection that is lost, or leads to a server that is no primary any more, is made anew. Whether
   the batch under way was committed is then seen from its last event, once the session that wrote it
   is over: it holds a lock. If there is no server for a minute, that is `StoreFailed`.
+- A process that is paused holds its locks. So the server ends its session if it does not go on; it
+  then does anew what was under way. That a process or its machine is gone, the server sees by
+  keepalives.
 - What is found there may be on this server only, if the wait for its standby was broken off. So it
   is confirmed by another commit, which waits for all that was before it.
 """
@@ -61,10 +64,14 @@ RECONNECT_S = 60
 PAUSE_S = 0.1
 SHORTEST_PAUSE_S = 0.005
 READ_ROWS = 2_000
+COMMIT_S = 5
+"""How long the server waits for the commit of a batch that has its positions: all others wait."""
+IDLE_S = 30
+"""How long it waits for the next statement of other work; then somebody else may do his."""
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
 
-_INSERT_EVENTS = """
+_INSERT_EVENTS = f"""
 WITH head AS (
     UPDATE leaf_count SET leaves = leaves + %(n)s, position = position + %(n)s
     RETURNING leaves - %(n)s AS leaf, position - %(n)s AS before
@@ -77,8 +84,8 @@ WITH head AS (
     ) WITH ORDINALITY AS new (stream, version, topic, state, leaf_hash, nth)
     RETURNING position
 )
-SELECT max(position) FROM inserted
-"""
+SELECT max(position), set_config('transaction_timeout', '{COMMIT_S}s', true) FROM inserted
+"""  # noqa: S608 - a number of ours
 _RAISE_GUARDS = """
 WITH raised AS (
     INSERT INTO guards SELECT uuid, version + 1
@@ -96,8 +103,14 @@ _NEWS = (
 )
 _CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
 _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
-LOST = (psycopg.OperationalError, pg.ReadOnlySqlTransaction)
-"""The server went away, is about to, or may not be written to: another may do, or it later."""
+LOST = (
+    psycopg.OperationalError,
+    pg.ReadOnlySqlTransaction,
+    pg.TransactionTimeout,
+    pg.IdleInTransactionSessionTimeout,
+)
+"""The server went away, is about to, or may not be written to: another may do, or it later; or it
+has ended the session, because it had waited for this process for too long."""
 
 
 def _statements(file: Path) -> Iterator[str]:
@@ -384,6 +397,7 @@ class PostgresStore:
         connection.raw.add_notice_handler(self._notice)
         try:
             with _store_errors():
+                connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_S}s'")
                 self._lock_for(connection)
         except StoreFailed:
             connection.close()

@@ -31,9 +31,9 @@ from ledger.commands import (
     UpdateProgress,
 )
 from ledger.drive import Drive
-from ledger.errors import Refusal, StoreFailed
+from ledger.errors import Refusal, StoreFailed, StoreUnreachable
 from ledger.job import Job
-from ledger.store import pg_locks, tail
+from ledger.store import pg_locks, postgres, tail
 from ledger.store.postgres import PostgresStore, connect
 from ledger.store.seam import Commit
 from projections.rebuild import AlreadyRebuilding, rebuild
@@ -499,3 +499,55 @@ def test_a_move_has_the_place_alone(database: str) -> None:
         assert row == (True,)
         with pytest.raises(StoreFailed, match="being moved"):
             PostgresStore(database, PostgresProjection())
+
+
+def test_a_node_that_is_paused_in_a_commit_holds_up_the_others_for_a_moment_only(
+    nodes: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events are written and its commit is not; once it wakes, it does the command anew."""
+    one, two = nodes
+    paused, woken = Event(), Event()
+    inserted = postgres._insert_events
+
+    def pause(connection: Any, events: Any) -> Any:
+        cursor = inserted(connection, events)
+        if not paused.is_set():
+            paused.set()
+            woken.wait()
+        return cursor
+
+    monkeypatch.setattr(postgres, "_insert_events", pause)
+    with ThreadPoolExecutor(1) as threads:
+        doing = threads.submit(one.do, CreateJob(ME, "of-one", "x"))
+        try:
+            paused.wait()
+            two.do(CreateJob(ME, "of-two", "x"))
+        finally:
+            woken.set()
+        doing.result()
+    assert [stream for stream, _ in recorded(one)] == ["job-of-two", "job-of-one"]
+
+
+def test_a_node_that_is_paused_in_exclusive_work_loses_it(
+    monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    monkeypatch.setattr(postgres, "IDLE_S", 1)
+    paused, woken = Event(), Event()
+
+    def pause(cursor: Any) -> None:
+        paused.set()
+        woken.wait()
+
+    one, two = (PostgresStore(database, PostgresProjection()) for _ in range(2))
+    with ThreadPoolExecutor(1) as threads:
+        doing = threads.submit(one.exclusive, pause)
+        try:
+            paused.wait()
+            two.exclusive(lambda cursor: cursor.execute("DELETE FROM hourly_keys"))
+        finally:
+            woken.set()
+        with pytest.raises(StoreUnreachable):
+            doing.result()
+    one.exclusive(lambda cursor: cursor.execute("DELETE FROM hourly_keys"))
+    for store in (one, two):
+        store.close()
