@@ -35,7 +35,7 @@ from psycopg.rows import TupleRow
 
 from ledger.claim import Claimed
 from ledger.codec import leaf_hash
-from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.errors import StoreBusy, StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store import claims, pg_locks, tasks
 from ledger.store.pg_address import BadAddress, conninfo
@@ -97,6 +97,10 @@ WITH raised AS (
 SELECT 1 / (CASE WHEN count(*) = %(n)s THEN 1 ELSE 0 END) FROM raised
 """
 _SHARE_APPENDING = f"SELECT pg_advisory_xact_lock_shared({pg_locks.APPENDING})"
+_EXCLUDE = (
+    f"SELECT pg_advisory_xact_lock({pg_locks.EXCLUSIVE}), set_config('lock_timeout', '1s', true)"
+)
+"""While this is held nobody else's exclusive work goes on, nor what waits behind that."""
 _NEWS = (
     "SELECT position, originator_id, topic FROM stored_events"
     " WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position"
@@ -231,15 +235,21 @@ class PostgresStore:
                 return found
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
-        """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done."""
+        """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done.
+
+        What others hold for long, as readers do their tables, is not waited for: `StoreBusy`.
+        """
         self._again(lambda: self._writer.execute("BEGIN"))
         with _store_errors():
             try:
                 self._check_pause()
-                self._writer.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.EXCLUSIVE,))
+                self._writer.execute(_EXCLUDE)
                 done = work(self._writer.cursor())
                 self._writer.execute("COMMIT")
                 self._confirm()
+            except pg.LockNotAvailable as error:
+                self._writer.execute("ROLLBACK")
+                raise StoreBusy(f"PostgreSQL: {error}") from error
             except LOST:
                 self._writer.close()
                 raise

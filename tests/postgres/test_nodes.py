@@ -38,6 +38,7 @@ from ledger.store.postgres import PostgresStore, connect
 from ledger.store.seam import Commit
 from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.views.postgres import PostgresProjection
+from projections.views.sqlite import live_generation, superseded
 from projections.views.tables import SHAPE
 from tests.acceptance.running import wait_for
 from tests.support.opened import Opened
@@ -454,6 +455,43 @@ def test_a_turn_that_was_lost_is_noticed(nodes: tuple[Opened, Opened], database:
     assert two.rebuild().before == two.rebuild().after
 
 
+def test_who_has_lost_a_turn_does_nothing_to_who_has_it(
+    nodes: tuple[Opened, Opened], database: str
+) -> None:
+    """The other's rebuild is under way when the first one gives up: it loses no table, no row."""
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"))
+    lost, begun, given_up = Event(), Event(), Event()
+
+    def lose(done: int, total: int) -> None:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND mode = 'ExclusiveLock' AND pid <> pg_backend_pid()"
+            )
+        lost.set()
+        begun.wait()
+
+    def give_up() -> None:
+        try:
+            with pytest.raises(StoreFailed):
+                rebuild(one.ledger, lose)
+        finally:
+            given_up.set()
+
+    def go_on(done: int, total: int) -> None:
+        begun.set()
+        given_up.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        giving_up = threads.submit(give_up)
+        lost.wait()
+        rebuilt = rebuild(two.ledger, go_on)
+        giving_up.result()
+    assert rebuilt.before == rebuilt.after
+    assert one.rows() == two.rows()
+
+
 def test_a_node_that_is_out_of_date_stops(nodes: tuple[Opened, Opened], database: str) -> None:
     """Where another has given the rows another shape it must not write its own."""
     one, _ = nodes
@@ -551,3 +589,24 @@ def test_a_node_that_is_paused_in_exclusive_work_loses_it(
     one.exclusive(lambda cursor: cursor.execute("DELETE FROM hourly_keys"))
     for store in (one, two):
         store.close()
+
+
+def test_a_reader_that_takes_its_time_holds_up_nobody_but_a_rebuild(
+    nodes: tuple[Opened, Opened],
+) -> None:
+    """It reads the rows that are superseded; their tables cannot go before it is done."""
+    one, two = nodes
+    two.do(CreateJob(ME, "j", "x"))
+    with ThreadPoolExecutor(1) as threads:
+        with two.views.long_snapshot() as slow:
+            slow.jobs(ME, None, limit=1)
+            rebuilding = threads.submit(one.rebuild)
+            wait_for("for the flip", lambda: two.ledger.read(live_generation) == 2)
+            for nth in range(20):
+                two.ledger.exclusive(lambda cursor: cursor.execute("SELECT 1")).result(5)
+                one.do(CreateJob(ME, f"one-{nth}", "x"))
+                time.sleep(0.05)
+            assert slow.jobs(ME, None, limit=1)
+        rebuilt = rebuilding.result()
+    assert rebuilt.before == rebuilt.after
+    assert two.ledger.exclusive(superseded).result() == []
