@@ -264,9 +264,16 @@ class PostgresStore:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """If the connection is lost, so is the pause: what was to be done in it then fails."""
-        with _store_errors():
-            self._writer.execute("SELECT pg_advisory_lock(?)", (pg_locks.APPENDING,))
+        """If the connection is lost, so is the pause: what was to be done in it then fails.
+
+        Whoever appends behind this one waits with it; so it does not wait long for a node that was
+        paused in a batch.
+        """
+        with _store_errors(), _transaction(self._writer) as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', ?, true), pg_advisory_lock(?)",
+                (f"{COMMIT_S}s", pg_locks.APPENDING),
+            )
         self._pausing = self._writer
         try:
             yield

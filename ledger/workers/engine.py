@@ -4,9 +4,10 @@ Copies into a pool, from itself or from another pool that is here too, are one w
 at once; short work in the pool is another's. Both send heartbeats. Every few seconds whoever comes
 first looks after all of them:
 
-- A task whose worker sends none any more goes back into its queue. The worker may live, paused: a
-  later attempt fences it off (`ledger.workers.copying`), and it ends no task that is not its own
-  any more.
+- A task whose worker sends none any more goes back into its queue; not before whoever looks could
+  do so for as long, else heartbeats are missing because the database was away. The worker may live,
+  paused: a later attempt fences it off (`ledger.workers.copying`), and it ends no task that is not
+  its own any more.
 - What the ledger says is to be done, and for which there is no task, gets one: after a move from
   SQLite, or where a task came to its end without the work's.
 
@@ -15,6 +16,7 @@ A task is deleted when it is done. One that fails comes again, later and later.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +58,9 @@ RESTART_S = 1.0
 GIVE_UP_S = 60.0
 """How long a lost connection is waited for; the ledger fails by then, too."""
 CONNECTIONS = 4
+RECONNECT_S = 5.0
+"""After so long attempts to connect begin anew; else there is ever more time between them, and once
+the database is back heartbeats come late."""
 
 _FINISH = """
 SELECT procrastinate_finish_job_v1(id, %(status)s::procrastinate_job_status, %(delete)s)
@@ -198,7 +203,12 @@ class _Engine:
         self._url = url
         self._place = place
         self._stalled_s = stalled_s
-        connector = PsycopgConnector(conninfo=conninfo(url), min_size=1, max_size=CONNECTIONS)
+        connector = PsycopgConnector(
+            conninfo=conninfo(url),
+            min_size=1,
+            max_size=CONNECTIONS,
+            reconnect_timeout=RECONNECT_S,
+        )
         self._app = App(connector=connector)
         self._app.job_manager = _OwnTasks(connector)
         for kind in tasks.KINDS:
@@ -207,12 +217,17 @@ class _Engine:
         self._copies = ThreadPoolExecutor(max(1, here * place.copies_per_pool), "copy")
         self._chores = ThreadPoolExecutor(max(1, here * CHORES_AT_ONCE) + 1, "chore")
         self._running: list[asyncio.Task[None]] = []
+        self._looked = 0.0
+        """When this began, or the last look after others ended that went well."""
+        self._looks_since = -math.inf
+        """Since when there has been one after the other."""
 
     async def start(self) -> None:
         try:
             await self._app.open_async()
         except ConnectorException as error:
             raise StoreFailed(f"cannot reach PostgreSQL: {error}") from error
+        self._looked = asyncio.get_running_loop().time()
         for pool in self._place.pools:
             copies = [tasks.copies_queue(source, pool) for source in self._place.pools]
             if self._place.copies_per_pool:
@@ -251,7 +266,6 @@ class _Engine:
             await asyncio.sleep(RESTART_S)
 
     async def _keep_looking(self) -> None:
-        loop = asyncio.get_running_loop()
         pause_s = self._stalled_s / BEATS
         while True:
             try:
@@ -260,19 +274,21 @@ class _Engine:
                 log.warning("tasks could not be looked after: %s", error)
             except Exception:
                 log.exception("tasks could not be looked after")
-            began = loop.time()
             await asyncio.sleep(pause_s)
-            if loop.time() - began > 2 * pause_s:
-                # It was paused, and would take itself for dead: its heartbeats come first.
-                await asyncio.sleep(pause_s)
 
     async def _look(self) -> None:
-        manager = self._app.job_manager
-        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s):
-            log.warning("the worker of %s is gone: it goes back to %s", job.task_kwargs, job.queue)
-            await manager.retry_job(job)
         loop = asyncio.get_running_loop()
+        manager = self._app.job_manager
+        stalled = await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s)
+        if loop.time() - self._looked > 2 * self._stalled_s / BEATS:
+            # It was paused, or the database was away: then others' heartbeats, too, come first.
+            self._looks_since = loop.time()
+        if loop.time() - self._looks_since >= self._stalled_s:
+            for job in stalled:
+                log.warning("the worker of %s is gone: back to %s", job.task_kwargs, job.queue)
+                await manager.retry_job(job)
         await loop.run_in_executor(self._chores, self._defer_missing)
+        self._looked = loop.time()
 
     def _defer_missing(self) -> None:
         """Where nobody else does.

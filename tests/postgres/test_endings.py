@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
-import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -20,7 +19,7 @@ from api.service import Service
 from api.settings import Settings
 from tests.api.calling import Api
 from tests.api.listening import listening
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import away
 
 EMAIL = "ada@example.test"
 PATIENCE_S = 10.0
@@ -82,21 +81,15 @@ async def test_a_cookie_made_at_one_node_opens_a_websocket_at_another(
 
 
 async def test_a_node_that_cannot_ask_remembers_nothing(
-    services: tuple[Service, Service], database: str, postgres: PostgresServer
+    services: tuple[Service, Service], database: str
 ) -> None:
     """What has ended meanwhile it cannot know; once it can ask again it remembers."""
     endings = services[1].accounts.endings
     await _until(endings, known=True)
-    name = database.partition("?")[0].rpartition("/")[2]
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-        )
+    with away(database):
         began = time.monotonic()
         await _until(endings, known=False)
         assert time.monotonic() - began < 2 * KNOWN_S
-        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
     await _until(endings, known=True)
 
 

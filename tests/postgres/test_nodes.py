@@ -628,3 +628,20 @@ def test_a_reader_that_takes_its_time_holds_up_nobody_but_a_rebuild(
         rebuilt = rebuilding.result()
     assert rebuilt.before == rebuilt.after
     assert two.ledger.exclusive(superseded).result() == []
+
+
+def test_a_node_that_is_paused_in_a_batch_holds_up_a_flip_only(
+    nodes: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    """Not those who would append behind the flip."""
+    monkeypatch.setattr(postgres, "COMMIT_S", 1)
+    one, two = nodes
+    with connect(database).raw as paused, ThreadPoolExecutor(1) as threads:
+        with paused.transaction():
+            paused.execute("SELECT pg_advisory_xact_lock_shared(%s)", (pg_locks.APPENDING,))
+            flip = threads.submit(one.ledger.exclusive, lambda _: None, afterwards=lambda: None)
+            two.do(CreateJob(ME, "j", "x"))
+            with pytest.raises(StoreUnreachable):
+                flip.result().result()
+            two.do(CreateJob(ME, "k", "x"))
+        one.ledger.exclusive(lambda _: None, afterwards=lambda: None).result()

