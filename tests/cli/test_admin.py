@@ -16,6 +16,7 @@ from api.operations import OperationRefused
 from api.service import Service
 from api.settings import load_settings
 from projections.rebuild import Rebuilt
+from tests.support.turns import taken
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ async def test_rebuild_outlives_whoever_asked(
 
 async def test_one_rebuild_at_a_time(client: AdminClient, service: Service) -> None:
     """A second rebuild meanwhile is refused."""
-    with service.ledger.maintenance, pytest.raises(OperationRefused, match="under way"):
+    with taken(service.ledger.maintenance), pytest.raises(OperationRefused, match="under way"):
         await client.rebuild(lambda *_: None)
 
 

@@ -18,6 +18,7 @@ from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, check, family, jobs, streams
 from tests.support.poison import poison
 from tests.support.retained import Retained
+from tests.support.turns import taken
 
 PATIENCE_S = 10
 
@@ -103,7 +104,7 @@ async def test_a_clock_that_was_set_is_told_of_once(
 async def test_what_is_busy_is_tried_again(old: Retained, caplog: pytest.LogCaptureFixture) -> None:
     """A rebuild is in the way: nothing is wrong."""
     with caplog.at_level(logging.INFO, "api.discarding"):
-        with old.ledger.maintenance:
+        with taken(old.ledger.maintenance):
             async with discarding(old.retention):
                 await until(lambda: said(caplog, "under way") > 0)
         assert {record.levelno for record in caplog.records} == {logging.INFO}

@@ -23,6 +23,7 @@ from tests.retention.telling import DAYS, check, clone, drive, jobs, streams
 from tests.support.opened import CALLER
 from tests.support.retained import Retained
 from tests.support.story import STORY
+from tests.support.turns import taken
 from tests.support.world import ME, disk
 
 
@@ -252,7 +253,7 @@ def test_a_clock_that_is_corrected_stops_nothing(kept: Retained, clock: Clock) -
 
 def test_retention_and_a_rebuild_do_not_run_beside_each_other(kept: Retained) -> None:
     """The rebuild folds what a compaction would delete; who comes second is told."""
-    with kept.ledger.maintenance:
+    with taken(kept.ledger.maintenance):
         with pytest.raises(RetentionBusy):
             kept.run()
         with pytest.raises(AlreadyRebuilding):
