@@ -8,6 +8,7 @@ flips nothing.
 """
 
 import hashlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from ledger.application import Ledger
 from ledger.codec import decode
+from ledger.errors import StoreUnreachable
 from ledger.events import Event, Recorded
 from ledger.slicing import sliced
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
@@ -57,6 +59,8 @@ EARLIER_SHAPE = "rows of an earlier shape"
 
 Report = Callable[[int, int], None]
 """Told how many of how many events are folded."""
+
+log = logging.getLogger(__name__)
 
 
 class AlreadyRebuilding(Exception):
@@ -105,7 +109,7 @@ class _Rebuild:
             with ExitStack() as held:
                 before, after = self._flip(held)
         finally:
-            self._clear()  # the superseded generation, or the one that was not finished
+            self._clear_if_unread()  # the superseded generation, or the one that was not finished
         return Rebuilt(self._position, events, before, after, time.monotonic() - started)
 
     def _fill(self, report: Report) -> int:
@@ -187,6 +191,13 @@ class _Rebuild:
                 while not self._ledger.exclusive(emptied).result():
                     pass
             self._ledger.exclusive(partial(drop_generation, generation=generation)).result()
+
+    def _clear_if_unread(self) -> None:
+        """Who began to read before the flip may still do so."""
+        try:
+            self._clear()
+        except StoreUnreachable as error:
+            log.info("superseded rows are left to the next rebuild: %s", error)
 
     def _empty(self, cursor: Cursor, table: Table, generation: int) -> bool:
         """Deletes rows of a table until none is left, or a command waits; says which."""

@@ -14,6 +14,8 @@ DEFAULTS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
+    # The same seen from the server: what a host had locked that went away is free soon.
+    "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3",
 }
 """What holds unless the url says otherwise."""
 

@@ -60,6 +60,10 @@ FUNCTIONS = Path(__file__).with_name("postgres.sql")
 RECONNECT_S = 60
 PAUSE_S = 0.1
 SHORTEST_PAUSE_S = 0.005
+TRANSACTION_S = 10
+"""After this time a transaction is over: all nodes wait for one that was paused in the middle."""
+TIMED_TRANSACTIONS = 170_000
+"""The first version of PostgreSQL that ends them."""
 READ_ROWS = 2_000
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
@@ -391,6 +395,8 @@ class PostgresStore:
         return connection
 
     def _lock_for(self, connection: PgConnection) -> None:
+        if connection.raw.info.server_version >= TIMED_TRANSACTIONS:
+            connection.execute(f"SET transaction_timeout = '{TRANSACTION_S}s'")
         having = connection.execute("SELECT pg_try_advisory_lock_shared(?)", (pg_locks.HAVING,))
         if not having.fetchone()[0]:
             raise StoreUnreachable("a ledger is being moved into this database")

@@ -31,10 +31,12 @@ from ledger.drive import Drive
 from ledger.errors import Refusal, StoreFailed
 from ledger.job import Job
 from ledger.store import pg_locks, tail
+from ledger.store import postgres as postgres_store
 from ledger.store.postgres import PostgresStore, connect
 from ledger.store.seam import Commit
 from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.views.postgres import PostgresProjection
+from projections.views.sqlite import superseded
 from projections.views.tables import SHAPE
 from tests.acceptance.running import wait_for
 from tests.support.opened import Opened
@@ -42,7 +44,7 @@ from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import PostgresServer
 from tests.support.world import ME, Foreseen, disk, machine, mount
 
-READ_ON_S = 5.0
+PATIENCE_S = 20.0
 TAIL_EVENTS = 10_000
 WRITERS = 4
 
@@ -220,6 +222,35 @@ def test_work_that_meets_loses_nothing(nodes: tuple[Opened, Opened]) -> None:
     assert one.rows() == two.rows()
 
 
+def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends its transaction; it begins anew once it goes on, and does nothing twice."""
+    monkeypatch.setattr(postgres_store, "TRANSACTION_S", 1)
+    paused, go_on = Event(), Event()
+    really = postgres_store.tasks.defer
+
+    def pause(*given: Any) -> None:
+        really(*given)
+        if not paused.is_set():
+            paused.set()
+            go_on.wait(PATIENCE_S)
+
+    opening = in_postgres(database)
+    with opening(None) as one, opening(None) as two, ThreadPoolExecutor(1) as thread:  # type: ignore[arg-type]
+        one.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+        monkeypatch.setattr(postgres_store.tasks, "defer", pause)
+        late = thread.submit(one.do, UpdateProgress("j", 1, 10))
+        assert paused.wait(PATIENCE_S)
+        began = time.monotonic()
+        two.do(UpdateProgress("j", 1, 20))
+        assert time.monotonic() - began < PATIENCE_S / 2
+        go_on.set()
+        with pytest.raises(errors.ProgressWentBack):
+            late.result(PATIENCE_S)
+        assert one.replay().divergence is None
+
+
 # What is told
 
 
@@ -384,6 +415,22 @@ def test_a_rebuild_on_one_node_beside_writes_on_the_other(nodes: tuple[Opened, O
     assert one.rows() == two.rows()
     assert len(one.rows()["jobs"]) == written + 1
     assert one.replay().divergence is None
+
+
+def test_a_rebuild_beside_a_long_read(nodes: tuple[Opened, Opened]) -> None:
+    """What somebody began to read before stays until the next one; meanwhile all others go on."""
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"))
+    with two.views.long_snapshot() as snapshot:
+        assert snapshot.count_jobs(ME, None) == 1
+        rebuilt = one.rebuild()
+        assert rebuilt.before == rebuilt.after
+        one.do(CreateJob(ME, "k", "x"))
+        assert snapshot.count_jobs(ME, None) == 1
+    rebuilt = one.rebuild()
+    assert rebuilt.before == rebuilt.after
+    with one.ledger.log() as log:
+        assert superseded(log.cursor()) == []
 
 
 def test_what_is_done_by_one_node_at_a_time(nodes: tuple[Opened, Opened]) -> None:
