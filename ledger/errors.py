@@ -199,6 +199,10 @@ class StoreUnreachable(StoreFailed):
     """The store cannot be asked: it is closed, or cannot be opened just now. It has not failed."""
 
 
+class StoreBusy(StoreUnreachable):
+    """Others hold what is needed, for longer than anybody is made to wait; nothing was done."""
+
+
 class UnknownEvent(Exception):
     """A stored event has a name or a version of its shape that this code does not know."""
 

@@ -8,7 +8,6 @@ flips nothing.
 """
 
 import hashlib
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +16,11 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.errors import StoreUnreachable
+from ledger.errors import StoreBusy
 from ledger.events import Event, Recorded
 from ledger.slicing import sliced
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
@@ -47,20 +46,24 @@ from projections.views.sqlite import (
 )
 from projections.views.tables import BY_NAME, TABLES, Table, select_all
 
+T = TypeVar("T")
+
 SLICE_ROWS = 256
 """Rows written before the writer looks whether commands wait: a few milliseconds."""
 GATHERED_ROWS = 4096
 """Rows written in one transaction when none does."""
 CATCH_UP_STREAMS = 64
 """With fewer changed streams than this the rest is done in the transaction of the flip."""
+SLICE_S = 0.1
+"""How long rows are deleted for in one transaction: other nodes' exclusive work waits as long."""
+READ_S = 1.0
+"""Between two looks whether a superseded generation is still read."""
 REPORT_EVENTS = 10_000
 EARLIER_SHAPE = "rows of an earlier shape"
 """In the place of their digest: they cannot be compared."""
 
 Report = Callable[[int, int], None]
 """Told how many of how many events are folded."""
-
-log = logging.getLogger(__name__)
 
 
 class AlreadyRebuilding(Exception):
@@ -102,21 +105,21 @@ class _Rebuild:
     def run(self, report: Report) -> Rebuilt:
         started = time.monotonic()
         self._clear()
-        self._live, self._next, self._outdated = self._ledger.exclusive(_begin).result()
+        self._live, self._next, self._outdated = self._exclusive(_begin).result()
         try:
             events = self._fill(report)
             self._catch_up()
             with ExitStack() as held:
                 before, after = self._flip(held)
         finally:
-            self._clear_if_unread()  # the superseded generation, or the one that was not finished
+            self._clear()  # the superseded generation, or the one that was not finished
         return Rebuilt(self._position, events, before, after, time.monotonic() - started)
 
     def _fill(self, report: Report) -> int:
         """Folds every stream of a snapshot into rows of the next generation."""
         with self._ledger.log() as log:
             total = log.count()
-            written = _Written(self._ledger, self._next)
+            written = _Written(self._exclusive, self._ledger.busy, self._next)
             self._discarded = discarded_streams(sweeps(log))
             for state_rows in _rows_of_all(log, self._discarded, lambda done: report(done, total)):
                 written.add(state_rows)
@@ -134,7 +137,7 @@ class _Rebuild:
                 for some in sliced(streams, CATCH_UP_STREAMS):
                     changes = [change_of(stream) for stream in some]
                     write = partial(_write, generation=self._next, changes=changes)
-                    self._ledger.exclusive(write).result()
+                    self._exclusive(write).result()
                 self._position = log.last_position()
             enough = len(streams) < CATCH_UP_STREAMS or len(streams) > before // 2
             before = len(streams)
@@ -163,7 +166,6 @@ class _Rebuild:
         """Catches up and flips in one transaction; returns digests of both generations then."""
 
         def finish(cursor: Cursor) -> None:
-            self._ledger.maintenance.check()
             with self._ledger.log() as log:
                 streams, change_of = self._changed(log)
                 changes = [change_of(stream) for stream in streams]
@@ -177,32 +179,50 @@ class _Rebuild:
             pinned.append(held.enter_context(self._ledger.log()).cursor())
             self._ledger.forget()  # relations it may have read from rows that had drifted
 
-        self._ledger.exclusive(finish, afterwards=pin).result()
+        self._exclusive(finish, pin).result()
         before = EARLIER_SHAPE if self._outdated else digest(pinned[0], self._live)
         return before, digest(pinned[0], self._next)
 
+    def _exclusive(
+        self, work: Callable[[Cursor], T], afterwards: Callable[[], None] | None = None
+    ) -> "Future[T]":
+        """Exclusive work, as long as it is this rebuild's turn.
+
+        Of one that has lost it, another would find rows in its own generation, or miss tables.
+        """
+
+        def done(cursor: Cursor) -> T:
+            self._ledger.maintenance.check()
+            return work(cursor)
+
+        return self._ledger.exclusive(done, afterwards=afterwards)
+
     def _clear(self) -> None:
         """Empties and drops the generations that are not live, some rows at a time."""
-        for generation in self._ledger.exclusive(superseded).result():
-            self._ledger.exclusive(partial(drop_indexes, generation=generation)).result()
-            names = self._ledger.exclusive(partial(tables_of, generation=generation)).result()
+        for generation in self._exclusive(superseded).result():
+            self._once_unread(partial(drop_indexes, generation=generation))
+            names = self._exclusive(partial(tables_of, generation=generation)).result()
             for table in (BY_NAME[name] for name in names):
                 emptied = partial(self._empty, table=table, generation=generation)
-                while not self._ledger.exclusive(emptied).result():
+                while not self._exclusive(emptied).result():
                     pass
-            self._ledger.exclusive(partial(drop_generation, generation=generation)).result()
+            self._once_unread(partial(drop_generation, generation=generation))
 
-    def _clear_if_unread(self) -> None:
-        """Who began to read before the flip may still do so."""
-        try:
-            self._clear()
-        except StoreUnreachable as error:
-            log.info("superseded rows are left to the next rebuild: %s", error)
+    def _once_unread(self, drop: Callable[[Cursor], None]) -> None:
+        """Waits for those who read what was live until now, and lets others write meanwhile."""
+        while True:
+            try:
+                self._exclusive(drop).result()
+            except StoreBusy:
+                time.sleep(READ_S)
+            else:
+                return
 
     def _empty(self, cursor: Cursor, table: Table, generation: int) -> bool:
-        """Deletes rows of a table until none is left, or a command waits; says which."""
+        """Deletes rows of a table until none is left (then True), or others may want to work."""
+        until = time.monotonic() + SLICE_S
         while delete_some(cursor, table, generation):
-            if self._ledger.busy():
+            if self._ledger.busy() or time.monotonic() > until:
                 return False
         return True
 
@@ -213,8 +233,14 @@ class _Written:
     One transaction is written in the writer's thread while the rows of the next are folded here.
     """
 
-    def __init__(self, ledger: Ledger, generation: int) -> None:
-        self._ledger = ledger
+    def __init__(
+        self,
+        exclusive: Callable[[Callable[[Cursor], bool]], "Future[bool]"],
+        busy: Callable[[], bool],
+        generation: int,
+    ) -> None:
+        self._exclusive = exclusive
+        self._busy = busy
         self._generation = generation
         self._gathered: dict[RowKey, Row] = {}
         self._under_way: Future[bool] | None = None
@@ -234,18 +260,18 @@ class _Written:
         self._settle()
         self._left = sorted(self._gathered.items(), reverse=True)
         self._gathered = {}
-        self._under_way = self._ledger.exclusive(self._put_slices)
+        self._under_way = self._exclusive(self._put_slices)
 
     def _settle(self) -> None:
         while self._under_way is not None and not self._under_way.result():
-            self._under_way = self._ledger.exclusive(self._put_slices)
+            self._under_way = self._exclusive(self._put_slices)
 
     def _put_slices(self, cursor: Cursor) -> bool:
         """Writes what is left until nothing is, or a command waits; says which."""
         while self._left:
             put_rows(cursor, self._generation, dict(self._left[-SLICE_ROWS:]))
             del self._left[-SLICE_ROWS:]
-            if self._ledger.busy():
+            if self._busy():
                 break
         return not self._left
 

@@ -66,7 +66,9 @@ class Listening:
                 self._listen()
             except (psycopg.Error, StoreFailed) as error:
                 log.warning("the channel %s is listened to anew: %s", self._channel, error)
-                self._closing.wait(RECONNECT_S)
+            except Exception:
+                log.exception("the channel %s is listened to anew", self._channel)
+            self._closing.wait(RECONNECT_S)
 
     def _listen(self) -> None:
         """Until the connection is lost."""
@@ -86,7 +88,10 @@ class Listening:
     def _wait(self, connection: PgConnection) -> None:
         """For a notification, whatever is in it, but no longer than until the next poll."""
         if not _notified(connection):
-            select.select([connection.raw.fileno(), self._woken], [], [], self._poll_s)
+            waiting = select.poll()  # select(2) knows no descriptors above 1023
+            waiting.register(connection.raw.fileno(), select.POLLIN)
+            waiting.register(self._woken, select.POLLIN)
+            waiting.poll(self._poll_s * 1000)
             _notified(connection)
 
 

@@ -14,7 +14,7 @@ DEFAULTS = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
-    # The same seen from the server: what a host had locked that went away is free soon.
+    # The same at the other end: locks of a host that went away are locks until the server sees it.
     "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3",
 }
 """What holds unless the url says otherwise."""

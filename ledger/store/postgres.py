@@ -11,6 +11,9 @@
 - A connection that is lost, or leads to a server that is no primary any more, is made anew. Whether
   the batch under way was committed is then seen from its last event, once the session that wrote it
   is over: it holds a lock. If there is no server for a minute, that is `StoreFailed`.
+- A process that is paused holds its locks. So the server ends its session if it does not go on; it
+  then does anew what was under way. That a process or its machine is gone, the server sees by
+  keepalives.
 - What is found there may be on this server only, if the wait for its standby was broken off. So it
   is confirmed by another commit, which waits for all that was before it.
 """
@@ -32,7 +35,7 @@ from psycopg.rows import TupleRow
 
 from ledger.claim import Claimed
 from ledger.codec import leaf_hash
-from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.errors import StoreBusy, StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store import claims, pg_locks, tasks
 from ledger.store.pg_address import BadAddress, conninfo
@@ -61,7 +64,7 @@ RECONNECT_S = 60
 PAUSE_S = 0.1
 SHORTEST_PAUSE_S = 0.005
 TRANSACTION_S = 10
-"""After this time a transaction is over: all nodes wait for one that was paused in the middle."""
+"""How long the server lets one last: a process that is paused holds its locks, and all wait."""
 TIMED_TRANSACTIONS = 170_000
 """The first version of PostgreSQL that ends them."""
 READ_ROWS = 2_000
@@ -94,14 +97,24 @@ WITH raised AS (
 SELECT 1 / (CASE WHEN count(*) = %(n)s THEN 1 ELSE 0 END) FROM raised
 """
 _SHARE_APPENDING = f"SELECT pg_advisory_xact_lock_shared({pg_locks.APPENDING})"
+_EXCLUDE = (
+    f"SELECT pg_advisory_xact_lock({pg_locks.EXCLUSIVE}), set_config('lock_timeout', '1s', true)"
+)
+"""While this is held nobody else's exclusive work goes on, nor what waits behind that."""
 _NEWS = (
     "SELECT position, originator_id, topic FROM stored_events"
     " WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position"
 )
 _CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
 _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
-LOST = (psycopg.OperationalError, pg.ReadOnlySqlTransaction)
-"""The server went away, is about to, or may not be written to: another may do, or it later."""
+LOST = (
+    psycopg.OperationalError,
+    pg.ReadOnlySqlTransaction,
+    pg.TransactionTimeout,
+    pg.IdleInTransactionSessionTimeout,
+)
+"""The server went away, is about to, or may not be written to: another may do, or it later; or it
+has ended the session, because it had waited for this process for too long."""
 
 
 def _statements(file: Path) -> Iterator[str]:
@@ -222,15 +235,21 @@ class PostgresStore:
                 return found
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
-        """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done."""
+        """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done.
+
+        What others hold for long, as readers do their tables, is not waited for: `StoreBusy`.
+        """
         self._again(lambda: self._writer.execute("BEGIN"))
         with _store_errors():
             try:
                 self._check_pause()
-                self._writer.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.EXCLUSIVE,))
+                self._writer.execute(_EXCLUDE)
                 done = work(self._writer.cursor())
                 self._writer.execute("COMMIT")
                 self._confirm()
+            except pg.LockNotAvailable as error:
+                self._writer.execute("ROLLBACK")
+                raise StoreBusy(f"PostgreSQL: {error}") from error
             except LOST:
                 self._writer.close()
                 raise
@@ -388,15 +407,20 @@ class PostgresStore:
         connection.raw.add_notice_handler(self._notice)
         try:
             with _store_errors():
+                self._limit_transactions(connection)
                 self._lock_for(connection)
         except StoreFailed:
             connection.close()
             raise
         return connection
 
+    def _limit_transactions(self, connection: PgConnection) -> None:
+        """Earlier servers only end those whose next statement has not begun to come."""
+        timed = connection.raw.info.server_version >= TIMED_TRANSACTIONS
+        limit = "transaction_timeout" if timed else "idle_in_transaction_session_timeout"
+        connection.execute(f"SET {limit} = '{TRANSACTION_S}s'")
+
     def _lock_for(self, connection: PgConnection) -> None:
-        if connection.raw.info.server_version >= TIMED_TRANSACTIONS:
-            connection.execute(f"SET transaction_timeout = '{TRANSACTION_S}s'")
         having = connection.execute("SELECT pg_try_advisory_lock_shared(?)", (pg_locks.HAVING,))
         if not having.fetchone()[0]:
             raise StoreUnreachable("a ledger is being moved into this database")

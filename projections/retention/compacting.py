@@ -102,6 +102,7 @@ class _Compacting:
         uuid = new_id()
         self._make_directory()
         written, size = self._write(uuid, waiting)
+        self._ledger.maintenance.check()  # whoever has the turn by now removes what is unrecorded
         self._ledger.execute_blocking(RecordArchive(uuid, written), self._by)
         self._delete(uuid, written)
         return Compacted(written.archive, written.events, size)
@@ -152,6 +153,7 @@ class _Compacting:
         assert len(positions) <= written.events, "an event came after its stream was discarded"
         left = list(sliced([at for at in positions if at not in whole], DELETED_AT_ONCE))
         left.reverse()
+        self._ledger.maintenance.check()
         while left:
             self._unless_stopping(None)
             self._ledger.exclusive(partial(_delete_some, left=left)).result()

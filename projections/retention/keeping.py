@@ -126,7 +126,7 @@ class Retention:
         """The wall clock is right as it is, whoever moved it."""
 
         def believe(cursor: Cursor) -> None:
-            clock_watch.put(cursor, watch(self._clocks()))
+            clock_watch.put_alone(cursor, watch(self._clocks()))
 
         self._ledger.exclusive(believe).result()
 
@@ -156,7 +156,7 @@ class Retention:
         reading = self._clocks()
 
         def check(cursor: Cursor) -> timedelta | None:
-            watched = clock_watch.find(cursor)
+            watched = clock_watch.find(cursor, reading.boot)
             by = None if watched is None else moved(watched, reading)
             if by is None:
                 clock_watch.put(cursor, watch(reading, watched))

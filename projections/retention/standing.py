@@ -55,7 +55,7 @@ def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Stan
     keep, held = policy.keep(now), policy.held(now)
     parked = parked_streams(log)
     ended = first_end(log.cursor(), [one.stream.partition("-")[2] for one in parked])
-    watched = clock_watch.find(log.cursor())
+    watched = clock_watch.find(log.cursor(), reading.boot)
     return Standing(
         keep=keep,
         since=None if held is None else held.holds_from,

@@ -10,13 +10,10 @@ from ledger.aggregate import Aggregate
 from ledger.errors import StoreFailed
 from ledger.events import Event, Recorded
 from ledger.relations import Relations
-from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, Row, RowKey, Rows
 from projections import audit_log, rows
 from projections.views.tables import BY_NAME, SCHEMA, SHAPE, Table, delete, upsert
 
-DROP_MS = 200
-"""How long whoever drops tables waits for those who read them."""
 DELETED_ROWS = 256
 """Rows of a superseded generation that are deleted at a time."""
 
@@ -134,7 +131,6 @@ def superseded(cursor: Cursor) -> list[int]:
 
 def drop_indexes(cursor: Cursor, generation: int) -> None:
     """Drops the indexes of a generation; without them its rows are deleted in their order."""
-    _do_not_wait(cursor)
     for name in _named(cursor, "index", rf".+_g{generation}_(?!pkey).+"):
         cursor.execute(f"DROP INDEX {name}")
 
@@ -151,15 +147,8 @@ def delete_some(cursor: Cursor, table: Table, generation: int) -> int:
 
 def drop_generation(cursor: Cursor, generation: int) -> None:
     """Drops the tables of a generation; quick once they are empty."""
-    _do_not_wait(cursor)
     for name in tables_of(cursor, generation):
         cursor.execute(f"DROP TABLE {name}_g{generation}")
-
-
-def _do_not_wait(cursor: Cursor) -> None:
-    """In PostgreSQL, whoever drops what somebody reads waits, and everybody behind it."""
-    if isinstance(cursor, PgCursor):
-        cursor.execute(f"SET LOCAL lock_timeout = '{DROP_MS}ms'")
 
 
 def tables_of(cursor: Cursor, generation: int) -> list[str]:

@@ -1,8 +1,11 @@
 """Two nodes over one ledger in PostgreSQL: neither decides, shows or tells what is out of date."""
 
+import os
+import resource
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from threading import Barrier, Event, Lock
 from typing import Any
 
@@ -28,15 +31,14 @@ from ledger.commands import (
     UpdateProgress,
 )
 from ledger.drive import Drive
-from ledger.errors import Refusal, StoreFailed
+from ledger.errors import Refusal, StoreFailed, StoreUnreachable
 from ledger.job import Job
-from ledger.store import pg_locks, tail
-from ledger.store import postgres as postgres_store
+from ledger.store import pg_locks, postgres, tail
 from ledger.store.postgres import PostgresStore, connect
 from ledger.store.seam import Commit
 from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.views.postgres import PostgresProjection
-from projections.views.sqlite import superseded
+from projections.views.sqlite import live_generation, superseded
 from projections.views.tables import SHAPE
 from tests.acceptance.running import wait_for
 from tests.support.opened import Opened
@@ -226,9 +228,9 @@ def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server ends its transaction; it begins anew once it goes on, and does nothing twice."""
-    monkeypatch.setattr(postgres_store, "TRANSACTION_S", 1)
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
     paused, go_on = Event(), Event()
-    really = postgres_store.tasks.defer
+    really = postgres.tasks.defer
 
     def pause(*given: Any) -> None:
         really(*given)
@@ -239,7 +241,7 @@ def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
     opening = in_postgres(database)
     with opening(None) as one, opening(None) as two, ThreadPoolExecutor(1) as thread:  # type: ignore[arg-type]
         one.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
-        monkeypatch.setattr(postgres_store.tasks, "defer", pause)
+        monkeypatch.setattr(postgres.tasks, "defer", pause)
         late = thread.submit(one.do, UpdateProgress("j", 1, 10))
         assert paused.wait(PATIENCE_S)
         began = time.monotonic()
@@ -356,6 +358,39 @@ def test_nothing_is_lost_with_the_connection_that_listens(
     assert heard.wait_for(many(5_000) + 2) == recorded(one)
 
 
+def test_a_tail_goes_on_where_there_are_many_connections(
+    nodes: tuple[Opened, Opened],
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its next one has a descriptor above 1023, as beside a thousand websockets."""
+    monkeypatch.setattr("ledger.store.listening.RECONNECT_S", 0.5)
+    one, two = nodes
+    heard = Heard(two)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2_000), limits[1]))
+    with ExitStack() as held:
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+
+        def opened(files: int) -> None:
+            for _ in range(files):
+                held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+
+        opened(1_100)
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE %s AND datname = current_database()",
+                (f"%listening to {tail.CHANNEL}",),
+            )
+        wait_for("for the connection to be lost", lambda: "listened to anew" in caplog.text)
+        opened(100)  # in the place of that one, too
+        for nth in range(3):  # the last are waited for over the new one
+            one.do(CreateJob(ME, f"j{nth}", "x"))
+            heard.wait_for(nth + 1)
+
+
 def test_a_poll_is_behind_the_notifications(
     nodes: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
@@ -417,22 +452,6 @@ def test_a_rebuild_on_one_node_beside_writes_on_the_other(nodes: tuple[Opened, O
     assert one.replay().divergence is None
 
 
-def test_a_rebuild_beside_a_long_read(nodes: tuple[Opened, Opened]) -> None:
-    """What somebody began to read before stays until the next one; meanwhile all others go on."""
-    one, two = nodes
-    one.do(CreateJob(ME, "j", "x"))
-    with two.views.long_snapshot() as snapshot:
-        assert snapshot.count_jobs(ME, None) == 1
-        rebuilt = one.rebuild()
-        assert rebuilt.before == rebuilt.after
-        one.do(CreateJob(ME, "k", "x"))
-        assert snapshot.count_jobs(ME, None) == 1
-    rebuilt = one.rebuild()
-    assert rebuilt.before == rebuilt.after
-    with one.ledger.log() as log:
-        assert superseded(log.cursor()) == []
-
-
 def test_what_is_done_by_one_node_at_a_time(nodes: tuple[Opened, Opened]) -> None:
     """While one has its turn the other is refused, and what a dead one had is free."""
     one, two = nodes
@@ -463,6 +482,43 @@ def test_a_turn_that_was_lost_is_noticed(nodes: tuple[Opened, Opened], database:
     with pytest.raises(StoreFailed):
         rebuild(one.ledger, end_turn)
     assert two.rebuild().before == two.rebuild().after
+
+
+def test_who_has_lost_a_turn_does_nothing_to_who_has_it(
+    nodes: tuple[Opened, Opened], database: str
+) -> None:
+    """The other's rebuild is under way when the first one gives up: it loses no table, no row."""
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"))
+    lost, begun, given_up = Event(), Event(), Event()
+
+    def lose(done: int, total: int) -> None:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND mode = 'ExclusiveLock' AND pid <> pg_backend_pid()"
+            )
+        lost.set()
+        begun.wait()
+
+    def give_up() -> None:
+        try:
+            with pytest.raises(StoreFailed):
+                rebuild(one.ledger, lose)
+        finally:
+            given_up.set()
+
+    def go_on(done: int, total: int) -> None:
+        begun.set()
+        given_up.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        giving_up = threads.submit(give_up)
+        lost.wait()
+        rebuilt = rebuild(two.ledger, go_on)
+        giving_up.result()
+    assert rebuilt.before == rebuilt.after
+    assert one.rows() == two.rows()
 
 
 def test_a_node_that_is_out_of_date_stops(nodes: tuple[Opened, Opened], database: str) -> None:
@@ -510,3 +566,49 @@ def test_a_move_has_the_place_alone(database: str) -> None:
         assert row == (True,)
         with pytest.raises(StoreFailed, match="being moved"):
             PostgresStore(database, PostgresProjection())
+
+
+def test_a_node_that_is_paused_in_exclusive_work_loses_it(
+    monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    paused, woken = Event(), Event()
+
+    def pause(cursor: Any) -> None:
+        paused.set()
+        woken.wait()
+
+    one, two = (PostgresStore(database, PostgresProjection()) for _ in range(2))
+    with ThreadPoolExecutor(1) as threads:
+        doing = threads.submit(one.exclusive, pause)
+        try:
+            paused.wait()
+            two.exclusive(lambda cursor: cursor.execute("DELETE FROM hourly_keys"))
+        finally:
+            woken.set()
+        with pytest.raises(StoreUnreachable):
+            doing.result()
+    one.exclusive(lambda cursor: cursor.execute("DELETE FROM hourly_keys"))
+    for store in (one, two):
+        store.close()
+
+
+def test_a_reader_that_takes_its_time_holds_up_nobody_but_a_rebuild(
+    nodes: tuple[Opened, Opened],
+) -> None:
+    """It reads the rows that are superseded; their tables cannot go before it is done."""
+    one, two = nodes
+    two.do(CreateJob(ME, "j", "x"))
+    with ThreadPoolExecutor(1) as threads:
+        with two.views.long_snapshot() as slow:
+            slow.jobs(ME, None, limit=1)
+            rebuilding = threads.submit(one.rebuild)
+            wait_for("for the flip", lambda: two.ledger.read(live_generation) == 2)
+            for nth in range(20):
+                two.ledger.exclusive(lambda cursor: cursor.execute("SELECT 1")).result(5)
+                one.do(CreateJob(ME, f"one-{nth}", "x"))
+                time.sleep(0.05)
+            assert slow.jobs(ME, None, limit=1)
+        rebuilt = rebuilding.result()
+    assert rebuilt.before == rebuilt.after
+    assert two.ledger.exclusive(superseded).result() == []

@@ -244,6 +244,22 @@ def test_a_clock_that_was_set_stops_the_sweep(kept: Retained, clock: Clock, hour
     assert jobs(kept) == set()
 
 
+def test_each_machine_that_has_the_ledger_has_a_clock(kept: Retained, clock: Clock) -> None:
+    """One that is set by days stops that machine, whatever the others' show, and only that one."""
+    drive(kept, "d")
+    clone(kept, "d", "job")
+    for kept.boot in ("of-one", "of-two"):
+        kept.run()
+    clock.advance(hours=1)
+    for _ in range(2):
+        kept.boot, kept.clock_error = "of-two", timedelta(days=DAYS)
+        with pytest.raises(ClockMoved):
+            kept.run()
+        kept.boot, kept.clock_error = "of-one", timedelta(0)
+        kept.run()
+    assert jobs(kept) == {"job"}
+
+
 def test_a_clock_that_is_corrected_stops_nothing(kept: Retained, clock: Clock) -> None:
     """Within an hour, that is what clocks do."""
     kept.run()

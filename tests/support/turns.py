@@ -1,4 +1,4 @@
-"""A turn that somebody has, for the length of a block."""
+"""Somebody else's turn, for as long as a test wants it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from ledger.store.seam import Turn
 
 @contextmanager
 def taken(turn: Turn) -> Iterator[None]:
+    """It is nobody else's meanwhile."""
     assert turn.acquire()
     try:
         yield
