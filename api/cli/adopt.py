@@ -13,10 +13,11 @@ from api.lock import data_lock
 from api.settings import Settings, load_settings
 from ledger.commands import RecordRestore
 from ledger.proofs.keys import KEY_FILE, signer_of
-from ledger.store.postgres import move_in
+from ledger.store.pg_locks import alone
+from ledger.store.postgres import connected, move_in
 from ledger.store.writer import Caller
 from projections.backup.adopting import adopt as adopt_ledger
-from projections.backup.errors import NotRestored
+from projections.backup.errors import NotRestored, named
 from projections.backup.restoring import Restored
 
 _SYSTEM = Caller("system", "")
@@ -44,6 +45,8 @@ def _adopt(settings: Settings) -> Restored:
         found = database_of(settings.data, settings.store)
         if not isinstance(found, PostgresDatabase):
             raise NotRestored("a ledger in SQLite is put back by `job-ledger restore`")
+        with named(NotRestored), connected(found.url) as connection, alone(connection):
+            pass  # images that others are about to record would be taken for strays
         database = PostgresDatabase(found.url, put_back=True)
         signer = signer_of(settings.data, new_id=new_id)
         pools = {pool.name: pool for pool in settings.named_pools()}

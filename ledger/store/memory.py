@@ -162,6 +162,11 @@ class Memory:
             if name_of(topic) in _NAMES_OF_RELATING:
                 self._told.clear()
 
+    def forget_all(self) -> None:
+        """Reads everything anew."""
+        self._held.clear()
+        self._told.clear()
+
     def forget(self, staging: "Staging") -> None:
         """Drops what may be stale after a conflict."""
         self._collided = set(staging.new_streams)

@@ -13,11 +13,10 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import errors as pg
 
-from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.errors import StoreFailed
 from ledger.store.pg_cursor import PgConnection
-from ledger.store.pg_locks import HAVING
+from ledger.store.pg_locks import alone
 from ledger.store.postgres import MOVING, PgLog, connect, create_tables
 from ledger.store.reading import streamed
 from ledger.store.seam import Cursor, Log, Row
@@ -25,8 +24,6 @@ from ledger.store.sqlite import SCHEMA, SCHEMA_VERSION, head
 
 BATCH_ROWS = 2_000
 """Rows that are copied in one transaction; the largest have some kilobytes."""
-LOCK_WAIT = "10s"
-"""How long the server may take to notice that a move was killed."""
 
 
 class NotMoved(Exception):
@@ -199,21 +196,10 @@ def open_copy(url: str) -> Iterator[Copy]:
     """
     connection = connect(url)
     try:
-        with store_errors():
-            _take(connection)
+        with store_errors(), alone(connection):
             yield Copy(url, connection)
-            connection.execute("SELECT pg_advisory_unlock(?)", (HAVING,))
     finally:
         connection.close()
-
-
-def _take(connection: PgConnection) -> None:
-    connection.execute(f"SET lock_timeout = '{LOCK_WAIT}'")
-    try:
-        connection.execute("SELECT pg_advisory_lock(?)", (HAVING,))
-    except pg.LockNotAvailable as error:
-        raise StoreUnreachable("a process has a ledger in this database") from error
-    connection.execute("RESET lock_timeout")
 
 
 def require_equal(here: Cursor, there: Cursor, table: KeptTable) -> Iterator[int]:

@@ -5,10 +5,11 @@ A lock belongs to a session and ends with it, however that ends.
 
 import hashlib
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import psycopg
+from psycopg import errors as pg
 
 from ledger.errors import StoreUnreachable
 from ledger.store.pg_cursor import PgConnection
@@ -21,6 +22,21 @@ APPENDING = HAVING + 2
 """Of each batch, shared; of who needs that nobody appends, alone."""
 EXCLUSIVE = HAVING + 3
 """Of exclusive work, alone."""
+LOCK_WAIT = "10s"
+"""The server takes a moment to notice that a process is gone."""
+
+
+@contextmanager
+def alone(connection: PgConnection) -> Iterator[None]:
+    """Nobody else has the ledger meanwhile. Raises `StoreUnreachable` if somebody has."""
+    connection.execute(f"SET lock_timeout = '{LOCK_WAIT}'")
+    try:
+        connection.execute("SELECT pg_advisory_lock(?)", (HAVING,))
+    except pg.LockNotAvailable as error:
+        raise StoreUnreachable("a process has a ledger in this database") from error
+    connection.execute("RESET lock_timeout")
+    yield
+    connection.execute("SELECT pg_advisory_unlock(?)", (HAVING,))
 
 
 class PgTurn:

@@ -68,6 +68,8 @@ TRANSACTION_S = 10
 TIMED_TRANSACTIONS = 170_000
 """The first version of PostgreSQL that ends them."""
 READ_ROWS = 2_000
+NEWS_MOST = 10_000
+"""After so many events of others it is quicker to forget all than to read what they were about."""
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
 
@@ -104,6 +106,7 @@ _EXCLUDE = (
 _NEWS = (
     "SELECT position, originator_id, topic FROM stored_events"
     " WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position"
+    " LIMIT ?"
 )
 _CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
 _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
@@ -276,7 +279,7 @@ class PostgresStore:
         if self._pausing not in (None, self._writer):
             raise StoreUnreachable("others may have appended meanwhile")
 
-    def news(self) -> Sequence[News]:
+    def news(self) -> Sequence[News] | None:
         """By one statement, that mostly finds nothing."""
         return self._again(self._news)
 
@@ -381,8 +384,11 @@ class PostgresStore:
             self._seen = position
         self._own = position - events, position
 
-    def _news(self) -> Sequence[News]:
-        rows = self._writer.execute(_NEWS, (self._seen, *self._own)).fetchall()
+    def _news(self) -> Sequence[News] | None:
+        rows = self._writer.execute(_NEWS, (self._seen, *self._own, NEWS_MOST + 1)).fetchall()
+        if len(rows) > NEWS_MOST:
+            self._seen = self._writer.execute("SELECT position FROM leaf_count").fetchone()[0]
+            return None
         if rows:
             self._seen = max(rows[-1][0], self._own[1])
         return [*map(News._make, rows)]

@@ -221,8 +221,11 @@ class Store(Protocol):
     def paused(self) -> AbstractContextManager[None]:
         """Meanwhile no other process appends anything. In the writer's thread only."""
 
-    def news(self) -> Sequence[News]:
-        """What others have appended since this was last asked. In the writer's thread only."""
+    def news(self) -> Sequence[News] | None:
+        """What others have appended since this was last asked; None if it is too much to say.
+
+        In the writer's thread only.
+        """
 
     def turn(self, name: str) -> Turn:
         """Of what is done by one process at a time."""

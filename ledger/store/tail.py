@@ -64,9 +64,10 @@ class PgTail:
             self._position = max(self._position, head)
         while self._position < head:
             rows = self._read(connection)
-            if rows:
-                self._tell(self._commit(connection, rows))
+            commit = self._commit(connection, rows) if rows else None
             self._position = rows[-1].position if rows else head
+            if commit is not None:
+                self._tell(commit)
 
     def _read(self, connection: PgConnection) -> list[_Row]:
         rows = connection.execute(

@@ -302,7 +302,9 @@ class Writer:
     def _catch_up(self) -> None:
         """Forgets what others have changed: also a refusal rests on what is there now."""
         news = self._store.news()
-        if news:
+        if news is None:
+            self._memory.forget_all()
+        elif news:
             self._memory.notice(news)
             self._position = max(self._position, news[-1].position)
 

@@ -26,6 +26,7 @@ from api.lock import DataInUse, DataUnusable, data_lock
 from ledger.commands import CloneDrive, CreateJob
 from ledger.errors import StoreFailed
 from ledger.store import moving as tables
+from ledger.store import pg_locks
 from ledger.store.moving import NotMoved
 from ledger.store.postgres import PostgresStore
 from ledger.store.sqlite import open_log
@@ -373,7 +374,7 @@ def test_a_database_with_the_unfinished_copy_of_another_ledger(
 def test_a_database_that_somebody_has(
     data: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "LOCK_WAIT", "10ms")
+    monkeypatch.setattr(pg_locks, "LOCK_WAIT", "10ms")
     store = PostgresStore(database, PostgresProjection())
     with pytest.raises(StoreFailed, match="a process has a ledger in this database"):
         moved(data, database)

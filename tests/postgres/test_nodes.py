@@ -139,6 +139,24 @@ def test_what_a_node_has_written_itself_it_need_not_read_again(
     assert read == []
 
 
+def test_a_node_that_has_missed_much_forgets_what_it_knew(
+    nodes: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not read, before its next command, all that others did while it had nothing to do."""
+    monkeypatch.setattr(postgres, "NEWS_MOST", 20)
+    one, two = nodes
+    ready_drive(two, "d")
+    one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))
+    with pytest.raises(errors.DriveBusy):
+        two.do(DeleteDrives(ME, ("d",)))
+    one.do(*(UpdateProgress("j", 1, 50, nth) for nth in range(40)), SucceedJob("j", 1))
+    noticed: list[object] = []
+    monkeypatch.setattr("ledger.store.memory.Memory.notice", lambda _, news: noticed.append(news))
+    two.do(DeleteDrives(ME, ("d",)))
+    assert noticed == []
+    assert two.ledger.position >= one.ledger.position
+
+
 def at_once(*works: Callable[[], object]) -> list[object]:
     """What comes of these, begun at the same moment; a refusal is an outcome."""
     together = Barrier(len(works))

@@ -7,9 +7,15 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from click.testing import CliRunner
 
+from api.cli.adopt import adopt
+from api.composition import new_id
 from ledger.errors import StoreFailed
+from ledger.proofs.keys import signer_of
+from ledger.store import pg_locks
 from ledger.store.postgres import PostgresStore, move_in
+from projections.backup.errors import NotRestored
 from projections.views.postgres import PostgresProjection
 from tests.acceptance.client import Api, sha256, striped
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
@@ -150,3 +156,17 @@ def test_what_is_put_back_needs_its_key(database: str, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "checkpoint.key" in done.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_nobody_else_has_what_is_put_back(
+    ledger_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that goes on with a recovery, as if nothing had happened, has to be stopped."""
+    monkeypatch.setattr(pg_locks, "LOCK_WAIT", "10ms")
+    signer_of(tmp_path, new_id=new_id)
+    store = PostgresStore(ledger_database, PostgresProjection())
+    command = ["--data", str(tmp_path), "--store", ledger_database]
+    done = CliRunner().invoke(adopt, command)
+    assert isinstance(done.exception, NotRestored), done.output
+    store.close()
+    assert CliRunner().invoke(adopt, command).exit_code == 0
