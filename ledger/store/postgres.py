@@ -63,17 +63,17 @@ FUNCTIONS = Path(__file__).with_name("postgres.sql")
 RECONNECT_S = 60
 PAUSE_S = 0.1
 SHORTEST_PAUSE_S = 0.005
+TRANSACTION_S = 10
+"""How long the server lets one last: a process that is paused holds its locks, and all wait."""
+TIMED_TRANSACTIONS = 170_000
+"""The first version of PostgreSQL that ends them."""
 READ_ROWS = 2_000
-COMMIT_S = 5
-"""How long the server waits for the commit of a batch that has its positions: all others wait."""
-IDLE_S = 30
-"""How long it waits for the next statement of other work; then somebody else may do his."""
 NEWS_MOST = 10_000
 """After so many events of others it is quicker to forget all than to read what they were about."""
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
 
-_INSERT_EVENTS = f"""
+_INSERT_EVENTS = """
 WITH head AS (
     UPDATE leaf_count SET leaves = leaves + %(n)s, position = position + %(n)s
     RETURNING leaves - %(n)s AS leaf, position - %(n)s AS before
@@ -86,8 +86,8 @@ WITH head AS (
     ) WITH ORDINALITY AS new (stream, version, topic, state, leaf_hash, nth)
     RETURNING position
 )
-SELECT max(position), set_config('transaction_timeout', '{COMMIT_S}s', true) FROM inserted
-"""  # noqa: S608 - a number of ours
+SELECT max(position) FROM inserted
+"""
 _RAISE_GUARDS = """
 WITH raised AS (
     INSERT INTO guards SELECT uuid, version + 1
@@ -420,12 +420,18 @@ class PostgresStore:
         connection.raw.add_notice_handler(self._notice)
         try:
             with _store_errors():
-                connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_S}s'")
+                self._limit_transactions(connection)
                 self._lock_for(connection)
         except StoreFailed:
             connection.close()
             raise
         return connection
+
+    def _limit_transactions(self, connection: PgConnection) -> None:
+        """Earlier servers only end those whose next statement has not begun to come."""
+        timed = connection.raw.info.server_version >= TIMED_TRANSACTIONS
+        limit = "transaction_timeout" if timed else "idle_in_transaction_session_timeout"
+        connection.execute(f"SET {limit} = '{TRANSACTION_S}s'")
 
     def _lock_for(self, connection: PgConnection) -> None:
         having = connection.execute("SELECT pg_try_advisory_lock_shared(?)", (pg_locks.HAVING,))

@@ -16,6 +16,7 @@ from tests.support.cluster import DEPLOY
 
 UNITS = sorted(path.name for path in DEPLOY.glob("*.service"))
 SERVE = "job-ledger.service"
+WORKER = "job-ledger-worker@.service"
 INSTALLED = "/opt/job-ledger/.venv/bin/job-ledger"
 
 
@@ -42,8 +43,9 @@ def test_systemd_understands(unit: str, tmp_path: Path) -> None:
     assert (done.returncode, said) == (0, [])
 
 
-def test_what_is_started_is_a_command_with_these_options() -> None:
-    program, name, *options = parsed(SERVE)["ExecStart"].split()
+@pytest.mark.parametrize("unit", [SERVE, WORKER])
+def test_what_is_started_is_a_command_with_these_options(unit: str) -> None:
+    program, name, *options = parsed(unit)["ExecStart"].split()
     assert program == INSTALLED
     command = cli.commands[name]
     with click.Context(command) as context:

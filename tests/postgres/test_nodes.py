@@ -46,7 +46,7 @@ from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import PostgresServer
 from tests.support.world import ME, Foreseen, disk, machine, mount
 
-READ_ON_S = 5.0
+PATIENCE_S = 20.0
 TAIL_EVENTS = 10_000
 WRITERS = 4
 
@@ -240,6 +240,35 @@ def test_work_that_meets_loses_nothing(nodes: tuple[Opened, Opened]) -> None:
     assert of_shared.count("progress-updated/1") == sum(updates)  # type: ignore[arg-type]
     assert one.replay().divergence is None
     assert one.rows() == two.rows()
+
+
+def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends its transaction; it begins anew once it goes on, and does nothing twice."""
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    paused, go_on = Event(), Event()
+    really = postgres.tasks.defer
+
+    def pause(*given: Any) -> None:
+        really(*given)
+        if not paused.is_set():
+            paused.set()
+            go_on.wait(PATIENCE_S)
+
+    opening = in_postgres(database)
+    with opening(None) as one, opening(None) as two, ThreadPoolExecutor(1) as thread:  # type: ignore[arg-type]
+        one.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+        monkeypatch.setattr(postgres.tasks, "defer", pause)
+        late = thread.submit(one.do, UpdateProgress("j", 1, 10))
+        assert paused.wait(PATIENCE_S)
+        began = time.monotonic()
+        two.do(UpdateProgress("j", 1, 20))
+        assert time.monotonic() - began < PATIENCE_S / 2
+        go_on.set()
+        with pytest.raises(errors.ProgressWentBack):
+            late.result(PATIENCE_S)
+        assert one.replay().divergence is None
 
 
 # What is told
@@ -557,44 +586,19 @@ def test_a_move_has_the_place_alone(database: str) -> None:
             PostgresStore(database, PostgresProjection())
 
 
-def test_a_node_that_is_paused_in_a_commit_holds_up_the_others_for_a_moment_only(
-    nodes: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its events are written and its commit is not; once it wakes, it does the command anew."""
-    one, two = nodes
-    paused, woken = Event(), Event()
-    inserted = postgres._insert_events
-
-    def pause(connection: Any, events: Any) -> Any:
-        cursor = inserted(connection, events)
-        if not paused.is_set():
-            paused.set()
-            woken.wait()
-        return cursor
-
-    monkeypatch.setattr(postgres, "_insert_events", pause)
-    with ThreadPoolExecutor(1) as threads:
-        doing = threads.submit(one.do, CreateJob(ME, "of-one", "x"))
-        try:
-            paused.wait()
-            two.do(CreateJob(ME, "of-two", "x"))
-        finally:
-            woken.set()
-        doing.result()
-    assert [stream for stream, _ in recorded(one)] == ["job-of-two", "job-of-one"]
-
-
 def test_a_node_that_is_paused_in_exclusive_work_loses_it(
     monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
-    monkeypatch.setattr(postgres, "IDLE_S", 1)
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
     paused, woken = Event(), Event()
 
     def pause(cursor: Any) -> None:
         paused.set()
         woken.wait()
 
-    one, two = (PostgresStore(database, PostgresProjection()) for _ in range(2))
+    one = PostgresStore(database, PostgresProjection())
+    monkeypatch.undo()  # who waits for it has more time
+    two = PostgresStore(database, PostgresProjection())
     with ThreadPoolExecutor(1) as threads:
         doing = threads.submit(one.exclusive, pause)
         try:
