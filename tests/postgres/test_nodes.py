@@ -638,7 +638,7 @@ def test_a_node_that_is_paused_in_a_batch_holds_up_a_flip_only(
     nodes: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     """Not those who would append behind the flip."""
-    monkeypatch.setattr(postgres, "COMMIT_S", 1)
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
     one, two = nodes
     with connect(database).raw as paused, ThreadPoolExecutor(1) as threads:
         with paused.transaction():
@@ -649,3 +649,19 @@ def test_a_node_that_is_paused_in_a_batch_holds_up_a_flip_only(
                 flip.result().result()
             two.do(CreateJob(ME, "k", "x"))
         one.ledger.exclusive(lambda _: None, afterwards=lambda: None).result()
+
+
+def test_a_commit_that_waits_for_its_standby_is_waited_for(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By those behind it, too, for longer than a server that is gone would be."""
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    monkeypatch.setattr(postgres, "RECONNECT_S", 1)
+    opening = in_postgres(database)
+    with opening(None) as one, connect(database).raw as waiting, ThreadPoolExecutor(1) as threads:  # type: ignore[arg-type]
+        with waiting.transaction():
+            waiting.execute("UPDATE leaf_count SET position = position")
+            doing = threads.submit(one.do, CreateJob(ME, "j", "x"))
+            time.sleep(4)
+        doing.result()
+        assert one.failures == []
