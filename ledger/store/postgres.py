@@ -65,8 +65,6 @@ PAUSE_S = 0.1
 SHORTEST_PAUSE_S = 0.005
 TRANSACTION_S = 10
 """How long the server lets one last: a process that is paused holds its locks, and all wait."""
-TIMED_TRANSACTIONS = 170_000
-"""The first version of PostgreSQL that ends them."""
 READ_ROWS = 2_000
 NEWS_MOST = 10_000
 """After so many events of others it is quicker to forget all than to read what they were about."""
@@ -272,7 +270,7 @@ class PostgresStore:
         with _store_errors(), _transaction(self._writer) as cursor:
             cursor.execute(
                 "SELECT set_config('lock_timeout', ?, true), pg_advisory_lock(?)",
-                (f"{COMMIT_S}s", pg_locks.APPENDING),
+                (f"{TRANSACTION_S}s", pg_locks.APPENDING),
             )
         self._pausing = self._writer
         try:
@@ -420,18 +418,12 @@ class PostgresStore:
         connection.raw.add_notice_handler(self._notice)
         try:
             with _store_errors():
-                self._limit_transactions(connection)
+                connection.execute(f"SET transaction_timeout = '{TRANSACTION_S}s'")
                 self._lock_for(connection)
         except StoreFailed:
             connection.close()
             raise
         return connection
-
-    def _limit_transactions(self, connection: PgConnection) -> None:
-        """Earlier servers only end those whose next statement has not begun to come."""
-        timed = connection.raw.info.server_version >= TIMED_TRANSACTIONS
-        limit = "transaction_timeout" if timed else "idle_in_transaction_session_timeout"
-        connection.execute(f"SET {limit} = '{TRANSACTION_S}s'")
 
     def _lock_for(self, connection: PgConnection) -> None:
         having = connection.execute("SELECT pg_try_advisory_lock_shared(?)", (pg_locks.HAVING,))

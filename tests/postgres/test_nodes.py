@@ -638,7 +638,7 @@ def test_a_node_that_is_paused_in_a_batch_holds_up_a_flip_only(
     nodes: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     """Not those who would append behind the flip."""
-    monkeypatch.setattr(postgres, "COMMIT_S", 1)
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
     one, two = nodes
     with connect(database).raw as paused, ThreadPoolExecutor(1) as threads:
         with paused.transaction():
