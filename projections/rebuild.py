@@ -32,6 +32,7 @@ from projections.streams import (
     unreadable,
 )
 from projections.views.sqlite import (
+    count_values,
     create_generation,
     delete_some,
     drop_generation,
@@ -124,6 +125,9 @@ class _Rebuild:
             for state_rows in _rows_of_all(log, self._discarded, lambda done: report(done, total)):
                 written.add(state_rows)
             written.finish()
+            for table in TABLES:
+                count = partial(count_values, table=table, generation=self._next)
+                self._exclusive(count).result()
             self._position = log.last_position()
             report(total, total)
             return total

@@ -10,6 +10,7 @@ from ledger.aggregate import Aggregate
 from ledger.errors import StoreFailed
 from ledger.events import Event, Recorded
 from ledger.relations import Relations
+from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, Row, RowKey, Rows
 from projections import audit_log, rows
 from projections.views.tables import BY_NAME, SCHEMA, SHAPE, Table, delete, upsert
@@ -115,6 +116,12 @@ def drop_rows(cursor: Cursor, generation: int, drops: Iterable[RowKey]) -> None:
     """Drops rows by their keys, sorted likewise."""
     for name, keys in groupby(sorted(drops), _table_of):
         cursor.executemany(_delete(name, generation), [key for _, key in keys])
+
+
+def count_values(cursor: Cursor, table: Table, generation: int) -> None:
+    """Has PostgreSQL look what a table holds: until it does, it reads all of it for some rows."""
+    if isinstance(cursor, PgCursor):
+        cursor.execute(f"ANALYZE {table.name}_g{generation}")
 
 
 def flip(cursor: Cursor, generation: int) -> None:
