@@ -1,7 +1,7 @@
 """A server that restarts, or ends connections: nothing is lost, nothing is done twice."""
 
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from time import sleep
 
 import psycopg
@@ -14,9 +14,9 @@ from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.world import ME
 
-UPDATES = 300
-PAUSE_S = 0.02
-"""Between two interferences: on a busy machine nothing would ever be done without."""
+UPDATES = 200
+PAUSE_MOST_S = 0.02
+"""From an acknowledged update to the next interference; without one, nothing would ever be done."""
 
 
 def end_connections(database: str) -> int:
@@ -58,20 +58,25 @@ def test_what_is_written_meanwhile_is_written_once(opened: Opened, database: str
     """Each update is acknowledged, is there, and is there once, however often connections end."""
     opened.do(CreateJob(ME, "job", "x"), StartAttempt("job", 1, "w"))
     ended: list[int] = []
+    acknowledged = Event()
     stop = False
 
     def interfere() -> None:
         while not stop:
+            acknowledged.wait()
+            acknowledged.clear()
+            sleep(len(ended) % 10 / 10 * PAUSE_MOST_S)
             ended.append(end_connections(database))
-            sleep(PAUSE_S)
 
     interfering = Thread(target=interfere)
     interfering.start()
     try:
         for done in range(1, UPDATES + 1):
             opened.do(UpdateProgress("job", 1, done * 99 // UPDATES, done, UPDATES, done))
+            acknowledged.set()
     finally:
         stop = True
+        acknowledged.set()
         interfering.join()
     assert sum(ended) > 20
     job = opened.current(job_stream("job"))
