@@ -31,11 +31,14 @@ class Listening:
         self,
         connect: Callable[[], PgConnection],
         channel: str,
-        look: Callable[[PgConnection], None],
+        look: Callable[[PgConnection], float],
         *,
         poll_s: float,
     ) -> None:
-        """`look` is called in the thread of this, over its connection in autocommit mode."""
+        """`look` is called in the thread of this, over its connection in autocommit mode.
+
+        It returns for how many seconds it need not be called again, whatever comes.
+        """
         self._connect = connect
         self._channel = channel
         self._look = look
@@ -78,8 +81,9 @@ class Listening:
             connection.execute(f"LISTEN {self._channel}")
             while not self._closing.is_set():
                 began = time.monotonic()
-                self._look(connection)
+                rest_s = self._look(connection)
                 self._looked = began
+                self._closing.wait(rest_s)
                 self._wait(connection)
         finally:
             with suppress(psycopg.Error):

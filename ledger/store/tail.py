@@ -19,6 +19,8 @@ from ledger.store.seam import Commit, Listener
 CHANNEL = "job_ledger"
 """Notified by each transaction that appends events."""
 POLL_S = 1.0
+IDLE_S = 0.1
+"""How long none is looked at while nobody wants to know: others may make hundreds a second."""
 READ_ROWS = 1_000
 REMEMBERED = 50_000
 """How many streams' states are kept in memory."""
@@ -56,18 +58,20 @@ class PgTail:
     def close(self) -> None:
         self._listening.close()
 
-    def _look(self, connection: PgConnection) -> None:
+    def _look(self, connection: PgConnection) -> float:
         head = connection.execute("SELECT position FROM leaf_count").fetchone()[0]
         # Asked after the head was read: whoever wants to know by then hears of all behind it.
         if not any(wanted() for _, wanted in self._listeners):
             self._states.clear()
             self._position = max(self._position, head)
+            return IDLE_S
         while self._position < head:
             rows = self._read(connection)
             commit = self._commit(connection, rows) if rows else None
             self._position = rows[-1].position if rows else head
             if commit is not None:
                 self._tell(commit)
+        return 0.0
 
     def _read(self, connection: PgConnection) -> list[_Row]:
         rows = connection.execute(
