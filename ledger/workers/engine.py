@@ -112,6 +112,14 @@ class _OwnTasks(JobManager):
     def __init__(self, connector: PsycopgConnector) -> None:
         super().__init__(connector)
         self._held: set[int | None] = set()
+        self.stopping = False
+
+    async def register_worker(self) -> int:
+        """Not while stopping: what is cancelled in a statement may go on as if it had not been."""
+        worker_id = await super().register_worker()
+        if self.stopping:
+            raise asyncio.CancelledError
+        return worker_id
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """None, too, if the connection is lost; a task that was handed out then is let go."""
@@ -210,7 +218,8 @@ class _Engine:
             reconnect_timeout=RECONNECT_S,
         )
         self._app = App(connector=connector)
-        self._app.job_manager = _OwnTasks(connector)
+        self._tasks = _OwnTasks(connector)
+        self._app.job_manager = self._tasks
         for kind in tasks.KINDS:
             self._app.task(name=kind, retry=_Again())(_named(kind, self._do))
         here = len(place.pools)
@@ -236,6 +245,7 @@ class _Engine:
         self._begin(self._keep_looking())
 
     async def stop(self) -> None:
+        self._tasks.stopping = True
         for task in self._running:
             task.cancel()
         await asyncio.to_thread(self._place.copying.stop)
@@ -263,7 +273,7 @@ class _Engine:
                 log.warning("the worker on %s has ended; another one begins", queues)
             except Exception:
                 log.exception("the worker on %s has ended; another one begins", queues)
-            await asyncio.sleep(RESTART_S)
+            await self._pause(RESTART_S)
 
     async def _keep_looking(self) -> None:
         pause_s = self._stalled_s / BEATS
@@ -274,7 +284,13 @@ class _Engine:
                 log.warning("tasks could not be looked after: %s", error)
             except Exception:
                 log.exception("tasks could not be looked after")
-            await asyncio.sleep(pause_s)
+            await self._pause(pause_s)
+
+    async def _pause(self, pause_s: float) -> None:
+        """The end, while stopping: it may be that nobody heard of being cancelled."""
+        if self._tasks.stopping:
+            raise asyncio.CancelledError
+        await asyncio.sleep(pause_s)
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()

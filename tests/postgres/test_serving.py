@@ -1,12 +1,16 @@
 """A service whose ledger is in PostgreSQL is found by its data directory."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from api.composition import open_ledger
+from api.composition import open_ledger, open_service
 from api.databases import STORE_FILE, PostgresDatabase, SqliteDatabase, database_of
 from api.lock import DataUnusable
+from api.settings import Settings
+
+PATIENCE_S = 20.0
 
 
 async def test_a_data_directory_remembers_where_its_ledger_is(
@@ -33,3 +37,13 @@ async def test_a_ledger_in_sqlite_stays_there(tmp_path: Path, database: str) -> 
     with pytest.raises(DataUnusable, match="SQLite"):
         database_of(tmp_path, database)
     assert not (tmp_path / STORE_FILE).exists()
+
+
+async def test_a_service_that_is_stopped_as_soon_as_it_begins(
+    tmp_path: Path, ledger_database: str
+) -> None:
+    """It ends, at whatever moment of its start that was: what is cancelled may not have noticed."""
+    settings = Settings(data=tmp_path, store=ledger_database)
+    for moment in range(20):
+        async with asyncio.timeout(PATIENCE_S), open_service(settings):
+            await asyncio.sleep(moment * 0.003)
