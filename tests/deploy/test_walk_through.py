@@ -98,6 +98,7 @@ def machine(reader: Reader, tmp_path: Path) -> Iterator[Machine]:
     machine.close()
 
 
+@pytest.mark.long
 def test_it_does_what_it_says(reader: Reader, machine: Machine) -> None:
     """From two empty machines to a ledger that has survived one of them, and is put back."""
     reader.follow("The primary")

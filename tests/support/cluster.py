@@ -1,6 +1,7 @@
 """A primary and its synchronous standby, of the same programs as the tests' other servers."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ SYNCHRONOUS = f"ANY 1 ({', '.join(NAMES)})"
 RUN_S = 60
 PAUSE_S = 0.02
 _USER = "embedded_postgres"
+PORTS = range(20_000, 32_000)
 
 
 def server_user() -> str | None:
@@ -69,10 +71,17 @@ def run_as(
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """Below those that connections are made from.
+
+    Whoever tries again and again to reach a server that is down would else get such a port for
+    itself one day, and reach itself.
+    """
+    for _ in range(100):
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class Node:
