@@ -46,6 +46,7 @@ class Reader:
             "PORT2": str(self.ports[1]),
             "DATA1": servers / "one",
             "DATA2": servers / "two",
+            "SOCKETS": servers,
             "BASE": servers / "base",
             "DEPLOY": DEPLOY,
             "BACKUPS": own / "backups",
@@ -98,7 +99,6 @@ def machine(reader: Reader, tmp_path: Path) -> Iterator[Machine]:
     machine.close()
 
 
-@pytest.mark.long
 def test_it_does_what_it_says(reader: Reader, machine: Machine) -> None:
     """From two empty machines to a ledger that has survived one of them, and is put back."""
     reader.follow("The primary")
