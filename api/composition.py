@@ -197,7 +197,7 @@ async def open_ledger(
     url: str | None = None,
     database: Database | None = None,
 ) -> AsyncIterator[OpenLedger]:
-    """The ledger of a data directory that no other process writes to; closed on the way out.
+    """The ledger of a data directory that no other service has; closed on the way out.
 
     It is in SQLite there, or in the PostgreSQL database of this url, which the directory remembers;
     or in a database that was found already.

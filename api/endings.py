@@ -12,7 +12,7 @@ from ledger.errors import StoreFailed
 from ledger.store import endings as table
 
 KNOWN_S = 1.0
-"""For how long nothing is remembered that has ended, whatever happens."""
+"""Whatever has ended is remembered no longer than this, whatever happens."""
 POLL_S = 0.3
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,9 @@ class Endings:
         return not self.shared or self._clock() - self._known_at < KNOWN_S
 
     def note(self, ended: Ended) -> None:
-        """An ending of this node's own need not be told again."""
-        self._own.add(ended.nth)
+        """An ending of this node's own need not be told again, unless it has been already."""
+        if self.shared and ended.nth > self._last:
+            self._own.add(ended.nth)
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from api.credentials import new_secret, secret_hash
-from api.endings import Endings
+from api.endings import KNOWN_S, Endings
 from api.identity import Account, LoginRefused, account_of
 from api.passwords import Verified
 from api.plain_tables import PlainTables
@@ -21,9 +21,6 @@ from ledger.store import accounts, sessions
 from ledger.store.seam import Cursor
 
 VALID_FOR = timedelta(days=14)
-SHARED_S = 1.0
-"""How long a session is remembered where another node may end it: that one is no ending of all of
-the account's logins, and told to nobody."""
 SESSIONS_MAX = 10_000
 """Sessions of one account; the oldest end when there are more. Scripts log in at each run."""
 
@@ -60,7 +57,8 @@ class Sessions:
     ) -> None:
         self._tables = tables
         self._now = now
-        self._remembered_s = SHARED_S if endings.shared else REMEMBERED_S
+        # A logout at another node is told to nobody: it is no ending of all the account's logins.
+        self._remembered_s = KNOWN_S if endings.shared else REMEMBERED_S
         self._remembered: Remembered[Session] = Remembered(clock, endings.known)
 
     async def begin(self, login: Verified) -> NewSession:

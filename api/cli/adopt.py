@@ -1,6 +1,8 @@
 """`job-ledger adopt`: a ledger that PostgreSQL put back is gone on with."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -45,16 +47,22 @@ def _adopt(settings: Settings) -> Restored:
         found = database_of(settings.data, settings.store)
         if not isinstance(found, PostgresDatabase):
             raise NotRestored("a ledger in SQLite is put back by `job-ledger restore`")
-        with named(NotRestored), connected(found.url) as connection, alone(connection):
-            pass  # images that others are about to record would be taken for strays
-        database = PostgresDatabase(found.url, put_back=True)
-        signer = signer_of(settings.data, new_id=new_id)
-        pools = {pool.name: pool for pool in settings.named_pools()}
+        with named(NotRestored), connected(found.url) as connection, ExitStack() as nobody_else:
+            # Images that others are about to record would be taken for strays.
+            nobody_else.enter_context(alone(connection))
+            return _adopt_alone(settings, found.url, nobody_else.close)
 
-        def record(epoch: int, checkpoint: str) -> None:
-            asyncio.run(_record(settings.data, database, epoch, checkpoint))
 
-        return adopt_ledger(database.log, settings.data, signer, pools, record)
+def _adopt_alone(settings: Settings, url: str, let_others_in: Callable[[], None]) -> Restored:
+    database = PostgresDatabase(url, put_back=True)
+    signer = signer_of(settings.data, new_id=new_id)
+    pools = {pool.name: pool for pool in settings.named_pools()}
+
+    def record(epoch: int, checkpoint: str) -> None:
+        let_others_in()  # who records it is one of those who have the ledger
+        asyncio.run(_record(settings.data, database, epoch, checkpoint))
+
+    return adopt_ledger(database.log, settings.data, signer, pools, record)
 
 
 async def _record(data: Path, database: PostgresDatabase, epoch: int, checkpoint: str) -> None:

@@ -54,7 +54,7 @@ def serve(
 ) -> None:
     """Serve the ledger and do its jobs, until SIGTERM or SIGINT.
 
-    The data directory is made where it is missing; only one process can have it. Exit code 0: asked
+    The data directory is made where it is missing; only one service can have it. Exit code 0: asked
     to stop; 1: could not start; 70: the store failed, start again to recover.
     """
     settings = load_settings(

@@ -4,7 +4,6 @@ import logging
 import os
 import select
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -43,16 +42,10 @@ class Listening:
         self._channel = channel
         self._look = look
         self._poll_s = poll_s
-        self._looked = float("-inf")
         self._woken, self._wake = os.pipe()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"listening-{channel}", daemon=True)
         self._thread.start()
-
-    @property
-    def looked(self) -> float:
-        """When the last look that ended well began, by the monotonic clock."""
-        return self._looked
 
     def close(self) -> None:
         """There are no more looks from now on."""
@@ -80,10 +73,7 @@ class Listening:
             connection.execute(f"SET application_name = 'job-ledger, listening to {self._channel}'")
             connection.execute(f"LISTEN {self._channel}")
             while not self._closing.is_set():
-                began = time.monotonic()
-                rest_s = self._look(connection)
-                self._looked = began
-                self._closing.wait(rest_s)
+                self._closing.wait(self._look(connection))
                 self._wait(connection)
         finally:
             with suppress(psycopg.Error):

@@ -257,6 +257,12 @@ class Staging:
         state = self.drive_even_deleted(uuid)
         return None if state is None or state.deleted else state
 
+    def drive_even_deleted(self, uuid: str) -> Drive | None:
+        """Without resting a decision on it: for what follows from one."""
+        state = self.held(drive_stream(uuid)).state
+        assert state is None or isinstance(state, Drive)
+        return state
+
     def server(self, uuid: str) -> Server | None:
         self._guard(uuid)
         state = self.held(server_stream(uuid)).state
@@ -363,11 +369,6 @@ class Staging:
         self.dropped += above.dropped
         self.claims |= above.claims
         self._relations.update(above._relations)  # noqa: SLF001 - of our own kind
-
-    def drive_even_deleted(self, uuid: str) -> Drive | None:
-        state = self.held(drive_stream(uuid)).state
-        assert state is None or isinstance(state, Drive)
-        return state
 
     def touched(self) -> dict[str, Told]:
         """Guards and relations as they are once this is committed."""

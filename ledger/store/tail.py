@@ -6,7 +6,7 @@ misses nothing and is told nothing twice. Notifications only say when to look.
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ledger.aggregate import Aggregate, evolve
 from ledger.codec import decode
@@ -116,7 +116,7 @@ class PgTail:
         for stream, topic, state in earlier.fetchall():
             self._fold(stream, topic, state)
 
-    def _fold(self, stream: str, topic: str, state: Any) -> None:
+    def _fold(self, stream: str, topic: str, state: bytes) -> None:
         try:
             recorded = decode(topic, state)
             self._states[stream] = evolve(self._states.get(stream), stream, recorded)
@@ -130,4 +130,4 @@ class PgTail:
             try:
                 listener(commit)
             except Exception:
-                log.exception("a listener failed; it is not told again")
+                log.exception("a listener failed; the events it was told of are committed")

@@ -320,7 +320,7 @@ class Writer:
 
     def forget(self) -> None:
         """Reads everything anew from the store. In the writer's thread only."""
-        self._memory = Memory(self._store, self._projection)
+        self._memory.forget_all()
 
     def _redo(self, batch: list[_Waiting], redone: int) -> None:
         if len(batch) == 1 and redone > CONFLICT_LIMIT:
