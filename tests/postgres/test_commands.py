@@ -1,12 +1,10 @@
 """A whole service on PostgreSQL, and every command beside it and without it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.client import sha256, striped
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
+from tests.acceptance.running import Machine
+from tests.postgres.beginning import begin, check
 
 COMMANDS = (
     ("audit", "replay"),
@@ -19,30 +17,6 @@ COMMANDS = (
     ("token", "list"),
     ("library", "list"),
 )
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    pool = tmp_path / "pool"
-    pool.mkdir()
-    machine = Machine(tmp_path / "data", pool, tmp_path / "server.log")
-    yield machine
-    machine.close()
-
-
-def begin(machine: Machine, database: str) -> Server:
-    """A service with an account, whose ledger is in this database from now on."""
-    server = machine.start("--store", database)
-    words = ("account", "add", EMAIL, "--password-stdin", "--data", str(machine.data))
-    added = run_command(*words, stdin=f"{PASSWORD}\n")
-    assert added.returncode == 0, added.stderr
-    return server
-
-
-def check(machine: Machine, *words: str) -> str:
-    done = machine.command(*words)
-    assert done.returncode == 0, (words, done.stdout, done.stderr)
-    return done.stdout
 
 
 def check_all(machine: Machine) -> None:

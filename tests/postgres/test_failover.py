@@ -7,7 +7,6 @@ and has it once.
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from threading import Event, Thread
 
 import pytest
@@ -29,15 +28,6 @@ CLIENT_S = 20.0
 def servers() -> Iterator[Cluster]:
     with cluster() as servers:
         yield servers
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    pool = tmp_path / "pool"
-    pool.mkdir()
-    machine = Machine(tmp_path / "data", pool, tmp_path / "server.log")
-    yield machine
-    machine.close()
 
 
 class Cloning:

@@ -14,7 +14,7 @@ import requests
 
 from tests.acceptance.client import Api
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command, wait_for
-from tests.postgres.test_commands import begin
+from tests.postgres.beginning import begin
 from tests.support.postgres import PostgresServer
 
 KNOWN_S = 1.0

@@ -4,8 +4,8 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from threading import Barrier, Event, Lock
 from typing import Any
 
@@ -35,7 +35,8 @@ from ledger.errors import Refusal, StoreFailed, StoreUnreachable
 from ledger.job import Job
 from ledger.store import pg_locks, postgres, tail
 from ledger.store.postgres import PostgresStore, connect
-from ledger.store.seam import Commit
+from ledger.store.seam import Batch, Commit
+from ledger.store.writer import LOST_LIMIT
 from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.views.postgres import PostgresProjection
 from projections.views.sqlite import live_generation, superseded
@@ -269,6 +270,32 @@ def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
         with pytest.raises(errors.ProgressWentBack):
             late.result(PATIENCE_S)
         assert one.replay().divergence is None
+
+
+def test_a_command_that_loses_again_and_again_is_done_before_all_others(
+    nodes: tuple[Opened, Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time the other node is first, as long as it may be; in the end it has to wait."""
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    append = one.store.append
+    hurrying: list[Future[int]] = []
+
+    def second(batch: Batch) -> int:
+        hurrying.append(threads.submit(two.do, UpdateProgress("j", 1, 50)))
+        with suppress(TimeoutError):
+            hurrying[-1].result(1)
+        return append(batch)
+
+    with ThreadPoolExecutor(1) as threads:
+        monkeypatch.setattr(one.store, "append", second)
+        one.do(UpdateProgress("j", 1, 50))
+        monkeypatch.undo()
+        for each in hurrying:
+            each.result(PATIENCE_S)
+    assert len(hurrying) == LOST_LIMIT + 2
+    with one.ledger.log() as log:
+        assert len(log.stream("job-j")) == 2 + 1 + len(hurrying)
 
 
 # What is told

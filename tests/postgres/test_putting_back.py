@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
@@ -18,37 +17,16 @@ from ledger.store.postgres import PostgresStore, move_in
 from projections.backup.errors import NotRestored
 from projections.views.postgres import PostgresProjection
 from tests.acceptance.client import Api, sha256, striped
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
+from tests.acceptance.running import Machine, run_command
+from tests.postgres.beginning import begin, check
 from tests.support.cluster import BIN, environment
 from tests.support.postgres import PostgresServer
 
 KEPT = ("checkpoint.key", "checkpoint.pub", "archive")
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    pool = tmp_path / "pool"
-    pool.mkdir()
-    machine = Machine(tmp_path / "data", pool, tmp_path / "server.log")
-    yield machine
-    machine.close()
-
-
-def begin(machine: Machine, database: str) -> Server:
-    server = machine.start("--store", database)
-    words = ("account", "add", EMAIL, "--password-stdin", "--data", str(machine.data))
-    assert run_command(*words, stdin=f"{PASSWORD}\n").returncode == 0
-    return server
-
-
 def run(*words: str) -> None:
     subprocess.run([BIN / words[0], *words[1:]], check=True, env=environment())
-
-
-def check(machine: Machine, *words: str) -> str:
-    done = machine.command(*words)
-    assert done.returncode == 0, (words, done.stdout, done.stderr)
-    return done.stdout
 
 
 def archive_a_clone(machine: Machine, api: Api, source: str) -> str:
