@@ -3,14 +3,10 @@
 import asyncio
 import logging
 import math
-import os
 import random
 import secrets
-import socket
 import string
-import threading
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,26 +14,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.accounts import Accounts
+from api.at_work import Work, at_work, worker_name
 from api.claims import Claims
 from api.clocks import Clocks
 from api.databases import Database, PostgresDatabase, database_of, remember, store_of
 from api.frames import frames
+from api.identifiers import new_id
 from api.lock import DataUnusable
 from api.service import Service
 from api.settings import DEFAULT_HOSTS, Settings, WorkerSettings, WorkSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.errors import StoreFailed
-from ledger.events import drive_stream, job_stream
-from ledger.images import Pool, RateLimit, write_once
+from ledger.images import Pool, RateLimit
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
 from ledger.proofs.note import Signer
 from ledger.store import checkpoints
-from ledger.store.postgres import connected
-from ledger.store.tasks import SeenPool, identify
+from ledger.store.pools import SeenPool
 from ledger.workers.copying import Copying, CopyWorkers
-from ledger.workers.engine import Workplace, working
 from ledger.workers.neighbours import Neighbours
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
@@ -46,7 +41,6 @@ from projections.feed import Feed
 from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.retention.compacting import ARCHIVES
 from projections.retention.keeping import Retention
-from projections.views.reading import Views
 from projections.views.sqlite import is_outdated
 
 VNC_PASSWORD_LENGTH = 8
@@ -60,31 +54,6 @@ log = logging.getLogger(__name__)
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-class TimeOrderedIds:
-    """UUIDs of version 7 (RFC 9562): microseconds first, then randomness; they sort as they come.
-
-    The rows of what is made together lie together in every index: a clone dirties a tenth of the
-    pages that it does with random ids.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last_us = 0
-
-    def __call__(self) -> str:
-        with self._lock:
-            self._last_us = now_us = max(time.time_ns() // 1000, self._last_us + 1)
-        milliseconds, rest = divmod(now_us, 1000)
-        # The twelve bits behind the milliseconds are a fraction of them (method 3 of section 6.2).
-        fraction = rest * 4096 // 1000
-        high = milliseconds << 16 | 0x7 << 12 | fraction
-        low = 0b10 << 62 | _random.getrandbits(62)
-        return str(uuid.UUID(int=high << 64 | low))
-
-
-new_id = TimeOrderedIds()
 
 
 def new_mac() -> str:
@@ -287,9 +256,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         accounts.listen(feed.dismiss)
         try:
             work = Work(settings, ledger, views, pools, copying, provisioning)
-            at_work = _at_work(work, database, neighbours, copying=settings.copying)
+            working = at_work(work, database, neighbours, copying=settings.copying)
             await accounts.keys.renew()
-            async with at_work, feed, accounts.endings.followed():
+            async with working, feed, accounts.endings.followed():
                 yield Service(
                     ledger=ledger,
                     views=views,
@@ -348,7 +317,7 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
         views = database.views(lambda: ledger.commits)
         try:
             work = Work(settings, ledger, views, pools, copying, provisioning)
-            async with _at_work(work, database, neighbours, copying=True):
+            async with at_work(work, database, neighbours, copying=True):
                 yield failed
         finally:
             await asyncio.to_thread(provisioning.stop)
@@ -360,90 +329,4 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
 def _copy_workers(settings: WorkSettings, ledger: Ledger, pools: Mapping[str, Pool]) -> CopyWorkers:
     rate = RateLimit(settings.copy_rate) if settings.copy_rate else None
     copying = Copying(settings.copies_per_pool, rate, settings.verify_copies)
-    return CopyWorkers(ledger, pools, copying, worker=_worker())
-
-
-def _worker() -> str:
-    """What this process is called as a worker."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-class Work(NamedTuple):
-    """Work on images, and what it takes."""
-
-    settings: WorkSettings
-    ledger: Ledger
-    views: Views
-    pools: Mapping[str, Pool]
-    copying: CopyWorkers
-    provisioning: Provisioning
-
-
-@asynccontextmanager
-async def _at_work(
-    work: Work, database: Database, neighbours: Neighbours | None, *, copying: bool
-) -> AsyncIterator[None]:
-    """Work on images: by threads of this process, or by whoever a queue in the database feeds.
-
-    First it is finished what an earlier process left.
-    """
-    if not isinstance(database, PostgresDatabase):
-        await asyncio.to_thread(_start, work, copying=copying)
-        yield
-        return
-    assert neighbours is not None
-    await asyncio.to_thread(_check_pools, database, work.pools)
-    await asyncio.to_thread(_start_among_others, work)
-    place = Workplace(
-        ledger=work.ledger,
-        pools=work.pools,
-        copying=work.copying,
-        provisioning=work.provisioning,
-        copies_per_pool=work.settings.copies_per_pool if copying else 0,
-        unfinished=lambda: _unfinished(work.views),
-    )
-    async with (
-        neighbours.looking(_worker() if copying else None),
-        working(database.url, place, stalled_s=work.settings.stalled_after),
-    ):
-        yield
-
-
-def _check_pools(database: PostgresDatabase, pools: Mapping[str, Pool]) -> None:
-    """That pools are called the same wherever they are mounted. Raises `DataUnusable`."""
-    with connected(database.url) as connection:
-        for pool in pools.values():
-            here = write_once(pool.identity_file, new_id())
-            there = identify(connection, pool.name, here)
-            if here != there:
-                raise DataUnusable(
-                    f"{pool.path} is not the pool {pool.name} that other processes of this ledger"
-                    " have: mount that here, or call this one otherwise with --pool (if it is the"
-                    f" same, its file {pool.identity_file.name} must say {there})"
-                )
-
-
-def _start(work: Work, *, copying: bool) -> None:
-    with work.views.long_snapshot() as snapshot:
-        in_use = snapshot.count_by_pool()
-        unready = snapshot.unfinished_drives()
-        unfinished = snapshot.running_leaves()
-    for pool in in_use.keys() - work.pools.keys():
-        log.warning("%d drives are in pool %s, which is not configured", in_use[pool], pool)
-    work.provisioning.start(unready)
-    if copying:
-        work.copying.start(unfinished)
-
-
-def _start_among_others(work: Work) -> None:
-    with work.views.long_snapshot() as snapshot:
-        unready = snapshot.unfinished_drives()
-    work.provisioning.start_among_others(unready)
-    work.copying.follow()
-
-
-def _unfinished(views: Views) -> list[str]:
-    """The streams of jobs and drives that may wait for work."""
-    with views.long_snapshot() as snapshot:
-        jobs, drives = snapshot.running_leaves(), snapshot.unfinished_drives()
-    return [job_stream(job) for job in jobs] + [drive_stream(drive) for drive in drives]
+    return CopyWorkers(ledger, pools, copying, worker=worker_name())

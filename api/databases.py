@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from api.lock import DataUnusable
 from ledger.images.files import sync_directory
-from ledger.store import postgres, sqlite
+from ledger.store import pg_log, sqlite
 from ledger.store.postgres import PostgresStore
 from ledger.store.seam import Log, Store
 from ledger.store.sqlite import SqliteStore
@@ -103,7 +103,7 @@ class PostgresDatabase:
         return PostgresViews(self.url)
 
     def log(self) -> AbstractContextManager[Log]:
-        return postgres.open_log(self.url)
+        return pg_log.open_log(self.url)
 
 
 def store_of(data: Path) -> str | None:

@@ -19,10 +19,10 @@ from ledger.clock_watch import Reading
 from ledger.errors import StoreFailed, UnknownEvent
 from ledger.images import Pool
 from ledger.store.pg_address import without_password
-from ledger.store.postgres import connected
+from ledger.store.pg_connecting import connected
+from ledger.store.pools import seen_pools
 from ledger.store.seam import Cursor
 from ledger.store.sqlite import SCHEMA_VERSION, open_connection
-from ledger.store.tasks import seen_pools
 from ledger.workers.neighbours import REMEMBERED
 from projections.backup.pools import MissingImage, missing_images
 from projections.retention.compacting import ARCHIVES

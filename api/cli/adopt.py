@@ -9,14 +9,16 @@ import click
 
 from api.cli.backup import tell_restored
 from api.cli.options import data_option, pool_option
-from api.composition import new_id, open_ledger
+from api.composition import open_ledger
 from api.databases import PostgresDatabase, database_of
+from api.identifiers import new_id
 from api.lock import data_lock
 from api.settings import Settings, load_settings
 from ledger.commands import RecordRestore
 from ledger.proofs.keys import KEY_FILE, signer_of
+from ledger.store.pg_connecting import connected
 from ledger.store.pg_locks import alone
-from ledger.store.postgres import connected, move_in
+from ledger.store.pg_tables import move_in
 from ledger.store.writer import Caller
 from projections.backup.adopting import adopt as adopt_ledger
 from projections.backup.errors import NotRestored, named

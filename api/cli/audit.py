@@ -12,8 +12,8 @@ from rich.table import Table
 
 from api.cli.options import console, counting, data_option, json_option, print_json
 from api.cli.verify import verify
-from api.composition import new_id
 from api.databases import database_of
+from api.identifiers import new_id
 from api.lock import DataUnusable
 from api.settings import BadSettings, load_settings
 from ledger.proofs.checkpoints import checkpoint_of

@@ -8,8 +8,9 @@ import click
 
 from api.cli.options import data_option, pool_option
 from api.cli.reaching import pools_in_use
-from api.composition import new_id, now, open_ledger
+from api.composition import now, open_ledger
 from api.databases import SqliteDatabase, database_of, store_of
+from api.identifiers import new_id
 from api.lock import DataInUse, data_lock, holder
 from api.settings import Settings, load_settings
 from ledger.commands import RecordRestore

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from api.cli.options import counting, data_option
-from api.composition import new_id
 from api.databases import MOVED_FILE
+from api.identifiers import new_id
 from api.moving import move as move_ledger
 from api.settings import checked_store, load_settings
 from ledger.store.pg_address import without_password

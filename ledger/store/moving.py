@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import psycopg
 
 from ledger.errors import StoreFailed
+from ledger.store.pg_connecting import connect
 from ledger.store.pg_cursor import PgConnection
 from ledger.store.pg_locks import alone
-from ledger.store.postgres import MOVING, PgLog, connect, create_tables
+from ledger.store.pg_log import PgLog
+from ledger.store.pg_tables import MOVING, create_tables
 from ledger.store.reading import streamed
 from ledger.store.seam import Cursor, Log, Row
 from ledger.store.sqlite import SCHEMA, SCHEMA_VERSION, head

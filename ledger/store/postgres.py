@@ -11,26 +11,22 @@
 - A connection that is lost, or leads to a server that is no primary any more, is made anew. Whether
   the batch under way was committed is then seen from its last event, once the session that wrote it
   is over: it holds a lock. If there is no server for a minute, that is `StoreFailed`.
+- What is found there may be on this server only, if the wait for its standby was broken off. So it
+  is confirmed by another commit, which waits for all that was before it.
 - A process that is paused holds its locks. So the server ends its session if it does not go on; it
   then does anew what was under way. That a process or its machine is gone, the server sees by
   keepalives.
-- What is found there may be on this server only, if the wait for its standby was broken off. So it
-  is confirmed by another commit, which waits for all that was before it.
 """
 
 import queue
 import secrets
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg import errors as pg
-from psycopg.abc import Buffer
-from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 
 from ledger.claim import Claimed
@@ -38,38 +34,37 @@ from ledger.codec import leaf_hash
 from ledger.errors import StoreBusy, StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store import claims, pg_locks, tasks
-from ledger.store.pg_address import BadAddress, conninfo
-from ledger.store.pg_cursor import PgConnection, PgCursor, translated
+from ledger.store.pg_connecting import (
+    LOST,
+    Patience,
+    connect,
+    snapshot,
+    store_errors,
+    transaction,
+)
+from ledger.store.pg_cursor import PgConnection, PgCursor
+from ledger.store.pg_log import open_log
+from ledger.store.pg_tables import MOVING, create_tables, require_home
 from ledger.store.seam import (
     Batch,
     Conflict,
     Cursor,
     Guard,
     Log,
-    LoggedEvent,
     News,
     Projection,
     Tail,
     Turn,
 )
 from ledger.store.secret_tables import write_secret
-from ledger.store.sqlite import SCHEMA_VERSION
 from ledger.store.tail import CHANNEL, PgTail
 
 T = TypeVar("T")
 
-TABLES = Path(__file__).with_name("sqlite.sql")
-FUNCTIONS = Path(__file__).with_name("postgres.sql")
-RECONNECT_S = 60
-PAUSE_S = 0.1
-SHORTEST_PAUSE_S = 0.005
 TRANSACTION_S = 10
 """How long the server lets one last: a process that is paused holds its locks, and all wait."""
-READ_ROWS = 2_000
 NEWS_MOST = 10_000
 """After so many events of others it is quicker to forget all than to read what they were about."""
-MOVING = "moving"
-"""A table; as long as it is there, the database holds what may be half of a ledger."""
 
 _INSERT_EVENTS = """
 WITH head AS (
@@ -108,79 +103,6 @@ _NEWS = (
 )
 _CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
 _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
-LOST = (
-    psycopg.OperationalError,
-    pg.ReadOnlySqlTransaction,
-    pg.TransactionTimeout,
-    pg.IdleInTransactionSessionTimeout,
-)
-"""The server went away, is about to, or may not be written to: another may do, or it later; or it
-has ended the session, because it had waited for this process for too long."""
-
-
-def _statements(file: Path) -> Iterator[str]:
-    script = file.read_text(encoding="utf-8")
-    return (statement for statement in script.split(";\n") if statement.strip())
-
-
-def connect(url: str) -> PgConnection:
-    """A connection in autocommit mode to the primary. Raises `StoreUnreachable`."""
-    try:
-        connection = psycopg.connect(conninfo(url), autocommit=True)
-    except (psycopg.Error, BadAddress) as error:
-        raise StoreUnreachable(f"cannot reach PostgreSQL: {error}") from error
-    connection.adapters.register_loader("numeric", _Sum)
-    return PgConnection(connection)
-
-
-@contextmanager
-def connected(url: str) -> Iterator[PgConnection]:
-    """A connection for something short. Raises `StoreUnreachable`, and `StoreFailed` in it."""
-    connection = connect(url)
-    try:
-        with _store_errors():
-            yield connection
-    finally:
-        connection.close()
-
-
-class _Sum(Loader):
-    """A sum of integers is `numeric`, and a number without a fraction."""
-
-    def load(self, data: Buffer) -> int:
-        return int(bytes(data))
-
-
-def create_tables(cursor: Cursor) -> None:
-    """Makes a store's tables where they are missing; refuses those of a later schema.
-
-    Where they are of this schema nothing is locked: other nodes go on meanwhile.
-    """
-    cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
-    cursor.execute("SELECT version FROM schema_version")
-    found = cursor.fetchone()
-    if found is not None and found[0] > SCHEMA_VERSION:
-        raise StoreFailed(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
-    if found is not None and found[0] == SCHEMA_VERSION:
-        return
-    for file in (TABLES, FUNCTIONS):
-        for statement in _statements(file):
-            cursor.execute(statement)
-    cursor.execute("DELETE FROM schema_version")
-    cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
-
-
-def move_in(cursor: Cursor) -> None:
-    """From now on this database is the ledger's home, and any other one a copy of it."""
-    cursor.execute("UPDATE home SET place = (SELECT place FROM here)")
-
-
-def _require_home(cursor: Cursor) -> None:
-    cursor.execute("SELECT home.place = here.place FROM home, here")
-    if not cursor.fetchone()[0]:
-        raise StoreFailed(
-            "the ledger was put back into this database from a copy: see `job-ledger adopt`"
-        )
 
 
 class PostgresStore:
@@ -206,11 +128,11 @@ class PostgresStore:
         self._idle: queue.SimpleQueue[PgConnection] = queue.SimpleQueue()
         self._writer = self._writing()
         try:
-            with _store_errors():
-                with _transaction(self._writer) as cursor:
+            with store_errors():
+                with transaction(self._writer) as cursor:
                     self._create(cursor)
                     if not put_back:
-                        _require_home(cursor)
+                        require_home(cursor)
                 self._confirm()
             self._seen = self._opened = self._position
         except StoreFailed:
@@ -219,7 +141,7 @@ class PostgresStore:
         self._reader = connect(url)
 
     def append(self, batch: Batch) -> int:
-        patience = _Patience()
+        patience = Patience()
         while True:
             try:
                 position = self._append(batch)
@@ -241,7 +163,7 @@ class PostgresStore:
         What others hold for long, as readers do their tables, is not waited for: `StoreBusy`.
         """
         self._again(lambda: self._writer.execute("BEGIN"))
-        with _store_errors():
+        with store_errors():
             try:
                 self._check_pause()
                 self._writer.execute(_EXCLUDE)
@@ -267,7 +189,7 @@ class PostgresStore:
         Whoever appends behind this one waits with it; so it does not wait long for a node that was
         paused in a batch.
         """
-        with _store_errors(), _transaction(self._writer) as cursor:
+        with store_errors(), transaction(self._writer) as cursor:
             cursor.execute(
                 "SELECT set_config('lock_timeout', ?, true), pg_advisory_lock(?)",
                 (f"{TRANSACTION_S}s", pg_locks.APPENDING),
@@ -323,7 +245,7 @@ class PostgresStore:
 
     def _read_over(self, connection: PgConnection, work: Callable[[Cursor], T]) -> T:
         try:
-            with _store_errors(), _snapshot(connection) as cursor:
+            with store_errors(), snapshot(connection) as cursor:
                 return work(cursor)
         finally:
             if connection.lost:
@@ -401,7 +323,7 @@ class PostgresStore:
 
     def _again(self, work: Callable[[], T]) -> T:
         """Does what may be done twice; over another connection, if the writer's is lost."""
-        patience = _Patience()
+        patience = Patience()
         while True:
             try:
                 return work()
@@ -418,7 +340,7 @@ class PostgresStore:
         connection.raw.prepare_threshold = None
         connection.raw.add_notice_handler(self._notice)
         try:
-            with _store_errors():
+            with store_errors():
                 connection.execute(f"SET transaction_timeout = '{TRANSACTION_S}s'")
                 self._lock_for(connection)
         except StoreFailed:
@@ -457,7 +379,7 @@ class PostgresStore:
 
         Raises `StoreFailed` in the end.
         """
-        patience = _Patience()
+        patience = Patience()
         while True:
             self._writer.close()
             self._reader.close()  # made when it is needed: it must not stay with another server
@@ -492,12 +414,12 @@ class PostgresStore:
 
     def _read(self, read: Callable[[PgCursor], T]) -> T:
         """Reads as of one moment, again if the connection is lost."""
-        patience = _Patience()
+        patience = Patience()
         while True:
             try:
                 if self._reader.lost:
                     self._reader = connect(self._url)
-                with _snapshot(self._reader) as cursor:
+                with snapshot(self._reader) as cursor:
                     return read(cursor)
             except (StoreUnreachable, *LOST) as error:
                 patience.spend(error)
@@ -542,132 +464,3 @@ def _raise_guards(connection: psycopg.Connection[TupleRow], guards: Sequence[Gua
                 "versions": [guard.version for guard in given],
             },
         )
-
-
-@contextmanager
-def open_log(url: str) -> Iterator[Log]:
-    """The ledger in this database as of now, read-only. Raises `StoreFailed`."""
-    connection = connect(url)
-    try:
-        with _store_errors():
-            yield PgLog(connection)
-    finally:
-        connection.close()
-
-
-class PgLog:
-    """A `Log` over one reading connection, whose transaction begins here."""
-
-    def __init__(self, connection: PgConnection) -> None:
-        self._connection = connection
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        self._streams = 0
-        self._last = self._one("SELECT coalesce(max(position), 0) FROM stored_events")
-
-    def cursor(self) -> PgCursor:
-        return self._connection.cursor()
-
-    def leaf_count(self) -> int:
-        return self._one("SELECT leaves FROM leaf_count")
-
-    def count(self) -> int:
-        return self._one("SELECT count(*) FROM stored_events")
-
-    def last_position(self) -> int:
-        return self._last
-
-    def events(self, after: int = 0) -> Iterator[LoggedEvent]:
-        rows = self._streamed(
-            "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
-            " FROM stored_events WHERE position > ? ORDER BY position",
-            (after,),
-        )
-        return map(LoggedEvent._make, rows)
-
-    def by_stream(self) -> Iterator[tuple[str, str, bytes]]:
-        return self._streamed(
-            "SELECT originator_id, topic, state FROM stored_events"
-            " ORDER BY originator_id, originator_version",
-            (),
-        )
-
-    def streams_after(self, after: int) -> list[str]:
-        rows = self._connection.execute(
-            "SELECT DISTINCT originator_id FROM stored_events WHERE position > ?", (after,)
-        )
-        return [stream for (stream,) in rows]
-
-    def streams_of(self, kind: str) -> list[str]:
-        rows = self._connection.execute(
-            "SELECT DISTINCT originator_id FROM stored_events"
-            " WHERE originator_id >= ? AND originator_id < ? ORDER BY originator_id",
-            (f"{kind}-", f"{kind}."),
-        )
-        return [stream for (stream,) in rows]
-
-    def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
-        return self._connection.execute(
-            "SELECT position, topic, state FROM stored_events"
-            " WHERE originator_id = ? ORDER BY originator_version",
-            (stream,),
-        ).fetchall()
-
-    def _streamed(self, sql: str, parameters: Sequence[int]) -> Iterator[Any]:
-        """Some rows at a time, by a cursor of the server's: a plain one would fetch all at once."""
-        self._streams += 1
-        with self._connection.raw.cursor(name=f"stream_{self._streams}") as cursor:
-            cursor.itersize = READ_ROWS
-            cursor.execute(translated(sql), parameters)
-            yield from cursor
-
-    def _one(self, sql: str) -> int:
-        return int(self._connection.execute(sql).fetchone()[0])
-
-
-class _Patience:
-    """With what is lost again and again: for a minute since it was lost first."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-        self._pause_s = SHORTEST_PAUSE_S
-
-    def spend(self, error: Exception) -> None:
-        """Waits a little, but not the first time. Raises `StoreFailed` when it is over."""
-        if isinstance(error, pg.TransactionTimeout):
-            self._until = 0.0  # the server is there: it waits for others, or their standby
-            return
-        now = time.monotonic()
-        if not self._until:
-            self._until = now + RECONNECT_S
-        elif now < self._until:
-            time.sleep(self._pause_s)
-            self._pause_s = min(2 * self._pause_s, PAUSE_S)
-        else:
-            raise StoreFailed(f"PostgreSQL: {error}") from error
-
-
-@contextmanager
-def _transaction(connection: PgConnection) -> Iterator[PgCursor]:
-    with connection.raw.transaction():
-        yield connection.cursor()
-
-
-@contextmanager
-def _snapshot(connection: PgConnection) -> Iterator[PgCursor]:
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    try:
-        yield connection.cursor()
-    finally:
-        if not connection.lost:
-            connection.execute("ROLLBACK")
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """What the connection cannot do may be tried again; the rest is final."""
-    try:
-        yield
-    except LOST as error:
-        raise StoreUnreachable(f"PostgreSQL: {error}") from error
-    except psycopg.Error as error:
-        raise StoreFailed(f"PostgreSQL: {error}") from error

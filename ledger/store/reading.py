@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import psycopg
 
 from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.store.pg_connecting import LOST, connect
 from ledger.store.pg_cursor import PgConnection, PgCursor
-from ledger.store.postgres import LOST, connect
 from ledger.store.seam import Cursor, Scalar
 from ledger.store.sqlite import READ_ROWS, open_connection
 

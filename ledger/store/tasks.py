@@ -1,4 +1,4 @@
-"""Tasks in PostgreSQL: their queue, which is Procrastinate's, and the pools that workers have.
+"""Tasks in PostgreSQL: their queue, which is Procrastinate's.
 
 Procrastinate's tables are made with the ledger's, and changed by its own scripts, each of them
 once. Tasks are deferred by its function in the transaction of the events that they follow from, so
@@ -7,9 +7,7 @@ that neither is there without the other; then only workers touch them (`ledger.w
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 import psycopg
@@ -19,15 +17,12 @@ from psycopg.rows import TupleRow
 from ledger import tasks
 from ledger.store.pg_cursor import PgConnection
 from ledger.tasks import Task
-from ledger.world import PoolSpace
 
 Connection = psycopg.Connection[TupleRow]
 
 TABLES = Path(__file__).with_name("tasks.sql")
 LOOKING = 0x6C6F6F6B
 """A lock of whoever looks for tasks that are missing; the letters are `look`."""
-POOLS_KEPT = timedelta(days=1)
-"""How long it is known which pools a worker had that is not seen any more."""
 
 _DEFER = """
 SELECT procrastinate_defer_jobs_v1(array_agg(
@@ -40,16 +35,6 @@ took seconds, until the planner knew of them. Nothing here needs them."""
 _WAITING = """
 SELECT task_name, args FROM procrastinate_jobs
 WHERE status IN ('todo', 'doing') AND task_name = ANY(%s)
-"""
-_TELL_POOLS = """
-INSERT INTO pools SELECT %s, pool, storage_type, free_bytes
-FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS new (pool, storage_type, free_bytes)
-ON CONFLICT (worker, pool) DO UPDATE SET
-    storage_type = excluded.storage_type, free_bytes = excluded.free_bytes, seen = now()
-"""
-_SEEN_POOLS = """
-SELECT worker, pool, storage_type, free_bytes FROM pools WHERE seen > now() - %s
-ORDER BY seen, worker, pool
 """
 
 
@@ -106,39 +91,3 @@ def streams_at_work(connection: PgConnection) -> set[str]:
     """The streams about which a task waits or is being done."""
     rows = connection.raw.execute(_WAITING, (list(tasks.KINDS),)).fetchall()
     return {tasks.stream(tasks.read(kind, about)) for kind, about in rows}
-
-
-class SeenPool(NamedTuple):
-    """A pool that a worker has, or had a short while ago."""
-
-    worker: str
-    space: PoolSpace
-
-
-def identify(connection: PgConnection, pool: str, identity: str) -> str:
-    """The identity of the pool of this name, which is the one given if it had none."""
-    connection.raw.execute(
-        "INSERT INTO pool_identities VALUES (%s, %s) ON CONFLICT DO NOTHING", (pool, identity)
-    )
-    found = connection.raw.execute("SELECT identity FROM pool_identities WHERE pool = %s", (pool,))
-    return str(found.fetchall()[0][0])
-
-
-def tell_pools(connection: PgConnection, worker: str, spaces: Sequence[PoolSpace]) -> None:
-    """Says which pools a worker has now."""
-    columns = (
-        [space.name for space in spaces],
-        [space.storage_type for space in spaces],
-        [space.free_bytes for space in spaces],
-    )
-    connection.raw.execute(_TELL_POOLS, (worker, *columns))
-    connection.raw.execute("DELETE FROM pools WHERE seen < now() - %s", (POOLS_KEPT,))
-
-
-def seen_pools(connection: PgConnection, within: timedelta) -> list[SeenPool]:
-    """The pools of all workers that were seen within this time, those seen last at the end."""
-    rows = connection.raw.execute(_SEEN_POOLS, (within,)).fetchall()
-    return [
-        SeenPool(worker, PoolSpace(pool, storage_type, free_bytes, here=False))
-        for worker, pool, storage_type, free_bytes in rows
-    ]

@@ -36,7 +36,7 @@ from ledger.errors import StoreFailed
 from ledger.events import drive_stream
 from ledger.images import Pool
 from ledger.store.pg_address import conninfo
-from ledger.store.postgres import connected
+from ledger.store.pg_connecting import connected
 from ledger.store.tasks import defer, looking, streams_at_work
 from ledger.tasks import CopyImage, GrowImage, MakeImage, RemoveFiles, Task
 from ledger.workers.copying import CopyWorkers

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from ledger.errors import StoreFailed
-from ledger.store.postgres import connected
-from ledger.store.tasks import SeenPool, seen_pools, tell_pools
+from ledger.store.pg_connecting import connected
+from ledger.store.pools import SeenPool, seen_pools, tell_pools
 from ledger.world import PoolSpace
 
 LOOK_S = 2.0

@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from api.composition import new_id, open_service
+from api.composition import open_service
+from api.identifiers import new_id
 from api.service import Service
 from api.settings import Settings
 from ledger.commands import CloneDrive, DeleteDrives

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter, time_ns
 
-from api.composition import OpenLedger, new_id, now, open_ledger
+from api.composition import OpenLedger, now, open_ledger
 from api.databases import LEDGER_FILE
+from api.identifiers import new_id
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
 from projections.retention.compacting import ARCHIVES

@@ -15,8 +15,9 @@ from time import perf_counter
 from aiohttp import web
 
 from api.app import make_app
-from api.composition import new_id, open_service
+from api.composition import open_service
 from api.frames import frames
+from api.identifiers import new_id
 from api.service import Service
 from api.settings import Settings
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress

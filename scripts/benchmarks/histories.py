@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from api.composition import new_id
+from api.identifiers import new_id
 from ledger.aggregate import Aggregate, evolve
 from ledger.codec import encode
 from ledger.events import (

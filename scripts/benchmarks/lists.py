@@ -12,8 +12,9 @@ from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
-from api.composition import new_id, open_ledger
+from api.composition import open_ledger
 from api.databases import LEDGER_FILE
+from api.identifiers import new_id
 from ledger.application import Ledger
 from ledger.drive import Drive
 from ledger.events import DriveDefinition, Resource

@@ -16,7 +16,9 @@ from api.composition import Surroundings, now
 from ledger.application import Ledger
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.errors import StoreFailed
-from ledger.store.postgres import PostgresStore, connect, open_log
+from ledger.store.pg_connecting import connect
+from ledger.store.pg_log import open_log
+from ledger.store.postgres import PostgresStore
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from projections.views.postgres import PostgresProjection

@@ -17,7 +17,8 @@ import psycopg
 
 from api.composition import open_ledger
 from ledger.store.pg_cursor import translated
-from ledger.store.postgres import PostgresStore, open_log
+from ledger.store.pg_log import open_log
+from ledger.store.postgres import PostgresStore
 from projections.views.postgres import PostgresProjection, upsert_columns
 from scripts.benchmarks.databases import databases
 from scripts.benchmarks.files import Written

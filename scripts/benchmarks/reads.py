@@ -10,7 +10,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from api.composition import new_id, open_ledger
+from api.composition import open_ledger
+from api.identifiers import new_id
 from api.settings import Settings
 from ledger.commands import CloneServer
 from ledger.store.writer import Caller

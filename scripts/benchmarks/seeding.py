@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from api.composition import new_id, new_mac, open_ledger
+from api.composition import new_mac, open_ledger
+from api.identifiers import new_id
 from api.settings import Settings
 from ledger.application import Ledger
 from ledger.commands import (

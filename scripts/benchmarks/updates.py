@@ -11,8 +11,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from api.composition import new_id, open_ledger
+from api.composition import open_ledger
 from api.databases import LEDGER_FILE
+from api.identifiers import new_id
 from ledger.aggregate import Aggregate, evolve
 from ledger.application import Ledger
 from ledger.codec import decode

@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from api import credentials, passwords
 from api.accounts import Account, Accounts
 from api.app import make_app
-from api.composition import new_id, open_ledger, open_service
+from api.composition import open_ledger, open_service
+from api.identifiers import new_id
 from api.plain_tables import PlainTables
 from api.settings import Settings
 from ledger.store.seam import Cursor

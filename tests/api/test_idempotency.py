@@ -15,7 +15,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
 from api.claiming import derived_ids
-from api.composition import new_id, open_service
+from api.composition import open_service
+from api.identifiers import new_id
 from api.settings import Settings
 from ledger.store.seam import Cursor
 from tests.api.calling import (

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from api.cli.backup import _record
-from api.composition import new_id
+from api.identifiers import new_id
 from ledger.commands import (
     CreateDrives,
     CreateJob,

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from api.composition import new_id
+from api.identifiers import new_id
 from ledger.archives import Shelf
 from ledger.codec import decode
 from ledger.events import LedgerRestored

@@ -19,8 +19,8 @@ from api.plain_tables import PlainTables
 from api.service import Service
 from api.settings import Settings
 from ledger.store import accounts as table
-from ledger.store.postgres import connected
-from ledger.store.tasks import tell_pools
+from ledger.store.pg_connecting import connected
+from ledger.store.pools import tell_pools
 from ledger.world import PoolSpace
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 

@@ -27,7 +27,8 @@ from api.databases import (
 from api.lock import DataUnusable
 from ledger.errors import StoreFailed
 from ledger.store import moving as tables
-from ledger.store.postgres import PostgresStore, open_log
+from ledger.store.pg_log import open_log
+from ledger.store.postgres import PostgresStore
 from projections.moving import Report
 from projections.views.postgres import PostgresProjection
 from tests.backup.backups import events

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from api.composition import new_id
+from api.identifiers import new_id
 from api.moving import move
 from api.shapes import job_json, no_figures
 from ledger.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress

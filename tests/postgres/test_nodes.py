@@ -34,7 +34,8 @@ from ledger.drive import Drive
 from ledger.errors import Refusal, StoreFailed, StoreUnreachable
 from ledger.job import Job
 from ledger.store import pg_locks, postgres, tail
-from ledger.store.postgres import PostgresStore, connect
+from ledger.store.pg_connecting import connect
+from ledger.store.postgres import PostgresStore
 from ledger.store.seam import Batch, Commit
 from ledger.store.writer import LOST_LIMIT
 from projections.rebuild import AlreadyRebuilding, rebuild

@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli.adopt import adopt
-from api.composition import new_id
+from api.identifiers import new_id
 from ledger.errors import StoreFailed
 from ledger.proofs.keys import signer_of
 from ledger.store import pg_locks
-from ledger.store.postgres import PostgresStore, move_in
+from ledger.store.pg_tables import move_in
+from ledger.store.postgres import PostgresStore
 from projections.backup.errors import NotRestored
 from projections.views.postgres import PostgresProjection
 from tests.acceptance.client import Api, sha256, striped

@@ -12,7 +12,8 @@ from ledger.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.errors import StoreFailed
 from ledger.events import job_stream
 from ledger.store import tasks
-from ledger.store.postgres import PostgresStore, connected
+from ledger.store.pg_connecting import connected
+from ledger.store.postgres import PostgresStore
 from ledger.world import PoolSpace
 from projections.views.postgres import PostgresProjection
 from tests.support.opened import Opened
