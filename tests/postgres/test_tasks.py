@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from ledger.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.errors import StoreFailed
 from ledger.events import job_stream
-from ledger.store import tasks
+from ledger.store import pools, tasks
 from ledger.store.pg_connecting import connected
 from ledger.store.postgres import PostgresStore
 from ledger.world import PoolSpace
@@ -134,15 +135,15 @@ def test_which_pools_workers_have(opened: Opened, database: str) -> None:
     """As they said last; nobody counts who was not seen for long."""
     ours, theirs = PoolSpace("a", "ssd", 7, here=False), PoolSpace("b", "dssd", 8, here=False)
     with connected(database) as connection:
-        tasks.tell_pools(connection, "one", [ours, theirs])
-        tasks.tell_pools(connection, "two", [theirs._replace(free_bytes=1)])
-        tasks.tell_pools(connection, "two", [theirs._replace(free_bytes=9)])
-        tasks.tell_pools(connection, "three", [])
+        pools.tell_pools(connection, "one", [ours, theirs])
+        pools.tell_pools(connection, "two", [theirs._replace(free_bytes=1)])
+        pools.tell_pools(connection, "two", [theirs._replace(free_bytes=9)])
+        pools.tell_pools(connection, "three", [])
         run(database, "UPDATE pools SET seen = seen - interval '2 hours' WHERE pool = 'a'")
-        assert tasks.seen_pools(connection, tasks.timedelta(hours=1)) == [
-            tasks.SeenPool("one", theirs),
-            tasks.SeenPool("two", theirs._replace(free_bytes=9)),
+        assert pools.seen_pools(connection, timedelta(hours=1)) == [
+            pools.SeenPool("one", theirs),
+            pools.SeenPool("two", theirs._replace(free_bytes=9)),
         ]
         run(database, "UPDATE pools SET seen = seen - interval '2 days'")
-        tasks.tell_pools(connection, "three", [])
+        pools.tell_pools(connection, "three", [])
     assert run(database, "SELECT * FROM pools") == []
