@@ -96,11 +96,11 @@ class Machine:
         logged = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                _job_ledger(*serve),
+                job_ledger(*serve),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=environment(),
             )
         try:
             address = wait_for(
@@ -190,21 +190,21 @@ def make_data(data: Path) -> None:
 
 def run_command(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        _job_ledger(*words),
+        job_ledger(*words),
         input=stdin,
         capture_output=True,
         text=True,
         timeout=COMMAND_S,
         check=False,
-        env=_environment(),
+        env=environment(),
     )
 
 
-def _job_ledger(*words: str) -> list[str]:
+def job_ledger(*words: str) -> list[str]:
     return [sys.executable, "-m", "api.cli", *words]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours without settings of the service."""
     kept = {name: value for name, value in os.environ.items() if name[:11] != "JOB_LEDGER_"}
     return {**kept, "PYTHONPATH": str(ROOT)}

@@ -22,7 +22,7 @@ from ledger.images import Pool
 from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.world import PoolSpace
-from tests.acceptance.running import STOP_S, _environment, _job_ledger, wait_for
+from tests.acceptance.running import STOP_S, environment, job_ledger, wait_for
 from tests.support.world import Foreseen
 
 ME = Caller("me", "")
@@ -40,7 +40,7 @@ class Worker:
         self.log = log
         with log.open("ab") as written:
             self.process = subprocess.Popen(
-                _job_ledger(*command), stdout=written, stderr=written, env=_environment()
+                job_ledger(*command), stdout=written, stderr=written, env=environment()
             )
         self.name = f"worker:{os.uname().nodename}:{self.process.pid}"
 

@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from tests.acceptance.client import Api, Json, sha256, striped
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, run_command, wait_for
+from tests.acceptance.running import Machine, wait_for
+from tests.postgres.beginning import begin
 from tests.support.cluster import Cluster, cluster
 
 CLIENTS = 4
@@ -97,9 +98,7 @@ def test_nothing_is_lost_and_nothing_done_twice(
     servers: Cluster, machine: Machine, failures: int
 ) -> None:
     """The service goes on by itself; its record is sound, and every image is there."""
-    server = machine.start("--store", servers.url)
-    words = ("account", "add", EMAIL, "--password-stdin", "--data", str(machine.data))
-    assert run_command(*words, stdin=f"{PASSWORD}\n").returncode == 0
+    server = begin(machine, servers.url)
     content = striped(2)
     source = server.api.upload(content)
 

@@ -12,7 +12,7 @@ from tests.support.world import ME
 
 def test_the_same_commands_give_the_same_rows(database: str, tmp_path: Path) -> None:
     """Byte for byte what SQLite has."""
-    with Opened(tmp_path / "ledger.sqlite") as there, in_postgres(database)(tmp_path) as here:
+    with Opened(tmp_path / "ledger.sqlite") as there, in_postgres(database) as here:
         there.do(*STORY)
         here.do(*STORY)
         assert here.rows() == there.rows()
@@ -22,7 +22,7 @@ def test_the_same_commands_give_the_same_rows(database: str, tmp_path: Path) -> 
 
 def test_a_rebuild_and_an_audit(database: str, tmp_path: Path) -> None:
     """Both find what was written inline."""
-    with in_postgres(database)(tmp_path) as opened:
+    with in_postgres(database) as opened:
         opened.do(*STORY)
         assert opened.replay().divergence is None
         rebuilt = opened.rebuild()

@@ -1,10 +1,9 @@
 """A server that restarts, or ends connections: nothing is lost, nothing is done twice."""
 
-from pathlib import Path
+from collections.abc import Iterator
 from threading import Event, Thread
 from time import sleep
 
-import psycopg
 import pytest
 
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
@@ -12,6 +11,7 @@ from ledger.events import job_stream
 from ledger.job import Job
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
+from tests.support.postgres import end_connections
 from tests.support.world import ME
 
 UPDATES = 200
@@ -19,20 +19,9 @@ PAUSE_MOST_S = 0.02
 """From an acknowledged update to the next interference; without one, nothing would ever be done."""
 
 
-def end_connections(database: str) -> int:
-    """Ends all connections to this database, as an administrator may; how many there were."""
-    with psycopg.connect(database, autocommit=True) as connection:
-        row = connection.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 @pytest.fixture
-def opened(database: str, tmp_path: Path):
-    with in_postgres(database)(tmp_path / "none") as opened:
+def opened(database: str) -> Iterator[Opened]:
+    with in_postgres(database) as opened:
         yield opened
 
 

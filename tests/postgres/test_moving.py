@@ -43,10 +43,9 @@ from tests.postgres.moves import (
     told,
     verified,
 )
-from tests.postgres.test_losing_the_server import end_connections
 from tests.retention.conftest import Clock
 from tests.support.opened import behind_its_back
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, end_connections
 from tests.support.world import ME
 
 

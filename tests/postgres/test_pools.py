@@ -1,7 +1,7 @@
 """Pools that this node has not: work goes where they are, or it is said why not."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ MAIN, TAPE = "main", "tape"
 
 
 @pytest.fixture
-def fleet(database: str, tmp_path: Path):
+def fleet(database: str, tmp_path: Path) -> Iterator[Fleet]:
     pools = Pool(MAIN, tmp_path / MAIN), Pool(TAPE, tmp_path / TAPE, "zadara")
     with fleet_on(database, tmp_path, *pools) as fleet:
         yield fleet

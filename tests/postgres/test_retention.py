@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 import projections.retention.compacting
@@ -16,6 +15,7 @@ from ledger.errors import StoreUnreachable
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, check, family, jobs
 from tests.support.opened_postgres import retained_in_postgres
+from tests.support.postgres import end_turns
 from tests.support.retained import Retained
 
 
@@ -30,15 +30,6 @@ def nodes(ledger_database: str, tmp_path: Path) -> Iterator[tuple[Retained, Reta
         yield one, two
         assert one.failures == []
         assert two.failures == []
-
-
-def end_turns(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
-            " AND mode = 'ExclusiveLock' AND pid <> pg_backend_pid()"
-            " AND pid NOT IN (SELECT pid FROM pg_locks WHERE mode = 'ShareLock')"
-        )
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def opened(servers: Cluster, tmp_path: Path) -> Iterator[Opened]:
         servers.add_standby()
     servers.primary.execute("DROP DATABASE IF EXISTS ledger WITH (FORCE)")
     servers.primary.execute("CREATE DATABASE ledger")
-    with in_postgres(servers.url)(tmp_path / "none") as opened:
+    with in_postgres(servers.url) as opened:
         opened.do(CreateJob(ME, "job", "x"), StartAttempt("job", 1, "w"))
         yield opened
         servers.standby.resume()
@@ -207,16 +207,23 @@ def test_of_other_writes_it_is_said_that_nobody_knows(opened: Opened, servers: C
 def test_a_server_that_becomes_read_only_is_left(opened: Opened, servers: Cluster) -> None:
     """As in a switchover; connections may stay, but nothing is written."""
     set_read_only(servers, "on")
-    answered = update(opened)
-    wait_for("for the primary to refuse", lambda: writer(opened).lost)
-    set_read_only(servers, "off")
+    try:
+        answered = update(opened)
+        wait_for("for the primary to refuse", lambda: writer(opened).lost)
+    finally:
+        set_read_only(servers, "off")
     answered.result(20)
     check_done_once(opened)
 
 
 def set_read_only(servers: Cluster, value: str) -> None:
+    """Of every session's next transaction: who begins later has read it, the others are told."""
     servers.primary.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
     servers.primary.execute("SELECT pg_reload_conf()")
+    wait_for(
+        "for the settings to be read",
+        lambda: servers.primary.execute("SHOW default_transaction_read_only") == [(value,)],
+    )
 
 
 def test_a_standby_that_has_not_all_is_not_gone_on_with(opened: Opened, servers: Cluster) -> None:

@@ -27,7 +27,7 @@ CLONE = CloneDrive(ME, "source", "copy", "job")
 @pytest.fixture
 def opened(database: str, tmp_path: Path) -> Iterator[Opened]:
     """With a drive that can be cloned, and no tasks."""
-    with in_postgres(database)(tmp_path / "none") as opened:
+    with in_postgres(database) as opened:
         new = CreateDrives(ME, (NewDrive("source", disk(), "fast"),), "upload")
         opened.do(new, MarkDriveReady("source"))
         yield opened

@@ -15,8 +15,7 @@ from ledger.events import JobAttemptStarted, JobSucceeded, ProgressUpdated
 from ledger.images import Pool
 from tests.acceptance.running import wait_for
 from tests.postgres.fleet import Fleet, Worker, fleet_on
-from tests.postgres.test_losing_the_server import end_connections
-from tests.support.postgres import away
+from tests.support.postgres import away, end_connections
 
 AT_ONCE = 5
 TOGETHER = f"--copies-per-pool={AT_ONCE}"

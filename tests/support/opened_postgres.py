@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ledger.store.postgres import PostgresStore
 from ledger.store.seam import Store
+from ledger.world import Circumstances
 from projections.views.postgres import PostgresProjection
 from projections.views.reading import PostgresViews, Views
 from projections.views.sqlite import SqliteProjection
@@ -30,9 +31,10 @@ class InPostgres(Opened):
         return PostgresViews(self.url)
 
 
-def in_postgres(url: str) -> type[Opened]:
-    """Opened ledgers in this database."""
-    return type("OpenedInPostgres", (InPostgres,), {"url": url})
+def in_postgres(url: str, circumstances: Circumstances | None = None) -> Opened:
+    """An opened ledger in this database."""
+    opened: type[Opened] = type("OpenedInPostgres", (InPostgres,), {"url": url})
+    return opened(Path("no file"), circumstances=circumstances)
 
 
 def retained_in_postgres(url: str) -> type[Retained]:

@@ -13,6 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger.store.postgres import PostgresStore
+from ledger.store.tail import CHANNEL
 from projections.views.postgres import PostgresProjection
 
 _names = count(1)
@@ -98,3 +99,32 @@ def away(url: str) -> Iterator[None]:
             yield
         finally:
             connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+def end_connections(url: str) -> int:
+    """Ends all connections to this database, as an administrator may; how many there were."""
+    return _end(url, "true")
+
+
+def end_listeners(url: str) -> int:
+    """Those on which nodes are notified of each other's commits; how many there were."""
+    return _end(url, f"application_name LIKE '%listening to {CHANNEL}'")
+
+
+def end_turns(url: str) -> int:
+    """Those of nodes that have their turn at something, which are not told; how many there were."""
+    return _end(
+        url,
+        "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock')"
+        " AND pid NOT IN (SELECT pid FROM pg_locks WHERE mode = 'ShareLock')",
+    )
+
+
+def _end(url: str, which: str) -> int:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])

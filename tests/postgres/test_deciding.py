@@ -1,0 +1,201 @@
+"""Two nodes over one ledger in PostgreSQL: neither decides by what is out of date."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from ledger import errors
+from ledger.commands import (
+    CloneDrive,
+    CreateJob,
+    CreateServers,
+    DeleteDrives,
+    EditProfile,
+    EditServer,
+    NewServer,
+    ServerEdit,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+from ledger.drive import Drive
+from ledger.store import postgres
+from ledger.store.seam import Batch
+from ledger.store.writer import LOST_LIMIT
+from tests.postgres.nodes import PATIENCE_S, Nodes, at_once, make_drive
+from tests.support.opened import Opened
+from tests.support.world import ME, machine, mount
+
+
+def servers(node: Opened, *uuids: str) -> None:
+    new = tuple(NewServer(uuid, machine(), (), (), "secret") for uuid in uuids)
+    node.do(CreateServers(ME, new))
+
+
+def test_a_refusal_rests_on_what_is_there_now(nodes: Nodes) -> None:
+    """Each node knew the drive as busy, or as missing, before the other changed that."""
+    one, two = nodes
+    with pytest.raises(errors.DriveNotFound):
+        two.do(DeleteDrives(ME, ("d",)))
+    make_drive(one, "d")
+    one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))
+    with pytest.raises(errors.DriveBusy):
+        two.do(DeleteDrives(ME, ("d",)))
+    with pytest.raises(errors.StaleAttempt):
+        two.do(UpdateProgress("j", 2, 5))
+    one.do(SucceedJob("j", 1))
+    two.do(DeleteDrives(ME, ("d",)))
+    with pytest.raises(errors.DriveNotFound):
+        one.do(CloneDrive(ME, "d", "copy-2", "j-2"))
+    assert one.replay().divergence is None
+
+
+def test_what_is_only_looked_at_is_up_to_date_too(nodes: Nodes) -> None:
+    """A clone is named by the naming that its owner chose at the other node; nothing guards it."""
+    one, two = nodes
+    make_drive(one, "d")
+    two.do(CloneDrive(ME, "d", "plain", "j-1"))
+    one.do(EditProfile(ME, {}, "COUNTER"))
+    two.do(CloneDrive(ME, "d", "counted", "j-2"))
+    names = [_name(two, uuid) for uuid in ("plain", "counted")]
+    assert names == ["disk", "disk_1"]
+
+
+def _name(node: Opened, uuid: str) -> str:
+    drive = node.current(f"drive-{uuid}")
+    assert isinstance(drive, Drive)
+    return drive.definition.name
+
+
+def test_what_a_node_has_written_itself_it_need_not_read_again(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own events are no news to it, also where the other's lie between them."""
+    one, two = nodes
+    for node, uuid in ((one, "a"), (two, "b")):
+        node.do(CreateJob(ME, uuid, "x"), StartAttempt(uuid, 1, "w"))
+    read: list[str] = []
+    really = one.store.read_stream
+
+    def noted(stream: str) -> Any:
+        read.append(stream)
+        return really(stream)
+
+    monkeypatch.setattr(one.store, "read_stream", noted)
+    for nth in range(20):
+        one.do(UpdateProgress("a", 1, nth))
+        two.do(UpdateProgress("b", 1, nth))
+    assert read == []
+
+
+def test_a_node_that_has_missed_much_forgets_what_it_knew(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not read, before its next command, all that others did while it had nothing to do."""
+    monkeypatch.setattr(postgres, "NEWS_MOST", 20)
+    one, two = nodes
+    make_drive(two, "d")
+    one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))
+    with pytest.raises(errors.DriveBusy):
+        two.do(DeleteDrives(ME, ("d",)))
+    one.do(*(UpdateProgress("j", 1, 50, nth) for nth in range(40)), SucceedJob("j", 1))
+    noticed: list[object] = []
+    monkeypatch.setattr("ledger.store.memory.Memory.notice", lambda _, news: noticed.append(news))
+    two.do(DeleteDrives(ME, ("d",)))
+    assert noticed == []
+    assert two.ledger.position >= one.ledger.position
+
+
+def test_a_clone_and_a_deletion_never_both(nodes: Nodes, many: Callable[[int], int]) -> None:
+    """From two nodes at the same moment, 1,000 times: one of them is refused."""
+    one, two = nodes
+    won = {"clone": 0, "deletion": 0}
+    for nth in range(many(1_000)):
+        make_drive(one, f"d{nth}")
+        clone = CloneDrive(ME, f"d{nth}", f"c{nth}", f"j{nth}")
+        deletion = DeleteDrives(ME, (f"d{nth}",))
+        cloner, deleter = (one, two) if nth % 2 else (two, one)
+        cloned, deleted = at_once(
+            lambda node=cloner, command=clone: node.do(command),
+            lambda node=deleter, command=deletion: node.do(command),
+        )
+        assert isinstance(cloned, int) != isinstance(deleted, int), (cloned, deleted)
+        won["clone" if isinstance(cloned, int) else "deletion"] += 1
+    assert min(won.values()) > 0, won
+    assert one.replay().divergence is None
+
+
+def test_a_drive_is_never_attached_twice(nodes: Nodes, many: Callable[[int], int]) -> None:
+    """To two servers, from two nodes at the same moment, 1,000 times."""
+    one, two = nodes
+    servers(one, "s1", "s2")
+    won = [0, 0]
+    for nth in range(many(1_000)):
+        make_drive(one, f"d{nth}")
+        outcomes = at_once(
+            lambda nth=nth: one.do(EditServer(ME, "s1", ServerEdit(), mounts=_mounts(nth))),
+            lambda nth=nth: two.do(EditServer(ME, "s2", ServerEdit(), mounts=_mounts(nth))),
+        )
+        attached = [isinstance(outcome, int) for outcome in outcomes]
+        assert sum(attached) == 1, outcomes
+        won[attached.index(True)] += 1
+    assert min(won) > 0, won
+    assert one.replay().divergence is None
+
+
+def _mounts(nth: int) -> tuple[Any, ...]:
+    return (mount(f"d{nth}"),)
+
+
+def test_work_that_meets_loses_nothing(nodes: Nodes) -> None:
+    """Both go on with the same streams and clone one drive, all the time; each command counts."""
+    one, two = nodes
+    make_drive(one, "d")
+    one.do(CreateJob(ME, "shared", "x"), StartAttempt("shared", 1, "w"))
+
+    def work(node: Opened, name: str) -> int:
+        recorded = 0
+        for nth in range(60):
+            try:
+                node.do(UpdateProgress("shared", 1, nth))
+                recorded += 1
+            except errors.ProgressWentBack:
+                pass
+            node.do(CloneDrive(ME, "d", f"{name}-{nth}", f"{name}-job-{nth}"))
+        return recorded
+
+    updates = at_once(lambda: work(one, "one"), lambda: work(two, "two"))
+    with one.ledger.log() as log:
+        of_shared = [topic for _, topic, _ in log.stream("job-shared")]
+    assert of_shared.count("progress-updated/1") == sum(updates)
+    assert one.replay().divergence is None
+    assert one.rows() == two.rows()
+
+
+def test_a_command_that_loses_again_and_again_is_done_before_all_others(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time the other node is first, as long as it may be; in the end it has to wait."""
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    append = one.store.append
+    hurrying: list[Future[int]] = []
+
+    def second(batch: Batch) -> int:
+        hurrying.append(threads.submit(two.do, UpdateProgress("j", 1, 50)))
+        with suppress(TimeoutError):
+            hurrying[-1].result(1)
+        return append(batch)
+
+    with ThreadPoolExecutor(1) as threads:
+        monkeypatch.setattr(one.store, "append", second)
+        one.do(UpdateProgress("j", 1, 50))
+        monkeypatch.undo()
+        for each in hurrying:
+            each.result(PATIENCE_S)
+    assert len(hurrying) == LOST_LIMIT + 2
+    with one.ledger.log() as log:
+        assert len(log.stream("job-j")) == 2 + 1 + len(hurrying)

@@ -1,0 +1,114 @@
+"""A node that is paused while it has the record: for how long others wait, and for what."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import pytest
+
+from ledger import errors
+from ledger.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.errors import StoreUnreachable
+from ledger.store import pg_connecting, pg_locks, postgres
+from ledger.store.pg_connecting import connect
+from ledger.store.postgres import PostgresStore
+from projections.views.postgres import PostgresProjection
+from tests.postgres.nodes import PATIENCE_S, Nodes
+from tests.support.opened_postgres import in_postgres
+from tests.support.world import ME
+
+
+def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends its transaction; it begins anew once it goes on, and does nothing twice."""
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    paused, go_on = Event(), Event()
+    really = postgres.tasks.defer
+
+    def pause(*given: Any) -> None:
+        really(*given)
+        if not paused.is_set():
+            paused.set()
+            go_on.wait(PATIENCE_S)
+
+    with (
+        in_postgres(database) as one,
+        in_postgres(database) as two,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        one.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+        monkeypatch.setattr(postgres.tasks, "defer", pause)
+        late = thread.submit(one.do, UpdateProgress("j", 1, 10))
+        assert paused.wait(PATIENCE_S)
+        began = time.monotonic()
+        two.do(UpdateProgress("j", 1, 20))
+        assert time.monotonic() - began < PATIENCE_S / 2
+        go_on.set()
+        with pytest.raises(errors.ProgressWentBack):
+            late.result(PATIENCE_S)
+        assert one.replay().divergence is None
+
+
+def test_a_node_that_is_paused_in_exclusive_work_loses_it(
+    monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    paused, woken = Event(), Event()
+
+    def pause(cursor: Any) -> None:
+        paused.set()
+        woken.wait()
+
+    one = PostgresStore(database, PostgresProjection())
+    monkeypatch.undo()  # who waits for it has more time
+    two = PostgresStore(database, PostgresProjection())
+    with ThreadPoolExecutor(1) as threads:
+        doing = threads.submit(one.exclusive, pause)
+        try:
+            paused.wait()
+            two.exclusive(lambda cursor: cursor.execute("DELETE FROM hourly_keys"))
+        finally:
+            woken.set()
+        with pytest.raises(StoreUnreachable):
+            doing.result()
+    one.exclusive(lambda cursor: cursor.execute("DELETE FROM hourly_keys"))
+    for store in (one, two):
+        store.close()
+
+
+def test_a_node_that_is_paused_in_a_batch_holds_up_a_flip_only(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    """Not those who would append behind the flip."""
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    one, two = nodes
+    with connect(database).raw as paused, ThreadPoolExecutor(1) as threads:
+        with paused.transaction():
+            paused.execute("SELECT pg_advisory_xact_lock_shared(%s)", (pg_locks.APPENDING,))
+            flip = threads.submit(one.ledger.exclusive, lambda _: None, afterwards=lambda: None)
+            two.do(CreateJob(ME, "j", "x"))
+            with pytest.raises(StoreUnreachable):
+                flip.result().result()
+            two.do(CreateJob(ME, "k", "x"))
+        one.ledger.exclusive(lambda _: None, afterwards=lambda: None).result()
+
+
+def test_a_commit_that_waits_for_its_standby_is_waited_for(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By those behind it, too, for longer than a server that is gone would be."""
+    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    monkeypatch.setattr(pg_connecting, "RECONNECT_S", 1)
+    with (
+        in_postgres(database) as one,
+        connect(database).raw as waiting,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with waiting.transaction():
+            waiting.execute("UPDATE leaf_count SET position = position")
+            doing = threads.submit(one.do, CreateJob(ME, "j", "x"))
+            time.sleep(4)
+        doing.result()
+        assert one.failures == []

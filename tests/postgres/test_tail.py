@@ -1,0 +1,176 @@
+"""What nodes over one ledger in PostgreSQL are told of each other: all of it, once, in order."""
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import Event, Lock
+from typing import Any
+
+import pytest
+
+from ledger.codec import decode
+from ledger.commands import CloneDrive, CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.job import Job
+from ledger.store.seam import Commit
+from tests.acceptance.running import wait_for
+from tests.postgres.nodes import Nodes, at_once, make_drive
+from tests.support.opened import Opened
+from tests.support.opened_postgres import in_postgres
+from tests.support.postgres import end_listeners
+from tests.support.world import ME, Foreseen
+
+TAIL_EVENTS = 100_000
+WRITERS = 4
+
+
+class Heard:
+    """What a tail tells."""
+
+    def __init__(self, node: Opened) -> None:
+        self.commits: list[Commit] = []
+        self._lock = Lock()
+        node.ledger.listen(self.hear)
+
+    def hear(self, commit: Commit) -> None:
+        with self._lock:
+            self.commits.append(commit)
+
+    def events(self) -> list[tuple[str, Any]]:
+        with self._lock:
+            return [(stream, one.event) for commit in self.commits for stream, one in commit.events]
+
+    def wait_for(self, events: int) -> list[tuple[str, Any]]:
+        wait_for(f"for {events} events", lambda: len(self.events()) >= events, within_s=60)
+        return self.events()
+
+
+def recorded(node: Opened) -> list[tuple[str, Any]]:
+    with node.ledger.log() as log:
+        return [(each.stream, decode(each.topic, each.state).event) for each in log.events()]
+
+
+def test_every_commit_of_all_nodes_is_told_once_and_in_order(
+    nodes: Nodes,
+) -> None:
+    """With the states as these events leave them, also of streams that began before."""
+    one, two = nodes
+    one.do(CreateJob(ME, "old", "x"), StartAttempt("old", 1, "w"))
+    make_drive(one, "d")
+    before = len(recorded(one))
+    wait_for("for the tail to be there", lambda: two.ledger.position >= before)
+    heard = Heard(two)
+    one.do(UpdateProgress("old", 1, 10), CloneDrive(ME, "d", "copy", "j"))
+    two.do(UpdateProgress("old", 1, 20), StartAttempt("j", 1, "w"))
+    one.do(SucceedJob("j", 1))
+    told = heard.wait_for(len(recorded(one)) - before)
+    assert told == recorded(one)[before:]
+    last = heard.commits[-1]
+    assert last.position == one.ledger.position
+    ended = last.states["job-j"]
+    assert isinstance(ended, Job)
+    assert ended.state == "success"
+    assert {"d", "copy"} <= set().union(*(commit.related for commit in heard.commits))
+
+
+def test_a_tail_beside_writers_misses_nothing(
+    nodes: Nodes, many: Callable[[int], int], database: str
+) -> None:
+    """100,000 events of four writers; the tail sees each position once, in order."""
+    reader = nodes[0]
+    heard = Heard(reader)
+    each = many(TAIL_EVENTS) // WRITERS
+
+    def write(nth: int) -> None:
+        with in_postgres(database, Foreseen(prefix=f"w{nth}")) as writer:
+            writer.do(CreateJob(ME, f"w{nth}", "x"), StartAttempt(f"w{nth}", 1, "w"))
+            with ThreadPoolExecutor(16) as callers:
+                updates = [UpdateProgress(f"w{nth}", 1, 50) for _ in range(each - 2)]
+                list(callers.map(writer.do, updates))
+
+    at_once(*(lambda nth=nth: write(nth) for nth in range(WRITERS)))
+    told = heard.wait_for(each * WRITERS)
+    assert told == recorded(reader)
+
+
+def test_nothing_is_lost_with_the_connection_that_listens(
+    nodes: Nodes, many: Callable[[int], int], database: str
+) -> None:
+    """It is ended again and again while the other node writes."""
+    one, two = nodes
+    heard = Heard(two)
+    stop = Event()
+    ended: list[int] = []
+
+    def interfere() -> None:
+        while not stop.is_set():
+            ended.append(end_listeners(database))
+            time.sleep(0.05)
+
+    def write() -> None:
+        one.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+        for nth in range(many(5_000)):
+            one.do(UpdateProgress("j", 1, 50, nth))
+        stop.set()
+
+    at_once(write, interfere)
+    assert sum(ended) > 0
+    assert heard.wait_for(many(5_000) + 2) == recorded(one)
+
+
+def test_a_tail_goes_on_where_there_are_many_connections(
+    nodes: Nodes,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its next one has a descriptor above 1023, as beside a thousand websockets."""
+    monkeypatch.setattr("ledger.store.listening.RECONNECT_S", 0.5)
+    one, two = nodes
+    heard = Heard(two)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2_000), limits[1]))
+    with ExitStack() as held:
+        held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+
+        def opened(files: int) -> None:
+            for _ in range(files):
+                held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+
+        opened(1_100)
+        end_listeners(database)
+        wait_for("for the connection to be lost", lambda: "listened to anew" in caplog.text)
+        opened(100)  # in the place of that one, too
+        for nth in range(3):  # the last are waited for over the new one
+            one.do(CreateJob(ME, f"j{nth}", "x"))
+            heard.wait_for(nth + 1)
+
+
+def test_a_poll_is_behind_the_notifications(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    """Events that nobody was notified of are told within about a second."""
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"))
+    heard = Heard(two)
+    monkeypatch.setattr("ledger.store.postgres.CHANNEL", "another_channel")
+    one.do(StartAttempt("j", 1, "w"))
+    assert [stream for stream, _ in heard.wait_for(1)][-1] == "job-j"
+
+
+def test_while_nobody_wants_to_know_nothing_is_read(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever begins to listen is told of what comes after, not of what was before."""
+    one, two = nodes
+    wanted = Event()
+    told: list[Commit] = []
+    two.ledger.listen(told.append, wanted.is_set)
+    one.do(CreateJob(ME, "before", "x"))
+    wait_for("for the tail to skip", lambda: two.ledger.position >= one.ledger.position)
+    wanted.set()
+    one.do(CreateJob(ME, "after", "x"))
+    wait_for("for the tail to tell", lambda: bool(told))
+    assert [stream for commit in told for stream, _ in commit.events] == ["job-after"]

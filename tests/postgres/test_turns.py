@@ -1,0 +1,126 @@
+"""What is done by one node at a time, while all others go on."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from ledger.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.errors import StoreFailed
+from projections.rebuild import AlreadyRebuilding, rebuild
+from projections.views.sqlite import live_generation, superseded
+from tests.acceptance.running import wait_for
+from tests.postgres.nodes import Nodes, at_once
+from tests.support.postgres import end_turns
+from tests.support.world import ME
+
+
+def test_what_is_done_by_one_node_at_a_time(nodes: Nodes) -> None:
+    """While one has its turn the other is refused, and what a dead one had is free."""
+    one, two = nodes
+    assert one.ledger.maintenance.acquire()
+    assert one.ledger.maintenance.locked()
+    assert not two.ledger.maintenance.acquire()
+    with pytest.raises(AlreadyRebuilding):
+        two.rebuild()
+    assert two.ledger.checkpointing.acquire()
+    two.ledger.checkpointing.release()
+    one.ledger.maintenance.release()
+    assert two.ledger.maintenance.acquire()
+    two.ledger.maintenance.release()
+
+
+def test_a_turn_that_was_lost_is_noticed(nodes: Nodes, database: str) -> None:
+    """A rebuild whose session ended does not flip: another may be at it."""
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"))
+
+    def end_turn(done: int, total: int) -> None:
+        assert end_turns(database) > 0
+
+    with pytest.raises(StoreFailed):
+        rebuild(one.ledger, end_turn)
+    assert two.rebuild().before == two.rebuild().after
+
+
+def test_who_has_lost_a_turn_does_nothing_to_who_has_it(nodes: Nodes, database: str) -> None:
+    """The other's rebuild is under way when the first one gives up: it loses no table, no row."""
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"))
+    lost, begun, given_up = Event(), Event(), Event()
+
+    def lose(done: int, total: int) -> None:
+        assert end_turns(database) > 0
+        lost.set()
+        begun.wait()
+
+    def give_up() -> None:
+        try:
+            with pytest.raises(StoreFailed):
+                rebuild(one.ledger, lose)
+        finally:
+            given_up.set()
+
+    def go_on(done: int, total: int) -> None:
+        begun.set()
+        given_up.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        giving_up = threads.submit(give_up)
+        lost.wait()
+        rebuilt = rebuild(two.ledger, go_on)
+        giving_up.result()
+    assert rebuilt.before == rebuilt.after
+    assert one.rows() == two.rows()
+
+
+def test_a_rebuild_on_one_node_beside_writes_on_the_other(nodes: Nodes) -> None:
+    """The same rows before and after; the other goes on in the new generation."""
+    one, two = nodes
+    two.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    stop = Event()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        while not stop.is_set():
+            two.do(UpdateProgress("j", 1, 50, written))
+            two.do(CreateJob(ME, f"job-{written}", "x"))
+            written += 1
+
+    def rebuild_often() -> None:
+        try:
+            for _ in range(4):
+                rebuilt = one.rebuild()
+                assert rebuilt.before == rebuilt.after
+        finally:
+            stop.set()
+
+    outcomes = at_once(write, rebuild_often)
+    assert outcomes == [None, None]
+    assert written > 4
+    assert one.rows() == two.rows()
+    assert len(one.rows()["jobs"]) == written + 1
+    assert one.replay().divergence is None
+
+
+def test_a_reader_that_takes_its_time_holds_up_nobody_but_a_rebuild(
+    nodes: Nodes,
+) -> None:
+    """It reads the rows that are superseded; their tables cannot go before it is done."""
+    one, two = nodes
+    two.do(CreateJob(ME, "j", "x"))
+    with ThreadPoolExecutor(1) as threads:
+        with two.views.long_snapshot() as slow:
+            slow.jobs(ME, None, limit=1)
+            rebuilding = threads.submit(one.rebuild)
+            wait_for("for the flip", lambda: two.ledger.read(live_generation) == 2)
+            for nth in range(20):
+                two.ledger.exclusive(lambda cursor: cursor.execute("SELECT 1")).result(5)
+                one.do(CreateJob(ME, f"one-{nth}", "x"))
+                time.sleep(0.05)
+            assert slow.jobs(ME, None, limit=1)
+        rebuilt = rebuilding.result()
+    assert rebuilt.before == rebuilt.after
+    assert two.ledger.exclusive(superseded).result() == []
