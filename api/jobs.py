@@ -7,15 +7,15 @@ import orjson
 from aiohttp import web
 from msgspec.structs import asdict, replace
 
-from api.answers import answer_of, json_answer, list_parts, page_answer, stream, within
+from api.answers import answer_of, aside, json_answer, list_parts, page_answer, stream, within
 from api.commanding import execute
 from api.entity_tags import digest
+from api.job_lists import KeyPage, WantedJobs, key_answer, key_page, wanted_jobs
 from api.long_poll import changed, job_tag, known_to, wait_of
 from api.requests import (
     CALLER,
     POSITION,
     Page,
-    filter_values,
     page,
     read_object,
     shown_fields,
@@ -31,6 +31,7 @@ from ledger.errors import JobNotFound
 from projections.rows import timestamp
 from projections.views.reading import REMEMBERED
 from projections.views.records import JobTree
+from projections.views.snapshot import Snapshot
 
 
 class _Recorded(NamedTuple):
@@ -81,18 +82,35 @@ class Jobs:
         as_of = self._travel.as_of(request)
         if as_of is not None:
             return await self._travel.list(request, as_of)
-        owner = request[CALLER].actor
-        asked, states, fields = (
-            page(request),
-            filter_values(request, "state"),
-            shown_fields(request),
-        )
+        owner, wanted = request[CALLER].actor, wanted_jobs(request)
+        by_key, fields = key_page(request), shown_fields(request)
+        if by_key is not None:
+            found = await self._found(owner, wanted, by_key)
+            return key_answer(by_key, found, self._shown(found, fields))
+        asked = page(request)
+        if wanted.are_indexed:
+            with self._views.snapshot() as snapshot:
+                total = self._views.count_jobs(snapshot, owner, *wanted)
+                if asked.is_short(total):
+                    limit, offset = asked.sql_limit, asked.offset
+                    trees = snapshot.jobs(owner, *wanted, limit=limit, offset=offset)
+                    return page_answer(asked, total, self._shown(trees, fields))
+        return await stream(request, self._parts(owner, wanted, asked, fields))
+
+    async def _found(self, owner: str, wanted: WantedJobs, asked: KeyPage) -> Sequence[JobTree]:
+        """The jobs of the page, and one more if there is one."""
+
+        def read(snapshot: Snapshot) -> list[JobTree]:
+            return snapshot.jobs_after(owner, *wanted, key=asked.key, limit=asked.limit + 1)
+
+        def read_aside() -> list[JobTree]:
+            with self._views.long_snapshot() as snapshot:
+                return read(snapshot)
+
+        if not wanted.are_indexed:
+            return await aside(read_aside)
         with self._views.snapshot() as snapshot:
-            total = self._views.count_jobs(snapshot, owner, states)
-            if asked.is_short(total):
-                trees = snapshot.jobs(owner, states, limit=asked.sql_limit, offset=asked.offset)
-                return page_answer(asked, total, self._shown(trees, fields))
-        return await stream(request, self._parts(owner, states, asked, fields))
+            return read(snapshot)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         return await do_action(request, {"cancel": self._cancel})
@@ -143,13 +161,13 @@ class Jobs:
     def _parts(
         self,
         owner: str,
-        states: Sequence[str] | None,
+        wanted: WantedJobs,
         asked: Page,
         fields: frozenset[str] | None,
     ) -> Iterator[bytes]:
         with self._views.long_snapshot() as snapshot:
-            total = snapshot.count_jobs(owner, states)
-            batches = within(snapshot.all_jobs(owner, states), asked)
+            total = snapshot.count_jobs(owner, *wanted)
+            batches = within(snapshot.all_jobs(owner, *wanted), asked)
             yield from list_parts(asked, total, (self._shown(batch, fields) for batch in batches))
 
     def _shown(

@@ -223,7 +223,7 @@ def _check_searches(found: Sequence[Condition]) -> None:
 
 def _condition(lookup: Lookup, wanted: Sequence[str]) -> Condition:
     """Uuids are the same in upper case, as they are in URLs."""
-    if lookup in ("uuid", "tag"):
+    if lookup in ("uuid", "tag", "resource"):
         wanted = [text.lower() for text in wanted]
     return Condition(lookup, tuple(wanted))
 

@@ -1,15 +1,15 @@
 """`?as_of=`, and `/jobs/{uuid}/history/`: jobs as they were, and how they came to be so."""
 
-import re
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from aiohttp import web
 
 from api.answers import aside, json_answer, page_answer
 from api.errors import BadRequest
+from api.job_lists import refuse_in_the_past
+from api.moments import EXAMPLE, moment
 from api.requests import (
     CALLER,
     DIGITS_LIMIT,
@@ -29,10 +29,6 @@ from projections.time_travel.past import CannotTell, Past, PastPage
 V = TypeVar("V")
 AsOf = int | datetime
 """A position of the ledger, or a time."""
-
-# With an offset always: a time without one would be taken for one of this machine's own zone.
-_TIME = re.compile(r"[0-9-]{8,10}[Tt ][0-9:.,]+(?:[Zz]|[+ -][0-9:]+)")
-_BLANK_FOR_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9:]+$)")
 
 
 class TimeTravel:
@@ -67,6 +63,7 @@ class TimeTravel:
         """A page of the list, ordered and counted as it was."""
         owner, asked, fields = request[CALLER].actor, page(request), shown_fields(request)
         states = filter_values(request, "state")
+        refuse_in_the_past(request)
         if not 0 < asked.limit <= SHORT_LIMIT:
             raise BadRequest(f"with as_of, limit goes from 1 to {SHORT_LIMIT}", point="limit")
 
@@ -110,13 +107,11 @@ class TimeTravel:
 
 
 def _position_or_time(text: str) -> AsOf:
-    """A `+` in a query means a blank, and some clients forget it: one before an offset is a `+`."""
     if text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT:
         return int(text)
-    if _TIME.fullmatch(text):
-        with suppress(ValueError, OverflowError):
-            return datetime.fromisoformat(_BLANK_FOR_PLUS.sub("+", text).upper()).astimezone(UTC)
-    raise BadRequest(
-        "as_of must be a position, or a time with its offset such as 2026-04-17T08:15:30Z",
-        point="as_of",
-    )
+    found = moment(text)
+    if found is None:
+        raise BadRequest(
+            f"as_of must be a position, or a time with its offset such as {EXAMPLE}", point="as_of"
+        )
+    return found

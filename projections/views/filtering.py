@@ -3,11 +3,24 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, assert_never
 
-Lookup = Literal["uuid", "name", "name_contains", "tag", "tag_name"]
+Lookup = Literal[
+    "uuid",
+    "name",
+    "name_contains",
+    "tag",
+    "tag_name",
+    "operation",
+    "resource",
+    "modified_from",
+    "modified_before",
+]
 
 
 class Condition(NamedTuple):
-    """That one of the alternatives is true of a drive, server or tag; texts are exact."""
+    """That one of the alternatives is true of a thing; texts are exact.
+
+    Jobs have no name, and only jobs have what is modified, an operation and resources.
+    """
 
     lookup: Lookup
     alternatives: tuple[str, ...]
@@ -20,7 +33,7 @@ def condition_sql(condition: Condition, generation: int) -> str:
     """The condition over a row with `uuid` and `name`; takes the alternatives as parameters."""
     marks = ",".join("?" * len(condition.alternatives))
     match condition.lookup:
-        case "uuid" | "name":
+        case "uuid" | "name" | "operation":
             return f"{condition.lookup} IN ({marks})"
         case "name_contains":
             return f"({' OR '.join(['instr(name, ?) > 0'] * len(condition.alternatives))})"
@@ -32,6 +45,13 @@ def condition_sql(condition: Condition, generation: int) -> str:
                 " ON t.uuid = tag WHERE t.name",
                 marks,
             )
+        case "resource":
+            named = f"SELECT job FROM job_resources_g{generation} WHERE resource"
+            return f"uuid IN ({named} IN ({marks}))"
+        case "modified_from":
+            return "last_modified >= ?"
+        case "modified_before":
+            return "last_modified < ?"
         case _:
             assert_never(condition.lookup)
 

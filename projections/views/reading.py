@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.store.reading import Reading, postgres_reading, sqlite_reading
+from projections.views.filtering import Condition, Conditions
 from projections.views.records import JobTree
 from projections.views.snapshot import Snapshot
 
@@ -25,7 +26,7 @@ class Views:
         self._commits = commits
         self._connection = reading.connect()
         self._trees: dict[tuple[str, str], JobTree | None] = {}
-        self._counts: dict[tuple[str, tuple[str, ...] | None], int] = {}
+        self._counts: dict[tuple[str, tuple[str, ...] | None, tuple[Condition, ...]], int] = {}
         self._read_at = -1
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
@@ -39,11 +40,17 @@ class Views:
                 self._trees[uuid, owner] = snapshot.job(uuid, owner)
         return self._trees[uuid, owner]
 
-    def count_jobs(self, snapshot: Snapshot, owner: str, states: Sequence[str] | None) -> int:
+    def count_jobs(
+        self,
+        snapshot: Snapshot,
+        owner: str,
+        states: Sequence[str] | None,
+        conditions: Conditions = (),
+    ) -> int:
         """`snapshot.count_jobs`, of a snapshot of ours, from memory likewise: it reads them all."""
-        key = owner, None if states is None else tuple(states)
+        key = owner, None if states is None else tuple(states), tuple(conditions)
         if key not in self._counts:
-            self._counts[key] = snapshot.count_jobs(owner, states)
+            self._counts[key] = snapshot.count_jobs(owner, states, conditions)
         return self._counts[key]
 
     def _forget_what_is_stale(self) -> None:

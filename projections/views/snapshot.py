@@ -16,6 +16,7 @@ from ledger.store.reading import Connection
 from ledger.store.seam import Cursor
 from projections.audit_log import Line
 from projections.views.filtering import Conditions, condition_sql
+from projections.views.job_keys import JobKey
 from projections.views.records import (
     DriveView,
     JobReference,
@@ -101,33 +102,78 @@ class Snapshot:
         rows = self._among(f"SELECT {self._job} FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
         return [_tree(row) for row in rows if row[1] == owner]
 
-    def count_jobs(self, owner: str, states: Sequence[str] | None) -> int:
+    def count_jobs(
+        self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
+    ) -> int:
         """How many jobs the account has, in these states; None: in any."""
-        where, parameters = _in_states(states)
-        return self._count(f"jobs_g{self._g} WHERE owner = ?{where}", (owner, *parameters))
+        where, parameters = self._jobs_where(owner, states, conditions)
+        return self._count(f"jobs_g{self._g} WHERE {where}", parameters)
 
     def jobs(
-        self, owner: str, states: Sequence[str] | None, *, limit: int, offset: int = 0
+        self,
+        owner: str,
+        states: Sequence[str] | None,
+        conditions: Conditions = (),
+        *,
+        limit: int,
+        offset: int = 0,
     ) -> list[JobTree]:
         """A page of the account's jobs, the newest change first; sub-jobs are listed too."""
-        where, parameters = _in_states(states)
+        where, parameters = self._jobs_where(owner, states, conditions)
         rows = self._all(
-            f"SELECT {self._job} FROM jobs_g{self._g} WHERE owner = ?{where}"
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
             " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
-            (owner, *parameters, _bounded(limit), offset),
+            (*parameters, _bounded(limit), offset),
         )
         return self._listed(rows)
 
-    def all_jobs(self, owner: str, states: Sequence[str] | None) -> Iterator[list[JobTree]]:
+    def jobs_after(
+        self,
+        owner: str,
+        states: Sequence[str] | None,
+        conditions: Conditions = (),
+        *,
+        key: JobKey | None,
+        limit: int,
+    ) -> list[JobTree]:
+        """A page of the same list that goes on behind a job's place in it; None: its beginning.
+
+        However far into the list that is, it costs no more than its beginning.
+        """
+        where, parameters = self._jobs_where(owner, states, conditions)
+        if key is not None:
+            where += " AND last_modified <= ? AND (last_modified < ? OR uuid > ?)"
+            parameters += [key.last_modified, key.last_modified, key.uuid]
+        rows = self._all(
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
+            " ORDER BY last_modified DESC, uuid LIMIT ?",
+            (*parameters, limit),
+        )
+        return self._listed(rows)
+
+    def all_jobs(
+        self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
+    ) -> Iterator[list[JobTree]]:
         """All of them, some at a time."""
-        where, parameters = _in_states(states)
+        where, parameters = self._jobs_where(owner, states, conditions)
         cursor = self._connection.execute(
-            f"SELECT {self._job} FROM jobs_g{self._g} WHERE owner = ?{where}"
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
             " ORDER BY last_modified DESC, uuid",
-            (owner, *parameters),
+            tuple(parameters),
         )
         while rows := cursor.fetchmany(STREAM_ROWS):
             yield self._listed(rows)
+
+    def _jobs_where(
+        self, owner: str, states: Sequence[str] | None, conditions: Conditions
+    ) -> tuple[str, list[str]]:
+        """The jobs of an account in these states for which all of these conditions hold."""
+        clauses, parameters = self._where(owner, conditions)
+        if any(condition.lookup == "resource" for condition in conditions):
+            # A thing has few jobs: they are looked up, and not all of the account's gone through.
+            clauses = clauses.replace("owner = ?", "owner || '' = ?", 1)
+        where, within = _in_states(states)
+        return clauses + where, [*parameters, *within]
 
     def running_leaves(self) -> list[str]:
         """Every account's jobs that a worker should be doing, oldest first."""
