@@ -3,24 +3,17 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, assert_never
 
-Lookup = Literal[
-    "uuid",
-    "name",
-    "name_contains",
-    "tag",
-    "tag_name",
-    "operation",
-    "resource",
-    "modified_from",
-    "modified_before",
-]
+NamedLookup = Literal["uuid", "name", "name_contains", "tag", "tag_name"]
+"""What drives, servers and tags are looked up by."""
+
+JobLookup = Literal["uuid", "operation", "resource", "modified_from", "modified_before"]
+"""What jobs are looked up by."""
+
+Lookup = NamedLookup | JobLookup
 
 
 class Condition(NamedTuple):
-    """That one of the alternatives is true of a thing; texts are exact.
-
-    Jobs have no name, and only jobs have what is modified, an operation and resources.
-    """
+    """That one of the alternatives is true of a thing; texts are exact."""
 
     lookup: Lookup
     alternatives: tuple[str, ...]

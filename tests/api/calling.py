@@ -131,6 +131,10 @@ class Api:
 
     # What there is
 
+    def files(self) -> set[str]:
+        """The names of the files in the pool, but for the one that says which pool it is."""
+        return {path.name for path in self.service.pools["main"].path.iterdir()} - {".pool"}
+
     async def drive(self, *, by: Account = ALICE, **said: Any) -> str:
         """A new drive that is ready."""
         answer = await self.post("/drives/", {**DRIVE, **said}, by=by)

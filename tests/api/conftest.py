@@ -12,6 +12,7 @@ from api.composition import open_service
 from api.service import Service
 from api.settings import Settings
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
+from tests.support.postgres import tell_of_whoever_copies
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
@@ -22,7 +23,10 @@ def store(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 async def service(tmp_path: Path, store: str | None) -> AsyncIterator[Service]:
-    settings = Settings(data=tmp_path, store=store, copying=False)
+    pools = (f"main={tmp_path / 'pools' / 'main'}",)
+    settings = Settings(data=tmp_path, store=store, pools=pools, copying=False)
+    if store is not None:
+        tell_of_whoever_copies(store, settings)
     async with open_service(settings) as opened:
         yield replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
 

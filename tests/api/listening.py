@@ -58,9 +58,13 @@ class Listener:
 
     async def everything(self, api: Api, *, by: Account = ALICE) -> list[Frame]:
         """All that is told of what has happened so far."""
-        job = await api.job(owner=by)
-        frames = await self.until(lambda frame: frame.uri == f"/api/2.0/jobs/{job}/")
-        return frames[:-1]
+        frames: list[Frame] = []
+        # Changes that are told together are told in no promised order: the second job's are told
+        # after all that was told together with the first.
+        for _ in range(2):
+            job = f"/api/2.0/jobs/{await api.job(owner=by)}/"
+            frames += (await self.until(lambda frame, job=job: frame.uri == job))[:-1]
+        return frames
 
     async def closed(self) -> int | None:
         """The code with which the service closes, whatever it sends before."""

@@ -24,10 +24,6 @@ IMAGE = b"a" * (64 * KIB) + bytes(256 * KIB) + b"b" * (64 * KIB + 5)
 PADDED = IMAGE + bytes(-len(IMAGE) % STEP)
 
 
-def files(api: Api) -> list[Path]:
-    return list(api.service.pools["main"].path.iterdir())
-
-
 async def upload(api: Api, image: bytes = IMAGE, path: str = "/drives/upload/") -> str:
     answer = await api.call("POST", path, data=image)
     assert answer.status == 200, answer.body
@@ -78,7 +74,7 @@ async def test_bad_uploads_leave_nothing(api: Api, query: str, point: str):
     """An upload with a bad parameter is a 400, and no file stays."""
     answer = await api.call("POST", f"/drives/upload/?{query}", data=IMAGE)
     assert answer.error == (400, "validation", point)
-    assert files(api) == []
+    assert api.files() == set()
 
 
 async def test_an_upload_needs_its_length(api: Api):
@@ -91,7 +87,7 @@ async def test_an_upload_needs_its_length(api: Api):
     assert answer.error == (411, "validation", None)
     answer = await api.call("POST", "/drives/upload/")
     assert answer.error[0] in {400, 411}
-    assert files(api) == []
+    assert api.files() == set()
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(api: Api):
@@ -105,11 +101,11 @@ async def test_an_upload_that_breaks_off_leaves_nothing(api: Api):
     writer.write(head.encode() + IMAGE[: len(IMAGE) // 2])
     await writer.drain()
     async with asyncio.timeout(5):
-        while not files(api):  # noqa: ASYNC110 - there is no event for this
+        while not api.files():  # noqa: ASYNC110 - there is no event for this
             await asyncio.sleep(0.005)
     writer.close()
     async with asyncio.timeout(5):
-        while files(api):  # noqa: ASYNC110 - nor for this
+        while api.files():  # noqa: ASYNC110 - nor for this
             await asyncio.sleep(0.005)
     assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
 
@@ -124,7 +120,7 @@ async def test_a_full_pool_is_out_of_capacity(api: Api, monkeypatch: pytest.Monk
     answer = await api.call("POST", "/drives/upload/", data=IMAGE)
     assert answer.error == (503, "concurrency", None)
     assert b"secret" not in answer.body
-    assert files(api) == []
+    assert api.files() == set()
 
 
 async def test_a_download_is_the_image(api: Api):
@@ -202,7 +198,7 @@ async def test_a_url_that_is_no_text_is_refused(api: Api, target: str):
     writer.close()
     assert status == b"400"
     assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
-    assert list(api.service.pools["main"].path.iterdir()) == []
+    assert api.files() == set()
 
 
 async def test_a_form_is_no_image(api: Api):
@@ -211,7 +207,7 @@ async def test_a_form_is_no_image(api: Api):
     form.add_field("file", IMAGE, filename="disk.img")
     answer = await api.call("POST", "/drives/upload/", data=form)
     assert answer.error == (415, "validation", None)
-    assert files(api) == []
+    assert api.files() == set()
 
 
 async def test_an_image_that_is_gone_is_not_a_drive_that_is_gone(api: Api):

@@ -109,8 +109,7 @@ class Upload(NamedTuple):
         return answer.body
 
     def files(self) -> set[str]:
-        pool = self.api.service.pools["main"].path
-        return {path.name.removeprefix(self.drive) for path in pool.iterdir()}
+        return {name.removeprefix(self.drive) for name in self.api.files()}
 
 
 async def begun(api: Api, **said: Any) -> Upload:

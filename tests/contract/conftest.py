@@ -14,15 +14,12 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
 from api.composition import open_service
-from api.databases import PostgresDatabase
 from api.plain_tables import PlainTables
 from api.service import Service
 from api.settings import Settings
 from ledger.store import accounts as table
-from ledger.store.pg_connecting import connected
-from ledger.store.pools import tell_pools
-from ledger.world import PoolSpace
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
+from tests.support.postgres import tell_of_whoever_copies
 
 HOSTS = ("first", "second")
 NO_PASSWORD = "!"
@@ -57,20 +54,12 @@ async def _served(directory: Path, store: str | None, *, copying: bool) -> Async
         data=directory, store=store, pools=pools, compute_hosts=HOSTS, copying=copying
     )
     if store is not None and not copying:
-        _tell_of_whoever_copies(store, settings)
+        tell_of_whoever_copies(store, settings)
     async with open_service(settings) as opened:
         await _add_accounts(opened)
         service = replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
         async with TestClient(TestServer(make_app(service))) as client:
             yield Api(client, service)
-
-
-def _tell_of_whoever_copies(url: str, settings: Settings) -> None:
-    """Somebody has all pools, so that clones between them are not refused."""
-    PostgresDatabase(url).open().store.close()
-    spaces = [PoolSpace(pool.name, pool.storage_type, 0) for pool in settings.named_pools()]
-    with connected(url) as connection:
-        tell_pools(connection, "by hand", spaces)
 
 
 async def _add_accounts(service: Service) -> None:

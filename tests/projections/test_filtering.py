@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.commands import CreateDrives, CreateServers, CreateTags, NewDrive, NewServer, NewTag
-from projections.views.filtering import Condition, Lookup
+from projections.views.filtering import Condition, NamedLookup
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, disk, machine
 
@@ -85,7 +85,7 @@ def holds(condition: Condition, thing: Thing) -> bool:
             return any(TAG_NAMES[tag] in wanted for tag in thing.tags)
 
 
-LOOKED_UP: dict[Lookup, tuple[str, ...]] = {
+LOOKED_UP: dict[NamedLookup, tuple[str, ...]] = {
     "uuid": (*(f"{kind}{nth}" for kind in "ds" for nth in range(20)), "their-d0"),
     "name": (*NAMES, "WEB", "nothing"),
     "name_contains": (*NAMES, "w", "W", "%", "_", "-", "ë", "o", "nothing"),
@@ -94,7 +94,7 @@ LOOKED_UP: dict[Lookup, tuple[str, ...]] = {
 }
 
 
-def of(lookup: Lookup) -> st.SearchStrategy[Condition]:
+def of(lookup: NamedLookup) -> st.SearchStrategy[Condition]:
     texts = st.lists(st.sampled_from(LOOKED_UP[lookup]), min_size=1, max_size=4)
     return st.builds(Condition, st.just(lookup), texts.map(tuple))
 
@@ -135,7 +135,7 @@ def test_tags_are_filtered_likewise(listed: Opened, condition: Condition, left: 
 
 def test_every_lookup_is_tested_here() -> None:
     """A new one must be given to these tests too."""
-    assert LOOKED_UP.keys() == set(get_args(Lookup))
+    assert LOOKED_UP.keys() == set(get_args(NamedLookup))
 
 
 def test_conditions_of_one_kind_must_hold_together(listed: Opened) -> None:

@@ -19,7 +19,11 @@ def discard(ledger: Ledger, uuid: str, cutoff: datetime) -> None:
     """Sweeps what ended before this, under a policy of `AT_ONCE`."""
     with ledger.log() as log:
         plan = plan_of(log, AT_ONCE, cutoff)
-    sweep(ledger, plan, lambda: uuid)
+    assert ledger.maintenance.acquire()
+    try:
+        sweep(ledger, plan, lambda: uuid)
+    finally:
+        ledger.maintenance.release()
 
 
 def half_gone(ledger: Ledger, file: Path, copy: Path) -> None:

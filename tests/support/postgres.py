@@ -12,8 +12,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from api.settings import Settings
+from ledger.store.pg_connecting import connected
+from ledger.store.pools import tell_pools
 from ledger.store.postgres import PostgresStore
 from ledger.store.tail import CHANNEL
+from ledger.world import PoolSpace
 from projections.views.postgres import PostgresProjection
 
 _names = count(1)
@@ -49,6 +53,14 @@ class PostgresServer:
         with psycopg.connect(url) as connection:
             connection.execute("INSERT INTO home SELECT place FROM here")
         return url
+
+
+def tell_of_whoever_copies(url: str, settings: Settings) -> None:
+    """Somebody has all pools of a service that copies nothing, so that clones are not refused."""
+    PostgresStore(url, PostgresProjection()).close()
+    spaces = [PoolSpace(pool.name, pool.storage_type, 0) for pool in settings.named_pools()]
+    with connected(url) as connection:
+        tell_pools(connection, "by hand", spaces)
 
 
 @pytest.fixture(scope="session")
