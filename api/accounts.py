@@ -173,6 +173,13 @@ class Accounts:
         email = normal_email(email)
         await self._change(email, lambda c: _remove(c, email))
 
+    async def find(self, uuid: str) -> Account:
+        """The account with this uuid. Raises `AccountNotFound`."""
+        stored = await self._tables.read(lambda c: table.find_by_uuid(c, uuid))
+        if stored is None:
+            raise AccountNotFound("there is no account with this uuid")
+        return account_of(stored)
+
     async def every(self) -> list[Account]:
         """All accounts, oldest first."""
         return [account_of(stored) for stored in await self._tables.read(table.every)]

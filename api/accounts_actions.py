@@ -1,7 +1,7 @@
-"""`/accounts/action/`: logging in and out with a session, and the cookie for a websocket.
+"""`/accounts/`: logging in and out with a session, the cookie for a websocket, and who asks.
 
-The URL is public, because a login has no other credentials; the other actions find out for
-themselves whose a request is. None of them changes anything that an auditor may not.
+The actions' URL is public, because a login has no other credentials; the other actions find out
+for themselves whose a request is. None of them changes anything that an auditor may not.
 """
 
 from datetime import timedelta
@@ -12,8 +12,9 @@ from api.answers import json_answer
 from api.async_cookie import ASYNC_COOKIE, VALID_S
 from api.credentials import PASSWORD_LENGTH_MAX
 from api.errors import Forbidden
+from api.identity import AccountNotFound, LoginRefused
 from api.logins import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
-from api.requests import read_object
+from api.requests import CALLER, read_object
 from api.resources import do_action
 from api.service import Service
 from api.sessions import VALID_FOR, NewSession
@@ -22,7 +23,7 @@ CSRF_VALID_FOR = timedelta(days=365)
 
 
 class AccountsActions:
-    """Handler of the URL."""
+    """Handlers of the URLs."""
 
     def __init__(self, service: Service) -> None:
         self._accounts = service.accounts
@@ -36,6 +37,14 @@ class AccountsActions:
                 "authenticate_asynchronous": self._authenticate_asynchronous,
             },
         )
+
+    async def own(self, request: web.Request) -> web.Response:
+        """Whose request this is, and what they may."""
+        try:
+            account = await self._accounts.find(request[CALLER].actor)
+        except AccountNotFound:  # removed since its login was looked at
+            raise LoginRefused from None
+        return json_answer({"uuid": account.uuid, "email": account.email, "role": account.role})
 
     async def _log_in(self, request: web.Request) -> web.Response:
         fields = await read_object(request)

@@ -7,11 +7,13 @@ from api.accounts_actions import AccountsActions
 from api.auth import guard
 from api.docs import serve_document, serve_page, serve_style
 from api.drives import Drives
+from api.health import Health
 from api.idempotency import RAW_URLS
 from api.images import Images
 from api.jobs import Jobs
 from api.libdrives import Libdrives
 from api.logs import Logs
+from api.page_files import ADDRESSES, PageFiles
 from api.profile import Profile
 from api.proofs import Proofs
 from api.public import PUBLIC_URLS, PublicUrls
@@ -19,14 +21,18 @@ from api.requests import BODY_BYTES
 from api.servers import Servers
 from api.service import Service
 from api.side_resources import ABSENT, SideResources, empty_list, nothing
+from api.staff import Staff
 from api.tags import Tags
 from api.time_travel import TimeTravel
 from api.uploads import Uploads
+from api.viewing import STAFF_URLS, VIEWABLE_URLS
 from api.websocket import Websocket
 
 ROOT = "/api/2.0"
+PAGE = "page"
+"""The name of the resource that is a page for people."""
 # The names of other URLs are never taken for a uuid, whatever the method.
-UUID = r"{uuid:(?!(?:detail|schema|upload|availability_groups)(?:/|$))[^/]+}"
+UUID = r"{uuid:(?!(?:detail|schema|statistics|upload|availability_groups)(?:/|$))[^/]+}"
 
 
 def make_app(service: Service) -> web.Application:
@@ -35,6 +41,8 @@ def make_app(service: Service) -> web.Application:
     app = web.Application(middlewares=[guard(service, public)], client_max_size=BODY_BYTES)
     app[PUBLIC_URLS] = public
     app[RAW_URLS] = set()
+    app[VIEWABLE_URLS] = set()
+    app[STAFF_URLS] = set()
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
     _add_images(app, Images(service))
@@ -46,31 +54,44 @@ def make_app(service: Service) -> web.Application:
     _add_tags(app, Tags(service))
     _add_libdrives(app, Libdrives(service, drives))
     _add_account(app, Profile(service), Logs(service))
-    _add(app, "/accounts/action", post=AccountsActions(service).act, public=True)
+    _add_accounts(app, AccountsActions(service))
     _add_proofs(app, Proofs(service))
+    _add_staff(app, Staff(service))
     _add_side_resources(app, SideResources(service))
     _add_documents(app)
     _add_websocket(app, Websocket(service))
+    _add_health(app, Health(service))
+    _add_page(app, PageFiles(), public)
     return app
 
 
 def _add_jobs(app: web.Application, jobs: Jobs, travel: TimeTravel) -> None:
     # What is asked for most is tried first.
-    _add(app, f"/jobs/{UUID}", get=jobs.one)
-    _add(app, "/jobs", get=jobs.list)
-    _add(app, "/jobs/detail", get=jobs.list)
+    _add(app, f"/jobs/{UUID}", get=jobs.one, viewable=True)
+    _add(app, "/jobs", get=jobs.list, viewable=True)
+    _add(app, "/jobs/detail", get=jobs.list, viewable=True)
+    _add(app, "/jobs/statistics", get=jobs.statistics, viewable=True)
     _add(app, "/jobs/schema", get=jobs.schema)
     _add(app, f"/jobs/{UUID}/action", post=jobs.act)
-    _add(app, f"/jobs/{UUID}/history", get=travel.history)
+    _add(app, f"/jobs/{UUID}/history", get=travel.history, viewable=True)
 
 
 def _add_drives(app: web.Application, drives: Drives) -> None:
-    _add(app, "/drives", get=drives.list, post=drives.create, delete=drives.delete_many)
-    _add(app, "/drives/detail", get=drives.list_detail)
+    _add(
+        app,
+        "/drives",
+        get=drives.list,
+        post=drives.create,
+        delete=drives.delete_many,
+        viewable=True,
+    )
+    _add(app, "/drives/detail", get=drives.list_detail, viewable=True)
     _add(app, "/drives/schema", get=drives.schema)
     _add(app, "/drives/availability_groups", get=drives.availability_groups)
     _add(app, f"/drives/availability_groups/{UUID}", get=drives.availability_group)
-    _add(app, f"/drives/{UUID}", get=drives.one, put=drives.edit, delete=drives.delete)
+    _add(
+        app, f"/drives/{UUID}", get=drives.one, put=drives.edit, delete=drives.delete, viewable=True
+    )
     _add(app, f"/drives/{UUID}/action", post=drives.act)
 
 
@@ -121,10 +142,22 @@ def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
     _add(app, "/logs", get=logs.list)
 
 
+def _add_accounts(app: web.Application, actions: AccountsActions) -> None:
+    _add(app, "/accounts/action", post=actions.act, public=True)
+    _add(app, "/accounts/self", get=actions.own)
+
+
 def _add_proofs(app: web.Application, proofs: Proofs) -> None:
     _add(app, "/ledger/checkpoint", get=proofs.checkpoint)
     _add(app, "/ledger/proofs/inclusion", get=proofs.inclusion)
     _add(app, "/ledger/proofs/consistency", get=proofs.consistency)
+
+
+def _add_staff(app: web.Application, staff: Staff) -> None:
+    _add(app, "/ledger/status", get=staff.status, staff=True)
+    _add(app, "/ledger/accounts", get=staff.accounts, staff=True)
+    _add(app, "/ledger/retention", get=staff.retention, staff=True)
+    _add(app, "/ledger/retention/plan", get=staff.plan, staff=True)
 
 
 def _add_side_resources(app: web.Application, side: SideResources) -> None:
@@ -150,6 +183,19 @@ def _add_websocket(app: web.Application, websocket: Websocket) -> None:
         _add(app, "/websocket", root=root, get=websocket.open, public=True)
 
 
+def _add_health(app: web.Application, health: Health) -> None:
+    _add(app, "/healthz", root="", get=health.alive, public=True)
+    _add(app, "/readyz", root="", get=health.ready, public=True)
+
+
+def _add_page(app: web.Application, files: PageFiles, public: PublicUrls) -> None:
+    """What a browser shows is no part of the API."""
+    resource = app.router.add_resource(f"/{ADDRESSES}", name=PAGE)
+    public.add(resource)
+    resource.add_route(hdrs.METH_GET, files.get)
+    resource.add_route(hdrs.METH_HEAD, files.get)
+
+
 def _add(
     app: web.Application,
     path: str,
@@ -161,18 +207,22 @@ def _add(
     delete: Handler | None = None,
     public: bool = False,
     raw: bool = False,
+    viewable: bool = False,
+    staff: bool = False,
 ) -> None:
     """A URL, with its slash at the end and without: a redirected POST would lose its body.
 
     A public one needs no login, and its handlers are told of none. The bodies for a raw one are no
-    JSON, and as long as an image.
+    JSON, and as long as an image. At a viewable one auditors and operators see what others have;
+    nobody else sees what is for the staff.
     """
     for url in (f"{root}{path}/", f"{root}{path}"):
         resource = app.router.add_resource(url)
         if public:
             app[PUBLIC_URLS].add(resource)
-        if raw:
-            app[RAW_URLS].add(resource)
+        for urls, is_one in ((RAW_URLS, raw), (VIEWABLE_URLS, viewable), (STAFF_URLS, staff)):
+            if is_one:
+                app[urls].add(resource)
         if get is not None:
             resource.add_route(hdrs.METH_GET, get)
             resource.add_route(hdrs.METH_HEAD, get)

@@ -16,6 +16,7 @@ from api.public import PublicUrls
 from api.request_ids import REQUEST_ID, RequestIds
 from api.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.service import Service
+from api.viewing import STAFF_URLS, require_staff, viewed
 from ledger.archives import BadArchive
 from ledger.errors import (
     ChunkPresent,
@@ -56,9 +57,11 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
         answer: web.StreamResponse
         try:
             account = None
+            owner = ANONYMOUS
             if not await public.include(request):
                 account = await account_of(request, service.accounts)
-            request[CALLER] = Caller(account.uuid if account else ANONYMOUS, request_id)
+                owner = await viewed(request, account, service.accounts)
+            request[CALLER] = Caller(owner, request_id)
             answer = await _allowed(request, account, handler, once)
         except (
             RequestRefused,
@@ -124,6 +127,8 @@ def _check_allowed(request: web.Request, account: Account | None) -> None:
         raise nothing
     if account and account.role == "auditor" and request.method not in _READING:
         raise Forbidden("an auditor changes nothing")
+    if account and request.match_info.route.resource in request.app[STAFF_URLS]:
+        require_staff(account, "sees the whole ledger")
     check_accept(request)
 
 

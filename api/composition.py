@@ -269,6 +269,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     retention=retention,
                     clocks=clocks,
                     pools=pools,
+                    spaces=spaces,
                     intake=provisioning,
                     feed=feed,
                     figures=copying.figures,

@@ -1,6 +1,7 @@
 """`/jobs/`: what runs and what has run. A running job can be cancelled, and that is all."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 import orjson
@@ -10,12 +11,14 @@ from msgspec.structs import asdict, replace
 from api.answers import answer_of, aside, json_answer, list_parts, page_answer, stream, within
 from api.commanding import execute
 from api.entity_tags import digest
+from api.errors import BadRequest
 from api.job_lists import KeyPage, WantedJobs, key_answer, key_page, wanted_jobs
 from api.long_poll import changed, job_tag, known_to, wait_of
 from api.requests import (
     CALLER,
     POSITION,
     Page,
+    number,
     page,
     read_object,
     shown_fields,
@@ -24,14 +27,18 @@ from api.requests import (
 from api.resources import do_action
 from api.schema import load_schema
 from api.service import Service
-from api.shapes import JsonObject, is_moving, job_json, no_figures, only
+from api.shapes import JsonObject, activity_json, is_moving, job_json, no_figures, only
 from api.time_travel import TimeTravel
 from ledger.commands import CancelJob
 from ledger.errors import JobNotFound
 from projections.rows import timestamp
+from projections.views.activity import Activity, activity
 from projections.views.reading import REMEMBERED
 from projections.views.records import JobTree
 from projections.views.snapshot import Snapshot
+
+DAY = 24
+HOURS_MOST = 30 * DAY
 
 
 class _Recorded(NamedTuple):
@@ -111,6 +118,18 @@ class Jobs:
             return await aside(read_aside)
         with self._views.snapshot() as snapshot:
             return read(snapshot)
+
+    async def statistics(self, request: web.Request) -> web.Response:
+        """What the account's jobs did in the last hours, in buckets."""
+        owner, now, hours = request[CALLER].actor, self._now(), number(request, "hours", DAY)
+        if not 1 <= hours <= HOURS_MOST:
+            raise BadRequest(f"hours goes from 1 to {HOURS_MOST}", point="hours")
+
+        def read() -> Activity:
+            with self._views.long_snapshot() as snapshot:
+                return activity(snapshot, owner, now, timedelta(hours=hours))
+
+        return json_answer(activity_json(await aside(read)))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         return await do_action(request, {"cancel": self._cancel})

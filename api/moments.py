@@ -1,18 +1,21 @@
-"""Times as a query gives them."""
+"""Times and durations as texts, as ISO 8601 has them."""
 
 import re
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 # With an offset always: a time without one would be taken for one of this machine's own zone.
 _TIME = re.compile(r"[0-9-]{8,10}[Tt ][0-9:.,]+(?:[Zz]|[+ -][0-9:]+)")
+_DURATION = re.compile(
+    r"P(?=.)(?:([0-9]+)W)?(?:([0-9]+)D)?(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
+)
 _BLANK_FOR_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9:]+$)")
 
 EXAMPLE = "2026-04-17T08:15:30Z"
 
 
 def moment(text: str) -> datetime | None:
-    """The time, in UTC; None for what is none, or has no offset.
+    """The time that a query gives, in UTC; None for what is none, or has no offset.
 
     A `+` in a query means a blank, and some clients forget it: one before an offset is a `+`.
     """
@@ -20,3 +23,24 @@ def moment(text: str) -> datetime | None:
         with suppress(ValueError, OverflowError):
             return datetime.fromisoformat(_BLANK_FOR_PLUS.sub("+", text).upper()).astimezone(UTC)
     return None
+
+
+def duration(text: str) -> timedelta | None:
+    """None for what is none, or too long; years and months are none, they have no fixed length."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        return None
+    weeks, days, hours, minutes, seconds = (int(number or 0) for number in found.groups())
+    with suppress(OverflowError):
+        return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return None
+
+
+def duration_text(duration: timedelta) -> str:
+    """As it could be given."""
+    minutes, seconds = divmod(duration.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days = f"{duration.days}D" if duration.days else ""
+    parts = ((hours, "H"), (minutes, "M"), (seconds, "S"))
+    time = "".join(f"{number}{unit}" for number, unit in parts if number)
+    return f"P{days}{'T' if time else ''}{time}" if days or time else "PT0S"

@@ -16,7 +16,10 @@ from ledger.store.writer import Caller
 from projections.views.filtering import Condition, Lookup
 
 CALLER = web.RequestKey("caller", Caller)
-"""Whose request it is; put there by the middleware."""
+"""Whose request it is; put there by the middleware.
+
+Who looks at what another account has, by `api.viewing`, reads as that account.
+"""
 POSITION = web.RequestKey("position", int)
 """The ledger's position that the answer is as new as, at the least.
 
@@ -177,9 +180,11 @@ def _count(request: web.Request, name: str, default: int) -> int:
     return number(request, name) if name in request.query else default
 
 
-def number(request: web.Request, name: str) -> int:
-    """A number from 0 up that the query must have; the last one counts. Raises `BadRequest`."""
+def number(request: web.Request, name: str, default: int | None = None) -> int:
+    """A number from 0 up; the last one counts. Raises `BadRequest`, also if there must be one."""
     texts = request.query.getall(name, ())
+    if not texts and default is not None:
+        return default
     if not texts:
         raise BadRequest(f"{name} is missing", point=name)
     text = texts[-1]

@@ -15,6 +15,7 @@ from ledger.clock_watch import Reading
 from ledger.images import Figures, Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.provisioning import Provisioning
+from ledger.world import PoolSpace
 from projections.feed import Feed
 from projections.retention.keeping import Retention
 from projections.views.reading import Views
@@ -33,6 +34,8 @@ class Service:
     retention: Retention
     clocks: Callable[[], Reading]
     pools: Mapping[str, Pool]
+    spaces: Callable[[], tuple[PoolSpace, ...]]
+    """The pools that there are, also those of workers elsewhere, with the room they have."""
     intake: Provisioning
     feed: Feed
     figures: Callable[[str], Figures | None]

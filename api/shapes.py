@@ -10,6 +10,7 @@ from ledger.events import IpConf, Mount, Nic
 from ledger.images import Figures
 from ledger.store.seam import LoggedEvent
 from projections.rows import timestamp
+from projections.views.activity import Activity
 from projections.views.records import (
     DriveView,
     JobReference,
@@ -119,6 +120,25 @@ def _together(children: Sequence[_Told]) -> _Copied | None:
     total = sum(copy.bytes_total for copy in copies)
     rate = sum(copy.rate for copy in copies)
     return _Copied(done, total, rate, (total - done) / rate if rate > 0 else None)
+
+
+def activity_json(told: Activity) -> JsonObject:
+    """What jobs did over time; `bucket_s` is the length of each bucket in seconds."""
+    return {
+        "bucket_s": round(told.length.total_seconds()),
+        "buckets": [
+            {
+                "at": timestamp(bucket.at),
+                "created": bucket.created,
+                "success": bucket.success,
+                "failed": bucket.failed,
+                "cancelled": bucket.cancelled,
+                "running": bucket.running,
+                "copied_bytes": bucket.copied_bytes,
+            }
+            for bucket in told.buckets
+        ],
+    }
 
 
 def event_json(event: LoggedEvent, owner: str) -> JsonObject:

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from api.cli.options import console, data_option, json_option
 from api.cli.reaching import retention as reach
-from api.cli.times import DURATION, MOMENT, duration_text, moment_text
+from api.cli.times import DURATION, MOMENT, moment_text
 from api.discarding import counted, outcome, what
+from api.moments import duration_text
 from api.retention import RetentionOperations
 from api.settings import load_settings
 from ledger.clock_watch import moved_text

@@ -1,14 +1,11 @@
 """Durations and moments on the command line, as ISO 8601 has them."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-_DURATION = re.compile(
-    r"P(?=.)(?:([0-9]+)W)?(?:([0-9]+)D)?(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
-)
+from api.moments import duration
 
 
 class _Duration(click.ParamType[timedelta]):
@@ -19,19 +16,15 @@ class _Duration(click.ParamType[timedelta]):
     ) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        found = _DURATION.fullmatch(value)
+        found = duration(value)
         if found is None:
             self.fail(
-                f"{value!r} is no duration such as P3D, PT12H or P1DT6H"
+                f"{value!r} is no duration such as P3D, PT12H or P1DT6H, or is too long"
                 " (years and months have no fixed length)",
                 param,
                 ctx,
             )
-        weeks, days, hours, minutes, seconds = (int(number or 0) for number in found.groups())
-        try:
-            return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-        except OverflowError:
-            self.fail(f"{value!r} is too long", param, ctx)
+        return found
 
 
 class _Moment(click.ParamType[datetime]):
@@ -61,16 +54,6 @@ def _moment(text: str) -> datetime | None:
 
 DURATION = _Duration()
 MOMENT = _Moment()
-
-
-def duration_text(duration: timedelta) -> str:
-    """As it could be given."""
-    minutes, seconds = divmod(duration.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    days = f"{duration.days}D" if duration.days else ""
-    parts = ((hours, "H"), (minutes, "M"), (seconds, "S"))
-    time = "".join(f"{number}{unit}" for number, unit in parts if number)
-    return f"P{days}{'T' if time else ''}{time}" if days or time else "PT0S"
 
 
 def moment_text(moment: datetime) -> str:

@@ -444,6 +444,11 @@ class Snapshot:
         """
         return self._among(sql.replace("{g}", str(self._g)), uuids)
 
+    def count_by(self, sql: str, parameters: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Numbers by two texts, of a statement that is written elsewhere, as in `select`."""
+        found = self._all(sql.replace("{g}", str(self._g)), parameters)
+        return [(what, which, int(number)) for what, which, number in found]
+
     def _among(self, sql: str, uuids: Sequence[str]) -> list[Any]:
         """The rows of these uuids, asked for some at a time; `...` in the statement is for them."""
         found: list[Any] = []

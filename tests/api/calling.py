@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 
-from api.accounts import Account, LoginRefused
+from api.accounts import Account, AccountNotFound, LoginRefused
 from api.async_cookie import AsyncCookies, Entitled
 from api.composition import now
 from api.service import Service
@@ -54,6 +54,11 @@ class KnownAccounts:
         if header not in self._by_header:
             raise LoginRefused
         return self._by_header[header]
+
+    async def find(self, uuid: str) -> Account:
+        if uuid not in self._by_uuid:
+            raise AccountNotFound
+        return self._by_uuid[uuid]
 
     async def new_async_cookie(self, account: Account) -> str:
         return self.cookies.make(Entitled(account.uuid, 0))

@@ -12,7 +12,7 @@ import yaml
 from aiohttp import web
 
 from api.accounts import LoginRefused, TooManyAttempts
-from api.app import make_app
+from api.app import PAGE, make_app
 from api.errors import ErrorType, KnownError, RequestRefused, answer_to, unknown_error
 from api.openapi import FILE, document_json
 from api.service import Service
@@ -63,11 +63,11 @@ def conforms(value: Any, schema: dict[str, Any]) -> bool:
 
 
 def routes(app: web.Application) -> set[str]:
-    """Method and URL of all there is, in the form that the document uses."""
+    """Method and URL of all there is of the API, in the form that the document uses."""
     return {
         f"{route.method.lower()} {url}"
         for route in app.router.routes()
-        if route.resource is not None
+        if route.resource is not None and route.resource.name != PAGE
         for url in urls_of(route.resource)
     }
 

@@ -1,0 +1,50 @@
+"""What watches the service and sends it requests is told whether it can."""
+
+import pytest
+
+from api import health
+from ledger.errors import StoreUnreachable
+from tests.api.calling import Api
+
+
+async def told(api: Api, path: str) -> tuple[int, bytes]:
+    async with api.client.get(path) as answer:
+        return answer.status, await answer.read()
+
+
+async def test_it_is_alive_and_ready(api: Api) -> None:
+    """Nobody needs a login to ask."""
+    assert await told(api, "/healthz") == (200, b'{"status":"ok"}')
+    assert await told(api, "/readyz") == (200, b'{"status":"ready"}')
+
+
+async def test_it_is_not_ready_without_its_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that cannot be read is a 503; the process is alive all the same."""
+
+    def unreachable() -> None:
+        raise StoreUnreachable("the database is away")
+
+    monkeypatch.setattr(api.service.views, "long_snapshot", unreachable)
+    status, body = await told(api, "/readyz")
+    assert status == 503
+    assert b"cannot be reached" in body
+    assert (await told(api, "/healthz"))[0] == 200
+
+
+async def test_it_is_not_ready_if_its_store_does_not_answer(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for long, and asks a store that hangs only once."""
+    asked = []
+
+    async def hang(read: object) -> None:
+        asked.append(read)
+        await never.wait()
+
+    never = health.asyncio.Event()
+    monkeypatch.setattr(health, "aside", hang)
+    monkeypatch.setattr(health, "READ_S", 0.05)
+    assert (await told(api, "/readyz"))[0] == 503
+    assert (await told(api, "/readyz"))[0] == 503
+    assert len(asked) == 1
+    never.set()

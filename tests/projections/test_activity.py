@@ -1,0 +1,128 @@
+"""What an account's jobs did over time: always what a plain count of its jobs says."""
+
+import itertools
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from projections.views.activity import BUCKETS_MOST, Bucket, activity
+from tests.support.opened import Opened
+from tests.support.world import ME, SOMEBODY_ELSE, START
+
+DAYS = 3
+SIZE = 1000
+
+
+class Told(NamedTuple):
+    """A job of the story: when it begins and ends, in minutes from the start, and how."""
+
+    owner: str
+    begins: int
+    ends: int | None
+    well: bool
+
+
+MINUTES = st.integers(0, DAYS * 24 * 60)
+JOBS = st.builds(
+    lambda owner, begins, lasts, well: Told(
+        owner, begins, None if lasts is None else begins + lasts, well
+    ),
+    st.sampled_from([ME, ME, SOMEBODY_ELSE]),
+    MINUTES,
+    st.none() | MINUTES,
+    st.booleans(),
+)
+
+
+def happened(jobs: list[Told], file: Path) -> Opened:
+    """A ledger in which they began and ended in their order."""
+    clock = [START]
+    opened = Opened(file, now=lambda: clock[0])
+    steps = [(job.begins, 0, nth) for nth, job in enumerate(jobs)]
+    steps += [(job.ends, 1, nth) for nth, job in enumerate(jobs) if job.ends is not None]
+    for minute, is_end, nth in sorted(steps):
+        clock[0] = START + timedelta(minutes=minute)
+        uuid, job = f"job-{nth}", jobs[nth]
+        if not is_end:
+            opened.do(CreateJob(job.owner, uuid, "drive_clone", (), None))
+        else:
+            opened.do(StartAttempt(uuid, 1, "test"), UpdateProgress(uuid, 1, 50, SIZE, SIZE, SIZE))
+            opened.do(SucceedJob(uuid, 1) if job.well else FailJob(uuid, 1, "disk on fire"))
+    return opened
+
+
+def counted(jobs: list[Told], at: datetime, length: timedelta) -> Bucket:
+    """The bucket, counted job by job."""
+
+    def within(minute: int | None) -> bool:
+        return minute is not None and at <= START + timedelta(minutes=minute) < at + length
+
+    mine = [job for job in jobs if job.owner == ME]
+    ended = [job for job in mine if within(job.ends)]
+    end = at + length
+    running = [
+        job
+        for job in mine
+        if START + timedelta(minutes=job.begins) < end
+        and (job.ends is None or START + timedelta(minutes=job.ends) >= end)
+    ]
+    success = sum(job.well for job in ended)
+    return Bucket(
+        at,
+        sum(within(job.begins) for job in mine),
+        success,
+        len(ended) - success,
+        0,
+        len(running),
+        success * SIZE,
+    )
+
+
+@given(jobs=st.lists(JOBS, max_size=12), hours=st.integers(1, DAYS * 48))
+def test_each_bucket_has_what_happened_in_it(jobs: list[Told], hours: int) -> None:
+    """Of the account's own jobs; running are those that had begun and not ended at its end."""
+    now = START + timedelta(days=2 * DAYS + 1)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        happened(jobs, Path(directory) / "ledger.sqlite") as opened,
+        opened.views.snapshot() as snapshot,
+    ):
+        told = activity(snapshot, ME, now, timedelta(hours=hours))
+    assert told.buckets == [counted(jobs, bucket.at, told.length) for bucket in told.buckets]
+
+
+@pytest.mark.parametrize("hours", [1, 2, 5, 6, 24, 25, 168, 720])
+def test_buckets_have_no_gap(tmp_path: Path, hours: int) -> None:
+    """From the whole one in which the time begins to the one in which it ends; few enough."""
+    now = START + timedelta(days=60)
+    with Opened(tmp_path / "ledger.sqlite") as opened, opened.views.snapshot() as snapshot:
+        told = activity(snapshot, ME, now, timedelta(hours=hours))
+    starts = [bucket.at for bucket in told.buckets]
+    assert {later - earlier for earlier, later in itertools.pairwise(starts)} == {told.length}
+    assert starts[0] <= now - timedelta(hours=hours) < starts[0] + told.length
+    assert starts[-1] <= now < starts[-1] + told.length
+    assert len(starts) <= BUCKETS_MOST + 1
+
+
+def test_sub_jobs_are_not_counted_twice(tmp_path: Path) -> None:
+    """A tree counts as one job; what its sub-jobs copied counts once."""
+    with Opened(tmp_path / "ledger.sqlite") as opened:
+        opened.do(
+            CreateJob(ME, "root", "server_clone", (), None),
+            CreateJob(ME, "one", "drive_clone", (), "root"),
+            CreateJob(ME, "two", "drive_clone", (), "root"),
+        )
+        for job in ("one", "two"):
+            opened.do(StartAttempt(job, 1, "test"), UpdateProgress(job, 1, 50, SIZE, SIZE, SIZE))
+            opened.do(SucceedJob(job, 1))
+        now = START + timedelta(minutes=1)
+        with opened.views.snapshot() as snapshot:
+            told = activity(snapshot, ME, now, timedelta(hours=1))
+    totals = [sum(column) for column in zip(*(bucket[1:] for bucket in told.buckets), strict=True)]
+    assert totals == [1, 1, 0, 0, 0, 2 * SIZE]
