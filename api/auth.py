@@ -33,6 +33,9 @@ from ledger.store.writer import Caller
 METHODS = ("GET", "PUT", "DELETE", "POST")
 """In the order in which OPTIONS names them."""
 
+SCRIPT_CHALLENGE = 'Bearer realm="users"'
+"""For scripts of pages: asked for a Basic login, a browser would stop them and ask with a box."""
+
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 log = logging.getLogger(__name__)
@@ -84,6 +87,8 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                 service.failed.set()
             answer = answer_to(error)
+            if isinstance(error, LoginRefused) and _comes_from_a_script(request):
+                answer.headers[hdrs.WWW_AUTHENTICATE] = SCRIPT_CHALLENGE
         except ConnectionError:
             raise  # the client has gone; there is nobody to answer
         except Exception:
@@ -97,6 +102,10 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
         return answer
 
     return guarded
+
+
+def _comes_from_a_script(request: web.Request) -> bool:
+    return request.headers.get("X-Requested-With") == "XMLHttpRequest"
 
 
 async def _allowed(

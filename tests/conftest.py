@@ -25,6 +25,7 @@ settings.register_profile("long", parent=_COMMON, max_examples=1_000, stateful_s
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also what takes minutes, and far more")
+    parser.addoption("--screenshots", action="store_true", help="renews those of the page")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -149,3 +149,12 @@ async def test_the_page_of_another_host_changes_nothing(api: Api, ada: Account, 
         assert (await call(api, "POST", "/drives/", DRIVE, **said)).status == status, origin
     foreign = {**headers, "Origin": "https://evil.example"}
     assert (await call(api, "GET", "/drives/", **foreign)).status == 200
+
+
+async def test_a_browser_is_not_made_to_ask(api: Api) -> None:
+    """A script of a page is refused without the challenge for which browsers show a box."""
+    plain = await api.get("/jobs/", by=None)
+    assert plain.headers["WWW-Authenticate"].startswith("Basic")
+    script = await api.get("/jobs/", by=None, headers={"X-Requested-With": "XMLHttpRequest"})
+    assert script.status == 401
+    assert script.headers["WWW-Authenticate"].startswith("Bearer")

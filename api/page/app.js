@@ -1,0 +1,96 @@
+// The page: who is logged in, which view is shown, and what is around it.
+
+import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
+import { Accounts } from "./accounts.js";
+import { Activity } from "./activity.js";
+import { to, useAddress } from "./address.js";
+import { JobPage } from "./job.js";
+import { JobList } from "./jobs.js";
+import { Ledger } from "./ledger.js";
+import { begin, connection, end } from "./live.js";
+import { Login } from "./login.js";
+import { Act, Heading, Trouble } from "./parts.js";
+import { DriveList, DrivePage, ServerList, ServerPage } from "./resources.js";
+import { Retention } from "./retention.js";
+import { findOut, isStaff, logOut, useSession } from "./session.js";
+import { useStore } from "./store.js";
+import { visible } from "./words.js";
+
+const VIEWS = [
+  { path: "/jobs", title: "Jobs", view: JobList, one: JobPage },
+  { path: "/activity", title: "Activity", view: Activity },
+  { path: "/drives", title: "Drives", view: DriveList, one: DrivePage },
+  { path: "/servers", title: "Servers", view: ServerList, one: ServerPage },
+  { path: "/retention", title: "Retention", view: Retention, staff: true },
+  { path: "/ledger", title: "Ledger", view: Ledger, staff: true },
+  { path: "/accounts", title: "Accounts", view: Accounts, staff: true },
+];
+
+const CONNECTIONS = { live: "Live", connecting: "Connecting …", lost: "Connection lost, trying again …" };
+
+function Page() {
+  const account = useSession();
+  const [error, setError] = useState(null);
+  const find = () => {
+    setError(null);
+    findOut().catch(setError);
+  };
+  useEffect(find, []);
+  useEffect(() => {
+    if (!account) return undefined;
+    begin();
+    return end;
+  }, [account?.uuid]);
+  if (error) return html`<main id="main"><${Heading}>Job Ledger<//><${Trouble} error=${error} again=${find} /></main>`;
+  if (account === undefined) return html`<main id="main"><${Heading}>Job Ledger<//><p role="status">Loading …</p></main>`;
+  return account === null ? html`<${Login} />` : html`<${Shell} account=${account} />`;
+}
+
+function Shell({ account }) {
+  const { path, query } = useAddress();
+  const main = useRef();
+  const first = useRef(true);
+  const views = VIEWS.filter((each) => !each.staff || isStaff(account));
+  useEffect(() => {
+    // After a link was followed, a screen reader and the keyboard go on at the new view.
+    if (!first.current) main.current.querySelector("h1")?.focus();
+    first.current = false;
+  }, [path]);
+  return html`
+    <a class="skip" href="#main">Skip to content</a>
+    <header>
+      <a class="brand" href=${to("/jobs")}>Job Ledger</a>
+      <nav aria-label="Views">${views.map(
+        (each) => html`<a href=${to(each.path)} aria-current=${isWithin(path, each.path) ? "page" : null}>${each.title}</a>`,
+      )}</nav>
+      <${Connection} />
+      <span class="who"><bdi>${visible(account.email)}</bdi>${isStaff(account) && ` (${account.role})`}</span>
+      <${Act} does=${logOut}>Log out<//>
+    </header>
+    <${Viewed} owner=${query.get("owner")} own=${account.uuid} />
+    <main id="main" ref=${main} tabindex="-1">${view(views, path)}</main>
+    <footer><a href="/api/docs/">API</a></footer>
+  `;
+}
+
+const isWithin = (path, root) => path === root || path.startsWith(`${root}/`) || (root === "/jobs" && ["/", "/login"].includes(path));
+
+function view(views, path) {
+  const found = views.find((each) => isWithin(path, each.path));
+  const uuid = path.split("/")[2];
+  if (found && !uuid) return html`<${found.view} key=${found.path} />`;
+  if (found?.one) return html`<${found.one} key=${path} uuid=${decodeURIComponent(uuid)} />`;
+  return html`<${Heading}>Nothing is here<//><p>Your account may not see it, or there is no such view. <a href="/jobs">Jobs</a></p>`;
+}
+
+function Connection() {
+  const state = useStore(connection);
+  return html`<span class=${`connection connection-${state}`} role="status"><span aria-hidden="true">●</span> ${CONNECTIONS[state]}</span>`;
+}
+
+function Viewed({ owner, own }) {
+  if (!owner || owner === own) return null;
+  return html`<p class="then" role="status">You look at what the account <code>${owner}</code> has; it is read anew every five seconds. <a class="button" href="/jobs">Back to your own</a></p>`;
+}
+
+render(html`<${Page} />`, document.getElementById("page"));

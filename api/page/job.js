@@ -1,0 +1,120 @@
+// A job: its tree with bars, figures and the age of the last report, and its timeline.
+
+import { html, useEffect, useRef } from "./vendor/preact.js";
+import { changed, useAddress, viewedOwner } from "./address.js";
+import { Age, Cancel, Facts, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table, counted } from "./parts.js";
+import { AsOf, Then } from "./past.js";
+import { useFrames, useRead, useThrottled } from "./read.js";
+import { duration, plain, visible } from "./words.js";
+
+const EVENTS = 200;
+
+export function JobPage({ uuid }) {
+  const { query } = useAddress();
+  const asOf = query.get("as_of");
+  const read = useRead(`/jobs/${uuid}/`, { as_of: asOf });
+  const uri = `/api/2.0/jobs/${uuid}/`;
+  useFrames((frames) => {
+    const newest = frames.filter((frame) => frame.resource_uri === uri).at(-1);
+    if (newest?.object) read.put(() => newest.object);
+    else if (newest) read.again();
+  }, Boolean(asOf));
+  return html`
+    <${Heading}>Job <code>${uuid}</code><//>
+    <${Then} />
+    <${Loaded} read=${read}>${(job) => html`<${Job} job=${job} past=${asOf} again=${read.again} />`}<//>
+    <${Timeline} uuid=${uuid} job=${read.body} past=${asOf} />
+  `;
+}
+
+function Job({ job, past, again }) {
+  const running = job.state === "started";
+  const took = (Date.parse(job.last_modified) - Date.parse(job.created)) / 1000;
+  return html`
+    <section class="card" aria-label="The job">
+      <${Facts} facts=${[
+        ["State", html`<${State} state=${job.state} />`],
+        ["Operation", plain(job.operation)],
+        ["Progress", html`<${Progress} job=${job} /> <${Figures} job=${job} />`],
+        ["Of", html`<${Links} uris=${job.resources} />`],
+        ["Begun", html`<${Moment} at=${job.created} />`],
+        running && !past
+          ? ["Last report", html`<${Age} at=${job.last_modified} />`]
+          : [running ? "Last report" : "Ended", html`<${Moment} at=${job.last_modified} />, after ${duration(took)}`],
+      ]} />
+      <div class="actions">
+        ${!past && !viewedOwner() && html`<${Cancel} job=${job} then=${again} />`}
+        ${!past && html`<form onSubmit=${(event) => event.preventDefault()}><${AsOf} /></form>`}
+      </div>
+    </section>
+    ${job.children.length > 0 && html`<section aria-labelledby="tree">
+      <h2 id="tree">${counted(descendants(job), "sub-job")}</h2>
+      <ul class="tree">${job.children.map((child) => html`<${Node} key=${child.uuid} job=${child} past=${past} />`)}</ul>
+    </section>`}
+  `;
+}
+
+const descendants = (job) => job.children.reduce((count, child) => count + 1 + descendants(child), 0);
+
+/** A job in a tree; what was drawn stays as long as nothing about it or below it is another. */
+function Node({ job, past }) {
+  const kept = useRef({});
+  if (past !== kept.current.past || !kept.current.job || !same(job, kept.current.job)) {
+    kept.current = { job, past, drawn: drawn(job, past) };
+  }
+  return kept.current.drawn;
+}
+
+const drawn = (job, past) => html`<li>
+  <div class="node">
+    <${Link} kind="jobs" uuid=${job.uuid} />
+    <${State} state=${job.state} />
+    <${Links} uris=${job.resources} />
+    <${Progress} job=${job} label=${`Progress of ${job.uuid}`} />
+    <${Figures} job=${job} />
+    ${job.state === "started" && !past && html`<span class="faint">reported <${Age} at=${job.last_modified} /></span>`}
+  </div>
+  ${job.children.length > 0 && html`<ul>${job.children.map((child) => html`<${Node} key=${child.uuid} job=${child} past=${past} />`)}</ul>`}
+</li>`;
+
+const FIGURES = ["progress", "bytes_done", "bytes_total", "bytes_per_s", "eta_s", "error"];
+
+function same(one, other) {
+  return (
+    one.state === other.state &&
+    one.last_modified === other.last_modified &&
+    one.children.length === other.children.length &&
+    one.resources.length === other.resources.length &&
+    FIGURES.every((name) => one.data[name] === other.data[name]) &&
+    one.children.every((child, nth) => child.uuid === other.children[nth].uuid && same(child, other.children[nth]))
+  );
+}
+
+function Timeline({ uuid, job, past }) {
+  const read = useRead(`/jobs/${uuid}/history/`, { limit: EVENTS });
+  const readAgain = useThrottled(read.again, 1000);
+  const changedAt = job?.last_modified;
+  useEffect(() => {
+    if (!past && changedAt) readAgain();
+  }, [changedAt]);
+  return html`<section aria-labelledby="timeline">
+    <h2 id="timeline">Timeline</h2>
+    <${Loaded} read=${read}>${({ meta, objects }) => html`
+      <${Table} label="Events of the job" rows=${objects} keyOf=${(event) => event.version} empty="Nothing is recorded." columns=${EVENT_COLUMNS} />
+      ${meta.total_count > EVENTS && html`<p class="faint">The first ${EVENTS} of ${meta.total_count} events. <code>job-ledger audit replay --job</code> shows all.</p>`}
+    `}<//>
+  </section>`;
+}
+
+const EVENT_COLUMNS = [
+  ["Position", (event) => html`<a href=${changed({ as_of: event.position })} title="Show the job as it was then">${event.position}</a>`],
+  ["Recorded", (event) => html`<${Moment} at=${event.recorded_at} />`],
+  ["Event", (event) => plain(event.event.split("/")[0].replaceAll("-", " "))],
+  ["Actor", (event) => html`<span class="name">${event.actor === null ? "somebody else" : visible(event.actor)}</span>`],
+  ["Says", (event) => html`<span class="fields">${fields(event.fields)}</span>`, "wide"],
+];
+
+const fields = (said) =>
+  Object.entries(said)
+    .map(([name, value]) => `${plain(name)}: ${visible(typeof value === "string" ? value : JSON.stringify(value))}`)
+    .join(", ");

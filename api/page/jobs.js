@@ -1,0 +1,93 @@
+// The list of jobs: filters and place are in the address; now, or as it was.
+
+import { html } from "./vendor/preact.js";
+import { changed, go, useAddress, viewedOwner } from "./address.js";
+import { Age, Cancel, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table } from "./parts.js";
+import { AsOf, Then } from "./past.js";
+import { useList } from "./read.js";
+import { fromInput, plain, toInput } from "./words.js";
+
+const LIMIT = 50;
+const STATES = ["started", "success", "failed", "cancelled"];
+const OPERATIONS = ["drive_clone", "server_clone"];
+const FILTERS = ["state", "operation", "resource", "last_modified__gte", "last_modified__lt"];
+
+export function JobList() {
+  const { query } = useAddress();
+  const asOf = query.get("as_of");
+  const offset = Number(query.get("offset") ?? 0);
+  const place = asOf ? { as_of: asOf, offset } : { after: query.get("after") ?? "" };
+  const filters = Object.fromEntries(FILTERS.map((name) => [name, query.get(name)]));
+  const asked = asOf ? { state: filters.state } : filters;
+  return html`
+    <${Heading}>Jobs<//>
+    <${Then} />
+    <${Filters} filters=${filters} past=${asOf} />
+    <${Jobs} query=${{ limit: LIMIT, ...asked, ...place }} past=${asOf} />
+  `;
+}
+
+function Filters({ filters, past }) {
+  const change = (name) => (event) => go(changed({ [name]: event.target.value.trim(), after: null, offset: null }));
+  const changeTime = (name) => (event) => go(changed({ [name]: fromInput(event.target.value), after: null }));
+  return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
+    <${Choice} label="State" value=${filters.state} among=${STATES} change=${change("state")} />
+    ${!past && html`
+      <${Choice} label="Operation" value=${filters.operation} among=${OPERATIONS} change=${change("operation")} />
+      <label>Drive or server <input type="text" size="20" placeholder="uuid" value=${filters.resource ?? ""} onChange=${change("resource")} /></label>
+      <label>Changed from <input type="datetime-local" step="1" value=${toInput(filters.last_modified__gte)} onChange=${changeTime("last_modified__gte")} /></label>
+      <label>before <input type="datetime-local" step="1" value=${toInput(filters.last_modified__lt)} onChange=${changeTime("last_modified__lt")} /></label>
+    `}
+    ${FILTERS.some((name) => filters[name]) && html`<a class="button" href=${changed(Object.fromEntries([...FILTERS, "after", "offset"].map((name) => [name, null])))}>Clear filters</a>`}
+    <${AsOf} />
+  </form>`;
+}
+
+const Choice = ({ label, value, among, change }) => html`<label>${label}
+  <select onChange=${change}>
+    <option value="" selected=${!value}>any</option>
+    ${among.map((each) => html`<option value=${each} selected=${each === value}>${plain(each)}</option>`)}
+    ${value && !among.includes(value) && html`<option value=${value} selected>${value}</option>`}
+  </select>
+</label>`;
+
+/** A page of jobs, kept current unless it is of the past. */
+export function Jobs({ query, past, label = "Jobs" }) {
+  const read = useList("jobs", "/jobs/", query, Boolean(past));
+  return html`<${Loaded} read=${read}>${(body) => html`
+    <${Table}
+      label=${label}
+      rows=${body.objects}
+      keyOf=${(job) => job.uuid}
+      empty=${past ? "There were no such jobs then." : "There are no such jobs. Clone a drive or a server, and its job is here."}
+      columns=${past ? [...COLUMNS, CHANGED_AT] : [...COLUMNS, CHANGED, ...(viewedOwner() ? [] : [cancelling(read)])]}
+    />
+    <${Pager} meta=${body.meta} />
+  `}<//>`;
+}
+
+const COLUMNS = [
+  ["Job", (job) => html`<${Link} kind="jobs" uuid=${job.uuid} />`],
+  ["Operation", (job) => html`${plain(job.operation)}${job.children.length ? html` <span class="faint">of ${job.children.length}</span>` : ""}`],
+  ["State", (job) => html`<${State} state=${job.state} />`],
+  ["Progress", (job) => html`<${Progress} job=${job} label=${`Progress of ${job.uuid}`} /><${Figures} job=${job} />`, "wide"],
+  ["Of", (job) => html`<${Links} uris=${job.resources} />`],
+];
+const CHANGED = ["Last change", (job) => html`<${Age} at=${job.last_modified} />`];
+const CHANGED_AT = ["Last change", (job) => html`<${Moment} at=${job.last_modified} />`];
+
+const cancelling = (read) => ["Actions", (job) => html`<${Cancel} job=${job} then=${read.again} />`];
+
+/** By key: there is a next page, and the browser's way back. In the past: by offset. */
+export function Pager({ meta }) {
+  const { query } = useAddress();
+  const { limit, offset, total_count: total, next } = meta;
+  const deep = query.has("after") || offset > 0;
+  const further = next ?? (total > offset + limit ? offset + limit : null);
+  if (!deep && further === null) return null;
+  return html`<nav class="pager" aria-label="Pages">
+    ${deep && html`<a class="button" href=${changed({ after: null, offset: null })}>First page</a>`}
+    ${total !== undefined && html`<span>${offset + 1} to ${Math.min(offset + limit, total)} of ${total}</span>`}
+    ${further !== null && html`<a class="button" rel="next" href=${changed(next ? { after: next } : { offset: further })}>Next page</a>`}
+  </nav>`;
+}

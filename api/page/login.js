@@ -1,0 +1,34 @@
+// Logging in.
+
+import { html, useState } from "./vendor/preact.js";
+import { Refused } from "./client.js";
+import { Heading, Trouble } from "./parts.js";
+import { ended, logIn } from "./session.js";
+import { useStore } from "./store.js";
+
+export function Login() {
+  const [state, setState] = useState({});
+  const hasEnded = useStore(ended);
+  const submit = async (event) => {
+    event.preventDefault();
+    const given = new FormData(event.target);
+    setState({ busy: true });
+    try {
+      await logIn(given.get("email"), given.get("password"));
+    } catch (error) {
+      setState({ error });
+    }
+  };
+  const wrong = state.error instanceof Refused && state.error.status === 401;
+  return html`<main id="main" class="login">
+    <${Heading}>Log in to Job Ledger<//>
+    ${hasEnded && !state.error && html`<p class="then" role="status">Your session has ended. Log in to go on where you were.</p>`}
+    <form class="card" onSubmit=${submit}>
+      <label>Email <input name="email" type="email" autocomplete="username" required /></label>
+      <label>Password <input name="password" type="password" autocomplete="current-password" required /></label>
+      <button type="submit" disabled=${state.busy}>Log in</button>
+      ${wrong ? html`<p class="trouble" role="alert"><strong>Email or password is wrong.</strong></p>` : html`<${Trouble} error=${state.error} />`}
+    </form>
+    <p class="faint">Accounts are made by <code>job-ledger account add</code>. <a href="/api/docs/">API</a></p>
+  </main>`;
+}

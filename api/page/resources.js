@@ -1,0 +1,145 @@
+// Drives and servers with their jobs: cloned, cancelled and downloaded from here.
+
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { changed, go, to, useAddress, viewedOwner } from "./address.js";
+import { post, url } from "./client.js";
+import { Jobs } from "./jobs.js";
+import { Facts, Heading, Link, Links, Loaded, Name, State, Table, Trouble } from "./parts.js";
+import { useFrames, useList, useRead } from "./read.js";
+import { bytes } from "./words.js";
+
+const LIMIT = 50;
+const JOBS = 20;
+
+const DRIVES = {
+  type: "drives",
+  title: "Drives",
+  one: "Drive",
+  empty: "There are no drives. Upload an image through the API, or clone one of the library.",
+  columns: [
+    ["Size", (drive) => bytes(drive.size)],
+    ["Storage", (drive) => drive.storage_type],
+  ],
+  facts: (drive) => [
+    ["Size", bytes(drive.size)],
+    ["Storage", drive.storage_type],
+    ["Medium", drive.media],
+    ["Mounted on", html`<${Links} uris=${drive.mounted_on.map((each) => each.resource_uri)} />`],
+  ],
+};
+
+const SERVERS = {
+  type: "servers",
+  title: "Servers",
+  one: "Server",
+  empty: "There are no servers.",
+  columns: [["Drives", (server) => server.drives.length]],
+  facts: (server) => [
+    ["CPU", `${server.cpu} MHz`],
+    ["Memory", bytes(server.mem)],
+    ["Drives", html`<${Links} uris=${server.drives.map((mount) => mount.drive.resource_uri)} />`],
+  ],
+};
+
+export const DriveList = () => html`<${List} kind=${DRIVES} />`;
+export const ServerList = () => html`<${List} kind=${SERVERS} />`;
+export const DrivePage = ({ uuid }) => html`<${One} kind=${DRIVES} uuid=${uuid} />`;
+export const ServerPage = ({ uuid }) => html`<${One} kind=${SERVERS} uuid=${uuid} />`;
+
+function List({ kind }) {
+  const { query } = useAddress();
+  const offset = Number(query.get("offset") ?? 0);
+  const name = query.get("name__contains") ?? "";
+  const read = useList(kind.type, `/${kind.type}/detail/`, { limit: LIMIT, offset, name__contains: escaped(name) });
+  const filter = (event) => go(changed({ name__contains: event.target.value, offset: null }));
+  return html`
+    <${Heading}>${kind.title}<//>
+    <form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
+      <label>Name contains <input type="text" value=${name} onChange=${filter} /></label>
+    </form>
+    <${Loaded} read=${read}>${({ meta, objects }) => html`
+      <${Table} label=${kind.title} rows=${objects} keyOf=${(each) => each.uuid} empty=${name ? "None has such a name." : kind.empty}
+        columns=${[
+          ["Name", (each) => html`<${Link} kind=${kind.type} uuid=${each.uuid}><${Name} text=${each.name} /><//>`, "wide"],
+          ["Status", (each) => html`<${State} state=${each.status} />`],
+          ...kind.columns,
+          ["Jobs", (each) => html`<${Links} uris=${each.jobs.map((job) => job.resource_uri)} />`],
+          ["Actions", (each) => html`<${Actions} kind=${kind} each=${each} />`],
+        ]} />
+      <${Pager} meta=${meta} />
+    `}<//>
+  `;
+}
+
+/** A comma in a filter's value stands between alternatives. */
+const escaped = (text) => text.replaceAll("\\", "\\\\").replaceAll(",", "\\,");
+
+function Pager({ meta: { limit, offset, total_count: total } }) {
+  if (total <= limit) return null;
+  return html`<nav class="pager" aria-label="Pages">
+    ${offset > 0 && html`<a class="button" rel="prev" href=${changed({ offset: Math.max(0, offset - limit) || null })}>Previous page</a>`}
+    <span>${offset + 1} to ${Math.min(offset + limit, total)} of ${total}</span>
+    ${offset + limit < total && html`<a class="button" rel="next" href=${changed({ offset: offset + limit })}>Next page</a>`}
+  </nav>`;
+}
+
+function One({ kind, uuid }) {
+  const read = useRead(`/${kind.type}/${uuid}/`);
+  const uri = `/api/2.0/${kind.type}/${uuid}/`;
+  useFrames((frames) => {
+    const newest = frames.filter((frame) => frame.resource_uri === uri).at(-1);
+    if (newest?.object) read.put(() => newest.object);
+    else if (newest) read.again();
+  });
+  return html`
+    <${Heading}>${kind.one} ${read.body ? html`<${Name} text=${read.body.name} />` : ""}<//>
+    <${Loaded} read=${read}>${(each) => html`
+      <section class="card" aria-label=${`The ${kind.one.toLowerCase()}`}>
+        <${Facts} facts=${[
+          ["Status", html`<${State} state=${each.status} />`],
+          ...kind.facts(each),
+          ["Uuid", html`<code>${each.uuid}</code>`],
+        ]} />
+        <${Actions} kind=${kind} each=${each} />
+      </section>
+    `}<//>
+    <section aria-labelledby="jobs">
+      <h2 id="jobs">Jobs</h2>
+      <${Jobs} query=${{ resource: uuid, limit: JOBS, after: "" }} label="Jobs of it" />
+    </section>
+  `;
+}
+
+function Actions({ kind, each }) {
+  const [naming, setNaming] = useState(false);
+  if (viewedOwner()) return html`<span class="faint">only its owner's</span>`;
+  if (naming) return html`<${CloneForm} kind=${kind} each=${each} close=${() => setNaming(false)} />`;
+  return html`<div class="actions">
+    <button type="button" onClick=${() => setNaming(true)}>Clone</button>
+    ${kind === DRIVES && html`<a class="button" download href=${url(`/drives/${each.uuid}/download/`)}>Download</a>`}
+  </div>`;
+}
+
+function CloneForm({ kind, each, close }) {
+  const [state, setState] = useState({});
+  const input = useRef();
+  useEffect(() => input.current.focus(), []);
+  const clone = async (event) => {
+    event.preventDefault();
+    const name = new FormData(event.target).get("name");
+    setState({ busy: true });
+    try {
+      const { objects, jobs } = await post(`/${kind.type}/${each.uuid}/action/`, { do: "clone" }, name ? { name } : {});
+      const [job] = (objects?.[0] ?? { jobs }).jobs;
+      go(to(`/jobs/${job.uuid}`));
+    } catch (error) {
+      setState({ error });
+    }
+  };
+  return html`<form class="clone" aria-label="Clone" onSubmit=${clone}>
+    <label>Name of the clone <input name="name" ref=${input} placeholder="as the service names it" /></label>
+    <button type="submit" disabled=${state.busy}>Clone</button>
+    <button type="button" onClick=${close}>Leave it</button>
+    <${Trouble} error=${state.error} />
+  </form>`;
+}

@@ -1,0 +1,89 @@
+"""A real browser on the page of a real service."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.acceptance.running import EMAIL, PASSWORD
+
+CHROMIUM = shutil.which("chromium")
+"""Debian's; None where `scripts/test` could not install it."""
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SCREENSHOTS = Path(__file__).with_name("screenshots")
+
+WIDE, NARROW = 1280, 360
+
+# What a browser itself says of an answer that is no success; the page says so in its own words.
+_ANSWER = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page in a browser of its own, of which every fault that its console tells is kept."""
+
+    def __init__(self, browser: Browser, address: str, **context: Any) -> None:
+        given = {"viewport": {"width": WIDE, "height": 900}, "locale": "en-GB", **context}
+        self.context = browser.new_context(base_url=address, timezone_id="UTC", **given)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.faults: list[str] = []
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not _ANSWER.match(message.text):
+            self.faults.append(message.text)
+
+    def log_in(self, email: str = EMAIL, password: str = PASSWORD) -> Page:
+        """The page after the login, at the list of jobs."""
+        self.page.goto("/")
+        fill_in(self.page, email, password)
+        expect(self.page.get_by_role("heading", name="Jobs")).to_be_visible()
+        expect(self.page.locator(".connection")).to_contain_text("Live")
+        return self.page
+
+    def check(self) -> None:
+        """That nothing went wrong, and nothing was refused by the page's own policy."""
+        assert self.faults == []
+
+
+def fill_in(page: Page, email: str = EMAIL, password: str = PASSWORD) -> None:
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def check_accessible(page: Page) -> None:
+    """axe-core has no serious finding, and nothing is wider than the window."""
+    page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("axe.run()")
+    serious = [
+        (each["id"], [node["html"] for node in each["nodes"]])
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not serious, serious
+    root = "document.documentElement"
+    assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth"), page.url

@@ -1,0 +1,105 @@
+"""Every view, wide and narrow, light and dark: accessible, and without a fault in the console."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.client import Api, striped
+from tests.acceptance.running import Server
+from tests.page.browsing import NARROW, SCREENSHOTS, WIDE, Watched, check_accessible, fill_in
+from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD
+
+HEADINGS = ("Jobs", "Activity", "Drives", "Servers", "Retention", "Ledger", "Accounts")
+SHOWN = {
+    *((name, WIDE, "light") for name in ("jobs", "job", "activity", "ledger")),
+    *((name, NARROW, "dark") for name in ("jobs", "job")),
+}
+"""What the README shows."""
+
+
+def some_jobs(api: Api) -> tuple[str, str]:
+    """Drives and a server with their clones; the server's job, and a drive."""
+    drive = api.upload(striped(4), name="database")
+    other = api.upload(striped(2), name="web")
+    server = api.create_server(drive, other, name="shop")
+    job = api.clone_server(server).job
+    clone = api.clone(api.upload(striped(2), name="archive"), name="archive of Monday")
+    api.succeed(job, clone.job)
+    return job, clone.uuid
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view(
+    server: Server, watch: Any, width: int, scheme: str, request: pytest.FixtureRequest
+) -> None:
+    """From the login on, each has its heading and title, and fits into the window."""
+    api = Api(server.api.address, OPERATOR, OPERATORS_PASSWORD)
+    job, drive = some_jobs(api)
+    size = {"width": width, "height": 900}
+    watched: Watched = watch(server.api.address, viewport=size, color_scheme=scheme)
+    page = watched.page
+
+    def look(name: str, heading: str) -> None:
+        expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+        expect(page).to_have_title(
+            f"{page.get_by_role('heading', level=1).inner_text()} · Job Ledger"
+        )
+        expect(page.get_by_text("Loading …")).to_have_count(0)
+        check_accessible(page)
+        if request.config.getoption("--screenshots") and (name, width, scheme) in SHOWN:
+            page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+
+    page.goto("/")
+    look("login", "Log in")
+    fill_in(page, OPERATOR, OPERATORS_PASSWORD)
+    for heading in HEADINGS:
+        page.get_by_role("navigation", name="Views").get_by_role("link", name=heading).click()
+        look(heading.lower(), heading)
+    for path, heading in (
+        (f"/jobs/{job}", f"Job {job}"),
+        (f"/jobs/{job}?as_of=30", f"Job {job}"),
+        (f"/drives/{drive}", "Drive archive of Monday"),
+        ("/jobs?as_of=2020-01-01T00:00:00Z", "Jobs"),
+        ("/jobs/nothing", "Job nothing"),
+    ):
+        page.goto(path)
+        look({f"/jobs/{job}": "job", f"/drives/{drive}": "drive"}.get(path, "other"), heading)
+
+
+def test_an_address_that_is_nobody_s_says_so(server: Server, watch: Any) -> None:
+    """A user is shown no views of the staff, and whoever follows a link to one is told."""
+    page: Page = watch(server.api.address).log_in()
+    expect(page.get_by_role("link", name="Retention")).to_have_count(0)
+    page.goto("/retention")
+    expect(page.get_by_role("heading", name="Nothing is here")).to_be_visible()
+
+
+def test_it_works_with_the_keyboard(server: Server, watch: Any) -> None:
+    """The first stop skips the menu; a view that a link leads to is where the keyboard goes on."""
+    page: Page = watch(server.api.address).log_in()
+    page.goto("/jobs")
+    expect(page.locator(".connection")).to_contain_text("Live")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    drives = page.get_by_role("link", name="Drives")
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        if drives.evaluate("each => each === document.activeElement"):
+            break
+    expect(drives).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Drives")).to_be_focused()
+
+
+def test_nothing_is_asked_of_anybody_else(server: Server, watch: Any) -> None:
+    """All that the page loads is the service's own."""
+    watched: Watched = watch(server.api.address)
+    asked: list[str] = []
+    watched.page.on("request", lambda request: asked.append(request.url))
+    page = watched.log_in()
+    page.get_by_role("link", name="Activity").click()
+    expect(page.get_by_role("img", name="Running jobs")).to_be_visible()
+    assert asked
+    assert all(url.startswith(server.api.address) for url in asked)
