@@ -14,9 +14,9 @@ export class Refused extends Error {
 /** No answer came. */
 export class Unreachable extends Error {}
 
-/** The URL of something below the API's root; what is null, undefined or "" is left out. */
+/** The URL of something below the API's root; what is null or undefined is left out. */
 export function url(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
   const said = new URLSearchParams(given).toString();
   return ROOT + path + (said ? `?${said}` : "");
 }

@@ -50,7 +50,7 @@ function List({ kind }) {
   const { query } = useAddress();
   const offset = Number(query.get("offset") ?? 0);
   const name = query.get("name__contains") ?? "";
-  const read = useList(kind.type, `/${kind.type}/detail/`, { limit: LIMIT, offset, name__contains: escaped(name) });
+  const read = useList(kind.type, `/${kind.type}/detail/`, { limit: LIMIT, offset, name__contains: name ? escaped(name) : null });
   const filter = (event) => go(changed({ name__contains: event.target.value, offset: null }));
   return html`
     <${Heading}>${kind.title}<//>

@@ -23,6 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Bucket(NamedTuple):
     """A time that begins at `at`. Jobs at the root of their tree are counted, bytes of all jobs.
 
+    Bytes are what was reported: a copy that takes less than a second reports none.
     `running` is how many of them ran at its end; or run now, in the last one.
     """
 

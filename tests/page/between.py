@@ -1,0 +1,78 @@
+"""What lies between a browser and a service, and can be cut: a real TCP proxy."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CHUNK = 64 * 1024
+
+
+class Between:
+    """Passes connections on until it is cut; then it ends them and takes no others.
+
+    It has a thread of its own: what drives the browser has the event loop of this one.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._loop: asyncio.AbstractEventLoop
+        self._stopping: asyncio.Event
+        self._listens = threading.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._is_cut = False
+        self.address = ""
+
+    @contextmanager
+    def running(self) -> Iterator["Between"]:
+        thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        thread.start()
+        self._listens.wait()
+        try:
+            yield self
+        finally:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            thread.join()
+
+    def cut(self) -> None:
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def _cut(self) -> None:
+        self._is_cut = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _run(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        self.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._listens.set()
+        await self._stopping.wait()
+        server.close()
+        self._cut()
+        while self._writers:  # noqa: ASYNC110 - they end on their own now
+            await asyncio.sleep(0.01)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_cut:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers |= {writer, back}
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        for each in (writer, back):
+            each.transport.abort()
+        self._writers -= {writer, back}
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Until one of the two ends; then the other is not waited for."""
+    while chunk := await reader.read(CHUNK):
+        writer.write(chunk)
+        await writer.drain()
+    raise ConnectionError("one side has closed")

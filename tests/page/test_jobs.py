@@ -1,0 +1,179 @@
+"""Jobs on the page: live, filtered, page by page, as a tree, and as they were."""
+
+import re
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.client import data_blocks, striped
+from tests.acceptance.running import Server
+from tests.page.between import Between
+
+MIB = 1024**2
+LOST_S = 10
+PAGE = 50
+SOON_MS = 3_000
+TOLD_MS = 8_000
+"""What is in motion is told of every five seconds."""
+
+
+def row(page: Page, uuid: str) -> Any:
+    return page.get_by_role("row").filter(has=page.locator(f'a[title="{uuid}"]'))
+
+
+def query(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def test_a_clone_is_seen_from_its_beginning_to_its_end(slow: Server, watch: Any) -> None:
+    """Nobody reloads the page: the job comes, moves and ends in the list."""
+    source = slow.api.upload(data_blocks(128))
+    page: Page = watch(slow.api.address).log_in()
+    expect(page.get_by_text("There are no such jobs.")).to_be_visible()
+    job = slow.api.clone(source).job
+    line = row(page, job)
+    expect(line.get_by_text("started")).to_be_visible(timeout=SOON_MS)
+    expect(line.get_by_text(re.compile(r"of 8\.0 MiB, .*/s, .* left"))).to_be_visible(
+        timeout=TOLD_MS
+    )
+    expect(line.get_by_text("success")).to_be_visible(timeout=4 * TOLD_MS)
+    expect(line.get_by_text("100 %")).to_be_visible()
+
+
+def test_a_tree_moves_and_can_be_cancelled(slow: Server, watch: Any) -> None:
+    """A server's clone has a line for each disk; a sub-job that is cancelled takes all along."""
+    disks = [slow.api.upload(data_blocks(128, seed)) for seed in (1, 2)]
+    clone = slow.api.clone_server(slow.api.create_server(*disks))
+    page: Page = watch(slow.api.address).log_in()
+    page.goto(f"/jobs/{clone.job}")
+    expect(page.get_by_role("heading", name="2 sub-jobs")).to_be_visible()
+    nodes = page.locator(".tree .node")
+    expect(nodes).to_have_count(2)
+    expect(nodes.get_by_text(re.compile(r"reported \d+ s ago"))).to_have_count(2)
+    expect(nodes.get_by_text(re.compile(r"of 8\.0 MiB, .*/s"))).to_have_count(2, timeout=TOLD_MS)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".card").get_by_text("cancelled")).to_be_visible()
+    expect(nodes.get_by_text("cancelled")).to_have_count(2)
+    assert slow.api.job(clone.job)["state"] == "cancelled"
+
+
+def test_the_timeline_leads_into_the_past(server: Server, watch: Any) -> None:
+    """Each event has its position and actor; followed, the job is shown as it was then."""
+    api = server.api
+    job = api.clone(api.upload(striped(4))).job
+    api.succeed(job)
+    events = api.get(f"/jobs/{job}/history/")["objects"]
+    page: Page = watch(api.address).log_in()
+    page.goto(f"/jobs/{job}")
+    table = page.get_by_role("table", name="Events of the job")
+    expect(table.get_by_role("row")).to_have_count(len(events) + 1)
+    expect(table).to_contain_text(events[0]["actor"])
+    expect(page.locator(".card").get_by_text("success")).to_be_visible()
+    table.get_by_role("link", name=str(events[0]["position"]), exact=True).click()
+    expect(page.get_by_text(f"position {events[0]['position']}")).to_be_visible()
+    expect(page.locator(".card").get_by_text("started")).to_be_visible()
+    page.get_by_role("link", name="Back to now").click()
+    expect(page.locator(".card").get_by_text("success")).to_be_visible()
+
+
+def test_the_list_as_it_was(server: Server, watch: Any) -> None:
+    """A moment that is picked stays in the address; what came later is not there."""
+    api = server.api
+    source = api.upload(striped(1))
+    api.succeed(early := api.clone(source).job)
+    time.sleep(1.1)
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+    time.sleep(1.1)
+    api.succeed(late := api.clone(source).job)
+    page: Page = watch(api.address).log_in()
+    expect(row(page, late)).to_be_visible()
+    page.get_by_label("As it was at").fill(moment)
+    page.get_by_label("As it was at").blur()
+    expect(page.get_by_text("This is how it was at")).to_be_visible()
+    expect(row(page, early)).to_be_visible()
+    expect(row(page, late)).to_have_count(0)
+    assert query(page)["as_of"] == [f"{moment}.000Z"]
+    page.reload()
+    expect(row(page, early)).to_be_visible()
+    expect(row(page, late)).to_have_count(0)
+
+
+def test_filters_are_in_the_address(slow: Server, watch: Any) -> None:
+    """Whoever is sent the address sees the same, and the browser's way back undoes a filter."""
+    api = slow.api
+    source, other = api.upload(striped(1)), api.upload(data_blocks(64, 5))
+    api.succeed(done := api.clone(source).job)
+    running = api.clone(other).job
+    page: Page = watch(api.address).log_in()
+    expect(row(page, running)).to_be_visible()
+    page.get_by_label("State").select_option("success")
+    expect(row(page, running)).to_have_count(0)
+    expect(row(page, done)).to_be_visible()
+    assert query(page) == {"state": ["success"]}
+    page.reload()
+    expect(page.get_by_label("State")).to_have_value("success")
+    expect(row(page, running)).to_have_count(0)
+    page.go_back()
+    expect(row(page, running)).to_be_visible()
+    page.get_by_label("Drive or server").fill(source)
+    page.get_by_label("Drive or server").press("Enter")
+    page.get_by_label("Operation").select_option("drive_clone")
+    expect(row(page, running)).to_have_count(0)
+    assert query(page) == {"resource": [source], "operation": ["drive_clone"]}
+    page.get_by_role("link", name="Clear filters").click()
+    expect(row(page, running)).to_be_visible()
+
+
+def test_pages_go_on_by_key(server: Server, watch: Any) -> None:
+    """A page further down stays as it is while new jobs come in at the front."""
+    api = server.api
+    source = api.upload(striped(1))
+    jobs = [api.clone(source).job for _ in range(PAGE + 5)]
+    api.succeed(*jobs)
+    whole = [job["uuid"] for job in api.jobs()]
+    page: Page = watch(api.address).log_in()
+    links = page.get_by_role("row").locator("td:first-child a")
+    expect(links).to_have_count(PAGE)
+    page.get_by_role("link", name="Next page").click()
+    expect(links).to_have_count(5)
+    assert [link.get_attribute("title") for link in links.all()] == whole[PAGE:]
+    api.succeed(newest := api.clone(source).job)
+    expect(links).to_have_count(5)
+    page.get_by_role("link", name="First page").click()
+    expect(row(page, newest)).to_be_visible()
+
+
+@pytest.mark.parametrize("view", ["list", "job"])
+def test_what_happened_while_the_connection_was_lost(slow: Server, watch: Any, view: str) -> None:
+    """For ten seconds nothing comes through; then every change is there, without a reload."""
+    api = slow.api
+    port = urlsplit(api.address).port
+    assert port is not None
+    source = api.upload(data_blocks(16))
+    kept = api.clone(api.upload(data_blocks(64, 7)), name="kept").job
+    with Between(port).running() as between:
+        watched = watch(between.address)
+        page: Page = watched.log_in()
+        expect(row(page, kept)).to_be_visible()
+        if view == "job":
+            page.goto(f"/jobs/{kept}")
+            expect(page.locator(".card").get_by_text("started")).to_be_visible()
+        expect(page.locator(".connection")).to_contain_text("Live")
+        between.cut()
+        expect(page.locator(".connection")).to_contain_text("Connection lost")
+        lost_at = time.monotonic()
+        api.succeed(new := api.clone(source).job, kept)
+        time.sleep(max(0.0, LOST_S - (time.monotonic() - lost_at)))
+        between.mend()
+        expect(page.locator(".connection")).to_contain_text("Live", timeout=20_000)
+        if view == "job":
+            expect(page.locator(".card").get_by_text("success")).to_be_visible()
+            expect(page.get_by_role("table", name="Events of the job")).to_contain_text("succeeded")
+        else:
+            for job in (new, kept):
+                expect(row(page, job).get_by_text("success")).to_be_visible()
+        watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]

@@ -1,0 +1,91 @@
+"""Drives and servers on the page, and names that somebody chose to do harm."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.client import sha256, striped
+from tests.acceptance.running import Server
+
+NAMES = (
+    "<img src=x onerror=document.title='taken'><script>document.title='taken'</script>",
+    "\u202etxt.exe\u2066 hidden",
+    "tab\there, \x1b[31mred\x1b[0m, bell\x07",
+    "x" * 10_000,
+    "{{7*7}} ${7*7} '\"><svg/onload=alert(1)>",
+)
+
+
+def test_a_drive_is_cloned_and_downloaded(server: Server, watch: Any) -> None:
+    """The clone gets its name here, and its job is followed; the download is the image."""
+    content = striped(4)
+    source = server.api.upload(content, name="cedar")
+    page: Page = watch(server.api.address).log_in()
+    page.get_by_role("link", name="Drives").click()
+    page.get_by_role("link", name="cedar").click()
+    expect(page.get_by_role("heading", name="Drive cedar")).to_be_visible()
+    page.get_by_role("button", name="Clone").click()
+    expect(page.get_by_label("Name of the clone")).to_be_focused()
+    page.keyboard.type("willow")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Job")).to_be_visible()
+    expect(page.locator(".card").get_by_text("success")).to_be_visible()
+    (clone,) = [drive for drive in server.api.drives() if drive["name"] == "willow"]
+    page.goto(f"/drives/{source}")
+    expect(page.get_by_role("table", name="Jobs of it").get_by_text("success")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert sha256(Path(download.value.path()).read_bytes()) == sha256(content)
+    assert sha256(server.api.download(clone["uuid"])) == sha256(content)
+
+
+def test_a_server_is_cloned(server: Server, watch: Any) -> None:
+    """Its job shows a sub-job for each disk; the new server comes into the list by itself."""
+    api = server.api
+    api.create_server(api.upload(striped(2)), api.upload(striped(2)), name="oak")
+    page: Page = watch(api.address).log_in()
+    page.get_by_role("link", name="Servers").click()
+    page.get_by_role("button", name="Clone").click()
+    page.get_by_role("form", name="Clone").get_by_role("button", name="Clone").click()
+    expect(page.get_by_role("heading", name="2 sub-jobs")).to_be_visible()
+    expect(page.locator(".card").get_by_text("success")).to_be_visible()
+    page.get_by_role("link", name="Servers").click()
+    expect(page.get_by_role("row")).to_have_count(3)
+
+
+def test_a_refused_clone_says_why(server: Server, watch: Any) -> None:
+    """The service's own words, and the form stays as it is."""
+    server.api.upload(striped(1), name="birch")
+    page: Page = watch(server.api.address).log_in()
+    page.get_by_role("link", name="Drives").click()
+    page.get_by_role("button", name="Clone").click()
+    page.get_by_label("Name of the clone").fill("y" * 100_000)
+    page.get_by_role("form", name="Clone").get_by_role("button", name="Clone").click()
+    expect(page.get_by_role("alert")).to_contain_text("The service refused this.")
+    expect(page.get_by_label("Name of the clone")).to_have_value("y" * 100_000)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_a_hostile_name_stays_text(server: Server, watch: Any, name: str) -> None:
+    """No markup of it takes effect, what is invisible in it is seen, and it breaks no layout."""
+    drive = server.api.upload(striped(1), name="before")
+    answer = server.api.call(
+        "PUT", f"/drives/{drive}/", json=server.api.drive(drive) | {"name": name}
+    )
+    assert answer.status_code in (200, 400), answer.text
+    shown = name if answer.status_code == 200 else "before"
+    page: Page = watch(server.api.address, viewport={"width": 360, "height": 800}).log_in()
+    page.goto("/drives")
+    cell = page.locator("bdi.name").first
+    expect(cell).to_be_visible()
+    text = cell.inner_text()
+    assert not set(text) & set("\u202e\u2066\x1b\x07\t")
+    if "<img" in shown:
+        assert text == shown
+    page.goto(f"/drives/{drive}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Drive")
+    assert page.title() != "taken"
+    root = "document.documentElement"
+    assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")

@@ -1,0 +1,174 @@
+"""What goes wrong has words of its own and a way on: nobody is left with an empty page."""
+
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.client import data_blocks, striped
+from tests.acceptance.running import EMAIL, Machine, Server, run_command
+from tests.page.browsing import Watched, fill_in
+from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD
+
+UNAVAILABLE = (
+    '[{"error_type":"backend","error_message":"the ledger cannot be reached; try again later",'
+    '"error_point":null}]'
+)
+
+
+def test_a_wrong_password_is_said_to_be_wrong(server: Server, watch: Any) -> None:
+    """And the browser itself asks for nothing."""
+    page: Page = watch(server.api.address).page
+    page.goto("/jobs?state=failed")
+    fill_in(page, password="not this one")
+    expect(page.get_by_role("alert")).to_have_text("Email or password is wrong.")
+    fill_in(page)
+    expect(page.get_by_label("State")).to_have_value("failed")
+
+
+def test_a_session_that_ends_asks_for_the_login(
+    machine: Machine, server: Server, watch: Any
+) -> None:
+    """A new password ends the session at once; after the login the same view is there again."""
+    page: Page = watch(server.api.address).log_in()
+    page.get_by_label("State").select_option("started")
+    changed = run_command(
+        *("account", "password", EMAIL, "--password-stdin", "--data", str(machine.data)),
+        stdin="another long password\n",
+    )
+    assert changed.returncode == 0, changed.stderr
+    expect(page.get_by_text("Your session has ended.")).to_be_visible(timeout=15_000)
+    fill_in(page, password="another long password")
+    expect(page.get_by_label("State")).to_have_value("started")
+
+
+def test_logging_out_leaves_nothing(server: Server, watch: Any) -> None:
+    """Neither the view nor a session that a way back would find."""
+    page: Page = watch(server.api.address).log_in()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def test_what_one_may_not_see_is_refused_in_words(server: Server, watch: Any) -> None:
+    """A 403: another account's jobs, for a user."""
+    page: Page = watch(server.api.address).log_in()
+    page.goto("/jobs?owner=53f94b39-2bb6-4aca-80e7-c3ffa8d0224f")
+    expect(page.get_by_role("alert")).to_contain_text("Your account may not see or do this.")
+    page.get_by_role("link", name="Back to your own").click()
+    expect(page.get_by_text("There are no such jobs.")).to_be_visible()
+
+
+def test_a_503_can_be_tried_again(server: Server, watch: Any) -> None:
+    """It says that nothing was changed."""
+    page: Page = watch(server.api.address).log_in()
+    refuse = {"status": 503, "content_type": "application/json", "body": UNAVAILABLE}
+    page.route("**/api/2.0/drives/**", lambda route: route.fulfill(**refuse))
+    page.get_by_role("link", name="Drives").click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was changed.")
+    page.unroute("**/api/2.0/drives/**")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_text("There are no drives.")).to_be_visible()
+
+
+def test_a_service_that_stops_and_comes_back(machine: Machine, server: Server, watch: Any) -> None:
+    """What was shown stays, the header says so, and all goes on once it is there again."""
+    job = server.api.clone(server.api.upload(striped(1))).job
+    server.api.succeed(job)
+    watched: Watched = watch(server.api.address)
+    page = watched.log_in()
+    expect(page.locator(f'a[title="{job}"]')).to_be_visible()
+    port = server.api.address.rsplit(":", 1)[1]
+    assert server.stop() == 0
+    expect(page.locator(".connection")).to_contain_text("Connection lost")
+    expect(page.locator(f'a[title="{job}"]')).to_be_visible()
+    page.get_by_role("link", name="Drives").click()
+    expect(page.get_by_role("alert")).to_contain_text("No answer from the service")
+    machine.start("--port", port)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("row")).to_have_count(3)
+    expect(page.locator(".connection")).to_contain_text("Live", timeout=15_000)
+    watched.faults = [fault for fault in watched.faults if "ERR_CONNECTION" not in fault]
+
+
+# For the staff
+
+
+def test_an_operator_looks_at_what_somebody_has(server: Server, watch: Any) -> None:
+    """From the accounts to their jobs and drives, which are read anew, and back."""
+    job = server.api.clone(server.api.upload(data_blocks(2), name="hers")).job
+    page: Page = watch(server.api.address).log_in(OPERATOR, OPERATORS_PASSWORD)
+    expect(page.get_by_text("There are no such jobs.")).to_be_visible()
+    page.get_by_role("link", name="Accounts").click()
+    page.get_by_role("link", name=f"Jobs of {EMAIL}").click()
+    expect(page.get_by_text("You look at what the account")).to_be_visible()
+    expect(page.locator(f'a[title="{job}"]')).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    page.get_by_role("link", name="Drives").click()
+    expect(page.get_by_role("link", name="hers")).to_have_count(2)
+    expect(page.get_by_role("button", name="Clone")).to_have_count(0)
+    server.api.upload(striped(1), name="hers too")
+    expect(page.get_by_role("link", name="hers too")).to_be_visible(timeout=10_000)
+    page.get_by_role("link", name="Back to your own").click()
+    expect(page.get_by_text("There are no such jobs.")).to_be_visible()
+
+
+def test_an_operator_sees_what_retention_would_discard(server: Server, watch: Any) -> None:
+    """A dry run of another policy, which stays in the address; nothing goes."""
+    job = server.api.clone(server.api.upload(striped(1))).job
+    server.api.succeed(job)
+    page: Page = watch(server.api.address).log_in(OPERATOR, OPERATORS_PASSWORD)
+    page.get_by_role("link", name="Retention").click()
+    expect(page.get_by_text("Nothing is due.")).to_be_visible()
+    page.get_by_label("Kept for").fill("PT0S")
+    page.get_by_label("Kept for").press("Enter")
+    expect(page.get_by_text("1 tree of 1 job and 0 other streams would go")).to_be_visible()
+    page.get_by_label("Kept for").fill("three days")
+    page.get_by_label("Kept for").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("keep must be a duration such as P3D")
+    assert server.api.job(job)["state"] == "success"
+
+
+def test_an_operator_verifies_the_ledger(server: Server, watch: Any) -> None:
+    """The signature, and that it continues what the browser saw before; a lie is found out."""
+    page: Page = watch(server.api.address).log_in(OPERATOR, OPERATORS_PASSWORD)
+    page.get_by_role("link", name="Ledger", exact=True).click()
+    verify = page.get_by_role("button", name="Verify now")
+    findings = page.locator(".findings")
+    verify.click()
+    expect(findings).to_contain_text("It keeps this one")
+    for blocks in (1, 2, 3):
+        server.api.succeed(server.api.clone(server.api.upload(striped(blocks))).job)
+        verify.click()
+        expect(findings).to_contain_text("It continues the checkpoint of")
+        expect(findings.get_by_text("success")).to_have_count(2)
+    # As if what this browser saw before had been another history.
+    page.evaluate("""() => {
+        const name = "verified-checkpoint";
+        const lines = localStorage.getItem(name).split("\\n");
+        lines[2] = btoa("x".repeat(32));
+        localStorage.setItem(name, lines.join("\\n"));
+    }""")
+    verify.click()
+    expect(findings.get_by_text("failed")).to_have_count(1)
+
+
+def test_activity_counts_what_happened(slow: Server, watch: Any) -> None:
+    """Numbers beside the plots, which say in words what they show."""
+    api = slow.api
+    source = api.upload(data_blocks(40))
+    api.succeed(api.clone(source).job)
+    page: Page = watch(api.address).log_in()
+    page.get_by_role("link", name="Activity").click()
+    facts = page.get_by_role("region", name="In all")
+    expect(facts).to_contain_text("Success1")
+    expect(facts).to_contain_text("Copied2.5 MiB")
+    expect(
+        page.get_by_role("img", name="Running jobs over time; at last running 0")
+    ).to_be_visible()
+    page.get_by_role("link", name="an hour").click()
+    expect(page.get_by_role("heading", name="Jobs ended in 1 min")).to_be_visible()
+    running = api.clone(source).job
+    expect(facts).to_contain_text("Running now1", timeout=10_000)
+    api.succeed(running)
+    expect(facts).to_contain_text("Success2", timeout=10_000)
