@@ -40,7 +40,7 @@ from api.passwords import Passwords
 from api.plain_tables import PlainTables
 from api.remembered import Remembered
 from api.sessions import NewSession, Sessions
-from api.tokens import Tokens
+from api.tokens import NewToken, Tokens
 from ledger.application import Ledger
 from ledger.store import accounts as table
 from ledger.store import claims, endings, sessions, tokens
@@ -116,6 +116,22 @@ class Accounts:
         if credentials is None:
             raise LoginRefused
         return await self.sessions.begin(await self._passwords.verified(credentials, address))
+
+    async def new_token(self, email: str, password: str, address: str, name: str) -> NewToken:
+        """A token for whoever has the password.
+
+        Raises `InvalidTokenName`, `LoginRefused`, or `TooManyAttempts` for this email or address.
+        """
+        credentials = credentials_of(email, password)
+        if credentials is None:
+            raise LoginRefused
+        login = await self._passwords.verified(credentials, address)
+        try:
+            return await self.tokens.add(
+                login.account.email, name, password_version=login.password_version
+            )
+        except AccountNotFound:  # removed meanwhile, or another password
+            raise LoginRefused from None
 
     async def new_async_cookie(self, account: Account) -> str:
         """The value of a cookie by which this account can open a websocket, for two minutes."""

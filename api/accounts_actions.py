@@ -10,14 +10,15 @@ from aiohttp import hdrs, web
 
 from api.answers import json_answer
 from api.async_cookie import ASYNC_COOKIE, VALID_S
-from api.credentials import PASSWORD_LENGTH_MAX
-from api.errors import Forbidden
+from api.credentials import PASSWORD_LENGTH_MAX, parse_bearer
+from api.errors import BadRequest, Forbidden
 from api.identity import AccountNotFound, LoginRefused
 from api.logins import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
 from api.requests import CALLER, read_object
 from api.resources import do_action
 from api.service import Service
 from api.sessions import VALID_FOR, NewSession
+from api.tokens import InvalidTokenName
 
 CSRF_VALID_FOR = timedelta(days=365)
 
@@ -35,6 +36,8 @@ class AccountsActions:
                 "login": self._log_in,
                 "logout": self._log_out,
                 "authenticate_asynchronous": self._authenticate_asynchronous,
+                "create_token": self._create_token,
+                "remove_token": self._remove_token,
             },
         )
 
@@ -66,6 +69,28 @@ class AccountsActions:
         for cookie in (SESSION_COOKIE, CSRF_COOKIE):
             answer.del_cookie(cookie, samesite="Lax", secure=_is_secure(request))
         return answer
+
+    async def _create_token(self, request: web.Request) -> web.Response:
+        """A token for a program, which it is told this once."""
+        fields = await read_object(request)
+        fields.require("username", "password")
+        email = fields.text("username", "")
+        password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)
+        name = fields.text("name", "")
+        try:
+            new = await self._accounts.new_token(email, password, request.remote or "", name)
+        except InvalidTokenName as error:
+            raise BadRequest(str(error), point="name") from None
+        return json_answer({"id": new.id, "name": name, "token": new.token}, status=201)
+
+    async def _remove_token(self, request: web.Request) -> web.Response:
+        """Removes the token that this request came with."""
+        await account_of(request, self._accounts)
+        token = parse_bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
+        if token is None:
+            raise Forbidden("only a token can be removed, by itself")
+        await self._accounts.tokens.remove_itself(token)
+        return json_answer({})
 
     async def _authenticate_asynchronous(self, request: web.Request) -> web.Response:
         account = await account_of(request, self._accounts)

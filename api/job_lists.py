@@ -83,7 +83,10 @@ def key_answer(
 ) -> web.Response:
     """The page, out of one job more than it has, which tells whether there are more."""
     more = len(found) > asked.limit
-    meta = {"limit": asked.limit, "next": _cursor(key_of(found[asked.limit - 1])) if more else None}
+    meta = {
+        "limit": asked.limit,
+        "next": cursor_of(key_of(found[asked.limit - 1])) if more else None,
+    }
     return json_answer({"meta": meta, "objects": shown[: asked.limit]})
 
 
@@ -94,7 +97,8 @@ def refuse_in_the_past(request: web.Request) -> None:
             raise BadRequest(f"with as_of, {name} is not offered", point=name)
 
 
-def _cursor(key: JobKey) -> str:
+def cursor_of(key: JobKey) -> str:
+    """What `after` is for the page behind that place in the list."""
     return urlsafe_b64encode(" ".join(key).encode()).decode().rstrip("=")
 
 

@@ -60,10 +60,13 @@ class Tokens:
         self._now = now
         self._ended = ended
 
-    async def add(self, email: str, name: str = "") -> NewToken:
+    async def add(
+        self, email: str, name: str = "", *, password_version: int | None = None
+    ) -> NewToken:
         """A new token of an account; the name is for those who manage it.
 
-        Raises `InvalidAccount`, `InvalidTokenName` or `AccountNotFound`.
+        With a version, the account's password must still be that one. Raises `InvalidAccount`,
+        `InvalidTokenName` or `AccountNotFound`.
         """
         new = NewToken(secrets.token_hex(ID_BYTES), normal_email(email), PREFIX + new_secret())
         if len(name) > NAME_LENGTH_MAX or not name.isprintable():
@@ -71,7 +74,7 @@ class Tokens:
 
         def add(cursor: Cursor) -> bool:
             account = accounts.find(cursor, new.email)
-            if account is not None:
+            if account is not None and password_version in (None, account.password_version):
                 tokens.add(
                     cursor,
                     token_id=new.id,
@@ -80,7 +83,8 @@ class Tokens:
                     name=name,
                     created=self._now(),
                 )
-            return account is not None
+                return True
+            return False
 
         if not await self._tables.write(add):
             raise AccountNotFound(f"there is no account {new.email}")
@@ -104,6 +108,13 @@ class Tokens:
     async def remove(self, token_id: str) -> None:
         """Removes a token; it is refused from then on. Raises `TokenNotFound`."""
         await asyncio.shield(self._remove(token_id))
+
+    async def remove_itself(self, token: str) -> None:
+        """Removes the token by what it is; whoever has it may. Raises `TokenNotFound`."""
+        token_id = await self._tables.read(lambda c: tokens.id_of(c, secret_hash(token)))
+        if token_id is None:
+            raise TokenNotFound("there is no such token")
+        await self.remove(token_id)
 
     async def account_of(self, token: str, address: str) -> Account:
         """Whose token this is. Raises `LoginRefused`, or `TooManyAttempts` for this address."""

@@ -28,6 +28,13 @@ def account_of(cursor: Cursor, token_hash: bytes) -> str | None:
     return None if row is None else row[0]
 
 
+def id_of(cursor: Cursor, token_hash: bytes) -> str | None:
+    """The public id of the token with this hash."""
+    cursor.execute("SELECT id FROM tokens WHERE token_hash = ?", (token_hash,))
+    row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
 def add(
     cursor: Cursor, *, token_id: str, token_hash: bytes, account: str, name: str, created: datetime
 ) -> None:

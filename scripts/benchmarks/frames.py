@@ -53,7 +53,7 @@ async def _row(setting: Setting, name: str, sockets: int) -> Row:
     seeded = await seed(data)
     rounds, floor_p99s = [], []
     async with open_service(Settings(data=data, copying=False)) as service:
-        telling = await _Telling.begun(service, seeded.owner)
+        telling = await Telling.begun(service, seeded.owner)
         for _ in range(scale.rounds):
             ours = await telling.round(sockets, count)
             floor = await _bare(telling.text, sockets, count)
@@ -64,18 +64,18 @@ async def _row(setting: Setting, name: str, sockets: int) -> Row:
     return row(name, "ms p50", rounds, at_least=None, note=note, lower_is_better=True)
 
 
-class _Telling:
+class Telling:
     """A running job whose progress is told, and when each of its updates was committed."""
 
     def __init__(self, service: Service, caller: Caller, job: str) -> None:
         self._service = service
         self._caller = caller
-        self._job = job
+        self.job = job
         self._committed: list[float] = []
         service.ledger.listen(self._notice)
 
     @classmethod
-    async def begun(cls, service: Service, owner: str) -> "_Telling":
+    async def begun(cls, service: Service, owner: str) -> "Telling":
         job, caller = new_id(), Caller(owner, "")
         await service.ledger.execute(CreateJob(owner, job, "benchmark"), caller)
         await service.ledger.execute(StartAttempt(job, 1, "benchmark"), caller)
@@ -84,8 +84,8 @@ class _Telling:
     @property
     def text(self) -> str:
         """What a frame looks like."""
-        tree = self._service.views.job(self._job, self._caller.actor)
-        uri = KINDS["job"].uri_of(self._job)
+        tree = self._service.views.job(self.job, self._caller.actor)
+        uri = KINDS["job"].uri_of(self.job)
         return frames(self._service.figures)("jobs", uri, tree).decode()
 
     async def round(self, sockets: int, count: int) -> list[float]:
@@ -93,12 +93,12 @@ class _Telling:
         self._committed.clear()
         (account,) = await self._service.accounts.every()
         cookie = await self._service.accounts.new_async_cookie(account)
-        async with _served(make_app(self._service)) as server:
-            arrivals = await _arrivals(server, cookie, self._update, sockets, count)
+        async with served(make_app(self._service)) as server:
+            arrivals = await _arrivals(server, cookie, self.update, sockets, count)
         return _latencies(self._committed, arrivals)
 
-    async def _update(self, number: int) -> None:
-        update = UpdateProgress(self._job, 1, 1, number, TOTAL, number)
+    async def update(self, number: int) -> None:
+        update = UpdateProgress(self.job, 1, 1, number, TOTAL, number)
         await self._service.ledger.execute(update, self._caller)
 
     def _notice(self, commit: Commit) -> None:
@@ -121,12 +121,12 @@ async def _bare(text: str, sockets: int, count: int) -> list[float]:
     async def tell(number: int) -> None:
         await asyncio.to_thread(hand_over, number)
 
-    async with _served(_bare_app(queue)) as server:
+    async with served(bare_app(queue)) as server:
         arrivals = await _arrivals(server, "", tell, sockets, count)
     return _latencies(handed, arrivals)
 
 
-def _bare_app(queue: asyncio.Queue[str]) -> web.Application:
+def bare_app(queue: asyncio.Queue[str]) -> web.Application:
     """Sends whatever comes out of the queue to every socket there is."""
     sockets: set[web.WebSocketResponse] = set()
 
@@ -157,7 +157,7 @@ def _bare_app(queue: asyncio.Queue[str]) -> web.Application:
 
 
 @asynccontextmanager
-async def _served(app: web.Application) -> AsyncIterator[Served]:
+async def served(app: web.Application) -> AsyncIterator[Served]:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await runner.setup()
     try:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from api.composition import open_ledger
 from api.databases import LEDGER_FILE
 from api.identifiers import new_id
+from api.job_lists import cursor_of
 from ledger.application import Ledger
 from ledger.drive import Drive
 from ledger.events import DriveDefinition, Resource
@@ -22,15 +23,18 @@ from ledger.job import Job, JobState
 from ledger.store.seam import Cursor, RowKey
 from ledger.store.seam import Row as Stored
 from projections.rows import rows
+from projections.views.job_keys import key_of
 from projections.views.reading import SqliteViews
 from projections.views.sqlite import live_generation, put_rows
-from scripts.benchmarks.processes import load, serving
+from scripts.benchmarks.processes import Served, load, serving
 from scripts.benchmarks.rows import Round, Row, percentile_ms, row
 from scripts.benchmarks.scale import GIB, Setting
 from scripts.benchmarks.seeding import EMAIL, PASSWORD, request_bytes
+from scripts.load import Result
 
 FEW = 1_000
 PAGE = 20
+KEYED = 50
 CONNECTIONS = 32
 COUNTS = 50
 WRITTEN_JOBS = 2_000
@@ -69,6 +73,44 @@ def job_list(setting: Setting) -> Row:
     for each in (many, few):
         each.views.close()
     return row("job-list", "pages/s", rounds, at_least=0.9, note=note)
+
+
+def key_page(setting: Setting) -> Row:
+    """A page of the page's size by key, out of a million jobs, and out of a thousand.
+
+    It is asked for by HTTP, at the front and from the middle of the list; nothing is counted.
+    """
+    scale, directory = setting
+    many = _made(directory / "many", scale.keyed_jobs)
+    few = _made(directory / "few", FEW)
+    rounds = []
+    with serving(many.data, "--no-copying") as long, serving(few.data, "--no-copying") as short:
+        for _ in range(scale.rounds):
+            floor = _keyed(short, _middle(few), scale.gets)
+            done = _keyed(long, _middle(many), scale.gets)
+            rounds.append(Round(done.rate, floor.rate, done.p50_ms, done.p99_ms))
+    for each in (many, few):
+        each.views.close()
+    note = f"{KEYED} of {scale.keyed_jobs:,} jobs, floor of {FEW:,}; half of them from the middle"
+    return row("key-page", "pages/s", rounds, at_least=0.5, note=note)
+
+
+def _middle(ledger: _Ledger) -> str:
+    """The cursor of a job in the middle of the list."""
+    with ledger.views.snapshot() as snapshot:
+        middle = snapshot.count_jobs(ledger.owner, None) // 2
+        (tree,) = snapshot.jobs(ledger.owner, None, limit=1, offset=middle)
+    return cursor_of(key_of(tree))
+
+
+def _keyed(server: Served, cursor: str, count: int) -> Result:
+    """Requests of the front and of the middle, by turns."""
+    requests = [
+        request_bytes("GET", f"/api/2.0/jobs/?limit={KEYED}&after={after}")
+        for after in ("", cursor)
+    ]
+    load(server, requests, connections=CONNECTIONS, count=CONNECTIONS)
+    return load(server, requests, connections=CONNECTIONS, count=count // 8)
 
 
 def _pages(ledger: _Ledger, count: int) -> _Read:

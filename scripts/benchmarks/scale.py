@@ -15,6 +15,7 @@ class Scale(NamedTuple):
     clones: int
     gets: int
     listed_jobs: int
+    keyed_jobs: int
     list_reads: int
     rebuilt_events: int
     rebuilds: int
@@ -39,6 +40,7 @@ FULL = Scale(
     clones=2_000,
     gets=8_000,
     listed_jobs=100_000,
+    keyed_jobs=1_000_000,
     list_reads=3_000,
     rebuilt_events=1_000_000,
     rebuilds=3,
@@ -62,6 +64,7 @@ QUICK = Scale(
     clones=200,
     gets=1_000,
     listed_jobs=20_000,
+    keyed_jobs=20_000,
     list_reads=500,
     rebuilt_events=100_000,
     rebuilds=2,

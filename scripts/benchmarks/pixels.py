@@ -1,0 +1,143 @@
+"""From a commit to the pixel: when the page shows an update, beside two hundred other subscribers.
+
+The floor's page has a websocket and one text that it changes: no ledger, nothing put together,
+nothing laid out. Both are in the same real browser, which is in processes of its own.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from statistics import median
+
+from aiohttp import web
+from playwright.async_api import Browser, Page, async_playwright
+
+from api.app import make_app
+from api.composition import open_service
+from api.settings import Settings
+from scripts.benchmarks.frames import Telling, bare_app, served
+from scripts.benchmarks.listeners import NUMBER, listeners
+from scripts.benchmarks.processes import BenchmarkBroken, Served
+from scripts.benchmarks.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.scale import Setting
+from scripts.benchmarks.seeding import EMAIL, PASSWORD, seed
+
+OTHERS = 200
+PAUSE_S = 0.1
+"""Between two updates; a job that is copied reports once a second."""
+WARM_UP = 5
+SHOWN_S = 10.0
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+
+# Notes for each number when the picture with it has been drawn, in ms since 1970.
+_WATCH = """() => {
+    window.shown = {};
+    const look = () => {
+        const [, number] = /(\\d+) B of/.exec(document.body.textContent) ?? [];
+        if (number === undefined || number in window.shown) return;
+        window.shown[number] = null;
+        requestAnimationFrame(() => setTimeout(() => {
+            window.shown[number] = performance.timeOrigin + performance.now();
+        }));
+    };
+    new MutationObserver(look).observe(document.body, {
+        subtree: true, childList: true, characterData: true,
+    });
+}"""
+_BARE = """() => {
+    const socket = new WebSocket(`ws://${location.host}/websocket`);
+    socket.onmessage = (event) => {
+        document.body.textContent = /"bytes_done":(\\d+)/.exec(event.data)[1] + " B of it";
+    };
+    return new Promise((opened) => { socket.onopen = opened; });
+}"""
+
+
+def pixel(setting: Setting) -> Row:
+    """The p95 of an update's way to the page of its job."""
+    return asyncio.run(_row(setting))
+
+
+async def _row(setting: Setting) -> Row:
+    scale, data = setting
+    count = WARM_UP + scale.frames // 3
+    seeded = await seed(data)
+    rounds, floors = [], []
+    async with (
+        _browser() as browser,
+        open_service(Settings(data=data, copying=False)) as service,
+    ):
+        telling = await Telling.begun(service, seeded.owner)
+        (account,) = await service.accounts.every()
+        for _ in range(scale.rounds):
+            cookie = await service.accounts.new_async_cookie(account)
+            async with served(make_app(service)) as server:
+                page = await _job_page(browser, server, telling.job)
+                ours = await _latencies(page, server, cookie, telling.update, count)
+            floor = await _floor(browser, telling.text, count)
+            p50, p95 = percentile_ms(ours, 0.5), percentile_ms(ours, 0.95)
+            rounds.append(Round(p95, percentile_ms(floor, 0.95), p50, percentile_ms(ours, 0.99)))
+            floors.append(percentile_ms(floor, 0.5))
+    note = f"p95; {OTHERS} other subscribers; aim 500 ms; the floor's p50 {median(floors):.1f} ms"
+    return row("pixel", "ms p95", rounds, at_least=None, note=note, lower_is_better=True)
+
+
+@asynccontextmanager
+async def _browser() -> AsyncIterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise BenchmarkBroken("there is no Chromium here")
+    async with async_playwright() as playwright:
+        yield await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+
+
+async def _job_page(browser: Browser, server: Served, job: str) -> Page:
+    page = await browser.new_page()
+    await page.goto(f"http://{server.host}:{server.port}/jobs/{job}")
+    await page.get_by_label("Email").fill(EMAIL)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    await page.locator(".connection-live").wait_for()
+    return page
+
+
+async def _floor(browser: Browser, text: str, count: int) -> list[float]:
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    async def tell(number: int) -> None:
+        await queue.put(NUMBER.sub(f'"bytes_done":{number}', text))
+
+    async def empty(_: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>floor</title>", content_type="text/html")
+
+    app = bare_app(queue)
+    app.router.add_get("/", empty)
+    async with served(app) as server:
+        page = await browser.new_page()
+        await page.goto(f"http://{server.host}:{server.port}/")
+        await page.evaluate(_BARE)
+        return await _latencies(page, server, "", tell, count)
+
+
+async def _latencies(
+    page: Page, server: Served, cookie: str, tell: Callable[[int], Awaitable[None]], count: int
+) -> list[float]:
+    """In seconds from the end of a command to its picture; those after the warming up."""
+    told = {}
+    with listeners(server, cookie, sockets=OTHERS) as others:
+        await asyncio.to_thread(others.wait_until_connected)
+        await page.evaluate(_WATCH)
+        for number in range(1, count + 1):
+            await tell(number)
+            told[number] = time.time()
+            await asyncio.sleep(PAUSE_S)
+        await page.wait_for_function(f"window.shown[{count}] > 0", timeout=SHOWN_S * 1000)
+        shown = await page.evaluate("window.shown")
+    await page.close()
+    return [
+        max(0.0, shown[str(number)] / 1000 - at)
+        for number, at in told.items()
+        if number > WARM_UP and str(number) in shown
+    ]
