@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.acceptance.client import data_blocks, striped
 from tests.acceptance.running import Server
-from tests.page.between import Between
+from tests.support.between import Between
 
 MIB = 1024**2
 LOST_S = 10

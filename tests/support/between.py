@@ -15,8 +15,10 @@ class Between:
     It has a thread of its own: what drives the browser has the event loop of this one.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, bytes_most: int | None = None) -> None:
+        """With a bound, it is cut by itself once so many bytes have come from the client."""
         self._port = port
+        self._left = bytes_most
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
         self._listens = threading.Event()
@@ -64,15 +66,20 @@ class Between:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers |= {writer, back}
         with contextlib.suppress(ConnectionError):
-            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+            await asyncio.gather(self._copy(reader, back, count=True), self._copy(there, writer))
         for each in (writer, back):
             each.transport.abort()
         self._writers -= {writer, back}
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until one of the two ends; then the other is not waited for."""
-    while chunk := await reader.read(CHUNK):
-        writer.write(chunk)
-        await writer.drain()
-    raise ConnectionError("one side has closed")
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, count: bool = False
+    ) -> None:
+        """Until one of the two ends; then the other is not waited for."""
+        while chunk := await reader.read(CHUNK):
+            if count and self._left is not None:
+                self._left -= len(chunk)
+                if self._left < 0:
+                    self._cut()
+            writer.write(chunk)
+            await writer.drain()
+        raise ConnectionError("one side has closed")

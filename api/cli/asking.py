@@ -1,0 +1,57 @@
+"""How commands ask a service that runs anywhere, by the login that is kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import click
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from api.cli.options import console
+from api.client.calling import Answer, Client, connected, decoded
+from api.client.kept import kept
+
+T = TypeVar("T")
+
+Column = tuple[str, Callable[[T], str]]
+
+
+def ask(work: Callable[[Client], Awaitable[T]]) -> T:
+    """What comes of the work with a client of the service. Raises `ClientError`."""
+
+    async def asked() -> T:
+        async with connected(kept()) as client:
+            return await work(client)
+
+    return asyncio.run(asked())
+
+
+def get(path: str, **query: str | int | None) -> Answer:
+    """The answer to one GET."""
+    return ask(lambda client: client.get(path, query))
+
+
+def listed(answer: Answer, kind: type[T]) -> list[T]:
+    """The objects of a list."""
+    objects = decoded(answer, dict[str, msgspec.Raw])["objects"]
+    return msgspec.json.decode(objects, type=list[kind])  # type: ignore[valid-type]
+
+
+def print_answer(answer: Answer) -> None:
+    """As the service gave it, so that programs have all of it."""
+    click.echo(msgspec.json.format(answer.body).decode())
+
+
+def print_table(rows: Sequence[T], columns: Sequence[Column[T]], empty: str) -> None:
+    """A line for each; or why there is none, for whoever looks at it."""
+    if not rows:
+        click.echo(empty, err=True)
+        return
+    table = Table(box=SIMPLE_HEAD)
+    for title, _ in columns:
+        table.add_column(title, no_wrap=title == "uuid", overflow="fold")
+    for row in rows:
+        table.add_row(*(show(row) for _, show in columns))
+    console().print(table)

@@ -1,0 +1,18 @@
+"""`job-ledger completion`: for the shell."""
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print what makes SHELL complete commands and options.
+
+    For bash: `job-ledger completion bash >> ~/.bashrc`.
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    root = ctx.find_root()
+    click.echo(kind(root.command, {}, "job-ledger", "_JOB_LEDGER_COMPLETE").source())

@@ -1,0 +1,64 @@
+"""`job-ledger login` and `logout`: a token for this machine."""
+
+import asyncio
+import platform
+import sys
+
+import click
+
+from api.client.calling import connected, decoded
+from api.client.errors import ClientError, LoginEnded
+from api.client.kept import Login, forget, keep, kept
+from api.client.shapes import NewToken
+
+NAME_MOST = 64
+
+
+@click.command()
+@click.argument("url")
+@click.option("--email", required=True, help="Whose account it is.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
+def login(url: str, email: str, *, password_stdin: bool) -> None:
+    """Log in to the service at URL: other commands use the token that it gives.
+
+    The token is kept in a file that only you can read, until `job-ledger logout`; the password is
+    not. JOB_LEDGER_URL and JOB_LEDGER_TOKEN in the environment are used instead where they are set.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("it must begin with http:// or https://", param_hint="URL")
+    password = (
+        sys.stdin.readline().rstrip("\n")
+        if password_stdin
+        else click.prompt("Password", hide_input=True, err=True)
+    )
+    url = url.rstrip("/").removesuffix("/api/2.0")
+    token = asyncio.run(_token(url, email, password))
+    file = keep(Login(url, token, email))
+    click.echo(f"logged in to {url} as {email}; the token is in {file}")
+
+
+@click.command()
+def logout() -> None:
+    """Give the token back: nobody can use it any more."""
+    asyncio.run(_give_back(kept()))
+    forget()
+    click.echo("logged out")
+
+
+async def _token(url: str, email: str, password: str) -> str:
+    body = {"username": email, "password": password, "name": f"job-ledger on {platform.node()}"}
+    body["name"] = body["name"][:NAME_MOST]
+    async with connected(Login(url, "")) as client:
+        try:
+            answer = await client.post("/accounts/action/", {"do": "create_token"}, body)
+        except LoginEnded:
+            raise ClientError("email or password is wrong") from None
+    return decoded(answer, NewToken).token
+
+
+async def _give_back(login: Login) -> None:
+    async with connected(login) as client:
+        try:
+            await client.post("/accounts/action/", {"do": "remove_token"})
+        except LoginEnded:
+            return  # it is no token any more

@@ -1,0 +1,61 @@
+"""The login that is kept between commands: an address and a token, in a file for its owner only."""
+
+import os
+from pathlib import Path
+
+import msgspec
+from pydantic_settings import BaseSettings
+
+from api.client.errors import ClientError, NotLoggedIn
+
+
+class _Environment(BaseSettings):
+    """What is set from outside."""
+
+    job_ledger_url: str = ""
+    job_ledger_token: str = ""
+    xdg_config_home: str = ""
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Which service, and by which token."""
+
+    url: str
+    token: str
+    email: str = ""
+
+
+def kept() -> Login:
+    """By the environment, else from the file. Raises `NotLoggedIn`, and `ClientError`."""
+    given = _Environment()
+    if given.job_ledger_url and given.job_ledger_token:
+        return Login(given.job_ledger_url.rstrip("/"), given.job_ledger_token)
+    file = _file()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Login)
+    except FileNotFoundError:
+        raise NotLoggedIn from None
+    except msgspec.DecodeError:
+        raise ClientError(f"{file} is damaged: remove it, and log in again") from None
+
+
+def keep(login: Login) -> Path:
+    """Replaces what is kept; returns where."""
+    file = _file()
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(fd, 0o600)  # it may have been there with another mode
+    with os.fdopen(fd, "wb") as opened:
+        opened.write(msgspec.json.encode(login) + b"\n")
+    part.rename(file)
+    return file
+
+
+def forget() -> None:
+    _file().unlink(missing_ok=True)
+
+
+def _file() -> Path:
+    given = _Environment().xdg_config_home
+    return (Path(given) if given else Path.home() / ".config") / "job-ledger" / "login.json"

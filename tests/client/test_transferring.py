@@ -1,0 +1,91 @@
+"""Images up and down, and on from where they were cut."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.acceptance.client import data_blocks, sha256
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, wait_for
+from tests.client.conftest import Shell
+from tests.support.between import Between
+
+MIB = 1024**2
+CHUNK = 4 * MIB
+
+
+@pytest.fixture
+def image(shell: Shell) -> Path:
+    """Some chunks, and a little."""
+    file = shell.home / "disk.img"
+    file.write_bytes(data_blocks(200) + b"and a little")
+    return file
+
+
+def test_an_image_goes_up_and_comes_back(server: Server, shell: Shell, image: Path) -> None:
+    """The uuid is printed, the drive has the file's name, and the bytes are the same."""
+    shell.log_in(server)
+    done = shell.run("upload", str(image))
+    assert (done.code, done.err) == (0, "")
+    drive = done.out.strip()
+    assert server.api.drive(drive)["name"] == "disk.img"
+    assert shell.run("download", drive) == (0, f"{drive}.img\n", "")
+    content = (shell.home / f"{drive}.img").read_bytes()
+    assert content[: image.stat().st_size] == image.read_bytes()
+    assert set(content[image.stat().st_size :]) <= {0}
+    again = shell.run("download", drive)
+    assert (again.code, "is there already" in again.err) == (3, True)
+    assert shell.run("download", drive, "--force").code == 0
+
+
+def test_an_upload_goes_on_where_it_was_cut(server: Server, shell: Shell, image: Path) -> None:
+    """What was broken off says how it goes on; what is there is not sent again."""
+    port = urlsplit(server.api.address).port
+    assert port is not None
+    with Between(port, bytes_most=CHUNK + MIB).running() as between:
+        login = ("login", between.address, "--email", EMAIL, "--password-stdin")
+        assert shell.run(*login, stdin=f"{PASSWORD}\n").code == 0
+        broken = shell.run("upload", str(image))
+        assert broken.code == 3
+        assert f"go on with: job-ledger upload {image} --resume " in broken.err
+    drive = broken.err.split("--resume ")[1].split()[0]
+    assert server.api.drive(drive)["status"] == "uploading"
+    shell.log_in(server)
+    resumed = shell.run("upload", str(image), "--resume", drive)
+    assert (resumed.code, resumed.out) == (0, f"{drive}\n")
+    whole = server.api.download(drive)[: image.stat().st_size]
+    assert sha256(whole) == sha256(image.read_bytes())
+    over = shell.run("upload", str(image), "--resume", drive)
+    assert (over.code, "is no upload any more" in over.err) == (3, True)
+
+
+def test_a_download_goes_on_where_it_was_cut(server: Server, shell: Shell, image: Path) -> None:
+    """The part that is there stays; of another image's part nothing does."""
+    shell.log_in(server)
+    drive = server.api.upload(image.read_bytes())
+    whole = server.api.download(drive)
+    part = shell.home / "x.img.part"
+    assert shell.run("download", drive, "x.img").code == 0
+    dated = (shell.home / "x.img").stat().st_mtime
+    (shell.home / "x.img").unlink()
+    # As it was cut: only what is missing comes, so the mark in what is there stays.
+    part.write_bytes(b"mark" + whole[4 : 5 * MIB])
+    os.utime(part, (dated, dated))
+    assert shell.run("download", drive, "x.img").code == 0
+    assert (shell.home / "x.img").read_bytes() == b"mark" + whole[4:]
+    assert not part.exists()
+    part.write_bytes(b"of another image")
+    os.utime(part, (dated - 100, dated - 100))
+    assert shell.run("download", drive, "x.img", "--force").code == 0
+    assert sha256((shell.home / "x.img").read_bytes()) == sha256(whole)
+
+
+def test_an_empty_file_is_no_image(server: Server, shell: Shell, machine: Machine) -> None:
+    """Nothing is made of it."""
+    shell.log_in(server)
+    (shell.home / "empty.img").touch()
+    done = shell.run("upload", "empty.img")
+    assert (done.code, "there is no image in it" in done.err) == (3, True)
+    assert server.api.drives() == []
+    wait_for("nothing in the pool", lambda: not [f for f in machine.files() if f[0] != "."])
