@@ -11,6 +11,7 @@ from api.answers import LEDGER_POSITION
 from api.entity_tags import conditional
 from api.errors import BodyTooSlow, Forbidden, RequestRefused, answer_to, unknown_error
 from api.idempotency import Once, has_key
+from api.log_formats import REQUEST_NAME
 from api.logins import account_of
 from api.public import PublicUrls
 from api.request_ids import REQUEST_ID, RequestIds
@@ -55,6 +56,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = ids.of(request)
+        REQUEST_NAME.set(request_id)
         request[POSITION] = ledger.position
         request[NEW_ID] = service.new_id
         answer: web.StreamResponse

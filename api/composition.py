@@ -273,6 +273,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     intake=provisioning,
                     feed=feed,
                     figures=copying.figures,
+                    copied_bytes=copying.copied_bytes,
                     now=now,
                     new_id=new_id,
                     new_mac=new_mac,

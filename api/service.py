@@ -39,6 +39,7 @@ class Service:
     intake: Provisioning
     feed: Feed
     figures: Callable[[str], Figures | None]
+    copied_bytes: Callable[[], int]
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     new_mac: Callable[[], str]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api.log_formats import LogFormat
 from ledger.images import Pool, parse_pool
 from ledger.store.pg_address import conninfo
 from ledger.workers.engine import STALLED_S
@@ -66,6 +67,7 @@ class WorkSettings(BaseSettings):
     copies_per_pool: int = Field(default=2, ge=1, le=64)
     stalled_after: float = Field(default=STALLED_S, gt=0)
     """Seconds without a heartbeat after which a worker is taken for dead."""
+    log_format: LogFormat = "text"
 
     @field_validator("store")
     @classmethod
@@ -106,6 +108,9 @@ class Settings(WorkSettings):
     """Names: where servers are said to run. Nothing runs them."""
     processes: int = Field(default=1, ge=1, le=64)
     """That answer requests; more than one need a ledger in PostgreSQL."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Where metrics are told; the next process of the same service has the next port."""
+    metrics_host: str = "127.0.0.1"
     demo: bool = False
     copying: bool = True
     """Off, jobs are recorded and left to workers, where the ledger is in PostgreSQL."""

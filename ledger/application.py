@@ -11,6 +11,7 @@ from ledger.aggregate import Aggregate, fold
 from ledger.codec import decode
 from ledger.commands import Command
 from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.metering import Meter
 from ledger.store.seam import Cursor, Listener, Log, Projection, Store, Teller
 from ledger.store.writer import Caller, Writer, always
 from ledger.world import Circumstances
@@ -69,6 +70,11 @@ class Ledger:
         `afterwards` is called when it is committed, before anything else is, in any process.
         """
         return self._writer.exclusive(work, afterwards)
+
+    @property
+    def meter(self) -> Meter:
+        """What this process's writer counts."""
+        return self._writer.meter
 
     @property
     def commits(self) -> int:

@@ -129,6 +129,11 @@ class Feed:
             del self._followed[account]
 
     @property
+    def subscribers(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._subscribers.values()))
+
+    @property
     def closed(self) -> bool:
         """Whether nobody is told of anything any more."""
         return self._closed

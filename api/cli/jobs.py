@@ -8,7 +8,8 @@ from api.cli.asking import ask, get, listed, print_answer, print_table
 from api.cli.options import console, json_option
 from api.client.calling import decoded
 from api.client.shapes import Event, Job
-from api.client.wording import operation, seconds, size, time, visible
+from api.client.wording import operation, seconds, size, time
+from api.visible import visible
 
 PAGE_MOST = 200
 EVENTS_MOST = 0

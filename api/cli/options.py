@@ -1,8 +1,6 @@
 """Options that several commands have, and how they print."""
 
-import logging
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from aiohttp.http_exceptions import HttpProcessingError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -29,6 +26,13 @@ pool_option = click.option(
     multiple=True,
     metavar="NAME=PATH[,type=TYPE]",
     help="A directory for disk images; may be repeated. Default: `main`, in the data directory.",
+)
+
+
+log_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="How lines of the log look, on stderr.  [default: text]",
 )
 
 
@@ -74,26 +78,3 @@ def counting(doing: str, what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def log_to_stderr() -> None:
-    """For processes that run until they are stopped."""
-    formatter = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("aiohttp.server").addFilter(_in_one_line)
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every task
-
-
-def _in_one_line(record: logging.LogRecord) -> bool:
-    """What is no HTTP is said in a line: aiohttp logs all of it, and anybody can send anything."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg, record.args = "a request that is no HTTP: %s", (type(error).__name__,)
-        record.exc_info = record.exc_text = None
-        record.levelno, record.levelname = logging.INFO, "INFO"  # anybody can cause it
-    return True

@@ -12,7 +12,8 @@ from api.cli.options import json_option
 from api.cli.watch import watched
 from api.client.calling import decoded
 from api.client.shapes import Drive, Reference, Server
-from api.client.wording import short, size, visible
+from api.client.wording import short, size
+from api.visible import visible
 
 LIMIT = click.IntRange(0, 10_000)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from api.cli.options import copying_options, data_option, log_to_stderr, pool_option
+from api.cli.options import copying_options, data_option, log_option, pool_option
 from api.cli.processes import multiplied, reserved
 from api.cli.serving import Share
 from api.cli.serving import serve as serve_until_stopped
 from api.databases import PostgresDatabase, database_of
 from api.lock import data_lock
+from api.log_formats import log_to_stderr
 from api.settings import BadSettings, Settings, load_settings
 
 COLLECTED = (50_000, 20, 100)
@@ -41,6 +42,16 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
 @click.option(
     "--processes", type=int, metavar="N", help="That answer requests; PostgreSQL only. [default: 1]"
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Tell metrics at /metrics there, for Prometheus; further processes at the next ports.",
+)
+@click.option(
+    "--metrics-host", metavar="HOST", help="The address for metrics.  [default: 127.0.0.1]"
+)
+@log_option
 @copying_options
 @click.option("--demo", is_flag=True, default=None, help="Make a demo account, a drive and a job.")
 @click.option(
@@ -60,7 +71,7 @@ def serve(
     settings = load_settings(
         data=data, pools=pools or None, compute_hosts=compute_hosts or None, **given
     )
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     gc.freeze()
     gc.set_threshold(*COLLECTED)
     _allow_many_connections()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from errno import EADDRINUSE
 from typing import NamedTuple, Self
 
@@ -20,6 +20,9 @@ from api.composition import open_service
 from api.discarding import discarding
 from api.expiring import expiring, what_expires
 from api.lock import data_lock
+from api.metrics.collecting import Metrics
+from api.metrics.counting import Requests
+from api.metrics.serving import serving_metrics
 from api.protocol import ApiRunner
 from api.service import Service
 from api.settings import Settings
@@ -72,15 +75,19 @@ async def serve(
         async with open_service(settings) as service:
             watching = asyncio.create_task(end_with_store(service.failed))
             demo = await _demo(service, settings)
+            requests = Requests()
             async with (
                 AdminServer(service) if first else nullcontext(),
                 expiring(what_expires(service)),
                 checkpointing(service),
                 discarding(service.retention),
-                _listening(service, settings, share) as address,
+                _listening(service, settings, share, requests) as address,
+                _telling_metrics(service, settings, share, requests) as metrics,
             ):
                 if first:
                     announce(f"job-ledger listens on {address}")
+                if metrics is not None:
+                    announce(f"metrics at {metrics}")
                 for line in demo.announcement(address) if demo else ():
                     announce(line)
                 await stopping.wait()
@@ -136,12 +143,14 @@ class _UnderWay:
 
 @asynccontextmanager
 async def _listening(
-    service: Service, settings: Settings, share: Share | None
+    service: Service, settings: Settings, share: Share | None, requests: Requests
 ) -> AsyncIterator[str]:
     """Answers requests; leaving waits for those under way."""
     app = make_app(service)
     under_way = _UnderWay()
     under_way.watch(app)
+    if settings.metrics_port is not None:
+        requests.watch(app)
     runner = ApiRunner(
         app,
         prefix=service.new_id(),
@@ -161,6 +170,26 @@ async def _listening(
         await under_way.end()
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def _telling_metrics(
+    service: Service, settings: Settings, share: Share | None, requests: Requests
+) -> AsyncIterator[str | None]:
+    """Yields where, if they are wanted."""
+    if settings.metrics_port is None:
+        yield None
+        return
+    host, port = settings.metrics_host, settings.metrics_port
+    if port and share is not None:
+        port += share.number
+    metrics = Metrics(service, requests)
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(serving_metrics(metrics, host, port))
+        except OSError as error:
+            raise CannotListen.at(host, port, error) from error
+        yield f"http://{host}:{port}/metrics"
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int, *, shared: bool) -> None:

@@ -19,7 +19,7 @@ from api.client.calling import Client, connected
 from api.client.following import Followed, follow
 from api.client.kept import kept
 from api.client.shapes import Job
-from api.client.wording import visible
+from api.visible import visible
 
 FAILED, TIMED_OUT = 1, 124
 """Exit codes; the second is that of timeout(1)."""

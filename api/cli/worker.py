@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from api.cli.options import copying_options, log_to_stderr
+from api.cli.options import copying_options, log_option
 from api.cli.working import work
+from api.log_formats import log_to_stderr
 from api.settings import load_worker_settings
 
 
@@ -19,6 +20,7 @@ from api.settings import load_worker_settings
     metavar="NAME=PATH[,type=TYPE]",
     help="A directory for disk images; repeated, so that copies between two are made here.",
 )
+@log_option
 @copying_options
 def worker(pools: tuple[str, ...], **given: Any) -> None:
     """Make, copy and remove images in these pools, until SIGTERM or SIGINT.
@@ -28,5 +30,5 @@ def worker(pools: tuple[str, ...], **given: Any) -> None:
     stop; 1: could not start; 70: the store failed.
     """
     settings = load_worker_settings(pools=pools or None, **given)
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     asyncio.run(work(settings, click.echo))

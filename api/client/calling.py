@@ -12,7 +12,7 @@ from aiohttp import hdrs
 
 from api.client.errors import ClientError, LoginEnded, Refused, Unreachable
 from api.client.kept import Login
-from api.client.wording import visible
+from api.visible import visible
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]

@@ -1,17 +1,9 @@
 """Numbers, times and texts for a terminal."""
 
-import unicodedata
+from api.visible import visible
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 NAME_MOST = 200
-
-
-def visible(text: str) -> str:
-    """The text with all written out that cannot be seen, moves the cursor or turns text around."""
-    return "".join(
-        f"\\u{{{ord(each):x}}}" if unicodedata.category(each) in _UNSEEN else each for each in text
-    )
 
 
 def short(text: str) -> str:

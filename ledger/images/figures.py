@@ -20,6 +20,8 @@ class Figures:
         self._lock = threading.Lock()
         self._done = 0
         self._total = 0
+        self.moved = 0
+        """Bytes that were copied under these figures, whatever they began with."""
         self._rate = 0.0
         self._measured = False
         self._sampled_at = clock()
@@ -39,6 +41,7 @@ class Figures:
         """Note `count` more bytes of data copied."""
         with self._lock:
             self._done = min(self._done + count, self._total)
+            self.moved += count
             self._since_sample += count
             now = self._clock()
             if now - self._sampled_at >= SAMPLE_S:

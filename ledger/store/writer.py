@@ -12,6 +12,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
@@ -23,6 +24,7 @@ from ledger.commands import Command
 from ledger.decide import decide
 from ledger.errors import AlreadyClaimed, ConcurrentChange, Refusal, StoreFailed, StoreUnreachable
 from ledger.events import Recorded
+from ledger.metering import Meter
 from ledger.store.memory import Memory, Staging
 from ledger.store.seam import Commit, Conflict, Cursor, Listener, Projection, Store
 from ledger.world import Circumstances, Discarded, Fact
@@ -126,6 +128,7 @@ class Writer:
         self._failed: StoreFailed | None = None
         self._closed = False
         self._commits = 0
+        self.meter = Meter()
         with store.log() as stored:
             self._position = stored.last_position()
         self._closing = threading.Lock()
@@ -278,7 +281,7 @@ class Writer:
                     accepted.append(waiting)
                 else:
                     outcomes.append((waiting, error))
-            position = self._store.append(staging.batch()) if accepted else self._position
+            position = self._append(staging, len(accepted)) if accepted else self._position
         except Conflict:
             self._memory.forget(staging)
             self._redo(batch, redone + 1)
@@ -296,8 +299,25 @@ class Writer:
                 self._redo(batch, redone)
             return
         self._remember(staging, position)
+        self._count(outcomes, accepted)
         _wake(outcomes + [(waiting, position) for waiting in accepted])
         self._tell(staging, position)
+
+    def _append(self, staging: Staging, commands: int) -> int:
+        began = time.perf_counter()
+        position = self._store.append(staging.batch())
+        self.meter.commit_s.note(time.perf_counter() - began)
+        self.meter.batch_commands.note(commands)
+        return position
+
+    def _count(
+        self, refused: list[tuple[_Waiting, Exception | int]], accepted: list[_Waiting]
+    ) -> None:
+        commands = self.meter.commands
+        for waiting in accepted:
+            commands[type(waiting.command).__name__, "recorded"] += 1
+        for waiting, error in refused:
+            commands[type(waiting.command).__name__, type(error).__name__] += 1
 
     def _catch_up(self) -> None:
         """Forgets what others have changed: also a refusal rests on what is there now."""

@@ -86,6 +86,8 @@ class CopyWorkers:
         self._stop = threading.Event()
         self._stops: dict[str, threading.Event] = {}
         self._figures: dict[str, Figures] = {}
+        self._moved = 0
+        self._moving = threading.Lock()
         self._threads = {
             name: ThreadPoolExecutor(copying.per_pool, thread_name_prefix=f"copy-{name}")
             for name in pools
@@ -116,6 +118,11 @@ class CopyWorkers:
         """The live figures of a job that is being copied here."""
         return self._figures.get(job)
 
+    def copied_bytes(self) -> int:
+        """What was copied here since this process began; holes are none."""
+        with self._moving:
+            return self._moved + sum(each.moved for each in self._figures.values())
+
     def do(self, uuid: str) -> bool:
         """One attempt at the job, in the calling thread, if it still runs.
 
@@ -131,8 +138,13 @@ class CopyWorkers:
         finally:
             if self._stops.get(uuid) is stop:
                 del self._stops[uuid]
-                self._figures.pop(uuid, None)
+                self._put_away(uuid)
         return done
+
+    def _put_away(self, uuid: str) -> None:
+        with self._moving:
+            figures = self._figures.pop(uuid, None)
+            self._moved += figures.moved if figures else 0
 
     def _notice(self, commit: Commit) -> None:
         """Queues new clones."""
@@ -214,7 +226,9 @@ class CopyWorkers:
         except (OSError, ImageError) as error:
             problem = error
         # Registered before the attempt is: from that commit on, whoever looks finds live figures.
-        self._figures[job.uuid] = Figures()
+        self._put_away(job.uuid)
+        with self._moving:
+            self._figures[job.uuid] = Figures()
         self._record(StartAttempt(job.uuid, attempt, self._caller.actor, taken))
         job = self._job(job.uuid)  # an earlier attempt may have reported until then
         try:

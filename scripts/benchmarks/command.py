@@ -47,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "clones": clones.clones,
     "job-get": reads.job_get,
     "job-get-read": reads.job_get_read,
+    "job-get-watched": reads.job_get_watched,
     "job-get-2-processes": reads.job_get_processes,
     "job-list": lists.job_list,
     "key-page": lists.key_page,

@@ -47,14 +47,31 @@ def job_get_processes(setting: Setting) -> Row:
         requests = [request_bytes("GET", f"/api/2.0/jobs/{job}/") for job in jobs]
         rounds = []
         for _ in range(scale.rounds):
-            one, two = (_loaded(data, requests, scale.gets, number) for number in (1, 2))
+            one, two = (
+                _loaded(data, requests, scale.gets, "--processes", number) for number in "12"
+            )
             rounds.append(Round(two.rate, one.rate, two.p50_ms, two.p99_ms))
     note = f"{CONNECTIONS} connections; floor: one process, on the same {os.cpu_count()} cores"
     return row("job-get-2-processes", "requests/s", rounds, at_least=None, note=note)
 
 
-def _loaded(data: Path, requests: Sequence[bytes], count: int, processes: int) -> Result:
-    with serving(data, "--no-copying", "--processes", str(processes)) as server:
+def job_get_watched(setting: Setting) -> Row:
+    """With metrics and a log in JSON, against the same service without."""
+    scale, data = setting
+    jobs = asyncio.run(_seed(data, MORE_JOBS))
+    requests = [request_bytes("GET", f"/api/2.0/jobs/{job}/") for job in jobs]
+    watched = ("--metrics-port", "0", "--log-format", "json")
+    rounds = []
+    for _ in range(scale.rounds):
+        floor = _loaded(data, requests, scale.gets)
+        done = _loaded(data, requests, scale.gets, *watched)
+        rounds.append(Round(done.rate, floor.rate, done.p50_ms, done.p99_ms))
+    note = f"{CONNECTIONS} connections; floor: no metrics, and a log in text"
+    return row("job-get-watched", "requests/s", rounds, at_least=0.97, note=note)
+
+
+def _loaded(data: Path, requests: Sequence[bytes], count: int, *flags: str) -> Result:
+    with serving(data, "--no-copying", *flags) as server:
         load(server, requests, connections=CONNECTIONS, count=WARM_UP)
         return load(server, requests, connections=CONNECTIONS, count=count)
 
