@@ -22,7 +22,9 @@ from api.accounts import Account
 from api.admin_messages import Refused, answer, asked, encode
 from api.admin_retention import RetentionClient, RetentionServer
 from api.admin_socket import SOCKET_FILE, bound_socket, listens, short_path
-from api.doctor import Findings, examine, synchronous_of
+from api.doctor.examining import examine
+from api.doctor.findings import Findings
+from api.doctor.looking import synchronous_of
 from api.library import LibraryImage, NewImage, OwnLibrary
 from api.operations import OperationRefused, OwnOperations, Report
 from api.retention import OwnRetention

@@ -9,10 +9,10 @@ import click
 import msgspec
 from rich.table import Table
 
-from api.cli.options import console, data_option, json_option, pool_option
+from api.cli.options import console, data_option, json_option, pool_option, print_json
 from api.cli.reaching import diagnose
 from api.cli.retention import standing_lines
-from api.doctor import Findings, LedgerFound
+from api.doctor.findings import Findings, LedgerFound
 from api.settings import load_settings
 
 SICK = 1
@@ -30,7 +30,7 @@ def doctor(data: Path | None, pools: tuple[str, ...], as_json: bool) -> None:  #
     """
     findings = asyncio.run(diagnose(load_settings(data=data, pools=pools or None)))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(findings)).decode())
+        print_json({**msgspec.to_builtins(findings), "problems": findings.problems})
     else:
         _print(findings)
     if findings.problems:
@@ -43,10 +43,11 @@ def _print(findings: Findings) -> None:
         table.add_row(name, value)
     table.columns[-1].overflow = "fold"
     console().print(table)
-    for problem in findings.problems:
-        click.echo(f"WRONG: {problem}")
+    for check in findings.checks:
+        for problem in check.problems:
+            click.echo(f"WRONG: {problem} ({check.name})")
     if not findings.problems:
-        click.echo("nothing is wrong")
+        click.echo(f"nothing is wrong: {len(findings.checks)} checks")
 
 
 def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
@@ -69,5 +70,3 @@ def _ledger_lines(ledger: LedgerFound) -> Iterator[tuple[str, str]]:
     yield "schema", str(ledger.schema_version)
     yield "live generation", str(ledger.generation)
     yield "last position", str(ledger.last_position)
-    for reader, position in ledger.readers.items():
-        yield f"reader: {reader}", f"position {position}"

@@ -10,7 +10,9 @@ from typing import TypeVar
 from api.admin import AdminClient, connected
 from api.composition import new_clocks, open_ledger, open_service
 from api.databases import database_of
-from api.doctor import Findings, examine, synchronous_of_new_connections
+from api.doctor.examining import examine
+from api.doctor.findings import Check, Findings
+from api.doctor.looking import synchronous_of_new_connections
 from api.library import LibraryOperations, OwnLibrary
 from api.lock import DataInUse, data_lock, holder
 from api.operations import OperationRefused, Operations, OwnOperations
@@ -111,7 +113,8 @@ async def diagnose(settings: Settings) -> Findings:
     )
     held = holder(settings.data)
     if held is not None:
-        found.problems.append(f"{DataInUse(settings.data, held.pid)}, which does not answer")
+        problem = f"{DataInUse(settings.data, held.pid)}, which does not answer"
+        found.checks.append(Check("service", [problem]))
     return found
 
 

@@ -92,6 +92,16 @@ def live_generation(cursor: Cursor) -> int:
     return int(cursor.fetchone()[0])
 
 
+def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
+    """Jobs that run and have not changed since that time, the longest silent first."""
+    cursor.execute(
+        f"SELECT uuid FROM jobs_g{live_generation(cursor)} WHERE state = 'started'"
+        " AND last_modified < ? ORDER BY last_modified, uuid LIMIT ?",
+        (before, limit),
+    )
+    return [uuid for (uuid,) in cursor.fetchall()]
+
+
 def drives_by_pool(cursor: Cursor) -> dict[str, int]:
     """How many drives of all accounts lie in each pool."""
     generation = live_generation(cursor)

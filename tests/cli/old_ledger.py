@@ -19,7 +19,7 @@ ENDED = datetime.now(UTC) - timedelta(days=10)
 
 def old_ledger(data: Path, *roots: str) -> None:
     """Each root has a job below it, `<root>-below`; all have succeeded."""
-    data.mkdir(exist_ok=True)
+    data.mkdir(mode=0o700, exist_ok=True)
     ticks = count()
     with Opened(
         data / "ledger.sqlite", now=lambda: ENDED + timedelta(milliseconds=next(ticks))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from api.doctor_retention import OVERDUE, examine_retention
+from api.databases import SqliteDatabase
+from api.doctor.examining import examine
+from api.doctor.retention import OVERDUE
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
-from ledger.store.sqlite import open_log
 from tests.cli.old_ledger import ENDED, ask, found, old_ledger
 from tests.cli.processes import Serve
 
@@ -92,9 +93,18 @@ def test_what_is_overdue_while_a_service_runs(data: Path) -> None:
     due = ENDED + timedelta(days=3, seconds=1)
 
     def problems(at: datetime, *, runs: bool) -> list[str]:
-        with open_log(file) as log:
-            reading = Reading("boot", at, timedelta(0))
-            return examine_retention(log, data / "archive", reading, runs=runs).problems
+        examined = examine(
+            data,
+            SqliteDatabase(file),
+            [],
+            synchronous=lambda: "full",
+            clocks=lambda: Reading("boot", at, timedelta(0)),
+            service=1 if runs else None,
+            archiving=False,
+        )
+        return [
+            one for check in examined.checks if check.name == "overdue" for one in check.problems
+        ]
 
     assert problems(due + OVERDUE + timedelta(days=1), runs=False) == []
     assert problems(due + OVERDUE - timedelta(seconds=1), runs=True) == []

@@ -21,7 +21,8 @@ def open_files() -> Iterator[None]:
     """No test leaves a descriptor open, however it ends."""
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - iterdir would hold one itself
     yield
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    # What an earlier test left to the garbage collector may have been closed meanwhile.
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from api.composition import open_service
-from api.doctor import examine
+from api.doctor.examining import examine
 from api.lock import DataUnusable
 from api.service import Service
 from api.settings import Settings

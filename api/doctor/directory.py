@@ -1,0 +1,76 @@
+"""The doctor's look at the data directory and at this process."""
+
+import os
+import resource
+import stat
+from collections.abc import Iterable
+
+from api.databases import LEDGER_FILE
+from api.doctor.patient import Whole
+from ledger.archives import Shelf
+from ledger.proofs.keys import KEY_FILE, KeyUnusable, signer_of
+from projections.backup.restoring import is_unfinished
+from projections.retention.compacting import ARCHIVES
+
+FREE_BYTES_LOW = 1024**3
+"""With less than this free, the ledger's disk will soon be full."""
+WAL_BYTES_HIGH = 1024**3
+"""A WAL of this size is held back by a reader that has not ended for long."""
+FILES_LEAST = 1024
+"""Each connection and each image that is copied is an open file."""
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_by_others(whole: Whole) -> Iterable[str]:
+    """It has password hashes and the signing key in it, and images by default."""
+    if whole.data.exists() and whole.data.stat().st_mode & _OTHERS:
+        mode = stat.S_IMODE(whole.data.stat().st_mode)
+        yield f"others may read {whole.data}: its mode is {mode:04o}; chmod 700 keeps them out"
+
+
+def unusable_key(whole: Whole) -> Iterable[str]:
+    """Checkpoints are signed by it; one that is not there yet is made at the first start."""
+    if (whole.data / KEY_FILE).exists():
+        try:
+            signer_of(whole.data, new_id=_never)
+        except KeyUnusable as error:
+            yield str(error)
+
+
+def unfinished_restore(whole: Whole) -> Iterable[str]:
+    if is_unfinished(whole.data):
+        yield f"a restore into {whole.data} was broken off: run it again"
+
+
+def unfinished_archives(whole: Whole) -> Iterable[str]:
+    """What a crash left of writing archives; the next one that is written removes it."""
+    if not whole.archiving:
+        for part in Shelf(whole.data / ARCHIVES).unfinished():
+            yield f"archive {part} was not finished; the next `job-ledger retention run` removes it"
+
+
+def full_disk(whole: Whole) -> Iterable[str]:
+    if whole.data.exists():
+        found = os.statvfs(whole.data)
+        free = found.f_bavail * found.f_frsize
+        if free < FREE_BYTES_LOW:
+            yield f"the disk of {whole.data} has only {free} bytes left: the ledger will stop"
+
+
+def long_wal(whole: Whole) -> Iterable[str]:
+    wal = whole.data / f"{LEDGER_FILE}-wal"
+    if wal.exists() and wal.stat().st_size > WAL_BYTES_HIGH:
+        size = wal.stat().st_size
+        yield f"{wal} has {size} bytes: some reader has not ended; a restart shortens it"
+
+
+def few_files(whole: Whole) -> Iterable[str]:
+    """The most that this process could have open; a service takes all it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < FILES_LEAST:
+        yield f"a process may have only {most} files open here: raise the limit (ulimit -n)"
+
+
+def _never() -> str:
+    raise AssertionError("the key is there; none is made")

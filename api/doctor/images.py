@@ -1,0 +1,68 @@
+"""The doctor's look at pools and images."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from api.databases import Database, PostgresDatabase
+from api.doctor.patient import Patient
+from ledger.errors import StoreFailed
+from ledger.images import Pool
+from ledger.store.pg_connecting import connected
+from ledger.store.pools import seen_pools
+from ledger.workers.neighbours import REMEMBERED
+from projections.backup.pools import MissingImage, missing_images
+from projections.views.images import expected_images
+
+FREE_BYTES_LOW = 1024**3
+"""With less than this free, a pool will soon be full."""
+
+NAMED = 10
+"""Drives without an image are named, but no more than so many."""
+
+
+def unreachable_pools(patient: Patient) -> Iterable[str]:
+    for pool in patient.pools_found:
+        if pool.free_bytes is None:
+            yield f"pool {pool.name} cannot be reached at {pool.path}"
+
+
+def full_pools(patient: Patient) -> Iterable[str]:
+    for pool in patient.pools_found:
+        if pool.free_bytes is not None and pool.free_bytes < FREE_BYTES_LOW:
+            yield f"pool {pool.name} has only {pool.free_bytes} bytes left"
+
+
+def unknown_pools(patient: Patient) -> Iterable[str]:
+    """Those that drives lie in, and that nobody has."""
+    known = {pool.name for pool in patient.pools_found} | _elsewhere(patient.database)
+    for pool, count in sorted(patient.ledger.drives.items()):
+        if pool not in known:
+            yield f"{count} drives are in pool {pool}, which is not among those looked at (--pool)"
+
+
+def images_not_there(patient: Patient) -> Iterable[str]:
+    """Looks twice: a drive may have been deleted, and its image removed, since the first look."""
+    reached = {pool.name for pool in patient.pools_found if pool.free_bytes is not None}
+    pools = [pool for pool in patient.pools if pool.name in reached]
+    missing = _not_there(patient.database, pools)
+    if missing:
+        missing &= _not_there(patient.database, pools)
+    if missing:
+        named = [f"{drive} in pool {pool}" for drive, pool in sorted(missing)[:NAMED]]
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        yield f"the image of {len(missing)} drives is not there: {', '.join(named)}{more}"
+
+
+def _elsewhere(database: Database) -> set[str]:
+    """The pools that workers have, or had a short while ago; none where that cannot be asked."""
+    if not isinstance(database, PostgresDatabase):
+        return set()
+    with suppress(StoreFailed), connected(database.url) as connection:
+        return {seen.space.name for seen in seen_pools(connection, REMEMBERED)}
+    return set()
+
+
+def _not_there(database: Database, pools: list[Pool]) -> set[MissingImage]:
+    with database.log() as log:
+        expected = expected_images(log.cursor())
+    return set(missing_images(expected, {pool.name: pool for pool in pools}))

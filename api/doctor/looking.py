@@ -1,0 +1,89 @@
+"""What the doctor looks at: the ledger's database and its settings, and the pools. Reads only."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from api.databases import Database, PostgresDatabase
+from api.doctor.findings import LedgerFound, PoolFound
+from ledger.errors import StoreFailed
+from ledger.images import Pool
+from ledger.store.pg_address import without_password
+from ledger.store.seam import Cursor
+from ledger.store.sqlite import open_connection
+from projections.views.sqlite import drives_by_pool, live_generation
+
+DURABLE_IN_POSTGRES = ("synchronous_commit", "fsync", "full_page_writes")
+
+_SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
+_AUTO_VACUUM = {0: "none", 1: "full", 2: "incremental"}
+
+
+def synchronous_of(cursor: Cursor) -> str:
+    """The sync mode of the connection that this cursor is of."""
+    return _SYNCHRONOUS.get(_pragma(cursor, "synchronous"), "unknown")
+
+
+def synchronous_of_new_connections() -> str:
+    """The sync mode that a service would write with, tried out on a file of no importance."""
+    with TemporaryDirectory() as folder:
+        connection = open_connection(Path(folder, "probe.sqlite"), writing=True)
+        try:
+            return synchronous_of(connection.cursor())
+        finally:
+            connection.close()
+
+
+def examine_ledger(database: Database, synchronous: Callable[[], str]) -> LedgerFound:
+    if not database.exists():
+        raise StoreFailed(f"there is no ledger at {database.address}")
+    with database.log() as log:
+        cursor = log.cursor()
+        look = (
+            _postgres if isinstance(database, PostgresDatabase) else partial(_sqlite, synchronous)
+        )
+        engine, settings, schema_version = look(cursor)
+        return LedgerFound(
+            where=without_password(str(database.address)),
+            engine=engine,
+            settings=settings,
+            schema_version=schema_version,
+            generation=live_generation(cursor),
+            last_position=log.last_position(),
+            drives=drives_by_pool(cursor),
+        )
+
+
+def _sqlite(synchronous: Callable[[], str], cursor: Cursor) -> tuple[str, dict[str, str], int]:
+    cursor.execute("SELECT sqlite_version()")
+    engine = f"SQLite {cursor.fetchone()[0]}"
+    settings = {
+        "journal_mode": _pragma(cursor, "journal_mode"),
+        "synchronous": synchronous(),
+        "auto_vacuum": _AUTO_VACUUM.get(_pragma(cursor, "auto_vacuum"), "unknown"),
+    }
+    return engine, settings, int(_pragma(cursor, "user_version"))
+
+
+def _postgres(cursor: Cursor) -> tuple[str, dict[str, str], int]:
+    settings = {}
+    for name in ("server_version", *DURABLE_IN_POSTGRES):
+        cursor.execute("SELECT current_setting(?)", (name,))
+        settings[name] = str(cursor.fetchone()[0])
+    cursor.execute("SELECT version FROM schema_version")
+    return f"PostgreSQL {settings.pop('server_version')}", settings, int(cursor.fetchone()[0])
+
+
+def _pragma(cursor: Cursor, name: str) -> Any:
+    cursor.execute(f"PRAGMA {name}")
+    return cursor.fetchone()[0]
+
+
+def examine_pool(pool: Pool) -> PoolFound:
+    try:
+        free_bytes: int | None = pool.free_bytes()
+    except OSError:
+        free_bytes = None
+    return PoolFound(pool.name, str(pool.path), pool.storage_type, free_bytes)

@@ -1,0 +1,45 @@
+"""The doctor's look at retention: what stays that should not, and archives that are not right."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from api.doctor.patient import Patient
+from ledger.archives import Shelf
+from ledger.clock_watch import moved_text
+from projections.retention.compacting import ARCHIVES
+from projections.retention.standing import wrong_archives
+
+OVERDUE = timedelta(hours=3)
+"""What has been due for so long was missed by sweeps that come every hour."""
+
+
+def wall_clock(patient: Patient) -> Iterable[str]:
+    if patient.standing is not None and patient.standing.clock_moved is not None:
+        yield (
+            f"{moved_text(patient.standing.clock_moved)}: nothing is discarded until"
+            " `job-ledger retention confirm-clock` says that it is right"
+        )
+
+
+def overdue(patient: Patient) -> Iterable[str]:
+    """Where a service should keep up with it; a clock that is not trusted is another matter."""
+    standing = patient.standing
+    if not patient.runs or standing is None or standing.clock_moved is not None:
+        return
+    due = standing.next_due
+    if due is not None and patient.reading.wall - due > OVERDUE:
+        yield f"jobs have been due since {due:%Y-%m-%d %H:%M} UTC and are still there"
+
+
+def parked(patient: Patient) -> Iterable[str]:
+    for parking in patient.standing.parked if patient.standing else ():
+        if parking.handling == "parked":
+            yield f"{parking.stream} is parked by the {parking.reader}: {parking.reason}"
+
+
+def archives(patient: Patient) -> Iterable[str]:
+    """Those that the ledger names; where its acts cannot be read, that is said already."""
+    if patient.standing is None:
+        return
+    with patient.database.log() as log:
+        yield from wrong_archives(log, Shelf(patient.data / ARCHIVES))
