@@ -33,6 +33,7 @@ def served(tmp_path, port):
         **os.environ,
         "JOB_LEDGER_DATA": str(tmp_path / "data"),
         "JOB_LEDGER_PORT": str(port),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
     }
     log = (tmp_path / "serve.log").open("wb")
     with log, subprocess.Popen([ROOT / "scripts/serve"], env=environment, stdout=log) as service:

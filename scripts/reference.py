@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Prints the reference: commands, settings, events, errors and metrics, as the code has them.
+
+`scripts/reference.py > api/REFERENCE.md` renews it; a test says when that is due.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar, get_args
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import click
+from pydantic_settings import BaseSettings
+
+from api.cli import cli
+from api.doctor.examining import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE
+from api.errors import RequestRefused
+from api.metrics.table import METRICS, PREFIX
+from api.settings import Settings, WorkerSettings
+from ledger import errors
+from ledger.errors import Refusal
+from ledger.events import Event
+
+T = TypeVar("T")
+
+
+def main() -> None:
+    print("\n".join(lines()))
+
+
+def lines() -> Iterator[str]:
+    """The whole page in Markdown."""
+    yield "# Reference"
+    yield ""
+    yield "Made from the code by `scripts/reference.py`; the API is described at `/api/docs/`."
+    for chapter in (_commands, _settings, _events, _refusals, _checks, _metrics):
+        yield ""
+        yield from chapter()
+
+
+def _commands() -> Iterator[str]:
+    yield "## Commands"
+    context = click.Context(cli, info_name="job-ledger")
+    for path, command in _every("job-ledger", cli, context):
+        yield ""
+        yield f"### {path}"
+        yield ""
+        names = ["-h", "--help"]
+        with click.Context(command, info_name=path, help_option_names=names) as shown:
+            yield "```text"
+            yield from command.get_help(shown).rstrip().splitlines()
+            yield "```"
+
+
+def _every(
+    path: str, command: click.Command, context: click.Context
+) -> Iterator[tuple[str, click.Command]]:
+    """The command, if it does something itself, and all below it."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        yield from _every(f"{path} {name}", below, context)
+
+
+def _settings() -> Iterator[str]:
+    yield "## Settings"
+    yield ""
+    yield "In the environment; a flag of the same name wins."
+    for title, kind in (("serve", Settings), ("worker", WorkerSettings)):
+        yield ""
+        yield f"### of {title}"
+        yield ""
+        yield "| name | default |"
+        yield "|---|---|"
+        yield from _fields(kind)
+
+
+def _fields(kind: type[BaseSettings]) -> Iterator[str]:
+    for name, field in sorted(kind.model_fields.items()):
+        default = "must be given" if field.is_required() else _cell(_default(field.default))
+        yield f"| `JOB_LEDGER_{name.upper()}` | {default} |"
+
+
+def _default(value: object) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return f"`{';'.join(map(str, value))}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _events() -> Iterator[str]:
+    yield "## Events"
+    yield ""
+    yield "| event | fields | says |"
+    yield "|---|---|---|"
+    for event in sorted(get_args(Event), key=lambda each: each.__name__):
+        fields = ", ".join(f"`{name}`" for name in event.__struct_fields__)
+        yield f"| {event.__name__} | {fields} | {_summary(event)} |"
+
+
+def _refusals() -> Iterator[str]:
+    yield "## Errors"
+    yield ""
+    yield "What the ledger refuses, and what of a request will not do: each is an answer."
+    yield ""
+    yield "| error | means |"
+    yield "|---|---|"
+    for refusal in sorted(_below(Refusal), key=lambda each: each.__name__):
+        if refusal.__module__ == errors.__name__:
+            yield f"| {refusal.__name__} | {_summary(refusal)} |"
+    for refused in sorted(_below(RequestRefused), key=lambda each: each.__name__):
+        yield f"| {refused.__name__} ({refused.status}) | {_summary(refused)} |"
+
+
+def _below(kind: type[T]) -> Iterator[type[T]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+def _checks() -> Iterator[str]:
+    yield "## What the doctor looks at"
+    yield ""
+    yield ", ".join(f"`{name}`" for name in (*WHOLE, LEDGER, *INSIDE, RETENTION, *CURRENT))
+
+
+def _metrics() -> Iterator[str]:
+    yield "## Metrics"
+    yield ""
+    yield "| metric | kind | labels | means |"
+    yield "|---|---|---|---|"
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
+        name = f"{PREFIX}{metric.name}{'_total' if metric.kind == 'counter' else ''}"
+        yield f"| `{name}` | {metric.kind} | {labels} | {_cell(metric.means)} |"
+
+
+def _summary(kind: type) -> str:
+    """The first paragraph of its description, or else the words of its name."""
+    doc = kind.__dict__.get("__doc__")
+    if not doc or doc.startswith(f"{kind.__name__}("):
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize() + "."
+    return _cell(" ".join(doc.strip().split("\n\n")[0].split()))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()
