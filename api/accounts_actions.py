@@ -81,7 +81,8 @@ class AccountsActions:
             new = await self._accounts.new_token(email, password, request.remote or "", name)
         except InvalidTokenName as error:
             raise BadRequest(str(error), point="name") from None
-        return json_answer({"id": new.id, "name": name, "token": new.token}, status=201)
+        told = {"id": new.id, "name": name, "token": new.token, "uuid": new.account}
+        return json_answer(told, status=201)
 
     async def _remove_token(self, request: web.Request) -> web.Response:
         """Removes the token that this request came with."""

@@ -41,6 +41,7 @@ class NewToken:
 
     id: str
     email: str
+    account: str
     token: str = field(repr=False)
 
 
@@ -68,27 +69,32 @@ class Tokens:
         With a version, the account's password must still be that one. Raises `InvalidAccount`,
         `InvalidTokenName` or `AccountNotFound`.
         """
-        new = NewToken(secrets.token_hex(ID_BYTES), normal_email(email), PREFIX + new_secret())
+        token_id, email, token = (
+            secrets.token_hex(ID_BYTES),
+            normal_email(email),
+            PREFIX + new_secret(),
+        )
         if len(name) > NAME_LENGTH_MAX or not name.isprintable():
             raise InvalidTokenName(f"a token's name has up to {NAME_LENGTH_MAX} characters")
 
-        def add(cursor: Cursor) -> bool:
-            account = accounts.find(cursor, new.email)
-            if account is not None and password_version in (None, account.password_version):
-                tokens.add(
-                    cursor,
-                    token_id=new.id,
-                    token_hash=secret_hash(new.token),
-                    account=account.uuid,
-                    name=name,
-                    created=self._now(),
-                )
-                return True
-            return False
+        def add(cursor: Cursor) -> str | None:
+            account = accounts.find(cursor, email)
+            if account is None or password_version not in (None, account.password_version):
+                return None
+            tokens.add(
+                cursor,
+                token_id=token_id,
+                token_hash=secret_hash(token),
+                account=account.uuid,
+                name=name,
+                created=self._now(),
+            )
+            return account.uuid
 
-        if not await self._tables.write(add):
-            raise AccountNotFound(f"there is no account {new.email}")
-        return new
+        account = await self._tables.write(add)
+        if account is None:
+            raise AccountNotFound(f"there is no account {email}")
+        return NewToken(token_id, email, account, token)
 
     async def every(self, email: str | None = None) -> list[StoredToken]:
         """The tokens of one account, or all; oldest first.

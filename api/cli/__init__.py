@@ -1,58 +1,46 @@
-"""The command line, `job-ledger`: one command for each thing an operator or an auditor does."""
+"""The command line, `job-ledger`: one command for each thing that is done with it.
+
+A command is imported when it is used: what only asks a service must not wait until all that a
+service is made of is there.
+"""
 
 import sys
+from importlib import import_module
 
 import click
 
-from api.cli.accounts import account
-from api.cli.adopt import adopt
-from api.cli.audit import audit
-from api.cli.backup import backup, restore
-from api.cli.completion import completion
-from api.cli.doctor import doctor
-from api.cli.export import export
-from api.cli.jobs import cancel, job, jobs
-from api.cli.library import library
-from api.cli.login import login, logout
-from api.cli.move import move
-from api.cli.parked import parked
-from api.cli.rebuild import rebuild
-from api.cli.resources import clone, drives, servers
-from api.cli.retention import retention
-from api.cli.serve import serve
-from api.cli.serving import CannotListen
-from api.cli.tokens import token
-from api.cli.transfers import download, upload
-from api.cli.watch import watch
-from api.cli.worker import worker
 from api.client.errors import ClientError
-from api.lock import DataInUse, DataUnusable
-from api.operations import OperationRefused
-from api.settings import BadSettings
-from ledger.errors import StoreFailed, UnknownEvent
-from ledger.proofs.keys import KeyUnusable
-from ledger.store.moving import NotMoved
-from ledger.store.tiles import LeavesMissing
-from projections.backup.errors import BadBackup, NotBackedUp, NotRestored
 
-EXPECTED = (
-    BadBackup,
-    BadSettings,
-    CannotListen,
-    ClientError,
-    DataInUse,
-    DataUnusable,
-    KeyUnusable,
-    LeavesMissing,
-    NotBackedUp,
-    NotMoved,
-    NotRestored,
-    OperationRefused,
-    OSError,
-    StoreFailed,
-    UnknownEvent,
-)
-"""What can go wrong without being a fault of the program: told in one line, exit code 1."""
+COMMANDS = {
+    "login": "login",
+    "logout": "login",
+    "jobs": "jobs",
+    "job": "jobs",
+    "watch": "watch",
+    "cancel": "jobs",
+    "drives": "resources",
+    "servers": "resources",
+    "clone": "resources",
+    "upload": "transfers",
+    "download": "transfers",
+    "export": "export",
+    "completion": "completion",
+    "serve": "serve",
+    "worker": "worker",
+    "account": "accounts",
+    "token": "tokens",
+    "library": "library",
+    "rebuild": "rebuild",
+    "retention": "retention",
+    "parked": "parked",
+    "audit": "audit",
+    "backup": "backup",
+    "restore": "backup",
+    "adopt": "adopt",
+    "move": "move",
+    "doctor": "doctor",
+}
+"""In which module each of them is, under its own name."""
 
 
 class _NotAsked(click.ClickException):
@@ -62,14 +50,35 @@ class _NotAsked(click.ClickException):
 
 
 class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"{__name__}.{COMMANDS[cmd_name]}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
+        except (BrokenPipeError, click.exceptions.Exit, click.ClickException, click.Abort):
             raise
-        except EXPECTED as error:
-            kind = _NotAsked if isinstance(error, ClientError) else click.ClickException
-            raise kind(" ".join(str(error).split())) from error
+        except Exception as error:
+            told = _told(error)
+            if told is None:
+                raise
+            raise told from error
+
+
+def _told(error: Exception) -> click.ClickException | None:
+    """What can go wrong without being a fault of the program is told in one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ClientError):
+        return _NotAsked(text)
+    expected = import_module("api.cli.expected")
+    return click.ClickException(text) if isinstance(error, expected.EXPECTED) else None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,38 +91,6 @@ def cli() -> None:
     Every option can also be given in the environment, as JOB_LEDGER_ and its name: JOB_LEDGER_DATA,
     JOB_LEDGER_COPY_RATE. JOB_LEDGER_POOLS names several pools with ; between them.
     """
-
-
-for command in (
-    login,
-    logout,
-    jobs,
-    job,
-    watch,
-    cancel,
-    drives,
-    servers,
-    clone,
-    upload,
-    download,
-    export,
-    completion,
-    serve,
-    worker,
-    account,
-    token,
-    library,
-    rebuild,
-    retention,
-    parked,
-    audit,
-    backup,
-    restore,
-    adopt,
-    move,
-    doctor,
-):
-    cli.add_command(command)
 
 
 def main(*command: str) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from api.cli.options import console
 from api.client.calling import Answer, Client, connected, decoded
 from api.client.kept import kept
+from api.visible import escaped_json
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ def listed(answer: Answer, kind: type[T]) -> list[T]:
 
 def print_answer(answer: Answer) -> None:
     """As the service gave it, so that programs have all of it."""
-    click.echo(msgspec.json.format(answer.body).decode())
+    click.echo(escaped_json(msgspec.json.format(answer.body).decode()))
 
 
 def print_table(rows: Sequence[T], columns: Sequence[Column[T]], empty: str) -> None:

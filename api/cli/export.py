@@ -11,6 +11,7 @@ import msgspec
 from api.client.calling import Client, connected, decoded
 from api.client.kept import kept
 from api.client.shapes import Job
+from api.visible import escaped_json, visible
 
 PAGE = 200
 COLUMNS = (
@@ -52,7 +53,7 @@ async def _export(form: str, filters: dict[str, str | None]) -> None:
             if form == "csv":
                 table.writerow(map(_cell, _row(msgspec.json.decode(raw, type=Job))))
             else:
-                click.echo(bytes(raw))
+                click.echo(escaped_json(bytes(raw).decode()))
 
 
 async def _every(client: Client, filters: dict[str, str | None]) -> AsyncIterator[msgspec.Raw]:
@@ -75,4 +76,6 @@ def _row(job: Job) -> tuple[object, ...]:
 
 def _cell(value: object) -> object:
     """A text that a spreadsheet would compute is written so that it stays one."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    return f"'{visible(value)}" if value.startswith(FORMULA) else visible(value)

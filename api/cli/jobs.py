@@ -1,6 +1,7 @@
 """`job-ledger jobs`, `job` and `cancel`."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import click
 
@@ -59,13 +60,17 @@ def jobs(
 
 
 @click.command()
-@click.argument("uuid")
+@click.argument("uuid", type=click.UUID)
 @click.option("--tree", is_flag=True, help="All sub-jobs, however deep.")
 @click.option("--history", is_flag=True, help="The events that made it what it is.")
 @click.option("--as-of", help="As it was at this time, or ledger position.")
 @json_option
-def job(uuid: str, as_of: str | None, *, tree: bool, history: bool, as_json: bool) -> None:
+def job(uuid: UUID, as_of: str | None, *, tree: bool, history: bool, as_json: bool) -> None:
     """Show a job."""
+    if history and (tree or as_of):
+        raise click.UsageError(
+            "--history tells of all times and of this job: no --as-of, no --tree"
+        )
     if history:
         _show_history(uuid, as_json=as_json)
         return
@@ -102,7 +107,7 @@ def _tree(job: Job, before: str) -> Iterator[str]:
         yield from _tree(child, before + below)
 
 
-def _show_history(uuid: str, *, as_json: bool) -> None:
+def _show_history(uuid: UUID, *, as_json: bool) -> None:
     answer = get(f"/jobs/{uuid}/history/", limit=EVENTS_MOST)
     if as_json:
         print_answer(answer)
@@ -125,9 +130,9 @@ def _fields(event: Event) -> str:
 
 
 @click.command()
-@click.argument("uuid")
+@click.argument("uuid", type=click.UUID)
 @json_option
-def cancel(uuid: str, *, as_json: bool) -> None:
+def cancel(uuid: UUID, *, as_json: bool) -> None:
     """Cancel a running job: what it has made is removed."""
     answer = ask(lambda client: client.post(f"/jobs/{uuid}/action/", {"do": "cancel"}))
     if as_json:

@@ -1,14 +1,16 @@
 """`job-ledger login` and `logout`: a token for this machine."""
 
 import asyncio
+import contextlib
 import platform
 import sys
 
 import click
 
+from api.cli.options import json_option, print_json
 from api.client.calling import connected, decoded
 from api.client.errors import ClientError, LoginEnded
-from api.client.kept import Login, forget, keep, kept
+from api.client.kept import Login, forget, keep, kept_in_file
 from api.client.shapes import NewToken
 
 NAME_MOST = 64
@@ -18,7 +20,8 @@ NAME_MOST = 64
 @click.argument("url")
 @click.option("--email", required=True, help="Whose account it is.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
-def login(url: str, email: str, *, password_stdin: bool) -> None:
+@json_option
+def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
     """Log in to the service at URL: other commands use the token that it gives.
 
     The token is kept in a file that only you can read, until `job-ledger logout`; the password is
@@ -33,16 +36,30 @@ def login(url: str, email: str, *, password_stdin: bool) -> None:
     )
     url = url.rstrip("/").removesuffix("/api/2.0")
     token = asyncio.run(_token(url, email, password))
+    _replace_earlier()
     file = keep(Login(url, token, email))
-    click.echo(f"logged in to {url} as {email}; the token is in {file}")
+    if as_json:
+        print_json({"url": url, "email": email, "file": str(file)})
+    else:
+        click.echo(f"logged in to {url} as {email}; the token is in {file}")
 
 
 @click.command()
-def logout() -> None:
-    """Give the token back: nobody can use it any more."""
-    asyncio.run(_give_back(kept()))
+@json_option
+def logout(*, as_json: bool) -> None:
+    """Give back the token that `login` has kept: nobody can use it any more."""
+    asyncio.run(_give_back(kept_in_file()))
     forget()
-    click.echo("logged out")
+    if as_json:
+        print_json({})
+    else:
+        click.echo("logged out")
+
+
+def _replace_earlier() -> None:
+    """The token of an earlier login is given back, if its service can be asked."""
+    with contextlib.suppress(ClientError):
+        asyncio.run(_give_back(kept_in_file()))
 
 
 async def _token(url: str, email: str, password: str) -> str:

@@ -11,6 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from api.visible import escaped_json
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 PIPED_WIDTH = 200
@@ -67,7 +69,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(value: object) -> None:
     """Prints what a program asked for."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    click.echo(escaped_json(msgspec.json.format(msgspec.json.encode(value)).decode()))
 
 
 @contextmanager

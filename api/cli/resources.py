@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from typing import Any
+from uuid import UUID
 
 import click
 import msgspec
@@ -81,13 +82,13 @@ class _Cloned(msgspec.Struct):
 
 @click.command()
 @click.argument("kind", type=click.Choice(["drive", "server"]))
-@click.argument("uuid")
+@click.argument("uuid", type=click.UUID)
 @click.option("--name", help="What the clone is called.  [default: as the service names it]")
 @click.option("--avoid", help="Uuids of drives or servers beside which it should not lie.")
 @click.option("--wait", is_flag=True, help="Watch its job until that has ended.")
 @json_option
 def clone(
-    kind: str, uuid: str, name: str | None, avoid: str | None, *, wait: bool, as_json: bool
+    kind: str, uuid: UUID, name: str | None, avoid: str | None, *, wait: bool, as_json: bool
 ) -> None:
     """Clone a drive or a server; with --wait the exit code is that of `watch`."""
     body: dict[str, Any] = {} if name is None else {"name": name}
@@ -102,7 +103,7 @@ def clone(
         click.echo(f"{kind} {made.uuid}")
         click.echo(f"job {job.uuid}")
     if wait:
-        sys.exit(asyncio.run(watched([job.uuid])))
+        sys.exit(asyncio.run(watched([job.uuid], as_json=as_json)))
 
 
 def _escaped(name: str | None) -> str | None:

@@ -1,57 +1,72 @@
 """`job-ledger upload` and `download`."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import click
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
 from api.cli.asking import ask
-from api.cli.options import console
+from api.cli.options import console, json_option, print_json
 from api.client import transferring
 from api.client.calling import Client, decoded
 from api.client.errors import ClientError
 from api.client.shapes import Drive
 from api.client.transferring import Progress, begin_upload
+from api.visible import visible
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="What the drive is called.  [default: as the file]")
 @click.option("--media", type=click.Choice(["disk", "cdrom"]), default="disk", show_default=True)
-@click.option("--resume", metavar="UUID", help="Go on with the upload to this drive.")
-def upload(file: Path, name: str | None, media: str, resume: str | None) -> None:
+@click.option(
+    "--resume", type=click.UUID, metavar="UUID", help="Go on with the upload to this drive."
+)
+@json_option
+def upload(file: Path, name: str | None, media: str, resume: UUID | None, *, as_json: bool) -> None:
     """Make a drive of an image; prints its uuid once all of it is on the service's disk."""
-    click.echo(ask(lambda client: _upload(client, file, name or file.name, media, resume)))
+    drive = ask(lambda client: _upload(client, file, name or file.name, media, resume))
+    if as_json:
+        print_json({"uuid": drive})
+    else:
+        click.echo(drive)
 
 
-async def _upload(client: Client, file: Path, name: str, media: str, resume: str | None) -> str:
-    drive = resume or await begin_upload(client, file, name, media)
+async def _upload(client: Client, file: Path, name: str, media: str, resume: UUID | None) -> str:
+    drive = str(resume) if resume else await begin_upload(client, file, name, media)
     if resume and decoded(await client.get(f"/drives/{drive}/"), Drive).status != "uploading":
         raise ClientError(f"drive {drive} is no upload any more: all of it is there")
     try:
         with _bar("uploading") as progress:
             await transferring.upload(client, file, drive, progress)
     except BaseException:
-        click.echo(f"go on with: job-ledger upload {file} --resume {drive}", err=True)
+        said = visible(shlex.quote(str(file)))
+        click.echo(f"go on with: job-ledger upload {said} --resume {drive}", err=True)
         raise
     return drive
 
 
 @click.command()
-@click.argument("uuid")
+@click.argument("uuid", type=click.UUID)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def download(uuid: str, file: Path | None, *, force: bool) -> None:
+@json_option
+def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> None:
     """Save a drive's image as FILE, or as UUID.img; the same command goes on where it was cut."""
-    target = file or Path(f"{Path(uuid).name}.img")
+    target = file or Path(f"{uuid}.img")
     if target.exists() and not force:
         raise ClientError(f"{target} is there already: give another name, or --force")
     with _bar("downloading") as progress:
-        ask(lambda client: transferring.download(client, uuid, target, progress))
-    click.echo(str(target))
+        ask(lambda client: transferring.download(client, str(uuid), target, progress))
+    if as_json:
+        print_json({"file": str(target)})
+    else:
+        click.echo(visible(str(target)))
 
 
 @contextmanager

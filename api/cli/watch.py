@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from uuid import UUID
 
 import click
 import msgspec
@@ -19,7 +20,7 @@ from api.client.calling import Client, connected
 from api.client.following import Followed, follow
 from api.client.kept import kept
 from api.client.shapes import Job
-from api.visible import visible
+from api.visible import escaped_json, visible
 
 FAILED, TIMED_OUT = 1, 124
 """Exit codes; the second is that of timeout(1)."""
@@ -31,13 +32,13 @@ Show = Callable[[Sequence[Followed]], None]
 
 
 @click.command()
-@click.argument("uuids", metavar="[UUID]...", nargs=-1)
+@click.argument("uuids", type=click.UUID, metavar="[UUID]...", nargs=-1)
 @click.option("--compact", is_flag=True, help="No sub-jobs.")
 @click.option("--fail-fast", is_flag=True, help="End as soon as one has failed.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait at most.")
 @json_option
 def watch(
-    uuids: tuple[str, ...],
+    uuids: tuple[UUID, ...],
     timeout: float | None,
     *,
     compact: bool,
@@ -52,7 +53,13 @@ def watch(
     """
     sys.exit(
         asyncio.run(
-            watched(uuids, compact=compact, fail_fast=fail_fast, timeout_s=timeout, as_json=as_json)
+            watched(
+                [*map(str, uuids)],
+                compact=compact,
+                fail_fast=fail_fast,
+                timeout_s=timeout,
+                as_json=as_json,
+            )
         )
     )
 
@@ -176,4 +183,4 @@ class _Objects:
         for each in followed:
             if each.job is not None and self._told.get(each.uuid) != each.job:
                 self._told[each.uuid] = each.job
-                click.echo(msgspec.json.encode(each.job).decode())
+                click.echo(escaped_json(msgspec.json.encode(each.job).decode()))

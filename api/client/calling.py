@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 from aiohttp import hdrs
 
-from api.client.errors import ClientError, LoginEnded, Refused, Unreachable
+from api.client.errors import ClientError, LoginEnded, NotTrusted, Refused, Unreachable
 from api.client.kept import Login
 from api.visible import visible
 
@@ -54,6 +54,8 @@ class Client:
         try:
             async with self.session.request(method, self.url + ROOT + path, **given) as answer:
                 found = Answer(answer.status, answer.headers, await answer.read())
+        except aiohttp.ClientSSLError as error:
+            raise NotTrusted(self.url, _why(error)) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unreachable(self.url, _why(error)) from error
         if found.status >= BAD:

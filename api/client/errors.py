@@ -32,6 +32,16 @@ class Unreachable(ClientError):
         super().__init__(f"{url} cannot be reached ({why}): is the service running there?")
 
 
+class NotTrusted(ClientError):
+    """There is no encrypted connection to whom the certificate names."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"the certificate of {url} is not trusted ({why}): is it https there, and is its"
+            " authority known to this machine (SSL_CERT_FILE)?"
+        )
+
+
 class Refused(ClientError):
     """The service said no."""
 

@@ -11,6 +11,8 @@ from api.client.shapes import Job
 PAUSE_S = 0.5
 """Between two looks at a job."""
 NOT_FOUND = 404
+AWAY = frozenset({502, 503, 504})
+"""What is answered for a service that stops or begins, also by a proxy before it."""
 
 
 @dataclass
@@ -58,9 +60,9 @@ async def _look(client: Client, followed: Followed) -> None:
         followed.lost = True
         return
     except Refused as error:
-        if error.status != NOT_FOUND:
-            raise
-        followed.lost = False
+        followed.lost = error.status in AWAY
+        if not followed.lost and (error.status != NOT_FOUND or followed.job is not None):
+            raise  # also of a job that was there: it is gone, and nothing more will be told of it
         return
     followed.lost = False
     if answer.status != NOT_MODIFIED:

@@ -30,6 +30,14 @@ def kept() -> Login:
     given = _Environment()
     if given.job_ledger_url and given.job_ledger_token:
         return Login(given.job_ledger_url.rstrip("/"), given.job_ledger_token)
+    if given.job_ledger_url or given.job_ledger_token:
+        # The other half is not taken from the file: the command might go to another service.
+        raise ClientError("JOB_LEDGER_URL and JOB_LEDGER_TOKEN go together: set both, or none")
+    return kept_in_file()
+
+
+def kept_in_file() -> Login:
+    """What `keep` has kept. Raises `NotLoggedIn`, and `ClientError`."""
     file = _file()
     try:
         return msgspec.json.decode(file.read_bytes(), type=Login)
@@ -43,6 +51,7 @@ def keep(login: Login) -> Path:
     """Replaces what is kept; returns where."""
     file = _file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.parent.chmod(0o700)
     part = file.with_suffix(".part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.fchmod(fd, 0o600)  # it may have been there with another mode

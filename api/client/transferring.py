@@ -1,5 +1,6 @@
 """Images up and down, in pieces, and on from where an earlier attempt was broken off."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from email.utils import formatdate, parsedate_to_datetime
@@ -15,7 +16,9 @@ from api.client.shapes import Reference
 
 CHUNK_BYTES = 4 * 1024**2
 CHUNKS_MOST = 50_000
-TRIES = 5
+TRIES = 8
+PAUSE_S = 1.0
+"""Long enough together for a service that is started anew."""
 NOT_FOUND, PARTIAL = 404, 206
 
 Progress = Callable[[int, int], None]
@@ -75,6 +78,7 @@ async def _send(client: Client, drive: str, said: dict[str, str], content: bytes
         except Unreachable:
             if not tries_left:
                 raise
+            await asyncio.sleep(PAUSE_S)
         else:
             return
 
@@ -91,6 +95,7 @@ async def download(client: Client, drive: str, file: Path, progress: Progress) -
         except Unreachable:
             if not tries_left:
                 raise
+            await asyncio.sleep(PAUSE_S)
         else:
             part.rename(file)
             return

@@ -29,7 +29,8 @@ async def test_a_token_is_given_once_and_given_back(api: Api, ada: Account) -> N
     """It logs in until it has removed itself; nobody else's is touched."""
     made, other = await create(api, ada.email), await create(api, ada.email)
     assert made.status == 201
-    assert set(made.json) == {"id", "name", "token"}
+    assert set(made.json) == {"id", "name", "token", "uuid"}
+    assert made.json["uuid"] == ada.uuid
     token, another = made.json["token"], other.json["token"]
     assert (await status(api, token), await status(api, another)) == (200, 200)
     removed = await call(api, "POST", REMOVE, {}, Authorization=f"Bearer {token}")

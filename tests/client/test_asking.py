@@ -54,6 +54,29 @@ def test_the_environment_comes_first(machine: Machine, server: Server, shell: Sh
     assert not (shell.home / "c").exists()
 
 
+def test_half_a_login_in_the_environment_is_refused(server: Server, shell: Shell) -> None:
+    """The other half is not taken from the file: the command might go to another service."""
+    shell.log_in(server)
+    for name in ("JOB_LEDGER_URL", "JOB_LEDGER_TOKEN"):
+        done = shell.run("jobs", **{name: "http://127.0.0.1:1"})
+        assert (done.code, "go together" in done.err) == (3, True)
+
+
+def test_a_new_login_gives_the_earlier_token_back(
+    machine: Machine, server: Server, shell: Shell
+) -> None:
+    """Tokens do not pile up; and a logout is of the file's token, whatever the environment says."""
+    for _ in range(3):
+        shell.log_in(server)
+    kept = json.loads((shell.home / "c" / "job-ledger" / "login.json").read_text())
+    listed = run_command("token", "list", "--data", str(machine.data))
+    assert listed.stdout.count(EMAIL) == 1
+    said = {"JOB_LEDGER_URL": server.api.address, "JOB_LEDGER_TOKEN": "jl_another"}
+    assert shell.run("logout", **said).code == 0
+    assert EMAIL not in run_command("token", "list", "--data", str(machine.data)).stdout
+    assert kept["token"].startswith("jl_")
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
 def test_nobody_is_told_to_log_in(shell: Shell, words: tuple[str, ...]) -> None:
     """Every command says how, in one line."""
@@ -132,6 +155,9 @@ def test_a_hostile_name_stays_text(server: Server, shell: Shell) -> None:
     drive = server.api.upload(striped(1))
     renamed = server.api.call("PUT", f"/drives/{drive}/", json={"name": HOSTILE})
     assert renamed.status_code == 200, renamed.text
+    raw = shell.run("drives", "--json").out
+    assert json.loads(raw)["objects"][0]["name"] == HOSTILE
+    assert not set(raw) & set("\x1b\x07\u202e")
     piped, shown = shell.run("drives"), shell.run_on_terminal("drives")
     assert "[bold]b[/bold]" in piped.out
     for done in (piped, shown):

@@ -95,6 +95,20 @@ def test_the_time_can_be_up(slow: Server, shell: Shell) -> None:
     assert f"{UNKNOWN} is not there yet" in missing.out
 
 
+def test_a_clone_that_is_waited_for_speaks_json(server: Server, shell: Shell) -> None:
+    """One object after the other, the clone and its job; nothing else is on stdout."""
+    shell.log_in(server)
+    source = server.api.upload(striped(1))
+    done = shell.run("clone", "drive", source, "--wait", "--json")
+    decoder, said, rest = json.JSONDecoder(), [], done.out.strip()
+    while rest:
+        each, end = decoder.raw_decode(rest)
+        said.append(each)
+        rest = rest[end:].strip()
+    assert done.code == 0
+    assert said[-1]["state"] == "success"
+
+
 def test_what_runs_is_watched_by_default(slow: Server, shell: Shell) -> None:
     """Whole trees, each once; nothing at all is soon watched."""
     shell.log_in(slow)

@@ -47,7 +47,8 @@ def test_systemd_understands(unit: str, tmp_path: Path) -> None:
 def test_what_is_started_is_a_command_with_these_options(unit: str) -> None:
     program, name, *options = parsed(unit)["ExecStart"].split()
     assert program == INSTALLED
-    command = cli.commands[name]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     with click.Context(command) as context:
         command.parse_args(context, options)
 
