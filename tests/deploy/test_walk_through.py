@@ -92,7 +92,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 @pytest.fixture
 def machine(reader: Reader, tmp_path: Path) -> Iterator[Machine]:
-    (tmp_path / "data" / "pools").mkdir(parents=True, mode=0o700)
+    for directory in (reader.data, reader.data / "pools"):
+        directory.mkdir(mode=0o700)
     machine = Machine(reader.data, reader.data / "pools" / "main", tmp_path / "server.log")
     machine.pool.mkdir()
     yield machine
