@@ -45,7 +45,11 @@ export function Ledger() {
 /** Asks for a checkpoint signed now, and checks it against the one that this browser saw last. */
 function Verify({ verifier }) {
   const [found, setFound] = useState(null);
-  return html`<div class="actions"><${Act} does=${async () => setFound(await verified(verifier))}>Verify now<//></div>
+  const verify = async () => {
+    setFound(null);
+    setFound(await verified(verifier));
+  };
+  return html`<div class="actions"><${Act} does=${verify}>Verify now<//></div>
     <div role="status">${found && html`<ul class="findings">${found.map(({ holds, says }) => html`<li><${State} state=${holds ? "success" : "failed"} /> ${says}</li>`)}</ul>`}</div>`;
 }
 

@@ -22,7 +22,9 @@ export function parsed(note) {
 
 /** Whether one of the note's signatures is by this verifier's key. */
 export async function isSigned(checkpoint, verifier) {
-  const [name, , key] = verifier.split(/\+(.*?)\+/s);
+  // The key itself is base64, which has plus signs too.
+  const [, name, key] = /^([^+]+)\+[^+]+\+(.+)$/.exec(verifier) ?? [];
+  if (!key) throw new Error("it is no verifier key");
   const raw = decoded(key);
   if (raw[0] !== ED25519) throw new Error("the key is of another kind");
   const imported = await crypto.subtle.importKey("raw", raw.slice(1), "Ed25519", false, ["verify"]);
@@ -48,9 +50,10 @@ export async function isContinued(older, newer, hashes) {
   if (older.size === newer.size) return equal(older.root, newer.root) && !hashes.length;
   if (older.size === 0) return !hashes.length;
   const path = hashes.map(decoded);
-  if (Number.isInteger(Math.log2(older.size))) path.unshift(older.root);
-  if (!path.length) return false;
   let first = BigInt(older.size) - 1n;
+  const isPowerOfTwo = (BigInt(older.size) & first) === 0n;
+  if (isPowerOfTwo) path.unshift(older.root);
+  if (!path.length) return false;
   let last = BigInt(newer.size) - 1n;
   while (first & 1n) {
     first >>= 1n;

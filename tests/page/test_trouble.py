@@ -139,7 +139,9 @@ def test_an_operator_verifies_the_ledger(server: Server, watch: Any) -> None:
     expect(findings).to_contain_text("It keeps this one")
     for blocks in (1, 2, 3):
         server.api.succeed(server.api.clone(server.api.upload(striped(blocks))).job)
+        before = findings.inner_text()
         verify.click()
+        expect(findings).not_to_have_text(before)
         expect(findings).to_contain_text("It continues the checkpoint of")
         expect(findings.get_by_text("success")).to_have_count(2)
     # As if what this browser saw before had been another history.
