@@ -70,6 +70,7 @@ class _Told(NamedTuple):
     json: JsonObject
     progress: int
     copied: _Copied | None
+    worker_lost: bool
 
 
 def _told(tree: JobTree, figures: LiveFigures) -> _Told:
@@ -87,6 +88,9 @@ def _told(tree: JobTree, figures: LiveFigures) -> _Told:
         data["eta_s"] = None if copied.eta_s is None else round(copied.eta_s)
     elif job.error is not None:
         data["error"] = job.error
+    worker_lost = bool(job.worker_lost) or any(child.worker_lost for child in children)
+    if worker_lost:
+        data["worker_lost"] = True
     shown: JsonObject = {
         "uuid": job.uuid,
         "resource_uri": f"/api/2.0/jobs/{job.uuid}/",
@@ -98,7 +102,7 @@ def _told(tree: JobTree, figures: LiveFigures) -> _Told:
         "resources": tree.resources,
         "children": [child.json for child in children],
     }
-    return _Told(shown, progress, copied)
+    return _Told(shown, progress, copied, worker_lost)
 
 
 def _copied(job: JobRow, figures: LiveFigures) -> _Copied | None:

@@ -22,6 +22,7 @@ _CURRENT: dict[type[Event], str] = {
     e.JobCreated: "job-created/1",
     e.ChildAttached: "child-attached/1",
     e.JobAttemptStarted: "job-attempt-started/1",
+    e.JobAttemptLost: "job-attempt-lost/1",
     e.ProgressUpdated: "progress-updated/1",
     e.ChildEnded: "child-ended/1",
     e.JobSucceeded: "job-succeeded/1",

@@ -271,6 +271,13 @@ class StartAttempt(Struct, frozen=True, gc=False):
     fingerprint: Fingerprint | None = None
 
 
+class LoseAttempt(Struct, frozen=True, gc=False):
+    """The worker of this attempt has sent no heartbeat for so long that it is taken for dead."""
+
+    job: str
+    attempt: int
+
+
 class UpdateProgress(Struct, frozen=True, gc=False):
     """So much of the job is durable; see `ProgressUpdated`."""
 
@@ -378,6 +385,7 @@ Command = (
     | CreateJob
     | CancelJob
     | StartAttempt
+    | LoseAttempt
     | UpdateProgress
     | SucceedJob
     | FailJob

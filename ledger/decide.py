@@ -20,6 +20,7 @@ from ledger.reports import (
     cancel_job,
     create_job,
     fail_job,
+    lose_attempt,
     start_attempt,
     succeed_job,
     update_progress,
@@ -47,6 +48,8 @@ def decide(command: c.Command, world: World, circumstances: Circumstances) -> It
             return update_progress(command, world)
         case c.StartAttempt():
             return start_attempt(command, world)
+        case c.LoseAttempt():
+            return lose_attempt(command, world)
         case c.SucceedJob():
             return succeed_job(command, world)
         case c.FailJob():

@@ -143,6 +143,12 @@ class JobAttemptStarted(Closed, frozen=True):
     fingerprint: Fingerprint | None = None
 
 
+class JobAttemptLost(Closed, frozen=True):
+    """The worker of this attempt is taken for dead. It ends nothing: another takes the job up."""
+
+    attempt: int
+
+
 class ProgressUpdated(Closed, frozen=True):
     """So much is durable: `progress` in percent, bytes of data (holes are not counted).
 
@@ -177,6 +183,7 @@ JobEvent = (
     JobCreated
     | ChildAttached
     | JobAttemptStarted
+    | JobAttemptLost
     | ProgressUpdated
     | ChildEnded
     | JobSucceeded

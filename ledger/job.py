@@ -19,6 +19,7 @@ from ledger.events import (
     ChildEnded,
     Ending,
     Fingerprint,
+    JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
     JobCreated,
@@ -42,7 +43,8 @@ class Child(Struct, frozen=True, gc=False):
 class Job(Struct, frozen=True, gc=False):
     """A job as its own stream tells it; times are those of its events.
 
-    `fingerprint` is the source's at the first attempt: what was copied then is of that image.
+    `lost`: the worker of its last attempt is taken for dead. `fingerprint` is the source's at the
+    first attempt: what was copied then is of that image.
     """
 
     uuid: str
@@ -60,6 +62,7 @@ class Job(Struct, frozen=True, gc=False):
     bytes_total: int = 0
     offset: int = 0
     attempt: int = 0
+    lost: bool = False
     fingerprint: Fingerprint | None = None
     error: str | None = None
     children: tuple[Child, ...] = ()
@@ -87,6 +90,7 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 bytes_done=event.bytes_done,
                 bytes_total=event.bytes_total,
                 offset=event.offset,
+                lost=False,
             )
         case ChildAttached():
             return replace(job, last_modified=at, children=(*job.children, Child(event.child)))
@@ -95,8 +99,11 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 job,
                 last_modified=at,
                 attempt=event.attempt,
+                lost=False,
                 fingerprint=job.fingerprint or event.fingerprint,
             )
+        case JobAttemptLost():
+            return replace(job, last_modified=at, lost=True)
         case ChildEnded():
             children = tuple(
                 Child(child.uuid, event.how) if child.uuid == event.child else child
@@ -109,12 +116,13 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 last_modified=at,
                 state="success",
                 progress=100,
+                lost=False,
                 bytes_done=job.bytes_total,
             )
         case JobFailed():
-            return replace(job, last_modified=at, state="failed", error=event.error)
+            return replace(job, last_modified=at, state="failed", lost=False, error=event.error)
         case JobCancelled():
-            return replace(job, last_modified=at, state="cancelled")
+            return replace(job, last_modified=at, state="cancelled", lost=False)
         case JobCreated():
             raise AssertionError(f"job {uuid} created twice")
         case _:

@@ -21,6 +21,7 @@ from ledger.events import (
     DriveResizeFailed,
     DriveResizeStarted,
     Event,
+    JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
     JobCreated,
@@ -135,7 +136,7 @@ def _of_job(job: Job, event: Event) -> str | None:
     match event:
         case ChildAttached() | ChildEnded():
             return _of_parent(job, event)
-        case JobAttemptStarted() | ProgressUpdated():
+        case JobAttemptStarted() | JobAttemptLost() | ProgressUpdated():
             return _of_attempt(job, event)
         case JobSucceeded() | JobFailed() | JobCancelled():
             return _of_end(job, event)
@@ -154,7 +155,9 @@ def _of_parent(job: Job, event: ChildAttached | ChildEnded) -> str | None:
     return "a worker was doing the job itself" if job.attempt else None
 
 
-def _of_attempt(job: Job, event: JobAttemptStarted | ProgressUpdated) -> str | None:
+def _of_attempt(
+    job: Job, event: JobAttemptStarted | JobAttemptLost | ProgressUpdated
+) -> str | None:
     if job.children:
         return "the job is done by its children"
     if isinstance(event, JobAttemptStarted):
@@ -162,6 +165,8 @@ def _of_attempt(job: Job, event: JobAttemptStarted | ProgressUpdated) -> str | N
         return None if follows else f"attempt {event.attempt} after {job.attempt}"
     if event.attempt != job.attempt or not job.attempt:
         return f"attempt {event.attempt} reports during attempt {job.attempt}"
+    if isinstance(event, JobAttemptLost):
+        return "the attempt was lost already" if job.lost else None
     if not job.progress <= event.progress <= FULL:
         return f"progress goes from {job.progress} to {event.progress}"
     return None

@@ -8,12 +8,21 @@ child to end settles the parent, and so on upwards.
 from collections.abc import Iterator
 
 from ledger import errors
-from ledger.commands import CancelJob, CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.commands import (
+    CancelJob,
+    CreateJob,
+    FailJob,
+    LoseAttempt,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
 from ledger.events import (
     ChildAttached,
     ChildEnded,
     DriveReady,
     Ending,
+    JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
     JobCreated,
@@ -107,6 +116,13 @@ def start_attempt(command: StartAttempt, world: World) -> Iterator[Change]:
         job_stream(job.uuid),
         JobAttemptStarted(command.attempt, command.worker, command.fingerprint),
     )
+
+
+def lose_attempt(command: LoseAttempt, world: World) -> Iterator[Change]:
+    """Says so once; a report takes it back, for the worker lives."""
+    job = _reporting(world, command.job, command.attempt)
+    if not job.lost:
+        yield Fact(job_stream(job.uuid), JobAttemptLost(command.attempt))
 
 
 def update_progress(command: UpdateProgress, world: World) -> Iterator[Change]:

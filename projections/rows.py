@@ -65,6 +65,7 @@ def _job_rows(job: Job) -> Rows:
             job.bytes_done,
             job.bytes_total,
             job.error,
+            int(job.lost),
         )
     }
     for place, resource in enumerate(job.resources):

@@ -141,11 +141,16 @@ def cancel(uuid: UUID, *, as_json: bool) -> None:
         click.echo(f"cancelled {uuid}")
 
 
+WORKER_LOST = "worker lost, waits for another"
+
+
 def figures(job: Job) -> str:
     """Bytes, rate and time left of what runs, the error of what failed."""
     data = job.data
     if data.error:
         return visible(data.error)
+    if data.worker_lost:
+        return WORKER_LOST
     if data.bytes_total is None or data.bytes_done is None:
         return ""
     told = f"{size(data.bytes_done)} of {size(data.bytes_total)}"

@@ -12,6 +12,7 @@ class Data(Struct, frozen=True):
     bytes_per_s: int | None = None
     eta_s: int | None = None
     error: str | None = None
+    worker_lost: bool = False
 
 
 class Job(Struct, frozen=True):

@@ -77,7 +77,7 @@ const drawn = (job, past) => html`<li>
   ${job.children.length > 0 && html`<ul>${job.children.map((child) => html`<${Node} key=${child.uuid} job=${child} past=${past} />`)}</ul>`}
 </li>`;
 
-const FIGURES = ["progress", "bytes_done", "bytes_total", "bytes_per_s", "eta_s", "error"];
+const FIGURES = ["progress", "bytes_done", "bytes_total", "bytes_per_s", "eta_s", "error", "worker_lost"];
 
 function same(one, other) {
   return (

@@ -60,8 +60,9 @@ export function Progress({ job, label }) {
 
 /** Bytes, rate and time left of a running copy. */
 export function Figures({ job }) {
-  const { bytes_done: done, bytes_total: total, bytes_per_s: rate, eta_s: left, error } = job.data;
+  const { bytes_done: done, bytes_total: total, bytes_per_s: rate, eta_s: left, error, worker_lost: lost } = job.data;
   if (error) return html`<span class="error">${visible(error)}</span>`;
+  if (lost) return html`<strong class="error">worker lost, waits for another</strong>`;
   if (total === undefined) return null;
   return html`<span class="figures">
     ${bytes(done)} of ${bytes(total)}${rate ? html`, ${bytes(rate)}/s` : ""}${left === null ? "" : html`, ${duration(left)} left`}

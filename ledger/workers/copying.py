@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger.application import Ledger
-from ledger.commands import FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob, UpdateProgress
 from ledger.drive import Drive
 from ledger.errors import Refusal, StaleAttempt, StoreFailed
 from ledger.events import (
@@ -122,6 +122,18 @@ class CopyWorkers:
         """What was copied here since this process began; holes are none."""
         with self._moving:
             return self._moved + sum(each.moved for each in self._figures.values())
+
+    def attempt(self, uuid: str) -> int:
+        """The number of the job's newest attempt; 0 if there is none that still runs."""
+        job = self._ledger.current(job_stream(uuid))
+        return job.attempt if isinstance(job, Job) and job.state == "started" else 0
+
+    def lose(self, uuid: str, attempt: int) -> None:
+        """Records that the worker of this attempt is taken for dead, if it still matters."""
+        try:
+            self._ledger.execute_blocking(LoseAttempt(uuid, attempt), self._caller)
+        except Refusal as refusal:
+            log.info("attempt %d of job %s is not lost: %s", attempt, uuid, refusal)
 
     def do(self, uuid: str) -> bool:
         """One attempt at the job, in the calling thread, if it still runs.

@@ -4,7 +4,8 @@ Copies into a pool, from itself or from another pool that is here too, are one w
 at once; short work in the pool is another's. Both send heartbeats. Every few seconds whoever comes
 first looks after all of them:
 
-- A task whose worker sends none any more goes back into its queue; not before whoever looks could
+- A task whose worker sends none any more goes back into its queue, and its job shows that the
+  worker is lost until another takes it up; not before whoever looks could
   do so for as long, else heartbeats are missing because the database was away. The worker may live,
   paused: a later attempt fences it off (`ledger.workers.copying`), and it ends no task that is not
   its own any more.
@@ -22,6 +23,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import LiteralString, NamedTuple
 
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
@@ -300,11 +302,29 @@ class _Engine:
             # It was paused, or the database was away: then others' heartbeats, too, come first.
             self._looks_since = loop.time()
         if loop.time() - self._looks_since >= self._stalled_s:
-            for job in stalled:
-                log.warning("the worker of %s is gone: back to %s", job.task_kwargs, job.queue)
-                await manager.retry_job(job)
+            await self._give_back(stalled)
         await loop.run_in_executor(self._chores, self._defer_missing)
         self._looked = loop.time()
+
+    async def _give_back(self, stalled: Iterable[Job]) -> None:
+        """Puts tasks back into their queues, and shows the jobs without their workers.
+
+        An attempt is its dead worker's if that has the task before and after the attempt is looked
+        up: meanwhile nobody else can have begun one.
+        """
+        manager, copying = self._app.job_manager, self._place.copying
+        run = partial(asyncio.get_running_loop().run_in_executor, self._chores)
+        attempts = {
+            (job.id, job.worker_id): await run(copying.attempt, task.job)
+            for job in stalled
+            if isinstance(task := _task(job), CopyImage)
+        }
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s):
+            log.warning("the worker of %s is gone: back to %s", job.task_kwargs, job.queue)
+            task, attempt = _task(job), attempts.get((job.id, job.worker_id), 0)
+            if isinstance(task, CopyImage) and attempt:
+                await run(copying.lose, task.job, attempt)
+            await manager.retry_job(job)
 
     def _defer_missing(self) -> None:
         """Where nobody else does.
@@ -343,6 +363,10 @@ class _Engine:
                     raise Stopped
             case MakeImage() | GrowImage() | RemoveFiles():
                 await loop.run_in_executor(self._chores, self._place.provisioning.do, task)
+
+
+def _task(job: Job) -> Task:
+    return tasks.read(job.task_name, {name: str(it) for name, it in job.task_kwargs.items()})
 
 
 def _named(kind: str, do: Callable[[Task], Awaitable[None]]) -> Callable[..., Awaitable[None]]:

@@ -7,7 +7,10 @@ from projections.audit_log import Line
 
 
 class JobRow(NamedTuple):
-    """One job; times as the API shows them, `progress` its own, not its children's."""
+    """One job; times as the API shows them, `progress` its own, not its children's.
+
+    `worker_lost` is 1 where the worker is taken for dead, else 0.
+    """
 
     uuid: str
     owner: str
@@ -22,6 +25,7 @@ class JobRow(NamedTuple):
     bytes_done: int
     bytes_total: int
     error: str | None
+    worker_lost: int
 
 
 class JobTree(NamedTuple):

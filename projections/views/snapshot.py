@@ -45,7 +45,7 @@ def _job_columns(generation: int) -> str:
     """
     return (
         "uuid, owner, root, parent, ordinal, operation, state, created, last_modified,"
-        " progress, bytes_done, bytes_total, error,"
+        " progress, bytes_done, bytes_total, error, worker_lost,"
         " (SELECT group_concat('/api/2.0/' || kind || '/' || resource || '/')"
         f" FROM job_resources_g{generation} WHERE job = jobs_g{generation}.uuid AND CASE kind"
         f" WHEN 'drives' THEN (SELECT 1 FROM drives_g{generation} WHERE uuid = resource)"

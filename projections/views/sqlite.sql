@@ -11,7 +11,8 @@ CREATE TABLE IF NOT EXISTS jobs_g{g} (
     progress INTEGER NOT NULL,
     bytes_done INTEGER NOT NULL,
     bytes_total INTEGER NOT NULL,
-    error TEXT
+    error TEXT,
+    worker_lost INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_g{g}_root ON jobs_g{g} (root);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_newest ON jobs_g{g} (owner, last_modified DESC, uuid);

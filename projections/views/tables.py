@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-SHAPE = 3
+SHAPE = 4
 """The version of these tables; rows of an earlier shape are rebuilt before all else."""
 
 
@@ -56,6 +56,7 @@ TABLES = (
             "bytes_done",
             "bytes_total",
             "error",
+            "worker_lost",
         ),
         1,
     ),

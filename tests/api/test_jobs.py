@@ -12,7 +12,14 @@ from yarl import URL
 
 from api.requests import SHORT_LIMIT, alternatives, filter_values
 from api.shapes import job_json
-from ledger.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.commands import (
+    CreateJob,
+    FailJob,
+    LoseAttempt,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
 from ledger.images import Figures
 from projections.views.records import JobRow, JobTree
 from tests.api.calling import ALICE, UNKNOWN, Api
@@ -109,9 +116,23 @@ async def test_a_running_copy_tells_of_its_bytes(api: Api):
     }
 
 
+async def test_a_lost_worker_is_shown(api: Api):
+    """A job whose worker is taken for dead says so, and so do those above it, until it goes on."""
+    parent = await api.job()
+    job = await api.job(parent=parent)
+    await api.begin(job)
+    await api.do(UpdateProgress(job, 1, 40), LoseAttempt(job, 1))
+    above = (await api.get(f"/jobs/{parent}/")).json
+    assert above["data"] == {"progress": 40, "worker_lost": True}
+    assert above["children"][0]["data"] == {"progress": 40, "worker_lost": True}
+    assert above["state"] == above["children"][0]["state"] == "started"
+    await api.do(StartAttempt(job, 2, "v"))
+    assert (await api.get(f"/jobs/{parent}/")).json["data"] == {"progress": 40}
+
+
 def leaf(uuid: str, **said: Any) -> JobTree:
     row = JobRow(
-        uuid, "o", "r", None, 0, "drive_clone", "started", "", "", 0, 0, 0, None
+        uuid, "o", "r", None, 0, "drive_clone", "started", "", "", 0, 0, 0, None, 0
     )  # fmt: skip
     return JobTree(row._replace(**said), [], [])
 

@@ -110,6 +110,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             e.JobAttemptStarted(2, "worker:b", e.Fingerprint(4096, 1767323045678901234, 77)), _at(3)
         ),
     ],
+    "job-attempt-lost/1": [_recorded(e.JobAttemptLost(2), _at(3, 5))],
     "progress-updated/1": [
         _recorded(e.ProgressUpdated(2, 41, 4194304, 10485760, 8388608), _at(4, 1))
     ],

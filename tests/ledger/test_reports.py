@@ -6,10 +6,12 @@ import pytest
 
 from ledger import errors
 from ledger.commands import (
+    CancelJob,
     CloneDrive,
     CloneServer,
     CreateJob,
     FailJob,
+    LoseAttempt,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
@@ -18,6 +20,7 @@ from ledger.events import (
     DriveDeleted,
     DriveReady,
     Fingerprint,
+    JobAttemptLost,
     JobAttemptStarted,
     JobCreated,
     JobFailed,
@@ -28,17 +31,22 @@ from ledger.events import (
 )
 from ledger.job import Job
 from ledger.world import Fact
-from tests.support.deciding import given
+from tests.support.deciding import History, given
 from tests.support.world import ME, mount, ready_drive, server_created
 
-Report = UpdateProgress | SucceedJob | FailJob
+Report = LoseAttempt | UpdateProgress | SucceedJob | FailJob
 
 JOB = CreateJob(ME, "j", "drive_clone")
 TAKEN_UP = (JOB, StartAttempt("j", 1, "w"))
 
 
 def reports(job: str, attempt: int) -> list[Report]:
-    return [UpdateProgress(job, attempt, 50), SucceedJob(job, attempt), FailJob(job, attempt, "no")]
+    return [
+        LoseAttempt(job, attempt),
+        UpdateProgress(job, attempt, 50),
+        SucceedJob(job, attempt),
+        FailJob(job, attempt, "no"),
+    ]
 
 
 def test_a_job_is_made() -> None:
@@ -125,6 +133,38 @@ def test_progress_does_not_go_back_with_a_new_attempt() -> None:
     given(TAKEN_UP, UpdateProgress("j", 1, 40), StartAttempt("j", 2, "w")).when(
         UpdateProgress("j", 2, 39)
     ).then_refused(errors.ProgressWentBack)
+
+
+LOST = (TAKEN_UP, LoseAttempt("j", 1))
+
+
+def is_lost(*commands: History) -> bool:
+    job = given(*commands).world.job("j")
+    assert isinstance(job, Job)
+    return job.lost
+
+
+def test_a_worker_is_taken_for_dead_once() -> None:
+    """The job runs on, as far as it was; the second who sees it says nothing more."""
+    given(TAKEN_UP).when(LoseAttempt("j", 1)).then(Fact("job-j", JobAttemptLost(1)))
+    given(LOST).when(LoseAttempt("j", 1)).then()
+    assert is_lost(LOST)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        StartAttempt("j", 2, "v"),
+        UpdateProgress("j", 1, 1),
+        SucceedJob("j", 1),
+        FailJob("j", 1, "no"),
+        CancelJob(ME, "j"),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_a_job_has_no_lost_worker_any_more(after: History) -> None:
+    """Once another took it up, its own is heard of after all, or it has ended."""
+    assert not is_lost(LOST, after)
 
 
 @pytest.mark.parametrize("report", reports("j", 1), ids=lambda report: type(report).__name__)

@@ -10,6 +10,7 @@ from ledger.commands import (
     CancelJob,
     CreateJob,
     FailJob,
+    LoseAttempt,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
@@ -18,6 +19,7 @@ from ledger.events import (
     ChildAttached,
     ChildEnded,
     Event,
+    JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
     JobCreated,
@@ -42,6 +44,7 @@ WAYS_INTO = {
 }
 COMMANDS = (
     StartAttempt("j", 2, "w"),
+    LoseAttempt("j", 1),
     UpdateProgress("j", 1, 50),
     SucceedJob("j", 1),
     FailJob("j", 1, "no"),
@@ -83,6 +86,7 @@ LEAF_EVENTS: dict[str, JobEvent] = {
     "JobCreated": JobCreated("x", ME, (), "j"),
     "ChildAttached": ChildAttached("new"),
     "JobAttemptStarted": JobAttemptStarted(2, "w"),
+    "JobAttemptLost": JobAttemptLost(1),
     "ProgressUpdated": ProgressUpdated(1, 50, 0, 0, 0),
     "ChildEnded": ChildEnded("k", "success"),
     "JobSucceeded": JobSucceeded(),
@@ -103,7 +107,13 @@ LEGAL = {
     ("new", "JobSucceeded"),  # the clone of a server without disks
     ("new", "JobCancelled"),
     ("begun", "JobAttemptStarted"),
+    ("begun", "JobAttemptLost"),
     ("begun", "ProgressUpdated"),
+    ("lost", "JobAttemptStarted"),
+    ("lost", "ProgressUpdated"),
+    ("lost", "JobSucceeded"),
+    ("lost", "JobFailed"),
+    ("lost", "JobCancelled"),
     ("begun", "JobSucceeded"),
     ("begun", "JobFailed"),
     ("begun", "JobCancelled"),
@@ -118,6 +128,7 @@ STATES: dict[str, Job | None] = {"none": None}
 for _name, _history in {
     "new": NEW,
     "begun": BEGUN,
+    "lost": (BEGUN, LoseAttempt("j", 1)),
     "parent": PARENT,
     "success": WAYS_INTO["success"],
     "failed": WAYS_INTO["failed"],
@@ -149,6 +160,8 @@ def test_an_auditor_allows_what_decisions_bring_about(state: str, event: str) ->
     [
         (JobAttemptStarted(1, "w"), False),
         (JobAttemptStarted(3, "w"), False),
+        (JobAttemptLost(0), False),
+        (JobAttemptLost(2), False),
         (ProgressUpdated(0, 50, 0, 0, 0), False),
         (ProgressUpdated(1, 40, 0, 0, 0), True),
         (ProgressUpdated(1, 39, 0, 0, 0), False),

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from ledger.commands import CancelJob
-from ledger.events import JobAttemptStarted, JobSucceeded, ProgressUpdated
+from ledger.events import JobAttemptLost, JobAttemptStarted, JobSucceeded, ProgressUpdated
 from ledger.images import Pool
 from tests.acceptance.running import wait_for
 from tests.postgres.fleet import Fleet, Worker, fleet_on
@@ -84,6 +84,7 @@ def test_killed_in_mid_copy(fleet: Fleet, rounds: int) -> None:
         check_images(fleet, copies)
         for job in copies.drives:
             check_gone_on_with(fleet, job, by=quick.name)
+            assert [event for _, event in fleet.history(job)].count(JobAttemptLost(1)) == 1
         assert not [name for name in fleet.files() if not name.endswith(".img")]
         wait_for("for all tasks to be gone", lambda: fleet.tasks() == [])
         assert quick.stop() == 0

@@ -73,6 +73,7 @@ def _check_jobs(model: Model, snapshot: Snapshot, owner: str) -> None:
         uuid: (
             job.state,
             job.progress,
+            int(job.lost and job.state == "started"),
             job.parent,
             job.children,
             sorted(name for name in job.names if name in there),
@@ -83,6 +84,7 @@ def _check_jobs(model: Model, snapshot: Snapshot, owner: str) -> None:
         tree.job.uuid: (
             tree.job.state,
             tree.job.progress,
+            tree.job.worker_lost,
             tree.job.parent,
             [child.job.uuid for child in tree.children],
             sorted(resource.split("/")[-2] for resource in tree.resources),

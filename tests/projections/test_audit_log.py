@@ -48,6 +48,7 @@ TOLD: list[tuple[str, e.Event, list[Line]]] = [
     ("job-j", e.JobCreated("x", ME, (), "j"), []),
     ("job-j", e.ChildAttached("k"), []),
     ("job-j", e.JobAttemptStarted(1, "w"), []),
+    ("job-j", e.JobAttemptLost(1), []),
     ("job-j", e.ProgressUpdated(1, 5, 5, 100, 5), []),
     ("job-j", e.ChildEnded("k", "success"), []),
     ("job-j", e.JobSucceeded(), []),

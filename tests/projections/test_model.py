@@ -244,7 +244,7 @@ class Histories(RuleBasedStateMachine):
         )
 
     @rule(
-        what=st.sampled_from(["start", "progress", "succeed", "fail"]),
+        what=st.sampled_from(["start", "lose", "progress", "succeed", "fail"]),
         which=WHICH,
         late=st.integers(0, 4),
         percent=st.integers(-1, 101),
@@ -257,6 +257,8 @@ class Histories(RuleBasedStateMachine):
         match what:
             case "start":
                 self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+            case "lose":
+                self.do(c.LoseAttempt(uuid, attempt), self.model.lose(uuid, attempt))
             case "progress":
                 self.do(
                     c.UpdateProgress(uuid, attempt, percent),

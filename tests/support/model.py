@@ -221,6 +221,11 @@ class Model(State):
         if attempt != job.attempt + 1:
             raise Refuse(errors.StaleAttempt)
         job.attempt = attempt
+        job.lost = False
+
+    @_all_or_nothing
+    def lose(self, uuid: str, attempt: int) -> None:
+        self._reporting(uuid, attempt).lost = True
 
     @_all_or_nothing
     def progress(self, uuid: str, attempt: int, progress: int) -> None:
@@ -228,6 +233,7 @@ class Model(State):
         if not job.progress <= progress <= 100:
             raise Refuse(errors.ProgressWentBack)
         job.progress = progress
+        job.lost = False
 
     @_all_or_nothing
     def succeed(self, uuid: str, attempt: int) -> None:

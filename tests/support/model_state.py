@@ -38,6 +38,7 @@ class ModelJob:
     state: str = "started"
     progress: int = 0
     attempt: int = 0
+    lost: bool = False
     children: list[str] = field(default_factory=list)
 
 
