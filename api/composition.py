@@ -299,9 +299,18 @@ def _check_key(ledger: Ledger, signer: Signer, data: Path) -> None:
         )
 
 
+class Worker(NamedTuple):
+    """A worker on pools, as what watches it sees it; `failed` is set if the store fails."""
+
+    ledger: Ledger
+    copied_bytes: Callable[[], int]
+    spaces: Callable[[], tuple[PoolSpace, ...]]
+    failed: asyncio.Event
+
+
 @asynccontextmanager
-async def open_worker(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
-    """A worker on the pools of a ledger in PostgreSQL; yields what is set if the store fails.
+async def open_worker(settings: WorkerSettings) -> AsyncIterator[Worker]:
+    """A worker on the pools of a ledger in PostgreSQL.
 
     On the way out what is under way stops where another can go on. Raises `StoreFailed`.
     """
@@ -320,7 +329,7 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
         try:
             work = Work(settings, ledger, views, pools, copying, provisioning)
             async with at_work(work, database, neighbours, copying=True):
-                yield failed
+                yield Worker(ledger, copying.copied_bytes, surroundings.here, failed)
         finally:
             await asyncio.to_thread(provisioning.stop)
             views.close()

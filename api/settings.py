@@ -68,6 +68,9 @@ class WorkSettings(BaseSettings):
     stalled_after: float = Field(default=STALLED_S, gt=0)
     """Seconds without a heartbeat after which a worker is taken for dead."""
     log_format: LogFormat = "text"
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Where metrics are told; the next process of the same service has the next port."""
+    metrics_host: str = "127.0.0.1"
 
     @field_validator("store")
     @classmethod
@@ -108,9 +111,6 @@ class Settings(WorkSettings):
     """Names: where servers are said to run. Nothing runs them."""
     processes: int = Field(default=1, ge=1, le=64)
     """That answer requests; more than one need a ledger in PostgreSQL."""
-    metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Where metrics are told; the next process of the same service has the next port."""
-    metrics_host: str = "127.0.0.1"
     demo: bool = False
     copying: bool = True
     """Off, jobs are recorded and left to workers, where the ledger is in PostgreSQL."""

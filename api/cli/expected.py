@@ -1,6 +1,6 @@
 """What can go wrong with a command without being a fault of the program."""
 
-from api.cli.serving import CannotListen
+from api.cli.listening import CannotListen
 from api.lock import DataInUse, DataUnusable
 from api.operations import OperationRefused
 from api.settings import BadSettings

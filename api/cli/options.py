@@ -1,7 +1,7 @@
 """Options that several commands have, and how they print."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,11 +31,25 @@ pool_option = click.option(
 )
 
 
-log_option = click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    help="How lines of the log look, on stderr.  [default: text]",
-)
+def watching_options(command: F) -> F:
+    """What a process that goes on and on tells of itself."""
+    options = (
+        click.option(
+            "--metrics-port",
+            type=click.IntRange(0, 65535),
+            metavar="PORT",
+            help="Tell metrics at /metrics there, for Prometheus.",
+        ),
+        click.option(
+            "--metrics-host", metavar="HOST", help="The address for metrics.  [default: 127.0.0.1]"
+        ),
+        click.option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            help="How lines of the log look, on stderr.  [default: text]",
+        ),
+    )
+    return _with(options, command)
 
 
 def copying_options(command: F) -> F:
@@ -55,6 +69,10 @@ def copying_options(command: F) -> F:
         ),
         click.option("--stalled-after", type=float, metavar="SECONDS", hidden=True),
     )
+    return _with(options, command)
+
+
+def _with(options: Sequence[Callable[[F], F]], command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from api.cli.serving import CannotListen
+from api.cli.listening import CannotListen
 
 _WELL = (0, -signal.SIGTERM)
 """How a process may end that was asked to, early on or later."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from api.cli.options import copying_options, data_option, log_option, pool_option
+from api.cli.options import copying_options, data_option, pool_option, watching_options
 from api.cli.processes import multiplied, reserved
 from api.cli.serving import Share
 from api.cli.serving import serve as serve_until_stopped
@@ -42,16 +42,7 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
 @click.option(
     "--processes", type=int, metavar="N", help="That answer requests; PostgreSQL only. [default: 1]"
 )
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help="Tell metrics at /metrics there, for Prometheus; further processes at the next ports.",
-)
-@click.option(
-    "--metrics-host", metavar="HOST", help="The address for metrics.  [default: 127.0.0.1]"
-)
-@log_option
+@watching_options
 @copying_options
 @click.option("--demo", is_flag=True, default=None, help="Make a demo account, a drive and a job.")
 @click.option(

@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from errno import EADDRINUSE
-from typing import NamedTuple, Self
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -15,14 +14,14 @@ from api.admin import AdminServer
 from api.app import make_app
 from api.checkpointing import checkpointing
 from api.cli.demo import Demo, make_demo
+from api.cli.listening import CannotListen, telling_metrics
 from api.cli.stopping import asked_to_stop, end_with_store
 from api.composition import open_service
 from api.discarding import discarding
 from api.expiring import expiring, what_expires
 from api.lock import data_lock
-from api.metrics.collecting import Metrics
+from api.metrics.collecting import of_service
 from api.metrics.counting import Requests
-from api.metrics.serving import serving_metrics
 from api.protocol import ApiRunner
 from api.service import Service
 from api.settings import Settings
@@ -36,15 +35,6 @@ CONNECTIONS_END_S = 1
 """... and how long their connections then."""
 
 log = logging.getLogger(__name__)
-
-
-class CannotListen(Exception):
-    """The address is taken or is none of this machine's."""
-
-    @classmethod
-    def at(cls, host: str, port: int, error: OSError) -> Self:
-        reason = "it is in use" if error.errno == EADDRINUSE else error.strerror
-        return cls(f"cannot listen on {host}:{port}: {reason}")
 
 
 class Share(NamedTuple):
@@ -172,24 +162,16 @@ async def _listening(
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def _telling_metrics(
+def _telling_metrics(
     service: Service, settings: Settings, share: Share | None, requests: Requests
-) -> AsyncIterator[str | None]:
+) -> AbstractAsyncContextManager[str | None]:
     """Yields where, if they are wanted."""
-    if settings.metrics_port is None:
-        yield None
-        return
-    host, port = settings.metrics_host, settings.metrics_port
+    port = settings.metrics_port
+    if port is None:
+        return nullcontext()
     if port and share is not None:
         port += share.number
-    metrics = Metrics(service, requests)
-    async with AsyncExitStack() as stack:
-        try:
-            port = await stack.enter_async_context(serving_metrics(metrics, host, port))
-        except OSError as error:
-            raise CannotListen.at(host, port, error) from error
-        yield f"http://{host}:{port}/metrics"
+    return telling_metrics(of_service(service, requests), settings.metrics_host, port)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int, *, shared: bool) -> None:

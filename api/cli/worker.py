@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from api.cli.options import copying_options, log_option
+from api.cli.options import copying_options, watching_options
 from api.cli.working import work
 from api.log_formats import log_to_stderr
 from api.settings import load_worker_settings
@@ -20,7 +20,7 @@ from api.settings import load_worker_settings
     metavar="NAME=PATH[,type=TYPE]",
     help="A directory for disk images; repeated, so that copies between two are made here.",
 )
-@log_option
+@watching_options
 @copying_options
 def worker(pools: tuple[str, ...], **given: Any) -> None:
     """Make, copy and remove images in these pools, until SIGTERM or SIGINT.

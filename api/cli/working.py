@@ -2,22 +2,35 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
+from api.cli.listening import telling_metrics
 from api.cli.stopping import asked_to_stop, end_with_store
-from api.composition import open_worker
+from api.composition import Worker, open_worker
+from api.metrics.collecting import of_worker
 from api.settings import WorkerSettings
 
 
 async def work(settings: WorkerSettings, announce: Callable[[str], None]) -> None:
     """Works until SIGTERM or SIGINT; `announce` is told once it does.
 
-    Raises `StoreFailed` and OSError for what keeps it from starting. If the store fails, the
-    process ends here and now.
+    Raises `CannotListen`, `StoreFailed` and OSError for what keeps it from starting. If the store
+    fails, the process ends here and now.
     """
     stopping = asked_to_stop()
-    async with open_worker(settings) as failed:
-        watching = asyncio.create_task(end_with_store(failed))
+    async with open_worker(settings) as worker, _telling_metrics(worker, settings) as metrics:
+        watching = asyncio.create_task(end_with_store(worker.failed))
         names = ", ".join(pool.name for pool in settings.named_pools())
         announce(f"job-ledger works on {names}")
+        if metrics is not None:
+            announce(f"metrics at {metrics}")
         await stopping.wait()
     watching.cancel()
+
+
+def _telling_metrics(
+    worker: Worker, settings: WorkerSettings
+) -> AbstractAsyncContextManager[str | None]:
+    if settings.metrics_port is None:
+        return nullcontext()
+    return telling_metrics(of_worker(worker), settings.metrics_host, settings.metrics_port)

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -14,12 +14,16 @@ from prometheus_client.core import (
 )
 
 from api.answers import aside
+from api.composition import Worker
 from api.metrics.counting import Requests
 from api.metrics.table import METRICS, PREFIX
 from api.service import Service
+from ledger.application import Ledger
+from ledger.commands import Command
 from ledger.errors import StoreFailed
 from ledger.metering import Distribution
 from ledger.store import checkpoints
+from ledger.world import PoolSpace
 from projections.retention.planning import policy_of
 from projections.retention.standing import parked_streams
 from projections.views.sweeping import first_end
@@ -27,15 +31,81 @@ from projections.views.sweeping import first_end
 T = TypeVar("T")
 Samples = Iterable[tuple[tuple[str, ...], T]]
 """Values by their labels."""
+Part = Callable[[], Iterable[Metric]]
 
 READ_S = 10.0
 """How old what is read from the store may be."""
 
 _TABLE = {metric.name: metric for metric in METRICS}
+_RECORDED = {(command.__name__, "recorded"): 0 for command in get_args(Command)}
+"""Told from the beginning: Prometheus sees no increase where a series begins at one."""
 _STATES = ("started", "success", "failed", "cancelled")
 
 
 log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """Tells of one process, in parts."""
+
+    def __init__(self, *parts: Part, store: "StoreRead | None" = None) -> None:
+        self._parts = parts
+        self._store = store
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    async def text(self) -> bytes:
+        """All of it, as Prometheus reads it; what comes from the store may be some seconds old."""
+        if self._store is not None:
+            await self._store.renew()
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For `prometheus_client`, which calls it for each text."""
+        for part in self._parts:
+            yield from part()
+        if self._store is not None:
+            yield from self._store.metrics()
+
+
+def of_service(service: Service, requests: Requests) -> Metrics:
+    """What a process tells that answers requests."""
+    return Metrics(
+        lambda: _of_requests(requests),
+        lambda: _of_ledger(service.ledger),
+        lambda: _of_images(service.copied_bytes(), service.spaces()),
+        lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],
+        store=StoreRead(service),
+    )
+
+
+def of_worker(worker: Worker) -> Metrics:
+    """What a process tells that works on images only; of jobs, services tell."""
+    return Metrics(
+        lambda: _of_ledger(worker.ledger),
+        lambda: _of_images(worker.copied_bytes(), worker.spaces()),
+    )
+
+
+def _of_requests(requests: Requests) -> Iterator[Metric]:
+    answered = requests.answered.copy().items()
+    yield _counter("requests", [((*asked, str(status)), n) for (*asked, status), n in answered])
+    yield _histogram("request_seconds", requests.seconds.items())
+
+
+def _of_ledger(ledger: Ledger) -> Iterator[Metric]:
+    meter = ledger.meter
+    yield _counter("commands", (_RECORDED | meter.commands.copy()).items())
+    yield _histogram("batch_commands", [((), meter.batch_commands)])
+    yield _histogram("commit_seconds", [((), meter.commit_s)])
+    yield _gauge("position", [((), ledger.position)])
+
+
+def _of_images(copied_bytes: int, spaces: Iterable[PoolSpace]) -> Iterator[Metric]:
+    yield _counter("copied_bytes", [((), copied_bytes)])
+    here = [space for space in spaces if space.here]
+    yield _gauge("pool_free_bytes", [((space.name,), space.free_bytes) for space in here])
 
 
 class _Read(NamedTuple):
@@ -47,53 +117,29 @@ class _Read(NamedTuple):
     overdue_s: float
 
 
-class Metrics:
-    """Tells of one process."""
+class StoreRead:
+    """What is read from the store now and then; left out as long as that cannot be done."""
 
-    def __init__(self, service: Service, requests: Requests) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._requests = requests
         self._read: _Read | None = None
         self._read_at = -READ_S
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
 
-    async def text(self) -> bytes:
-        """All of it, as Prometheus reads it; what comes from the store may be some seconds old.
+    async def renew(self) -> None:
+        """Reads again what is older than `READ_S`."""
+        if time.monotonic() - self._read_at < READ_S:
+            return
+        self._read_at = time.monotonic()
+        try:
+            self._read = await aside(self._read_store)
+        except StoreFailed as error:
+            self._read = None
+            log.warning("metrics are told without the store's: %s", error)
 
-        If the store cannot be read just now, what comes from it is left out.
-        """
-        if time.monotonic() - self._read_at >= READ_S:
-            self._read_at = time.monotonic()
-            try:
-                self._read = await aside(self._read_store)
-            except StoreFailed as error:
-                self._read = None
-                log.warning("metrics are told without the store's: %s", error)
-        return generate_latest(self._registry)
-
-    def collect(self) -> Iterator[Metric]:
-        """For `prometheus_client`, which calls it for each text."""
-        yield self._answered()
-        yield _histogram("request_seconds", self._requests.seconds.items())
-        meter = self._service.ledger.meter
-        yield _counter("commands", meter.commands.copy().items())
-        yield _histogram("batch_commands", [((), meter.batch_commands)])
-        yield _histogram("commit_seconds", [((), meter.commit_s)])
-        yield _gauge("position", [((), self._service.ledger.position)])
-        yield _counter("copied_bytes", [((), self._service.copied_bytes())])
-        here = [space for space in self._service.spaces() if space.here]
-        yield _gauge("pool_free_bytes", [((space.name,), space.free_bytes) for space in here])
-        yield _gauge("websocket_clients", [((), self._service.feed.subscribers)])
+    def metrics(self) -> Iterator[Metric]:
+        """As of the last time."""
         if self._read is not None:
             yield from _of_store(self._read)
-
-    def _answered(self) -> Metric:
-        answered = self._requests.answered.items()
-        return _counter(
-            "requests", [((*asked, str(status)), n) for (*asked, status), n in answered]
-        )
 
     def _read_store(self) -> _Read:
         service = self._service

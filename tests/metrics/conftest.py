@@ -29,13 +29,15 @@ def told(server: Server, machine: Machine) -> Told:
         lambda: re.search(r"^metrics at (\S+)$", machine.log.read_text(), re.MULTILINE),
     )
 
-    def told() -> Samples:
-        answer = requests.get(found[1], timeout=10)
-        assert answer.status_code == 200
-        return {
-            (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(answer.text)
-            for sample in family.samples
-        }
+    return lambda: samples(found[1])
 
-    return told
+
+def samples(address: str) -> Samples:
+    """What is told there now."""
+    answer = requests.get(address, timeout=10)
+    assert answer.status_code == 200
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
