@@ -16,7 +16,7 @@ from api.client import transferring
 from api.client.calling import Client, decoded
 from api.client.errors import ClientError
 from api.client.shapes import Drive
-from api.client.transferring import Progress, begin_upload
+from api.client.transferring import Progress, begin_upload, part_of
 from api.visible import visible
 
 
@@ -45,10 +45,13 @@ async def _upload(client: Client, file: Path, name: str, media: str, resume: UUI
         with _bar("uploading") as progress:
             await transferring.upload(client, file, drive, progress)
     except BaseException:
-        said = visible(shlex.quote(str(file)))
-        click.echo(f"go on with: job-ledger upload {said} --resume {drive}", err=True)
+        _say_how_to_go_on("upload", str(file), "--resume", drive)
         raise
     return drive
+
+
+def _say_how_to_go_on(*words: str) -> None:
+    click.echo(f"go on with: job-ledger {visible(shlex.join(words))}", err=True)
 
 
 @click.command()
@@ -61,8 +64,13 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
     target = file or Path(f"{uuid}.img")
     if target.exists() and not force:
         raise ClientError(f"{target} is there already: give another name, or --force")
-    with _bar("downloading") as progress:
-        ask(lambda client: transferring.download(client, str(uuid), target, progress))
+    try:
+        with _bar("downloading") as progress:
+            ask(lambda client: transferring.download(client, str(uuid), target, progress))
+    except BaseException:
+        if part_of(target).exists():
+            _say_how_to_go_on("download", str(uuid), str(target), *(["--force"] if force else []))
+        raise
     if as_json:
         print_json({"file": str(target)})
     else:

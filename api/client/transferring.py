@@ -83,12 +83,17 @@ async def _send(client: Client, drive: str, said: dict[str, str], content: bytes
             return
 
 
+def part_of(file: Path) -> Path:
+    """What there is of a file until all of it is there."""
+    return file.with_name(f"{file.name}.part")
+
+
 async def download(client: Client, drive: str, file: Path, progress: Progress) -> None:
     """The image, in the file once all of it is there; until then beside it, as `.part`.
 
     What is there of an earlier attempt stays, if the image has not changed since.
     """
-    part = file.with_name(f"{file.name}.part")
+    part = part_of(file)
     for tries_left in reversed(range(TRIES)):
         try:
             await _fetch(client, drive, part, progress)

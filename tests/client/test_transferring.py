@@ -43,7 +43,7 @@ def test_an_upload_goes_on_where_it_was_cut(server: Server, shell: Shell, image:
     """What was broken off says how it goes on; what is there is not sent again."""
     port = urlsplit(server.api.address).port
     assert port is not None
-    with Between(port, bytes_most=CHUNK + MIB).running() as between:
+    with Between(port, up_most=CHUNK + MIB).running() as between:
         login = ("login", between.address, "--email", EMAIL, "--password-stdin")
         assert shell.run(*login, stdin=f"{PASSWORD}\n").code == 0
         broken = shell.run("upload", str(image))
@@ -61,24 +61,37 @@ def test_an_upload_goes_on_where_it_was_cut(server: Server, shell: Shell, image:
 
 
 def test_a_download_goes_on_where_it_was_cut(server: Server, shell: Shell, image: Path) -> None:
-    """The part that is there stays; of another image's part nothing does."""
+    """What was broken off says how it goes on; what is there is not sent again."""
+    drive = server.api.upload(image.read_bytes())
+    port = urlsplit(server.api.address).port
+    assert port is not None
+    with Between(port, down_most=5 * MIB).running() as between:
+        login = ("login", between.address, "--email", EMAIL, "--password-stdin")
+        assert shell.run(*login, stdin=f"{PASSWORD}\n").code == 0
+        broken = shell.run("download", drive, "x.img")
+        assert broken.code == 3
+        assert f"go on with: job-ledger download {drive} x.img\n" in broken.err
+    part = shell.home / "x.img.part"
+    came = part.stat().st_size
+    assert MIB < came <= 5 * MIB
+    with Between(port, down_most=server.api.drive(drive)["size"] - came + MIB).running() as rest:
+        assert shell.run(*login[:1], rest.address, *login[2:], stdin=f"{PASSWORD}\n").code == 0
+        assert shell.run("download", drive, "x.img") == (0, "x.img\n", "")
+    assert not part.exists()
+    assert sha256((shell.home / "x.img").read_bytes()) == sha256(server.api.download(drive))
+
+
+def test_what_came_of_another_image_does_not_stay(
+    server: Server, shell: Shell, image: Path
+) -> None:
+    """A part is gone on with only if it has the date of the image."""
     shell.log_in(server)
     drive = server.api.upload(image.read_bytes())
-    whole = server.api.download(drive)
     part = shell.home / "x.img.part"
-    assert shell.run("download", drive, "x.img").code == 0
-    dated = (shell.home / "x.img").stat().st_mtime
-    (shell.home / "x.img").unlink()
-    # As it was cut: only what is missing comes, so the mark in what is there stays.
-    part.write_bytes(b"mark" + whole[4 : 5 * MIB])
-    os.utime(part, (dated, dated))
-    assert shell.run("download", drive, "x.img").code == 0
-    assert (shell.home / "x.img").read_bytes() == b"mark" + whole[4:]
-    assert not part.exists()
     part.write_bytes(b"of another image")
-    os.utime(part, (dated - 100, dated - 100))
-    assert shell.run("download", drive, "x.img", "--force").code == 0
-    assert sha256((shell.home / "x.img").read_bytes()) == sha256(whole)
+    os.utime(part, (0, 0))
+    assert shell.run("download", drive, "x.img").code == 0
+    assert sha256((shell.home / "x.img").read_bytes()) == sha256(server.api.download(drive))
 
 
 def test_an_empty_file_is_no_image(server: Server, shell: Shell, machine: Machine) -> None:

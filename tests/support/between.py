@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ class Between:
     It has a thread of its own: what drives the browser has the event loop of this one.
     """
 
-    def __init__(self, port: int, *, bytes_most: int | None = None) -> None:
-        """With a bound, it is cut by itself once so many bytes have come from the client."""
+    def __init__(
+        self, port: int, *, up_most: float = math.inf, down_most: float = math.inf
+    ) -> None:
+        """It is cut by itself once more bytes than these have gone up, or come down."""
         self._port = port
-        self._left = bytes_most
+        self._left = {"up": up_most, "down": down_most}
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
         self._listens = threading.Event()
@@ -66,20 +69,19 @@ class Between:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers |= {writer, back}
         with contextlib.suppress(ConnectionError):
-            await asyncio.gather(self._copy(reader, back, count=True), self._copy(there, writer))
+            await asyncio.gather(self._copy("up", reader, back), self._copy("down", there, writer))
         for each in (writer, back):
             each.transport.abort()
         self._writers -= {writer, back}
 
     async def _copy(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, count: bool = False
+        self, way: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Until one of the two ends; then the other is not waited for."""
         while chunk := await reader.read(CHUNK):
-            if count and self._left is not None:
-                self._left -= len(chunk)
-                if self._left < 0:
-                    self._cut()
+            self._left[way] -= len(chunk)
+            if self._left[way] < 0:
+                self._cut()
             writer.write(chunk)
             await writer.drain()
         raise ConnectionError("one side has closed")
