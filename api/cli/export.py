@@ -3,32 +3,22 @@
 import asyncio
 import csv
 import sys
-from collections.abc import AsyncIterator
 
 import click
 import msgspec
 
-from api.client.calling import Client, connected, decoded
+from api.client.calling import connected
 from api.client.kept import kept
+from api.client.paging import every_job
 from api.client.shapes import Job
 from api.visible import escaped_json, visible
 
-PAGE = 200
 COLUMNS = (
     *("uuid", "operation", "state", "progress", "created", "last_modified"),
     *("resources", "children", "error"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
-
-
-class _Meta(msgspec.Struct):
-    next: str | None = None
-
-
-class _Page(msgspec.Struct):
-    meta: _Meta
-    objects: list[msgspec.Raw]
 
 
 @click.command()
@@ -49,22 +39,11 @@ async def _export(form: str, filters: dict[str, str | None]) -> None:
     if form == "csv":
         table.writerow(COLUMNS)
     async with connected(kept()) as client:
-        async for raw in _every(client, filters):
+        async for raw in every_job(client, filters):
             if form == "csv":
                 table.writerow(map(_cell, _row(msgspec.json.decode(raw, type=Job))))
             else:
                 click.echo(escaped_json(bytes(raw).decode()))
-
-
-async def _every(client: Client, filters: dict[str, str | None]) -> AsyncIterator[msgspec.Raw]:
-    after: str | None = ""
-    while after is not None:
-        page = decoded(
-            await client.get("/jobs/", {**filters, "limit": PAGE, "after": after}), _Page
-        )
-        for raw in page.objects:
-            yield raw
-        after = page.meta.next
 
 
 def _row(job: Job) -> tuple[object, ...]:

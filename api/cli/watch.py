@@ -13,12 +13,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from api.cli.asking import listed
 from api.cli.jobs import figures
 from api.cli.options import console, json_option
 from api.client.calling import Client, connected
 from api.client.following import Followed, follow
 from api.client.kept import kept
+from api.client.paging import every_job
 from api.client.shapes import Job
 from api.visible import escaped_json, visible
 
@@ -26,7 +26,6 @@ FAILED, TIMED_OUT = 1, 124
 """Exit codes; the second is that of timeout(1)."""
 STEP = 10
 """Progress is told in steps of so many hundredths where nothing can be drawn."""
-RUNNING_MOST = 200
 
 Show = Callable[[Sequence[Followed]], None]
 
@@ -92,8 +91,8 @@ async def watched(
 
 async def _running(client: Client) -> list[str]:
     """Those that are no sub-jobs of others that run."""
-    query: dict[str, str | int | None] = {"state": "started", "limit": RUNNING_MOST, "after": ""}
-    found = listed(await client.get("/jobs/", query), Job)
+    jobs = every_job(client, {"state": "started"})
+    found = [msgspec.json.decode(raw, type=Job) async for raw in jobs]
     below = {child.uuid for job in found for child in _descendants(job)}
     return [job.uuid for job in found if job.uuid not in below]
 

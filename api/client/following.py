@@ -9,7 +9,9 @@ from api.client.errors import Refused, Unreachable
 from api.client.shapes import Job
 
 PAUSE_S = 0.5
-"""Between two looks at a job."""
+"""Between two looks at a job, at least ..."""
+LOOKS_A_SECOND = 50
+"""... and at the most so many looks at all of them: a watch is to cost the service little."""
 NOT_FOUND = 404
 AWAY = frozenset({502, 503, 504})
 """What is answered for a service that stops or begins, also by a proxy before it."""
@@ -49,7 +51,7 @@ async def follow(
         failed = any(each.has_ended and not each.went_well for each in followed)
         if all(each.has_ended for each in followed) or (fail_fast and failed):
             return
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(max(PAUSE_S, len(running) / LOOKS_A_SECOND))
 
 
 async def _look(client: Client, followed: Followed) -> None:
