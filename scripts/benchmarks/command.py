@@ -31,6 +31,7 @@ from scripts.benchmarks import (
     proofs,
     reads,
     rebuilds,
+    trees,
     updates,
 )
 from scripts.benchmarks.rows import Row
@@ -65,6 +66,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "frame": frames.frame,
     "frame-200": frames.frame_200,
     "pixel": pixels.pixel,
+    "tree": trees.tree,
     "get-beside-subscribers": crowds.get_beside_subscribers,
     "drives-at-once": crowds.drives_at_once,
     "clones-at-once": crowds.clones_at_once,

@@ -5,31 +5,29 @@ nothing laid out. Both are in the same real browser, which is in processes of it
 """
 
 import asyncio
-import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from statistics import median
 
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from api.app import make_app
 from api.composition import open_service
 from api.settings import Settings
+from scripts.benchmarks.browsers import chromium, job_page
 from scripts.benchmarks.frames import Telling, bare_app, served
 from scripts.benchmarks.listeners import NUMBER, listeners
-from scripts.benchmarks.processes import BenchmarkBroken, Served
+from scripts.benchmarks.processes import Served
 from scripts.benchmarks.rows import Round, Row, percentile_ms, row
 from scripts.benchmarks.scale import Setting
-from scripts.benchmarks.seeding import EMAIL, PASSWORD, seed
+from scripts.benchmarks.seeding import seed
 
 OTHERS = 200
 PAUSE_S = 0.1
 """Between two updates; a job that is copied reports once a second."""
 WARM_UP = 5
 SHOWN_S = 10.0
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 
 # Notes for each number when the picture with it has been drawn, in ms since 1970.
 _WATCH = """() => {
@@ -66,7 +64,7 @@ async def _row(setting: Setting) -> Row:
     seeded = await seed(data)
     rounds, floors = [], []
     async with (
-        _browser() as browser,
+        chromium() as browser,
         open_service(Settings(data=data, copying=False)) as service,
     ):
         telling = await Telling.begun(service, seeded.owner)
@@ -74,7 +72,7 @@ async def _row(setting: Setting) -> Row:
         for _ in range(scale.rounds):
             cookie = await service.accounts.new_async_cookie(account)
             async with served(make_app(service)) as server:
-                page = await _job_page(browser, server, telling.job)
+                page = await job_page(browser, server, telling.job)
                 ours = await _latencies(page, server, cookie, telling.update, count)
             floor = await _floor(browser, telling.text, count)
             p50, p95 = percentile_ms(ours, 0.5), percentile_ms(ours, 0.95)
@@ -82,25 +80,6 @@ async def _row(setting: Setting) -> Row:
             floors.append(percentile_ms(floor, 0.5))
     note = f"p95; {OTHERS} other subscribers; aim 500 ms; the floor's p50 {median(floors):.1f} ms"
     return row("pixel", "ms p95", rounds, at_least=None, note=note, lower_is_better=True)
-
-
-@asynccontextmanager
-async def _browser() -> AsyncIterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise BenchmarkBroken("there is no Chromium here")
-    async with async_playwright() as playwright:
-        yield await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-
-
-async def _job_page(browser: Browser, server: Served, job: str) -> Page:
-    page = await browser.new_page()
-    await page.goto(f"http://{server.host}:{server.port}/jobs/{job}")
-    await page.get_by_label("Email").fill(EMAIL)
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Log in").click()
-    await page.locator(".connection-live").wait_for()
-    return page
 
 
 async def _floor(browser: Browser, text: str, count: int) -> list[float]:
