@@ -109,7 +109,7 @@ class PostgresDatabase:
 def store_of(data: Path) -> str | None:
     """Where the data directory says that its ledger is, if it says so."""
     file = data / STORE_FILE
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else None
+    return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else None
 
 
 def database_of(data: Path, store: str | None = None) -> Database:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from api.databases import LEDGER_FILE
 from api.doctor.patient import Whole
 from ledger.archives import Shelf
-from ledger.proofs.keys import KEY_FILE, KeyUnusable, signer_of
+from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, kept_signer
 from projections.backup.restoring import is_unfinished
 from projections.retention.compacting import ARCHIVES
 
@@ -30,10 +30,10 @@ def read_by_others(whole: Whole) -> Iterable[str]:
 
 
 def unusable_key(whole: Whole) -> Iterable[str]:
-    """Checkpoints are signed by it; one that is not there yet is made at the first start."""
-    if (whole.data / KEY_FILE).exists():
+    """Checkpoints are signed by it; before the first start there is none."""
+    if any((whole.data / name).exists() for name in (KEY_FILE, VERIFIER_FILE)):
         try:
-            signer_of(whole.data, new_id=_never)
+            kept_signer(whole.data)
         except KeyUnusable as error:
             yield str(error)
 
@@ -70,7 +70,3 @@ def few_files(whole: Whole) -> Iterable[str]:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < FILES_LEAST:
         yield f"a process may have only {most} files open here: raise the limit (ulimit -n)"
-
-
-def _never() -> str:
-    raise AssertionError("the key is there; none is made")

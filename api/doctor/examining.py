@@ -59,7 +59,7 @@ CURRENT: Mapping[str, Callable[[Patient], Iterable[str]]] = {
     "checkpoint": store.checkpoint,
     "running-jobs": store.stuck_jobs,
     "clock": retention.wall_clock,
-    "overdue": retention.overdue,
+    "overdue": retention.late_sweeps,
     "parked": retention.parked,
     "archives": retention.archives,
 }
@@ -74,6 +74,8 @@ _PROBLEMS = (
     StoreFailed,
     UnknownEvent,
 )
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading raises that was written by nobody who knows the ledger."""
 
 
 def examine(
@@ -97,8 +99,8 @@ def examine(
     checks = [_checked(name, look, whole) for name, look in WHOLE.items()]
     try:
         ledger = examine_ledger(database, synchronous)
-    except _PROBLEMS as error:
-        checks.append(Check(LEDGER, [str(error)]))
+    except (*_PROBLEMS, *_NONSENSE) as error:
+        checks.append(Check(LEDGER, [_told(error)]))
         return Findings(str(data), service, None, None, found, checks)
     checks.append(Check(LEDGER, []))
     reading = clocks()
@@ -118,12 +120,16 @@ def _standing(
     try:
         with database.log() as log:
             return standing_of(log, Shelf(data / ARCHIVES), reading.wall, reading), []
-    except _PROBLEMS as error:
-        return None, [str(error)]
+    except (*_PROBLEMS, *_NONSENSE) as error:
+        return None, [_told(error)]
 
 
 def _checked(name: str, look: Callable[[P], Iterable[str]], patient: P) -> Check:
     try:
         return Check(name, list(look(patient)))
-    except _PROBLEMS as error:
-        return Check(name, [str(error)])
+    except (*_PROBLEMS, *_NONSENSE) as error:
+        return Check(name, [_told(error)])
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, _PROBLEMS) else f"what is there makes no sense: {error}"

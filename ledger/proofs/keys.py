@@ -26,14 +26,21 @@ def signer_of(data: Path, *, new_id: Callable[[], str]) -> Signer:
     It signs as `job-ledger/` and a uuid that is drawn with it. Raises `KeyUnusable`, and OSError
     if it cannot be made.
     """
-    file = data / KEY_FILE
-    if not file.exists():
+    file, public = data / KEY_FILE, data / VERIFIER_FILE
+    # The public half comes second: where it is, there was a key, which is never made anew.
+    if not public.exists() and not file.exists():
         _make(file, Signer(f"{NAME}/{new_id()}", secrets.token_bytes(KEY_BYTES)).secret_text())
-    signer = _read_signer(file)
-    public = data / VERIFIER_FILE
+    signer = kept_signer(data)
     if not public.exists():
         _make(public, str(signer.verifier))
-    if str(verifier_of(data)) != str(signer.verifier):
+    return signer
+
+
+def kept_signer(data: Path) -> Signer:
+    """The key that is there, and nothing is made. Raises `KeyUnusable`, too if there is none."""
+    file, public = data / KEY_FILE, data / VERIFIER_FILE
+    signer = _read_signer(file)
+    if public.exists() and str(verifier_of(data)) != str(signer.verifier):
         raise KeyUnusable(f"{public} is not of the key in {file}: one of them was replaced")
     return signer
 
@@ -54,6 +61,8 @@ def _read_signer(file: Path) -> Signer:
             if mode & _OTHERS:
                 raise KeyUnusable(f"others may read {file}: its mode is {mode:04o}, not 0600")
             return Signer.of_text(opened.read())
+    except FileNotFoundError:
+        raise KeyUnusable(f"{file} is missing: put it back from a backup") from None
     except (OSError, ValueError, BadKey) as error:
         raise KeyUnusable(f"{file}: {error}") from error
 

@@ -68,6 +68,14 @@ def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Stan
     )
 
 
+def overdue(next_due: datetime | None, since: datetime | None, now: datetime) -> timedelta:
+    """How long the next tree has waited to be discarded, under a policy that holds since then."""
+    if next_due is None:
+        return timedelta()
+    due = next_due if since is None else max(next_due, since)
+    return max(timedelta(), now - due)
+
+
 def _found(swept: Sequence[Sweep]) -> SweepFound | None:
     if not swept:
         return None
@@ -82,11 +90,12 @@ def _found(swept: Sequence[Sweep]) -> SweepFound | None:
 
 def parked_streams(log: Log) -> list[Parking]:
     """The streams that are parked, or were released and not discarded yet."""
+    parked = parkings(log)
+    if not parked:
+        return []  # which is how it should be, and all sweeps are a lot to read
     gone = discarded_streams(sweeps(log))
     return [
-        parking
-        for parking in parkings(log)
-        if parking.stream not in gone and log.stream(parking.stream)
+        parking for parking in parked if parking.stream not in gone and log.stream(parking.stream)
     ]
 
 

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -86,31 +86,38 @@ def test_what_a_crash_left_of_writing_archives(data: Path, archived: Path) -> No
     assert not part.exists()
 
 
+def overdue(data: Path, at: datetime, *, runs: bool = True) -> list[str]:
+    examined = examine(
+        data,
+        SqliteDatabase(data / "ledger.sqlite"),
+        [],
+        synchronous=lambda: "full",
+        clocks=lambda: Reading("boot", at, timedelta(0)),
+        service=1 if runs else None,
+        archiving=False,
+    )
+    return [one for check in examined.checks if check.name == "overdue" for one in check.problems]
+
+
 def test_what_is_overdue_while_a_service_runs(data: Path) -> None:
     """Then the sweeps do not come; without a service nobody expects them."""
     old_ledger(data, "a")
-    file = data / "ledger.sqlite"
     due = ENDED + timedelta(days=3, seconds=1)
-
-    def problems(at: datetime, *, runs: bool) -> list[str]:
-        examined = examine(
-            data,
-            SqliteDatabase(file),
-            [],
-            synchronous=lambda: "full",
-            clocks=lambda: Reading("boot", at, timedelta(0)),
-            service=1 if runs else None,
-            archiving=False,
-        )
-        return [
-            one for check in examined.checks if check.name == "overdue" for one in check.problems
-        ]
-
-    assert problems(due + OVERDUE + timedelta(days=1), runs=False) == []
-    assert problems(due + OVERDUE - timedelta(seconds=1), runs=True) == []
-    [problem] = problems(due + OVERDUE + timedelta(seconds=1), runs=True)
+    assert overdue(data, due + OVERDUE + timedelta(days=1), runs=False) == []
+    assert overdue(data, due + OVERDUE - timedelta(seconds=1)) == []
+    [problem] = overdue(data, due + OVERDUE + timedelta(seconds=1))
     assert problem.startswith(f"jobs have been due since {due:%Y-%m-%d}")
     assert problem.endswith("are still there")
+
+
+def test_a_shorter_policy_makes_nothing_overdue(data: Path) -> None:
+    """The next sweep after it was set has all the time that sweeps have."""
+    old_ledger(data, "a")
+    assert ask("retention", "set", "P1D", "--data", data).code == 0
+    now = datetime.now(UTC)
+    assert overdue(data, now) == []
+    [problem] = overdue(data, now + OVERDUE + timedelta(seconds=1))
+    assert problem.startswith(f"jobs have been due since {now:%Y-%m-%d}")
 
 
 def test_an_act_that_cannot_be_read(data: Path, archived: Path) -> None:

@@ -22,10 +22,10 @@ from api.doctor.looking import examine_ledger
 from api.doctor.patient import Patient
 from api.identifiers import new_id
 from ledger.clock_watch import Reading
-from ledger.commands import CreateDrives, CreateJob, NewDrive, ParkStream
+from ledger.commands import CreateDrives, CreateJob, NewDrive, ParkStream, SetRetention
 from ledger.images import Pool
 from ledger.proofs.checkpoints import Checkpoints
-from ledger.proofs.keys import KEY_FILE, signer_of
+from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
 from projections.backup.restoring import STAGING
 from tests.acceptance.running import environment, job_ledger
 from tests.support.opened import Opened
@@ -168,6 +168,50 @@ def test_what_is_wrong_is_said(sick: Sick, name: str) -> None:
     """By its check, and by no other."""
     DONE[name](sick)
     assert failed(sick.examined()) == [name]
+
+
+def test_a_key_that_is_gone(sick: Sick) -> None:
+    """Its public half is there: no checkpoint can be signed any more."""
+    (sick.data / KEY_FILE).unlink()
+    assert failed(sick.examined()) == ["signing-key"]
+
+
+def test_looking_makes_nothing(sick: Sick) -> None:
+    """Not even a public half that is missing."""
+    (sick.data / VERIFIER_FILE).unlink()
+    assert sick.examined().problems == []
+    assert not (sick.data / VERIFIER_FILE).exists()
+
+
+NONSENSE = (
+    "UPDATE stored_events SET state = x'ff' WHERE topic LIKE 'retention-policy%'",
+    "UPDATE stored_events SET topic = 'no topic' WHERE topic LIKE 'retention-policy%'",
+    "UPDATE stored_events SET state = 7 WHERE topic LIKE 'retention-policy%'",
+    "UPDATE stored_events SET leaf = 7",
+    "UPDATE checkpoints SET note = x'ff'",
+    "UPDATE checkpoints SET note = 'nonsense'",
+    "UPDATE checkpoints SET size = 'many'",
+    "UPDATE leaf_tiles SET leaves = 'nonsense'",
+    "UPDATE node_tiles SET nodes = 7",
+    "UPDATE clock_watch SET seen = 'yesterday'",
+    "UPDATE jobs_g1 SET last_modified = 'yesterday', state = 'success'",
+    "UPDATE drives_g1 SET size = 'large'",
+    "DELETE FROM projection_head",
+    "DELETE FROM leaf_count",
+    "DROP TABLE checkpoints",
+)
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_nonsense_in_the_database(sick: Sick, nonsense: str) -> None:
+    """Whatever it is, the doctor makes all checks that can be made."""
+    with Opened(sick.file, now=lambda: NOW) as opened:
+        opened.do(SetRetention(timedelta(days=4)))
+    at = NOW.isoformat()
+    sick.write(f"INSERT INTO clock_watch VALUES ('boot', '{at}', '{at}')")
+    assert sick.examined().problems == []
+    sick.write(nonsense)
+    assert {*WHOLE, LEDGER} <= {check.name for check in sick.examined().checks}
 
 
 def test_a_sync_mode_that_loses_what_is_acknowledged(sick: Sick) -> None:

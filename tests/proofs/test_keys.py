@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of, verifier_of
+from ledger.proofs.keys import (
+    KEY_FILE,
+    VERIFIER_FILE,
+    KeyUnusable,
+    kept_signer,
+    signer_of,
+    verifier_of,
+)
 from ledger.proofs.note import Signer, open_note
 
 
@@ -61,9 +68,31 @@ def test_a_key_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_key_that_was_replaced_is_noticed(tmp_path: Path) -> None:
     """By the public half that is still there."""
     signer(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / KEY_FILE).write_text(f"{signer(tmp_path / 'other').secret_text()}\n")
+    for read in (signer, kept_signer):
+        with pytest.raises(KeyUnusable, match="replaced"):
+            read(tmp_path)
+
+
+def test_a_key_that_is_missing_is_not_made_anew(tmp_path: Path) -> None:
+    """Where there was one: what it signed could not be gone on with."""
+    signer(tmp_path)
     (tmp_path / KEY_FILE).unlink()
-    with pytest.raises(KeyUnusable, match="replaced"):
-        signer(tmp_path)
+    for read in (signer, kept_signer):
+        with pytest.raises(KeyUnusable, match="is missing"):
+            read(tmp_path)
+    assert not (tmp_path / KEY_FILE).exists()
+
+
+def test_looking_at_a_key_makes_nothing(tmp_path: Path) -> None:
+    """Neither the key nor its public half."""
+    with pytest.raises(KeyUnusable, match="is missing"):
+        kept_signer(tmp_path)
+    made = signer(tmp_path)
+    (tmp_path / VERIFIER_FILE).unlink()
+    assert kept_signer(tmp_path).name == made.name
+    assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
 
 
 def test_a_public_half_that_is_none_is_refused(tmp_path: Path) -> None:
