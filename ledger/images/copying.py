@@ -37,7 +37,7 @@ from ledger.images.moving import move, reflink
 from ledger.images.parts import own_part
 from ledger.images.rate import RateLimit
 from ledger.images.syncing import Checkpoint, PipelinedSync, pipelined_sync
-from ledger.images.verifying import verify_part
+from ledger.images.verifying import verified
 
 CHUNK_BYTES = 8 * 1024 * 1024
 CHECKPOINT_BYTES = 64 * 1024 * 1024
@@ -60,12 +60,12 @@ def copy_image(
     """Copy the image `source` into the part file `part` and extend it with a hole to `size` bytes.
 
     On return the part and its name are durable, it has the source's content, and the source was at
-    the start and at the end the file whose fingerprint is `expected`. Only the return says so: the
-    last checkpoint comes before the verification.
+    the start and at the end the file whose fingerprint is `expected`. Only the return says so: no
+    checkpoint does.
 
     `on_checkpoint` is called in the calling thread, after every 64 MiB of data and, with a `rate`,
-    also about once a second; last with the source's size as offset. What it raises ends the copy
-    and comes out as it is.
+    also about once a second; then with the source's size as offset, again and again during the
+    verification. What it raises ends the copy and comes out as it is.
 
     `resume` continues a part file: what it holds beyond the checkpoint is cut off first. Where the
     part is missing, or shorter than the checkpoint says, the copy starts from 0; the bytes_done
@@ -126,7 +126,8 @@ def _checkpoints(
         _check_unchanged(source, expected)
         yield copy.completed()
         if verify:
-            verify_part(source_fd, part_fd, source_size=expected.size, size=size, stop=stop)
+            for _ in verified(source_fd, part_fd, source_size=expected.size, size=size, stop=stop):
+                yield copy.completed()
             _check_unchanged(source, expected)
 
 
@@ -231,7 +232,7 @@ class _Copy:
 
     def completed(self) -> Checkpoint:
         """The last checkpoint, once everything is durable."""
-        self._figures.advance(self._total - self._figures.bytes_done)
+        self._figures.complete()
         return Checkpoint(self._end, self._total, self._total)
 
 

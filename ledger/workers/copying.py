@@ -58,6 +58,8 @@ from ledger.tasks import CopyImage
 
 PROGRESS_S = 1.0
 """The shortest time between two progress events of a job."""
+STILL_S = 600.0
+"""The longest time between two of them, as long as the copy or its verification goes on."""
 NOT_YET_DONE = 99
 """Per cent that a job shows at the most before it has succeeded."""
 
@@ -342,7 +344,7 @@ def _paths(parts: list[tuple[int, Path]]) -> list[Path]:
 
 
 class _Reporting:
-    """Records checkpoints: at most one event for each whole per cent, and one a second."""
+    """Records checkpoints: one for each whole per cent, or after some minutes; no two a second."""
 
     def __init__(
         self, ledger: Ledger, caller: Caller, job: Job, attempt: int, stop: threading.Event
@@ -359,8 +361,8 @@ class _Reporting:
         done, total = checkpoint.bytes_done, checkpoint.bytes_total
         progress = max(self._progress, min(done * 100 // total if total else 0, NOT_YET_DONE))
         now = time.monotonic()
-        due = progress > self._progress and now - self._last >= PROGRESS_S
-        if not due and not self._stop.is_set():
+        quiet_s = PROGRESS_S if progress > self._progress else STILL_S
+        if now - self._last < quiet_s and not self._stop.is_set():
             return
         self._ledger.execute_blocking(
             UpdateProgress(self._job, self._attempt, progress, done, total, checkpoint.offset),

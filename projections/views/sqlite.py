@@ -93,11 +93,27 @@ def live_generation(cursor: Cursor) -> int:
 
 
 def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
-    """Jobs that run and have not changed since that time, the longest silent first."""
+    """Jobs without sub-jobs that should have reported since that time, the longest silent first.
+
+    What has never reported may wait for its turn, as long as another copy into its pool goes on.
+    """
+    generation = live_generation(cursor)
+    jobs, drives = f"jobs_g{generation}", f"drives_g{generation}"
+    leaves = (
+        "SELECT job.uuid, job.last_modified, job.bytes_total > 0 AS begun, drive.pool"
+        f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
+        " ON destination.job = job.uuid AND destination.role = 'destination'"
+        f" LEFT JOIN {drives} drive ON drive.uuid = destination.resource"
+        " WHERE job.state = 'started'"
+        f" AND NOT EXISTS (SELECT 1 FROM {jobs} child WHERE child.root = job.root"
+        " AND child.parent = job.uuid)"
+    )
     cursor.execute(
-        f"SELECT uuid FROM jobs_g{live_generation(cursor)} WHERE state = 'started'"
-        " AND last_modified < ? ORDER BY last_modified, uuid LIMIT ?",
-        (before, limit),
+        f"WITH leaf AS ({leaves}) SELECT uuid FROM leaf WHERE last_modified < ?"
+        " AND (begun OR NOT EXISTS (SELECT 1 FROM leaf other"
+        " WHERE other.pool = leaf.pool AND other.begun AND other.last_modified >= ?))"
+        " ORDER BY last_modified, uuid LIMIT ?",
+        (before, before, limit),
     )
     return [uuid for (uuid,) in cursor.fetchall()]
 

@@ -316,7 +316,19 @@ def test_a_reflink_is_the_whole_copy(tmp_path, monkeypatch):
     figures = Figures()
     assert copied(source, part, figures=figures) == [Checkpoint(size, size // 2, size // 2)]
     assert figures.bytes_done == size // 2
+    assert figures.moved == 0
     assert sha256(part) == sha256(source)
+
+
+def test_a_verification_goes_on_to_be_reported(tmp_path, monkeypatch):
+    """It may take as long as the copy did, and says again that all is copied."""
+    source = tmp_path / "source"
+    size = striped_file(source, 8)
+    monkeypatch.setattr(ledger.images.verifying, "STEP_BYTES", 1)
+    unverified = copied(source, tmp_path / "part")
+    seen = copied(source, tmp_path / "other", verify=True)
+    assert len(seen) > len(unverified)
+    assert set(seen[len(unverified) :]) == {Checkpoint(size, size // 2, size // 2)}
 
 
 def test_never_holds_the_image_in_memory(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from ledger.commands import (
 )
 from ledger.drive import Drive
 from ledger.events import DriveDefinition, ProgressUpdated, drive_stream, job_stream
-from ledger.images import Pool, fingerprint, take_over
+from ledger.images import Checkpoint, Pool, fingerprint, take_over
 from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.workers import copying
@@ -238,6 +238,31 @@ async def test_a_checkpoint_whose_part_is_gone_is_taken_back(
     reports = [event for event in events if isinstance(event, ProgressUpdated)]
     assert [(report.progress, report.offset) for report in reports] == [(50, 2 * MIB), (50, 0)]
     assert pools["first"].image("copy").read_bytes() == image.read_bytes()
+
+
+async def test_a_copy_that_hardly_moves_is_reported_all_the_same(
+    opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
+):
+    """A per cent of a large image takes long; who watches must see that somebody works on it."""
+    await cloned(opened, pools)
+    copy_image = copying.copy_image
+    hour = 60
+
+    def slow(**given: Any) -> None:
+        for minute in range(3 * hour):
+            monkeypatch.setattr(copying.time, "monotonic", lambda passed=minute: passed * 60.0)
+            given["on_checkpoint"](Checkpoint(minute, minute, 4096 * hour))
+        monkeypatch.undo()
+        copy_image(**given)
+
+    monkeypatch.setattr(copying, "copy_image", slow)
+    monkeypatch.setattr(copying.time, "monotonic", lambda: 0.0)
+    assert at_work(opened, pools).do("job")
+    with opened.ledger.log() as log:
+        events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]
+    reports = [event for event in events if isinstance(event, ProgressUpdated)]
+    minutes = [report.bytes_done for report in reports if report.progress == 0]
+    assert minutes == list(range(10, 3 * hour, 10))
 
 
 async def test_a_copy_that_is_stopped_is_not_done(
