@@ -16,6 +16,7 @@ from api.logins import account_of
 from api.public import PublicUrls
 from api.request_ids import REQUEST_ID, RequestIds
 from api.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
+from api.routes import route_of
 from api.service import Service
 from api.viewing import STAFF_URLS, require_staff, viewed
 from ledger.archives import BadArchive
@@ -94,7 +95,8 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
         except ConnectionError:
             raise  # the client has gone; there is nobody to answer
         except Exception:
-            log.exception("request %s failed: %s %s", request_id, request.method, request.path)
+            # Not the path: that of an upload link is a secret.
+            log.exception("request %s failed: %s %s", request_id, request.method, route_of(request))
             answer = unknown_error()
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id

@@ -1,13 +1,15 @@
 """How lines of the log look: as text for people, or as JSON for programs.
 
 Whatever a message holds, it stays one line, and moves no terminal's cursor: control and
-bidirectional characters are written out. Only a traceback goes on below.
+bidirectional characters are written out. Only a traceback goes on below, indented: nothing in it is
+taken for a line of its own.
 """
 
 import logging
 import sys
 import time
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Literal
 
 import structlog
@@ -17,6 +19,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from api.visible import visible
 
 LogFormat = Literal["text", "json"]
+ExceptionInfo = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 
 REQUEST_NAME: ContextVar[str | None] = ContextVar("request_name", default=None)
 """The id of the request that is being answered, where one is."""
@@ -48,6 +53,10 @@ class _Text(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         record.message = visible(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802 - the library's name
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {visible(line)}" for line in lines)
 
 
 def _json() -> logging.Formatter:

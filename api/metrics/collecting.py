@@ -1,9 +1,11 @@
 """Puts together what is told: counters of the process, and what the ledger says of itself."""
 
+import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar, get_args
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -13,10 +15,10 @@ from prometheus_client.core import (
     Metric,
 )
 
-from api.answers import aside
 from api.composition import Worker
 from api.metrics.counting import Requests
 from api.metrics.table import METRICS, PREFIX
+from api.one_read import OneRead
 from api.service import Service
 from ledger.application import Ledger
 from ledger.commands import Command
@@ -25,7 +27,7 @@ from ledger.metering import Distribution
 from ledger.store import checkpoints
 from ledger.world import PoolSpace
 from projections.retention.planning import policy_of
-from projections.retention.standing import parked_streams
+from projections.retention.standing import overdue, parked_streams
 from projections.views.sweeping import first_end
 
 T = TypeVar("T")
@@ -33,8 +35,8 @@ Samples = Iterable[tuple[tuple[str, ...], T]]
 """Values by their labels."""
 Part = Callable[[], Iterable[Metric]]
 
-READ_S = 10.0
-"""How old what is read from the store may be."""
+FRESH_S = 10.0
+"""How old what is read may be."""
 
 _TABLE = {metric.name: metric for metric in METRICS}
 _RECORDED = {(command.__name__, "recorded"): 0 for command in get_args(Command)}
@@ -46,27 +48,26 @@ log = logging.getLogger(__name__)
 
 
 class Metrics:
-    """Tells of one process, in parts."""
+    """Tells of one process: at once what is in its memory, and what takes longer to read."""
 
-    def __init__(self, *parts: Part, store: "StoreRead | None" = None) -> None:
+    def __init__(self, *parts: Part, reads: Iterable["Read"]) -> None:
         self._parts = parts
-        self._store = store
+        self._reads = tuple(reads)
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
     async def text(self) -> bytes:
-        """All of it, as Prometheus reads it; what comes from the store may be some seconds old."""
-        if self._store is not None:
-            await self._store.renew()
+        """All of it, as Prometheus reads it; what takes longer may be some seconds old."""
+        await asyncio.gather(*(read.renew() for read in self._reads))
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """For `prometheus_client`, which calls it for each text."""
         for part in self._parts:
             yield from part()
-        if self._store is not None:
-            yield from self._store.metrics()
+        for read in self._reads:
+            yield from read.told
 
 
 def of_service(service: Service, requests: Requests) -> Metrics:
@@ -74,9 +75,12 @@ def of_service(service: Service, requests: Requests) -> Metrics:
     return Metrics(
         lambda: _of_requests(requests),
         lambda: _of_ledger(service.ledger),
-        lambda: _of_images(service.copied_bytes(), service.spaces()),
+        lambda: [_counter("copied_bytes", [((), service.copied_bytes())])],
         lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],
-        store=StoreRead(service),
+        reads=[
+            Read("store", lambda: _of_store(service)),
+            Read("pools", lambda: _of_pools(service.spaces())),
+        ],
     )
 
 
@@ -84,8 +88,33 @@ def of_worker(worker: Worker) -> Metrics:
     """What a process tells that works on images only; of jobs, services tell."""
     return Metrics(
         lambda: _of_ledger(worker.ledger),
-        lambda: _of_images(worker.copied_bytes(), worker.spaces()),
+        lambda: [_counter("copied_bytes", [((), worker.copied_bytes())])],
+        reads=[Read("pools", lambda: _of_pools(worker.spaces()))],
     )
+
+
+class Read:
+    """What is read now and then, and left out as long as that cannot be done."""
+
+    def __init__(self, name: str, read: Callable[[], Iterable[Metric]]) -> None:
+        self._name = name
+        self._read = OneRead(name, lambda: list(read()))
+        self._read_at = -math.inf
+        self.told: list[Metric] = []
+
+    async def renew(self) -> None:
+        """Reads again what is older than `FRESH_S`."""
+        if time.monotonic() - self._read_at < FRESH_S:
+            return
+        try:
+            self.told = await self._read.value()
+            self._read_at = time.monotonic()
+        except StoreFailed as error:
+            self.told = []
+            log.warning("metrics are told without those of the %s: %s", self._name, error)
+        except Exception:  # whatever it is, the process must go on telling of itself
+            self.told = []
+            log.exception("metrics are told without those of the %s", self._name)
 
 
 def _of_requests(requests: Requests) -> Iterator[Metric]:
@@ -102,73 +131,35 @@ def _of_ledger(ledger: Ledger) -> Iterator[Metric]:
     yield _gauge("position", [((), ledger.position)])
 
 
-def _of_images(copied_bytes: int, spaces: Iterable[PoolSpace]) -> Iterator[Metric]:
-    yield _counter("copied_bytes", [((), copied_bytes)])
+def _of_pools(spaces: Iterable[PoolSpace]) -> Iterator[Metric]:
     here = [space for space in spaces if space.here]
     yield _gauge("pool_free_bytes", [((space.name,), space.free_bytes) for space in here])
 
 
-class _Read(NamedTuple):
-    """What the store says."""
-
-    jobs: Mapping[str, int]
-    lag: Mapping[str, int]
-    parked: int
-    overdue_s: float
-
-
-class StoreRead:
-    """What is read from the store now and then; left out as long as that cannot be done."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._read: _Read | None = None
-        self._read_at = -READ_S
-
-    async def renew(self) -> None:
-        """Reads again what is older than `READ_S`."""
-        if time.monotonic() - self._read_at < READ_S:
-            return
-        self._read_at = time.monotonic()
-        try:
-            self._read = await aside(self._read_store)
-        except StoreFailed as error:
-            self._read = None
-            log.warning("metrics are told without the store's: %s", error)
-
-    def metrics(self) -> Iterator[Metric]:
-        """As of the last time."""
-        if self._read is not None:
-            yield from _of_store(self._read)
-
-    def _read_store(self) -> _Read:
-        service = self._service
-        with service.views.long_snapshot() as snapshot:
-            jobs = {
-                state: count
-                for state, _, count in snapshot.count_by(
-                    "SELECT state, '', count(*) FROM jobs_g{g} GROUP BY state", ()
-                )
-            }
-        with service.ledger.log() as log:
-            newest = checkpoints.newest(log.cursor())
-            parked = parked_streams(log)
-            ended = first_end(log.cursor(), [each.stream.partition("-")[2] for each in parked])
-            now = service.now()
-            keep = policy_of(log).keep(now)
-            overdue = 0.0 if ended is None else (now - ended - keep).total_seconds()
-            lag = {
-                "feed": max(0, log.last_position() - service.ledger.position),
-                "checkpoint": log.leaf_count() - (newest.size if newest else 0),
-            }
-        return _Read(jobs, lag, len(parked), max(0.0, overdue))
-
-
-def _of_store(read: _Read) -> Iterator[Metric]:
-    yield _gauge("jobs", [((state,), read.jobs.get(state, 0)) for state in _STATES])
-    yield _gauge("reader_lag_events", [((reader,), lag) for reader, lag in read.lag.items()])
-    yield _gauge("parked_streams", [((), read.parked)])
-    yield _gauge("retention_overdue_seconds", [((), read.overdue_s)])
+def _of_store(service: Service) -> Iterator[Metric]:
+    with service.views.long_snapshot() as snapshot:
+        by_state = snapshot.count_by("SELECT state, '', count(*) FROM jobs_g{g} GROUP BY state", ())
+        jobs = {state: count for state, _, count in by_state}
+    yield _gauge("jobs", [((state,), jobs.get(state, 0)) for state in _STATES])
+    with service.ledger.log() as log:
+        newest = checkpoints.newest(log.cursor())
+        lag = {
+            "feed": max(0, log.last_position() - service.ledger.position),
+            "checkpoint": log.leaf_count() - (newest.size if newest else 0),
+        }
+        parked = parked_streams(log)
+        ended = first_end(log.cursor(), [each.stream.partition("-")[2] for each in parked])
+        policy = policy_of(log)
+    now = service.now()
+    held = policy.held(now)
+    late = overdue(
+        None if ended is None else ended + policy.keep(now),
+        None if held is None else held.holds_from,
+        now,
+    )
+    yield _gauge("reader_lag_events", [((reader,), events) for reader, events in lag.items()])
+    yield _gauge("parked_streams", [((), sum(each.handling == "parked" for each in parked))])
+    yield _gauge("retention_overdue_seconds", [((), late.total_seconds())])
 
 
 def _counter(name: str, samples: Samples[float]) -> Metric:

@@ -6,10 +6,8 @@ from time import perf_counter
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api.routes import route_of
 from ledger.metering import SECONDS, Distribution
-
-NO_ROUTE = "none"
-"""For what leads nowhere: such URLs are anybody's to choose, so they are no labels."""
 
 
 class Requests:
@@ -28,22 +26,23 @@ class Requests:
         async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
             began = perf_counter()
             response = await handler(request)
-            method, route = _method(request), _route(request)
+            method, route = _method(request), route_of(request)
             self.answered[method, route, response.status] += 1
-            if not isinstance(response, web.WebSocketResponse):
+            if not _waits(request, response):
                 self.seconds[method, route].note(perf_counter() - began)
             return response
 
         app.middlewares.insert(0, counted)
 
 
+def _waits(request: web.Request, response: web.StreamResponse) -> bool:
+    """Whether it took as long as its client liked, which says nothing of the service."""
+    long_poll = bool(request.query_string) and "wait" in request.query
+    return long_poll or isinstance(response, web.WebSocketResponse)
+
+
 def _method(request: web.Request) -> str:
     return request.method if request.method in _METHODS else "other"
-
-
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return NO_ROUTE if resource is None else resource.canonical.rstrip("/") or "/"
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})

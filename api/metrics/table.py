@@ -23,7 +23,7 @@ METRICS = (
     ),
     Metric(
         *("request_seconds", "histogram", ("method", "route")),
-        "From the head of a request to the end of its answer; websockets are left out.",
+        "From the head of a request to that of its answer; websockets and long polls are left out.",
     ),
     Metric(
         *("commands", "counter", ("command", "outcome")),

@@ -1,8 +1,14 @@
 """What watches the service and sends it requests is told whether it can."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
-from api import health
+from api import answers, one_read
+from api.metrics.collecting import of_service
+from api.metrics.counting import Requests
 from ledger.errors import StoreUnreachable
 from tests.api.calling import Api
 
@@ -36,15 +42,30 @@ async def test_it_is_not_ready_if_its_store_does_not_answer(
 ) -> None:
     """It does not wait for long, and asks a store that hangs only once."""
     asked = []
+    answered = threading.Event()
 
-    async def hang(read: object) -> None:
-        asked.append(read)
-        await never.wait()
+    @contextmanager
+    def hang() -> Iterator[None]:
+        asked.append(1)
+        answered.wait()
+        raise StoreUnreachable("at last")
+        yield
 
-    never = health.asyncio.Event()
-    monkeypatch.setattr(health, "aside", hang)
-    monkeypatch.setattr(health, "READ_S", 0.05)
+    monkeypatch.setattr(api.service.views, "long_snapshot", hang)
+    monkeypatch.setattr(one_read, "READ_S", 0.05)
     assert (await told(api, "/readyz"))[0] == 503
     assert (await told(api, "/readyz"))[0] == 503
     assert len(asked) == 1
-    never.set()
+    answered.set()
+
+
+async def test_it_is_ready_while_clients_read_lists(api: Api) -> None:
+    """However slowly they do, and however many; its metrics are told as well."""
+    read = threading.Event()
+    for _ in range(answers.STREAMS):
+        answers._THREADS.submit(read.wait)
+    try:
+        assert (await told(api, "/readyz"))[0] == 200
+        assert b"job_ledger_jobs{" in await of_service(api.service, Requests()).text()
+    finally:
+        read.set()

@@ -6,6 +6,7 @@ import logging
 import re
 from typing import get_args
 
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,16 @@ def test_json_has_tracebacks() -> None:
     assert "request_id" not in said
 
 
+def test_text_has_tracebacks() -> None:
+    """Below the line, indented, so that what an error says is not taken for a line of the log."""
+    line = written("text", "it failed", failed=ValueError(f"{HOSTILE}\n2026-01-01 INFO all well"))
+    first, *rest = line[:-1].split("\n")
+    assert first.endswith("it failed")
+    assert len(rest) >= 2
+    assert all(each.startswith("  ") for each in rest)
+    assert not set(line) & set("\r\x1b\u202e\u2028")
+
+
 @given(text=st.text())
 def test_no_text_makes_two_lines(text: str) -> None:
     """Nor anything that a terminal would obey."""
@@ -92,3 +103,20 @@ def test_a_service_logs_json_and_no_secret(machine: Machine) -> None:
     log = machine.log.read_text()
     for secret in (PASSWORD, "quite another", made["token"], link.split("/")[-2]):
         assert secret not in log
+
+
+def test_a_link_that_cannot_be_used_stays_secret(machine: Machine) -> None:
+    """Where what it leads to is broken, the log says why; who reads it could use the link else."""
+    api = machine.start("--log-format", "json").api
+    drive = api.call(
+        "POST", "/initupload/", json={"name": "x", "media": "disk", "size": 2**20}
+    ).json()["objects"][0]["uuid"]
+    chunk = {"chunk_number": 0, "chunk_size": 2**20}
+    link = api.post(f"/drives/{drive}/action/?do=upload_chunk", chunk, status=200)["link"]
+    (machine.pool / f"{drive}.upload").mkdir()  # no such file can be made
+    token = link.rstrip("/").split("/")[-1]
+    assert len(token) > 64
+    assert requests.post(f"{api.address}{link}", data=bytes(2**20), timeout=20).status_code == 500
+    log = machine.log.read_text()
+    assert token not in log
+    assert "failed: POST /api/2.0/uploads/{token}" in log

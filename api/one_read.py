@@ -1,0 +1,37 @@
+"""Reads for whatever watches the service, which must be told how it is while all else is busy."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from ledger.errors import StoreUnreachable
+
+V = TypeVar("V")
+
+READ_S = 5.0
+"""How long a read may take."""
+
+
+class OneRead(Generic[V]):
+    """A read in a thread of its own, once at a time: who asks meanwhile waits for that one."""
+
+    def __init__(self, name: str, read: Callable[[], V]) -> None:
+        self._name = name
+        self._read = read
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._reading: Future[V] | None = None
+
+    async def value(self) -> V:
+        """As of now, or a little earlier.
+
+        Raises what the read raises, and `StoreUnreachable` if it takes longer than `READ_S`; it
+        goes on then.
+        """
+        if self._reading is None or self._reading.done():
+            self._reading = self._thread.submit(self._read)
+        try:
+            async with asyncio.timeout(READ_S):
+                return await asyncio.shield(asyncio.wrap_future(self._reading))
+        except TimeoutError:
+            raise StoreUnreachable(f"the {self._name} took too long to be read") from None
