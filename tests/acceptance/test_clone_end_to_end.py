@@ -98,8 +98,8 @@ def test_progress_is_bytes_copied(machine: Machine) -> None:
     assert done == sorted(done)
     assert any(0 < bytes_done < 160 * BLOCK for bytes_done in done)
     later = [data for data in running if 2 * MIB < data["bytes_done"] < 6 * MIB]
-    assert all(MIB < data["bytes_per_s"] < 4 * MIB for data in later), later
-    assert all(0 < data["eta_s"] <= 10 for data in later), later
+    assert all(0 < data["bytes_per_s"] < 4 * MIB for data in later), later
+    assert all(data["eta_s"] > 0 for data in later), later
     modified = [job["last_modified"] for job in seen]
     assert modified == sorted(modified)
 

@@ -24,7 +24,7 @@ SILENCE_S = 10.0
 """What the client waits for a frame, whatever it is told."""
 
 LISTENED_S = 7.0
-STOP_S = 5.0
+STOP_S = 15.0
 
 Json = dict[str, Any]
 

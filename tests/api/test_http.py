@@ -319,12 +319,12 @@ async def test_a_silent_body_is_cut(api: Api, monkeypatch: pytest.MonkeyPatch, p
 
 async def test_a_slow_body_is_not_cut(api: Api, monkeypatch: pytest.MonkeyPatch):
     """A body that keeps coming is taken, however slowly."""
-    monkeypatch.setattr(requests, "SILENCE_S", 0.5)
+    monkeypatch.setattr(requests, "SILENCE_S", 2.0)
     body = json.dumps(DRIVE).encode() + b" " * 10
     request = head(
         "POST", "/drives/", f"Content-Length: {len(body)}", "Connection: close"
     )  # fmt: skip
-    answer = await raw(api, request + body[:-10], more=0.08)
+    answer = await raw(api, request + body[:-10], more=0.25)
     assert answer.startswith(b"HTTP/1.1 201 ")
 
 

@@ -405,7 +405,7 @@ async def test_a_client_that_does_not_answer_pings(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Is there no longer, and is forgotten; one that does stays."""
-    monkeypatch.setattr(websocket, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(websocket, "HEARTBEAT_S", 1.0)
     async with listening(api, BOB) as alive, listening(api, autoping=False) as dead:
         answering = asyncio.create_task(alive.closed())
         ping = await dead.socket.receive(PATIENCE_S)
@@ -460,7 +460,7 @@ async def test_a_slow_reader_is_dropped_and_nobody_else(
             await api.delete(f"/servers/{server}/")
             await listener.until_status(uri("drives", drive), "unmounted")
             assert slow._bytes <= websocket.BYTES_MAX
-        assert max(waits) < 1.0
+        assert max(waits) < PATIENCE_S / 4
         async with asyncio.timeout(PATIENCE_S):
             while slow in subscribers:  # noqa: ASYNC110 - as it is cut off
                 await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ __all__ = ["account_data", "machine"]
 
 MIB = 1024**2
 CLIENTS = 8
-UNDULY_S = 3.0
+UNDULY_S = 10.0
 """A command waits far less; a busy machine is no failure."""
 ONCE = {"Idempotency-Key": "once"}
 DRIVE = {"media": "disk", "size": 512 * MIB, "name": "blank"}

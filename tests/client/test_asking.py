@@ -142,7 +142,7 @@ def test_a_clone_is_waited_for(server: Server, shell: Shell) -> None:
 def test_a_job_is_cancelled(slow: Server, shell: Shell) -> None:
     """And cannot be cancelled twice."""
     shell.log_in(slow)
-    job = slow.api.clone(slow.api.upload(data_blocks(100))).job
+    job = slow.api.clone(slow.api.upload(data_blocks(1000))).job
     assert shell.run("cancel", job) == (0, f"cancelled {job}\n", "")
     assert slow.api.job(job)["state"] == "cancelled"
     again = shell.run("cancel", job)

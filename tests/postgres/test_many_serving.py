@@ -205,11 +205,14 @@ def test_processes_share_a_port(several: Node) -> None:
     assert len(pids) == 3
     tag = server.api.post("/tags/", TAG, status=201)["objects"][0]["uuid"]
     prefixes = set()
-    for _ in range(60):
+
+    def all_answered() -> bool:
         answer = requests.get(f"{server.api.root}/tags/{tag}/", auth=(EMAIL, PASSWORD), timeout=10)
         assert answer.status_code == 200
         prefixes.add(answer.headers["X-Request-Id"].rpartition("-")[0])
-    assert len(prefixes) == 3
+        return len(prefixes) == 3
+
+    wait_for("an answer of each process", all_answered)
     assert machine.command("token", "add", EMAIL).returncode == 0
     assert machine.command("doctor").returncode in (0, 1)
     assert server.stop() == 0

@@ -2,10 +2,11 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.support.cluster import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = "\n".join(
@@ -29,9 +30,6 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
     command = bin_ / "job-ledger"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m api.cli "$@"\n')
     command.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if "JOB_LEDGER" not in name}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", END + BLOCKS],
@@ -42,7 +40,7 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
             "PYTHONPATH": str(ROOT),
             "XDG_CONFIG_HOME": str(tmp_path / "config"),
             "DATA": str(tmp_path / "data"),
-            "PORT": str(port),
+            "PORT": str(free_port()),
             "POOLS": str(tmp_path / "pools"),
             "POSTGRES": database,
         },

@@ -24,6 +24,7 @@ RUN_S = 60
 PAUSE_S = 0.02
 _USER = "embedded_postgres"
 PORTS = range(20_000, 32_000)
+_given: set[int] = set()
 
 
 def server_user() -> str | None:
@@ -71,15 +72,18 @@ def run_as(
 
 
 def free_port() -> int:
-    """Below those that connections are made from.
+    """Below those that connections are made from; never the same twice.
 
     Whoever tries again and again to reach a server that is down would else get such a port for
     itself one day, and reach itself.
     """
     for _ in range(100):
         port = PORTS[secrets.randbelow(len(PORTS))]
+        if port in _given:
+            continue
         with socket.socket() as free, suppress(OSError):
             free.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
     raise AssertionError("no port is free")
 
