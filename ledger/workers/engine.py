@@ -228,23 +228,24 @@ class _Engine:
         self._copies = ThreadPoolExecutor(max(1, here * place.copies_per_pool), "copy")
         self._chores = ThreadPoolExecutor(max(1, here * CHORES_AT_ONCE) + 1, "chore")
         self._running: list[asyncio.Task[None]] = []
-        self._looked = 0.0
-        """When this began, or the last look after others ended that went well."""
-        self._looks_since = -math.inf
-        """Since when there has been one after the other."""
+        self._told = 0.0
+        """When this began, or the database last told who sends no heartbeats."""
+        self._told_since = -math.inf
+        """Since when it has told so time after time."""
 
     async def start(self) -> None:
         try:
             await self._app.open_async()
         except ConnectorException as error:
             raise StoreFailed(f"cannot reach PostgreSQL: {error}") from error
-        self._looked = asyncio.get_running_loop().time()
+        self._told = asyncio.get_running_loop().time()
         for pool in self._place.pools:
             copies = [tasks.copies_queue(source, pool) for source in self._place.pools]
             if self._place.copies_per_pool:
                 self._begin(self._keep_working(copies, self._place.copies_per_pool))
             self._begin(self._keep_working([tasks.chores_queue(pool)], CHORES_AT_ONCE))
-        self._begin(self._keep_looking())
+        self._begin(self._keep_looking(self._give_back))
+        self._begin(self._keep_looking(self._defer_missing))
 
     async def stop(self) -> None:
         self._tasks.stopping = True
@@ -277,11 +278,11 @@ class _Engine:
                 log.exception("the worker on %s has ended; another one begins", queues)
             await self._pause(RESTART_S)
 
-    async def _keep_looking(self) -> None:
+    async def _keep_looking(self, look: Callable[[], Awaitable[None]]) -> None:
         pause_s = self._stalled_s / BEATS
         while True:
             try:
-                await self._look()
+                await look()
             except (StoreFailed, ConnectorException) as error:
                 log.warning("tasks could not be looked after: %s", error)
             except Exception:
@@ -294,20 +295,19 @@ class _Engine:
             raise asyncio.CancelledError
         await asyncio.sleep(pause_s)
 
-    async def _look(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _stalled(self) -> Sequence[Job]:
+        """The tasks of those that have sent no heartbeat for long, though they could."""
         manager = self._app.job_manager
         stalled = await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s)
-        if loop.time() - self._looked > 2 * self._stalled_s / BEATS:
+        now = asyncio.get_running_loop().time()
+        if now - self._told > 2 * self._stalled_s / BEATS:
             # It was paused, or the database was away: then others' heartbeats, too, come first.
-            self._looks_since = loop.time()
-        if loop.time() - self._looks_since >= self._stalled_s:
-            await self._give_back(stalled)
-        await loop.run_in_executor(self._chores, self._defer_missing)
-        self._looked = loop.time()
+            self._told_since = now
+        self._told = now
+        return [*stalled] if now - self._told_since >= self._stalled_s else []
 
-    async def _give_back(self, stalled: Iterable[Job]) -> None:
-        """Puts tasks back into their queues, and shows the jobs without their workers.
+    async def _give_back(self) -> None:
+        """Puts stalled tasks back into their queues, and shows the jobs without their workers.
 
         An attempt is its dead worker's if that has the task before and after the attempt is looked
         up: meanwhile nobody else can have begun one.
@@ -316,17 +316,21 @@ class _Engine:
         run = partial(asyncio.get_running_loop().run_in_executor, self._chores)
         attempts = {
             (job.id, job.worker_id): await run(copying.attempt, task.job)
-            for job in stalled
+            for job in await self._stalled()
             if isinstance(task := _task(job), CopyImage)
         }
-        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s):
+        for job in await self._stalled():
             log.warning("the worker of %s is gone: back to %s", job.task_kwargs, job.queue)
             task, attempt = _task(job), attempts.get((job.id, job.worker_id), 0)
             if isinstance(task, CopyImage) and attempt:
                 await run(copying.lose, task.job, attempt)
             await manager.retry_job(job)
 
-    def _defer_missing(self) -> None:
+    async def _defer_missing(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._chores, self._defer_what_is_missing)
+
+    def _defer_what_is_missing(self) -> None:
         """Where nobody else does.
 
         What is unfinished is looked at first: what is over when the queues are looked at gets a
