@@ -14,6 +14,7 @@ from api.credentials import PASSWORD_LENGTH_MAX, parse_bearer
 from api.errors import BadRequest, Forbidden
 from api.identity import AccountNotFound, LoginRefused
 from api.logins import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
+from api.origins import check_origin
 from api.requests import CALLER, read_object
 from api.resources import do_action
 from api.service import Service
@@ -50,6 +51,7 @@ class AccountsActions:
         return json_answer({"uuid": account.uuid, "email": account.email, "role": account.role})
 
     async def _log_in(self, request: web.Request) -> web.Response:
+        check_origin(request)  # or a page could have its reader act as somebody else
         fields = await read_object(request)
         fields.require("username", "password")
         email = fields.text("username", "")
@@ -66,7 +68,7 @@ class AccountsActions:
             raise Forbidden("only a session can be logged out")
         await self._accounts.sessions.end(session_id(request))
         answer = json_answer({})
-        for cookie in (SESSION_COOKIE, CSRF_COOKIE):
+        for cookie in (SESSION_COOKIE, CSRF_COOKIE, ASYNC_COOKIE):
             answer.del_cookie(cookie, samesite="Lax", secure=_is_secure(request))
         return answer
 

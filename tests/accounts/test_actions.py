@@ -47,6 +47,15 @@ async def test_login_again(api: Api, ada: Account) -> None:
     assert (await log_in(api, ada.email, **stale)).status == 200
 
 
+async def test_a_login_by_another_page_is_refused(api: Api, ada: Account) -> None:
+    """Or it could have its reader go on as somebody else."""
+    answer = await log_in(api, ada.email, Origin="https://evil.example")
+    assert answer.error == (403, "permission", None)
+    assert cookies(answer) == {}
+    own = f"http://{api.client.server.host}:{api.client.server.port}"
+    assert (await log_in(api, ada.email, Origin=own)).status == 200
+
+
 async def test_cookies_behind_a_proxy(api: Api, ada: Account) -> None:
     """Over TLS, as a proxy says, cookies are for TLS only."""
     for scheme, secure in (("https", True), ("HTTPS", True), ("http", ""), ("", "")):
@@ -129,6 +138,7 @@ async def test_logout(api: Api, ada: Account) -> None:
     assert {(name, c.value, c["max-age"], c["path"]) for name, c in cookies(answer).items()} == {
         ("sessionid", "", "0", "/"),
         ("csrftoken", "", "0", "/"),
+        ("async_auth", "", "0", "/"),
     }
     for method, path in (("GET", "/jobs/"), ("POST", LOGOUT)):
         answer = await by_session(api, method, path, session)
