@@ -9,7 +9,7 @@ import { JobList } from "./jobs.js";
 import { Ledger } from "./ledger.js";
 import { begin, connection, end } from "./live.js";
 import { Login } from "./login.js";
-import { Act, Heading, Trouble } from "./parts.js";
+import { Act, Heading, Trouble, keepFocus } from "./parts.js";
 import { DriveList, DrivePage, ServerList, ServerPage } from "./resources.js";
 import { Retention } from "./retention.js";
 import { findOut, isStaff, logOut, useSession } from "./session.js";
@@ -54,8 +54,11 @@ function Shell({ account }) {
   useEffect(() => {
     // After a link was followed, a screen reader and the keyboard go on at the new view.
     if (!first.current) main.current.querySelector("h1")?.focus();
-    first.current = false;
   }, [path]);
+  useEffect(() => {
+    if (!first.current) keepFocus();
+    first.current = false;
+  }, [query]);
   return html`
     <a class="skip" href="#main">Skip to content</a>
     <header>
@@ -73,13 +76,14 @@ function Shell({ account }) {
   `;
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const isWithin = (path, root) => path === root || path.startsWith(`${root}/`) || (root === "/jobs" && ["/", "/login"].includes(path));
 
 function view(views, path) {
   const found = views.find((each) => isWithin(path, each.path));
-  const uuid = path.split("/")[2];
+  const [, , uuid, ...rest] = path.split("/");
   if (found && !uuid) return html`<${found.view} key=${found.path} />`;
-  if (found?.one) return html`<${found.one} key=${path} uuid=${decodeURIComponent(uuid)} />`;
+  if (found?.one && UUID.test(uuid) && !rest.length) return html`<${found.one} key=${path} uuid=${uuid} />`;
   return html`<${Heading}>Nothing is here<//><p>Your account may not see it, or there is no such view. <a href="/jobs">Jobs</a></p>`;
 }
 

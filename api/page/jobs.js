@@ -2,10 +2,10 @@
 
 import { html } from "./vendor/preact.js";
 import { changed, go, useAddress, viewedOwner } from "./address.js";
-import { Age, Cancel, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table } from "./parts.js";
+import { Age, Cancel, Field, Figures, Heading, Link, Links, Loaded, Moment, MomentField, Progress, State, Table } from "./parts.js";
 import { AsOf, Then } from "./past.js";
 import { useList } from "./read.js";
-import { fromInput, plain, toInput } from "./words.js";
+import { plain } from "./words.js";
 
 const LIMIT = 50;
 const STATES = ["started", "success", "failed", "cancelled"];
@@ -28,23 +28,23 @@ export function JobList() {
 }
 
 function Filters({ filters, past }) {
-  const change = (name) => (event) => go(changed({ [name]: event.target.value.trim(), after: null, offset: null }));
-  const changeTime = (name) => (event) => go(changed({ [name]: fromInput(event.target.value), after: null }));
+  const change = (name) => (value) => go(changed({ [name]: value, after: null, offset: null }));
   return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
     <${Choice} label="State" value=${filters.state} among=${STATES} change=${change("state")} />
     ${!past && html`
       <${Choice} label="Operation" value=${filters.operation} among=${OPERATIONS} change=${change("operation")} />
-      <label>Drive or server <input type="text" size="20" placeholder="uuid" value=${filters.resource ?? ""} onChange=${change("resource")} /></label>
-      <label>Changed from <input type="datetime-local" step="1" value=${toInput(filters.last_modified__gte)} onChange=${changeTime("last_modified__gte")} /></label>
-      <label>before <input type="datetime-local" step="1" value=${toInput(filters.last_modified__lt)} onChange=${changeTime("last_modified__lt")} /></label>
+      <label>Drive or server <${Field} type="text" size="20" placeholder="uuid" value=${filters.resource} take=${change("resource")} /></label>
+      <label>Changed from <${MomentField} value=${filters.last_modified__gte} take=${change("last_modified__gte")} /></label>
+      <label>before <${MomentField} value=${filters.last_modified__lt} take=${change("last_modified__lt")} /></label>
     `}
+    ${past && FILTERS.some((name) => name !== "state" && filters[name]) && html`<p class="faint">Of the past, jobs are filtered by state only.</p>`}
     ${FILTERS.some((name) => filters[name]) && html`<a class="button" href=${changed(Object.fromEntries([...FILTERS, "after", "offset"].map((name) => [name, null])))}>Clear filters</a>`}
     <${AsOf} />
   </form>`;
 }
 
 const Choice = ({ label, value, among, change }) => html`<label>${label}
-  <select onChange=${change}>
+  <select onChange=${(event) => change(event.target.value)}>
     <option value="" selected=${!value}>any</option>
     ${among.map((each) => html`<option value=${each} selected=${each === value}>${plain(each)}</option>`)}
     ${value && !among.includes(value) && html`<option value=${value} selected>${value}</option>`}

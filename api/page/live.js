@@ -4,12 +4,13 @@
 // happened meanwhile is in no frame.
 
 import { post } from "./client.js";
-import { note } from "./session.js";
 import { makeStore } from "./store.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
-/** What has said nothing for so long may be gone without a word. */
+/** How long a connection may take to open. */
+const OPEN_MS = 15_000;
+/** What has said nothing for so long may be gone without a word; or nothing happens. */
 const QUIET_MS = 60_000;
 
 /** "live", "connecting" or "lost". */
@@ -19,6 +20,7 @@ const listeners = new Set();
 const readers = new Set();
 let socket = null;
 let wanted = false;
+let attempt = 0;
 let pause = FIRST_PAUSE_MS;
 let timer = 0;
 let quiet = 0;
@@ -38,33 +40,47 @@ export function onGap(reader) {
 
 export function begin() {
   wanted = true;
+  opened = 0;
+  pause = FIRST_PAUSE_MS;
+  connection.set("connecting");
   open();
 }
 
 export function end() {
   wanted = false;
+  attempt += 1;
   clearTimeout(timer);
-  socket?.close();
+  leave();
 }
 
 addEventListener("online", () => {
   if (wanted && connection.get() !== "live") retry(0);
 });
 
+/** Opens a connection, which takes the place of the one that there is; of several attempts the newest counts. */
 async function open() {
+  const nth = (attempt += 1);
+  const counts = () => wanted && nth === attempt;
+  const fail = () => counts() && retry();
   clearTimeout(timer);
-  connection.set(opened ? "lost" : "connecting");
+  timer = setTimeout(fail, OPEN_MS);
   try {
     await post("/accounts/action/", { do: "authenticate_asynchronous" });
-  } catch (error) {
-    note(error);
-    retry();
+  } catch {
+    fail();
     return;
   }
-  if (!wanted || socket) return;
+  if (!counts()) return;
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/api/2.0/websocket`);
-  socket.onopen = () => {
+  const fresh = new WebSocket(`${scheme}://${location.host}/api/2.0/websocket`);
+  fresh.onopen = () => {
+    if (!counts()) {
+      fresh.close();
+      return;
+    }
+    clearTimeout(timer);
+    leave();
+    socket = fresh;
     pause = FIRST_PAUSE_MS;
     heard();
     // Also the first time: a change may lie between what was read and the first frame.
@@ -72,25 +88,33 @@ async function open() {
     for (const reader of [...readers]) reader();
     connection.set("live");
   };
-  socket.onmessage = (event) => {
+  fresh.onmessage = (event) => {
+    if (socket !== fresh) return;
     heard();
     const frame = JSON.parse(event.data);
     for (const listener of [...listeners]) listener(frame);
   };
-  socket.onclose = () => {
-    clearTimeout(quiet);
-    socket = null;
-    retry();
+  fresh.onclose = () => {
+    if (socket === fresh) leave();
+    fail();
   };
 }
 
+function leave() {
+  clearTimeout(quiet);
+  socket?.close();
+  socket = null;
+}
+
+/** Nothing is lost by another connection in time; so nobody is told of it unless it fails. */
 function heard() {
   clearTimeout(quiet);
-  quiet = setTimeout(() => socket?.close(), QUIET_MS);
+  quiet = setTimeout(open, QUIET_MS);
 }
 
 function retry(after = pause * (0.5 + Math.random())) {
-  if (!wanted) return;
+  leave();
+  attempt += 1;
   connection.set(opened ? "lost" : "connecting");
   clearTimeout(timer);
   timer = setTimeout(open, after);

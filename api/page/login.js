@@ -2,7 +2,7 @@
 
 import { html, useState } from "./vendor/preact.js";
 import { Refused } from "./client.js";
-import { Heading, Trouble } from "./parts.js";
+import { Heading, Trouble, keepFocus } from "./parts.js";
 import { ended, logIn } from "./session.js";
 import { useStore } from "./store.js";
 
@@ -14,7 +14,8 @@ export function Login() {
     const given = new FormData(event.target);
     setState({ busy: true });
     try {
-      await logIn(given.get("email"), given.get("password"));
+      if (await logIn(given.get("email"), given.get("password"))) keepFocus();
+      else setState({ forgets: true });
     } catch (error) {
       setState({ error });
     }
@@ -27,6 +28,7 @@ export function Login() {
       <label>Email <input name="email" type="email" autocomplete="username" required /></label>
       <label>Password <input name="password" type="password" autocomplete="current-password" required /></label>
       <button type="submit" disabled=${state.busy}>Log in</button>
+      ${state.forgets && html`<p class="trouble" role="alert"><strong>This browser keeps no cookies for this address, and a login needs them.</strong></p>`}
       ${wrong ? html`<p class="trouble" role="alert"><strong>Email or password is wrong.</strong></p>` : html`<${Trouble} error=${state.error} />`}
     </form>
     <p class="faint">Accounts are made by <code>job-ledger account add</code>. <a href="/api/docs/">API</a></p>

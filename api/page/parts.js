@@ -1,10 +1,11 @@
 // Small pieces that all views are made of.
 
-import { html, useEffect, useState } from "./vendor/preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { to } from "./address.js";
 import { Refused, Unreachable, post } from "./client.js";
+import { Unable } from "./proofs.js";
 import { makeStore, useStore } from "./store.js";
-import { bytes, duration, local, number, plain, secondsSince, utc, visible } from "./words.js";
+import { bytes, duration, fromInput, local, number, plain, secondsSince, toInput, utc, visible } from "./words.js";
 
 const TITLE_MOST = 500;
 const MARKS = { started: "▶", success: "✓", failed: "✗", cancelled: "⊘" };
@@ -30,8 +31,8 @@ export function Name({ text }) {
 }
 
 /** A job, drive or server by the beginning and end of its uuid: those made at one time begin alike. */
-export const Link = ({ kind, uuid, children }) =>
-  html`<a href=${to(`/${kind}/${uuid}`)} title=${uuid}>${children ?? html`<code>${uuid.slice(0, 8)}…${uuid.slice(-6)}</code>`}</a>`;
+export const Link = ({ kind, uuid, owner, children }) =>
+  html`<a href=${to(`/${kind}/${uuid}`, owner ? { owner } : {})} title=${uuid}>${children ?? html`<code>${uuid.slice(0, 8)}…${uuid.slice(-6)}</code>`}</a>`;
 
 /** Those of a job's resources, or a resource's jobs. */
 export const Links = ({ uris }) =>
@@ -43,6 +44,26 @@ export const Links = ({ uris }) =>
     : html`<span class="faint">none</span>`;
 
 export const Moment = ({ at }) => html`<time datetime=${at} title=${utc(at)}>${local(at)}</time>`;
+
+/** A field whose value is taken once it is whole; what is typed meanwhile stays, whatever is drawn anew around it. */
+export function Field({ value, take, ...more }) {
+  const input = useRef();
+  const known = value ?? "";
+  useEffect(() => {
+    input.current.value = known;
+  }, [known]);
+  const settle = () => {
+    // One that is taken away while it has the focus is left, too.
+    const given = input.current?.value.trim() ?? known;
+    if (given !== known) take(given);
+  };
+  // No change is listened to: of a moment that is typed each key is one.
+  return html`<input ...${more} ref=${input} onBlur=${settle} onKeyDown=${(event) => event.key === "Enter" && settle()} />`;
+}
+
+/** Picks a moment. */
+export const MomentField = ({ value, take }) =>
+  html`<${Field} type="datetime-local" step="1" value=${toInput(value)} take=${(text) => take(fromInput(text))} />`;
 
 /** How long ago it was, from second to second. */
 export function Age({ at }) {
@@ -91,15 +112,22 @@ const WORDS = {
   403: "Your account may not see or do this. An operator can give it another role.",
   404: "It is not here. It may have been deleted, or its history is over (completed jobs are kept for a while only).",
   429: "Too many attempts. Wait a little, then try again.",
-  503: "The ledger cannot be reached just now. Nothing was changed. It is worth trying again in a moment.",
+  503: "The ledger cannot be reached just now. It is worth trying again in a moment.",
 };
 
-/** What went wrong in words of its own, and the way on. */
-export function Trouble({ error, again }) {
+/** Of what somebody did: the service says why, and that is not always what somebody may. */
+const WORDS_OF_ACTIONS = {
+  403: "The service refused this.",
+  503: "This could not be done just now. Look whether it was done after all before you try again.",
+};
+
+/** What went wrong in words of its own, and the way on; `did` if somebody wanted something changed. */
+export function Trouble({ error, again, did }) {
   if (!error) return null;
   let words = "The page did something wrong.";
   if (error instanceof Unreachable) words = "No answer from the service: it may be stopped, or the network is away.";
-  else if (error instanceof Refused) words = WORDS[error.status] ?? "The service refused this.";
+  else if (error instanceof Unable) words = "This browser cannot do that here.";
+  else if (error instanceof Refused) words = (did && WORDS_OF_ACTIONS[error.status]) ?? WORDS[error.status] ?? "The service refused this.";
   const said = error instanceof Unreachable ? "" : visible(error.message);
   return html`<div class="trouble" role="alert">
     <p><strong>${words}</strong>${said && html`<br /><span class="said">${said}</span>`}</p>
@@ -118,18 +146,25 @@ export function Loaded({ read, children }) {
 export function Act({ does, sure, children, kind = "" }) {
   const [state, setState] = useState({});
   const act = async () => {
-    if (sure && !confirm(sure)) return;
+    if (state.busy || (sure && !confirm(sure))) return;
     setState({ busy: true });
     try {
       await does();
       setState({});
+      keepFocus();
     } catch (error) {
       setState({ error });
     }
   };
-  return html`<button type="button" class=${kind} disabled=${state.busy} onClick=${act}>${children}</button>
-    <${Trouble} error=${state.error} />`;
+  return html`<button type="button" class=${kind} aria-disabled=${state.busy} onClick=${act}>${children}</button>
+    <${Trouble} error=${state.error} did />`;
 }
+
+/** The keyboard and a screen reader go on at the heading if what had the focus is gone. */
+export const keepFocus = () =>
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => document.activeElement === document.body && document.querySelector("h1")?.focus()),
+  );
 
 /** Cancels a running job, once that was confirmed. */
 export const Cancel = ({ job, then }) =>

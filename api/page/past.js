@@ -2,15 +2,14 @@
 
 import { html } from "./vendor/preact.js";
 import { changed, go, useAddress } from "./address.js";
-import { Moment } from "./parts.js";
-import { fromInput } from "./words.js";
+import { Moment, MomentField } from "./parts.js";
 
 const PLACE = { after: null, offset: null };
 
 /** Picks the moment. */
 export function AsOf() {
-  const pick = (event) => event.target.value && go(changed({ as_of: fromInput(event.target.value), ...PLACE }));
-  return html`<label>As it was at <input type="datetime-local" step="1" onChange=${pick} /></label>`;
+  const pick = (at) => at && go(changed({ as_of: at, ...PLACE }));
+  return html`<label>As it was at <${MomentField} take=${pick} /></label>`;
 }
 
 /** Says that the past is shown, and leads back. */

@@ -4,6 +4,9 @@
 const KEY_HASH_BYTES = 4;
 const ED25519 = 1;
 
+/** The browser lacks what it takes. */
+export class Unable extends Error {}
+
 const decoded = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
 const equal = (one, other) => one.length === other.length && one.every((byte, nth) => byte === other[nth]);
 
@@ -23,11 +26,14 @@ export function parsed(note) {
 /** Whether one of the note's signatures is by this verifier's key. */
 export async function isSigned(checkpoint, verifier) {
   // The key itself is base64, which has plus signs too.
+  if (!crypto.subtle) throw new Unable("Signatures can be verified on pages that come by HTTPS, or from this machine.");
   const [, name, key] = /^([^+]+)\+[^+]+\+(.+)$/.exec(verifier) ?? [];
   if (!key) throw new Error("it is no verifier key");
   const raw = decoded(key);
   if (raw[0] !== ED25519) throw new Error("the key is of another kind");
-  const imported = await crypto.subtle.importKey("raw", raw.slice(1), "Ed25519", false, ["verify"]);
+  const imported = await crypto.subtle.importKey("raw", raw.slice(1), "Ed25519", false, ["verify"]).catch(() => {
+    throw new Unable("It does not know the signatures that this ledger makes (Ed25519).");
+  });
   const said = new TextEncoder().encode(checkpoint.text);
   for (const signature of checkpoint.signatures) {
     const bytes = signature.value.slice(KEY_HASH_BYTES);

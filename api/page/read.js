@@ -2,73 +2,96 @@
 
 import { useCallback, useEffect, useRef, useState } from "./vendor/preact.js";
 import { viewedOwner } from "./address.js";
-import { get } from "./client.js";
+import { Refused, get } from "./client.js";
 import { listen, onGap } from "./live.js";
-import { note } from "./session.js";
 
 /** Others' things are told of in no frame of ours: they are asked for again and again. */
 const POLL_MS = 5_000;
+/** A tab that is hidden draws no pictures. */
+const NO_PICTURE_MS = 1_000;
 
 /**
  * What a GET answers: {body, error, loading, again, put}. What there is stays until there is
- * something newer; `again` reads anew, `put` replaces the body by what a frame has shown.
+ * something newer; `again` reads anew, `put` changes the body to what a frame has shown.
  */
 export function useRead(path, query = {}, { owned = true, pollMs = 0 } = {}) {
   const owner = owned ? viewedOwner() : null;
   const asked = JSON.stringify([path, query, owner]);
-  const [state, setState] = useState({ asked, loading: true });
-  const newest = useRef(0);
+  const [state, setState] = useState({ asked });
+  const current = useRef({});
+  if (current.current.asked !== asked) current.current = { asked, begun: 0, settled: 0, puts: [] };
   const again = useCallback(async () => {
-    const nth = (newest.current += 1);
-    const settle = (found) => nth === newest.current && setState({ asked, loading: false, ...found });
+    const reads = current.current;
+    const nth = (reads.begun += 1);
+    const settle = (found) => {
+      // An answer that a newer one has overtaken is dropped; one that is overtaken by a question is not.
+      if (reads !== current.current || nth <= reads.settled) return;
+      reads.settled = nth;
+      setState((before) => ({ asked, ...found(before.asked === asked ? before.body : undefined) }));
+    };
     try {
-      settle({ body: await get(path, { ...query, owner }) });
+      const body = await get(path, { ...query, owner });
+      // It may have been put together before what came in frames since it was asked for.
+      settle(() => ({ body: reads.puts.reduce((now, put) => (nth <= put.begun ? put.change(now) : now), body) }));
     } catch (error) {
-      note(error);
-      settle({ error });
+      settle((body) => ({ error, body: passes(error) ? body : undefined }));
     }
+    reads.puts = reads.puts.filter((put) => put.begun > reads.settled);
   }, [asked]);
   useEffect(() => {
-    setState((before) => (before.asked === asked ? before : { asked, loading: true }));
     again();
-    return () => {
-      newest.current += 1;
-    };
-  }, [asked]);
-  useEffect(() => onGap(again), [again]);
-  const every = owner ? POLL_MS : pollMs;
+  }, [again]);
+  useEffect(() => (owned ? onGap(again) : undefined), [again, owned]);
+  const every = owner && !query.as_of ? POLL_MS : pollMs;
   useEffect(() => {
     if (!every) return undefined;
     const timer = setInterval(again, every);
     return () => clearInterval(timer);
   }, [again, every]);
   const put = useCallback((change) => {
-    setState((before) => (before.body === undefined ? before : { ...before, body: change(before.body) }));
-  }, []);
-  const current = state.asked === asked ? state : { loading: true };
-  return { ...current, again, put };
+    const { begun, settled, puts } = current.current;
+    if (begun > settled) puts.push({ begun, change });
+    setState((before) => (before.asked !== asked || before.body === undefined ? before : { ...before, body: change(before.body) }));
+  }, [asked]);
+  const { body, error } = state.asked === asked ? state : {};
+  return { body, error, again, put };
 }
 
-/** Calls `take` with the frames that come, all of one picture together; never while `paused`. */
+/** Whether what is shown may be right in spite of it. */
+const passes = (error) => !(error instanceof Refused) || error.status === 429 || error.status >= 500;
+
+/** Calls `take` with the newest frame of each resource, all of one picture together; never while `paused`. */
 export function useFrames(take, paused = false) {
   const latest = useRef(take);
   latest.current = take;
   useEffect(() => {
     if (paused) return undefined;
-    let waiting = [];
-    let asked = 0;
+    const waiting = new Map();
+    let picture = 0;
+    let late = 0;
+    const drop = () => {
+      cancelAnimationFrame(picture);
+      clearTimeout(late);
+      picture = 0;
+      waiting.clear();
+    };
+    const hand = () => {
+      const frames = [...waiting.values()];
+      drop();
+      latest.current(frames);
+    };
     const end = listen((frame) => {
-      waiting.push(frame);
-      asked ||= requestAnimationFrame(() => {
-        const frames = waiting;
-        waiting = [];
-        asked = 0;
-        latest.current(frames);
-      });
+      waiting.set(frame.resource_uri, frame);
+      if (picture) return;
+      picture = requestAnimationFrame(hand);
+      late = setTimeout(hand, NO_PICTURE_MS);
     });
+    // What is read then is newer than what waits.
+    const endGaps = onGap(drop);
     return () => {
       end();
-      cancelAnimationFrame(asked);
+      endGaps();
+      drop();
     };
   }, [paused]);
 }
@@ -116,10 +139,13 @@ export function useList(type, path, query, paused) {
       objects: body.objects.map((each) => shown.get(each.resource_uri) ?? each),
     }));
     // A page by key stays where it is; at the front what is new comes in, and what is gone goes.
-    if ([...shown].some(([uri, object]) => !object || !known.has(uri) || moved(list.body, uri, object))) readAgain();
+    if (isPicky(query) || [...shown].some(([uri, object]) => !object || !known.has(uri) || moved(list.body, uri, object))) readAgain();
   }, paused);
   return list;
 }
+
+/** Whether what is listed may leave by any change. */
+const isPicky = (query) => Boolean(query.last_modified__lt || query.name__contains);
 
 /** Whether a filter by state may have another opinion of it now. */
 function moved(body, uri, object) {

@@ -2,9 +2,9 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { changed, go, to, useAddress, viewedOwner } from "./address.js";
-import { post, url } from "./client.js";
+import { Refused, newKey, postOnce, url } from "./client.js";
 import { Jobs } from "./jobs.js";
-import { Facts, Heading, Link, Links, Loaded, Name, State, Table, Trouble } from "./parts.js";
+import { Facts, Field, Heading, Link, Links, Loaded, Name, State, Table, Trouble } from "./parts.js";
 import { useFrames, useList, useRead } from "./read.js";
 import { bytes } from "./words.js";
 
@@ -42,20 +42,22 @@ const SERVERS = {
 };
 
 export const DriveList = () => html`<${List} kind=${DRIVES} />`;
-export const ServerList = () => html`<${List} kind=${SERVERS} />`;
+export const ServerList = () => (viewedOwner() ? html`<${NotShown} />` : html`<${List} kind=${SERVERS} />`);
 export const DrivePage = ({ uuid }) => html`<${One} kind=${DRIVES} uuid=${uuid} />`;
-export const ServerPage = ({ uuid }) => html`<${One} kind=${SERVERS} uuid=${uuid} />`;
+export const ServerPage = ({ uuid }) => (viewedOwner() ? html`<${NotShown} />` : html`<${One} kind=${SERVERS} uuid=${uuid} />`);
+
+const NotShown = () => html`<${Heading}>Servers<//><p class="empty">Servers are shown to their owners only: they have passwords.</p>`;
 
 function List({ kind }) {
   const { query } = useAddress();
   const offset = Number(query.get("offset") ?? 0);
   const name = query.get("name__contains") ?? "";
   const read = useList(kind.type, `/${kind.type}/detail/`, { limit: LIMIT, offset, name__contains: name ? escaped(name) : null });
-  const filter = (event) => go(changed({ name__contains: event.target.value, offset: null }));
+  const filter = (text) => go(changed({ name__contains: text, offset: null }));
   return html`
     <${Heading}>${kind.title}<//>
     <form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
-      <label>Name contains <input type="text" value=${name} onChange=${filter} /></label>
+      <label>Name contains <${Field} type="text" value=${name} take=${filter} /></label>
     </form>
     <${Loaded} read=${read}>${({ meta, objects }) => html`
       <${Table} label=${kind.title} rows=${objects} keyOf=${(each) => each.uuid} empty=${name ? "None has such a name." : kind.empty}
@@ -84,6 +86,7 @@ function Pager({ meta: { limit, offset, total_count: total } }) {
 }
 
 function One({ kind, uuid }) {
+  const { query } = useAddress();
   const read = useRead(`/${kind.type}/${uuid}/`);
   const uri = `/api/2.0/${kind.type}/${uuid}/`;
   useFrames((frames) => {
@@ -105,17 +108,22 @@ function One({ kind, uuid }) {
     `}<//>
     <section aria-labelledby="jobs">
       <h2 id="jobs">Jobs</h2>
-      <${Jobs} query=${{ resource: uuid, limit: JOBS, after: "" }} label="Jobs of it" />
+      <${Jobs} query=${{ resource: uuid, limit: JOBS, after: query.get("after") ?? "" }} label="Jobs of it" />
     </section>
   `;
 }
 
 function Actions({ kind, each }) {
-  const [naming, setNaming] = useState(false);
+  const [naming, setNaming] = useState(null);
+  const button = useRef();
+  // Whoever leaves the form goes on where it was opened.
+  useEffect(() => {
+    if (naming === false) button.current?.focus();
+  }, [naming]);
   if (viewedOwner()) return html`<span class="faint">only its owner's</span>`;
   if (naming) return html`<${CloneForm} kind=${kind} each=${each} close=${() => setNaming(false)} />`;
   return html`<div class="actions">
-    <button type="button" onClick=${() => setNaming(true)}>Clone</button>
+    <button type="button" ref=${button} onClick=${() => setNaming(true)}>Clone</button>
     ${kind === DRIVES && html`<a class="button" download href=${url(`/drives/${each.uuid}/download/`)}>Download</a>`}
   </div>`;
 }
@@ -123,23 +131,28 @@ function Actions({ kind, each }) {
 function CloneForm({ kind, each, close }) {
   const [state, setState] = useState({});
   const input = useRef();
+  // If no answer comes, the same is asked for again, not another clone.
+  const sent = useRef({});
   useEffect(() => input.current.focus(), []);
   const clone = async (event) => {
     event.preventDefault();
+    if (state.busy) return;
     const name = new FormData(event.target).get("name");
+    if (sent.current.name !== name) sent.current = { name, key: newKey() };
     setState({ busy: true });
     try {
-      const { objects, jobs } = await post(`/${kind.type}/${each.uuid}/action/`, { do: "clone" }, name ? { name } : {});
+      const { objects, jobs } = await postOnce(sent.current.key, `/${kind.type}/${each.uuid}/action/`, { do: "clone" }, name ? { name } : {});
       const [job] = (objects?.[0] ?? { jobs }).jobs;
       go(to(`/jobs/${job.uuid}`));
     } catch (error) {
+      if (error instanceof Refused && error.status < 500) sent.current = {};
       setState({ error });
     }
   };
   return html`<form class="clone" aria-label="Clone" onSubmit=${clone}>
     <label>Name of the clone <input name="name" ref=${input} placeholder="as the service names it" /></label>
-    <button type="submit" disabled=${state.busy}>Clone</button>
+    <button type="submit" aria-disabled=${state.busy}>Clone</button>
     <button type="button" onClick=${close}>Leave it</button>
-    <${Trouble} error=${state.error} />
+    <${Trouble} error=${state.error} did />
   </form>`;
 }

@@ -2,9 +2,10 @@
 
 import { html } from "./vendor/preact.js";
 import { changed, go, useAddress } from "./address.js";
-import { Facts, Heading, Link, Loaded, Moment, Table, counted } from "./parts.js";
+import { Facts, Field, Heading, Link, Loaded, Moment, MomentField, Table, counted } from "./parts.js";
 import { useRead } from "./read.js";
-import { bytes, fromInput, number, toInput } from "./words.js";
+import { session } from "./session.js";
+import { bytes, number } from "./words.js";
 
 export function Retention() {
   return html`
@@ -45,13 +46,13 @@ function DryRun() {
   return html`<section aria-labelledby="dry-run">
     <h2 id="dry-run">Dry run</h2>
     <form class="filters" aria-label="Dry run" onSubmit=${(event) => event.preventDefault()}>
-      <label>At <input type="datetime-local" step="1" value=${toInput(asked.as_of)} onChange=${(event) => go(changed({ at: fromInput(event.target.value) }))} /></label>
-      <label>Kept for <input type="text" size="8" placeholder="P3D" value=${asked.keep ?? ""} onChange=${(event) => go(changed({ keep: event.target.value.trim() }))} /></label>
+      <label>At <${MomentField} value=${asked.as_of} take=${(at) => go(changed({ at }))} /></label>
+      <label>Kept for <${Field} type="text" size="8" placeholder="P3D" value=${asked.keep} take=${(keep) => go(changed({ keep }))} /></label>
     </form>
     <${Loaded} read=${read}>${(plan) => html`
       <p>${counted(plan.trees_total, "tree")} of ${counted(plan.jobs_total, "job")} and ${counted(plan.streams_total, "other stream")} would go: what ended before <${Moment} at=${plan.cutoff} />. Nothing was changed.</p>
       <${Table} label="Trees that would go" rows=${plan.trees} keyOf=${(tree) => tree.job} empty="Nothing is due." columns=${[
-        ["Job", (tree) => html`<${Link} kind="jobs" uuid=${tree.job} />`],
+        ["Job", (tree) => html`<${Link} kind="jobs" uuid=${tree.job} owner=${tree.owner === session.get()?.uuid ? null : tree.owner} />`],
         ["Jobs", (tree) => number(tree.jobs)],
         ["Owner", (tree) => html`<code>${tree.owner}</code>`, "wide"],
         ["Ended", (tree) => html`<${Moment} at=${tree.ended} />`],

@@ -1,6 +1,6 @@
 // Who is logged in: undefined as long as it is not known, null for nobody.
 
-import { Refused, get, hasLoggedIn, post } from "./client.js";
+import { Refused, get, hasLoggedIn, hold, letGo, post, unauthorized } from "./client.js";
 import { makeStore, useStore } from "./store.js";
 
 export const session = makeStore(undefined);
@@ -17,29 +17,43 @@ export async function findOut() {
     session.set(null);
     return;
   }
+  hold();
   try {
     session.set(await get("/accounts/self/"));
   } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 401) throw error;
-    session.set(null);
+    if (!isUnauthorized(error)) throw error;
+    leave();
   }
 }
 
+/** Whether somebody is logged in afterwards: a browser that keeps no cookies forgets it at once. */
 export async function logIn(username, password) {
   await post("/accounts/action/", { do: "login" }, { username, password });
   ended.set(false);
   await findOut();
+  return session.get() !== null;
 }
 
 export async function logOut() {
-  await post("/accounts/action/", { do: "logout" });
+  try {
+    await post("/accounts/action/", { do: "logout" });
+  } catch (error) {
+    if (!isUnauthorized(error)) throw error;
+  }
+  ended.set(false);
+  leave();
+}
+
+function leave() {
+  letGo();
   session.set(null);
 }
 
-/** To be told of every error: after a 401 there is nobody logged in any more. */
-export function note(error) {
-  if (error instanceof Refused && error.status === 401 && session.get()) {
+const isUnauthorized = (error) => error instanceof Refused && error.status === 401;
+
+unauthorized.listen(() => {
+  if (session.get()) {
     ended.set(true);
-    session.set(null);
+    leave();
   }
-}
+});

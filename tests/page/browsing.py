@@ -66,7 +66,7 @@ class Watched:
 
     def check(self) -> None:
         """That nothing went wrong, and nothing was refused by the page's own policy."""
-        assert self.faults == []
+        assert self.faults == [], self.faults
 
 
 def fill_in(page: Page, email: str = EMAIL, password: str = PASSWORD) -> None:

@@ -29,6 +29,9 @@ def some_jobs(api: Api) -> tuple[str, str]:
     return job, clone.uuid
 
 
+UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
+
+
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_view(
@@ -62,7 +65,8 @@ def test_every_view(
         (f"/jobs/{job}?as_of=30", f"Job {job}"),
         (f"/drives/{drive}", "Drive archive of Monday"),
         ("/jobs?as_of=2020-01-01T00:00:00Z", "Jobs"),
-        ("/jobs/nothing", "Job nothing"),
+        (f"/jobs/{UNKNOWN}", f"Job {UNKNOWN}"),
+        ("/jobs/nothing", "Nothing is here"),
     ):
         page.goto(path)
         look({f"/jobs/{job}": "job", f"/drives/{drive}": "drive"}.get(path, "other"), heading)

@@ -100,6 +100,29 @@ def test_the_list_as_it_was(server: Server, watch: Any) -> None:
     page.reload()
     expect(row(page, early)).to_be_visible()
     expect(row(page, late)).to_have_count(0)
+    page.get_by_role("link", name="Back to now").focus()
+    page.keyboard.press("Enter")
+    expect(row(page, late)).to_be_visible()
+    expect(page.get_by_role("heading", name="Jobs")).to_be_focused()
+
+
+def test_a_moment_is_typed_in_peace(server: Server, watch: Any) -> None:
+    """It is gone to once it is whole, as one step; the browser calls each key a change."""
+    api = server.api
+    api.succeed(job := api.clone(api.upload(striped(1))).job)
+    page: Page = watch(api.address).log_in()
+    page.goto(f"/jobs/{job}")
+    moment = page.get_by_label("As it was at")
+    moment.focus()
+    steps = page.evaluate("history.length")
+    page.keyboard.type("01012040")
+    page.keyboard.press("Tab")
+    page.keyboard.type("120000a")  # where there is an am
+    expect(moment).to_be_focused()
+    assert page.evaluate("history.length") == steps
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("This is how it was at")).to_be_visible()
+    assert page.evaluate("history.length") == steps + 1
 
 
 def test_filters_are_in_the_address(slow: Server, watch: Any) -> None:

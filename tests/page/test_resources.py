@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.client import sha256, striped
+from tests.acceptance.client import data_blocks, sha256, striped
 from tests.acceptance.running import Server
 
 NAMES = (
@@ -39,6 +39,50 @@ def test_a_drive_is_cloned_and_downloaded(server: Server, watch: Any) -> None:
         page.get_by_role("link", name="Download").click()
     assert sha256(Path(download.value.path()).read_bytes()) == sha256(content)
     assert sha256(server.api.download(clone["uuid"])) == sha256(content)
+
+
+def test_the_jobs_of_a_drive_are_paged(server: Server, watch: Any) -> None:
+    """By key, as all jobs are."""
+    api = server.api
+    source = api.upload(striped(1))
+    api.succeed(*[api.clone(source).job for _ in range(21)])
+    oldest = min(api.jobs(), key=lambda job: (job["last_modified"], job["uuid"]))
+    page: Page = watch(api.address).log_in()
+    page.goto(f"/drives/{source}")
+    rows = page.get_by_role("table", name="Jobs of it").get_by_role("row")
+    expect(rows).to_have_count(1 + 20)
+    page.get_by_role("link", name="Next page").click()
+    expect(rows).to_have_count(1 + 1)
+    expect(page.get_by_title(oldest["uuid"])).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
+def test_what_is_typed_stays(slow: Server, watch: Any) -> None:
+    """Whatever else is drawn anew, and however often."""
+    api = slow.api
+    source = api.upload(data_blocks(48), name="ash")
+    page: Page = watch(api.address).log_in()
+    page.get_by_role("link", name="Drives").click()
+    field = page.get_by_label("Name contains")
+    field.press_sequentially("a")
+    api.succeed(api.clone(source, name="oak").job)
+    expect(page.get_by_role("link", name="oak")).to_be_visible()
+    field.press_sequentially("s")
+    expect(field).to_have_value("as")
+    field.press("Enter")
+    expect(page.get_by_role("link", name="oak")).to_have_count(0)
+    expect(page.get_by_role("link", name="ash")).to_be_visible()
+    expect(field).to_be_focused()
+
+
+def test_a_form_that_is_left(server: Server, watch: Any) -> None:
+    """The keyboard goes on at the button that opened it."""
+    server.api.upload(striped(1), name="birch")
+    page: Page = watch(server.api.address).log_in()
+    page.get_by_role("link", name="Drives").click()
+    page.get_by_role("button", name="Clone").click()
+    page.get_by_role("button", name="Leave it").click()
+    expect(page.get_by_role("button", name="Clone")).to_be_focused()
 
 
 def test_a_server_is_cloned(server: Server, watch: Any) -> None:

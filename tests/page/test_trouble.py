@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 
 from tests.acceptance.client import data_blocks, striped
 from tests.acceptance.running import EMAIL, Machine, Server, run_command
 from tests.page.browsing import Watched, fill_in
 from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD
 
+UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 UNAVAILABLE = (
     '[{"error_type":"backend","error_message":"the ledger cannot be reached; try again later",'
     '"error_point":null}]'
@@ -50,22 +52,75 @@ def test_logging_out_leaves_nothing(server: Server, watch: Any) -> None:
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
 
+def test_logging_out_of_a_session_that_has_ended(server: Server, watch: Any) -> None:
+    """One is logged out all the same."""
+    watched: Watched = watch(server.api.address)
+    page = watched.log_in()
+    page.route("**/accounts/action/?do=logout", lambda route: _without_session(watched, route))
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def _without_session(watched: Watched, route: Route) -> None:
+    watched.context.clear_cookies(name="sessionid")
+    route.continue_(headers={**route.request.headers, "cookie": ""})
+
+
+def test_a_browser_that_keeps_no_cookies(server: Server, watch: Any) -> None:
+    """It says so: the login itself went well."""
+    page: Page = watch(server.api.address).page
+    page.add_init_script("Object.defineProperty(document, 'cookie', {get: () => ''})")
+    page.goto("/")
+    fill_in(page)
+    expect(page.get_by_role("alert")).to_contain_text("keeps no cookies")
+    expect(page.get_by_role("button", name="Log in")).to_be_enabled()
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs/%E0%A4%A", "/jobs/%3Fx", "/drives/nothing", f"/jobs/{UNKNOWN}/x"]
+)
+def test_an_address_that_is_none(server: Server, watch: Any, path: str) -> None:
+    """There is a way on."""
+    page: Page = watch(server.api.address).log_in()
+    page.evaluate("path => history.pushState(null, '', path)", path)
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.get_by_role("heading", name="Nothing is here")).to_be_visible()
+    page.locator("main").get_by_role("link", name="Jobs").click()
+    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+
+
+def test_what_is_over_already_cannot_be_cancelled(slow: Server, watch: Any) -> None:
+    """The service's own words, and none of what somebody may."""
+    api = slow.api
+    job = api.clone(api.upload(data_blocks(256))).job
+    page: Page = watch(api.address).log_in()
+    page.on("dialog", lambda dialog: dialog.accept())
+
+    def too_late(route: Route) -> None:
+        api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
+        route.continue_()
+
+    page.route(f"**/jobs/{job}/action/?do=cancel", too_late)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("row").filter(has=page.get_by_title(job))).to_contain_text("cancelled")
+
+
 def test_what_one_may_not_see_is_refused_in_words(server: Server, watch: Any) -> None:
     """A 403: another account's jobs, for a user."""
     page: Page = watch(server.api.address).log_in()
-    page.goto("/jobs?owner=53f94b39-2bb6-4aca-80e7-c3ffa8d0224f")
+    page.goto(f"/jobs?owner={UNKNOWN}")
     expect(page.get_by_role("alert")).to_contain_text("Your account may not see or do this.")
     page.get_by_role("link", name="Back to your own").click()
     expect(page.get_by_text("There are no such jobs.")).to_be_visible()
 
 
 def test_a_503_can_be_tried_again(server: Server, watch: Any) -> None:
-    """It says that nothing was changed."""
+    """Here as from anywhere."""
     page: Page = watch(server.api.address).log_in()
     refuse = {"status": 503, "content_type": "application/json", "body": UNAVAILABLE}
     page.route("**/api/2.0/drives/**", lambda route: route.fulfill(**refuse))
     page.get_by_role("link", name="Drives").click()
-    expect(page.get_by_role("alert")).to_contain_text("Nothing was changed.")
+    expect(page.get_by_role("alert")).to_contain_text("It is worth trying again")
     page.unroute("**/api/2.0/drives/**")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("There are no drives.")).to_be_visible()
@@ -104,6 +159,8 @@ def test_an_operator_looks_at_what_somebody_has(server: Server, watch: Any) -> N
     expect(page.get_by_text("You look at what the account")).to_be_visible()
     expect(page.locator(f'a[title="{job}"]')).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    page.get_by_role("link", name="Servers").click()
+    expect(page.get_by_text("Servers are shown to their owners only")).to_be_visible()
     page.get_by_role("link", name="Drives").click()
     expect(page.get_by_role("link", name="hers")).to_have_count(2)
     expect(page.get_by_role("button", name="Clone")).to_have_count(0)
@@ -123,6 +180,9 @@ def test_an_operator_sees_what_retention_would_discard(server: Server, watch: An
     page.get_by_label("Kept for").fill("PT0S")
     page.get_by_label("Kept for").press("Enter")
     expect(page.get_by_text("1 tree of 1 job and 0 other streams would go")).to_be_visible()
+    page.get_by_title(job).click()
+    expect(page.get_by_role("region", name="The job")).to_contain_text("success")
+    page.go_back()
     page.get_by_label("Kept for").fill("three days")
     page.get_by_label("Kept for").press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("keep must be a duration such as P3D")

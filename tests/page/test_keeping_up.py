@@ -1,0 +1,170 @@
+"""What is shown is what is: whatever comes late, out of turn, or while nobody looks."""
+
+import json
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.acceptance.client import data_blocks, striped
+from tests.acceptance.running import Server
+from tests.page.browsing import Watched, fill_in
+from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD
+from tests.support.between import Between
+
+HIDDEN = "window.requestAnimationFrame = () => 1"
+"""As in a tab that nobody looks at: no pictures are drawn."""
+
+
+def card(page: Page) -> Any:
+    return page.get_by_role("region", name="The job")
+
+
+def test_an_answer_that_a_frame_has_overtaken(slow: Server, watch: Any) -> None:
+    """It was put together before: what the frame has shown stays."""
+    api = slow.api
+    job = api.clone(api.upload(data_blocks(256))).job
+    page: Page = watch(api.address).log_in()
+    held: list[tuple[Route, str]] = []
+
+    def hold(route: Route) -> None:
+        """The answer is put together now, and let go later."""
+        held.append((route, route.fetch().text()))
+
+    page.route(f"**/api/2.0/jobs/{job}/", hold)
+    page.get_by_title(job).click()
+    expect(page.get_by_role("heading", name="Job")).to_be_visible()
+    while not held:
+        page.wait_for_timeout(50)
+    api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
+    page.wait_for_timeout(1_000)  # the frame comes
+    for route, text in held:
+        assert json.loads(text)["state"] == "started"
+        route.fulfill(body=text, content_type="application/json")
+    expect(card(page).get_by_text("cancelled")).to_be_visible()
+    page.wait_for_timeout(500)
+    expect(card(page).get_by_text("cancelled")).to_be_visible()
+
+
+def test_answers_that_take_long(slow: Server, watch: Any) -> None:
+    """Longer than it takes until the list is asked for anew: they are shown all the same."""
+    api = slow.api
+    failed = api.clone(api.upload(data_blocks(512))).job
+    page: Page = watch(api.address).log_in()
+
+    def late(route: Route) -> None:
+        answer = route.fetch()
+        page.wait_for_timeout(1_500)
+        route.fulfill(response=answer)
+
+    page.route("**/api/2.0/jobs/?*", late)
+    for seed in (2, 3):
+        api.clone(api.upload(data_blocks(512, seed)))
+    page.get_by_label("State").select_option("started")
+    expect(page.get_by_title(failed)).to_be_visible(timeout=10_000)
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_failed_answer_takes_nothing_away(slow: Server, watch: Any) -> None:
+    """What is shown stays, with the trouble above it, and goes on being kept current."""
+    api = slow.api
+    job = api.clone(api.upload(data_blocks(96))).job
+    page: Page = watch(api.address).log_in()
+    expect(page.get_by_title(job)).to_be_visible()
+    page.route("**/api/2.0/jobs/?*", lambda route: route.fulfill(status=502, body="bad gateway"))
+    api.clone(api.upload(striped(1)))
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_title(job)).to_be_visible()
+    shown = page.get_by_role("row").filter(has=page.get_by_title(job))
+    expect(shown).to_contain_text("success", timeout=20_000)
+    page.unroute("**/api/2.0/jobs/?*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_tab_that_nobody_looks_at(slow: Server, watch: Any) -> None:
+    """Is as new as others; what it had to draw before a gap is not drawn over what is newer."""
+    api = slow.api
+    port = urlsplit(api.address).port
+    assert port is not None
+    job = api.clone(api.upload(data_blocks(512))).job
+    with Between(port).running() as between:
+        watched: Watched = watch(between.address)
+        page = watched.log_in()
+        page.goto(f"/jobs/{job}")
+        expect(card(page).get_by_text("started")).to_be_visible()
+        expect(page.locator(".connection")).to_contain_text("Live")
+        page.evaluate(HIDDEN)
+        between.cut()
+        expect(page.locator(".connection")).to_contain_text("Connection lost")
+        api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
+        between.mend()
+        expect(page.locator(".connection")).to_contain_text("Live", timeout=20_000)
+        expect(card(page).get_by_text("cancelled")).to_be_visible()
+        page.wait_for_timeout(1_500)
+        expect(card(page).get_by_text("cancelled")).to_be_visible()
+        watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]
+
+
+def test_where_nothing_happens_nothing_is_lost(server: Server, watch: Any) -> None:
+    """A connection that was quiet for a minute is replaced, and nobody is told that it was lost."""
+    watched: Watched = watch(server.api.address)
+    page = watched.page
+    page.clock.install()
+    watched.log_in()
+    page.evaluate(
+        """() => {
+            window.said = [];
+            const note = () => said.push(document.querySelector(".connection").textContent);
+            const all = {subtree: true, childList: true, characterData: true};
+            new MutationObserver(note).observe(document.querySelector("header"), all);
+        }"""
+    )
+    sockets: list[object] = []
+    page.on("websocket", lambda socket: sockets.append(socket))  # noqa: PLW0108 - it needs one
+    for _ in range(3):
+        page.clock.run_for(61_000)
+        time.sleep(0.5)
+    assert len(sockets) >= 2
+    assert "lost" not in "".join(page.evaluate("said"))
+    job = server.api.clone(server.api.upload(striped(1))).job
+    expect(page.get_by_title(job)).to_be_visible()
+
+
+def test_another_account_in_another_tab(server: Server, watch: Any) -> None:
+    """The session is of all tabs: none goes on to show or change things under another's name."""
+    mine = server.api.clone(server.api.upload(striped(1))).job
+    watched: Watched = watch(server.api.address)
+    first = watched.log_in()
+    expect(first.get_by_title(mine)).to_be_visible()
+    second = watched.context.new_page()
+    second.goto("/")
+    second.get_by_role("button", name="Log out").click()
+    fill_in(second, OPERATOR, OPERATORS_PASSWORD)
+    expect(second.locator(".who")).to_contain_text(OPERATOR)
+    first.get_by_label("State").select_option("success")
+    expect(first.locator(".who")).to_contain_text(OPERATOR)
+    expect(first.get_by_text("There are no such jobs.")).to_be_visible()
+    expect(first.get_by_title(mine)).to_have_count(0)
+
+
+def test_a_clone_whose_answer_is_lost(server: Server, watch: Any) -> None:
+    """Asked for once more it is the same one."""
+    server.api.upload(striped(1), name="cedar")
+    page: Page = watch(server.api.address).log_in()
+    page.get_by_role("link", name="Drives").click()
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/action/?do=clone", lose)
+    page.get_by_role("button", name="Clone").click()
+    form = page.get_by_role("form", name="Clone")
+    form.get_by_role("button", name="Clone").click()
+    expect(page.get_by_role("alert")).to_contain_text("No answer from the service")
+    page.unroute("**/action/?do=clone")
+    form.get_by_role("button", name="Clone").click()
+    expect(page.get_by_role("heading", name="Job")).to_be_visible()
+    assert len(server.api.drives()) == 2
