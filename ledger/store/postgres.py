@@ -96,6 +96,9 @@ _EXCLUDE = (
     f"SELECT pg_advisory_xact_lock({pg_locks.EXCLUSIVE}), set_config('lock_timeout', '1s', true)"
 )
 """While this is held nobody else's exclusive work goes on, nor what waits behind that."""
+PREPARED_AFTER = 5
+"""Times that a statement of batches comes before the server keeps it."""
+
 _NEWS = (
     "SELECT position, originator_id, topic FROM stored_events"
     " WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position"
@@ -281,7 +284,7 @@ class PostgresStore:
     def _append(self, batch: Batch) -> int:
         connection = self._writer.raw
         try:
-            with connection.pipeline():
+            with _prepared(connection), connection.pipeline():
                 connection.execute("BEGIN")
                 connection.execute(_SHARE_APPENDING)
                 cursor = self._writer.cursor()
@@ -294,13 +297,13 @@ class PostgresStore:
                 last = _insert_events(connection, batch.events)
                 connection.execute("COMMIT")
         except _CONFLICTS as error:
-            connection.execute("ROLLBACK")
+            connection.rollback()  # psycopg forgets with it what it had prepared
             self._projection.look_again(self._writer.cursor())
             raise Conflict(str(error)) from error
         except LOST:
             raise
         except psycopg.Error:
-            connection.execute("ROLLBACK")
+            connection.rollback()
             raise
         position = int(last.fetchall()[0][0])
         self._note_own(position, len(batch.events))
@@ -336,7 +339,6 @@ class PostgresStore:
     def _writing(self) -> PgConnection:
         """A connection to write with; while there is one, nobody moves a ledger into the place."""
         connection = connect(self._url)
-        # What is prepared in a pipeline that then fails is not there, and psycopg believes it is.
         connection.raw.prepare_threshold = None
         connection.raw.add_notice_handler(self._notice)
         try:
@@ -430,6 +432,21 @@ class PostgresStore:
 
 def _leaf(event: StoredEvent) -> bytes:
     return leaf_hash(str(event.originator_id), event.originator_version, event.topic, event.state)
+
+
+@contextmanager
+def _prepared(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
+    """The statements of a batch are planned once: all of them find rows by their keys.
+
+    Others are not: one that was planned for an empty table would go on reading all of it. What is
+    prepared in a pipeline that then fails is not there, and psycopg believes that it is, until
+    `rollback`.
+    """
+    connection.prepare_threshold = PREPARED_AFTER
+    try:
+        yield
+    finally:
+        connection.prepare_threshold = None
 
 
 def _insert_events(

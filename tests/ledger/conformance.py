@@ -213,6 +213,25 @@ class Conflicts(_Suite):
         other.append(batch(guards=[Guard("a", 1), Guard("c", 0)]))
         assert [store.read_relations(uuid)[0] for uuid in "abc"] == [2, 1, 1]
 
+    @pytest.mark.parametrize("stale", [Guard("d", 0), Guard("z", 0)], ids=["first", "last"])
+    def test_a_store_goes_on_after_a_conflict_at_any_time(
+        self, store: Store, projection: Projection, stale: Guard
+    ) -> None:
+        """However often it has done the same before, which it may have prepared for by then."""
+
+        def written(nth: int, *stale: Guard) -> Batch:
+            rows = dict(projection.rows(server(f"s-{nth}", "d")))
+            secrets = [SetVncPassword(f"s-{nth}", "hush")]
+            guards = [Guard(f"server-{nth}", 0), *stale]
+            return batch(event(f"server-{nth}"), guards=guards, puts=rows, secrets=secrets)
+
+        store.append(batch(guards=[stale]))
+        for nth in range(12):
+            with pytest.raises(Conflict):
+                store.append(written(nth, stale))
+            store.append(written(nth))
+        assert len(positions(store)) == len(passwords(store)) == 12
+
     @pytest.mark.parametrize("on", ["version", "guard"])
     def test_a_conflict_keeps_nothing_of_the_batch(
         self, store: Store, other: Store, projection: Projection, on: str
