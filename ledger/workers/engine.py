@@ -54,6 +54,8 @@ POLL_S = 5.0
 """How often queues are looked at by those who have not been told of anything."""
 CHORES_AT_ONCE = 4
 """In one pool."""
+LOOKS = 2
+"""After what stalls, and after what is missing; neither waits for chores."""
 RETRY_S = 5
 RETRY_MOST_S = 600
 RESTART_S = 1.0
@@ -226,7 +228,7 @@ class _Engine:
             self._app.task(name=kind, retry=_Again())(_named(kind, self._do))
         here = len(place.pools)
         self._copies = ThreadPoolExecutor(max(1, here * place.copies_per_pool), "copy")
-        self._chores = ThreadPoolExecutor(max(1, here * CHORES_AT_ONCE) + 1, "chore")
+        self._chores = ThreadPoolExecutor(max(1, here * CHORES_AT_ONCE) + LOOKS, "chore")
         self._running: list[asyncio.Task[None]] = []
         self._told = 0.0
         """When this began, or the database last told who sends no heartbeats."""
