@@ -13,8 +13,10 @@ from tests.page.browsing import Watched, fill_in
 from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD
 from tests.support.between import Between
 
-HIDDEN = "window.requestAnimationFrame = () => 1"
-"""As in a tab that nobody looks at: no pictures are drawn."""
+HIDE = "window.held = []; window.requestAnimationFrame = (draw) => held.push(draw); 0"
+"""As in a tab that nobody looks at: no pictures are drawn ..."""
+SHOW = "for (const draw of held.splice(0)) draw()"
+"""... until somebody does."""
 
 
 def card(page: Page) -> Any:
@@ -95,13 +97,16 @@ def test_a_tab_that_nobody_looks_at(slow: Server, watch: Any) -> None:
         page.goto(f"/jobs/{job}")
         expect(card(page).get_by_text("started")).to_be_visible()
         expect(page.locator(".connection")).to_contain_text("Live")
-        page.evaluate(HIDDEN)
+        page.evaluate(HIDE)
+        figures = card(page).locator(".figures").inner_text()
+        expect(card(page).locator(".figures")).not_to_have_text(figures, timeout=10_000)
         between.cut()
         expect(page.locator(".connection")).to_contain_text("Connection lost")
         api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
         between.mend()
         expect(page.locator(".connection")).to_contain_text("Live", timeout=20_000)
         expect(card(page).get_by_text("cancelled")).to_be_visible()
+        page.evaluate(SHOW)
         page.wait_for_timeout(1_500)
         expect(card(page).get_by_text("cancelled")).to_be_visible()
         watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]

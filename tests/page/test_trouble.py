@@ -89,20 +89,19 @@ def test_an_address_that_is_none(server: Server, watch: Any, path: str) -> None:
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
 
 
-def test_what_is_over_already_cannot_be_cancelled(slow: Server, watch: Any) -> None:
-    """The service's own words, and none of what somebody may."""
+def test_an_action_that_is_refused(slow: Server, watch: Any) -> None:
+    """The service's own words: it is not always a matter of what somebody may."""
     api = slow.api
-    job = api.clone(api.upload(data_blocks(256))).job
+    api.clone(api.upload(data_blocks(256)))
     page: Page = watch(api.address).log_in()
     page.on("dialog", lambda dialog: dialog.accept())
-
-    def too_late(route: Route) -> None:
-        api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
-        route.continue_()
-
-    page.route(f"**/jobs/{job}/action/?do=cancel", too_late)
+    over = '[{"error_type":"permission","error_message":"the job has ended","error_point":null}]'
+    page.route(
+        "**/action/?do=cancel",
+        lambda route: route.fulfill(status=403, content_type="application/json", body=over),
+    )
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("row").filter(has=page.get_by_title(job))).to_contain_text("cancelled")
+    expect(page.get_by_role("alert")).to_have_text("The service refused this.the job has ended")
 
 
 def test_what_one_may_not_see_is_refused_in_words(server: Server, watch: Any) -> None:
