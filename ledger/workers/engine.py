@@ -314,11 +314,14 @@ class _Engine:
         An attempt is its dead worker's if that has the task before and after the attempt is looked
         up: meanwhile nobody else can have begun one.
         """
+        stalled = await self._stalled()
+        if not stalled:
+            return
         manager, copying = self._app.job_manager, self._place.copying
         run = partial(asyncio.get_running_loop().run_in_executor, self._chores)
         attempts = {
             (job.id, job.worker_id): await run(copying.attempt, task.job)
-            for job in await self._stalled()
+            for job in stalled
             if isinstance(task := _task(job), CopyImage)
         }
         for job in await self._stalled():
