@@ -48,14 +48,18 @@ export const Moment = ({ at }) => html`<time datetime=${at} title=${utc(at)}>${l
 /** A field whose value is taken once it is whole; what is typed meanwhile stays, whatever is drawn anew around it. */
 export function Field({ value, take, ...more }) {
   const input = useRef();
-  const known = value ?? "";
+  const settled = useRef();
   useEffect(() => {
-    input.current.value = known;
-  }, [known]);
+    input.current.value = value ?? "";
+    // As the browser writes it: a moment loses its seconds if there are none.
+    settled.current = input.current.value;
+  }, [value]);
   const settle = () => {
     // One that is taken away while it has the focus is left, too.
-    const given = input.current?.value.trim() ?? known;
-    if (given !== known) take(given);
+    const given = input.current?.value.trim() ?? settled.current;
+    if (given === settled.current) return;
+    settled.current = given;
+    take(given);
   };
   // No change is listened to: of a moment that is typed each key is one.
   return html`<input ...${more} ref=${input} onBlur=${settle} onKeyDown=${(event) => event.key === "Enter" && settle()} />`;

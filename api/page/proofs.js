@@ -25,8 +25,8 @@ export function parsed(note) {
 
 /** Whether one of the note's signatures is by this verifier's key. */
 export async function isSigned(checkpoint, verifier) {
-  // The key itself is base64, which has plus signs too.
   if (!crypto.subtle) throw new Unable("Signatures can be verified on pages that come by HTTPS, or from this machine.");
+  // The key itself is base64, which has plus signs too.
   const [, name, key] = /^([^+]+)\+[^+]+\+(.+)$/.exec(verifier) ?? [];
   if (!key) throw new Error("it is no verifier key");
   const raw = decoded(key);

@@ -11,7 +11,7 @@ const POLL_MS = 5_000;
 const NO_PICTURE_MS = 1_000;
 
 /**
- * What a GET answers: {body, error, loading, again, put}. What there is stays until there is
+ * What a GET answers: {body, error, again, put}, neither of the first two as long as it is on its way. What there is stays until there is
  * something newer; `again` reads anew, `put` changes the body to what a frame has shown.
  */
 export function useRead(path, query = {}, { owned = true, pollMs = 0 } = {}) {

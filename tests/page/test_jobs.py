@@ -125,6 +125,18 @@ def test_a_moment_is_typed_in_peace(server: Server, watch: Any) -> None:
     assert page.evaluate("history.length") == steps + 1
 
 
+def test_a_field_that_is_only_passed_by(server: Server, watch: Any) -> None:
+    """Leaves no step in the browser's history, also if its moment is a whole minute."""
+    page: Page = watch(server.api.address).log_in()
+    page.goto("/jobs?last_modified__gte=2026-01-01T12:00:00.000Z")
+    expect(page.get_by_label("Changed from")).to_have_value("2026-01-01T12:00")
+    steps = page.evaluate("history.length")
+    page.get_by_label("Changed from").focus()
+    page.get_by_label("Changed from").blur()
+    page.wait_for_timeout(200)
+    assert page.evaluate("history.length") == steps
+
+
 def test_filters_are_in_the_address(slow: Server, watch: Any) -> None:
     """Whoever is sent the address sees the same, and the browser's way back undoes a filter."""
     api = slow.api

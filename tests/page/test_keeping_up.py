@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -135,6 +136,63 @@ def test_where_nothing_happens_nothing_is_lost(server: Server, watch: Any) -> No
     assert "lost" not in "".join(page.evaluate("said"))
     job = server.api.clone(server.api.upload(striped(1))).job
     expect(page.get_by_title(job)).to_be_visible()
+
+
+def test_two_attempts_at_once(server: Server, watch: Any) -> None:
+    """The newer one counts, whatever becomes of the other."""
+    watched: Watched = watch(server.api.address)
+    page = watched.page
+    held: list[Route] = []
+    page.route(
+        "**/action/?do=authenticate_asynchronous",
+        lambda route: held.append(route) if not held else route.continue_(),
+    )
+    page.goto("/")
+    fill_in(page)
+    expect(page.locator(".connection")).to_contain_text("Connecting")
+    while not held:
+        page.wait_for_timeout(50)
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.locator(".connection")).to_contain_text("Live")
+    held[0].abort()
+    page.wait_for_timeout(1_500)
+    expect(page.locator(".connection")).to_contain_text("Live")
+    watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]
+
+
+def test_what_a_filter_lets_go(slow: Server, watch: Any) -> None:
+    """A job that changes is no longer one that changed before some moment."""
+    api = slow.api
+    job = api.clone(api.upload(data_blocks(1000))).job
+    before = datetime.now(UTC) + timedelta(seconds=4)
+    page: Page = watch(api.address).log_in()
+    page.goto(f"/jobs?last_modified__lt={before:%Y-%m-%dT%H:%M:%S}.000Z")
+    expect(page.get_by_title(job)).to_be_visible()
+    expect(page.get_by_title(job)).to_have_count(0, timeout=12_000)
+
+
+def test_the_past_is_asked_for_once(server: Server, watch: Any) -> None:
+    """Others' things are read anew every five seconds; what was does not change."""
+    job = server.api.clone(server.api.upload(striped(1))).job
+    server.api.succeed(job)
+    newest = server.api.get(f"/jobs/{job}/history/")["objects"][-1]["position"]
+    owner = server.api.get("/accounts/self/")["uuid"]
+    page: Page = watch(server.api.address).log_in(OPERATOR, OPERATORS_PASSWORD)
+    page.clock.install()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def times(moment: str) -> int:
+        page.goto(f"/jobs?owner={owner}{moment}")
+        expect(page.locator(".connection")).to_contain_text("Live")
+        expect(page.get_by_title(job)).to_be_visible()
+        asked.clear()
+        page.clock.run_for(11_000)
+        page.wait_for_timeout(500)
+        return len([url for url in asked if "/api/2.0/jobs/?" in url])
+
+    assert times("") == 2
+    assert times(f"&as_of={newest}") == 0
 
 
 def test_another_account_in_another_tab(server: Server, watch: Any) -> None:

@@ -114,7 +114,7 @@ def test_what_one_may_not_see_is_refused_in_words(server: Server, watch: Any) ->
 
 
 def test_a_503_can_be_tried_again(server: Server, watch: Any) -> None:
-    """Here as from anywhere."""
+    """By a button; the words promise nothing of what was done."""
     page: Page = watch(server.api.address).log_in()
     refuse = {"status": 503, "content_type": "application/json", "body": UNAVAILABLE}
     page.route("**/api/2.0/drives/**", lambda route: route.fulfill(**refuse))
@@ -212,6 +212,24 @@ def test_an_operator_verifies_the_ledger(server: Server, watch: Any) -> None:
     }""")
     verify.click()
     expect(findings.get_by_text("failed")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "says"),
+    [
+        ("Object.defineProperty(crypto, 'subtle', {value: undefined})", "by HTTPS"),
+        ("crypto.subtle.importKey = () => Promise.reject(new Error('no'))", "Ed25519"),
+    ],
+)
+def test_a_browser_that_cannot_verify(server: Server, watch: Any, lacks: str, says: str) -> None:
+    """It says what it lacks."""
+    watched: Watched = watch(server.api.address)
+    watched.page.add_init_script(lacks)
+    page = watched.log_in(OPERATOR, OPERATORS_PASSWORD)
+    page.get_by_role("link", name="Ledger", exact=True).click()
+    page.get_by_role("button", name="Verify now").click()
+    expect(page.get_by_role("alert")).to_contain_text("This browser cannot do that here.")
+    expect(page.get_by_role("alert")).to_contain_text(says)
 
 
 def test_activity_counts_what_happened(slow: Server, watch: Any) -> None:
