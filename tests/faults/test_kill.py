@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from tests.acceptance.client import BLOCK, Api, Json, data_blocks, sha256, striped
-from tests.acceptance.running import STOP_S, Machine, Server, wait_for
+from tests.acceptance.running import Machine, Server, wait_for
 
 MIB = 1024**2
 KILLS = 10
@@ -300,9 +300,7 @@ def test_stop_in_the_middle_of_a_copy(machine: Machine) -> None:
         "for half of the copy",
         lambda: server.api.job(clone.job)["data"].get("bytes_done", 0) > len(content) // 2,
     )
-    began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < STOP_S
     assert machine.files() > {f"{clone.uuid}.1.part"}
     stopped_at = machine.history(clone.job)[-1].fields
     assert len(content) // 2 < stopped_at["offset"] < len(content)

@@ -88,7 +88,8 @@ async def test_a_node_that_cannot_ask_remembers_nothing(
     endings = services[1].accounts.endings
     await _until(endings, known=True)
     with away(database):
-        await _until(endings, known=False)
+        async with asyncio.timeout(LATE_S):
+            await _until(endings, known=False)
     await _until(endings, known=True)
 
 
