@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from api.answers import json_answer
-from api.one_read import OneRead
 from api.service import Service
+from api.single_flight import SingleFlight
 
 
 class Health:
@@ -12,7 +12,7 @@ class Health:
 
     def __init__(self, service: Service) -> None:
         self._views = service.views
-        self._store = OneRead("store", self._read)
+        self._store = SingleFlight("store", self._read)
 
     async def alive(self, request: web.Request) -> web.Response:
         """Answered as long as the process answers anything."""

@@ -13,7 +13,7 @@ READ_S = 5.0
 """How long a read may take."""
 
 
-class OneRead(Generic[V]):
+class SingleFlight(Generic[V]):
     """A read in a thread of its own, once at a time: who asks meanwhile waits for that one."""
 
     def __init__(self, name: str, read: Callable[[], V]) -> None:

@@ -7,7 +7,7 @@ from api.doctor.patient import Patient
 from ledger.archives import Shelf
 from ledger.clock_watch import moved_text
 from projections.retention.compacting import ARCHIVES
-from projections.retention.standing import overdue, wrong_archives
+from projections.retention.standing import Due, wrong_archives
 
 OVERDUE = timedelta(hours=3)
 """What has been due for so long was missed by sweeps that come every hour."""
@@ -26,7 +26,7 @@ def late_sweeps(patient: Patient) -> Iterable[str]:
     standing = patient.standing
     if not patient.runs or standing is None or standing.clock_moved is not None:
         return
-    late = overdue(standing.next_due, standing.since, patient.reading.wall)
+    late = Due(standing.next_due, standing.since).overdue(patient.reading.wall)
     if late > OVERDUE:
         due = patient.reading.wall - late
         yield f"jobs have been due since {due:%Y-%m-%d %H:%M} UTC and are still there"

@@ -16,7 +16,7 @@ from projections.rows import timestamp
 from projections.views.sqlite import is_outdated, silent_jobs
 
 STUCK = timedelta(hours=1)
-"""A copy reports each second."""
+"""A copy reports every ten minutes at the least."""
 NAMED = 10
 _DURABLE = ("full", "extra")
 

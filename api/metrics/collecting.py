@@ -18,8 +18,8 @@ from prometheus_client.core import (
 from api.composition import Worker
 from api.metrics.counting import Requests
 from api.metrics.table import METRICS, PREFIX
-from api.one_read import OneRead
 from api.service import Service
+from api.single_flight import SingleFlight
 from ledger.application import Ledger
 from ledger.commands import Command
 from ledger.errors import StoreFailed
@@ -27,8 +27,7 @@ from ledger.metering import Distribution
 from ledger.store import checkpoints
 from ledger.world import PoolSpace
 from projections.retention.planning import policy_of
-from projections.retention.standing import overdue, parked_streams
-from projections.views.sweeping import first_end
+from projections.retention.standing import due_of, parked_streams
 
 T = TypeVar("T")
 Samples = Iterable[tuple[tuple[str, ...], T]]
@@ -98,7 +97,7 @@ class Read:
 
     def __init__(self, name: str, read: Callable[[], Iterable[Metric]]) -> None:
         self._name = name
-        self._read = OneRead(name, lambda: list(read()))
+        self._read = SingleFlight(name, lambda: list(read()))
         self._read_at = -math.inf
         self.told: list[Metric] = []
 
@@ -148,15 +147,8 @@ def _of_store(service: Service) -> Iterator[Metric]:
             "checkpoint": log.leaf_count() - (newest.size if newest else 0),
         }
         parked = parked_streams(log)
-        ended = first_end(log.cursor(), [each.stream.partition("-")[2] for each in parked])
-        policy = policy_of(log)
-    now = service.now()
-    held = policy.held(now)
-    late = overdue(
-        None if ended is None else ended + policy.keep(now),
-        None if held is None else held.holds_from,
-        now,
-    )
+        now = service.now()
+        late = due_of(log, policy_of(log), parked, now).overdue(now)
     yield _gauge("reader_lag_events", [((reader,), events) for reader, events in lag.items()])
     yield _gauge("parked_streams", [((), sum(each.handling == "parked" for each in parked))])
     yield _gauge("retention_overdue_seconds", [((), late.total_seconds())])

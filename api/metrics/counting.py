@@ -37,7 +37,7 @@ class Requests:
 
 def _waits(request: web.Request, response: web.StreamResponse) -> bool:
     """Whether it took as long as its client liked, which says nothing of the service."""
-    # Looked for in the text: to take a query apart costs more than all else that is done here.
+    # A look at the text, so that no query is taken apart just to be counted.
     return "wait=" in request.raw_path or isinstance(response, web.WebSocketResponse)
 
 

@@ -124,10 +124,11 @@ def _checkpoints(
         os.ftruncate(part_fd, size)
         os.fsync(part_fd)
         _check_unchanged(source, expected)
-        yield copy.completed()
+        completed = copy.completed()
+        yield completed
         if verify:
             for _ in verified(source_fd, part_fd, source_size=expected.size, size=size, stop=stop):
-                yield copy.completed()
+                yield completed
             _check_unchanged(source, expected)
 
 

@@ -339,7 +339,7 @@ class PostgresStore:
     def _writing(self) -> PgConnection:
         """A connection to write with; while there is one, nobody moves a ledger into the place."""
         connection = connect(self._url)
-        connection.raw.prepare_threshold = None
+        connection.raw.prepare_threshold = None  # but for batches
         connection.raw.add_notice_handler(self._notice)
         try:
             with store_errors():

@@ -1,11 +1,12 @@
 """How retention stands: the policy, what is due next, what waits, what is wrong. Reads only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from ledger.acts import Parking, Sweep
+from ledger.acts import Parking, Policy, Sweep
 from ledger.archives import BadArchive, Shelf
 from ledger.clock_watch import Reading, moved
 from ledger.store import clock_watch
@@ -31,6 +32,20 @@ class ArchiveFound(Struct, frozen=True):
     bytes: int
 
 
+class Due(NamedTuple):
+    """When the next tree is due, if any has ended, and since when the policy holds that says so."""
+
+    at: datetime | None
+    since: datetime | None
+
+    def overdue(self, now: datetime) -> timedelta:
+        """How long it has waited; before the policy held it did not."""
+        if self.at is None:
+            return timedelta()
+        due = self.at if self.since is None else max(self.at, self.since)
+        return max(timedelta(), now - due)
+
+
 class Standing(Struct, frozen=True):
     """How things stand.
 
@@ -52,14 +67,13 @@ class Standing(Struct, frozen=True):
 def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Standing:
     """How things stand in this log, beside these archives."""
     policy = policy_of(log)
-    keep, held = policy.keep(now), policy.held(now)
     parked = parked_streams(log)
-    ended = first_end(log.cursor(), [one.stream.partition("-")[2] for one in parked])
+    due = due_of(log, policy, parked, now)
     watched = clock_watch.find(log.cursor(), reading.boot)
     return Standing(
-        keep=keep,
-        since=None if held is None else held.holds_from,
-        next_due=None if ended is None else ended + keep,
+        keep=policy.keep(now),
+        since=due.since,
+        next_due=due.at,
         swept=_found(sweeps(log)[-1:]),
         waiting=_found(pending(log)),
         archives=[ArchiveFound(name, shelf.size(name)) for name in shelf.names()],
@@ -68,12 +82,14 @@ def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Stan
     )
 
 
-def overdue(next_due: datetime | None, since: datetime | None, now: datetime) -> timedelta:
-    """How long the next tree has waited to be discarded, under a policy that holds since then."""
-    if next_due is None:
-        return timedelta()
-    due = next_due if since is None else max(next_due, since)
-    return max(timedelta(), now - due)
+def due_of(log: Log, policy: Policy, parked: Iterable[Parking], now: datetime) -> Due:
+    """Of the trees that are not parked."""
+    held = policy.held(now)
+    ended = first_end(log.cursor(), [one.stream.partition("-")[2] for one in parked])
+    return Due(
+        None if ended is None else ended + policy.keep(now),
+        None if held is None else held.holds_from,
+    )
 
 
 def _found(swept: Sequence[Sweep]) -> SweepFound | None:

@@ -109,9 +109,10 @@ def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
         " AND child.parent = job.uuid)"
     )
     cursor.execute(
-        f"WITH leaf AS ({leaves}) SELECT uuid FROM leaf WHERE last_modified < ?"
-        " AND (begun OR NOT EXISTS (SELECT 1 FROM leaf other"
-        " WHERE other.pool = leaf.pool AND other.begun AND other.last_modified >= ?))"
+        f"WITH leaf AS ({leaves}),"
+        " busy AS (SELECT DISTINCT pool FROM leaf WHERE begun AND last_modified >= ?)"
+        " SELECT uuid FROM leaf WHERE last_modified < ?"
+        " AND (begun OR NOT EXISTS (SELECT 1 FROM busy WHERE busy.pool = leaf.pool))"
         " ORDER BY last_modified, uuid LIMIT ?",
         (before, before, limit),
     )

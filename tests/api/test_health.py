@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from api import answers, one_read
+from api import answers, single_flight
 from api.metrics.collecting import of_service
 from api.metrics.counting import Requests
 from ledger.errors import StoreUnreachable
@@ -52,7 +52,7 @@ async def test_it_is_not_ready_if_its_store_does_not_answer(
         yield
 
     monkeypatch.setattr(api.service.views, "long_snapshot", hang)
-    monkeypatch.setattr(one_read, "READ_S", 0.05)
+    monkeypatch.setattr(single_flight, "READ_S", 0.05)
     assert (await told(api, "/readyz"))[0] == 503
     assert (await told(api, "/readyz"))[0] == 503
     assert len(asked) == 1

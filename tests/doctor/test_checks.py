@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from msgspec import structs
 
-from api.databases import Database, PostgresDatabase, SqliteDatabase
+from api.databases import STORE_FILE, Database, PostgresDatabase, SqliteDatabase
 from api.doctor import directory, images
 from api.doctor.examining import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE, examine
 from api.doctor.findings import Findings
@@ -27,7 +27,7 @@ from ledger.images import Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
 from projections.backup.restoring import STAGING
-from tests.acceptance.running import environment, job_ledger
+from tests.acceptance.running import environment, job_ledger, run_command
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.world import ME, disk
@@ -226,6 +226,16 @@ def test_a_ledger_that_cannot_be_read(sick: Sick) -> None:
     found = sick.examined()
     assert failed(found) == ["data-directory", LEDGER]
     assert [check.name for check in found.checks] == [*WHOLE, LEDGER]
+
+
+def test_a_store_file_that_is_no_text(sick: Sick) -> None:
+    """The command says what it takes for the ledger's place."""
+    sick.file.unlink()
+    (sick.data / STORE_FILE).write_bytes(b"postgresql://\xff\xfe")
+    done = run_command("doctor", "--data", str(sick.data))
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "\ufffd" in done.stdout + done.stderr
 
 
 def test_a_pool_that_nobody_has(sick: Sick) -> None:

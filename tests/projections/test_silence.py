@@ -1,7 +1,7 @@
 """Which jobs an operator is told of because nobody seems to work on them."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,22 +17,12 @@ from ledger.commands import (
 )
 from projections.rows import timestamp
 from projections.views.sqlite import silent_jobs
+from tests.retention.conftest import Clock
 from tests.support.opened import Opened
 from tests.support.opened_postgres import InPostgres
 from tests.support.world import ME, START, disk
 
-LATER = START + timedelta(hours=2)
 BEFORE = START + timedelta(hours=1)
-
-
-class Clock:
-    """Stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.at = START
-
-    def __call__(self) -> datetime:
-        return self.at
 
 
 @pytest.fixture
@@ -73,7 +63,7 @@ def test_a_copy_that_reports_no_more_is_silent(opened: Opened, clock: Clock) -> 
         cloned(opened, job)
         opened.do(StartAttempt(job, 1, "w"))
         report(opened, job)
-    clock.at = LATER
+    clock.advance(hours=2)
     report(opened, "well", 1)
     assert silent(opened) == ["dead"]
 
@@ -85,7 +75,7 @@ def test_a_copy_may_wait_for_its_turn(opened: Opened, clock: Clock) -> None:
     cloned(opened, "elsewhere", "zadara")
     opened.do(StartAttempt("first", 1, "w"))
     report(opened, "first")
-    clock.at = LATER
+    clock.advance(hours=2)
     report(opened, "first", 1)
     assert silent(opened) == ["elsewhere"]
 
@@ -95,6 +85,6 @@ def test_a_job_is_not_silent_that_others_are_part_of(opened: Opened, clock: Cloc
     opened.do(CreateJob(ME, "server", "server_clone"))
     opened.do(CreateJob(ME, "disk", "drive_clone", parent="server"), StartAttempt("disk", 1, "w"))
     report(opened, "disk")
-    clock.at = LATER
+    clock.advance(hours=2)
     report(opened, "disk", 1)
     assert silent(opened) == []
