@@ -6,43 +6,22 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 from tests.acceptance.client import Api
-
-T = TypeVar("T")
+from tests.support.wait import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).parents[2]
 EMAIL = "elm@example.test"
 PASSWORD = "correct horse battery staple"
-START_S = 30.0
-STOP_S = 20.0
-COMMAND_S = 60.0
-WAIT_S = 30.0
-PAUSE_S = 0.02
 
 _LISTENS = re.compile(r"^job-ledger listens on (http://\S+)$", re.MULTILINE)
-
-
-def wait_for(
-    what: str, find: Callable[[], T | None], *, within_s: float = WAIT_S, pause_s: float = PAUSE_S
-) -> T:
-    """What `find` returns once it is neither None nor False."""
-    give_up = time.monotonic() + within_s
-    while True:
-        found = find()
-        if found is not None and found is not False:
-            return found
-        if time.monotonic() > give_up:
-            pytest.fail(f"waited {within_s:g} s in vain: {what}")
-        time.sleep(pause_s)
 
 
 class Server:
@@ -53,7 +32,7 @@ class Server:
         self.pid = process.pid
         self.api = api
 
-    def ended(self, *, within_s: float = STOP_S) -> int:
+    def ended(self, *, within_s: float = PATIENCE_S) -> int:
         """The exit code of a process that ends by itself."""
         try:
             return self.process.wait(within_s)
@@ -68,7 +47,7 @@ class Server:
     def kill(self) -> None:
         """Ends it as a power cut would."""
         os.kill(self.pid, signal.SIGKILL)
-        self.process.wait(STOP_S)
+        self.process.wait(PATIENCE_S)
 
 
 class Event(NamedTuple):
@@ -103,9 +82,7 @@ class Machine:
                 env=environment(),
             )
         try:
-            address = wait_for(
-                "for the server to listen", lambda: self._address(process, logged), within_s=START_S
-            )
+            address = wait_for("for the server to listen", lambda: self._address(process, logged))
         except BaseException:
             process.kill()
             process.wait()
@@ -194,7 +171,7 @@ def run_command(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=COMMAND_S,
+        timeout=PATIENCE_S,
         check=False,
         env=environment(),
     )

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.client import Api, striped
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, wait_for
+from tests.acceptance.running import EMAIL, PASSWORD, Machine
+from tests.support.wait import wait_for
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the libraries that it imports

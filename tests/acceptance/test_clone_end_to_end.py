@@ -5,7 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.acceptance.client import BLOCK, data_blocks, progresses, sha256, striped
-from tests.acceptance.running import Machine, wait_for
+from tests.acceptance.running import Machine
+from tests.support.wait import wait_for
 
 MIB = 1024**2
 ROUNDING = 16 * 1024

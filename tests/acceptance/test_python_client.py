@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from tests.acceptance.client import Api, sha256, striped
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, wait_for
+from tests.acceptance.running import EMAIL, PASSWORD, Machine
+from tests.support.wait import wait_for
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the libraries that it imports

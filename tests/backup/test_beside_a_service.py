@@ -10,7 +10,8 @@ from ledger.proofs.keys import verifier_of
 from ledger.proofs.note import read_checkpoint
 from tests.acceptance.client import data_blocks, sha256
 from tests.acceptance.conftest import account_data, machine
-from tests.acceptance.running import Machine, Server, run_command, wait_for
+from tests.acceptance.running import Machine, Server, run_command
+from tests.support.wait import wait_for
 
 __all__ = ["account_data", "machine"]
 

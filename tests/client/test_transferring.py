@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.client import data_blocks, sha256
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, wait_for
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
 from tests.client.conftest import Shell
 from tests.support.between import Between
+from tests.support.wait import wait_for
 
 MIB = 1024**2
 CHUNK = 4 * MIB

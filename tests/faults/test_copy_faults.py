@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.client import BLOCK, Api, Json, data_blocks, sha256, striped
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, wait_for
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
 from tests.faults.conftest import SMALL_DISK_BYTES
+from tests.support.wait import wait_for
 
 MIB = 1024**2
 SILENCE_S = 10.0

@@ -16,7 +16,8 @@ import pytest
 import requests
 
 from tests.acceptance.client import BLOCK, Api, Json, data_blocks, sha256, striped
-from tests.acceptance.running import Machine, Server, wait_for
+from tests.acceptance.running import Machine, Server
+from tests.support.wait import wait_for
 
 MIB = 1024**2
 KILLS = 10

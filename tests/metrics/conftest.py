@@ -8,7 +8,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.conftest import account_data, machine
-from tests.acceptance.running import Machine, Server, wait_for
+from tests.acceptance.running import Machine, Server
+from tests.support.wait import wait_for
 
 __all__ = ["account_data", "machine"]
 

@@ -11,8 +11,9 @@ import yaml
 
 from api.metrics.table import METRICS, PREFIX, Metric
 from tests.acceptance.client import data_blocks
-from tests.acceptance.running import Machine, Server, run_command, wait_for
+from tests.acceptance.running import Machine, Server, run_command
 from tests.metrics.conftest import Told
+from tests.support.wait import wait_for
 
 MONITORING = Path(__file__).resolve().parents[2] / "scripts" / "monitoring"
 READ_S = 15.0

@@ -8,9 +8,9 @@ import pytest
 
 from api.metrics.table import PREFIX
 from ledger.images import Pool
-from tests.acceptance.running import wait_for
 from tests.metrics.conftest import samples
 from tests.postgres.fleet import MIB, Fleet, Worker, fleet_on
+from tests.support.wait import wait_for
 
 OF_REQUESTS = ("requests", "request_seconds", "websocket_clients")
 OF_JOBS = ("jobs", "reader_lag_events", "parked_streams", "retention_overdue_seconds")

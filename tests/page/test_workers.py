@@ -10,9 +10,10 @@ from playwright.sync_api import Page, expect
 
 from ledger.images import Pool
 from tests.acceptance.client import data_blocks
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command, wait_for
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 from tests.client.conftest import Shell
 from tests.postgres.fleet import STALLED_S, Worker
+from tests.support.wait import wait_for
 
 TOLD_MS = 20_000
 LOST = "worker lost, waits for another"

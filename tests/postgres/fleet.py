@@ -22,7 +22,8 @@ from ledger.images import Pool
 from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.world import PoolSpace
-from tests.acceptance.running import STOP_S, environment, job_ledger, wait_for
+from tests.acceptance.running import environment, job_ledger
+from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import Foreseen
 
 ME = Caller("me", "")
@@ -59,12 +60,12 @@ class Worker:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(STOP_S)
+        self.process.wait(PATIENCE_S)
 
     def stop(self) -> int:
         """Asks it to stop; its exit code."""
         self.process.terminate()
-        return self.process.wait(STOP_S)
+        return self.process.wait(PATIENCE_S)
 
 
 class Fleet:

@@ -13,9 +13,10 @@ import pytest
 import requests
 
 from tests.acceptance.client import Api, Json, sha256, striped
-from tests.acceptance.running import Machine, wait_for
+from tests.acceptance.running import Machine
 from tests.postgres.beginning import begin
 from tests.support.cluster import Cluster, cluster
+from tests.support.wait import wait_for
 
 CLIENTS = 4
 BEFORE = 10

@@ -13,9 +13,10 @@ import pytest
 import requests
 
 from tests.acceptance.client import Api
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command, wait_for
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 from tests.postgres.beginning import begin
 from tests.support.postgres import PostgresServer
+from tests.support.wait import wait_for
 
 KNOWN_S = 1.0
 """How long a node may go by what has ended."""

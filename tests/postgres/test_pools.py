@@ -17,8 +17,8 @@ from ledger.commands import CloneDrive, Command, CreateDrives, NewDrive
 from ledger.errors import PoolElsewhere, PoolsApart, UnknownStorageType
 from ledger.events import DriveDefinition
 from ledger.images import Pool
-from tests.acceptance.running import WAIT_S, wait_for
 from tests.postgres.fleet import ME, Fleet, fleet_on
+from tests.support.wait import PATIENCE_S, wait_for
 
 MAIN, TAPE = "main", "tape"
 
@@ -41,7 +41,7 @@ async def service(fleet: Fleet, tmp_path: Path) -> AsyncIterator[Service]:
 
 async def accepted(service: Service, command: Command, *refusals: type[Exception]) -> None:
     """Once the node has heard of the pools; until then it refuses."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await service.ledger.execute(command, ME)

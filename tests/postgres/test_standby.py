@@ -21,10 +21,10 @@ from ledger.events import job_stream
 from ledger.job import Job
 from ledger.store.pg_cursor import PgConnection
 from ledger.store.postgres import PostgresStore
-from tests.acceptance.running import wait_for
 from tests.support.cluster import Cluster, cluster
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
+from tests.support.wait import wait_for
 from tests.support.world import ME
 
 DONE = 70

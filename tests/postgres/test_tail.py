@@ -15,11 +15,11 @@ from ledger.codec import decode
 from ledger.commands import CloneDrive, CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.job import Job
 from ledger.store.seam import Commit
-from tests.acceptance.running import wait_for
 from tests.postgres.nodes import Nodes, at_once, make_drive
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import end_listeners
+from tests.support.wait import wait_for
 from tests.support.world import ME, Foreseen
 
 TAIL_EVENTS = 100_000

@@ -10,9 +10,9 @@ from ledger.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.errors import StoreFailed
 from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.views.sqlite import live_generation, superseded
-from tests.acceptance.running import wait_for
 from tests.postgres.nodes import Nodes, at_once
 from tests.support.postgres import end_turns
+from tests.support.wait import wait_for
 from tests.support.world import ME
 
 

@@ -13,9 +13,9 @@ import pytest
 from ledger.commands import CancelJob
 from ledger.events import JobAttemptLost, JobAttemptStarted, JobSucceeded, ProgressUpdated
 from ledger.images import Pool
-from tests.acceptance.running import wait_for
 from tests.postgres.fleet import Fleet, Worker, fleet_on
 from tests.support.postgres import away, end_connections
+from tests.support.wait import wait_for
 
 AT_ONCE = 5
 TOGETHER = f"--copies-per-pool={AT_ONCE}"
