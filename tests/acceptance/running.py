@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 import pytest
 
 from tests.acceptance.client import Api
+from tests.support import processes
 from tests.support.wait import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -74,13 +74,7 @@ class Machine:
         serve = ("serve", "--data", str(self.data), "--port", "0", *said, *options)
         logged = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                job_ledger(*serve),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-            )
+            process = processes.start(*serve, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             address = wait_for("for the server to listen", lambda: self._address(process, logged))
         except BaseException:
@@ -166,22 +160,4 @@ def make_data(data: Path) -> None:
 
 
 def run_command(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        job_ledger(*words),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-        env=environment(),
-    )
-
-
-def job_ledger(*words: str) -> list[str]:
-    return [sys.executable, "-m", "api.cli", *words]
-
-
-def environment() -> dict[str, str]:
-    """Ours without settings of the service."""
-    kept = {name: value for name, value in os.environ.items() if name[:11] != "JOB_LEDGER_"}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return processes.run(*words, stdin=stdin, timeout=PATIENCE_S)

@@ -10,9 +10,9 @@ from projections.retention.compacting import ARCHIVES
 from tests.backup.backups import Ledger, archived, drive
 from tests.backup.killing import POOL, pools_in
 from tests.backup.test_images import A, B
-from tests.cli.processes import ROOT, environment
 from tests.images.copies import striped_file
 from tests.retention.conftest import Clock
+from tests.support.processes import ROOT, environment
 
 
 def make(data: Path, clock: Clock) -> None:

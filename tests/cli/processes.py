@@ -2,7 +2,6 @@
 
 import base64
 import http.client
-import os
 import re
 import signal
 import subprocess
@@ -13,9 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 20
-COMMAND = (sys.executable, "-m", "api.cli")
+from tests.support import processes
+from tests.support.wait import PATIENCE_S
 
 
 class Answer(NamedTuple):
@@ -26,22 +24,20 @@ class Answer(NamedTuple):
     err: str
 
 
-def environment() -> dict[str, str]:
-    """The environment without settings of whoever runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if "JOB_LEDGER" not in name}
-    return kept | {"PYTHONPATH": str(ROOT)}
-
-
-def run(*arguments: object, stdin: bytes = b"", command: tuple[str, ...] = COMMAND) -> Answer:
-    """Runs a command to its end, without a terminal."""
-    done = subprocess.run(
-        [*command, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        timeout=PATIENCE_S,
-        env=environment(),
-        check=False,
-    )
+def run(*arguments: object, stdin: bytes = b"", script: Path | None = None) -> Answer:
+    """Run a command, or a script in its place, to its end, without a terminal."""
+    words = [str(argument) for argument in arguments]
+    if script is None:
+        done = processes.run(*words, stdin=stdin, timeout=PATIENCE_S)
+    else:
+        done = subprocess.run(
+            [sys.executable, script, *words],
+            input=stdin,
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
+            env=processes.environment(),
+        )
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -52,11 +48,10 @@ class Serving:
         self.data = data
         data.parent.mkdir(parents=True, exist_ok=True)
         self._log = data.with_name(f"{data.name}.log").open("ab+")
-        self._process = subprocess.Popen(
-            [*COMMAND, "serve", "--data", str(data), "--port", "0", *arguments],
+        self._process = processes.start(
+            *("serve", "--data", str(data), "--port", "0", *arguments),
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment(),
         )
         ready = self.line()
         found = re.fullmatch(r"job-ledger listens on http://127\.0\.0\.1:(\d+)", ready)

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from api.cli import cli
 from api.lock import data_lock, holder
-from tests.cli.processes import ROOT, Serve, Serving, run
+from tests.cli.processes import Serve, Serving, run
+from tests.support.processes import ROOT
 
 JOBS = "/api/2.0/jobs/"
 
@@ -81,8 +82,7 @@ def test_rebuild(shared: Serving, data: Path, *, running: bool, script: bool) ->
         assert run("account", "add", "a@b.test", "--data", data).code == 0
     where = shared.data if running else data
     if script:
-        command = (sys.executable, str(ROOT / "scripts/rebuild_projections.py"))
-        rebuilt = run("--data", where, command=command)
+        rebuilt = run("--data", where, script=ROOT / "scripts/rebuild_projections.py")
     else:
         rebuilt = run("rebuild", "--data", where)
     assert (rebuilt.code, rebuilt.err) == (0, "")
@@ -183,8 +183,7 @@ def test_audit_of_a_sound_ledger(worked: tuple[Path, str], *, script: bool) -> N
     """A sound ledger is said to be sound."""
     data, _ = worked
     if script:
-        command = (sys.executable, str(ROOT / "scripts/audit_replay.py"))
-        answer = run("--data", data, "--json", command=command)
+        answer = run("--data", data, "--json", script=ROOT / "scripts/audit_replay.py")
     else:
         answer = run("audit", "replay", "--data", data, "--json")
     found = json.loads(answer.out)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import pytest
 
 from tests.acceptance.conftest import account_data, machine
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, environment, job_ledger
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
+from tests.support import processes
+from tests.support.wait import PATIENCE_S
 
 __all__ = ["account_data", "machine"]
-
-PATIENCE_S = 60
 
 
 class Ended(NamedTuple):
@@ -32,26 +32,22 @@ class Shell:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.environment = environment() | {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "c")}
+        self.environment = processes.environment() | {
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": str(home / "c"),
+        }
 
     def run(self, *words: str, stdin: str = "", **set_: str) -> Ended:
         """Without a terminal."""
-        done = subprocess.run(
-            job_ledger(*words),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-            cwd=self.home,
-            env=self.environment | set_,
+        done = processes.run(
+            *words, stdin=stdin, timeout=PATIENCE_S, cwd=self.home, env=self.environment | set_
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *words: str) -> "subprocess.Popen[str]":
         """In the background, without a terminal."""
-        return subprocess.Popen(
-            job_ledger(*words),
+        return processes.start(
+            *words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -63,8 +59,8 @@ class Shell:
     def run_on_terminal(self, *words: str) -> Ended:
         """On a pseudo-terminal, which takes all that it prints."""
         here, there = pty.openpty()
-        process = subprocess.Popen(
-            job_ledger(*words),
+        process = processes.start(
+            *words,
             stdin=there,
             stdout=there,
             stderr=there,

@@ -27,9 +27,10 @@ from ledger.images import Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
 from projections.backup.restoring import STAGING
-from tests.acceptance.running import environment, job_ledger, run_command
+from tests.acceptance.running import run_command
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
+from tests.support.processes import environment, job_ledger
 from tests.support.world import ME, disk
 
 NAMES = [*WHOLE, LEDGER, *INSIDE, RETENTION, *CURRENT]

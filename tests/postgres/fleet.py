@@ -3,7 +3,6 @@
 import hashlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from ledger.images import Pool
 from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.world import PoolSpace
-from tests.acceptance.running import environment, job_ledger
+from tests.support import processes
 from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import Foreseen
 
@@ -40,9 +39,7 @@ class Worker:
         command = ("worker", "--store", url, *named, f"--stalled-after={STALLED_S}", *options)
         self.log = log
         with log.open("ab") as written:
-            self.process = subprocess.Popen(
-                job_ledger(*command), stdout=written, stderr=written, env=environment()
-            )
+            self.process = processes.start(*command, stdout=written, stderr=written)
         self.name = f"worker:{os.uname().nodename}:{self.process.pid}"
 
     def wait_until_it_works(self) -> "Worker":

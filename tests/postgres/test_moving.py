@@ -33,7 +33,7 @@ from ledger.store.sqlite import open_log
 from projections.moving import Report
 from projections.views.postgres import PostgresProjection
 from tests.backup.backups import Ledger, archived
-from tests.cli.processes import ROOT, Serving, environment, run
+from tests.cli.processes import Serving, run
 from tests.postgres.moves import (
     in_postgres,
     make,
@@ -46,6 +46,7 @@ from tests.postgres.moves import (
 from tests.retention.conftest import Clock
 from tests.support.opened import behind_its_back
 from tests.support.postgres import PostgresServer, end_connections
+from tests.support.processes import ROOT, environment
 from tests.support.world import ME
 
 
