@@ -1,11 +1,16 @@
-"""What every test has: the option `--long`, and property tests whose failures can be run again."""
+"""What every test has: its options, its order, and what is watched while it runs."""
+
+import secrets
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.workermanage import WorkerController
 
-from tests.support.postgres import database, ledger_database, postgres
+from tests.harness import evidence, leaks, load, long_run, order
+from tests.harness.leaks import nothing_left_behind
+from tests.support.postgres import database, ledger_database, postgres, stop_server
 
-__all__ = ["database", "ledger_database", "postgres"]
+__all__ = ["database", "ledger_database", "nothing_left_behind", "postgres"]
 
 pytest.register_assert_rewrite(
     "tests.ledger.conformance",
@@ -22,20 +27,100 @@ _COMMON = settings(
 settings.register_profile("suite", parent=_COMMON, max_examples=50, stateful_step_count=40)
 settings.register_profile("long", parent=_COMMON, max_examples=1_000, stateful_step_count=80)
 
+NOT_QUICK = {"postgres": "tests/postgres/", "browser": "tests/page/"}
+"""What a quick run leaves out: tests with such a fixture or parameter, or in such a folder."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="also what takes minutes, and far more")
-    parser.addoption("--screenshots", action="store_true", help="renews those of the page")
+    add = parser.addoption
+    add("--long", action="store_true", help="also what takes minutes; resumes an interrupted run")
+    add("--quick", action="store_true", help="nothing that needs PostgreSQL or a browser")
+    add("--stress", action="store_true", help="shuffled, on processors and a disk that are busy")
+    add("--seed", type=int, help="of the order and of what is drawn; drawn itself if not given")
+    add("--screenshots", action="store_true", help="renew those of the page")
+    add("--record-durations", action="store_true", help="of files, for the order of later runs")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("long" if config.getoption("--long") else "suite")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.pluginmanager.register(evidence)
+    config.pluginmanager.register(leaks)
+    if _is_worker(config):  # it was told the options as they are decided here
+        return
+    if config.option.seed is None:
+        config.option.seed = secrets.randbelow(1_000_000)
+    config.option.hypothesis_seed = str(config.option.seed)
+    if config.getoption("--stress"):
+        config.pluginmanager.register(load.Load())
+    if config.getoption("--record-durations"):
+        config.pluginmanager.register(order.Durations())
     if config.getoption("--long"):
+        config.pluginmanager.register(long_run.LongRun(config.option.seed), "long-run")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not _is_worker(session.config):
+        stop_server(session.config._tmp_path_factory.getbasetemp())
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.option.seed} (--seed repeats its order and what it drew)"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> order.Scheduling | None:
+    """Divide the tests as the plugin does if another way is asked for."""
+    return order.Scheduling(config, log) if config.getoption("dist") == "load" else None
+
+
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell the processes of this run what was decided for all of them."""
+    run = node.config.pluginmanager.get_plugin("long-run")
+    node.workerinput["passed"] = run.passed if run else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in _marks(item):
+            item.add_marker(mark)
+    _leave_out(config, items)
+    if config.getoption("--stress"):
+        order.shuffle(items, config.option.seed)
+    elif _is_worker(config):
+        order.put_longest_first(items)
+
+
+def _marks(item: pytest.Item) -> list[str]:
+    needs = {*getattr(item, "fixturenames", ())}
+    if hasattr(item, "callspec"):
+        needs |= {each for each in item.callspec.params.values() if isinstance(each, str)}
+    path = item.path.as_posix()
+    return [mark for mark, folder in NOT_QUICK.items() if folder in path or mark in needs]
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        out = [item for item in items if any(map(item.get_closest_marker, NOT_QUICK))]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in set(out)]
+    if config.getoption("--long"):
+        run = config.pluginmanager.get_plugin("long-run")
+        passed = config.workerinput["passed"] if _is_worker(config) else run.passed
+        long_run.leave_out(items, passed, config)
         return
     skip = pytest.mark.skip(reason="takes minutes; runs with --long")
     for item in items:
         if item.get_closest_marker("long") is not None:
             item.add_marker(skip)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Return what a test that draws at random begins from; another one for each test of a run."""
+    return order.seed_of(request.node.nodeid, request.config.option.seed)

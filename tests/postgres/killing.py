@@ -56,7 +56,7 @@ class Killing:
         self._numbers += 1
         data = self._made.with_name(f"killed-{self._numbers}")
         shutil.copytree(self._made, data)
-        return data, self._server.new_database("killed")
+        return data, self._server.new_database()
 
     def killed(self, data: Path, url: str, showing: Showing, step: int) -> bool:
         """Whether the step was reached; then what it left is looked at."""
@@ -129,5 +129,7 @@ def main(made: Path, server: PostgresServer, stride: int) -> tuple[int, int]:
 
 if __name__ == "__main__":
     tables.BATCH_ROWS = 5
-    made, url, stride = sys.argv[1:]
-    sys.stdout.write("{} {}\n".format(*main(Path(made), PostgresServer(Path(), url), int(stride))))
+    made, directory, stride = sys.argv[1:]
+    sys.stdout.write(
+        "{} {}\n".format(*main(Path(made), PostgresServer(Path(directory)), int(stride)))
+    )

@@ -18,7 +18,7 @@ from tests.support.world import ME
 @pytest.mark.parametrize("round_", range(3))
 def test_nodes_that_begin_at_once(postgres: PostgresServer, round_: int) -> None:
     """The tables are made once, whoever comes first; all of them have the ledger then."""
-    url = postgres.new_database("begun")
+    url = postgres.new_database()
     stores = at_once(*[lambda: PostgresStore(url, PostgresProjection())] * 6)
     try:
         for store in stores:

@@ -256,7 +256,14 @@ def test_killed_at_any_step(
 ) -> None:
     """Half of it is never taken for the ledger, and the next attempt ends what was begun."""
     stride = 1 if request.config.getoption("--long") else 60
-    command = (sys.executable, "-m", "tests.postgres.killing", data, postgres.url, str(stride))
+    command = (
+        sys.executable,
+        "-m",
+        "tests.postgres.killing",
+        data,
+        postgres.directory,
+        str(stride),
+    )
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment(), cwd=ROOT
     )

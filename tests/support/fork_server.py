@@ -5,6 +5,7 @@ as `python -m api.cli` does, with the words, folder, environment and files that 
 is reparented to the test's process, whose child it would be if that had started it.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -22,6 +23,7 @@ from api.cli import main
 
 STANDARD_FILES = 3
 REQUEST_BYTES = 2**20
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class Request(NamedTuple):
@@ -53,8 +55,10 @@ def serve(asked: socket.socket) -> Request | None:
         read, write = os.pipe()
         between = os.fork()
         if between == 0:
+            first_parent = os.getpid()
             pid = os.fork()
             if pid == 0:
+                die_with_parent(first_parent, told["parent"])
                 return request
             os.write(write, pid.to_bytes(4))
             os._exit(0)
@@ -63,6 +67,15 @@ def serve(asked: socket.socket) -> Request | None:
         for each in (read, write, *files):
             os.close(each)
         asked.send(pid_bytes)
+
+
+def die_with_parent(first: int, last: int) -> None:
+    """Be killed when the test's process ends, also if that is killed, once it is the parent."""
+    while os.getppid() == first:
+        time.sleep(0.0005)
+    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != last:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def become(request: Request) -> None:

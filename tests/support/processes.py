@@ -86,6 +86,7 @@ class _Forked(subprocess.Popen[Any]):
     def _execute_child(self, *given: Any) -> None:
         told = inspect.signature(subprocess.Popen._execute_child).bind(self, *given).arguments  # type: ignore[attr-defined]
         request = {
+            "parent": os.getpid(),
             "words": told["args"][len(job_ledger()) :],
             "cwd": None if told["cwd"] is None else str(told["cwd"]),
             "environment": told["env"],

@@ -1,0 +1,78 @@
+"""A long run can be interrupted: what has passed is kept, and left out when it is resumed."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / ".long-run.json"
+"""What passed, of one state of the files; not under version control."""
+
+
+class LongRun:
+    """Leaves out what has passed since the files last changed, and says what was run in all."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._state = _state_of_files()
+        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+        same = kept.get("state") == self._state
+        self._passed: dict[str, dict[str, Any]] = kept["passed"] if same else {}
+
+    @property
+    def passed(self) -> list[str]:
+        return list(self._passed)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep each test as it passes: the next moment may be the interruption."""
+        if report.when != "call" or not report.passed:
+            return
+        self._passed[report.nodeid] = {
+            "seed": self._seed,
+            "seconds": round(report.duration, 1),
+            "told": [f"{name} {value}" for name, value in report.user_properties],
+        }
+        _write({"state": self._state, "passed": self._passed})
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        seconds = sum(each["seconds"] for each in self._passed.values())
+        seeds = sorted({each["seed"] for each in self._passed.values()})
+        terminalreporter.section("long run")
+        terminalreporter.line(
+            f"{len(self._passed)} tests passed since the files last changed,"
+            f" {seconds / 60:.0f} min in all, with seeds {', '.join(map(str, seeds))}"
+        )
+        for nodeid, each in self._passed.items():
+            if each["told"]:
+                terminalreporter.line(f"{nodeid}: {', '.join(each['told'])}")
+
+
+def leave_out(items: list[pytest.Item], passed: list[str], config: pytest.Config) -> None:
+    """Deselect what has passed."""
+    out = set(passed)
+    left = [item for item in items if item.nodeid in out]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item.nodeid not in out]
+
+
+def _state_of_files() -> str:
+    """Return a digest of all files that git knows or would take, as they are now."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    digest = hashlib.sha256()
+    for name in sorted(set(listed.split(b"\0")) - {b""}):
+        path = ROOT / name.decode()
+        if path.is_file():
+            digest.update(name + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _write(kept: dict[str, Any]) -> None:
+    part = KEPT.with_suffix(".part")
+    part.write_text(f"{json.dumps(kept)}\n")
+    part.replace(KEPT)
