@@ -12,6 +12,7 @@ from api.cli.options import copying_options, data_option, pool_option, watching_
 from api.cli.processes import multiplied, reserved
 from api.cli.serving import Share
 from api.cli.serving import serve as serve_until_stopped
+from api.cli.stopping import show_stacks_when_asked
 from api.databases import PostgresDatabase, database_of
 from api.lock import data_lock
 from api.log_formats import log_to_stderr
@@ -63,6 +64,7 @@ def serve(
         data=data, pools=pools or None, compute_hosts=compute_hosts or None, **given
     )
     log_to_stderr(settings.log_format)
+    show_stacks_when_asked()
     gc.freeze()
     gc.set_threshold(*COLLECTED)
     _allow_many_connections()

@@ -1,6 +1,7 @@
-"""How processes end that run until they are stopped."""
+"""The signals of processes that run until they are stopped, and how these end."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -20,6 +21,11 @@ def asked_to_stop() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     return stopping
+
+
+def show_stacks_when_asked() -> None:
+    """Let SIGUSR1 write the stacks of all threads to standard error, from now on, also in forks."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
 
 
 async def end_with_store(failed: asyncio.Event) -> NoReturn:

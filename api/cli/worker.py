@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from api.cli.options import copying_options, watching_options
+from api.cli.stopping import show_stacks_when_asked
 from api.cli.working import work
 from api.log_formats import log_to_stderr
 from api.settings import load_worker_settings
@@ -31,4 +32,5 @@ def worker(pools: tuple[str, ...], **given: Any) -> None:
     """
     settings = load_worker_settings(pools=pools or None, **given)
     log_to_stderr(settings.log_format)
+    show_stacks_when_asked()
     asyncio.run(work(settings, click.echo))

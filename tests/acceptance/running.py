@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 
 from tests.acceptance.client import Api
+from tests.harness.evidence import watch_service
 from tests.support import processes
 from tests.support.wait import PATIENCE_S, wait_for
 
@@ -81,6 +83,7 @@ class Machine:
             process.kill()
             process.wait()
             raise
+        watch_service(process.pid, "the server", partial(self._logged_since, logged))
         server = Server(process, Api(address, EMAIL, PASSWORD))
         self._servers.append(server)
         return server
@@ -128,8 +131,11 @@ class Machine:
             if server.process.poll() is None:
                 server.kill()
 
+    def _logged_since(self, start: int) -> str:
+        return self.log.read_bytes()[start:].decode(errors="replace")
+
     def _address(self, process: subprocess.Popen[bytes], logged: int) -> str | None:
-        found = _LISTENS.search(self.log.read_bytes()[logged:].decode(errors="replace"))
+        found = _LISTENS.search(self._logged_since(logged))
         if found is None and process.poll() is not None:
             pytest.fail(f"the server ended with {process.returncode} instead of listening")
         return found and found[1]
@@ -137,7 +143,7 @@ class Machine:
 
 @contextmanager
 def machine_in(directory: Path, data: Path) -> Iterator[Machine]:
-    """A machine whose data are a copy of `data`; its log is printed, for tests that fail."""
+    """Yield a machine whose data are a copy of `data`."""
     pool = directory / "pool"
     pool.mkdir()
     shutil.copytree(data, directory / "data")
@@ -146,8 +152,6 @@ def machine_in(directory: Path, data: Path) -> Iterator[Machine]:
         yield machine
     finally:
         machine.close()
-        if machine.log.exists():
-            print(f"--- {machine.log}\n{machine.log.read_text(errors='replace')}")  # noqa: T201
 
 
 def make_data(data: Path) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.harness.evidence import watch_service
 from tests.support import processes
 from tests.support.wait import PATIENCE_S
 
@@ -53,6 +54,7 @@ class Serving:
             stdout=subprocess.PIPE,
             stderr=self._log,
         )
+        watch_service(self.pid, "the service", lambda: self.log)
         ready = self.line()
         found = re.fullmatch(r"job-ledger listens on http://127\.0\.0\.1:(\d+)", ready)
         if found is None:

@@ -1,10 +1,11 @@
 """What is known of the services that a test started, shown if it fails."""
 
-import faulthandler
 import os
 import signal
-import tempfile
+import sys
+import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -51,20 +52,24 @@ def pytest_runtest_makereport(
 
 
 def _sections() -> list[tuple[str, str]]:
-    shown = [("Threads of this process", _own_threads())]
-    if _requests:
-        shown.append(("Last requests", "\n".join(_requests)))
+    shown = [
+        ("Other threads of this process", _other_threads()),
+        ("Last requests", "\n".join(_requests)),
+    ]
     for pid, (name, log) in _services.items():
         _dump_threads(pid, log)
         shown.append((f"Log of {name}, pid {pid}", log()[-LOG_BYTES:]))
-    return shown
+    return [(title, text) for title, text in shown if text]
 
 
-def _own_threads() -> str:
-    with tempfile.TemporaryFile("w+") as file:
-        faulthandler.dump_traceback(file, all_threads=True)
-        file.seek(0)
-        return file.read()
+def _other_threads() -> str:
+    """Return the stacks of the threads of this process that do not run the test."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return "\n".join(
+        f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()
+        if ident != threading.get_ident()
+    )
 
 
 def _dump_threads(pid: int, log: Callable[[], str]) -> None:

@@ -21,6 +21,7 @@ from ledger.images import Pool
 from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.world import PoolSpace
+from tests.harness.evidence import watch_service
 from tests.support import processes
 from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import Foreseen
@@ -40,6 +41,7 @@ class Worker:
         self.log = log
         with log.open("ab") as written:
             self.process = processes.start(*command, stdout=written, stderr=written)
+        watch_service(self.process.pid, "a worker", self.logged)
         self.name = f"worker:{os.uname().nodename}:{self.process.pid}"
 
     def wait_until_it_works(self) -> "Worker":
@@ -141,7 +143,6 @@ class Fleet:
         for worker in self._workers:
             if worker.process.poll() is None:
                 worker.kill()
-            print(f"--- {worker.log}\n{worker.logged()}")  # noqa: T201 - of a test that fails
         self.ledger.close()
 
 
