@@ -4,7 +4,6 @@ import fcntl
 import os
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,9 @@ from hypothesis import strategies as st
 
 import ledger.images.moving
 from ledger.images import Checkpoint, CopyStopped, Figures, data_extents, fingerprint
+from ledger.images.syncing import PipelinedSync
 from tests.images.copies import PAGE, copied, padded_sha256, sha256, sparse_file, striped_file
+from tests.support.wait import PATIENCE_S
 
 LAYOUTS = st.lists(
     st.tuples(st.integers(0, 60).map(lambda page: page * PAGE), st.integers(1, 20 * PAGE)),
@@ -164,15 +165,24 @@ def test_checkpoints_are_durable(tmp_path, monkeypatch):
     """A checkpoint names only what was written before an fdatasync began that has ended since."""
     source, part = tmp_path / "source", tmp_path / "part"
     size = striped_file(source, 30)
-    written = durable = running = 0
+    end = size - 65536  # a hole follows
+    written = begun = durable = running = 0
     most = 0
+    ahead = threading.Condition()
     move, fdatasync, fsync = ledger.images.copying.move, os.fdatasync, os.fsync
+    begin = PipelinedSync.begin
 
     def noted_move(source_fd: int, part_fd: int, offset: int, length: int) -> None:
         nonlocal written
         move(source_fd, part_fd, offset, length)
-        time.sleep(0.001)
-        written = offset + length
+        with ahead:
+            written = offset + length
+            ahead.notify()
+
+    def noted_begin(sync: PipelinedSync, checkpoint: Checkpoint) -> None:
+        nonlocal begun
+        begun = written
+        begin(sync, checkpoint)
 
     def slow_fdatasync(fd: int) -> None:
         nonlocal durable, running, most
@@ -180,20 +190,22 @@ def test_checkpoints_are_durable(tmp_path, monkeypatch):
         most = max(most, running)
         covered = written
         fdatasync(fd)
-        time.sleep(0.006)  # let the copy run ahead
+        with ahead:  # the copy does, while this goes on
+            assert ahead.wait_for(lambda: written > begun or written == end, PATIENCE_S)
         durable = covered
         running -= 1
 
     def noted_fsync(fd: int) -> None:
         nonlocal durable
         fsync(fd)
-        if written >= size - 65536:
+        if written >= end:
             durable = size
 
     def check(checkpoint: Checkpoint) -> None:
         assert checkpoint.offset <= durable
 
     monkeypatch.setattr(ledger.images.copying, "move", noted_move)
+    monkeypatch.setattr(PipelinedSync, "begin", noted_begin)
     monkeypatch.setattr(os, "fdatasync", slow_fdatasync)
     monkeypatch.setattr(os, "fsync", noted_fsync)
     assert len(copied(source, part, on_checkpoint=check)) > 20
@@ -216,8 +228,9 @@ def test_copying_goes_on_during_the_sync(tmp_path, monkeypatch):
             gone_on.set()
 
     monkeypatch.setattr(ledger.images.copying, "move", counted)
-    monkeypatch.setattr(os, "fdatasync", lambda _: seen_by_sync.append(gone_on.wait(2)))
+    monkeypatch.setattr(os, "fdatasync", lambda _: seen_by_sync.append(gone_on.wait(PATIENCE_S)))
     copied(source, tmp_path / "part")
+    assert seen_by_sync
     assert all(seen_by_sync)
 
 

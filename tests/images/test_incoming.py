@@ -3,6 +3,7 @@
 import os
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.images import IncomingImage, PoolFull
+from tests.support.wait import PATIENCE_S, wait_for
 
 BLOCK = 65536
 
@@ -126,6 +128,21 @@ def test_finish_is_durable(tmp_path, monkeypatch):
     assert synced == [10, "directory"]
 
 
+class Asked:
+    """A lock that says how often it was asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.times = 0
+
+    def __enter__(self) -> None:
+        self.times += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def test_abort_waits_for_a_write(tmp_path, monkeypatch):
     """An abort from another thread never closes the file under a write."""
     writing, go_on = threading.Event(), threading.Event()
@@ -133,20 +150,23 @@ def test_abort_waits_for_a_write(tmp_path, monkeypatch):
 
     def slow(fd: int, data: bytes, at: int) -> int:
         writing.set()
-        go_on.wait(2)
+        assert go_on.wait(PATIENCE_S)
         wrote.append(Path(f"/proc/self/fd/{fd}").resolve())
         return pwrite(fd, data, at)
 
     monkeypatch.setattr(os, "pwrite", slow)
     incoming = IncomingImage(tmp_path / "d.upload")
-    writer = threading.Thread(target=incoming.write, args=(b"x" * BLOCK,))
-    writer.start()
-    writing.wait(2)
-    aborter = threading.Thread(target=incoming.abort)
-    aborter.start()
-    aborter.join(0.1)
-    go_on.set()
-    writer.join()
-    aborter.join()
+    lock = Asked()
+    with ThreadPoolExecutor(2) as threads:
+        monkeypatch.setattr(incoming, "_lock", lock)
+        written = threads.submit(incoming.write, b"x" * BLOCK)
+        try:
+            assert writing.wait(PATIENCE_S)
+            aborted = threads.submit(incoming.abort)
+            wait_for("for the abort", lambda: lock.times == 2 or aborted.done())
+        finally:
+            go_on.set()
+        written.result()
+        aborted.result()
     assert wrote == [tmp_path / "d.upload"]
     assert list(tmp_path.iterdir()) == []
