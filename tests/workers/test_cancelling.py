@@ -2,8 +2,7 @@
 
 import os
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,14 +17,28 @@ from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.workers import copying
 from ledger.workers.copying import Copying, CopyWorkers
+from tests.support.wait import PATIENCE_S, wait_for
 
 ME = Caller("me", "")
 MIB = 1024**2
 SIZE = 4 * MIB
-PATIENCE_S = 20.0
-SOON_S = 5.0
-"""Far less than a copy at `SLOWLY` takes."""
-SLOWLY = RateLimit(64 * 1024)
+PAUSE_S = 0.005
+
+
+class Held(RateLimit):
+    """Lets one step pass; behind it all copies wait until they are let go, or are stopped."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._steps = 0
+        self.let_go = False
+
+    def take(self, count: int, stop: threading.Event) -> bool:
+        self._steps += 1
+        while self._steps > 1 and not self.let_go:
+            if stop.wait(PAUSE_S):
+                return False
+        return True
 
 
 @pytest.fixture
@@ -49,21 +62,17 @@ async def opened(tmp_path: Path, pools: dict[str, Pool]) -> AsyncIterator[OpenLe
 
 @contextmanager
 def working(
-    opened: OpenLedger, pools: dict[str, Pool], rate: RateLimit | None
+    opened: OpenLedger,
+    pools: dict[str, Pool],
+    rate: RateLimit | None,
+    unfinished: Sequence[str] = (),
 ) -> Iterator[CopyWorkers]:
     workers = CopyWorkers(opened.ledger, pools, Copying(1, rate, verify=False), worker="test")
-    workers.start([])
+    workers.start(unfinished)
     try:
         yield workers
     finally:
         workers.stop()
-
-
-def wait_until(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + patience_s
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 def clone(job: str) -> CloneDrive:
@@ -88,14 +97,17 @@ def is_gone(opened: OpenLedger, uuid: str) -> bool:
 async def test_a_running_copy_that_is_cancelled_stops_soon_and_leaves_nothing(
     opened: OpenLedger, pools: dict[str, Pool]
 ):
-    """At that rate it would go on for a minute; its part goes away with it."""
-    with working(opened, pools, SLOWLY) as workers:
+    """It would not go on by itself; its part goes away with it."""
+    with working(opened, pools, Held()) as workers:
         opened.ledger.execute_blocking(clone("j"), ME)
-        wait_until(lambda: (f := workers.figures("j")) is not None and f.bytes_done > 0)
+        wait_for(
+            "for the first step",
+            lambda: (f := workers.figures("j")) is not None and f.bytes_done > 0,
+        )
         assert files(pools) == ["copy-of-j.1.part", "s.img"]
         opened.ledger.execute_blocking(CancelJob("me", "j"), ME)
-        wait_until(lambda: workers.figures("j") is None, SOON_S)
-        wait_until(lambda: files(pools) == ["s.img"], SOON_S)
+        wait_for("for the copy to stop", lambda: workers.figures("j") is None)
+        wait_for("for its part to go", lambda: files(pools) == ["s.img"])
     assert state(opened, "j") == "cancelled"
     assert is_gone(opened, "copy-of-j")
 
@@ -104,12 +116,12 @@ async def test_a_thread_is_free_for_the_next_copy_after_a_cancellation(
     opened: OpenLedger, pools: dict[str, Pool]
 ):
     """The one behind it in the queue is begun."""
-    with working(opened, pools, SLOWLY) as workers:
+    with working(opened, pools, Held()) as workers:
         opened.ledger.execute_blocking(clone("j"), ME)
         opened.ledger.execute_blocking(clone("k"), ME)
-        wait_until(lambda: workers.figures("j") is not None)
+        wait_for("for the first copy", lambda: workers.figures("j") is not None)
         opened.ledger.execute_blocking(CancelJob("me", "j"), ME)
-        wait_until(lambda: workers.figures("k") is not None, SOON_S)
+        wait_for("for the second copy", lambda: workers.figures("k") is not None)
     assert (state(opened, "j"), state(opened, "k")) == ("cancelled", "started")
 
 
@@ -117,12 +129,14 @@ async def test_a_queued_copy_that_is_cancelled_is_never_begun(
     opened: OpenLedger, pools: dict[str, Pool]
 ):
     """Its turn comes and nothing happens: no attempt, no file."""
-    with working(opened, pools, RateLimit(2 * MIB)) as workers:
+    held = Held()
+    with working(opened, pools, held) as workers:
         for job in ("first", "queued", "last"):
             opened.ledger.execute_blocking(clone(job), ME)
-        wait_until(lambda: workers.figures("first") is not None)
+        wait_for("for the first copy", lambda: workers.figures("first") is not None)
         opened.ledger.execute_blocking(CancelJob("me", "queued"), ME)
-        wait_until(lambda: state(opened, "last") == "success")
+        held.let_go = True
+        wait_for("for the last copy", lambda: state(opened, "last") == "success")
     job = opened.ledger.current(job_stream("queued"))
     assert isinstance(job, Job)
     assert (job.state, job.attempt) == ("cancelled", 0)
@@ -148,7 +162,7 @@ async def test_a_copy_that_is_cancelled_at_its_very_end_leaves_nothing(
     monkeypatch.setattr(copying, "publish", publish_slowly)
     with working(opened, pools, None):
         opened.ledger.execute_blocking(clone("j"), ME)
-        wait_until(begun.is_set)
+        assert begun.wait(PATIENCE_S)
         opened.ledger.execute_blocking(CancelJob("me", "j"), ME)
         go_on.set()
     assert files(pools) == ["s.img"]
@@ -169,7 +183,7 @@ async def test_a_copy_that_is_cancelled_between_its_look_and_its_attempt_leaves_
     monkeypatch.setattr(copying, "fingerprint", cancelled_meanwhile)
     with working(opened, pools, None):
         opened.ledger.execute_blocking(clone("j"), ME)
-        wait_until(lambda: state(opened, "j") == "cancelled")
+        wait_for("for the cancellation", lambda: state(opened, "j") == "cancelled")
     assert files(pools) == ["s.img"]
 
 
@@ -180,7 +194,5 @@ async def test_a_cancelled_job_that_a_dead_process_left_is_not_taken_up_again(
     opened.ledger.execute_blocking(clone("j"), ME)
     pools["main"].part("copy-of-j", 1).write_bytes(b"x")
     opened.ledger.execute_blocking(CancelJob("me", "j"), ME)
-    workers = CopyWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="test")
-    workers.start(["j"])
-    wait_until(lambda: files(pools) == ["s.img"])
-    workers.stop()
+    with working(opened, pools, None, ["j"]):
+        wait_for("for its part to go", lambda: files(pools) == ["s.img"])

@@ -17,6 +17,8 @@ from ledger.errors import ChunkPresent, DriveNotFound, NotUploading, UploadGone
 from ledger.events import DriveDefinition, DriveOrigin, drive_stream
 from ledger.images import ChunkedUpload, Chunking, IncomingChunk, PoolFull
 from ledger.store.writer import Caller
+from ledger.workers import chunks
+from tests.support.wait import PATIENCE_S, patience, wait_until
 
 ME = Caller("me", "")
 CHUNK = 16384
@@ -62,9 +64,7 @@ def files(service: Service) -> set[str]:
 
 
 async def wait_for_no_files(service: Service) -> None:
-    async with asyncio.timeout(5):
-        while files(service):  # noqa: ASYNC110 - there is no event for this
-            await asyncio.sleep(0.005)
+    await wait_until("for all files to go", lambda: not files(service))
 
 
 def image(service: Service) -> bytes:
@@ -90,7 +90,7 @@ async def test_the_last_chunks_race(where: Settings, monkeypatch: pytest.MonkeyP
     finish = IncomingChunk.finish
 
     def finish_together(self: IncomingChunk) -> bool:
-        together.wait(10)
+        together.wait(PATIENCE_S)
         return finish(self)
 
     monkeypatch.setattr(IncomingChunk, "finish", finish_together)
@@ -108,7 +108,7 @@ async def test_completed_by_several(where: Settings, monkeypatch: pytest.MonkeyP
     publish = ChunkedUpload.publish
 
     def publish_together(self: ChunkedUpload, path: Path) -> None:
-        together.wait(10)
+        together.wait(PATIENCE_S)
         publish(self, path)
 
     async with open_service(where) as service:
@@ -238,14 +238,14 @@ async def test_deleted_while_the_image_is_made(where: Settings, monkeypatch: pyt
 
     def publish_slowly(self: ChunkedUpload, path: Path) -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
         publish(self, path)
 
     monkeypatch.setattr(ChunkedUpload, "publish", publish_slowly)
     async with open_service(where) as service:
         await create(service)
         sending = asyncio.create_task(send(service, 0, 1, 2, 3))
-        assert await asyncio.to_thread(begun.wait, 10)
+        assert await asyncio.to_thread(begun.wait, PATIENCE_S)
         await delete(service)
         await wait_for_no_files(service)
         go_on.set()
@@ -260,23 +260,29 @@ async def test_a_client_that_leaves(where: Settings, monkeypatch: pytest.MonkeyP
 
     A chunk that it has sent whole is there; and if it was the last, the drive is made of it.
     """
-    begun, go_on = threading.Event(), threading.Event()
-    do = getattr(ChunkedUpload, step)
+    begun, go_on, leaving = threading.Event(), threading.Event(), asyncio.Event()
+    do, abort = getattr(ChunkedUpload, step), chunks._abort
 
     def do_slowly(*given: object) -> object:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
         return do(*given)
+
+    async def abort_seen(beginning: asyncio.Task[IncomingChunk]) -> None:
+        leaving.set()
+        await abort(beginning)
 
     async with open_service(where) as service:
         await create(service)
         await send(service, 0, 1, 2)
         with monkeypatch.context() as patch:
             patch.setattr(ChunkedUpload, step, do_slowly)
+            patch.setattr(chunks, "_abort", abort_seen)
             sending = asyncio.create_task(send(service, 3))
-            assert await asyncio.to_thread(begun.wait, 10)
+            assert await asyncio.to_thread(begun.wait, PATIENCE_S)
             sending.cancel()
-            await asyncio.sleep(0.05)
+            async with patience("for the client to leave"):
+                await leaving.wait()
             go_on.set()
             with pytest.raises(asyncio.CancelledError):
                 await sending

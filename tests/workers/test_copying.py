@@ -2,9 +2,9 @@
 
 import os
 import shutil
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,11 +26,11 @@ from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.workers import copying
 from ledger.workers.copying import Copying, CopyWorkers
+from tests.support.wait import wait_for
 
 ME = Caller("me", "")
 MIB = 1024**2
 SIZE = 4 * MIB
-SETTLED_S = 20.0
 
 
 @pytest.fixture
@@ -66,14 +66,11 @@ def copied(opened: OpenLedger, pools: dict[str, Pool]) -> Job:
     """The job, once workers that start now are done with it."""
     workers = CopyWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="test")
     workers.start(["job"])
-    deadline = time.monotonic() + SETTLED_S
-    job = opened.ledger.current(job_stream("job"))
-    while isinstance(job, Job) and job.state == "started" and time.monotonic() < deadline:
-        time.sleep(0.01)
-        job = opened.ledger.current(job_stream("job"))
-    workers.stop()
-    assert isinstance(job, Job)
-    return job
+    try:
+        wait_for("for the job to end", lambda: job_of(opened).state != "started")
+    finally:
+        workers.stop()
+    return job_of(opened)
 
 
 async def test_what_was_copied_of_another_image_is_never_gone_on_with(
@@ -247,16 +244,18 @@ async def test_a_copy_that_hardly_moves_is_reported_all_the_same(
     await cloned(opened, pools)
     copy_image = copying.copy_image
     hour = 60
+    now = 0.0
 
     def slow(**given: Any) -> None:
+        nonlocal now
         for minute in range(3 * hour):
-            monkeypatch.setattr(copying.time, "monotonic", lambda passed=minute: passed * 60.0)
+            now = minute * 60.0
             given["on_checkpoint"](Checkpoint(minute, minute, 4096 * hour))
         monkeypatch.undo()
         copy_image(**given)
 
     monkeypatch.setattr(copying, "copy_image", slow)
-    monkeypatch.setattr(copying.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(copying, "time", SimpleNamespace(monotonic=lambda: now))
     assert at_work(opened, pools).do("job")
     with opened.ledger.log() as log:
         events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]

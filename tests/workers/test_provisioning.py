@@ -15,6 +15,7 @@ from ledger.events import DriveDefinition
 from ledger.images import IncomingImage, PoolFull
 from ledger.store.writer import Caller
 from ledger.workers import provisioning
+from tests.support.wait import PATIENCE_S
 
 ME = Caller("me", "")
 SIZE = 16384 * 64
@@ -35,20 +36,25 @@ async def test_a_client_that_leaves_while_its_image_is_synced_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The thread that syncs goes on, so what it finishes is removed behind it."""
-    begun, go_on = threading.Event(), threading.Event()
-    finish = IncomingImage.finish
+    begun, leaving, go_on = threading.Event(), threading.Event(), threading.Event()
+    finish, discard = IncomingImage.finish, provisioning._discard
 
     def finish_slowly(self: IncomingImage, size: int) -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
         finish(self, size)
 
+    def discard_seen(incoming: IncomingImage, path: Path) -> None:
+        leaving.set()
+        discard(incoming, path)
+
     monkeypatch.setattr(IncomingImage, "finish", finish_slowly)
+    monkeypatch.setattr(provisioning, "_discard", discard_seen)
     async with open_service(Settings(data=tmp_path)) as service:
         upload = asyncio.create_task(receive(service))
-        assert await asyncio.to_thread(begun.wait, 10)
+        assert await asyncio.to_thread(begun.wait, PATIENCE_S)
         upload.cancel()
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(leaving.wait, PATIENCE_S)
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await upload

@@ -1,8 +1,7 @@
 """Drives that really grow, or are told to have failed to."""
 
 import threading
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,11 @@ from ledger.events import DriveDefinition, drive_stream
 from ledger.images import grow
 from ledger.store.writer import Caller
 from ledger.workers import provisioning
+from tests.support.wait import PATIENCE_S, wait_for
 
 ME = Caller("me", "")
 MIB = 1024**2
 UUID = "0192f0c1-2345-7890-abcd-0123456789ab"
-PATIENCE_S = 20.0
 CANNOT_GROW = "the image cannot grow; the service's log says why"
 
 
@@ -40,16 +39,9 @@ def drive(service: Service) -> Drive:
     return found
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
-
-
 def settled(service: Service) -> Drive:
     """The drive, once its image is no longer worked on."""
-    wait_until(lambda: drive(service).ready and drive(service).resizing is None)
+    wait_for("for the image", lambda: drive(service).ready and drive(service).resizing is None)
     return drive(service)
 
 
@@ -143,4 +135,4 @@ async def test_a_drive_that_is_deleted_while_it_grows_is_gone(
 
     monkeypatch.setattr(provisioning, "grow", deleted_meanwhile)
     await service.ledger.execute(ResizeDrive("me", UUID, 3 * MIB), ME)
-    wait_until(lambda: drive(service).deleted and not image(service).exists())
+    wait_for("for the drive to go", lambda: drive(service).deleted and not image(service).exists())
