@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -19,8 +18,7 @@ from tests.retention.telling import DAYS, check, family, jobs, streams
 from tests.support.poison import poison
 from tests.support.retained import Retained
 from tests.support.turns import taken
-
-PATIENCE_S = 10
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -37,10 +35,18 @@ def old(kept: Retained, clock: Clock) -> Retained:
     return kept
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not true():  # noqa: ASYNC110 - nobody tells of it
-            await asyncio.sleep(0.002)
+@pytest.fixture
+def asked(old: Retained) -> list[None]:
+    """One for each time that what is due was to be discarded."""
+    asked: list[None] = []
+    keep_up = old.retention.keep_up
+
+    def counted() -> Ran:
+        asked.append(None)
+        return keep_up()
+
+    old.retention.keep_up = counted  # type: ignore[method-assign]
+    return asked
 
 
 def said(caplog: pytest.LogCaptureFixture, word: str) -> int:
@@ -54,50 +60,53 @@ async def test_what_is_due_goes_again_and_again(
     """One line tells of each time that there was something; until it is left."""
     with caplog.at_level(logging.INFO, "api.discarding"):
         async with discarding(old.retention):
-            await until(lambda: jobs(old) == set())
+            await wait_until("for the jobs to go", lambda: jobs(old) == set())
             family(old, "b")
             clock.advance(days=DAYS, seconds=1)
-            await until(lambda: said(caplog, "discarded") == 2)
+            await wait_until("for the second line", lambda: said(caplog, "discarded") == 2)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].startswith("discarded 2 jobs in 1 tree, and 0 other streams")
     assert len([line for line in lines if "discarded" in line]) == len(lines) == 2
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nobody discards any more"
     family(old, "c")
     clock.advance(days=DAYS, seconds=1)
-    await asyncio.sleep(0.01)
-    assert jobs(old) == {"c", "c-below"}
     check(old)
+    assert jobs(old) == {"c", "c-below"}
 
 
-async def test_a_pause_is_an_hour_and_the_first_time_is_soon(old: Retained) -> None:
+async def test_a_pause_is_an_hour_and_the_first_time_is_soon(
+    old: Retained, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A start has enough to do."""
+    pauses: list[tuple[float, set[str]]] = []
+
+    async def pause(stopping: asyncio.Event, within_s: float) -> bool:
+        """None, but for the third."""
+        pauses.append((within_s, jobs(old)))
+        if len(pauses) == 3:
+            await stopping.wait()
+        return stopping.is_set()
+
+    monkeypatch.setattr(api.discarding, "_is_set", pause)
     async with discarding(old.retention):
-        await asyncio.sleep(0.01)
-    assert jobs(old) == {"a", "a-below"}
-    assert (api.discarding.START_S, api.discarding.PAUSE_S) == (10, 3600)
+        await wait_until("for the third pause", lambda: len(pauses) == 3)
+    assert pauses == [(10, {"a", "a-below"}), (3600, set()), (3600, set())]
 
 
 @pytest.mark.usefixtures("often")
 async def test_a_clock_that_was_set_is_told_of_once(
-    old: Retained, caplog: pytest.LogCaptureFixture
+    old: Retained, asked: list[None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Loudly; when it is confirmed, things go on."""
     old.retention.confirm_clock()
     old.clock_error = timedelta(hours=2)
-    asked: list[None] = []
-    keep_up = old.retention.keep_up
-
-    def counted() -> Ran:
-        asked.append(None)
-        return keep_up()
-
-    old.retention.keep_up = counted  # type: ignore[method-assign]
     async with discarding(old.retention):
-        await until(lambda: len(asked) > 5)
+        await wait_until("for more times", lambda: len(asked) > 5)
         assert said(caplog, "the wall clock was set forward by 2:00:00") == 1
         assert caplog.records[0].levelno == logging.CRITICAL
         assert jobs(old) == {"a", "a-below"}
         old.retention.confirm_clock()
-        await until(lambda: jobs(old) == set())
+        await wait_until("for the jobs to go", lambda: jobs(old) == set())
 
 
 @pytest.mark.usefixtures("often")
@@ -106,7 +115,7 @@ async def test_what_is_busy_is_tried_again(old: Retained, caplog: pytest.LogCapt
     with caplog.at_level(logging.INFO, "api.discarding"):
         with taken(old.ledger.maintenance):
             async with discarding(old.retention):
-                await until(lambda: said(caplog, "under way") > 0)
+                await wait_until("for the line", lambda: said(caplog, "under way") > 0)
         assert {record.levelno for record in caplog.records} == {logging.INFO}
     assert jobs(old) == {"a", "a-below"}
 
@@ -126,7 +135,7 @@ async def test_an_archive_that_cannot_be_written_is_tried_again(
     monkeypatch.setattr(compacting, "write_archive", fail_first)
     monkeypatch.setattr("projections.retention.keeping.TREES_PENDING", 1)
     async with discarding(old.retention):
-        await until(lambda: streams(old) == set())
+        await wait_until("for the streams to go", lambda: streams(old) == set())
     [error] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "no space left" in error.getMessage()
     assert error.exc_info is None
@@ -134,12 +143,15 @@ async def test_an_archive_that_cannot_be_written_is_tried_again(
 
 
 @pytest.mark.usefixtures("often")
-async def test_what_is_parked_is_told_of(old: Retained, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_parked_is_told_of(
+    old: Retained, asked: list[None], caplog: pytest.LogCaptureFixture
+) -> None:
     """Once: it is not tried again."""
     poison(old, "job-a")
     async with discarding(old.retention):
-        await until(lambda: said(caplog, "job-a cannot be read and stays") > 0)
-        await asyncio.sleep(0.02)
+        await wait_until("for the line", lambda: said(caplog, "job-a cannot be read and stays") > 0)
+        before = len(asked)
+        await wait_until("for more times", lambda: len(asked) > before + 5)
     assert said(caplog, "job-a cannot be read and stays") == 1
 
 
