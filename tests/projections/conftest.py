@@ -5,6 +5,9 @@ import pytest
 
 from tests.support.opened import Opened
 from tests.support.story import STORY
+from tests.support.unsynced import unsynced
+
+__all__ = ["unsynced"]
 
 
 @pytest.fixture

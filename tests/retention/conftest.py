@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.retained import Retained
+from tests.support.unsynced import unsynced
 from tests.support.world import START
+
+__all__ = ["unsynced"]
 
 
 class Clock:
