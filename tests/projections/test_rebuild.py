@@ -29,9 +29,8 @@ from ledger.errors import StoreFailed, UnknownEvent
 from projections.rebuild import AlreadyRebuilding, rebuild
 from tests.support.opened import Opened, behind_its_back
 from tests.support.story import STORY
+from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME, Foreseen, disk
-
-PATIENCE_S = 30
 
 DRIFTS = {
     "a value": "UPDATE jobs_g{g} SET progress = 7 WHERE uuid = 'new-10'",
@@ -195,6 +194,7 @@ def traffic(told: Opened, threads: int) -> Iterator[list[int]]:
         done.set()
         for worker in workers:
             worker.join(PATIENCE_S)
+    assert not any(worker.is_alive() for worker in workers)
     assert failed == []
 
 
@@ -203,11 +203,17 @@ def test_a_rebuild_beside_live_traffic_gives_the_live_rows(
 ) -> None:
     """Commands of several threads go on, none is lost, and the digests are of one moment."""
     monkeypatch.setattr(projections.rebuild, "CATCH_UP_STREAMS", 64)
+    rebuilt = 0
+
+    def rebuilt_beside_all() -> bool:
+        nonlocal rebuilt
+        found = told.rebuild()
+        assert found.before == found.after
+        rebuilt += 1
+        return rebuilt >= 3 and all(counts)
+
     with traffic(told, 3) as counts:
-        for _ in range(3):
-            rebuilt = told.rebuild()
-            assert rebuilt.before == rebuilt.after
-    assert all(counts)
+        wait_for("for commands of each thread beside a rebuild", rebuilt_beside_all)
     with told.snapshot() as snapshot:
         assert 7 + sum(counts) * 3 == snapshot.count_drives(ME)
     assert told.replay().divergence is None
@@ -218,7 +224,7 @@ def test_a_rebuild_ends_however_fast_commands_come(told: Opened) -> None:
     with traffic(told, 3), ThreadPoolExecutor(1) as thread:
         rebuilding = thread.submit(told.rebuild)
         try:
-            rebuilt = rebuilding.result(10)
+            rebuilt = rebuilding.result(PATIENCE_S)
         except TimeoutError:
             told.ledger._writer.stop()  # ends it
             raise
