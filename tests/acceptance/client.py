@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol, Self
 import pytest
 import requests
 
+from tests.harness.evidence import note_request
+
 TIMEOUT_S = 30.0
 FOLLOW_S = 60.0
 PAUSE_S = 0.02
@@ -33,6 +35,11 @@ class Clone(NamedTuple):
     job: str
 
 
+def _noted(response: requests.Response, **_: object) -> None:
+    asked = response.request
+    note_request(str(asked.method), str(asked.url), response.status_code)
+
+
 class Api:
     """One client; not for several threads at once."""
 
@@ -43,6 +50,7 @@ class Api:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.auth = self._account
+        self._session.hooks["response"].append(_noted)
 
     def __enter__(self) -> Self:
         return self

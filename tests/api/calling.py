@@ -22,6 +22,7 @@ from ledger.commands import (
     SucceedJob,
 )
 from ledger.store.writer import Caller
+from tests.harness.evidence import note_request
 
 ALICE = Account("f3ebf024-0c96-4929-9a1c-210feb673958", "alice@example.org", "user")
 BOB = Account("0b0b0b0b-0c96-4929-9a1c-210feb673958", "bob@example.org", "user")
@@ -116,6 +117,7 @@ class Api:
         async with self.client.request(
             method, url, data=data, headers=sent, allow_redirects=False
         ) as response:
+            note_request(method, url, response.status)
             return Answer(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **given: Any) -> Answer:

@@ -1,0 +1,151 @@
+"""A test that leaves something behind fails, and failures explain themselves.
+
+Each is shown by a run of pytest on tests that break it.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness.order import seed_of
+from tests.support.processes import ROOT, environment
+from tests.support.wait import PATIENCE_S
+
+FLAWED = """
+import asyncio, gc, os, socket, threading, time, warnings
+import pytest
+from tests.support.processes import start
+from tests.harness import leaks
+
+leaks.END_S = 0.05
+
+def test_leaves_a_thread(request):
+    over = threading.Event()
+    request.session.config.add_cleanup(over.set)
+    threading.Thread(target=over.wait, name="left-behind").start()
+
+async def test_awaits_no_failure():
+    async def fail():
+        raise OSError("unheard")
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+
+def test_closes_no_socket():
+    socket.socket()
+    gc.collect()
+
+def test_awaits_no_coroutine():
+    async def never(): ...
+    never()
+    gc.collect()
+
+def test_leaves_nothing():
+    pass
+"""
+WAITS = """
+import threading
+
+def test_hangs():
+    threading.Event().wait()
+"""
+ORDER = """
+import pytest
+
+@pytest.mark.parametrize("number", range(50))
+def test_number(number, seed):
+    print("ran", number, seed)
+"""
+FAILS = """
+from tests.acceptance.conftest import account_data, machine
+
+def test_asks_in_vain(machine):
+    assert machine.start().api.jobs() == ["a job"]
+"""
+
+
+def run(directory: Path, tests: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run pytest on these tests, as the suite's are run."""
+    file = directory / "test_made_up.py"
+    file.write_text(tests)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        ROOT / "pyproject.toml",
+        "-p",
+        "tests.conftest",
+    ]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    return subprocess.run(
+        [*command, "-p", "no:cacheprovider", *options, file],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+        cwd=ROOT,
+        env=kept | environment(),
+    )
+
+
+@pytest.fixture(scope="module")
+def flawed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return run(tmp_path_factory.mktemp("flawed"), FLAWED, "-rA").stdout
+
+
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        ("test_leaves_a_thread", "threads that the test left behind: ['left-behind']"),
+        ("test_awaits_no_failure", "exceptions that nobody awaited"),
+        ("test_closes_no_socket", "unclosed <socket"),
+        ("test_awaits_no_coroutine", "was never awaited"),
+    ],
+)
+def test_what_a_test_leaves_behind_fails_it(flawed: str, test: str, reason: str) -> None:
+    assert re.search(rf"^(ERROR|FAILED) \S*::{test}", flawed, re.MULTILINE), flawed
+    assert reason in flawed
+
+
+def test_a_test_that_leaves_nothing_passes(flawed: str) -> None:
+    assert re.search(r"^PASSED \S*::test_leaves_nothing", flawed, re.MULTILINE)
+    assert "::test_leaves_nothing -" not in flawed
+
+
+def test_a_hang_ends_with_the_stacks_of_all_threads(tmp_path: Path) -> None:
+    ended = run(tmp_path, WAITS, "-o", "faulthandler_timeout=0.5")
+    assert ended.returncode != 0
+    assert "Timeout" in ended.stderr
+    assert "in test_hangs" in ended.stderr
+
+
+def test_a_failure_shows_the_service_and_what_was_asked(tmp_path: Path) -> None:
+    failed = run(tmp_path, FAILS).stdout
+    assert re.search(r"Log of the server, pid \d+", failed)
+    assert "job-ledger listens on" in failed
+    assert "(most recent call first)" in failed
+    assert re.search(r"GET \S+/jobs/\S* -> 200", failed)
+
+
+def test_a_seed_repeats_the_order_and_what_is_drawn(tmp_path: Path) -> None:
+    def numbers(*options: str) -> list[str]:
+        return re.findall(
+            r"ran \d+ \d+$", run(tmp_path, ORDER, "-s", *options).stdout, re.MULTILINE
+        )
+
+    stressed = numbers("--stress", "--seed", "7")
+    assert len(stressed) == 50
+    assert stressed == numbers("--stress", "--seed", "7")
+    assert stressed != numbers("--stress", "--seed", "8")
+    assert numbers("--seed", "7") == sorted(stressed, key=lambda line: int(line.split()[1]))
+
+
+def test_seeds_differ_by_test() -> None:
+    assert seed_of("one", 1) == seed_of("one", 1)
+    assert len({seed_of(test, run) for test in ("one", "other") for run in range(10)}) == 20
