@@ -186,6 +186,7 @@ def _add_websocket(app: web.Application, websocket: Websocket) -> None:
 def _add_health(app: web.Application, health: Health) -> None:
     _add(app, "/healthz", root="", get=health.alive, public=True)
     _add(app, "/readyz", root="", get=health.ready, public=True)
+    app.on_cleanup.append(health.close)
 
 
 def _add_page(app: web.Application, files: PageFiles, public: PublicUrls) -> None:

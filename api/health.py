@@ -23,6 +23,10 @@ class Health:
         await self._store.value()
         return json_answer({"status": "ready"})
 
+    async def close(self, _: web.Application) -> None:
+        """Called when the service stops."""
+        await self._store.close()
+
     def _read(self) -> None:
         with self._views.long_snapshot() as snapshot:
             snapshot.count_jobs("", None)

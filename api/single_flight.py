@@ -30,8 +30,30 @@ class SingleFlight(Generic[V]):
         """
         if self._reading is None or self._reading.done():
             self._reading = self._thread.submit(self._read)
+        reading = asyncio.wrap_future(self._reading)
+        reading.add_done_callback(_seen)
         try:
             async with asyncio.timeout(READ_S):
-                return await asyncio.shield(asyncio.wrap_future(self._reading))
+                return await asyncio.shield(reading)
         except TimeoutError:
             raise StoreUnreachable(f"the {self._name} took too long to be read") from None
+
+    async def close(self) -> None:
+        """Ends its thread, and waits for a read that nobody waits for any more, but not for long.
+
+        What that read raises is told to nobody: nobody is left.
+        """
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._reading is None:
+            return
+        reading = asyncio.wrap_future(self._reading)
+        reading.add_done_callback(_seen)
+        ended, _ = await asyncio.wait([reading], timeout=READ_S)
+        if ended:
+            self._thread.shutdown()  # it has nothing left to do
+
+
+def _seen(reading: asyncio.Future[V]) -> None:
+    """What is raised after everybody has given up is no error of which nobody knows."""
+    if not reading.cancelled():
+        reading.exception()

@@ -61,6 +61,10 @@ class Metrics:
         await asyncio.gather(*(read.renew() for read in self._reads))
         return generate_latest(self._registry)
 
+    async def close(self) -> None:
+        """Waits for what is being read, but not for long."""
+        await asyncio.gather(*(read.close() for read in self._reads))
+
     def collect(self) -> Iterator[Metric]:
         """For `prometheus_client`, which calls it for each text."""
         for part in self._parts:
@@ -114,6 +118,9 @@ class Read:
         except Exception:  # whatever it is, the process must go on telling of itself
             self.told = []
             log.exception("metrics are told without those of the %s", self._name)
+
+    async def close(self) -> None:
+        await self._read.close()
 
 
 def _of_requests(requests: Requests) -> Iterator[Metric]:

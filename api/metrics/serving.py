@@ -27,3 +27,4 @@ async def serving_metrics(metrics: Metrics, host: str, port: int) -> AsyncIterat
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+        await metrics.close()
