@@ -1,7 +1,10 @@
 """What watches the service and sends it requests is told whether it can."""
 
+import asyncio
+import gc
 import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +14,7 @@ from api.metrics.collecting import of_service
 from api.metrics.counting import Requests
 from ledger.errors import StoreUnreachable
 from tests.api.calling import Api
+from tests.support.wait import PATIENCE_S
 
 
 async def told(api: Api, path: str) -> tuple[int, bytes]:
@@ -53,19 +57,57 @@ async def test_it_is_not_ready_if_its_store_does_not_answer(
 
     monkeypatch.setattr(api.service.views, "long_snapshot", hang)
     monkeypatch.setattr(single_flight, "READ_S", 0.05)
-    assert (await told(api, "/readyz"))[0] == 503
-    assert (await told(api, "/readyz"))[0] == 503
-    assert len(asked) == 1
-    answered.set()
+    try:
+        assert (await told(api, "/readyz"))[0] == 503
+        assert (await told(api, "/readyz"))[0] == 503
+    finally:
+        answered.set()
+        monkeypatch.setattr(single_flight, "READ_S", PATIENCE_S)
+        status, body = await told(api, "/readyz")
+    assert (status, b"cannot be reached" in body) == (503, True)
+    assert len(asked) <= 2  # once for the first two, and once again if that had ended by then
+
+
+def test_a_read_that_was_given_up_ends_with_its_service(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is left of it that would be told of later: no thread, and no error unseen."""
+    monkeypatch.setattr(single_flight, "READ_S", 0.05)
+    answered = threading.Event()
+
+    def hang() -> None:
+        answered.wait()
+        raise StoreUnreachable("at last")
+
+    async def give_up_and_close() -> None:
+        flight = single_flight.SingleFlight("abandoned", hang)
+        with pytest.raises(StoreUnreachable, match="too long"):
+            await flight.value()
+        monkeypatch.setattr(single_flight, "READ_S", PATIENCE_S)
+        closing = asyncio.create_task(flight.close())
+        answered.set()
+        await closing
+
+    asyncio.run(give_up_and_close())
+    gc.collect()
+    assert threads_of("abandoned") == []
+    assert caplog.text == ""
+
+
+def threads_of(name: str) -> list[str]:
+    """Those that read what is called so."""
+    return [each.name for each in threading.enumerate() if each.name.startswith(f"{name}_")]
 
 
 async def test_it_is_ready_while_clients_read_lists(api: Api) -> None:
     """However slowly they do, and however many; its metrics are told as well."""
     read = threading.Event()
-    for _ in range(answers.STREAMS):
-        answers._THREADS.submit(read.wait)
+    reading = [answers._THREADS.submit(read.wait) for _ in range(answers.STREAMS)]
+    metrics = of_service(api.service, Requests())
     try:
         assert (await told(api, "/readyz"))[0] == 200
-        assert b"job_ledger_jobs{" in await of_service(api.service, Requests()).text()
+        assert b"job_ledger_jobs{" in await metrics.text()
     finally:
         read.set()
+        await metrics.close()
+    wait(reading)
