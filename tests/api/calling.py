@@ -1,6 +1,5 @@
 """Calling a real service: short names for what tests do again and again."""
 
-import asyncio
 import json as json_module
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from ledger.commands import (
 )
 from ledger.store.writer import Caller
 from tests.harness.evidence import note_request
+from tests.support.wait import PATIENCE_S, wait_until
 
 ALICE = Account("f3ebf024-0c96-4929-9a1c-210feb673958", "alice@example.org", "user")
 BOB = Account("0b0b0b0b-0c96-4929-9a1c-210feb673958", "bob@example.org", "user")
@@ -34,7 +34,7 @@ SIZE = 512 * 1024**2
 DRIVE = {"name": "cedar", "media": "disk", "size": SIZE}
 SERVER = {"name": "elm", "cpu": 1000, "mem": 512 * 1024**2, "vnc_password": "spoon"}
 
-READY_S = 10.0
+READY_S = PATIENCE_S
 WORKER = Caller("worker:test", "request-of-the-test")
 
 
@@ -147,9 +147,12 @@ class Api:
         answer = await self.post("/drives/", {**DRIVE, **said}, by=by)
         assert answer.status == 201, answer.body
         uuid: str = answer.json["objects"][0]["uuid"]
-        async with asyncio.timeout(READY_S):
-            while (await self.get(f"/drives/{uuid}/", by=by)).json["status"] == "creating":  # noqa: ASYNC110 - as clients do
-                await asyncio.sleep(0.005)
+
+        async def is_ready() -> bool:
+            shown = await self.get(f"/drives/{uuid}/", by=by)
+            return shown.json["status"] != "creating"
+
+        await wait_until(f"drive {uuid} is ready", is_ready)
         return uuid
 
     async def server(self, *drives: str, by: Account = ALICE, **said: Any) -> str:

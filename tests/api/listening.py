@@ -1,6 +1,5 @@
 """A client of the websocket, and the service that it follows."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,8 +10,7 @@ import aiohttp
 from api.accounts import Account
 from api.async_cookie import Entitled
 from tests.api.calling import ALICE, Api, KnownAccounts
-
-PATIENCE_S = 10.0
+from tests.support.wait import PATIENCE_S, patience
 
 
 class Frame(NamedTuple):
@@ -47,7 +45,7 @@ class Listener:
     async def until(self, is_last: Callable[[Frame], object]) -> list[Frame]:
         """All frames up to the first of which this holds."""
         seen: list[Frame] = []
-        async with asyncio.timeout(PATIENCE_S):
+        async with patience("the last frame"):
             while not seen or not is_last(seen[-1]):
                 seen.append(await self.frame())
         return seen
@@ -68,7 +66,7 @@ class Listener:
 
     async def closed(self) -> int | None:
         """The code with which the service closes, whatever it sends before."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with patience("the service closes the socket"):
             async for _ in self.socket:
                 pass
         return self.socket.close_code

@@ -12,8 +12,7 @@ from ledger.proofs.tiling import TilingStopped
 from ledger.store import checkpoints as table
 from ledger.store.tiles import tiled
 from tests.api.calling import Api
-
-PATIENCE_S = 10
+from tests.support.wait import PATIENCE_S, patience, wait_until
 
 
 def sizes(api: Api) -> list[int]:
@@ -22,36 +21,65 @@ def sizes(api: Api) -> list[int]:
 
 
 async def until_kept(api: Api, expected: list[int]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while sizes(api) != expected:  # noqa: ASYNC110 - nobody tells of it
-            await asyncio.sleep(0.002)
+    await wait_until(f"kept: {expected}", lambda: sizes(api) == expected)
+
+
+class Looks:
+    """How often it was looked whether to stop, and tried to keep a checkpoint."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looks = self.kept = 0
+        self._is_set, self._keep = module._is_set, module._keep
+        monkeypatch.setattr(module, "LOOK_S", 0.001)
+        monkeypatch.setattr(module, "_is_set", self._look)
+        monkeypatch.setattr(module, "_keep", self._kept)
+
+    async def three_more(self) -> None:
+        """Until three more looks are over, and what followed the first two of them."""
+        until = self.looks + 3
+        await wait_until("three more looks", lambda: self.looks >= until)
+
+    async def keep_three_more(self) -> None:
+        until = self.kept + 3
+        await wait_until("three more attempts", lambda: self.kept >= until)
+
+    async def _look(self, stopping: asyncio.Event) -> bool:
+        found = await self._is_set(stopping)
+        self.looks += 1
+        return found
+
+    async def _kept(self, checkpoints: Checkpoints) -> None:
+        await self._keep(checkpoints)
+        self.kept += 1
 
 
 @pytest.fixture
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 0.001)
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(monkeypatch)
 
 
-@pytest.mark.usefixtures("quick_looks")
-async def test_at_the_start_and_after_each_pause(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_at_the_start_and_after_each_pause(
+    api: Api, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If there is anything new, all of which is tiled then; until it is left."""
     monkeypatch.setattr("api.checkpointing.PAUSE_S", 0.001)
     await api.job()
+    before = asyncio.all_tasks()
     async with checkpointing(api.service):
         await until_kept(api, [1])
-        await asyncio.sleep(0.01)
+        await looks.keep_three_more()
         assert sizes(api) == [1]
         await api.job()
         await until_kept(api, [1, 2])
         with api.service.ledger.log() as log:
             assert tiled(log.cursor()).leaves == 2
-    await api.job()
-    await asyncio.sleep(0.01)
+    assert asyncio.all_tasks() <= before, "nobody is left to keep more"
     assert sizes(api) == [1, 2]
 
 
-@pytest.mark.usefixtures("quick_looks")
-async def test_a_pause_is_over_after_many_events(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pause_is_over_after_many_events(
+    api: Api, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else it is a minute."""
     monkeypatch.setattr("api.checkpointing.MANY_EVENTS", 3)
     await api.job()
@@ -59,7 +87,7 @@ async def test_a_pause_is_over_after_many_events(api: Api, monkeypatch: pytest.M
         await until_kept(api, [1])
         await api.job()
         await api.job()
-        await asyncio.sleep(0.02)
+        await looks.three_more()
         assert sizes(api) == [1]
         await api.job()
         await until_kept(api, [1, 4])
@@ -83,12 +111,12 @@ async def test_leaving_waits_for_what_is_under_way(
         raise TilingStopped
 
     monkeypatch.setattr(Checkpoints, "keep", keep)
-    async with checkpointing(api.service):
+    async with checkpointing(api.service), patience("it is under way"):
         await begun.wait()
     assert ended == [True]
 
 
-@pytest.mark.usefixtures("quick_looks")
+@pytest.mark.usefixtures("looks")
 async def test_what_fails_is_tried_again(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

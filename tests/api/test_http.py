@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import zlib
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import aiohttp
@@ -26,6 +28,7 @@ from tests.api.calling import (
     Api,
     authorization,
 )
+from tests.support.wait import PATIENCE_S, patience, wait_until
 
 URLS = {
     "/jobs/": "GET",
@@ -231,21 +234,24 @@ async def test_bodies_are_json(api: Api, content_type: str, status: int):
         assert answer.error == (415, "validation", None)
 
 
-async def raw(api: Api, request: bytes, *, more: float | None = None) -> bytes:
-    """Sends bytes and reads until the server closes; `more`: a byte each so many seconds."""
+Sent = Callable[[], Awaitable[None]]
+
+
+async def raw(api: Api, request: bytes, *pieces: bytes, when: Sent | None = None) -> bytes:
+    """Sends bytes, then the other pieces `when` each may come; reads until the server closes."""
     server = api.client.server
     reader, writer = await asyncio.open_connection(server.host, server.port)
     try:
         writer.write(request)
-        while more is not None:
-            await asyncio.sleep(more)
-            writer.write(b" ")
-            await writer.drain()
-            if reader.at_eof() or reader._buffer:
-                break
-        return await asyncio.wait_for(reader.read(), 5)
+        for piece in pieces:
+            assert when is not None
+            await when()
+            writer.write(piece)
+        async with patience("the answer, and the end of the connection"):
+            return await reader.read()
     finally:
         writer.close()
+        await writer.wait_closed()
 
 
 def head(method: str, path: str, *fields: str) -> bytes:
@@ -318,25 +324,43 @@ async def test_a_silent_body_is_cut(api: Api, monkeypatch: pytest.MonkeyPatch, p
 
 
 async def test_a_slow_body_is_not_cut(api: Api, monkeypatch: pytest.MonkeyPatch):
-    """A body that keeps coming is taken, however slowly."""
-    monkeypatch.setattr(requests, "SILENCE_S", 2.0)
+    """A body that keeps coming is taken, however slowly: each of its pieces has all the time."""
+    waits: list[float] = []
+    seen = [1]
+
+    def timeout(seconds: float) -> asyncio.Timeout:
+        waits.append(seconds)
+        return asyncio.timeout(seconds)
+
+    async def waited_for() -> None:
+        await wait_until("the next piece is waited for", lambda: len(waits) > seen[0])
+        seen[0] = len(waits)
+
+    monkeypatch.setattr(requests, "asyncio", SimpleNamespace(timeout=timeout))
+    monkeypatch.setattr(requests, "SILENCE_S", PATIENCE_S)
     body = json.dumps(DRIVE).encode() + b" " * 10
     request = head(
         "POST", "/drives/", f"Content-Length: {len(body)}", "Connection: close"
     )  # fmt: skip
-    answer = await raw(api, request + body[:-10], more=0.25)
+    answer = await raw(api, request + body[:-10], *[b" "] * 10, when=waited_for)
     assert answer.startswith(b"HTTP/1.1 201 ")
+    assert len(waits) > 10
+    assert set(waits) == {PATIENCE_S}
 
 
 async def test_a_body_that_ends_early_changes_nothing(api: Api):
     """A client that goes away in the middle of a body has changed nothing."""
     body = json.dumps(DRIVE).encode()
     server = api.client.server
+    others = set(server.handler.connections)
     _, writer = await asyncio.open_connection(server.host, server.port)
     writer.write(head("POST", "/drives/", f"Content-Length: {len(body) + 1}") + body)
-    await writer.drain()
+    await wait_until("it has come", lambda: set(server.handler.connections) - others)
+    (connection,) = set(server.handler.connections) - others
+    await wait_until("it is being handled", lambda: connection._current_request)
     writer.close()
-    await asyncio.sleep(0.05)
+    await writer.wait_closed()
+    await wait_until("it is given up", lambda: connection not in server.handler.connections)
     assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
 
 

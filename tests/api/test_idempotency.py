@@ -30,6 +30,7 @@ from tests.api.calling import (
     Api,
     KnownAccounts,
 )
+from tests.support.wait import patience, wait_until
 
 KEY = {"Idempotency-Key": "9f0c1f6e-clone-amber"}
 IMAGE = b"wheel" * 40_000
@@ -368,12 +369,16 @@ async def test_a_client_that_goes_away_finds_what_it_asked_for(
 
     monkeypatch.setattr(api.service.ledger, "execute", slow)
     first = asyncio.create_task(api.post("/drives/", DRIVE, headers=KEY))
-    await begun.wait()
-    first.cancel()
-    repeat = asyncio.create_task(api.post("/drives/", DRIVE, headers=KEY))
-    await asyncio.sleep(0.1)
-    go_on.set()
-    assert (await repeat).status == 201
+    async with patience("it is begun, and then repeated"):
+        await begun.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        repeat = asyncio.create_task(api.post("/drives/", DRIVE, headers=KEY))
+        (turn,) = api.service.claims._turns.values()
+        await wait_until("the repeat waits for its turn", lambda: turn._waiters)
+        go_on.set()
+        assert (await repeat).status == 201
     assert await names(api) == ["cedar"]
 
 

@@ -16,6 +16,7 @@ from api.composition import open_service
 from api.settings import Settings
 from ledger.images import IncomingImage, PoolFull
 from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, KnownAccounts, authorization
+from tests.support.wait import patience, wait_until
 
 KIB = 1024
 STEP = 16 * KIB
@@ -100,13 +101,10 @@ async def test_an_upload_that_breaks_off_leaves_nothing(api: Api):
     )
     writer.write(head.encode() + IMAGE[: len(IMAGE) // 2])
     await writer.drain()
-    async with asyncio.timeout(5):
-        while not api.files():  # noqa: ASYNC110 - there is no event for this
-            await asyncio.sleep(0.005)
+    await wait_until("the image is being written", api.files)
     writer.close()
-    async with asyncio.timeout(5):
-        while api.files():  # noqa: ASYNC110 - nor for this
-            await asyncio.sleep(0.005)
+    await writer.wait_closed()
+    await wait_until("its file is gone", lambda: not api.files())
     assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
 
 
@@ -194,8 +192,10 @@ async def test_a_url_that_is_no_text_is_refused(api: Api, target: str):
     reader, writer = await asyncio.open_connection(api.client.host, api.client.port)
     head = f"Host: x\r\nAuthorization: {authorization(ALICE)}\r\nContent-Length: 5\r\n\r\n"
     writer.write(target.encode() + b"a\xffb HTTP/1.1\r\n" + head.encode() + b"image")
-    status = (await reader.readline()).split()[1]
+    async with patience("the answer"):
+        status = (await reader.readline()).split()[1]
     writer.close()
+    await writer.wait_closed()
     assert status == b"400"
     assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
     assert api.files() == set()

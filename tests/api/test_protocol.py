@@ -15,8 +15,8 @@ from api.app import make_app
 from api.protocol import ApiRunner
 from api.service import Service
 from tests.api.calling import ALICE
+from tests.support.wait import patience
 
-PATIENCE_S = 10
 LOGIN = b"Authorization: Basic " + base64.b64encode(f"{ALICE.email}:password".encode()) + b"\r\n"
 HOST = b"Host: localhost\r\n"
 POST = b"POST /api/2.0/tags/ HTTP/1.1\r\n" + HOST + LOGIN
@@ -48,11 +48,12 @@ def talk(port: int) -> Talk:
     async def talking(sent: bytes) -> Answer:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with patience("the answer"):
                 writer.write(sent)
                 return await _read(reader)
         finally:
             writer.close()
+            await writer.wait_closed()
 
     return talking
 
@@ -154,25 +155,27 @@ async def test_an_expectation_that_is_unknown(talk: Talk, path: bytes) -> None:
 async def test_an_expectation_that_is_known(port: int) -> None:
     """The body is asked for, and then the answer is as always."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    async with asyncio.timeout(PATIENCE_S):
+    async with patience("the answer"):
         writer.write(POST + b"Expect: 100-continue\r\nContent-Length: 15\r\n\r\n")
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b'{"name": "elm"}')
         assert (await _read(reader)).status == 201
     writer.close()
+    await writer.wait_closed()
 
 
 async def test_the_connection_is_closed_after_what_cannot_be_read(port: int) -> None:
     """A good request before it is answered; what comes behind it is not looked at."""
     good = b"GET /api/2.0/tags/ HTTP/1.1\r\n" + HOST + LOGIN + b"\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    async with asyncio.timeout(PATIENCE_S):
+    async with patience("the answer"):
         writer.write(good)
         assert (await _read(reader)).status == 200
         writer.write(UNREADABLE["a length that is none"] + good)
         check_is_refused(await _read(reader))
         assert await reader.read() == b""
     writer.close()
+    await writer.wait_closed()
 
 
 async def test_each_has_a_name_of_its_own(talk: Talk) -> None:
@@ -198,9 +201,11 @@ async def test_an_error_outside_of_the_middleware(
     reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
     with caplog.at_level(logging.ERROR):
         writer.write(b"GET /api/2.0/tags/ HTTP/1.1\r\n" + HOST + b"\r\n")
-        answer = await _read(reader)
-    assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
+        async with patience("the answer, and the end of the connection"):
+            answer = await _read(reader)
+            assert await reader.read() == b""
     writer.close()
+    await writer.wait_closed()
     await runner.cleanup()
     assert (answer.status, json.loads(answer.body)[0]["error_type"]) == (500, "backend")
     assert answer.headers["X-Request-ID"]

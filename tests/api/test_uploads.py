@@ -30,6 +30,7 @@ from tests.api.calling import (
     KnownAccounts,
     authorization,
 )
+from tests.support.wait import patience, wait_until
 
 KIB = 1024
 STEP = 16 * KIB
@@ -38,7 +39,6 @@ CHUNK = 64 * KIB
 IMAGE = os.urandom(2 * CHUNK) + bytes(CHUNK) + os.urandom(CHUNK + 5)
 COUNT = len(IMAGE) // CHUNK
 PADDED = IMAGE + bytes(-len(IMAGE) % STEP)
-READY_S = 5.0
 
 
 class Upload(NamedTuple):
@@ -317,10 +317,9 @@ async def test_a_connection_that_breaks_off(upload: Upload):
     head = f"POST {link} HTTP/1.1\r\nHost: test\r\nContent-Length: {CHUNK}\r\n\r\n"
     writer.write(head.encode() + bytes(CHUNK // 2))
     await writer.drain()
-    async with asyncio.timeout(READY_S):
-        while not upload.files():  # noqa: ASYNC110 - there is no event for this
-            await asyncio.sleep(0.005)
+    await wait_until("the chunk is being written", upload.files)
     writer.close()
+    await writer.wait_closed()
     assert await upload.present() == []
     assert (await upload.api.post(link, data=upload.bytes_of(0), by=None)).status == 200
 
@@ -337,8 +336,10 @@ async def test_a_chunk_that_stops_coming(upload: Upload, monkeypatch: pytest.Mon
         f"Authorization: {authorization(ALICE)}\r\n\r\n"
     )
     writer.write(head.encode() + b"--b\r\n")
-    assert b" 408 " in await reader.readline()
+    async with patience("the answer"):
+        assert b" 408 " in await reader.readline()
     writer.close()
+    await writer.wait_closed()
 
 
 # By link
@@ -478,13 +479,9 @@ async def test_a_drive_that_is_deleted_meanwhile(upload: Upload):
     headers = {"Content-Length": str(CHUNK)}
     first = upload.api.post(await upload.link(0), data=slowly(), by=None, headers=headers)
     sending = asyncio.create_task(first)
-    async with asyncio.timeout(READY_S):
-        while not upload.files():  # noqa: ASYNC110 - there is no event for this
-            await asyncio.sleep(0.005)
+    await wait_until("the chunk is being written", upload.files)
     assert (await upload.api.delete(f"/drives/{upload.drive}/")).status == 204
-    async with asyncio.timeout(READY_S):
-        while upload.files():  # noqa: ASYNC110 - nor for this
-            await asyncio.sleep(0.005)
+    await wait_until("its files are gone", lambda: not upload.files())
     go_on.set()
     assert (await sending).error == (404, "notexist", None)
     answer = await upload.api.post(link, data=upload.bytes_of(2), by=None)

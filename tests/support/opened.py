@@ -24,12 +24,10 @@ from projections.views.reading import SqliteViews, Views
 from projections.views.snapshot import Snapshot
 from projections.views.sqlite import SqliteProjection, live_generation
 from projections.views.tables import TABLES, select_all
+from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, Foreseen, Ticking
 
 CALLER = Caller(ME, "request-1")
-
-PATIENCE_S = 20
-"""How long a test waits for what should take a moment."""
 
 
 class Opened:
@@ -96,8 +94,10 @@ class Opened:
             except BaseException as error:  # noqa: BLE001 - it belongs to the test
                 future.set_exception(error)
 
-        Thread(target=execute, daemon=True).start()
-        return future.result(PATIENCE_S)
+        thread = Thread(target=execute, daemon=True)
+        thread.start()
+        thread.join(PATIENCE_S)
+        return future.result(0)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         return self.views.snapshot()
