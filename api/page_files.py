@@ -6,6 +6,7 @@ so that after an upgrade it never runs scripts of two versions.
 
 import gzip
 import mimetypes
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,9 @@ class PageFiles:
         return web.Response(body=body, headers=headers)
 
 
+@cache
 def _read(path: Path) -> _File:
+    """Once for all applications of a process."""
     kind, _ = mimetypes.guess_type(path.name)
     plain = path.read_bytes()
     content_type = f"{kind or 'text/plain'}; charset=utf-8"
