@@ -19,7 +19,10 @@ from api.settings import Settings
 from ledger.store.seam import Cursor
 from tests.accounts.calling import PASSWORD
 from tests.accounts.clocks import Clock, Wall
+from tests.api.begun import begin_as, begun
 from tests.api.calling import Api
+
+__all__ = ["begun"]
 
 OpenAccounts = Callable[[], AbstractAsyncContextManager[Accounts]]
 
@@ -42,8 +45,9 @@ def quick_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def open_accounts(tmp_path: Path, clock: Clock, wall: Wall) -> OpenAccounts:
+def open_accounts(tmp_path: Path, begun: Path, clock: Clock, wall: Wall) -> OpenAccounts:
     """Opens the accounts of the test's ledger, as the next start of a service would."""
+    begin_as(begun, tmp_path)
 
     @asynccontextmanager
     async def opening() -> AsyncIterator[Accounts]:
@@ -63,8 +67,9 @@ async def accounts(open_accounts: OpenAccounts) -> AsyncIterator[Accounts]:
 
 
 @pytest.fixture
-async def api(tmp_path: Path, clock: Clock, wall: Wall) -> AsyncIterator[Api]:
+async def api(tmp_path: Path, begun: Path, clock: Clock, wall: Wall) -> AsyncIterator[Api]:
     """A service whose accounts are real; the client keeps no cookies by itself."""
+    begin_as(begun, tmp_path)
     async with open_service(Settings(data=tmp_path, copying=False)) as opened:
         accounts = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
         await accounts.keys.renew()

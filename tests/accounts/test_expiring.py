@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from api.composition import open_service
 from api.expiring import Expiring, expiring, what_expires
 from api.settings import Settings
 from ledger.errors import StoreUnreachable
+from tests.support.wait import patience, wait_until
 
 
 class _Things:
@@ -18,42 +20,44 @@ class _Things:
     def __init__(self, *, broken: bool = False) -> None:
         self.asked = 0
         self._broken = broken
-        self._changed = asyncio.Event()
 
     async def expire(self) -> int:
         self.asked += 1
-        self._changed.set()
         if self._broken:
             raise StoreUnreachable("the disk is away")
         return 2
 
     async def until(self, asked: int) -> None:
-        async with asyncio.timeout(10):
-            while self.asked < asked:
-                self._changed.clear()
-                await self._changed.wait()
+        await wait_until(f"asked {asked} times", lambda: self.asked >= asked)
 
 
 async def test_at_the_start_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything in the list is deleted at once and after each pause, until it is left."""
     monkeypatch.setattr(api.expiring, "PAUSE_S", 0.001)
     first, second = _Things(), _Things()
+    before = asyncio.all_tasks()
     async with expiring([Expiring("firsts", first.expire), Expiring("seconds", second.expire)]):
         await first.until(3)
         await second.until(2)
-    asked = first.asked
-    await asyncio.sleep(0.01)
-    assert first.asked == asked
+    assert asyncio.all_tasks() <= before, "nobody is left to ask again"
 
 
-async def test_once_until_the_pause_is_over() -> None:
+async def test_once_until_the_pause_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pause is an hour."""
-    things = _Things()
-    async with expiring([Expiring("things", things.expire)]):
-        await things.until(1)
-        await asyncio.sleep(0.01)
-    assert things.asked == 1
-    assert api.expiring.PAUSE_S == 3600
+    things, begun = _Things(), asyncio.Event()
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(
+        api.expiring, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": pause})
+    )
+    async with expiring([Expiring("things", things.expire)]), patience("a pause"):
+        await begun.wait()
+    assert (things.asked, pauses) == (1, [3600])
 
 
 async def test_what_cannot_be_deleted_keeps_nothing_else(

@@ -11,8 +11,11 @@ from api.app import make_app
 from api.composition import open_service
 from api.service import Service
 from api.settings import Settings
+from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 from tests.support.postgres import tell_of_whoever_copies
+
+__all__ = ["begun"]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
@@ -22,7 +25,9 @@ def store(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def service(tmp_path: Path, store: str | None) -> AsyncIterator[Service]:
+async def service(tmp_path: Path, begun: Path, store: str | None) -> AsyncIterator[Service]:
+    if store is None:
+        begin_as(begun, tmp_path)
     pools = (f"main={tmp_path / 'pools' / 'main'}",)
     settings = Settings(data=tmp_path, store=store, pools=pools, copying=False)
     if store is not None:
