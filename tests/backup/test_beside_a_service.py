@@ -1,7 +1,6 @@
 """Backups of a service that is at work, and what comes of them elsewhere."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -17,8 +16,6 @@ __all__ = ["account_data", "machine"]
 
 MIB = 1024**2
 CLIENTS = 8
-UNDULY_S = 10.0
-"""A command waits far less; a busy machine is no failure."""
 ONCE = {"Idempotency-Key": "once"}
 DRIVE = {"media": "disk", "size": 512 * MIB, "name": "blank"}
 
@@ -31,7 +28,6 @@ class Clients:
         self._over = threading.Event()
         self._threads = ThreadPoolExecutor(CLIENTS)
         self.acknowledged: list[str] = []
-        self.longest_s = 0.0
 
     def __enter__(self) -> Self:
         self._running = [self._threads.submit(self._create) for _ in range(CLIENTS)]
@@ -46,9 +42,7 @@ class Clients:
     def _create(self) -> None:
         with self._server.api.another() as api:
             while not self._over.is_set():
-                began = time.monotonic()
                 answer = api.post("/drives/", DRIVE, status=201)
-                self.longest_s = max(self.longest_s, time.monotonic() - began)
                 self.acknowledged.append(answer["objects"][0]["uuid"])
 
 
@@ -78,11 +72,10 @@ def test_a_backup_while_many_write(machine: Machine, tmp_path: Path) -> None:
     answer = server.api.call("POST", "/drives/", json=DRIVE, headers=ONCE)
     with Clients(server) as clients:
         wait_for("for some drives", lambda: len(clients.acknowledged) > 50)
-        before, clients.longest_s = list(clients.acknowledged), 0.0
+        before = list(clients.acknowledged)
         note = back_up(machine, backup)
         meanwhile = len(clients.acknowledged) - len(before)
-    assert meanwhile > 0
-    assert clients.longest_s < UNDULY_S
+    assert meanwhile > 0, "nobody was answered while the backup was made"
     other = restored(machine, backup, tmp_path / "other")
     assert read_checkpoint(note.encode(), verifier_of(other.data)).epoch == 1
     try:
@@ -100,11 +93,11 @@ def test_a_backup_while_many_write(machine: Machine, tmp_path: Path) -> None:
 
 def test_a_clone_that_ran_ends_after_the_restore(machine: Machine, tmp_path: Path) -> None:
     """From the beginning, for its part file is gone; but its progress never goes back."""
-    content = data_blocks(8 * MIB // (64 * 1024))
-    api = machine.start("--copy-rate", "1M").api
+    content = data_blocks(6 * MIB // (64 * 1024))
+    api = machine.start("--copy-rate", "32K").api  # so that it does not end before the backup has
     source = api.upload(content)
     clone = api.clone(source)
-    wait_for("for progress", lambda: api.job(clone.job)["data"]["progress"] > 20)
+    wait_for("for progress", lambda: api.job(clone.job)["data"]["progress"] > 0)
     before = api.job(clone.job)["data"]["progress"]
     back_up(machine, tmp_path / "backup", "--images")
     other = restored(machine, tmp_path / "backup", tmp_path / "other")
@@ -113,7 +106,7 @@ def test_a_clone_that_ran_ends_after_the_restore(machine: Machine, tmp_path: Pat
         again = other.start().api
         seen = again.follow(clone.job)
         assert seen[-1]["state"] == "success"
-        assert min(job["data"]["progress"] for job in seen) >= min(before, 20)
+        assert min(job["data"]["progress"] for job in seen) >= before
         assert sha256(again.download(clone.uuid)) == sha256(content)
         assert sha256(again.download(source)) == sha256(content)
     finally:

@@ -32,6 +32,7 @@ from ledger.server import Server
 from ledger.store import claims
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, Row, RowKey, Store
 from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
+from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, START, machine, mount
 
 OpenStore = Callable[[], Store]
@@ -265,7 +266,7 @@ class Conflicts(_Suite):
         start = threading.Barrier(len(handles))
 
         def write(nth: int) -> int:
-            start.wait()
+            start.wait(PATIENCE_S)
             won = 0
             for version in range(1, 21):
                 try:

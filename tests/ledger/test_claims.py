@@ -12,7 +12,8 @@ from ledger.claim import KEPT, Claim, Claimed
 from ledger.commands import DeleteDrives
 from ledger.store.writer import Caller
 from tests.ledger.test_writer import drives, held, new_drive
-from tests.support.opened import PATIENCE_S, Opened
+from tests.support.opened import Opened
+from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, SOMEBODY_ELSE, START, Foreseen
 
 

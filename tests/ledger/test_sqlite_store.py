@@ -170,7 +170,7 @@ def test_a_lock_held_by_somebody_else_fails_in_time(
     store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second process that writes for longer than the time-out is a failure of the store."""
-    monkeypatch.setattr("ledger.store.sqlite.LOCK_TIMEOUT_S", 1)
+    monkeypatch.setattr("ledger.store.sqlite.LOCK_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(file, isolation_level=None)) as rival:
         rival.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreFailed, match="locked"):

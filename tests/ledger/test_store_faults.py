@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.opened import Opened
+from tests.support.wait import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 STRACE = shutil.which("strace")
@@ -47,7 +48,7 @@ def acknowledging(file: Path, *, limit_bytes: int | None = None, inject: str | N
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

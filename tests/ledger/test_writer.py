@@ -28,7 +28,8 @@ from ledger.commands import (
 )
 from ledger.store.seam import Batch, Commit, Cursor
 from ledger.store.writer import BATCH_LIMIT, Caller
-from tests.support.opened import CALLER, PATIENCE_S, Opened
+from tests.support.opened import CALLER, Opened
+from tests.support.wait import PATIENCE_S, wait_for, wait_until
 from tests.support.world import ME, disk, machine, mount
 
 
@@ -99,7 +100,7 @@ async def test_64_callers_at_once_lose_nothing(opened: Opened) -> None:
             assert progress == tree.job.progress
         await opened.ledger.execute(SucceedJob(job, 1), CALLER)
 
-    await asyncio.wait_for(asyncio.gather(*map(one, range(64))), 60)
+    await asyncio.wait_for(asyncio.gather(*map(one, range(64))), PATIENCE_S)
     with opened.snapshot() as snapshot:
         assert snapshot.count_jobs(ME, ["success"]) == 64
     with opened.ledger.log() as log:
@@ -281,14 +282,13 @@ def test_exclusive_work_comes_in_its_turn(opened: Opened) -> None:
     with ThreadPoolExecutor(2) as threads:
         with held(opened):
             first = threads.submit(opened.do, new_drive("a"))
-            while opened.ledger._writer._queue.qsize() < 1:
-                pass
+            waiting = opened.ledger._writer._queue
+            wait_for("the first command waits", lambda: waiting.qsize() == 1)
             work = opened.ledger.exclusive(
                 lambda _: order.append("work"), afterwards=lambda: order.append("afterwards")
             )
             second = threads.submit(opened.do, new_drive("b"))
-            while opened.ledger._writer._queue.qsize() < 3:
-                pass
+            wait_for("the second waits behind the work", lambda: waiting.qsize() == 3)
         first.result(PATIENCE_S)
         second.result(PATIENCE_S)
         work.result(PATIENCE_S)
@@ -410,7 +410,7 @@ async def test_stop_finishes_what_waits(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         work = opened.ledger.exclusive(lambda _: "done")
         stopping = asyncio.ensure_future(asyncio.to_thread(opened.ledger._writer.stop))
-        await asyncio.sleep(0.01)
+        await wait_until("it is told to stop", lambda: opened.ledger._writer._closed)
     await asyncio.wait_for(asyncio.gather(*tasks, stopping), PATIENCE_S)
     assert work.result(0) == "done"
     assert len(drives(opened)) == BATCH_LIMIT + 10

@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
+from threading import Event
 
 import pytest
 
@@ -159,21 +160,25 @@ def test_beside_compactions(history: History) -> None:
     history.jobs(100)
     checkpoint = history.checkpoint()
 
+    seen = set()
+    enough = Event()
+
     def compact() -> None:
-        for _ in range(6):
+        while not enough.is_set():
             history.jobs(60)
             history.discard(60)
             history.compact()
 
-    compacting = Thread(target=compact)
-    compacting.start()
-    seen = set()
-    while compacting.is_alive():
-        found = verified(history.data, checkpoint)
-        assert (found.findings, found.unchecked) == ((), 0)
-        seen.add((found.stored, found.archived))
-    compacting.join()
-    assert len(seen) > 1
+    with ThreadPoolExecutor(1) as threads:
+        compacting = threads.submit(compact)
+        try:
+            while len(seen) < 4 and not compacting.done():
+                found = verified(history.data, checkpoint)
+                assert (found.findings, found.unchecked) == ((), 0)
+                seen.add((found.stored, found.archived))
+        finally:
+            enough.set()
+        compacting.result()
 
 
 # Restores
