@@ -6,11 +6,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner
-
-from api.cli import cli
 from ledger.commands import CreateJob, StartAttempt, SucceedJob
-from tests.cli.processes import Answer
+from tests.cli.processes import ask
 from tests.support.opened import Opened
 from tests.support.world import ME
 
@@ -32,12 +29,6 @@ def old_ledger(data: Path, *roots: str) -> None:
                 StartAttempt(below, 1, "w"),
                 SucceedJob(below, 1),
             )
-
-
-def ask(*arguments: object) -> Answer:
-    """A command, in this process: the service it may ask is another."""
-    done = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    return Answer(done.exit_code, done.stdout, done.stderr)
 
 
 def found(data: Path) -> dict[str, Any]:

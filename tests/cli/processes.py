@@ -1,7 +1,8 @@
-"""Commands and services in processes of their own."""
+"""Services in processes of their own, and commands, which need one only where it is looked at."""
 
 import base64
 import http.client
+import os
 import re
 import signal
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
+from api.cli import cli
 from tests.harness.evidence import watch_service
 from tests.support import processes
 from tests.support.wait import PATIENCE_S
@@ -40,6 +43,17 @@ def run(*arguments: object, stdin: bytes = b"", script: Path | None = None) -> A
             env=processes.environment(),
         )
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def ask(*arguments: object, stdin: bytes = b"") -> Answer:
+    """The same in this process, as is enough for whatever a command says and does."""
+    ours = dict.fromkeys(os.environ.keys() - processes.environment().keys())
+    done = CliRunner(env=ours).invoke(
+        cli, [*map(str, arguments)], input=stdin, prog_name="job-ledger"
+    )
+    if not isinstance(done.exception, SystemExit | None):
+        raise done.exception
+    return Answer(done.exit_code, done.stdout, done.stderr)
 
 
 class Serving:

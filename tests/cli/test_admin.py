@@ -17,6 +17,7 @@ from api.service import Service
 from api.settings import load_settings
 from projections.rebuild import Rebuilt
 from tests.support.turns import taken
+from tests.support.wait import PATIENCE_S, patience
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ class _SlowRebuild:
 
     def _rebuild(self, ledger, report) -> Rebuilt:
         report(1, 2)
-        assert self.go.wait(10)
+        assert self.go.wait(PATIENCE_S)
         try:
             return self._really(ledger, report)
         finally:
@@ -75,11 +76,12 @@ async def test_rebuild_outlives_whoever_asked(
     slow = _SlowRebuild(monkeypatch)
     started = asyncio.Event()
     asking = asyncio.create_task(client.rebuild(lambda *_: started.set()))
-    await started.wait()
+    async with patience("it is begun"):
+        await started.wait()
     asking.cancel()
     await asyncio.wait({asking})
     slow.go.set()
-    assert await asyncio.to_thread(slow.ended.wait, 10)
+    assert await asyncio.to_thread(slow.ended.wait, PATIENCE_S)
     assert (await client.examine()).problems == []
 
 

@@ -8,11 +8,11 @@ from ledger.proofs.keys import KEY_FILE, signer_of, verifier_of
 from ledger.proofs.note import Checkpoint, read_checkpoint
 from ledger.store.sqlite import SqliteStore, open_log
 from projections.views.sqlite import SqliteProjection
-from tests.cli.processes import Serving, run
+from tests.cli.processes import Serving, ask, run
 
 
 def checkpoint(data: Path) -> Checkpoint:
-    answer = run("audit", "checkpoint", "--data", data)
+    answer = ask("audit", "checkpoint", "--data", data)
     assert (answer.code, answer.err) == (0, "")
     return read_checkpoint(answer.out.encode(), verifier_of(data))
 
@@ -23,7 +23,7 @@ def test_a_checkpoint_of_now(shared: Serving, data: Path, *, running: bool) -> N
     where = shared.data if running else data
     image = where.with_name("image")
     image.write_bytes(b"x" * 65536)
-    assert run("library", "add", image, "--name", "Debian", "--data", where).code == 0
+    assert ask("library", "add", image, "--name", "Debian", "--data", where).code == 0
     found = checkpoint(where)
     with open_log(where / "ledger.sqlite") as log:
         assert (found.size, found.position) == (log.leaf_count(), log.last_position())
@@ -32,7 +32,7 @@ def test_a_checkpoint_of_now(shared: Serving, data: Path, *, running: bool) -> N
 
 def test_without_a_ledger_there_is_none(data: Path) -> None:
     """And no key is made for it."""
-    answer = run("audit", "checkpoint", "--data", data)
+    answer = ask("audit", "checkpoint", "--data", data)
     assert answer.code == 1
     assert answer.err.startswith("Error: cannot open ")
     assert not data.exists()
@@ -44,8 +44,8 @@ def test_a_key_that_others_may_read_is_refused(data: Path) -> None:
     signer_of(data, new_id=lambda: "test")
     SqliteStore(data / "ledger.sqlite", SqliteProjection()).close()
     (data / KEY_FILE).chmod(0o644)
-    for command in ("audit", "checkpoint"), ("serve", "--port", "0"):
-        answer = run(*command, "--data", data)
+    for how, command in (ask, ("audit", "checkpoint")), (run, ("serve", "--port", "0")):
+        answer = how(*command, "--data", data)
         assert answer.code == 1
         assert answer.err == (
             f"Error: others may read {data / KEY_FILE}: its mode is 0644, not 0600\n"

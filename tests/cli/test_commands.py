@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from api.cli import cli
 from api.lock import data_lock, holder
-from tests.cli.processes import Serve, Serving, run
+from tests.cli.processes import Serve, Serving, ask, run
 from tests.support.processes import ROOT
 
 JOBS = "/api/2.0/jobs/"
@@ -19,11 +19,11 @@ JOBS = "/api/2.0/jobs/"
 def test_account_beside_a_service(shared: Serving) -> None:
     """An account that is added to a running service logs in; an old password ends at once."""
     email = "ada@example.test"
-    added = run("account", "add", email, "--data", shared.data)
+    added = ask("account", "add", email, "--data", shared.data)
     assert (added.code, added.err) == (0, "")
     password = added.out.splitlines()[1].removeprefix("password: ")
     assert shared.get(JOBS, email, password) == 200
-    changed = run(
+    changed = ask(
         "account", "password", email, "--data", shared.data, "--password-stdin", stdin=b"new pass\n"
     )
     assert changed == (0, f"changed the password of {email}\n", "")
@@ -35,15 +35,15 @@ def test_account_beside_a_service(shared: Serving) -> None:
 def test_account_without_a_service(serve: Serve, data: Path) -> None:
     """Without a service the command does it itself; the directory is made."""
     email = "ada@example.test"
-    added = run(
+    added = ask(
         "account", "add", email, "--role", "auditor", "--data", data, "--password-stdin",
         stdin="grün und blau".encode(),
     )  # fmt: skip
     assert added.code == 0
     assert added.out.startswith(f"added auditor {email} (")
     assert holder(data) is None
-    assert run("account", "password", email, "--data", data).code == 0
-    changed = run("account", "password", email, "--data", data)
+    assert ask("account", "password", email, "--data", data).code == 0
+    changed = ask("account", "password", email, "--data", data)
     password = changed.out.splitlines()[1].removeprefix("password: ")
     service = serve()
     assert service.get(JOBS, email, password) == 200
@@ -53,14 +53,14 @@ def test_account_without_a_service(serve: Serve, data: Path) -> None:
 def test_account_refusals(shared: Serving, data: Path, *, running: bool) -> None:
     """Both ways say the same, in one line."""
     where = shared.data if running else data
-    assert run("account", "add", "eve@example.test", "--data", where).code == 0
+    assert ask("account", "add", "eve@example.test", "--data", where).code == 0
     refusals = {
         ("add", "Eve@example.test"): "there is an account eve@example.test already",
         ("add", "eve"): "not an email: expected NAME@DOMAIN",
         ("password", "bob@example.test"): "there is no account bob@example.test",
     }
     for command, reason in refusals.items():
-        refused = run("account", *command, "--data", where)
+        refused = ask("account", *command, "--data", where)
         assert refused == (1, "", f"Error: {reason}\n")
 
 
@@ -79,12 +79,12 @@ def test_bad_password_on_standard_input(data: Path, given: bytes) -> None:
 def test_rebuild(shared: Serving, data: Path, *, running: bool, script: bool) -> None:
     """The read models are built anew both ways, and come out identical."""
     if not running:
-        assert run("account", "add", "a@b.test", "--data", data).code == 0
+        assert ask("account", "add", "a@b.test", "--data", data).code == 0
     where = shared.data if running else data
     if script:
         rebuilt = run("--data", where, script=ROOT / "scripts/rebuild_projections.py")
     else:
-        rebuilt = run("rebuild", "--data", where)
+        rebuilt = ask("rebuild", "--data", where)
     assert (rebuilt.code, rebuilt.err) == (0, "")
     lines = rebuilt.out.splitlines()
     assert lines[0].startswith("rebuilt from ")
@@ -94,14 +94,14 @@ def test_rebuild(shared: Serving, data: Path, *, running: bool, script: bool) ->
 
 def test_rebuild_of_nothing(data: Path) -> None:
     """Where there is no ledger none is made."""
-    refused = run("rebuild", "--data", data)
+    refused = ask("rebuild", "--data", data)
     assert refused == (1, "", f"Error: there is no ledger at {data}/ledger.sqlite\n")
     assert not data.exists()
 
 
 def test_doctor_beside_a_service(shared: Serving) -> None:
     """A running service examines itself."""
-    answer = run("doctor", "--data", shared.data, "--json")
+    answer = ask("doctor", "--data", shared.data, "--json")
     found = json.loads(answer.out)
     assert (answer.code, found["problems"]) == (0, [])
     assert found["service"] == shared.pid
@@ -109,16 +109,16 @@ def test_doctor_beside_a_service(shared: Serving) -> None:
     assert found["ledger"]["settings"]["journal_mode"] == "wal"
     assert found["ledger"]["settings"]["auto_vacuum"] == "incremental"
     assert [pool["name"] for pool in found["pools"]] == ["main"]
-    shown = run("doctor", "--data", shared.data)
+    shown = ask("doctor", "--data", shared.data)
     assert f"runs as process {shared.pid}" in shown.out
     assert f"nothing is wrong: {len(found['checks'])} checks\n" in shown.out
 
 
 def test_doctor_without_a_service(data: Path) -> None:
     """Without one the files are examined, and nothing is changed."""
-    assert run("account", "add", "a@b.test", "--data", data).code == 0
+    assert ask("account", "add", "a@b.test", "--data", data).code == 0
     before = {path.name: path.read_bytes() for path in data.iterdir()}
-    answer = run("doctor", "--data", data, "--json")
+    answer = ask("doctor", "--data", data, "--json")
     found = json.loads(answer.out)
     assert (answer.code, found["service"], found["problems"]) == (0, None, [])
     assert found["ledger"]["settings"]["synchronous"] == "full"
@@ -128,26 +128,26 @@ def test_doctor_without_a_service(data: Path) -> None:
 
 def test_doctor_of_an_older_schema(data: Path) -> None:
     """A ledger that the next start brings up to date is not sick."""
-    assert run("account", "add", "a@b.test", "--data", data).code == 0
+    assert ask("account", "add", "a@b.test", "--data", data).code == 0
     with sqlite3.connect(data / "ledger.sqlite") as connection:
         connection.execute("PRAGMA user_version=1")
     connection.close()
-    answer = run("doctor", "--data", data, "--json")
+    answer = ask("doctor", "--data", data, "--json")
     assert (answer.code, json.loads(answer.out)["ledger"]["schema_version"]) == (0, 1)
 
 
 def test_doctor_finds_what_is_wrong(data: Path) -> None:
     """Each wrong thing is told, and the exit code is 1."""
-    nothing = run("doctor", "--data", data)
+    nothing = ask("doctor", "--data", data)
     assert nothing.code == 1
     assert f"WRONG: there is no ledger at {data}/ledger.sqlite" in nothing.out
-    assert run("account", "add", "a@b.test", "--data", data).code == 0
+    assert ask("account", "add", "a@b.test", "--data", data).code == 0
     with sqlite3.connect(data / "ledger.sqlite") as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA user_version=99")
     connection.close()
     with data_lock(data):
-        sick = run("doctor", "--data", data, "--pool", "gone=/dev/null/pool", "--json")
+        sick = ask("doctor", "--data", data, "--pool", "gone=/dev/null/pool", "--json")
     assert sick.code == 1
     assert [problem.split(" is ")[0] for problem in json.loads(sick.out)["problems"]] == [
         "the journal mode",
@@ -185,16 +185,16 @@ def test_audit_of_a_sound_ledger(worked: tuple[Path, str], *, script: bool) -> N
     if script:
         answer = run("--data", data, "--json", script=ROOT / "scripts/audit_replay.py")
     else:
-        answer = run("audit", "replay", "--data", data, "--json")
+        answer = ask("audit", "replay", "--data", data, "--json")
     found = json.loads(answer.out)
     assert (answer.code, found["sound"], found["divergence"]) == (0, True, None)
     assert found["events"] == found["position"] > 0
-    assert run("audit", "replay", "--data", data).out.endswith("sound\n")
+    assert ask("audit", "replay", "--data", data).out.endswith("sound\n")
 
 
 def test_audit_of_a_running_service(shared: Serving) -> None:
     """It can be audited while it runs."""
-    assert run("audit", "replay", "--data", shared.data).code == 0
+    assert ask("audit", "replay", "--data", shared.data).code == 0
 
 
 def test_audit_finds_a_violation(worked: tuple[Path, str], data: Path) -> None:
@@ -206,11 +206,11 @@ def test_audit_finds_a_violation(worked: tuple[Path, str], data: Path) -> None:
             " WHERE position = 1"
         )
     connection.close()
-    answer = run("audit", "replay", "--data", data)
+    answer = ask("audit", "replay", "--data", data)
     assert answer.code == 1
     assert "VIOLATION" in answer.out
     assert "position: 1\n" in answer.out
-    found = json.loads(run("audit", "replay", "--data", data, "--json").out)
+    found = json.loads(ask("audit", "replay", "--data", data, "--json").out)
     assert found["sound"] is False
     assert found["divergence"].keys() == {"position", "stream", "event", "reason"}
 
@@ -231,10 +231,10 @@ def test_audit_that_cannot_run(worked: tuple[Path, str], data: Path) -> None:
 def test_history_of_a_job(worked: tuple[Path, str]) -> None:
     """An auditor reads a job's events in order, as a table or as JSON."""
     data, job = worked
-    shown = run("audit", "replay", "--data", data, "--job", job)
+    shown = ask("audit", "replay", "--data", data, "--job", job)
     assert (shown.code, shown.err) == (0, "")
     assert "job-created" in shown.out
-    found = json.loads(run("audit", "replay", "--data", data, "--job", job, "--json").out)
+    found = json.loads(ask("audit", "replay", "--data", data, "--job", job, "--json").out)
     assert [line["version"] for line in found] == list(range(1, len(found) + 1))
     assert found[0]["fields"]["operation"] == "drive_clone"
 

@@ -13,8 +13,8 @@ from api.doctor.examining import examine
 from api.doctor.retention import OVERDUE
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
-from tests.cli.old_ledger import ENDED, ask, found, old_ledger
-from tests.cli.processes import Serve
+from tests.cli.old_ledger import ENDED, found, old_ledger
+from tests.cli.processes import Serve, ask
 
 
 @pytest.fixture

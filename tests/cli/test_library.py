@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import Serve, Serving, run
+from tests.cli.processes import Serve, Serving, ask
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def _added(image: Path, data: Path, *arguments: str) -> str:
-    added = run("library", "add", image, "--name", "Example OS", *arguments, "--data", data)
+    added = ask("library", "add", image, "--name", "Example OS", *arguments, "--data", data)
     assert (added.code, added.err) == (0, "")
     found = re.fullmatch(r"added ([0-9a-f-]{36})\n", added.out)
     assert found, added.out
@@ -31,20 +31,20 @@ def _added(image: Path, data: Path, *arguments: str) -> str:
 def test_an_image_is_added_beside_a_service(shared: Serving, image: Path) -> None:
     """From then on everybody sees it; it is listed until it is removed, and so is its file."""
     email, password = "lib@example.test", "a password of mine"
-    added = run(
+    added = ask(
         "account", "add", email, "--password-stdin", "--data", shared.data, stdin=password.encode()
     )
     assert added.code == 0
     uuid = _added(image, shared.data, "--meta", "os=linux", "--meta", "url=http://x/?a=b")
     assert shared.get(f"/api/2.0/libdrives/{uuid}/", email, password) == 200
-    listed = run("library", "list", "--data", shared.data).out
+    listed = ask("library", "list", "--data", shared.data).out
     assert uuid in listed
     assert "os=linux" in listed
     assert "url=http://x/?a=b" in listed
-    removed = run("library", "remove", uuid, "--data", shared.data)
+    removed = ask("library", "remove", uuid, "--data", shared.data)
     assert removed == (0, f"removed {uuid}\n", "")
     assert shared.get(f"/api/2.0/libdrives/{uuid}/", email, password) == 404
-    assert uuid not in run("library", "list", "--data", shared.data).out
+    assert uuid not in ask("library", "list", "--data", shared.data).out
 
 
 def test_an_image_is_added_without_a_service(serve: Serve, data: Path, image: Path) -> None:
@@ -54,7 +54,7 @@ def test_an_image_is_added_without_a_service(serve: Serve, data: Path, image: Pa
     assert stored[: image.stat().st_size] == image.read_bytes()
     assert not any(stored[image.stat().st_size :])
     serve()
-    assert uuid in run("library", "list", "--data", data).out
+    assert uuid in ask("library", "list", "--data", data).out
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "alone"])
@@ -63,7 +63,7 @@ def test_refusals(shared: Serving, data: Path, image: Path, *, running: bool) ->
     where = shared.data if running else data
     empty = image.with_name("empty")
     empty.touch()
-    before = run("library", "list", "--data", where).out
+    before = ask("library", "list", "--data", where).out
     for arguments, saying in (
         (("add", empty, "--name", "x"), "an image has 1 to"),
         (("add", image, "--name", "x" * 256), "255 characters"),
@@ -71,11 +71,11 @@ def test_refusals(shared: Serving, data: Path, image: Path, *, running: bool) ->
         (("add", image, "--name", "x", "--meta", "k" * 33 + "=v"), "32 characters"),
         (("remove", "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"), "no drive with uuid"),
     ):
-        refused = run("library", *arguments, "--data", where)
+        refused = ask("library", *arguments, "--data", where)
         assert (refused.code, refused.out) == (1, "")
         assert saying in refused.err
         assert refused.err.count("\n") == 1
-    assert run("library", "list", "--data", where).out == before
+    assert ask("library", "list", "--data", where).out == before
 
 
 def test_words_that_are_no_image(data: Path, tmp_path: Path, image: Path) -> None:
@@ -86,4 +86,4 @@ def test_words_that_are_no_image(data: Path, tmp_path: Path, image: Path) -> Non
         (image, "--name", "x", "--meta", "novalue"),
         (image,),
     ):
-        assert run("library", "add", *arguments, "--data", data).code == 2
+        assert ask("library", "add", *arguments, "--data", data).code == 2

@@ -11,16 +11,20 @@ import pytest
 
 from ledger.archives import Shelf
 from ledger.codec import leaf_hash
-from tests.cli.old_ledger import ask, found, old_ledger
-from tests.cli.processes import Serve
+from tests.cli.old_ledger import found, old_ledger
+from tests.cli.processes import Serve, ask
 from tests.support.opened import shown_rows
+from tests.support.wait import PATIENCE_S
 
 STREAM = "job-b-below"
 
 
 @contextmanager
 def behind(data: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(data / "ledger.sqlite", timeout=10)) as connection, connection:
+    with (
+        closing(sqlite3.connect(data / "ledger.sqlite", timeout=PATIENCE_S)) as connection,
+        connection,
+    ):
         yield connection
 
 

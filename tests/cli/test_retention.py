@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from ledger.archives import Shelf
-from tests.cli.old_ledger import ask, old_ledger
-from tests.cli.processes import Serve
+from tests.cli.old_ledger import old_ledger
+from tests.cli.processes import Serve, ask
 from tests.support.opened import shown_rows
+from tests.support.wait import PATIENCE_S
 
 
 @pytest.fixture(params=["running", "alone"])
@@ -182,7 +183,10 @@ def test_a_clock_that_was_set(old: Path) -> None:
 
 def set_clock_back(data: Path) -> None:
     """As if the clock had shown two hours less when it was last looked at."""
-    with closing(sqlite3.connect(data / "ledger.sqlite", timeout=10)) as connection, connection:
+    with (
+        closing(sqlite3.connect(data / "ledger.sqlite", timeout=PATIENCE_S)) as connection,
+        connection,
+    ):
         connection.execute(
             "UPDATE clock_watch SET booted ="
             " strftime('%Y-%m-%dT%H:%M:%f+00:00', booted, '-2 hours')"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from api.settings import BadSettings, load_settings
-from tests.cli.processes import PATIENCE_S, Serve, Serving, run
+from tests.cli.processes import Serve, Serving, ask, run
+from tests.support.wait import PATIENCE_S, wait_for
 
 JOBS = "/api/2.0/jobs/"
 
@@ -48,9 +49,9 @@ def test_starts_again_after_kill(serve: Serve, data: Path) -> None:
     """The lock and the socket of a process that was killed are in nobody's way."""
     serve().stop(signal.SIGKILL)
     assert (data / "admin.sock").exists()
-    assert run("account", "add", "ada@example.test", "--data", data).code == 0
+    assert ask("account", "add", "ada@example.test", "--data", data).code == 0
     service = serve()
-    assert run("account", "add", "bob@example.test", "--data", data).code == 0
+    assert ask("account", "add", "bob@example.test", "--data", data).code == 0
     assert service.stop() == 0
 
 
@@ -110,13 +111,13 @@ def test_failed_store_ends_the_process(serve: Serve, data: Path) -> None:
     """When the store cannot write, nothing is acknowledged and the process ends with 70."""
     service = serve()
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
-    refused = run("account", "add", "ada@example.test", "--data", data)
+    refused = ask("account", "add", "ada@example.test", "--data", data)
     assert refused.code == 1
     assert refused.err.count("\n") == 1
     assert service.wait() == 70
     assert "the store failed" in service.log
     service = serve()
-    assert run("account", "add", "ada@example.test", "--data", data).code == 0
+    assert ask("account", "add", "ada@example.test", "--data", data).code == 0
     assert service.stop() == 0
 
 
@@ -133,20 +134,20 @@ def test_as_many_connections_as_there_may_be(serve: Serve) -> None:
 
 def test_request_under_way_is_answered(serve: Serve, data: Path) -> None:
     """Asked to stop, it takes no new requests and finishes those it has."""
-    run("account", "add", "ada@example.test", "--password-stdin", "--data", data, stdin=b"a secret")
+    ask("account", "add", "ada@example.test", "--password-stdin", "--data", data, stdin=b"a secret")
     body = b'{"media":"disk","name":"late","size":1073741824}'
     service = serve()
-    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as connection:
         connection.sendall(
             b"POST /api/2.0/drives/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Authorization: Basic YWRhQGV4YW1wbGUudGVzdDphIHNlY3JldA==\r\n"
-            b"Accept: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            b"Accept: application/json\r\nExpect: 100-continue\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
         )
-        while service.get(JOBS, "ada@example.test", "a secret") != 200:
-            pass
+        # It is handled from now on.
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
         os.kill(service.pid, signal.SIGTERM)
-        while _accepts(service.port):
-            pass
+        wait_for("nobody else is let in", lambda: not _accepts(service.port))
         connection.sendall(body)
         answer = connection.recv(4096)
     assert answer.startswith(b"HTTP/1.1 201 ")
@@ -166,8 +167,8 @@ def test_long_path(tmp_path: Path) -> None:
     data = tmp_path / ("d" * 100) / ("e" * 100) / "data"
     service = Serving(data)
     try:
-        assert run("account", "add", "ada@example.test", "--data", data).code == 0
-        assert run("doctor", "--data", data).code == 0
+        assert ask("account", "add", "ada@example.test", "--data", data).code == 0
+        assert ask("doctor", "--data", data).code == 0
     finally:
         service.end()
 

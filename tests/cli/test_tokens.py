@@ -7,14 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import cli
-from tests.cli.processes import Serve, Serving, run
+from tests.cli.processes import Serve, Serving, ask
 
 JOBS = "/api/2.0/jobs/"
 
 
 def _added(data: Path, email: str, *arguments: str) -> tuple[str, str]:
     """A new token: its id and itself."""
-    added = run("token", "add", email, *arguments, "--data", data)
+    added = ask("token", "add", email, *arguments, "--data", data)
     assert (added.code, added.err) == (0, "")
     found = re.fullmatch(rf"added token (\w+) of {email}\ntoken: (jl_[\w-]+)\n", added.out)
     assert found, added.out
@@ -24,32 +24,32 @@ def _added(data: Path, email: str, *arguments: str) -> tuple[str, str]:
 def test_tokens_beside_a_service(shared: Serving) -> None:
     """A token logs in from when it is added until it is removed, while the service runs."""
     email = "tess@example.test"
-    assert run("account", "add", email, "--data", shared.data).code == 0
+    assert ask("account", "add", email, "--data", shared.data).code == 0
     token_id, token = _added(shared.data, email, "--name", "nightly [bold]backup")
     assert shared.get(JOBS, token=token) == 200
-    listed = run("token", "list", "Tess@example.test", "--data", shared.data)
+    listed = ask("token", "list", "Tess@example.test", "--data", shared.data)
     assert (listed.code, listed.err) == (0, "")
     assert token_id in listed.out
     assert "nightly [bold]backup" in listed.out
     assert token not in listed.out
-    removed = run("token", "remove", token_id, "--data", shared.data)
+    removed = ask("token", "remove", token_id, "--data", shared.data)
     assert removed == (0, f"removed token {token_id}\n", "")
     assert shared.get(JOBS, token=token) == 401
-    assert token_id not in run("token", "list", "--data", shared.data).out
+    assert token_id not in ask("token", "list", "--data", shared.data).out
     assert token not in shared.log
 
 
 def test_tokens_without_a_service(serve: Serve, data: Path) -> None:
     """Without a service the commands do it themselves; the next start knows of it."""
     for email in ("tess@example.test", "ben@example.test"):
-        assert run("account", "add", email, "--data", data).code == 0
+        assert ask("account", "add", email, "--data", data).code == 0
     kept_id, kept = _added(data, "tess@example.test")
     removed_id, removed = _added(data, "ben@example.test")
-    listed = run("token", "list", "--data", data).out
+    listed = ask("token", "list", "--data", data).out
     assert kept_id in listed
     assert removed_id in listed
-    assert removed_id not in run("token", "list", "tess@example.test", "--data", data).out
-    assert run("token", "remove", removed_id, "--data", data).code == 0
+    assert removed_id not in ask("token", "list", "tess@example.test", "--data", data).out
+    assert ask("token", "remove", removed_id, "--data", data).code == 0
     service = serve()
     assert service.get(JOBS, token=kept) == 200
     assert service.get(JOBS, token=removed) == 401
@@ -60,7 +60,7 @@ def test_tokens_without_a_service(serve: Serve, data: Path) -> None:
 def test_token_refusals(shared: Serving, data: Path, *, running: bool) -> None:
     """Both ways say the same, in one line."""
     where = shared.data if running else data
-    run("account", "add", "tess@example.test", "--data", where)
+    ask("account", "add", "tess@example.test", "--data", where)
     refusals = {
         ("add", "nobody@example.test"): "there is no account nobody@example.test",
         ("add", "tess"): "not an email: expected NAME@DOMAIN",
@@ -69,7 +69,7 @@ def test_token_refusals(shared: Serving, data: Path, *, running: bool) -> None:
         ("remove", "0123456789ab"): "there is no token 0123456789ab",
     }
     for command, reason in refusals.items():
-        assert run("token", *command, "--data", where) == (1, "", f"Error: {reason}\n")
+        assert ask("token", *command, "--data", where) == (1, "", f"Error: {reason}\n")
 
 
 @pytest.mark.parametrize("arguments", [["add"], ["remove"], ["list", "a@b.test", "c@d.test"]])
@@ -90,7 +90,7 @@ def test_help(command: str) -> None:
 
 def test_a_start_deletes_expired_sessions(serve: Serve, data: Path) -> None:
     """What expired while no service ran is deleted as one starts; what is valid stays."""
-    assert run("account", "add", "tess@example.test", "--data", data).code == 0
+    assert ask("account", "add", "tess@example.test", "--data", data).code == 0
     now = datetime.now(UTC)
     with sqlite3.connect(data / "ledger.sqlite") as connection:
         connection.executemany(

@@ -14,7 +14,7 @@ from ledger.archives import Shelf, write_archive
 from ledger.codec import leaf_hash
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
 from ledger.proofs.note import Checkpoint, Signer
-from tests.cli.processes import Serving, run
+from tests.cli.processes import Serving, ask
 from tests.proofs.histories import FILE, History
 from tests.support.opened import behind_its_back
 
@@ -108,11 +108,11 @@ def test_beside_a_running_service(shared: Serving, tmp_path: Path) -> None:
     """With a checkpoint that it has signed."""
     image = tmp_path / "image"
     image.write_bytes(b"x" * 65536)
-    run("library", "add", image, "--name", "Debian", "--data", shared.data)
+    ask("library", "add", image, "--name", "Debian", "--data", shared.data)
     note = tmp_path / "checkpoint"
-    note.write_text(run("audit", "checkpoint", "--data", shared.data).out)
-    run("library", "add", image, "--name", "Fedora", "--data", shared.data)
-    answer = run("audit", "verify", "--checkpoint", note, "--data", shared.data)
+    note.write_text(ask("audit", "checkpoint", "--data", shared.data).out)
+    ask("library", "add", image, "--name", "Fedora", "--data", shared.data)
+    answer = ask("audit", "verify", "--checkpoint", note, "--data", shared.data)
     assert answer.out.endswith("\nintact\n")
     assert (answer.code, answer.err) == (INTACT, "")
 
