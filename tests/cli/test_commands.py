@@ -3,6 +3,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from api.cli import cli
 from api.lock import data_lock, holder
+from tests.cli.here import served_here
 from tests.cli.processes import Serve, Serving, ask, run
 from tests.support.processes import ROOT
 
@@ -76,15 +78,14 @@ def test_bad_password_on_standard_input(data: Path, given: bytes) -> None:
 
 @pytest.mark.parametrize("script", [False, True], ids=["command", "script"])
 @pytest.mark.parametrize("running", [True, False], ids=["running", "alone"])
-def test_rebuild(shared: Serving, data: Path, *, running: bool, script: bool) -> None:
+def test_rebuild(data: Path, *, running: bool, script: bool) -> None:
     """The read models are built anew both ways, and come out identical."""
-    if not running:
-        assert ask("account", "add", "a@b.test", "--data", data).code == 0
-    where = shared.data if running else data
-    if script:
-        rebuilt = run("--data", where, script=ROOT / "scripts/rebuild_projections.py")
-    else:
-        rebuilt = ask("rebuild", "--data", where)
+    assert ask("account", "add", "a@b.test", "--data", data).code == 0
+    with served_here(data) if running else nullcontext():
+        if script:
+            rebuilt = run("--data", data, script=ROOT / "scripts/rebuild_projections.py")
+        else:
+            rebuilt = ask("rebuild", "--data", data)
     assert (rebuilt.code, rebuilt.err) == (0, "")
     lines = rebuilt.out.splitlines()
     assert lines[0].startswith("rebuilt from ")

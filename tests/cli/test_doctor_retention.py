@@ -13,8 +13,9 @@ from api.doctor.examining import examine
 from api.doctor.retention import OVERDUE
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
+from tests.cli.here import served_here
 from tests.cli.old_ledger import ENDED, found, old_ledger
-from tests.cli.processes import Serve, ask
+from tests.cli.processes import ask
 
 
 @pytest.fixture
@@ -130,9 +131,9 @@ def test_an_act_that_cannot_be_read(data: Path, archived: Path) -> None:
     assert findings["ledger"] is not None
 
 
-def test_a_service_that_archives_is_not_sick(serve: Serve, archived: Path, data: Path) -> None:
+def test_a_service_that_archives_is_not_sick(archived: Path, data: Path) -> None:
     """A part that lies about while it does not is told of by the service, too."""
-    serve()
-    archived.with_name("b.jsonl.zst.part").write_bytes(b"x")
-    [problem] = found(data)["problems"]
+    with served_here(data):
+        archived.with_name("b.jsonl.zst.part").write_bytes(b"x")
+        [problem] = found(data)["problems"]
     assert "was not finished" in problem

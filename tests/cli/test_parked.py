@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +11,9 @@ import pytest
 
 from ledger.archives import Shelf
 from ledger.codec import leaf_hash
+from tests.cli.here import served_here
 from tests.cli.old_ledger import found, old_ledger
-from tests.cli.processes import Serve, ask
+from tests.cli.processes import ask
 from tests.support.opened import shown_rows
 from tests.support.wait import PATIENCE_S
 
@@ -52,17 +53,16 @@ class Poisoned(NamedTuple):
 
 
 @pytest.fixture(params=["running", "alone"])
-def poisoned(request: pytest.FixtureRequest, serve: Serve, data: Path) -> Poisoned:
+def poisoned(request: pytest.FixtureRequest, data: Path) -> Iterator[Poisoned]:
     """Three old trees, of which one cannot be read; the others are discarded."""
     old_ledger(data, "a", "b", "c")
     before = replace(data, Stored("job-exploded/1", b"{}"))
-    if request.param == "running":
-        serve()
-    ran = ask("retention", "run", "--data", data)
-    assert ran.code == 0
-    assert "discarded 4 jobs in 2 trees" in ran.out
-    assert f"parked {STREAM}, which cannot be read" in ran.out
-    return Poisoned(data, before)
+    with served_here(data) if request.param == "running" else nullcontext():
+        ran = ask("retention", "run", "--data", data)
+        assert ran.code == 0
+        assert "discarded 4 jobs in 2 trees" in ran.out
+        assert f"parked {STREAM}, which cannot be read" in ran.out
+        yield Poisoned(data, before)
 
 
 def jobs(data: Path) -> set[object]:

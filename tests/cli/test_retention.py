@@ -3,25 +3,26 @@
 import json
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
 from ledger.archives import Shelf
+from tests.cli.here import served_here
 from tests.cli.old_ledger import old_ledger
-from tests.cli.processes import Serve, ask
+from tests.cli.processes import ask
 from tests.support.opened import shown_rows
 from tests.support.wait import PATIENCE_S
 
 
 @pytest.fixture(params=["running", "alone"])
-def old(request: pytest.FixtureRequest, serve: Serve, data: Path) -> Path:
+def old(request: pytest.FixtureRequest, data: Path) -> Iterator[Path]:
     """A data directory with three trees of old jobs, a service running on it or not."""
     old_ledger(data, "a", "b", "c")
-    if request.param == "running":
-        serve()
-    return data
+    with served_here(data) if request.param == "running" else nullcontext():
+        yield data
 
 
 def jobs(data: Path) -> set[object]:
