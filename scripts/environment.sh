@@ -1,11 +1,14 @@
 # Sourced by scripts/serve and scripts/test: makes .venv what the pinned requirements say.
 #
-# A stamp in .venv names what it was made from: Python, folder and the requirements' hash. It is
-# taken away before anything changes and written last, so an environment without a fitting stamp
-# (interrupted, moved, outdated) is made anew, and one with it costs a single short Python run.
+# A stamp in .venv names what it was made from (Python, folder, the requirements' hash) and what is
+# in it. It is taken away before anything changes and written last, so an environment without a
+# fitting stamp (interrupted, moved, outdated, changed by another tool) is made anew, and one with
+# it costs a single short Python run.
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 venv=$root/.venv
+# What installs lies here while it does, and is not part of what is made.
+tools=$venv/.tools
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -14,12 +17,16 @@ python_ok() {
     "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
+uv_on_path() { uv --version >/dev/null 2>&1; }
+
 # find_python: prints python3, or else the newest python3.x, that is at least 3.11 and makes venvs.
 find_python() {
-    local candidate without_venv=
+    local candidate without_venv='' needed='venv, ensurepip'
+    # pip comes with ensurepip; who has uv needs no pip.
+    uv_on_path && needed=venv
     for candidate in python3 $(compgen -c python3. | grep -E '^python3\.[0-9]+$' | sort -Vru); do
         python_ok "$candidate" || continue
-        if "$candidate" -I -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        if "$candidate" -I -c "import $needed" >/dev/null 2>&1; then
             printf '%s\n' "$candidate"
             return
         fi
@@ -36,24 +43,46 @@ find_python() {
     return 1
 }
 
-# stamp_of FILE...: what an environment made from these files, here, by its Python, is called.
+# stamp_of runtime|test: a digest of what is in .venv, then what one made here and now is made from.
+#
+# The digest holds the name, size and time of change of every file, so it notices each package that
+# was added, removed, replaced or edited, in some ten milliseconds. It does not notice a file
+# replaced by one of the same size and time, which takes intent. Bytecode is left out, as running
+# writes it; so are the stamps and what else begins with a dot at the top.
 stamp_of() {
-    "$venv/bin/python" -I - "$root" "$@" <<'PYTHON'
-import hashlib, pathlib, sys
+    local files=(requirements.txt)
+    [[ $1 == test ]] && files+=(requirements-test.txt)
+    "$venv/bin/python" -I - "$root" "${files[@]}" scripts/environment.sh <<'PYTHON'
+import hashlib, os, pathlib, sys
+
 root, *names = sys.argv[1:]
-names.append("scripts/environment.sh")
 content = b"".join(pathlib.Path(root, name).read_bytes() for name in names)
-print("%d.%d" % sys.version_info[:2], hashlib.sha256(content).hexdigest(), sys.prefix)
+
+installed = hashlib.sha256()
+for folder, folders, files, descriptor in os.fwalk(os.fsencode(sys.prefix)):
+    if folder == os.fsencode(sys.prefix):
+        files = [name for name in files if not name.startswith(b".")]
+        folders[:] = [name for name in folders if not name.startswith(b".")]
+    folders[:] = sorted(name for name in folders if name != b"__pycache__")
+    for name in sorted(files):
+        is_now = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        installed.update(b"%b/%b\0%d %d\0" % (folder, name, is_now.st_size, is_now.st_mtime_ns))
+
+made_from = "%d.%d" % sys.version_info[:2], hashlib.sha256(content).hexdigest(), sys.prefix
+print(installed.hexdigest(), *made_from)
 PYTHON
 }
 
-runtime_ready() { stamped runtime requirements.txt; }
-test_ready() { stamped test requirements.txt requirements-test.txt; }
-
-stamped() {
-    local stamp=$venv/.stamp-$1
-    shift
-    [[ -f $stamp && -x $venv/bin/python ]] && [[ $(<"$stamp") == "$(stamp_of "$@" 2>/dev/null)" ]]
+# ready runtime|test: .venv is what it should be. Sets `changed` where only what is in it differs.
+ready() {
+    local stamp=$venv/.stamp-$1 made now
+    changed=''
+    [[ -f $stamp && -x $venv/bin/python ]] || return
+    made=$(<"$stamp")
+    now=$(stamp_of "$1" 2>/dev/null) || return
+    [[ $made == "$now" ]] && return
+    [[ ${made#* } == "${now#* }" ]] && changed=yes
+    return 1
 }
 
 # The project itself is put on the path as it lies there: no build, and edits count at once.
@@ -76,37 +105,136 @@ LAUNCHER
     chmod +x "$venv/bin/job-ledger"
 }
 
+# run_pip ARGUMENT...: the pip that comes with Python, from its wheel. Unpacking that takes 0.2 s,
+# a virtual environment with pip in it 4 s.
+run_pip() {
+    [[ -d $tools/pip ]] || "$venv/bin/python" -I - "$tools" <<'PYTHON' || return
+import ensurepip, pathlib, sys, sysconfig, zipfile
+
+# Debian keeps wheels in a folder of its own.
+folders = [pathlib.Path(ensurepip.__file__).with_name("_bundled")]
+if shared := sysconfig.get_config_var("WHEEL_PKG_DIR"):
+    folders.insert(0, pathlib.Path(shared))
+wheel = next(wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl")))
+zipfile.ZipFile(wheel).extractall(sys.argv[1])
+PYTHON
+    "$venv/bin/python" -I "$tools/pip" --no-input --disable-pip-version-check "$@"
+}
+
+# settings_for_uv: prints, as VARIABLE=VALUE, what the machine's pip is told and uv is not, as uv
+# reads no configuration of pip's: where packages come from, and how the network is reached.
+settings_for_uv() {
+    PIP_SAYS=$({ python3 -P -m pip config list || run_pip config list; } 2>/dev/null) \
+        "$venv/bin/python" -I - <<'PYTHON'
+import ast, os
+
+pip = {}
+lines = [line.partition("=") for line in os.environ["PIP_SAYS"].splitlines() if "=" in line]
+for section in "global.", "install.", ":env:.":  # the later ones count
+    for name, _, value in lines:
+        if name.startswith(section):
+            pip[name.removeprefix(section)] = ast.literal_eval(value).split()
+
+sources = {
+    "UV_DEFAULT_INDEX": " ".join(pip.get("index-url", [])),
+    "UV_INDEX": " ".join(pip.get("extra-index-url", [])),
+    "UV_FIND_LINKS": ",".join(pip.get("find-links", [])),
+    "UV_NO_INDEX": " ".join(pip.get("no-index", [])),
+    # pip takes a version from any index that has it, and so may uv, as hashes say what it is.
+    "UV_INDEX_STRATEGY": "unsafe-best-match",
+}
+network = {
+    "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", [])),
+    "UV_HTTP_TIMEOUT": " ".join(pip.get("timeout", pip.get("default-timeout", []))),
+    "SSL_CERT_FILE": " ".join(pip.get("cert", [])),
+    "ALL_PROXY": " ".join(pip.get("proxy", [])),
+}
+# Who told uv itself where packages come from meant it.
+own = {*sources, "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE"}
+settings = network if own & os.environ.keys() else sources | network
+for name, value in settings.items():
+    if value and name not in os.environ:
+        print(f"{name}={value}")
+PYTHON
+}
+
+# find_uv: sets `uv` to the machine's, or to the pinned one, which is here for this run alone. Where
+# there is none, `why` says why.
+find_uv() {
+    uv=uv
+    uv_on_path && return
+    uv=$tools/uv/bin/uv
+    why=$(run_pip install --quiet --quiet --retries 1 --target "$tools/uv" --no-deps --no-compile \
+        --only-binary :all: --require-hashes -r "$root/scripts/requirements-uv.txt" 2>&1) || return
+    why=$("$uv" --version 2>&1)
+}
+
+# install_by_uv FILE: in a shell of its own, for its environment.
+install_by_uv() (
+    while IFS= read -r setting; do
+        export "${setting?}"
+    done < <(settings_for_uv)
+    cache=$("$uv" cache dir 2>/dev/null)
+    { mkdir -p -- "$cache" 2>/dev/null && [[ -w $cache ]]; } || export UV_NO_CACHE=1
+    # Copies, as whoever edits a file linked to uv's cache edits what is installed next. Bytecode, as
+    # the service's first start, and each that may not write it, compile for a second otherwise.
+    "$uv" pip install --quiet --project "$root" --python "$venv/bin/python" --link-mode copy \
+        --compile-bytecode --require-hashes -r "$root/$1"
+)
+
+# install_requirements FILE
+install_requirements() {
+    local uv why
+    rm -rf -- "$tools"
+    if find_uv; then
+        why=$(install_by_uv "$1" 2>&1) && return
+        if ! "$python" -I -c 'import ensurepip' 2>/dev/null; then
+            say "$why"
+            return 1
+        fi
+        # What uv leaves may be half a package, which pip takes for a whole one.
+        make_venv || return
+    fi
+    say "No uv here (${why%%$'\n'*}): installing $1 by pip, which takes longer ..."
+    run_pip install --quiet --quiet --require-hashes -r "$root/$1"
+}
+
+make_venv() { "$python" -m venv --without-pip --clear "$venv"; }
+
 # make_environment runtime|test: called with the lock held.
 make_environment() {
-    local wanted=$1 requirements=requirements.txt python started=$SECONDS
-    "${wanted}_ready" && return
-    [[ $wanted == test ]] && requirements=requirements-test.txt
-    if [[ $wanted == test ]] && runtime_ready; then
+    local wanted=$1 requirements=requirements.txt changed python started=$SECONDS
+    ready "$wanted" && return
+    [[ $wanted == test ]] && requirements="requirements-test.txt"
+    python=$(find_python) || return
+    # Added only to what was made without: of other test requirements something would be left over.
+    if [[ $wanted == test && ! -e $venv/.stamp-test ]] && ready runtime; then
         say "Adding $requirements to .venv ..."
         rm -f "$venv"/.stamp-*
     else
-        python=$(find_python) || return
+        [[ -n $changed ]] && say "Something else changed what is in .venv."
         say "Making .venv from $requirements with $("$python" -V) ..."
         rm -f "$venv"/.stamp-*
-        "$python" -m venv --clear "$venv" || return
+        make_venv || return
     fi
-    "$venv/bin/python" -m pip install --quiet --quiet --no-input --disable-pip-version-check \
-        --require-hashes -r "$root/$requirements" || {
-        say "Could not install $requirements; what pip says is above. The next run starts afresh."
+    install_requirements "$requirements" || {
+        say "Could not install $requirements; what was said is above. The next run starts afresh."
         return 1
     }
+    rm -rf -- "$tools"
     write_launcher || return
     # The test requirements hold the runtime ones, at the same versions.
     if [[ $wanted == test ]]; then
-        stamp_of requirements.txt requirements-test.txt >"$venv/.stamp-test" || return
+        stamp_of test >"$venv/.stamp-test" || return
     fi
-    stamp_of requirements.txt >"$venv/.stamp-runtime" || return
+    stamp_of runtime >"$venv/.stamp-runtime" || return
     say "Made .venv in $((SECONDS - started)) s."
 }
 
 # prepare_environment runtime|test
 prepare_environment() {
-    "${1}_ready" && return
+    local changed
+    ready "$1" && return
     (
         if command -v flock >/dev/null; then
             flock --nonblock 9 || {
