@@ -139,7 +139,7 @@ sources = {
     "UV_DEFAULT_INDEX": " ".join(pip.get("index-url", [])),
     "UV_INDEX": " ".join(pip.get("extra-index-url", [])),
     "UV_FIND_LINKS": ",".join(pip.get("find-links", [])),
-    "UV_NO_INDEX": " ".join(pip.get("no-index", [])),
+    "UV_NO_INDEX": "".join(word for word in pip.get("no-index", []) if word in ("1", "true")),
     # pip takes a version from any index that has it, and so may uv, as hashes say what it is.
     "UV_INDEX_STRATEGY": "unsafe-best-match",
 }
@@ -178,8 +178,9 @@ install_by_uv() (
     { mkdir -p -- "$cache" 2>/dev/null && [[ -w $cache ]]; } || export UV_NO_CACHE=1
     # Copies, as whoever edits a file linked to uv's cache edits what is installed next. Bytecode, as
     # the service's first start, and each that may not write it, compile for a second otherwise.
+    # UV_NO_INDEX is no variable of uv's.
     "$uv" pip install --quiet --project "$root" --python "$venv/bin/python" --link-mode copy \
-        --compile-bytecode --require-hashes -r "$root/$1"
+        --compile-bytecode ${UV_NO_INDEX:+--no-index} --require-hashes -r "$root/$1"
 )
 
 # install_requirements FILE
