@@ -1,12 +1,11 @@
 """Looking at drives and jobs until something has come of them."""
 
-import asyncio
 from typing import Any
 
-from tests.api.calling import READY_S, Api
+from tests.api.calling import Api
+from tests.support.wait import wait_until
 
 Json = dict[str, Any]
-PAUSE_S = 0.005
 
 
 async def shown(api: Api, uri: str) -> Json:
@@ -24,13 +23,15 @@ async def listed(api: Api, path: str) -> list[str]:
 
 async def settled(api: Api, drive: str, *passing: str) -> Json:
     """The drive once it is unmounted or mounted; until then only `passing` statuses may be seen."""
-    async with asyncio.timeout(READY_S):
-        while True:
-            seen = await shown(api, f"/drives/{drive}/")
-            if seen["status"] in {"unmounted", "mounted"}:
-                return seen
-            assert seen["status"] in passing
-            await asyncio.sleep(PAUSE_S)
+
+    async def look() -> Json | None:
+        seen = await shown(api, f"/drives/{drive}/")
+        if seen["status"] in {"unmounted", "mounted"}:
+            return seen
+        assert seen["status"] in passing
+        return None
+
+    return await wait_until(f"for drive {drive} to be settled", look)
 
 
 def reference(kind: str, uuid: str) -> Json:
