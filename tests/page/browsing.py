@@ -2,15 +2,25 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    WebSocket,
+    expect,
+    sync_playwright,
+)
 
 from tests.acceptance.running import EMAIL, PASSWORD
+from tests.support.wait import PATIENCE_S, wait_for
+
+T = TypeVar("T")
 
 CHROMIUM = shutil.which("chromium")
 """Debian's; None where `scripts/test` could not install it."""
@@ -27,6 +37,11 @@ FLAGS = [
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 
 WIDE, NARROW = 1280, 360
+PATIENCE_MS = PATIENCE_S * 1000
+AHEAD_S = 30
+"""How far a clock is put forward as it is stopped: it cannot be put back."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 # What a browser itself says of an answer that is no success; the page says so in its own words.
 _ANSWER = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
@@ -47,10 +62,17 @@ class Watched:
         given = {"viewport": {"width": WIDE, "height": 900}, "locale": "en-GB", **context}
         self.context = browser.new_context(base_url=address, timezone_id="UTC", **given)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.faults: list[str] = []
+        self.sockets: list[WebSocket] = []
+        self.frames: list[str] = []
+        self.page.on("websocket", self._hear_of)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+
+    def _hear_of(self, socket: WebSocket) -> None:
+        self.sockets.append(socket)
+        socket.on("framereceived", lambda frame: self.frames.append(str(frame)))
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not _ANSWER.match(message.text):
@@ -73,6 +95,52 @@ def fill_in(page: Page, email: str = EMAIL, password: str = PASSWORD) -> None:
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
+
+
+def wait_on(page: Page, what: str, find: Callable[[], T | None]) -> T:
+    """`wait_for`, while what drives the browser hears of what happens there."""
+
+    def look() -> T | None:
+        page.evaluate("0")
+        return find()
+
+    return wait_for(what, look)
+
+
+def settle(page: Page) -> None:
+    """Returns once the page has made of it, and drawn, what had come when this began.
+
+    An answer that is asked for later comes later, and so does a picture.
+    """
+    page.evaluate(
+        """async () => {
+            await (await fetch("/page/store.js", {cache: "no-store"})).text();
+            for (let nth = 0; nth < 3; nth += 1) {
+                await new Promise((drawn) => requestAnimationFrame(drawn));
+            }
+        }"""
+    )
+
+
+def stop_clock(page: Page) -> None:
+    """From now on the page's time passes only where it is told to."""
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + AHEAD_S)
+
+
+def note_connection(page: Page) -> None:
+    """From now on all that the header says is kept, for `connections_said`."""
+    page.evaluate(
+        """() => {
+            window.said = [];
+            const note = () => said.push(document.querySelector(".connection").textContent);
+            const all = {subtree: true, childList: true, characterData: true};
+            new MutationObserver(note).observe(document.querySelector("header"), all);
+        }"""
+    )
+
+
+def connections_said(page: Page) -> str:
+    return "".join(page.evaluate("said"))
 
 
 def check_accessible(page: Page) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.acceptance.client import data_blocks
 from tests.acceptance.conftest import account_data, machine
 from tests.acceptance.running import Machine, Server, run_command
 from tests.page.browsing import CHROMIUM, Watched, chromium
@@ -13,6 +14,10 @@ __all__ = ["account_data", "machine"]
 
 OPERATOR = "operator@example.test"
 OPERATORS_PASSWORD = "battery staple correct horse"
+
+SLOW = "128K"
+ENDLESS_BLOCKS = 512
+"""At that rate they take minutes: what copies them runs until the test ends it."""
 
 Open = Callable[..., Page]
 
@@ -44,8 +49,13 @@ def server(machine: Machine) -> Server:
 
 @pytest.fixture
 def slow(machine: Machine) -> Server:
-    """A service whose copies take a while."""
-    return machine.start("--copy-rate", "1M")
+    """A service whose copies take a while; those of `endless` images until somebody ends them."""
+    return machine.start("--copy-rate", SLOW)
+
+
+def endless(seed: int = 1) -> bytes:
+    """An image whose copy, by a slow service, ends only when somebody ends it."""
+    return data_blocks(ENDLESS_BLOCKS, seed)
 
 
 @pytest.fixture

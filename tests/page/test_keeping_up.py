@@ -1,23 +1,37 @@
 """What is shown is what is: whatever comes late, out of turn, or while nobody looks."""
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
-from tests.acceptance.client import data_blocks, striped
+from tests.acceptance.client import striped
 from tests.acceptance.running import Server
-from tests.page.browsing import Watched, fill_in
-from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD
+from tests.page.browsing import (
+    Watched,
+    connections_said,
+    fill_in,
+    note_connection,
+    settle,
+    stop_clock,
+    wait_on,
+)
+from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD, endless
 from tests.support.between import Between
+from tests.support.wait import wait_for
 
 HIDE = "window.held = []; window.requestAnimationFrame = (draw) => held.push(draw); 0"
 """As in a tab that nobody looks at: no pictures are drawn ..."""
 SHOW = "for (const draw of held.splice(0)) draw()"
 """... until somebody does."""
+LATER = "new Promise((over) => setTimeout(over, 1_000))"
+"""Ends after every timer by which something is drawn where no pictures are: those are no longer."""
+
+
+AT_ONCE = 2
+"""So many copies a service makes at once; others wait."""
 
 
 def card(page: Page) -> Any:
@@ -27,8 +41,9 @@ def card(page: Page) -> Any:
 def test_an_answer_that_a_frame_has_overtaken(slow: Server, watch: Any) -> None:
     """It was put together before: what the frame has shown stays."""
     api = slow.api
-    job = api.clone(api.upload(data_blocks(256))).job
-    page: Page = watch(api.address).log_in()
+    job = api.clone(api.upload(endless())).job
+    watched: Watched = watch(api.address)
+    page = watched.log_in()
     held: list[tuple[Route, str]] = []
 
     def hold(route: Route) -> None:
@@ -38,41 +53,50 @@ def test_an_answer_that_a_frame_has_overtaken(slow: Server, watch: Any) -> None:
     page.route(f"**/api/2.0/jobs/{job}/", hold)
     page.get_by_title(job).click()
     expect(page.get_by_role("heading", name="Job")).to_be_visible()
-    while not held:
-        page.wait_for_timeout(50)
+    wait_on(page, "for the question", lambda: bool(held))
     api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
-    page.wait_for_timeout(1_000)  # the frame comes
+    wait_on(page, "for the frame", lambda: any(tells_of_the_end(job, f) for f in watched.frames))
+    settle(page)
     for route, text in held:
         assert json.loads(text)["state"] == "started"
         route.fulfill(body=text, content_type="application/json")
+    settle(page)
     expect(card(page).get_by_text("cancelled")).to_be_visible()
-    page.wait_for_timeout(500)
-    expect(card(page).get_by_text("cancelled")).to_be_visible()
+
+
+def tells_of_the_end(job: str, text: str) -> bool:
+    frame = json.loads(text)
+    return bool(
+        frame["resource_uri"].endswith(f"/jobs/{job}/") and frame["object"]["state"] == "cancelled"
+    )
 
 
 def test_answers_that_take_long(slow: Server, watch: Any) -> None:
     """Longer than it takes until the list is asked for anew: they are shown all the same."""
     api = slow.api
-    failed = api.clone(api.upload(data_blocks(512))).job
+    job = api.clone(api.upload(endless())).job
     page: Page = watch(api.address).log_in()
+    held: list[tuple[Route, APIResponse]] = []
 
     def late(route: Route) -> None:
-        answer = route.fetch()
-        page.wait_for_timeout(1_500)
-        route.fulfill(response=answer)
+        """An answer is let go once the next one has been asked for."""
+        held.append((route, route.fetch()))
+        if len(held) > 1:
+            earlier, answer = held.pop(0)
+            earlier.fulfill(response=answer)
 
     page.route("**/api/2.0/jobs/?*", late)
     for seed in (2, 3):
-        api.clone(api.upload(data_blocks(512, seed)))
+        api.clone(api.upload(endless(seed)))
     page.get_by_label("State").select_option("started")
-    expect(page.get_by_title(failed)).to_be_visible(timeout=10_000)
+    expect(page.get_by_title(job)).to_be_visible()
     page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_failed_answer_takes_nothing_away(slow: Server, watch: Any) -> None:
     """What is shown stays, with the trouble above it, and goes on being kept current."""
     api = slow.api
-    job = api.clone(api.upload(data_blocks(96))).job
+    job = api.clone(api.upload(endless())).job
     page: Page = watch(api.address).log_in()
     expect(page.get_by_title(job)).to_be_visible()
     page.route("**/api/2.0/jobs/?*", lambda route: route.fulfill(status=502, body="bad gateway"))
@@ -80,7 +104,9 @@ def test_a_failed_answer_takes_nothing_away(slow: Server, watch: Any) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_title(job)).to_be_visible()
     shown = page.get_by_role("row").filter(has=page.get_by_title(job))
-    expect(shown).to_contain_text("success", timeout=20_000)
+    expect(shown).to_contain_text("started")
+    api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
+    expect(shown).to_contain_text("cancelled")
     page.unroute("**/api/2.0/jobs/?*")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("alert")).to_have_count(0)
@@ -91,7 +117,7 @@ def test_a_tab_that_nobody_looks_at(slow: Server, watch: Any) -> None:
     api = slow.api
     port = urlsplit(api.address).port
     assert port is not None
-    job = api.clone(api.upload(data_blocks(512))).job
+    job = api.clone(api.upload(endless())).job
     with Between(port).running() as between:
         watched: Watched = watch(between.address)
         page = watched.log_in()
@@ -100,15 +126,15 @@ def test_a_tab_that_nobody_looks_at(slow: Server, watch: Any) -> None:
         expect(page.locator(".connection")).to_contain_text("Live")
         page.evaluate(HIDE)
         figures = card(page).locator(".figures").inner_text()
-        expect(card(page).locator(".figures")).not_to_have_text(figures, timeout=10_000)
+        expect(card(page).locator(".figures")).not_to_have_text(figures)
         between.cut()
         expect(page.locator(".connection")).to_contain_text("Connection lost")
         api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
         between.mend()
-        expect(page.locator(".connection")).to_contain_text("Live", timeout=20_000)
+        expect(page.locator(".connection")).to_contain_text("Live")
         expect(card(page).get_by_text("cancelled")).to_be_visible()
         page.evaluate(SHOW)
-        page.wait_for_timeout(1_500)
+        page.evaluate(LATER)
         expect(card(page).get_by_text("cancelled")).to_be_visible()
         watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]
 
@@ -116,24 +142,18 @@ def test_a_tab_that_nobody_looks_at(slow: Server, watch: Any) -> None:
 def test_where_nothing_happens_nothing_is_lost(server: Server, watch: Any) -> None:
     """A connection that was quiet for a minute is replaced, and nobody is told that it was lost."""
     watched: Watched = watch(server.api.address)
-    page = watched.page
+    page, sockets = watched.page, watched.sockets
     page.clock.install()
     watched.log_in()
-    page.evaluate(
-        """() => {
-            window.said = [];
-            const note = () => said.push(document.querySelector(".connection").textContent);
-            const all = {subtree: true, childList: true, characterData: true};
-            new MutationObserver(note).observe(document.querySelector("header"), all);
-        }"""
-    )
-    sockets: list[object] = []
-    page.on("websocket", lambda socket: sockets.append(socket))  # noqa: PLW0108 - it needs one
+    note_connection(page)
+    stop_clock(page)
     for _ in range(3):
+        latest = sockets[-1]
         page.clock.run_for(61_000)
-        time.sleep(0.5)
-    assert len(sockets) >= 2
-    assert "lost" not in "".join(page.evaluate("said"))
+        wait_on(page, "for another connection to take its place", latest.is_closed)
+    assert len(sockets) >= 4
+    assert "lost" not in connections_said(page)
+    page.clock.resume()
     job = server.api.clone(server.api.upload(striped(1))).job
     expect(page.get_by_title(job)).to_be_visible()
 
@@ -150,12 +170,14 @@ def test_two_attempts_at_once(server: Server, watch: Any) -> None:
     page.goto("/")
     fill_in(page)
     expect(page.locator(".connection")).to_contain_text("Connecting")
-    while not held:
-        page.wait_for_timeout(50)
+    wait_on(page, "for the first attempt", lambda: bool(held))
     page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator(".connection")).to_contain_text("Live")
-    held[0].abort()
-    page.wait_for_timeout(1_500)
+    note_connection(page)
+    with page.expect_event("requestfailed"):
+        held[0].abort()
+    settle(page)
+    assert connections_said(page) == ""
     expect(page.locator(".connection")).to_contain_text("Live")
     watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]
 
@@ -163,12 +185,18 @@ def test_two_attempts_at_once(server: Server, watch: Any) -> None:
 def test_what_a_filter_lets_go(slow: Server, watch: Any) -> None:
     """A job that changes is no longer one that changed before some moment."""
     api = slow.api
-    job = api.clone(api.upload(data_blocks(1000))).job
-    before = datetime.now(UTC) + timedelta(seconds=4)
+    copied, waits = api.upload(endless()), api.upload(striped(1))
+    for _ in range(AT_ONCE):
+        api.clone(copied)
+    job = api.clone(waits).job  # so it does not change by itself
+    before = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    wait_for("for that moment to be over", lambda: datetime.now(UTC) > before)
     page: Page = watch(api.address).log_in()
     page.goto(f"/jobs?last_modified__lt={before:%Y-%m-%dT%H:%M:%S}.000Z")
     expect(page.get_by_title(job)).to_be_visible()
-    expect(page.get_by_title(job)).to_have_count(0, timeout=12_000)
+    expect(page.locator(".connection")).to_contain_text("Live")
+    api.post(f"/jobs/{job}/action/?do=cancel", {}, status=202)
+    expect(page.get_by_title(job)).to_have_count(0)
 
 
 def test_the_past_is_asked_for_once(server: Server, watch: Any) -> None:
@@ -183,12 +211,15 @@ def test_the_past_is_asked_for_once(server: Server, watch: Any) -> None:
     page.on("request", lambda request: asked.append(request.url))
 
     def times(moment: str) -> int:
+        page.clock.resume()
         page.goto(f"/jobs?owner={owner}{moment}")
         expect(page.locator(".connection")).to_contain_text("Live")
         expect(page.get_by_title(job)).to_be_visible()
+        stop_clock(page)
+        page.evaluate("fetch('/page/store.js')")  # whatever was asked before has been heard of then
         asked.clear()
-        page.clock.run_for(11_000)
-        page.wait_for_timeout(500)
+        page.clock.run_for(10_000)
+        page.evaluate("fetch('/page/store.js')")
         return len([url for url in asked if "/api/2.0/jobs/?" in url])
 
     assert times("") == 2

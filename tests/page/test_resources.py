@@ -60,7 +60,7 @@ def test_the_jobs_of_a_drive_are_paged(server: Server, watch: Any) -> None:
 def test_what_is_typed_stays(slow: Server, watch: Any) -> None:
     """Whatever else is drawn anew, and however often."""
     api = slow.api
-    source = api.upload(data_blocks(48), name="ash")
+    source = api.upload(data_blocks(4), name="ash")
     page: Page = watch(api.address).log_in()
     page.get_by_role("link", name="Drives").click()
     field = page.get_by_label("Name contains")

@@ -1,6 +1,5 @@
 """A ledger in PostgreSQL, the page of an API node, and workers that die."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from tests.client.conftest import Shell
 from tests.postgres.fleet import STALLED_S, Worker
 from tests.support.wait import wait_for
 
-TOLD_MS = 20_000
 LOST = "worker lost, waits for another"
 
 
@@ -56,7 +54,7 @@ def test_a_dead_worker_is_shown_as_such(
     server: Server, worker: Callable[..., Worker], tmp_path: Path, watch: Any
 ) -> None:
     """On the page and by the command line, until another goes on with the job."""
-    dying = worker("--copy-rate=512K")
+    dying = worker("--copy-rate=32K")  # so it is at it when it dies
     image = data_blocks(64)
     clone = server.api.clone(server.api.upload(image))
     page: Page = watch(server.api.address).log_in()
@@ -64,11 +62,9 @@ def test_a_dead_worker_is_shown_as_such(
     wait_for("the copy to begin", lambda: server.api.job(clone.job)["data"].get("bytes_done"))
     expect(page.get_by_text(LOST)).to_have_count(0)
     dying.kill()
-    died = time.monotonic()
 
     job = page.get_by_role("region", name="The job")
-    expect(job.get_by_text(LOST)).to_be_visible(timeout=TOLD_MS)
-    assert time.monotonic() - died >= STALLED_S / 2, "it was heard of a heartbeat ago"
+    expect(job.get_by_text(LOST)).to_be_visible()
     expect(job.get_by_text("started")).to_be_visible()
     expect(page.get_by_role("cell", name="job attempt lost")).to_be_visible()
     shell = Shell(tmp_path)
@@ -77,7 +73,7 @@ def test_a_dead_worker_is_shown_as_such(
     assert server.api.job(clone.job)["data"]["worker_lost"] is True
 
     quick = worker()
-    expect(job.get_by_text("success")).to_be_visible(timeout=TOLD_MS)
+    expect(job.get_by_text("success")).to_be_visible()
     expect(job.get_by_text(LOST)).to_have_count(0)
     assert Pool("main", tmp_path / "pool").image(clone.uuid).read_bytes() == image
     assert quick.stop() == 0

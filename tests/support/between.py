@@ -27,6 +27,8 @@ class Between:
         self._listens = threading.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_cut = False
+        self.refused = 0
+        """How many connections it did not take since it was cut first."""
         self.address = ""
 
     @contextmanager
@@ -46,9 +48,9 @@ class Between:
     def mend(self) -> None:
         self._is_cut = False
 
-    def _cut(self) -> None:
+    def _cut(self, but: asyncio.StreamWriter | None = None) -> None:
         self._is_cut = True
-        for writer in self._writers:
+        for writer in self._writers - {but}:
             writer.transport.abort()
 
     async def _run(self) -> None:
@@ -64,14 +66,17 @@ class Between:
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_cut:
+            self.refused += 1
             writer.transport.abort()
             return
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers |= {writer, back}
         with contextlib.suppress(ConnectionError):
             await asyncio.gather(self._copy("up", reader, back), self._copy("down", there, writer))
-        for each in (writer, back):
-            each.transport.abort()
+        back.transport.abort()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
         self._writers -= {writer, back}
 
     async def _copy(
@@ -81,7 +86,9 @@ class Between:
         while chunk := await reader.read(CHUNK):
             self._left[way] -= len(chunk)
             if self._left[way] < 0:
-                self._cut()
+                # What came down before is read yet: a reset would take it from a slow reader.
+                self._cut(but=writer if way == "down" else None)
+                break
             writer.write(chunk)
             await writer.drain()
         raise ConnectionError("one side has closed")
