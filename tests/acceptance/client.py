@@ -2,18 +2,14 @@
 
 import hashlib
 import random
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
-import pytest
 import requests
 
 from tests.harness.evidence import note_request
+from tests.support.wait import PATIENCE_S, wait_for
 
-TIMEOUT_S = 30.0
-FOLLOW_S = 60.0
-PAUSE_S = 0.02
 BLOCK = 64 * 1024
 """Whole blocks of zeros in an upload become holes."""
 
@@ -67,7 +63,7 @@ class Api:
 
     def call(self, method: str, path: str, **given: Any) -> requests.Response:
         """Any request, with any answer."""
-        given.setdefault("timeout", TIMEOUT_S)
+        given.setdefault("timeout", PATIENCE_S)
         given.setdefault("allow_redirects", False)
         return self._session.request(method, self.root + path, **given)
 
@@ -139,17 +135,19 @@ class Api:
         objects: list[Json] = self.get("/jobs/?limit=0")["objects"]
         return objects
 
-    def follow(self, job: str, *, within_s: float = FOLLOW_S) -> list[Json]:
+    def follow(self, job: str) -> list[Json]:
         """All that is seen of the job until it has ended."""
         seen: list[Json] = []
-        give_up = time.monotonic() + within_s
-        while not seen or seen[-1]["state"] == "started":
-            if time.monotonic() > give_up:
-                pytest.fail(f"after {within_s:g} s the job has not ended: {seen[-1]}")
-            if seen:
-                time.sleep(PAUSE_S)
+
+        def has_ended() -> bool:
             seen.append(self.job(job))
+            return bool(seen[-1]["state"] != "started")
+
+        wait_for(f"for job {job} to end", has_ended)
         return seen
+
+    def cancel(self, job: str) -> None:
+        self.post(f"/jobs/{job}/action/?do=cancel", status=202)
 
     def succeed(self, *jobs: str) -> None:
         """Waits for these jobs to succeed."""

@@ -4,18 +4,27 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-from tests.acceptance.client import BLOCK, data_blocks, progresses, sha256, striped
+from tests.acceptance.client import BLOCK, Api, data_blocks, progresses, sha256, striped
 from tests.acceptance.running import Machine
 from tests.support.wait import wait_for
 
 MIB = 1024**2
 ROUNDING = 16 * 1024
+SLOW = "128K"
+ENDLESS_BLOCKS = 512
+"""At that rate they take minutes: what copies them runs until the test ends it."""
+ONE_AT_A_TIME = ("--copies-per-pool", "1", "--copy-rate", SLOW)
 RUNNING_KEYS = {"progress", "bytes_done", "bytes_total", "bytes_per_s", "eta_s"}
 
 
 def data_bytes(image: Path) -> int:
     """Bytes of a file that are no hole."""
     return image.stat().st_blocks * 512
+
+
+def keep_busy(api: Api) -> str:
+    """A job that copies until it is cancelled: where one copy is made at a time, others wait."""
+    return api.clone(api.upload(data_blocks(ENDLESS_BLOCKS))).job
 
 
 def test_clone_is_the_source_with_its_holes(machine: Machine) -> None:
@@ -67,12 +76,18 @@ def test_clone_larger_than_its_source(machine: Machine) -> None:
 
 def test_statuses_of_a_drive_clone(machine: Machine) -> None:
     """While it is copied a drive is `cloning_src` and its clone `cloning_dst`, never another."""
-    api = machine.start("--copy-rate", "2M").api
-    source = api.upload(data_blocks(32))
+    api = machine.start(*ONE_AT_A_TIME).api
+    source, busy = api.upload(data_blocks(4)), keep_busy(api)
     clone = api.clone(source)
     seen: list[tuple[str, str]] = []
-    while not seen or seen[-1][1] != "unmounted":
+
+    def look() -> str:
         seen.append((api.drive(source)["status"], api.drive(clone.uuid)["status"]))
+        return seen[-1][1]
+
+    look()
+    api.cancel(busy)
+    wait_for("for the clone", lambda: look() == "unmounted", pause_s=0)
 
     # The source is looked at first, so it may be free by the time that the clone is looked at.
     assert seen[0] == ("cloning_src", "cloning_dst")
@@ -107,9 +122,9 @@ def test_progress_is_bytes_copied(machine: Machine) -> None:
 
 def test_server_clone(machine: Machine) -> None:
     """A server clone copies the disks, shares the cdrom and renews the nics' addresses."""
-    contents = [striped(24, seed=1), striped(8, seed=2)]
-    api = machine.start("--copy-rate", "1M").api
-    disks = [api.upload(content) for content in contents]
+    contents = [striped(4, seed=1), striped(2, seed=2)]
+    api = machine.start(*ONE_AT_A_TIME).api
+    disks, busy = [api.upload(content) for content in contents], keep_busy(api)
     cdrom = api.upload(striped(1, seed=3), media="cdrom")
     mounts = [
         {"drive": disks[0], "device": "virtio", "dev_channel": "0:0", "boot_order": 1},
@@ -150,6 +165,7 @@ def test_server_clone(machine: Machine) -> None:
     assert api.call("DELETE", f"/servers/{source}/").status_code == 403
 
     # The parent's progress is its children's mean at any moment.
+    api.cancel(busy)
     seen = api.follow(clone.job)
     assert progresses(seen) == sorted(progresses(seen))
     for look in seen[:-1]:
@@ -185,22 +201,22 @@ def test_server_clone(machine: Machine) -> None:
 
 def test_so_many_copies_at_once(machine: Machine) -> None:
     """Of three clones in a pool that takes two copies at once, the third waits at progress 0."""
-    api = machine.start("--copies-per-pool", "2", "--copy-rate", "6M").api
-    source = api.upload(data_blocks(48))  # 3 MiB
-    clones = [api.clone(source) for _ in range(3)]
-    jobs = [clone.job for clone in clones]
+    api = machine.start("--copies-per-pool", "2", "--copy-rate", SLOW).api
+    long, short = api.upload(data_blocks(ENDLESS_BLOCKS)), api.upload(data_blocks(1))
+    first, second, third = jobs = [api.clone(source).job for source in (long, long, short)]
     wait_for("for two copies to begin", lambda: _begun(api.jobs(), jobs[:2]))
-    third = api.job(jobs[2])
-    assert (third["state"], third["data"]) == ("started", {"progress": 0})
-    api.succeed(*jobs)
+    waiting = api.job(third)
+    assert (waiting["state"], waiting["data"]) == ("started", {"progress": 0})
+    api.cancel(first)
+    api.succeed(third)
+    assert api.job(second)["state"] == "started"
 
-    began, ended = {}, {}
-    for job in jobs:
-        history = machine.history(job)
-        began[job] = next(e.recorded_at for e in history if e.name == "job-attempt-started")
-        ended[job] = next(e.recorded_at for e in history if e.name == "job-succeeded")
-    assert began[jobs[1]] < min(ended.values())
-    assert began[jobs[2]] > min(ended[jobs[0]], ended[jobs[1]])
+    moments = [
+        {event.name: event.recorded_at for event in machine.history(job)}
+        for job in (first, second, third)
+    ]
+    assert moments[1]["job-attempt-started"] < moments[0]["job-cancelled"]
+    assert moments[2]["job-attempt-started"] > moments[0]["job-cancelled"]
 
 
 def _begun(shown: list[dict[str, object]], jobs: list[str]) -> bool:
@@ -211,17 +227,23 @@ def _begun(shown: list[dict[str, object]], jobs: list[str]) -> bool:
 def test_verified_copies(machine: Machine) -> None:
     """With --verify-copies a copy is read back: a good one succeeds, a damaged one fails."""
     content = data_blocks(64)  # 4 MiB
-    api = machine.start("--verify-copies", "--copy-rate", "3M").api
+    server = machine.start("--verify-copies")
+    api = server.api
     source = api.upload(content)
     good = api.clone(source)
     api.succeed(good.job)
     assert sha256(api.download(good.uuid)) == sha256(content)
+    assert server.stop() == 0
 
-    bad = api.clone(source)
-    part = wait_for("for the copy to begin", lambda: next(machine.pool.glob("*.part"), None))
-    wait_for("for some bytes", lambda: part.stat().st_size > 2 * BLOCK)
+    # Damaged before it is whole: the next server goes on with it, and quickly.
+    server = machine.start("--verify-copies", "--copy-rate", "64K")
+    bad = server.api.clone(source)
+    wait_for("for some bytes", lambda: server.api.job(bad.job)["data"]["progress"] > 0)
+    assert server.stop() == 0
+    (part,) = machine.pool.glob("*.part")
     with part.open("r+b") as file:
         file.write(b"damaged")
+    api = machine.start("--verify-copies").api
     last = api.follow(bad.job)[-1]
     assert last["state"] == "failed"
     assert "VerificationFailed" in last["data"]["error"]
@@ -309,10 +331,10 @@ def test_clone_of_a_server_without_disks(machine: Machine) -> None:
 
 def test_a_cancelled_copy_leaves_nothing(machine: Machine) -> None:
     """A copy that is cancelled stops; its image is removed and the source can be deleted."""
-    api = machine.start("--copy-rate", "256K").api
-    source = api.upload(data_blocks(64))
+    api = machine.start("--copy-rate", SLOW).api
+    source = api.upload(data_blocks(ENDLESS_BLOCKS))
     clone = api.clone(source)
-    wait_for("for the copy to begin", lambda: api.job(clone.job)["data"]["progress"] > 0)
+    wait_for("for the copy to begin", lambda: api.job(clone.job)["data"].get("bytes_done"))
     answer = api.post(f"/jobs/{clone.job}/action/?do=cancel", status=202)
     assert answer["uuid"] == clone.job
     assert api.job(clone.job)["state"] == "cancelled"

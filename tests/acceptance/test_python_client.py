@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import requests
 
 from tests.acceptance.client import Api, sha256, striped
 from tests.acceptance.running import EMAIL, PASSWORD, Machine
-from tests.support.wait import wait_for
+from tests.support.wait import PATIENCE_S, wait_for
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the libraries that it imports
@@ -59,10 +58,12 @@ def wait_for_status(of: Any, uuid: str, status: str) -> Json:
 def wait_for_job(client: Client, uri: str) -> list[int]:
     """Follows a job by its uri; returns what was seen of its progress."""
     seen: list[int] = []
-    give_up = time.monotonic() + 30
-    while not seen or seen[-1] < 100:
-        assert time.monotonic() < give_up, f"progress of {uri}: {seen}"
+
+    def is_done() -> bool:
         seen.append(client.jobs.get_from_url(uri)["data"]["progress"])
+        return seen[-1] == 100
+
+    wait_for(f"for {uri} to be done", is_done, pause_s=0)
     return seen
 
 
@@ -216,7 +217,7 @@ def test_configuration_file(client: Client, tmp_path: Path) -> None:
         env={**os.environ, "CLOUDSIGMA_CONFIG": str(config)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.acceptance.client import TIMEOUT_S
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
+from tests.support.wait import PATIENCE_S
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the libraries that it imports
@@ -104,7 +104,7 @@ def test_requests_with_a_token(machine: Machine, configured: Server) -> None:
 
     def listed(server: Server) -> int:
         url = f"{server.api.root}/drives/"
-        return requests.get(url, headers=headers, timeout=TIMEOUT_S).status_code
+        return requests.get(url, headers=headers, timeout=PATIENCE_S).status_code
 
     assert listed(configured) == 200
     assert configured.stop() == 0
