@@ -4,19 +4,25 @@ import os
 import pty
 import select
 import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.acceptance.client import Api, data_blocks
 from tests.acceptance.conftest import account_data, machine
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
 from tests.support import processes
-from tests.support.wait import PATIENCE_S
+from tests.support.wait import PATIENCE_S, wait_for
 
 __all__ = ["account_data", "machine"]
+
+SLOW = "128K"
+ENDLESS_BLOCKS = 512
+"""At that rate they take minutes: what copies them runs until the test ends it."""
+READ_S = 0.1
 
 
 class Ended(NamedTuple):
@@ -57,6 +63,11 @@ class Shell:
         )
 
     def run_on_terminal(self, *words: str) -> Ended:
+        with self.begun_on_terminal(*words) as terminal:
+            return terminal.ended()
+
+    @contextmanager
+    def begun_on_terminal(self, *words: str) -> Iterator["Terminal"]:
         """On a pseudo-terminal, which takes all that it prints."""
         here, there = pty.openpty()
         process = processes.start(
@@ -69,11 +80,11 @@ class Shell:
         )
         os.close(there)
         try:
-            printed = _all_of(here)
-            return Ended(process.wait(PATIENCE_S), printed, "")
+            yield Terminal(process, here)
         finally:
             os.close(here)
             process.kill()
+            process.wait()
 
     def log_in(self, server: Server) -> None:
         done = self.run(
@@ -83,20 +94,36 @@ class Shell:
         assert (done.code, done.err) == (0, ""), done
 
 
-def _all_of(terminal: int) -> str:
-    """Until nobody has the other end any more."""
-    printed = b""
-    give_up = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up:
-        if select.select([terminal], [], [], 0.1)[0]:
-            try:
-                chunk = os.read(terminal, 65536)
-            except OSError:
-                break
-            if not chunk:
-                break
-            printed += chunk
-    return printed.decode()
+class Terminal:
+    """What a command prints on one."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", descriptor: int) -> None:
+        self._process = process
+        self._descriptor = descriptor
+        self._printed = b""
+
+    @property
+    def printed(self) -> str:
+        return self._printed.decode(errors="replace")
+
+    def wait_for(self, text: str) -> None:
+        wait_for(f"for {text!r}", lambda: text in self.printed or not self._read(), pause_s=0)
+        assert text in self.printed
+
+    def ended(self) -> Ended:
+        wait_for("for its end", lambda: not self._read(), pause_s=0)
+        return Ended(self._process.wait(PATIENCE_S), self._printed.decode(), "")
+
+    def _read(self) -> bool:
+        """False once nobody has the other end any more."""
+        if not select.select([self._descriptor], [], [], READ_S)[0]:
+            return True
+        try:
+            chunk = os.read(self._descriptor, 65536)
+        except OSError:
+            return False
+        self._printed += chunk
+        return bool(chunk)
 
 
 @pytest.fixture
@@ -113,8 +140,10 @@ def server(machine: Machine) -> Server:
 
 @pytest.fixture
 def slow(machine: Machine) -> Server:
-    """A service whose copies take a while."""
-    return machine.start("--copy-rate", "1M")
+    """A service whose copies take a while, one after the other."""
+    return machine.start("--copy-rate", SLOW, "--copies-per-pool", "1")
 
 
-Begin = Callable[..., "subprocess.Popen[str]"]
+def endless(api: Api) -> str:
+    """A job of a slow service that copies until it is cancelled; those behind it wait for that."""
+    return api.clone(api.upload(data_blocks(ENDLESS_BLOCKS))).job

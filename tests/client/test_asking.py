@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.client import data_blocks, striped
 from tests.acceptance.running import EMAIL, Machine, Server, run_command
-from tests.client.conftest import Shell
+from tests.client.conftest import Shell, endless
 
 UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 HOSTILE = "\x1b]0;taken\x07\x1b[31mred \u202etxt.exe [bold]b[/bold] \n next"
@@ -142,7 +142,7 @@ def test_a_clone_is_waited_for(server: Server, shell: Shell) -> None:
 def test_a_job_is_cancelled(slow: Server, shell: Shell) -> None:
     """And cannot be cancelled twice."""
     shell.log_in(slow)
-    job = slow.api.clone(slow.api.upload(data_blocks(1000))).job
+    job = endless(slow.api)
     assert shell.run("cancel", job) == (0, f"cancelled {job}\n", "")
     assert slow.api.job(job)["state"] == "cancelled"
     again = shell.run("cancel", job)
