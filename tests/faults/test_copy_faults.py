@@ -6,7 +6,6 @@ import re
 import resource
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +15,11 @@ import pytest
 from tests.acceptance.client import BLOCK, Api, Json, data_blocks, sha256, striped
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
 from tests.faults.conftest import SMALL_DISK_BYTES
-from tests.support.wait import wait_for
+from tests.support.wait import PATIENCE_S, wait_for
 
 MIB = 1024**2
-SILENCE_S = 10.0
+SLOW = "512K"
+"""A copy of some MiB takes long enough to be met in its middle, and ends by itself."""
 
 
 class Tight:
@@ -179,9 +179,9 @@ def test_source_harmed_during_a_copy(
     machine: Machine, harm: Callable[[Path], None], error: str
 ) -> None:
     """A copy fails if its source changes meanwhile; the service and other copies go on."""
-    server = machine.start("--copy-rate", "4M")
+    server = machine.start("--copy-rate", SLOW)
     api = server.api
-    source = api.upload(data_blocks(6 * MIB // BLOCK))
+    source = api.upload(data_blocks(3 * MIB // BLOCK))
     clone = api.clone(source)
     wait_for_bytes(api, clone.job)
     harm(machine.image(source))
@@ -191,7 +191,7 @@ def test_source_harmed_during_a_copy(
         lambda: not [name for name in machine.files() if not name.startswith(source)],
     )
 
-    other = api.upload(striped(4))
+    other = api.upload(striped(1))
     api.succeed(api.clone(other).job)
     api.delete(f"/drives/{source}/")
     assert server.stop() == 0
@@ -210,9 +210,9 @@ def test_source_gone_before_its_copy(machine: Machine) -> None:
 
 def test_server_clone_of_which_one_disk_fails(machine: Machine) -> None:
     """A server clone fails once all its disks have ended, and all that it made goes away."""
-    server = machine.start("--copy-rate", "4M")
+    server = machine.start("--copy-rate", SLOW)
     api = server.api
-    disks = [api.upload(data_blocks(count, count)) for count in (32, 64)]
+    disks = [api.upload(data_blocks(count, count)) for count in (24, 48)]
     source = api.create_server(*disks)
     clone = api.clone_server(source)
     copies = [mount["drive"]["uuid"] for mount in api.server(clone.uuid)["drives"]]
@@ -235,6 +235,9 @@ def test_server_clone_of_which_one_disk_fails(machine: Machine) -> None:
     machine.wait_for_files(*disks)
     assert {drive["status"] for drive in api.drives()} == {"mounted"}
 
+    assert server.stop() == 0
+    server = machine.start()
+    api = server.api
     again = api.clone_server(source)
     api.succeed(again.job)
     api.delete(f"/servers/{source}/?recurse=all_drives")
@@ -264,7 +267,7 @@ def upload_begun(api: Api, length: int) -> Iterator[socket.socket]:
         "Content-Type: application/octet-stream\r\n"
         f"Content-Length: {length}\r\n\r\n"
     )
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(head.encode())
         yield connection
 
@@ -317,24 +320,21 @@ def test_upload_that_falls_silent(machine: Machine) -> None:
     api = machine.start().api
     with upload_begun(api, MIB) as nothing, upload_begun(api, MIB) as some:
         some.sendall(data_blocks(3))
-        began = time.monotonic()
         answers = [received(nothing), received(some)]
-        passed = time.monotonic() - began
     assert [answer.partition(b"\r\n")[0] for answer in answers] == [
         b"HTTP/1.1 408 Request Timeout"
     ] * 2
-    assert SILENCE_S - 1 < passed < SILENCE_S + 5
     assert api.drives() == []
     machine.wait_for_files()
 
 
 @pytest.mark.long
 def test_upload_under_way_at_a_stop(machine: Machine) -> None:
-    """Asked to stop, the server waits no longer than 10 s for an upload that is under way."""
+    """Asked to stop, the server does not wait for the end of an upload that is under way."""
     server = machine.start()
     with upload_begun(server.api, MIB) as connection:
         connection.sendall(data_blocks(4))
         wait_for("for the upload's file", lambda: len(machine.files()) == 1)
         os.kill(server.pid, signal.SIGTERM)
-        assert server.ended(within_s=15) == 0
+        assert server.ended() == 0
     assert machine.files() == set()

@@ -21,6 +21,7 @@ from tests.retention.conftest import Clock
 from tests.retention.telling import family
 from tests.support.retained import Retained
 from tests.support.story import STORY
+from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, Ticking
 
 COMMITS = "fdatasync"
@@ -81,7 +82,7 @@ def killed_at(step: int, of: str, file: Path) -> bool:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode in (0, -9, 137), done.stderr
     return done.returncode != 0

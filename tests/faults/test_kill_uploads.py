@@ -10,12 +10,13 @@ import requests
 
 from tests.acceptance.client import BLOCK, Api, data_blocks, sha256, striped
 from tests.acceptance.running import Machine
+from tests.support.wait import PATIENCE_S
 
 KILLS = 3
 KILLS_LONG = 60
 CHUNK = 2 * BLOCK + 1
 LIFE_S = (0.01, 0.25)
-"""A server lives so long after it has begun to take chunks."""
+"""A server lives so long after it has begun to take chunks; it is killed at a random moment."""
 SENDERS = 3
 
 
@@ -97,7 +98,7 @@ def test_kill_while_chunks_come(
         time.sleep(chance.uniform(*LIFE_S))
         server.kill()
         for sender in senders:
-            sender.join(30)
+            sender.join(PATIENCE_S)
             assert not sender.is_alive()
         assert upload.wrong == []
         server = machine.start()

@@ -12,6 +12,7 @@ import requests
 
 from tests.acceptance.client import Api, data_blocks, striped
 from tests.acceptance.running import Machine, Server
+from tests.support.wait import PATIENCE_S
 
 MIB = 1024**2
 STORE_FAILED = 70
@@ -91,7 +92,7 @@ def failing_syncs(machine: Machine, server: Server, when: str) -> Iterator[None]
     finally:
         if server.process.poll() is None:
             server.kill()  # strace ends with it
-        strace.communicate(timeout=30)
+        strace.communicate(timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("when", ["1", "20", "20+"], ids=["first", "once", "for good"])
