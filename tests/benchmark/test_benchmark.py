@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.wait import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIELDS = {"name", "value", "unit", "floor", "ratio", "at_least", "p50_ms", "p99_ms", "note"}
 
@@ -70,5 +72,5 @@ def _run(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=5 * PATIENCE_S,
     )

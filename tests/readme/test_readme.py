@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster import free_port
+from tests.support.wait import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOUR = "\n".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
-START_S = 120
-TOUR_S = 120
+TOUR_S = 5 * PATIENCE_S
 
 
 @pytest.fixture
@@ -41,22 +40,23 @@ def served(tmp_path, port):
             yield environment
         finally:
             service.send_signal(signal.SIGTERM)
-            assert service.wait(30) == 0
+            assert service.wait(PATIENCE_S) == 0
 
 
 def _wait_until_it_answers(port, service):
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
+    url = f"http://127.0.0.1:{port}/api/2.0/jobs/"
+
+    def answers():
         assert service.poll() is None, "scripts/serve ended"
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/2.0/jobs/", timeout=5)
+            urllib.request.urlopen(url, timeout=PATIENCE_S)
         except urllib.error.HTTPError as answer:
-            if answer.code == 401:
-                return
+            with answer:
+                return answer.code == 401
         except OSError:
-            pass
-        time.sleep(0.1)
-    pytest.fail("scripts/serve did not begin to answer")
+            return False
+
+    wait_for("for scripts/serve to answer", answers)
 
 
 def test_the_tour_does_what_it_says(served, tmp_path):
