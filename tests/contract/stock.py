@@ -38,10 +38,14 @@ class Stock:
 
     def refill(self) -> None:
         """Looks at what there is now, and makes what there is too little of."""
-        for kind in LISTS:
-            for _ in range(LEAST - len(self._look(kind)) if kind in MAKERS else 0):
-                MAKERS[kind](self.api)
-            self._look(kind)
+        for path, kinds in LISTS.items():
+            self._look(path)
+            lacking = {kind: LEAST - len(self.found[kind]) for kind in kinds if kind in MAKERS}
+            for kind, count in lacking.items():
+                for _ in range(count):
+                    MAKERS[kind](self.api)
+            if any(count > 0 for count in lacking.values()):
+                self._look(path)
 
     def aim(self, case: Case) -> None:
         """Puts things that exist where the case has made-up uuids, most of the time."""
@@ -58,12 +62,11 @@ class Stock:
             case.headers[KEY] += f"-{self.random.getrandbits(32)}"
         case.body = self._aimed(case.body, kind)
 
-    def _look(self, kind: str) -> list[str]:
-        answer = self.api.get(LISTS[kind])
-        self.found[kind] = [
-            each["uuid"] for each in answer["objects"] if FITTING.get(kind, bool)(each)
-        ]
-        return self.found[kind]
+    def _look(self, path: str) -> None:
+        objects = self.api.get(path)["objects"]
+        for kind in LISTS[path]:
+            fits = FITTING.get(kind, bool)
+            self.found[kind] = [each["uuid"] for each in objects if fits(each)]
 
     def _aimed(self, value: Any, kind: str) -> Any:
         if isinstance(value, dict):
@@ -78,15 +81,14 @@ class Stock:
 
 
 LISTS = {
-    "drives": "/drives/?limit=0&fields=uuid",
-    "small": "/drives/detail/?limit=0&fields=uuid,size,status",
-    "uploading": "/drives/detail/?limit=0&fields=uuid,status",
-    "servers": "/servers/?limit=0&fields=uuid",
-    "jobs": "/jobs/?limit=50&fields=uuid",
-    "running": "/jobs/?limit=50&fields=uuid&state=started",
-    "tags": "/tags/?limit=0&fields=uuid",
-    "libdrives": "/libdrives/?limit=0&fields=uuid",
+    "/drives/detail/?limit=0&fields=uuid,size,status": ("drives", "small", "uploading"),
+    "/servers/?limit=0&fields=uuid": ("servers",),
+    "/jobs/?limit=50&fields=uuid": ("jobs",),
+    "/jobs/?limit=50&fields=uuid&state=started": ("running",),
+    "/tags/?limit=0&fields=uuid": ("tags",),
+    "/libdrives/?limit=0&fields=uuid": ("libdrives",),
 }
+"""The kinds that a list tells of."""
 FITTING: Mapping[str, Callable[[Any], bool]] = {
     "small": lambda drive: drive["size"] <= SMALL and drive["status"] != "uploading",
     "uploading": lambda drive: drive["status"] == "uploading",
