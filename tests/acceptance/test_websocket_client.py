@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.cli.serving import CONNECTIONS_END_S, REQUESTS_END_S
+from projections.feed import REPEAT_S
 from tests.acceptance.client import data_blocks, striped
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
 from tests.support.wait import PATIENCE_S, wait_for
@@ -22,6 +23,8 @@ with warnings.catch_warnings():
 
 DRIVE = {"name": "rowan", "media": "disk", "size": 1024_000_000}
 SERVER = {"name": "hazel", "cpu": 1000, "mem": 512 * 1024**2, "vnc_password": "abc"}
+SILENCE_S = 10.0
+"""What the client waits for a frame, if it is not told otherwise."""
 TOLD = 3
 """How often something is told of that does not change: once for itself, then again and again."""
 SLOW = "128K"
@@ -129,6 +132,7 @@ def test_nothing_that_is_copied_is_silent(server: Server, socket: Any) -> None:
         for frame in socket.wait():
             if frame["resource_uri"] in uris:
                 heard[frame["resource_uri"]].append(frame["object"])
+    assert REPEAT_S < SILENCE_S
     for told in heard.values():
         assert all(shown == told[-1] for shown in told[-TOLD + 1 :])
     server.api.cancel(clone["jobs"][0]["uuid"])

@@ -38,7 +38,7 @@ SCREENSHOTS = Path(__file__).with_name("screenshots")
 
 WIDE, NARROW = 1280, 360
 PATIENCE_MS = PATIENCE_S * 1000
-AHEAD_S = 30
+AHEAD_S = 15
 """How far a clock is put forward as it is stopped: it cannot be put back."""
 
 expect.set_options(timeout=PATIENCE_MS)

@@ -30,6 +30,8 @@ LATER = "new Promise((over) => setTimeout(over, 1_000))"
 """Ends after every timer by which something is drawn where no pictures are: those are no longer."""
 
 
+LESS_THAN_AN_ATTEMPT_MS = 10_000
+"""After that no attempt to connect is given up yet."""
 AT_ONCE = 2
 """So many copies a service makes at once; others wait."""
 
@@ -90,7 +92,9 @@ def test_answers_that_take_long(slow: Server, watch: Any) -> None:
         api.clone(api.upload(endless(seed)))
     page.get_by_label("State").select_option("started")
     expect(page.get_by_title(job)).to_be_visible()
-    page.unroute_all(behavior="ignoreErrors")
+    page.unroute("**/api/2.0/jobs/?*")
+    for route, answer in held:
+        route.fulfill(response=answer)
 
 
 def test_a_failed_answer_takes_nothing_away(slow: Server, watch: Any) -> None:
@@ -146,16 +150,24 @@ def test_where_nothing_happens_nothing_is_lost(server: Server, watch: Any) -> No
     page.clock.install()
     watched.log_in()
     note_connection(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     stop_clock(page)
     for _ in range(3):
-        latest = sockets[-1]
-        page.clock.run_for(61_000)
+        latest, attempts = sockets[-1], _attempts(asked)
+        while _attempts(asked) == attempts:
+            page.clock.run_for(LESS_THAN_AN_ATTEMPT_MS)
+            page.evaluate("fetch('/page/store.js')")  # what is asked before is heard of before
         wait_on(page, "for another connection to take its place", latest.is_closed)
     assert len(sockets) >= 4
     assert "lost" not in connections_said(page)
     page.clock.resume()
     job = server.api.clone(server.api.upload(striped(1))).job
     expect(page.get_by_title(job)).to_be_visible()
+
+
+def _attempts(asked: list[str]) -> int:
+    return len([url for url in asked if "do=authenticate_asynchronous" in url])
 
 
 def test_two_attempts_at_once(server: Server, watch: Any) -> None:
