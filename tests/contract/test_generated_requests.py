@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from tests.acceptance.client import data_blocks
-from tests.acceptance.running import ROOT, Machine, environment, machine_in, make_data
+from tests.acceptance.running import ROOT, Machine, machine_in, make_data
 from tests.contract.generating import Findings
+from tests.support.processes import environment
 from tests.support.wait import PATIENCE_S
 
 REQUESTS = 600
