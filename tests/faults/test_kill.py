@@ -1,9 +1,8 @@
 """A whole server that is killed at random moments, again and again, and stopped in between.
 
-The moments come from a seed, which a failed test prints; KILL_SEED=... repeats them.
+The moments follow from the seed of the run.
 """
 
-import os
 import random
 import sqlite3
 import threading
@@ -30,9 +29,7 @@ ENOUGH = 12
 
 
 @pytest.fixture
-def chance() -> random.Random:
-    seed = int(os.environ.get("KILL_SEED") or time.time_ns() % 1_000_000)
-    print(f"KILL_SEED={seed}")  # noqa: T201
+def chance(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - moments, no secrets
 
 

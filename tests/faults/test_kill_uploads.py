@@ -1,6 +1,5 @@
 """A server that is killed while chunks of uploads come, and one that uploads are resumed at."""
 
-import os
 import random
 import threading
 import time
@@ -21,9 +20,7 @@ SENDERS = 3
 
 
 @pytest.fixture
-def chance() -> random.Random:
-    seed = int(os.environ.get("KILL_SEED") or time.time_ns() % 1_000_000)
-    print(f"KILL_SEED={seed}")  # noqa: T201
+def chance(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - moments, no secrets
 
 
