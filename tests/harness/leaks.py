@@ -9,7 +9,7 @@ import pytest
 
 END_S = 30.0
 """Threads that were told to end have so long to do so."""
-SHARED = ("answers", "ThreadPoolExecutor", "AnyIO worker")
+SHARED = ("list", "ThreadPoolExecutor", "AnyIO worker")
 """Threads of pools that the product keeps for the life of a process."""
 
 _unheard: list[str] = []
