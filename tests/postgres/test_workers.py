@@ -13,16 +13,16 @@ import pytest
 from ledger.commands import CancelJob
 from ledger.events import JobAttemptLost, JobAttemptStarted, JobSucceeded, ProgressUpdated
 from ledger.images import Pool
-from tests.postgres.fleet import Fleet, Worker, fleet_on
+from tests.postgres.fleet import MIB, Fleet, Worker, fleet_on
 from tests.support.postgres import away, end_connections
 from tests.support.wait import wait_for
 
 AT_ONCE = 5
-TOGETHER = f"--copies-per-pool={AT_ONCE}"
-SLOWLY = ("--copy-rate=512K", TOGETHER)
-"""All copies together take ten seconds; none waits for that."""
-PATIENTLY_S = 4
-LESS_SLOWLY = ("--copy-rate=1M", TOGETHER)
+LARGE = 12 * MIB
+SLOWLY = ("--copy-rate=512K", f"--copies-per-pool={AT_ONCE + 1}")
+"""All copies of something large together would take two minutes; none is waited for."""
+PATIENTLY_S = 8
+"""No worker is silent for so long unless the database is away."""
 
 
 @pytest.fixture
@@ -43,13 +43,26 @@ class Copies(NamedTuple):
     drives: dict[str, str]
 
 
-def under_way(fleet: Fleet, slowly: tuple[str, ...] = SLOWLY) -> tuple[Worker, Copies]:
-    """A worker in the middle of several copies."""
-    slow = fleet.worker(*slowly)
-    source = fleet.source()
+def under_way(fleet: Fleet, *options: str) -> tuple[Worker, Copies]:
+    """A worker in the middle of several copies, which it will not end."""
+    slow = fleet.worker(*SLOWLY, *options)
+    source = fleet.source(size=LARGE)
     copies = Copies(source, dict(fleet.clone(source) for _ in range(AT_ONCE)))
     fleet.wait_for_checkpoints(list(copies.drives))
     return slow, copies
+
+
+def wait_for_heartbeats(fleet: Fleet) -> None:
+    """Until all workers have sent one from now on, and so cannot be taken for dead."""
+    with psycopg.connect(fleet.url, autocommit=True) as connection:
+        [[now]] = connection.execute("SELECT now()").fetchall()
+
+        def all_have() -> bool:
+            return connection.execute(
+                "SELECT bool_and(last_heartbeat > %s) FROM procrastinate_workers", (now,)
+            ).fetchall() == [(True,)]
+
+        wait_for("for heartbeats", all_have)
 
 
 def all_refused(worker: Worker) -> bool:
@@ -62,10 +75,10 @@ def check_images(fleet: Fleet, copies: Copies) -> None:
     }
 
 
-def check_gone_on_with(fleet: Fleet, job: str, by: str) -> None:
-    """Progress and checkpoints only ever grow, though another attempt makes the second half."""
+def check_gone_on_with(fleet: Fleet, job: str, *by: str) -> None:
+    """Progress and checkpoints only ever grow, though other attempts make what is left."""
     events = [event for _, event in fleet.history(job)]
-    assert [event.worker for event in events if isinstance(event, JobAttemptStarted)][1:] == [by]
+    assert [event.worker for event in events if isinstance(event, JobAttemptStarted)][1:] == [*by]
     reports = [event for event in events if isinstance(event, ProgressUpdated)]
     for before, after in pairwise(reports):
         assert before.progress <= after.progress
@@ -83,7 +96,7 @@ def test_killed_in_mid_copy(fleet: Fleet, rounds: int) -> None:
         fleet.wait_until("success", list(copies.drives))
         check_images(fleet, copies)
         for job in copies.drives:
-            check_gone_on_with(fleet, job, by=quick.name)
+            check_gone_on_with(fleet, job, quick.name)
             assert [event for _, event in fleet.history(job)].count(JobAttemptLost(1)) == 1
         assert not [name for name in fleet.files() if not name.endswith(".img")]
         wait_for("for all tasks to be gone", lambda: fleet.tasks() == [])
@@ -123,16 +136,21 @@ def test_asked_to_stop_in_mid_copy(fleet: Fleet) -> None:
     slow, copies = under_way(fleet)
     assert slow.stop() == 0
     assert fleet.tasks() == [("todo", "main")] * AT_ONCE
-    again = fleet.worker(*LESS_SLOWLY)
+    again = fleet.worker(*SLOWLY)
     cancelled, *others = copies.drives
-    wait_for("for the second attempt", lambda: fleet.job(cancelled).attempt == 2)
+    wait_for(
+        "for the second attempts",
+        lambda: {fleet.job(job).attempt for job in copies.drives} == {2},
+    )
     fleet.do(CancelJob("me", cancelled))
+    drive = copies.drives.pop(cancelled)
+    wait_for("for its files to go", lambda: not [name for name in fleet.files() if drive in name])
+    assert again.stop() == 0
+    quick = fleet.worker()
     fleet.wait_until("success", others)
     for job in others:
-        check_gone_on_with(fleet, job, by=again.name)
-    drive = copies.drives.pop(cancelled)
+        check_gone_on_with(fleet, job, again.name, quick.name)
     check_images(fleet, copies)
-    wait_for("for its files to go", lambda: not [name for name in fleet.files() if drive in name])
     wait_for("for all tasks to be gone", lambda: fleet.tasks() == [])
 
 
@@ -161,26 +179,41 @@ def test_a_worker_that_was_forgotten(fleet: Fleet) -> None:
 
 def test_lost_connections(fleet: Fleet) -> None:
     """Copies go on meanwhile, no task is lost, and new ones are taken as before."""
-    worker, copies = under_way(fleet, LESS_SLOWLY)
+    worker, copies = under_way(fleet)
     for _ in range(3):
         end_connections(fleet.url)
-    job, drive = fleet.clone(copies.source)
-    fleet.wait_until("success", [*copies.drives, job])
-    copies.drives[job] = drive
+    fleet.wait_for_progress(list(copies.drives))
+    small = fleet.source(size=MIB // 16)
+    job, drive = fleet.clone(small)
+    fleet.wait_until("success", [job])
+    assert fleet.sha256(drive) == fleet.sha256(small)
+    cancelled, *others = copies.drives
+    fleet.do(CancelJob("me", cancelled))
+    doing = [("doing", "main")] * len(others)
+    wait_for("for the tasks of both to be gone", lambda: fleet.tasks() == doing)
+    assert {fleet.job(job).attempt for job in copies.drives} == {1}
+    assert worker.stop() == 0
+    assert fleet.tasks() == [("todo", "main")] * len(others)
+    quick = fleet.worker()
+    fleet.wait_until("success", others)
+    del copies.drives[cancelled]
     check_images(fleet, copies)
     wait_for("for all tasks to be gone", lambda: fleet.tasks() == [])
-    assert worker.stop() == 0
+    assert quick.stop() == 0
 
 
 def test_while_the_database_is_away_nobody_dies(fleet: Fleet) -> None:
     """Nor afterwards: heartbeats come first, though all are older than those of the dead."""
     patiently = f"--stalled-after={PATIENTLY_S}"
-    worker, copies = under_way(fleet, (*SLOWLY, patiently))
+    worker, copies = under_way(fleet, patiently)
     others = [fleet.worker(patiently).wait_until_it_works() for _ in range(2)]
     with away(fleet.url):
-        time.sleep(PATIENTLY_S + 1)
-    fleet.wait_until("success", list(copies.drives))
+        time.sleep(PATIENTLY_S + 1)  # so long is the database away
+    fleet.wait_for_progress(list(copies.drives))
+    for _ in range(2):  # who looked before the first has done by then what came of it
+        wait_for_heartbeats(fleet)
     assert {fleet.job(job).attempt for job in copies.drives} == {1}
     assert not [each for each in (worker, *others) if "is gone" in each.logged()]
-    check_images(fleet, copies)
     assert worker.stop() == 0
+    fleet.wait_until("success", list(copies.drives))
+    check_images(fleet, copies)
