@@ -10,7 +10,6 @@ from tests.support.opened import Opened
 from tests.support.world import ME, disk
 
 Nodes = tuple[Opened, Opened]
-PATIENCE_S = 20.0
 
 
 def make_drive(node: Opened, uuid: str) -> None:

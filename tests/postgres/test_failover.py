@@ -24,6 +24,7 @@ BEFORE = 10
 AGAIN = 503
 PAUSE_S = 0.05
 CLIENT_S = 20.0
+"""After so long a client asks again."""
 
 
 @pytest.fixture

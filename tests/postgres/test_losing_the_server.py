@@ -15,6 +15,7 @@ from tests.support.postgres import end_connections
 from tests.support.world import ME
 
 UPDATES = 200
+ENDED = 20
 PAUSE_MOST_S = 0.02
 """From an acknowledged update to the next interference; without one, nothing would ever be done."""
 
@@ -49,29 +50,30 @@ def test_what_is_written_meanwhile_is_written_once(opened: Opened, database: str
     ended: list[int] = []
     acknowledged = Event()
     stop = False
+    updates = 0
 
     def interfere() -> None:
         while not stop:
             acknowledged.wait()
             acknowledged.clear()
-            sleep(len(ended) % 10 / 10 * PAUSE_MOST_S)
+            sleep(len(ended) % 10 / 10 * PAUSE_MOST_S)  # to hit each moment of an update
             ended.append(end_connections(database))
 
     interfering = Thread(target=interfere)
     interfering.start()
     try:
-        for done in range(1, UPDATES + 1):
-            opened.do(UpdateProgress("job", 1, done * 99 // UPDATES, done, UPDATES, done))
+        while updates < UPDATES or sum(ended) <= ENDED:
+            updates += 1
+            opened.do(UpdateProgress("job", 1, 50, updates, 2**20, updates))
             acknowledged.set()
     finally:
         stop = True
         acknowledged.set()
         interfering.join()
-    assert sum(ended) > 20
     job = opened.current(job_stream("job"))
     assert isinstance(job, Job)
-    assert job.bytes_done == UPDATES
+    assert job.bytes_done == updates
     with opened.ledger.log() as log:
-        assert log.count() == 2 + UPDATES
+        assert log.count() == 2 + updates
     assert opened.failures == []
     assert opened.replay().divergence is None

@@ -16,10 +16,12 @@ from tests.acceptance.client import Api
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 from tests.postgres.beginning import begin
 from tests.support.postgres import PostgresServer
-from tests.support.wait import wait_for
+from tests.support.wait import PATIENCE_S, wait_for
 
 KNOWN_S = 1.0
 """How long a node may go by what has ended."""
+WAIT_S = 60
+"""The longest poll."""
 TAG = {"objects": [{"name": "oak"}]}
 
 
@@ -75,7 +77,7 @@ def test_a_get_at_any_node_is_current(
 ) -> None:
     """10,000 times: what one node has answered is what the other shows."""
     one, two = nodes
-    pairs = 10_000 if request.config.getoption("--long") else 1_000
+    pairs = 10_000 if request.config.getoption("--long") else 400
     stale: list[str] = []
     tag = one.api.post("/tags/", TAG, status=201)["objects"][0]["uuid"]
     for nth in range(pairs):
@@ -93,12 +95,13 @@ def test_a_long_poll_at_one_node_hears_of_the_other(nodes: tuple[Node, Node]) ->
     one, two = nodes
     source = one.api.upload(b"x" * 65536)
     clone = one.api.clone(source)
-    began = time.monotonic()
-    job = two.api.get(f"/jobs/{clone.job}/?wait=20")
-    while job["state"] == "started":
-        job = two.api.get(f"/jobs/{clone.job}/?wait=20")
-    assert job["state"] == "success"
-    assert time.monotonic() - began < 10
+    state = "started"
+    while state == "started":
+        began = time.monotonic()
+        poll = f"/jobs/{clone.job}/?wait={WAIT_S}"
+        state = two.api.call("GET", poll, timeout=PATIENCE_S).json()["state"]
+        assert time.monotonic() - began < WAIT_S
+    assert state == "success"
 
 
 # Who may
@@ -116,7 +119,7 @@ def remembered(node: Node, **given: object) -> requests.Session:
 
 def status_later(node: Node, client: requests.Session) -> int:
     """What it is answered once the node must have noticed."""
-    time.sleep(KNOWN_S)
+    time.sleep(KNOWN_S)  # which is promised: it need not be asked before
     return client.get(f"{node.api.root}/jobs/").status_code
 
 
@@ -208,7 +211,9 @@ def test_processes_share_a_port(several: Node) -> None:
     prefixes = set()
 
     def all_answered() -> bool:
-        answer = requests.get(f"{server.api.root}/tags/{tag}/", auth=(EMAIL, PASSWORD), timeout=10)
+        answer = requests.get(
+            f"{server.api.root}/tags/{tag}/", auth=(EMAIL, PASSWORD), timeout=PATIENCE_S
+        )
         assert answer.status_code == 200
         prefixes.add(answer.headers["X-Request-Id"].rpartition("-")[0])
         return len(prefixes) == 3

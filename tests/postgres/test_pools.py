@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ledger.errors import PoolElsewhere, PoolsApart, UnknownStorageType
 from ledger.events import DriveDefinition
 from ledger.images import Pool
 from tests.postgres.fleet import ME, Fleet, fleet_on
-from tests.support.wait import PATIENCE_S, wait_for
+from tests.support.wait import wait_for, wait_until
 
 MAIN, TAPE = "main", "tape"
 
@@ -41,14 +42,14 @@ async def service(fleet: Fleet, tmp_path: Path) -> AsyncIterator[Service]:
 
 async def accepted(service: Service, command: Command, *refusals: type[Exception]) -> None:
     """Once the node has heard of the pools; until then it refuses."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                await service.ledger.execute(command, ME)
-            except refusals:
-                await asyncio.sleep(0.1)
-            else:
-                return
+
+    async def is_accepted() -> bool:
+        with suppress(*refusals):
+            await service.ledger.execute(command, ME)
+            return True
+        return False
+
+    await wait_until("for the node to hear of the pools", is_accepted, pause_s=0.1)
 
 
 async def test_a_copy_between_two_pools_takes_a_worker_that_has_both(

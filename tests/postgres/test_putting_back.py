@@ -148,4 +148,5 @@ def test_nobody_else_has_what_is_put_back(
     done = CliRunner().invoke(adopt, command)
     assert isinstance(done.exception, NotRestored), done.output
     store.close()
+    monkeypatch.undo()
     assert CliRunner().invoke(adopt, command).exit_code == 0

@@ -9,8 +9,7 @@ from api.composition import open_ledger, open_service
 from api.databases import STORE_FILE, PostgresDatabase, SqliteDatabase, database_of
 from api.lock import DataUnusable
 from api.settings import Settings
-
-PATIENCE_S = 20.0
+from tests.support.wait import patience
 
 
 async def test_a_data_directory_remembers_where_its_ledger_is(
@@ -45,5 +44,5 @@ async def test_a_service_that_is_stopped_as_soon_as_it_begins(
     """It ends, at whatever moment of its start that was: what is cancelled may not have noticed."""
     settings = Settings(data=tmp_path, store=ledger_database)
     for moment in range(20):
-        async with asyncio.timeout(PATIENCE_S), open_service(settings):
-            await asyncio.sleep(moment * 0.003)
+        async with patience("for the service to end"), open_service(settings):
+            await asyncio.sleep(moment * 0.003)  # it is stopped at this moment of its start

@@ -1,8 +1,7 @@
 """Whose task is taken away: theirs who are silent though they could speak, and nobody else's."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
@@ -12,69 +11,81 @@ from procrastinate.manager import JobManager
 
 from ledger.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.workers.copying import Copying, CopyWorkers
-from ledger.workers.engine import Workplace, working
+from ledger.workers.engine import BEATS, Workplace, working
 from ledger.workers.provisioning import Provisioning
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import away
+from tests.support.wait import patience, wait_until
 from tests.support.world import ME, disk
 
 STALLED_S = 1.5
-AWAY_S = 3.0
-BEAT_S = 0.2
-LATE_S = 0.8
-"""After the database is back: others look sooner than that."""
+AWAY_S = 2 * STALLED_S / BEATS + 0.2
+"""So long that whoever looks notices."""
 
-_TAKEN = "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s RETURNING id"
+_TAKEN = (
+    "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %s"
+    " WHERE args ->> 'job' = %s RETURNING id"
+)
+_BEAT = "UPDATE procrastinate_workers SET last_heartbeat = now() + %s * interval '1 hour'"
 
 
 @pytest.fixture
 def opened(database: str) -> Iterator[Opened]:
-    """With a clone, whose copy waits."""
+    """With three clones, whose copies wait."""
     with in_postgres(database) as opened:
         new = CreateDrives(ME, (NewDrive("source", disk(), "fast"),), "upload")
-        opened.do(new, MarkDriveReady("source"), CloneDrive(ME, "source", "copy", "job"))
+        opened.do(new, MarkDriveReady("source"))
+        for job in ("one", "two", "three"):
+            opened.do(CloneDrive(ME, "source", f"copy-{job}", job))
         yield opened
 
 
 class Other:
-    """A worker elsewhere, which has the task; it sends heartbeats as long as it can and is told."""
+    """A worker elsewhere, which has a task.
 
-    def __init__(self, url: str) -> None:
+    Its heartbeats are of the time to come as long as it lives, so that none is missed on a machine
+    that is busy, and of long ago once it is silent.
+    """
+
+    def __init__(self, url: str, job: str) -> None:
         self._url = url
-        self.beats = True
         with psycopg.connect(url) as connection:
             [[self.id]] = connection.execute(
                 "INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id"
             ).fetchall()
-            assert connection.execute(_TAKEN, (self.id,)).fetchall()
+            assert connection.execute(_TAKEN, (self.id, job)).fetchall()
+        self.live()
 
-    async def beat(self) -> None:
-        while True:
-            with suppress(psycopg.OperationalError):
-                if self.beats:
-                    await asyncio.to_thread(self._beat)
-            await asyncio.sleep(BEAT_S)
+    def live(self) -> None:
+        self._beat(1)
+
+    def fall_silent(self) -> None:
+        self._beat(-0.5)
 
     def has_it(self) -> bool:
         with psycopg.connect(self._url) as connection:
-            return connection.execute(
-                "SELECT status = 'doing' AND worker_id = %s FROM procrastinate_jobs", (self.id,)
-            ).fetchall() == [(True,)]
-
-    def _beat(self) -> None:
-        with psycopg.connect(self._url) as connection:
-            connection.execute(
-                "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s", (self.id,)
+            return (
+                connection.execute(
+                    "SELECT 1 FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %s",
+                    (self.id,),
+                ).fetchone()
+                is not None
             )
+
+    async def loses_it(self) -> None:
+        """Which shows that somebody looks, and takes tasks from those who are silent."""
+        await wait_until("for the task to be taken away", lambda: not self.has_it())
+
+    def _beat(self, hours: float) -> None:
+        with psycopg.connect(self._url) as connection:
+            connection.execute(f"{_BEAT} WHERE id = %s", (hours, self.id))
 
 
 @pytest.fixture
-async def other(opened: Opened, database: str) -> AsyncIterator[Other]:
-    other = Other(database)
-    beating = asyncio.create_task(other.beat())
-    yield other
-    beating.cancel()
+def others(opened: Opened, database: str) -> tuple[Other, Other, Other]:
+    one, two, three = (Other(database, job) for job in ("one", "two", "three"))
+    return one, two, three
 
 
 def place(opened: Opened) -> Workplace:
@@ -85,23 +96,65 @@ def place(opened: Opened) -> Workplace:
 
 
 async def test_a_worker_that_falls_silent_loses_its_task(
-    opened: Opened, database: str, other: Other
+    opened: Opened, database: str, others: tuple[Other, Other, Other]
 ) -> None:
-    """In time; not before."""
+    """And nobody else does."""
+    living, first, second = others
+    first.fall_silent()
     async with working(database, place(opened), stalled_s=STALLED_S):
-        await asyncio.sleep(2 * STALLED_S)
-        assert other.has_it()
-        other.beats = False
-        async with asyncio.timeout(4 * STALLED_S):
-            while other.has_it():  # noqa: ASYNC110 - it is a matter of time
-                await asyncio.sleep(BEAT_S)
+        await first.loses_it()
+        assert living.has_it()
+        assert second.has_it()
+        second.fall_silent()
+        await second.loses_it()
+        assert living.has_it()
+
+
+class Questions:
+    """Whose heartbeats are missing: what is asked of the database, of which one question hangs.
+
+    Once the database is back others send heartbeats before it is asked for the third time: each
+    look comes sooner than a third of the time after which they would be taken for dead, or else
+    it is as if the database had been away again.
+    """
+
+    def __init__(self, other: Other, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._other = other
+        self._ask = JobManager.get_stalled_jobs
+        self._left: int | None = None
+        self._answers = 0
+        self.hangs, self.back, self.beats = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def asked(manager: JobManager, **given: Any) -> Iterable[Job]:
+            return await self._asked(manager, **given)
+
+        monkeypatch.setattr(JobManager, "get_stalled_jobs", asked)
+
+    def hang(self, question: int) -> None:
+        """The next one does, or the second of a look: there is one if somebody seems silent."""
+        self._left = question
+
+    async def _asked(self, manager: JobManager, **given: Any) -> Iterable[Job]:
+        if self.back.is_set():
+            if self._answers == 2:
+                self._other.live()
+                self.beats.set()
+        elif self._left == 0:
+            self.hangs.set()
+            await self.back.wait()
+        elif self._left == 1:
+            self._other.fall_silent()
+            self._left = 0
+        answer = await self._ask(manager, **given)
+        self._answers += self.back.is_set()
+        return answer
 
 
 @pytest.mark.parametrize("question", [0, 1], ids=["first", "second"])
 async def test_a_question_that_outlives_the_absence_of_the_database(
     opened: Opened,
     database: str,
-    other: Other,
+    others: tuple[Other, Other, Other],
     monkeypatch: pytest.MonkeyPatch,
     question: int,
 ) -> None:
@@ -109,27 +162,20 @@ async def test_a_question_that_outlives_the_absence_of_the_database(
 
     Whichever question of a look it is: heartbeats come first once the database is back.
     """
-    hangs, back = asyncio.Event(), asyncio.Event()
-    before: list[int] = []
-    ask = JobManager.get_stalled_jobs
-
-    async def hang(manager: JobManager, **given: Any) -> Iterable[Job]:
-        if before and before[0] == 0:
-            hangs.set()
-            await back.wait()
-        before[:] = [left - 1 for left in before]
-        return await ask(manager, **given)
-
-    monkeypatch.setattr(JobManager, "get_stalled_jobs", hang)
+    other, before, after = others
+    before.fall_silent()
+    questions = Questions(other, monkeypatch)
     async with working(database, place(opened), stalled_s=STALLED_S):
-        await asyncio.sleep(2 * STALLED_S)
-        before.append(question)
-        await asyncio.wait_for(hangs.wait(), 4 * STALLED_S)
-        other.beats = False
+        await before.loses_it()
+        questions.hang(question)
+        async with patience("for the question that hangs"):
+            await questions.hangs.wait()
+        other.fall_silent()
         with away(database):
-            await asyncio.sleep(AWAY_S)
-        back.set()
-        await asyncio.sleep(LATE_S)
-        other.beats = True
-        await asyncio.sleep(2 * STALLED_S)
+            await asyncio.sleep(AWAY_S)  # so long it is away
+        questions.back.set()
+        async with patience("for the answers"):
+            await questions.beats.wait()
+        after.fall_silent()
+        await after.loses_it()
         assert other.has_it()

@@ -24,7 +24,7 @@ from ledger.store.postgres import PostgresStore
 from tests.support.cluster import Cluster, cluster
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
-from tests.support.wait import wait_for
+from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
 
 DONE = 70
@@ -97,7 +97,7 @@ def test_a_wait_that_is_broken_off_acknowledges_nothing(opened: Opened, servers:
     waiting(servers, "UPDATE leaf_count")
     assert not answered.done()
     servers.standby.resume()
-    answered.result(20)
+    answered.result(PATIENCE_S)
     check_done_once(opened)
 
 
@@ -112,7 +112,7 @@ def test_what_one_server_has_is_not_acknowledged(opened: Opened, servers: Cluste
     assert servers.primary.execute("SELECT 1") == [(1,)]
     assert not answered.done()
     servers.standby.start()
-    answered.result(20)
+    answered.result(PATIENCE_S)
     check_done_once(opened)
 
 
@@ -125,7 +125,7 @@ def test_a_connection_that_is_cut_while_it_waits(opened: Opened, servers: Cluste
     wait_for("for the loss to be noticed", lambda: writer(opened).lost)
     assert not answered.done()
     servers.standby.resume()
-    answered.result(20)
+    answered.result(PATIENCE_S)
     check_done_once(opened)
 
 
@@ -138,7 +138,7 @@ def test_a_connection_that_is_cut_before_it_commits(opened: Opened, servers: Clu
         cut(opened)
         wait_for("for the loss to be noticed", lambda: writer(opened).lost)
         assert not answered.done()
-    answered.result(20)
+    answered.result(PATIENCE_S)
     with opened.ledger.log() as log:
         assert log.count() == 3
 
@@ -163,7 +163,7 @@ def test_what_only_the_dead_primary_had_is_written_again(opened: Opened, servers
     servers.standby.start()
     servers.standby.promote()
     servers.swap()
-    answered.result(20)
+    answered.result(PATIENCE_S)
     check_done_once(opened)
 
 
@@ -175,7 +175,7 @@ def test_what_the_standby_has_is_not_written_again(opened: Opened, servers: Clus
     servers.standby.resume()
     wait_for("for the standby to have all", lambda: has_all(servers))
     servers.fail_over()
-    answered.result(20)
+    answered.result(PATIENCE_S)
     check_done_once(opened)
 
 
@@ -199,8 +199,8 @@ def test_of_other_writes_it_is_said_that_nobody_knows(opened: Opened, servers: C
     servers.standby.resume()
     servers.standby.promote()
     servers.swap()
-    assert isinstance(answered.exception(20), StoreUnreachable)
-    update(opened).result(20)
+    assert isinstance(answered.exception(PATIENCE_S), StoreUnreachable)
+    update(opened).result(PATIENCE_S)
     check_done_once(opened)
 
 
@@ -212,7 +212,7 @@ def test_a_server_that_becomes_read_only_is_left(opened: Opened, servers: Cluste
         wait_for("for the primary to refuse", lambda: writer(opened).lost)
     finally:
         set_read_only(servers, "off")
-    answered.result(20)
+    answered.result(PATIENCE_S)
     check_done_once(opened)
 
 
@@ -230,7 +230,7 @@ def test_a_standby_that_has_not_all_is_not_gone_on_with(opened: Opened, servers:
     """If it was not waited for: what was acknowledged is missed, not written over."""
     servers.wait_for_standby("")
     servers.standby.stop()
-    update(opened).result(20)
+    update(opened).result(PATIENCE_S)
     servers.primary.kill()
     servers.standby.start()
     servers.standby.promote()

@@ -1,18 +1,19 @@
 """What is done by one node at a time, while all others go on."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
 
+import projections.rebuild
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.errors import StoreFailed
+from ledger.store.seam import Cursor
 from projections.rebuild import AlreadyRebuilding, rebuild
 from projections.views.sqlite import live_generation, superseded
 from tests.postgres.nodes import Nodes, at_once
 from tests.support.postgres import end_turns
-from tests.support.wait import wait_for
+from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
 
 
@@ -91,35 +92,50 @@ def test_a_rebuild_on_one_node_beside_writes_on_the_other(nodes: Nodes) -> None:
 
     def rebuild_often() -> None:
         try:
-            for _ in range(4):
+            rebuilds = 0
+            while rebuilds < 4 or written <= 4:
                 rebuilt = one.rebuild()
                 assert rebuilt.before == rebuilt.after
+                rebuilds += 1
         finally:
             stop.set()
 
     outcomes = at_once(write, rebuild_often)
     assert outcomes == [None, None]
-    assert written > 4
     assert one.rows() == two.rows()
     assert len(one.rows()["jobs"]) == written + 1
     assert one.replay().divergence is None
 
 
 def test_a_reader_that_takes_its_time_holds_up_nobody_but_a_rebuild(
-    nodes: Nodes,
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads the rows that are superseded; their tables cannot go before it is done."""
     one, two = nodes
     two.do(CreateJob(ME, "j", "x"))
+    attempts: list[int] = []
+    drop = projections.rebuild.drop_indexes
+
+    def drop_seen(cursor: Cursor, generation: int) -> None:
+        attempts.append(generation)
+        drop(cursor, generation)
+
+    monkeypatch.setattr(projections.rebuild, "drop_indexes", drop_seen)
+    monkeypatch.setattr(projections.rebuild, "READ_S", 0.05)
+
+    def work() -> bool:
+        """Whether the rebuild has begun a third attempt meanwhile."""
+        two.ledger.exclusive(lambda cursor: cursor.execute("SELECT 1")).result(PATIENCE_S)
+        one.do(CreateJob(ME, f"one-{one.ledger.position}", "x"))
+        return len(attempts) >= 3
+
     with ThreadPoolExecutor(1) as threads:
         with two.views.long_snapshot() as slow:
             slow.jobs(ME, None, limit=1)
             rebuilding = threads.submit(one.rebuild)
             wait_for("for the flip", lambda: two.ledger.read(live_generation) == 2)
-            for nth in range(20):
-                two.ledger.exclusive(lambda cursor: cursor.execute("SELECT 1")).result(5)
-                one.do(CreateJob(ME, f"one-{nth}", "x"))
-                time.sleep(0.05)
+            wait_for("for attempts in vain", work)
+            assert not rebuilding.done()
             assert slow.jobs(ME, None, limit=1)
         rebuilt = rebuilding.result()
     assert rebuilt.before == rebuilt.after

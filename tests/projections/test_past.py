@@ -1,7 +1,6 @@
 """Jobs as they were: any history, and at each of its positions just what was answered then."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,8 +22,8 @@ from tests.support.world import ME, SOMEBODY_ELSE, Ticking
 
 OWNERS = (ME, SOMEBODY_ELSE)
 ALL = 10_000
-HISTORIES = 6
-"""Times as many as of other machines: 300 in the suite, 6,000 in the long run."""
+HISTORIES = 2
+"""Times as many as of other machines: 100 in the suite, 2,000 in the long run."""
 DAYS = timedelta(days=9)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -50,12 +49,6 @@ def answered(opened: Opened) -> Answers:
             owner: [job_json(tree, no_figures) for tree in snapshot.jobs(owner, None, limit=-1)]
             for owner in OWNERS
         }
-
-
-@contextmanager
-def past(views: SqliteViews, as_of: int | datetime, archives: Path) -> Iterator[Past]:
-    with views.long_snapshot() as snapshot:
-        yield Past(snapshot, Shelf(archives), as_of)
 
 
 def was_answered(then: Past) -> Answers:
@@ -142,9 +135,10 @@ class Remembered(Histories):
 
     def check_positions(self, views: SqliteViews, answered_at: dict[int, Answers]) -> None:
         """The list, and one job after the other, whether it was there or not."""
-        for nth, (position, answers) in enumerate(answered_at.items()):
-            uuid = self.jobs[nth % len(self.jobs)]
-            with past(views, position, self.archives) as then:
+        with views.long_snapshot() as snapshot:
+            for nth, (position, answers) in enumerate(answered_at.items()):
+                uuid = self.jobs[nth % len(self.jobs)]
+                then = Past(snapshot, Shelf(self.archives), position)
                 assert was_answered(then) == answers
                 for owner in OWNERS:
                     expected = [job for job in answers[owner] if job["uuid"] == uuid]
@@ -155,7 +149,8 @@ class Remembered(Histories):
         """At the stamp of each event, and just before."""
         moments = {moment for _, stamp in self.stamps for moment in (stamp, stamp - MICROSECOND)}
         for moment in sorted(moments)[:: max(1, len(moments) // 10)]:
-            with past(self.opened.views, moment, self.archives) as then:
+            with self.opened.views.long_snapshot() as snapshot:
+                then = Past(snapshot, Shelf(self.archives), moment)
                 assert then.position == longest_prefix(self.stamps, moment)
                 assert was_answered(then) == self.answers[then.position]
 

