@@ -129,6 +129,7 @@ class PostgresStore:
         """The positions of the last batch: behind the first, up to the second."""
         self._pausing: PgConnection | None = None
         self._idle: queue.SimpleQueue[PgConnection] = queue.SimpleQueue()
+        self._closed = False
         self._writer = self._writing()
         try:
             with store_errors():
@@ -255,18 +256,25 @@ class PostgresStore:
                 connection.close()
             else:
                 self._idle.put(connection)
+            if self._closed:  # meanwhile: whoever asked may have gone away before
+                self._close_idle()
 
     def log(self) -> AbstractContextManager[Log]:
         return open_log(self._url)
 
     def close(self) -> None:
+        self._closed = True
         self._reader.close()
-        while not self._idle.empty():
-            self._idle.get().close()
+        self._close_idle()
         if not self._writer.lost:  # the server takes a moment to notice the end
             with suppress(psycopg.Error):
                 self._writer.execute("SELECT pg_advisory_unlock_all()")
         self._writer.close()
+
+    def _close_idle(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
 
     def _create(self, cursor: Cursor) -> None:
         cursor.execute("SET LOCAL transaction_timeout = 0")  # tables may take long to change
