@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.conftest import account_data, machine
 from tests.acceptance.running import Machine, Server
-from tests.support.wait import wait_for
+from tests.support.wait import PATIENCE_S, wait_for
 
 __all__ = ["account_data", "machine"]
 
@@ -35,7 +35,7 @@ def told(server: Server, machine: Machine) -> Told:
 
 def samples(address: str) -> Samples:
     """What is told there now."""
-    answer = requests.get(address, timeout=10)
+    answer = requests.get(address, timeout=PATIENCE_S)
     assert answer.status_code == 200
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value

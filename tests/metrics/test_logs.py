@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from api.log_formats import REQUEST_NAME, LogFormat, formatter
 from tests.acceptance.client import Api
 from tests.acceptance.running import EMAIL, PASSWORD, Machine
+from tests.support.wait import PATIENCE_S
 
 HOSTILE = "a\nb\r\x1b[31m\u202ec\u2028d"
 
@@ -116,7 +117,8 @@ def test_a_link_that_cannot_be_used_stays_secret(machine: Machine) -> None:
     (machine.pool / f"{drive}.upload").mkdir()  # no such file can be made
     token = link.rstrip("/").split("/")[-1]
     assert len(token) > 64
-    assert requests.post(f"{api.address}{link}", data=bytes(2**20), timeout=20).status_code == 500
+    sent = requests.post(f"{api.address}{link}", data=bytes(2**20), timeout=PATIENCE_S)
+    assert sent.status_code == 500
     log = machine.log.read_text()
     assert token not in log
     assert "failed: POST /api/2.0/uploads/{token}" in log

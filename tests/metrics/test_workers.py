@@ -10,7 +10,7 @@ from api.metrics.table import PREFIX
 from ledger.images import Pool
 from tests.metrics.conftest import samples
 from tests.postgres.fleet import MIB, Fleet, Worker, fleet_on
-from tests.support.wait import wait_for
+from tests.support.wait import PATIENCE_S, wait_for
 
 OF_REQUESTS = ("requests", "request_seconds", "websocket_clients")
 OF_JOBS = ("jobs", "reader_lag_events", "parked_streams", "retention_overdue_seconds")
@@ -52,5 +52,5 @@ def test_a_port_that_is_taken_is_said_to_be(fleet: Fleet) -> None:
     """And the worker does not begin."""
     port = address_of(fleet.worker("--metrics-port=0")).rpartition(":")[2].partition("/")[0]
     second = fleet.worker(f"--metrics-port={port}")
-    assert second.process.wait(30) == 1
+    assert second.process.wait(PATIENCE_S) == 1
     assert "it is in use" in second.logged()

@@ -1,6 +1,5 @@
 """Logins that end at one node end at the others, whatever they remember, and in time."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -12,18 +11,16 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
 from api.composition import open_service
-from api.endings import KNOWN_S, Endings
+from api.endings import KNOWN_S, POLL_S, Endings
 from api.identity import LoginRefused
 from api.service import Service
 from api.settings import Settings
 from tests.api.calling import Api
 from tests.api.listening import listening
 from tests.support.postgres import away
+from tests.support.wait import wait_until
 
 EMAIL = "ada@example.test"
-PATIENCE_S = 10.0
-LATE_S = 3 * KNOWN_S
-"""A second is promised; a machine that runs other tests may stand still for another."""
 
 
 @pytest.fixture
@@ -41,12 +38,34 @@ async def services(tmp_path: Path, database: str) -> AsyncIterator[tuple[Service
         yield opened[0], opened[1]
 
 
+class Looks:
+    """Of a node for endings: whatever ended before one begins is known once it is over."""
+
+    def __init__(self, endings: Endings, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._begun = self._last_over = 0
+        look = endings._look
+
+        async def look_seen() -> None:
+            self._begun += 1
+            this = self._begun
+            await look()
+            self._last_over = this
+
+        monkeypatch.setattr(endings, "_look", look_seen)
+
+    async def wait_for_another(self) -> None:
+        before = self._begun
+        await wait_until("for another look", lambda: self._last_over > before)
+
+
 @pytest.mark.parametrize("ending", ["password", "token", "removal"])
 async def test_websockets_at_other_nodes_end_in_time(
-    services: tuple[Service, Service], ending: str
+    services: tuple[Service, Service], ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the password, a token or the account; a new login's stays."""
+    assert POLL_S < KNOWN_S
     one, two = services
+    looks = Looks(two.accounts.endings, monkeypatch)
     ada = await one.accounts.add(EMAIL, "correct horse")
     token = await one.accounts.tokens.add(EMAIL)
     async with TestClient(TestServer(make_app(two))) as client:
@@ -59,13 +78,13 @@ async def test_websockets_at_other_nodes_end_in_time(
                     await one.accounts.tokens.remove(token.id)
                 case _:
                     await one.accounts.remove(EMAIL)
-            async with asyncio.timeout(LATE_S):
-                assert await listener.closed() == aiohttp.WSCloseCode.POLICY_VIOLATION
+            assert await listener.closed() == aiohttp.WSCloseCode.POLICY_VIOLATION
         if ending == "removal":
             return
         async with listening(api, ada) as later:
-            await asyncio.sleep(KNOWN_S)
-            assert not later.socket.closed
+            await looks.wait_for_another()
+            later_job = await api.job(owner=ada)
+            await later.until(lambda frame: later_job in frame.uri)
 
 
 async def test_a_cookie_made_at_one_node_opens_a_websocket_at_another(
@@ -86,14 +105,7 @@ async def test_a_node_that_cannot_ask_remembers_nothing(
 ) -> None:
     """What has ended meanwhile it cannot know; once it can ask again it remembers."""
     endings = services[1].accounts.endings
-    await _until(endings, known=True)
+    await wait_until("for a look", endings.known)
     with away(database):
-        async with asyncio.timeout(LATE_S):
-            await _until(endings, known=False)
-    await _until(endings, known=True)
-
-
-async def _until(endings: Endings, *, known: bool) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while endings.known() != known:  # noqa: ASYNC110 - it is a matter of time
-            await asyncio.sleep(0.02)
+        await wait_until("for it to be out of date", lambda: not endings.known())
+    await wait_until("for another look", endings.known)
