@@ -26,7 +26,8 @@ def check_all(machine: Machine) -> None:
     found = machine.command("doctor", "--pool", f"main={machine.pool}").stdout
     wrong = [line for line in found.splitlines() if line.startswith("WRONG")]
     assert wrong == [
-        "WRONG: fsync is off: what is acknowledged may be lost (fsync)"
+        f"WRONG: {name} is off: what is acknowledged may be lost ({name.replace('_', '-')})"
+        for name in ("fsync", "full_page_writes")
     ]  # of these servers
     note = machine.data.with_name("checkpoint")
     note.write_text(check(machine, "audit", "checkpoint"))
