@@ -93,7 +93,8 @@ def test_answers_that_take_long(slow: Server, watch: Any) -> None:
     page.get_by_label("State").select_option("started")
     expect(page.get_by_title(job)).to_be_visible()
     page.unroute("**/api/2.0/jobs/?*")
-    for route, answer in held:
+    while held:
+        route, answer = held.pop()
         route.fulfill(response=answer)
 
 
@@ -154,10 +155,8 @@ def test_where_nothing_happens_nothing_is_lost(server: Server, watch: Any) -> No
     page.on("request", lambda request: asked.append(request.url))
     stop_clock(page)
     for _ in range(3):
-        latest, attempts = sockets[-1], _attempts(asked)
-        while _attempts(asked) == attempts:
-            page.clock.run_for(LESS_THAN_AN_ATTEMPT_MS)
-            page.evaluate("fetch('/page/store.js')")  # what is asked before is heard of before
+        latest = sockets[-1]
+        let_pass_until_asked(page, asked)
         wait_on(page, "for another connection to take its place", latest.is_closed)
     assert len(sockets) >= 4
     assert "lost" not in connections_said(page)
@@ -166,8 +165,16 @@ def test_where_nothing_happens_nothing_is_lost(server: Server, watch: Any) -> No
     expect(page.get_by_title(job)).to_be_visible()
 
 
-def _attempts(asked: list[str]) -> int:
-    return len([url for url in asked if "do=authenticate_asynchronous" in url])
+def let_pass_until_asked(page: Page, asked: list[str]) -> None:
+    """Lets the page's time pass until it begins to connect anew, but not until it gives that up."""
+    asked.clear()
+
+    def has_begun() -> bool:
+        page.clock.run_for(LESS_THAN_AN_ATTEMPT_MS)
+        page.evaluate("fetch('/page/store.js')")  # what is asked before is heard of before
+        return any("do=authenticate_asynchronous" in url for url in asked)
+
+    wait_for("for another attempt", has_begun, pause_s=0)
 
 
 def test_two_attempts_at_once(server: Server, watch: Any) -> None:
