@@ -250,7 +250,7 @@ def test_kill_while_clones_run(machine: Machine, chance: random.Random, kills: i
 
 def kill_at_a_copy(machine: Machine, seen: Seen, source: str) -> None:
     """Whatever the moments were: at least one kill meets a copy."""
-    server = machine.start("--copy-rate", SLOW, "--copies-per-pool", "100")
+    server = machine.start("--copy-rate", SLOW, "--copies-per-pool", "64")
     clone = server.api.clone(source)
     seen.digests[clone.uuid], seen.clones[clone.uuid] = seen.digests[source], clone.job
     wait_for("for its first bytes", lambda: server.api.job(clone.job)["data"].get("bytes_done"))
