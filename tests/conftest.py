@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.workermanage import WorkerController
 
-from tests.harness import evidence, leaks, load, long_run, order
+from tests.harness import evidence, leaks, load, long_run, order, parsing
 from tests.harness.leaks import nothing_left_behind
 from tests.support.postgres import database, ledger_database, postgres, stop_server
 
@@ -46,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("long" if config.getoption("--long") else "suite")
     config.pluginmanager.register(evidence)
     config.pluginmanager.register(leaks)
+    config.pluginmanager.register(parsing)
     if _is_worker(config):  # it was told the options as they are decided here
         return
     if config.option.seed is None:
