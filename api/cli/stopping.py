@@ -1,11 +1,13 @@
 """The signals of processes that run until they are stopped, and how these end."""
 
 import asyncio
-import faulthandler
 import logging
 import os
 import signal
 import sys
+import threading
+import traceback
+from types import FrameType
 from typing import NoReturn
 
 STORE_FAILED = 70
@@ -25,7 +27,21 @@ def asked_to_stop() -> asyncio.Event:
 
 def show_stacks_when_asked() -> None:
     """Let SIGUSR1 write the stacks of all threads to standard error, from now on, also in forks."""
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    signal.signal(signal.SIGUSR1, _write_stacks)
+
+
+def _write_stacks(number: int, frame: FrameType | None) -> None:
+    """Write them as Python sees them: `faulthandler` reads frames that change meanwhile, and dies.
+
+    It does so between two steps of the main thread, which waits for the loop at most times.
+    """
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    stacks = [
+        f"Thread {names.get(ident, ident)} (most recent call last):\n"
+        + "".join(traceback.format_stack(current))
+        for ident, current in sys._current_frames().items()
+    ]
+    os.write(sys.stderr.fileno(), "\n".join(stacks).encode())
 
 
 async def end_with_store(failed: asyncio.Event) -> NoReturn:

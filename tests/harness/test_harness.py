@@ -129,7 +129,7 @@ def test_a_failure_shows_the_service_and_what_was_asked(tmp_path: Path) -> None:
     failed = run(tmp_path, FAILS).stdout
     assert re.search(r"Log of the server, pid \d+", failed)
     assert "job-ledger listens on" in failed
-    assert "(most recent call first)" in failed
+    assert "Thread ledger-writer (most recent call last)" in failed
     assert re.search(r"GET \S+/jobs/\S* -> 200", failed)
 
 
