@@ -39,7 +39,7 @@ def _write_stacks(number: int, frame: FrameType | None) -> None:
     stacks = [
         f"Thread {names.get(ident, ident)} (most recent call last):\n"
         + "".join(traceback.format_stack(current))
-        for ident, current in sys._current_frames().items()
+        for ident, current in sys._current_frames().items()  # noqa: SLF001 - the only way
     ]
     os.write(sys.stderr.fileno(), "\n".join(stacks).encode())
 
