@@ -186,6 +186,9 @@ class ChunkedUpload:
             if self._kept is None and not self._incoming:
                 self._lay_out()
             chunk = IncomingChunk(self, self._path, number, together, extent)
+        except FileNotFoundError:  # the drive was deleted meanwhile, and its files with it
+            self._release()
+            raise UploadGone from None
         except BaseException:
             self._release()
             raise

@@ -348,6 +348,14 @@ def test_publishing_again_what_was_deleted(drive):
     assert drive.names() == {"d.chunks"}
 
 
+def test_removed_while_a_chunk_begins(drive):
+    """Who deletes the drive may hold another handle, and remove the files at any moment."""
+    drive.send(0)
+    drive.opened().discard()
+    with pytest.raises(UploadGone):
+        drive.upload.receive(1, drive.chunking)
+
+
 def test_discarded_while_a_chunk_comes(drive):
     """Whoever is sending is told, no file stays or comes back, and nothing more is taken."""
     drive.send(0)
