@@ -29,7 +29,8 @@ class LongRun:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep each test as it passes: the next moment may be the interruption."""
-        if report.when != "call" or not report.passed:
+        is_part = isinstance(report, pytest.SubtestReport)
+        if is_part or report.when != "call" or not report.passed:
             return
         self._passed[report.nodeid] = {
             "seed": self._seed,

@@ -31,8 +31,8 @@ def shuffle(items: list[pytest.Item], seed: int) -> None:
 def put_longest_first(items: list[pytest.Item]) -> None:
     """Begin with the parts that take long: none of them is waited for alone at the end."""
     by_id = {item.nodeid: item for item in items}
-    parts = sorted(_parts(list(by_id)), key=lambda part: -part[0])
-    items[:] = [by_id[nodeid] for _, tests in parts for nodeid in tests]
+    longest_first = sorted(parts(list(by_id)), key=lambda part: -part[0])
+    items[:] = [by_id[nodeid] for _, tests in longest_first for nodeid in tests]
 
 
 def seed_of(nodeid: str, seed: int) -> int:
@@ -45,10 +45,10 @@ class Scheduling(LoadScopeScheduling):
 
     def schedule(self) -> None:
         if self.collection is None:
-            parts = _parts(next(iter(self.registered_collections.values())))
+            collected = next(iter(self.registered_collections.values()))
             self._part_of = {
                 nodeid: f"part {number}"
-                for number, (_, tests) in enumerate(parts)
+                for number, (_, tests) in enumerate(parts(collected))
                 for nodeid in tests
             }
         super().schedule()
@@ -64,27 +64,33 @@ class Durations:
         self._taken: defaultdict[str, float] = defaultdict(float)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._taken[_file(report.nodeid)] += report.duration
+        if not isinstance(report, pytest.SubtestReport):
+            self._taken[_file(report.nodeid)] += report.duration
 
     def pytest_sessionfinish(self) -> None:
         rounded = {file: round(taken, 1) for file, taken in sorted(self._taken.items())}
         RECORDED.write_text(json.dumps(rounded, indent=0) + "\n")
 
 
-def _parts(nodeids: Sequence[str]) -> list[tuple[float, list[str]]]:
-    """Divide the tests of each file; return each part with the seconds that it takes."""
+def recorded_seconds() -> dict[str, float]:
     recorded: dict[str, float] = json.loads(RECORDED.read_text())
-    parts = []
+    return recorded
+
+
+def parts(nodeids: Sequence[str]) -> list[tuple[float, list[str]]]:
+    """Divide the tests of each file; return each part with the seconds that it takes."""
+    recorded = recorded_seconds()
     files: defaultdict[str, list[str]] = defaultdict(list)
     for nodeid in nodeids:
         files[_file(nodeid)].append(nodeid)
+    divided = []
     for file, tests in files.items():
         takes_s = recorded.get(file, UNKNOWN_S)
         count = max(1, min(len(tests), math.ceil(takes_s / PART_S)))
         size = math.ceil(len(tests) / count)
         slices = [tests[start : start + size] for start in range(0, len(tests), size)]
-        parts += [(takes_s / len(slices), part) for part in slices]
-    return parts
+        divided += [(takes_s / len(slices), part) for part in slices]
+    return divided
 
 
 def _by_file(items: Sequence[pytest.Item]) -> dict[str, list[pytest.Item]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.order import seed_of
 from tests.support.processes import ROOT, environment
 from tests.support.wait import PATIENCE_S
 
@@ -53,13 +52,6 @@ import threading
 
 def test_hangs():
     threading.Event().wait()
-"""
-ORDER = """
-import pytest
-
-@pytest.mark.parametrize("number", range(50))
-def test_number(number, seed):
-    print("ran", number, seed)
 """
 FAILS = """
 from tests.acceptance.conftest import account_data, machine
@@ -131,21 +123,3 @@ def test_a_failure_shows_the_service_and_what_was_asked(tmp_path: Path) -> None:
     assert "job-ledger listens on" in failed
     assert "Thread ledger-writer (most recent call last)" in failed
     assert re.search(r"GET \S+/jobs/\S* -> 200", failed)
-
-
-def test_a_seed_repeats_the_order_and_what_is_drawn(tmp_path: Path) -> None:
-    def numbers(*options: str) -> list[str]:
-        return re.findall(
-            r"ran \d+ \d+$", run(tmp_path, ORDER, "-s", *options).stdout, re.MULTILINE
-        )
-
-    stressed = numbers("--stress", "--seed", "7")
-    assert len(stressed) == 50
-    assert stressed == numbers("--stress", "--seed", "7")
-    assert stressed != numbers("--stress", "--seed", "8")
-    assert numbers("--seed", "7") == sorted(stressed, key=lambda line: int(line.split()[1]))
-
-
-def test_seeds_differ_by_test() -> None:
-    assert seed_of("one", 1) == seed_of("one", 1)
-    assert len({seed_of(test, run) for test in ("one", "other") for run in range(10)}) == 20
