@@ -44,6 +44,7 @@ class Scheduling(LoadScopeScheduling):
     """Gives each process one part of a file after another, in the order of the tests."""
 
     def schedule(self) -> None:
+        self.config.option.loadscopereorder = False  # they are in order
         if self.collection is None:
             collected = next(iter(self.registered_collections.values()))
             self._part_of = {
