@@ -30,8 +30,11 @@ OPTIONS = {
     "full_page_writes": "off",
     "max_connections": "500",
     "autovacuum": "off",
+    "dynamic_shared_memory_type": "mmap",  # in its directory, which goes with it
 }
 STARTED = "postgres.directory"
+MEMORY = Path("/dev/shm")  # noqa: S108 - the directory in it is made by mkdtemp
+MEMORY_BYTES = 2 * 1024**3
 TEMPLATE = "ledger_template"
 _names = count(1)
 
@@ -69,6 +72,12 @@ class PostgresServer:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG')
         return self.url.replace("/postgres?", f"/{name}?")
+
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever is still connected to it."""
+        name = conninfo_to_dict(url)["dbname"]
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def new_ledger(self) -> str:
         """Return the url of a ledger with nothing in it, which is a copy of one."""
@@ -113,23 +122,33 @@ def stop_server(run_directory: Path) -> None:
 
 def _new_directory() -> Path:
     """Return a directory that the server's user may have, with a path short enough for sockets."""
-    directory = Path(tempfile.mkdtemp(prefix="pg-"))
+    directory = Path(tempfile.mkdtemp(prefix="pg-", dir=_in_memory()))
     user = server_user()
     if user is not None:
         shutil.chown(directory, user)
     return directory
 
 
-@pytest.fixture
-def database(postgres: PostgresServer) -> str:
-    """Of a database with nothing in it."""
-    return postgres.new_database()
+def _in_memory() -> Path | None:
+    """Return where files are in memory, if there is room; a database has hundreds of them."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+    return MEMORY if roomy else None
 
 
 @pytest.fixture
-def ledger_database(postgres: PostgresServer) -> str:
-    """Of a database with a ledger in which nothing was recorded."""
-    return postgres.new_ledger()
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """Yield the url of a database with nothing in it."""
+    url = postgres.new_database()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def ledger_database(postgres: PostgresServer) -> Iterator[str]:
+    """Yield the url of a database with a ledger in which nothing was recorded."""
+    url = postgres.new_ledger()
+    yield url
+    postgres.drop(url)
 
 
 @contextmanager
