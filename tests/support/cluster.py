@@ -174,9 +174,9 @@ class Cluster:
         data = self.primary.data
         run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync")
         with (data / "postgresql.conf").open("a") as conf:
-            conf.write(f"include '{DEPLOY / 'ledger.conf'}'\nfsync = off\n")
-            # Who is killed leaves what is shared; so it is in a file of its own, which goes with it.
-            conf.write("dynamic_shared_memory_type = mmap\n")
+            # A server that is killed leaves its shared memory, which is a file of its own therefore.
+            own = "fsync = off\ndynamic_shared_memory_type = mmap\n"
+            conf.write(f"include '{DEPLOY / 'ledger.conf'}'\n{own}")
         self.primary.start()
         self.primary.execute("CREATE DATABASE ledger")
         self.add_standby()
