@@ -174,7 +174,7 @@ class Cluster:
         data = self.primary.data
         run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync")
         with (data / "postgresql.conf").open("a") as conf:
-            # A server that is killed leaves its shared memory, which is a file of its own therefore.
+            # A server that is killed leaves its shared memory: in a file, it goes with the others.
             own = "fsync = off\ndynamic_shared_memory_type = mmap\n"
             conf.write(f"include '{DEPLOY / 'ledger.conf'}'\n{own}")
         self.primary.start()
