@@ -22,8 +22,8 @@ from tests.support.wait import PATIENCE_S, wait_for
 
 T = TypeVar("T")
 
-CHROMIUM = shutil.which("chromium")
-"""Debian's; None where `scripts/test` could not install it."""
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+"""Debian's, without a window to draw if possible; None where `scripts/test` could install none."""
 FLAGS = [
     "--headless",
     "--no-sandbox",
