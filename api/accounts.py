@@ -77,7 +77,7 @@ class Accounts:
         self._now = now
         self._new_id = new_id
         self._key = secrets.token_bytes(32)
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: list[Callable[[str, int], None]] = []
         self._tables = PlainTables(ledger)
         self.endings = Endings(
             self._tables, shared=ledger.shared, told=self._ended_elsewhere, clock=clock
@@ -91,8 +91,8 @@ class Accounts:
         self.sessions = Sessions(self._tables, now=now, clock=clock, endings=self.endings)
         self.tokens = Tokens(self._tables, guessing, now=now, ended=self._ended)
 
-    def listen(self, listener: Callable[[str], None]) -> None:
-        """Tells `listener` of each account whose logins have ended."""
+    def listen(self, listener: Callable[[str, int], None]) -> None:
+        """Tell `listener` of each account whose logins end, and by which ending."""
         self._listeners.append(listener)
 
     # Logging in
@@ -154,6 +154,10 @@ class Accounts:
         if stored is None:
             raise LoginRefused
         return account_of(stored)
+
+    def ending_known_to(self, async_cookie: str) -> int:
+        """Return the last ending of the account's logins when a good cookie was made."""
+        return self._async_cookies.read(async_cookie).ending
 
     # Changing who may
 
@@ -237,18 +241,18 @@ class Accounts:
 
     def _ended(self, ended: Ended) -> None:
         self.endings.note(ended)
-        self._end(ended.account)
+        self._end(ended)
 
     def _ended_elsewhere(self, ended: Ended) -> None:
         self._passwords.changed_elsewhere()
-        self._end(ended.account)
+        self._end(ended)
 
-    def _end(self, account: str) -> None:
+    def _end(self, ended: Ended) -> None:
         """Nothing that is remembered of its logins holds, and whoever follows it is told."""
-        self._remembered.end_all_of(account)
-        self.sessions.forget(account)
+        self._remembered.end_all_of(ended.account)
+        self.sessions.forget(ended.account)
         for listener in self._listeners:
-            listener(account)
+            listener(ended.account, ended.nth)
 
 
 def _set_password(cursor: Cursor, email: str, password_hash: str) -> Ended | None:

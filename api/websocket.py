@@ -62,7 +62,8 @@ class Websocket:
         )
         response.headers[REQUEST_ID] = request[CALLER].request_id
         await response.prepare(request)
-        socket = Socket(response, request.transport)
+        ending = self._accounts.ending_known_to(cookie)
+        socket = Socket(response, request.transport, ending)
         with self._feed.subscribed(account.uuid, socket):
             await self._send_away_if_ended(socket, cookie)
             await socket.serve()
@@ -85,8 +86,9 @@ class Socket:
     """One client, who follows the feed: a queue of frames, and a task that sends them."""
 
     def __init__(
-        self, response: web.WebSocketResponse, transport: asyncio.Transport | None
+        self, response: web.WebSocketResponse, transport: asyncio.Transport | None, ending: int
     ) -> None:
+        self.ending = ending
         self._response = response
         self._transport = transport
         self._frames: deque[bytes] = deque()

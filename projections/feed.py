@@ -38,6 +38,9 @@ Why = Literal["stopping", "logged out", "feed failed"]
 class Subscriber(Protocol):
     """Somebody who follows an account."""
 
+    ending: int
+    """The last ending of the account's logins that is before this one's."""
+
     def take(self, frame: bytes, *, again: bool) -> None:
         """One more frame; `again` says that it repeats what need not be news. Must not block."""
 
@@ -138,10 +141,14 @@ class Feed:
         """Whether nobody is told of anything any more."""
         return self._closed
 
-    def dismiss(self, account: str) -> None:
-        """Sends the subscribers of an account away: its logins have ended."""
+    def dismiss(self, account: str, ending: int) -> None:
+        """Send the subscribers of an account away whose logins are from before this ending.
+
+        Another node tells of an ending a little later; who has logged in since then stays.
+        """
         for subscriber in tuple(self._subscribers.get(account, ())):
-            subscriber.leave("logged out")
+            if subscriber.ending < ending:
+                subscriber.leave("logged out")
 
     def close(self) -> None:
         """Sends everybody away, and wakes all who wait."""

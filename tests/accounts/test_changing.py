@@ -99,8 +99,8 @@ async def test_a_websockets_cookie_ends_with_what_it_was_made_for(
     """A new password, the removal of the account, or of one of its tokens; and it is told."""
     ada = await accounts.add(EMAIL, PASSWORD)
     token = await accounts.tokens.add(EMAIL)
-    told: list[str] = []
-    accounts.listen(told.append)
+    told: list[tuple[str, int]] = []
+    accounts.listen(lambda *ended: told.append(ended))
     cookie = await accounts.new_async_cookie(ada)
     assert await accounts.account_of_async_cookie(cookie) == ada
     match ending:
@@ -112,7 +112,8 @@ async def test_a_websockets_cookie_ends_with_what_it_was_made_for(
             await accounts.tokens.remove(token.id)
     with pytest.raises(LoginRefused):
         await accounts.account_of_async_cookie(cookie)
-    assert told == [ada.uuid]
+    known = accounts.ending_known_to(cookie)
+    assert [(account, ending > known) for account, ending in told] == [(ada.uuid, True)]
 
 
 async def test_what_an_account_said_of_itself_goes_with_it(tmp_path: Path) -> None:

@@ -481,7 +481,7 @@ def _socket() -> tuple[websocket.Socket, list[int]]:
     async def close(code: int, message: bytes) -> None:
         codes.append(code)
 
-    return websocket.Socket(SimpleNamespace(close=close), None), codes
+    return websocket.Socket(SimpleNamespace(close=close), None, 0), codes
 
 
 async def test_how_much_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,8 @@ class Told(NamedTuple):
 class Ear:
     """A subscriber that keeps what it is told."""
 
-    def __init__(self, looking: Callable[[Told], None] | None = None) -> None:
+    def __init__(self, looking: Callable[[Told], None] | None = None, ending: int = 0) -> None:
+        self.ending = ending
         self.told: list[Told] = []
         self.left: list[Why] = []
         self._looking = looking
@@ -432,12 +433,19 @@ async def test_the_end_of_the_feed(opened: Opened) -> None:
 
 
 async def test_an_account_whose_logins_end(feed: Feed) -> None:
-    """Its subscribers are sent away, nobody else."""
-    mine, theirs = Ear(), Ear()
-    with feed.subscribed(ME, mine), feed.subscribed(SOMEBODY_ELSE, theirs):
-        feed.dismiss(ME)
+    """Its subscribers are sent away, but for those of later logins, and nobody else."""
+    mine, theirs, later = Ear(), Ear(), Ear(ending=1)
+    with (
+        feed.subscribed(ME, mine),
+        feed.subscribed(SOMEBODY_ELSE, theirs),
+        feed.subscribed(ME, later),
+    ):
+        feed.dismiss(ME, 1)
         assert mine.left == ["logged out"]
         assert theirs.left == []
+        assert later.left == []
+        feed.dismiss(ME, 2)
+        assert later.left == ["logged out"]
 
 
 async def test_a_feed_that_fails_says_so(
