@@ -25,16 +25,25 @@ _COMMON = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile("suite", parent=_COMMON, max_examples=50, stateful_step_count=40)
+settings.register_profile("quick", parent=_COMMON, max_examples=10, stateful_step_count=20)
 settings.register_profile("long", parent=_COMMON, max_examples=1_000, stateful_step_count=80)
 
-NOT_QUICK = {"postgres": "tests/postgres/", "browser": "tests/page/"}
-"""What a quick run leaves out: tests with such a fixture or parameter, or in such a folder."""
+NOT_QUICK = {
+    "postgres": {"postgres"},
+    "browser": {"page"},
+    "process": {
+        *("acceptance", "benchmark", "cli", "client", "deploy", "environment"),
+        *("faults", "harness", "metrics", "readme"),
+    },
+    "thorough": set[str](),
+}
+"""What a quick run leaves out: by mark, fixture or parameter, and by folder."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add = parser.addoption
     add("--long", action="store_true", help="also what takes minutes; resumes an interrupted run")
-    add("--quick", action="store_true", help="nothing that needs PostgreSQL or a browser")
+    add("--quick", action="store_true", help="no PostgreSQL, browser, processes or high counts")
     add("--stress", action="store_true", help="shuffled, on processors and a disk that are busy")
     add("--seed", type=int, help="of the order and of what is drawn; drawn itself if not given")
     add("--screenshots", action="store_true", help="renew those of the page")
@@ -43,7 +52,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile("long" if config.getoption("--long") else "suite")
+    chosen = [profile for profile in ("long", "quick") if config.getoption(f"--{profile}")]
+    settings.load_profile((chosen or ["suite"])[0])
     config.pluginmanager.register(evidence)
     config.pluginmanager.register(leaks)
     config.pluginmanager.register(parsing)
@@ -97,8 +107,9 @@ def _marks(item: pytest.Item) -> list[str]:
     needs = {*getattr(item, "fixturenames", ())}
     if hasattr(item, "callspec"):
         needs |= {each for each in item.callspec.params.values() if isinstance(each, str)}
-    path = item.path.as_posix()
-    return [mark for mark, folder in NOT_QUICK.items() if folder in path or mark in needs]
+    folder = item.path.parent.name
+    needs |= {marker.name for marker in item.iter_markers()}
+    return [mark for mark, folders in NOT_QUICK.items() if folder in folders or mark in needs]
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:

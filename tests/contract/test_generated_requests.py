@@ -33,6 +33,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield machine
 
 
+@pytest.mark.thorough
 def test_no_request_gets_an_answer_that_is_not_described(
     machine: Machine, seed: int, request: pytest.FixtureRequest
 ) -> None:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -347,6 +348,7 @@ class Histories(RuleBasedStateMachine):
         assert self.opened.failures == []
 
 
+@pytest.mark.thorough
 class TestHistories(Histories.TestCase):
     """Whatever is asked for in whatever order, the views say what a model of plain dicts says.
 

@@ -4,6 +4,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -165,6 +166,7 @@ def longest_prefix(stamps: list[tuple[int, datetime]], moment: datetime) -> int:
     return stamps[length - 1][0] if length else 0
 
 
+@pytest.mark.thorough
 class TestPast(Remembered.TestCase):
     """Whatever happened, as of each position is answered exactly what was answered there.
 

@@ -72,6 +72,7 @@ def live_a_day(kept: Retained, day: int) -> None:
 
 
 @pytest.mark.parametrize("age", ["months", pytest.param("year", marks=pytest.mark.long)])
+@pytest.mark.thorough
 def test_the_store_follows_the_last_days_not_the_age_of_the_service(
     kept: Retained, clock: Clock, age: str
 ) -> None:
