@@ -57,11 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(evidence)
     config.pluginmanager.register(leaks)
     config.pluginmanager.register(parsing)
-    if _is_worker(config):  # it was told the options as they are decided here
-        return
-    if config.option.seed is None:
-        config.option.seed = secrets.randbelow(1_000_000)
+    config.option.seed = _seed(config)
     config.option.hypothesis_seed = str(config.option.seed)
+    if _is_worker(config):
+        return
     if config.getoption("--stress"):
         config.pluginmanager.register(load.Load())
     if config.getoption("--record-durations"):
@@ -88,6 +87,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> order.Sch
 def pytest_configure_node(node: WorkerController) -> None:
     """Tell the processes of this run what was decided for all of them."""
     run = node.config.pluginmanager.get_plugin("long-run")
+    node.workerinput["seed"] = node.config.option.seed
     node.workerinput["passed"] = run.passed if run else []
 
 
@@ -101,6 +101,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         order.shuffle(items, config.option.seed)
     elif _is_worker(config):
         order.put_longest_first(items)
+
+
+def _seed(config: pytest.Config) -> int:
+    """Return the one that was given, or drawn for all processes of the run."""
+    if _is_worker(config):
+        return int(config.workerinput["seed"])
+    given = config.option.seed
+    return secrets.randbelow(1_000_000) if given is None else int(given)
 
 
 def _marks(item: pytest.Item) -> list[str]:

@@ -53,6 +53,13 @@ import threading
 def test_hangs():
     threading.Event().wait()
 """
+DRAWN = """
+import pytest
+
+@pytest.mark.parametrize("number", range(20))
+def test_draws(number, request):
+    print("drawn", request.config.option.seed)
+"""
 FAILS = """
 from tests.acceptance.conftest import account_data, machine
 
@@ -123,3 +130,13 @@ def test_a_failure_shows_the_service_and_what_was_asked(tmp_path: Path) -> None:
     assert "job-ledger listens on" in failed
     assert "Thread ledger-writer (most recent call last)" in failed
     assert re.search(r"GET \S+/jobs/\S* -> 200", failed)
+
+
+def test_all_processes_of_a_run_have_one_seed(tmp_path: Path) -> None:
+    """Drawn once: otherwise they would not agree on the order."""
+    seeds = [
+        set(re.findall(r"drawn (\d+)", run(tmp_path, DRAWN, "-n", "2", "--stress", "-rA").stdout))
+        for _ in range(2)
+    ]
+    assert [len(each) for each in seeds] == [1, 1]
+    assert seeds[0] != seeds[1]
