@@ -13,13 +13,13 @@ PAUSE_S = 0.05
 
 
 class Load:
-    """A process for each processor that only computes, and one that only writes and syncs."""
+    """Two processes for each processor that only compute, and one that only writes and syncs."""
 
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def pytest_sessionstart(self) -> None:
-        for kind in [*["compute"] * (os.cpu_count() or 1), "write"]:
+        for kind in [*["compute"] * 2 * (os.cpu_count() or 1), "write"]:
             command = [sys.executable, "-S", __file__, kind, str(os.getpid())]
             self._processes.append(subprocess.Popen(command))
 
