@@ -65,8 +65,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(load.Load())
     if config.getoption("--record-durations"):
         config.pluginmanager.register(order.Durations())
-    if config.getoption("--long"):
-        config.pluginmanager.register(long_run.LongRun(config.option.seed), "long-run")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    if config.getoption("--long") and not _is_worker(config):
+        config.pluginmanager.register(long_run.LongRun(config), "long-run")
 
 
 @pytest.hookimpl(tryfirst=True)

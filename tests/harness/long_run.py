@@ -1,7 +1,6 @@
 """A long run can be interrupted: what has passed is kept, and left out when it is resumed."""
 
 import hashlib
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,18 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-KEPT = ROOT / ".long-run.json"
-"""What passed, of one state of the files; not under version control."""
+KEPT = "job-ledger/long-run"
+"""Where pytest's cache holds what passed, of one state of the files."""
 
 
 class LongRun:
     """Leaves out what has passed since the files last changed, and says what was run in all."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, config: pytest.Config) -> None:
+        self._cache = config.cache
+        self._seed = config.option.seed
         self._state = _state_of_files()
-        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+        kept = self._cache.get(KEPT, {})
         same = kept.get("state") == self._state
         self._passed: dict[str, dict[str, Any]] = kept["passed"] if same else {}
 
@@ -37,7 +37,12 @@ class LongRun:
             "seconds": round(report.duration, 1),
             "told": [f"{name} {value}" for name, value in report.user_properties],
         }
-        _write({"state": self._state, "passed": self._passed})
+        self._cache.set(KEPT, {"state": self._state, "passed": self._passed})
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Nothing left to run is no failure."""
+        if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._passed:
+            session.exitstatus = pytest.ExitCode.OK
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         seconds = sum(each["seconds"] for each in self._passed.values())
@@ -71,9 +76,3 @@ def _state_of_files() -> str:
         if path.is_file():
             digest.update(name + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def _write(kept: dict[str, Any]) -> None:
-    part = KEPT.with_suffix(".part")
-    part.write_text(f"{json.dumps(kept)}\n")
-    part.replace(KEPT)

@@ -60,6 +60,16 @@ import pytest
 def test_draws(number, request):
     print("drawn", request.config.option.seed)
 """
+HALF = """
+import pytest
+
+@pytest.mark.long
+def test_passes():
+    pass
+
+def test_is_mended():
+    assert "{state}" == "mended"
+"""
 FAILS = """
 from tests.acceptance.conftest import account_data, machine
 
@@ -83,7 +93,7 @@ def run(directory: Path, tests: str, *options: str) -> "subprocess.CompletedProc
     ]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     return subprocess.run(
-        [*command, "-p", "no:cacheprovider", *options, file],
+        [*command, "-o", f"cache_dir={directory / 'cache'}", *options, file],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -130,6 +140,19 @@ def test_a_failure_shows_the_service_and_what_was_asked(tmp_path: Path) -> None:
     assert "job-ledger listens on" in failed
     assert "Thread ledger-writer (most recent call last)" in failed
     assert re.search(r"GET \S+/jobs/\S* -> 200", failed)
+
+
+def test_a_long_run_goes_on_where_it_ended(tmp_path: Path) -> None:
+    """What has passed is not run again; what has failed is, and nothing left is no failure."""
+    options = ("--long",)
+    first = run(tmp_path, HALF.format(state="broken"), *options)
+    assert "1 failed, 1 passed" in first.stdout
+    second = run(tmp_path, HALF.format(state="mended"), *options)
+    assert "1 passed, 1 deselected" in second.stdout
+    assert "2 tests passed since the files last changed" in second.stdout
+    third = run(tmp_path, HALF.format(state="mended"), *options)
+    assert "2 deselected" in third.stdout
+    assert third.returncode == 0
 
 
 def test_all_processes_of_a_run_have_one_seed(tmp_path: Path) -> None:
