@@ -149,6 +149,12 @@ class Watching:
 
     async def after(self, doing: Awaitable[Any]) -> Any:
         done = await doing
+        while not await self._look():
+            pass
+        return done
+
+    async def _look(self) -> bool:
+        """Note what is answered now, unless something goes on by itself meanwhile."""
         bodies: dict[str, bytes | None] = {}
         listed = await self.api.get(f"/jobs/?limit={SHORT_LIMIT}")
         self.jobs |= set(uuids(listed))
@@ -156,8 +162,11 @@ class Watching:
             bodies[path] = (await self.api.get(path)).body
         for job in self.jobs:
             bodies[f"/jobs/{job}/"] = (await self.api.get(f"/jobs/{job}/")).body
-        self.seen.append(Seen(position(listed), datetime.now(UTC), bodies))
-        return done
+        seen = Seen(position(listed), datetime.now(UTC), bodies)
+        if position(await self.api.get("/jobs/?limit=1")) != seen.position:
+            return False
+        self.seen.append(seen)
+        return True
 
 
 async def eventful(api: Api) -> Watching:

@@ -131,7 +131,7 @@ def test_a_connection_that_is_cut_while_it_waits(opened: Opened, servers: Cluste
 
 def test_a_connection_that_is_cut_before_it_commits(opened: Opened, servers: Cluster) -> None:
     """The session still has the batch, and goes on with it: nobody decides anew meanwhile."""
-    with psycopg.connect(servers.url) as other:
+    with psycopg.connect(servers.url, target_session_attrs="read-write") as other:
         other.execute("LOCK TABLE projection_head")
         answered = begun(lambda: opened.do(CreateJob(ME, "another", "x")))
         wait_for("for the batch", lambda: servers.primary.execute(BLOCKED))
