@@ -32,7 +32,7 @@ NOT_QUICK = {
     "postgres": {"postgres"},
     "browser": {"page"},
     "process": {
-        *("acceptance", "benchmark", "cli", "client", "deploy", "environment"),
+        *("acceptance", "backup", "benchmark", "cli", "client", "deploy", "environment"),
         *("faults", "harness", "metrics", "readme"),
     },
     "thorough": set[str](),
