@@ -39,10 +39,7 @@ class SingleFlight(Generic[V]):
             raise StoreUnreachable(f"the {self._name} took too long to be read") from None
 
     async def close(self) -> None:
-        """Ends its thread, and waits for a read that nobody waits for any more, but not for long.
-
-        What that read raises is told to nobody: nobody is left.
-        """
+        """Stop the thread; wait at most `READ_S` for a read under way, and drop what it raises."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         if self._reading is None:
             return
@@ -54,6 +51,6 @@ class SingleFlight(Generic[V]):
 
 
 def _seen(reading: asyncio.Future[V]) -> None:
-    """What is raised after everybody has given up is no error of which nobody knows."""
+    """Retrieve what an abandoned read raises: asyncio logs it as an error otherwise."""
     if not reading.cancelled():
         reading.exception()

@@ -126,9 +126,9 @@ def _marks(item: pytest.Item) -> list[str]:
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--quick"):
-        out = [item for item in items if any(map(item.get_closest_marker, NOT_QUICK))]
-        config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if item not in set(out)]
+        out = {item for item in items if any(map(item.get_closest_marker, NOT_QUICK))}
+        config.hook.pytest_deselected(items=list(out))
+        items[:] = [item for item in items if item not in out]
     if config.getoption("--long"):
         run = config.pluginmanager.get_plugin("long-run")
         passed = config.workerinput["passed"] if _is_worker(config) else run.passed

@@ -33,7 +33,7 @@ def show_stacks_when_asked() -> None:
 def _write_stacks(number: int, frame: FrameType | None) -> None:
     """Write them as Python sees them: `faulthandler` reads frames that change meanwhile, and dies.
 
-    It does so between two steps of the main thread, which waits for the loop at most times.
+    It runs in the main thread, between two steps of Python; one that hangs in C is not interrupted.
     """
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     stacks = [

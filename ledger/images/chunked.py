@@ -186,9 +186,6 @@ class ChunkedUpload:
             if self._kept is None and not self._incoming:
                 self._lay_out()
             chunk = IncomingChunk(self, self._path, number, together, extent)
-        except FileNotFoundError:  # the drive was deleted meanwhile, and its files with it
-            self._release()
-            raise UploadGone from None
         except BaseException:
             self._release()
             raise
@@ -258,7 +255,10 @@ class IncomingChunk:
         self._upload = upload
         self._lock = threading.Lock()
         self._over: Exception = ValueError(f"chunk {number} is already finished or aborted: {path}")
-        self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # the drive was deleted meanwhile, and its files with it
+            raise UploadGone from None
         # An earlier attempt at this chunk may have left something of it.
         self._writer = SparseWriter(self._fd, extent.offset, over=True)
 
