@@ -32,7 +32,16 @@ NOT_QUICK = {
     "postgres": {"postgres"},
     "browser": {"page"},
     "process": {
-        *("acceptance", "backup", "benchmark", "cli", "client", "deploy", "environment"),
+        *(
+            "acceptance",
+            "backup",
+            "benchmark",
+            "cli",
+            "client",
+            "compatibility",
+            "deploy",
+            "environment",
+        ),
         *("faults", "harness", "metrics", "readme"),
     },
     "thorough": set[str](),

@@ -105,7 +105,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Postgr
         fcntl.flock(lock, fcntl.LOCK_EX)
         started = run_directory / STARTED
         if not started.exists():
-            server = PostgresServer(_new_directory())
+            server = PostgresServer(new_directory())
             server.start()
             started.write_text(str(server.directory))
     return PostgresServer(Path(started.read_text()))
@@ -120,7 +120,7 @@ def stop_server(run_directory: Path) -> None:
         shutil.rmtree(server.directory)
 
 
-def _new_directory() -> Path:
+def new_directory() -> Path:
     """Return a directory that the server's user may have, with a path short enough for sockets."""
     directory = Path(tempfile.mkdtemp(prefix="pg-", dir=_in_memory()))
     user = server_user()
