@@ -2,13 +2,13 @@
 
 from aiohttp import hdrs, web
 
-from api.errors import NotAcceptable
+from api.errors import RequestRefused
 
 _USABLE = frozenset({"*/*", "application/*", "application/json"})
 
 
 def check_accept(request: web.Request) -> None:
-    """Raises `NotAcceptable` unless JSON will do; `?format=` on a GET beats the header.
+    """Raises `RequestRefused` unless JSON will do; `?format=` on a GET beats the header.
 
     An image or a checkpoint is sent as it is, and let through whatever is accepted.
     """
@@ -21,7 +21,7 @@ def check_accept(request: web.Request) -> None:
         accept = request.headers.get(hdrs.ACCEPT)
         usable = accept is None or accept == "*/*" or _includes_json(accept)
     if not usable and not _sends_no_json(request):
-        raise NotAcceptable("none of the accepted content types can be produced")
+        raise RequestRefused(406, "none of the accepted content types can be produced")
 
 
 def _includes_json(accept: str) -> bool:

@@ -42,6 +42,7 @@ from api.remembered import Remembered
 from api.sessions import NewSession, Sessions
 from api.tokens import NewToken, Tokens
 from ledger.application import Ledger
+from ledger.errors import Expected
 from ledger.store import accounts as table
 from ledger.store import claims, endings, sessions, tokens
 from ledger.store.seam import Cursor
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 
-class EmailTaken(Exception):
+class EmailTaken(Expected):
     """There is an account with this email already."""
 
 

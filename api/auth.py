@@ -6,10 +6,10 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from api.accept import check_accept
-from api.accounts import Account, LoginRefused, TooManyAttempts
+from api.accounts import Account, LoginRefused
 from api.answers import LEDGER_POSITION
 from api.entity_tags import conditional
-from api.errors import BodyTooSlow, Forbidden, RequestRefused, answer_to, unknown_error
+from api.errors import Forbidden, answer_to, unknown_error
 from api.idempotency import Once, has_key
 from api.log_formats import REQUEST_NAME
 from api.logins import account_of
@@ -19,17 +19,7 @@ from api.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.routes import route_of
 from api.service import Service
 from api.viewing import STAFF_URLS, require_staff, viewed
-from ledger.archives import BadArchive
-from ledger.errors import (
-    ChunkPresent,
-    ConcurrentChange,
-    Invalid,
-    NotFound,
-    StoreFailed,
-    StoreUnreachable,
-    WrongState,
-)
-from ledger.images import ImageMissing, PoolFull, PoolMissing
+from ledger.errors import Expected, StoreFailed, StoreUnreachable
 from ledger.store.writer import Caller
 
 METHODS = ("GET", "PUT", "DELETE", "POST")
@@ -38,6 +28,8 @@ METHODS = ("GET", "PUT", "DELETE", "POST")
 SCRIPT_CHALLENGE = 'Bearer realm="users"'
 """For scripts of pages: asked for a Basic login, a browser would stop them and ask with a box."""
 
+BODY_TOO_SLOW = 408
+"""The rest of the body may still come; nobody wants it."""
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 log = logging.getLogger(__name__)
@@ -69,24 +61,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
                 owner = await viewed(request, account, service.accounts)
             request[CALLER] = Caller(owner, request_id)
             answer = await _allowed(request, account, handler, once)
-        except (
-            RequestRefused,
-            LoginRefused,
-            TooManyAttempts,
-            NotFound,
-            WrongState,
-            Invalid,
-            ChunkPresent,
-            ConcurrentChange,
-            PoolFull,
-            PoolMissing,
-            ImageMissing,
-            StoreFailed,
-            BadArchive,
-            web.HTTPException,
-        ) as error:
-            if isinstance(error, BadArchive):
-                log.exception("request %s needs an archive that will not do", request_id)
+        except (Expected, web.HTTPException) as error:
             if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                 service.failed.set()
             answer = answer_to(error)
@@ -101,7 +76,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id
             answer.headers[LEDGER_POSITION] = str(request[POSITION])
-        if answer.status == BodyTooSlow.status:
+        if answer.status == BODY_TOO_SLOW:
             await _send_and_close(request, answer)
         return answer
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import argon2
 
+from ledger.errors import Expected
+
 EMAIL_LENGTH_MAX = 254
 PASSWORD_LENGTH_MIN = 8
 PASSWORD_LENGTH_MAX = 1024
@@ -21,7 +23,7 @@ _EMAIL = re.compile(r"[^\s@:]+@[^\s@:.]+(\.[^\s@:.]+)*")
 _hasher = argon2.PasswordHasher()
 
 
-class InvalidAccount(Exception):
+class InvalidAccount(Expected):
     """The email, the password or the role can never be an account's."""
 
 

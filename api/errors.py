@@ -1,7 +1,10 @@
 """Errors as clients see them: each gets its status here, and its answer is always a JSON list."""
 
+import logging
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Literal, assert_never
+from types import MappingProxyType
+from typing import Literal
 
 import orjson
 from aiohttp import web
@@ -11,144 +14,58 @@ from ledger.archives import BadArchive
 from ledger.errors import (
     ChunkPresent,
     ConcurrentChange,
+    Expected,
     Invalid,
     NotFound,
     StoreFailed,
     WrongState,
 )
 from ledger.images import ImageMissing, PoolFull, PoolMissing
+from ledger.proofs.tree import LeavesArchived
 
 ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]
 
+RequestStatus = Literal[400, 403, 406, 408, 411, 413, 415, 416, 422, 426]
+"""What a request is answered with that will not do, whatever the ledger holds."""
 
-class RequestRefused(Exception):
+_TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "notexist"}
+
+log = logging.getLogger(__name__)
+
+
+class RequestRefused(Expected):
     """The request itself will not do, whatever the ledger holds; `point` names the field."""
 
-    status = 400
-    error_type: ErrorType = "validation"
-
-    def __init__(self, message: str, *, point: str | None = None) -> None:
+    def __init__(
+        self,
+        status: RequestStatus,
+        message: str,
+        *,
+        point: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(message)
+        self.status = status
         self.point = point
+        self.headers = headers
+
+    @property
+    def error_type(self) -> ErrorType:
+        return _TYPES.get(self.status, "validation")
 
 
 class BadRequest(RequestRefused):
     """A value cannot be taken, or the body is no JSON."""
 
+    def __init__(self, message: str, *, point: str | None = None) -> None:
+        super().__init__(400, message, point=point)
+
 
 class Forbidden(RequestRefused):
-    """The account's role may not do this, or the session's csrf token is missing or wrong."""
+    """The account or the link may not do this, or the session's csrf token is not the right one."""
 
-    status = 403
-    error_type: ErrorType = "permission"
-
-
-class NotAcceptable(RequestRefused):
-    """The client takes none of the formats there are."""
-
-    status = 406
-
-
-class BodyTooSlow(RequestRefused):
-    """The body stopped coming."""
-
-    status = 408
-
-
-class LengthMissing(RequestRefused):
-    """An upload must say how long it is."""
-
-    status = 411
-
-
-class BodyTooLarge(RequestRefused):
-    """The body is longer than any that is taken."""
-
-    status = 413
-
-
-class BodyEncoded(RequestRefused):
-    """The body has an encoding that is not undone.
-
-    An upload must have none: its length would not be the image's.
-    """
-
-    status = 415
-
-
-class NotJson(RequestRefused):
-    """The body is declared to be something other than JSON."""
-
-    status = 415
-
-
-class UpgradeRequired(RequestRefused):
-    """The URL is for websockets, and the request asks for none."""
-
-    status = 426
-
-
-class KeyReused(RequestRefused):
-    """The `Idempotency-Key` was used with another request."""
-
-    status = 422
-
-
-class LeavesAway(RequestRefused):
-    """A proof takes what is archived, and the archive is not here."""
-
-    status = 404
-    error_type: ErrorType = "notexist"
-
-
-class NotMultipart(RequestRefused):
-    """The body should be a form, and is declared to be something else."""
-
-    status = 415
-
-
-class LinkInvalid(RequestRefused):
-    """The link is not one of ours, or too old."""
-
-    status = 403
-    error_type: ErrorType = "permission"
-
-    def __init__(self) -> None:
-        super().__init__("the link is not valid, or not any more: ask for another")
-
-
-class NotAnImage(RequestRefused):
-    """An upload comes in a form: it would become a drive that begins with the form's head."""
-
-    status = 415
-
-
-class RangeMissing(RequestRefused):
-    """The image, which has so many bytes, has none in the range that is asked for."""
-
-    status = 416
-
-    def __init__(self, size: int) -> None:
-        super().__init__(f"the range lies behind the end of the image, at {size} bytes")
-        self.size = size
-
-
-KnownError = (
-    RequestRefused
-    | LoginRefused
-    | TooManyAttempts
-    | NotFound
-    | WrongState
-    | Invalid
-    | ChunkPresent
-    | ConcurrentChange
-    | PoolFull
-    | PoolMissing
-    | ImageMissing
-    | StoreFailed
-    | BadArchive
-    | web.HTTPException
-)
+    def __init__(self, message: str, *, point: str | None = None) -> None:
+        super().__init__(403, message, point=point)
 
 
 def error_answer(
@@ -168,23 +85,16 @@ def unknown_error() -> web.Response:
     return error_answer(500, "backend", "unknown error")
 
 
-def answer_to(error: KnownError) -> web.Response:
-    """The one place where errors get their HTTP status."""
+def answer_to(error: Expected | web.HTTPException) -> web.Response:
+    """The one place where errors get their HTTP status.
+
+    An error that has none is as unknown to clients as those that nobody expected.
+    """
     match error:
-        case RangeMissing():
-            answer = error_answer(error.status, error.error_type, str(error))
-            answer.headers["Content-Range"] = f"bytes */{error.size}"
-            return answer
-        case BodyTooSlow():
-            answer = error_answer(error.status, error.error_type, str(error))
-            answer.force_close()  # the rest of the body may still come; nobody wants it
-            return answer
-        case UpgradeRequired():
-            answer = error_answer(error.status, error.error_type, str(error))
-            answer.headers["Upgrade"] = "websocket"
-            return answer
         case RequestRefused():
-            return error_answer(error.status, error.error_type, str(error), point=error.point)
+            answer = error_answer(error.status, error.error_type, str(error), point=error.point)
+            answer.headers.update(error.headers)
+            return answer
         case LoginRefused():
             answer = error_answer(401, "permission", "credentials are missing or wrong")
             answer.headers["WWW-Authenticate"] = 'Basic realm="users"'
@@ -211,12 +121,16 @@ def answer_to(error: KnownError) -> web.Response:
             return error_answer(503, "concurrency", "there is no room for the image; try later")
         case StoreFailed():
             return error_answer(503, "backend", "the ledger cannot be reached; try again later")
+        case LeavesArchived():
+            return error_answer(404, "notexist", str(error))
         case BadArchive():
+            log.error("an archive will not do", exc_info=error)
             return error_answer(503, "backend", "an archive of the ledger cannot be read")
         case web.HTTPException():
             return _answer_to_http(error)
         case _:
-            assert_never(error)
+            log.error("an error has no status", exc_info=error)
+            return unknown_error()
 
 
 def _answer_to_http(error: web.HTTPException) -> web.Response:

@@ -4,6 +4,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+from ledger.errors import Expected
+
 WINDOW_S = 300.0
 ACCOUNT_FAILURES = 10
 """Wrong passwords for one email, existing or not, within the window."""
@@ -13,7 +15,7 @@ KEYS_MAX = 50_000
 """Emails, or addresses, remembered; far more than can fail within a window, as hashing is slow."""
 
 
-class TooManyAttempts(Exception):
+class TooManyAttempts(Expected):
     """Too many logins were wrong, or wait; nothing is tried before `retry_after_s` have passed."""
 
     def __init__(self, retry_after_s: int) -> None:

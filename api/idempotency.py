@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from api.claiming import Claiming
-from api.errors import BadRequest, KeyReused
+from api.errors import BadRequest, RequestRefused
 from api.requests import ANONYMOUS, BODY, CALLER, CLAIMING, NEW_ID, chunks, read_body
 from api.service import Service
 from ledger.claim import KeptAnswer
@@ -45,7 +45,8 @@ class Once:
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The handler's answer, or the one that was given before.
 
-        Raises `BadRequest` for a bad key, `KeyReused`, and what the handler raises.
+        Raises `RequestRefused` for a key that is bad or of another request, and what the handler
+        raises.
         """
         about = f"{request.method} {request.path_qs}"
         claiming = request[CLAIMING] = Claiming(_key(request), about, seed=self._new_id())
@@ -72,7 +73,7 @@ class Once:
             return answer
 
     async def _kept_answer(self, request: web.Request, claiming: Claiming) -> KeptAnswer | None:
-        """What the request was answered with before. Raises `KeyReused` if it was another one."""
+        """What the request was answered with before. Raises `RequestRefused` if it was another."""
         found = await self._claims.find(request[CALLER].actor, claiming.key)
         if found is None:
             return None
@@ -80,7 +81,8 @@ class Once:
             async for _ in chunks(request):
                 pass  # only to be compared: it is there already
         if found.claim.fingerprint != claiming.claim.fingerprint:
-            raise KeyReused("this key was used with another request", point=IDEMPOTENCY_KEY)
+            message = "this key was used with another request"
+            raise RequestRefused(422, message, point=IDEMPOTENCY_KEY)
         claiming.resume(found.claim)
         return found.answer
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from api.credentials import InvalidAccount
+from ledger.errors import Expected
 from ledger.store.accounts import StoredAccount
 
 Role = Literal["user", "auditor", "operator"]
@@ -19,11 +20,11 @@ class Account:
     role: Role
 
 
-class LoginRefused(Exception):
+class LoginRefused(Expected):
     """No, malformed or wrong credentials; which of these is not told."""
 
 
-class AccountNotFound(Exception):
+class AccountNotFound(Expected):
     """There is no account with this email."""
 
 

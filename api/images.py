@@ -7,14 +7,7 @@ from aiohttp import hdrs, web
 
 from api.commanding import execute, is_recorded, new_id
 from api.drive_bodies import MEDIA, SIZE_MOST, default_storage_type
-from api.errors import (
-    BadRequest,
-    BodyEncoded,
-    BodyTooLarge,
-    LengthMissing,
-    NotAnImage,
-    RangeMissing,
-)
+from api.errors import BadRequest, RequestRefused
 from api.fields import Fields
 from api.requests import CALLER, chunks, uuid_in_url
 from api.service import Service
@@ -79,7 +72,9 @@ class Images:
 
     def _uploaded(self, request: web.Request) -> DriveDefinition:
         if request.content_type.startswith("multipart/"):
-            raise NotAnImage("the body must be the image itself, and no form that holds it")
+            raise RequestRefused(
+                415, "the body must be the image itself, and no form that holds it"
+            )
         fields = Fields({**request.match_info, **request.query})
         return DriveDefinition(
             name=fields.text("name", ""),
@@ -96,20 +91,28 @@ def _check_range(request: web.Request, size: int) -> None:
     try:
         start = request.http_range.start
     except ValueError:
-        raise RangeMissing(size) from None
+        raise _no_range(size) from None
     if start is not None and start >= size:
-        raise RangeMissing(size)
+        raise _no_range(size)
+
+
+def _no_range(size: int) -> RequestRefused:
+    return RequestRefused(
+        416,
+        f"the range lies behind the end of the image, at {size} bytes",
+        headers={hdrs.CONTENT_RANGE: f"bytes */{size}"},
+    )
 
 
 def body_length(request: web.Request) -> int:
     """How many bytes an upload has; it must say so, and be neither empty nor compressed."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-        raise BodyEncoded("an upload cannot be compressed")
+        raise RequestRefused(415, "an upload cannot be compressed")
     length = request.content_length
     if length is None:
-        raise LengthMissing("an upload needs a Content-Length")
+        raise RequestRefused(411, "an upload needs a Content-Length")
     if length == 0:
         raise BadRequest("an upload must not be empty")
     if length > SIZE_MOST:
-        raise BodyTooLarge(f"an image is no longer than {SIZE_MOST} bytes")
+        raise RequestRefused(413, f"an image is no longer than {SIZE_MOST} bytes")
     return length

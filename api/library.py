@@ -11,16 +11,14 @@ from typing import Protocol
 from msgspec import Struct
 
 from api.drive_bodies import SIZE_MOST, default_storage_type
-from api.errors import RequestRefused
 from api.fields import Fields
 from api.operations import OperationRefused
 from api.service import Service
 from api.shapes import IMAGE_TYPES, LIBRARY_TEXTS
 from ledger.commands import DeleteDrives
 from ledger.drive import LIBRARY, round_up
-from ledger.errors import Refusal, StoreFailed
+from ledger.errors import Expected
 from ledger.events import DriveDefinition, Media
-from ledger.images import ImageError
 from ledger.store.writer import Caller
 
 READ_BYTES = 4 * 1024 * 1024
@@ -137,5 +135,5 @@ async def _blocks(path: Path) -> AsyncIterator[bytes]:
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except (Refusal, RequestRefused, ImageError, StoreFailed, OSError) as error:
+    except (Expected, OSError) as error:
         raise OperationRefused(str(error)) from error

@@ -12,17 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ledger.errors import Expected
+
 LOCK_FILE = "lock"
 PROBING_S = 0.2
 """How long somebody who only looks may hold the lock, at the very most."""
 PAUSE_S = 0.01
 
 
-class DataUnusable(Exception):
+class DataUnusable(Expected):
     """The data directory cannot be made or written to."""
 
 
-class DataInUse(Exception):
+class DataInUse(Expected):
     """Another process has the data directory."""
 
     def __init__(self, data: Path, pid: int | None) -> None:

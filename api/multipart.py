@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from api.errors import BadRequest, BodyEncoded, BodyTooSlow, NotMultipart
+from api.errors import BadRequest, RequestRefused
 from api.requests import SILENCE_S
 
 FIELDS_MOST = 64
@@ -29,13 +29,13 @@ class Form(NamedTuple):
 async def read_form(request: web.Request) -> Form:
     """The form up to its file; what follows that is not read.
 
-    Raises `NotMultipart`, `BodyEncoded`, `BodyTooSlow`, and `BadRequest` for a form that is badly
-    made or has no file; so does reading the file.
+    Raises `RequestRefused` for what is no form, is compressed, stops coming, is badly made or has
+    no file; so does reading the file.
     """
     if request.content_type != "multipart/form-data":
-        raise NotMultipart("the request body must be multipart/form-data")
+        raise RequestRefused(415, "the request body must be multipart/form-data")
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-        raise BodyEncoded("an upload cannot be compressed")
+        raise RequestRefused(415, "an upload cannot be compressed")
     parts = await _read(request.multipart())
     fields: dict[str, str] = {}
     for _ in range(FIELDS_MOST):
@@ -78,7 +78,7 @@ async def _read(reading: Awaitable[T]) -> T:
         async with asyncio.timeout(SILENCE_S):
             return await reading
     except TimeoutError:
-        raise BodyTooSlow(f"the body sent nothing for {SILENCE_S:g} s") from None
+        raise RequestRefused(408, f"the body sent nothing for {SILENCE_S:g} s") from None
     except web.RequestPayloadError:
         raise BadRequest("the request body ended early or is badly encoded") from None
     except (ValueError, RuntimeError, HttpProcessingError):

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from api.accounts import Account, AccountNotFound, Accounts, EmailTaken, InvalidAccount
-from api.tokens import InvalidTokenName, NewToken, TokenNotFound
+from api.accounts import Account, Accounts
+from api.tokens import NewToken
 from ledger.application import Ledger
-from ledger.errors import StoreFailed, UnknownEvent
+from ledger.errors import Expected
 from ledger.store.tokens import StoredToken
-from projections.rebuild import AlreadyRebuilding, Rebuilt, rebuild
+from projections.rebuild import Rebuilt, rebuild
 
 Report = Callable[[int, int], None]
 """Told how many of how many events are done; may be called in any thread."""
 
 
-class OperationRefused(Exception):
+class OperationRefused(Expected):
     """The operation was not done, for a reason that is told to whoever asked."""
 
 
@@ -74,21 +74,9 @@ class OwnOperations:
             return await asyncio.to_thread(rebuild, self._ledger, report)
 
 
-_EXPECTED = (
-    AccountNotFound,
-    AlreadyRebuilding,
-    EmailTaken,
-    InvalidAccount,
-    InvalidTokenName,
-    StoreFailed,
-    TokenNotFound,
-    UnknownEvent,
-)
-
-
 @contextmanager
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except _EXPECTED as error:
+    except Expected as error:
         raise OperationRefused(str(error)) from error

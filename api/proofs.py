@@ -10,7 +10,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from api.answers import aside, json_answer
-from api.errors import BadRequest, LeavesAway
+from api.errors import BadRequest
 from api.requests import number
 from api.service import Service
 from api.shapes import JsonObject
@@ -66,10 +66,7 @@ class Proofs:
 
     def _asked(self, question: Callable[[Tree], T]) -> T:
         with self._ledger.log() as log:
-            try:
-                return question(Tree(log, self._archived))
-            except LeavesArchived as error:
-                raise LeavesAway(str(error)) from error
+            return question(Tree(log, self._archived))
 
     def _archived(self, first: int, last: int) -> list[bytes]:
         leaves = self._archives.leaves(first, last)

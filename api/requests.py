@@ -9,7 +9,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from api.claiming import Claiming
-from api.errors import BadRequest, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
+from api.errors import BadRequest, RequestRefused
 from api.fields import SURROGATES, UUID, Fields
 from ledger.errors import NotFound
 from ledger.store.writer import Caller
@@ -60,14 +60,14 @@ _BACKSLASHES = re.compile(r"(\\*)(,|$)")
 
 
 async def chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `BodyTooSlow`, and `BadRequest` if it does not come whole."""
+    """The body as it comes. Raises `RequestRefused` if it stops coming or does not come whole."""
     claiming = request.get(CLAIMING)
     while True:
         try:
             async with asyncio.timeout(SILENCE_S):
                 chunk = await request.content.readany()
         except TimeoutError:
-            raise BodyTooSlow(f"the body sent nothing for {SILENCE_S:g} s") from None
+            raise RequestRefused(408, f"the body sent nothing for {SILENCE_S:g} s") from None
         except web.RequestPayloadError:
             raise BadRequest("the request body ended early or is badly encoded") from None
         if not chunk:
@@ -78,18 +78,20 @@ async def chunks(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body. Raises `BodyTooLarge`, `BodyEncoded`, and what `chunks` raises."""
+    """The whole body. Raises `RequestRefused`, too if it is too long."""
     if not request.can_read_body:
         return b""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ENCODINGS:
-        raise BodyEncoded(f"the request body may be encoded as one of {', '.join(ENCODINGS)}")
+        raise RequestRefused(
+            415, f"the request body may be encoded as one of {', '.join(ENCODINGS)}"
+        )
     body = bytearray()
     if (request.content_length or 0) > BODY_BYTES:
-        raise BodyTooLarge(f"the request body is longer than {BODY_BYTES} bytes")
+        raise RequestRefused(413, f"the request body is longer than {BODY_BYTES} bytes")
     async for chunk in chunks(request):
         body += chunk
         if len(body) > BODY_BYTES:
-            raise BodyTooLarge(f"the request body is longer than {BODY_BYTES} bytes")
+            raise RequestRefused(413, f"the request body is longer than {BODY_BYTES} bytes")
     return bytes(body)
 
 
@@ -101,7 +103,7 @@ async def read_json(request: web.Request) -> object:
     if not body.strip():
         return {}
     if hdrs.CONTENT_TYPE in request.headers and request.content_type != "application/json":
-        raise NotJson("the request body must be application/json")
+        raise RequestRefused(415, "the request body must be application/json")
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError:

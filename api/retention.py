@@ -8,14 +8,11 @@ from typing import Protocol
 
 from api.operations import OperationRefused
 from ledger.acts import Parking
-from ledger.archives import ArchiveNotWritten, BadArchive
-from ledger.errors import Refusal, StoreFailed, UnknownEvent
+from ledger.errors import Expected
 from ledger.retention import Plan, cutoff_of
-from ledger.store.tiles import LeavesMissing
 from ledger.store.writer import Caller
-from projections.retention.keeping import ClockMoved, PlanChanged, Ran, Retention, RetentionBusy
+from projections.retention.keeping import Ran, Retention
 from projections.retention.standing import Standing
-from projections.retention.sweeping import RetentionStopped
 
 _OPERATOR = Caller("system:operator", "")
 
@@ -89,23 +86,9 @@ def _require_digest(digest: str | None) -> None:
         raise OperationRefused(f"{digest!r} is no digest of a plan") from None
 
 
-_EXPECTED = (
-    ArchiveNotWritten,
-    BadArchive,
-    ClockMoved,
-    LeavesMissing,
-    PlanChanged,
-    Refusal,
-    RetentionBusy,
-    RetentionStopped,
-    StoreFailed,
-    UnknownEvent,
-)
-
-
 @contextmanager
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except _EXPECTED as error:
+    except Expected as error:
         raise OperationRefused(str(error)) from error

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.log_formats import LogFormat
+from ledger.errors import Expected
 from ledger.images import Pool, parse_pool
 from ledger.store.pg_address import conninfo
 from ledger.workers.engine import STALLED_S
@@ -23,7 +24,7 @@ DEFAULT_HOSTS = ("main",)
 STORES = ("postgresql://", "postgres://")
 
 
-class BadSettings(Exception):
+class BadSettings(Expected):
     """A setting is missing or makes no sense; says which, in one line."""
 
 

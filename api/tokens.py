@@ -15,6 +15,7 @@ from api.endings import Ended
 from api.guessing import Guessing
 from api.identity import Account, AccountNotFound, LoginRefused, account_of
 from api.plain_tables import PlainTables
+from ledger.errors import Expected
 from ledger.store import accounts, endings, tokens
 from ledger.store.seam import Cursor
 from ledger.store.tokens import StoredToken
@@ -27,11 +28,11 @@ NAME_LENGTH_MAX = 64
 log = logging.getLogger(__name__)
 
 
-class InvalidTokenName(Exception):
+class InvalidTokenName(Expected):
     """The name can never be a token's."""
 
 
-class TokenNotFound(Exception):
+class TokenNotFound(Expected):
     """There is no token with this id."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from api.errors import LinkInvalid
+from api.errors import Forbidden
 from api.signing import Keys, Signing
 
 VALID_S = 300
@@ -32,9 +32,9 @@ class UploadLinks:
         return self._signing.sign(chunk.drive, str(chunk.number), str(chunk.chunk_size))
 
     def read(self, token: str) -> LinkedChunk:
-        """Raises `LinkInvalid` for one that is not ours, too old, or made later than now."""
+        """Raises `Forbidden` for one that is not ours, too old, or made later than now."""
         parts = self._signing.read(token)
         if parts is None:
-            raise LinkInvalid
+            raise Forbidden("the link is not valid, or not any more: ask for another")
         drive, number, chunk_size = parts
         return LinkedChunk(drive, int(number), int(chunk_size))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
 from api.async_cookie import ASYNC_COOKIE
-from api.errors import UpgradeRequired
+from api.errors import RequestRefused
 from api.identity import LoginRefused
 from api.origins import check_origin
 from api.request_ids import REQUEST_ID
@@ -48,7 +48,8 @@ class Websocket:
     async def open(self, request: web.Request) -> web.StreamResponse:
         """Sends frames for as long as the client stays. The cookie is its only credential."""
         if not _asks_for_websocket(request):
-            raise UpgradeRequired("this URL is for websockets")
+            message = "this URL is for websockets"
+            raise RequestRefused(426, message, headers={hdrs.UPGRADE: "websocket"})
         check_origin(request)
         cookie = request.cookies.get(ASYNC_COOKIE)
         if cookie is None:

@@ -1,11 +1,16 @@
-"""Refusals: what the ledger will not do, each named for what happened.
+"""Errors that are expected, each named for what happened.
 
-They are expected and change nothing. HTTP codes are given to them in `api` only. What should be
-impossible is an assertion instead, and what the store cannot do is `StoreFailed`.
+A refusal is what the ledger will not do; it changes nothing. What the store cannot do is
+`StoreFailed`. HTTP statuses are given to errors in `api` only. What should be impossible is an
+assertion instead.
 """
 
 
-class Refusal(Exception):
+class Expected(Exception):
+    """What can happen without being a fault of the program; its text is told in one line."""
+
+
+class Refusal(Expected):
     """A command was refused; nothing was recorded.
 
     `point` names the field of the request that is at fault, where there is one.
@@ -191,7 +196,7 @@ class AlreadyClaimed(ConcurrentChange):
         Refusal.__init__(self, "another request with this key was recorded; try again")
 
 
-class StoreFailed(Exception):
+class StoreFailed(Expected):
     """The store could not write or read; the process must stop and recover at its next start."""
 
 
@@ -203,7 +208,7 @@ class StoreBusy(StoreUnreachable):
     """Others hold what is needed, for longer than anybody is made to wait; nothing was done."""
 
 
-class UnknownEvent(Exception):
+class UnknownEvent(Expected):
     """A stored event has a name or a version of its shape that this code does not know."""
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.errors import StoreBusy
+from ledger.errors import Expected, StoreBusy
 from ledger.events import Event, Recorded
 from ledger.slicing import sliced
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
@@ -67,7 +67,7 @@ Report = Callable[[int, int], None]
 """Told how many of how many events are folded."""
 
 
-class AlreadyRebuilding(Exception):
+class AlreadyRebuilding(Expected):
     """Another rebuild is under way."""
 
 

@@ -17,7 +17,6 @@ from pydantic_settings import BaseSettings
 
 from api.cli import cli
 from api.doctor.examining import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE
-from api.errors import RequestRefused
 from api.metrics.table import METRICS, PREFIX
 from api.settings import Settings, WorkerSettings
 from ledger import errors
@@ -108,15 +107,13 @@ def _events() -> Iterator[str]:
 def _refusals() -> Iterator[str]:
     yield "## Errors"
     yield ""
-    yield "What the ledger refuses, and what of a request will not do: each is an answer."
+    yield "What the ledger refuses. Which status each answer has is described at `/api/docs/`."
     yield ""
     yield "| error | means |"
     yield "|---|---|"
     for refusal in sorted(_below(Refusal), key=lambda each: each.__name__):
         if refusal.__module__ == errors.__name__:
             yield f"| {refusal.__name__} | {_summary(refusal)} |"
-    for refused in sorted(_below(RequestRefused), key=lambda each: each.__name__):
-        yield f"| {refused.__name__} ({refused.status}) | {_summary(refused)} |"
 
 
 def _below(kind: type[T]) -> Iterator[type[T]]:

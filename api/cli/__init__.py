@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from api.client.errors import ClientError
+from ledger.errors import Expected
 
 COMMANDS = {
     "login": "login",
@@ -77,8 +78,7 @@ def _told(error: Exception) -> click.ClickException | None:
     text = " ".join(str(error).split())
     if isinstance(error, ClientError):
         return _NotAsked(text)
-    expected = import_module("api.cli.expected")
-    return click.ClickException(text) if isinstance(error, expected.EXPECTED) else None
+    return click.ClickException(text) if isinstance(error, (Expected, OSError)) else None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

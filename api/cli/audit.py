@@ -14,11 +14,11 @@ from api.cli.options import console, counting, data_option, json_option, print_j
 from api.cli.verify import verify
 from api.databases import database_of
 from api.identifiers import new_id
-from api.lock import DataUnusable
-from api.settings import BadSettings, load_settings
+from api.settings import load_settings
+from ledger.errors import Expected
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of
-from projections.audit.findings import CannotReplay, Replay
+from projections.audit.findings import Replay
 from projections.audit.history import HistoryLine, job_history
 from projections.audit.replaying import replay as replay_ledger
 from projections.audit.replaying import replay_archive
@@ -79,7 +79,7 @@ def replay(
             _history(address, job, as_json=as_json)
     except click.ClickException:
         raise
-    except (CannotReplay, BadSettings, DataUnusable) as error:
+    except Expected as error:
         raise _CouldNotRun(str(error)) from error
     except Exception as error:  # it must not end with 1, which says that the ledger is bad
         raise _CouldNotRun(f"the replay broke off: {error!r}") from error

@@ -7,9 +7,10 @@ from typing import Self
 
 from api.metrics.collecting import Metrics
 from api.metrics.serving import serving_metrics
+from ledger.errors import Expected
 
 
-class CannotListen(Exception):
+class CannotListen(Expected):
     """The address is taken or is none of this machine's."""
 
     @classmethod

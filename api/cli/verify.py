@@ -10,14 +10,13 @@ import msgspec
 
 from api.cli.options import counting, data_option, json_option, print_json
 from api.databases import database_of
-from api.lock import DataUnusable
-from api.settings import BadSettings, load_settings
-from ledger.archives import BadArchive, Shelf
-from ledger.errors import StoreFailed
+from api.settings import load_settings
+from ledger.archives import Shelf
+from ledger.errors import Expected
 from ledger.proofs.findings import Restored, described
-from ledger.proofs.keys import KeyUnusable, verifier_of
+from ledger.proofs.keys import verifier_of
 from ledger.proofs.note import NOTE_BYTES, BadCheckpoint, BadKey, Verifier, read_checkpoint
-from ledger.proofs.verifying import CannotVerify, Verified
+from ledger.proofs.verifying import Verified
 from ledger.proofs.verifying import verify as verify_ledger
 from projections.retention.compacting import ARCHIVES
 
@@ -63,15 +62,7 @@ def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> No
         verified = _verify(directory, note, key)
     except BadCheckpoint as error:
         raise click.ClickException(f"{note}: {error}") from error
-    except (
-        BadArchive,
-        BadKey,
-        BadSettings,
-        CannotVerify,
-        DataUnusable,
-        KeyUnusable,
-        StoreFailed,
-    ) as error:
+    except Expected as error:
         raise _CouldNotRun(str(error)) from error
     except OSError as error:
         raise _CouldNotRun(f"{error.filename}: {error.strerror}") from error

@@ -9,14 +9,11 @@ from api.doctor import directory, images, retention, store
 from api.doctor.findings import Check, Findings
 from api.doctor.looking import examine_ledger, examine_pool
 from api.doctor.patient import Patient, Whole
-from ledger.archives import BadArchive, Shelf
+from ledger.archives import Shelf
 from ledger.clock_watch import Reading
-from ledger.errors import StoreFailed, UnknownEvent
+from ledger.errors import Expected
 from ledger.images import Pool
-from ledger.proofs.keys import KeyUnusable
-from ledger.proofs.tree import LeavesArchived
 from ledger.store.sqlite import SCHEMA_VERSION
-from ledger.store.tiles import LeavesMissing
 from projections.retention.compacting import ARCHIVES
 from projections.retention.standing import Standing, standing_of
 
@@ -65,15 +62,7 @@ CURRENT: Mapping[str, Callable[[Patient], Iterable[str]]] = {
 }
 """What is looked at in a ledger of this schema."""
 
-_PROBLEMS = (
-    BadArchive,
-    KeyUnusable,
-    LeavesArchived,
-    LeavesMissing,
-    OSError,
-    StoreFailed,
-    UnknownEvent,
-)
+_PROBLEMS = (Expected, OSError)
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading raises that was written by nobody who knows the ledger."""
 

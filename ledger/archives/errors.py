@@ -1,7 +1,9 @@
 """What can go wrong with an archive."""
 
+from ledger.errors import Expected
 
-class BadArchive(Exception):
+
+class BadArchive(Expected):
     """The file is no archive, not whole, not what was written, or cannot be read."""
 
 
@@ -9,5 +11,5 @@ class ArchiveMissing(BadArchive):
     """There is no archive of that name."""
 
 
-class ArchiveNotWritten(Exception):
+class ArchiveNotWritten(Expected):
     """The archive could not be written, and is not there; the disk may be full."""

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ledger.errors import Expected
 from ledger.proofs.note import KEY_BYTES, BadKey, Signer, Verifier
 
 KEY_FILE = "checkpoint.key"
@@ -16,7 +17,7 @@ NAME = "job-ledger"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-class KeyUnusable(Exception):
+class KeyUnusable(Expected):
     """The key file cannot be read, is no key, or may be read by others than its owner."""
 
 

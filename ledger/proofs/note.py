@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from ledger.errors import Expected
 from ledger.proofs.merkle import HASH_BYTES
 
 NOTE_BYTES = 64 * 1024
@@ -29,11 +30,11 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
-class BadKey(Exception):
+class BadKey(Expected):
     """The text is no key, or not of the kind that is wanted."""
 
 
-class BadCheckpoint(Exception):
+class BadCheckpoint(Expected):
     """The text is no checkpoint, or not one that this key has signed."""
 
 

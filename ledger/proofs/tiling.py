@@ -7,6 +7,7 @@ off anywhere, and two that run at once only share the work.
 from collections.abc import Callable
 
 from ledger.application import Ledger
+from ledger.errors import Expected
 from ledger.store.seam import Cursor
 from ledger.store.tiles import extend
 
@@ -14,7 +15,7 @@ GATHERED_SLICES = 32
 """Slices of at most a tile, about a millisecond each, in one transaction when nobody waits."""
 
 
-class TilingStopped(Exception):
+class TilingStopped(Expected):
     """It was asked to stop before the newest event; what is tiled is tiled."""
 
 

@@ -6,6 +6,7 @@ the leaves behind the tiles are read from the events themselves.
 
 from collections.abc import Callable
 
+from ledger.errors import Expected
 from ledger.proofs import merkle
 from ledger.proofs.merkle import complete_root, node_hash
 from ledger.store.seam import Log
@@ -22,7 +23,7 @@ Called for whole tiles. Raises `LeavesArchived` if they are in none that is ther
 """
 
 
-class LeavesArchived(Exception):
+class LeavesArchived(Expected):
     """What is asked takes hashes of leaves that are in archives only, and those are not here."""
 
     def __init__(self, first: int, last: int) -> None:
@@ -31,7 +32,7 @@ class LeavesArchived(Exception):
         )
 
 
-class OutsideTree(Exception):
+class OutsideTree(Expected):
     """There is no such leaf, or there was never a tree of that size."""
 
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ledger.archives import BadArchive, Shelf
+from ledger.errors import Expected
 from ledger.proofs.findings import (
     AnotherRoot,
     BadArchiveFound,
@@ -47,7 +48,7 @@ Report = Callable[[int, int], None]
 """Told how many of how many leaves are verified."""
 
 
-class CannotVerify(Exception):
+class CannotVerify(Expected):
     """The checkpoint ends among leaves that are archived, and their archive is not here."""
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ledger.errors import StoreFailed
+from ledger.errors import Expected, StoreFailed
 from ledger.store.pg_connecting import connect
 from ledger.store.pg_cursor import PgConnection
 from ledger.store.pg_locks import alone
@@ -28,7 +28,7 @@ BATCH_ROWS = 2_000
 """Rows that are copied in one transaction; the largest have some kilobytes."""
 
 
-class NotMoved(Exception):
+class NotMoved(Expected):
     """The ledger is not in the database; where it was it is unchanged, and can be used."""
 
 

@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from ledger.codec import recorded_at
-from ledger.errors import UnknownEvent
+from ledger.errors import Expected, UnknownEvent
 from ledger.proofs.merkle import HASH_BYTES, complete_root
 from ledger.store.seam import Cursor, LoggedEvent
 
@@ -30,7 +30,7 @@ def _nothing(_: int) -> Iterable[LoggedEvent]:
     return ()
 
 
-class LeavesMissing(Exception):
+class LeavesMissing(Expected):
     """Events have been removed from the ledger before their leaves were in the tree."""
 
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ledger.aggregate import Aggregate
+from ledger.errors import Expected
 from ledger.store.seam import LoggedEvent
 
 Report = Callable[[int, int], None]
 """Told how many of how many events are replayed."""
 
 
-class CannotReplay(Exception):
+class CannotReplay(Expected):
     """There is no ledger here, or it cannot be read."""
 
 

@@ -12,6 +12,7 @@ from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading, moved, moved_text, watch
 from ledger.commands import ReleaseStream, SetRetention
+from ledger.errors import Expected
 from ledger.retention import Plan, cutoff_at, cutoff_of
 from ledger.store import clock_watch
 from ledger.store.seam import Cursor
@@ -26,15 +27,15 @@ PENDING_FOR = timedelta(days=1)
 """So many trees, or for so long, are discarded before they are moved to an archive."""
 
 
-class RetentionBusy(Exception):
+class RetentionBusy(Expected):
     """A rebuild, or another run, is under way."""
 
 
-class ClockMoved(Exception):
+class ClockMoved(Expected):
     """The wall clock was set: nothing is discarded until somebody says that it is right."""
 
 
-class PlanChanged(Exception):
+class PlanChanged(Expected):
     """What would be discarded is not what the plan with this digest says."""
 
 

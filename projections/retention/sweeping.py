@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ledger.application import Ledger
 from ledger.commands import DiscardJobs, ParkStream
-from ledger.errors import UnreadableStream
+from ledger.errors import Expected, UnreadableStream
 from ledger.events import DiscardedTree
 from ledger.retention import Plan
 from ledger.slicing import sliced
@@ -30,7 +30,7 @@ STREAMS_AT_ONCE = 100
 SYSTEM = Caller("system", "")
 
 
-class RetentionStopped(Exception):
+class RetentionStopped(Expected):
     """It was asked to stop before the end; the next run goes on."""
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ledger.archives import ArchivedTree, Shelf
+from ledger.errors import Expected
 from ledger.store.streams import newest
 from ledger.store.tiles import position_at
 from projections.rows import timestamp
@@ -18,7 +19,7 @@ JOBS_MOST = 50_000
 """Jobs of one account that are looked through for a list."""
 
 
-class CannotTell(Exception):
+class CannotTell(Expected):
     """The question is about the future, or about more jobs than can be looked through."""
 
 

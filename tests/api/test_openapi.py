@@ -11,22 +11,13 @@ import schemathesis
 import yaml
 from aiohttp import web
 
-from api.accounts import LoginRefused, TooManyAttempts
 from api.app import PAGE, make_app
-from api.errors import ErrorType, KnownError, RequestRefused, answer_to, unknown_error
+from api.errors import ErrorType, RequestStatus, answer_to, unknown_error
 from api.openapi import FILE, document_json
 from api.service import Service
-from ledger.archives import BadArchive
-from ledger.errors import (
-    ChunkPresent,
-    ConcurrentChange,
-    Invalid,
-    NotFound,
-    StoreFailed,
-    WrongState,
-)
-from ledger.images import ImageMissing, PoolFull, PoolMissing
+from ledger.errors import Expected
 from tests.api.calling import ROOT, Api
+from tests.api.expected import error_of, expected_kinds
 
 DOCUMENT = orjson.loads(document_json())
 METHODS = ("get", "put", "post", "delete")
@@ -158,43 +149,18 @@ def test_every_error_is_an_answer() -> None:
     """Each status that an error can have is described, and so is each of the types of errors."""
     described = {each["x-status"] for each in DOCUMENT["components"]["responses"].values()}
     described |= {status for operation in OPERATIONS.values() for status in operation["responses"]}
-    raised = {each.status for each in subclasses(RequestRefused)}
-    raised |= {answer_to(error).status for error in OTHER_ERRORS} | {unknown_error().status}
+    raised = {answer_to(error).status for error in every_error()}
+    raised |= {*get_args(RequestStatus), unknown_error().status}
     assert {str(status) for status in raised} - described == set()
     error = SCHEMAS["Errors"]["items"]["properties"]["error_type"]
     assert set(error["enum"]) == set(get_args(ErrorType))
 
 
-OTHER_ERRORS: list[KnownError] = [
-    LoginRefused(),
-    TooManyAttempts(1.0),
-    NotFound("it is not there"),
-    WrongState("it runs"),
-    Invalid("it is too small"),
-    ChunkPresent(),
-    ConcurrentChange(),
-    PoolFull("it is full"),
-    PoolMissing("it is not configured"),
-    ImageMissing("it is gone"),
-    StoreFailed("it cannot be read"),
-    BadArchive("it is cut off"),
-    web.HTTPMethodNotAllowed("GET", ["PUT"]),
-    web.HTTPNotFound(),
-]
-
-
-def test_every_other_error_is_known() -> None:
-    """The list above has one of each kind that is answered, refused requests aside."""
-    assert {type(error) for error in OTHER_ERRORS} >= {*get_args(KnownError)} - {
-        RequestRefused,
-        web.HTTPException,
-    }
-
-
-def subclasses(error: type[RequestRefused]) -> Iterator[type[RequestRefused]]:
-    yield error
-    for each in error.__subclasses__():
-        yield from subclasses(each)
+def every_error() -> Iterator[Expected | web.HTTPException]:
+    """One of each class of errors, and what the router says."""
+    yield from map(error_of, expected_kinds())
+    yield web.HTTPMethodNotAllowed("GET", ["PUT"])
+    yield web.HTTPNotFound()
 
 
 def test_shared_answers_have_their_status() -> None:
