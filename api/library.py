@@ -2,22 +2,19 @@
 
 import asyncio
 import stat
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from msgspec import Struct
 
 from api.drive_bodies import SIZE_MOST, default_storage_type
+from api.errors import BadRequest
 from api.fields import Fields
-from api.operations import OperationRefused
 from api.service import Service
 from api.shapes import IMAGE_TYPES, LIBRARY_TEXTS
 from ledger.commands import DeleteDrives
 from ledger.drive import LIBRARY, round_up
-from ledger.errors import Expected
 from ledger.events import DriveDefinition, Media
 from ledger.store.writer import Caller
 
@@ -46,47 +43,38 @@ class LibraryImage(Struct, frozen=True):
     meta: dict[str, str]
 
 
-class LibraryOperations(Protocol):
-    """What can be done with the library. Each raises `OperationRefused`."""
-
-    async def add_image(self, image: NewImage) -> LibraryImage:
-        """Copies an image into a pool and makes a library drive of it."""
-
-    async def images(self) -> list[LibraryImage]:
-        """All that is in the library, oldest first."""
-
-    async def remove_image(self, uuid: str) -> None:
-        """Takes a drive out of the library; its clones stay."""
-
-
-class OwnLibrary:
+class Library:
     """The library of a service that this process has open."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def add_image(self, image: NewImage) -> LibraryImage:
+    async def add(self, image: NewImage) -> LibraryImage:
+        """Copies an image into a pool and makes a library drive of it.
+
+        Raises `BadRequest`, OSError, and what keeps an image from being taken.
+        """
         path = Path(image.path)
-        with _refusals():
-            definition = self._definition(image, await asyncio.to_thread(_size, path))
-            record = partial(self._service.ledger.execute, by=_OPERATOR)
-            uuid = await self._service.intake.receive(LIBRARY, definition, _blocks(path), record)
+        definition = self._definition(image, await asyncio.to_thread(_size, path))
+        record = partial(self._service.ledger.execute, by=_OPERATOR)
+        uuid = await self._service.intake.receive(LIBRARY, definition, _blocks(path), record)
         return _image(uuid, definition)
 
-    async def images(self) -> list[LibraryImage]:
-        with _refusals(), self._service.views.snapshot() as snapshot:
+    async def every(self) -> list[LibraryImage]:
+        """All that is in the library, oldest first."""
+        with self._service.views.snapshot() as snapshot:
             found = snapshot.drives(LIBRARY, limit=-1)
         return [_image(drive.uuid, drive.definition) for drive in found]
 
-    async def remove_image(self, uuid: str) -> None:
-        with _refusals():
-            await self._service.ledger.execute(DeleteDrives(LIBRARY, (uuid,)), _OPERATOR)
+    async def remove(self, uuid: str) -> None:
+        """Takes a drive out of the library; its clones stay. Raises the command's `Refusal`."""
+        await self._service.ledger.execute(DeleteDrives(LIBRARY, (uuid,)), _OPERATOR)
 
     def _definition(self, image: NewImage, size: int) -> DriveDefinition:
-        """Checked as what a client says would be. Raises `BadRequest`, `OperationRefused`."""
+        """Checked as what a client says would be. Raises `BadRequest`."""
         said = Fields({"name": image.name, "meta": image.meta})
         if not 0 < size <= SIZE_MOST:
-            raise OperationRefused(f"an image has 1 to {SIZE_MOST} bytes, not {size}")
+            raise BadRequest(f"an image has 1 to {SIZE_MOST} bytes, not {size}")
         return DriveDefinition(
             name=said.text("name", ""),
             media=image.media,
@@ -121,7 +109,7 @@ def _image(uuid: str, definition: DriveDefinition) -> LibraryImage:
 def _size(path: Path) -> int:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise OperationRefused(f"{path} is no file")
+        raise BadRequest(f"{path} is no file")
     return found.st_size
 
 
@@ -129,11 +117,3 @@ async def _blocks(path: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
         while block := await asyncio.to_thread(file.read, READ_BYTES):
             yield block
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except (Expected, OSError) as error:
-        raise OperationRefused(str(error)) from error

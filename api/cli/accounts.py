@@ -1,14 +1,13 @@
 """`job-ledger account`: who may log in."""
 
-import asyncio
 import sys
 from pathlib import Path
 
 import click
 
-from api.accounts import ROLES
+from api.accounts import ROLES, Accounts
 from api.cli.options import data_option
-from api.cli.reaching import operations
+from api.cli.reaching import ask
 from api.credentials import PASSWORD_LENGTH_MAX, new_password
 from api.settings import load_settings
 
@@ -41,10 +40,10 @@ def account() -> None:
 @_stdin_option
 def add(email: str, data: Path | None, role: str, password_stdin: bool) -> None:  # noqa: FBT001 - click's
     """Add an account that logs in with EMAIL."""
-    directory = load_settings(data=data).data
+    settings = load_settings(data=data)
     password, made_up = _new_password(from_stdin=password_stdin)
-    added = asyncio.run(_add(directory, email, password, role))
-    click.echo(f"added {added}")
+    added = ask(settings, lambda admin: admin.call(Accounts.add, email, password, role))
+    click.echo(f"added {added.role} {added.email} ({added.uuid})")
     if made_up:
         click.echo(f"password: {password}")
 
@@ -55,23 +54,12 @@ def add(email: str, data: Path | None, role: str, password_stdin: bool) -> None:
 @_stdin_option
 def change_password(email: str, data: Path | None, password_stdin: bool) -> None:  # noqa: FBT001 - click's
     """Give the account EMAIL a new password; logins with the old one end at once."""
-    directory = load_settings(data=data).data
+    settings = load_settings(data=data)
     password, made_up = _new_password(from_stdin=password_stdin)
-    asyncio.run(_set_password(directory, email, password))
+    ask(settings, lambda admin: admin.call(Accounts.set_password, email, password))
     click.echo(f"changed the password of {email}")
     if made_up:
         click.echo(f"password: {password}")
-
-
-async def _add(data: Path, email: str, password: str, role: str) -> str:
-    async with operations(data) as ledger:
-        added = await ledger.add_account(email, password, role)
-    return f"{added.role} {added.email} ({added.uuid})"
-
-
-async def _set_password(data: Path, email: str, password: str) -> None:
-    async with operations(data) as ledger:
-        await ledger.set_password(email, password)
 
 
 def _new_password(*, from_stdin: bool) -> tuple[str, bool]:

@@ -1,18 +1,21 @@
 """`job-ledger library`: images that every account may clone."""
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from api.cli.options import console, data_option, pool_option
-from api.cli.reaching import library as reach
-from api.library import LibraryImage, NewImage
-from api.settings import Settings, load_settings
+from api.cli.reaching import ask
+from api.library import Library, LibraryImage, NewImage
+from api.settings import load_settings
+from api.verbs import Admin
 from ledger.events import Media
+
+T = TypeVar("T")
 
 
 @click.group()
@@ -46,7 +49,7 @@ def add(  # noqa: PLR0917 - click's
 ) -> None:
     """Copy the raw disk image IMAGE into the library."""
     new = NewImage(str(image.absolute()), name, media, storage_type, dict(map(_pair, meta)))
-    added = asyncio.run(_add(load_settings(data=data, pools=pools or None), new))
+    added = _ask(data, pools, lambda admin: admin.call(Library.add, new))
     click.echo(f"added {added.uuid}")
 
 
@@ -55,7 +58,7 @@ def add(  # noqa: PLR0917 - click's
 @pool_option
 def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
     """List what is in the library."""
-    found = asyncio.run(_images(load_settings(data=data, pools=pools or None)))
+    found = _ask(data, pools, lambda admin: admin.call(Library.every))
     console().print(_table(found))
 
 
@@ -65,23 +68,12 @@ def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
 @pool_option
 def remove(uuid: str, data: Path | None, pools: tuple[str, ...]) -> None:
     """Take the drive UUID out of the library; refused while it is being cloned."""
-    asyncio.run(_remove(load_settings(data=data, pools=pools or None), uuid))
+    _ask(data, pools, lambda admin: admin.call(Library.remove, uuid))
     click.echo(f"removed {uuid}")
 
 
-async def _add(settings: Settings, new: NewImage) -> LibraryImage:
-    async with reach(settings) as images:
-        return await images.add_image(new)
-
-
-async def _images(settings: Settings) -> list[LibraryImage]:
-    async with reach(settings) as images:
-        return await images.images()
-
-
-async def _remove(settings: Settings, uuid: str) -> None:
-    async with reach(settings) as images:
-        await images.remove_image(uuid)
+def _ask(data: Path | None, pools: tuple[str, ...], question: Callable[[Admin], Awaitable[T]]) -> T:
+    return ask(load_settings(data=data, pools=pools or None), question, images=True)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """`job-ledger parked`: streams of events that cannot be read."""
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -8,10 +7,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from api.cli.options import console, data_option
-from api.cli.reaching import retention as reach
+from api.cli.retention import ask_retention
 from api.cli.times import moment_text
-from api.settings import load_settings
 from ledger.acts import Parking
+from projections.retention.keeping import Retention
 
 
 @click.group()
@@ -23,7 +22,7 @@ def parked() -> None:
 @data_option
 def list_parked(data: Path | None) -> None:
     """List streams that are parked, or were released and are not discarded yet."""
-    found = asyncio.run(_parked(load_settings(data=data).data))
+    found = ask_retention(data, lambda admin: admin.call(Retention.parked))
     if found:
         console().print(_table(found))
     else:
@@ -35,7 +34,7 @@ def list_parked(data: Path | None) -> None:
 @data_option
 def retry(stream: str, data: Path | None) -> None:
     """Let the next sweep try STREAM again: it can be read by now."""
-    asyncio.run(_release(load_settings(data=data).data, stream, skip=False))
+    ask_retention(data, lambda admin: admin.call(Retention.release, stream, skip=False))
     click.echo(f"the next sweep tries {stream} again")
 
 
@@ -44,18 +43,8 @@ def retry(stream: str, data: Path | None) -> None:
 @data_option
 def skip(stream: str, data: Path | None) -> None:
     """Let the next sweep discard STREAM unread: its events go to an archive as they are."""
-    asyncio.run(_release(load_settings(data=data).data, stream, skip=True))
+    ask_retention(data, lambda admin: admin.call(Retention.release, stream, skip=True))
     click.echo(f"the next sweep discards {stream} unread")
-
-
-async def _parked(data: Path) -> list[Parking]:
-    async with reach(data) as operations:
-        return await operations.parked()
-
-
-async def _release(data: Path, stream: str, *, skip: bool) -> None:
-    async with reach(data) as operations:
-        await operations.release(stream, skip=skip)
 
 
 def _table(found: list[Parking]) -> Table:

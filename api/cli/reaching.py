@@ -7,17 +7,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from api.admin import AdminClient, connected
+import click
+
+from api.admin import connected
 from api.composition import new_clocks, open_ledger, open_service
 from api.databases import database_of
-from api.doctor.examining import examine
+from api.doctor.examining import examine, examine_service
 from api.doctor.findings import Check, Findings
 from api.doctor.looking import synchronous_of_new_connections
-from api.library import LibraryOperations, OwnLibrary
+from api.library import Library
 from api.lock import DataInUse, data_lock, holder
-from api.operations import OperationRefused, Operations, OwnOperations
-from api.retention import OwnRetention, RetentionOperations
 from api.settings import Settings
+from api.verbs import Admin, LocalAdmin
 from ledger.images import Pool
 
 T = TypeVar("T")
@@ -27,64 +28,57 @@ TAKING_S = 5.0
 PAUSE_S = 0.05
 
 
-@asynccontextmanager
-async def operations(data: Path) -> AsyncIterator[Operations]:
-    """The operations on a data directory: of the service that runs, else done in this process.
+def ask(
+    settings: Settings, question: Callable[[Admin], Awaitable[T]], *, images: bool = False
+) -> T:
+    """Ask the service that has the data directory, or else do it in this process.
 
-    Raises `DataInUse` if somebody has it who does not answer, and `DataUnusable`.
+    With `images` the pools are there, too. Raises `DataInUse` if somebody has the data directory
+    who does not answer, `DataUnusable`, and what is expected of the verbs.
     """
 
-    async def own(stack: AsyncExitStack) -> Operations:
-        opened = await stack.enter_async_context(open_ledger(data))
-        return OwnOperations(opened.ledger, opened.accounts)
+    async def asked() -> T:
+        async with open_admin(settings, images=images) as admin:
+            return await question(admin)
 
-    async with _reached(data, own) as reached:
-        yield reached
-
-
-@asynccontextmanager
-async def library(settings: Settings) -> AsyncIterator[LibraryOperations]:
-    """The library of a data directory, likewise."""
-
-    async def own(stack: AsyncExitStack) -> LibraryOperations:
-        still = settings.model_copy(update={"copying": False})
-        return OwnLibrary(await stack.enter_async_context(open_service(still)))
-
-    async with _reached(settings.data, own) as reached:
-        yield reached
+    return asyncio.run(asked())
 
 
-@asynccontextmanager
-async def retention(data: Path) -> AsyncIterator[RetentionOperations]:
-    """The retention of a data directory that there is, likewise."""
-    database = database_of(data)
+def require_ledger(settings: Settings) -> None:
+    """None is begun just to be looked at."""
+    database = database_of(settings.data)
     if not database.exists():
-        raise OperationRefused(f"there is no ledger at {database.address}")
-
-    async def own(stack: AsyncExitStack) -> RetentionOperations:
-        opened = await stack.enter_async_context(open_ledger(data))
-        return OwnRetention(opened.retention)
-
-    async with _reached(data, own) as reached:
-        yield reached.retention if isinstance(reached, AdminClient) else reached
+        raise click.ClickException(f"there is no ledger at {database.address}")
 
 
 @asynccontextmanager
-async def _reached(
-    data: Path, own: Callable[[AsyncExitStack], Awaitable[T]]
-) -> AsyncIterator[T | AdminClient]:
-    """The service that has the data directory, or what `own` opens once nobody has it."""
+async def open_admin(settings: Settings, *, images: bool = False) -> AsyncIterator[Admin]:
+    """The service that has the data directory, or what is opened here once nobody has it."""
     give_up = time.monotonic() + TAKING_S
     while True:
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(connected(data))
+            client = await stack.enter_async_context(connected(settings.data))
             if client is not None:
                 yield client
                 return
-            if _taken(stack, data, or_raise=time.monotonic() > give_up):
-                yield await own(stack)
+            if _taken(stack, settings.data, or_raise=time.monotonic() > give_up):
+                opened = _own_service(settings) if images else _own_ledger(settings)
+                yield await stack.enter_async_context(opened)
                 return
         await asyncio.sleep(PAUSE_S)
+
+
+@asynccontextmanager
+async def _own_ledger(settings: Settings) -> AsyncIterator[LocalAdmin]:
+    async with open_ledger(settings.data) as opened:
+        accounts = opened.accounts
+        yield LocalAdmin(opened.ledger, accounts, accounts.tokens, opened.retention)
+
+
+@asynccontextmanager
+async def _own_service(settings: Settings) -> AsyncIterator[LocalAdmin]:
+    async with open_service(settings.model_copy(update={"copying": False})) as service:
+        yield LocalAdmin(service.ledger, Library(service))
 
 
 async def pools_in_use(settings: Settings) -> dict[str, Pool]:
@@ -92,7 +86,7 @@ async def pools_in_use(settings: Settings) -> dict[str, Pool]:
     async with connected(settings.data) as client:
         if settings.pools or client is None:
             return {pool.name: pool for pool in settings.named_pools()}
-        found = (await client.examine()).pools
+        found = (await client.call(examine_service)).pools
         return {pool.name: Pool(pool.name, Path(pool.path), pool.storage_type) for pool in found}
 
 
@@ -100,7 +94,7 @@ async def diagnose(settings: Settings) -> Findings:
     """Examines a data directory, by the service if one runs; changes nothing."""
     async with connected(settings.data) as client:
         if client is not None:
-            return await client.examine()
+            return await client.call(examine_service)
     pools = [pool for pool in settings.named_pools() if settings.pools or pool.path.exists()]
     found = examine(
         settings.data,

@@ -1,15 +1,11 @@
 """`job-ledger rebuild`: the read models, made anew from the ledger."""
 
-import asyncio
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from api.cli.options import console, data_option
-from api.cli.reaching import operations
-from api.databases import database_of
-from api.operations import Operations
+from api.cli.options import counting, data_option
+from api.cli.reaching import ask, require_ledger
 from api.settings import load_settings
 from projections.rebuild import Rebuilt
 
@@ -21,7 +17,10 @@ def rebuild(data: Path | None) -> None:
 
     Prints a digest of what was shown before and of what is shown now.
     """
-    rebuilt = asyncio.run(_rebuild(load_settings(data=data).data))
+    settings = load_settings(data=data)
+    require_ledger(settings)
+    with counting("rebuilding", "events") as report:
+        rebuilt = ask(settings, lambda admin: admin.rebuild(report))
     click.echo(
         f"rebuilt from {rebuilt.events} events, up to position {rebuilt.position},"
         f" in {rebuilt.seconds:.2f} s"
@@ -29,24 +28,6 @@ def rebuild(data: Path | None) -> None:
     click.echo(f"digest before: {rebuilt.before}")
     click.echo(f"digest after:  {rebuilt.after}")
     click.echo(_verdict(rebuilt))
-
-
-async def _rebuild(data: Path) -> Rebuilt:
-    database = database_of(data)
-    if not database.exists():
-        raise click.ClickException(f"there is no ledger at {database.address}")
-    async with operations(data) as ledger:
-        return await _shown(ledger)
-
-
-async def _shown(ledger: Operations) -> Rebuilt:
-    screen = console(stderr=True)
-    columns = (TextColumn("rebuilding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        task = progress.add_task("events", total=None)
-        return await ledger.rebuild(
-            lambda done, total: progress.update(task, completed=done, total=total)
-        )
 
 
 def _verdict(rebuilt: Rebuilt) -> str:

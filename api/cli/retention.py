@@ -1,6 +1,5 @@
 """`job-ledger retention`: how long jobs are kept, and discarding what is due."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,14 +11,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from api.cli.options import console, data_option, json_option
-from api.cli.reaching import retention as reach
+from api.cli.reaching import ask, require_ledger
 from api.cli.times import DURATION, MOMENT, moment_text
 from api.discarding import counted, outcome, what
 from api.moments import duration_text
-from api.retention import RetentionOperations
 from api.settings import load_settings
+from api.verbs import Admin
 from ledger.clock_watch import moved_text
 from ledger.retention import Plan
+from projections.retention.keeping import Retention
 from projections.retention.standing import Standing, SweepFound
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def set_policy(duration: timedelta, data: Path | None) -> None:
     It holds from now on: the next sweep, within the hour, discards what is due by it. What was
     discarded before stays so.
     """
-    _asked(data, lambda operations: operations.set(duration))
+    ask_retention(data, lambda admin: admin.call(Retention.set, duration))
     click.echo(f"jobs are kept for {duration_text(duration)} from now on")
 
 
@@ -47,7 +47,7 @@ def set_policy(duration: timedelta, data: Path | None) -> None:
 @data_option
 def show(data: Path | None) -> None:
     """Show the policy, what is due next, and what there is in archives."""
-    standing = _asked(data, lambda operations: operations.standing())
+    standing = ask_retention(data, lambda admin: admin.call(Retention.standing))
     table = Table(show_header=False, box=None)
     for name, value in standing_lines(standing):
         table.add_row(name, value)
@@ -72,7 +72,7 @@ def plan(as_of: datetime | None, keep: timedelta | None, data: Path | None, as_j
 
     Changes nothing. The digest in the last line is for `run --plan`.
     """
-    found = _asked(data, lambda operations: operations.plan(as_of, keep))
+    found = ask_retention(data, lambda admin: admin.call(Retention.plan, as_of, keep))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(_plan_fields(found))).decode())
         return
@@ -94,7 +94,7 @@ def run(digest: str | None, data: Path | None) -> None:
 
     Refused if the plan with DIGEST is not what would be discarded any more.
     """
-    ran = _asked(data, lambda operations: operations.run(digest))
+    ran = ask_retention(data, lambda admin: admin.call(Retention.run, digest))
     for line in outcome(ran):
         click.echo(line)
     if ran.swept is None and ran.compacted is None:
@@ -110,7 +110,7 @@ def confirm_clock(data: Path | None) -> None:
 
     Look at the time first: what is discarded stays so.
     """
-    _asked(data, lambda operations: operations.confirm_clock())
+    ask_retention(data, lambda admin: admin.call(Retention.confirm_clock))
     click.echo("the wall clock is trusted as it is")
 
 
@@ -150,9 +150,8 @@ def _table(found: Plan) -> Table:
     return table
 
 
-def _asked(data: Path | None, ask: Callable[[RetentionOperations], Awaitable[T]]) -> T:
-    async def asked(directory: Path) -> T:
-        async with reach(directory) as operations:
-            return await ask(operations)
-
-    return asyncio.run(asked(load_settings(data=data).data))
+def ask_retention(data: Path | None, question: Callable[[Admin], Awaitable[T]]) -> T:
+    """Ask of a ledger that there is."""
+    settings = load_settings(data=data)
+    require_ledger(settings)
+    return ask(settings, question)

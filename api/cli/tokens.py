@@ -1,6 +1,5 @@
 """`job-ledger token`: bearer tokens, with which programs log in."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from api.cli.options import console, data_option
-from api.cli.reaching import operations
+from api.cli.reaching import ask
 from api.settings import load_settings
-from api.tokens import NewToken
+from api.tokens import Tokens
 from ledger.store.tokens import StoredToken
 
 
@@ -30,7 +29,8 @@ def add(email: str, data: Path | None, name: str) -> None:
 
     It logs in until it is removed, or the account is; other passwords do not matter to it.
     """
-    added = asyncio.run(_add(load_settings(data=data).data, email, name))
+    settings = load_settings(data=data)
+    added = ask(settings, lambda admin: admin.call(Tokens.add, email, name))
     click.echo(f"added token {added.id} of {added.email}")
     click.echo(f"token: {added.token}")
 
@@ -40,7 +40,7 @@ def add(email: str, data: Path | None, name: str) -> None:
 @data_option
 def list_tokens(email: str | None, data: Path | None) -> None:
     """List the tokens of the account EMAIL, or of all; not the tokens themselves but their ids."""
-    found = asyncio.run(_tokens(load_settings(data=data).data, email))
+    found = ask(load_settings(data=data), lambda admin: admin.call(Tokens.every, email))
     console().print(_table(found))
 
 
@@ -49,23 +49,8 @@ def list_tokens(email: str | None, data: Path | None) -> None:
 @data_option
 def remove(token_id: str, data: Path | None) -> None:
     """Remove the token with this ID; logins with it end at once."""
-    asyncio.run(_remove(load_settings(data=data).data, token_id))
+    ask(load_settings(data=data), lambda admin: admin.call(Tokens.remove, token_id))
     click.echo(f"removed token {token_id}")
-
-
-async def _add(data: Path, email: str, name: str) -> NewToken:
-    async with operations(data) as ledger:
-        return await ledger.add_token(email, name)
-
-
-async def _tokens(data: Path, email: str | None) -> list[StoredToken]:
-    async with operations(data) as ledger:
-        return await ledger.tokens(email)
-
-
-async def _remove(data: Path, token_id: str) -> None:
-    async with operations(data) as ledger:
-        await ledger.remove_token(token_id)
 
 
 def _table(tokens: Sequence[StoredToken]) -> Table:

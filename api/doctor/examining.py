@@ -1,5 +1,6 @@
 """All checks, one after the other. What cannot be read is a problem, no error."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -7,8 +8,9 @@ from typing import TypeVar
 from api.databases import Database
 from api.doctor import directory, images, retention, store
 from api.doctor.findings import Check, Findings
-from api.doctor.looking import examine_ledger, examine_pool
+from api.doctor.looking import examine_ledger, examine_pool, synchronous_of
 from api.doctor.patient import Patient, Whole
+from api.service import Service
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
 from ledger.errors import Expected
@@ -65,6 +67,19 @@ CURRENT: Mapping[str, Callable[[Patient], Iterable[str]]] = {
 _PROBLEMS = (Expected, OSError)
 _NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading raises that was written by nobody who knows the ledger."""
+
+
+def examine_service(service: Service) -> Findings:
+    """Look at a service from inside."""
+    return examine(
+        service.data,
+        service.database,
+        service.pools.values(),
+        synchronous=lambda: service.ledger.exclusive(synchronous_of).result(),
+        clocks=service.clocks,
+        service=os.getpid(),
+        archiving=service.ledger.maintenance.locked(),
+    )
 
 
 def examine(

@@ -27,6 +27,9 @@ PENDING_FOR = timedelta(days=1)
 """So many trees, or for so long, are discarded before they are moved to an archive."""
 
 
+OPERATOR = Caller("system:operator", "")
+
+
 class RetentionBusy(Expected):
     """A rebuild, or another run, is under way."""
 
@@ -36,7 +39,7 @@ class ClockMoved(Expected):
 
 
 class PlanChanged(Expected):
-    """What would be discarded is not what the plan with this digest says."""
+    """What would be discarded is not what the plan with this digest says, if it is of any."""
 
 
 class Ran(NamedTuple):
@@ -74,9 +77,9 @@ class Retention:
         with self._ledger.log() as stored:
             return policy_of(stored)
 
-    def set(self, keep: timedelta, by: Caller) -> None:
+    def set(self, keep: timedelta) -> None:
         """From now on keeps jobs for so long. Raises `KeepOutOfRange`."""
-        self._ledger.execute_blocking(SetRetention(keep), by)
+        self._ledger.execute_blocking(SetRetention(keep), OPERATOR)
 
     def standing(self) -> Standing:
         """How things stand: the policy, and what was and will be done by it."""
@@ -88,12 +91,12 @@ class Retention:
         with self._ledger.log() as stored:
             return parked_streams(stored)
 
-    def release(self, stream: str, by: Caller, *, skip: bool) -> None:
+    def release(self, stream: str, *, skip: bool) -> None:
         """The next sweep tries a parked stream again or, with `skip`, takes it unread.
 
         Raises `NotParked`.
         """
-        self._ledger.execute_blocking(ReleaseStream(stream, skip), by)
+        self._ledger.execute_blocking(ReleaseStream(stream, skip), OPERATOR)
 
     def plan(self, as_of: datetime | None = None, keep: timedelta | None = None) -> Plan:
         """What a sweep would discard, or would have, at some moment by some policy; a dry run.
@@ -105,16 +108,16 @@ class Retention:
             kept = policy_of(stored).keep(moment) if keep is None else keep
             return plan_as_of(stored, Shelf(self._archives), kept, moment)
 
-    def run(self, by: Caller = SYSTEM, *, digest: str | None = None) -> Ran:
+    def run(self, digest: str | None = None) -> Ran:
         """Discards what is due, or just what the plan with this digest says, and archives it.
 
         Raises `RetentionBusy`, `ClockMoved`, `PlanChanged`, `NotDue`, `ArchiveNotWritten`,
-        `BadArchive` and `RetentionStopped`; ValueError if this is no digest.
+        `BadArchive` and `RetentionStopped`.
         """
         with self._maintaining():
             self._check_clocks()
-            swept = self._sweep(by, digest)
-            return Ran(swept, self._compact(by))
+            swept = self._sweep(OPERATOR, digest)
+            return Ran(swept, self._compact(OPERATOR))
 
     def keep_up(self) -> Ran:
         """`run`, as the service does it from time to time: an archive is begun for many at once."""
@@ -135,7 +138,7 @@ class Retention:
         now = self._now()
         with self._ledger.log() as stored:
             keep = policy_of(stored).keep(now)
-            cutoff = cutoff_at(now, keep) if digest is None else cutoff_of(digest)
+            cutoff = cutoff_at(now, keep) if digest is None else _cutoff_of(digest)
             plan = plan_of(stored, keep, cutoff)
         if digest is not None and plan.digest != digest:
             raise PlanChanged("by now something else would be discarded: plan anew")
@@ -178,3 +181,10 @@ class Retention:
             yield
         finally:
             self._ledger.maintenance.release()
+
+
+def _cutoff_of(digest: str) -> datetime:
+    try:
+        return cutoff_of(digest)
+    except ValueError:
+        raise PlanChanged(f"{digest!r} is no digest of a plan") from None

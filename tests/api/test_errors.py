@@ -16,6 +16,7 @@ ONLY_BASES = {"ImageError", "Refusal"}
 
 NEVER_OVER_HTTP = {
     # On the command line, at the admin socket and when a process starts.
+    "AdminRefused",
     "AlreadyRebuilding",
     "BadBackup",
     "BadCheckpoint",
@@ -31,7 +32,6 @@ NEVER_OVER_HTTP = {
     "NotBackedUp",
     "NotMoved",
     "NotRestored",
-    "OperationRefused",
     "TokenNotFound",
     # In workers and in what runs in the background.
     "ArchiveNotWritten",

@@ -1,20 +1,27 @@
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 import api.admin
-import api.operations
-from api.admin import AdminClient, AdminServer, connected
-from api.cli.reaching import operations
+import api.verbs
+from api.accounts import Accounts
+from api.admin import AdminClient, AdminRefused, AdminServer, connected
+from api.cli.reaching import open_admin
 from api.composition import open_service
+from api.doctor.examining import examine_service
 from api.lock import data_lock
-from api.operations import OperationRefused
 from api.service import Service
 from api.settings import load_settings
+from api.tokens import Tokens
+from api.verbs import VERBS, Verb, read_arguments, read_result
+from ledger.errors import UnknownEvent
 from projections.rebuild import Rebuilt
 from tests.support.turns import taken
 from tests.support.wait import PATIENCE_S, patience
@@ -41,8 +48,8 @@ class _SlowRebuild:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go = threading.Event()
         self.ended = threading.Event()
-        self._really = api.operations.rebuild
-        monkeypatch.setattr(api.operations, "rebuild", self._rebuild)
+        self._really = api.verbs.rebuild
+        monkeypatch.setattr(api.verbs, "rebuild", self._rebuild)
         monkeypatch.setattr(api.admin, "REPORT_S", 0.01)
 
     def _rebuild(self, ledger, report) -> Rebuilt:
@@ -82,28 +89,67 @@ async def test_rebuild_outlives_whoever_asked(
     await asyncio.wait({asking})
     slow.go.set()
     assert await asyncio.to_thread(slow.ended.wait, PATIENCE_S)
-    assert (await client.examine()).problems == []
+    assert (await client.call(examine_service)).problems == []
 
 
 async def test_one_rebuild_at_a_time(client: AdminClient, service: Service) -> None:
     """A second rebuild meanwhile is refused."""
-    with taken(service.ledger.maintenance), pytest.raises(OperationRefused, match="under way"):
+    with taken(service.ledger.maintenance), pytest.raises(AdminRefused, match="under way"):
         await client.rebuild(lambda *_: None)
 
 
-async def test_operations_reach_the_service(service: Service) -> None:
+async def test_verbs_reach_the_service(service: Service) -> None:
     """What is asked while a service runs is done by it."""
-    async with operations(service.data) as found:
+    async with open_admin(load_settings(data=service.data)) as found:
         assert isinstance(found, AdminClient)
-        added = await found.add_account("ada@example.test", "a long secret", "operator")
+        added = await found.call(Accounts.add, "ada@example.test", "a long secret", "operator")
     assert await service.accounts.every() == [added]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"email": 1}', b"\xff"], ids=range(4))
 async def test_malformed_request(client: AdminClient, body: bytes) -> None:
     """What is no request is answered with 400."""
-    async with client._session.post("/accounts", data=body) as response:
+    async with client._session.post("/call/Accounts.add", data=body) as response:
         assert response.status == 400
+
+
+@pytest.mark.parametrize("verb", ["Accounts.close", "Accounts._change", "rebuild", "exec"])
+async def test_what_is_no_verb_cannot_be_called(client: AdminClient, verb: str) -> None:
+    """Only what is in the table can: anything else is a 404, whether it exists or not."""
+    async with client._session.post(f"/call/{verb}", data=b"{}") as response:
+        assert response.status == 404
+
+
+async def test_what_is_refused_says_why(client: AdminClient) -> None:
+    """A verb that raises what is expected is a 409 with the reason, in its own words."""
+    async with client._session.post("/call/Tokens.remove", data=b'{"token_id":"x"}') as response:
+        assert response.status == 409
+    with pytest.raises(AdminRefused, match="there is no token x"):
+        await client.call(Tokens.remove, "x")
+
+
+async def test_a_rebuild_that_fails_says_why(client: AdminClient, monkeypatch) -> None:
+    """Whatever is expected to happen to a rebuild is told whoever waits for it."""
+
+    def rebuild(*_: object) -> Rebuilt:
+        raise UnknownEvent("nobody knows kettle/1")
+
+    monkeypatch.setattr(api.verbs, "rebuild", rebuild)
+    with pytest.raises(AdminRefused, match="nobody knows kettle/1"):
+        await client.rebuild(lambda *_: None)
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_every_verb_can_be_asked_for(verb: Verb) -> None:
+    """What it takes and what it returns goes over the socket."""
+    _, *parameters = inspect.signature(verb).parameters.values()
+    needed = [each.name for each in parameters if each.default is each.empty]
+    with pytest.raises(msgspec.ValidationError) if needed else nullcontext():
+        read_arguments(verb, b"{}")
+    with pytest.raises(msgspec.ValidationError):
+        read_arguments(verb, b'{"kettle": 1}')
+    with pytest.raises(msgspec.ValidationError):
+        read_result(verb, b'"kettle"')
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -119,6 +165,6 @@ async def test_connection_errors_are_refusals(client: AdminClient, monkeypatch) 
     def broken(*_: object, **__: object) -> None:
         raise aiohttp.ServerDisconnectedError
 
-    monkeypatch.setattr(client._session, "request", broken)
-    with pytest.raises(OperationRefused, match="does not answer any more"):
-        await client.examine()
+    monkeypatch.setattr(client._session, "post", broken)
+    with pytest.raises(AdminRefused, match="does not answer any more"):
+        await client.call(examine_service)

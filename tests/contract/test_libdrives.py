@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.library import NewImage, OwnLibrary
+from api.library import Library, NewImage
 from ledger.events import Media
 from tests.api.calling import ALICE, BOB, SERVER, UNKNOWN, Api
 from tests.contract.following import Json, listed, reference, settled, shown
@@ -47,7 +47,7 @@ async def _add(api: Api, directory: Path, name: str, media: Media, meta: dict[st
     path = directory / "image.raw"
     path.write_bytes(CONTENT)
     image = NewImage(str(path), name, media, meta=meta)
-    return (await OwnLibrary(api.service).add_image(image)).uuid
+    return (await Library(api.service).add(image)).uuid
 
 
 async def clone(api: Api, kind: str, uuid: str, **said: Any) -> Json:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.library import NewImage, OwnLibrary
+from api.library import Library, NewImage
 from tests.api.calling import SIZE, Api
 from tests.api.shapes import (
     ACTION,
@@ -125,7 +125,7 @@ async def test_a_library_drive(api: Api, tmp_path: Path):
     """It has the keys of a drive below /drives/, and its own below /libdrives/."""
     image = tmp_path / "image.raw"
     image.write_bytes(b"library")
-    added = await OwnLibrary(api.service).add_image(NewImage(str(image), "Example", "disk"))
+    added = await Library(api.service).add(NewImage(str(image), "Example", "disk"))
     assert_shape(await shown(api, f"/drives/{added.uuid}/"), LIBRARY_DRIVE)
     assert_shape(await shown(api, f"/libdrives/{added.uuid}/"), LIBDRIVE)
     for path in ("/libdrives/", "/libdrives/detail/?limit=0"):

@@ -21,7 +21,6 @@ from projections.retention.sweeping import RetentionStopped
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, clone, drive, family, jobs, streams
-from tests.support.opened import CALLER
 from tests.support.poison import poison
 from tests.support.retained import Retained
 from tests.support.world import ME, START
@@ -154,7 +153,7 @@ def test_what_a_parked_tree_names_stays_with_it(kept: Retained, clock: Clock) ->
     assert "drive-d" in streams(kept)
     event.mend()
     check(kept)
-    kept.retention.release("job-job", CALLER, skip=False)
+    kept.retention.release("job-job", skip=False)
     kept.run()
     assert "drive-d" not in streams(kept)
     check(kept)

@@ -20,7 +20,6 @@ from projections.retention.keeping import ClockMoved, PlanChanged, RetentionBusy
 from projections.retention.sweeping import Swept, sweep
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, check, clone, drive, jobs, streams
-from tests.support.opened import CALLER
 from tests.support.retained import Retained
 from tests.support.story import STORY
 from tests.support.turns import taken
@@ -168,7 +167,7 @@ def test_a_plan_changes_nothing_and_is_what_a_run_does(kept: Retained, clock: Cl
     clone(kept, "d", "second")
     clock.advance(days=DAYS, seconds=1)
     assert len(kept.retention.plan().trees) == 2
-    kept.retention.run(CALLER, digest=plan.digest)
+    kept.retention.run(plan.digest)
     assert jobs(kept) == {"second"}
     check(kept)
 
@@ -180,15 +179,15 @@ def test_a_plan_that_is_not_what_would_be_done_is_refused(kept: Retained, clock:
     young = kept.retention.plan(keep=timedelta(0))
     assert len(young.trees) == 1
     with pytest.raises(PlanChanged):  # by another policy than the one that holds
-        kept.retention.run(CALLER, digest=young.digest)
+        kept.retention.run(young.digest)
     clock.advance(days=DAYS, seconds=1)
     plan = kept.retention.plan()
     kept.run()
     before = kept.rows()
     with pytest.raises(PlanChanged):
-        kept.retention.run(CALLER, digest=plan.digest)
-    with pytest.raises(ValueError, match="digest"):
-        kept.retention.run(CALLER, digest="something")
+        kept.retention.run(plan.digest)
+    with pytest.raises(PlanChanged, match="digest"):
+        kept.retention.run("something")
     assert kept.rows() == before
 
 
@@ -199,7 +198,7 @@ def test_a_plan_of_tomorrow_cannot_be_run_today(kept: Retained, clock: Clock) ->
     tomorrow = kept.retention.plan(as_of=clock.now + timedelta(days=DAYS, hours=1))
     assert len(tomorrow.trees) == 1
     with pytest.raises(NotDue):
-        kept.retention.run(CALLER, digest=tomorrow.digest)
+        kept.retention.run(tomorrow.digest)
     assert jobs(kept) == {"job"}
 
 

@@ -5,7 +5,6 @@ import pytest
 from ledger.acts import Parking
 from ledger.commands import CloneDrive, CreateJob, DeleteDrives, StartAttempt
 from ledger.errors import NotParked, UnknownEvent
-from ledger.store.writer import Caller
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, acts, check, clone, drive, family, jobs, streams
@@ -13,8 +12,6 @@ from tests.support.opened import behind_its_back
 from tests.support.poison import UNREADABLE, poison
 from tests.support.retained import Retained
 from tests.support.world import ME
-
-OPERATOR = Caller("operator", "request-2")
 
 
 def parked(kept: Retained) -> list[tuple[str, str]]:
@@ -65,7 +62,7 @@ def test_what_can_be_read_again_goes_when_it_is_tried(families: Retained) -> Non
     event = poison(families, "job-b-below")
     families.run()
     event.mend()
-    families.retention.release("job-b-below", OPERATOR, skip=False)
+    families.retention.release("job-b-below", skip=False)
     assert parked(families) == [("job-b-below", "retry")]
     assert families.run().compacted is not None
     assert jobs(families) == set()
@@ -77,7 +74,7 @@ def test_what_still_cannot_be_read_is_parked_again(families: Retained) -> None:
     """After another try."""
     poison(families, "job-b")
     families.run()
-    families.retention.release("job-b", OPERATOR, skip=False)
+    families.retention.release("job-b", skip=False)
     assert [tree.jobs[0] for tree in families.retention.plan().trees] == ["b"]
     swept = families.run().swept
     assert swept is not None
@@ -105,7 +102,7 @@ def test_what_is_skipped_goes_unread(
     families.run()
     with families.ledger.log() as log:
         there = [each for each in log.events() if each.stream in ("job-b", "job-b-below")]
-    families.retention.release(stream, OPERATOR, skip=True)
+    families.retention.release(stream, skip=True)
     swept, compacted = families.run()
     assert swept is not None
     assert (swept.trees, swept.jobs, swept.parked) == (1, 2, [])
@@ -131,7 +128,7 @@ def test_a_deleted_drive_that_cannot_be_read(kept: Retained, clock: Clock) -> No
     assert swept is not None
     assert swept.parked == ["drive-d"]
     assert jobs(kept) == set()
-    kept.retention.release("drive-d", OPERATOR, skip=True)
+    kept.retention.release("drive-d", skip=True)
     kept.run()
     assert streams(kept) == {"drive-there", "drive-copy-job"}
     assert kept.rows()["departed"] == []
@@ -142,7 +139,7 @@ def test_a_rebuild_and_a_replay_stop_until_it_has_gone(families: Retained) -> No
     """They name it, and nothing is flipped; unread, it is in nobody's way even in the store."""
     event = poison(families, "job-b-below", "an unknown name", version=2)
     families.run()
-    families.retention.release("job-b-below", OPERATOR, skip=True)
+    families.retention.release("job-b-below", skip=True)
     shown = families.rows()
     with pytest.raises(UnknownEvent) as refused:
         families.rebuild()
@@ -163,7 +160,7 @@ def test_what_was_skipped_may_not_be_changed(families: Retained) -> None:
     """Its bytes are looked at, if not what they say."""
     event = poison(families, "job-b")
     families.run()
-    families.retention.release("job-b", OPERATOR, skip=True)
+    families.retention.release("job-b", skip=True)
     families.retention.keep_up()
     check(families)
     with behind_its_back(families.file) as connection:
@@ -182,7 +179,7 @@ def test_the_acts_are_in_the_ledger(families: Retained) -> None:
     """Parked by the sweep, released by whoever did it."""
     poison(families, "job-b")
     families.run()
-    families.retention.release("job-b", OPERATOR, skip=True)
+    families.retention.release("job-b", skip=True)
     families.run()
     with families.ledger.log() as log:
         told = [each for each in log.events() if each.stream == "parking-job-b"]
@@ -196,7 +193,7 @@ def test_how_it_was_parked_goes_with_old_acts(families: Retained, clock: Clock) 
     """Once the stream itself is here no more."""
     poison(families, "job-b")
     families.run()
-    families.retention.release("job-b", OPERATOR, skip=True)
+    families.retention.release("job-b", skip=True)
     families.run()
     assert acts(families, "parking") == ["parking-job-b"]
     family(families, "later")
@@ -211,12 +208,12 @@ def test_only_what_is_parked_can_be_released(families: Retained, *, skip: bool) 
     """Anything else is refused, and nothing recorded."""
     poison(families, "job-b")
     families.run()
-    families.retention.release("job-b", OPERATOR, skip=True)
+    families.retention.release("job-b", skip=True)
     with families.ledger.log() as log:
         before = log.last_position()
     for stream in ("job-b", "job-a", "kettle", ""):
         with pytest.raises(NotParked):
-            families.retention.release(stream, OPERATOR, skip=skip)
+            families.retention.release(stream, skip=skip)
     with families.ledger.log() as log:
         assert log.last_position() == before
 
@@ -241,7 +238,7 @@ def test_the_past_of_others_can_be_told(families: Retained, when: str) -> None:
         before_the_last_end = log.last_position() - 1
     if when != "shown":
         families.run()
-        families.retention.release("job-c", OPERATOR, skip=True)
+        families.retention.release("job-c", skip=True)
         families.run() if when == "archived" else families.retention.keep_up()
     with families.snapshot() as snapshot:
         past = Past(snapshot, families.shelf, before_the_last_end)

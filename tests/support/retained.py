@@ -9,7 +9,7 @@ from ledger.archives import Shelf
 from ledger.clock_watch import Reading
 from ledger.world import Circumstances
 from projections.retention.keeping import Ran, Retention
-from tests.support.opened import CALLER, Opened
+from tests.support.opened import Opened
 from tests.support.world import START
 
 
@@ -45,10 +45,10 @@ class Retained(Opened):
 
     def keep(self, **time: float) -> None:
         """Sets the policy."""
-        self.retention.set(timedelta(**time), CALLER)
+        self.retention.set(timedelta(**time))
 
     def run(self) -> Ran:
-        return self.retention.run(CALLER)
+        return self.retention.run()
 
     def _clocks(self) -> Reading:
         """Of a machine that was booted when the test began."""
