@@ -12,12 +12,12 @@ from typing import NamedTuple, Protocol
 
 from api.lock import DataUnusable
 from ledger.images.files import sync_directory
-from ledger.store import pg_log, sqlite
+from ledger.store.pg_connecting import postgres_reader
 from ledger.store.postgres import PostgresStore
 from ledger.store.seam import Log, Store
-from ledger.store.sqlite import SqliteStore
+from ledger.store.sqlite import SqliteStore, sqlite_reader
 from projections.views.postgres import PostgresProjection
-from projections.views.reading import PostgresViews, SqliteViews, Views
+from projections.views.reading import Views
 from projections.views.sqlite import SqliteProjection
 
 LEDGER_FILE = "ledger.sqlite"
@@ -73,10 +73,10 @@ class SqliteDatabase:
         return Opened(SqliteStore(self.file, projection), projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
-        return SqliteViews(self.file, commits)
+        return Views(sqlite_reader(self.file), commits)
 
     def log(self) -> AbstractContextManager[Log]:
-        return sqlite.open_log(self.file)
+        return sqlite_reader(self.file).log()
 
 
 class PostgresDatabase:
@@ -100,10 +100,11 @@ class PostgresDatabase:
         return Opened(store, projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
-        return PostgresViews(self.url)
+        """Others may write there, too: nothing is remembered."""
+        return Views(postgres_reader(self.url), None)
 
     def log(self) -> AbstractContextManager[Log]:
-        return pg_log.open_log(self.url)
+        return postgres_reader(self.url).log()
 
 
 def store_of(data: Path) -> str | None:

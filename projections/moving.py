@@ -27,7 +27,7 @@ from ledger.store.moving import (
     require_schema,
 )
 from ledger.store.seam import Log
-from ledger.store.sqlite import open_log
+from ledger.store.sqlite import sqlite_reader
 from projections.views.postgres import PostgresProjection
 from projections.views.sqlite import is_outdated, live_generation
 from projections.views.tables import TABLES
@@ -53,7 +53,7 @@ def moving(file: Path, url: str, move: str) -> Iterator["Moving"]:
 
     Raises `NotMoved` and `StoreFailed`; then it can be gone on with later.
     """
-    with open_log(file) as log, open_copy(url) as copy:
+    with sqlite_reader(file).log() as log, open_copy(url) as copy:
         head = _movable_head(log)
         copy.prepare(move, PostgresProjection().create)
         yield Moving(log, copy, head)

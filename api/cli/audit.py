@@ -12,13 +12,14 @@ from rich.table import Table
 
 from api.cli.options import console, counting, data_option, json_option, print_json
 from api.cli.verify import verify
-from api.databases import database_of
+from api.databases import Database, database_of
 from api.identifiers import new_id
 from api.settings import load_settings
 from ledger.errors import Expected
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of
-from projections.audit.findings import Replay
+from ledger.store.seam import Log
+from projections.audit.findings import CannotReplay, Replay
 from projections.audit.history import HistoryLine, job_history
 from projections.audit.replaying import replay as replay_ledger
 from projections.audit.replaying import replay_archive
@@ -69,14 +70,15 @@ def replay(
             _conclude(outcome, as_json=as_json)
             return
         home = load_settings(data=data).data
-        address = database_of(home).address
+        database = _existing_database(home)
         if job is None:
             with counting("replaying", "events") as report:
                 archives = home / ARCHIVES if with_archive else None
-                outcome = replay_ledger(address, report, archives)
+                outcome = replay_ledger(database.log, report, archives)
             _conclude(outcome, as_json=as_json)
         else:
-            _history(address, job, as_json=as_json)
+            with database.log() as log:
+                _history(log, job, as_json=as_json)
     except click.ClickException:
         raise
     except Expected as error:
@@ -98,14 +100,21 @@ def checkpoint(data: Path | None) -> None:
         click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
 
 
+def _existing_database(directory: Path) -> Database:
+    database = database_of(directory)
+    if not database.exists():
+        raise CannotReplay(f"there is no ledger at {database.address}")
+    return database
+
+
 def _conclude(outcome: Replay, *, as_json: bool) -> None:
     print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
     if outcome.divergence is not None:
         sys.exit(VIOLATION)
 
 
-def _history(ledger: Path | str, job: str, *, as_json: bool) -> None:
-    history = job_history(ledger, job)
+def _history(log: Log, job: str, *, as_json: bool) -> None:
+    history = job_history(log, job)
     if not history:
         raise _CouldNotRun(f"no job with uuid {job}")
     if as_json:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from ledger.slicing import sliced
+from ledger.store.log import SELECT_EVENTS
 from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, LoggedEvent
 from ledger.store.tiles import mark_gone
@@ -23,8 +24,7 @@ def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
 def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent]:
     """The first and the last event of a stream that is in the store."""
     cursor.execute(
-        "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
-        " FROM stored_events WHERE originator_id = ?1 AND originator_version IN"
+        f"{SELECT_EVENTS} WHERE originator_id = ?1 AND originator_version IN"  # noqa: S608 - constants
         " (1, (SELECT max(originator_version) FROM stored_events WHERE originator_id = ?1))"
         " ORDER BY originator_version",
         (stream,),
@@ -42,10 +42,7 @@ def is_stored(cursor: Cursor, position: int) -> bool:
 def events_at(cursor: Cursor, positions: Sequence[int]) -> Iterator[LoggedEvent]:
     """The events at these positions, which are in order."""
     for some in sliced(positions, ASKED_FOR):
-        sql = (
-            "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
-            " FROM stored_events WHERE position IN (...) ORDER BY position"
-        )
+        sql = f"{SELECT_EVENTS} WHERE position IN (...) ORDER BY position"
         cursor.execute(_asking(sql, some), tuple(some))
         yield from map(LoggedEvent._make, cursor.fetchall())
 

@@ -8,19 +8,17 @@ become of the ledger meanwhile.
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-import psycopg
-
-from ledger.errors import Expected, StoreFailed
-from ledger.store.pg_connecting import connect
+from ledger.errors import Expected
+from ledger.store.errors import store_errors
+from ledger.store.log import streamed
+from ledger.store.pg_connecting import connect, postgres_reader
 from ledger.store.pg_cursor import PgConnection
 from ledger.store.pg_locks import alone
-from ledger.store.pg_log import PgLog
 from ledger.store.pg_tables import MOVING, create_tables
-from ledger.store.reading import streamed
 from ledger.store.seam import Cursor, Log, Row
 from ledger.store.sqlite import SCHEMA, SCHEMA_VERSION, head
 
@@ -159,14 +157,9 @@ class Copy:
         row = self._connection.execute("SELECT position, leaves FROM leaf_count").fetchone()
         return Head._make(row)
 
-    @contextmanager
-    def log(self) -> Iterator[Log]:
+    def log(self) -> AbstractContextManager[Log]:
         """What was copied, as of now."""
-        connection = connect(self._url)
-        try:
-            yield PgLog(connection)
-        finally:
-            connection.close()
+        return postgres_reader(self._url).log()
 
     def finish(self) -> None:
         """From now on it is a ledger. May be repeated."""
@@ -238,14 +231,3 @@ def _behind(table: KeptTable, after: Row) -> str:
     if not after:
         return ""
     return f" WHERE ({table.order}) > ({', '.join('?' * len(after))})"
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Whatever one of the databases cannot do is told; the move goes on when it is run again."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreFailed(f"SQLite: {error}") from error
-    except psycopg.Error as error:
-        raise StoreFailed(f"PostgreSQL: {error}") from error

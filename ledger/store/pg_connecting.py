@@ -10,20 +10,14 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
 from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.store.errors import store_errors
 from ledger.store.pg_address import BadAddress, conninfo
 from ledger.store.pg_cursor import PgConnection, PgCursor
+from ledger.store.reading import Reader
 
 RECONNECT_S = 60
 PAUSE_S = 0.1
 SHORTEST_PAUSE_S = 0.005
-LOST = (
-    psycopg.OperationalError,
-    pg.ReadOnlySqlTransaction,
-    pg.TransactionTimeout,
-    pg.IdleInTransactionSessionTimeout,
-)
-"""The server went away, is about to, or may not be written to: another may do, or it later; or it
-has ended the session, because it had waited for this process for too long."""
 
 
 def connect(url: str) -> PgConnection:
@@ -34,6 +28,11 @@ def connect(url: str) -> PgConnection:
         raise StoreUnreachable(f"cannot reach PostgreSQL: {error}") from error
     connection.adapters.register_loader("numeric", _Sum)
     return PgConnection(connection)
+
+
+def postgres_reader(url: str) -> Reader:
+    """Reads from this database."""
+    return Reader(lambda: connect(url), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 @contextmanager
@@ -80,24 +79,3 @@ class Patience:
 def transaction(connection: PgConnection) -> Iterator[PgCursor]:
     with connection.raw.transaction():
         yield connection.cursor()
-
-
-@contextmanager
-def snapshot(connection: PgConnection) -> Iterator[PgCursor]:
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    try:
-        yield connection.cursor()
-    finally:
-        if not connection.lost:
-            connection.execute("ROLLBACK")
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """What the connection cannot do may be tried again; the rest is final."""
-    try:
-        yield
-    except LOST as error:
-        raise StoreUnreachable(f"PostgreSQL: {error}") from error
-    except psycopg.Error as error:
-        raise StoreFailed(f"PostgreSQL: {error}") from error

@@ -91,13 +91,16 @@ class PgCursor:
     def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 
-    def streamed(self, sql: str, rows: int) -> Iterator[Any]:
-        """All rows, so many fetched at a time: `execute` fetches all at once. In a transaction."""
+    def streamed(self, sql: str, parameters: Sequence[Scalar], *, rows: int) -> Iterator[Any]:
+        """Yield all rows, so many fetched at a time, by a cursor of the server's.
+
+        `execute` fetches all of them at once. In a transaction only.
+        """
         name = f"streamed_{next(_numbers)}"
         cursor = self._cursor.connection.cursor(name=name)
         try:
             cursor.itersize = rows
-            cursor.execute(translated(sql))
+            cursor.execute(translated(sql), _given(sql, parameters))
             yield from cursor
         finally:
             with suppress(psycopg.OperationalError):  # it was not known yet that it is lost

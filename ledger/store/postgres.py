@@ -18,11 +18,10 @@
   keepalives.
 """
 
-import queue
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 from eventsourcing.persistence import StoredEvent
@@ -34,16 +33,9 @@ from ledger.codec import leaf_hash
 from ledger.errors import StoreBusy, StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store import claims, pg_locks, tasks
-from ledger.store.pg_connecting import (
-    LOST,
-    Patience,
-    connect,
-    snapshot,
-    store_errors,
-    transaction,
-)
-from ledger.store.pg_cursor import PgConnection, PgCursor
-from ledger.store.pg_log import open_log
+from ledger.store.errors import LOST, store_errors
+from ledger.store.pg_connecting import Patience, connect, postgres_reader, transaction
+from ledger.store.pg_cursor import PgConnection
 from ledger.store.pg_tables import MOVING, create_tables, require_home
 from ledger.store.seam import (
     Batch,
@@ -128,8 +120,7 @@ class PostgresStore:
         self._own = (0, 0)
         """The positions of the last batch: behind the first, up to the second."""
         self._pausing: PgConnection | None = None
-        self._idle: queue.SimpleQueue[PgConnection] = queue.SimpleQueue()
-        self._closed = False
+        self._reader = postgres_reader(url)
         self._writer = self._writing()
         try:
             with store_errors():
@@ -142,7 +133,6 @@ class PostgresStore:
         except StoreFailed:
             self._writer.close()
             raise
-        self._reader = connect(url)
 
     def append(self, batch: Batch) -> int:
         patience = Patience()
@@ -221,15 +211,18 @@ class PostgresStore:
         return PgTail(lambda: connect(self._url), self._opened)
 
     def read_stream(self, stream: str) -> list[StoredEvent]:
-        rows = self._rows(
-            "SELECT originator_version, topic, state FROM stored_events"
-            " WHERE originator_id = ? ORDER BY originator_version",
-            stream,
-        )
-        return [StoredEvent(stream, version, topic, state) for version, topic, state in rows]
+        def read(cursor: Cursor) -> list[StoredEvent]:
+            cursor.execute(
+                "SELECT originator_version, topic, state FROM stored_events"
+                " WHERE originator_id = ? ORDER BY originator_version",
+                (stream,),
+            )
+            return [StoredEvent(stream, *row) for row in cursor.fetchall()]
+
+        return self._read(read)
 
     def read_relations(self, uuid: str) -> tuple[int, Relations]:
-        def read(cursor: PgCursor) -> tuple[int, Relations]:
+        def read(cursor: Cursor) -> tuple[int, Relations]:
             cursor.execute(
                 "SELECT coalesce((SELECT version FROM guards WHERE uuid = ?), 0)", (uuid,)
             )
@@ -242,39 +235,17 @@ class PostgresStore:
         return self._read(lambda cursor: claims.find(cursor, account, key))
 
     def read(self, work: Callable[[Cursor], T]) -> T:
-        """Over a connection that is kept for the next reads: making one takes longer than they."""
-        with suppress(queue.Empty, StoreUnreachable):  # it may have been lost since the last one
-            return self._read_over(self._idle.get_nowait(), work)
-        return self._read_over(connect(self._url), work)
-
-    def _read_over(self, connection: PgConnection, work: Callable[[Cursor], T]) -> T:
-        try:
-            with store_errors(), snapshot(connection) as cursor:
-                return work(cursor)
-        finally:
-            if connection.lost:
-                connection.close()
-            else:
-                self._idle.put(connection)
-            if self._closed:  # meanwhile: whoever asked may have gone away before
-                self._close_idle()
+        return self._reader.read(work)
 
     def log(self) -> AbstractContextManager[Log]:
-        return open_log(self._url)
+        return self._reader.log()
 
     def close(self) -> None:
-        self._closed = True
         self._reader.close()
-        self._close_idle()
         if not self._writer.lost:  # the server takes a moment to notice the end
             with suppress(psycopg.Error):
                 self._writer.execute("SELECT pg_advisory_unlock_all()")
         self._writer.close()
-
-    def _close_idle(self) -> None:
-        with suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().close()
 
     def _create(self, cursor: Cursor) -> None:
         cursor.execute("SET LOCAL transaction_timeout = 0")  # tables may take long to change
@@ -392,7 +363,7 @@ class PostgresStore:
         patience = Patience()
         while True:
             self._writer.close()
-            self._reader.close()  # made when it is needed: it must not stay with another server
+            self._reader.let_go()  # whoever reads must not stay with another server
             try:
                 self._writer = self._writing()
                 self._unconfirmed = True
@@ -419,23 +390,14 @@ class PostgresStore:
         )
         return next((position for position, found in rows if found == leaf), None)
 
-    def _rows(self, sql: str, *parameters: str | int) -> list[Any]:
-        return self._read(lambda cursor: cursor.execute(sql, parameters).fetchall())
-
-    def _read(self, read: Callable[[PgCursor], T]) -> T:
+    def _read(self, work: Callable[[Cursor], T]) -> T:
         """Reads as of one moment, again if the connection is lost."""
         patience = Patience()
         while True:
             try:
-                if self._reader.lost:
-                    self._reader = connect(self._url)
-                with snapshot(self._reader) as cursor:
-                    return read(cursor)
-            except (StoreUnreachable, *LOST) as error:
+                return self._reader.read(work)
+            except StoreUnreachable as error:
                 patience.spend(error)
-                self._reader.close()
-            except psycopg.Error as error:
-                raise StoreFailed(f"PostgreSQL: {error}") from error
 
 
 def _leaf(event: StoredEvent) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ledger.proofs.merkle import HASH_BYTES
-from ledger.store.reading import streamed
+from ledger.store.log import streamed
 from ledger.store.seam import Cursor, LoggedEvent
 from ledger.store.tiles import TILE, LeafTile
 

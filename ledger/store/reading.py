@@ -1,98 +1,88 @@
-"""Connections that only read, whatever database they are to."""
+"""Reading from a database, whichever it is, as of one moment."""
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import TypeVar
 
-import psycopg
+from ledger.store.errors import LOST, store_errors
+from ledger.store.log import Connection, SqlLog
+from ledger.store.seam import Cursor, Log
 
-from ledger.errors import StoreFailed, StoreUnreachable
-from ledger.store.pg_connecting import LOST, connect
-from ledger.store.pg_cursor import PgConnection, PgCursor
-from ledger.store.seam import Cursor, Scalar
-from ledger.store.sqlite import READ_ROWS, open_connection
+T = TypeVar("T")
 
 
-class Connection(Protocol):
-    """What sqlite3's connections and ours to PostgreSQL have in common."""
+class Reader:
+    """Reads from one database, in any thread; whatever goes wrong is `StoreFailed`.
 
-    def cursor(self) -> Cursor: ...
+    Connections of short reads are kept for the next ones: making one takes longer than the read.
+    """
 
-    def execute(self, sql: str, parameters: Sequence[Scalar] = ..., /) -> Any: ...
-
-    def close(self) -> None: ...
-
-
-class Reading(NamedTuple):
-    """How to read from a database; what goes wrong is `StoreFailed`."""
-
-    connect: Callable[[], Connection]
-    begin: str
-    error: type[Exception]
-    passing: tuple[type[Exception], ...]
-    """Those of the errors after which another connection may do."""
-    lost: Callable[[Connection], bool]
-    """Whether nothing can be read over the connection any more."""
-
-    def begin_on(self, connection: Connection) -> Connection:
-        """A connection whose snapshot has begun: this one or, if it is lost, another."""
-        try:
-            connection.execute(self.begin)
-        except self.passing:
-            connection.close()
-            connection = self.connect()
-            with self._told():
-                connection.execute(self.begin)
-        except self.error as error:
-            raise StoreFailed(f"the store cannot be read: {error}") from error
-        return connection
+    def __init__(self, connect: Callable[[], Connection], begin: str) -> None:
+        """`begin` is the statement that begins a snapshot."""
+        self._connect = connect
+        self._begin = begin
+        self._kept: list[Connection] = []
+        self._closed = False
 
     @contextmanager
-    def snapshot(self, connection: Connection) -> Iterator[Connection]:
-        """All that is read is as of one moment, which has begun."""
-        with self._told():
+    def snapshot(self) -> Iterator[Connection]:
+        """Read as of one moment, for a short time."""
+        kept = self._kept
+        with store_errors():
+            connection = self._begun(_pop(kept) or self._connect())
             try:
                 yield connection
             finally:
-                if not self.lost(connection):
+                with suppress(*LOST):
                     connection.execute("ROLLBACK")
+                kept.append(connection)
+                if self._closed or kept is not self._kept:
+                    _close(kept)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def long_snapshot(self) -> Iterator[Connection]:
+        """Read as of one moment, over a connection that is not kept: its cache grows."""
+        with store_errors(), closing(self._connect()) as connection:
+            connection.execute(self._begin)
+            yield connection
+
+    @contextmanager
+    def log(self) -> Iterator[Log]:
+        """Read the record as of one moment."""
+        with self.long_snapshot() as connection:
+            yield SqlLog(connection)
+
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        """Return what `work` finds by a few short reads, all as of one moment."""
+        with self.snapshot() as connection:
+            return work(connection.cursor())
+
+    def let_go(self) -> None:
+        """Keep no connection that there is now, nor any that is in use."""
+        kept, self._kept = self._kept, []
+        _close(kept)
+
+    def close(self) -> None:
+        self._closed = True
+        self.let_go()
+
+    def _begun(self, connection: Connection) -> Connection:
+        """Begin a snapshot on this connection or, if it was lost meanwhile, on another."""
         try:
-            yield
-        except self.error as error:
-            failure = StoreUnreachable if isinstance(error, self.passing) else StoreFailed
-            raise failure(f"the store cannot be read: {error}") from error
+            connection.execute(self._begin)
+        except LOST:
+            connection.close()
+            connection = self._connect()
+            connection.execute(self._begin)
+        return connection
 
 
-def streamed(cursor: Cursor, sql: str) -> Iterator[Any]:
-    """All rows that a statement gives, of which only some are in memory at a time."""
-    if isinstance(cursor, PgCursor):
-        yield from cursor.streamed(sql, READ_ROWS)
-        return
-    cursor.execute(sql)
-    while rows := cursor.fetchmany(READ_ROWS):
-        yield from rows
+def _pop(kept: list[Connection]) -> Connection | None:
+    with suppress(IndexError):
+        return kept.pop()
+    return None
 
 
-def sqlite_reading(file: Path) -> Reading:
-    """From an SQLite file."""
-    return Reading(lambda: open_connection(file, writing=False), "BEGIN", sqlite3.Error, (), _never)
-
-
-def postgres_reading(url: str) -> Reading:
-    """From a PostgreSQL database."""
-    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    return Reading(lambda: connect(url), begin, psycopg.Error, LOST, _is_lost)
-
-
-def _never(_: Connection) -> bool:
-    """A file is there or is not."""
-    return False
-
-
-def _is_lost(connection: Connection) -> bool:
-    return isinstance(connection, PgConnection) and connection.lost
+def _close(kept: list[Connection]) -> None:
+    while (connection := _pop(kept)) is not None:
+        connection.close()

@@ -35,13 +35,14 @@ from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
 from ledger.relations import Relations
 from ledger.store import claims
+from ledger.store.errors import store_errors
+from ledger.store.reading import Reader
 from ledger.store.seam import (
     Batch,
     Conflict,
     Cursor,
     Guard,
     Log,
-    LoggedEvent,
     News,
     Projection,
     Tail,
@@ -60,8 +61,6 @@ LOCK_TIMEOUT_S = 60
 """SQLite's lock is not fair: a second writer may wait for seconds beside a busy one."""
 WAL_PAGES = 8_192
 """The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
-READ_ROWS = 2_000
-"""Rows fetched at a time from a long read."""
 
 
 def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
@@ -91,6 +90,11 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StoreUnreachable(f"cannot open {file}: {error}") from error
     return connection
+
+
+def sqlite_reader(file: Path) -> Reader:
+    """Reads from this file, and makes none where there is none."""
+    return Reader(lambda: open_connection(file, writing=False), "BEGIN")
 
 
 def _begin_immediate(cursor: SQLiteCursor) -> None:
@@ -213,11 +217,11 @@ class SqliteStore:
     def __init__(self, file: Path, projection: Projection) -> None:
         self._file = file
         self._projection = projection
-        with _store_errors():
+        with store_errors():
             self._recorder = Recorder(file)
             with self._recorder.datastore.transaction(commit=True) as c:
                 self._create(c)
-        self._reader = open_connection(file, writing=False)
+        self._reader = sqlite_reader(file)
 
     def _create(self, c: SQLiteCursor) -> None:
         c.execute("PRAGMA user_version")
@@ -230,7 +234,7 @@ class SqliteStore:
         c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def append(self, batch: Batch) -> int:
-        with _store_errors(), self._recorder.datastore.transaction(commit=True) as c:
+        with store_errors(), self._recorder.datastore.transaction(commit=True) as c:
             try:
                 positions = self._recorder._insert_events(c, batch.events)  # noqa: SLF001 - ours
             except sqlite3.IntegrityError as error:
@@ -244,7 +248,7 @@ class SqliteStore:
             return positions[-1] if positions else head(cursor)[0]
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
-        with _store_errors(), self._recorder.datastore.transaction(commit=True) as c:
+        with store_errors(), self._recorder.datastore.transaction(commit=True) as c:
             return work(_raw(c))
 
     @contextmanager
@@ -263,37 +267,34 @@ class SqliteStore:
         """One process writes here."""
 
     def read_stream(self, stream: str) -> list[StoredEvent]:
-        with _store_errors():
-            rows = self._reader.execute(
+        def read(cursor: Cursor) -> list[StoredEvent]:
+            cursor.execute(
                 "SELECT originator_version, topic, state FROM stored_events"
                 " WHERE originator_id = ? ORDER BY originator_version",
                 (stream,),
-            ).fetchall()
-        return [StoredEvent(stream, version, topic, state) for version, topic, state in rows]
+            )
+            return [StoredEvent(stream, *row) for row in cursor.fetchall()]
+
+        return self.read(read)
 
     def read_relations(self, uuid: str) -> tuple[int, Relations]:
-        with _store_errors():
-            cursor = self._reader.cursor()
-            cursor.execute("BEGIN")
-            try:
-                cursor.execute(
-                    "SELECT coalesce((SELECT version FROM guards WHERE uuid = ?), 0)", (uuid,)
-                )
-                version = cursor.fetchone()[0]
-                return version, self._projection.relations(cursor, uuid)
-            finally:
-                cursor.execute("ROLLBACK")
+        def read(cursor: Cursor) -> tuple[int, Relations]:
+            cursor.execute(
+                "SELECT coalesce((SELECT version FROM guards WHERE uuid = ?), 0)", (uuid,)
+            )
+            version = cursor.fetchone()[0]
+            return version, self._projection.relations(cursor, uuid)
+
+        return self.read(read)
 
     def read_claim(self, account: str, key: str) -> Claimed | None:
-        with _store_errors():
-            return claims.find(self._reader.cursor(), account, key)
+        return self.read(lambda cursor: claims.find(cursor, account, key))
 
     def read(self, work: Callable[[Cursor], T]) -> T:
-        with self.log() as log:
-            return work(log.cursor())
+        return self._reader.read(work)
 
     def log(self) -> AbstractContextManager[Log]:
-        return open_log(self._file)
+        return self._reader.log()
 
     def close(self) -> None:
         self._reader.close()
@@ -305,7 +306,7 @@ def fold_wal(file: Path) -> None:
 
     Raises `StoreFailed`, too if somebody reads what is in the WAL.
     """
-    with _store_errors():
+    with store_errors():
         connection = open_connection(file, writing=True)
         try:
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
@@ -313,82 +314,6 @@ def fold_wal(file: Path) -> None:
             connection.close()
     if busy:
         raise StoreFailed(f"another process reads {file}")
-
-
-@contextmanager
-def open_log(file: Path) -> Iterator[Log]:
-    """The ledger in this file as of now, read-only. Raises `StoreFailed` if it cannot be read."""
-    with _store_errors():
-        connection = open_connection(file, writing=False)
-        try:
-            yield SqliteLog(connection)
-        finally:
-            connection.close()
-
-
-class SqliteLog:
-    """A `Log` over one reading connection, whose transaction begins here."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        connection.execute("BEGIN")
-        self._last = connection.execute(
-            "SELECT coalesce(max(position), 0) FROM stored_events"
-        ).fetchone()[0]
-
-    def cursor(self) -> sqlite3.Cursor:
-        return self._connection.cursor()
-
-    def leaf_count(self) -> int:
-        return int(self._connection.execute("SELECT leaves FROM leaf_count").fetchone()[0])
-
-    def count(self) -> int:
-        return int(self._connection.execute("SELECT count(*) FROM stored_events").fetchone()[0])
-
-    def last_position(self) -> int:
-        return int(self._last)
-
-    def events(self, after: int = 0) -> Iterator[LoggedEvent]:
-        cursor = self._connection.execute(
-            "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
-            " FROM stored_events WHERE position > ? ORDER BY position",
-            (after,),
-        )
-        return map(LoggedEvent._make, _fetched(cursor))
-
-    def by_stream(self) -> Iterator[tuple[str, str, bytes]]:
-        return _fetched(
-            self._connection.execute(
-                "SELECT originator_id, topic, state FROM stored_events"
-                " ORDER BY originator_id, originator_version"
-            )
-        )
-
-    def streams_after(self, after: int) -> list[str]:
-        rows = self._connection.execute(
-            "SELECT DISTINCT originator_id FROM stored_events WHERE position > ?", (after,)
-        )
-        return [stream for (stream,) in rows]
-
-    def streams_of(self, kind: str) -> list[str]:
-        rows = self._connection.execute(
-            "SELECT DISTINCT originator_id FROM stored_events"
-            " WHERE originator_id >= ? AND originator_id < ? ORDER BY originator_id",
-            (f"{kind}-", f"{kind}."),  # "." comes right after "-"
-        )
-        return [stream for (stream,) in rows]
-
-    def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
-        return self._connection.execute(
-            "SELECT position, topic, state FROM stored_events"
-            " WHERE originator_id = ? ORDER BY originator_version",
-            (stream,),
-        ).fetchall()
-
-
-def _fetched(cursor: sqlite3.Cursor) -> Iterator[Any]:
-    while rows := cursor.fetchmany(READ_ROWS):
-        yield from rows
 
 
 def _raw(c: SQLiteCursor) -> sqlite3.Cursor:
@@ -411,12 +336,3 @@ def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
 def _insert_claims(cursor: sqlite3.Cursor, new: Sequence[Claimed]) -> None:
     if new and not claims.record(cursor, new):
         raise Conflict("a request has been claimed by another process")
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    """Whatever SQLite cannot do is final."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreFailed(f"SQLite: {error}") from error

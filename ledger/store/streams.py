@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ledger.codec import decode
 from ledger.events import Event, Recorded
+from ledger.store.log import SELECT_EVENTS
 from ledger.store.seam import Cursor, LoggedEvent
 
 ASKED_FOR = 500
@@ -68,9 +69,7 @@ def histories(
 def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
     """All events of one stream, in order."""
     cursor.execute(
-        "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
-        " FROM stored_events WHERE originator_id = ? ORDER BY originator_version",
-        (stream,),
+        f"{SELECT_EVENTS} WHERE originator_id = ? ORDER BY originator_version", (stream,)
     )
     return [LoggedEvent._make(row) for row in cursor.fetchall()]
 

@@ -12,7 +12,7 @@ Report = Callable[[int, int], None]
 
 
 class CannotReplay(Expected):
-    """There is no ledger here, or it cannot be read."""
+    """The ledger, or what shows it, is not one that this program can read."""
 
 
 class Divergence(NamedTuple):

@@ -1,14 +1,13 @@
 """The history of one job, for people and machines to read."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ledger.codec import decode, fields_of
 from ledger.errors import UnknownEvent
 from ledger.events import job_stream
+from ledger.store.seam import Log
 from projections.audit.findings import CannotReplay
-from projections.audit.opening import opened
 
 
 class HistoryLine(NamedTuple):
@@ -23,16 +22,15 @@ class HistoryLine(NamedTuple):
     fields: dict[str, Any]
 
 
-def job_history(ledger: Path | str, uuid: str) -> list[HistoryLine]:
+def job_history(log: Log, uuid: str) -> list[HistoryLine]:
     """The events of one job, oldest first; none if there is no such job. Raises `CannotReplay`."""
-    with opened(ledger) as log:
-        try:
-            return [
-                _line(position, version, topic, state)
-                for version, (position, topic, state) in enumerate(log.stream(job_stream(uuid)), 1)
-            ]
-        except UnknownEvent as error:
-            raise CannotReplay(str(error)) from error
+    try:
+        return [
+            _line(position, version, topic, state)
+            for version, (position, topic, state) in enumerate(log.stream(job_stream(uuid)), 1)
+        ]
+    except UnknownEvent as error:
+        raise CannotReplay(str(error)) from error
 
 
 def _line(position: int, version: int, topic: str, state: bytes) -> HistoryLine:

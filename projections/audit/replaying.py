@@ -4,8 +4,8 @@ Reads every event from the first in one snapshot, read-only, beside a running se
 one, and trusts nothing: not the order, not the hashes, not the code that decided.
 """
 
-from collections.abc import Container, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from heapq import merge
 from pathlib import Path
 
@@ -28,7 +28,6 @@ from projections.audit.findings import (
     Report,
     divergence_at,
 )
-from projections.audit.opening import opened
 from projections.audit.shown import Shown
 from projections.retention.planning import compactions
 from projections.streams import CANNOT_FOLD, discarded_streams, parkings, sweeps, unread_streams
@@ -37,16 +36,20 @@ from projections.views.sqlite import is_outdated
 REPORT_EVENTS = 10_000
 
 
-def replay(ledger: Path | str, report: Report, archives: Path | None = None) -> Replay:
-    """Replays a ledger, by file or url, and compares it with itself and with the read models.
+def replay(
+    open_log: Callable[[], AbstractContextManager[Log]],
+    report: Report,
+    archives: Path | None = None,
+) -> Replay:
+    """Replays a ledger and compares it with itself and with the read models.
 
     With the directory of its archives, their events are replayed with the others, each in its
     place, and everything that was discarded is judged. Without, what is in archives is passed over,
     and must be marked as gone. What was discarded unread is not read here either; its bytes must be
-    those that were stored. Raises `CannotReplay`.
+    those that were stored. Raises `CannotReplay` and `StoreFailed`.
     """
     before = () if archives is None else Shelf(archives).names()
-    with opened(ledger) as log:
+    with open_log() as log:
         if is_outdated(log.cursor()):
             raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
         try:

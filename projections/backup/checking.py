@@ -18,7 +18,7 @@ from ledger.proofs.note import (
 )
 from ledger.proofs.verifying import CannotVerify, verify
 from ledger.store.seam import Log
-from ledger.store.sqlite import open_log
+from ledger.store.sqlite import sqlite_reader
 from projections.backup.errors import BadBackup
 from projections.backup.files import file_kept
 from projections.backup.layout import ARCHIVES, CHECKPOINT, IMAGES, KEY_FILE, LEDGER, files_in
@@ -51,7 +51,7 @@ def check(backup: Path) -> Checked:
     signer = _signer_of(backup)
     note, checkpoint = _checkpoint_of(backup, signer)
     try:
-        with open_log(backup / LEDGER) as log:
+        with sqlite_reader(backup / LEDGER).log() as log:
             shelf = Shelf(backup / ARCHIVES)
             check_ledger(log, shelf, checkpoint, signer, shelf.names())
     except (CannotVerify, StoreFailed) as error:

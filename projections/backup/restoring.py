@@ -17,7 +17,7 @@ from ledger.archives import Shelf
 from ledger.archives.layout import archive_path
 from ledger.images import Pool, sync_directory
 from ledger.proofs.note import Checkpoint
-from ledger.store.sqlite import open_log
+from ledger.store.sqlite import sqlite_reader
 from projections.backup.checking import Checked, check
 from projections.backup.errors import NotRestored, named
 from projections.backup.files import copy_file, file_kept, make_directory, set_aside, sync_file
@@ -137,7 +137,7 @@ class _Restoring:
     def _put_images(self) -> list[MissingImage]:
         for pool in self._pools.values():
             make_directory(pool.path)
-        with open_log(self._staging / LEDGER) as log:
+        with sqlite_reader(self._staging / LEDGER).log() as log:
             drives = existing_drives(log.cursor())
             expected = expected_images(log.cursor())
         for pool in self._pools.values():

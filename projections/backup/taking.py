@@ -21,7 +21,7 @@ from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE
 from ledger.proofs.note import Checkpoint, Signer
 from ledger.store.backup import copy_ledger
 from ledger.store.seam import Log
-from ledger.store.sqlite import open_log
+from ledger.store.sqlite import sqlite_reader
 from projections.backup.archives import archives_of
 from projections.backup.checking import check
 from projections.backup.errors import NotBackedUp, named
@@ -95,7 +95,7 @@ class _Taking:
         copy = self._part / LEDGER
         copy_ledger(file, copy)
         self._keep_key()
-        with open_log(copy) as log:
+        with sqlite_reader(copy).log() as log:
             self._keep_archives(log)
             checkpoint = self._signed(log)
             expected = expected_images(log.cursor()) if pools is not None else []

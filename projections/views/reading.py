@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from ledger.store.reading import Reading, postgres_reading, sqlite_reading
+from ledger.store.reading import Reader
 from projections.views.filtering import Condition, Conditions
 from projections.views.records import JobTree
 from projections.views.snapshot import Snapshot
@@ -14,17 +13,16 @@ REMEMBERED = 1_000
 
 
 class Views:
-    """Where the API reads. One connection for the event loop's short reads; long ones get theirs.
+    """Where the API reads.
 
     `commits` is a number that changes with every commit to the ledger, before anybody is told of
     it: what was read under the same number is what would be read again. Without it nothing is
     remembered. Any failure to read is `StoreFailed`.
     """
 
-    def __init__(self, reading: Reading, commits: Callable[[], int] | None) -> None:
-        self._reading = reading
+    def __init__(self, reader: Reader, commits: Callable[[], int] | None) -> None:
+        self._reader = reader
         self._commits = commits
-        self._connection = reading.connect()
         self._trees: dict[tuple[str, str], JobTree | None] = {}
         self._counts: dict[tuple[str, tuple[str, ...] | None, tuple[Condition, ...]], int] = {}
         self._read_at = -1
@@ -66,33 +64,14 @@ class Views:
         """For a few short reads in the event loop's thread, which must not await in between."""
         # Before it begins: what is read is then at least as new as what it is remembered for.
         self._forget_what_is_stale()
-        self._connection = self._reading.begin_on(self._connection)
-        with self._reading.snapshot(self._connection) as connection:
+        with self._reader.snapshot() as connection:
             yield Snapshot(connection)
 
     @contextmanager
     def long_snapshot(self) -> Iterator[Snapshot]:
         """For a long read in any thread, over a connection of its own."""
-        connection = self._reading.begin_on(self._reading.connect())
-        try:
-            with self._reading.snapshot(connection):
-                yield Snapshot(connection)
-        finally:
-            connection.close()
+        with self._reader.long_snapshot() as connection:
+            yield Snapshot(connection)
 
     def close(self) -> None:
-        self._connection.close()
-
-
-class SqliteViews(Views):
-    """Those in an SQLite file."""
-
-    def __init__(self, file: Path, commits: Callable[[], int]) -> None:
-        super().__init__(sqlite_reading(file), commits)
-
-
-class PostgresViews(Views):
-    """Those in a PostgreSQL database, which others may write to: nothing is remembered."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(postgres_reading(url), None)
+        self._reader.close()

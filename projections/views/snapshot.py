@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.drive import LIBRARY
 from ledger.events import DriveDefinition, Mount, Nic, ServerDefinition
-from ledger.store.reading import Connection
+from ledger.store.log import Connection
 from ledger.store.seam import Cursor
 from projections.audit_log import Line
 from projections.views.filtering import Conditions, condition_sql

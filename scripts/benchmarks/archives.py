@@ -13,7 +13,7 @@ from time import perf_counter
 from ledger.archives import Archive, ArchivedJob, ArchivedTree, Written, write_archive
 from ledger.codec import decode
 from ledger.events import JobCreated
-from ledger.store.sqlite import open_log
+from ledger.store.sqlite import sqlite_reader
 from scripts.benchmarks.histories import OWNER, make_ledger
 from scripts.benchmarks.rows import Round, Row, row
 from scripts.benchmarks.scale import Setting
@@ -65,9 +65,9 @@ def _bytes_of_rows(ledger: Path, rows: Path) -> int:
 
 def _written(ledger: Path, directory: Path) -> tuple[Written, float]:
     """The archive of all events, read from the store as a compaction does; and the seconds."""
-    with open_log(ledger) as log:
+    with sqlite_reader(ledger).log() as log:
         trees = list(_trees(log.by_stream(), log.last_position()))
-    with open_log(ledger) as log:
+    with sqlite_reader(ledger).log() as log:
         started = perf_counter()
         written = write_archive(directory, "all", log.events(), trees)
         return written, perf_counter() - started

@@ -11,10 +11,11 @@ from api.databases import LEDGER_FILE
 from api.identifiers import new_id
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
+from ledger.store.sqlite import sqlite_reader
 from projections.retention.compacting import ARCHIVES
 from projections.retention.keeping import Ran, Retention
 from projections.time_travel.past import Past
-from projections.views.reading import SqliteViews
+from projections.views.reading import Views
 from scripts.benchmarks.histories import OWNER, make_ledger
 from scripts.benchmarks.processes import BenchmarkBroken
 from scripts.benchmarks.rows import Round, Row, percentile_ms, row
@@ -85,7 +86,7 @@ async def _as_of(setting: Setting) -> Row:
     file = data / LEDGER_FILE
     make_ledger(file, scale.compacted_trees // 10 * (EACH + 2), EACH)
     async with open_ledger(data) as opened:
-        views = SqliteViews(file, lambda: opened.ledger.commits)
+        views = Views(sqlite_reader(file), lambda: opened.ledger.commits)
         try:
             jobs, position = _jobs(views, scale.past_jobs), opened.ledger.position // 2
             live = _asked(views, data, jobs, position)
@@ -99,7 +100,7 @@ async def _as_of(setting: Setting) -> Row:
     return row("as-of-archived", "ms p50", rounds, at_least=None, note=note, lower_is_better=True)
 
 
-def _jobs(views: SqliteViews, count: int) -> list[str]:
+def _jobs(views: Views, count: int) -> list[str]:
     """Some of the older half, in no order that the store has."""
     with views.long_snapshot() as snapshot:
         found = [tree.job.uuid for trees in snapshot.all_jobs(OWNER, None) for tree in trees]
@@ -107,7 +108,7 @@ def _jobs(views: SqliteViews, count: int) -> list[str]:
     return older[:: max(1, len(older) // count)][:count]
 
 
-def _asked(views: SqliteViews, data: Path, jobs: Sequence[str], position: int) -> list[float]:
+def _asked(views: Views, data: Path, jobs: Sequence[str], position: int) -> list[float]:
     """The seconds that each of them takes, as a request has it: in a snapshot of its own."""
     shelf = Shelf(data / ARCHIVES)
     latencies = []

@@ -22,9 +22,10 @@ from ledger.events import DriveDefinition, Resource
 from ledger.job import Job, JobState
 from ledger.store.seam import Cursor, RowKey
 from ledger.store.seam import Row as Stored
+from ledger.store.sqlite import sqlite_reader
 from projections.rows import rows
 from projections.views.job_keys import key_of
-from projections.views.reading import SqliteViews
+from projections.views.reading import Views
 from projections.views.sqlite import live_generation, put_rows
 from scripts.benchmarks.processes import Served, load, serving
 from scripts.benchmarks.rows import Round, Row, percentile_ms, row
@@ -47,7 +48,7 @@ _DEFINITION = DriveDefinition("disk of a benchmark", "disk", GIB, "dssd")
 class _Ledger(NamedTuple):
     data: Path
     owner: str
-    views: SqliteViews
+    views: Views
 
 
 class _Read(NamedTuple):
@@ -154,7 +155,7 @@ def _timed(work: Callable[[], None], count: int) -> _Read:
 def _made(data: Path, jobs: int) -> _Ledger:
     data.mkdir()
     owner = asyncio.run(_make(data, jobs))
-    return _Ledger(data, owner, SqliteViews(data / LEDGER_FILE, lambda: 0))
+    return _Ledger(data, owner, Views(sqlite_reader(data / LEDGER_FILE), lambda: 0))
 
 
 async def _make(data: Path, jobs: int) -> str:

@@ -16,8 +16,7 @@ from api.composition import Surroundings, now
 from ledger.application import Ledger
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.errors import StoreFailed
-from ledger.store.pg_connecting import connect
-from ledger.store.pg_log import open_log
+from ledger.store.pg_connecting import connect, postgres_reader
 from ledger.store.postgres import PostgresStore
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
@@ -137,12 +136,12 @@ class _Heard:
 
 
 def _count(url: str) -> int:
-    with open_log(url) as log:
+    with postgres_reader(url).log() as log:
         return log.count()
 
 
 def _read_rate(url: str) -> float:
-    with open_log(url) as log:
+    with postgres_reader(url).log() as log:
         started = perf_counter()
         events = sum(1 for _ in log.events())
         return events / (perf_counter() - started)

@@ -16,8 +16,8 @@ from time import perf_counter
 import psycopg
 
 from api.composition import open_ledger
+from ledger.store.pg_connecting import postgres_reader
 from ledger.store.pg_cursor import translated
-from ledger.store.pg_log import open_log
 from ledger.store.postgres import PostgresStore
 from projections.views.postgres import PostgresProjection, upsert_columns
 from scripts.benchmarks.databases import databases
@@ -69,7 +69,7 @@ async def _updates(setting: Setting, urls: Iterator[str]) -> Row:
 
 def _transactions(url: str, after: int) -> list[Written]:
     """What the service wrote above a position, in the transactions in which it did."""
-    with open_log(url) as log:
+    with postgres_reader(url).log() as log:
         sizes = log.cursor().execute(
             "SELECT count(*) FROM stored_events WHERE position > ?"
             " GROUP BY xmin ORDER BY min(position)",

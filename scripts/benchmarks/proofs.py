@@ -13,7 +13,7 @@ from time import perf_counter
 from ledger.proofs.merkle import complete_root
 from ledger.proofs.tree import Tree
 from ledger.store.seam import Cursor
-from ledger.store.sqlite import SqliteStore, open_log
+from ledger.store.sqlite import SqliteStore, sqlite_reader
 from ledger.store.tiles import TILE, Tiled, fill, tiled
 from projections.views.sqlite import SqliteProjection
 from scripts.benchmarks.rows import Round, Row, missing, percentile_ms, row
@@ -45,7 +45,7 @@ def proof(setting: Setting) -> Row:
 
 
 def _prove(file: Path) -> None:
-    with open_log(file) as log:
+    with sqlite_reader(file).log() as log:
         tree = Tree(log)
         at = _random.randrange(1, tree.size)
         if _random.random() < 0.5:  # noqa: PLR2004 - by turns

@@ -10,10 +10,10 @@ import msgspec
 import orjson
 
 from api.composition import Surroundings
-from api.databases import Opened, PostgresDatabase, SqliteDatabase
+from api.databases import Database, PostgresDatabase, SqliteDatabase
 from ledger.application import Ledger
 from ledger.errors import StoreFailed
-from ledger.store.reading import postgres_reading, sqlite_reading, streamed
+from ledger.store.log import streamed
 from projections.audit.replaying import replay
 from projections.rebuild import rebuild
 
@@ -27,7 +27,7 @@ class Rebuilding(msgspec.Struct, frozen=True):
 
 def rebuilt(ledger_at: str) -> float:
     """Rebuilds as the service does; returns events per second."""
-    store, projection = _opened(ledger_at)
+    store, projection = _database(ledger_at).open()
     ledger = Ledger(
         store,
         projection,
@@ -46,7 +46,7 @@ def rebuilt(ledger_at: str) -> float:
 def replayed(ledger_at: str) -> float:
     """Replays as an auditor does; returns events per second."""
     started = perf_counter()
-    done = replay(Path(ledger_at), lambda _done, _total: None)
+    done = replay(_database(ledger_at).log, lambda _done, _total: None)
     seconds = perf_counter() - started
     assert done.divergence is None, done.divergence
     return done.events / seconds
@@ -54,26 +54,19 @@ def replayed(ledger_at: str) -> float:
 
 def read(ledger_at: str) -> float:
     """SELECT of every event in order, and `orjson.loads`; returns events per second."""
-    in_postgres = _is_url(ledger_at)
-    reading = postgres_reading(ledger_at) if in_postgres else sqlite_reading(Path(ledger_at))
     events = 0
-    with closing(reading.begin_on(reading.connect())) as connection:
+    with _database(ledger_at).log() as log:
         started = perf_counter()
-        rows = streamed(connection.cursor(), "SELECT state FROM stored_events ORDER BY position")
+        rows = streamed(log.cursor(), "SELECT state FROM stored_events ORDER BY position")
         for (state,) in rows:
             orjson.loads(state)
             events += 1
         return events / (perf_counter() - started)
 
 
-def _opened(ledger_at: str) -> Opened:
-    if _is_url(ledger_at):
-        return PostgresDatabase(ledger_at).open()
-    return SqliteDatabase(Path(ledger_at)).open()
-
-
-def _is_url(ledger_at: str) -> bool:
-    return ledger_at.startswith("postgresql:")
+def _database(ledger_at: str) -> Database:
+    in_postgres = ledger_at.startswith("postgresql:")
+    return PostgresDatabase(ledger_at) if in_postgres else SqliteDatabase(Path(ledger_at))
 
 
 def peak_mib() -> float:

@@ -21,7 +21,7 @@ from ledger.proofs.keys import signer_of
 from ledger.proofs.note import Checkpoint
 from ledger.proofs.tree import Tree
 from ledger.store.seam import LoggedEvent
-from ledger.store.sqlite import open_log
+from ledger.store.sqlite import sqlite_reader
 from projections.backup.restoring import Restored, check_first, restore
 from projections.backup.taking import Taken, take
 from projections.retention.keeping import Retention
@@ -85,12 +85,12 @@ def drive(ledger: Retained, uuid: str, size: int = GIB) -> None:
 
 
 def events(file: Path) -> list[LoggedEvent]:
-    with open_log(file) as log:
+    with sqlite_reader(file).log() as log:
         return list(log.events())
 
 
 def tree_root(file: Path, size: int) -> bytes:
-    with open_log(file) as log:
+    with sqlite_reader(file).log() as log:
         return Tree(log).root(size)
 
 

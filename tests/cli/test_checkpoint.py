@@ -6,7 +6,7 @@ import pytest
 
 from ledger.proofs.keys import KEY_FILE, signer_of, verifier_of
 from ledger.proofs.note import Checkpoint, read_checkpoint
-from ledger.store.sqlite import SqliteStore, open_log
+from ledger.store.sqlite import SqliteStore, sqlite_reader
 from projections.views.sqlite import SqliteProjection
 from tests.cli.processes import Serving, ask, run
 
@@ -25,7 +25,7 @@ def test_a_checkpoint_of_now(shared: Serving, data: Path, *, running: bool) -> N
     image.write_bytes(b"x" * 65536)
     assert ask("library", "add", image, "--name", "Debian", "--data", where).code == 0
     found = checkpoint(where)
-    with open_log(where / "ledger.sqlite") as log:
+    with sqlite_reader(where / "ledger.sqlite").log() as log:
         assert (found.size, found.position) == (log.leaf_count(), log.last_position())
     assert found.size > 0
 

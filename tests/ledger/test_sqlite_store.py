@@ -9,7 +9,7 @@ import pytest
 
 from ledger.errors import StoreFailed
 from ledger.store import sessions, tiles, tokens
-from ledger.store.sqlite import SCHEMA_VERSION, SqliteStore, open_connection, open_log
+from ledger.store.sqlite import SCHEMA_VERSION, SqliteStore, open_connection, sqlite_reader
 from projections.views.sqlite import SqliteProjection
 from tests.ledger.conformance import OpenStore, StoreConformance, batch, event
 from tests.support.opened import behind_its_back
@@ -107,7 +107,7 @@ def test_only_the_writing_connection_checkpoints(store: SqliteStore, file: Path)
     store.append(batch(event("drive-a")))
     wal = file.with_name(f"{file.name}-wal")
     size = wal.stat().st_size
-    with open_log(file) as log:
+    with sqlite_reader(file).log() as log:
         assert log.count() == 1
     assert size == wal.stat().st_size > 0
 
@@ -161,7 +161,7 @@ def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
 
 def test_a_ledger_that_is_not_there_cannot_be_read(file: Path) -> None:
     """Reading makes no file."""
-    with pytest.raises(StoreFailed), open_log(file):
+    with pytest.raises(StoreFailed), sqlite_reader(file).log():
         pass
     assert not file.exists()
 

@@ -27,7 +27,7 @@ from api.databases import (
 from api.lock import DataUnusable
 from ledger.errors import StoreFailed
 from ledger.store import moving as tables
-from ledger.store.pg_log import open_log
+from ledger.store.pg_connecting import postgres_reader
 from ledger.store.postgres import PostgresStore
 from projections.moving import Report
 from projections.views.postgres import PostgresProjection
@@ -86,7 +86,7 @@ class Killing:
                 pass
             else:
                 raise AssertionError("it can be opened before the move has ended")
-        with open_log(url) as log:
+        with postgres_reader(url).log() as log:
             assert list(log.events()) == self._events
 
     def finish(self, data: Path, url: str) -> None:

@@ -29,7 +29,7 @@ from ledger.store import moving as tables
 from ledger.store import pg_locks
 from ledger.store.moving import NotMoved
 from ledger.store.postgres import PostgresStore
-from ledger.store.sqlite import open_log
+from ledger.store.sqlite import sqlite_reader
 from projections.moving import Report
 from projections.views.postgres import PostgresProjection
 from tests.backup.backups import Ledger, archived
@@ -147,7 +147,7 @@ def test_what_is_in_the_wal_is_moved_and_kept(data: Path, clock: Clock, database
     assert result is not None
     assert result.position == position
     assert not list(killed.glob(f"{LEDGER_FILE}-*"))
-    with open_log(killed / MOVED_FILE) as log:
+    with sqlite_reader(killed / MOVED_FILE).log() as log:
         assert log.last_position() == position
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ledger.codec import encode, leaf_hash
 from ledger.commands import CreateJob
+from ledger.errors import StoreFailed
 from ledger.events import (
     ChildAttached,
     ChildEnded,
@@ -22,7 +23,8 @@ from ledger.events import (
     ServerDeleted,
 )
 from ledger.store.seam import Batch
-from projections.audit.findings import CannotReplay, Divergence
+from ledger.store.sqlite import sqlite_reader
+from projections.audit.findings import Divergence
 from projections.audit.history import job_history
 from projections.audit.replaying import replay
 from tests.support.opened import CALLER, Opened, behind_its_back
@@ -98,7 +100,7 @@ def test_an_empty_ledger_is_sound(opened: Opened) -> None:
 def test_an_auditor_tells_how_far_it_is(told: Opened) -> None:
     """From none to all of the events."""
     reports: list[tuple[int, int]] = []
-    replayed = replay(told.file, lambda done, total: reports.append((done, total)))
+    replayed = replay(told.ledger.log, lambda done, total: reports.append((done, total)))
     assert (0, replayed.events) == reports[0]
     assert (replayed.events, replayed.events) == reports[-1]
 
@@ -359,7 +361,9 @@ def test_only_the_live_generation_is_audited(told: Opened) -> None:
 def test_an_audit_changes_nothing(told: Opened) -> None:
     """Neither the events nor the rows, and a service goes on beside it."""
     before = told.rows()
-    replay(told.file, lambda done, total: told.do(CreateJob(ME, f"late-{done}", "x"), by=CALLER))
+    replay(
+        told.ledger.log, lambda done, total: told.do(CreateJob(ME, f"late-{done}", "x"), by=CALLER)
+    )
     assert len(told.rows()["jobs"]) == len(before["jobs"]) + 2
     assert told.replay().divergence is None
 
@@ -370,14 +374,16 @@ def test_what_is_no_ledger_cannot_be_replayed(tmp_path: Path, content: str | Non
     file = tmp_path / "no-ledger.sqlite"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(CannotReplay):
-        replay(file, lambda done, total: None)
+    with pytest.raises(StoreFailed):
+        replay(sqlite_reader(file).log, lambda done, total: None)
     assert (content is not None) == file.exists()
 
 
 def test_the_history_of_a_job_can_be_read(told: Opened) -> None:
     """Every event of it, oldest first, with its envelope; none for a job that never was."""
-    history = job_history(told.file, "new-10")
+    with told.ledger.log() as log:
+        history = job_history(log, "new-10")
+        assert job_history(log, "nothing") == []
     assert [line.version for line in history] == [1, 2, 3]
     assert [line.event for line in history] == [
         "job-created/1",
@@ -387,4 +393,3 @@ def test_the_history_of_a_job_can_be_read(told: Opened) -> None:
     assert (CALLER.actor, CALLER.request_id) == (history[2].actor, history[2].request_id)
     assert history[2].fields["progress"] == 41
     assert last(told, "job-new-10").position == history[2].position
-    assert job_history(told.file, "nothing") == []

@@ -15,11 +15,12 @@ from api.databases import LEDGER_FILE
 from ledger.commands import CancelJob, CloneDrive, EditDrive, EditProfile, ResizeDrive
 from ledger.errors import StoreFailed
 from ledger.images import Pool
+from ledger.store.sqlite import sqlite_reader
 from ledger.store.writer import Caller
 from projections.audit.findings import CannotReplay
 from projections.audit.replaying import replay
 from projections.rebuild import rebuild
-from projections.views.reading import SqliteViews
+from projections.views.reading import Views
 from projections.views.snapshot import Snapshot
 from projections.views.tables import SHAPE
 from tests.support.opened import Opened, behind_its_back, shown_rows
@@ -65,14 +66,14 @@ async def test_rows_of_an_earlier_shape_are_rebuilt_at_the_start(file: Path):
         assert again.before == again.after
         assert shown_rows(file) == rows
     assert not {name for name in tables(file) if "_g1" in name or "_g2" in name}
-    replayed = replay(file, silent)
+    replayed = replay(sqlite_reader(file).log, silent)
     assert (replayed.divergence, replayed.events) == (None, 32)
 
 
 async def test_what_an_earlier_ledger_held_is_shown(file: Path):
     """Drives, the running clone, the secrets; and its log, which earlier code did not keep."""
     async with open_ledger(file.parent):
-        with closing(SqliteViews(file, lambda: 0)) as views, views.snapshot() as snapshot:
+        with closing(Views(sqlite_reader(file), lambda: 0)) as views, views.snapshot() as snapshot:
             assert [drive.uuid for drive in snapshot.drives(ME, limit=-1)] == [
                 "a",
                 "b",
@@ -102,13 +103,13 @@ async def test_an_earlier_ledger_goes_on_with_what_it_could_not_do(file: Path, t
     """Cancel, resize, rename and name clones: on top of the old events."""
     async with open_ledger(file.parent, {"fast": Pool("fast", tmp_path)}) as opened:
         await do_what_is_new(opened)
-        with closing(SqliteViews(file, lambda: 0)) as views, views.snapshot() as snapshot:
+        with closing(Views(sqlite_reader(file), lambda: 0)) as views, views.snapshot() as snapshot:
             assert snapshot.server("s2", ME) is None
             copy = snapshot.drive("copy", ME)
             assert copy is not None
             assert copy.definition.name == "renamed_1"
             assert snapshot.unfinished_drives() == ["b", "theirs"]
-    assert replay(file, silent).divergence is None
+    assert replay(sqlite_reader(file).log, silent).divergence is None
 
 
 async def do_what_is_new(opened: OpenLedger) -> None:
@@ -131,7 +132,7 @@ async def test_a_rebuild_that_died_is_begun_again(file: Path):
     async with open_ledger(file.parent) as opened:
         again = rebuild(opened.ledger, silent)
         assert again.before == again.after
-    assert replay(file, silent).divergence is None
+    assert replay(sqlite_reader(file).log, silent).divergence is None
 
 
 async def test_a_ledger_of_this_shape_is_not_rebuilt(tmp_path: Path):
@@ -157,4 +158,4 @@ async def test_a_ledger_of_a_later_shape_is_refused(file: Path):
 def test_an_earlier_ledger_cannot_be_audited_before_its_first_start(file: Path):
     """The auditor writes nothing; it says what is wanting."""
     with pytest.raises(CannotReplay, match="shape"):
-        replay(file, silent)
+        replay(sqlite_reader(file).log, silent)

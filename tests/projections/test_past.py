@@ -13,9 +13,10 @@ from api.shapes import job_json, no_figures
 from ledger.archives import Shelf
 from ledger.commands import SetRetention
 from ledger.store.seam import Commit
+from ledger.store.sqlite import sqlite_reader
 from projections.retention.compacting import compact
 from projections.time_travel.past import Past
-from projections.views.reading import SqliteViews
+from projections.views.reading import Views
 from tests.projections.test_model import ENDINGS, WHICH, Histories
 from tests.support.discarding import AT_ONCE, discard, half_gone
 from tests.support.opened import Opened
@@ -116,7 +117,7 @@ class Remembered(Histories):
         half_gone(self.opened.ledger, self.file, copy)
         before = dict(self.answers)
         compact(self.opened.ledger, self.archives, lambda: "compaction")
-        with closing(SqliteViews(copy, lambda: 0)) as views:
+        with closing(Views(sqlite_reader(copy), lambda: 0)) as views:
             self.check_positions(views, before)
         self.check_all()
 
@@ -134,7 +135,7 @@ class Remembered(Histories):
         rebuilt = self.opened.rebuild()
         assert rebuilt.before == rebuilt.after
 
-    def check_positions(self, views: SqliteViews, answered_at: dict[int, Answers]) -> None:
+    def check_positions(self, views: Views, answered_at: dict[int, Answers]) -> None:
         """The list, and one job after the other, whether it was there or not."""
         with views.long_snapshot() as snapshot:
             for nth, (position, answers) in enumerate(answered_at.items()):

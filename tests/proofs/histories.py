@@ -36,7 +36,7 @@ from ledger.proofs.tiling import tile
 from ledger.proofs.verifying import Verified, verify
 from ledger.store.compacting import delete_events
 from ledger.store.seam import Batch
-from ledger.store.sqlite import open_log
+from ledger.store.sqlite import sqlite_reader
 from projections.retention.compacting import ARCHIVES, _Compacting, compact
 from projections.retention.planning import pending
 from projections.retention.sweeping import SYSTEM, never
@@ -185,7 +185,7 @@ def verified(data: Path, checkpoint: Checkpoint) -> Verified:
     """What a verification of this data directory comes to."""
     shelf = Shelf(data / ARCHIVES)
     names = shelf.names()
-    with open_log(data / FILE) as log:
+    with sqlite_reader(data / FILE).log() as log:
         return verify(log, shelf, checkpoint, SIGNER.verifier, names=names)
 
 

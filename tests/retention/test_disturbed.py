@@ -4,18 +4,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-import projections.audit.replaying
 import projections.retention.compacting
 import projections.retention.keeping
 from ledger.commands import Command, DeleteDrives, DiscardJobs, RecordArchive
 from ledger.errors import UnreadableStream
 from ledger.store.seam import Log
 from ledger.store.writer import Caller
+from projections.audit.replaying import replay
 from projections.retention.compacting import Compacted
 from projections.retention.sweeping import RetentionStopped
 from projections.time_travel.past import Past
@@ -188,23 +187,19 @@ def test_a_clock_that_is_years_ahead_after_a_boot(kept: Retained, clock: Clock) 
     assert jobs(kept) == set()
 
 
-def test_a_replay_beside_a_run_sees_one_moment(
-    kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_beside_a_run_sees_one_moment(kept: Retained, clock: Clock) -> None:
     """An archive that is written after its snapshot is none of its business."""
     family(kept, "a")
     clock.advance(days=DAYS, seconds=1)
-    opened = projections.audit.replaying.opened
 
     @contextmanager
-    def overtaken(file: Path) -> Iterator[Log]:
-        with opened(file) as log:
+    def overtaken() -> Iterator[Log]:
+        with kept.ledger.log() as log:
             assert kept.run().compacted is not None
             yield log
 
-    monkeypatch.setattr(projections.audit.replaying, "opened", overtaken)
-    assert kept.replay(kept.archives).divergence is None
-    monkeypatch.undo()
+    replayed = replay(overtaken, lambda done, total: None, kept.archives)
+    assert replayed.divergence is None
     check(kept)
 
 

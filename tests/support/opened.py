@@ -14,13 +14,13 @@ from ledger.application import Ledger
 from ledger.commands import Command
 from ledger.errors import StoreFailed
 from ledger.store.seam import Cursor, Store
-from ledger.store.sqlite import SqliteStore
+from ledger.store.sqlite import SqliteStore, sqlite_reader
 from ledger.store.writer import Caller
 from ledger.world import Circumstances
 from projections.audit.findings import Replay
 from projections.audit.replaying import replay
 from projections.rebuild import Rebuilt, rebuild
-from projections.views.reading import SqliteViews, Views
+from projections.views.reading import Views
 from projections.views.snapshot import Snapshot
 from projections.views.sqlite import SqliteProjection, live_generation
 from projections.views.tables import TABLES, select_all
@@ -53,11 +53,6 @@ class Opened:
         )
         self.views = self.open_views()
 
-    @property
-    def address(self) -> Path | str:
-        """Where an auditor finds it."""
-        return self.file
-
     def projection(self) -> SqliteProjection:
         return SqliteProjection()
 
@@ -65,7 +60,7 @@ class Opened:
         return SqliteStore(self.file, projection)
 
     def open_views(self) -> Views:
-        return SqliteViews(self.file, lambda: self.ledger.commits)
+        return Views(sqlite_reader(self.file), lambda: self.ledger.commits)
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +104,7 @@ class Opened:
         return rebuild(self.ledger, _silent)
 
     def replay(self, archives: Path | None = None) -> Replay:
-        return replay(self.address, _silent, archives)
+        return replay(self.ledger.log, _silent, archives)
 
     def rows(self) -> dict[str, list[tuple[object, ...]]]:
         with self.ledger.log() as log:

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from ledger.store.pg_connecting import postgres_reader
 from ledger.store.postgres import PostgresStore
 from ledger.store.seam import Store
 from ledger.world import Circumstances
 from projections.views.postgres import PostgresProjection
-from projections.views.reading import PostgresViews, Views
+from projections.views.reading import Views
 from projections.views.sqlite import SqliteProjection
 from tests.support.opened import Opened
 from tests.support.retained import Retained
@@ -17,10 +18,6 @@ class InPostgres(Opened):
 
     url: str
 
-    @property
-    def address(self) -> Path | str:
-        return self.url
-
     def projection(self) -> SqliteProjection:
         return PostgresProjection()
 
@@ -28,7 +25,7 @@ class InPostgres(Opened):
         return PostgresStore(self.url, projection)
 
     def open_views(self) -> Views:
-        return PostgresViews(self.url)
+        return Views(postgres_reader(self.url), None)
 
 
 def in_postgres(url: str, circumstances: Circumstances | None = None) -> Opened:
