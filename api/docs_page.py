@@ -1,27 +1,52 @@
-"""The API's description as a page to read: one HTML document, without a script."""
+"""The API's description as a page to read: the OpenAPI document as it stands, with links.
 
+It is one HTML document without a script. Descriptions are Markdown; schemas are shown in YAML, in
+which a reference to a component is a link to it.
+"""
+
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from html import escape
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
-from api.docs_operation import method_html, operation_html, parameter_html, response_html
-from api.docs_schema import definition, example, kind, prose
-from api.openapi import Components, Document, Header, Operation, Response, SecurityScheme, document
+import orjson
+import yaml  # type: ignore[import-untyped]
+from markdown_it import MarkdownIt
+
+from api.openapi import document_json
+from api.shapes import JsonObject
 
 STYLE = Path(__file__).with_name("docs_style.css")
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'"
 """What the page needs of a browser: its stylesheet, and nothing else."""
 
+METHODS = ("get", "put", "post", "delete")
+COMPONENTS = {
+    "securitySchemes": ("scheme", "Credentials"),
+    "parameters": ("parameter", "Parameters"),
+    "headers": ("header", "Headers of answers"),
+    "responses": ("answer", "Answers of many operations"),
+    "schemas": ("schema", "Schemas"),
+}
+"""The kinds of components: what their anchors begin with, and their chapter's title."""
+
+_MARKDOWN = MarkdownIt("commonmark", {"html": False})
+_REFERENCE = re.compile(r"(\{\$ref: )?'#/components/(\w+)/([\w-]+)'(?(1)\})")
+
 
 @cache
 def docs_page() -> bytes:
     """The page of this API, in UTF-8; its stylesheet is `style.css` beside it."""
-    return page_html(document()).encode()
+    return page_html(orjson.loads(document_json())).encode()
 
 
-def page_html(described: Document) -> str:
-    title, version = escape(described.info.title), escape(described.info.version)
+def page_html(document: JsonObject) -> str:
+    described: Any = document
+    info = described["info"]
+    title, version = escape(info["title"]), escape(info["version"])
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -32,125 +57,213 @@ def page_html(described: Document) -> str:
 <link rel="stylesheet" href="/api/docs/style.css">
 </head>
 <body>
-<nav aria-label="Contents">{_contents(described)}</nav>
+<nav aria-label="Contents"><ul>{"".join(_contents(described))}</ul></nav>
 <main>
-<header>
 <h1>{title} <small>API {version}</small></h1>
-<p class="lead">{escape(described.info.summary)}</p>
-{prose(described.info.description)}
+<p class="lead">{escape(info["summary"])}</p>
+{_prose(info)}
 <p><a href="/api/2.0/openapi.json">The same as an OpenAPI document</a>, for programs.</p>
-</header>
-{_credentials(described.components.security_schemes)}
-{"".join(_chapters(described))}
-{_headers(described.components)}
-{_shared_answers(described.components.responses)}
-{_schemas(described.components)}
+{"".join(_chapter(described, tag) for tag in described["tags"])}
+{"".join(_components(described, kind) for kind in COMPONENTS)}
 </main>
 </body>
 </html>
 """
 
 
-def _contents(described: Document) -> str:
-    chapters = "".join(
-        f'<li><a href="#{_chapter_id(tag.name)}">{escape(tag.name)}</a>'
-        f"<ul>{''.join(_entries(described, tag.name))}</ul></li>"
-        for tag in described.tags
-    )
+# The whole
+
+
+def _contents(described: Any) -> Iterator[str]:
+    for tag in described["tags"]:
+        entries = "".join(_entry(*each) for each in _operations(described, tag))
+        yield f"<li>{_link(_chapter_id(tag), escape(tag['name']))}<ul>{entries}</ul></li>"
+    for anchor, title in COMPONENTS.values():
+        yield f"<li>{_link(f'{anchor}s', title)}</li>"
+
+
+def _entry(_: str, method: str, operation: Any) -> str:
+    summary = escape(operation["summary"])
+    return f"<li>{_link(operation['operationId'], f'{_badge(method)} {summary}')}</li>"
+
+
+def _chapter(described: Any, tag: Any) -> str:
+    operations = "".join(_operation(described, *each) for each in _operations(described, tag))
     return (
-        '<ul><li><a href="#credentials">Credentials</a></li>'
-        f'{chapters}<li><a href="#headers">Headers</a></li>'
-        '<li><a href="#answers">Answers that many have</a></li>'
-        '<li><a href="#schemas">Schemas</a></li></ul>'
+        f'<section id="{_chapter_id(tag)}"><h2>{escape(tag["name"])}</h2>'
+        f"{_prose(tag)}{operations}</section>"
     )
 
 
-def _entries(described: Document, tag: str) -> Iterator[str]:
-    for _, method, operation in _operations(described, tag):
-        name, summary = escape(operation.operation_id), escape(operation.summary)
-        yield f'<li><a href="#{name}">{method_html(method)} {summary}</a></li>'
+def _chapter_id(tag: Any) -> str:
+    return f"chapter-{escape(tag['name'].lower())}"
 
 
-def _operations(described: Document, tag: str) -> Iterator[tuple[str, str, Operation]]:
+def _operations(described: Any, tag: Any) -> Iterator[tuple[str, str, Any]]:
     """The operations of a chapter, each with its URL and method."""
-    for path, item in described.paths.items():
-        for method, operation in item.operations:
-            if tag in operation.tags:
-                yield path, method, operation
+    for path, item in described["paths"].items():
+        for method in METHODS:
+            if method in item and tag["name"] in item[method]["tags"]:
+                yield path, method, item[method]
 
 
-def _chapter_id(tag: str) -> str:
-    return f"chapter-{escape(tag.lower())}"
-
-
-def _chapters(described: Document) -> Iterator[str]:
-    for tag in described.tags:
-        yield f'<section id="{_chapter_id(tag.name)}"><h2>{escape(tag.name)}</h2>'
-        yield prose(tag.description)
-        for path, method, operation in _operations(described, tag.name):
-            yield operation_html(described, path, method, operation)
-        yield "</section>"
-
-
-def _credentials(schemes: Mapping[str, SecurityScheme]) -> str:
-    said = "".join(
-        f'<dt id="scheme-{escape(name)}">{escape(name)} '
-        f"<code>{escape(_carrier(scheme))}</code></dt>"
-        f"<dd>{prose(scheme.description)}</dd>"
-        for name, scheme in schemes.items()
+def _components(described: Any, kind: str) -> str:
+    anchor, title = COMPONENTS[kind]
+    entries = "".join(
+        _answer_article(name, each)
+        if kind == "responses"
+        else _article(f"{anchor}-{name}", name, _schema(each))
+        for name, each in described["components"][kind].items()
     )
-    return _section("credentials", "Credentials", said)
+    return f'<section id="{anchor}s"><h2>{title}</h2>{entries}</section>'
 
 
-def _carrier(scheme: SecurityScheme) -> str:
-    """What carries the credentials."""
-    match scheme.type, scheme.place:
-        case "http", _:
-            return f"Authorization: {scheme.scheme.capitalize()}"
-        case _, "cookie":
-            return f"Cookie: {scheme.name}"
-        case _:
-            return scheme.name
+def _answer_article(name: str, answer: Any) -> str:
+    return _article(f"answer-{name}", f"{answer['x-status']} {name}", _answer(answer))
 
 
-def _headers(components: Components) -> str:
-    """The headers of requests, then those of answers."""
-    taken = "".join(
-        f'<div id="parameter-{escape(name)}">{parameter_html(parameter)}</div>'
-        for name, parameter in components.parameters.items()
-        if parameter.place == "header"
+# An operation
+
+
+def _operation(described: Any, path: str, method: str, operation: Any) -> str:
+    parameters = [*described["paths"][path].get("parameters", []), *operation.get("parameters", [])]
+    ways = operation.get("security", described["security"])
+    url = escape(path).replace("/", "/<wbr>")
+    return _article(
+        operation["operationId"],
+        operation["summary"],
+        f'<p class="url">{_badge(method)}<code>{url}</code></p>{_prose(operation)}'
+        f"<p>Credentials: {' or '.join(map(_credentials, ways)) or 'none'}.</p>"
+        f"{_parameters(described, parameters)}{_body(operation.get('requestBody'))}"
+        f"{_answers(operation['responses'])}",
     )
-    answered = "".join(_answered(name, each) for name, each in components.headers.items())
-    return _section("headers", "Headers", taken + answered)
 
 
-def _answered(name: str, header: Header) -> str:
+def _credentials(way: Iterable[str]) -> str:
+    return " with ".join(_link(f"scheme-{name}", escape(name)) for name in way) or "none"
+
+
+def _parameters(described: Any, parameters: Iterable[Any]) -> str:
+    """Each in a row of a table; headers that many operations take are only named."""
+    known = described["components"]["parameters"]
+    rows, headers = [], []
+    for parameter in parameters:
+        name = _referred(parameter)
+        if name is not None and known[name]["in"] == "header":
+            headers.append(_link(f"parameter-{name}", escape(known[name]["name"])))
+        else:
+            rows.append(_parameter(parameter if name is None else known[name]))
     return (
-        f'<div id="header-{escape(name)}"><dt>{escape(name)} <small>of an answer</small></dt>'
-        f"<dd>{prose(header.description)}<p>{kind(header.schema)}</p></dd></div>"
+        ("<h4>Parameters</h4>" if rows or headers else "")
+        + (f"<table>{''.join(rows)}</table>" if rows else "")
+        + (f"<p>Headers: {', '.join(headers)}.</p>" if headers else "")
     )
 
 
-def _shared_answers(responses: Mapping[str, Response]) -> str:
-    said = "".join(
-        f'<div id="answer-{escape(name)}">{response_html(response.status, response)}</div>'
-        for name, response in responses.items()
+def _parameter(parameter: Any) -> str:
+    required = ", required" if parameter.get("required") else ""
+    return (
+        f"<tr><th><code>{escape(parameter['name'])}</code> "
+        f"<small>{parameter['in']}{required}</small></th>"
+        f"<td>{_prose(parameter)}{_yaml(_bare(parameter, 'name', 'in', 'required'))}</td></tr>"
     )
-    return _section("answers", "Answers that many have", said)
 
 
-def _schemas(components: Components) -> str:
-    said = "".join(
-        f'<article id="schema-{escape(name)}"><h3><a href="#schema-{escape(name)}">'
-        f"{escape(name)}</a></h3>{definition(schema)}{_examples(schema.examples)}</article>"
-        for name, schema in components.schemas.items()
+def _body(body: Any) -> str:
+    if body is None:
+        return ""
+    optional = "" if body.get("required") else " <small>may be empty</small>"
+    return f"<h4>Body{optional}</h4>{_prose(body)}{_content(body['content'])}"
+
+
+def _answers(responses: Mapping[str, Any]) -> str:
+    """Its own answers in full; those that many operations have are only named."""
+    own, shared = [], []
+    for status, answer in sorted(responses.items()):
+        name, phrase = _referred(answer), escape(HTTPStatus(int(status)).phrase)
+        if name is None:
+            own.append(f"<h5>{escape(status)} {phrase}</h5>{_answer(answer)}")
+        else:
+            shared.append(_link(f"answer-{name}", f"{escape(status)}&nbsp;{phrase}"))
+    links = f"<p>{'Also' if own else 'Only'} {', '.join(shared)}.</p>" if shared else ""
+    return f"<h4>Answers</h4>{''.join(own)}{links}"
+
+
+def _answer(answer: Any) -> str:
+    headers = answer.get("headers", {})
+    return f"{_prose(answer)}{_content(answer.get('content', {}))}" + (
+        _folded("Headers", _yaml(headers)) if headers else ""
     )
-    return f'<section id="schemas"><h2>Schemas</h2>{said}</section>'
 
 
-def _examples(values: Iterable[object]) -> str:
-    return "".join(example("Example", value) for value in values)
+def _content(content: Mapping[str, Any]) -> str:
+    """Bodies, by media type."""
+    return "".join(
+        f"{_yaml({media_type: each['schema']})}{_examples(each)}"
+        for media_type, each in content.items()
+    )
 
 
-def _section(name: str, title: str, entries: str) -> str:
-    return f'<section id="{name}"><h2>{title}</h2><dl>{entries}</dl></section>'
+# Pieces
+
+
+def _article(anchor: str, title: str, html: str) -> str:
+    return f'<article id="{escape(anchor)}"><h3>{_link(anchor, escape(title))}</h3>{html}</article>'
+
+
+def _link(anchor: str, html: str) -> str:
+    return f'<a href="#{escape(anchor)}">{html}</a>'
+
+
+def _badge(method: str) -> str:
+    return f'<b class="{method}">{method.upper()}</b>'
+
+
+def _prose(node: Any) -> str:
+    """A description; markup in it is shown as it is written."""
+    html: str = _MARKDOWN.render(node.get("description", ""))
+    return html
+
+
+def _schema(node: Any) -> str:
+    return f"{_prose(node)}{_yaml(_bare(node, 'examples'))}{_examples(node)}"
+
+
+def _examples(node: Any) -> str:
+    """Those of a schema, of a body, or the only one, in JSON."""
+    given = node.get("examples", [node["example"]] if "example" in node else [])
+    named = given.values() if isinstance(given, dict) else ({"value": each} for each in given)
+    return "".join(
+        _folded(each.get("summary", "Example"), f"<pre>{escape(_json(each['value']))}</pre>")
+        for each in named
+    )
+
+
+def _folded(summary: str, html: str) -> str:
+    return f"<details><summary>{escape(summary)}</summary>{html}</details>"
+
+
+def _referred(node: Any) -> str | None:
+    """The name of the component that a reference is to."""
+    return node["$ref"].rpartition("/")[2] if "$ref" in node else None
+
+
+def _bare(node: Any, *but: str) -> JsonObject:
+    """What is not told elsewhere."""
+    return {key: value for key, value in node.items() if key not in {"description", *but}}
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _yaml(value: object) -> str:
+    text = yaml.dump(
+        value, Dumper=yaml.CSafeDumper, allow_unicode=True, default_flow_style=None, sort_keys=False
+    )
+    return f"<pre>{_REFERENCE.sub(_component, escape(text, quote=False))}</pre>"
+
+
+def _component(found: re.Match[str]) -> str:
+    _, kind, name = found.groups()
+    return _link(f"{COMPONENTS[kind][0]}-{name}", name)
