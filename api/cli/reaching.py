@@ -14,7 +14,6 @@ from api.composition import new_clocks, open_ledger, open_service
 from api.databases import database_of
 from api.doctor.examining import examine, examine_service
 from api.doctor.findings import Check, Findings
-from api.doctor.looking import synchronous_of_new_connections
 from api.library import Library
 from api.lock import DataInUse, data_lock, holder
 from api.settings import Settings
@@ -100,8 +99,7 @@ async def diagnose(settings: Settings) -> Findings:
         settings.data,
         database_of(settings.data),
         pools,
-        synchronous=synchronous_of_new_connections,
-        clocks=new_clocks(),
+        reading=new_clocks()(),
         service=None,
         archiving=False,
     )

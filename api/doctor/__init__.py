@@ -1,5 +1,5 @@
 """The doctor: how a ledger, its data directory and its pools are, and what is wrong with them.
 
-It reads only. Some of it is known to the service alone (the sync mode belongs to its connection),
-so a running service examines itself; without one, the same is asked of the files.
+It reads only. A running service examines itself: it knows its pools, and whether it is just writing
+an archive. Without one, the same is asked of the files.
 """

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable
 
 from api.databases import LEDGER_FILE
-from api.doctor.patient import Whole
+from api.doctor.patient import Subject
 from ledger.archives import Shelf
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, kept_signer
 from projections.backup.restoring import is_unfinished
@@ -22,50 +22,50 @@ FILES_LEAST = 1024
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def read_by_others(whole: Whole) -> Iterable[str]:
+def read_by_others(subject: Subject) -> Iterable[str]:
     """It has password hashes and the signing key in it, and images by default."""
-    if whole.data.exists() and whole.data.stat().st_mode & _OTHERS:
-        mode = stat.S_IMODE(whole.data.stat().st_mode)
-        yield f"others may read {whole.data}: its mode is {mode:04o}; chmod 700 keeps them out"
+    if subject.data.exists() and subject.data.stat().st_mode & _OTHERS:
+        mode = stat.S_IMODE(subject.data.stat().st_mode)
+        yield f"others may read {subject.data}: its mode is {mode:04o}; chmod 700 keeps them out"
 
 
-def unusable_key(whole: Whole) -> Iterable[str]:
+def unusable_key(subject: Subject) -> Iterable[str]:
     """Checkpoints are signed by it; before the first start there is none."""
-    if any((whole.data / name).exists() for name in (KEY_FILE, VERIFIER_FILE)):
+    if any((subject.data / name).exists() for name in (KEY_FILE, VERIFIER_FILE)):
         try:
-            kept_signer(whole.data)
+            kept_signer(subject.data)
         except KeyUnusable as error:
             yield str(error)
 
 
-def unfinished_restore(whole: Whole) -> Iterable[str]:
-    if is_unfinished(whole.data):
-        yield f"a restore into {whole.data} was broken off: run it again"
+def unfinished_restore(subject: Subject) -> Iterable[str]:
+    if is_unfinished(subject.data):
+        yield f"a restore into {subject.data} was broken off: run it again"
 
 
-def unfinished_archives(whole: Whole) -> Iterable[str]:
+def unfinished_archives(subject: Subject) -> Iterable[str]:
     """What a crash left of writing archives; the next one that is written removes it."""
-    if not whole.archiving:
-        for part in Shelf(whole.data / ARCHIVES).unfinished():
+    if not subject.archiving:
+        for part in Shelf(subject.data / ARCHIVES).unfinished():
             yield f"archive {part} was not finished; the next `job-ledger retention run` removes it"
 
 
-def full_disk(whole: Whole) -> Iterable[str]:
-    if whole.data.exists():
-        found = os.statvfs(whole.data)
+def full_disk(subject: Subject) -> Iterable[str]:
+    if subject.data.exists():
+        found = os.statvfs(subject.data)
         free = found.f_bavail * found.f_frsize
         if free < FREE_BYTES_LOW:
-            yield f"the disk of {whole.data} has only {free} bytes left: the ledger will stop"
+            yield f"the disk of {subject.data} has only {free} bytes left: the ledger will stop"
 
 
-def long_wal(whole: Whole) -> Iterable[str]:
-    wal = whole.data / f"{LEDGER_FILE}-wal"
+def long_wal(subject: Subject) -> Iterable[str]:
+    wal = subject.data / f"{LEDGER_FILE}-wal"
     if wal.exists() and wal.stat().st_size > WAL_BYTES_HIGH:
         size = wal.stat().st_size
         yield f"{wal} has {size} bytes: some reader has not ended; a restart shortens it"
 
 
-def few_files(whole: Whole) -> Iterable[str]:
+def few_files(subject: Subject) -> Iterable[str]:
     """The most that this process could have open; a service takes all it may."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < FILES_LEAST:

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from api.databases import Database
 from api.doctor import directory, images, retention, store
 from api.doctor.findings import Check, Findings
-from api.doctor.looking import examine_ledger, examine_pool, synchronous_of
-from api.doctor.patient import Patient, Whole
+from api.doctor.looking import examine_ledger, examine_pool
+from api.doctor.patient import Subject
 from api.service import Service
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading
@@ -19,7 +18,8 @@ from ledger.store.sqlite import SCHEMA_VERSION
 from projections.retention.compacting import ARCHIVES
 from projections.retention.standing import Standing, standing_of
 
-P = TypeVar("P")
+Checks = Mapping[str, Callable[[Subject], Iterable[str]]]
+"""By name, in the order in which they are made; each says what is wrong."""
 
 LEDGER = "ledger"
 """The check that there is one that can be read; without it there are none of what is in it."""
@@ -27,7 +27,7 @@ LEDGER = "ledger"
 RETENTION = "retention"
 """The check that it can be told how retention stands."""
 
-WHOLE: Mapping[str, Callable[[Whole], Iterable[str]]] = {
+WHOLE: Checks = {
     "data-directory": directory.read_by_others,
     "signing-key": directory.unusable_key,
     "restore": directory.unfinished_restore,
@@ -36,11 +36,10 @@ WHOLE: Mapping[str, Callable[[Whole], Iterable[str]]] = {
     "wal": directory.long_wal,
     "open-files": directory.few_files,
 }
-"""What is looked at in any case, in this order."""
+"""What is looked at in any case."""
 
-INSIDE: Mapping[str, Callable[[Patient], Iterable[str]]] = {
+INSIDE: Checks = {
     "journal-mode": store.journal_mode,
-    "sync-mode": store.sync_mode,
     "auto-vacuum": store.auto_vacuum,
     "synchronous-commit": store.durable_in_postgres("synchronous_commit"),
     "fsync": store.durable_in_postgres("fsync"),
@@ -53,7 +52,7 @@ INSIDE: Mapping[str, Callable[[Patient], Iterable[str]]] = {
 }
 """What is looked at in a ledger of any schema."""
 
-CURRENT: Mapping[str, Callable[[Patient], Iterable[str]]] = {
+CURRENT: Checks = {
     "read-models": store.read_models,
     "checkpoint": store.checkpoint,
     "running-jobs": store.stuck_jobs,
@@ -75,8 +74,7 @@ def examine_service(service: Service) -> Findings:
         service.data,
         service.database,
         service.pools.values(),
-        synchronous=lambda: service.ledger.exclusive(synchronous_of).result(),
-        clocks=service.clocks,
+        reading=service.clocks(),
         service=os.getpid(),
         archiving=service.ledger.maintenance.locked(),
     )
@@ -87,8 +85,7 @@ def examine(
     database: Database,
     pools: Iterable[Pool],
     *,
-    synchronous: Callable[[], str],
-    clocks: Callable[[], Reading],
+    reading: Reading,
     service: int | None,
     archiving: bool,
 ) -> Findings:
@@ -96,43 +93,42 @@ def examine(
 
     `archiving` says whether an archive may be being written.
     """
-    looked_at = list(pools)
-    found = [examine_pool(pool) for pool in looked_at]
+    pools = list(pools)
+    pools_found = [examine_pool(pool) for pool in pools]
     runs = service is not None
-    whole = Whole(data, database, looked_at, found, archiving, runs)
-    checks = [_checked(name, look, whole) for name, look in WHOLE.items()]
+    subject = Subject(data, database, pools, pools_found, reading, archiving, runs)
+    checks = _make(WHOLE, subject)
     try:
-        ledger = examine_ledger(database, synchronous)
+        subject = subject._replace(found=examine_ledger(database))
     except (*_PROBLEMS, *_NONSENSE) as error:
         checks.append(Check(LEDGER, [_told(error)]))
-        return Findings(str(data), service, None, None, found, checks)
-    checks.append(Check(LEDGER, []))
-    reading = clocks()
-    patient = Patient(data, database, looked_at, found, runs, ledger, reading, None)
-    checks += [_checked(name, look, patient) for name, look in INSIDE.items()]
-    if ledger.schema_version == SCHEMA_VERSION:
-        standing, problems = _standing(database, data, reading)
-        checks.append(Check(RETENTION, problems))
-        patient = patient._replace(standing=standing)
-        checks += [_checked(name, look, patient) for name, look in CURRENT.items()]
-    return Findings(str(data), service, ledger, patient.standing, found, checks)
+        return Findings(str(data), service, None, None, pools_found, checks)
+    checks += [Check(LEDGER, []), *_make(INSIDE, subject)]
+    if subject.ledger.schema_version == SCHEMA_VERSION:
+        standing, problems = _standing(subject)
+        subject = subject._replace(standing=standing)
+        checks += [Check(RETENTION, problems), *_make(CURRENT, subject)]
+    return Findings(str(data), service, subject.found, subject.standing, pools_found, checks)
 
 
-def _standing(
-    database: Database, data: Path, reading: Reading
-) -> tuple[Standing | None, list[str]]:
+def _standing(subject: Subject) -> tuple[Standing | None, list[str]]:
+    shelf, reading = Shelf(subject.data / ARCHIVES), subject.reading
     try:
-        with database.log() as log:
-            return standing_of(log, Shelf(data / ARCHIVES), reading.wall, reading), []
+        with subject.database.log() as log:
+            return standing_of(log, shelf, reading.wall, reading), []
     except (*_PROBLEMS, *_NONSENSE) as error:
         return None, [_told(error)]
 
 
-def _checked(name: str, look: Callable[[P], Iterable[str]], patient: P) -> Check:
+def _make(checks: Checks, subject: Subject) -> list[Check]:
+    return [Check(name, _problems(look, subject)) for name, look in checks.items()]
+
+
+def _problems(look: Callable[[Subject], Iterable[str]], subject: Subject) -> list[str]:
     try:
-        return Check(name, list(look(patient)))
+        return list(look(subject))
     except (*_PROBLEMS, *_NONSENSE) as error:
-        return Check(name, [_told(error)])
+        return [_told(error)]
 
 
 def _told(error: Exception) -> str:

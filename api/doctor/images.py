@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from api.databases import Database, PostgresDatabase
-from api.doctor.patient import Patient
+from api.doctor.patient import Subject
 from ledger.errors import StoreFailed
 from ledger.images import Pool
 from ledger.store.pg_connecting import connected
@@ -20,33 +20,33 @@ NAMED = 10
 """Drives without an image are named, but no more than so many."""
 
 
-def unreachable_pools(patient: Patient) -> Iterable[str]:
-    for pool in patient.pools_found:
+def unreachable_pools(subject: Subject) -> Iterable[str]:
+    for pool in subject.pools_found:
         if pool.free_bytes is None:
             yield f"pool {pool.name} cannot be reached at {pool.path}"
 
 
-def full_pools(patient: Patient) -> Iterable[str]:
-    for pool in patient.pools_found:
+def full_pools(subject: Subject) -> Iterable[str]:
+    for pool in subject.pools_found:
         if pool.free_bytes is not None and pool.free_bytes < FREE_BYTES_LOW:
             yield f"pool {pool.name} has only {pool.free_bytes} bytes left"
 
 
-def unknown_pools(patient: Patient) -> Iterable[str]:
+def unknown_pools(subject: Subject) -> Iterable[str]:
     """Those that drives lie in, and that nobody has."""
-    known = {pool.name for pool in patient.pools_found} | _elsewhere(patient.database)
-    for pool, count in sorted(patient.ledger.drives.items()):
+    known = {pool.name for pool in subject.pools_found} | _elsewhere(subject.database)
+    for pool, count in sorted(subject.ledger.drives.items()):
         if pool not in known:
             yield f"{count} drives are in pool {pool}, which is not among those looked at (--pool)"
 
 
-def images_not_there(patient: Patient) -> Iterable[str]:
+def images_not_there(subject: Subject) -> Iterable[str]:
     """Looks twice: a drive may have been deleted, and its image removed, since the first look."""
-    reached = {pool.name for pool in patient.pools_found if pool.free_bytes is not None}
-    pools = [pool for pool in patient.pools if pool.name in reached]
-    missing = _not_there(patient.database, pools)
+    reached = {pool.name for pool in subject.pools_found if pool.free_bytes is not None}
+    pools = [pool for pool in subject.pools if pool.name in reached]
+    missing = _not_there(subject.database, pools)
     if missing:
-        missing &= _not_there(patient.database, pools)
+        missing &= _not_there(subject.database, pools)
     if missing:
         named = [f"{drive} in pool {pool}" for drive, pool in sorted(missing)[:NAMED]]
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""

@@ -1,9 +1,5 @@
 """What the doctor looks at: the ledger's database and its settings, and the pools. Reads only."""
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from api.databases import Database, PostgresDatabase
@@ -12,38 +8,19 @@ from ledger.errors import StoreFailed
 from ledger.images import Pool
 from ledger.store.pg_address import without_password
 from ledger.store.seam import Cursor
-from ledger.store.sqlite import open_connection
 from projections.views.sqlite import drives_by_pool, live_generation
 
 DURABLE_IN_POSTGRES = ("synchronous_commit", "fsync", "full_page_writes")
 
-_SYNCHRONOUS = {0: "off", 1: "normal", 2: "full", 3: "extra"}
 _AUTO_VACUUM = {0: "none", 1: "full", 2: "incremental"}
 
 
-def synchronous_of(cursor: Cursor) -> str:
-    """The sync mode of the connection that this cursor is of."""
-    return _SYNCHRONOUS.get(_pragma(cursor, "synchronous"), "unknown")
-
-
-def synchronous_of_new_connections() -> str:
-    """The sync mode that a service would write with, tried out on a file of no importance."""
-    with TemporaryDirectory() as folder:
-        connection = open_connection(Path(folder, "probe.sqlite"), writing=True)
-        try:
-            return synchronous_of(connection.cursor())
-        finally:
-            connection.close()
-
-
-def examine_ledger(database: Database, synchronous: Callable[[], str]) -> LedgerFound:
+def examine_ledger(database: Database) -> LedgerFound:
     if not database.exists():
         raise StoreFailed(f"there is no ledger at {database.address}")
     with database.log() as log:
         cursor = log.cursor()
-        look = (
-            _postgres if isinstance(database, PostgresDatabase) else partial(_sqlite, synchronous)
-        )
+        look = _postgres if isinstance(database, PostgresDatabase) else _sqlite
         engine, settings, schema_version = look(cursor)
         return LedgerFound(
             where=without_password(str(database.address)),
@@ -56,12 +33,11 @@ def examine_ledger(database: Database, synchronous: Callable[[], str]) -> Ledger
         )
 
 
-def _sqlite(synchronous: Callable[[], str], cursor: Cursor) -> tuple[str, dict[str, str], int]:
+def _sqlite(cursor: Cursor) -> tuple[str, dict[str, str], int]:
     cursor.execute("SELECT sqlite_version()")
     engine = f"SQLite {cursor.fetchone()[0]}"
     settings = {
         "journal_mode": _pragma(cursor, "journal_mode"),
-        "synchronous": synchronous(),
         "auto_vacuum": _AUTO_VACUUM.get(_pragma(cursor, "auto_vacuum"), "unknown"),
     }
     return engine, settings, int(_pragma(cursor, "user_version"))

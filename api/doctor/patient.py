@@ -1,4 +1,4 @@
-"""What is looked at, as far as it is known before the checks begin."""
+"""What is looked at, as far as it is known before a check."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,28 +11,25 @@ from ledger.images import Pool
 from projections.retention.standing import Standing
 
 
-class Whole(NamedTuple):
-    """A data directory, whatever its ledger is like."""
+class Subject(NamedTuple):
+    """A data directory, its ledger and its pools."""
 
     data: Path
     database: Database
     pools: Sequence[Pool]
     pools_found: Sequence[PoolFound]
+    reading: Reading
     archiving: bool
     """Whether an archive may be being written."""
     runs: bool
     """Whether a service keeps up with it."""
-
-
-class Patient(NamedTuple):
-    """The same, with a ledger that can be read."""
-
-    data: Path
-    database: Database
-    pools: Sequence[Pool]
-    pools_found: Sequence[PoolFound]
-    runs: bool
-    ledger: LedgerFound
-    reading: Reading
-    standing: Standing | None
+    found: LedgerFound | None = None
+    """The ledger, if it can be read."""
+    standing: Standing | None = None
     """How retention stands, if that can be read."""
+
+    @property
+    def ledger(self) -> LedgerFound:
+        """The ledger, for checks of what is in it."""
+        assert self.found is not None, "nothing is looked for in a ledger that cannot be read"
+        return self.found

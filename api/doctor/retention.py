@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from api.doctor.patient import Patient
+from api.doctor.patient import Subject
 from ledger.archives import Shelf
 from ledger.clock_watch import moved_text
 from projections.retention.compacting import ARCHIVES
@@ -13,34 +13,34 @@ OVERDUE = timedelta(hours=3)
 """What has been due for so long was missed by sweeps that come every hour."""
 
 
-def wall_clock(patient: Patient) -> Iterable[str]:
-    if patient.standing is not None and patient.standing.clock_moved is not None:
+def wall_clock(subject: Subject) -> Iterable[str]:
+    if subject.standing is not None and subject.standing.clock_moved is not None:
         yield (
-            f"{moved_text(patient.standing.clock_moved)}: nothing is discarded until"
+            f"{moved_text(subject.standing.clock_moved)}: nothing is discarded until"
             " `job-ledger retention confirm-clock` says that it is right"
         )
 
 
-def late_sweeps(patient: Patient) -> Iterable[str]:
+def late_sweeps(subject: Subject) -> Iterable[str]:
     """Where a service should keep up with it; a clock that is not trusted is another matter."""
-    standing = patient.standing
-    if not patient.runs or standing is None or standing.clock_moved is not None:
+    standing = subject.standing
+    if not subject.runs or standing is None or standing.clock_moved is not None:
         return
-    late = Due(standing.next_due, standing.since).overdue(patient.reading.wall)
+    late = Due(standing.next_due, standing.since).overdue(subject.reading.wall)
     if late > OVERDUE:
-        due = patient.reading.wall - late
+        due = subject.reading.wall - late
         yield f"jobs have been due since {due:%Y-%m-%d %H:%M} UTC and are still there"
 
 
-def parked(patient: Patient) -> Iterable[str]:
-    for parking in patient.standing.parked if patient.standing else ():
+def parked(subject: Subject) -> Iterable[str]:
+    for parking in subject.standing.parked if subject.standing else ():
         if parking.handling == "parked":
             yield f"{parking.stream} is parked by the {parking.reader}: {parking.reason}"
 
 
-def archives(patient: Patient) -> Iterable[str]:
+def archives(subject: Subject) -> Iterable[str]:
     """Those that the ledger names; where its acts cannot be read, that is said already."""
-    if patient.standing is None:
+    if subject.standing is None:
         return
-    with patient.database.log() as log:
-        yield from wrong_archives(log, Shelf(patient.data / ARCHIVES))
+    with subject.database.log() as log:
+        yield from wrong_archives(log, Shelf(subject.data / ARCHIVES))

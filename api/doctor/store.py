@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from api.doctor.looking import DURABLE_IN_POSTGRES
-from api.doctor.patient import Patient
+from api.doctor.patient import Subject
 from ledger.archives import Shelf
 from ledger.proofs.keys import VERIFIER_FILE, verifier_of
 from ledger.proofs.note import BadCheckpoint, read_checkpoint
@@ -18,59 +18,52 @@ from projections.views.sqlite import is_outdated, silent_jobs
 STUCK = timedelta(hours=1)
 """A copy reports every ten minutes at the least."""
 NAMED = 10
-_DURABLE = ("full", "extra")
 
 
-def journal_mode(patient: Patient) -> Iterable[str]:
-    mode = patient.ledger.settings.get("journal_mode", "wal")
+def journal_mode(subject: Subject) -> Iterable[str]:
+    mode = subject.ledger.settings.get("journal_mode", "wal")
     if mode != "wal":
         yield f"the journal mode is {mode}, not wal"
 
 
-def sync_mode(patient: Patient) -> Iterable[str]:
-    mode = patient.ledger.settings.get("synchronous", "full")
-    if mode not in _DURABLE:
-        yield f"the sync mode is {mode}: what is acknowledged may be lost"
-
-
-def auto_vacuum(patient: Patient) -> Iterable[str]:
-    mode = patient.ledger.settings.get("auto_vacuum", "incremental")
+def auto_vacuum(subject: Subject) -> Iterable[str]:
+    mode = subject.ledger.settings.get("auto_vacuum", "incremental")
     if mode != "incremental":
         yield f"auto_vacuum is {mode}, not incremental: the file will not shrink"
 
 
-def durable_in_postgres(name: str) -> Callable[[Patient], Iterable[str]]:
+def durable_in_postgres(name: str) -> Callable[[Subject], Iterable[str]]:
     """Looks at one setting of the server."""
     assert name in DURABLE_IN_POSTGRES
 
-    def look(patient: Patient) -> Iterable[str]:
-        mode = patient.ledger.settings.get(name, "on")
+    def look(subject: Subject) -> Iterable[str]:
+        mode = subject.ledger.settings.get(name, "on")
         if mode in ("off", "local"):
             yield f"{name} is {mode}: what is acknowledged may be lost"
 
     return look
 
 
-def schema(patient: Patient) -> Iterable[str]:
+def schema(subject: Subject) -> Iterable[str]:
     """One that is lower is raised by the next start."""
-    version = patient.ledger.schema_version
+    version = subject.ledger.schema_version
     if version > SCHEMA_VERSION:
         yield f"the schema is {version}; this is schema {SCHEMA_VERSION}"
 
 
-def read_models(patient: Patient) -> Iterable[str]:
+def read_models(subject: Subject) -> Iterable[str]:
     """The next start rebuilds them; beside a service that runs they must be right."""
-    with patient.database.log() as log:
-        if patient.runs and is_outdated(log.cursor()):
+    with subject.database.log() as log:
+        if subject.runs and is_outdated(log.cursor()):
             yield "the read models have an earlier shape: `job-ledger rebuild` makes them anew"
 
 
-def checkpoint(patient: Patient) -> Iterable[str]:
+def checkpoint(subject: Subject) -> Iterable[str]:
     """The newest one that is kept: it is signed by the ledger's key, and the tree has its root."""
-    if not (patient.data / VERIFIER_FILE).exists():
+    if not (subject.data / VERIFIER_FILE).exists():
         return
-    verifier, shelf = verifier_of(patient.data), Shelf(patient.data / ARCHIVES)
-    with patient.database.log() as log:
+    verifier, shelf = verifier_of(subject.data), Shelf(subject.data / ARCHIVES)
+    with subject.database.log() as log:
         kept = checkpoints.newest(log.cursor())
         if kept is None:
             return
@@ -95,12 +88,12 @@ def _archived(shelf: Shelf) -> Callable[[int, int], list[bytes]]:
     return leaves
 
 
-def stuck_jobs(patient: Patient) -> Iterable[str]:
+def stuck_jobs(subject: Subject) -> Iterable[str]:
     """Beside a service that runs, what has not moved for long is worked on by nobody."""
-    if not patient.runs:
+    if not subject.runs:
         return
-    with patient.database.log() as log:
-        stuck = silent_jobs(log.cursor(), timestamp(patient.reading.wall - STUCK), NAMED)
+    with subject.database.log() as log:
+        stuck = silent_jobs(log.cursor(), timestamp(subject.reading.wall - STUCK), NAMED)
     if stuck:
         named = ", ".join(stuck)
         yield f"jobs run that have not reported for an hour; is a worker missing? {named}"

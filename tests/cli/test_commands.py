@@ -106,7 +106,6 @@ def test_doctor_beside_a_service(shared: Serving) -> None:
     found = json.loads(answer.out)
     assert (answer.code, found["problems"]) == (0, [])
     assert found["service"] == shared.pid
-    assert found["ledger"]["settings"]["synchronous"] == "full"
     assert found["ledger"]["settings"]["journal_mode"] == "wal"
     assert found["ledger"]["settings"]["auto_vacuum"] == "incremental"
     assert [pool["name"] for pool in found["pools"]] == ["main"]
@@ -122,7 +121,6 @@ def test_doctor_without_a_service(data: Path) -> None:
     answer = ask("doctor", "--data", data, "--json")
     found = json.loads(answer.out)
     assert (answer.code, found["service"], found["problems"]) == (0, None, [])
-    assert found["ledger"]["settings"]["synchronous"] == "full"
     after = {path.name: path.read_bytes() for path in data.iterdir()}
     assert {name: after[name] for name in before} == before
 

@@ -92,8 +92,7 @@ def overdue(data: Path, at: datetime, *, runs: bool = True) -> list[str]:
         data,
         SqliteDatabase(data / "ledger.sqlite"),
         [],
-        synchronous=lambda: "full",
-        clocks=lambda: Reading("boot", at, timedelta(0)),
+        reading=Reading("boot", at, timedelta(0)),
         service=1 if runs else None,
         archiving=False,
     )

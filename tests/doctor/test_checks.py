@@ -19,7 +19,7 @@ from api.doctor import directory, images
 from api.doctor.examining import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE, examine
 from api.doctor.findings import Findings
 from api.doctor.looking import examine_ledger
-from api.doctor.patient import Patient
+from api.doctor.patient import Subject
 from api.identifiers import new_id
 from ledger.clock_watch import Reading
 from ledger.commands import CreateDrives, CreateJob, NewDrive, ParkStream, SetRetention
@@ -39,6 +39,7 @@ BY_OTHER_TESTS = {
     *("clock", "overdue", "archives", "unfinished-archives", RETENTION),
 }
 NOW = datetime.now(UTC)
+READING = Reading("boot", NOW, timedelta(0))
 
 
 class Sick(NamedTuple):
@@ -56,23 +57,18 @@ class Sick(NamedTuple):
             connection.execute(sql)
             connection.commit()
 
-    def examined(self, *, synchronous: str = "full", pools: list[Pool] | None = None) -> Findings:
+    def examined(self, *, pools: list[Pool] | None = None) -> Findings:
         """As by a service that runs."""
-        return look(
-            self.data,
-            SqliteDatabase(self.file),
-            [self.pool] if pools is None else pools,
-            synchronous=synchronous,
-        )
+        pools = [self.pool] if pools is None else pools
+        return look(self.data, SqliteDatabase(self.file), pools)
 
 
-def look(data: Path, database: Database, pools: list[Pool], *, synchronous: str) -> Findings:
+def look(data: Path, database: Database, pools: list[Pool]) -> Findings:
     return examine(
         data,
         database,
         pools,
-        synchronous=lambda: synchronous,
-        clocks=lambda: Reading("boot", NOW, timedelta(0)),
+        reading=READING,
         service=1,
         archiving=False,
     )
@@ -215,11 +211,6 @@ def test_nonsense_in_the_database(sick: Sick, nonsense: str) -> None:
     assert {*WHOLE, LEDGER} <= {check.name for check in sick.examined().checks}
 
 
-def test_a_sync_mode_that_loses_what_is_acknowledged(sick: Sick) -> None:
-    """As a service would find it of its own connection."""
-    assert failed(sick.examined(synchronous="normal")) == ["sync-mode"]
-
-
 def test_a_ledger_that_cannot_be_read(sick: Sick) -> None:
     """One check says so, and what does not need it is looked at all the same."""
     spoil(sick)
@@ -248,7 +239,7 @@ def test_a_restore_that_was_broken_off(tmp_path: Path) -> None:
     """What it leaves (tests/backup/test_killed.py really kills it) is no ledger yet."""
     (tmp_path / STAGING).mkdir()
     tmp_path.chmod(0o700)
-    found = look(tmp_path, SqliteDatabase(tmp_path / "ledger.sqlite"), [], synchronous="full")
+    found = look(tmp_path, SqliteDatabase(tmp_path / "ledger.sqlite"), [])
     assert failed(found) == ["restore", LEDGER]
 
 
@@ -303,7 +294,7 @@ def altered(ledger_database: str) -> Callable[[str, str], Findings]:
             database = connection.info.dbname
             connection.execute(f'ALTER DATABASE "{database}" SET {name} = {value}')
         address = PostgresDatabase(ledger_database)
-        return look(Path("/nonexistent"), address, [], synchronous="full")
+        return look(Path("/nonexistent"), address, [])
 
     return alter
 
@@ -322,13 +313,15 @@ def test_a_server_without_fsync(altered: Callable[[str, str], Findings]) -> None
 
 def test_a_server_without_full_page_writes(sick: Sick) -> None:
     """It is the server's as a whole, so a finding stands for one here."""
-    found = examine_ledger(SqliteDatabase(sick.file), lambda: "full")
+    found = examine_ledger(SqliteDatabase(sick.file))
     settings = {**found.settings, "full_page_writes": "off"}
-    patient = Patient(
-        *(sick.data, SqliteDatabase(sick.file), [], [], False),
-        *(structs.replace(found, settings=settings), Reading("boot", NOW, timedelta(0)), None),
+    subject = Subject(
+        *(sick.data, SqliteDatabase(sick.file), [], [], READING),
+        archiving=False,
+        runs=False,
+        found=structs.replace(found, settings=settings),
     )
-    [problem] = INSIDE["full-page-writes"](patient)
+    [problem] = INSIDE["full-page-writes"](subject)
     assert problem == "full_page_writes is off: what is acknowledged may be lost"
 
 
@@ -336,7 +329,7 @@ def test_every_check_is_tested_failing() -> None:
     """A new one must be tried too."""
     tried = {
         *DONE,
-        *("sync-mode", LEDGER, "pools-known", "restore", "disk", "pool-space", "wal"),
+        *(LEDGER, "pools-known", "restore", "disk", "pool-space", "wal"),
         *("open-files", "synchronous-commit", "fsync", "full-page-writes"),
     }
     assert tried | BY_OTHER_TESTS == set(NAMES)
