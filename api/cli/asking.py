@@ -1,22 +1,17 @@
 """How commands ask a service that runs anywhere, by the login that is kept."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import click
 import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from api.cli.options import console
 from api.client.calling import Answer, Client, connected, decoded
 from api.client.kept import kept
 from api.visible import escaped_json
 
 T = TypeVar("T")
-
-Column = tuple[str, Callable[[T], str]]
 
 
 def ask(work: Callable[[Client], Awaitable[T]]) -> T:
@@ -43,16 +38,3 @@ def listed(answer: Answer, kind: type[T]) -> list[T]:
 def print_answer(answer: Answer) -> None:
     """As the service gave it, so that programs have all of it."""
     click.echo(escaped_json(msgspec.json.format(answer.body).decode()))
-
-
-def print_table(rows: Sequence[T], columns: Sequence[Column[T]], empty: str) -> None:
-    """A line for each; or why there is none, for whoever looks at it."""
-    if not rows:
-        click.echo(empty, err=True)
-        return
-    table = Table(box=SIMPLE_HEAD)
-    for title, _ in columns:
-        table.add_column(title, no_wrap=title == "uuid", overflow="fold")
-    for row in rows:
-        table.add_row(*(show(row) for _, show in columns))
-    console().print(table)

@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from api.cli.options import console, counting, data_option, json_option, print_json
+from api.cli.options import TableColumn, counting, data_option, json_option, print_json, print_table
 from api.cli.verify import verify
 from api.databases import Database, database_of
 from api.identifiers import new_id
@@ -120,7 +118,7 @@ def _history(log: Log, job: str, *, as_json: bool) -> None:
     if as_json:
         print_json([line._asdict() for line in history])
     else:
-        console().print(_table(history))
+        print_table(history, _COLUMNS, "nothing is recorded")
 
 
 def _replay_fields(outcome: Replay) -> dict[str, Any]:
@@ -142,25 +140,21 @@ def _print_replay(outcome: Replay) -> None:
         click.echo(f"  {name}: {value}")
 
 
-def _table(history: list[HistoryLine]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("position", "version", "recorded at, UTC", "event"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("fields", overflow="fold", ratio=2)
-    table.add_column("by, in request", overflow="fold", ratio=1)
-    for line in history:
-        table.add_row(
-            str(line.position),
-            str(line.version),
-            line.recorded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
-            line.event,
-            _fields_text(line.fields),
-            f"{line.actor}\n{line.request_id}".rstrip(),
-        )
-    return table
+def _recorded(line: HistoryLine) -> str:
+    return line.recorded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 def _fields_text(fields: dict[str, Any]) -> str:
     return "\n".join(
         f"{name}: {msgspec.json.encode(value).decode()}" for name, value in fields.items()
     )
+
+
+_COLUMNS: tuple[TableColumn[HistoryLine], ...] = (
+    ("position", lambda line: str(line.position)),
+    ("version", lambda line: str(line.version)),
+    ("recorded at, UTC", _recorded),
+    ("event", lambda line: line.event),
+    ("fields", lambda line: _fields_text(line.fields)),
+    ("by, in request", lambda line: f"{line.actor}\n{line.request_id}".rstrip()),
+)

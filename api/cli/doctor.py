@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.table import Table
 
-from api.cli.options import console, data_option, json_option, pool_option, print_json
+from api.cli.options import data_option, json_option, pool_option, print_facts, print_json
 from api.cli.reaching import diagnose
 from api.cli.retention import standing_lines
 from api.doctor.findings import Findings, LedgerFound
@@ -38,11 +37,7 @@ def doctor(data: Path | None, pools: tuple[str, ...], as_json: bool) -> None:  #
 
 
 def _print(findings: Findings) -> None:
-    table = Table(show_header=False, box=None)
-    for name, value in _lines(findings):
-        table.add_row(name, value)
-    table.columns[-1].overflow = "fold"
-    console().print(table)
+    print_facts(_lines(findings))
     for check in findings.checks:
         for problem in check.problems:
             click.echo(f"WRONG: {problem} ({check.name})")

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import click
 
-from api.cli.asking import ask, get, listed, print_answer, print_table
-from api.cli.options import console, json_option
+from api.cli.asking import ask, get, listed, print_answer
+from api.cli.options import console, json_option, print_table
 from api.client.calling import decoded
 from api.client.shapes import Event, Job
 from api.client.wording import operation, seconds, size, time

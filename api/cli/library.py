@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from api.cli.options import console, data_option, pool_option
+from api.cli.options import TableColumn, data_option, pool_option, print_table
 from api.cli.reaching import ask
 from api.library import Library, LibraryImage, NewImage
 from api.settings import load_settings
@@ -59,7 +57,7 @@ def add(  # noqa: PLR0917 - click's
 def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
     """List what is in the library."""
     found = _ask(data, pools, lambda admin: admin.call(Library.every))
-    console().print(_table(found))
+    print_table(found, _COLUMNS, "there is nothing in the library")
 
 
 @library.command()
@@ -83,12 +81,15 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _table(found: list[LibraryImage]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("uuid", "name", "media", "size", "storage type", "meta"):
-        table.add_column(name, overflow="fold")
-    for image in found:
-        said = "\n".join(f"{key}={value}" for key, value in sorted(image.meta.items()))
-        size = f"{image.size:,}"
-        table.add_row(image.uuid, image.name, image.media, size, image.storage_type, said)
-    return table
+def _said(image: LibraryImage) -> str:
+    return "\n".join(f"{key}={value}" for key, value in sorted(image.meta.items()))
+
+
+_COLUMNS: tuple[TableColumn[LibraryImage], ...] = (
+    ("uuid", lambda image: image.uuid),
+    ("name", lambda image: image.name),
+    ("media", lambda image: image.media),
+    ("size", lambda image: f"{image.size:,}"),
+    ("storage type", lambda image: image.storage_type),
+    ("meta", _said),
+)

@@ -1,22 +1,37 @@
 """Options that several commands have, and how they print."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
 
 from api.visible import escaped_json
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+TableColumn = tuple[str, Callable[[T], str]]
+"""A column: its title, and what is in it."""
 
 PIPED_WIDTH = 200
 """Columns of a table that is not printed to a terminal."""
+UNBROKEN = frozenset({"id", "job", "stream", "uuid"})
+"""What is to be copied from a table stays in one line there."""
 
 data_option = click.option(
     "--data", type=click.Path(path_type=Path), metavar="DIR", help="The data directory."
@@ -90,11 +105,35 @@ def print_json(value: object) -> None:
     click.echo(escaped_json(msgspec.json.format(msgspec.json.encode(value)).decode()))
 
 
+def print_table(rows: Sequence[T], columns: Sequence[TableColumn[T]], empty: str) -> None:
+    """Print a line for each; or why there is none, for whoever looks at it."""
+    if not rows:
+        click.echo(empty, err=True)
+        return
+    table = Table(box=SIMPLE_HEAD)
+    for title, _ in columns:
+        table.add_column(title, no_wrap=title in UNBROKEN, overflow="fold")
+    for row in rows:
+        table.add_row(*(show(row) for _, show in columns))
+    console().print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print what is known of one thing, a line for each."""
+    table = Table("", Column(overflow="fold"), show_header=False, box=None)
+    for name, value in facts:
+        table.add_row(name, value)
+    console().print(table)
+
+
 @contextmanager
-def counting(doing: str, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows on a terminal how many of how many are done."""
+def counting(
+    doing: str, what: str, *columns: ProgressColumn
+) -> Iterator[Callable[[int, int], None]]:
+    """Show on a terminal how many of how many are done."""
     screen = console(stderr=True)
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+    figures = columns or (MofNCompleteColumn(), TimeRemainingColumn())
+    shown = (TextColumn(doing), BarColumn(), *figures)
+    with Progress(*shown, console=screen, disable=not screen.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from api.cli.options import console, data_option
+from api.cli.options import TableColumn, data_option, print_table
 from api.cli.retention import ask_retention
 from api.cli.times import moment_text
 from ledger.acts import Parking
@@ -23,10 +21,7 @@ def parked() -> None:
 def list_parked(data: Path | None) -> None:
     """List streams that are parked, or were released and are not discarded yet."""
     found = ask_retention(data, lambda admin: admin.call(Retention.parked))
-    if found:
-        console().print(_table(found))
-    else:
-        click.echo("nothing is parked")
+    print_table(found, _COLUMNS, "nothing is parked")
 
 
 @parked.command()
@@ -47,12 +42,9 @@ def skip(stream: str, data: Path | None) -> None:
     click.echo(f"the next sweep discards {stream} unread")
 
 
-def _table(found: list[Parking]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("stream", "handling", "since"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for parking in found:
-        row = (parking.stream, parking.handling, moment_text(parking.at), parking.reason)
-        table.add_row(*row)
-    return table
+_COLUMNS: tuple[TableColumn[Parking], ...] = (
+    ("stream", lambda parking: parking.stream),
+    ("handling", lambda parking: parking.handling),
+    ("since", lambda parking: moment_text(parking.at)),
+    ("why", lambda parking: parking.reason),
+)

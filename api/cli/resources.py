@@ -8,8 +8,8 @@ from uuid import UUID
 import click
 import msgspec
 
-from api.cli.asking import ask, get, listed, print_answer, print_table
-from api.cli.options import json_option
+from api.cli.asking import ask, get, listed, print_answer
+from api.cli.options import json_option, print_table
 from api.cli.watch import watched
 from api.client.calling import decoded
 from api.client.shapes import Drive, Reference, Server

@@ -3,22 +3,27 @@
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from api.cli.options import console, data_option, json_option
+from api.cli.options import (
+    TableColumn,
+    data_option,
+    json_option,
+    print_facts,
+    print_json,
+    print_table,
+)
 from api.cli.reaching import ask, require_ledger
-from api.cli.times import DURATION, MOMENT, moment_text
+from api.cli.times import duration, moment, moment_text
 from api.discarding import counted, outcome, what
 from api.moments import duration_text
 from api.settings import load_settings
 from api.verbs import Admin
 from ledger.clock_watch import moved_text
-from ledger.retention import Plan
+from ledger.events import DiscardedTree
 from projections.retention.keeping import Retention
 from projections.retention.standing import Standing, SweepFound
 
@@ -31,16 +36,16 @@ def retention() -> None:
 
 
 @retention.command("set")
-@click.argument("duration", type=DURATION)
+@click.argument("keep", metavar="DURATION", type=duration)
 @data_option
-def set_policy(duration: timedelta, data: Path | None) -> None:
+def set_policy(keep: timedelta, data: Path | None) -> None:
     """Keep jobs for DURATION after the whole of their tree has ended: P3D, PT12H, P1DT6H.
 
     It holds from now on: the next sweep, within the hour, discards what is due by it. What was
     discarded before stays so.
     """
-    ask_retention(data, lambda admin: admin.call(Retention.set, duration))
-    click.echo(f"jobs are kept for {duration_text(duration)} from now on")
+    ask_retention(data, lambda admin: admin.call(Retention.set, keep))
+    click.echo(f"jobs are kept for {duration_text(keep)} from now on")
 
 
 @retention.command()
@@ -48,20 +53,17 @@ def set_policy(duration: timedelta, data: Path | None) -> None:
 def show(data: Path | None) -> None:
     """Show the policy, what is due next, and what there is in archives."""
     standing = ask_retention(data, lambda admin: admin.call(Retention.standing))
-    table = Table(show_header=False, box=None)
-    for name, value in standing_lines(standing):
-        table.add_row(name, value)
-    for archive in standing.archives:
-        table.add_row(f"archive {archive.name}", counted(archive.bytes, "byte"))
-    table.columns[-1].overflow = "fold"
-    console().print(table)
+    archives = [
+        (f"archive {archive.name}", counted(archive.bytes, "byte")) for archive in standing.archives
+    ]
+    print_facts([*standing_lines(standing), *archives])
 
 
 @retention.command()
-@click.option("--as-of", type=MOMENT, metavar="TIME", help="At that time.  [default: now]")
+@click.option("--as-of", type=moment, metavar="TIME", help="At that time.  [default: now]")
 @click.option(
     "--keep",
-    type=DURATION,
+    type=duration,
     metavar="DURATION",
     help="By that policy.  [default: the one that holds at the time]",
 )
@@ -74,10 +76,10 @@ def plan(as_of: datetime | None, keep: timedelta | None, data: Path | None, as_j
     """
     found = ask_retention(data, lambda admin: admin.call(Retention.plan, as_of, keep))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(_plan_fields(found))).decode())
+        print_json({**msgspec.to_builtins(found), "digest": found.digest})
         return
     if found.trees:
-        console().print(_table(found))
+        print_table(found.trees, _COLUMNS, "")
     for stream in found.streams:
         click.echo(f"and {stream}")
     jobs = sum(len(tree.jobs) for tree in found.trees)
@@ -135,23 +137,16 @@ def _number(found: SweepFound) -> str:
     return what(found.trees, found.jobs, found.streams)
 
 
-def _plan_fields(found: Plan) -> dict[str, Any]:
-    return {**msgspec.to_builtins(found), "digest": found.digest}
-
-
-def _table(found: Plan) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("job", "owner", "ended, UTC"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("jobs", justify="right")
-    for tree in found.trees:
-        ended = f"{tree.ended:%Y-%m-%d %H:%M:%S}"
-        table.add_row(tree.jobs[0], tree.owner, ended, str(len(tree.jobs)))
-    return table
-
-
 def ask_retention(data: Path | None, question: Callable[[Admin], Awaitable[T]]) -> T:
     """Ask of a ledger that there is."""
     settings = load_settings(data=data)
     require_ledger(settings)
     return ask(settings, question)
+
+
+_COLUMNS: tuple[TableColumn[DiscardedTree], ...] = (
+    ("job", lambda tree: tree.jobs[0]),
+    ("owner", lambda tree: tree.owner),
+    ("ended, UTC", lambda tree: f"{tree.ended:%Y-%m-%d %H:%M:%S}"),
+    ("jobs", lambda tree: str(len(tree.jobs))),
+)

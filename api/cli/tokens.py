@@ -1,14 +1,11 @@
 """`job-ledger token`: bearer tokens, with which programs log in."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from api.cli.options import console, data_option
+from api.cli.options import TableColumn, data_option, print_table
 from api.cli.reaching import ask
 from api.settings import load_settings
 from api.tokens import Tokens
@@ -41,7 +38,7 @@ def add(email: str, data: Path | None, name: str) -> None:
 def list_tokens(email: str | None, data: Path | None) -> None:
     """List the tokens of the account EMAIL, or of all; not the tokens themselves but their ids."""
     found = ask(load_settings(data=data), lambda admin: admin.call(Tokens.every, email))
-    console().print(_table(found))
+    print_table(found, _COLUMNS, "there are no tokens")
 
 
 @token.command()
@@ -53,13 +50,9 @@ def remove(token_id: str, data: Path | None) -> None:
     click.echo(f"removed token {token_id}")
 
 
-def _table(tokens: Sequence[StoredToken]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("id", no_wrap=True)
-    table.add_column("account", overflow="fold")
-    table.add_column("name", overflow="fold")
-    table.add_column("created, UTC", no_wrap=True)
-    for each in tokens:
-        created = datetime.fromisoformat(each.created)
-        table.add_row(each.id, each.email, each.name, f"{created:%Y-%m-%d %H:%M:%S}")
-    return table
+_COLUMNS: tuple[TableColumn[StoredToken], ...] = (
+    ("id", lambda token: token.id),
+    ("account", lambda token: token.email),
+    ("name", lambda token: token.name),
+    ("created, UTC", lambda token: f"{datetime.fromisoformat(token.created):%Y-%m-%d %H:%M:%S}"),
+)

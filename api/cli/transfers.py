@@ -1,22 +1,19 @@
 """`job-ledger upload` and `download`."""
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import click
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-from rich.progress import Progress as Bars
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from api.cli.asking import ask
-from api.cli.options import console, json_option, print_json
+from api.cli.options import counting, json_option, print_json
 from api.client import transferring
 from api.client.calling import Client, decoded
 from api.client.errors import ClientError
 from api.client.shapes import Drive
-from api.client.transferring import Progress, begin_upload, part_of
+from api.client.transferring import begin_upload, part_of
 from api.visible import visible
 
 
@@ -42,7 +39,7 @@ async def _upload(client: Client, file: Path, name: str, media: str, resume: UUI
     if resume and decoded(await client.get(f"/drives/{drive}/"), Drive).status != "uploading":
         raise ClientError(f"drive {drive} is no upload any more: all of it is there")
     try:
-        with _bar("uploading") as progress:
+        with counting("uploading", "bytes", DownloadColumn(), TransferSpeedColumn()) as progress:
             await transferring.upload(client, file, drive, progress)
     except BaseException:
         _say_how_to_go_on("upload", str(file), "--resume", drive)
@@ -65,7 +62,7 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
     if target.exists() and not force:
         raise ClientError(f"{target} is there already: give another name, or --force")
     try:
-        with _bar("downloading") as progress:
+        with counting("downloading", "bytes", DownloadColumn(), TransferSpeedColumn()) as progress:
             ask(lambda client: transferring.download(client, str(uuid), target, progress))
     except BaseException:
         if part_of(target).exists():
@@ -75,13 +72,3 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
         print_json({"file": str(target)})
     else:
         click.echo(visible(str(target)))
-
-
-@contextmanager
-def _bar(doing: str) -> Iterator[Progress]:
-    """On a terminal; nothing anywhere else."""
-    screen = console(stderr=True)
-    columns = (TextColumn(doing), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*columns, console=screen, disable=not screen.is_terminal) as bars:
-        task = bars.add_task(doing, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)

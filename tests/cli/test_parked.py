@@ -137,7 +137,7 @@ def test_a_skip(poisoned: Poisoned) -> None:
 def check_that_all_is_gone(data: Path) -> None:
     """And that a rebuild and an audit find nothing in their way."""
     assert jobs(data) == set()
-    assert ask("parked", "list", "--data", data) == (0, "nothing is parked\n", "")
+    assert ask("parked", "list", "--data", data) == (0, "", "nothing is parked\n")
     assert ask("rebuild", "--data", data).out.endswith("identical\n")
     for arguments in ((), ("--with-archive",)):
         assert ask("audit", "replay", *arguments, "--data", data).code == 0
