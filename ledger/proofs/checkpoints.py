@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from ledger.application import Ledger
@@ -18,8 +18,6 @@ from ledger.store.tiles import tiled
 FIRST_EPOCH = 1
 UNTILED = 1_000
 """Leaves that are read from their events rather than tiled first."""
-ALL_KEPT = timedelta(days=3)
-"""How long all checkpoints are kept; after that the last of each day."""
 
 
 def checkpoint_of(log: Log, origin: str) -> Checkpoint:
@@ -69,8 +67,7 @@ class Checkpoints:
     def keep(self) -> bool:
         """Tiles what is new, and keeps a checkpoint of it; whether there was anything.
 
-        Nothing is done while another process does it. Old checkpoints are thinned out with it.
-        Raises as `sign`, and `TilingStopped`.
+        Nothing is done while another process does it. Raises as `sign`, and `TilingStopped`.
         """
         if not self._ledger.checkpointing.acquire():
             return False
@@ -92,6 +89,4 @@ class Checkpoints:
         return True
 
     def _write(self, checkpoint: Checkpoint, note: str, cursor: Cursor) -> None:
-        now = self._now()
-        table.keep(cursor, now, checkpoint, note)
-        table.thin_out(cursor, now - ALL_KEPT)
+        table.keep(cursor, self._now(), checkpoint, note)

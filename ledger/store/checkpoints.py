@@ -1,15 +1,10 @@
-"""The table of checkpoints. A plain table: what proves something is what somebody else keeps."""
+"""The newest checkpoint that was kept. What proves something is what somebody else keeps."""
 
 from datetime import datetime
 from typing import NamedTuple
 
 from ledger.proofs.note import Checkpoint
 from ledger.store.seam import Cursor
-
-_THIN = (
-    "DELETE FROM checkpoints WHERE made < ? AND made NOT IN"
-    " (SELECT max(made) FROM checkpoints WHERE made < ? GROUP BY epoch, substr(made, 1, 10))"
-)
 
 
 class Kept(NamedTuple):
@@ -32,36 +27,19 @@ def signed_by(cursor: Cursor, verifier: str) -> str:
 
 
 def keep(cursor: Cursor, made: datetime, checkpoint: Checkpoint, note: str) -> None:
-    """Adds a checkpoint."""
-    cursor.execute(
-        "INSERT INTO checkpoints VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (_text(made), checkpoint.epoch, checkpoint.size, note),
-    )
+    """Put a checkpoint in the place of those before it."""
+    row = (made.isoformat(timespec="microseconds"), checkpoint.epoch, checkpoint.size, note)
+    cursor.execute("DELETE FROM checkpoints")
+    cursor.execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?)", row)
 
 
 def newest(cursor: Cursor) -> Kept | None:
-    """The one that was made last, by its size in the newest epoch."""
+    """The one that was made last; earlier versions have left more than one."""
     cursor.execute(
         "SELECT made, epoch, size, note FROM checkpoints ORDER BY epoch DESC, size DESC LIMIT 1"
     )
     row = cursor.fetchone()
-    return None if row is None else _kept(*row)
-
-
-def every(cursor: Cursor) -> list[Kept]:
-    """All that are kept, oldest first."""
-    cursor.execute("SELECT made, epoch, size, note FROM checkpoints ORDER BY epoch, size")
-    return [_kept(*row) for row in cursor.fetchall()]
-
-
-def thin_out(cursor: Cursor, before: datetime) -> None:
-    """Of those that were made before a moment keeps the last of each day."""
-    cursor.execute(_THIN, (_text(before), _text(before)))
-
-
-def _kept(made: str, epoch: int, size: int, note: str) -> Kept:
-    return Kept(datetime.fromisoformat(made), epoch, size, note)
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds")
+    if row is None:
+        return None
+    made, *rest = row
+    return Kept(datetime.fromisoformat(made), *rest)

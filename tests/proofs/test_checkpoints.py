@@ -20,7 +20,6 @@ from tests.support.opened import Opened, behind_its_back
 from tests.support.world import START
 
 SIGNER = Signer("job-ledger/test", bytes(32))
-DAY = timedelta(days=1)
 
 
 class Hands:
@@ -47,9 +46,12 @@ def read(note: str) -> Checkpoint:
     return read_checkpoint(note.encode(), SIGNER.verifier)
 
 
-def kept(opened: Opened) -> list[table.Kept]:
+def kept(opened: Opened) -> list[tuple[str, int, int, str]]:
+    """All rows of the table."""
     with opened.ledger.log() as log:
-        return table.every(log.cursor())
+        cursor = log.cursor()
+        cursor.execute("SELECT made, epoch, size, note FROM checkpoints")
+        return cursor.fetchall()
 
 
 def restored(opened: Opened, uuid: str, epoch: int) -> None:
@@ -136,20 +138,20 @@ def test_a_ledger_with_events_missing_is_not_signed(
 
 
 def test_what_grew_is_kept(opened: Opened, checkpoints: Checkpoints, clock: Hands) -> None:
-    """With its time; nothing is if nothing is new."""
+    """With its time, in the place of the one before; nothing is if nothing is new."""
     assert not checkpoints.keep()
-    record_many(opened, 3)
-    assert checkpoints.keep()
-    first = clock.at
-    clock.at += timedelta(minutes=1)
-    assert not checkpoints.keep()
-    record_many(opened, 1)
-    assert checkpoints.keep()
-    assert [(each.made, each.epoch, each.size) for each in kept(opened)] == [
-        (first, 1, 3),
-        (clock.at, 1, 4),
-    ]
-    assert all(read(each.note).size == each.size for each in kept(opened))
+    for size in (3, 4):
+        record_many(opened, size - len(leaves_of(opened)))
+        assert checkpoints.keep()
+        made = clock.at
+        clock.at += timedelta(minutes=1)
+        assert not checkpoints.keep()
+        with opened.ledger.log() as log:
+            newest = table.newest(log.cursor())
+        assert newest is not None
+        assert (newest.made, newest.epoch, newest.size) == (made, 1, size)
+        assert read(newest.note).size == size
+        assert len(kept(opened)) == 1
 
 
 def test_a_restore_to_a_smaller_ledger_is_kept(opened: Opened, checkpoints: Checkpoints) -> None:
@@ -162,21 +164,20 @@ def test_a_restore_to_a_smaller_ledger_is_kept(opened: Opened, checkpoints: Chec
     restored(opened, "a", 2)
     assert checkpoints.keep()
     assert not checkpoints.keep()
-    assert [(each.epoch, each.size) for each in kept(opened)] == [(1, 100), (2, 4)]
+    assert [(epoch, size) for _, epoch, size, _ in kept(opened)] == [(2, 4)]
 
 
-def test_after_three_days_one_a_day_is_kept(
-    opened: Opened, checkpoints: Checkpoints, clock: Hands
+def test_the_many_of_an_earlier_version_go_with_the_next(
+    opened: Opened, checkpoints: Checkpoints
 ) -> None:
-    """The last of each day, and all of the last three days."""
-    made = []
-    for _ in range(6 * 4):
-        record_many(opened, 1)
-        assert checkpoints.keep()
-        made.append(clock.at)
-        clock.at += DAY / 4
-    recent = [at for at in made if at >= made[-1] - 3 * DAY]
-    older = [at for at in made if at < made[-1] - 3 * DAY]
-    last_of_days = {at.date(): at for at in older}.values()
-    assert [each.made for each in kept(opened)] == [*last_of_days, *recent]
-    assert len(last_of_days) < len(older)
+    """Until then the newest of them counts."""
+    record_many(opened, 3)
+    assert checkpoints.keep()
+    with behind_its_back(opened.file) as connection:
+        for day in (14, 15, 16):
+            row = (f"2026-04-{day}T00:00:00+00:00", 1, day - 14, "")
+            connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?)", row)
+    assert not checkpoints.keep()
+    record_many(opened, 1)
+    assert checkpoints.keep()
+    assert [size for _, _, size, _ in kept(opened)] == [4]
