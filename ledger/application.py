@@ -1,26 +1,25 @@
 """The ledger's front door: commands in, committed events out."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from itertools import starmap
 from typing import TypeVar
 
 from ledger.aggregate import Aggregate, fold
 from ledger.codec import decode
 from ledger.commands import Command
-from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.errors import StoreFailed
 from ledger.metering import Meter
-from ledger.store.seam import Cursor, Listener, Log, Projection, Store, Teller
+from ledger.store.lease import Lease, ThreadLease
+from ledger.store.patience import read_patiently
+from ledger.store.seam import CommitFeed, Cursor, Listener, Log, Projection, Store
+from ledger.store.streams import stored_of
 from ledger.store.writer import Caller, Writer, always
 from ledger.world import Circumstances
 
 T = TypeVar("T")
-
-REACHED_S = 60
-"""How long who asks for the current state waits for a store that cannot be reached."""
-PAUSE_S = 0.1
 
 
 class Ledger:
@@ -36,13 +35,17 @@ class Ledger:
         on_failure: Callable[[StoreFailed], None],
     ) -> None:
         self._store = store
-        self.maintenance = store.turn("maintenance")
+        self.maintenance = self._lease("maintenance")
         """Of what must not run beside its like: a rebuild, a compaction, a restore."""
-        self.checkpointing = store.turn("checkpointing")
+        self.checkpointing = self._lease("checkpointing")
         """Of whoever keeps checkpoints."""
         self._writer = Writer(store, projection, circumstances, now=now, on_failure=on_failure)
-        self._tail = store.tail()
-        self._teller: Teller = self._tail or self._writer
+        self._tail = None if store.others is None else store.others.commit_tail()
+        self._feed: CommitFeed = self._tail or self._writer
+
+    def _lease(self, name: str) -> Lease:
+        others = self._store.others
+        return ThreadLease() if others is None else others.lease(name)
 
     async def execute(self, command: Command, by: Caller) -> int:
         """Records what comes of the command; returns the ledger's position once it is on disk.
@@ -60,7 +63,7 @@ class Ledger:
 
         In a thread of its own; while `wanted` says no, it need not be told.
         """
-        self._teller.listen(listener, wanted)
+        self._feed.listen(listener, wanted)
 
     def exclusive(
         self, work: Callable[[Cursor], T], *, afterwards: Callable[[], None] | None = None
@@ -87,7 +90,7 @@ class Ledger:
 
         Raised before anybody is told of a commit.
         """
-        return max(self._writer.position, self._teller.position)
+        return max(self._writer.position, self._feed.position)
 
     def forget(self) -> None:
         """Makes the writer read its state anew. In the writer's thread only."""
@@ -102,15 +105,9 @@ class Ledger:
 
         A store that cannot be reached is waited for, like by those who write.
         """
-        until = time.monotonic() + REACHED_S
-        while True:
-            try:
-                with self.now() as current:
-                    return current(stream)
-            except StoreUnreachable:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(PAUSE_S)
+        return read_patiently(
+            self._store, lambda cursor: fold(stream, starmap(decode, stored_of(cursor, stream)))
+        )
 
     @contextmanager
     def now(self) -> Iterator[Callable[[str], Aggregate | None]]:

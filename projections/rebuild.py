@@ -190,7 +190,7 @@ class _Rebuild:
     def _exclusive(
         self, work: Callable[[Cursor], T], afterwards: Callable[[], None] | None = None
     ) -> "Future[T]":
-        """Exclusive work, as long as it is this rebuild's turn.
+        """Exclusive work, as long as this rebuild holds its lease.
 
         Of one that has lost it, another would find rows in its own generation, or miss tables.
         """

@@ -1,6 +1,6 @@
 """What a compaction reads and deletes in the store; `Cursor`s come from its own transactions."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ledger.slicing import sliced
 from ledger.store.log import SELECT_EVENTS
@@ -54,11 +54,6 @@ def delete_events(cursor: Cursor, positions: Sequence[int]) -> None:
     mark_gone(cursor, [leaf_index for (leaf_index,) in cursor.fetchall()])
     deletion = "DELETE FROM stored_events WHERE position IN (...)"
     cursor.execute(_asking(deletion, positions), tuple(positions))
-
-
-def delete_guards(cursor: Cursor, uuids: Iterable[str]) -> None:
-    """Deletes the guards of drives and servers that are gone for good."""
-    cursor.executemany("DELETE FROM guards WHERE uuid = ?", [(uuid,) for uuid in uuids])
 
 
 def give_back(cursor: Cursor, pages: int) -> bool:

@@ -8,6 +8,8 @@ that, so that a refused command leaves nothing behind.
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
+from itertools import starmap
 from typing import NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -49,7 +51,10 @@ from ledger.relations import (
     unrelated,
 )
 from ledger.server import Server
-from ledger.store.seam import Batch, Guard, News, Projection, Row, RowKey, Rows, Store
+from ledger.store import guards
+from ledger.store.patience import read_patiently
+from ledger.store.seam import Batch, Cursor, Guard, News, Projection, Row, RowKey, Rows, Store
+from ledger.store.streams import stored_of
 from ledger.tag import Tag
 from ledger.tasks import Task, following
 from ledger.world import A, Discarded, Secret
@@ -125,7 +130,7 @@ class Memory:
     def held(self, stream: str) -> Held:
         held = self._held.get(stream)
         if held is None:
-            held = self._read(stream)
+            held = read_patiently(self._store, partial(self._read_held, stream))
             _renew(self._held, {stream: held})
         return held
 
@@ -136,16 +141,20 @@ class Memory:
         """
         told = self._told.get(uuid)
         if told is None:
-            told = Told(*self._store.read_relations(uuid))
+            told = read_patiently(self._store, partial(self._read_told, uuid))
             _renew(self._told, {uuid: told})
             self._held.pop(drive_stream(uuid), None)
             self._held.pop(server_stream(uuid), None)
         return told
 
-    def _read(self, stream: str) -> Held:
-        stored = self._store.read_stream(stream)
-        state = fold(stream, (decode(event.topic, event.state) for event in stored))
+    def _read_held(self, stream: str, cursor: Cursor) -> Held:
+        stored = stored_of(cursor, stream)
+        state = fold(stream, starmap(decode, stored))
         return Held(len(stored), state, self._projection.rows(state))
+
+    def _read_told(self, uuid: str, cursor: Cursor) -> Told:
+        guard = guards.version_of(cursor, uuid)
+        return Told(guard, self._projection.relations(cursor, uuid))
 
     def remember(self, staging: "Staging") -> None:
         """Takes over what has been committed."""

@@ -39,8 +39,8 @@ def alone(connection: PgConnection) -> Iterator[None]:
     connection.execute("SELECT pg_advisory_unlock(?)", (HAVING,))
 
 
-class PgTurn:
-    """A `ledger.store.seam.Turn` among all nodes."""
+class PgLease:
+    """A `ledger.store.lease.Lease` among all nodes."""
 
     def __init__(self, connect: Callable[[], PgConnection], name: str) -> None:
         self._connect = connect
@@ -65,7 +65,7 @@ class PgTurn:
             return self._connection is not None
 
     def release(self) -> None:
-        assert self._connection is not None, "it is somebody else's turn"
+        assert self._connection is not None, "nobody here holds the lease"
         connection = self._connection
         with suppress(psycopg.Error):  # the server takes a moment to notice that a session ended
             connection.execute("SELECT pg_advisory_unlock(?)", (self._key,))
@@ -77,7 +77,7 @@ class PgTurn:
 
     def check(self) -> None:
         try:
-            assert self._connection is not None, "it is somebody else's turn"
+            assert self._connection is not None, "nobody here holds the lease"
             self._connection.execute("SELECT 1")
         except psycopg.Error as error:
-            raise StoreUnreachable(f"somebody else may have the turn by now: {error}") from error
+            raise StoreUnreachable(f"another process may hold the lease by now: {error}") from error

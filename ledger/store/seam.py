@@ -17,6 +17,7 @@ from ledger.aggregate import Aggregate
 from ledger.claim import Claimed
 from ledger.events import Event, Recorded
 from ledger.relations import Relations
+from ledger.store.lease import Lease
 from ledger.tasks import Task
 from ledger.world import Secret
 
@@ -121,7 +122,7 @@ Listener = Callable[[Commit], None]
 """Told of each commit, in order; must not block."""
 
 
-class Teller(Protocol):
+class CommitFeed(Protocol):
     """Tells of commits as they are made."""
 
     def listen(self, listener: Listener, wanted: Callable[[], bool]) -> None:
@@ -132,28 +133,10 @@ class Teller(Protocol):
         """The position of the newest event that it knows of; raised before anybody is told."""
 
 
-class Tail(Teller, Protocol):
-    """One that reads what all processes have appended."""
+class SharedCommitFeed(CommitFeed, Protocol):
+    """One that tells of the commits of all processes."""
 
     def close(self) -> None: ...
-
-
-class Turn(Protocol):
-    """What only one does at a time: a thread of a process, and a process of all that share."""
-
-    def acquire(self) -> bool:
-        """Whether it is the caller's turn now, which it is if it is nobody else's.
-
-        Raises `StoreUnreachable`.
-        """
-
-    def release(self) -> None: ...
-
-    def locked(self) -> bool:
-        """Whether it is somebody's turn in this process."""
-
-    def check(self) -> None:
-        """Raises `StoreUnreachable` if it may be another process's turn by now."""
 
 
 class LoggedEvent(NamedTuple):
@@ -203,8 +186,31 @@ class Log(Protocol):
         """For reading other tables as of the same moment."""
 
 
+class Others(Protocol):
+    """The other processes that may have the ledger, too."""
+
+    def news(self) -> Sequence[News] | None:
+        """What others have appended since this was last asked; None if it is too much to say.
+
+        In the writer's thread only.
+        """
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Meanwhile no other process appends anything. In the writer's thread only."""
+
+    def lease(self, name: str) -> Lease:
+        """The lease on what is done by one process at a time."""
+
+    def commit_tail(self) -> SharedCommitFeed:
+        """Begins behind what there was when the store was opened."""
+
+
 class Store(Protocol):
     """Where events are kept. Any failure of the store itself is `StoreFailed`, and final."""
+
+    @property
+    def others(self) -> Others | None:
+        """None where no other process can have the ledger."""
 
     def append(self, batch: Batch) -> int:
         """Writes the batch in one durable transaction and returns the last position.
@@ -218,35 +224,11 @@ class Store(Protocol):
         Called in the writer's thread only.
         """
 
-    def paused(self) -> AbstractContextManager[None]:
-        """Meanwhile no other process appends anything. In the writer's thread only."""
-
-    def news(self) -> Sequence[News] | None:
-        """What others have appended since this was last asked; None if it is too much to say.
-
-        In the writer's thread only.
-        """
-
-    def turn(self, name: str) -> Turn:
-        """Of what is done by one process at a time."""
-
-    def tail(self) -> Tail | None:
-        """Where the commits of all processes are told of; None if this one's are all there are.
-
-        It begins behind what there was when the store was opened.
-        """
-
-    def read_stream(self, stream: str) -> list[StoredEvent]:
-        """The events of one stream, in order, as of the last commit."""
-
-    def read_relations(self, uuid: str) -> tuple[int, Relations]:
-        """The version of the guard of a drive or server, and what is said about it."""
-
-    def read_claim(self, account: str, key: str) -> Claimed | None:
-        """What was last claimed under this key, over or not, as of the last commit."""
-
     def read(self, work: Callable[[Cursor], T]) -> T:
-        """What `work` finds as of the last commit, by a few short reads; in any thread."""
+        """What `work` finds as of the last commit, by a few short reads; in any thread.
+
+        Raises `StoreUnreachable` if it may be tried again.
+        """
 
     def log(self) -> AbstractContextManager[Log]:
         """A snapshot to read from, in any thread."""

@@ -14,7 +14,6 @@ What is ours, and why:
 """
 
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -33,21 +32,10 @@ from eventsourcing.sqlite import (
 from ledger.claim import Claimed
 from ledger.codec import leaf_hash
 from ledger.errors import StoreFailed, StoreUnreachable
-from ledger.relations import Relations
 from ledger.store import claims
 from ledger.store.errors import store_errors
 from ledger.store.reading import Reader
-from ledger.store.seam import (
-    Batch,
-    Conflict,
-    Cursor,
-    Guard,
-    Log,
-    News,
-    Projection,
-    Tail,
-    Turn,
-)
+from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, Projection
 from ledger.store.secret_tables import write_secret
 
 T = TypeVar("T")
@@ -145,25 +133,6 @@ class _ConnectionPool(SQLiteConnectionPool):
         return _Connection(sqlite_conn=connection, max_age=self.max_age)
 
 
-class ThreadTurn:
-    """A `ledger.store.seam.Turn` among the threads of the one process there is."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def acquire(self) -> bool:
-        return self._lock.acquire(blocking=False)
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def locked(self) -> bool:
-        return self._lock.locked()
-
-    def check(self) -> None:
-        """There is nobody else."""
-
-
 class Recorder(SQLiteApplicationRecorder):
     """The library's recorder over our table: positions, leaf hashes and leaf indexes."""
 
@@ -212,7 +181,12 @@ def head(cursor: Cursor) -> tuple[int, int]:
 
 
 class SqliteStore:
-    """A `Store` in one file. One process writes; `append` and `exclusive` from one thread only."""
+    """A `Store` in one file. One process writes; `append` and `exclusive` from one thread only.
+
+    What another process has written all the same is met as a `Conflict`.
+    """
+
+    others: None = None
 
     def __init__(self, file: Path, projection: Projection) -> None:
         self._file = file
@@ -250,45 +224,6 @@ class SqliteStore:
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
         with store_errors(), self._recorder.datastore.transaction(commit=True) as c:
             return work(_raw(c))
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """One process writes here."""
-        yield
-
-    def news(self) -> Sequence[News]:
-        """One process writes here; what another did all the same is met as a `Conflict`."""
-        return ()
-
-    def turn(self, name: str) -> Turn:
-        return ThreadTurn()
-
-    def tail(self) -> Tail | None:
-        """One process writes here."""
-
-    def read_stream(self, stream: str) -> list[StoredEvent]:
-        def read(cursor: Cursor) -> list[StoredEvent]:
-            cursor.execute(
-                "SELECT originator_version, topic, state FROM stored_events"
-                " WHERE originator_id = ? ORDER BY originator_version",
-                (stream,),
-            )
-            return [StoredEvent(stream, *row) for row in cursor.fetchall()]
-
-        return self.read(read)
-
-    def read_relations(self, uuid: str) -> tuple[int, Relations]:
-        def read(cursor: Cursor) -> tuple[int, Relations]:
-            cursor.execute(
-                "SELECT coalesce((SELECT version FROM guards WHERE uuid = ?), 0)", (uuid,)
-            )
-            version = cursor.fetchone()[0]
-            return version, self._projection.relations(cursor, uuid)
-
-        return self.read(read)
-
-    def read_claim(self, account: str, key: str) -> Claimed | None:
-        return self.read(lambda cursor: claims.find(cursor, account, key))
 
     def read(self, work: Callable[[Cursor], T]) -> T:
         return self._reader.read(work)

@@ -66,6 +66,16 @@ def histories(
         yield stream, [(topic, state) for _, topic, state in events]
 
 
+def stored_of(cursor: Cursor, stream: str) -> list[Stored]:
+    """All events of one stream, in order, as they are folded."""
+    cursor.execute(
+        "SELECT topic, state FROM stored_events"
+        " WHERE originator_id = ? ORDER BY originator_version",
+        (stream,),
+    )
+    return cursor.fetchall()
+
+
 def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
     """All events of one stream, in order."""
     cursor.execute(

@@ -36,8 +36,8 @@ class _Row(NamedTuple):
     state: bytes
 
 
-class PgTail:
-    """A `ledger.store.seam.Tail`; for as long as nobody wants to know, it only skips."""
+class CommitTail:
+    """A `ledger.store.seam.SharedCommitFeed`; while nobody wants to know, it only skips."""
 
     def __init__(self, connect: Callable[[], PgConnection], position: int) -> None:
         """It tells of what comes after this position."""

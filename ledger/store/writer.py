@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,7 +25,9 @@ from ledger.decide import decide
 from ledger.errors import AlreadyClaimed, ConcurrentChange, Refusal, StoreFailed, StoreUnreachable
 from ledger.events import Recorded
 from ledger.metering import Meter
+from ledger.store import claims
 from ledger.store.memory import Memory, Staging
+from ledger.store.patience import read_patiently
 from ledger.store.seam import Commit, Conflict, Cursor, Listener, Projection, Store
 from ledger.world import Circumstances, Discarded, Fact
 
@@ -258,12 +260,16 @@ class Writer:
             work.future.set_result(result)
 
     def _exclusive(self, work: _Work) -> Any:
-        with nullcontext() if work.afterwards is None else self._store.paused():
+        with nullcontext() if work.afterwards is None else self._paused():
             result = self._store.exclusive(work.run)
             self._commits += 1
             if work.afterwards is not None:
                 work.afterwards()
         return result
+
+    def _paused(self) -> AbstractContextManager[None]:
+        """Meanwhile no other process appends anything."""
+        return nullcontext() if self._store.others is None else self._store.others.paused()
 
     def _record(self, batch: list[_Waiting], redone: int = 0) -> None:
         """Decides and commits a batch, and wakes its callers."""
@@ -321,7 +327,9 @@ class Writer:
 
     def _catch_up(self) -> None:
         """Forgets what others have changed: also a refusal rests on what is there now."""
-        news = self._store.news()
+        if self._store.others is None:
+            return
+        news = self._store.others.news()
         if news is None:
             self._memory.forget_all()
         elif news:
@@ -357,7 +365,7 @@ class Writer:
     def _redo_alone(self, batch: list[_Waiting], redone: int) -> None:
         """Where many nodes want the same, one must not lose for ever: the others wait for it."""
         try:
-            with self._store.paused():
+            with self._paused():
                 self._record(batch, redone)
         except StoreUnreachable as error:
             _wake([(waiting, error) for waiting in batch])
@@ -391,7 +399,9 @@ class Writer:
     def _claim(self, wanted: Claimed, batch: Staging, staging: Staging) -> None:
         """Stages the claim. It is read from the store: most are new, and what is old is rare."""
         key = wanted.account, wanted.claim.key
-        earlier = batch.claims.get(key) or self._store.read_claim(*key)
+        earlier = batch.claims.get(key) or read_patiently(
+            self._store, lambda cursor: claims.find(cursor, *key)
+        )
         if earlier is not None and not earlier.is_over(wanted.at):
             raise AlreadyClaimed
         staging.claims[key] = wanted

@@ -21,9 +21,9 @@ from ledger.commands import RecordArchive, RecordCompaction
 from ledger.events import ArchiveWritten
 from ledger.proofs.tiling import TilingStopped, tile
 from ledger.slicing import sliced
+from ledger.store import guards
 from ledger.store.compacting import (
     delete_events,
-    delete_guards,
     events_at,
     give_back,
     is_stored,
@@ -102,7 +102,7 @@ class _Compacting:
         uuid = new_id()
         self._make_directory()
         written, size = self._write(uuid, waiting)
-        self._ledger.maintenance.check()  # whoever has the turn by now removes what is unrecorded
+        self._ledger.maintenance.check()  # whoever else holds it removes what is unrecorded
         self._ledger.execute_blocking(RecordArchive(uuid, written), self._by)
         self._delete(uuid, written)
         return Compacted(written.archive, written.events, size)
@@ -162,7 +162,7 @@ class _Compacting:
         self._ledger.exclusive(partial(delete_events, positions=sorted(whole))).result()
         uuids = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
         for some in sliced(uuids, DELETED_AT_ONCE):
-            self._ledger.exclusive(partial(delete_guards, uuids=some)).result()
+            self._ledger.exclusive(partial(guards.remove, uuids=some)).result()
         with self._ledger.log() as log:
             gone = gone_count(log.cursor())
         self._ledger.execute_blocking(RecordCompaction(uuid, gone), self._by)

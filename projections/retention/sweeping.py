@@ -66,7 +66,7 @@ def sweep(
 ) -> Swept:
     """Discards what the plan names; blocks, so call it in a thread that holds `maintenance`.
 
-    Raises `NotDue` if the policy has changed meanwhile, `StoreFailed`, also if its turn is lost
+    Raises `NotDue` if the policy has changed meanwhile, `StoreFailed`, also if the lease is lost
     (the next one discards the rest), and `RetentionStopped` soon after `stopping` says so.
     """
     return _Sweep(ledger, plan, new_id(), by, stopping).run()

@@ -1,15 +1,18 @@
 """Commands with a claim: recorded once under their key, by whichever process."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ledger import errors
 from ledger.claim import KEPT, Claim, Claimed
 from ledger.commands import DeleteDrives
+from ledger.store import claims
+from ledger.store.seam import Cursor
 from ledger.store.writer import Caller
 from tests.ledger.test_writer import drives, held, new_drive
 from tests.support.opened import Opened
@@ -43,7 +46,7 @@ def test_a_refused_command_claims_nothing(opened: Opened) -> None:
     """The next one under its key may succeed."""
     with pytest.raises(errors.DriveNotFound):
         opened.do(DeleteDrives(ME, ("nothing",)), by=keyed())
-    assert opened.store.read_claim(ME, "key") is None
+    assert opened.store.read(lambda cursor: claims.find(cursor, ME, "key")) is None
     opened.do(new_drive("a"), by=keyed())
 
 
@@ -70,16 +73,18 @@ def test_processes_that_claim_at_once(
     opened: Opened, other: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They conflict in the store; the second is decided anew, and refused."""
-    read = opened.store.read_claim
+    read = opened.store.read
     looked: list[Claimed | None] = []
 
-    def late(account: str, key: str) -> Claimed | None:
-        looked.append(read(account, key))
-        if len(looked) == 1:
-            other.do(new_drive("b"), by=keyed(seed="other"))
-        return looked[-1]
+    def late(work: Callable[[Cursor], Any]) -> Any:
+        found = read(work)
+        if found is None or isinstance(found, Claimed):
+            looked.append(found)
+            if len(looked) == 1:
+                other.do(new_drive("b"), by=keyed(seed="other"))
+        return found
 
-    monkeypatch.setattr(opened.store, "read_claim", late)
+    monkeypatch.setattr(opened.store, "read", late)
     with pytest.raises(errors.AlreadyClaimed):
         opened.do(new_drive("a"), by=keyed())
     assert [found and found.claim.seed for found in looked] == [None, "other"]
@@ -109,6 +114,6 @@ def test_without_a_claim_no_claim_is_looked_up(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It costs those nothing who do not use it."""
-    monkeypatch.setattr(opened.store, "read_claim", None)
+    monkeypatch.setattr(claims, "find", None)
     opened.do(new_drive("a"))
     assert drives(opened) == ["a"]

@@ -11,7 +11,7 @@ from ledger.errors import StoreFailed
 from ledger.store import sessions, tiles, tokens
 from ledger.store.sqlite import SCHEMA_VERSION, SqliteStore, open_connection, sqlite_reader
 from projections.views.sqlite import SqliteProjection
-from tests.ledger.conformance import OpenStore, StoreConformance, batch, event
+from tests.ledger.conformance import OpenStore, StoreConformance, batch, event, read_stream
 from tests.support.opened import behind_its_back
 
 
@@ -137,7 +137,7 @@ def test_a_schema_of_the_past_is_brought_up_to_date(store: SqliteStore, file: Pa
         assert later.exclusive(lambda c: sessions.find(c, b"x")) is None
         assert later.exclusive(lambda c: tokens.every(c, None)) == []
         assert later.exclusive(tiles.extend) == 1
-        assert len(later.read_stream("drive-a")) == 1
+        assert len(read_stream(later, "drive-a")) == 1
     finally:
         later.close()
 

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -457,10 +458,10 @@ async def test_a_store_that_cannot_read_is_failed_too(
 ) -> None:
     """A decision on what cannot be read must not be made."""
 
-    def fail(_: str) -> None:
+    def fail(_: Callable[[Cursor], Any]) -> None:
         raise errors.StoreFailed("unreadable")
 
-    monkeypatch.setattr(opened.store, "read_stream", fail)
+    monkeypatch.setattr(opened.store, "read", fail)
     outcomes = await together(opened, new_drive("a"), MarkDriveReady("b"))
     assert [errors.StoreFailed] * 2 == [type(outcome) for outcome in outcomes]
     assert len(opened.failures) == 1

@@ -24,8 +24,8 @@ from ledger.commands import (
     UpdateProgress,
 )
 from ledger.drive import Drive
-from ledger.store import postgres
-from ledger.store.seam import Batch
+from ledger.store import pg_others
+from ledger.store.seam import Batch, Cursor
 from ledger.store.writer import LOST_LIMIT
 from tests.postgres.nodes import Nodes, at_once, make_drive
 from tests.support.opened import Opened
@@ -80,14 +80,14 @@ def test_what_a_node_has_written_itself_it_need_not_read_again(
     one, two = nodes
     for node, uuid in ((one, "a"), (two, "b")):
         node.do(CreateJob(ME, uuid, "x"), StartAttempt(uuid, 1, "w"))
-    read: list[str] = []
-    really = one.store.read_stream
+    read: list[Callable[[Cursor], Any]] = []
+    really = one.store.read
 
-    def noted(stream: str) -> Any:
-        read.append(stream)
-        return really(stream)
+    def noted(work: Callable[[Cursor], Any]) -> Any:
+        read.append(work)
+        return really(work)
 
-    monkeypatch.setattr(one.store, "read_stream", noted)
+    monkeypatch.setattr(one.store, "read", noted)
     for nth in range(20):
         one.do(UpdateProgress("a", 1, nth))
         two.do(UpdateProgress("b", 1, nth))
@@ -98,7 +98,7 @@ def test_a_node_that_has_missed_much_forgets_what_it_knew(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not read, before its next command, all that others did while it had nothing to do."""
-    monkeypatch.setattr(postgres, "NEWS_MOST", 20)
+    monkeypatch.setattr(pg_others, "NEWS_MOST", 20)
     one, two = nodes
     make_drive(two, "d")
     one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))

@@ -9,7 +9,7 @@ import pytest
 from ledger import errors
 from ledger.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.errors import StoreUnreachable
-from ledger.store import pg_connecting, pg_locks, postgres
+from ledger.store import pg_connecting, pg_locks, pg_session, postgres
 from ledger.store.pg_connecting import Patience, connect
 from ledger.store.postgres import PostgresStore
 from projections.views.postgres import PostgresProjection
@@ -23,7 +23,7 @@ def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server ends its transaction; it begins anew once it goes on, and does nothing twice."""
-    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    monkeypatch.setattr(pg_session, "TRANSACTION_S", 1)
     paused, go_on = Event(), Event()
     really = postgres.tasks.defer
 
@@ -53,7 +53,7 @@ def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
 def test_a_node_that_is_paused_in_exclusive_work_loses_it(
     monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
-    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    monkeypatch.setattr(pg_session, "TRANSACTION_S", 1)
     paused, woken = Event(), Event()
 
     def pause(cursor: Any) -> None:
@@ -81,7 +81,7 @@ def test_a_node_that_is_paused_in_a_batch_holds_up_a_flip_only(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     """Not those who would append behind the flip."""
-    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    monkeypatch.setattr(pg_session, "TRANSACTION_S", 1)
     one, two = nodes
     with connect(database).raw as paused, ThreadPoolExecutor(1) as threads:
         with paused.transaction():
@@ -98,7 +98,7 @@ def test_a_commit_that_waits_for_its_standby_is_waited_for(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By those behind it, too, for longer than a server that is gone would be."""
-    monkeypatch.setattr(postgres, "TRANSACTION_S", 1)
+    monkeypatch.setattr(pg_session, "TRANSACTION_S", 1)
     monkeypatch.setattr(pg_connecting, "RECONNECT_S", 0.5)
     ended: list[Exception] = []
     spend = Patience.spend

@@ -152,7 +152,7 @@ def cut(opened: Opened) -> None:
 def writer(opened: Opened) -> PgConnection:
     store = opened.store
     assert isinstance(store, PostgresStore)
-    return store._writer
+    return store._session.connection
 
 
 def test_what_only_the_dead_primary_had_is_written_again(opened: Opened, servers: Cluster) -> None:

@@ -51,8 +51,13 @@ def at(opened: Opened, stream: str, version: int) -> At:
     return At(*row)
 
 
+def newest_version(opened: Opened, stream: str) -> int:
+    with opened.ledger.log() as log:
+        return len(log.stream(stream))
+
+
 def last(opened: Opened, stream: str) -> At:
-    return at(opened, stream, len(opened.store.read_stream(stream)))
+    return at(opened, stream, newest_version(opened, stream))
 
 
 def tamper(opened: Opened, sql: str, *parameters: object) -> None:
@@ -62,7 +67,7 @@ def tamper(opened: Opened, sql: str, *parameters: object) -> None:
 
 def forge(opened: Opened, stream: str, *events: Event) -> At:
     """Events that no decision would have made, well stored; where the first of them is."""
-    version = len(opened.store.read_stream(stream))
+    version = newest_version(opened, stream)
     stored = [
         encode(stream, version + nth, Recorded(START, "forger", "", event))
         for nth, event in enumerate(events, 1)

@@ -1,16 +1,16 @@
-"""Somebody else's turn, for as long as a test wants it."""
+"""A lease that somebody else holds, for as long as a test wants it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ledger.store.seam import Turn
+from ledger.store.lease import Lease
 
 
 @contextmanager
-def taken(turn: Turn) -> Iterator[None]:
-    """It is nobody else's meanwhile."""
-    assert turn.acquire()
+def taken(lease: Lease) -> Iterator[None]:
+    """Nobody else gets it meanwhile."""
+    assert lease.acquire()
     try:
         yield
     finally:
-        turn.release()
+        lease.release()
