@@ -1,7 +1,6 @@
 """PostgreSQL behind the cursor that the store's and the views' SQL is written for.
 
-That SQL is what SQLite and PostgreSQL have in common, with SQLite's marks for parameters; the few
-functions that only SQLite has are made in the database (`postgres.sql`).
+That SQL is SQLite's, and little of it is another in PostgreSQL: all of that is said here.
 """
 
 import re
@@ -20,8 +19,7 @@ NOWHERE = "\ufffe"
 """A noncharacter."""
 _MARK = re.compile(r"\?(\d*)")
 _numbers = count(1)
-_AS_BYTES = re.compile(r"CAST\((\w+) AS BLOB\)")
-_TYPES = (
+_COLUMNS = (
     ("INTEGER PRIMARY KEY AUTOINCREMENT", "bigint PRIMARY KEY"),
     (" INTEGER", " bigint"),
     (" TEXT", ' text COLLATE "C"'),
@@ -29,16 +27,35 @@ _TYPES = (
     (") WITHOUT ROWID", ")"),
 )
 """What a table is made of in SQLite, and in PostgreSQL; texts sort by their bytes in both."""
+_NAMES = (
+    "(SELECT relname::text AS name, CASE relkind WHEN 'i' THEN 'index' ELSE 'table' END AS type"
+    " FROM pg_class WHERE relkind IN ('r', 'i')"
+    " AND relnamespace = quote_ident(current_schema())::regnamespace) AS names"
+)
+_EXPRESSIONS = tuple(
+    (re.compile(ours), theirs)
+    for ours, theirs in (
+        (r"IN \(\)", "IN (NULL)"),  # in nothing
+        (r"\binstr\(", "strpos("),
+        (r"\bgroup_concat\(([^()]+)\)", r"string_agg(\1, ',')"),
+        (r"\bjson_array_length\((\w+)\)", r"json_array_length(convert_from(\1, 'UTF8')::json)"),
+        # All values of a column are of its type.
+        (r"\bCASE typeof\(\w+\) WHEN '\w+' THEN (.+?) END\b", r"\1"),
+        (r"\bCAST\((\w+) AS BLOB\)", r"convert_to(\1, 'UTF8')"),
+        (r"\bFROM sqlite_master\b", f"FROM {_NAMES}"),
+    )
+)
+"""What SQLite writes in one way and PostgreSQL in another."""
 
 
 @lru_cache(maxsize=4096)
 def translated(sql: str) -> LiteralString:
     """With psycopg's marks: `?` is the next parameter, `?2` the second one."""
     if sql.lstrip().startswith("CREATE TABLE") or "\nCREATE TABLE" in sql:
-        for ours, theirs in _TYPES:
+        for ours, theirs in _COLUMNS:
             sql = sql.replace(ours, theirs)
-    sql = sql.replace("IN ()", "IN (NULL)")  # in nothing
-    sql = _AS_BYTES.sub(r"convert_to(\1, 'UTF8')", sql)
+    for expression, translation in _EXPRESSIONS:
+        sql = expression.sub(translation, sql)
     return _MARK.sub(lambda m: f"%(p{m[1]})s" if m[1] else "%s", sql.replace("%", "%%"))
 
 

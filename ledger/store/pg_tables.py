@@ -8,9 +8,21 @@ from ledger.store.seam import Cursor
 from ledger.store.sqlite import SCHEMA_VERSION
 
 TABLES = Path(__file__).with_name("sqlite.sql")
-FUNCTIONS = Path(__file__).with_name("postgres.sql")
+OWN_TABLES = Path(__file__).with_name("postgres.sql")
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
+_TRANSLATED = 5
+"""Since this schema what only SQLite has is translated, and not made in the database."""
+_MADE_BEFORE = (
+    ("VIEW", "sqlite_master", ""),
+    ("FUNCTION", "instr", "(text, text)"),
+    ("FUNCTION", "json_array_length", "(bytea)"),
+    ("AGGREGATE", "group_concat", "(text)"),
+    ("FUNCTION", "group_concat_next", "(text, text)"),
+    ("FUNCTION", "typeof", "(bigint)"),
+    ("FUNCTION", "typeof", "(text)"),
+    ("FUNCTION", "typeof", "(bytea)"),
+)
 
 
 def _statements(file: Path) -> Iterator[str]:
@@ -30,11 +42,21 @@ def create_tables(cursor: Cursor) -> None:
         raise StoreFailed(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
     if found is not None and found[0] == SCHEMA_VERSION:
         return
-    for file in (TABLES, FUNCTIONS):
+    for file in (TABLES, OWN_TABLES):
         for statement in _statements(file):
             cursor.execute(statement)
+    if found is not None and found[0] < _TRANSLATED:
+        _drop_made_before(cursor)
     cursor.execute("DELETE FROM schema_version")
     cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+
+
+def _drop_made_before(cursor: Cursor) -> None:
+    """Drops what only an earlier version needed, in the schema where it made them."""
+    cursor.execute("SELECT quote_ident(current_schema())")
+    (schema,) = cursor.fetchone()
+    for kind, name, arguments in _MADE_BEFORE:  # in quotes, no name is translated
+        cursor.execute(f'DROP {kind} IF EXISTS {schema}."{name}"{arguments}')
 
 
 def move_in(cursor: Cursor) -> None:

@@ -40,7 +40,8 @@ from ledger.store.secret_tables import write_secret
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+"""Of the tables in both databases."""
 SCHEMA = Path(__file__).with_name("sqlite.sql")
 OPENING_S = 5
 BUSY_MS = 50

@@ -1,0 +1,108 @@
+"""A database that an earlier version has used: what only that needed goes, and all else stays."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ledger.archives import Shelf
+from ledger.commands import CreateJob
+from ledger.errors import StoreFailed
+from ledger.proofs.checkpoints import checkpoint_of
+from ledger.proofs.note import Signer
+from ledger.proofs.verifying import verify
+from ledger.store.pg_connecting import postgres_reader
+from ledger.store.sqlite import SCHEMA_VERSION
+from projections.audit.replaying import replay
+from projections.views.filtering import Condition
+from tests.support.opened import Opened
+from tests.support.opened_postgres import in_postgres
+from tests.support.story import STORY
+from tests.support.world import ME
+
+SCHEMA_4 = Path(__file__).with_name("made_by_schema_4.sql")
+SIGNER = Signer("job-ledger/test", bytes(32))
+OBJECTS = """
+SELECT nspname || '.' || relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind = 'v' AND nspname IN ('public', 'mine')
+UNION ALL
+SELECT nspname || '.' || proname FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
+WHERE nspname IN ('public', 'mine') AND proname NOT LIKE 'procrastinate%'
+"""
+
+
+def objects(url: str) -> list[str]:
+    """The views and functions in a database, but for Procrastinate's."""
+    with psycopg.connect(url) as connection:
+        return sorted(name for (name,) in connection.execute(OBJECTS).fetchall())
+
+
+@pytest.fixture
+def earlier(database: str) -> str:
+    """A ledger of schema 4, in a database in which somebody has a function of the same name."""
+    with in_postgres(database) as opened:
+        opened.do(*STORY)
+    with psycopg.connect(database) as connection:
+        connection.execute(SCHEMA_4.read_text(encoding="utf-8"))
+        connection.execute("UPDATE schema_version SET version = 4")
+        connection.execute("CREATE SCHEMA mine")
+        connection.execute(
+            "CREATE FUNCTION mine.instr(text, text) RETURNS integer LANGUAGE sql RETURN 0"
+        )
+    return database
+
+
+def check_sound(opened: Opened) -> None:
+    """Events, proofs and rows are as they were; all that was a function is read."""
+    assert opened.replay().divergence is None
+    rebuilt = opened.rebuild()
+    assert rebuilt.before == rebuilt.after
+    assert opened.replay().divergence is None
+    with opened.ledger.log() as log:
+        checkpoint = checkpoint_of(log, SIGNER.name)
+        verified = verify(log, Shelf(Path("none")), checkpoint, SIGNER.verifier, names=())
+    assert verified.intact
+    with opened.snapshot() as snapshot:
+        named = snapshot.drives(ME, [Condition("name_contains", ("a",))], limit=-1)
+        assert [drive.uuid for drive in named][:1] == ["a"]
+        assert snapshot.count_log_entries(ME) == len(list(snapshot.log_entries(ME)))
+        assert [tree.job.uuid for tree in snapshot.jobs(ME, None, limit=1) if tree.resources]
+    assert opened.failures == []
+
+
+def test_a_new_ledger_makes_nothing_of_sqlites(database: str) -> None:
+    """What is there besides tables is the place that the ledger has its home in."""
+    with in_postgres(database) as opened:
+        opened.do(*STORY)
+        check_sound(opened)
+    assert objects(database) == ["public.here"]
+
+
+def test_what_an_earlier_version_made_goes(earlier: str) -> None:
+    """When it is opened, and only what was made; what is somebody's own stays."""
+    assert len(objects(earlier)) == 10
+    with in_postgres(earlier) as opened:
+        opened.do(CreateJob(ME, "late", "x"))
+        check_sound(opened)
+    assert objects(earlier) == ["mine.instr", "public.here"]
+    with psycopg.connect(earlier) as connection:
+        found = connection.execute("SELECT version FROM schema_version").fetchall()
+    assert found == [(SCHEMA_VERSION,)]
+
+
+def test_what_an_earlier_version_made_is_read_as_it_is(earlier: str) -> None:
+    """An auditor needs nothing of it, and changes nothing."""
+    before = objects(earlier)
+    replayed = replay(postgres_reader(earlier).log, lambda done, total: None)
+    assert replayed.divergence is None
+    assert before == objects(earlier)
+
+
+def test_what_others_rest_on_is_told(earlier: str) -> None:
+    """Nothing goes that somebody's own view needs, and then nothing is changed."""
+    with psycopg.connect(earlier) as connection:
+        connection.execute("CREATE VIEW mine.names AS SELECT name FROM public.sqlite_master")
+    before = objects(earlier)
+    with pytest.raises(StoreFailed, match="other objects depend on it"):
+        in_postgres(earlier)
+    assert before == objects(earlier)
