@@ -2,23 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
-from ledger.slicing import sliced
 from ledger.store.log import SELECT_EVENTS
+from ledger.store.parameters import among
 from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, LoggedEvent
 from ledger.store.tiles import mark_gone
 
-ASKED_FOR = 500
-"""Streams or positions in one statement."""
-
 
 def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
     """The positions of all events of these streams that are in the store."""
-    for some in sliced(streams, ASKED_FOR):
-        sql = "SELECT position FROM stored_events WHERE originator_id IN (...)"
-        cursor.execute(_asking(sql, some), tuple(some))
-        for (position,) in cursor.fetchall():
-            yield position
+    sql = "SELECT position FROM stored_events WHERE originator_id IN (...)"
+    for (position,) in among(cursor, sql, streams):
+        yield position
 
 
 def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent]:
@@ -41,19 +36,14 @@ def is_stored(cursor: Cursor, position: int) -> bool:
 
 def events_at(cursor: Cursor, positions: Sequence[int]) -> Iterator[LoggedEvent]:
     """The events at these positions, which are in order."""
-    for some in sliced(positions, ASKED_FOR):
-        sql = f"{SELECT_EVENTS} WHERE position IN (...) ORDER BY position"
-        cursor.execute(_asking(sql, some), tuple(some))
-        yield from map(LoggedEvent._make, cursor.fetchall())
+    sql = f"{SELECT_EVENTS} WHERE position IN (...) ORDER BY position"
+    return map(LoggedEvent._make, among(cursor, sql, positions))
 
 
 def delete_events(cursor: Cursor, positions: Sequence[int]) -> None:
     """Deletes events that are in an archive, and marks their leaves as gone; they are tiled."""
-    of_leaves = "SELECT leaf_index FROM stored_events WHERE position IN (...)"
-    cursor.execute(_asking(of_leaves, positions), tuple(positions))
-    mark_gone(cursor, [leaf_index for (leaf_index,) in cursor.fetchall()])
-    deletion = "DELETE FROM stored_events WHERE position IN (...)"
-    cursor.execute(_asking(deletion, positions), tuple(positions))
+    sql = "DELETE FROM stored_events WHERE position IN (...) RETURNING leaf_index"
+    mark_gone(cursor, [leaf_index for (leaf_index,) in among(cursor, sql, positions)])
 
 
 def give_back(cursor: Cursor, pages: int) -> bool:
@@ -67,8 +57,3 @@ def give_back(cursor: Cursor, pages: int) -> bool:
     cursor.fetchall()
     cursor.execute("PRAGMA freelist_count")
     return int(cursor.fetchone()[0]) > 0
-
-
-def _asking(sql: str, values: Sequence[object]) -> str:
-    """The statement with a mark for each value in the place of `...`."""
-    return sql.replace("...", ",".join("?" * len(values)))

@@ -3,16 +3,13 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ledger.codec import decode
 from ledger.events import Event, Recorded
 from ledger.store.log import SELECT_EVENTS
+from ledger.store.parameters import among
 from ledger.store.seam import Cursor, LoggedEvent
-
-ASKED_FOR = 500
-"""Streams in one statement; SQLite bounds the number of its parameters."""
-
 
 Stored = tuple[str, bytes]
 """An event's topic and state."""
@@ -36,15 +33,15 @@ def spans(cursor: Cursor, streams: Sequence[str]) -> dict[str, Span]:
 
     Two look-ups in an index for each of them, however long it is.
     """
-    rows = _among(
+    rows = among(
         cursor,
         "WITH asked (stream) AS (VALUES ...) SELECT stream,"
         " (SELECT position FROM stored_events WHERE originator_id = stream"
         "  ORDER BY originator_version LIMIT 1),"
         " (SELECT position FROM stored_events WHERE originator_id = stream"
         "  ORDER BY originator_version DESC LIMIT 1) FROM asked",
-        "(?)",
         streams,
+        mark="(?)",
     )
     return {stream: Span(first, last) for stream, first, last in rows if first is not None}
 
@@ -53,12 +50,11 @@ def histories(
     cursor: Cursor, streams: Sequence[str], until: int
 ) -> Iterator[tuple[str, list[Stored]]]:
     """Each of these streams that had begun, with its events as far as this position."""
-    rows = _among(
+    rows = among(
         cursor,
         "SELECT originator_id, topic, state FROM stored_events"
         " WHERE originator_id IN (...) AND position <= ?"
         " ORDER BY originator_id, originator_version",
-        "?",
         streams,
         until,
     )
@@ -92,13 +88,3 @@ def events_of_kind(cursor: Cursor, kind: str, after: int) -> list[Recorded[Event
         (f"{kind}-", f"{kind}.", after),  # a full stop comes right after a hyphen
     )
     return [decode(topic, state) for topic, state in cursor.fetchall()]
-
-
-def _among(
-    cursor: Cursor, sql: str, mark: str, streams: Sequence[str], *more: int
-) -> Iterator[Any]:
-    """The rows of these streams, asked for some at a time; `...` in the statement is for them."""
-    for start in range(0, len(streams), ASKED_FOR):
-        some = streams[start : start + ASKED_FOR]
-        cursor.execute(sql.replace("...", ",".join([mark] * len(some))), (*some, *more))
-        yield from cursor.fetchall()

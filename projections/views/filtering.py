@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, assert_never
 
+from ledger.store.parameters import marks
+
 NamedLookup = Literal["uuid", "name", "name_contains", "tag", "tag_name"]
 """What drives, servers and tags are looked up by."""
 
@@ -24,23 +26,25 @@ Conditions = Sequence[Condition]
 
 def condition_sql(condition: Condition, generation: int) -> str:
     """The condition over a row with `uuid` and `name`; takes the alternatives as parameters."""
-    marks = ",".join("?" * len(condition.alternatives))
+    alternatives = marks(condition.alternatives)
     match condition.lookup:
         case "uuid" | "name" | "operation":
-            return f"{condition.lookup} IN ({marks})"
+            return f"{condition.lookup} IN ({alternatives})"
         case "name_contains":
             return f"({' OR '.join(['instr(name, ?) > 0'] * len(condition.alternatives))})"
         case "tag":
-            return _tagged(f"SELECT resource FROM tag_resources_g{generation} WHERE tag", marks)
+            return _tagged(
+                f"SELECT resource FROM tag_resources_g{generation} WHERE tag", alternatives
+            )
         case "tag_name":
             return _tagged(
                 f"SELECT resource FROM tag_resources_g{generation} JOIN tags_g{generation} AS t"
                 " ON t.uuid = tag WHERE t.name",
-                marks,
+                alternatives,
             )
         case "resource":
             named = f"SELECT job FROM job_resources_g{generation} WHERE resource"
-            return f"uuid IN ({named} IN ({marks}))"
+            return f"uuid IN ({named} IN ({alternatives}))"
         case "modified_from":
             return "last_modified >= ?"
         case "modified_before":
@@ -49,5 +53,5 @@ def condition_sql(condition: Condition, generation: int) -> str:
             assert_never(condition.lookup)
 
 
-def _tagged(resources: str, marks: str) -> str:
-    return f"uuid IN ({resources} IN ({marks}))"
+def _tagged(resources: str, alternatives: str) -> str:
+    return f"uuid IN ({resources} IN ({alternatives}))"

@@ -13,6 +13,7 @@ import msgspec
 from ledger.drive import LIBRARY
 from ledger.events import DriveDefinition, Mount, Nic, ServerDefinition
 from ledger.store.log import Connection
+from ledger.store.parameters import among, marks
 from ledger.store.seam import Cursor
 from projections.audit_log import Line
 from projections.views.filtering import Conditions, condition_sql
@@ -33,8 +34,6 @@ from projections.views.sqlite import drives_by_pool, live_generation
 STREAM_ROWS = 200
 """Rows of a list that are read at a time when all of it is asked for."""
 NO_LIMIT = 2**62
-ASKED_FOR = 500
-"""Uuids in one statement; SQLite bounds the number of its parameters."""
 
 
 @lru_cache
@@ -210,8 +209,9 @@ class Snapshot:
 
     def drives_among(self, uuids: Sequence[str], owner: str) -> list[DriveView]:
         """Those of these drives that the account may see, in the order asked for."""
-        marks = ",".join("?" * len(uuids))
-        found = self._drives(f"uuid IN ({marks}) AND owner IN (?, ?)", (*uuids, owner, LIBRARY))
+        found = self._drives(
+            f"uuid IN ({marks(uuids)}) AND owner IN (?, ?)", (*uuids, owner, LIBRARY)
+        )
         return sorted(found, key=lambda drive: uuids.index(drive.uuid))
 
     def drives(
@@ -262,8 +262,7 @@ class Snapshot:
 
     def servers_among(self, uuids: Sequence[str], owner: str) -> list[ServerView]:
         """Those of these servers that are this account's, in the order asked for."""
-        marks = ",".join("?" * len(uuids))
-        found = self._servers(f"uuid IN ({marks}) AND owner = ?", (*uuids, owner))
+        found = self._servers(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))
         return sorted(found, key=lambda server: uuids.index(server.uuid))
 
     def servers(
@@ -292,8 +291,7 @@ class Snapshot:
 
     def tags_among(self, uuids: Sequence[str], owner: str) -> list[TagView]:
         """Those of these tags that are this account's, in the order asked for."""
-        marks = ",".join("?" * len(uuids))
-        found = self._tags(f"uuid IN ({marks}) AND owner = ?", (*uuids, owner))
+        found = self._tags(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))
         return sorted(found, key=lambda tag: uuids.index(tag.uuid))
 
     def tags(
@@ -450,12 +448,7 @@ class Snapshot:
         return [(what, which, int(number)) for what, which, number in found]
 
     def _among(self, sql: str, uuids: Sequence[str]) -> list[Any]:
-        """The rows of these uuids, asked for some at a time; `...` in the statement is for them."""
-        found: list[Any] = []
-        for start in range(0, len(uuids), ASKED_FOR):
-            some = uuids[start : start + ASKED_FOR]
-            found += self._all(sql.replace("...", ",".join("?" * len(some))), some)
-        return found
+        return list(among(self._cursor, sql, uuids))
 
     def _all(self, sql: str, parameters: Sequence[str | int] = ()) -> list[Any]:
         self._cursor.execute(sql, parameters)
@@ -484,5 +477,4 @@ def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
         return " AND 1 = 0", ()
     if len(states) == 1:
         return " AND state = ?", states
-    marks = ",".join("?" * len(states))
-    return f" AND state || '' IN ({marks})", states
+    return f" AND state || '' IN ({marks(states)})", states

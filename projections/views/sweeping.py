@@ -6,13 +6,10 @@ from itertools import groupby
 from operator import itemgetter
 
 from ledger.retention import Departed, JobInTree, Tree
-from ledger.slicing import sliced
+from ledger.store.parameters import among, marks
 from ledger.store.seam import Cursor, RowKey
 from projections.rows import timestamp
 from projections.views.sqlite import live_generation
-
-ASKED_FOR = 500
-"""Jobs or streams in one statement."""
 
 
 def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
@@ -24,16 +21,15 @@ def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
         (timestamp(cutoff),),
     )
     roots = [uuid for (uuid,) in cursor.fetchall()]
-    for some in sliced(roots, ASKED_FOR):
-        cursor.execute(
-            "SELECT root, owner, uuid, parent, state, last_modified"
-            f" FROM jobs_g{g} WHERE root IN ({_marks(some)})"
-            " ORDER BY root, parent IS NOT NULL, ordinal, uuid",
-            some,
-        )
-        for _, rows in groupby(cursor.fetchall(), key=itemgetter(0)):
-            family = list(rows)
-            yield Tree(family[0][1], [_job(*row[2:]) for row in family])
+    jobs = among(
+        cursor,
+        f"SELECT root, owner, uuid, parent, state, last_modified FROM jobs_g{g}"
+        " WHERE root IN (...) ORDER BY root, parent IS NOT NULL, ordinal, uuid",
+        roots,
+    )
+    for _, rows in groupby(jobs, key=itemgetter(0)):
+        family = list(rows)
+        yield Tree(family[0][1], [_job(*row[2:]) for row in family])
 
 
 def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
@@ -41,7 +37,7 @@ def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
     g = live_generation(cursor)
     cursor.execute(
         f"SELECT min(last_modified) FROM jobs_g{g} WHERE parent IS NULL AND state <> 'started'"
-        f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({_marks(parked)}))",
+        f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({marks(parked)}))",
         parked,
     )
     (ended,) = cursor.fetchone()
@@ -60,14 +56,13 @@ def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
     )
     gone = {stream.partition("-")[2]: (stream, at) for stream, at in cursor.fetchall()}
     named_by: dict[str, set[str]] = {}
-    for some in sliced(list(gone), ASKED_FOR):
-        cursor.execute(
-            f"SELECT resource, root FROM job_resources_g{g} JOIN jobs_g{g} ON uuid = job"
-            f" WHERE resource IN ({_marks(some)})",
-            some,
-        )
-        for resource, root in cursor.fetchall():
-            named_by.setdefault(resource, set()).add(root)
+    for resource, root in among(
+        cursor,
+        f"SELECT resource, root FROM job_resources_g{g} JOIN jobs_g{g} ON uuid = job"
+        " WHERE resource IN (...)",
+        list(gone),
+    ):
+        named_by.setdefault(resource, set()).add(root)
     return [
         Departed(stream, datetime.fromisoformat(at), frozenset(named_by.get(uuid, ())))
         for uuid, (stream, at) in gone.items()
@@ -86,7 +81,3 @@ def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
         (stream,),
     )
     return keys + [("audit_log", tuple(key)) for key in cursor.fetchall()]
-
-
-def _marks(values: Sequence[str]) -> str:
-    return ",".join("?" * len(values))

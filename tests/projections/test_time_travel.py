@@ -7,7 +7,7 @@ import pytest
 
 from ledger.archives import Shelf
 from ledger.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
-from ledger.store import streams
+from ledger.store import parameters, streams
 from ledger.store.streams import Span
 from ledger.store.tiles import position_at
 from projections.time_travel.past import CannotTell, Past
@@ -69,7 +69,7 @@ def test_every_position_can_be_asked_for(told: Opened) -> None:
 
 def test_a_history_is_as_long_as_was_asked_for(opened: Opened, monkeypatch: pytest.MonkeyPatch):
     """Streams are found however many are asked for, and none that is not there."""
-    monkeypatch.setattr(streams, "ASKED_FOR", 2)
+    monkeypatch.setattr(parameters, "ASKED_FOR", 2)
     ends = {}
     for job in "abcde":
         opened.do(CreateJob(ME, job, "x"), StartAttempt(job, 1, "w"))
