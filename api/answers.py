@@ -16,7 +16,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from api.request_ids import REQUEST_ID
-from api.requests import CALLER, POSITION, SHORT_LIMIT, Page
+from api.requests import CALLER, POSITION, Page
 from api.shapes import JsonObject
 
 V = TypeVar("V")
@@ -80,18 +80,6 @@ def within(batches: Iterable[Sequence[V]], page: Page) -> Iterator[Sequence[V]]:
         passed += len(batch)
         if end is not None and passed >= end:
             return
-
-
-def batches(read: Callable[[int, int], list[V]], page: Page) -> Iterator[list[V]]:
-    """All that a page asks for, from a reader that takes a limit and an offset."""
-    done = 0
-    while not page.limit or done < page.limit:
-        size = min(page.limit - done, SHORT_LIMIT) if page.limit else SHORT_LIMIT
-        batch = read(size, page.offset + done)
-        yield batch
-        if len(batch) < size:
-            return
-        done += size
 
 
 async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from api.profile import Profile
 from api.proofs import Proofs
 from api.public import PUBLIC_URLS, PublicUrls
 from api.requests import BODY_BYTES
+from api.schema import serve_schema
 from api.servers import Servers
 from api.service import Service
 from api.side_resources import ABSENT, SideResources, empty_list, nothing
@@ -86,7 +87,7 @@ def _add_drives(app: web.Application, drives: Drives) -> None:
         viewable=True,
     )
     _add(app, "/drives/detail", get=drives.list_detail, viewable=True)
-    _add(app, "/drives/schema", get=drives.schema)
+    _add(app, "/drives/schema", get=serve_schema("drives"))
     _add(app, "/drives/availability_groups", get=drives.availability_groups)
     _add(app, f"/drives/availability_groups/{UUID}", get=drives.availability_group)
     _add(
@@ -110,7 +111,7 @@ def _add_uploads(app: web.Application, drives: Drives, uploads: Uploads) -> None
 def _add_servers(app: web.Application, servers: Servers) -> None:
     _add(app, "/servers", get=servers.list, post=servers.create, delete=servers.delete_many)
     _add(app, "/servers/detail", get=servers.list_detail)
-    _add(app, "/servers/schema", get=servers.schema)
+    _add(app, "/servers/schema", get=serve_schema("servers"))
     _add(app, "/servers/availability_groups", get=servers.availability_groups)
     _add(app, f"/servers/availability_groups/{UUID}", get=servers.availability_group)
     _add(app, f"/servers/{UUID}", get=servers.one, put=servers.edit, delete=servers.delete)
@@ -121,7 +122,7 @@ def _add_servers(app: web.Application, servers: Servers) -> None:
 def _add_tags(app: web.Application, tags: Tags) -> None:
     _add(app, "/tags", get=tags.list, post=tags.create)
     _add(app, "/tags/detail", get=tags.list)
-    _add(app, "/tags/schema", get=tags.schema)
+    _add(app, "/tags/schema", get=serve_schema("tags"))
     _add(app, f"/tags/{UUID}", get=tags.one, put=tags.edit, delete=tags.delete)
     kinds = "{kind:drives|servers|ips|vlans}"
     _add(app, f"/tags/{UUID}/{kinds}", get=tags.resources)
@@ -131,14 +132,14 @@ def _add_tags(app: web.Application, tags: Tags) -> None:
 def _add_libdrives(app: web.Application, libdrives: Libdrives) -> None:
     _add(app, "/libdrives", get=libdrives.list)
     _add(app, "/libdrives/detail", get=libdrives.list)
-    _add(app, "/libdrives/schema", get=libdrives.schema)
+    _add(app, "/libdrives/schema", get=serve_schema("libdrives"))
     _add(app, f"/libdrives/{UUID}", get=libdrives.one)
     _add(app, f"/libdrives/{UUID}/action", post=libdrives.act)
 
 
 def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
     _add(app, "/profile", get=profile.show, put=profile.edit)
-    _add(app, "/profile/schema", get=profile.schema)
+    _add(app, "/profile/schema", get=serve_schema("profile"))
     _add(app, "/logs", get=logs.list)
 
 

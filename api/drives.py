@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from aiohttp import web
-from msgspec.structs import asdict
 
 from api.answers import aside, created, json_answer
 from api.commanding import execute, new_id
@@ -15,15 +14,14 @@ from api.drive_bodies import (
     drive_resize,
 )
 from api.requests import CALLER, avoided, read_object, read_objects, read_references, uuid_in_url
-from api.resources import FILTERS, Collection, Placed, complete, do_action, group_of, groups
-from api.schema import load_schema
+from api.resources import FILTERS, Collection, Placed, do_action, group_of, groups
 from api.service import Service
-from api.shapes import DRIVE_LIST_FIELDS, JsonObject, drive_json
+from api.shapes import DRIVE_LIST_FIELDS, drive_json
 from api.uploads import Uploads
 from ledger.commands import CreateDrives, DeleteDrives, NewDrive
 from ledger.errors import DriveNotFound
 from ledger.events import DriveOrigin
-from projections.views.filtering import Conditions
+from projections.views.records import DriveView
 from projections.views.snapshot import Snapshot
 
 
@@ -36,7 +34,6 @@ class Drives:
         self._views = service.views
         self._collection = drives_of(service)
         self._storage_type = default_storage_type(service.pools)
-        self._schema = load_schema("drives")
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         return await self._collection.answer(request, DRIVE_LIST_FIELDS)
@@ -46,10 +43,7 @@ class Drives:
 
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
-        return json_answer(self._shown(request[CALLER].actor, [uuid])[0])
-
-    async def schema(self, request: web.Request) -> web.Response:
-        return json_answer(asdict(self._schema))
+        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none; the answer does not wait for the images."""
@@ -70,7 +64,7 @@ class Drives:
         new = tuple(NewDrive(new_id(request), definition) for definition in definitions)
         command = CreateDrives(owner, new, origin, avoided(request))
         await execute(request, self._ledger, command)
-        return created(self._shown(owner, [drive.drive for drive in new]))
+        return created(self._collection.shown(owner, [drive.drive for drive in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; another size is a resize, and until that is done the old one is shown."""
@@ -78,7 +72,7 @@ class Drives:
         owner = request[CALLER].actor
         command = drive_edit(await read_object(request), owner=owner, drive=uuid)
         await execute(request, self._ledger, command)
-        return json_answer(self._shown(owner, [uuid])[0])
+        return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """The account's drives, by the pool they lie in."""
@@ -125,7 +119,7 @@ class Drives:
             avoid=avoided(request),
         )
         await execute(request, self._ledger, command)
-        drives = self._shown(owner, [command.destination])
+        drives = self._collection.shown(owner, [command.destination])
         return json_answer({"objects": drives}, status=202)
 
     async def _resize(self, request: web.Request) -> web.Response:
@@ -133,30 +127,22 @@ class Drives:
         owner = request[CALLER].actor
         command = drive_resize(await read_object(request), owner=owner, drive=uuid)
         await execute(request, self._ledger, command)
-        return json_answer({"objects": self._shown(owner, [uuid])}, status=202)
+        return json_answer({"objects": self._collection.shown(owner, [uuid])}, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
         owner = request[CALLER].actor
         await execute(request, self._ledger, DeleteDrives(owner, tuple(uuids)))
         return web.Response(status=204)
 
-    def _shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
-        with self._views.snapshot() as snapshot:
-            found = snapshot.drives_among(uuids, owner)
-        return [drive_json(drive) for drive in complete(found, uuids, DriveNotFound)]
 
-
-def drives_of(service: Service) -> Collection:
+def drives_of(service: Service) -> Collection[DriveView]:
     """The lists of drives."""
-    return Collection(service.views, FILTERS, _count, _read)
-
-
-def _count(snapshot: Snapshot, owner: str, wanted: Conditions) -> int:
-    return snapshot.count_drives(owner, wanted)
-
-
-def _read(
-    snapshot: Snapshot, owner: str, wanted: Conditions, limit: int, offset: int
-) -> list[JsonObject]:
-    found = snapshot.drives(owner, wanted, limit=limit, offset=offset)
-    return [drive_json(drive) for drive in found]
+    return Collection(
+        service.views,
+        FILTERS,
+        Snapshot.count_drives,
+        Snapshot.drives,
+        Snapshot.drives_among,
+        drive_json,
+        DriveNotFound,
+    )

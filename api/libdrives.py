@@ -3,13 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
-from msgspec.structs import asdict
 
 from api.answers import json_answer, page_answer
 from api.drives import Drives
 from api.requests import alternatives, page, shown_fields, uuid_in_url
 from api.resources import do_action
-from api.schema import load_schema
 from api.service import Service
 from api.shapes import JsonObject, libdrive_json, only
 from ledger.drive import LIBRARY
@@ -45,7 +43,6 @@ class Libdrives:
     def __init__(self, service: Service, drives: Drives) -> None:
         self._views = service.views
         self._drives = drives
-        self._schema = load_schema("libdrives")
 
     async def list(self, request: web.Request) -> web.Response:
         asked, fields = page(request), shown_fields(request)
@@ -60,9 +57,6 @@ class Libdrives:
             if drive["uuid"] == uuid:
                 return json_answer(drive)
         raise DriveNotFound(uuid)
-
-    async def schema(self, request: web.Request) -> web.Response:
-        return json_answer(asdict(self._schema))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         """A clone is a drive of the account; all else about a library drive is fixed."""

@@ -4,13 +4,11 @@ from typing import get_args
 
 import orjson
 from aiohttp import web
-from msgspec.structs import asdict
 
 from api.answers import json_answer
 from api.commanding import execute
 from api.fields import Fields
 from api.requests import CALLER, read_object
-from api.schema import load_schema
 from api.service import Service
 from api.shapes import JsonObject
 from ledger.commands import EditProfile
@@ -77,13 +75,9 @@ class Profile:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._views = service.views
-        self._schema = load_schema("profile")
 
     async def show(self, request: web.Request) -> web.Response:
         return json_answer(self._shown(request))
-
-    async def schema(self, request: web.Request) -> web.Response:
-        return json_answer(asdict(self._schema))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; what cannot be changed is passed over, so a whole profile may be sent back."""

@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from aiohttp import web
 
-from api.answers import batches, list_parts, page_answer, stream
+from api.answers import list_parts, page_answer, stream
 from api.errors import BadRequest
-from api.requests import CALLER, Page, conditions, page, shown_fields
+from api.requests import CALLER, SHORT_LIMIT, Page, conditions, page, shown_fields
 from api.shapes import JsonObject, only
 from ledger.errors import NotFound
 from projections.views.filtering import Conditions, Lookup
@@ -33,18 +32,38 @@ class Named(Protocol):
     def uuid(self) -> str: ...
 
 
-N = TypeVar("N", bound=Named)
+R_co = TypeVar("R_co", bound=Named, covariant=True)
 Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class ReadPage(Protocol[R_co]):
+    """Reads a page of an account's resources that fulfil the conditions."""
+
+    def __call__(
+        self, snapshot: Snapshot, owner: str, conditions: Conditions, /, *, limit: int, offset: int
+    ) -> Sequence[R_co]: ...
+
+
 @dataclass(frozen=True)
-class Collection:
-    """An account's drives or servers: how many there are, and some of them by limit and offset."""
+class Collection(Generic[R_co]):
+    """An account's drives, servers or tags: how they are counted, read and shown."""
 
     views: Views
     filters: Mapping[str, Lookup]
     count: Callable[[Snapshot, str, Conditions], int]
-    read: Callable[[Snapshot, str, Conditions, int, int], list[JsonObject]]
+    read_page: ReadPage[R_co]
+    read_among: Callable[[Snapshot, Sequence[str], str], Sequence[R_co]]
+    show: Callable[[R_co], JsonObject]
+    missing: Callable[[str], NotFound]
+
+    def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
+        """All of these, in this order; raises `missing` if the account does not see one of them."""
+        with self.views.snapshot() as snapshot:
+            found = self.read_among(snapshot, uuids, owner)
+        absent = set(uuids).difference(each.uuid for each in found)
+        if absent:
+            raise self.missing(min(absent))
+        return self._show_all(found)
 
     async def answer(
         self,
@@ -64,17 +83,37 @@ class Collection:
         with self.views.snapshot() as snapshot:
             total = self.count(snapshot, owner, wanted)
             if asked.is_short(total):
-                found = self.read(snapshot, owner, wanted, asked.sql_limit, asked.offset)
-                return page_answer(asked, total, [only(each, fields) for each in found])
+                limit, offset = asked.sql_limit, asked.offset
+                found = self.read_page(snapshot, owner, wanted, limit=limit, offset=offset)
+                return page_answer(asked, total, self._show_all(found, fields))
         return await stream(request, self._parts(owner, wanted, asked, fields))
 
     def _parts(
         self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None
     ) -> Iterator[bytes]:
         with self.views.long_snapshot() as snapshot:
-            read = partial(self.read, snapshot, owner, wanted)
-            shown = ([only(each, fields) for each in batch] for batch in batches(read, asked))
+            batches = self._batches(snapshot, owner, wanted, asked)
+            shown = (self._show_all(batch, fields) for batch in batches)
             yield from list_parts(asked, self.count(snapshot, owner, wanted), shown)
+
+    def _batches(
+        self, snapshot: Snapshot, owner: str, wanted: Conditions, page: Page
+    ) -> Iterator[Sequence[R_co]]:
+        """All that a page asks for, some at a time."""
+        done = 0
+        while not page.limit or done < page.limit:
+            size = min(page.limit - done, SHORT_LIMIT) if page.limit else SHORT_LIMIT
+            offset = page.offset + done
+            batch = self.read_page(snapshot, owner, wanted, limit=size, offset=offset)
+            yield batch
+            if len(batch) < size:
+                return
+            done += size
+
+    def _show_all(
+        self, found: Sequence[R_co], fields: frozenset[str] | None = None
+    ) -> list[JsonObject]:
+        return [only(self.show(each), fields) for each in found]
 
 
 async def do_action(
@@ -106,13 +145,3 @@ def group_of(uuid: str, placed: Placed) -> list[str]:
     """The group that the uuid is in; none if it is in no place."""
     place = dict(placed).get(uuid)
     return [] if place is None else [other for other, where in placed if where == place]
-
-
-def complete(
-    found: Sequence[N], uuids: Sequence[str], missing: Callable[[str], NotFound]
-) -> Sequence[N]:
-    """What was found, if it is all that was asked for; else the refusal for what is missing."""
-    absent = set(uuids).difference(thing.uuid for thing in found)
-    if absent:
-        raise missing(min(absent))
-    return found

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from msgspec.structs import asdict
 
+from api.answers import json_answer
 from api.shapes import JsonObject
 
 _FOLDER = Path(__file__).with_name("schemas")
@@ -24,3 +28,13 @@ class Schema(msgspec.Struct, frozen=True):
 def load_schema(kind: str) -> Schema:
     """What `schemas/` holds for a kind of resource."""
     return msgspec.json.decode((_FOLDER / f"{kind}.json").read_bytes(), type=Schema)
+
+
+def serve_schema(kind: str) -> Handler:
+    """The handler of the kind's `/schema/`."""
+    schema = asdict(load_schema(kind))
+
+    async def serve(request: web.Request) -> web.Response:
+        return json_answer(schema)
+
+    return serve

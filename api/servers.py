@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from functools import partial
 
 from aiohttp import web
-from msgspec.structs import asdict
 
 from api.answers import aside, created, json_answer
 from api.commanding import execute, new_id
 from api.errors import BadRequest
 from api.requests import CALLER, avoided, read_object, read_objects, read_references, uuid_in_url
-from api.resources import FILTERS, Action, Collection, Placed, complete, do_action, group_of, groups
-from api.schema import load_schema
+from api.resources import FILTERS, Action, Collection, Placed, do_action, group_of, groups
 from api.server_bodies import new_server, server_edit
 from api.service import Service
-from api.shapes import SERVER_LIST_FIELDS, JsonObject, server_json
+from api.shapes import SERVER_LIST_FIELDS, server_json
 from ledger.commands import ChangePower, CloneServer, CreateServers, DeleteServers, Recurse
 from ledger.errors import ServerNotFound
 from ledger.events import PowerAction
-from projections.views.filtering import Conditions
+from projections.views.records import ServerView
 from projections.views.snapshot import Snapshot
 
 RECURSE: tuple[Recurse, ...] = ("disks", "cdroms", "all_drives")
@@ -37,7 +35,6 @@ class Servers:
         self._collection = servers_of(service)
         self._new_mac = service.new_mac
         self._new_password = service.new_password
-        self._schema = load_schema("servers")
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         return await self._collection.answer(request, SERVER_LIST_FIELDS)
@@ -47,10 +44,7 @@ class Servers:
 
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, ServerNotFound)
-        return json_answer(self._shown(request[CALLER].actor, [uuid])[0])
-
-    async def schema(self, request: web.Request) -> web.Response:
-        return json_answer(asdict(self._schema))
+        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none, and stopped at once."""
@@ -60,7 +54,7 @@ class Servers:
             for fields in await read_objects(request)
         )
         await execute(request, self._ledger, CreateServers(owner, new))
-        return created(self._shown(owner, [server.server for server in new]))
+        return created(self._collection.shown(owner, [server.server for server in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; `drives`, `nics`, `meta` and `tags` are replaced whole if they are given."""
@@ -70,12 +64,12 @@ class Servers:
             await read_object(request), owner=owner, server=uuid, new_mac=self._new_mac
         )
         await execute(request, self._ledger, command)
-        return json_answer(self._shown(owner, [uuid])[0])
+        return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def runtime(self, request: web.Request) -> web.Response:
         """What runs of it; of a stopped one an object too, because the public client needs one."""
         uuid = uuid_in_url(request, ServerNotFound)
-        runtime = self._shown(request[CALLER].actor, [uuid])[0]["runtime"]
+        runtime = self._collection.shown(request[CALLER].actor, [uuid])[0]["runtime"]
         return json_answer(runtime or {"active_since": None, "nics": []})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
@@ -85,7 +79,7 @@ class Servers:
     async def availability_group(self, request: web.Request) -> web.Response:
         """The servers on the host of this one; none while it is stopped."""
         uuid = uuid_in_url(request, ServerNotFound)
-        self._shown(request[CALLER].actor, [uuid])
+        self._collection.shown(request[CALLER].actor, [uuid])
         return json_answer(group_of(uuid, await self._hosts(request)))
 
     async def _hosts(self, request: web.Request) -> Placed:
@@ -132,18 +126,13 @@ class Servers:
             avoid=avoided(request),
         )
         await execute(request, self._ledger, command)
-        return json_answer(self._shown(owner, [command.destination])[0], status=202)
+        return json_answer(self._collection.shown(owner, [command.destination])[0], status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
         owner = request[CALLER].actor
         command = DeleteServers(owner, tuple(uuids), _recurse(request))
         await execute(request, self._ledger, command)
         return web.Response(status=204)
-
-    def _shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
-        with self._views.snapshot() as snapshot:
-            found = snapshot.servers_among(uuids, owner)
-        return [server_json(server) for server in complete(found, uuids, ServerNotFound)]
 
 
 def _recurse(request: web.Request) -> Recurse:
@@ -157,17 +146,14 @@ def _recurse(request: web.Request) -> Recurse:
     raise BadRequest(f"recurse must be one of {', '.join(RECURSE)}", point="recurse")
 
 
-def servers_of(service: Service) -> Collection:
+def servers_of(service: Service) -> Collection[ServerView]:
     """The lists of servers."""
-    return Collection(service.views, FILTERS, _count, _read)
-
-
-def _count(snapshot: Snapshot, owner: str, wanted: Conditions) -> int:
-    return snapshot.count_servers(owner, wanted)
-
-
-def _read(
-    snapshot: Snapshot, owner: str, wanted: Conditions, limit: int, offset: int
-) -> list[JsonObject]:
-    found = snapshot.servers(owner, wanted, limit=limit, offset=offset)
-    return [server_json(server) for server in found]
+    return Collection(
+        service.views,
+        FILTERS,
+        Snapshot.count_servers,
+        Snapshot.servers,
+        Snapshot.servers_among,
+        server_json,
+        ServerNotFound,
+    )

@@ -1,10 +1,9 @@
 """`/tags/`: names that drives and servers bear."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 
 from aiohttp import web
-from msgspec.structs import asdict
 
 from api.answers import created, json_answer
 from api.commanding import execute, new_id
@@ -12,15 +11,14 @@ from api.drives import drives_of
 from api.errors import BadRequest
 from api.fields import Fields
 from api.requests import CALLER, read_object, read_objects, uuid_in_url
-from api.resources import Collection, complete
-from api.schema import load_schema
+from api.resources import Collection
 from api.servers import servers_of
 from api.service import Service
-from api.shapes import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS, JsonObject, tag_json
+from api.shapes import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS, tag_json
 from api.side_resources import empty_list
 from ledger.commands import CreateTags, DeleteTag, EditTag, NewTag
 from ledger.errors import TagNotFound
-from projections.views.filtering import Condition, Conditions, Lookup
+from projections.views.filtering import Condition, Lookup
 from projections.views.snapshot import Snapshot
 
 D = TypeVar("D")
@@ -37,28 +35,31 @@ class Tags:
 
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
-        self._views = service.views
-        self._collection = Collection(service.views, FILTERS, _count, _read)
+        self._collection = Collection(
+            service.views,
+            FILTERS,
+            Snapshot.count_tags,
+            Snapshot.tags,
+            Snapshot.tags_among,
+            tag_json,
+            TagNotFound,
+        )
         self._drives = drives_of(service)
         self._servers = servers_of(service)
-        self._schema = load_schema("tags")
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         return await self._collection.answer(request)
 
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, TagNotFound)
-        return json_answer(self._shown(request[CALLER].actor, [uuid])[0])
-
-    async def schema(self, request: web.Request) -> web.Response:
-        return json_answer(asdict(self._schema))
+        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none."""
         owner = request[CALLER].actor
         new = tuple(_new_tag(fields, new_id(request)) for fields in await read_objects(request))
         await execute(request, self._ledger, CreateTags(owner, new))
-        return created(self._shown(owner, [tag.tag for tag in new]))
+        return created(self._collection.shown(owner, [tag.tag for tag in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; `meta` and `resources` are replaced whole if they are given."""
@@ -73,7 +74,7 @@ class Tags:
             fields.references("resources", None),
         )
         await execute(request, self._ledger, command)
-        return json_answer(self._shown(owner, [uuid])[0])
+        return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def delete(self, request: web.Request) -> web.Response:
         """Nothing bears the tag any more; what bore it stays."""
@@ -85,7 +86,7 @@ class Tags:
     async def resources(self, request: web.Request) -> web.StreamResponse:
         """What bears the tag, of one kind, as the lists of that kind show it."""
         uuid = uuid_in_url(request, TagNotFound)
-        self._shown(request[CALLER].actor, [uuid])
+        self._collection.shown(request[CALLER].actor, [uuid])
         detail = request.path.rstrip("/").endswith("/detail")
         borne = [Condition("tag", (uuid,))]
         match request.match_info["kind"]:
@@ -97,11 +98,6 @@ class Tags:
                 return await self._servers.answer(request, fields, borne)
             case _:
                 return await empty_list(request)
-
-    def _shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
-        with self._views.snapshot() as snapshot:
-            found = snapshot.tags_among(uuids, owner)
-        return [tag_json(tag) for tag in complete(found, uuids, TagNotFound)]
 
 
 def _new_tag(fields: Fields, uuid: str) -> NewTag:
@@ -116,13 +112,3 @@ def _name(fields: Fields, default: D) -> str | D:
     if name == "":
         raise BadRequest("a tag must have a name", point="name")
     return name
-
-
-def _count(snapshot: Snapshot, owner: str, wanted: Conditions) -> int:
-    return snapshot.count_tags(owner, wanted)
-
-
-def _read(
-    snapshot: Snapshot, owner: str, wanted: Conditions, limit: int, offset: int
-) -> list[JsonObject]:
-    return [tag_json(tag) for tag in snapshot.tags(owner, wanted, limit=limit, offset=offset)]

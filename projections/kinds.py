@@ -6,7 +6,8 @@ from typing import NamedTuple
 from projections.views.records import DriveView, JobTree, ProfileView, ServerView, TagView
 from projections.views.snapshot import Snapshot
 
-View = JobTree | DriveView | ServerView | TagView | ProfileView
+ViewWithUuid = JobTree | DriveView | ServerView | TagView
+View = ViewWithUuid | ProfileView
 """A resource as it is read; what it looks like to a client is not decided here."""
 
 Read = Callable[[Snapshot, Sequence[str], str], Mapping[str, View]]
@@ -24,24 +25,11 @@ class Kind(NamedTuple):
         return self.uri.format(uuid)
 
 
-def _jobs(snapshot: Snapshot, uuids: Sequence[str], owner: str) -> Mapping[str, View]:
-    return {tree.job.uuid: tree for tree in snapshot.jobs_among(uuids, owner)}
+def _among(read: Callable[[Snapshot, Sequence[str], str], Sequence[ViewWithUuid]]) -> Read:
+    def read_by_uuid(snapshot: Snapshot, uuids: Sequence[str], owner: str) -> Mapping[str, View]:
+        return {view.uuid: view for view in read(snapshot, uuids, owner)}
 
-
-def _leaves(snapshot: Snapshot, uuids: Sequence[str], owner: str) -> Mapping[str, View]:
-    return {tree.job.uuid: tree for tree in snapshot.leaves_among(uuids, owner)}
-
-
-def _drives(snapshot: Snapshot, uuids: Sequence[str], owner: str) -> Mapping[str, View]:
-    return {drive.uuid: drive for drive in snapshot.drives_among(uuids, owner)}
-
-
-def _servers(snapshot: Snapshot, uuids: Sequence[str], owner: str) -> Mapping[str, View]:
-    return {server.uuid: server for server in snapshot.servers_among(uuids, owner)}
-
-
-def _tags(snapshot: Snapshot, uuids: Sequence[str], owner: str) -> Mapping[str, View]:
-    return {tag.uuid: tag for tag in snapshot.tags_among(uuids, owner)}
+    return read_by_uuid
 
 
 def _profile(snapshot: Snapshot, _: Sequence[str], owner: str) -> Mapping[str, View]:
@@ -50,13 +38,13 @@ def _profile(snapshot: Snapshot, _: Sequence[str], owner: str) -> Mapping[str, V
 
 
 KINDS: Mapping[str, Kind] = {
-    "job": Kind("jobs", "/api/2.0/jobs/{}/", _jobs),
-    "drive": Kind("drives", "/api/2.0/drives/{}/", _drives),
-    "server": Kind("servers", "/api/2.0/servers/{}/", _servers),
-    "tag": Kind("tags", "/api/2.0/tags/{}/", _tags),
+    "job": Kind("jobs", "/api/2.0/jobs/{}/", _among(Snapshot.jobs_among)),
+    "drive": Kind("drives", "/api/2.0/drives/{}/", _among(Snapshot.drives_among)),
+    "server": Kind("servers", "/api/2.0/servers/{}/", _among(Snapshot.servers_among)),
+    "tag": Kind("tags", "/api/2.0/tags/{}/", _among(Snapshot.tags_among)),
     "profile": Kind("profile", "/api/2.0/profile/", _profile),
 }
 """By the first word of a stream's name."""
 
-LEAF = KINDS["job"]._replace(read=_leaves)
+LEAF = KINDS["job"]._replace(read=_among(Snapshot.leaves_among))
 """A job that has no sub-jobs and gets none: its family need not be read."""

@@ -35,6 +35,10 @@ class JobTree(NamedTuple):
     resources: list[str]
     children: "list[JobTree]"
 
+    @property
+    def uuid(self) -> str:
+        return self.job.uuid
+
 
 class JobReference(NamedTuple):
     """A job that names a drive or server."""
