@@ -21,7 +21,7 @@ from api.uploads import Uploads
 from ledger.commands import CreateDrives, DeleteDrives, NewDrive
 from ledger.errors import DriveNotFound
 from ledger.events import DriveOrigin
-from projections.views.records import DriveView
+from projections.views.read_models import DriveView
 from projections.views.snapshot import Snapshot
 
 

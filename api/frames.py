@@ -8,7 +8,7 @@ from api.profile import profile_json
 from api.shapes import JsonObject, LiveFigures, drive_json, job_json, server_json, tag_json
 from projections.feed import Render
 from projections.kinds import View
-from projections.views.records import DriveView, JobTree, ProfileView, ServerView, TagView
+from projections.views.read_models import DriveView, JobTree, ProfileView, ServerView, TagView
 
 
 def frames(figures: LiveFigures) -> Render:

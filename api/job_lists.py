@@ -17,7 +17,7 @@ from api.shapes import JsonObject
 from projections.rows import timestamp
 from projections.views.filtering import Condition, Lookup
 from projections.views.job_keys import JobKey, key_of
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 
 _FILTERS: dict[str, Lookup] = {"operation": "operation", "resource": "resource"}
 _TIMES: dict[str, Lookup] = {

@@ -33,8 +33,8 @@ from ledger.commands import CancelJob
 from ledger.errors import JobNotFound
 from projections.rows import timestamp
 from projections.views.activity import Activity, activity
+from projections.views.read_models import JobTree
 from projections.views.reading import REMEMBERED
-from projections.views.records import JobTree
 from projections.views.snapshot import Snapshot
 
 DAY = 24

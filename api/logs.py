@@ -9,7 +9,7 @@ from api.answers import answer_of, aside, list_parts, stream
 from api.requests import CALLER, SHORT_LIMIT, Page, page, shown_fields
 from api.service import Service
 from api.shapes import JsonObject, log_json, only
-from projections.views.snapshot import STREAM_ROWS
+from projections.views.reader import STREAM_ROWS
 
 
 class Logs:

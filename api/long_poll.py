@@ -15,7 +15,7 @@ from aiohttp import web
 from api.entity_tags import given_tags
 from api.errors import BadRequest
 from projections.feed import Feed
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 
 WAIT_MAX_S = 60
 

@@ -14,7 +14,7 @@ from api.shapes import JsonObject
 from ledger.commands import EditProfile
 from ledger.errors import NotFound
 from ledger.events import CloneNaming
-from projections.views.records import ProfileView
+from projections.views.read_models import ProfileView
 
 CLONE_NAMINGS: tuple[CloneNaming, ...] = get_args(CloneNaming)
 TEXTS = (

@@ -19,7 +19,7 @@ from api.shapes import SERVER_LIST_FIELDS, server_json
 from ledger.commands import ChangePower, CloneServer, CreateServers, DeleteServers, Recurse
 from ledger.errors import ServerNotFound
 from ledger.events import PowerAction
-from projections.views.records import ServerView
+from projections.views.read_models import ServerView
 from projections.views.snapshot import Snapshot
 
 RECURSE: tuple[Recurse, ...] = ("disks", "cdroms", "all_drives")

@@ -10,11 +10,11 @@ from ledger.events import IpConf, Mount, Nic
 from ledger.images import Figures
 from ledger.store.seam import LoggedEvent
 from projections.rows import timestamp
+from projections.tables import JobRow
 from projections.views.activity import Activity
-from projections.views.records import (
+from projections.views.read_models import (
     DriveView,
     JobReference,
-    JobRow,
     JobTree,
     LogEntry,
     ServerView,
@@ -99,7 +99,7 @@ def _told(tree: JobTree, figures: LiveFigures) -> _Told:
         "data": data,
         "created": job.created,
         "last_modified": job.last_modified,
-        "resources": tree.resources,
+        "resources": [f"/api/2.0/{named}/" for named in tree.resources],
         "children": [child.json for child in children],
     }
     return _Told(shown, progress, copied, worker_lost)

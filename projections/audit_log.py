@@ -32,6 +32,7 @@ from ledger.events import (
 )
 from ledger.store.seam import Rows
 from projections.rows import timestamp
+from projections.tables import AuditLogRow, keyed
 
 
 class Line(NamedTuple):
@@ -92,8 +93,7 @@ def entries(stream: str, version: int, recorded: Recorded[Event], owner: str) ->
     if not lines:
         return {}
     at = timestamp(recorded.recorded_at)
-    key = (owner, at, stream, version)
-    return {("audit_log", key): (*key, recorded.actor, _encoder.encode(lines))}
+    return keyed(AuditLogRow(owner, at, stream, version, recorded.actor, _encoder.encode(lines)))
 
 
 def _lines(event: Event, category: str, uuid: str) -> Iterator[Line]:

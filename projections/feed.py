@@ -19,8 +19,8 @@ from projections.changes import Changes, JobChange
 from projections.kinds import KINDS, LEAF, View
 from projections.pacing import Backlog, Item, Pacing
 from projections.views.following import ancestors, drives_and_servers, in_motion, jobs_naming
+from projections.views.read_models import JobTree
 from projections.views.reading import Views
-from projections.views.records import JobTree
 from projections.views.snapshot import Snapshot
 
 REPEAT_S = 5.0

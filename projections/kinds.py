@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from projections.views.records import DriveView, JobTree, ProfileView, ServerView, TagView
+from projections.views.read_models import DriveView, JobTree, ProfileView, ServerView, TagView
 from projections.views.snapshot import Snapshot
 
 ViewWithUuid = JobTree | DriveView | ServerView | TagView

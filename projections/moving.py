@@ -28,9 +28,9 @@ from ledger.store.moving import (
 )
 from ledger.store.seam import Log
 from ledger.store.sqlite import sqlite_reader
+from projections.tables import TABLES
 from projections.views.postgres import PostgresProjection
 from projections.views.sqlite import is_outdated, live_generation
-from projections.views.tables import TABLES
 
 _NONE = Shelf(Path("/nonexistent"))
 """No archives."""
@@ -129,7 +129,7 @@ class Moving:
 def _tables(here: int, there: int) -> list[KeptTable]:
     """All tables of a store, and those of the read models as their generations are called."""
     shown = [
-        KeptTable(f"{name}_g{here}", f"{name}_g{there}", columns, key)
-        for name, columns, key in TABLES
+        KeptTable(f"{table.name}_g{here}", f"{table.name}_g{there}", table.columns, table.key)
+        for table in TABLES
     ]
     return kept_tables() + shown

@@ -31,6 +31,7 @@ from projections.streams import (
     sweeps,
     unreadable,
 )
+from projections.tables import BY_NAME, TABLES, Table, select_all
 from projections.views.sqlite import (
     count_values,
     create_generation,
@@ -45,7 +46,6 @@ from projections.views.sqlite import (
     superseded,
     tables_of,
 )
-from projections.views.tables import BY_NAME, TABLES, Table, select_all
 
 T = TypeVar("T")
 

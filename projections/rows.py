@@ -12,8 +12,20 @@ from ledger.drive import Drive
 from ledger.job import Job
 from ledger.profile import Profile
 from ledger.server import Server
-from ledger.store.seam import Row, RowKey, Rows
+from ledger.store.seam import Rows
 from ledger.tag import Tag
+from projections.tables import (
+    AttachmentRow,
+    DepartedRow,
+    DriveRow,
+    JobResourceRow,
+    JobRow,
+    ProfileRow,
+    ServerRow,
+    TagResourceRow,
+    TagRow,
+    keyed,
+)
 
 _encoder = msgspec.json.Encoder()
 _NO_ROWS: Rows = {}
@@ -31,7 +43,7 @@ def rows(state: Aggregate | None) -> Rows:
         case Tag():
             return _tag_rows(state) if state.deleted is None else _departed("tag", state)
         case Profile():
-            return {("profiles", (state.owner,)): (state.owner, state.clone_naming)}
+            return keyed(ProfileRow(state.owner, state.clone_naming))
         case Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
             return _NO_ROWS
         case _:
@@ -48,94 +60,89 @@ def timestamp(moment: datetime) -> str:
 
 
 def _job_rows(job: Job) -> Rows:
-    running = job.state == "started"
+    running = int(job.state == "started")
     created = timestamp(job.created)
-    shown: dict[RowKey, Row] = {
-        ("jobs", (job.uuid,)): (
-            job.uuid,
-            job.owner,
-            job.root,
-            job.parent,
-            job.ordinal,
-            job.operation,
-            job.state,
-            created,
-            timestamp(job.last_modified),
-            job.progress,
-            job.bytes_done,
-            job.bytes_total,
-            job.error,
-            int(job.lost),
-        )
-    }
-    for place, resource in enumerate(job.resources):
-        shown["job_resources", (job.uuid, place)] = (
-            job.uuid,
-            place,
-            resource.uuid,
-            resource.kind,
-            resource.role,
-            created,
-            int(running),
-        )
-    return shown
+    return keyed(
+        JobRow(
+            uuid=job.uuid,
+            owner=job.owner,
+            root=job.root,
+            parent=job.parent,
+            ordinal=job.ordinal,
+            operation=job.operation,
+            state=job.state,
+            created=created,
+            last_modified=timestamp(job.last_modified),
+            progress=job.progress,
+            bytes_done=job.bytes_done,
+            bytes_total=job.bytes_total,
+            error=job.error,
+            worker_lost=int(job.lost),
+        ),
+        *(
+            JobResourceRow(
+                job=job.uuid,
+                place=place,
+                resource=named.uuid,
+                kind=named.kind,
+                role=named.role,
+                created=created,
+                running=running,
+                operation=job.operation,
+            )
+            for place, named in enumerate(job.resources)
+        ),
+    )
 
 
 def _departed(kind: str, state: Drive | Server | Tag) -> Rows:
-    """Of what is deleted it is shown only when: its stream goes once no job names it any more."""
+    """Return when it was deleted: its stream goes once no job names it any more."""
     assert state.deleted is not None
-    stream = f"{kind}-{state.uuid}"
-    return {("departed", (stream,)): (stream, timestamp(state.deleted))}
+    return keyed(DepartedRow(f"{kind}-{state.uuid}", timestamp(state.deleted)))
 
 
 def _drive_rows(drive: Drive) -> Rows:
-    definition = drive.definition
-    return {
-        ("drives", (drive.uuid,)): (
-            drive.uuid,
-            drive.owner,
-            definition.name,
-            definition.size,
-            drive.pool,
-            drive.origin,
-            int(drive.ready),
-            drive.resizing,
-            timestamp(drive.created),
-            _encoder.encode(definition),
+    return keyed(
+        DriveRow(
+            uuid=drive.uuid,
+            owner=drive.owner,
+            name=drive.definition.name,
+            size=drive.definition.size,
+            pool=drive.pool,
+            origin=drive.origin,
+            ready=int(drive.ready),
+            resizing=drive.resizing,
+            created=timestamp(drive.created),
+            definition=_encoder.encode(drive.definition),
         )
-    }
+    )
 
 
 def _server_rows(server: Server) -> Rows:
-    shown: dict[RowKey, Row] = {
-        ("servers", (server.uuid,)): (
-            server.uuid,
-            server.owner,
-            server.definition.name,
-            timestamp(server.created),
-            server.host,
-            None if server.active_since is None else timestamp(server.active_since),
-            _encoder.encode(server.definition),
-            _encoder.encode(server.mounts),
-            _encoder.encode(server.nics),
-        )
-    }
     created = timestamp(server.created)
-    for place, mount in enumerate(server.mounts):
-        shown["attachments", (server.uuid, place)] = (server.uuid, place, mount.drive, created)
-    return shown
+    active_since = None if server.active_since is None else timestamp(server.active_since)
+    return keyed(
+        ServerRow(
+            uuid=server.uuid,
+            owner=server.owner,
+            name=server.definition.name,
+            created=created,
+            host=server.host,
+            active_since=active_since,
+            definition=_encoder.encode(server.definition),
+            mounts=_encoder.encode(server.mounts),
+            nics=_encoder.encode(server.nics),
+        ),
+        *(
+            AttachmentRow(server.uuid, place, mount.drive, created)
+            for place, mount in enumerate(server.mounts)
+        ),
+    )
 
 
 def _tag_rows(tag: Tag) -> Rows:
-    shown: dict[RowKey, Row] = {
-        ("tags", (tag.uuid,)): (
-            tag.uuid,
-            tag.owner,
-            tag.name,
-            timestamp(tag.created),
-            _encoder.encode(tag.meta),
-        )
-    }
-    for uuid, kind in tag.resources.items():
-        shown["tag_resources", (tag.uuid, uuid)] = (tag.uuid, uuid, kind)
-    return shown
+    meta = _encoder.encode(tag.meta)
+    return keyed(
+        TagRow(tag.uuid, tag.owner, tag.name, timestamp(tag.created), meta),
+        *(TagResourceRow(tag.uuid, uuid, kind) for uuid, kind in tag.resources.items()),
+    )

@@ -7,8 +7,8 @@ from ledger.store.seam import Cursor, LoggedEvent, Row, RowKey
 from projections.audit.findings import Divergence, Held, divergence_at
 from projections.audit_log import entries
 from projections.rows import rows
+from projections.tables import TABLES, select_all, select_one
 from projections.views.sqlite import live_generation
-from projections.views.tables import TABLES, select_all, select_one
 
 READ_ROWS = 1_000
 

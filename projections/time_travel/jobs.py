@@ -16,9 +16,10 @@ from ledger.job import Job
 from ledger.store.streams import Stored, histories, spans
 from projections.rows import rows as rows_of
 from projections.streams import CANNOT_FOLD
+from projections.tables import JobRow
 from projections.time_travel.resources import existed
 from projections.views.families import named_by
-from projections.views.records import JobRow, JobTree
+from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
 
@@ -90,7 +91,7 @@ class PastJobs:
         return [tree(self.rows[uuid]) for uuid in wanted]
 
     def _resources(self, jobs: Iterable[str]) -> dict[str, list[str]]:
-        """The URIs of what each of these jobs named that existed then."""
+        """What each of these jobs named that existed then, as `JobTree` has it."""
         named = named_by(self._snapshot, [uuid for uuid in jobs if uuid not in self._gone])
         named += [
             (uuid, resource.kind, resource.uuid)
@@ -100,11 +101,11 @@ class PastJobs:
         ]
         things = {(kind, uuid) for _, kind, uuid in named}
         there = existed(self._snapshot, self._archives, things, self._position)
-        uris: dict[str, list[str]] = defaultdict(list)
+        found: dict[str, list[str]] = defaultdict(list)
         for job, kind, uuid in named:
             if (kind, uuid) in there:
-                uris[job].append(f"/api/2.0/{kind}/{uuid}/")
-        return uris
+                found[job].append(f"{kind}/{uuid}")
+        return found
 
 
 def _readable(stream: str, stored: Iterable[Stored]) -> Job | None:

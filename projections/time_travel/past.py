@@ -12,7 +12,7 @@ from projections.rows import timestamp
 from projections.time_travel.discards import discard_of, discards_of
 from projections.time_travel.jobs import PastJobs
 from projections.views.families import family, jobs_of
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
 JOBS_MOST = 50_000

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from projections.views.records import JobRow
+from projections.tables import JobRow
 from projections.views.snapshot import Snapshot
 
 _COLUMNS = ", ".join(JobRow._fields)

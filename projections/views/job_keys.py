@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 
 
 class JobKey(NamedTuple):

@@ -3,19 +3,18 @@
 The rows of a table go in one statement, as columns: a statement for each would be most of the work.
 """
 
-import re
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 
 from ledger.errors import StoreFailed
 from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, RowKey, Rows
+from projections.tables import BY_NAME, SHAPE, upsert
 from projections.views.sqlite import SqliteProjection, drop_rows, live_generation, shape_of
-from projections.views.tables import BY_NAME, SCHEMA, SHAPE, upsert
 
-_TYPES = {"TEXT": "text[]", "INTEGER": "bigint[]", "BLOB": "bytea[]"}
+_ARRAYS = {"TEXT": "text[]", "INTEGER": "bigint[]", "BLOB": "bytea[]"}
 _table_of_key = itemgetter(0)
 
 
@@ -52,21 +51,8 @@ class PostgresProjection(SqliteProjection):
 
 @lru_cache
 def upsert_columns(name: str, generation: int) -> str:
-    """The statement that puts many rows, given as columns."""
+    """Return the statement that puts many rows, given as columns."""
     table = BY_NAME[name]
-    given = ", ".join(f"?::{_types(name)[column]}" for column in table.columns)
+    given = ", ".join(f"?::{_ARRAYS[kind.partition(' ')[0]]}" for kind in table.types)
     marks = ", ".join("?" * len(table.columns))
     return upsert(table, generation).replace(f"VALUES ({marks})", f"SELECT * FROM unnest({given})")
-
-
-@cache
-def _types(name: str) -> dict[str, str]:
-    """What the columns of a table are arrays of, by the schema."""
-    script = SCHEMA.read_text(encoding="utf-8")
-    body = script.partition(f"CREATE TABLE IF NOT EXISTS {name}_g{{g}} (")[2].partition(
-        ") WITHOUT"
-    )[0]
-    return {
-        column: _TYPES[kind]
-        for column, kind in re.findall(r"^ +(\w+) (TEXT|INTEGER|BLOB)", body, re.MULTILINE)
-    }

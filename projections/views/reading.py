@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from ledger.store.reading import Reader
 from projections.views.filtering import Condition, Conditions
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
 REMEMBERED = 1_000

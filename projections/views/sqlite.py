@@ -13,7 +13,7 @@ from ledger.relations import Relations
 from ledger.store.pg_cursor import PgCursor
 from ledger.store.seam import Cursor, Row, RowKey, Rows
 from projections import audit_log, rows
-from projections.views.tables import BY_NAME, SCHEMA, SHAPE, Table, delete, upsert
+from projections.tables import BY_NAME, INDEXES, SHAPE, TABLES, Table, create, delete, upsert
 
 DELETED_ROWS = 256
 """Rows of a superseded generation that are deleted at a time."""
@@ -127,9 +127,11 @@ def drives_by_pool(cursor: Cursor) -> dict[str, int]:
 
 
 def create_generation(cursor: Cursor, generation: int) -> None:
-    """Makes the tables of a generation."""
-    script = SCHEMA.read_text(encoding="utf-8").replace("{g}", str(generation))
-    for statement in script.split(";\n"):
+    """Create the tables of a generation and their indexes."""
+    indexes = INDEXES.read_text(encoding="utf-8").replace("{g}", str(generation))
+    for table in TABLES:
+        cursor.execute(create(table, generation))
+    for statement in indexes.split(";\n"):
         cursor.execute(statement)
 
 
@@ -172,7 +174,7 @@ def drop_indexes(cursor: Cursor, generation: int) -> None:
 def delete_some(cursor: Cursor, table: Table, generation: int) -> int:
     """Deletes some rows of a table of a generation; returns how many."""
     name = f"{table.name}_g{generation}"
-    key = ", ".join(table.columns[: table.key])
+    key = ", ".join(table.keys)
     cursor.execute(
         f"DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} LIMIT {DELETED_ROWS})"
     )

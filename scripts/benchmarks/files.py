@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ledger.store.seam import Cursor, Row, RowKey, Rows
 from ledger.store.sqlite import WAL_PAGES, open_connection
+from projections.tables import BY_NAME, upsert
 from projections.views.sqlite import live_generation
-from projections.views.tables import BY_NAME, upsert
 
 INSERT_EVENT = "INSERT INTO stored_events VALUES (?,?,?,?,?,?,?)"
 PAGE_BYTES = 4_096

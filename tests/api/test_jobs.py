@@ -21,7 +21,8 @@ from ledger.commands import (
     UpdateProgress,
 )
 from ledger.images import Figures
-from projections.views.records import JobRow, JobTree
+from projections.tables import JobRow
+from projections.views.read_models import JobTree
 from tests.api.calling import ALICE, UNKNOWN, Api
 
 STATES = ("started", "success", "failed")

@@ -15,7 +15,7 @@ import pytest
 from ledger.archives import Shelf
 from ledger.store.seam import LoggedEvent
 from projections.time_travel.past import Past
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 from tests.faults.retaining import LATER
 from tests.retention.conftest import Clock
 from tests.retention.telling import family

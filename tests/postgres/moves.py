@@ -16,8 +16,8 @@ from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.note import read_checkpoint
 from ledger.proofs.verifying import Verified, verify
 from projections.moving import Moved, Report
+from projections.tables import TABLES
 from projections.time_travel.past import Past
-from projections.views.tables import TABLES
 from tests.backup.backups import Ledger, archived
 from tests.retention.conftest import Clock
 from tests.support.opened_postgres import retained_in_postgres

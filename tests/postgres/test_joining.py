@@ -8,8 +8,8 @@ from ledger.errors import StoreFailed
 from ledger.store import pg_locks
 from ledger.store.pg_connecting import connect
 from ledger.store.postgres import PostgresStore
+from projections.tables import SHAPE
 from projections.views.postgres import PostgresProjection
-from projections.views.tables import SHAPE
 from tests.postgres.nodes import Nodes, at_once
 from tests.support.postgres import PostgresServer
 from tests.support.world import ME

@@ -87,7 +87,7 @@ def _check_jobs(model: Model, snapshot: Snapshot, owner: str) -> None:
             tree.job.worker_lost,
             tree.job.parent,
             [child.job.uuid for child in tree.children],
-            sorted(resource.split("/")[-2] for resource in tree.resources),
+            sorted(resource.split("/")[-1] for resource in tree.resources),
         )
         for tree in snapshot.jobs(owner, None, limit=-1)
     }

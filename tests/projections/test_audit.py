@@ -328,7 +328,10 @@ def test_a_row_that_is_not_what_the_events_say_is_found(told: Opened, what: str)
             "INSERT INTO servers_g1 SELECT 'phantom', owner, name, created, host, active_since,"
             " definition, mounts, nics FROM servers_g1 WHERE uuid = 's'"
         ),
-        "INSERT INTO job_resources_g1 VALUES ('phantom', 0, 'a', 'drives', 'source', 'now', 1)",
+        (
+            "INSERT INTO job_resources_g1"
+            " VALUES ('phantom', 0, 'a', 'drives', 'source', 'now', 1, 'x')"
+        ),
     ],
     ids=["attachments", "servers", "job_resources"],
 )

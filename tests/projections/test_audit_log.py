@@ -24,7 +24,7 @@ from ledger.drive import LIBRARY
 from ledger.store.writer import Caller
 from projections.audit_log import TELLING, Line, entries
 from projections.rows import timestamp
-from projections.views.records import LogEntry
+from projections.views.read_models import LogEntry
 from tests.support.opened import Opened, behind_its_back
 from tests.support.story import STORY
 from tests.support.world import GIB, ME, SOMEBODY_ELSE, START, disk, machine
@@ -200,7 +200,7 @@ def test_what_is_deleted_stays_in_the_log(told: Opened) -> None:
 
 def test_a_long_log_is_read_some_at_a_time(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same order, none twice and none left out, whatever is read beside it."""
-    monkeypatch.setattr("projections.views.snapshot.STREAM_ROWS", 3)
+    monkeypatch.setattr("projections.views.accounts.STREAM_ROWS", 3)
     opened.do(*(CreateTags(ME, (NewTag(f"t{nth:02}", "x"),)) for nth in range(20)))
     with opened.snapshot() as snapshot:
         reading = snapshot.log_entries(ME)

@@ -78,7 +78,7 @@ def test_a_clone_of_a_library_drive_shows_its_job(library: Opened) -> None:
         assert [job.job for job in copy.jobs] == ["j"]
         tree = snapshot.job("j", ME)
         assert tree is not None
-        assert tree.resources == ["/api/2.0/drives/copy/", "/api/2.0/drives/l/"]
+        assert tree.resources == ["drives/copy", "drives/l"]
         assert snapshot.drive("their-copy", ME) is None
 
 

@@ -13,7 +13,7 @@ from ledger import commands as c
 from ledger import errors
 from ledger.commands import Command
 from ledger.events import PowerAction
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from tests.projections.checking import check_views
 from tests.support.model import Model, Refused
@@ -198,7 +198,7 @@ class Histories(RuleBasedStateMachine):
             return [(self.copy_made(child), child.job.uuid) for child in tree.children]
 
     def copy_made(self, child: JobTree) -> str:
-        named = {resource.split("/")[-2] for resource in child.resources}
+        named = {resource.split("/")[-1] for resource in child.resources}
         [made] = named - self.model.drives.keys()
         return made
 

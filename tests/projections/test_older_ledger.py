@@ -20,9 +20,9 @@ from ledger.store.writer import Caller
 from projections.audit.findings import CannotReplay
 from projections.audit.replaying import replay
 from projections.rebuild import rebuild
+from projections.tables import SHAPE
 from projections.views.reading import Views
 from projections.views.snapshot import Snapshot
-from projections.views.tables import SHAPE
 from tests.support.opened import Opened, behind_its_back, shown_rows
 from tests.support.world import GIB, ME
 

@@ -19,8 +19,7 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from projections.views import snapshot as snapshots
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from tests.support.opened import CALLER, Opened
 from tests.support.wait import patience
@@ -52,7 +51,7 @@ async def test_a_read_after_an_answer_is_never_stale(opened: Opened) -> None:
                 found = snapshot.drive(uuid, ME)
                 assert found is not None
                 assert found.ready
-                assert [(job, "source", True)] == found.jobs
+                assert [(job, "source", True, "drive_clone")] == found.jobs
             await opened.ledger.execute(StartAttempt(job, 1, "w"), CALLER)
             await opened.ledger.execute(SucceedJob(job, 1), CALLER)
             await opened.ledger.execute(DeleteDrives(ME, (uuid,)), CALLER)
@@ -61,7 +60,7 @@ async def test_a_read_after_an_answer_is_never_stale(opened: Opened) -> None:
                 tree = snapshot.job(job, ME)
                 assert tree is not None
                 assert tree.job.state == "success"
-                assert [f"/api/2.0/drives/{uuid}-copy/"] == tree.resources
+                assert [f"drives/{uuid}-copy"] == tree.resources
 
     async with patience("for all of them"):
         await asyncio.gather(*map(one, range(32)))
@@ -77,7 +76,7 @@ def test_a_job_that_is_read_again_and_again_is_never_stale(told: Opened) -> None
         assert told.views.job("running-clone-of-s", SOMEBODY_ELSE) is None
         return tree.children[0].job.progress, tree.job.state, tree.resources
 
-    assert shown() == (41, "started", ["/api/2.0/servers/s/", "/api/2.0/servers/s4/"])
+    assert shown() == (41, "started", ["servers/s", "servers/s4"])
     told.do(UpdateProgress("new-10", 1, 42))
     assert shown()[0] == 42
     told.rebuild()
@@ -85,7 +84,7 @@ def test_a_job_that_is_read_again_and_again_is_never_stale(told: Opened) -> None
     told.do(UpdateProgress("new-10", 1, 43))
     assert shown()[0] == 43
     told.do(SucceedJob("new-10", 1), StartAttempt("new-12", 1, "w"), FailJob("new-12", 1, "no"))
-    assert shown() == (100, "failed", ["/api/2.0/servers/s/"])
+    assert shown() == (100, "failed", ["servers/s"])
     told.do(DeleteServers(ME, ("s",)))
     assert shown()[2] == []
     assert told.views.job("late", ME) is None
@@ -196,7 +195,7 @@ def test_a_whole_list_is_read_some_at_a_time(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the same order as a page of it."""
-    monkeypatch.setattr(snapshots, "STREAM_ROWS", 3)
+    monkeypatch.setattr("projections.views.jobs.STREAM_ROWS", 3)
     opened.do(*(CreateJob(ME, f"j{nth}", "x") for nth in range(7)))
     with opened.views.long_snapshot() as snapshot:
         parts = [[tree.job.uuid for tree in part] for part in snapshot.all_jobs(ME, None)]
@@ -277,13 +276,13 @@ def test_resources_of_a_job_are_those_that_exist(told: Opened) -> None:
             assert tree is not None
             return tree.resources
 
-    assert resources("new-2") == ["/api/2.0/drives/a/", "/api/2.0/drives/new-1/"]
+    assert resources("new-2") == ["drives/a", "drives/new-1"]
     told.do(DeleteDrives(ME, ("new-1",)))
-    assert resources("new-2") == ["/api/2.0/drives/a/"]
-    assert resources("clone-of-s") == ["/api/2.0/servers/s/", "/api/2.0/servers/s2/"]
+    assert resources("new-2") == ["drives/a"]
+    assert resources("clone-of-s") == ["servers/s", "servers/s2"]
     told.do(DeleteServers(ME, ("s2",)))
-    assert resources("clone-of-s") == ["/api/2.0/servers/s/"]
-    assert resources("clone-of-a") == ["/api/2.0/drives/a/"], "what a failed job made is gone"
+    assert resources("clone-of-s") == ["servers/s"]
+    assert resources("clone-of-a") == ["drives/a"], "what a failed job made is gone"
 
 
 def test_a_drive_shows_its_jobs_and_servers(told: Opened) -> None:
@@ -295,17 +294,17 @@ def test_a_drive_shows_its_jobs_and_servers(told: Opened) -> None:
         assert copy is not None
     assert a.mounted_on == ["s"]
     assert a.jobs == [
-        ("new-2", "source", False),
-        ("new-6", "source", False),
-        ("new-10", "source", True),
-        ("clone-of-a", "source", False),
+        ("new-2", "source", False, "drive_clone"),
+        ("new-6", "source", False, "drive_clone"),
+        ("new-10", "source", True, "drive_clone"),
+        ("clone-of-a", "source", False, "drive_clone"),
     ]
     assert cd.mounted_on == ["s", "t", "s2", "s4"]
     assert (
         copy.mounted_on,
         copy.jobs,
         copy.ready,
-    ) == (["s4"], [("new-10", "destination", True)], False)
+    ) == (["s4"], [("new-10", "destination", True, "drive_clone")], False)
 
 
 def test_a_server_shows_its_mounts_jobs_and_password(told: Opened) -> None:
@@ -318,7 +317,7 @@ def test_a_server_shows_its_mounts_jobs_and_password(told: Opened) -> None:
     assert [mount.drive for mount in s.mounts] == ["a", "b", "cd"]
     assert [mount.drive for mount in s2.mounts] == ["new-1", "new-3", "cd"]
     assert "hush" == s.vnc_password == s2.vnc_password
-    assert s2.jobs == [("clone-of-s", "destination", False)]
+    assert s2.jobs == [("clone-of-s", "destination", False, "server_clone")]
     with closing(sqlite3.connect(told.file)) as connection:
         kept = connection.execute("SELECT server FROM server_secrets ORDER BY server").fetchall()
     assert kept == [("s",), ("s2",), ("s4",), ("t",)]

@@ -12,7 +12,7 @@ from ledger.server import Server
 from ledger.tag import Tag
 from projections.audit_log import entries
 from projections.rows import rows, timestamp
-from projections.views.tables import BY_NAME, TABLES
+from projections.tables import BY_NAME, TABLES
 from tests.support.opened import Opened
 from tests.support.story import STORY
 

@@ -12,7 +12,7 @@ from ledger.store.streams import Span
 from ledger.store.tiles import position_at
 from projections.time_travel.past import CannotTell, Past
 from projections.time_travel.resources import existed
-from projections.views.records import JobTree
+from projections.views.read_models import JobTree
 from tests.support.opened import Opened
 from tests.support.world import ME, START
 

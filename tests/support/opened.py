@@ -20,10 +20,10 @@ from ledger.world import Circumstances
 from projections.audit.findings import Replay
 from projections.audit.replaying import replay
 from projections.rebuild import Rebuilt, rebuild
+from projections.tables import TABLES, select_all
 from projections.views.reading import Views
 from projections.views.snapshot import Snapshot
 from projections.views.sqlite import SqliteProjection, live_generation
-from projections.views.tables import TABLES, select_all
 from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, Foreseen, Ticking
 

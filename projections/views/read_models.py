@@ -4,32 +4,14 @@ from typing import NamedTuple
 
 from ledger.events import CloneNaming, DriveDefinition, Mount, Nic, ServerDefinition
 from projections.audit_log import Line
-
-
-class JobRow(NamedTuple):
-    """One job; times as the API shows them, `progress` its own, not its children's.
-
-    `worker_lost` is 1 where the worker is taken for dead, else 0.
-    """
-
-    uuid: str
-    owner: str
-    root: str
-    parent: str | None
-    ordinal: int
-    operation: str
-    state: str
-    created: str
-    last_modified: str
-    progress: int
-    bytes_done: int
-    bytes_total: int
-    error: str | None
-    worker_lost: int
+from projections.tables import JobRow
 
 
 class JobTree(NamedTuple):
-    """A job, the drives and servers it names that still exist, and its sub-jobs in order."""
+    """A job, what it names that still exists, and its sub-jobs in order.
+
+    `resources` are sorted texts: `drives/UUID` and `servers/UUID`.
+    """
 
     job: JobRow
     resources: list[str]
@@ -46,6 +28,7 @@ class JobReference(NamedTuple):
     job: str
     role: str
     running: bool
+    operation: str
 
 
 class DriveView(NamedTuple):

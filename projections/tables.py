@@ -1,0 +1,244 @@
+"""The tables of the read models: a struct for each row, from which all SQL about it is made.
+
+Each table exists once for every generation: `jobs_g1`, `jobs_g2`, ... A rebuild fills the next
+generation beside the live one and flips a pointer to it. Times are texts as the API shows them,
+which sort as time does; flags are 0 or 1; what is nested is JSON.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, get_type_hints
+
+from ledger.store.seam import Row, RowKey, Rows
+
+SHAPE = 5
+"""The version of these tables; rows of an earlier shape are rebuilt before all else."""
+
+INDEXES = Path(__file__).with_name("indexes.sql")
+
+_SQL_TYPES = {
+    str: "TEXT NOT NULL",
+    int: "INTEGER NOT NULL",
+    bytes: "BLOB NOT NULL",
+    str | None: "TEXT",
+    int | None: "INTEGER",
+}
+
+
+class AttachmentRow(NamedTuple):
+    """A server mounts a drive."""
+
+    server: str
+    place: int
+    drive: str
+    server_created: str
+
+
+class AuditLogRow(NamedTuple):
+    """An event that its account's log tells of; `lines` are `projections.audit_log.Line`s."""
+
+    owner: str
+    recorded_at: str
+    stream: str
+    version: int
+    actor: str
+    lines: bytes
+
+
+class DepartedRow(NamedTuple):
+    """A deleted drive, server or tag whose stream is still in the ledger."""
+
+    stream: str
+    at: str
+
+
+class DriveRow(NamedTuple):
+    """A drive; `resizing` is the size in bytes that it is to have."""
+
+    uuid: str
+    owner: str
+    name: str
+    size: int
+    pool: str
+    origin: str
+    ready: int
+    resizing: int | None
+    created: str
+    definition: bytes
+
+
+class JobResourceRow(NamedTuple):
+    """A job names a drive or server; `running` and `operation` are the job's."""
+
+    job: str
+    place: int
+    resource: str
+    kind: str
+    role: str
+    created: str
+    running: int
+    operation: str
+
+
+class JobRow(NamedTuple):
+    """A job; `progress` is its own, not its children's."""
+
+    uuid: str
+    owner: str
+    root: str
+    parent: str | None
+    ordinal: int
+    operation: str
+    state: str
+    created: str
+    last_modified: str
+    progress: int
+    bytes_done: int
+    bytes_total: int
+    error: str | None
+    worker_lost: int
+
+
+class ProfileRow(NamedTuple):
+    """What decisions rest on of an account's profile."""
+
+    owner: str
+    clone_naming: str
+
+
+class ServerRow(NamedTuple):
+    """A server; `host` and `active_since` while it runs."""
+
+    uuid: str
+    owner: str
+    name: str
+    created: str
+    host: str | None
+    active_since: str | None
+    definition: bytes
+    mounts: bytes
+    nics: bytes
+
+
+class TagResourceRow(NamedTuple):
+    """A drive or server bears a tag."""
+
+    tag: str
+    resource: str
+    kind: str
+
+
+class TagRow(NamedTuple):
+    uuid: str
+    owner: str
+    name: str
+    created: str
+    meta: bytes
+
+
+TableRow = (
+    AttachmentRow
+    | AuditLogRow
+    | DepartedRow
+    | DriveRow
+    | JobResourceRow
+    | JobRow
+    | ProfileRow
+    | ServerRow
+    | TagResourceRow
+    | TagRow
+)
+
+
+class Table(NamedTuple):
+    """A table: its name, its rows, and how many of their columns, from the first, are its key."""
+
+    name: str
+    row: type[TableRow]
+    key: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.row._fields
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.columns[: self.key]
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The SQL type of each column."""
+        return tuple(_SQL_TYPES[hint] for hint in get_type_hints(self.row).values())
+
+
+TABLES = (
+    Table("attachments", AttachmentRow, 2),
+    Table("audit_log", AuditLogRow, 4),
+    Table("departed", DepartedRow, 1),
+    Table("drives", DriveRow, 1),
+    Table("job_resources", JobResourceRow, 2),
+    Table("jobs", JobRow, 1),
+    Table("profiles", ProfileRow, 1),
+    Table("servers", ServerRow, 1),
+    Table("tag_resources", TagResourceRow, 2),
+    Table("tags", TagRow, 1),
+)
+"""In the order in which they are written, by name: every node takes row locks in the same order."""
+
+BY_NAME = {table.name: table for table in TABLES}
+_BY_ROW = {table.row: table for table in TABLES}
+
+
+def keyed(*rows: TableRow) -> Rows:
+    """Return the rows by table and primary key, as the store takes them."""
+    shown: dict[RowKey, Row] = {}
+    for row in rows:
+        table = _BY_ROW[type(row)]
+        shown[table.name, tuple(row[: table.key])] = row
+    return shown
+
+
+def create(table: Table, generation: int) -> str:
+    """Return the statement that creates a table."""
+    columns = [f"{name} {kind}" for name, kind in zip(table.columns, table.types, strict=True)]
+    columns.append(f"PRIMARY KEY ({', '.join(table.keys)})")
+    return (
+        f"CREATE TABLE IF NOT EXISTS {table.name}_g{generation} ({', '.join(columns)})"
+        " WITHOUT ROWID"
+    )
+
+
+def upsert(table: Table, generation: int) -> str:
+    """Return the statement that puts a whole row."""
+    rest = table.columns[table.key :]
+    changes = ", ".join(f"{column} = excluded.{column}" for column in rest)
+    marks = ", ".join("?" * len(table.columns))
+    return (
+        f"INSERT INTO {table.name}_g{generation} VALUES ({marks})"
+        f" ON CONFLICT ({', '.join(table.keys)}) DO UPDATE SET {changes}"
+    )
+
+
+def delete(table: Table, generation: int) -> str:
+    """Return the statement that drops a row by its key."""
+    return f"DELETE FROM {table.name}_g{generation} WHERE {_where_key(table)}"
+
+
+@lru_cache
+def select_one(name: str, generation: int) -> str:
+    """Return the statement that reads a row by its key."""
+    return f"{select(name, generation)} WHERE {_where_key(BY_NAME[name])}"
+
+
+def select_all(table: Table, generation: int) -> str:
+    """Return the statement that reads every row, in the order of the key."""
+    return f"{select(table.name, generation)} ORDER BY {', '.join(table.keys)}"
+
+
+def select(name: str, generation: int) -> str:
+    """Return the beginning of a statement that reads rows, up to its WHERE."""
+    return f"SELECT {', '.join(BY_NAME[name].columns)} FROM {name}_g{generation}"
+
+
+def _where_key(table: Table) -> str:
+    return " AND ".join(f"{column} = ?" for column in table.keys)

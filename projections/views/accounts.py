@@ -1,0 +1,46 @@
+"""Reads of what an account has besides drives, servers, tags and jobs: its profile and its log."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from projections.audit_log import Line
+from projections.views.read_models import LogEntry, ProfileView
+from projections.views.reader import STREAM_ROWS, Reader
+
+_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
+
+
+class Accounts(Reader):
+    def profile(self, account: str) -> ProfileView | None:
+        """The profile of an account, which has one from its beginning."""
+        found = self._all(
+            "SELECT email, created, coalesce((SELECT clone_naming"
+            f" FROM profiles_g{self._g} WHERE owner = uuid), 'NONE') FROM accounts WHERE uuid = ?",
+            (account,),
+        )
+        fields = self._all("SELECT field, value FROM personal_fields WHERE account = ?", (account,))
+        if not found:
+            return None
+        email, created, clone_naming = found[0]
+        return ProfileView(account, email, created, clone_naming, dict(fields))
+
+    def log_entries(self, owner: str) -> Iterator[LogEntry]:
+        """An account's audit log, the newest first."""
+        cursor = self._connection.execute(
+            f"SELECT recorded_at, actor, lines FROM audit_log_g{self._g} WHERE owner = ?"
+            " ORDER BY recorded_at DESC, stream DESC, version DESC",
+            (owner,),
+        )
+        while rows := cursor.fetchmany(STREAM_ROWS):
+            for recorded_at, actor, lines in rows:
+                for line in reversed(_lines(lines)):
+                    yield LogEntry(recorded_at, actor, line)
+
+    def count_log_entries(self, owner: str) -> int:
+        found = self._all(
+            f"SELECT coalesce(sum(json_array_length(lines)), 0) FROM audit_log_g{self._g}"
+            " WHERE owner = ?",
+            (owner,),
+        )
+        return int(found[0][0])

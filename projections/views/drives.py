@@ -1,0 +1,94 @@
+"""Reads of drives, with what jobs, servers and tags say about them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ledger.drive import LIBRARY
+from ledger.events import DriveDefinition
+from ledger.store.parameters import marks
+from projections.tables import DriveRow, select
+from projections.views.filtering import Conditions
+from projections.views.read_models import DriveView
+from projections.views.reader import Reader, bounded
+from projections.views.sqlite import drives_by_pool
+
+_definition = msgspec.json.Decoder(DriveDefinition).decode
+
+
+class Drives(Reader):
+    def drive(self, uuid: str, owner: str) -> DriveView | None:
+        """The drive, if it is this account's or the library's."""
+        found = self._drives("uuid = ? AND owner IN (?, ?)", (uuid, owner, LIBRARY))
+        return found[0] if found else None
+
+    def drives_among(self, uuids: Sequence[str], owner: str) -> list[DriveView]:
+        """Those of these drives that the account may see, in the order asked for."""
+        found = self._drives(
+            f"uuid IN ({marks(uuids)}) AND owner IN (?, ?)", (*uuids, owner, LIBRARY)
+        )
+        return sorted(found, key=lambda drive: uuids.index(drive.uuid))
+
+    def drives(
+        self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
+    ) -> list[DriveView]:
+        """A page of the account's drives, oldest first; a negative limit is no limit."""
+        where, parameters = self._where(owner, conditions)
+        return self._drives(
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
+            (*parameters, bounded(limit), offset),
+        )
+
+    def count_drives(self, owner: str, conditions: Conditions = ()) -> int:
+        where, parameters = self._where(owner, conditions)
+        return self._count(f"drives_g{self._g} WHERE {where}", parameters)
+
+    def pools(self, owner: str) -> list[tuple[str, str]]:
+        """Each of the account's drives and the pool it lies in, oldest first."""
+        return self._all(
+            f"SELECT uuid, pool FROM drives_g{self._g} WHERE owner = ? ORDER BY created, uuid",
+            (owner,),
+        )
+
+    def count_by_pool(self) -> dict[str, int]:
+        """How many drives of all accounts lie in each pool."""
+        return drives_by_pool(self._cursor)
+
+    def unfinished_drives(self) -> list[str]:
+        """Every account's drives that wait for an image that is no clone, or grow; oldest first."""
+        rows = self._all(
+            f"SELECT uuid FROM drives_g{self._g} WHERE (ready = 0 OR resizing IS NOT NULL)"
+            " AND (origin <> 'clone' OR ready = 1) ORDER BY created, uuid"
+        )
+        return [uuid for (uuid,) in rows]
+
+    def _drives(self, where: str, parameters: Sequence[str | int]) -> list[DriveView]:
+        rows = self._all(f"{select('drives', self._g)} WHERE {where}", parameters)
+        found = {row.uuid: _view(row) for row in map(DriveRow._make, rows)}
+        told = [drive.uuid for drive in found.values() if drive.owner != LIBRARY]
+        for drive, server in self._among(
+            f"SELECT drive, server FROM attachments_g{self._g} WHERE drive IN (...)"
+            " GROUP BY drive, server ORDER BY min(server_created), server",
+            told,
+        ):
+            found[drive].mounted_on.append(server)
+        for resource, reference in self._references(told):
+            found[resource].jobs.append(reference)
+        for resource, tag in self._borne(told):
+            found[resource].tags.append(tag)
+        return list(found.values())
+
+
+def _view(row: DriveRow) -> DriveView:
+    return DriveView(
+        row.uuid,
+        row.owner,
+        row.pool,
+        row.origin,
+        bool(row.ready),
+        row.resizing is not None,
+        _definition(row.definition),
+        [],
+        [],
+        [],
+    )

@@ -1,0 +1,174 @@
+"""Reads of jobs: trees, and lists of any length."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from ledger.store.log import Connection
+from ledger.store.parameters import marks
+from projections.tables import JobRow
+from projections.views.filtering import Conditions
+from projections.views.job_keys import JobKey
+from projections.views.read_models import JobTree
+from projections.views.reader import STREAM_ROWS, Reader, bounded
+
+
+@lru_cache
+def _job_columns(generation: int) -> str:
+    """Return a job's columns, and last what it names that still exists: `drives/UUID,servers/UUID`.
+
+    Each is looked up by its key: PostgreSQL would answer an EXISTS here by reading all drives.
+    """
+    return (
+        f"{', '.join(JobRow._fields)}, (SELECT group_concat(kind || '/' || resource)"
+        f" FROM job_resources_g{generation} WHERE job = jobs_g{generation}.uuid AND CASE kind"
+        f" WHEN 'drives' THEN (SELECT 1 FROM drives_g{generation} WHERE uuid = resource)"
+        f" ELSE (SELECT 1 FROM servers_g{generation} WHERE uuid = resource) END = 1)"
+    )
+
+
+class Jobs(Reader):
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._job = _job_columns(self._g)
+
+    def job(self, uuid: str, owner: str) -> JobTree | None:
+        """The job and all below it, if it is this account's."""
+        rows = self._all(
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE root ="
+            f" (SELECT root FROM jobs_g{self._g} WHERE uuid = ? AND owner = ?) ORDER BY ordinal",
+            (uuid, owner),
+        )
+        for tree in self._trees(rows):
+            if tree.job.uuid == uuid:
+                return tree
+        return None
+
+    def jobs_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
+        """Those of these jobs that are this account's, each with all below it."""
+        rows = self._among(f"SELECT {self._job} FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
+        return self._listed([row for row in rows if row[1] == owner])
+
+    def leaves_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
+        """The same of jobs that have no sub-jobs and get none: nothing of their families is read.
+
+        A job that a worker has begun is one.
+        """
+        rows = self._among(f"SELECT {self._job} FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
+        return [_tree(row) for row in rows if row[1] == owner]
+
+    def count_jobs(
+        self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
+    ) -> int:
+        """How many jobs the account has, in these states; None: in any."""
+        where, parameters = self._jobs_where(owner, states, conditions)
+        return self._count(f"jobs_g{self._g} WHERE {where}", parameters)
+
+    def jobs(
+        self,
+        owner: str,
+        states: Sequence[str] | None,
+        conditions: Conditions = (),
+        *,
+        limit: int,
+        offset: int = 0,
+    ) -> list[JobTree]:
+        """A page of the account's jobs, the newest change first; sub-jobs are listed too."""
+        where, parameters = self._jobs_where(owner, states, conditions)
+        rows = self._all(
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
+            " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
+            (*parameters, bounded(limit), offset),
+        )
+        return self._listed(rows)
+
+    def jobs_after(
+        self,
+        owner: str,
+        states: Sequence[str] | None,
+        conditions: Conditions = (),
+        *,
+        key: JobKey | None,
+        limit: int,
+    ) -> list[JobTree]:
+        """A page of the same list that goes on behind a job's place in it; None: its beginning.
+
+        However far into the list that is, it costs no more than its beginning.
+        """
+        where, parameters = self._jobs_where(owner, states, conditions)
+        if key is not None:
+            where += " AND last_modified <= ? AND (last_modified < ? OR uuid > ?)"
+            parameters += [key.last_modified, key.last_modified, key.uuid]
+        rows = self._all(
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
+            " ORDER BY last_modified DESC, uuid LIMIT ?",
+            (*parameters, limit),
+        )
+        return self._listed(rows)
+
+    def all_jobs(
+        self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
+    ) -> Iterator[list[JobTree]]:
+        """All of them, some at a time."""
+        where, parameters = self._jobs_where(owner, states, conditions)
+        cursor = self._connection.execute(
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
+            " ORDER BY last_modified DESC, uuid",
+            tuple(parameters),
+        )
+        while rows := cursor.fetchmany(STREAM_ROWS):
+            yield self._listed(rows)
+
+    def _jobs_where(
+        self, owner: str, states: Sequence[str] | None, conditions: Conditions
+    ) -> tuple[str, list[str]]:
+        """The jobs of an account in these states for which all of these conditions hold."""
+        clauses, parameters = self._where(owner, conditions)
+        if any(condition.lookup == "resource" for condition in conditions):
+            # A thing has few jobs: they are looked up, and not all of the account's gone through.
+            clauses = clauses.replace("owner = ?", "owner || '' = ?", 1)
+        where, within = _in_states(states)
+        return clauses + where, [*parameters, *within]
+
+    def running_leaves(self) -> list[str]:
+        """Every account's jobs that a worker should be doing, oldest first."""
+        rows = self._all(
+            f"SELECT uuid FROM jobs_g{self._g} AS job WHERE state = 'started' AND NOT EXISTS"
+            f" (SELECT 1 FROM jobs_g{self._g} AS child WHERE child.root = job.root"
+            "  AND child.parent = job.uuid) ORDER BY created, uuid",
+        )
+        return [uuid for (uuid,) in rows]
+
+    def _listed(self, rows: list[Any]) -> list[JobTree]:
+        """The trees below these jobs, in the same order."""
+        roots = list({row[2]: None for row in rows})
+        family = self._among(
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE root IN (...) ORDER BY ordinal", roots
+        )
+        by_uuid = {tree.job.uuid: tree for tree in self._trees(family)}
+        return [by_uuid[row[0]] for row in rows]
+
+    def _trees(self, rows: list[Any]) -> list[JobTree]:
+        """Every job of these whole families, each with what is below it."""
+        trees = {row[0]: _tree(row) for row in rows}
+        for tree in trees.values():
+            if tree.job.parent is not None:
+                trees[tree.job.parent].children.append(tree)
+        return list(trees.values())
+
+
+def _tree(row: Any) -> JobTree:
+    """A job without what is below it."""
+    *columns, resources = row
+    return JobTree(JobRow._make(columns), sorted(resources.split(",")) if resources else [], [])
+
+
+def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
+    """A condition that an index serves: one state by its own, several by the list of all."""
+    if states is None:
+        return "", ()
+    if not states:
+        return " AND 1 = 0", ()
+    if len(states) == 1:
+        return " AND state = ?", states
+    return f" AND state || '' IN ({marks(states)})", states

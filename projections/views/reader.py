@@ -1,0 +1,80 @@
+"""What the reads of every kind of thing stand on: one transaction, one generation, one cursor."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ledger.store.log import Connection
+from ledger.store.parameters import among
+from ledger.store.seam import Cursor
+from projections.views.filtering import Conditions, condition_sql
+from projections.views.read_models import JobReference
+from projections.views.sqlite import live_generation
+
+STREAM_ROWS = 200
+"""Rows of a list that are read at a time when all of it is asked for."""
+NO_LIMIT = 2**62
+
+
+class Reader:
+    """Reads rows of the generation that is live as its transaction begins."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._g = live_generation(self._cursor)
+
+    @property
+    def cursor(self) -> Cursor:
+        """For reading the events as of the same moment."""
+        return self._cursor
+
+    def _where(self, owner: str, conditions: Conditions) -> tuple[str, list[str]]:
+        """The rows of an account for which all of these conditions hold."""
+        clauses, parameters = ["owner = ?"], [owner]
+        for condition in conditions:
+            clauses.append(condition_sql(condition, self._g))
+            parameters += condition.alternatives
+        return " AND ".join(clauses), parameters
+
+    def _borne(self, uuids: list[str]) -> Iterator[tuple[str, str]]:
+        """The tags that these drives or servers bear."""
+        yield from self._among(
+            f"SELECT resource, tag FROM tag_resources_g{self._g} WHERE resource IN (...)"
+            " ORDER BY tag",
+            uuids,
+        )
+
+    def _references(self, uuids: list[str]) -> Iterator[tuple[str, JobReference]]:
+        for resource, job, role, running, operation in self._among(
+            f"SELECT resource, job, role, running, operation FROM job_resources_g{self._g}"
+            " WHERE resource IN (...) ORDER BY created, job",
+            uuids,
+        ):
+            yield resource, JobReference(job, role, bool(running), operation)
+
+    def select(self, sql: str, uuids: Sequence[str]) -> list[Any]:
+        """The rows of a statement that is written elsewhere; `{g}` in it is the generation.
+
+        `...` stands for the uuids, as many of them as fit into one statement.
+        """
+        return self._among(sql.replace("{g}", str(self._g)), uuids)
+
+    def count_by(self, sql: str, parameters: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Numbers by two texts, of a statement that is written elsewhere, as in `select`."""
+        found = self._all(sql.replace("{g}", str(self._g)), parameters)
+        return [(what, which, int(number)) for what, which, number in found]
+
+    def _among(self, sql: str, uuids: Sequence[str]) -> list[Any]:
+        return list(among(self._cursor, sql, uuids))
+
+    def _all(self, sql: str, parameters: Sequence[str | int] = ()) -> list[Any]:
+        self._cursor.execute(sql, parameters)
+        return self._cursor.fetchall()
+
+    def _count(self, of: str, parameters: Sequence[str | int]) -> int:
+        return int(self._cursor.execute(f"SELECT count(*) FROM {of}", parameters).fetchone()[0])
+
+
+def bounded(limit: int) -> int:
+    """Return the limit; a negative one is none."""
+    return limit if limit >= 0 else NO_LIMIT

@@ -1,0 +1,80 @@
+"""Reads of servers, with what jobs and tags say about them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ledger.events import Mount, Nic, ServerDefinition
+from ledger.store.parameters import marks
+from projections.tables import ServerRow
+from projections.views.filtering import Conditions
+from projections.views.read_models import ServerView
+from projections.views.reader import Reader, bounded
+
+_definition = msgspec.json.Decoder(ServerDefinition).decode
+_mounts = msgspec.json.Decoder(tuple[Mount, ...]).decode
+_nics = msgspec.json.Decoder(tuple[Nic, ...]).decode
+
+
+class Servers(Reader):
+    def server(self, uuid: str, owner: str) -> ServerView | None:
+        """The server, if it is this account's."""
+        found = self._servers("uuid = ? AND owner = ?", (uuid, owner))
+        return found[0] if found else None
+
+    def servers_among(self, uuids: Sequence[str], owner: str) -> list[ServerView]:
+        """Those of these servers that are this account's, in the order asked for."""
+        found = self._servers(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))
+        return sorted(found, key=lambda server: uuids.index(server.uuid))
+
+    def servers(
+        self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
+    ) -> list[ServerView]:
+        """A page of the account's servers, oldest first; a negative limit is no limit."""
+        where, parameters = self._where(owner, conditions)
+        return self._servers(
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
+            (*parameters, bounded(limit), offset),
+        )
+
+    def count_servers(self, owner: str, conditions: Conditions = ()) -> int:
+        where, parameters = self._where(owner, conditions)
+        return self._count(f"servers_g{self._g} WHERE {where}", parameters)
+
+    def hosts(self, owner: str) -> list[tuple[str, str]]:
+        """Each of the account's running servers and the host it is on, oldest first."""
+        return self._all(
+            f"SELECT uuid, host FROM servers_g{self._g} WHERE owner = ? AND host IS NOT NULL"
+            " ORDER BY created, uuid",
+            (owner,),
+        )
+
+    def _servers(self, where: str, parameters: Sequence[str | int]) -> list[ServerView]:
+        columns = ", ".join(ServerRow._fields)
+        rows = self._all(
+            f"SELECT {columns},"
+            " coalesce((SELECT vnc_password FROM server_secrets WHERE server = uuid), '')"
+            f" FROM servers_g{self._g} WHERE {where}",
+            parameters,
+        )
+        found = {row[0]: _view(ServerRow._make(row[:-1]), row[-1]) for row in rows}
+        for resource, reference in self._references(list(found)):
+            found[resource].jobs.append(reference)
+        for resource, tag in self._borne(list(found)):
+            found[resource].tags.append(tag)
+        return list(found.values())
+
+
+def _view(row: ServerRow, vnc_password: str) -> ServerView:
+    return ServerView(
+        row.uuid,
+        row.owner,
+        _definition(row.definition),
+        _mounts(row.mounts),
+        _nics(row.nics),
+        row.host,
+        row.active_since,
+        [],
+        [],
+        vnc_password,
+    )

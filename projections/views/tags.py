@@ -1,0 +1,47 @@
+"""Reads of tags, with what bears them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ledger.store.parameters import marks
+from projections.tables import TagRow, select
+from projections.views.filtering import Conditions
+from projections.views.read_models import TaggedView, TagView
+from projections.views.reader import Reader, bounded
+
+_meta = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class Tags(Reader):
+    def tags_among(self, uuids: Sequence[str], owner: str) -> list[TagView]:
+        """Those of these tags that are this account's, in the order asked for."""
+        found = self._tags(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))
+        return sorted(found, key=lambda tag: uuids.index(tag.uuid))
+
+    def tags(
+        self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
+    ) -> list[TagView]:
+        """A page of the account's tags, oldest first; a negative limit is no limit."""
+        where, parameters = self._where(owner, conditions)
+        return self._tags(
+            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
+            (*parameters, bounded(limit), offset),
+        )
+
+    def count_tags(self, owner: str, conditions: Conditions = ()) -> int:
+        where, parameters = self._where(owner, conditions)
+        return self._count(f"tags_g{self._g} WHERE {where}", parameters)
+
+    def _tags(self, where: str, parameters: Sequence[str | int]) -> list[TagView]:
+        rows = map(TagRow._make, self._all(f"{select('tags', self._g)} WHERE {where}", parameters))
+        found = {
+            row.uuid: TagView(row.uuid, row.owner, row.name, _meta(row.meta), []) for row in rows
+        }
+        for tag, resource, kind in self._among(
+            f"SELECT tag, resource, kind FROM tag_resources_g{self._g} WHERE tag IN (...)"
+            " ORDER BY resource",
+            list(found),
+        ):
+            found[tag].resources.append(TaggedView(resource, kind))
+        return list(found.values())
