@@ -17,8 +17,8 @@ from ledger.events import drive_stream, job_stream
 from ledger.images import Pool, write_once
 from ledger.store.pg_connecting import connected
 from ledger.store.pools import identify
-from ledger.workers.copying import CopyWorkers
 from ledger.workers.engine import Workplace, working
+from ledger.workers.job_worker import JobWorkers
 from ledger.workers.neighbours import Neighbours
 from ledger.workers.provisioning import Provisioning
 from projections.views.reading import Views
@@ -38,7 +38,7 @@ class Work(NamedTuple):
     ledger: Ledger
     views: Views
     pools: Mapping[str, Pool]
-    copying: CopyWorkers
+    copying: JobWorkers
     provisioning: Provisioning
 
 

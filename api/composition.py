@@ -32,7 +32,8 @@ from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
 from ledger.proofs.note import Signer
 from ledger.store import checkpoints
 from ledger.store.pools import SeenPool
-from ledger.workers.copying import Copying, CopyWorkers
+from ledger.workers.attempts import Copying
+from ledger.workers.job_worker import JobWorkers
 from ledger.workers.neighbours import Neighbours
 from ledger.workers.provisioning import Provisioning
 from ledger.world import PoolSpace
@@ -337,7 +338,7 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[Worker]:
         await asyncio.to_thread(ledger.close)
 
 
-def _copy_workers(settings: WorkSettings, ledger: Ledger, pools: Mapping[str, Pool]) -> CopyWorkers:
+def _copy_workers(settings: WorkSettings, ledger: Ledger, pools: Mapping[str, Pool]) -> JobWorkers:
     rate = RateLimit(settings.copy_rate) if settings.copy_rate else None
     copying = Copying(settings.copies_per_pool, rate, settings.verify_copies)
-    return CopyWorkers(ledger, pools, copying, worker=worker_name())
+    return JobWorkers(ledger, pools, copying, worker=worker_name())

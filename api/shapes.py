@@ -8,6 +8,7 @@ from ledger.codec import decode, fields_of
 from ledger.drive import LIBRARY
 from ledger.events import IpConf, Mount, Nic
 from ledger.images import Figures
+from ledger.operations import operation_of
 from ledger.store.seam import LoggedEvent
 from projections.rows import timestamp
 from projections.tables import JobRow
@@ -170,20 +171,24 @@ def event_json(event: LoggedEvent, owner: str) -> JsonObject:
 # Drives
 
 
-_MAKING = {"clone": "cloning_dst", "chunked": "uploading"}
-"""The status of a drive that has no complete image yet, by where that comes from."""
-
-
 def drive_status(drive: DriveView) -> str:
+    working = _working(drive)
     if not drive.ready:
-        return _MAKING.get(drive.origin, "creating")
+        return working or ("uploading" if drive.origin == "chunked" else "creating")
     if drive.resizing:
         return "resizing"
     if drive.mounted_on:
         return "mounted"
-    if any(job.running and job.role == "source" for job in drive.jobs):
-        return "cloning_src"
-    return "unmounted"
+    return working or "unmounted"
+
+
+def _working(drive: DriveView) -> str | None:
+    """Return what the first running job that has a word for it makes of the drive's status."""
+    for job in drive.jobs:
+        word = operation_of(job.operation).status.get(job.role) if job.running else None
+        if word is not None:
+            return word
+    return None
 
 
 def drive_json(drive: DriveView) -> JsonObject:

@@ -19,7 +19,7 @@ from ledger.events import (
     Media,
     Mount,
     Nic,
-    Operation,
+    OperationName,
     PowerAction,
     Resource,
     Scalar,
@@ -250,7 +250,7 @@ class CreateJob(Struct, frozen=True, gc=False):
 
     owner: str
     job: str
-    operation: Operation
+    operation: OperationName
     resources: tuple[Resource, ...] = ()
     parent: str | None = None
 

@@ -12,8 +12,8 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-Operation = str
-"""What a job does: `drive_clone`, `server_clone`; open, because operations will be added."""
+OperationName = str
+"""What a job does; `ledger.operations` has those of this service, others may be recorded too."""
 
 Ending = Literal["success", "failed", "cancelled"]
 Media = Literal["disk", "cdrom"]
@@ -123,7 +123,7 @@ class ServerDefinition(Closed, frozen=True):
 class JobCreated(Closed, frozen=True):
     """A job began to exist. `ordinal` is its place among its parent's children."""
 
-    operation: Operation
+    operation: OperationName
     owner: str
     resources: tuple[Resource, ...]
     root: str

@@ -26,7 +26,7 @@ from ledger.events import (
     JobEvent,
     JobFailed,
     JobSucceeded,
-    Operation,
+    OperationName,
     ProgressUpdated,
     Recorded,
     Resource,
@@ -48,7 +48,7 @@ class Job(Struct, frozen=True, gc=False):
     """
 
     uuid: str
-    operation: Operation
+    operation: OperationName
     owner: str
     resources: tuple[Resource, ...]
     root: str

@@ -28,7 +28,7 @@ from ledger.events import (
     JobCreated,
     JobFailed,
     JobSucceeded,
-    Operation,
+    OperationName,
     ProgressUpdated,
     Resource,
     drive_stream,
@@ -73,7 +73,7 @@ def _check_nameable(resource: Resource, owner: str, world: World) -> None:
 def begin_job(
     world: World,
     uuid: str,
-    operation: Operation,
+    operation: OperationName,
     *,
     owner: str,
     resources: tuple[Resource, ...],

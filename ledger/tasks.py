@@ -18,19 +18,21 @@ from ledger.events import (
     DriveResizeStarted,
     Event,
     JobCreated,
+    OperationName,
     Recorded,
     Resource,
     drive_stream,
     job_stream,
 )
 from ledger.job import Job
+from ledger.operations import operation_of
 
 QUEUE_MOST = 40
 """Bytes of a queue's name: PostgreSQL's channels, of whose names it is a part, have 63."""
 
 
-class CopyImage(NamedTuple):
-    """A job's copy of the image of one drive for another."""
+class RunJob(NamedTuple):
+    """A job that workers do, which reads an image in one pool and may write one in another."""
 
     job: str
     source_pool: str
@@ -58,15 +60,19 @@ class RemoveFiles(NamedTuple):
     pool: str
 
 
-Task = CopyImage | MakeImage | GrowImage | RemoveFiles
+Task = RunJob | MakeImage | GrowImage | RemoveFiles
 _Cause = JobCreated | DriveCreated | DriveResizeStarted | DriveDeleted
 _CAUSES = get_args(_Cause)
 DriveOf = Callable[[str], Drive | None]
 """A drive as it is now, also if it is deleted."""
 
 _KINDS: dict[str, type[Task]] = {
-    kind.__name__: kind for kind in (CopyImage, MakeImage, GrowImage, RemoveFiles)
+    "CopyImage": RunJob,  # which had this name when the first tasks were stored
+    "MakeImage": MakeImage,
+    "GrowImage": GrowImage,
+    "RemoveFiles": RemoveFiles,
 }
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 KINDS = tuple(_KINDS)
 """The names of all kinds of tasks."""
 
@@ -84,15 +90,15 @@ def following(events: Iterable[tuple[str, Recorded[Event]]], drive: DriveOf) -> 
 
 def _following(uuid: str, event: _Cause, drive: DriveOf) -> Task | None:
     match event:
-        case JobCreated(operation="drive_clone", resources=resources):
-            return _copying(uuid, resources, drive)
+        case JobCreated(operation=name, resources=resources):
+            return _job_task(uuid, name, resources, drive)
         case DriveCreated(origin="blank", pool=pool):
             return MakeImage(uuid, pool)
         case DriveResizeStarted():
             return GrowImage(uuid, _known(drive, uuid).pool)
         case DriveDeleted():
             return RemoveFiles(uuid, _known(drive, uuid).pool)
-        case JobCreated() | DriveCreated():
+        case DriveCreated():
             return None
         case _:
             assert_never(event)
@@ -104,8 +110,8 @@ def outstanding(thing: Aggregate | None, drive: DriveOf) -> Task | None:
     A drive that waits for chunks waits for its owner.
     """
     match thing:
-        case Job(state="started", operation="drive_clone", children=()):
-            return _copying(thing.uuid, thing.resources, drive)
+        case Job(state="started", children=()):
+            return task_of(thing, drive)
         case Drive(deleted=None) if thing.resizing is not None:
             return GrowImage(thing.uuid, thing.pool)
         case Drive(deleted=None, ready=False, origin="blank" | "upload"):
@@ -114,12 +120,21 @@ def outstanding(thing: Aggregate | None, drive: DriveOf) -> Task | None:
             return None
 
 
-def _copying(job: str, resources: tuple[Resource, ...], drive: DriveOf) -> CopyImage | None:
+def task_of(job: Job, drive: DriveOf) -> RunJob | None:
+    """Return the task that follows from a job's creation, whatever became of the job since."""
+    return _job_task(job.uuid, job.operation, job.resources, drive)
+
+
+def _job_task(
+    job: str, name: OperationName, resources: tuple[Resource, ...], drive: DriveOf
+) -> RunJob | None:
+    operation = operation_of(name)
     drives = {named.role: named.uuid for named in resources if named.kind == "drives"}
-    if "destination" not in drives:
+    if operation.executor != "workers" or not operation.needs <= drives.keys():
         return None
-    source, destination = _known(drive, drives["source"]), _known(drive, drives["destination"])
-    return CopyImage(job, source.pool, destination.pool)
+    source = _known(drive, drives["source"])
+    destination = _known(drive, drives.get("destination", source.uuid))
+    return RunJob(job, source.pool, destination.pool)
 
 
 def _known(drive: DriveOf, uuid: str) -> Drive:
@@ -131,7 +146,7 @@ def _known(drive: DriveOf, uuid: str) -> Drive:
 def queue(task: Task) -> str:
     """Where the task waits."""
     match task:
-        case CopyImage(_, source_pool, pool):
+        case RunJob(_, source_pool, pool):
             return copies_queue(source_pool, pool)
         case MakeImage() | GrowImage() | RemoveFiles():
             return chores_queue(task.pool)
@@ -141,7 +156,7 @@ def queue(task: Task) -> str:
 
 def stream(task: Task) -> str:
     """What the task is about."""
-    return job_stream(task.job) if isinstance(task, CopyImage) else drive_stream(task.drive)
+    return job_stream(task.job) if isinstance(task, RunJob) else drive_stream(task.drive)
 
 
 def copies_queue(source_pool: str, pool: str) -> str:
@@ -162,7 +177,7 @@ def _short(name: str) -> str:
 
 def written(task: Task) -> tuple[str, dict[str, str]]:
     """The task's kind and what it is about, for a queue; `read` undoes it."""
-    return type(task).__name__, task._asdict()
+    return _NAMES[type(task)], task._asdict()
 
 
 def read(kind: str, about: dict[str, str]) -> Task:

@@ -30,6 +30,7 @@ from ledger.events import (
     TagCreated,
     TagDeleted,
 )
+from ledger.operations import operation_of
 from ledger.store.seam import Rows
 from projections.rows import timestamp
 from projections.tables import AuditLogRow, keyed
@@ -45,7 +46,6 @@ class Line(NamedTuple):
 
 
 _encoder = msgspec.json.Encoder()
-_CLONED = {"source": "clone_src", "destination": "clone_dst"}
 _CATEGORIES = {
     "drive": "Drives",
     "server": "Servers",
@@ -98,9 +98,11 @@ def entries(stream: str, version: int, recorded: Recorded[Event], owner: str) ->
 
 def _lines(event: Event, category: str, uuid: str) -> Iterator[Line]:
     match event:
-        case JobCreated(resources=resources):
+        case JobCreated(operation=name, resources=resources):
+            words = operation_of(name).log
             for named in resources:
-                yield Line(_CLONED[named.role], named.kind.capitalize(), named.uuid)
+                if named.role in words:
+                    yield Line(words[named.role], named.kind.capitalize(), named.uuid)
         case DriveCreated() | ServerCreated() | TagCreated():
             # A clone's beginning is told by its job.
             if not (isinstance(event, DriveCreated) and event.origin == "clone"):

@@ -7,8 +7,8 @@ first looks after all of them:
 - A task whose worker sends none any more goes back into its queue, and its job shows that the
   worker is lost until another takes it up; not before whoever looks could
   do so for as long, else heartbeats are missing because the database was away. The worker may live,
-  paused: a later attempt fences it off (`ledger.workers.copying`), and it ends no task that is not
-  its own any more.
+  paused: a later attempt fences it off (`ledger.workers.job_worker`), and it ends no task that is
+  not its own any more.
 - What the ledger says is to be done, and for which there is no task, gets one: after a move from
   SQLite, or where a task came to its end without the work's.
 
@@ -40,8 +40,8 @@ from ledger.images import Pool
 from ledger.store.pg_address import conninfo
 from ledger.store.pg_connecting import connected
 from ledger.store.tasks import defer, looking, streams_at_work
-from ledger.tasks import CopyImage, GrowImage, MakeImage, RemoveFiles, Task
-from ledger.workers.copying import CopyWorkers
+from ledger.tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task
+from ledger.workers.job_worker import JobWorkers
 from ledger.workers.provisioning import Provisioning
 
 STALLED_S = 30.0
@@ -98,7 +98,7 @@ class Workplace(NamedTuple):
 
     ledger: Ledger
     pools: Mapping[str, Pool]
-    copying: CopyWorkers
+    copying: JobWorkers
     provisioning: Provisioning
     copies_per_pool: int
     """At once; with 0 it leaves copies to others, and does the short work only."""
@@ -322,12 +322,12 @@ class _Engine:
         attempts = {
             (job.id, job.worker_id): await run(copying.attempt, task.job)
             for job in stalled
-            if isinstance(task := _task(job), CopyImage)
+            if isinstance(task := _task(job), RunJob)
         }
         for job in await self._stalled():
             log.warning("the worker of %s is gone: back to %s", job.task_kwargs, job.queue)
             task, attempt = _task(job), attempts.get((job.id, job.worker_id), 0)
-            if isinstance(task, CopyImage) and attempt:
+            if isinstance(task, RunJob) and attempt:
                 await run(copying.lose, task.job, attempt)
             await manager.retry_job(job)
 
@@ -367,7 +367,7 @@ class _Engine:
     async def _do(self, task: Task) -> None:
         loop = asyncio.get_running_loop()
         match task:
-            case CopyImage(job=job):
+            case RunJob(job=job):
                 if not await loop.run_in_executor(self._copies, self._place.copying.do, job):
                     raise Stopped
             case MakeImage() | GrowImage() | RemoveFiles():

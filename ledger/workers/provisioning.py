@@ -48,7 +48,7 @@ from ledger.images import (
 from ledger.placement import place_here
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
-from ledger.tasks import CopyImage, GrowImage, MakeImage, RemoveFiles
+from ledger.tasks import GrowImage, MakeImage, RemoveFiles, RunJob
 from ledger.workers.chunks import ChunkIntake
 from ledger.workers.gathering import gathered
 from ledger.world import PoolSpace
@@ -177,7 +177,7 @@ class Provisioning:
 
     def _notice(self, commit: Commit) -> None:
         for task in commit.tasks:
-            if not isinstance(task, CopyImage):
+            if not isinstance(task, RunJob):
                 self._submit(task)
 
     def _notice_deletions(self, commit: Commit) -> None:

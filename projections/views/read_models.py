@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ledger.events import CloneNaming, DriveDefinition, Mount, Nic, ServerDefinition
+from ledger.events import CloneNaming, DriveDefinition, Mount, Nic, Role, ServerDefinition
 from projections.audit_log import Line
 from projections.tables import JobRow
 
@@ -26,7 +26,7 @@ class JobReference(NamedTuple):
     """A job that names a drive or server."""
 
     job: str
-    role: str
+    role: Role
     running: bool
     operation: str
 

@@ -21,7 +21,7 @@ from ledger.commands import (
     SucceedJob,
 )
 from ledger.events import drive_stream, job_stream
-from ledger.tasks import CopyImage, GrowImage, MakeImage, RemoveFiles, Task, outstanding
+from ledger.tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task, outstanding
 from tests.support.deciding import Given, given
 from tests.support.world import GIB, ME, disk, mount, ready_drive, server_created
 
@@ -51,11 +51,11 @@ BLANK = CreateDrives(ME, (NewDrive("new", disk(), "fast"),), "blank")
 @pytest.mark.parametrize(
     ("history", "command", "expected"),
     [
-        ((), CLONED, [CopyImage("job", "fast", "slow")]),
+        ((), CLONED, [RunJob("job", "fast", "slow")]),
         (
             (),
             CloneServer(ME, "s", "copy", "whole"),
-            [CopyImage("new-2", "fast", "fast"), CopyImage("new-4", "roomy", "roomy")],
+            [RunJob("new-2", "fast", "fast"), RunJob("new-4", "roomy", "roomy")],
         ),
         ((), BLANK, [MakeImage("new", "fast")]),
         ((), CreateDrives(ME, (NewDrive("new", disk(), "fast"),), "chunked"), []),
@@ -82,7 +82,7 @@ def test_what_follows(history: Iterable[Command], command: Command, expected: li
 @pytest.mark.parametrize(
     ("history", "stream", "expected"),
     [
-        ((CLONED,), job_stream("job"), CopyImage("job", "fast", "slow")),
+        ((CLONED,), job_stream("job"), RunJob("job", "fast", "slow")),
         ((CLONED,), drive_stream("copy"), None),
         ((CLONED, CancelJob(ME, "job")), job_stream("job"), None),
         ((CloneServer(ME, "s", "copy", "whole"),), job_stream("whole"), None),
@@ -104,14 +104,14 @@ def test_what_is_outstanding(
 
 def test_a_task_is_written_and_read() -> None:
     """By its kind and what it is about."""
-    for task in (CopyImage("j", "a", "b"), MakeImage("d", "a"), GrowImage("d", "a")):
+    for task in (RunJob("j", "a", "b"), MakeImage("d", "a"), GrowImage("d", "a")):
         assert tasks.read(*tasks.written(task)) == task
 
 
 def test_queues() -> None:
     """Each is somebody's who has the pools; their names are short, and differ."""
-    assert tasks.queue(CopyImage("j", "a", "a")) == "a"
-    assert tasks.queue(CopyImage("j", "a", "b")) == "a>b"
+    assert tasks.queue(RunJob("j", "a", "a")) == "a"
+    assert tasks.queue(RunJob("j", "a", "b")) == "a>b"
     assert tasks.queue(RemoveFiles("d", "a")) == "a:chores"
     long = {tasks.copies_queue("p" * 60 + each, "q" * 60) for each in "xyz"}
     assert len(long) == 3

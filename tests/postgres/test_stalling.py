@@ -10,8 +10,9 @@ from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 
 from ledger.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
-from ledger.workers.copying import Copying, CopyWorkers
+from ledger.workers.attempts import Copying
 from ledger.workers.engine import BEATS, Workplace, working
+from ledger.workers.job_worker import JobWorkers
 from ledger.workers.provisioning import Provisioning
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
@@ -90,7 +91,7 @@ def others(opened: Opened, database: str) -> tuple[Other, Other, Other]:
 
 def place(opened: Opened) -> Workplace:
     """Has no pools, so it takes no tasks, and looks after those of others."""
-    copying = CopyWorkers(opened.ledger, {}, Copying(1, None, verify=False), worker="test")
+    copying = JobWorkers(opened.ledger, {}, Copying(1, None, verify=False), worker="test")
     provisioning = Provisioning(opened.ledger, {}, spaces=tuple, new_id=lambda: "none")
     return Workplace(opened.ledger, {}, copying, provisioning, 0, list)
 

@@ -38,14 +38,15 @@ NAMED = (
 TOLD: list[tuple[str, e.Event, list[Line]]] = [
     (
         "job-j",
-        e.JobCreated("x", ME, NAMED, "j"),
+        e.JobCreated("drive_clone", ME, NAMED, "j"),
         [
             Line("clone_src", "Drives", "d"),
             Line("clone_src", "Servers", "s"),
             Line("clone_dst", "Drives", "copy"),
         ],
     ),
-    ("job-j", e.JobCreated("x", ME, (), "j"), []),
+    ("job-j", e.JobCreated("drive_clone", ME, (), "j"), []),
+    ("job-j", e.JobCreated("no operation of ours", ME, NAMED, "j"), []),
     ("job-j", e.ChildAttached("k"), []),
     ("job-j", e.JobAttemptStarted(1, "w"), []),
     ("job-j", e.JobAttemptLost(1), []),

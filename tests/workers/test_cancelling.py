@@ -15,8 +15,9 @@ from ledger.events import DriveDefinition, drive_stream, job_stream
 from ledger.images import Pool, RateLimit
 from ledger.job import Job
 from ledger.store.writer import Caller
-from ledger.workers import copying
-from ledger.workers.copying import Copying, CopyWorkers
+from ledger.workers import job_worker, operations
+from ledger.workers.attempts import Copying
+from ledger.workers.job_worker import JobWorkers
 from tests.support.wait import PATIENCE_S, wait_for
 
 ME = Caller("me", "")
@@ -66,8 +67,8 @@ def working(
     pools: dict[str, Pool],
     rate: RateLimit | None,
     unfinished: Sequence[str] = (),
-) -> Iterator[CopyWorkers]:
-    workers = CopyWorkers(opened.ledger, pools, Copying(1, rate, verify=False), worker="test")
+) -> Iterator[JobWorkers]:
+    workers = JobWorkers(opened.ledger, pools, Copying(1, rate, verify=False), worker="test")
     workers.start(unfinished)
     try:
         yield workers
@@ -149,7 +150,7 @@ async def test_a_copy_that_is_cancelled_at_its_very_end_leaves_nothing(
 ):
     """Too late to stop it: its success is refused, and what it published is removed behind it."""
     begun, go_on = threading.Event(), threading.Event()
-    publish = copying.publish
+    publish = operations.publish
 
     def publish_slowly(part: Path, image: Path) -> None:
         if when == "after it is":
@@ -159,7 +160,7 @@ async def test_a_copy_that_is_cancelled_at_its_very_end_leaves_nothing(
         if when == "before its image is published":
             publish(part, image)
 
-    monkeypatch.setattr(copying, "publish", publish_slowly)
+    monkeypatch.setattr(operations, "publish", publish_slowly)
     with working(opened, pools, None):
         opened.ledger.execute_blocking(clone("j"), ME)
         assert begun.wait(PATIENCE_S)
@@ -174,13 +175,13 @@ async def test_a_copy_that_is_cancelled_between_its_look_and_its_attempt_leaves_
     opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
 ):
     """The attempt is refused, and no file is made."""
-    fingerprint = copying.fingerprint
+    fingerprint = job_worker.fingerprint
 
     def cancelled_meanwhile(path: Path) -> object:
         opened.ledger.execute_blocking(CancelJob("me", "j"), ME)
         return fingerprint(path)
 
-    monkeypatch.setattr(copying, "fingerprint", cancelled_meanwhile)
+    monkeypatch.setattr(job_worker, "fingerprint", cancelled_meanwhile)
     with working(opened, pools, None):
         opened.ledger.execute_blocking(clone("j"), ME)
         wait_for("for the cancellation", lambda: state(opened, "j") == "cancelled")

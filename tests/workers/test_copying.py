@@ -24,8 +24,9 @@ from ledger.events import DriveDefinition, ProgressUpdated, drive_stream, job_st
 from ledger.images import Checkpoint, Pool, fingerprint, take_over
 from ledger.job import Job
 from ledger.store.writer import Caller
-from ledger.workers import copying
-from ledger.workers.copying import Copying, CopyWorkers
+from ledger.workers import attempts, operations
+from ledger.workers.attempts import Copying
+from ledger.workers.job_worker import JobWorkers
 from tests.support.wait import wait_for
 
 ME = Caller("me", "")
@@ -64,7 +65,7 @@ async def cloned(opened: OpenLedger, pools: dict[str, Pool], storage_type: str =
 
 def copied(opened: OpenLedger, pools: dict[str, Pool]) -> Job:
     """The job, once workers that start now are done with it."""
-    workers = CopyWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="test")
+    workers = JobWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="test")
     workers.start(["job"])
     try:
         wait_for("for the job to end", lambda: job_of(opened).state != "started")
@@ -154,8 +155,8 @@ async def test_what_keeps_a_copy_from_beginning_fails_the_job(
 # Another attempt begins meanwhile: this one was paused for too long, but lives
 
 
-def at_work(opened: OpenLedger, pools: dict[str, Pool]) -> CopyWorkers:
-    return CopyWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="slow")
+def at_work(opened: OpenLedger, pools: dict[str, Pool]) -> JobWorkers:
+    return JobWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="slow")
 
 
 def names(pools: dict[str, Pool]) -> list[str]:
@@ -173,13 +174,13 @@ async def test_an_attempt_that_is_replaced_after_its_last_report_publishes_nothi
 ):
     """It looks once more, finds that it is not the current one, and takes its part away."""
     image = Path(await cloned(opened, pools))
-    copy_image = copying.copy_image
+    copy_image = operations.copy_image
 
     def replaced(**given: Any) -> None:
         copy_image(**given)
         opened.ledger.execute_blocking(StartAttempt("job", 2, "other", fingerprint(image)), ME)
 
-    monkeypatch.setattr(copying, "copy_image", replaced)
+    monkeypatch.setattr(operations, "copy_image", replaced)
     assert at_work(opened, pools).do("job")
     assert names(pools) == []
     assert (job_of(opened).state, job_of(opened).attempt) == ("started", 2)
@@ -190,14 +191,14 @@ async def test_an_attempt_that_is_replaced_after_its_last_look_publishes_nothing
 ):
     """Its part has another name by then; the image is left to the other attempt."""
     image = Path(await cloned(opened, pools))
-    publish = copying.publish
+    publish = operations.publish
 
     def replaced(part: Path, to: Path) -> None:
         opened.ledger.execute_blocking(StartAttempt("job", 2, "other", fingerprint(image)), ME)
         take_over(pools["first"], "copy", 2)
         publish(part, to)
 
-    monkeypatch.setattr(copying, "publish", replaced)
+    monkeypatch.setattr(operations, "publish", replaced)
     assert at_work(opened, pools).do("job")
     assert names(pools) == ["copy.2.part"]
     assert pools["first"].part("copy", 2).read_bytes() == image.read_bytes()
@@ -209,13 +210,13 @@ async def test_an_image_that_was_published_while_another_took_over_is_the_image(
 ):
     """The other finds it, and says so."""
     image = Path(await cloned(opened, pools))
-    publish = copying.publish
+    publish = operations.publish
 
     def published(part: Path, to: Path) -> None:
         publish(part, to)
         assert at_work(opened, pools).do("job")
 
-    monkeypatch.setattr(copying, "publish", published)
+    monkeypatch.setattr(operations, "publish", published)
     assert at_work(opened, pools).do("job")
     assert names(pools) == ["copy.img"]
     assert pools["first"].image("copy").read_bytes() == image.read_bytes()
@@ -242,7 +243,7 @@ async def test_a_copy_that_hardly_moves_is_reported_all_the_same(
 ):
     """A per cent of a large image takes long; who watches must see that somebody works on it."""
     await cloned(opened, pools)
-    copy_image = copying.copy_image
+    copy_image = operations.copy_image
     hour = 60
     now = 0.0
 
@@ -254,8 +255,8 @@ async def test_a_copy_that_hardly_moves_is_reported_all_the_same(
         monkeypatch.undo()
         copy_image(**given)
 
-    monkeypatch.setattr(copying, "copy_image", slow)
-    monkeypatch.setattr(copying, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(operations, "copy_image", slow)
+    monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: now))
     assert at_work(opened, pools).do("job")
     with opened.ledger.log() as log:
         events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]
@@ -270,13 +271,13 @@ async def test_a_copy_that_is_stopped_is_not_done(
     """Whoever handed it out is told, and can hand it out again."""
     await cloned(opened, pools)
     workers = at_work(opened, pools)
-    copy_image = copying.copy_image
+    copy_image = operations.copy_image
 
     def stopped(**given: Any) -> None:
         workers.stop()
         copy_image(**given)
 
-    monkeypatch.setattr(copying, "copy_image", stopped)
+    monkeypatch.setattr(operations, "copy_image", stopped)
     assert not workers.do("job")
     assert names(pools) == ["copy.1.part"]
     assert not workers.do("job")

@@ -1,4 +1,4 @@
-"""Copies images for running jobs.
+"""Does the jobs whose executor our workers are: copies of images, and whatever else is added.
 
 An attempt begins with an event that fences off reports of earlier ones, goes on from the last
 recorded checkpoint, and ends with the job's success or failure. A process that dies leaves the job
@@ -17,65 +17,39 @@ by which alone it could become the image, or the image, complete.
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from ledger.application import Ledger
-from ledger.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob, UpdateProgress
+from ledger.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob
 from ledger.drive import Drive
-from ledger.errors import Refusal, StaleAttempt, StoreFailed
-from ledger.events import (
-    Fingerprint,
-    JobCancelled,
-    drive_stream,
-    job_stream,
-)
+from ledger.errors import Refusal, StoreFailed
+from ledger.events import Fingerprint, JobCancelled, Role, drive_stream, job_stream
 from ledger.images import (
-    Checkpoint,
     CopyStopped,
     Figures,
     ImageError,
     PartTaken,
     Pool,
     PoolMissing,
-    RateLimit,
-    SourceChanged,
     SourceVanished,
-    copy_image,
     fingerprint,
-    publish,
     remove,
-    take_over,
     told_to_the_owner,
 )
 from ledger.job import Job
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
-from ledger.tasks import CopyImage
-
-PROGRESS_S = 1.0
-"""The shortest time between two progress events of a job."""
-STILL_S = 600.0
-"""The longest time between two of them, as long as the copy or its verification goes on."""
-NOT_YET_DONE = 99
-"""Per cent that a job shows at the most before it has succeeded."""
+from ledger.tasks import RunJob, task_of
+from ledger.workers.attempts import Attempt, Copying, pool_of
+from ledger.workers.operations import WORK
 
 log = logging.getLogger(__name__)
 
 
-class Copying(NamedTuple):
-    """How copies are made: so many at once in a pool, so fast, read back or not."""
-
-    per_pool: int
-    rate: RateLimit | None
-    verify: bool
-
-
-class CopyWorkers:
-    """Does the jobs whose operation is `drive_clone`."""
+class JobWorkers:
+    """Runs attempts at jobs, in threads of its own for each pool or in the calling one."""
 
     def __init__(
         self, ledger: Ledger, pools: Mapping[str, Pool], copying: Copying, *, worker: str
@@ -101,8 +75,9 @@ class CopyWorkers:
         self._ledger.listen(self._notice)
         for uuid in unfinished:
             job = self._ledger.current(job_stream(uuid))
-            if isinstance(job, Job) and job.destination("drives"):
-                self._submit(uuid, self._drive(job, "destination").pool)
+            task = task_of(job, self._drive_of) if isinstance(job, Job) else None
+            if task is not None:
+                self._submit(uuid, task.pool)
 
     def follow(self) -> None:
         """From now on stops copies whose jobs are cancelled; others say what is to be done."""
@@ -163,7 +138,7 @@ class CopyWorkers:
     def _notice(self, commit: Commit) -> None:
         """Queues new clones."""
         for task in commit.tasks:
-            if isinstance(task, CopyImage):
+            if isinstance(task, RunJob):
                 self._submit(task.job, task.pool)
 
     def _notice_cancellations(self, commit: Commit) -> None:
@@ -188,10 +163,18 @@ class CopyWorkers:
         assert isinstance(job, Job), f"job {uuid} never was"
         return job
 
-    def _drive(self, job: Job, role: str) -> Drive:
+    def _drive(self, job: Job, role: Role) -> Drive:
         uuid = next(named.uuid for named in job.resources if named.role == role)
+        drive = self._drive_of(uuid)
+        assert drive is not None, f"job {job.uuid} names a drive that never was"
+        return drive
+
+    def _destination(self, job: Job) -> Drive | None:
+        return self._drive(job, "destination") if job.destination("drives") else None
+
+    def _drive_of(self, uuid: str) -> Drive | None:
         drive = self._ledger.current(drive_stream(uuid))
-        assert isinstance(drive, Drive), f"job {job.uuid} names a drive that never was"
+        assert drive is None or isinstance(drive, Drive)
         return drive
 
     # In a thread of the pool
@@ -222,150 +205,77 @@ class CopyWorkers:
 
     def _remove_unwanted(self, uuid: str) -> None:
         """What was still written to a destination that went away with its cancelled job."""
-        destination = self._drive(self._job(uuid), "destination")
-        if destination.deleted:
-            pool = self._pool(destination)
+        destination = self._destination(self._job(uuid))
+        if destination is not None and destination.deleted:
+            pool = pool_of(self._pools, destination)
             for path in (pool.image(destination.uuid), *_paths(pool.parts(destination.uuid))):
                 remove(path)
 
-    def _attempt(self, job: Job, attempt: int, stop: threading.Event) -> None:
-        """Begins, copies, and says how it ended; whatever keeps it from copying fails the job."""
-        source, destination = self._drive(job, "source"), self._drive(job, "destination")
-        problem: Exception | None = None
-        taken: Fingerprint | None = None
-        try:
-            taken = fingerprint(self._pool(source).image(source.uuid))
-        except FileNotFoundError:
-            problem = SourceVanished(f"the image of drive {source.uuid} is gone")
-        except (OSError, ImageError) as error:
-            problem = error
+    def _attempt(self, job: Job, number: int, stop: threading.Event) -> None:
+        """Begin, work, and say how it ended; whatever keeps it from working fails the job."""
+        source = self._drive(job, "source")
+        destination = self._destination(job)
+        taken = self._fingerprint(source)
         # Registered before the attempt is: from that commit on, whoever looks finds live figures.
         self._put_away(job.uuid)
         with self._moving:
             self._figures[job.uuid] = Figures()
-        self._record(StartAttempt(job.uuid, attempt, self._caller.actor, taken))
-        job = self._job(job.uuid)  # an earlier attempt may have reported until then
+        recorded = taken if isinstance(taken, Fingerprint) else None
+        self._record(StartAttempt(job.uuid, number, self._caller.actor, recorded))
+        attempt = Attempt(
+            self._ledger,
+            self._caller,
+            self._job(job.uuid),  # an earlier attempt may have reported until then
+            number,
+            source=source,
+            destination=destination,
+            fingerprint=taken,
+            pools=self._pools,
+            copying=self._copying,
+            figures=self._figures[job.uuid],
+            stop=stop,
+        )
         try:
-            self._copy(job, attempt, source, destination, taken=taken or problem, stop=stop)
+            WORK[job.operation](attempt)
         except Refusal:
-            self._remove_part(destination, attempt)
+            self._remove_part(attempt)
             raise
         except (CopyStopped, PartTaken, StoreFailed):
             raise
         except Exception as error:  # noqa: BLE001 - it is told where jobs tell of their failures
-            self._fail(job, attempt, destination, error)
+            self._fail(attempt, error)
         else:
-            self._record(SucceedJob(job.uuid, attempt))
+            self._record(SucceedJob(job.uuid, number))
 
-    def _copy(
-        self,
-        job: Job,
-        attempt: int,
-        source: Drive,
-        destination: Drive,
-        *,
-        taken: Fingerprint | Exception | None,
-        stop: threading.Event,
-    ) -> None:
-        pool = self._pool(destination)
-        image, part = pool.image(destination.uuid), pool.part(destination.uuid, attempt)
-        take_over(pool, destination.uuid, attempt)
-        if image.exists():
-            # Published by an attempt that could not say so, and perhaps before its name was on
-            # disk.
-            remove(part)
-            return
-        if not isinstance(taken, Fingerprint):
-            assert taken is not None
-            raise taken
-        if job.fingerprint is not None and not taken.is_of_a_copy_of(job.fingerprint):
-            raise SourceChanged(f"the image of drive {source.uuid} changed between two attempts")
-        copy_image(
-            source=self._pool(source).image(source.uuid),
-            part=part,
-            size=destination.definition.size,
-            resume=self._resumed(job, attempt, part),
-            on_checkpoint=_Reporting(self._ledger, self._caller, job, attempt, stop),
-            figures=self._figures[job.uuid],
-            rate=self._copying.rate,
-            verify=self._copying.verify,
-            stop=stop,
-            expected=taken,
-        )
-        self._require_current(job.uuid, attempt)
+    def _fingerprint(self, source: Drive) -> Fingerprint | Exception:
+        """Return what must not change in the source's image, or what is wrong with it."""
         try:
-            publish(part, image)
-        except FileNotFoundError as error:
-            raise PartTaken(f"{part} is gone") from error
-
-    def _resumed(self, job: Job, attempt: int, part: Path) -> Checkpoint | None:
-        """The recorded checkpoint, if the part holds what it promises; else none is any more.
-
-        Otherwise it would be believed of this attempt's part, as soon as that is as long.
-        """
-        if not job.offset:
-            return None
-        if part.exists() and part.stat().st_size >= job.offset:
-            return Checkpoint(job.offset, job.bytes_done, job.bytes_total)
-        anew = UpdateProgress(job.uuid, attempt, job.progress, 0, job.bytes_total, 0)
-        self._ledger.execute_blocking(anew, self._caller)
-        return None
-
-    def _require_current(self, uuid: str, attempt: int) -> None:
-        job = self._job(uuid)
-        if (job.state, job.attempt) != ("started", attempt):
-            raise StaleAttempt(f"attempt {attempt} of job {uuid} is not the current one any more")
-
-    def _pool(self, drive: Drive) -> Pool:
-        if drive.pool not in self._pools:
-            raise PoolMissing(f"pool {drive.pool} is not configured")
-        return self._pools[drive.pool]
+            return fingerprint(pool_of(self._pools, source).image(source.uuid))
+        except FileNotFoundError:
+            return SourceVanished(f"the image of drive {source.uuid} is gone")
+        except (OSError, ImageError) as error:
+            return error
 
     def _record(self, command: StartAttempt | SucceedJob | FailJob) -> None:
         self._ledger.execute_blocking(command, self._caller)
 
-    def _fail(self, job: Job, attempt: int, destination: Drive, error: Exception) -> None:
+    def _fail(self, attempt: Attempt, error: Exception) -> None:
         """The destination goes away with the event of its deletion, but its part goes first.
 
         The ledger may lie in the same file system, and need the room to say that there is none.
         """
-        log.warning("job %s failed", job.uuid, exc_info=error)
-        self._remove_part(destination, attempt)
+        log.warning("job %s failed", attempt.job.uuid, exc_info=error)
+        self._remove_part(attempt)
         told = told_to_the_owner(error, "the copy failed; the service's log says why")
-        self._record(FailJob(job.uuid, attempt, told))
+        self._record(FailJob(attempt.job.uuid, attempt.number, told))
 
-    def _remove_part(self, destination: Drive, attempt: int) -> None:
+    def _remove_part(self, attempt: Attempt) -> None:
+        destination = attempt.destination
+        if destination is None:
+            return
         with contextlib.suppress(OSError, PoolMissing):
-            self._pool(destination).part(destination.uuid, attempt).unlink()
+            attempt.pool(destination).part(destination.uuid, attempt.number).unlink()
 
 
 def _paths(parts: list[tuple[int, Path]]) -> list[Path]:
     return [path for _, path in parts]
-
-
-class _Reporting:
-    """Records checkpoints: one for each whole per cent, or after some minutes; no two a second."""
-
-    def __init__(
-        self, ledger: Ledger, caller: Caller, job: Job, attempt: int, stop: threading.Event
-    ) -> None:
-        self._ledger = ledger
-        self._caller = caller
-        self._job = job.uuid
-        self._attempt = attempt
-        self._stop = stop
-        self._progress = job.progress
-        self._last = time.monotonic()
-
-    def __call__(self, checkpoint: Checkpoint) -> None:
-        done, total = checkpoint.bytes_done, checkpoint.bytes_total
-        progress = max(self._progress, min(done * 100 // total if total else 0, NOT_YET_DONE))
-        now = time.monotonic()
-        quiet_s = PROGRESS_S if progress > self._progress else STILL_S
-        if now - self._last < quiet_s and not self._stop.is_set():
-            return
-        self._ledger.execute_blocking(
-            UpdateProgress(self._job, self._attempt, progress, done, total, checkpoint.offset),
-            self._caller,
-        )
-        self._progress, self._last = progress, now

@@ -1,0 +1,75 @@
+"""How workers do each operation whose executor they are (`ledger.operations`).
+
+A function here does the work of one attempt and returns when it is done and durable; what it raises
+fails the job, unless the attempt was stopped or replaced.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ledger.events import Fingerprint, OperationName
+from ledger.images import (
+    Checkpoint,
+    PartTaken,
+    SourceChanged,
+    copy_image,
+    publish,
+    remove,
+    take_over,
+)
+from ledger.workers.attempts import Attempt
+
+
+def clone_drive(attempt: Attempt) -> None:
+    """Copy the source's image into a part file, and make that the destination's image."""
+    destination, source, taken = attempt.destination, attempt.source, attempt.fingerprint
+    assert destination is not None
+    pool = attempt.pool(destination)
+    image = pool.image(destination.uuid)
+    part = pool.part(destination.uuid, attempt.number)
+    take_over(pool, destination.uuid, attempt.number)
+    if image.exists():
+        # Published by an attempt that could not say so, and perhaps before its name was on disk.
+        remove(part)
+        return
+    if not isinstance(taken, Fingerprint):
+        raise taken
+    recorded = attempt.job.fingerprint
+    if recorded is not None and not taken.is_of_a_copy_of(recorded):
+        raise SourceChanged(f"the image of drive {source.uuid} changed between two attempts")
+    copy_image(
+        source=attempt.pool(source).image(source.uuid),
+        part=part,
+        size=destination.definition.size,
+        resume=_resumed(attempt, part),
+        on_checkpoint=attempt.report,
+        figures=attempt.figures,
+        rate=attempt.copying.rate,
+        verify=attempt.copying.verify,
+        stop=attempt.stop,
+        expected=taken,
+    )
+    attempt.require_current()
+    try:
+        publish(part, image)
+    except FileNotFoundError as error:
+        raise PartTaken(f"{part} is gone") from error
+
+
+def _resumed(attempt: Attempt, part: Path) -> Checkpoint | None:
+    """Return the recorded checkpoint, if the part holds what it promises; else none is any more.
+
+    Otherwise it would be believed of this attempt's part, as soon as that is as long.
+    """
+    job = attempt.job
+    if not job.offset:
+        return None
+    if part.exists() and part.stat().st_size >= job.offset:
+        return Checkpoint(job.offset, job.bytes_done, job.bytes_total)
+    attempt.start_over()
+    return None
+
+
+WORK: Mapping[OperationName, Callable[[Attempt], None]] = {
+    "drive_clone": clone_drive,
+}
