@@ -32,7 +32,7 @@ Report = Callable[[int, int], None]
 """Told how many of how many events are done; may be called in any thread."""
 
 _VERBS_OF: Mapping[type, tuple[Verb, ...]] = {
-    Accounts: (Accounts.add, Accounts.set_password),
+    Accounts: (Accounts.add, Accounts.set_password, Accounts.remove),
     Tokens: (Tokens.add, Tokens.every, Tokens.remove),
     Library: (Library.add, Library.every, Library.remove),
     Retention: (

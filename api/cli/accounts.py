@@ -23,7 +23,7 @@ _stdin_option = click.option(
 
 @click.group()
 def account() -> None:
-    """Add accounts and change passwords, while the service runs or not."""
+    """Add and remove accounts and change passwords, while the service runs or not."""
 
 
 @account.command()
@@ -60,6 +60,18 @@ def change_password(email: str, data: Path | None, password_stdin: bool) -> None
     click.echo(f"changed the password of {email}")
     if made_up:
         click.echo(f"password: {password}")
+
+
+@account.command()
+@click.argument("email")
+@data_option
+def remove(email: str, data: Path | None) -> None:
+    """Remove the account EMAIL: its logins, sessions and tokens end at once.
+
+    So does what it said of itself; what it did is in the ledger, and stays.
+    """
+    ask(load_settings(data=data), lambda admin: admin.call(Accounts.remove, email))
+    click.echo(f"removed {email}")
 
 
 def _new_password(*, from_stdin: bool) -> tuple[str, bool]:

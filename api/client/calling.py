@@ -22,7 +22,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
 TRIES = 4
 """How often a request is made whose outcome is not known; the service does it once."""
 PAUSE_S = 0.5
-UNAUTHORIZED, FORBIDDEN, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 403, 304, 503, 400
+UNAUTHORIZED, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 304, 503, 400
 
 
 class Answer(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
-from ledger.acts import Parking, Policy
+from ledger.acts import Parking
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.clock_watch import Reading, moved, moved_text, watch
@@ -71,11 +71,6 @@ class Retention:
     def stop(self) -> None:
         """What runs ends soon, and what is begun from now on, by `RetentionStopped`."""
         self._stopping.set()
-
-    def policy(self) -> Policy:
-        """The policies that were set."""
-        with self._ledger.log() as stored:
-            return policy_of(stored)
 
     def set(self, keep: timedelta) -> None:
         """From now on keeps jobs for so long. Raises `KeepOutOfRange`."""

@@ -17,11 +17,6 @@ _nics = msgspec.json.Decoder(tuple[Nic, ...]).decode
 
 
 class Servers(Reader):
-    def server(self, uuid: str, owner: str) -> ServerView | None:
-        """The server, if it is this account's."""
-        found = self._servers("uuid = ? AND owner = ?", (uuid, owner))
-        return found[0] if found else None
-
     def servers_among(self, uuids: Sequence[str], owner: str) -> list[ServerView]:
         """Those of these servers that are this account's, in the order asked for."""
         found = self._servers(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from ledger.proofs.merkle import verify_consistency, verify_inclusion
 from ledger.proofs.note import Checkpoint, read_checkpoint
 from ledger.proofs.tiling import tile
 from ledger.store.tiles import TILE
 from tests.api.calling import AUDITOR, BOB, Answer, Api
+from tests.proofs.client import verify_consistency, verify_inclusion
 from tests.proofs.tiling import delete
 
 INCLUSION = "/ledger/proofs/inclusion/"

@@ -52,6 +52,28 @@ def test_account_without_a_service(serve: Serve, data: Path) -> None:
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "alone"])
+def test_an_account_is_removed(shared: Serving, serve: Serve, data: Path, *, running: bool) -> None:
+    """Whatever it logs in with has ended, beside a service that runs and at the next start."""
+    where = shared.data if running else data
+    email, other = "gone@example.test", f"stays-{running}@example.test"
+    for each in (email, other):
+        added = ask(
+            "account", "add", each, "--data", where, "--password-stdin", stdin=b"a password"
+        )
+        assert added.code == 0
+    token = ask("token", "add", email, "--data", where).out.split()[-1]
+    if running:
+        assert shared.get(JOBS, email, "a password") == shared.get(JOBS, token=token) == 200
+    removed = ask("account", "remove", "Gone@example.test", "--data", where)
+    assert removed == (0, "removed Gone@example.test\n", "")
+    service = shared if running else serve()
+    assert service.get(JOBS, email, "a password") == service.get(JOBS, token=token) == 401
+    assert service.get(JOBS, other, "a password") == 200
+    again = ask("account", "remove", email, "--data", where)
+    assert again == (1, "", f"Error: there is no account {email}\n")
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "alone"])
 def test_account_refusals(shared: Serving, data: Path, *, running: bool) -> None:
     """Both ways say the same, in one line."""
     where = shared.data if running else data
@@ -60,6 +82,8 @@ def test_account_refusals(shared: Serving, data: Path, *, running: bool) -> None
         ("add", "Eve@example.test"): "there is an account eve@example.test already",
         ("add", "eve"): "not an email: expected NAME@DOMAIN",
         ("password", "bob@example.test"): "there is no account bob@example.test",
+        ("remove", "bob@example.test"): "there is no account bob@example.test",
+        ("remove", "bob"): "not an email: expected NAME@DOMAIN",
     }
     for command, reason in refusals.items():
         refused = ask("account", *command, "--data", where)

@@ -167,7 +167,7 @@ def test_a_tag_shows_what_bears_it_and_is_shown_by_it(opened: Opened) -> None:
     )
     with opened.snapshot() as snapshot:
         tags = {tag.uuid: tag for tag in snapshot.tags(ME, limit=-1)}
-        server = snapshot.server("s", ME)
+        [server] = snapshot.servers_among(["s"], ME)
         assert snapshot.tags_among(["u", "t"], SOMEBODY_ELSE) == []
     assert [(bearer.kind, bearer.uuid) for bearer in tags["u"].resources] == [
         ("drives", "a"),
@@ -175,7 +175,6 @@ def test_a_tag_shows_what_bears_it_and_is_shown_by_it(opened: Opened) -> None:
         ("servers", "s"),
     ]
     assert (tags["u"].name, tags["u"].meta) == ("x", {"k": "v"})
-    assert server is not None
     assert server.tags == ["t", "u"]
     opened.do(DeleteDrives(ME, ("a",)), DeleteServers(ME, ("s",)))
     with opened.snapshot() as snapshot:

@@ -262,7 +262,7 @@ def test_a_job_of_another_account_is_not_shown(told: Opened) -> None:
     with told.snapshot() as snapshot:
         assert snapshot.job("root", SOMEBODY_ELSE) is None
         assert snapshot.drive("a", SOMEBODY_ELSE) is None
-        assert snapshot.server("s", SOMEBODY_ELSE) is None
+        assert snapshot.servers_among(["s"], SOMEBODY_ELSE) == []
         assert snapshot.job("nothing", ME) is None
         assert snapshot.count_jobs(SOMEBODY_ELSE, None) == 1
 
@@ -310,10 +310,8 @@ def test_a_drive_shows_its_jobs_and_servers(told: Opened) -> None:
 def test_a_server_shows_its_mounts_jobs_and_password(told: Opened) -> None:
     """A clone has the password of its source; a deleted drive is mounted no longer."""
     with told.snapshot() as snapshot:
-        s, s2 = snapshot.server("s", ME), snapshot.server("s2", ME)
-        assert s is not None
-        assert s2 is not None
-        assert snapshot.server("s3", ME) is None, "what a failed job made is gone"
+        # What a failed job made, s3, is gone.
+        [s, s2] = snapshot.servers_among(["s", "s2", "s3"], ME)
     assert [mount.drive for mount in s.mounts] == ["a", "b", "cd"]
     assert [mount.drive for mount in s2.mounts] == ["new-1", "new-3", "cd"]
     assert "hush" == s.vnc_password == s2.vnc_password

@@ -8,13 +8,14 @@ from ledger.codec import encode
 from ledger.events import Event, LedgerRestored, Recorded
 from ledger.proofs import checkpoints as module
 from ledger.proofs.checkpoints import Checkpoints, epoch_of
-from ledger.proofs.merkle import EMPTY, verify_consistency
+from ledger.proofs.merkle import EMPTY
 from ledger.proofs.note import Checkpoint, Signer, read_checkpoint
 from ledger.proofs.tree import Tree
 from ledger.store import checkpoints as table
 from ledger.store.seam import Batch
 from ledger.store.tiles import TILE, LeavesMissing, tiled
 from tests.proofs import naive
+from tests.proofs.client import verify_consistency
 from tests.proofs.tiling import compact, leaves_of, record_many
 from tests.support.opened import Opened, behind_its_back
 from tests.support.world import START

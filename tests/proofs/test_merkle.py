@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.proofs import merkle
-from tests.proofs import naive
+from tests.proofs import client, naive
 
 MOST = 64
 LEAVES = [naive.leaf(bytes([nth])) for nth in range(MOST)]
@@ -78,7 +78,7 @@ def test_every_inclusion_proof_is_that_of_the_definition_and_verifies() -> None:
         for index in range(size):
             proof = merkle.inclusion_proof(index, size, TREE)
             assert proof == naive.path(index, LEAVES[:size])
-            assert merkle.verify_inclusion(LEAVES[index], index, size, proof, ROOTS[size])
+            assert client.verify_inclusion(LEAVES[index], index, size, proof, ROOTS[size])
 
 
 def test_every_consistency_proof_is_that_of_the_definition_and_verifies() -> None:
@@ -87,17 +87,17 @@ def test_every_consistency_proof_is_that_of_the_definition_and_verifies() -> Non
         for old in range(1, new + 1):
             proof = merkle.consistency_proof(old, new, TREE)
             assert proof == naive.proof(old, LEAVES[:new])
-            assert merkle.verify_consistency(old, new, ROOTS[old], ROOTS[new], proof)
+            assert client.verify_consistency(old, new, ROOTS[old], ROOTS[new], proof)
 
 
 def test_every_tree_begins_with_the_empty_one() -> None:
     """Nothing is needed to show it, and nothing may be given for it."""
     for new in range(MOST + 1):
         assert merkle.consistency_proof(0, new, TREE) == []
-        assert merkle.verify_consistency(0, new, merkle.EMPTY, ROOTS[new], [])
-        assert not merkle.verify_consistency(0, new, ROOTS[1], ROOTS[new], [])
-        assert not merkle.verify_consistency(0, new, merkle.EMPTY, ROOTS[new], [ROOTS[1]])
-    assert not merkle.verify_consistency(0, 0, merkle.EMPTY, ROOTS[1], [])
+        assert client.verify_consistency(0, new, merkle.EMPTY, ROOTS[new], [])
+        assert not client.verify_consistency(0, new, ROOTS[1], ROOTS[new], [])
+        assert not client.verify_consistency(0, new, merkle.EMPTY, ROOTS[new], [ROOTS[1]])
+    assert not client.verify_consistency(0, 0, merkle.EMPTY, ROOTS[1], [])
 
 
 def test_no_proof_is_good_for_another_tree() -> None:
@@ -105,18 +105,18 @@ def test_no_proof_is_good_for_another_tree() -> None:
     for size in range(2, MOST + 1):
         proof = merkle.inclusion_proof(size // 2, size, TREE)
         for other in {*range(MOST + 1)} - {size}:
-            assert not merkle.verify_inclusion(
+            assert not client.verify_inclusion(
                 LEAVES[size // 2], size // 2, other, proof, ROOTS[other]
             )
 
 
 def test_a_proof_that_is_too_short_for_the_size_proves_nothing() -> None:
     """Though its hashes come to the root: that is the root of a smaller tree."""
-    assert merkle.verify_inclusion(LEAVES[0], 0, 1, [], ROOTS[1])
-    assert not merkle.verify_inclusion(LEAVES[0], 0, 2, [], ROOTS[1])
+    assert client.verify_inclusion(LEAVES[0], 0, 1, [], ROOTS[1])
+    assert not client.verify_inclusion(LEAVES[0], 0, 2, [], ROOTS[1])
     short = merkle.consistency_proof(1, 2, TREE)
-    assert merkle.verify_consistency(1, 2, ROOTS[1], ROOTS[2], short)
-    assert not merkle.verify_consistency(1, 3, ROOTS[1], ROOTS[2], short)
+    assert client.verify_consistency(1, 2, ROOTS[1], ROOTS[2], short)
+    assert not client.verify_consistency(1, 3, ROOTS[1], ROOTS[2], short)
 
 
 sizes = st.integers(1, MOST)
@@ -133,16 +133,16 @@ def test_a_changed_bit_fails_inclusion(data: st.DataObject, size: int, bit: int)
     index = data.draw(st.integers(0, size - 1))
     proof = merkle.inclusion_proof(index, size, TREE)
     leaf, root = LEAVES[index], ROOTS[size]
-    assert merkle.verify_inclusion(leaf, index, size, proof, root)
-    assert not merkle.verify_inclusion(flipped(leaf, bit), index, size, proof, root)
-    assert not merkle.verify_inclusion(leaf, index, size, proof, flipped(root, bit))
+    assert client.verify_inclusion(leaf, index, size, proof, root)
+    assert not client.verify_inclusion(flipped(leaf, bit), index, size, proof, root)
+    assert not client.verify_inclusion(leaf, index, size, proof, flipped(root, bit))
     for changed in range(7):
-        assert not merkle.verify_inclusion(leaf, index ^ 1 << changed, size, proof, root)
+        assert not client.verify_inclusion(leaf, index ^ 1 << changed, size, proof, root)
     for nth in range(len(proof)):
         bad = [*proof[:nth], flipped(proof[nth], bit), *proof[nth + 1 :]]
-        assert not merkle.verify_inclusion(leaf, index, size, bad, root)
-        assert not merkle.verify_inclusion(leaf, index, size, proof[:nth], root)
-    assert not merkle.verify_inclusion(leaf, index, size, [*proof, root], root)
+        assert not client.verify_inclusion(leaf, index, size, bad, root)
+        assert not client.verify_inclusion(leaf, index, size, proof[:nth], root)
+    assert not client.verify_inclusion(leaf, index, size, [*proof, root], root)
 
 
 @given(st.data(), sizes, bits)
@@ -150,23 +150,23 @@ def test_a_changed_bit_fails_consistency(data: st.DataObject, new: int, bit: int
     """In either root or any hash of the proof, and where a size is changed, with its true root."""
     old = data.draw(st.integers(1, new))
     proof = merkle.consistency_proof(old, new, TREE)
-    assert merkle.verify_consistency(old, new, ROOTS[old], ROOTS[new], proof)
-    assert not merkle.verify_consistency(old, new, flipped(ROOTS[old], bit), ROOTS[new], proof)
-    assert not merkle.verify_consistency(old, new, ROOTS[old], flipped(ROOTS[new], bit), proof)
+    assert client.verify_consistency(old, new, ROOTS[old], ROOTS[new], proof)
+    assert not client.verify_consistency(old, new, flipped(ROOTS[old], bit), ROOTS[new], proof)
+    assert not client.verify_consistency(old, new, ROOTS[old], flipped(ROOTS[new], bit), proof)
     for other in range(1, MOST + 1):
         if other != old:
-            assert not merkle.verify_consistency(other, new, ROOTS[other], ROOTS[new], proof)
+            assert not client.verify_consistency(other, new, ROOTS[other], ROOTS[new], proof)
         if other != new:
-            assert not merkle.verify_consistency(old, other, ROOTS[old], ROOTS[other], proof)
+            assert not client.verify_consistency(old, other, ROOTS[old], ROOTS[other], proof)
     for nth in range(len(proof)):
         bad = [*proof[:nth], flipped(proof[nth], bit), *proof[nth + 1 :]]
-        assert not merkle.verify_consistency(old, new, ROOTS[old], ROOTS[new], bad)
-        assert not merkle.verify_consistency(old, new, ROOTS[old], ROOTS[new], proof[:nth])
-    assert not merkle.verify_consistency(old, new, ROOTS[old], ROOTS[new], [*proof, ROOTS[1]])
+        assert not client.verify_consistency(old, new, ROOTS[old], ROOTS[new], bad)
+        assert not client.verify_consistency(old, new, ROOTS[old], ROOTS[new], proof[:nth])
+    assert not client.verify_consistency(old, new, ROOTS[old], ROOTS[new], [*proof, ROOTS[1]])
 
 
 def test_neighbours_are_consistent_only_in_order() -> None:
     """The newer tree is never the beginning of the older."""
     for old, new in pairwise(range(1, MOST)):
         proof = merkle.consistency_proof(old, new, TREE)
-        assert not merkle.verify_consistency(new, old, ROOTS[new], ROOTS[old], proof)
+        assert not client.verify_consistency(new, old, ROOTS[new], ROOTS[old], proof)

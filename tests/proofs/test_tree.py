@@ -8,12 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.proofs import tree as tree_module
-from ledger.proofs.merkle import EMPTY, verify_consistency, verify_inclusion
+from ledger.proofs.merkle import EMPTY
 from ledger.proofs.tiling import tile
 from ledger.proofs.tree import Archived, LeavesArchived, OutsideTree, Tree
 from ledger.store import tiles
 from ledger.store.tiles import TILE, LeavesMissing
 from tests.proofs import naive
+from tests.proofs.client import verify_consistency, verify_inclusion
 from tests.proofs.tiling import compact, leaves_of, record_many
 from tests.support.opened import Opened, behind_its_back
 
