@@ -3,31 +3,31 @@
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api.accounts_actions import AccountsActions
-from api.auth import guard
-from api.docs import serve_document, serve_page, serve_style
-from api.drives import Drives
-from api.health import Health
-from api.idempotency import RAW_URLS
-from api.images import Images
-from api.jobs import Jobs
-from api.libdrives import Libdrives
-from api.logs import Logs
-from api.page_files import ADDRESSES, PageFiles
-from api.profile import Profile
-from api.proofs import Proofs
-from api.public import PUBLIC_URLS, PublicUrls
-from api.requests import BODY_BYTES
-from api.schema import serve_schema
-from api.servers import Servers
-from api.service import Service
-from api.side_resources import ABSENT, SideResources, empty_list, nothing
-from api.staff import Staff
-from api.tags import Tags
-from api.time_travel import TimeTravel
-from api.uploads import Uploads
-from api.viewing import STAFF_URLS, VIEWABLE_URLS
-from api.websocket import Websocket
+from api.http.idempotency import RAW_URLS
+from api.http.middleware import guard
+from api.http.public_urls import PUBLIC_URLS, PublicUrls
+from api.http.requests import BODY_BYTES
+from api.http.staff_access import STAFF_URLS, VIEWABLE_URLS
+from api.openapi.handlers import serve_document, serve_page, serve_style
+from api.resources.accounts import AccountsActions
+from api.resources.drives.handlers import Drives
+from api.resources.drives.images import Images
+from api.resources.drives.uploads import Uploads
+from api.resources.health import Health
+from api.resources.jobs.handlers import Jobs
+from api.resources.jobs.time_travel import TimeTravel
+from api.resources.libdrives import Libdrives
+from api.resources.logs import Logs
+from api.resources.page_files import ADDRESSES, PageFiles
+from api.resources.profile import Profile
+from api.resources.proofs import Proofs
+from api.resources.schema import serve_schema
+from api.resources.servers.handlers import Servers
+from api.resources.staff import Staff
+from api.resources.tags import Tags
+from api.resources.unsupported import ABSENT, SideResources, empty_list, nothing
+from api.resources.websocket import Websocket
+from api.service.service import Service
 
 ROOT = "/api/2.0"
 PAGE = "page"

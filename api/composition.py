@@ -13,36 +13,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from api.accounts import Accounts
-from api.at_work import Work, at_work, worker_name
-from api.claims import Claims
-from api.clocks import Clocks
-from api.databases import Database, PostgresDatabase, database_of, remember, store_of
-from api.frames import frames
-from api.identifiers import new_id
-from api.lock import DataUnusable
-from api.service import Service
-from api.settings import DEFAULT_HOSTS, Settings, WorkerSettings, WorkSettings
+from api.accounts.service import Accounts
+from api.background.image_work import Work, at_work, worker_name
+from api.data.directory import DataUnusable
+from api.data.idempotency_keys import Claims
+from api.data.location import Database, PostgresDatabase, database_of, remember, store_of
+from api.resources.frames import frames
+from api.service.clocks import Clocks
+from api.service.ids import new_id
+from api.service.service import Service, Worker
+from api.service.settings import DEFAULT_HOSTS, Settings, WorkerSettings, WorkSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
-from ledger.errors import StoreFailed
+from ledger.domain.context import PoolSpace
+from ledger.domain.errors import StoreFailed
 from ledger.images import Pool, RateLimit
+from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
-from ledger.proofs.note import Signer
-from ledger.store import checkpoints
-from ledger.store.pools import SeenPool
+from ledger.store.postgres.pool_registry import SeenPool
+from ledger.store.tables import checkpoints
 from ledger.workers.attempts import Copying
+from ledger.workers.image_keeper import Provisioning
 from ledger.workers.job_worker import JobWorkers
-from ledger.workers.neighbours import Neighbours
-from ledger.workers.provisioning import Provisioning
-from ledger.world import PoolSpace
-from projections.backup.restoring import is_unfinished
-from projections.feed import Feed
-from projections.rebuild import AlreadyRebuilding, rebuild
-from projections.retention.compacting import ARCHIVES
-from projections.retention.keeping import Retention
-from projections.views.sqlite import is_outdated
+from ledger.workers.worker_registry import Neighbours
+from projections.feed.feed import Feed
+from projections.maintenance.backup.restoration import is_unfinished
+from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
+from projections.maintenance.retention.compaction import ARCHIVES
+from projections.maintenance.retention.service import Retention
+from projections.views.generations import is_outdated
 
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
@@ -298,15 +298,6 @@ def _check_key(ledger: Ledger, signer: Signer, data: Path) -> None:
             f"{data / KEY_FILE} is not the key of this ledger: copy it and {VERIFIER_FILE}"
             " from the data directory of a process that has the ledger"
         )
-
-
-class Worker(NamedTuple):
-    """A worker on pools, as what watches it sees it; `failed` is set if the store fails."""
-
-    ledger: Ledger
-    copied_bytes: Callable[[], int]
-    spaces: Callable[[], tuple[PoolSpace, ...]]
-    failed: asyncio.Event
 
 
 @asynccontextmanager

@@ -7,17 +7,17 @@ from datetime import datetime
 from itertools import starmap
 from typing import TypeVar
 
-from ledger.aggregate import Aggregate, fold
 from ledger.codec import decode
-from ledger.commands import Command
-from ledger.errors import StoreFailed
-from ledger.metering import Meter
+from ledger.domain.aggregates import Aggregate, fold
+from ledger.domain.commands import Command
+from ledger.domain.context import Circumstances
+from ledger.domain.errors import StoreFailed
 from ledger.store.lease import Lease, ThreadLease
+from ledger.store.metrics import Meter
 from ledger.store.patience import read_patiently
 from ledger.store.seam import CommitFeed, Cursor, Listener, Log, Projection, Store
-from ledger.store.streams import stored_of
+from ledger.store.tables.streams import stored_of
 from ledger.store.writer import Caller, Writer, always
-from ledger.world import Circumstances
 
 T = TypeVar("T")
 

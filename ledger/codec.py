@@ -14,9 +14,9 @@ from typing import Any, cast
 import msgspec
 from eventsourcing.persistence import StoredEvent
 
-from ledger import events as e
-from ledger.errors import UnknownEvent
-from ledger.events import Event, Recorded
+from ledger.domain import events as e
+from ledger.domain.errors import UnknownEvent
+from ledger.domain.events import Event, Recorded
 
 _CURRENT: dict[type[Event], str] = {
     e.JobCreated: "job-created/1",

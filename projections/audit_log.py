@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.events import (
+from ledger.domain.events import (
     DriveChanged,
     DriveCreated,
     DriveDeleted,
@@ -30,7 +30,7 @@ from ledger.events import (
     TagCreated,
     TagDeleted,
 )
-from ledger.operations import operation_of
+from ledger.domain.operations import operation_of
 from ledger.store.seam import Rows
 from projections.rows import timestamp
 from projections.tables import AuditLogRow, keyed

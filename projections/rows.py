@@ -6,14 +6,14 @@ from typing import assert_never
 
 import msgspec
 
-from ledger.acts import Compaction, Parking, Policy, Restoration, Sweep
-from ledger.aggregate import Aggregate
-from ledger.drive import Drive
-from ledger.job import Job
-from ledger.profile import Profile
-from ledger.server import Server
+from ledger.domain.aggregates import Aggregate
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
+from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.profile import Profile
+from ledger.domain.aggregates.server import Server
+from ledger.domain.aggregates.tag import Tag
 from ledger.store.seam import Rows
-from ledger.tag import Tag
 from projections.tables import (
     AttachmentRow,
     DepartedRow,

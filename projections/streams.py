@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from ledger.acts import Parking, Sweep
-from ledger.aggregate import Aggregate, evolve, fold
 from ledger.codec import decode
-from ledger.errors import UnknownEvent, UnreadableStream
-from ledger.events import Event, Recorded
+from ledger.domain.aggregates import Aggregate, evolve, fold
+from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Sweep
+from ledger.domain.errors import UnknownEvent, UnreadableStream
+from ledger.domain.events import POLICY_STREAM, Event, Recorded
 from ledger.store.seam import Log, Rows
 from projections.audit_log import TELLING, entries
 from projections.rows import rows
@@ -91,3 +91,24 @@ def unread_streams(parked: Iterable[Parking], swept: Iterable[Sweep]) -> set[str
             if not skipped.isdisjoint(streams):
                 unread.update(streams)
     return unread
+
+
+def policy_of(log: Log) -> Policy:
+    """The retention policies that were set."""
+    state = folded(log, POLICY_STREAM)
+    assert state is None or isinstance(state, Policy)
+    return state or Policy()
+
+
+def compactions(log: Log) -> list[Compaction]:
+    """All compactions that are in the store, in the order in which they were recorded."""
+    streams = log.streams_of("compaction")
+    streams.sort(key=lambda stream: log.stream(stream)[0][0])
+    states = [folded(log, stream) for stream in streams]
+    return [state for state in states if isinstance(state, Compaction)]
+
+
+def pending(log: Log) -> list[Sweep]:
+    """The sweeps whose events are in no archive yet; one that was broken off is among them."""
+    archived = {uuid for compaction in compactions(log) for uuid in compaction.written.sweeps}
+    return [sweep for sweep in sweeps(log) if sweep.uuid not in archived]

@@ -16,12 +16,12 @@ import click
 from pydantic_settings import BaseSettings
 
 from api.cli import cli
-from api.doctor.examining import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE
+from api.doctor.checks import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE
 from api.metrics.table import METRICS, PREFIX
-from api.settings import Settings, WorkerSettings
-from ledger import errors
-from ledger.errors import Refusal
-from ledger.events import Event
+from api.service.settings import Settings, WorkerSettings
+from ledger.domain import errors
+from ledger.domain.errors import Refusal
+from ledger.domain.events import Event
 
 T = TypeVar("T")
 

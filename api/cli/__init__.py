@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from api.client.errors import ClientError
-from ledger.errors import Expected
+from ledger.domain.errors import Expected
 
 COMMANDS = {
     "login": "login",
@@ -33,7 +33,7 @@ COMMANDS = {
     "library": "library",
     "rebuild": "rebuild",
     "retention": "retention",
-    "parked": "parked",
+    "parked": "parked_streams",
     "audit": "audit",
     "backup": "backup",
     "restore": "backup",
@@ -57,7 +57,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"{__name__}.{COMMANDS[cmd_name]}"), cmd_name)
+        command = getattr(import_module(f"{__name__}.commands.{COMMANDS[cmd_name]}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
 

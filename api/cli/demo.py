@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from api.accounts import Account
-from api.credentials import new_password
-from api.drive_bodies import default_storage_type
-from api.service import Service
-from ledger.commands import CloneDrive
-from ledger.events import DriveDefinition
+from api.accounts.credentials import new_password
+from api.accounts.service import Account
+from api.resources.drives.bodies import default_storage_type
+from api.service.service import Service
+from ledger.domain.commands import CloneDrive
+from ledger.domain.events import DriveDefinition
 from ledger.store.writer import Caller
 
 DEMO_EMAIL = "demo@example.test"

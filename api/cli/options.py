@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from api.visible import escaped_json
+from api.text.printable import escaped_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from api import moments
+from api.text import iso8601 as moments
 
 
 def duration(text: str) -> timedelta:

@@ -5,12 +5,12 @@ import resource
 import stat
 from collections.abc import Iterable
 
-from api.databases import LEDGER_FILE
-from api.doctor.patient import Subject
+from api.data.location import LEDGER_FILE
+from api.doctor.subject import Subject
 from ledger.archives import Shelf
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, kept_signer
-from projections.backup.restoring import is_unfinished
-from projections.retention.compacting import ARCHIVES
+from projections.maintenance.backup.restoration import is_unfinished
+from projections.maintenance.retention.compaction import ARCHIVES
 
 FREE_BYTES_LOW = 1024**3
 """With less than this free, the ledger's disk will soon be full."""

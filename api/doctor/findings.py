@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from projections.retention.standing import Standing
+from projections.maintenance.retention.status import Standing
 
 
 class PoolFound(Struct, frozen=True):

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from contextlib import suppress
 
-from api.databases import Database, PostgresDatabase
-from api.doctor.patient import Subject
-from ledger.errors import StoreFailed
+from api.data.location import Database, PostgresDatabase
+from api.doctor.subject import Subject
+from ledger.domain.errors import StoreFailed
 from ledger.images import Pool
-from ledger.store.pg_connecting import connected
-from ledger.store.pools import seen_pools
-from ledger.workers.neighbours import REMEMBERED
-from projections.backup.pools import MissingImage, missing_images
+from ledger.store.postgres.connections import connected
+from ledger.store.postgres.pool_registry import seen_pools
+from ledger.workers.worker_registry import REMEMBERED
+from projections.maintenance.backup.images import MissingImage, missing_images
 from projections.views.images import expected_images
 
 FREE_BYTES_LOW = 1024**3

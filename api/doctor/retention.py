@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from api.doctor.patient import Subject
+from api.doctor.subject import Subject
 from ledger.archives import Shelf
-from ledger.clock_watch import moved_text
-from projections.retention.compacting import ARCHIVES
-from projections.retention.standing import Due, wrong_archives
+from ledger.domain.clock_trust import moved_text
+from projections.maintenance.retention.compaction import ARCHIVES
+from projections.maintenance.retention.status import Due, wrong_archives
 
 OVERDUE = timedelta(hours=3)
 """What has been due for so long was missed by sweeps that come every hour."""

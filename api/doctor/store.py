@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from api.doctor.looking import DURABLE_IN_POSTGRES
-from api.doctor.patient import Subject
+from api.doctor.probes import DURABLE_IN_POSTGRES
+from api.doctor.subject import Subject
 from ledger.archives import Shelf
+from ledger.merkle.signed_note import BadCheckpoint, read_checkpoint
 from ledger.proofs.keys import VERIFIER_FILE, verifier_of
-from ledger.proofs.note import BadCheckpoint, read_checkpoint
 from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
-from ledger.store import checkpoints
-from ledger.store.sqlite import SCHEMA_VERSION
-from projections.retention.compacting import ARCHIVES
+from ledger.store.sqlite.store import SCHEMA_VERSION
+from ledger.store.tables import checkpoints
+from projections.maintenance.retention.compaction import ARCHIVES
 from projections.rows import timestamp
-from projections.views.sqlite import is_outdated, silent_jobs
+from projections.views.generations import is_outdated, silent_jobs
 
 STUCK = timedelta(hours=1)
 """A copy reports every ten minutes at the least."""

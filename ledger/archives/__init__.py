@@ -17,10 +17,10 @@ the digest that `ArchiveWritten` keeps can say.
 """
 
 from ledger.archives.errors import ArchiveMissing, ArchiveNotWritten, BadArchive
-from ledger.archives.reading import Archive
+from ledger.archives.reader import Archive
 from ledger.archives.shelf import Shelf
 from ledger.archives.trees import ArchivedJob, ArchivedTree
-from ledger.archives.writing import Written, write_archive
+from ledger.archives.writer import Written, write_archive
 
 __all__ = [
     "Archive",

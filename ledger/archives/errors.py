@@ -1,6 +1,6 @@
 """What can go wrong with an archive."""
 
-from ledger.errors import Expected
+from ledger.domain.errors import Expected
 
 
 class BadArchive(Expected):

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from ledger.archives.errors import ArchiveMissing, BadArchive
 from ledger.archives.layout import PART, SUFFIX, Trees, archive_path, is_name
-from ledger.archives.reading import Archive
+from ledger.archives.reader import Archive
 from ledger.archives.trees import ArchivedTree, TreesSpan
-from ledger.events import job_stream
+from ledger.domain.events import job_stream
 from ledger.store.seam import LoggedEvent
 
 INDEXES_KEPT = 4

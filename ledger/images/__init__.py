@@ -1,9 +1,10 @@
 """Disk images: where they lie, how they are made, copied and received. Linux only."""
 
-from ledger.events import Fingerprint
-from ledger.images.chunked import ChunkedUpload, IncomingChunk
-from ledger.images.chunking import CHUNKS_MOST, Chunking
-from ledger.images.copying import copy_image
+from ledger.domain.events import Fingerprint
+from ledger.images.background_sync import Checkpoint
+from ledger.images.chunk_layout import CHUNKS_MOST, Chunking
+from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
+from ledger.images.copy import copy_image
 from ledger.images.errors import (
     CopyFailed,
     CopyStopped,
@@ -29,11 +30,10 @@ from ledger.images.files import (
     sync_directory,
     write_once,
 )
-from ledger.images.incoming import IncomingImage
+from ledger.images.incoming_image import IncomingImage
 from ledger.images.parts import take_over
 from ledger.images.pools import STORAGE_TYPES, Pool, parse_pool
 from ledger.images.rate import RateLimit
-from ledger.images.syncing import Checkpoint
 
 __all__ = [
     "CHUNKS_MOST",

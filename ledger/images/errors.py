@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ledger.errors import Expected
+from ledger.domain.errors import Expected
 
 # EFBIG is a limit of the file system or of the process: for the pool it means the same.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ledger.events import Fingerprint
+from ledger.domain.events import Fingerprint
 from ledger.images.errors import ImageBusy, full_pool_named
 
 IMAGE_MODE = 0o600

@@ -10,10 +10,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.errors import ConcurrentChange
-from ledger.images.chunking import Chunking
+from ledger.domain.errors import ConcurrentChange
+from ledger.images.chunk_layout import Chunking
 from ledger.images.files import IMAGE_MODE, hold, opened
-from ledger.images.moving import write_all
+from ledger.images.transfer import write_all
 
 _LINE = re.compile(rb"([1-9][0-9]{0,17}) (-|[1-9][0-9]{0,17}) ([0-9]{1,18})\n")
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from ledger.images.errors import PartTaken
 from ledger.images.files import IMAGE_MODE, hold, opened
-from ledger.images.moving import reflink
 from ledger.images.pools import Pool
+from ledger.images.transfer import reflink
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Writing a stream of bytes so that whole blocks of zeros take no room."""
 
 from ledger.images.extents import data_extents
-from ledger.images.moving import write_all
+from ledger.images.transfer import write_all
 
 BLOCK_BYTES = 64 * 1024
 _ZERO_BLOCK = bytes(BLOCK_BYTES)

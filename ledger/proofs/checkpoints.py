@@ -7,13 +7,13 @@ from functools import partial
 
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.events import LedgerRestored
-from ledger.proofs.note import Checkpoint, Signer, Verifier
-from ledger.proofs.tiling import tile
+from ledger.domain.events import LedgerRestored
+from ledger.merkle.signed_note import Checkpoint, Signer, Verifier
+from ledger.proofs.tile_builder import tile
 from ledger.proofs.tree import Tree
-from ledger.store import checkpoints as table
 from ledger.store.seam import Cursor, Log
-from ledger.store.tiles import tiled
+from ledger.store.tables import checkpoints as table
+from ledger.store.tables.tiles import tiled
 
 FIRST_EPOCH = 1
 UNTILED = 1_000

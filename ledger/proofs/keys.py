@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger.errors import Expected
-from ledger.proofs.note import KEY_BYTES, BadKey, Signer, Verifier
+from ledger.domain.errors import Expected
+from ledger.merkle.signed_note import KEY_BYTES, BadKey, Signer, Verifier
 
 KEY_FILE = "checkpoint.key"
 VERIFIER_FILE = "checkpoint.pub"

@@ -6,11 +6,11 @@ the leaves behind the tiles are read from the events themselves.
 
 from collections.abc import Callable
 
-from ledger.errors import Expected
-from ledger.proofs import merkle
-from ledger.proofs.merkle import complete_root, node_hash
+from ledger.domain.errors import Expected
+from ledger.merkle import tree as merkle
+from ledger.merkle.tree import complete_root, node_hash
 from ledger.store.seam import Log
-from ledger.store.tiles import TILE, LeavesMissing, leaf_tile, nodes, stored_leaves, tiled
+from ledger.store.tables.tiles import TILE, LeavesMissing, leaf_tile, nodes, stored_leaves, tiled
 
 TILE_HEIGHT = TILE.bit_length() - 1
 REMEMBERED = 64

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors as pg
 
-from ledger.errors import StoreFailed, StoreUnreachable
+from ledger.domain.errors import StoreFailed, StoreUnreachable
 
 LOST = (
     psycopg.OperationalError,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from ledger.store.pg_cursor import PgCursor
+from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, LoggedEvent, Scalar
 
 READ_ROWS = 2_000

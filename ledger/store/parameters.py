@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence, Sized
 from typing import Any
 
-from ledger.slicing import sliced
+from ledger.store.batches import sliced
 from ledger.store.seam import Cursor, Scalar
 
 ASKED_FOR = 500

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ledger.errors import StoreUnreachable
+from ledger.domain.errors import StoreUnreachable
 from ledger.store.seam import Cursor, Store
 
 T = TypeVar("T")

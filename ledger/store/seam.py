@@ -12,14 +12,14 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
 
-from ledger import world
-from ledger.aggregate import Aggregate
-from ledger.claim import Claimed
-from ledger.events import Event, Recorded
-from ledger.relations import Relations
+from ledger.domain import context as world
+from ledger.domain.aggregates import Aggregate
+from ledger.domain.aggregates.relations import Relations
+from ledger.domain.context import Secret
+from ledger.domain.events import Event, Recorded
+from ledger.domain.idempotency import Claimed
+from ledger.domain.image_tasks import Task
 from ledger.store.lease import Lease
-from ledger.tasks import Task
-from ledger.world import Secret
 
 T = TypeVar("T")
 

@@ -19,17 +19,23 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from ledger.claim import Claim, Claimed
-from ledger.commands import Command
-from ledger.decide import decide
-from ledger.errors import AlreadyClaimed, ConcurrentChange, Refusal, StoreFailed, StoreUnreachable
-from ledger.events import Recorded
-from ledger.metering import Meter
-from ledger.store import claims
-from ledger.store.memory import Memory, Staging
+from ledger.domain.commands import Command
+from ledger.domain.context import Circumstances, Discarded, Fact
+from ledger.domain.decisions import decide
+from ledger.domain.errors import (
+    AlreadyClaimed,
+    ConcurrentChange,
+    Refusal,
+    StoreFailed,
+    StoreUnreachable,
+)
+from ledger.domain.events import Recorded
+from ledger.domain.idempotency import Claim, Claimed
+from ledger.store.metrics import Meter
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Commit, Conflict, Cursor, Listener, Projection, Store
-from ledger.world import Circumstances, Discarded, Fact
+from ledger.store.state_cache import Memory, Staging
+from ledger.store.tables import idempotency_keys as claims
 
 T = TypeVar("T")
 

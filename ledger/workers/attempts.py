@@ -6,12 +6,12 @@ from threading import Event
 from typing import NamedTuple
 
 from ledger.application import Ledger
-from ledger.commands import Command, UpdateProgress
-from ledger.drive import Drive
-from ledger.errors import StaleAttempt
-from ledger.events import Fingerprint, job_stream
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import Command, UpdateProgress
+from ledger.domain.errors import StaleAttempt
+from ledger.domain.events import Fingerprint, job_stream
 from ledger.images import Checkpoint, Figures, Pool, PoolMissing, RateLimit
-from ledger.job import Job
 from ledger.store.writer import Caller
 
 PROGRESS_S = 1.0

@@ -31,18 +31,18 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Job, Status
 from procrastinate.manager import JobManager, NotificationCallback, get_channel_for_queues
 
-from ledger import tasks
 from ledger.application import Ledger
-from ledger.drive import Drive
-from ledger.errors import StoreFailed
-from ledger.events import drive_stream
+from ledger.domain import image_tasks as tasks
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.errors import StoreFailed
+from ledger.domain.events import drive_stream
+from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task
 from ledger.images import Pool
-from ledger.store.pg_address import conninfo
-from ledger.store.pg_connecting import connected
-from ledger.store.tasks import defer, looking, streams_at_work
-from ledger.tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task
+from ledger.store.postgres.address import conninfo
+from ledger.store.postgres.connections import connected
+from ledger.store.postgres.task_queue import defer, looking, streams_at_work
+from ledger.workers.image_keeper import Provisioning
 from ledger.workers.job_worker import JobWorkers
-from ledger.workers.provisioning import Provisioning
 
 STALLED_S = 30.0
 """A worker that has sent no heartbeat for so long is taken for dead."""

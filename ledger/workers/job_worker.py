@@ -22,10 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ledger.application import Ledger
-from ledger.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob
-from ledger.drive import Drive
-from ledger.errors import Refusal, StoreFailed
-from ledger.events import Fingerprint, JobCancelled, Role, drive_stream, job_stream
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob
+from ledger.domain.errors import Refusal, StoreFailed
+from ledger.domain.events import Fingerprint, JobCancelled, Role, drive_stream, job_stream
+from ledger.domain.image_tasks import RunJob, task_of
 from ledger.images import (
     CopyStopped,
     Figures,
@@ -38,10 +40,8 @@ from ledger.images import (
     remove,
     told_to_the_owner,
 )
-from ledger.job import Job
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
-from ledger.tasks import RunJob, task_of
 from ledger.workers.attempts import Attempt, Copying, pool_of
 from ledger.workers.operations import WORK
 

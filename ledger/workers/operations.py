@@ -1,4 +1,4 @@
-"""How workers do each operation whose executor they are (`ledger.operations`).
+"""How workers do each operation whose executor they are (`ledger.domain.operations`).
 
 A function here does the work of one attempt and returns when it is done and durable; what it raises
 fails the job, unless the attempt was stopped or replaced.
@@ -7,7 +7,7 @@ fails the job, unless the attempt was stopped or replaced.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ledger.events import Fingerprint, OperationName
+from ledger.domain.events import Fingerprint, OperationName
 from ledger.images import (
     Checkpoint,
     PartTaken,

@@ -10,8 +10,9 @@ from datetime import datetime
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from ledger.acts import Policy
-from ledger.events import (
+from ledger.domain.aggregates.housekeeping import Policy
+from ledger.domain.aggregates.job import Job
+from ledger.domain.events import (
     POLICY_STREAM,
     ArchiveWritten,
     DiscardedTree,
@@ -29,10 +30,9 @@ from ledger.events import (
     TagDeleted,
     job_stream,
 )
-from ledger.job import Job
 from ledger.store.seam import LoggedEvent
-from projections.audit.families import Families
 from projections.audit.findings import Divergence, Held, divergence_at
+from projections.audit.job_trees import Families
 
 
 class _Ended(NamedTuple):

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ledger.aggregate import Aggregate
-from ledger.errors import Expected
+from ledger.domain.aggregates import Aggregate
+from ledger.domain.errors import Expected
 from ledger.store.seam import LoggedEvent
 
 Report = Callable[[int, int], None]

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ledger.codec import decode, fields_of
-from ledger.errors import UnknownEvent
-from ledger.events import job_stream
+from ledger.domain.errors import UnknownEvent
+from ledger.domain.events import job_stream
 from ledger.store.seam import Log
 from projections.audit.findings import CannotReplay
 

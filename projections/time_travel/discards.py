@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ledger.archives import ArchivedTree, Shelf
-from ledger.events import DiscardedTree, JobsDiscarded
+from ledger.domain.events import DiscardedTree, JobsDiscarded
 from ledger.store.seam import Cursor
-from ledger.store.streams import events_of_kind, newest
+from ledger.store.tables.streams import events_of_kind, newest
 
 
 class Discards(NamedTuple):

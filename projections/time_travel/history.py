@@ -2,10 +2,10 @@
 
 from ledger.archives import Shelf
 from ledger.codec import decode
-from ledger.events import JobCreated, job_stream
+from ledger.domain.events import JobCreated, job_stream
 from ledger.store.seam import LoggedEvent
-from ledger.store.streams import stream_events
-from projections.views.families import is_shown
+from ledger.store.tables.streams import stream_events
+from projections.views.job_rows import is_shown
 from projections.views.snapshot import Snapshot
 
 

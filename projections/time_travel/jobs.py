@@ -8,17 +8,17 @@ its events are now. Stamps say nothing here: a clock may have gone back.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from ledger.aggregate import fold
 from ledger.archives import ArchivedTree, Shelf
 from ledger.codec import decode
-from ledger.events import DiscardedTree, job_stream
-from ledger.job import Job
-from ledger.store.streams import Stored, histories, spans
+from ledger.domain.aggregates import fold
+from ledger.domain.aggregates.job import Job
+from ledger.domain.events import DiscardedTree, job_stream
+from ledger.store.tables.streams import Stored, histories, spans
 from projections.rows import rows as rows_of
 from projections.streams import CANNOT_FOLD
 from projections.tables import JobRow
 from projections.time_travel.resources import existed
-from projections.views.families import named_by
+from projections.views.job_rows import named_by
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ledger.archives import ArchivedTree, Shelf
-from ledger.errors import Expected
-from ledger.store.streams import newest
-from ledger.store.tiles import position_at
+from ledger.domain.errors import Expected
+from ledger.store.tables.streams import newest
+from ledger.store.tables.tiles import position_at
 from projections.rows import timestamp
 from projections.time_travel.discards import discard_of, discards_of
 from projections.time_travel.jobs import PastJobs
-from projections.views.families import family, jobs_of
+from projections.views.job_rows import family, jobs_of
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 

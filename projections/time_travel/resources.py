@@ -3,9 +3,9 @@
 from collections.abc import Collection
 
 from ledger.archives import Shelf
-from ledger.events import drive_stream, server_stream
-from ledger.store.streams import Span, spans
-from projections.views.families import departed, existing
+from ledger.domain.events import drive_stream, server_stream
+from ledger.store.tables.streams import Span, spans
+from projections.views.job_rows import departed, existing
 from projections.views.snapshot import Snapshot
 
 Named = tuple[str, str]

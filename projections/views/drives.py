@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ledger.drive import LIBRARY
-from ledger.events import DriveDefinition
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.events import DriveDefinition
 from ledger.store.parameters import marks
 from projections.tables import DriveRow, select
-from projections.views.filtering import Conditions
+from projections.views.filters import Conditions
+from projections.views.generations import drives_by_pool
 from projections.views.read_models import DriveView
 from projections.views.reader import Reader, bounded
-from projections.views.sqlite import drives_by_pool
 
 _definition = msgspec.json.Decoder(DriveDefinition).decode
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from ledger.store.seam import Cursor
-from projections.views.sqlite import live_generation
+from projections.views.generations import live_generation
 
 
 class ExpectedImage(NamedTuple):

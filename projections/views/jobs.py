@@ -7,7 +7,7 @@ from typing import Any
 from ledger.store.log import Connection
 from ledger.store.parameters import marks
 from projections.tables import JobRow
-from projections.views.filtering import Conditions
+from projections.views.filters import Conditions
 from projections.views.job_keys import JobKey
 from projections.views.read_models import JobTree
 from projections.views.reader import STREAM_ROWS, Reader, bounded

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ledger.events import CloneNaming, DriveDefinition, Mount, Nic, Role, ServerDefinition
+from ledger.domain.events import CloneNaming, DriveDefinition, Mount, Nic, Role, ServerDefinition
 from projections.audit_log import Line
 from projections.tables import JobRow
 

@@ -6,9 +6,9 @@ from typing import Any
 from ledger.store.log import Connection
 from ledger.store.parameters import among
 from ledger.store.seam import Cursor
-from projections.views.filtering import Conditions, condition_sql
+from projections.views.filters import Conditions, condition_sql
+from projections.views.generations import live_generation
 from projections.views.read_models import JobReference
-from projections.views.sqlite import live_generation
 
 STREAM_ROWS = 200
 """Rows of a list that are read at a time when all of it is asked for."""

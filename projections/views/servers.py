@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ledger.events import Mount, Nic, ServerDefinition
+from ledger.domain.events import Mount, Nic, ServerDefinition
 from ledger.store.parameters import marks
 from projections.tables import ServerRow
-from projections.views.filtering import Conditions
+from projections.views.filters import Conditions
 from projections.views.read_models import ServerView
 from projections.views.reader import Reader, bounded
 

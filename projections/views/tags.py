@@ -6,7 +6,7 @@ import msgspec
 
 from ledger.store.parameters import marks
 from projections.tables import TagRow, select
-from projections.views.filtering import Conditions
+from projections.views.filters import Conditions
 from projections.views.read_models import TaggedView, TagView
 from projections.views.reader import Reader, bounded
 

@@ -12,11 +12,11 @@ from time import perf_counter
 
 from ledger.archives import Archive, ArchivedJob, ArchivedTree, Written, write_archive
 from ledger.codec import decode
-from ledger.events import JobCreated
-from ledger.store.sqlite import sqlite_reader
-from scripts.benchmarks.histories import OWNER, make_ledger
-from scripts.benchmarks.rows import Round, Row, row
-from scripts.benchmarks.scale import Setting
+from ledger.domain.events import JobCreated
+from ledger.store.sqlite.store import sqlite_reader
+from scripts.benchmarks.support.histories import OWNER, make_ledger
+from scripts.benchmarks.support.rows import Round, Row, row
+from scripts.benchmarks.support.scale import Setting
 
 LONG, SHORT = 100, 25
 

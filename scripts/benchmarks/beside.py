@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from api.composition import open_service
-from api.identifiers import new_id
-from api.service import Service
-from api.settings import Settings
-from ledger.commands import CloneDrive, DeleteDrives
+from api.service.ids import new_id
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.commands import CloneDrive, DeleteDrives
 from ledger.store.writer import Caller
-from scripts.benchmarks.images import make_image
-from scripts.benchmarks.processes import BenchmarkBroken, Served, load, serving
-from scripts.benchmarks.rows import Round, Row, percentile_ms, row
-from scripts.benchmarks.scale import Setting
-from scripts.benchmarks.seeding import Seeded, ask, image_of, request_bytes, seed
+from scripts.benchmarks.support.data_directories import Seeded, ask, image_of, request_bytes, seed
+from scripts.benchmarks.support.images import make_image
+from scripts.benchmarks.support.processes import BenchmarkBroken, Served, load, serving
+from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.support.scale import Setting
 from scripts.benchmarks.updates import CALLERS, Updating
 
 COPIES = 2

@@ -9,16 +9,17 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from api.databases import LEDGER_FILE
-from ledger.aggregate import Aggregate, evolve
+from api.data.location import LEDGER_FILE
 from ledger.codec import decode
-from ledger.events import Event, Recorded
+from ledger.domain.aggregates import Aggregate, evolve
+from ledger.domain.events import Event, Recorded
 from ledger.store.seam import Row as Stored
 from ledger.store.seam import RowKey
-from ledger.store.sqlite import WAL_PAGES
+from ledger.store.sqlite.store import WAL_PAGES
 from projections.audit_log import entries
 from projections.rows import rows
-from scripts.benchmarks.files import (
+from scripts.benchmarks.support.data_directories import request_bytes, seed
+from scripts.benchmarks.support.files import (
     PAGE_BYTES,
     Written,
     commit_singly,
@@ -28,10 +29,9 @@ from scripts.benchmarks.files import (
     opened_raw,
     replay,
 )
-from scripts.benchmarks.processes import Served, load, serving
-from scripts.benchmarks.rows import Round, Row, row
-from scripts.benchmarks.scale import Setting
-from scripts.benchmarks.seeding import request_bytes, seed
+from scripts.benchmarks.support.processes import Served, load, serving
+from scripts.benchmarks.support.rows import Round, Row, row
+from scripts.benchmarks.support.scale import Setting
 
 CONNECTIONS = 32
 WARM_UP = 300

@@ -13,8 +13,8 @@ import click
 import msgspec
 from rich.table import Table
 
+from api.cli.commands.serve import COLLECTED
 from api.cli.options import console, json_option
-from api.cli.serve import COLLECTED
 from scripts.benchmarks import (
     archives,
     beside,
@@ -24,7 +24,6 @@ from scripts.benchmarks import (
     crowds,
     frames,
     lists,
-    machine,
     nodes,
     pixels,
     postgres,
@@ -34,8 +33,9 @@ from scripts.benchmarks import (
     trees,
     updates,
 )
-from scripts.benchmarks.rows import Row
-from scripts.benchmarks.scale import FULL, QUICK, Scale, Setting
+from scripts.benchmarks.support import machine
+from scripts.benchmarks.support.rows import Row
+from scripts.benchmarks.support.scale import FULL, QUICK, Scale, Setting
 
 BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "updates": updates.updates,

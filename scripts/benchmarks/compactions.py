@@ -7,19 +7,19 @@ from pathlib import Path
 from time import perf_counter, time_ns
 
 from api.composition import OpenLedger, now, open_ledger
-from api.databases import LEDGER_FILE
-from api.identifiers import new_id
+from api.data.location import LEDGER_FILE
+from api.service.ids import new_id
 from ledger.archives import Shelf
-from ledger.clock_watch import Reading
-from ledger.store.sqlite import sqlite_reader
-from projections.retention.compacting import ARCHIVES
-from projections.retention.keeping import Ran, Retention
+from ledger.domain.clock_trust import Reading
+from ledger.store.sqlite.store import sqlite_reader
+from projections.maintenance.retention.compaction import ARCHIVES
+from projections.maintenance.retention.service import Ran, Retention
 from projections.time_travel.past import Past
-from projections.views.reading import Views
-from scripts.benchmarks.histories import OWNER, make_ledger
-from scripts.benchmarks.processes import BenchmarkBroken
-from scripts.benchmarks.rows import Round, Row, percentile_ms, row
-from scripts.benchmarks.scale import Setting
+from projections.views.views import Views
+from scripts.benchmarks.support.histories import OWNER, make_ledger
+from scripts.benchmarks.support.processes import BenchmarkBroken
+from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.support.scale import Setting
 from scripts.benchmarks.updates import Updating
 
 EACH = 8

@@ -7,10 +7,10 @@ from pathlib import Path
 from time import perf_counter
 
 from ledger.images import Figures, copy_image, fingerprint, publish
-from scripts.benchmarks.images import make_image, remove_durably
-from scripts.benchmarks.processes import BenchmarkBroken
-from scripts.benchmarks.rows import Round, Row, missing, row
-from scripts.benchmarks.scale import GIB, MIB, Setting
+from scripts.benchmarks.support.images import make_image, remove_durably
+from scripts.benchmarks.support.processes import BenchmarkBroken
+from scripts.benchmarks.support.rows import Round, Row, missing, row
+from scripts.benchmarks.support.scale import GIB, MIB, Setting
 
 BLOCK_BYTES = 512
 BLOCKS_MORE = 1.01

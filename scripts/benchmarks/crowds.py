@@ -11,13 +11,13 @@ from http.cookies import SimpleCookie
 
 import orjson
 
-from scripts.benchmarks.images import make_image
-from scripts.benchmarks.listeners import listeners
-from scripts.benchmarks.processes import BenchmarkBroken, Served, answering, load, serving
 from scripts.benchmarks.reads import CONNECTIONS, WARM_UP
-from scripts.benchmarks.rows import Round, Row, row
-from scripts.benchmarks.scale import GIB, MIB, Setting
-from scripts.benchmarks.seeding import ask, image_of, request_bytes, seed
+from scripts.benchmarks.support.data_directories import ask, image_of, request_bytes, seed
+from scripts.benchmarks.support.images import make_image
+from scripts.benchmarks.support.listeners import listeners
+from scripts.benchmarks.support.processes import BenchmarkBroken, Served, answering, load, serving
+from scripts.benchmarks.support.rows import Round, Row, row
+from scripts.benchmarks.support.scale import GIB, MIB, Setting
 
 DRIVES = 100
 CLONES = 60

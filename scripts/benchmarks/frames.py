@@ -16,20 +16,20 @@ from aiohttp import web
 
 from api.app import make_app
 from api.composition import open_service
-from api.frames import frames
-from api.identifiers import new_id
-from api.service import Service
-from api.settings import Settings
-from ledger.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.events import ProgressUpdated
+from api.resources.frames import frames
+from api.service.ids import new_id
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.events import ProgressUpdated
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
-from projections.kinds import KINDS
-from scripts.benchmarks.listeners import NUMBER, Arrivals, listeners
-from scripts.benchmarks.processes import Served
-from scripts.benchmarks.rows import Round, Row, percentile_ms, row
-from scripts.benchmarks.scale import Setting
-from scripts.benchmarks.seeding import seed
+from projections.feed.resource_kinds import KINDS
+from scripts.benchmarks.support.data_directories import seed
+from scripts.benchmarks.support.listeners import NUMBER, Arrivals, listeners
+from scripts.benchmarks.support.processes import Served
+from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.support.scale import Setting
 
 PAUSE_S = 0.02
 """Between two frames: every one has arrived before the next is due."""

@@ -13,24 +13,24 @@ from time import perf_counter
 from typing import NamedTuple
 
 from api.composition import open_ledger
-from api.databases import LEDGER_FILE
-from api.identifiers import new_id
-from api.job_lists import cursor_of
+from api.data.location import LEDGER_FILE
+from api.resources.jobs.lists import cursor_of
+from api.service.ids import new_id
 from ledger.application import Ledger
-from ledger.drive import Drive
-from ledger.events import DriveDefinition, Resource
-from ledger.job import Job, JobState
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.job import Job, JobState
+from ledger.domain.events import DriveDefinition, Resource
 from ledger.store.seam import Cursor, RowKey
 from ledger.store.seam import Row as Stored
-from ledger.store.sqlite import sqlite_reader
+from ledger.store.sqlite.store import sqlite_reader
 from projections.rows import rows
+from projections.views.generations import live_generation, put_rows
 from projections.views.job_keys import key_of
-from projections.views.reading import Views
-from projections.views.sqlite import live_generation, put_rows
-from scripts.benchmarks.processes import Served, load, serving
-from scripts.benchmarks.rows import Round, Row, percentile_ms, row
-from scripts.benchmarks.scale import GIB, Setting
-from scripts.benchmarks.seeding import EMAIL, PASSWORD, request_bytes
+from projections.views.views import Views
+from scripts.benchmarks.support.data_directories import EMAIL, PASSWORD, request_bytes
+from scripts.benchmarks.support.processes import Served, load, serving
+from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.support.scale import GIB, Setting
 from scripts.load import Result
 
 FEW = 1_000

@@ -14,18 +14,18 @@ import psycopg
 
 from api.composition import Surroundings, now
 from ledger.application import Ledger
-from ledger.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.errors import StoreFailed
-from ledger.store.pg_connecting import connect, postgres_reader
-from ledger.store.postgres import PostgresStore
+from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.errors import StoreFailed
+from ledger.store.postgres.connections import connect, postgres_reader
+from ledger.store.postgres.store import PostgresStore
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
-from projections.views.postgres import PostgresProjection
-from scripts.benchmarks.databases import databases
-from scripts.benchmarks.processes import BenchmarkBroken, running
-from scripts.benchmarks.rows import Round, Row, percentile_ms, row
-from scripts.benchmarks.scale import Setting
-from scripts.benchmarks.updating import NodeUpdated
+from projections.views.postgres_writer import PostgresProjection
+from scripts.benchmarks.support.databases import databases
+from scripts.benchmarks.support.processes import BenchmarkBroken, running
+from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.support.scale import Setting
+from scripts.benchmarks.support.update_process import NodeUpdated
 
 NODES = 4
 CALLERS = 64
@@ -73,8 +73,9 @@ def _updated(url: str, directory: Path, nodes: int, callers: int, each: int) -> 
         for number in range(nodes):
             own = directory / str(number)
             own.mkdir(parents=True)
-            words = (url, str(own), str(callers // nodes), str(each))
-            pipes.append(stack.enter_context(running(("scripts.benchmarks.updating", *words))))
+            module = "scripts.benchmarks.support.update_process"
+            words = (module, url, str(own), str(callers // nodes), str(each))
+            pipes.append(stack.enter_context(running(words)))
         for _, output in pipes:
             if output.readline() != b"ready\n":
                 raise BenchmarkBroken("a node could not begin")

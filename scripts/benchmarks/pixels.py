@@ -14,14 +14,14 @@ from playwright.async_api import Browser, Page
 
 from api.app import make_app
 from api.composition import open_service
-from api.settings import Settings
-from scripts.benchmarks.browsers import chromium, job_page
+from api.service.settings import Settings
 from scripts.benchmarks.frames import Telling, bare_app, served
-from scripts.benchmarks.listeners import NUMBER, listeners
-from scripts.benchmarks.processes import Served
-from scripts.benchmarks.rows import Round, Row, percentile_ms, row
-from scripts.benchmarks.scale import Setting
-from scripts.benchmarks.seeding import seed
+from scripts.benchmarks.support.browsers import chromium, job_page
+from scripts.benchmarks.support.data_directories import seed
+from scripts.benchmarks.support.listeners import NUMBER, listeners
+from scripts.benchmarks.support.processes import Served
+from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.support.scale import Setting
 
 OTHERS = 200
 PAUSE_S = 0.1

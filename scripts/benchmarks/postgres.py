@@ -16,14 +16,14 @@ from time import perf_counter
 import psycopg
 
 from api.composition import open_ledger
-from ledger.store.pg_connecting import postgres_reader
-from ledger.store.pg_cursor import translated
-from ledger.store.postgres import PostgresStore
-from projections.views.postgres import PostgresProjection, upsert_columns
-from scripts.benchmarks.databases import databases
-from scripts.benchmarks.files import Written
-from scripts.benchmarks.rows import Round, Row, missing, percentile_ms, row
-from scripts.benchmarks.scale import Setting
+from ledger.store.postgres.connections import postgres_reader
+from ledger.store.postgres.cursor import translated
+from ledger.store.postgres.store import PostgresStore
+from projections.views.postgres_writer import PostgresProjection, upsert_columns
+from scripts.benchmarks.support.databases import databases
+from scripts.benchmarks.support.files import Written
+from scripts.benchmarks.support.rows import Round, Row, missing, percentile_ms, row
+from scripts.benchmarks.support.scale import Setting
 from scripts.benchmarks.updates import Updating, cut
 
 P99_MOST = 2.0

@@ -10,14 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
-from ledger.proofs.merkle import complete_root
+from ledger.merkle.tree import complete_root
 from ledger.proofs.tree import Tree
 from ledger.store.seam import Cursor
-from ledger.store.sqlite import SqliteStore, sqlite_reader
-from ledger.store.tiles import TILE, Tiled, fill, tiled
-from projections.views.sqlite import SqliteProjection
-from scripts.benchmarks.rows import Round, Row, missing, percentile_ms, row
-from scripts.benchmarks.scale import Setting
+from ledger.store.sqlite.store import SqliteStore, sqlite_reader
+from ledger.store.tables.tiles import TILE, Tiled, fill, tiled
+from projections.views.generations import SqliteProjection
+from scripts.benchmarks.support.rows import Round, Row, missing, percentile_ms, row
+from scripts.benchmarks.support.scale import Setting
 
 MOST_MS = 5.0
 """The aim: a proof takes no longer, 99 times of 100."""

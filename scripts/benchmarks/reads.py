@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from api.composition import open_ledger
-from api.identifiers import new_id
-from api.settings import Settings
-from ledger.commands import CloneServer
+from api.service.ids import new_id
+from api.service.settings import Settings
+from ledger.domain.commands import CloneServer
 from ledger.store.writer import Caller
-from projections.views.reading import REMEMBERED
-from scripts.benchmarks.databases import databases
-from scripts.benchmarks.processes import Served, answering, load, serving
-from scripts.benchmarks.rows import Round, Row, row
-from scripts.benchmarks.scale import Setting
-from scripts.benchmarks.seeding import Seeded, ask, request_bytes, seed
+from projections.views.views import REMEMBERED
+from scripts.benchmarks.support.data_directories import Seeded, ask, request_bytes, seed
+from scripts.benchmarks.support.databases import databases
+from scripts.benchmarks.support.processes import Served, answering, load, serving
+from scripts.benchmarks.support.rows import Round, Row, row
+from scripts.benchmarks.support.scale import Setting
 from scripts.load import Result
 
 CONNECTIONS = 32

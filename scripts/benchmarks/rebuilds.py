@@ -9,14 +9,14 @@ from statistics import median
 
 import msgspec
 
-from ledger.store.postgres import PostgresStore
-from projections.views.postgres import PostgresProjection
-from scripts.benchmarks.databases import databases
-from scripts.benchmarks.histories import fill, make_ledger
-from scripts.benchmarks.processes import python
-from scripts.benchmarks.rebuilding import Rebuilding
-from scripts.benchmarks.rows import Round, Row, row
-from scripts.benchmarks.scale import Setting
+from ledger.store.postgres.store import PostgresStore
+from projections.views.postgres_writer import PostgresProjection
+from scripts.benchmarks.support.databases import databases
+from scripts.benchmarks.support.histories import fill, make_ledger
+from scripts.benchmarks.support.processes import python
+from scripts.benchmarks.support.rebuild_process import Rebuilding
+from scripts.benchmarks.support.rows import Round, Row, row
+from scripts.benchmarks.support.scale import Setting
 
 LONG, SHORT = 100, 25
 _decode = msgspec.json.Decoder(Rebuilding).decode
@@ -72,4 +72,4 @@ def _measured(name: str, what: str, setting: Setting, each: int) -> Row:
 
 
 def _run(what: str, ledger_at: Path | str) -> Rebuilding:
-    return _decode(python("scripts.benchmarks.rebuilding", what, str(ledger_at)))
+    return _decode(python("scripts.benchmarks.support.rebuild_process", what, str(ledger_at)))

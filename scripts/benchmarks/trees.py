@@ -13,16 +13,16 @@ from playwright.async_api import Page
 
 from api.app import make_app
 from api.composition import open_service
-from api.identifiers import new_id
-from api.service import Service
-from api.settings import Settings
-from ledger.commands import CreateJob, StartAttempt, UpdateProgress
+from api.service.ids import new_id
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.store.writer import Caller
-from scripts.benchmarks.browsers import chromium, job_page
 from scripts.benchmarks.frames import served
-from scripts.benchmarks.rows import Round, Row, percentile_ms, row
-from scripts.benchmarks.scale import Setting
-from scripts.benchmarks.seeding import seed
+from scripts.benchmarks.support.browsers import chromium, job_page
+from scripts.benchmarks.support.data_directories import seed
+from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.support.scale import Setting
 
 BRANCHES, LEAVES = 10, 99
 """1,000 nodes with the root's branches; the root itself comes on top."""

@@ -12,17 +12,17 @@ from time import perf_counter
 from typing import NamedTuple
 
 from api.composition import open_ledger
-from api.databases import LEDGER_FILE
-from api.identifiers import new_id
-from ledger.aggregate import Aggregate, evolve
+from api.data.location import LEDGER_FILE
+from api.service.ids import new_id
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.aggregates import Aggregate, evolve
+from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.store.seam import Commit, Cursor, RowKey, Rows
 from ledger.store.seam import Row as Stored
 from ledger.store.writer import Caller
 from projections.rows import rows
-from scripts.benchmarks.files import (
+from scripts.benchmarks.support.files import (
     Written,
     copy_ledger,
     events_after,
@@ -31,9 +31,9 @@ from scripts.benchmarks.files import (
     opened_raw,
     replay,
 )
-from scripts.benchmarks.library import Saving
-from scripts.benchmarks.rows import Round, Row, percentile_ms, row
-from scripts.benchmarks.scale import MIB, Setting
+from scripts.benchmarks.support.library import Saving
+from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
+from scripts.benchmarks.support.scale import MIB, Setting
 
 CALLERS = 64
 WARM_UP = 20

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.cli.serving import CONNECTIONS_END_S, REQUESTS_END_S
-from projections.feed import REPEAT_S
+from api.cli.service_process import CONNECTIONS_END_S, REQUESTS_END_S
+from projections.feed.feed import REPEAT_S
 from tests.acceptance.client import data_blocks, striped
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
 from tests.support.wait import PATIENCE_S, wait_for

@@ -3,7 +3,7 @@
 from http.cookies import Morsel, SimpleCookie
 from typing import Any, NamedTuple
 
-from api.accounts import Account
+from api.accounts.service import Account
 from tests.api.calling import Answer, Api
 
 PASSWORD = "correct horse"

@@ -9,13 +9,13 @@ import argon2
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from api import credentials, passwords
-from api.accounts import Account, Accounts
+from api.accounts import credentials, passwords
+from api.accounts.service import Account, Accounts
 from api.app import make_app
 from api.composition import open_ledger, open_service
-from api.identifiers import new_id
-from api.plain_tables import PlainTables
-from api.settings import Settings
+from api.data.private_tables import PlainTables
+from api.service.ids import new_id
+from api.service.settings import Settings
 from ledger.store.seam import Cursor
 from tests.accounts.calling import PASSWORD
 from tests.accounts.clocks import Clock, Wall

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from api.accounts import Account
-from api.guessing import ACCOUNT_FAILURES
+from api.accounts.service import Account
+from api.accounts.throttle import ACCOUNT_FAILURES
 from tests.accounts.calling import (
     ASYNCHRONOUS,
     LOGIN,

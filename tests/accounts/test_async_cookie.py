@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.accounts import Account, Accounts, LoginRefused
-from api.async_cookie import VALID_S, AsyncCookies, Entitled
-from api.hourly_keys import HOUR_S
+from api.accounts.service import Account, Accounts, LoginRefused
+from api.accounts.signing_keys import HOUR_S
+from api.accounts.websocket_cookie import VALID_S, AsyncCookies, Entitled
 from tests.accounts.clocks import Wall
 
 ACCOUNT = "f3ebf024-0c96-4929-9a1c-210feb673958"

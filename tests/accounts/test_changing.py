@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from api.accounts import AccountNotFound, Accounts, EmailTaken, InvalidAccount, LoginRefused
+from api.accounts.service import AccountNotFound, Accounts, EmailTaken, InvalidAccount, LoginRefused
 from api.composition import open_ledger
-from ledger.claim import Claim
-from ledger.commands import EditProfile
-from ledger.store import accounts as table
+from ledger.domain.commands import EditProfile
+from ledger.domain.idempotency import Claim
+from ledger.store.tables import accounts as table
 from ledger.store.writer import Caller
 
 EMAIL = "ada@example.test"

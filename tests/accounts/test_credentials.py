@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.accounts import Accounts, LoginRefused
-from api.credentials import (
+from api.accounts.credentials import (
     EMAIL_LENGTH_MAX,
     HEADER_LENGTH_MAX,
     PASSWORD_LENGTH_MAX,
@@ -16,6 +15,7 @@ from api.credentials import (
     normal_password,
     parse_basic,
 )
+from api.accounts.service import Accounts, LoginRefused
 
 
 def _basic(text: bytes) -> str:

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-import api.expiring
+import api.background.expiry
+from api.background.expiry import Expiring, expiring, what_expires
 from api.composition import open_service
-from api.expiring import Expiring, expiring, what_expires
-from api.settings import Settings
-from ledger.errors import StoreUnreachable
+from api.service.settings import Settings
+from ledger.domain.errors import StoreUnreachable
 from tests.support.wait import patience, wait_until
 
 

@@ -2,9 +2,9 @@ import asyncio
 
 import pytest
 
-import api.passwords
-from api.accounts import Accounts, LoginRefused, TooManyAttempts
-from api.guessing import ACCOUNT_FAILURES, ADDRESS_FAILURES, WINDOW_S, FailureWindow
+import api.accounts.passwords
+from api.accounts.service import Accounts, LoginRefused, TooManyAttempts
+from api.accounts.throttle import ACCOUNT_FAILURES, ADDRESS_FAILURES, WINDOW_S, FailureWindow
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"

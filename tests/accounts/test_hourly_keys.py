@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from api.accounts import Accounts
-from api.hourly_keys import AHEAD, HOUR_S
-from api.remembered import Remembered
-from ledger.errors import StoreUnreachable
+from api.accounts.login_cache import Remembered
+from api.accounts.service import Accounts
+from api.accounts.signing_keys import AHEAD, HOUR_S
+from ledger.domain.errors import StoreUnreachable
 from tests.accounts.clocks import Clock, Wall
 from tests.accounts.conftest import OpenAccounts
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-import api.passwords
-import api.remembered
-from api.accounts import Accounts, LoginRefused
-from api.credentials import unmatchable_hash
-from api.remembered import REMEMBERED_S
+import api.accounts.login_cache
+import api.accounts.passwords
+from api.accounts.credentials import unmatchable_hash
+from api.accounts.login_cache import REMEMBERED_S
+from api.accounts.service import Accounts, LoginRefused
 from tests.support.wait import PATIENCE_S, wait_until
 
 EMAIL = "ada@example.test"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from api.accounts import Account, Accounts, LoginRefused
-from api.guessing import ACCOUNT_FAILURES
+from api.accounts.service import Account, Accounts, LoginRefused
+from api.accounts.throttle import ACCOUNT_FAILURES
 from tests.accounts.calling import PASSWORD, by_session, call, session_of
 from tests.api.calling import Answer, Api
 

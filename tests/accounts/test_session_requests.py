@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.accounts import Account
-from api.sessions import VALID_FOR
+from api.accounts.service import Account
+from api.accounts.sessions import VALID_FOR
 from tests.accounts.calling import (
     ASYNCHRONOUS,
     LOGOUT,

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-import api.remembered
-import api.sessions
-from api.accounts import Account, Accounts, LoginRefused, TooManyAttempts
-from api.guessing import ACCOUNT_FAILURES
-from api.remembered import REMEMBERED_S
-from api.sessions import VALID_FOR, NewSession
+import api.accounts.login_cache
+import api.accounts.sessions
+from api.accounts.login_cache import REMEMBERED_S
+from api.accounts.service import Account, Accounts, LoginRefused, TooManyAttempts
+from api.accounts.sessions import VALID_FOR, NewSession
+from api.accounts.throttle import ACCOUNT_FAILURES
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from api.accounts import Account, AccountNotFound, Accounts, LoginRefused, TooManyAttempts
-from api.credentials import InvalidAccount
-from api.guessing import ADDRESS_FAILURES, WINDOW_S
-from api.tokens import NAME_LENGTH_MAX, InvalidTokenName, NewToken, TokenNotFound
+from api.accounts.credentials import InvalidAccount
+from api.accounts.service import Account, AccountNotFound, Accounts, LoginRefused, TooManyAttempts
+from api.accounts.throttle import ADDRESS_FAILURES, WINDOW_S
+from api.accounts.tokens import NAME_LENGTH_MAX, InvalidTokenName, NewToken, TokenNotFound
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"

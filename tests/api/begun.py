@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.composition import open_service
-from api.settings import Settings
+from api.service.settings import Settings
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ import aiohttp
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 
-from api.accounts import Account, AccountNotFound, LoginRefused
-from api.async_cookie import AsyncCookies, Entitled
+from api.accounts.service import Account, AccountNotFound, LoginRefused
+from api.accounts.websocket_cookie import AsyncCookies, Entitled
 from api.composition import now
-from api.service import Service
-from ledger.commands import (
+from api.service.service import Service
+from ledger.domain.commands import (
     Command,
     CreateJob,
     FailJob,

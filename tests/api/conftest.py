@@ -9,8 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
 from api.composition import open_service
-from api.service import Service
-from api.settings import Settings
+from api.service.service import Service
+from api.service.settings import Settings
 from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 from tests.support.postgres import tell_of_whoever_copies
@@ -39,8 +39,8 @@ async def service(tmp_path: Path, begun: Path, store: str | None) -> AsyncIterat
 @pytest.fixture
 def always_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists are sent in pieces however short they are."""
-    monkeypatch.setattr("api.requests.SHORT_LIMIT", -1)
-    monkeypatch.setattr("api.answers.WHOLE_BYTES", 0)
+    monkeypatch.setattr("api.http.requests.SHORT_LIMIT", -1)
+    monkeypatch.setattr("api.http.responses.WHOLE_BYTES", 0)
 
 
 @pytest.fixture

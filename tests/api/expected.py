@@ -7,9 +7,9 @@ from importlib import import_module
 import api
 import ledger
 import projections
-from api.accounts import TooManyAttempts
-from api.errors import RequestRefused
-from ledger.errors import Expected
+from api.accounts.service import TooManyAttempts
+from api.http.errors import RequestRefused
+from ledger.domain.errors import Expected
 
 
 def expected_kinds() -> list[type[Expected]]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from api.accounts import Account
-from api.async_cookie import Entitled
+from api.accounts.service import Account
+from api.accounts.websocket_cookie import Entitled
 from tests.api.calling import ALICE, Api, KnownAccounts
 from tests.support.wait import PATIENCE_S, patience
 

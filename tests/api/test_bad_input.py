@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.requests import BULK_LIMIT
+from api.http.requests import BULK_LIMIT
 from tests.api.bad_values import CLONES, DRIVES, SERVERS
 from tests.api.calling import DRIVE, SERVER, Api
 

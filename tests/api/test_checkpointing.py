@@ -5,12 +5,12 @@ import logging
 
 import pytest
 
-from api import checkpointing as module
-from api.checkpointing import checkpointing
+from api.background import checkpoints as module
+from api.background.checkpoints import checkpointing
 from ledger.proofs.checkpoints import Checkpoints
-from ledger.proofs.tiling import TilingStopped
-from ledger.store import checkpoints as table
-from ledger.store.tiles import tiled
+from ledger.proofs.tile_builder import TilingStopped
+from ledger.store.tables import checkpoints as table
+from ledger.store.tables.tiles import tiled
 from tests.api.calling import Api
 from tests.support.wait import PATIENCE_S, patience, wait_until
 
@@ -64,7 +64,7 @@ async def test_at_the_start_and_after_each_pause(
     api: Api, looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If there is anything new, all of which is tiled then; until it is left."""
-    monkeypatch.setattr("api.checkpointing.PAUSE_S", 0.001)
+    monkeypatch.setattr("api.background.checkpoints.PAUSE_S", 0.001)
     await api.job()
     before = asyncio.all_tasks()
     async with checkpointing(api.service):
@@ -83,7 +83,7 @@ async def test_a_pause_is_over_after_many_events(
     api: Api, looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it is a minute."""
-    monkeypatch.setattr("api.checkpointing.MANY_EVENTS", 3)
+    monkeypatch.setattr("api.background.checkpoints.MANY_EVENTS", 3)
     await api.job()
     async with checkpointing(api.service):
         await until_kept(api, 1)
@@ -123,7 +123,7 @@ async def test_what_fails_is_tried_again(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And the log says so."""
-    monkeypatch.setattr("api.checkpointing.PAUSE_S", 0.001)
+    monkeypatch.setattr("api.background.checkpoints.PAUSE_S", 0.001)
     keep, failures = Checkpoints.keep, [OSError("the disk is away")]
 
     def fail_first(checkpoints: Checkpoints) -> bool:

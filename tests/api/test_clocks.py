@@ -5,8 +5,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from api.clocks import BOOT_ID, Clocks
-from ledger.clock_watch import moved, watch
+from api.service.clocks import BOOT_ID, Clocks
+from ledger.domain.clock_trust import moved, watch
 
 ids = itertools.count()
 

@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 
 import orjson
 
-from api.docs_page import METHODS, page_html
-from api.openapi import document_json
+from api.openapi.document import document_json
+from api.openapi.page import METHODS, page_html
 from tests.api.calling import ROOT, Api
 
 DOCUMENT = orjson.loads(document_json())

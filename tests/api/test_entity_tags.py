@@ -7,8 +7,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
-from api.requests import SHORT_LIMIT
-from api.service import Service
+from api.http.requests import SHORT_LIMIT
+from api.service.service import Service
 from ledger.images import Figures
 from tests.api.calling import (
     ALICE,

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from api.errors import RequestRefused, RequestStatus, answer_to
-from ledger.errors import Expected
+from api.http.errors import RequestRefused, RequestStatus, answer_to
+from ledger.domain.errors import Expected
 from tests.api.expected import error_of, expected_kinds
 
 KINDS = expected_kinds()

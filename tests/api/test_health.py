@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from api import answers, single_flight
-from api.metrics.collecting import of_service
-from api.metrics.counting import Requests
-from ledger.errors import StoreUnreachable
+from api.http import responses as answers
+from api.metrics.collector import of_service
+from api.metrics.request_counts import Requests
+from api.service import single_flight
+from ledger.domain.errors import StoreUnreachable
 from tests.api.calling import Api
 from tests.support.wait import PATIENCE_S
 

@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from api import requests
-from api.accounts import TooManyAttempts
-from api.errors import answer_to
-from api.requests import BODY_BYTES
-from ledger import errors
+from api.accounts.service import TooManyAttempts
+from api.http import requests
+from api.http.errors import answer_to
+from api.http.requests import BODY_BYTES
+from ledger.domain import errors
 from ledger.images import PoolFull
 from projections.views.snapshot import Snapshot
 from tests.api.calling import (
@@ -400,7 +400,7 @@ async def test_unexpected_errors_are_not_shown(
     def fail(*_: object) -> NoReturn:
         raise ValueError("secret detail")
 
-    monkeypatch.setattr("api.jobs.job_json", fail)
+    monkeypatch.setattr("api.resources.jobs.handlers.job_json", fail)
     job = await api.job()
     answer = await api.get(f"/jobs/{job}/")
     assert answer.error == (500, "backend", None)

@@ -14,10 +14,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
-from api.claiming import derived_ids
 from api.composition import open_service
-from api.identifiers import new_id
-from api.settings import Settings
+from api.http.keyed_request import derived_ids
+from api.service.ids import new_id
+from api.service.settings import Settings
 from ledger.store.seam import Cursor
 from tests.api.calling import (
     ALICE,
@@ -404,7 +404,7 @@ async def test_a_key_holds_for_a_day(api: Api) -> None:
 
 async def test_what_is_over_is_removed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it, in small transactions; what still holds stays."""
-    monkeypatch.setattr("api.claims.REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr("api.data.idempotency_keys.REMOVED_AT_ONCE", 2)
     for nth in range(5):
         await api.post("/tags/", {"name": f"t{nth}"}, headers={"Idempotency-Key": f"key-{nth}"})
     age(api, 24)

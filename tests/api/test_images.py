@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
 from api.composition import open_service
-from api.settings import Settings
+from api.service.settings import Settings
 from ledger.images import IncomingImage, PoolFull
 from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, KnownAccounts, authorization
 from tests.support.wait import patience, wait_until

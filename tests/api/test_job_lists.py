@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.commands import CreateJob, UpdateProgress
+from ledger.domain.commands import CreateJob, UpdateProgress
 from tests.api.calling import ALICE, BOB, Api
 
 NO_JOB = "MjAyNi0wNC0xN1QwODoxNTozMC4wMDAwMDArMDA6MDAg"

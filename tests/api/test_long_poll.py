@@ -13,8 +13,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
-from api.service import Service
-from ledger.commands import UpdateProgress
+from api.service.service import Service
+from ledger.domain.commands import UpdateProgress
 from tests.api.calling import ALICE, BOB, Answer, Api
 from tests.api.listening import listening
 from tests.support.wait import patience, wait_until

@@ -12,10 +12,10 @@ import yaml
 from aiohttp import web
 
 from api.app import PAGE, make_app
-from api.errors import ErrorType, RequestStatus, answer_to, unknown_error
-from api.openapi import FILE, document_json
-from api.service import Service
-from ledger.errors import Expected
+from api.http.errors import ErrorType, RequestStatus, answer_to, unknown_error
+from api.openapi.document import FILE, document_json
+from api.service.service import Service
+from ledger.domain.errors import Expected
 from tests.api.calling import ROOT, Api
 from tests.api.expected import error_of, expected_kinds
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.page_files import FOLDER, POLICY
+from api.resources.page_files import FOLDER, POLICY
 from tests.api.calling import ALICE, Api, authorization
 
 ADDRESSES = (

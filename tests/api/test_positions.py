@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from ledger.application import Ledger
-from ledger.commands import Command, CreateJob
+from ledger.domain.commands import Command, CreateJob
 from ledger.store.writer import Caller
-from projections.views.reading import Views
+from projections.views.views import Views
 from tests.api.calling import ALICE, DRIVE, SERVER, UNKNOWN, WORKER, Answer, Api
 
 

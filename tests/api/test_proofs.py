@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ledger.proofs.note import Checkpoint, read_checkpoint
-from ledger.proofs.tiling import tile
-from ledger.store.tiles import TILE
+from ledger.merkle.signed_note import Checkpoint, read_checkpoint
+from ledger.proofs.tile_builder import tile
+from ledger.store.tables.tiles import TILE
 from tests.api.calling import AUDITOR, BOB, Answer, Api
 from tests.proofs.client import verify_consistency, verify_inclusion
 from tests.proofs.tiling import delete

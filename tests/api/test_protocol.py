@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from api.app import make_app
-from api.protocol import ApiRunner
-from api.service import Service
+from api.http.server import ApiRunner
+from api.service.service import Service
 from tests.api.calling import ALICE
 from tests.support.wait import patience
 

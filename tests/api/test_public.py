@@ -6,11 +6,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from api.answers import json_answer
 from api.app import _add, make_app
-from api.errors import BadRequest
-from api.requests import ANONYMOUS, CALLER
-from api.service import Service
+from api.http.errors import BadRequest
+from api.http.requests import ANONYMOUS, CALLER
+from api.http.responses import json_answer
+from api.service.service import Service
 from tests.api.calling import ALICE, AUDITOR, Api
 
 STALE = {"Cookie": "sessionid=stale; csrftoken=stale", "Authorization": "Basic nonsense"}

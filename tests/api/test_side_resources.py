@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.drive_bodies import least_size
-from api.side_resources import ABSENT
+from api.resources.drives.bodies import least_size
+from api.resources.unsupported import ABSENT
 from tests.api.calling import UNKNOWN, Api
 
 GIB = 1024**3

@@ -7,8 +7,8 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from api.accounts import Account
-from api.openapi import document_json
+from api.accounts.service import Account
+from api.openapi.document import document_json
 from tests.api.calling import ALICE, AUDITOR, BOB, UNKNOWN, Api
 
 DOCUMENT = orjson.loads(document_json())

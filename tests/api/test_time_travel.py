@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from api.requests import SHORT_LIMIT
+from api.http.requests import SHORT_LIMIT
 from ledger.codec import leaf_hash
-from ledger.commands import SetRetention, StartAttempt, UpdateProgress
+from ledger.domain.commands import SetRetention, StartAttempt, UpdateProgress
 from ledger.store.writer import Caller
 from projections.time_travel import past
 from tests.api.calling import ALICE, BOB, UNKNOWN, WORKER, Answer, Api

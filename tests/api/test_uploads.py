@@ -13,11 +13,12 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from api import requests, upload_links
 from api.app import make_app
 from api.composition import open_service
-from api.multipart import FIELD_BYTES, FIELDS_MOST
-from api.settings import Settings
+from api.http import requests
+from api.http.multipart import FIELD_BYTES, FIELDS_MOST
+from api.resources.drives import upload_links
+from api.service.settings import Settings
 from ledger.images import CHUNKS_MOST
 from tests.api.calling import (
     ALICE,
@@ -326,7 +327,7 @@ async def test_a_connection_that_breaks_off(upload: Upload):
 
 async def test_a_chunk_that_stops_coming(upload: Upload, monkeypatch: pytest.MonkeyPatch):
     """A form that sends nothing for a while is cut."""
-    monkeypatch.setattr("api.multipart.SILENCE_S", 0.05)
+    monkeypatch.setattr("api.http.multipart.SILENCE_S", 0.05)
     assert requests.SILENCE_S > 0.05
     server = upload.api.client.server
     reader, writer = await asyncio.open_connection(server.host, server.port)

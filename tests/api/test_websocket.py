@@ -14,17 +14,17 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from api import websocket
-from api.accounts import Account
+from api.accounts.service import Account
+from api.accounts.websocket_cookie import AsyncCookies, Entitled
 from api.app import make_app
-from api.async_cookie import AsyncCookies, Entitled
 from api.composition import now, open_service
-from api.frames import frames
-from api.origins import is_own
-from api.service import Service
-from api.settings import Settings
-from ledger.commands import Command, FailJob, StartAttempt, SucceedJob, UpdateProgress
-from projections.feed import Feed
+from api.http.same_origin import is_own
+from api.resources import websocket
+from api.resources.frames import frames
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.commands import Command, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from projections.feed.feed import Feed
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, Api, KnownAccounts
 from tests.api.listening import Listener, cookie, listening
 from tests.support.wait import PATIENCE_S, patience, wait_until

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import ledger.archives.writing
+import ledger.archives.writer
 from ledger.archives import ArchivedJob, ArchivedTree
 from ledger.codec import leaf_hash
 from ledger.store.seam import LoggedEvent

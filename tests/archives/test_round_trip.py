@@ -168,7 +168,7 @@ def test_a_stream_named_within_anothers_event(tmp_path: Path) -> None:
 def test_many_short_streams(tmp_path: Path) -> None:
     """An index of many streams of one event takes a small part of the file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ledger.archives.writing.FRAME_EVENTS", 2_000)
+        patch.setattr("ledger.archives.writer.FRAME_EVENTS", 2_000)
         names = [
             f"job-{hashlib.sha256(bytes([n % 256, n // 256])).hexdigest()}" for n in range(20_000)
         ]

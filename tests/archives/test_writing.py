@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import ledger.archives.writing
+import ledger.archives.writer
 from ledger.archives import Archive, ArchiveNotWritten, Shelf, write_archive
 from ledger.store.seam import LoggedEvent
 from tests.archives.making import FEW, history, logged, noise, trees_of

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from api.cli.backup import _record
-from api.identifiers import new_id
-from ledger.commands import (
+from api.cli.commands.backup import _record
+from api.service.ids import new_id
+from ledger.domain.commands import (
     CreateDrives,
     CreateJob,
     MarkDriveReady,
@@ -16,15 +16,15 @@ from ledger.commands import (
     SucceedJob,
 )
 from ledger.images import Pool
+from ledger.merkle.signed_note import Checkpoint
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of
-from ledger.proofs.note import Checkpoint
 from ledger.proofs.tree import Tree
 from ledger.store.seam import LoggedEvent
-from ledger.store.sqlite import sqlite_reader
-from projections.backup.restoring import Restored, check_first, restore
-from projections.backup.taking import Taken, take
-from projections.retention.keeping import Retention
+from ledger.store.sqlite.store import sqlite_reader
+from projections.maintenance.backup.creation import Taken, take
+from projections.maintenance.backup.restoration import Restored, check_first, restore
+from projections.maintenance.retention.service import Retention
 from tests.retention.conftest import Clock
 from tests.support.opened import behind_its_back
 from tests.support.retained import Retained

@@ -17,15 +17,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from api.identifiers import new_id
+from api.service.ids import new_id
 from ledger.archives import Shelf
 from ledger.codec import decode
-from ledger.events import LedgerRestored
+from ledger.domain.events import LedgerRestored
 from ledger.images import Pool
 from ledger.proofs.keys import KEY_FILE, signer_of
-from projections.backup.checking import check
-from projections.backup.restoring import is_unfinished
-from projections.backup.taking import take
+from projections.maintenance.backup.creation import take
+from projections.maintenance.backup.inspection import check
+from projections.maintenance.backup.restoration import is_unfinished
 from tests.backup.backups import events, restored
 from tests.support.world import START
 

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from ledger.merkle.signed_note import read_checkpoint
 from ledger.proofs.keys import verifier_of
-from ledger.proofs.note import read_checkpoint
 from tests.acceptance.client import data_blocks, sha256
 from tests.acceptance.conftest import account_data, machine
 from tests.acceptance.running import Machine, Server, run_command

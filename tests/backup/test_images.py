@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ledger.commands import CompleteResize, CreateDrives, DeleteDrives, NewDrive, ResizeDrive
+from ledger.domain.commands import CompleteResize, CreateDrives, DeleteDrives, NewDrive, ResizeDrive
 from ledger.images import Pool
-from projections.backup import files as backup_files
-from projections.backup.checking import check
-from projections.backup.errors import NotBackedUp, NotRestored
-from projections.backup.pools import LOST_AND_FOUND, MissingImage
+from projections.maintenance.backup import files as backup_files
+from projections.maintenance.backup.errors import NotBackedUp, NotRestored
+from projections.maintenance.backup.images import LOST_AND_FOUND, MissingImage
+from projections.maintenance.backup.inspection import check
 from tests.backup.backups import Ledger, drive, restored
 from tests.images.copies import PAGE, sha256, striped_file
 from tests.retention.conftest import Clock

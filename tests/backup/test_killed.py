@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.retention.compacting import ARCHIVES
+from projections.maintenance.retention.compaction import ARCHIVES
 from tests.backup.backups import Ledger, archived, drive
 from tests.backup.killing import POOL, pools_in
 from tests.backup.test_images import A, B

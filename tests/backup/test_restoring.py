@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from api.cli.backup import _restore
+from api.cli.commands.backup import _restore
 from api.composition import open_ledger
-from api.lock import DataInUse, DataUnusable, data_lock
-from api.settings import Settings
+from api.data.directory import DataInUse, DataUnusable, data_lock
+from api.service.settings import Settings
 from ledger.archives import Shelf, write_archive
 from ledger.codec import decode
-from ledger.events import LedgerRestored
+from ledger.domain.events import LedgerRestored
+from ledger.merkle.signed_note import Signer, read_checkpoint
 from ledger.proofs.keys import signer_of, verifier_of
-from ledger.proofs.note import Signer, read_checkpoint
-from projections.backup.errors import BadBackup, NotRestored
-from projections.backup.files import file_kept
-from projections.backup.manifest import MANIFEST, read_manifest, written
+from projections.maintenance.backup.errors import BadBackup, NotRestored
+from projections.maintenance.backup.files import file_kept
+from projections.maintenance.backup.manifest import MANIFEST, read_manifest, written
 from tests.backup.backups import (
     Ledger,
     archived,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from ledger.archives import Shelf, write_archive
-from ledger.proofs.note import read_checkpoint
-from projections.backup.checking import check
-from projections.backup.errors import NotBackedUp
-from projections.retention import compacting
+from ledger.merkle.signed_note import read_checkpoint
+from projections.maintenance.backup.errors import NotBackedUp
+from projections.maintenance.backup.inspection import check
+from projections.maintenance.retention import compacting
 from tests.backup.backups import Ledger, archived, drive, events, pragma, tables
 from tests.retention.conftest import Clock
 

@@ -11,10 +11,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.admin import AdminServer
+from api.admin.server import AdminServer
 from api.composition import open_service
-from api.lock import data_lock
-from api.settings import load_settings
+from api.data.directory import data_lock
+from api.service.settings import load_settings
 from tests.support.wait import PATIENCE_S
 
 Begun = Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]

@@ -9,20 +9,20 @@ import aiohttp
 import msgspec
 import pytest
 
-import api.admin
-import api.verbs
-from api.accounts import Accounts
-from api.admin import AdminClient, AdminRefused, AdminServer, connected
-from api.cli.reaching import open_admin
+import api.admin.server
+import api.admin.verbs
+from api.accounts.service import Accounts
+from api.accounts.tokens import Tokens
+from api.admin.server import AdminClient, AdminRefused, AdminServer, connected
+from api.admin.verbs import VERBS, Verb, read_arguments, read_result
+from api.cli.admin import open_admin
 from api.composition import open_service
-from api.doctor.examining import examine_service
-from api.lock import data_lock
-from api.service import Service
-from api.settings import load_settings
-from api.tokens import Tokens
-from api.verbs import VERBS, Verb, read_arguments, read_result
-from ledger.errors import UnknownEvent
-from projections.rebuild import Rebuilt
+from api.data.directory import data_lock
+from api.doctor.checks import examine_service
+from api.service.service import Service
+from api.service.settings import load_settings
+from ledger.domain.errors import UnknownEvent
+from projections.maintenance.rebuild import Rebuilt
 from tests.support.turns import taken
 from tests.support.wait import PATIENCE_S, patience
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from ledger.merkle.signed_note import Checkpoint, read_checkpoint
 from ledger.proofs.keys import KEY_FILE, signer_of, verifier_of
-from ledger.proofs.note import Checkpoint, read_checkpoint
-from ledger.store.sqlite import SqliteStore, sqlite_reader
-from projections.views.sqlite import SqliteProjection
+from ledger.store.sqlite.store import SqliteStore, sqlite_reader
+from projections.views.generations import SqliteProjection
 from tests.cli.processes import Serving, ask, run
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.cli import cli
-from api.lock import data_lock, holder
+from api.data.directory import data_lock, holder
 from tests.cli.here import served_here
 from tests.cli.processes import Serve, Serving, ask, run
 from tests.support.processes import ROOT
@@ -182,7 +182,7 @@ def test_doctor_finds_what_is_wrong(data: Path) -> None:
 
 def test_somebody_has_it_who_does_not_answer(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command waits a while for whoever has the data directory, then says who that is."""
-    monkeypatch.setattr("api.cli.reaching.TAKING_S", 0.1)
+    monkeypatch.setattr("api.cli.admin.TAKING_S", 0.1)
     with data_lock(data):
         refused = CliRunner().invoke(cli, ["account", "add", "a@b.test", "--data", str(data)])
     assert refused.exit_code == 1

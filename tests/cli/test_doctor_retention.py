@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from api.databases import SqliteDatabase
-from api.doctor.examining import examine
+from api.data.location import SqliteDatabase
+from api.doctor.checks import examine
 from api.doctor.retention import OVERDUE
 from ledger.archives import Shelf
-from ledger.clock_watch import Reading
+from ledger.domain.clock_trust import Reading
 from tests.cli.here import served_here
 from tests.cli.old_ledger import ENDED, found, old_ledger
 from tests.cli.processes import ask

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.settings import BadSettings, load_settings
+from api.service.settings import BadSettings, load_settings
 from tests.cli.processes import Serve, Serving, ask, run
 from tests.support.wait import PATIENCE_S, wait_for
 

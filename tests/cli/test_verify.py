@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from api.cli.audit import audit
+from api.cli.commands.audit import audit
 from ledger.archives import Shelf, write_archive
 from ledger.codec import leaf_hash
+from ledger.merkle.signed_note import Checkpoint, Signer
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
-from ledger.proofs.note import Checkpoint, Signer
 from tests.cli.processes import Serving, ask
 from tests.proofs.histories import FILE, History
 from tests.support.opened import behind_its_back

@@ -14,10 +14,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
 from api.composition import open_service
-from api.plain_tables import PlainTables
-from api.service import Service
-from api.settings import Settings
-from ledger.store import accounts as table
+from api.data.private_tables import PlainTables
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.store.tables import accounts as table
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 from tests.support.postgres import tell_of_whoever_copies
 

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.openapi import document_json
+from api.openapi.document import document_json
 
 DOCUMENT = orjson.loads(document_json())
 CHECKS = [

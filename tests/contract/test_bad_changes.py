@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.requests import ALTERNATIVES_LIMIT, CONDITIONS_LIMIT, SEARCHES_LIMIT
+from api.http.requests import ALTERNATIVES_LIMIT, CONDITIONS_LIMIT, SEARCHES_LIMIT
 from ledger.store.seam import Batch, Conflict
 from ledger.store.writer import CONFLICT_LIMIT
 from tests.api.bad_values import CLONES, LONG, SERVERS

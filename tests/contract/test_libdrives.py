@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api.library import Library, NewImage
-from ledger.events import Media
+from api.admin.library import Library, NewImage
+from ledger.domain.events import Media
 from tests.api.calling import ALICE, BOB, SERVER, UNKNOWN, Api
 from tests.contract.following import Json, listed, reference, settled, shown
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.library import Library, NewImage
+from api.admin.library import Library, NewImage
 from tests.api.calling import SIZE, Api
 from tests.api.shapes import (
     ACTION,

@@ -10,8 +10,8 @@ import click
 import pytest
 
 from api.cli import cli
-from api.cli.serving import CONNECTIONS_END_S, REQUESTS_END_S
-from api.settings import Settings
+from api.cli.service_process import CONNECTIONS_END_S, REQUESTS_END_S
+from api.service.settings import Settings
 from tests.support.cluster import DEPLOY
 
 UNITS = sorted(path.name for path in DEPLOY.glob("*.service"))

@@ -14,19 +14,19 @@ import psycopg
 import pytest
 from msgspec import structs
 
-from api.databases import STORE_FILE, Database, PostgresDatabase, SqliteDatabase
+from api.data.location import STORE_FILE, Database, PostgresDatabase, SqliteDatabase
 from api.doctor import directory, images
-from api.doctor.examining import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE, examine
+from api.doctor.checks import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE, examine
 from api.doctor.findings import Findings
-from api.doctor.looking import examine_ledger
-from api.doctor.patient import Subject
-from api.identifiers import new_id
-from ledger.clock_watch import Reading
-from ledger.commands import CreateDrives, CreateJob, NewDrive, ParkStream, SetRetention
+from api.doctor.probes import examine_ledger
+from api.doctor.subject import Subject
+from api.service.ids import new_id
+from ledger.domain.clock_trust import Reading
+from ledger.domain.commands import CreateDrives, CreateJob, NewDrive, ParkStream, SetRetention
 from ledger.images import Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
-from projections.backup.restoring import STAGING
+from projections.maintenance.backup.restoration import STAGING
 from tests.acceptance.running import run_command
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres

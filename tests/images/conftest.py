@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import ledger.images.copying
+import ledger.images.copy
 
 
 @pytest.fixture

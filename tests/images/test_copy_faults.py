@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import ledger.images.copying
-import ledger.images.moving
+import ledger.images.copy
+import ledger.images.transfer
 from ledger.images import (
     CopyFailed,
     CopyStopped,
@@ -21,7 +21,7 @@ from ledger.images import (
     VerificationFailed,
     fingerprint,
 )
-from ledger.images.moving import move
+from ledger.images.transfer import move
 from tests.images.copies import PAGE, copied, sha256, sparse_file, striped_file
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import ledger.images.moving
+import ledger.images.transfer
 from ledger.images import Checkpoint, CopyStopped, Figures, data_extents, fingerprint
-from ledger.images.syncing import PipelinedSync
+from ledger.images.background_sync import PipelinedSync
 from tests.images.copies import PAGE, copied, padded_sha256, sha256, sparse_file, striped_file
 from tests.support.wait import PATIENCE_S
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import ledger.images.copying
+import ledger.images.copy
 import ledger.images.rate
 from ledger.images import Checkpoint, CopyStopped, Figures, RateLimit
 from tests.images.copies import copied, sparse_file

@@ -14,10 +14,13 @@ from itertools import pairwise
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from ledger.aggregate import Aggregate
-from ledger.claim import KEPT, Claim, Claimed, KeptAnswer
 from ledger.codec import decode, encode, leaf_hash
-from ledger.events import (
+from ledger.domain.aggregates import Aggregate
+from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.relations import Relations
+from ledger.domain.aggregates.server import Server
+from ledger.domain.context import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
+from ledger.domain.events import (
     DriveDeleted,
     DriveReady,
     Event,
@@ -26,10 +29,7 @@ from ledger.events import (
     Resource,
     ServerCreated,
 )
-from ledger.job import Job
-from ledger.relations import Relations
-from ledger.server import Server
-from ledger.store import claims, guards
+from ledger.domain.idempotency import KEPT, Claim, Claimed, KeptAnswer
 from ledger.store.seam import (
     Batch,
     Conflict,
@@ -41,8 +41,9 @@ from ledger.store.seam import (
     RowKey,
     Store,
 )
-from ledger.store.streams import stream_events
-from ledger.world import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
+from ledger.store.tables import guards
+from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables.streams import stream_events
 from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, START, machine, mount
 

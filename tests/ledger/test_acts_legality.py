@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from ledger.aggregate import fold
-from ledger.events import (
+from ledger.domain.aggregates import fold
+from ledger.domain.event_rules import TREES_MOST, illegality
+from ledger.domain.events import (
     ArchiveWritten,
     DiscardedTree,
     Event,
@@ -18,7 +19,6 @@ from ledger.events import (
     StreamParked,
     StreamReleased,
 )
-from ledger.legality import TREES_MOST, illegality
 from tests.support.world import ME, START
 
 KEEP = timedelta(days=3)

@@ -2,8 +2,11 @@
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.relations import Relations
+from ledger.domain.commands import (
     CancelJob,
     ChangePower,
     CloneDrive,
@@ -20,8 +23,8 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.drive import LIBRARY
-from ledger.events import (
+from ledger.domain.context import DropVncPassword, Fact
+from ledger.domain.events import (
     ChildEnded,
     DriveDeleted,
     DriveReady,
@@ -32,9 +35,6 @@ from ledger.events import (
     ServerChanged,
     ServerDeleted,
 )
-from ledger.job import Job
-from ledger.relations import Relations
-from ledger.world import DropVncPassword, Fact
 from tests.support.deciding import History, Outcome, given
 from tests.support.world import (
     GIB,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ledger import errors
-from ledger.claim import KEPT, Claim, Claimed
-from ledger.commands import DeleteDrives
-from ledger.store import claims
+from ledger.domain import errors
+from ledger.domain.commands import DeleteDrives
+from ledger.domain.idempotency import KEPT, Claim, Claimed
 from ledger.store.seam import Cursor
+from ledger.store.tables import idempotency_keys as claims
 from ledger.store.writer import Caller
 from tests.ledger.test_writer import drives, held, new_drive
 from tests.support.opened import Opened

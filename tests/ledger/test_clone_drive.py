@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ledger import errors
-from ledger.commands import CloneDrive, DeleteDrives, StartAttempt, SucceedJob
-from ledger.drive import SIZE_STEP
-from ledger.events import DriveCreated, JobCreated, Resource
-from ledger.world import Fact
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import SIZE_STEP
+from ledger.domain.commands import CloneDrive, DeleteDrives, StartAttempt, SucceedJob
+from ledger.domain.context import Fact
+from ledger.domain.events import DriveCreated, JobCreated, Resource
 from tests.support.deciding import given
 from tests.support.world import (
     GIB,

@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.commands import (
     CloneServer,
     DeleteDrives,
     DeleteServers,
@@ -13,7 +13,8 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.events import (
+from ledger.domain.context import CopyVncPassword, DropVncPassword, Fact, SetVncPassword
+from ledger.domain.events import (
     ChildAttached,
     ChildEnded,
     DriveCreated,
@@ -30,7 +31,6 @@ from ledger.events import (
     ServerCreated,
     ServerDeleted,
 )
-from ledger.world import CopyVncPassword, DropVncPassword, Fact, SetVncPassword
 from tests.support.deciding import History, given
 from tests.support.world import (
     GIB,

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 
-from ledger import events as e
 from ledger.codec import DECODERS, decode, encode, leaf_hash, recorded_at
-from ledger.errors import UnknownEvent
-from ledger.events import Event, Recorded
+from ledger.domain import events as e
+from ledger.domain.errors import UnknownEvent
+from ledger.domain.events import Event, Recorded
 
 GOLDEN = Path(__file__).with_name("golden_events.jsonl")
 

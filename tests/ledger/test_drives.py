@@ -2,8 +2,9 @@
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import SIZE_STEP, round_up
+from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     CreateServers,
@@ -15,10 +16,9 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.drive import SIZE_STEP, round_up
-from ledger.events import DriveCreated, DriveDeleted, DriveReady, ServerChanged
-from ledger.store.memory import NOTHING
-from ledger.world import Fact, PoolSpace
+from ledger.domain.context import Fact, PoolSpace
+from ledger.domain.events import DriveCreated, DriveDeleted, DriveReady, ServerChanged
+from ledger.store.state_cache import NOTHING
 from tests.support.deciding import given
 from tests.support.world import (
     GIB,

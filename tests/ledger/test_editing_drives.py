@@ -3,8 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import SIZE_STEP, Drive
+from ledger.domain.commands import (
     ChangePower,
     CloneDrive,
     CompleteResize,
@@ -15,15 +16,14 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.drive import SIZE_STEP, Drive
-from ledger.events import (
+from ledger.domain.context import Fact
+from ledger.domain.events import (
     DriveChanged,
     DriveDeleted,
     DriveResized,
     DriveResizeFailed,
     DriveResizeStarted,
 )
-from ledger.world import Fact
 from tests.support.deciding import History, Outcome, given
 from tests.support.world import (
     GIB,

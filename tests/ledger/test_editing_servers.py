@@ -3,8 +3,10 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.aggregates.server import Server
+from ledger.domain.commands import (
     ChangePower,
     CloneServer,
     CreateServers,
@@ -16,10 +18,8 @@ from ledger.commands import (
     NewTag,
     ServerEdit,
 )
-from ledger.drive import LIBRARY
-from ledger.events import Mount, Nic, ResourceTagged, ServerChanged
-from ledger.server import Server
-from ledger.world import Fact, SetVncPassword
+from ledger.domain.context import Fact, SetVncPassword
+from ledger.domain.events import Mount, Nic, ResourceTagged, ServerChanged
 from tests.support.deciding import Outcome, given
 from tests.support.world import (
     ME,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
     Command,
@@ -17,7 +17,7 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.events import Resource
+from ledger.domain.events import Resource
 from tests.support.deciding import given
 from tests.support.world import (
     ME,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.commands import (
     CloneDrive,
     Command,
     CreateJob,
@@ -17,9 +18,8 @@ from ledger.commands import (
     NewTag,
     ResizeDrive,
 )
-from ledger.drive import LIBRARY
-from ledger.events import DriveCreated, DriveDeleted, JobCreated, Resource
-from ledger.world import Fact
+from ledger.domain.context import Fact
+from ledger.domain.events import DriveCreated, DriveDeleted, JobCreated, Resource
 from tests.support.deciding import History, given
 from tests.support.world import (
     GIB,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.job import Child, Job
+from ledger.domain.commands import (
     CloneDrive,
     CreateJob,
     DeleteDrives,
@@ -11,7 +12,9 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.events import (
+from ledger.domain.context import DropVncPassword, Fact
+from ledger.domain.decisions.jobs import DEPTH_LIMIT
+from ledger.domain.events import (
     ChildAttached,
     ChildEnded,
     DriveDeleted,
@@ -22,9 +25,6 @@ from ledger.events import (
     Resource,
     ServerDeleted,
 )
-from ledger.job import Child, Job
-from ledger.reports import DEPTH_LIMIT
-from ledger.world import DropVncPassword, Fact
 from tests.support.deciding import History, given
 from tests.support.world import ME, SOMEBODY_ELSE, drive_created, ready_drive, server_created
 

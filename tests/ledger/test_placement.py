@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given as whatever
 from hypothesis import strategies as st
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.commands import (
     ChangePower,
     CloneDrive,
     CloneServer,
@@ -16,10 +17,9 @@ from ledger.commands import (
     DeleteServers,
     NewDrive,
 )
-from ledger.drive import LIBRARY
-from ledger.events import DriveCreated, ServerPowerChanged
-from ledger.placement import place, place_server
-from ledger.world import Fact, PoolSpace
+from ledger.domain.context import Fact, PoolSpace
+from ledger.domain.decisions.placement import place, place_server
+from ledger.domain.events import DriveCreated, ServerPowerChanged
 from tests.support.deciding import Given, Outcome, given
 from tests.support.world import (
     GIB,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ledger.store.postgres import PostgresStore
-from projections.views.postgres import PostgresProjection
+from ledger.store.postgres.store import PostgresStore
+from projections.views.postgres_writer import PostgresProjection
 from tests.ledger.conformance import OpenStore, StoreConformance
 from tests.support.postgres import PostgresServer
 

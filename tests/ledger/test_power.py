@@ -4,8 +4,10 @@ from typing import get_args
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.aggregates.server import Server
+from ledger.domain.commands import (
     ChangePower,
     CloneDrive,
     CloneServer,
@@ -17,15 +19,13 @@ from ledger.commands import (
     NewServer,
     ResizeDrive,
 )
-from ledger.drive import LIBRARY
-from ledger.events import (
+from ledger.domain.context import DropVncPassword, Fact
+from ledger.domain.events import (
     DriveDeleted,
     PowerAction,
     ServerDeleted,
     ServerPowerChanged,
 )
-from ledger.server import Server
-from ledger.world import DropVncPassword, Fact
 from tests.support.deciding import History, Outcome, given
 from tests.support.world import (
     GIB,

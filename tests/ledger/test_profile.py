@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.commands import (
+from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
     CreateDrives,
@@ -13,8 +13,8 @@ from ledger.commands import (
     MarkDriveReady,
     NewDrive,
 )
-from ledger.events import CloneNaming, DriveCreated, ProfileChanged, ServerCreated
-from ledger.world import Fact, SetPersonal
+from ledger.domain.context import Fact, SetPersonal
+from ledger.domain.events import CloneNaming, DriveCreated, ProfileChanged, ServerCreated
 from tests.support.deciding import Outcome, given
 from tests.support.opened import Opened
 from tests.support.world import (

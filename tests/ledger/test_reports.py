@@ -4,8 +4,9 @@ from typing import get_args
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import (
     CancelJob,
     CloneDrive,
     CloneServer,
@@ -16,7 +17,8 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.events import (
+from ledger.domain.context import Fact
+from ledger.domain.events import (
     DriveDeleted,
     DriveReady,
     Fingerprint,
@@ -29,8 +31,6 @@ from ledger.events import (
     Resource,
     ServerChanged,
 )
-from ledger.job import Job
-from ledger.world import Fact
 from tests.support.deciding import History, given
 from tests.support.world import ME, mount, ready_drive, server_created
 

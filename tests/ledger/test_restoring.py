@@ -2,9 +2,9 @@
 
 import pytest
 
-from ledger.commands import RecordRestore
-from ledger.events import LedgerRestored
-from ledger.world import Fact
+from ledger.domain.commands import RecordRestore
+from ledger.domain.context import Fact
+from ledger.domain.events import LedgerRestored
 from tests.support.deciding import given
 
 RECORDED = Fact("restoration-r", LedgerRestored(2, "note"))

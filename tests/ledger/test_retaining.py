@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from ledger.commands import (
+from ledger.domain.commands import (
     CancelJob,
     CreateJob,
     DiscardJobs,
@@ -17,8 +17,9 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.errors import KeepOutOfRange, NotDue, NotParked
-from ledger.events import (
+from ledger.domain.context import Discarded, Fact
+from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked
+from ledger.domain.events import (
     ArchiveWritten,
     DiscardedTree,
     JobsDiscarded,
@@ -28,7 +29,6 @@ from ledger.events import (
     StreamReleased,
 )
 from ledger.store.seam import RowKey
-from ledger.world import Discarded, Fact
 from tests.support.deciding import given
 from tests.support.world import ME, START
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.server import Server
+from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
     CreateServers,
@@ -11,7 +12,8 @@ from ledger.commands import (
     NewServer,
     Recurse,
 )
-from ledger.events import (
+from ledger.domain.context import DropVncPassword, Fact, SetVncPassword
+from ledger.domain.events import (
     DriveDeleted,
     IpConf,
     Mount,
@@ -20,9 +22,7 @@ from ledger.events import (
     ServerCreated,
     ServerDeleted,
 )
-from ledger.server import Server
-from ledger.store.memory import NOTHING
-from ledger.world import DropVncPassword, Fact, SetVncPassword
+from ledger.store.state_cache import NOTHING
 from tests.support.deciding import given
 from tests.support.world import (
     ME,

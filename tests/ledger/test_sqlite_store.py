@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import StoreFailed
-from ledger.store import sessions, tiles, tokens
-from ledger.store.sqlite import SCHEMA_VERSION, SqliteStore, open_connection, sqlite_reader
-from projections.views.sqlite import SqliteProjection
+from ledger.domain.errors import StoreFailed
+from ledger.store.sqlite.store import SCHEMA_VERSION, SqliteStore, open_connection, sqlite_reader
+from ledger.store.tables import sessions, tiles, tokens
+from projections.views.generations import SqliteProjection
 from tests.ledger.conformance import OpenStore, StoreConformance, batch, event, read_stream
 from tests.support.opened import behind_its_back
 
@@ -170,7 +170,7 @@ def test_a_lock_held_by_somebody_else_fails_in_time(
     store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second process that writes for longer than the time-out is a failure of the store."""
-    monkeypatch.setattr("ledger.store.sqlite.LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("ledger.store.sqlite.store.LOCK_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(file, isolation_level=None)) as rival:
         rival.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreFailed, match="locked"):

@@ -5,8 +5,9 @@ from typing import get_args
 
 import pytest
 
-import ledger.job
-from ledger.commands import (
+import ledger.domain.aggregates.job
+from ledger.domain.aggregates.job import Job, JobState
+from ledger.domain.commands import (
     CancelJob,
     CreateJob,
     FailJob,
@@ -15,7 +16,8 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.events import (
+from ledger.domain.event_rules import illegality
+from ledger.domain.events import (
     ChildAttached,
     ChildEnded,
     Event,
@@ -28,8 +30,6 @@ from ledger.events import (
     JobSucceeded,
     ProgressUpdated,
 )
-from ledger.job import Job, JobState
-from ledger.legality import illegality
 from tests.support.deciding import given
 from tests.support.world import ME
 

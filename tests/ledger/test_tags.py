@@ -2,8 +2,9 @@
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.tag import Tag
+from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
     Command,
@@ -17,7 +18,8 @@ from ledger.commands import (
     NewTag,
     ServerEdit,
 )
-from ledger.events import (
+from ledger.domain.context import DropVncPassword, Fact
+from ledger.domain.events import (
     DriveDeleted,
     ResourceTagged,
     ResourceUntagged,
@@ -26,9 +28,7 @@ from ledger.events import (
     TagCreated,
     TagDeleted,
 )
-from ledger.store.memory import NOTHING
-from ledger.tag import Tag
-from ledger.world import DropVncPassword, Fact
+from ledger.store.state_cache import NOTHING
 from tests.support.deciding import Outcome, given
 from tests.support.world import ME, SOMEBODY_ELSE, disk, mount, ready_drive, server_created
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from ledger import tasks
-from ledger.commands import (
+from ledger.domain import image_tasks as tasks
+from ledger.domain.commands import (
     CancelJob,
     CloneDrive,
     CloneServer,
@@ -20,8 +20,8 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.events import drive_stream, job_stream
-from ledger.tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task, outstanding
+from ledger.domain.events import drive_stream, job_stream
+from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task, outstanding
 from tests.support.deciding import Given, given
 from tests.support.world import GIB, ME, disk, mount, ready_drive, server_created
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import ledger.store.writer
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     CreateJob,

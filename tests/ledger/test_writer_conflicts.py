@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     CreateJob,

@@ -10,7 +10,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.log_formats import REQUEST_NAME, LogFormat, formatter
+from api.service.logging import REQUEST_NAME, LogFormat, formatter
 from tests.acceptance.client import Api
 from tests.acceptance.running import EMAIL, PASSWORD, Machine
 from tests.support.wait import PATIENCE_S

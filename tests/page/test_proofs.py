@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from ledger.proofs.merkle import consistency_proof, over, root
-from ledger.proofs.note import Checkpoint, Signer
+from ledger.merkle.signed_note import Checkpoint, Signer
+from ledger.merkle.tree import consistency_proof, over, root
 from tests.acceptance.running import Server
 from tests.page.browsing import Watched
 

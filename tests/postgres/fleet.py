@@ -12,15 +12,15 @@ from uuid import uuid4
 import psycopg
 
 from api.composition import now
-from api.databases import PostgresDatabase
+from api.data.location import PostgresDatabase
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.commands import CloneDrive, Command, CreateDrives, MarkDriveReady, NewDrive
-from ledger.events import DriveDefinition, Event, job_stream
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import CloneDrive, Command, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.context import PoolSpace
+from ledger.domain.events import DriveDefinition, Event, job_stream
 from ledger.images import Pool
-from ledger.job import Job
 from ledger.store.writer import Caller
-from ledger.world import PoolSpace
 from tests.harness.evidence import watch_service
 from tests.support import processes
 from tests.support.wait import PATIENCE_S, wait_for

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psycopg
 
-from api.databases import (
+from api.data.directory import DataUnusable
+from api.data.location import (
     LEDGER_FILE,
     MOVED_FILE,
     MOVING_FILE,
@@ -24,13 +25,12 @@ from api.databases import (
     SqliteDatabase,
     database_of,
 )
-from api.lock import DataUnusable
-from ledger.errors import StoreFailed
-from ledger.store import moving as tables
-from ledger.store.pg_connecting import postgres_reader
-from ledger.store.postgres import PostgresStore
-from projections.moving import Report
-from projections.views.postgres import PostgresProjection
+from ledger.domain.errors import StoreFailed
+from ledger.store import migrate as tables
+from ledger.store.postgres.connections import postgres_reader
+from ledger.store.postgres.store import PostgresStore
+from projections.maintenance.migrate import Report
+from projections.views.postgres_writer import PostgresProjection
 from tests.backup.backups import events
 from tests.backup.killing import at_step, done, never
 from tests.postgres.moves import Showing, moved, rows_in_postgres, rows_in_sqlite, unseen

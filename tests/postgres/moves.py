@@ -8,14 +8,14 @@ from typing import Any
 
 import psycopg
 
-from api.identifiers import new_id
-from api.moving import move
-from api.shapes import job_json, no_figures
-from ledger.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from api.data.move_to_postgres import move
+from api.resources.representations import job_json, no_figures
+from api.service.ids import new_id
+from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.merkle.signed_note import read_checkpoint
 from ledger.proofs.checkpoints import Checkpoints
-from ledger.proofs.note import read_checkpoint
-from ledger.proofs.verifying import Verified, verify
-from projections.moving import Moved, Report
+from ledger.proofs.verification import Verified, verify
+from projections.maintenance.migrate import Moved, Report
 from projections.tables import TABLES
 from projections.time_travel.past import Past
 from tests.backup.backups import Ledger, archived

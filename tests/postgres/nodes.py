@@ -4,8 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from ledger.commands import CreateDrives, MarkDriveReady, NewDrive
-from ledger.errors import Refusal
+from ledger.domain.commands import CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.errors import Refusal
 from tests.support.opened import Opened
 from tests.support.world import ME, disk
 

@@ -3,8 +3,8 @@
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from api.settings import BadSettings, load_settings
-from ledger.store.pg_address import conninfo, without_password
+from api.service.settings import BadSettings, load_settings
+from ledger.store.postgres.address import conninfo, without_password
 
 SEVERAL = "postgresql://ann@one:5432,two:5433/jobs"
 

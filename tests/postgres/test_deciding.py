@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger import errors
-from ledger.commands import (
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.commands import (
     CloneDrive,
     CreateJob,
     CreateServers,
@@ -23,8 +24,7 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.drive import Drive
-from ledger.store import pg_others
+from ledger.store.postgres import others as pg_others
 from ledger.store.seam import Batch, Cursor
 from ledger.store.writer import LOST_LIMIT
 from tests.postgres.nodes import Nodes, at_once, make_drive
@@ -106,7 +106,9 @@ def test_a_node_that_has_missed_much_forgets_what_it_knew(
         two.do(DeleteDrives(ME, ("d",)))
     one.do(*(UpdateProgress("j", 1, 50, nth) for nth in range(40)), SucceedJob("j", 1))
     noticed: list[object] = []
-    monkeypatch.setattr("ledger.store.memory.Memory.notice", lambda _, news: noticed.append(news))
+    monkeypatch.setattr(
+        "ledger.store.state_cache.Memory.notice", lambda _, news: noticed.append(news)
+    )
     two.do(DeleteDrives(ME, ("d",)))
     assert noticed == []
     assert two.ledger.position >= one.ledger.position

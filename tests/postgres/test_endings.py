@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from api.accounts.account import LoginRefused
+from api.accounts.revocations import KNOWN_S, POLL_S, Endings
 from api.app import make_app
 from api.composition import open_service
-from api.endings import KNOWN_S, POLL_S, Endings
-from api.identity import LoginRefused
-from api.service import Service
-from api.settings import Settings
+from api.service.service import Service
+from api.service.settings import Settings
 from tests.api.calling import Api
 from tests.api.listening import listening
 from tests.support.postgres import away

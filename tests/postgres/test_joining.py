@@ -3,13 +3,13 @@
 import psycopg
 import pytest
 
-from ledger.commands import CreateJob
-from ledger.errors import StoreFailed
-from ledger.store import pg_locks
-from ledger.store.pg_connecting import connect
-from ledger.store.postgres import PostgresStore
+from ledger.domain.commands import CreateJob
+from ledger.domain.errors import StoreFailed
+from ledger.store.postgres import locks as pg_locks
+from ledger.store.postgres.connections import connect
+from ledger.store.postgres.store import PostgresStore
 from projections.tables import SHAPE
-from projections.views.postgres import PostgresProjection
+from projections.views.postgres_writer import PostgresProjection
 from tests.postgres.nodes import Nodes, at_once
 from tests.support.postgres import PostgresServer
 from tests.support.world import ME

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ledger.commands import CreateJob
+from ledger.domain.commands import CreateJob
 from tests.retention.conftest import Clock
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres, retained_in_postgres

@@ -6,9 +6,9 @@ from time import sleep
 
 import pytest
 
-from ledger.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.events import job_stream
-from ledger.job import Job
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.events import job_stream
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import end_connections

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import cli
-from api.databases import (
+from api.data.directory import DataInUse, DataUnusable, data_lock
+from api.data.location import (
     LEDGER_FILE,
     MOVED_FILE,
     MOVING_FILE,
@@ -22,16 +23,15 @@ from api.databases import (
     SqliteDatabase,
     database_of,
 )
-from api.lock import DataInUse, DataUnusable, data_lock
-from ledger.commands import CloneDrive, CreateJob
-from ledger.errors import StoreFailed
-from ledger.store import moving as tables
-from ledger.store import pg_locks
-from ledger.store.moving import NotMoved
-from ledger.store.postgres import PostgresStore
-from ledger.store.sqlite import sqlite_reader
-from projections.moving import Report
-from projections.views.postgres import PostgresProjection
+from ledger.domain.commands import CloneDrive, CreateJob
+from ledger.domain.errors import StoreFailed
+from ledger.store import migrate as tables
+from ledger.store.migrate import NotMoved
+from ledger.store.postgres import locks as pg_locks
+from ledger.store.postgres.store import PostgresStore
+from ledger.store.sqlite.store import sqlite_reader
+from projections.maintenance.migrate import Report
+from projections.views.postgres_writer import PostgresProjection
 from tests.backup.backups import Ledger, archived
 from tests.cli.processes import Serving, run
 from tests.postgres.moves import (

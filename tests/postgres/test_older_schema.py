@@ -6,15 +6,15 @@ import psycopg
 import pytest
 
 from ledger.archives import Shelf
-from ledger.commands import CreateJob
-from ledger.errors import StoreFailed
+from ledger.domain.commands import CreateJob
+from ledger.domain.errors import StoreFailed
+from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of
-from ledger.proofs.note import Signer
-from ledger.proofs.verifying import verify
-from ledger.store.pg_connecting import postgres_reader
-from ledger.store.sqlite import SCHEMA_VERSION
-from projections.audit.replaying import replay
-from projections.views.filtering import Condition
+from ledger.proofs.verification import verify
+from ledger.store.postgres.connections import postgres_reader
+from ledger.store.sqlite.store import SCHEMA_VERSION
+from projections.audit.replay import replay
+from projections.views.filters import Condition
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.story import STORY

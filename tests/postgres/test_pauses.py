@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from ledger import errors
-from ledger.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.errors import StoreUnreachable
-from ledger.store import pg_connecting, pg_locks, pg_session, postgres
-from ledger.store.pg_connecting import Patience, connect
-from ledger.store.postgres import PostgresStore
-from projections.views.postgres import PostgresProjection
+from ledger.domain import errors
+from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.errors import StoreUnreachable
+from ledger.store.postgres import connections as pg_connecting
+from ledger.store.postgres import locks as pg_locks
+from ledger.store.postgres import session as pg_session
+from ledger.store.postgres import store as postgres
+from ledger.store.postgres.connections import Patience, connect
+from ledger.store.postgres.store import PostgresStore
+from projections.views.postgres_writer import PostgresProjection
 from tests.postgres.nodes import Nodes
 from tests.support.opened_postgres import in_postgres
 from tests.support.wait import PATIENCE_S, wait_for

@@ -10,13 +10,13 @@ import psycopg
 import pytest
 
 from api.composition import open_service
-from api.doctor.examining import examine
-from api.lock import DataUnusable
-from api.service import Service
-from api.settings import Settings
-from ledger.commands import CloneDrive, Command, CreateDrives, NewDrive
-from ledger.errors import PoolElsewhere, PoolsApart, UnknownStorageType
-from ledger.events import DriveDefinition
+from api.data.directory import DataUnusable
+from api.doctor.checks import examine
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.commands import CloneDrive, Command, CreateDrives, NewDrive
+from ledger.domain.errors import PoolElsewhere, PoolsApart, UnknownStorageType
+from ledger.domain.events import DriveDefinition
 from ledger.images import Pool
 from tests.postgres.fleet import ME, Fleet, fleet_on
 from tests.support.wait import wait_for, wait_until

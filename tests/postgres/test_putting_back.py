@@ -8,15 +8,15 @@ from threading import Event, Thread
 import pytest
 from click.testing import CliRunner
 
-from api.cli.adopt import adopt
-from api.identifiers import new_id
-from ledger.errors import StoreFailed
+from api.cli.commands.adopt import adopt
+from api.service.ids import new_id
+from ledger.domain.errors import StoreFailed
 from ledger.proofs.keys import signer_of
-from ledger.store import pg_locks
-from ledger.store.pg_tables import move_in
-from ledger.store.postgres import PostgresStore
-from projections.backup.errors import NotRestored
-from projections.views.postgres import PostgresProjection
+from ledger.store.postgres import locks as pg_locks
+from ledger.store.postgres.store import PostgresStore
+from ledger.store.postgres.tables import move_in
+from projections.maintenance.backup.errors import NotRestored
+from projections.views.postgres_writer import PostgresProjection
 from tests.acceptance.client import Api, sha256, striped
 from tests.acceptance.running import Machine, run_command
 from tests.postgres.beginning import begin, check

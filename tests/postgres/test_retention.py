@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-import projections.retention.compacting
-import projections.retention.keeping
-from ledger.errors import StoreUnreachable
+import projections.maintenance.retention.compaction
+import projections.maintenance.retention.service
+from ledger.domain.errors import StoreUnreachable
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, check, family, jobs
 from tests.support.opened_postgres import retained_in_postgres

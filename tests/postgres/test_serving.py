@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from api.composition import open_ledger, open_service
-from api.databases import STORE_FILE, PostgresDatabase, SqliteDatabase, database_of
-from api.lock import DataUnusable
-from api.settings import Settings
+from api.data.directory import DataUnusable
+from api.data.location import STORE_FILE, PostgresDatabase, SqliteDatabase, database_of
+from api.service.settings import Settings
 from tests.support.wait import patience
 
 

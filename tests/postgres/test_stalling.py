@@ -9,11 +9,11 @@ import pytest
 from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 
-from ledger.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.workers.attempts import Copying
 from ledger.workers.engine import BEATS, Workplace, working
+from ledger.workers.image_keeper import Provisioning
 from ledger.workers.job_worker import JobWorkers
-from ledger.workers.provisioning import Provisioning
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import away

@@ -15,12 +15,12 @@ import psutil
 import psycopg
 import pytest
 
-from ledger.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.errors import StoreFailed, StoreUnreachable
-from ledger.events import job_stream
-from ledger.job import Job
-from ledger.store.pg_cursor import PgConnection
-from ledger.store.postgres import PostgresStore
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.events import job_stream
+from ledger.store.postgres.cursor import PgConnection
+from ledger.store.postgres.store import PostgresStore
 from tests.support.cluster import Cluster, cluster
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ledger.codec import decode
-from ledger.commands import CloneDrive, CreateJob, StartAttempt, SucceedJob, UpdateProgress
-from ledger.job import Job
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import CloneDrive, CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.store.seam import Commit
 from tests.postgres.nodes import Nodes, at_once, make_drive
 from tests.support.opened import Opened
@@ -131,7 +131,7 @@ def test_a_tail_goes_on_where_there_are_many_connections(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Its next one has a descriptor above 1023, as beside a thousand websockets."""
-    monkeypatch.setattr("ledger.store.listening.RECONNECT_S", 0.5)
+    monkeypatch.setattr("ledger.store.postgres.listener.RECONNECT_S", 0.5)
     one, two = nodes
     heard = Heard(two)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -160,7 +160,7 @@ def test_a_poll_is_behind_the_notifications(
     one.do(CreateJob(ME, "j", "x"))
     wait_for("for the tail to skip", lambda: two.ledger.position >= one.ledger.position)
     heard = Heard(two)
-    monkeypatch.setattr("ledger.store.postgres.CHANNEL", "another_channel")
+    monkeypatch.setattr("ledger.store.postgres.store.CHANNEL", "another_channel")
     one.do(StartAttempt("j", 1, "w"))
     assert [stream for stream, _ in heard.wait_for(1)][-1] == "job-j"
 

@@ -9,14 +9,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
-from ledger.errors import StoreFailed
-from ledger.events import job_stream
-from ledger.store import pools, tasks
-from ledger.store.pg_connecting import connected
-from ledger.store.postgres import PostgresStore
-from ledger.world import PoolSpace
-from projections.views.postgres import PostgresProjection
+from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.context import PoolSpace
+from ledger.domain.errors import StoreFailed
+from ledger.domain.events import job_stream
+from ledger.store.postgres import pool_registry as pools
+from ledger.store.postgres import task_queue as tasks
+from ledger.store.postgres.connections import connected
+from ledger.store.postgres.store import PostgresStore
+from projections.views.postgres_writer import PostgresProjection
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.world import ME, disk

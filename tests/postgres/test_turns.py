@@ -5,12 +5,12 @@ from threading import Event
 
 import pytest
 
-import projections.rebuild
-from ledger.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.errors import StoreFailed
+import projections.maintenance.rebuild
+from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor
-from projections.rebuild import AlreadyRebuilding, rebuild
-from projections.views.sqlite import live_generation, superseded
+from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
+from projections.views.generations import live_generation, superseded
 from tests.postgres.nodes import Nodes, at_once
 from tests.support.postgres import end_turns
 from tests.support.wait import PATIENCE_S, wait_for

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from ledger.commands import CancelJob
-from ledger.events import JobAttemptLost, JobAttemptStarted, JobSucceeded, ProgressUpdated
+from ledger.domain.commands import CancelJob
+from ledger.domain.events import JobAttemptLost, JobAttemptStarted, JobSucceeded, ProgressUpdated
 from ledger.images import Pool
 from tests.postgres.fleet import MIB, Fleet, Worker, fleet_on
 from tests.support.postgres import away, end_connections

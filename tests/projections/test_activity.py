@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from projections.views.activity import BUCKETS_MOST, Bucket, activity
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, START

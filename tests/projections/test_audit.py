@@ -8,9 +8,9 @@ from typing import NamedTuple
 import pytest
 
 from ledger.codec import encode, leaf_hash
-from ledger.commands import CreateJob
-from ledger.errors import StoreFailed
-from ledger.events import (
+from ledger.domain.commands import CreateJob
+from ledger.domain.errors import StoreFailed
+from ledger.domain.events import (
     ChildAttached,
     ChildEnded,
     DriveReady,
@@ -23,10 +23,10 @@ from ledger.events import (
     ServerDeleted,
 )
 from ledger.store.seam import Batch
-from ledger.store.sqlite import sqlite_reader
+from ledger.store.sqlite.store import sqlite_reader
 from projections.audit.findings import Divergence
 from projections.audit.history import job_history
-from projections.audit.replaying import replay
+from projections.audit.replay import replay
 from tests.support.opened import CALLER, Opened, behind_its_back
 from tests.support.world import ME, START
 

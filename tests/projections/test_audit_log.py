@@ -6,8 +6,9 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ledger import events as e
-from ledger.commands import (
+from ledger.domain import events as e
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.commands import (
     ChangePower,
     CloneDrive,
     CreateDrives,
@@ -20,7 +21,6 @@ from ledger.commands import (
     NewTag,
     ResizeDrive,
 )
-from ledger.drive import LIBRARY
 from ledger.store.writer import Caller
 from projections.audit_log import TELLING, Line, entries
 from projections.rows import timestamp

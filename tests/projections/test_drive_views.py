@@ -2,7 +2,8 @@
 
 import pytest
 
-from ledger.commands import (
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.commands import (
     ChangePower,
     CloneDrive,
     CompleteResize,
@@ -19,8 +20,7 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.drive import LIBRARY
-from ledger.placement import place_server
+from ledger.domain.decisions.placement import place_server
 from tests.support.opened import Opened
 from tests.support.world import (
     GIB,

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from api.frames import frames
-from api.shapes import no_figures
+from api.resources.frames import frames
+from api.resources.representations import no_figures
 from ledger.codec import decode
-from ledger.commands import (
+from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
     Command,
@@ -32,12 +32,12 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.errors import StoreFailed
+from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor
-from projections.feed import SLICE, Feed, Why
-from projections.pacing import PER_JOB_S
-from projections.retention.planning import plan_of
-from projections.retention.sweeping import sweep
+from projections.feed.feed import SLICE, Feed, Why
+from projections.feed.pacing import PER_JOB_S
+from projections.maintenance.retention.plan import plan_of
+from projections.maintenance.retention.sweep import sweep
 from tests.support.opened import Opened
 from tests.support.wait import PATIENCE_S, patience, wait_until
 from tests.support.world import ME, SOMEBODY_ELSE, cdrom, disk, machine, mount

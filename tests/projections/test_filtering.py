@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.commands import CreateDrives, CreateServers, CreateTags, NewDrive, NewServer, NewTag
-from projections.views.filtering import Condition, NamedLookup
+from ledger.domain.commands import (
+    CreateDrives,
+    CreateServers,
+    CreateTags,
+    NewDrive,
+    NewServer,
+    NewTag,
+)
+from projections.views.filters import Condition, NamedLookup
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, disk, machine
 

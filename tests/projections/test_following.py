@@ -1,8 +1,8 @@
 """What a change of one thing changes of others, and what is in motion."""
 
-from ledger.commands import CreateDrives, DeleteDrives, FailJob, NewDrive, StartAttempt
-from projections.views import following
-from projections.views.following import Named, ancestors, drives_and_servers, in_motion, jobs_naming
+from ledger.domain.commands import CreateDrives, DeleteDrives, FailJob, NewDrive, StartAttempt
+from projections.feed import affected as following
+from projections.feed.affected import Named, ancestors, drives_and_servers, in_motion, jobs_naming
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, disk
 

@@ -9,10 +9,10 @@ from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ledger import commands as c
-from ledger import errors
-from ledger.commands import Command
-from ledger.events import PowerAction
+from ledger.domain import commands as c
+from ledger.domain import errors
+from ledger.domain.commands import Command
+from ledger.domain.events import PowerAction
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from tests.projections.checking import check_views

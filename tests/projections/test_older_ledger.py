@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from api.composition import OpenLedger, open_ledger
-from api.databases import LEDGER_FILE
-from ledger.commands import CancelJob, CloneDrive, EditDrive, EditProfile, ResizeDrive
-from ledger.errors import StoreFailed
+from api.data.location import LEDGER_FILE
+from ledger.domain.commands import CancelJob, CloneDrive, EditDrive, EditProfile, ResizeDrive
+from ledger.domain.errors import StoreFailed
 from ledger.images import Pool
-from ledger.store.sqlite import sqlite_reader
+from ledger.store.sqlite.store import sqlite_reader
 from ledger.store.writer import Caller
 from projections.audit.findings import CannotReplay
-from projections.audit.replaying import replay
-from projections.rebuild import rebuild
+from projections.audit.replay import replay
+from projections.maintenance.rebuild import rebuild
 from projections.tables import SHAPE
-from projections.views.reading import Views
 from projections.views.snapshot import Snapshot
+from projections.views.views import Views
 from tests.support.opened import Opened, behind_its_back, shown_rows
 from tests.support.world import GIB, ME
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.pacing import PER_JOB_S, Backlog, Item, Pacing
+from projections.feed.pacing import PER_JOB_S, Backlog, Item, Pacing
 
 
 def drive(uuid: str) -> Item:

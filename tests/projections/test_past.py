@@ -9,14 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from api.shapes import job_json, no_figures
+from api.resources.representations import job_json, no_figures
 from ledger.archives import Shelf
-from ledger.commands import SetRetention
+from ledger.domain.commands import SetRetention
 from ledger.store.seam import Commit
-from ledger.store.sqlite import sqlite_reader
-from projections.retention.compacting import compact
+from ledger.store.sqlite.store import sqlite_reader
+from projections.maintenance.retention.compaction import compact
 from projections.time_travel.past import Past
-from projections.views.reading import Views
+from projections.views.views import Views
 from tests.projections.test_model import ENDINGS, WHICH, Histories
 from tests.support.discarding import AT_ONCE, discard, half_gone
 from tests.support.opened import Opened

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from ledger.commands import (
+from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     CreateJob,

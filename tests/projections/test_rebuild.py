@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import projections.rebuild
-from ledger.commands import (
+import projections.maintenance.rebuild
+from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
     Command,
@@ -25,8 +25,8 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.errors import StoreFailed, UnknownEvent
-from projections.rebuild import AlreadyRebuilding, rebuild
+from ledger.domain.errors import StoreFailed, UnknownEvent
+from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from tests.support.opened import Opened, behind_its_back
 from tests.support.story import STORY
 from tests.support.wait import PATIENCE_S, wait_for

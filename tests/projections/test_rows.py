@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.aggregate import fold
 from ledger.codec import decode
-from ledger.drive import Drive
-from ledger.server import Server
-from ledger.tag import Tag
+from ledger.domain.aggregates import fold
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.server import Server
+from ledger.domain.aggregates.tag import Tag
 from projections.audit_log import entries
 from projections.rows import rows, timestamp
 from projections.tables import BY_NAME, TABLES

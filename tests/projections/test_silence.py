@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.commands import (
+from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     CreateJob,
@@ -16,7 +16,7 @@ from ledger.commands import (
     UpdateProgress,
 )
 from projections.rows import timestamp
-from projections.views.sqlite import silent_jobs
+from projections.views.generations import silent_jobs
 from tests.retention.conftest import Clock
 from tests.support.opened import Opened
 from tests.support.opened_postgres import InPostgres

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from ledger.archives import Shelf
-from ledger.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
-from ledger.store import parameters, streams
-from ledger.store.streams import Span
-from ledger.store.tiles import position_at
+from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.store import parameters
+from ledger.store.tables import streams
+from ledger.store.tables.streams import Span
+from ledger.store.tables.tiles import position_at
 from projections.time_travel.past import CannotTell, Past
 from projections.time_travel.resources import existed
 from projections.views.read_models import JobTree

@@ -6,7 +6,7 @@ because a signature says so.
 
 from collections.abc import Sequence
 
-from ledger.proofs.merkle import EMPTY, node_hash
+from ledger.merkle.tree import EMPTY, node_hash
 
 
 def verify_inclusion(

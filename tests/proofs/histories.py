@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from ledger.archives import Shelf
 from ledger.codec import encode
-from ledger.commands import RecordArchive
-from ledger.events import (
+from ledger.domain.commands import RecordArchive
+from ledger.domain.events import (
     DiscardedTree,
     Event,
     JobAttemptStarted,
@@ -30,16 +30,16 @@ from ledger.events import (
     restoration_stream,
     sweep_stream,
 )
+from ledger.merkle.signed_note import Checkpoint, Signer, read_checkpoint
 from ledger.proofs.checkpoints import checkpoint_of
-from ledger.proofs.note import Checkpoint, Signer, read_checkpoint
-from ledger.proofs.tiling import tile
-from ledger.proofs.verifying import Verified, verify
-from ledger.store.compacting import delete_events
+from ledger.proofs.tile_builder import tile
+from ledger.proofs.verification import Verified, verify
+from ledger.store.compaction import delete_events
 from ledger.store.seam import Batch
-from ledger.store.sqlite import sqlite_reader
-from projections.retention.compacting import ARCHIVES, _Compacting, compact
-from projections.retention.planning import pending
-from projections.retention.sweeping import SYSTEM, never
+from ledger.store.sqlite.store import sqlite_reader
+from projections.maintenance.retention.compaction import ARCHIVES, _Compacting, compact
+from projections.maintenance.retention.sweep import SYSTEM, never
+from projections.streams import pending
 from tests.support.opened import Opened
 from tests.support.world import ME, START
 

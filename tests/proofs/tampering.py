@@ -14,11 +14,11 @@ from random import Random
 
 from ledger.archives import Archive, Shelf, write_archive
 from ledger.codec import encode, leaf_hash
-from ledger.events import DriveReady, LedgerRestored, Recorded, restoration_stream
-from ledger.proofs.merkle import HASH_BYTES, complete_root
-from ledger.proofs.note import Checkpoint, Signer
+from ledger.domain.events import DriveReady, LedgerRestored, Recorded, restoration_stream
+from ledger.merkle.signed_note import Checkpoint, Signer
+from ledger.merkle.tree import HASH_BYTES, complete_root
 from ledger.store.seam import LoggedEvent
-from ledger.store.tiles import TILE, extend
+from ledger.store.tables.tiles import TILE, extend
 from tests.proofs.histories import FILE, SIGNER, Sealed
 from tests.support.opened import behind_its_back
 from tests.support.world import START

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.codec import encode
-from ledger.events import Event, LedgerRestored, Recorded
+from ledger.domain.events import Event, LedgerRestored, Recorded
+from ledger.merkle.signed_note import Checkpoint, Signer, read_checkpoint
+from ledger.merkle.tree import EMPTY
 from ledger.proofs import checkpoints as module
 from ledger.proofs.checkpoints import Checkpoints, epoch_of
-from ledger.proofs.merkle import EMPTY
-from ledger.proofs.note import Checkpoint, Signer, read_checkpoint
 from ledger.proofs.tree import Tree
-from ledger.store import checkpoints as table
 from ledger.store.seam import Batch
-from ledger.store.tiles import TILE, LeavesMissing, tiled
+from ledger.store.tables import checkpoints as table
+from ledger.store.tables.tiles import TILE, LeavesMissing, tiled
 from tests.proofs import naive
 from tests.proofs.client import verify_consistency
 from tests.proofs.tiling import compact, leaves_of, record_many

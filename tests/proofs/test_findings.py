@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ledger.archives import Shelf, write_archive
-from ledger.events import LedgerRestored, restoration_stream
+from ledger.domain.events import LedgerRestored, restoration_stream
+from ledger.merkle.signed_note import Signer
 from ledger.proofs.findings import (
     AnotherRoot,
     BadArchiveFound,
@@ -24,8 +25,7 @@ from ledger.proofs.findings import (
     WronglyGone,
     described,
 )
-from ledger.proofs.note import Signer
-from ledger.proofs.verifying import LOOKED_FOR
+from ledger.proofs.verification import LOOKED_FOR
 from ledger.store.seam import LoggedEvent
 from tests.proofs.histories import SIGNER, History, Sealed, archive_names, verified
 from tests.proofs.tampering import (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.merkle.signed_note import Signer, open_note
 from ledger.proofs.keys import (
     KEY_FILE,
     VERIFIER_FILE,
@@ -12,7 +13,6 @@ from ledger.proofs.keys import (
     signer_of,
     verifier_of,
 )
-from ledger.proofs.note import Signer, open_note
 
 
 def new_id() -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.proofs import merkle
+from ledger.merkle import tree as merkle
 from tests.proofs import client, naive
 
 MOST = 64

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.proofs.note import (
+from ledger.merkle.signed_note import (
     NOTE_BYTES,
     BadCheckpoint,
     BadKey,

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from ledger.proofs.verifying import CannotVerify
+from ledger.proofs.verification import CannotVerify
 from tests.proofs.histories import History, Sealed, verified
 from tests.proofs.tampering import IN_ANY_LEDGER, WITH_ARCHIVES, WITH_NODES, Tamper
 

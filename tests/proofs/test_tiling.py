@@ -6,12 +6,12 @@ from typing import TypeVar
 
 import pytest
 
-from ledger.proofs import tiling
-from ledger.proofs.merkle import complete_root
-from ledger.proofs.tiling import TilingStopped, tile
-from ledger.store import tiles
+from ledger.merkle.tree import complete_root
+from ledger.proofs import tile_builder as tiling
+from ledger.proofs.tile_builder import TilingStopped, tile
 from ledger.store.seam import Cursor
-from ledger.store.tiles import (
+from ledger.store.tables import tiles
+from ledger.store.tables.tiles import (
     TILE,
     LeavesMissing,
     gone_count,

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ledger.merkle.tree import EMPTY
 from ledger.proofs import tree as tree_module
-from ledger.proofs.merkle import EMPTY
-from ledger.proofs.tiling import tile
+from ledger.proofs.tile_builder import tile
 from ledger.proofs.tree import Archived, LeavesArchived, OutsideTree, Tree
-from ledger.store import tiles
-from ledger.store.tiles import TILE, LeavesMissing
+from ledger.store.tables import tiles
+from ledger.store.tables.tiles import TILE, LeavesMissing
 from tests.proofs import naive
 from tests.proofs.client import verify_consistency, verify_inclusion
 from tests.proofs.tiling import compact, leaves_of, record_many

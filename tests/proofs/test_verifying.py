@@ -8,9 +8,9 @@ from threading import Event
 
 import pytest
 
+from ledger.merkle.signed_note import Checkpoint
 from ledger.proofs.findings import ForgedRestore, PutBack, Restored
-from ledger.proofs.note import Checkpoint
-from ledger.proofs.verifying import CannotVerify
+from ledger.proofs.verification import CannotVerify
 from tests.proofs.histories import History, archive_names, signed, verified
 
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from ledger.codec import encode
-from ledger.events import DriveReady, Recorded
+from ledger.domain.events import DriveReady, Recorded
 from ledger.store.seam import Batch, Cursor
-from ledger.store.tiles import mark_gone
+from ledger.store.tables.tiles import mark_gone
 from tests.support.opened import Opened
 from tests.support.world import START
 

@@ -1,6 +1,6 @@
 """What the tests of retention do, and look at, time and again."""
 
-from ledger.commands import (
+from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     CreateJob,

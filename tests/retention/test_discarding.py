@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-import api.discarding
-from api.discarding import discarding
+import api.background.retention
+from api.background.retention import discarding
 from ledger.archives import ArchiveNotWritten
-from projections.retention import compacting
-from projections.retention.keeping import TREES_PENDING, Ran, Retention
-from projections.retention.sweeping import RetentionStopped
+from projections.maintenance.retention import compacting
+from projections.maintenance.retention.service import TREES_PENDING, Ran, Retention
+from projections.maintenance.retention.sweep import RetentionStopped
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, check, family, jobs, streams
 from tests.support.poison import poison
@@ -58,7 +58,7 @@ async def test_what_is_due_goes_again_and_again(
     old: Retained, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line tells of each time that there was something; until it is left."""
-    with caplog.at_level(logging.INFO, "api.discarding"):
+    with caplog.at_level(logging.INFO, "api.background.retention"):
         async with discarding(old.retention):
             await wait_until("for the jobs to go", lambda: jobs(old) == set())
             family(old, "b")
@@ -112,7 +112,7 @@ async def test_a_clock_that_was_set_is_told_of_once(
 @pytest.mark.usefixtures("often")
 async def test_what_is_busy_is_tried_again(old: Retained, caplog: pytest.LogCaptureFixture) -> None:
     """A rebuild is in the way: nothing is wrong."""
-    with caplog.at_level(logging.INFO, "api.discarding"):
+    with caplog.at_level(logging.INFO, "api.background.retention"):
         with taken(old.ledger.maintenance):
             async with discarding(old.retention):
                 await wait_until("for the line", lambda: said(caplog, "under way") > 0)
@@ -133,7 +133,7 @@ async def test_an_archive_that_cannot_be_written_is_tried_again(
         return write(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compacting, "write_archive", fail_first)
-    monkeypatch.setattr("projections.retention.keeping.TREES_PENDING", 1)
+    monkeypatch.setattr("projections.maintenance.retention.service.TREES_PENDING", 1)
     async with discarding(old.retention):
         await wait_until("for the streams to go", lambda: streams(old) == set())
     [error] = [record for record in caplog.records if record.levelno == logging.ERROR]
@@ -188,7 +188,7 @@ def test_a_run_that_is_stopped_anywhere_is_gone_on_with(
     kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each step of it; the next run ends what it began, and all is sound."""
-    monkeypatch.setattr("projections.retention.sweeping.TREES_AT_ONCE", 1)
+    monkeypatch.setattr("projections.maintenance.retention.sweep.TREES_AT_ONCE", 1)
     monkeypatch.setattr(compacting, "DELETED_AT_ONCE", 1)
     monkeypatch.setattr(compacting, "SLICE_S", 0.00001)
     steps, stopped = 0, True

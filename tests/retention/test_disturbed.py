@@ -8,15 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
-import projections.retention.compacting
-import projections.retention.keeping
-from ledger.commands import Command, DeleteDrives, DiscardJobs, RecordArchive
-from ledger.errors import UnreadableStream
+import projections.maintenance.retention.compaction
+import projections.maintenance.retention.service
+from ledger.domain.commands import Command, DeleteDrives, DiscardJobs, RecordArchive
+from ledger.domain.errors import UnreadableStream
 from ledger.store.seam import Log
 from ledger.store.writer import Caller
-from projections.audit.replaying import replay
-from projections.retention.compacting import Compacted
-from projections.retention.sweeping import RetentionStopped
+from projections.audit.replay import replay
+from projections.maintenance.retention.compaction import Compacted
+from projections.maintenance.retention.sweep import RetentionStopped
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, clone, drive, family, jobs, streams

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from ledger.commands import (
+from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     CreateJob,
@@ -15,12 +15,12 @@ from ledger.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.errors import KeepOutOfRange, NotDue
-from ledger.events import RetentionPolicySet
-from projections.rebuild import AlreadyRebuilding, rebuild
-from projections.retention.keeping import ClockMoved, PlanChanged, RetentionBusy
-from projections.retention.planning import policy_of
-from projections.retention.sweeping import Swept, sweep
+from ledger.domain.errors import KeepOutOfRange, NotDue
+from ledger.domain.events import RetentionPolicySet
+from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
+from projections.maintenance.retention.service import ClockMoved, PlanChanged, RetentionBusy
+from projections.maintenance.retention.sweep import Swept, sweep
+from projections.streams import policy_of
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, check, clone, drive, jobs, streams
 from tests.support.retained import Retained

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ledger.acts import Parking
-from ledger.commands import CloneDrive, CreateJob, DeleteDrives, StartAttempt
-from ledger.errors import NotParked, UnknownEvent
+from ledger.domain.aggregates.housekeeping import Parking
+from ledger.domain.commands import CloneDrive, CreateJob, DeleteDrives, StartAttempt
+from ledger.domain.errors import NotParked, UnknownEvent
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, acts, check, clone, drive, family, jobs, streams

@@ -6,9 +6,17 @@ from itertools import permutations, product
 
 import pytest
 
-from ledger.acts import DEFAULT_KEEP, Policy
-from ledger.events import RetentionPolicySet
-from ledger.retention import Departed, JobInTree, Plan, Tree, cutoff_at, cutoff_of, plan
+from ledger.domain.aggregates.housekeeping import DEFAULT_KEEP, Policy
+from ledger.domain.events import RetentionPolicySet
+from ledger.domain.retention_policy import (
+    Departed,
+    JobInTree,
+    Plan,
+    Tree,
+    cutoff_at,
+    cutoff_of,
+    plan,
+)
 
 KEEP = timedelta(days=3)
 CUTOFF = datetime(2026, 1, 10, tzinfo=UTC)

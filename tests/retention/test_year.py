@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ledger.commands import (
+from ledger.domain.commands import (
     CloneServer,
     CreateServers,
     DeleteServers,

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ledger.application import Ledger
-from ledger.commands import CreateDrives, NewDrive
-from ledger.errors import StoreFailed
-from ledger.store.sqlite import SqliteStore
-from projections.views.sqlite import SqliteProjection
+from ledger.domain.commands import CreateDrives, NewDrive
+from ledger.domain.errors import StoreFailed
+from ledger.store.sqlite.store import SqliteStore
+from projections.views.generations import SqliteProjection
 from tests.support.opened import CALLER
 from tests.support.world import ME, Foreseen, disk
 

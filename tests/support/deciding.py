@@ -2,7 +2,8 @@
 
     given(ready_drive("d")).when(DeleteDrives(ME, ("d",))).then(Fact("drive-d", DriveDeleted()))
 
-Every event, given or decided, must also be legal in the eyes of an auditor (`ledger.legality`).
+Every event, given or decided, must also be legal in the eyes of an auditor
+(`ledger.domain.event_rules`).
 """
 
 from collections.abc import Iterable
@@ -11,15 +12,15 @@ from typing import NamedTuple, Self, get_args
 
 import pytest
 
-from ledger.commands import Command
-from ledger.decide import decide
-from ledger.errors import Refusal
-from ledger.events import Event, Recorded
-from ledger.legality import illegality
-from ledger.relations import Relations
-from ledger.store.memory import NOTHING, Held, Staging, Told
+from ledger.domain.aggregates.relations import Relations
+from ledger.domain.commands import Command
+from ledger.domain.context import Change, Circumstances, Fact
+from ledger.domain.decisions import decide
+from ledger.domain.errors import Refusal
+from ledger.domain.event_rules import illegality
+from ledger.domain.events import Event, Recorded
 from ledger.store.seam import Rows
-from ledger.world import Change, Circumstances, Fact
+from ledger.store.state_cache import NOTHING, Held, Staging, Told
 from tests.support.world import START, Foreseen
 
 History = Fact | Command | Iterable["History"]

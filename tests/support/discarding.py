@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ledger.application import Ledger
-from projections.retention.planning import plan_of
-from projections.retention.sweeping import sweep
+from projections.maintenance.retention.plan import plan_of
+from projections.maintenance.retention.sweep import sweep
 from projections.streams import discarded_streams, sweeps
 from tests.support.opened import behind_its_back
 

@@ -36,7 +36,7 @@ class Request(NamedTuple):
 
 
 def import_commands() -> None:
-    for module in pkgutil.iter_modules(api.cli.__path__, "api.cli."):
+    for module in pkgutil.walk_packages(api.cli.__path__, "api.cli."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     assert threading.active_count() == 1, "a thread does not survive a fork"

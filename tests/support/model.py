@@ -9,7 +9,7 @@ from copy import deepcopy
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
-from ledger import errors
+from ledger.domain import errors
 from tests.support.model_state import ModelDrive, ModelJob, ModelServer, ModelTag, Refuse, State
 
 P = ParamSpec("P")

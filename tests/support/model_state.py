@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ledger import errors
+from ledger.domain import errors
 
 
 @dataclass

@@ -9,21 +9,21 @@ from pathlib import Path
 from threading import Thread
 from typing import Self
 
-from ledger.aggregate import Aggregate
 from ledger.application import Ledger
-from ledger.commands import Command
-from ledger.errors import StoreFailed
+from ledger.domain.aggregates import Aggregate
+from ledger.domain.commands import Command
+from ledger.domain.context import Circumstances
+from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor, Store
-from ledger.store.sqlite import SqliteStore, sqlite_reader
+from ledger.store.sqlite.store import SqliteStore, sqlite_reader
 from ledger.store.writer import Caller
-from ledger.world import Circumstances
 from projections.audit.findings import Replay
-from projections.audit.replaying import replay
-from projections.rebuild import Rebuilt, rebuild
+from projections.audit.replay import replay
+from projections.maintenance.rebuild import Rebuilt, rebuild
 from projections.tables import TABLES, select_all
-from projections.views.reading import Views
+from projections.views.generations import SqliteProjection, live_generation
 from projections.views.snapshot import Snapshot
-from projections.views.sqlite import SqliteProjection, live_generation
+from projections.views.views import Views
 from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, Foreseen, Ticking
 

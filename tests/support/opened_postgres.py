@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from ledger.store.pg_connecting import postgres_reader
-from ledger.store.postgres import PostgresStore
+from ledger.domain.context import Circumstances
+from ledger.store.postgres.connections import postgres_reader
+from ledger.store.postgres.store import PostgresStore
 from ledger.store.seam import Store
-from ledger.world import Circumstances
-from projections.views.postgres import PostgresProjection
-from projections.views.reading import Views
-from projections.views.sqlite import SqliteProjection
+from projections.views.generations import SqliteProjection
+from projections.views.postgres_writer import PostgresProjection
+from projections.views.views import Views
 from tests.support.opened import Opened
 from tests.support.retained import Retained
 

@@ -13,13 +13,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api.settings import Settings
-from ledger.store.pg_connecting import connected
-from ledger.store.pools import tell_pools
-from ledger.store.postgres import PostgresStore
-from ledger.store.tail import CHANNEL
-from ledger.world import PoolSpace
-from projections.views.postgres import PostgresProjection
+from api.service.settings import Settings
+from ledger.domain.context import PoolSpace
+from ledger.store.postgres.commit_tail import CHANNEL
+from ledger.store.postgres.connections import connected
+from ledger.store.postgres.pool_registry import tell_pools
+from ledger.store.postgres.store import PostgresStore
+from projections.views.postgres_writer import PostgresProjection
 from tests.support.cluster import run, server_user
 
 PORT = 5432

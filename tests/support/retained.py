@@ -6,9 +6,9 @@ from itertools import count
 from pathlib import Path
 
 from ledger.archives import Shelf
-from ledger.clock_watch import Reading
-from ledger.world import Circumstances
-from projections.retention.keeping import Ran, Retention
+from ledger.domain.clock_trust import Reading
+from ledger.domain.context import Circumstances
+from projections.maintenance.retention.service import Ran, Retention
 from tests.support.opened import Opened
 from tests.support.world import START
 

@@ -1,6 +1,6 @@
 """A short history in which most things happen: a ledger worth rebuilding and auditing."""
 
-from ledger.commands import (
+from ledger.domain.commands import (
     CancelJob,
     ChangePower,
     CloneDrive,
@@ -25,7 +25,7 @@ from ledger.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.events import Resource
+from ledger.domain.events import Resource
 from tests.support.world import ME, SOMEBODY_ELSE, cdrom, disk, machine, mount
 
 STORY: tuple[Command, ...] = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.store import sqlite
+from ledger.store.sqlite import store as sqlite
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from ledger.events import (
+from ledger.domain.context import Fact, PoolSpace
+from ledger.domain.events import (
     DriveCreated,
     DriveDefinition,
     DriveOrigin,
@@ -15,7 +16,6 @@ from ledger.events import (
     drive_stream,
     server_stream,
 )
-from ledger.world import Fact, PoolSpace
 
 ME = "account-1"
 SOMEBODY_ELSE = "account-2"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from api.composition import OpenLedger, open_ledger
-from ledger.commands import CancelJob, CloneDrive, CreateDrives, MarkDriveReady, NewDrive
-from ledger.drive import Drive
-from ledger.events import DriveDefinition, drive_stream, job_stream
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import CancelJob, CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.events import DriveDefinition, drive_stream, job_stream
 from ledger.images import Pool, RateLimit
-from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.workers import job_worker, operations
 from ledger.workers.attempts import Copying

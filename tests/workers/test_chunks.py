@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from api.composition import open_service
-from api.service import Service
-from api.settings import Settings
-from ledger.commands import CreateDrives, DeleteDrives, NewDrive
-from ledger.drive import Drive
-from ledger.errors import ChunkPresent, DriveNotFound, NotUploading, UploadGone
-from ledger.events import DriveDefinition, DriveOrigin, drive_stream
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.commands import CreateDrives, DeleteDrives, NewDrive
+from ledger.domain.errors import ChunkPresent, DriveNotFound, NotUploading, UploadGone
+from ledger.domain.events import DriveDefinition, DriveOrigin, drive_stream
 from ledger.images import ChunkedUpload, Chunking, IncomingChunk, PoolFull
 from ledger.store.writer import Caller
-from ledger.workers import chunks
+from ledger.workers import chunk_intake as chunks
 from tests.support.wait import PATIENCE_S, patience, wait_until
 
 ME = Caller("me", "")

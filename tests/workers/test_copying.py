@@ -11,7 +11,9 @@ import pytest
 
 from api.composition import OpenLedger, open_ledger
 from ledger.codec import decode
-from ledger.commands import (
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     MarkDriveReady,
@@ -19,10 +21,8 @@ from ledger.commands import (
     StartAttempt,
     UpdateProgress,
 )
-from ledger.drive import Drive
-from ledger.events import DriveDefinition, ProgressUpdated, drive_stream, job_stream
+from ledger.domain.events import DriveDefinition, ProgressUpdated, drive_stream, job_stream
 from ledger.images import Checkpoint, Pool, fingerprint, take_over
-from ledger.job import Job
 from ledger.store.writer import Caller
 from ledger.workers import attempts, operations
 from ledger.workers.attempts import Copying

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from api.composition import open_service
-from api.service import Service
-from api.settings import Settings
-from ledger.events import DriveDefinition
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.events import DriveDefinition
 from ledger.images import IncomingImage, PoolFull
 from ledger.store.writer import Caller
-from ledger.workers import provisioning
+from ledger.workers import image_keeper as provisioning
 from tests.support.wait import PATIENCE_S
 
 ME = Caller("me", "")

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from api.composition import open_service
-from api.service import Service
-from api.settings import Settings
-from ledger.commands import CreateDrives, DeleteDrives, EditDrive, NewDrive, ResizeDrive
-from ledger.drive import Drive
-from ledger.events import DriveDefinition, drive_stream
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.commands import CreateDrives, DeleteDrives, EditDrive, NewDrive, ResizeDrive
+from ledger.domain.events import DriveDefinition, drive_stream
 from ledger.images import grow
 from ledger.store.writer import Caller
-from ledger.workers import provisioning
+from ledger.workers import image_keeper as provisioning
 from tests.support.wait import PATIENCE_S, wait_for
 
 ME = Caller("me", "")

@@ -1,0 +1,278 @@
+"""Accounts: who may log in, and the login of every request.
+
+A password or token is verified once and then remembered for a while under a keyed hash of the
+header it came in, so that a request costs a dict lookup and not an argon2. Memory only holds that
+hash, never the header. All changes go through this class, so what is remembered is never older than
+the tables; where other nodes change them too, it may be for less than a second
+(`api.accounts.revocations`).
+"""
+
+import asyncio
+import functools
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from api.accounts.account import (
+    ROLES,
+    Account,
+    AccountNotFound,
+    LoginRefused,
+    Role,
+    account_of,
+    checked_role,
+)
+from api.accounts.credentials import (
+    HEADER_LENGTH_MAX,
+    InvalidAccount,
+    credentials_of,
+    normal_email,
+    normal_password,
+    parse_basic,
+    parse_bearer,
+)
+from api.accounts.login_cache import Remembered
+from api.accounts.passwords import Passwords
+from api.accounts.revocations import Ended, Endings
+from api.accounts.sessions import NewSession, Sessions
+from api.accounts.signing_keys import HourlyKeys
+from api.accounts.throttle import Guessing, TooManyAttempts
+from api.accounts.tokens import NewToken, Tokens
+from api.accounts.websocket_cookie import AsyncCookies, Entitled
+from api.data.private_tables import PlainTables
+from ledger.application import Ledger
+from ledger.domain.errors import Expected
+from ledger.store.seam import Cursor
+from ledger.store.tables import accounts as table
+from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables import login_revocations as endings
+from ledger.store.tables import sessions, tokens
+
+__all__ = [
+    "ROLES",
+    "Account",
+    "AccountNotFound",
+    "Accounts",
+    "EmailTaken",
+    "InvalidAccount",
+    "LoginRefused",
+    "Role",
+    "TooManyAttempts",
+]
+
+
+class EmailTaken(Expected):
+    """There is an account with this email already."""
+
+
+class Accounts:
+    """Logs in, adds and changes accounts. For one event loop; nothing here blocks it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
+        self._new_id = new_id
+        self._key = secrets.token_bytes(32)
+        self._listeners: list[Callable[[str, int], None]] = []
+        self._tables = PlainTables(ledger)
+        self.endings = Endings(
+            self._tables, shared=ledger.shared, told=self._ended_elsewhere, clock=clock
+        )
+        self._remembered: Remembered[Account] = Remembered(clock, self.endings.known)
+        self.keys = HourlyKeys(self._tables, now)
+        """For what is signed for minutes; `open_service` renews them."""
+        self._async_cookies = AsyncCookies(now, self.keys)
+        guessing = Guessing(clock)
+        self._passwords = Passwords(self._tables, guessing)
+        self.sessions = Sessions(self._tables, now=now, clock=clock, endings=self.endings)
+        self.tokens = Tokens(self._tables, guessing, now=now, ended=self._ended)
+
+    def listen(self, listener: Callable[[str, int], None]) -> None:
+        """Tell `listener` of each account whose logins end, and by which ending."""
+        self._listeners.append(listener)
+
+    # Logging in
+
+    async def authenticate(self, authorization: str | None, address: str) -> Account:
+        """Whose request this is, by its Authorization header: Basic or Bearer.
+
+        Raises `LoginRefused`, or `TooManyAttempts` for this email or address.
+        """
+        if authorization is None or len(authorization) > HEADER_LENGTH_MAX:
+            raise LoginRefused
+        digest = self._digest(authorization)
+        return self._remembered.find(digest) or await self._look_up(authorization, address, digest)
+
+    async def log_in(self, email: str, password: str, address: str) -> NewSession:
+        """A session for whoever has the password.
+
+        Raises `LoginRefused`, or `TooManyAttempts` for this email or address.
+        """
+        credentials = credentials_of(email, password)
+        if credentials is None:
+            raise LoginRefused
+        return await self.sessions.begin(await self._passwords.verified(credentials, address))
+
+    async def new_token(self, email: str, password: str, address: str, name: str) -> NewToken:
+        """A token for whoever has the password.
+
+        Raises `InvalidTokenName`, `LoginRefused`, or `TooManyAttempts` for this email or address.
+        """
+        credentials = credentials_of(email, password)
+        if credentials is None:
+            raise LoginRefused
+        login = await self._passwords.verified(credentials, address)
+        try:
+            return await self.tokens.add(
+                login.account.email, name, password_version=login.password_version
+            )
+        except AccountNotFound:  # removed meanwhile, or another password
+            raise LoginRefused from None
+
+    async def new_async_cookie(self, account: Account) -> str:
+        """The value of a cookie by which this account can open a websocket, for two minutes."""
+        ending = await self._tables.read(lambda c: endings.last_of(c, account.uuid))
+        return self._async_cookies.make(Entitled(account.uuid, ending))
+
+    async def account_of_async_cookie(self, value: str) -> Account:
+        """Whose cookie this is.
+
+        Raises `LoginRefused` if it is bad, old, or of nobody any more, or if logins have ended.
+        """
+        entitled = self._async_cookies.read(value)
+
+        def find(cursor: Cursor) -> table.StoredAccount | None:
+            if endings.last_of(cursor, entitled.account) != entitled.ending:
+                return None
+            return table.find_by_uuid(cursor, entitled.account)
+
+        stored = await self._tables.read(find)
+        if stored is None:
+            raise LoginRefused
+        return account_of(stored)
+
+    def ending_known_to(self, async_cookie: str) -> int:
+        """Return the last ending of the account's logins when a good cookie was made."""
+        return self._async_cookies.read(async_cookie).ending
+
+    # Changing who may
+
+    async def add(self, email: str, password: str, role: str = "user") -> Account:
+        """Makes an account; durable on return. Raises `InvalidAccount` or `EmailTaken`."""
+        account = Account(self._new_id(), normal_email(email), checked_role(role))
+        add = functools.partial(
+            table.add,
+            uuid=account.uuid,
+            email=account.email,
+            role=account.role,
+            password_hash=await self._passwords.hash(normal_password(password)),
+            created=self._now(),
+        )
+        if not await self._tables.write(add):
+            raise EmailTaken(f"there is an account {account.email} already")
+        return account
+
+    async def set_password(self, email: str, password: str) -> None:
+        """Replaces a password; logins with the old one, and sessions, have ended on return.
+
+        Tokens are managed by themselves and stay. Raises `InvalidAccount` or `AccountNotFound`.
+        """
+        email = normal_email(email)
+        password_hash = await self._passwords.hash(normal_password(password))
+        await self._change(email, lambda c: _set_password(c, email, password_hash))
+
+    async def remove(self, email: str) -> None:
+        """Removes an account; whatever it logged in with has ended on return.
+
+        Raises `AccountNotFound`.
+        """
+        email = normal_email(email)
+        await self._change(email, lambda c: _remove(c, email))
+
+    async def find(self, uuid: str) -> Account:
+        """The account with this uuid. Raises `AccountNotFound`."""
+        stored = await self._tables.read(lambda c: table.find_by_uuid(c, uuid))
+        if stored is None:
+            raise AccountNotFound("there is no account with this uuid")
+        return account_of(stored)
+
+    async def every(self) -> list[Account]:
+        """All accounts, oldest first."""
+        return [account_of(stored) for stored in await self._tables.read(table.every)]
+
+    def close(self) -> None:
+        """Takes no more logins; those under way end by themselves."""
+        self._passwords.close()
+        self._tables.close()
+
+    def _digest(self, authorization: str) -> bytes:
+        # Header values may hold lone surrogates: aiohttp's form of bytes that are not UTF-8.
+        value = authorization.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(value, key=self._key, digest_size=32).digest()
+
+    async def _look_up(self, authorization: str, address: str, digest: bytes) -> Account:
+        since = self._remembered.endings
+        token = parse_bearer(authorization)
+        if token is not None:
+            account = await self.tokens.account_of(token, address)
+        else:
+            credentials = parse_basic(authorization)
+            if credentials is None:
+                raise LoginRefused
+            account = (await self._passwords.verified(credentials, address)).account
+        self._remembered.add(digest, account, account=account.uuid, since=since)
+        return account
+
+    async def _change(self, email: str, work: Callable[[Cursor], Ended | None]) -> None:
+        # Shielded: what the table has ended is never remembered on.
+        await asyncio.shield(self._changed(email, work))
+
+    async def _changed(self, email: str, work: Callable[[Cursor], Ended | None]) -> None:
+        """Ends the logins of an account, also of those that are just being verified."""
+        ended = await self._tables.write(work)
+        if ended is None:
+            raise AccountNotFound(f"there is no account {email}")
+        self._passwords.changed(email)
+        self._ended(ended)
+
+    def _ended(self, ended: Ended) -> None:
+        self.endings.note(ended)
+        self._end(ended)
+
+    def _ended_elsewhere(self, ended: Ended) -> None:
+        self._passwords.changed_elsewhere()
+        self._end(ended)
+
+    def _end(self, ended: Ended) -> None:
+        """Nothing that is remembered of its logins holds, and whoever follows it is told."""
+        self._remembered.end_all_of(ended.account)
+        self.sessions.forget(ended.account)
+        for listener in self._listeners:
+            listener(ended.account, ended.nth)
+
+
+def _set_password(cursor: Cursor, email: str, password_hash: str) -> Ended | None:
+    uuid = table.set_password(cursor, email, password_hash)
+    if uuid is None:
+        return None
+    sessions.remove_all_of(cursor, uuid)
+    return Ended(endings.record(cursor, uuid), uuid)
+
+
+def _remove(cursor: Cursor, email: str) -> Ended | None:
+    uuid = table.remove(cursor, email)
+    if uuid is None:
+        return None
+    sessions.remove_all_of(cursor, uuid)
+    tokens.remove_all_of(cursor, uuid)
+    table.remove_personal_fields(cursor, uuid)
+    claims.remove_all_of(cursor, uuid)
+    return Ended(endings.record(cursor, uuid), uuid)

@@ -1,0 +1,151 @@
+"""Bearer tokens: logins for programs, made and removed at the command line.
+
+A token is told once; the service keeps its hash, and a public id by which it is managed.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from api.accounts.account import Account, AccountNotFound, LoginRefused, account_of
+from api.accounts.credentials import new_secret, normal_email, secret_hash
+from api.accounts.revocations import Ended
+from api.accounts.throttle import Guessing
+from api.data.private_tables import PlainTables
+from ledger.domain.errors import Expected
+from ledger.store.seam import Cursor
+from ledger.store.tables import accounts, tokens
+from ledger.store.tables import login_revocations as endings
+from ledger.store.tables.tokens import StoredToken
+
+PREFIX = "jl_"
+"""By which a token is recognised where it should not be: in a log, in a repository."""
+ID_BYTES = 6
+NAME_LENGTH_MAX = 64
+
+log = logging.getLogger(__name__)
+
+
+class InvalidTokenName(Expected):
+    """The name can never be a token's."""
+
+
+class TokenNotFound(Expected):
+    """There is no token with this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What is told once."""
+
+    id: str
+    email: str
+    account: str
+    token: str = field(repr=False)
+
+
+class Tokens:
+    """Adds, finds and removes tokens; `ended` is told whose token was removed."""
+
+    def __init__(
+        self,
+        tables: PlainTables,
+        guessing: Guessing,
+        *,
+        now: Callable[[], datetime],
+        ended: Callable[[Ended], None],
+    ) -> None:
+        self._tables = tables
+        self._guessing = guessing
+        self._now = now
+        self._ended = ended
+
+    async def add(
+        self, email: str, name: str = "", *, password_version: int | None = None
+    ) -> NewToken:
+        """A new token of an account; the name is for those who manage it.
+
+        With a version, the account's password must still be that one. Raises `InvalidAccount`,
+        `InvalidTokenName` or `AccountNotFound`.
+        """
+        token_id, email, token = (
+            secrets.token_hex(ID_BYTES),
+            normal_email(email),
+            PREFIX + new_secret(),
+        )
+        if len(name) > NAME_LENGTH_MAX or not name.isprintable():
+            raise InvalidTokenName(f"a token's name has up to {NAME_LENGTH_MAX} characters")
+
+        def add(cursor: Cursor) -> str | None:
+            account = accounts.find(cursor, email)
+            if account is None or password_version not in (None, account.password_version):
+                return None
+            tokens.add(
+                cursor,
+                token_id=token_id,
+                token_hash=secret_hash(token),
+                account=account.uuid,
+                name=name,
+                created=self._now(),
+            )
+            return account.uuid
+
+        account = await self._tables.write(add)
+        if account is None:
+            raise AccountNotFound(f"there is no account {email}")
+        return NewToken(token_id, email, account, token)
+
+    async def every(self, email: str | None = None) -> list[StoredToken]:
+        """The tokens of one account, or all; oldest first.
+
+        Raises `InvalidAccount` or `AccountNotFound` for an email that has no account.
+        """
+        if email is None:
+            return await self._tables.read(lambda c: tokens.every(c, None))
+        wanted = normal_email(email)
+        found = await self._tables.read(
+            lambda c: tokens.every(c, wanted) if accounts.find(c, wanted) else None
+        )
+        if found is None:
+            raise AccountNotFound(f"there is no account {wanted}")
+        return found
+
+    async def remove(self, token_id: str) -> None:
+        """Removes a token; it is refused from then on. Raises `TokenNotFound`."""
+        await asyncio.shield(self._remove(token_id))
+
+    async def remove_itself(self, token: str) -> None:
+        """Removes the token by what it is; whoever has it may. Raises `TokenNotFound`."""
+        token_id = await self._tables.read(lambda c: tokens.id_of(c, secret_hash(token)))
+        if token_id is None:
+            raise TokenNotFound("there is no such token")
+        await self.remove(token_id)
+
+    async def account_of(self, token: str, address: str) -> Account:
+        """Whose token this is. Raises `LoginRefused`, or `TooManyAttempts` for this address."""
+        self._guessing.check(address)
+        token_hash = secret_hash(token)
+
+        def find(cursor: Cursor) -> accounts.StoredAccount | None:
+            uuid = tokens.account_of(cursor, token_hash)
+            return None if uuid is None else accounts.find_by_uuid(cursor, uuid)
+
+        stored = await self._tables.read(find)
+        if stored is None:
+            self._guessing.note(address)
+            log.info("wrong token from %s", address)
+            raise LoginRefused
+        return account_of(stored)
+
+    async def _remove(self, token_id: str) -> None:
+        def remove(cursor: Cursor) -> Ended | None:
+            account = tokens.remove(cursor, token_id)
+            return None if account is None else Ended(endings.record(cursor, account), account)
+
+        ended = await self._tables.write(remove)
+        if ended is None:
+            raise TokenNotFound(f"there is no token {token_id}")
+        self._ended(ended)

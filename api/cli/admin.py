@@ -1,0 +1,120 @@
+"""How a command gets at a ledger: through the service that runs, or else by itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from api.admin.library import Library
+from api.admin.server import connected
+from api.admin.verbs import Admin, LocalAdmin
+from api.composition import new_clocks, open_ledger, open_service
+from api.data.directory import DataInUse, data_lock, holder
+from api.data.location import database_of
+from api.doctor.checks import examine, examine_service
+from api.doctor.findings import Check, Findings
+from api.service.settings import Settings
+from ledger.images import Pool
+
+T = TypeVar("T")
+
+TAKING_S = 5.0
+"""How long a command waits for a service that starts or for another command that ends."""
+PAUSE_S = 0.05
+
+
+def ask(
+    settings: Settings, question: Callable[[Admin], Awaitable[T]], *, images: bool = False
+) -> T:
+    """Ask the service that has the data directory, or else do it in this process.
+
+    With `images` the pools are there, too. Raises `DataInUse` if somebody has the data directory
+    who does not answer, `DataUnusable`, and what is expected of the verbs.
+    """
+
+    async def asked() -> T:
+        async with open_admin(settings, images=images) as admin:
+            return await question(admin)
+
+    return asyncio.run(asked())
+
+
+def require_ledger(settings: Settings) -> None:
+    """None is begun just to be looked at."""
+    database = database_of(settings.data)
+    if not database.exists():
+        raise click.ClickException(f"there is no ledger at {database.address}")
+
+
+@asynccontextmanager
+async def open_admin(settings: Settings, *, images: bool = False) -> AsyncIterator[Admin]:
+    """The service that has the data directory, or what is opened here once nobody has it."""
+    give_up = time.monotonic() + TAKING_S
+    while True:
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(connected(settings.data))
+            if client is not None:
+                yield client
+                return
+            if _taken(stack, settings.data, or_raise=time.monotonic() > give_up):
+                opened = _own_service(settings) if images else _own_ledger(settings)
+                yield await stack.enter_async_context(opened)
+                return
+        await asyncio.sleep(PAUSE_S)
+
+
+@asynccontextmanager
+async def _own_ledger(settings: Settings) -> AsyncIterator[LocalAdmin]:
+    async with open_ledger(settings.data) as opened:
+        accounts = opened.accounts
+        yield LocalAdmin(opened.ledger, accounts, accounts.tokens, opened.retention)
+
+
+@asynccontextmanager
+async def _own_service(settings: Settings) -> AsyncIterator[LocalAdmin]:
+    async with open_service(settings.model_copy(update={"copying": False})) as service:
+        yield LocalAdmin(service.ledger, Library(service))
+
+
+async def pools_in_use(settings: Settings) -> dict[str, Pool]:
+    """The pools that were named, or else those of the service that runs, or those by default."""
+    async with connected(settings.data) as client:
+        if settings.pools or client is None:
+            return {pool.name: pool for pool in settings.named_pools()}
+        found = (await client.call(examine_service)).pools
+        return {pool.name: Pool(pool.name, Path(pool.path), pool.storage_type) for pool in found}
+
+
+async def diagnose(settings: Settings) -> Findings:
+    """Examines a data directory, by the service if one runs; changes nothing."""
+    async with connected(settings.data) as client:
+        if client is not None:
+            return await client.call(examine_service)
+    pools = [pool for pool in settings.named_pools() if settings.pools or pool.path.exists()]
+    found = examine(
+        settings.data,
+        database_of(settings.data),
+        pools,
+        reading=new_clocks()(),
+        service=None,
+        archiving=False,
+    )
+    held = holder(settings.data)
+    if held is not None:
+        problem = f"{DataInUse(settings.data, held.pid)}, which does not answer"
+        found.checks.append(Check("service", [problem]))
+    return found
+
+
+def _taken(stack: AsyncExitStack, data: Path, *, or_raise: bool) -> bool:
+    try:
+        stack.enter_context(data_lock(data))
+    except DataInUse:
+        if or_raise:
+            raise
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""`job-ledger account`: who may log in."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from api.accounts.credentials import PASSWORD_LENGTH_MAX, new_password
+from api.accounts.service import ROLES, Accounts
+from api.cli.admin import ask
+from api.cli.options import data_option
+from api.service.settings import load_settings
+
+_LINE_BYTES_MAX = PASSWORD_LENGTH_MAX * 4 + 2
+
+_stdin_option = click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Read the password from the first line of standard input. Otherwise it is asked for,"
+    " or without a terminal made up and printed.",
+)
+
+
+@click.group()
+def account() -> None:
+    """Add and remove accounts and change passwords, while the service runs or not."""
+
+
+@account.command()
+@click.argument("email")
+@data_option
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    default="user",
+    show_default=True,
+    help="user: clones and follows jobs. auditor: also sees and checks everything."
+    " operator: also changes how the service works.",
+)
+@_stdin_option
+def add(email: str, data: Path | None, role: str, password_stdin: bool) -> None:  # noqa: FBT001 - click's
+    """Add an account that logs in with EMAIL."""
+    settings = load_settings(data=data)
+    password, made_up = _new_password(from_stdin=password_stdin)
+    added = ask(settings, lambda admin: admin.call(Accounts.add, email, password, role))
+    click.echo(f"added {added.role} {added.email} ({added.uuid})")
+    if made_up:
+        click.echo(f"password: {password}")
+
+
+@account.command("password")
+@click.argument("email")
+@data_option
+@_stdin_option
+def change_password(email: str, data: Path | None, password_stdin: bool) -> None:  # noqa: FBT001 - click's
+    """Give the account EMAIL a new password; logins with the old one end at once."""
+    settings = load_settings(data=data)
+    password, made_up = _new_password(from_stdin=password_stdin)
+    ask(settings, lambda admin: admin.call(Accounts.set_password, email, password))
+    click.echo(f"changed the password of {email}")
+    if made_up:
+        click.echo(f"password: {password}")
+
+
+@account.command()
+@click.argument("email")
+@data_option
+def remove(email: str, data: Path | None) -> None:
+    """Remove the account EMAIL: its logins, sessions and tokens end at once.
+
+    So does what it said of itself; what it did is in the ledger, and stays.
+    """
+    ask(load_settings(data=data), lambda admin: admin.call(Accounts.remove, email))
+    click.echo(f"removed {email}")
+
+
+def _new_password(*, from_stdin: bool) -> tuple[str, bool]:
+    """The password to set, and whether it was made up here."""
+    if from_stdin:
+        return _password_of_stdin(), False
+    if sys.stdin.isatty():
+        return click.prompt("Password", hide_input=True, confirmation_prompt=True), False
+    return new_password(), True
+
+
+def _password_of_stdin() -> str:
+    line = sys.stdin.buffer.readline(_LINE_BYTES_MAX + 1)
+    try:
+        return line.rstrip(b"\r\n").decode("utf-8")
+    except UnicodeDecodeError:
+        raise click.ClickException("the password on standard input is not UTF-8") from None

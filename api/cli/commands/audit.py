@@ -1,0 +1,160 @@
+"""`job-ledger audit`: whether the record is sound, and what shows later that it still is."""
+
+import sys
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from api.cli.commands.verify import verify
+from api.cli.options import TableColumn, counting, data_option, json_option, print_json, print_table
+from api.data.location import Database, database_of
+from api.service.ids import new_id
+from api.service.settings import load_settings
+from ledger.domain.errors import Expected
+from ledger.proofs.checkpoints import checkpoint_of
+from ledger.proofs.keys import signer_of
+from ledger.store.seam import Log
+from projections.audit.findings import CannotReplay, Replay
+from projections.audit.history import HistoryLine, job_history
+from projections.audit.replay import replay as replay_ledger
+from projections.audit.replay import replay_archive
+from projections.maintenance.retention.compaction import ARCHIVES
+
+VIOLATION = 1
+COULD_NOT_RUN = 2
+
+
+class _CouldNotRun(click.ClickException):
+    exit_code = COULD_NOT_RUN
+
+
+@click.group()
+def audit() -> None:
+    """Check the ledger against itself and against what is shown; changes nothing in it."""
+
+
+audit.add_command(verify)
+
+
+@audit.command()
+@data_option
+@click.option("--job", metavar="UUID", help="Print the history of one job instead.")
+@click.option("--with-archive", is_flag=True, help="With what is in the ledger's archives, too.")
+@click.option(
+    "--archive",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Replay just this archive; it needs no ledger. What was discarded unread is a violation.",
+)
+@json_option
+def replay(
+    data: Path | None,
+    job: str | None,
+    with_archive: bool,  # noqa: FBT001 - click's
+    archive: Path | None,
+    as_json: bool,  # noqa: FBT001 - click's
+) -> None:
+    """Replay every event from the first and compare the outcome with the read models.
+
+    Works beside a running service. Exit code 0: all is sound; 1: the first divergence is printed;
+    2: the replay could not run.
+    """
+    try:
+        if archive is not None:
+            with counting("replaying", "events") as report:
+                outcome = replay_archive(archive, report)
+            _conclude(outcome, as_json=as_json)
+            return
+        home = load_settings(data=data).data
+        database = _existing_database(home)
+        if job is None:
+            with counting("replaying", "events") as report:
+                archives = home / ARCHIVES if with_archive else None
+                outcome = replay_ledger(database.log, report, archives)
+            _conclude(outcome, as_json=as_json)
+        else:
+            with database.log() as log:
+                _history(log, job, as_json=as_json)
+    except click.ClickException:
+        raise
+    except Expected as error:
+        raise _CouldNotRun(str(error)) from error
+    except Exception as error:  # it must not end with 1, which says that the ledger is bad
+        raise _CouldNotRun(f"the replay broke off: {error!r}") from error
+
+
+@audit.command()
+@data_option
+def checkpoint(data: Path | None) -> None:
+    """Print a signed checkpoint of the ledger as it is now, to be kept somewhere else.
+
+    Works beside a running service, and without one. The key is made if there is none yet.
+    """
+    directory = load_settings(data=data).data
+    with database_of(directory).log() as log:
+        signer = signer_of(directory, new_id=new_id)
+        click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
+
+
+def _existing_database(directory: Path) -> Database:
+    database = database_of(directory)
+    if not database.exists():
+        raise CannotReplay(f"there is no ledger at {database.address}")
+    return database
+
+
+def _conclude(outcome: Replay, *, as_json: bool) -> None:
+    print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
+    if outcome.divergence is not None:
+        sys.exit(VIOLATION)
+
+
+def _history(log: Log, job: str, *, as_json: bool) -> None:
+    history = job_history(log, job)
+    if not history:
+        raise _CouldNotRun(f"no job with uuid {job}")
+    if as_json:
+        print_json([line._asdict() for line in history])
+    else:
+        print_table(history, _COLUMNS, "nothing is recorded")
+
+
+def _replay_fields(outcome: Replay) -> dict[str, Any]:
+    divergence = outcome.divergence
+    fields = outcome._asdict() | {"divergence": divergence and divergence._asdict()}
+    return {"sound": divergence is None, **fields}
+
+
+def _print_replay(outcome: Replay) -> None:
+    click.echo(
+        f"{outcome.events} events of {outcome.streams} streams, up to position {outcome.position}"
+    )
+    divergence = outcome.divergence
+    if divergence is None:
+        click.echo("sound")
+        return
+    click.echo("VIOLATION, the first one:")
+    for name, value in divergence._asdict().items():
+        click.echo(f"  {name}: {value}")
+
+
+def _recorded(line: HistoryLine) -> str:
+    return line.recorded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def _fields_text(fields: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{name}: {msgspec.json.encode(value).decode()}" for name, value in fields.items()
+    )
+
+
+_COLUMNS: tuple[TableColumn[HistoryLine], ...] = (
+    ("position", lambda line: str(line.position)),
+    ("version", lambda line: str(line.version)),
+    ("recorded at, UTC", _recorded),
+    ("event", lambda line: line.event),
+    ("fields", lambda line: _fields_text(line.fields)),
+    ("by, in request", lambda line: f"{line.actor}\n{line.request_id}".rstrip()),
+)

@@ -1,0 +1,67 @@
+"""`job-ledger doctor`: how the ledger and the pools are."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from api.cli.admin import diagnose
+from api.cli.commands.retention import standing_lines
+from api.cli.options import data_option, json_option, pool_option, print_facts, print_json
+from api.doctor.findings import Findings, LedgerFound
+from api.service.settings import load_settings
+
+SICK = 1
+
+
+@click.command()
+@data_option
+@pool_option
+@json_option
+def doctor(data: Path | None, pools: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Look at the ledger's file and the pools and say what is wrong; changes nothing.
+
+    Works with and without a running service; one that runs knows its own pools. Exit code 0: all
+    is well; 1: something is wrong.
+    """
+    findings = asyncio.run(diagnose(load_settings(data=data, pools=pools or None)))
+    if as_json:
+        print_json({**msgspec.to_builtins(findings), "problems": findings.problems})
+    else:
+        _print(findings)
+    if findings.problems:
+        sys.exit(SICK)
+
+
+def _print(findings: Findings) -> None:
+    print_facts(_lines(findings))
+    for check in findings.checks:
+        for problem in check.problems:
+            click.echo(f"WRONG: {problem} ({check.name})")
+    if not findings.problems:
+        click.echo(f"nothing is wrong: {len(findings.checks)} checks")
+
+
+def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
+    yield "data directory", findings.data
+    running = findings.service is not None
+    yield "service", f"runs as process {findings.service}" if running else "none runs"
+    if findings.ledger is not None:
+        yield from _ledger_lines(findings.ledger)
+    if findings.retention is not None:
+        yield from standing_lines(findings.retention)
+    for pool in findings.pools:
+        free = "unknown" if pool.free_bytes is None else f"{pool.free_bytes:,} bytes"
+        yield f"pool {pool.name}", f"{pool.storage_type}, {free} free, at {pool.path}"
+
+
+def _ledger_lines(ledger: LedgerFound) -> Iterator[tuple[str, str]]:
+    yield "ledger", ledger.where
+    yield "database", ledger.engine
+    yield from ledger.settings.items()
+    yield "schema", str(ledger.schema_version)
+    yield "live generation", str(ledger.generation)
+    yield "last position", str(ledger.last_position)

@@ -1,0 +1,60 @@
+"""`job-ledger export`: all jobs, for whatever reads lines or tables."""
+
+import asyncio
+import csv
+import sys
+
+import click
+import msgspec
+
+from api.client.http import connected
+from api.client.pages import every_job
+from api.client.responses import Job
+from api.client.saved_login import kept
+from api.text.printable import escaped_json, visible
+
+COLUMNS = (
+    *("uuid", "operation", "state", "progress", "created", "last_modified"),
+    *("resources", "children", "error"),
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
+@click.option("--state", help="Only jobs in these states, commas between them.")
+@click.option("--since", help="Only those that changed at this time or later.")
+def export(form: str, state: str | None, since: str | None) -> None:
+    """Print all jobs that are kept, the latest change first.
+
+    As JSON, a line each, just as the service shows them; or as CSV, with a line of headings. A job
+    that changes meanwhile may be in it as it was before.
+    """
+    asyncio.run(_export(form, {"state": state, "last_modified__gte": since}))
+
+
+async def _export(form: str, filters: dict[str, str | None]) -> None:
+    table = csv.writer(sys.stdout)
+    if form == "csv":
+        table.writerow(COLUMNS)
+    async with connected(kept()) as client:
+        async for raw in every_job(client, filters):
+            if form == "csv":
+                table.writerow(map(_cell, _row(msgspec.json.decode(raw, type=Job))))
+            else:
+                click.echo(escaped_json(bytes(raw).decode()))
+
+
+def _row(job: Job) -> tuple[object, ...]:
+    return (
+        *(job.uuid, job.operation, job.state, job.data.progress, job.created, job.last_modified),
+        *(" ".join(job.resources), len(job.children), job.data.error or ""),
+    )
+
+
+def _cell(value: object) -> object:
+    """A text that a spreadsheet would compute is written so that it stays one."""
+    if not isinstance(value, str):
+        return value
+    return f"'{visible(value)}" if value.startswith(FORMULA) else visible(value)

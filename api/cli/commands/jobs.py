@@ -1,0 +1,169 @@
+"""`job-ledger jobs`, `job` and `cancel`."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import click
+
+from api.cli.client import ask, get, listed, print_answer
+from api.cli.options import console, json_option, print_table
+from api.client.format import operation, seconds, size, time
+from api.client.http import decoded
+from api.client.responses import Event, Job
+from api.text.printable import visible
+
+PAGE_MOST = 200
+EVENTS_MOST = 0
+"""All of them."""
+
+
+@click.command()
+@click.option("--state", help="started, success, failed or cancelled; commas between several.")
+@click.option("--operation", "operations", help="drive_clone or server_clone; commas likewise.")
+@click.option("--resource", help="Only jobs of this drive or server, by its uuid.")
+@click.option(
+    "--since", help="Only those that changed at this time or later: 2026-04-17T08:15:30Z."
+)
+@click.option("--as-of", help="As the list was at this time, or ledger position.")
+@click.option("--limit", type=click.IntRange(1, PAGE_MOST), default=20, show_default=True)
+@click.option("--after", help="Go on behind the page that said so.")
+@json_option
+def jobs(
+    *,
+    state: str | None,
+    operations: str | None,
+    resource: str | None,
+    since: str | None,
+    as_of: str | None,
+    limit: int,
+    after: str | None,
+    as_json: bool,
+) -> None:
+    """List jobs, the latest change first."""
+    query = {
+        "state": state,
+        "operation": operations,
+        "resource": resource,
+        "last_modified__gte": since,
+        "as_of": as_of,
+        "limit": limit,
+        "after": None if as_of else after or "",
+    }
+    answer = get("/jobs/", **query)
+    if as_json:
+        print_answer(answer)
+        return
+    print_table(listed(answer, Job), _COLUMNS, "there are no such jobs")
+    following = decoded(answer, dict[str, object])["meta"]
+    if isinstance(following, dict) and following.get("next"):
+        click.echo(f"more: --after {following['next']}", err=True)
+
+
+@click.command()
+@click.argument("uuid", type=click.UUID)
+@click.option("--tree", is_flag=True, help="All sub-jobs, however deep.")
+@click.option("--history", is_flag=True, help="The events that made it what it is.")
+@click.option("--as-of", help="As it was at this time, or ledger position.")
+@json_option
+def job(uuid: UUID, as_of: str | None, *, tree: bool, history: bool, as_json: bool) -> None:
+    """Show a job."""
+    if history and (tree or as_of):
+        raise click.UsageError(
+            "--history tells of all times and of this job: no --as-of, no --tree"
+        )
+    if history:
+        _show_history(uuid, as_json=as_json)
+        return
+    answer = get(f"/jobs/{uuid}/", as_of=as_of)
+    if as_json:
+        print_answer(answer)
+        return
+    shown = decoded(answer, Job)
+    for line in _lines(shown, tree=tree):
+        console().print(line, soft_wrap=True)
+
+
+def _lines(job: Job, *, tree: bool) -> Iterator[str]:
+    yield f"job          {visible(job.uuid)}"
+    yield f"operation    {operation(job.operation)}"
+    yield f"state        {visible(job.state)}"
+    yield f"progress     {job.data.progress} %  {figures(job)}".rstrip()
+    yield f"created      {time(job.created)} UTC"
+    yield f"last change  {time(job.last_modified)} UTC"
+    for uri in job.resources:
+        yield f"of           {visible(uri.removeprefix('/api/2.0'))}"
+    if tree:
+        yield from _tree(job, "")
+    elif job.children:
+        yield f"sub-jobs     {len(job.children)} (--tree shows them)"
+
+
+def _tree(job: Job, before: str) -> Iterator[str]:
+    for nth, child in enumerate(job.children, start=1):
+        last = nth == len(job.children)
+        mark, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        said = f"{visible(child.state)} {child.data.progress} %  {figures(child)}".rstrip()
+        yield f"{before}{mark}{visible(child.uuid)}  {said}"
+        yield from _tree(child, before + below)
+
+
+def _show_history(uuid: UUID, *, as_json: bool) -> None:
+    answer = get(f"/jobs/{uuid}/history/", limit=EVENTS_MOST)
+    if as_json:
+        print_answer(answer)
+        return
+    print_table(
+        listed(answer, Event),
+        (
+            ("position", lambda event: str(event.position)),
+            ("recorded, UTC", lambda event: time(event.recorded_at)),
+            ("event", lambda event: visible(event.event.partition("/")[0])),
+            ("actor", lambda event: visible(event.actor or "somebody else")),
+            ("says", _fields),
+        ),
+        "nothing is recorded",
+    )
+
+
+def _fields(event: Event) -> str:
+    return ", ".join(f"{name}: {visible(str(value))}" for name, value in event.fields.items())
+
+
+@click.command()
+@click.argument("uuid", type=click.UUID)
+@json_option
+def cancel(uuid: UUID, *, as_json: bool) -> None:
+    """Cancel a running job: what it has made is removed."""
+    answer = ask(lambda client: client.post(f"/jobs/{uuid}/action/", {"do": "cancel"}))
+    if as_json:
+        print_answer(answer)
+    else:
+        click.echo(f"cancelled {uuid}")
+
+
+WORKER_LOST = "worker lost, waits for another"
+
+
+def figures(job: Job) -> str:
+    """Bytes, rate and time left of what runs, the error of what failed."""
+    data = job.data
+    if data.error:
+        return visible(data.error)
+    if data.worker_lost:
+        return WORKER_LOST
+    if data.bytes_total is None or data.bytes_done is None:
+        return ""
+    told = f"{size(data.bytes_done)} of {size(data.bytes_total)}"
+    if data.bytes_per_s:
+        told += f", {size(data.bytes_per_s)}/s"
+    return told if data.eta_s is None else f"{told}, {seconds(data.eta_s)} left"
+
+
+_COLUMNS = (
+    ("uuid", lambda job: job.uuid),
+    ("operation", lambda job: operation(job.operation)),
+    ("state", lambda job: visible(job.state)),
+    ("progress", lambda job: f"{job.data.progress} %"),
+    ("figures", figures),
+    ("last change, UTC", lambda job: time(job.last_modified)),
+)

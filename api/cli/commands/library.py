@@ -1,0 +1,95 @@
+"""`job-ledger library`: images that every account may clone."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar, get_args
+
+import click
+
+from api.admin.library import Library, LibraryImage, NewImage
+from api.admin.verbs import Admin
+from api.cli.admin import ask
+from api.cli.options import TableColumn, data_option, pool_option, print_table
+from api.service.settings import load_settings
+from ledger.domain.events import Media
+
+T = TypeVar("T")
+
+
+@click.group()
+def library() -> None:
+    """Add, list and remove images that every account may clone, while the service runs or not."""
+
+
+@library.command()
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", required=True, help="What the library drive is called.")
+@click.option("--media", type=click.Choice(get_args(Media)), default="disk", show_default=True)
+@click.option("--storage-type", help="Of the pool it goes to.  [default: the service's]")
+@click.option(
+    "--meta",
+    "meta",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What there is to know: arch, os, distribution, version, description, image_type,"
+    " category, install_notes, url, favourite, paid, and anything else. May be repeated.",
+)
+@data_option
+@pool_option
+def add(  # noqa: PLR0917 - click's
+    image: Path,
+    name: str,
+    media: Media,
+    storage_type: str | None,
+    meta: tuple[str, ...],
+    data: Path | None,
+    pools: tuple[str, ...],
+) -> None:
+    """Copy the raw disk image IMAGE into the library."""
+    new = NewImage(str(image.absolute()), name, media, storage_type, dict(map(_pair, meta)))
+    added = _ask(data, pools, lambda admin: admin.call(Library.add, new))
+    click.echo(f"added {added.uuid}")
+
+
+@library.command("list")
+@data_option
+@pool_option
+def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
+    """List what is in the library."""
+    found = _ask(data, pools, lambda admin: admin.call(Library.every))
+    print_table(found, _COLUMNS, "there is nothing in the library")
+
+
+@library.command()
+@click.argument("uuid")
+@data_option
+@pool_option
+def remove(uuid: str, data: Path | None, pools: tuple[str, ...]) -> None:
+    """Take the drive UUID out of the library; refused while it is being cloned."""
+    _ask(data, pools, lambda admin: admin.call(Library.remove, uuid))
+    click.echo(f"removed {uuid}")
+
+
+def _ask(data: Path | None, pools: tuple[str, ...], question: Callable[[Admin], Awaitable[T]]) -> T:
+    return ask(load_settings(data=data, pools=pools or None), question, images=True)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--meta")
+    return key, value
+
+
+def _said(image: LibraryImage) -> str:
+    return "\n".join(f"{key}={value}" for key, value in sorted(image.meta.items()))
+
+
+_COLUMNS: tuple[TableColumn[LibraryImage], ...] = (
+    ("uuid", lambda image: image.uuid),
+    ("name", lambda image: image.name),
+    ("media", lambda image: image.media),
+    ("size", lambda image: f"{image.size:,}"),
+    ("storage type", lambda image: image.storage_type),
+    ("meta", _said),
+)

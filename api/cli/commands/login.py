@@ -1,0 +1,81 @@
+"""`job-ledger login` and `logout`: a token for this machine."""
+
+import asyncio
+import contextlib
+import platform
+import sys
+
+import click
+
+from api.cli.options import json_option, print_json
+from api.client.errors import ClientError, LoginEnded
+from api.client.http import connected, decoded
+from api.client.responses import NewToken
+from api.client.saved_login import Login, forget, keep, kept_in_file
+
+NAME_MOST = 64
+
+
+@click.command()
+@click.argument("url")
+@click.option("--email", required=True, help="Whose account it is.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
+@json_option
+def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
+    """Log in to the service at URL: other commands use the token that it gives.
+
+    The token is kept in a file that only you can read, until `job-ledger logout`; the password is
+    not. JOB_LEDGER_URL and JOB_LEDGER_TOKEN in the environment are used instead where they are set.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("it must begin with http:// or https://", param_hint="URL")
+    password = (
+        sys.stdin.readline().rstrip("\n")
+        if password_stdin
+        else click.prompt("Password", hide_input=True, err=True)
+    )
+    url = url.rstrip("/").removesuffix("/api/2.0")
+    token = asyncio.run(_token(url, email, password))
+    _replace_earlier()
+    file = keep(Login(url, token, email))
+    if as_json:
+        print_json({"url": url, "email": email, "file": str(file)})
+    else:
+        click.echo(f"logged in to {url} as {email}; the token is in {file}")
+
+
+@click.command()
+@json_option
+def logout(*, as_json: bool) -> None:
+    """Give back the token that `login` has kept: nobody can use it any more."""
+    asyncio.run(_give_back(kept_in_file()))
+    forget()
+    if as_json:
+        print_json({})
+    else:
+        click.echo("logged out")
+
+
+def _replace_earlier() -> None:
+    """The token of an earlier login is given back, if its service can be asked."""
+    with contextlib.suppress(ClientError):
+        asyncio.run(_give_back(kept_in_file()))
+
+
+async def _token(url: str, email: str, password: str) -> str:
+    body = {"username": email, "password": password, "name": f"job-ledger on {platform.node()}"}
+    body["name"] = body["name"][:NAME_MOST]
+    async with connected(Login(url, "")) as client:
+        try:
+            answer = await client.post("/accounts/action/", {"do": "create_token"}, body)
+        except LoginEnded:
+            raise ClientError("email or password is wrong") from None
+    return decoded(answer, NewToken).token
+
+
+async def _give_back(login: Login) -> None:
+    async with connected(login) as client:
+        try:
+            await client.post("/accounts/action/", {"do": "remove_token"})
+        except LoginEnded:
+            return  # it is no token any more

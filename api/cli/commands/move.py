@@ -1,0 +1,45 @@
+"""`job-ledger move`: a ledger out of SQLite into PostgreSQL."""
+
+from pathlib import Path
+
+import click
+
+from api.cli.options import counting, data_option
+from api.data.location import MOVED_FILE
+from api.data.move_to_postgres import move as move_ledger
+from api.service.ids import new_id
+from api.service.settings import checked_store, load_settings
+from ledger.store.postgres.address import without_password
+
+
+@click.command()
+@data_option
+@click.option(
+    "--to",
+    "url",
+    metavar="postgresql://...",
+    required=True,
+    help="An empty database, in which the ledger is from then on.",
+)
+def move(data: Path | None, url: str) -> None:
+    """Move the ledger out of SQLite into a PostgreSQL database, while no service runs.
+
+    Nothing counts there until all of it is, and has been held against what is here. A move that
+    was broken off goes on when it is run again; until then the ledger can be used where it was.
+    Archives, the key and images stay in the data directory, which says from then on where its
+    ledger is.
+    """
+    try:
+        checked_store(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--to") from error
+    directory = load_settings(data=data).data
+    moved = move_ledger(directory, url, new_id=new_id, showing=counting)
+    if moved is not None:
+        click.echo(
+            f"moved {moved.events} events and all that is beside them, up to position"
+            f" {moved.position}"
+        )
+        click.echo(f"verified: the tree of {moved.leaves} leaves has the root {moved.root.hex()}")
+    click.echo(f"the ledger of {directory} is in {without_password(url)}")
+    click.echo(f"what it was before is kept as {directory / MOVED_FILE}, and not used any more")

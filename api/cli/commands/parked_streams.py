@@ -1,0 +1,50 @@
+"""`job-ledger parked`: streams of events that cannot be read."""
+
+from pathlib import Path
+
+import click
+
+from api.cli.commands.retention import ask_retention
+from api.cli.options import TableColumn, data_option, print_table
+from api.cli.times import moment_text
+from ledger.domain.aggregates.housekeeping import Parking
+from projections.maintenance.retention.service import Retention
+
+
+@click.group()
+def parked() -> None:
+    """List what a sweep could not read and left alone, and say what becomes of it."""
+
+
+@parked.command("list")
+@data_option
+def list_parked(data: Path | None) -> None:
+    """List streams that are parked, or were released and are not discarded yet."""
+    found = ask_retention(data, lambda admin: admin.call(Retention.parked))
+    print_table(found, _COLUMNS, "nothing is parked")
+
+
+@parked.command()
+@click.argument("stream")
+@data_option
+def retry(stream: str, data: Path | None) -> None:
+    """Let the next sweep try STREAM again: it can be read by now."""
+    ask_retention(data, lambda admin: admin.call(Retention.release, stream, skip=False))
+    click.echo(f"the next sweep tries {stream} again")
+
+
+@parked.command()
+@click.argument("stream")
+@data_option
+def skip(stream: str, data: Path | None) -> None:
+    """Let the next sweep discard STREAM unread: its events go to an archive as they are."""
+    ask_retention(data, lambda admin: admin.call(Retention.release, stream, skip=True))
+    click.echo(f"the next sweep discards {stream} unread")
+
+
+_COLUMNS: tuple[TableColumn[Parking], ...] = (
+    ("stream", lambda parking: parking.stream),
+    ("handling", lambda parking: parking.handling),
+    ("since", lambda parking: moment_text(parking.at)),
+    ("why", lambda parking: parking.reason),
+)

@@ -1,0 +1,36 @@
+"""`job-ledger rebuild`: the read models, made anew from the ledger."""
+
+from pathlib import Path
+
+import click
+
+from api.cli.admin import ask, require_ledger
+from api.cli.options import counting, data_option
+from api.service.settings import load_settings
+from projections.maintenance.rebuild import Rebuilt
+
+
+@click.command()
+@data_option
+def rebuild(data: Path | None) -> None:
+    """Build all read models anew from the ledger, beside the live ones, while the service runs.
+
+    Prints a digest of what was shown before and of what is shown now.
+    """
+    settings = load_settings(data=data)
+    require_ledger(settings)
+    with counting("rebuilding", "events") as report:
+        rebuilt = ask(settings, lambda admin: admin.rebuild(report))
+    click.echo(
+        f"rebuilt from {rebuilt.events} events, up to position {rebuilt.position},"
+        f" in {rebuilt.seconds:.2f} s"
+    )
+    click.echo(f"digest before: {rebuilt.before}")
+    click.echo(f"digest after:  {rebuilt.after}")
+    click.echo(_verdict(rebuilt))
+
+
+def _verdict(rebuilt: Rebuilt) -> str:
+    if rebuilt.before == rebuilt.after:
+        return "identical"
+    return "NOT identical: what was shown before was not what the ledger says; now it is"

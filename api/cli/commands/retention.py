@@ -1,0 +1,152 @@
+"""`job-ledger retention`: how long jobs are kept, and discarding what is due."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import click
+import msgspec
+
+from api.admin.verbs import Admin
+from api.background.retention import counted, outcome, what
+from api.cli.admin import ask, require_ledger
+from api.cli.options import (
+    TableColumn,
+    data_option,
+    json_option,
+    print_facts,
+    print_json,
+    print_table,
+)
+from api.cli.times import duration, moment, moment_text
+from api.service.settings import load_settings
+from api.text.iso8601 import duration_text
+from ledger.domain.clock_trust import moved_text
+from ledger.domain.events import DiscardedTree
+from projections.maintenance.retention.service import Retention
+from projections.maintenance.retention.status import Standing, SweepFound
+
+T = TypeVar("T")
+
+
+@click.group()
+def retention() -> None:
+    """Set how long jobs are kept after their end, and discard what is due."""
+
+
+@retention.command("set")
+@click.argument("keep", metavar="DURATION", type=duration)
+@data_option
+def set_policy(keep: timedelta, data: Path | None) -> None:
+    """Keep jobs for DURATION after the whole of their tree has ended: P3D, PT12H, P1DT6H.
+
+    It holds from now on: the next sweep, within the hour, discards what is due by it. What was
+    discarded before stays so.
+    """
+    ask_retention(data, lambda admin: admin.call(Retention.set, keep))
+    click.echo(f"jobs are kept for {duration_text(keep)} from now on")
+
+
+@retention.command()
+@data_option
+def show(data: Path | None) -> None:
+    """Show the policy, what is due next, and what there is in archives."""
+    standing = ask_retention(data, lambda admin: admin.call(Retention.standing))
+    archives = [
+        (f"archive {archive.name}", counted(archive.bytes, "byte")) for archive in standing.archives
+    ]
+    print_facts([*standing_lines(standing), *archives])
+
+
+@retention.command()
+@click.option("--as-of", type=moment, metavar="TIME", help="At that time.  [default: now]")
+@click.option(
+    "--keep",
+    type=duration,
+    metavar="DURATION",
+    help="By that policy.  [default: the one that holds at the time]",
+)
+@data_option
+@json_option
+def plan(as_of: datetime | None, keep: timedelta | None, data: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Name the jobs that a sweep would discard, or would have, at any time and by any policy.
+
+    Changes nothing. The digest in the last line is for `run --plan`.
+    """
+    found = ask_retention(data, lambda admin: admin.call(Retention.plan, as_of, keep))
+    if as_json:
+        print_json({**msgspec.to_builtins(found), "digest": found.digest})
+        return
+    if found.trees:
+        print_table(found.trees, _COLUMNS, "")
+    for stream in found.streams:
+        click.echo(f"and {stream}")
+    jobs = sum(len(tree.jobs) for tree in found.trees)
+    total = what(len(found.trees), jobs, len(found.streams))
+    click.echo(f"{total}, ended before {moment_text(found.cutoff)}")
+    click.echo(f"digest: {found.digest}")
+
+
+@retention.command()
+@click.option("--plan", "digest", metavar="DIGEST", help="Discard just what this plan names.")
+@data_option
+def run(digest: str | None, data: Path | None) -> None:
+    """Discard what is due now, as the service does every hour, and move it to an archive.
+
+    Refused if the plan with DIGEST is not what would be discarded any more.
+    """
+    ran = ask_retention(data, lambda admin: admin.call(Retention.run, digest))
+    for line in outcome(ran):
+        click.echo(line)
+    if ran.swept is None and ran.compacted is None:
+        click.echo("nothing was due")
+    for stream in ran.swept.parked if ran.swept else ():
+        click.echo(f"parked {stream}, which cannot be read: see `job-ledger parked list`")
+
+
+@retention.command("confirm-clock")
+@data_option
+def confirm_clock(data: Path | None) -> None:
+    """Say that the wall clock is right: after it was set by more than an hour nothing is discarded.
+
+    Look at the time first: what is discarded stays so.
+    """
+    ask_retention(data, lambda admin: admin.call(Retention.confirm_clock))
+    click.echo("the wall clock is trusted as it is")
+
+
+def standing_lines(standing: Standing) -> Iterator[tuple[str, str]]:
+    """How retention stands, as rows of a table."""
+    since = "by default" if standing.since is None else f"since {moment_text(standing.since)}"
+    yield "jobs are kept for", f"{duration_text(standing.keep)}, {since}"
+    due = standing.next_due
+    yield "next due", "nothing" if due is None else moment_text(due)
+    swept, waiting = standing.swept, standing.waiting
+    yield "newest sweep", "none" if swept is None else f"{moment_text(swept.at)}, {_number(swept)}"
+    yield "waits for an archive", "nothing" if waiting is None else _number(waiting)
+    size = sum(archive.bytes for archive in standing.archives)
+    yield "archives", f"{len(standing.archives)}, {counted(size, 'byte')}"
+    parked = sum(parking.handling == "parked" for parking in standing.parked)
+    yield "parked streams", str(parked)
+    by = standing.clock_moved
+    yield "wall clock", "trusted" if by is None else f"NOT TRUSTED: {moved_text(by)}"
+
+
+def _number(found: SweepFound) -> str:
+    return what(found.trees, found.jobs, found.streams)
+
+
+def ask_retention(data: Path | None, question: Callable[[Admin], Awaitable[T]]) -> T:
+    """Ask of a ledger that there is."""
+    settings = load_settings(data=data)
+    require_ledger(settings)
+    return ask(settings, question)
+
+
+_COLUMNS: tuple[TableColumn[DiscardedTree], ...] = (
+    ("job", lambda tree: tree.jobs[0]),
+    ("owner", lambda tree: tree.owner),
+    ("ended, UTC", lambda tree: f"{tree.ended:%Y-%m-%d %H:%M:%S}"),
+    ("jobs", lambda tree: str(len(tree.jobs))),
+)

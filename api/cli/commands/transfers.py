@@ -1,0 +1,74 @@
+"""`job-ledger upload` and `download`."""
+
+import shlex
+from pathlib import Path
+from uuid import UUID
+
+import click
+from rich.progress import DownloadColumn, TransferSpeedColumn
+
+from api.cli.client import ask
+from api.cli.options import counting, json_option, print_json
+from api.client import transfers as transferring
+from api.client.errors import ClientError
+from api.client.http import Client, decoded
+from api.client.responses import Drive
+from api.client.transfers import begin_upload, part_of
+from api.text.printable import visible
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", help="What the drive is called.  [default: as the file]")
+@click.option("--media", type=click.Choice(["disk", "cdrom"]), default="disk", show_default=True)
+@click.option(
+    "--resume", type=click.UUID, metavar="UUID", help="Go on with the upload to this drive."
+)
+@json_option
+def upload(file: Path, name: str | None, media: str, resume: UUID | None, *, as_json: bool) -> None:
+    """Make a drive of an image; prints its uuid once all of it is on the service's disk."""
+    drive = ask(lambda client: _upload(client, file, name or file.name, media, resume))
+    if as_json:
+        print_json({"uuid": drive})
+    else:
+        click.echo(drive)
+
+
+async def _upload(client: Client, file: Path, name: str, media: str, resume: UUID | None) -> str:
+    drive = str(resume) if resume else await begin_upload(client, file, name, media)
+    if resume and decoded(await client.get(f"/drives/{drive}/"), Drive).status != "uploading":
+        raise ClientError(f"drive {drive} is no upload any more: all of it is there")
+    try:
+        with counting("uploading", "bytes", DownloadColumn(), TransferSpeedColumn()) as progress:
+            await transferring.upload(client, file, drive, progress)
+    except BaseException:
+        _say_how_to_go_on("upload", str(file), "--resume", drive)
+        raise
+    return drive
+
+
+def _say_how_to_go_on(*words: str) -> None:
+    click.echo(f"go on with: job-ledger {visible(shlex.join(words))}", err=True)
+
+
+@click.command()
+@click.argument("uuid", type=click.UUID)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@json_option
+def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> None:
+    """Save a drive's image as FILE, or as UUID.img; the same command goes on where it was cut."""
+    target = file or Path(f"{uuid}.img")
+    if target.exists() and not force:
+        raise ClientError(f"{target} is there already: give another name, or --force")
+    try:
+        with counting("downloading", "bytes", DownloadColumn(), TransferSpeedColumn()) as progress:
+            ask(lambda client: transferring.download(client, str(uuid), target, progress))
+    except BaseException:
+        if part_of(target).exists():
+            _say_how_to_go_on("download", str(uuid), str(target), *(["--force"] if force else []))
+        raise
+    if as_json:
+        print_json({"file": str(target)})
+    else:
+        click.echo(visible(str(target)))

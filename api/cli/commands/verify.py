@@ -1,0 +1,154 @@
+"""`job-ledger audit verify`: whether a ledger is still the one a checkpoint was signed for."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from api.cli.options import counting, data_option, json_option, print_json
+from api.data.location import database_of
+from api.service.settings import load_settings
+from ledger.archives import Shelf
+from ledger.domain.errors import Expected
+from ledger.merkle.signed_note import NOTE_BYTES, BadCheckpoint, BadKey, Verifier, read_checkpoint
+from ledger.proofs.findings import Restored, described
+from ledger.proofs.keys import verifier_of
+from ledger.proofs.verification import Verified
+from ledger.proofs.verification import verify as verify_ledger
+from projections.maintenance.retention.compaction import ARCHIVES
+
+NOT_INTACT = 1
+COULD_NOT_RUN = 2
+KEY_BYTES_MOST = 4096
+OWN_KEY = (
+    "the key is the one in the data directory: whoever could write there could sign another"
+    " checkpoint; --key takes the one that was kept with the checkpoint"
+)
+
+
+class _CouldNotRun(click.ClickException):
+    exit_code = COULD_NOT_RUN
+
+
+@click.command()
+@data_option
+@click.option(
+    "--checkpoint",
+    "note",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    required=True,
+    help="A checkpoint that was kept elsewhere.",
+)
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The verifier key that was kept with it. Default: the data directory's checkpoint.pub.",
+)
+@json_option
+def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Verify the ledger and its archives against a checkpoint; offline, changing nothing.
+
+    Works beside a running service, too. Exit code 0: it is the ledger that the checkpoint was
+    signed for, and has only grown since; 1: it is not, or this is no such checkpoint; 2: it could
+    not run.
+    """
+    try:
+        directory = load_settings(data=data).data
+        verified = _verify(directory, note, key)
+    except BadCheckpoint as error:
+        raise click.ClickException(f"{note}: {error}") from error
+    except Expected as error:
+        raise _CouldNotRun(str(error)) from error
+    except OSError as error:
+        raise _CouldNotRun(f"{error.filename}: {error.strerror}") from error
+    except Exception as error:  # it must not end with 1, which says that the ledger is bad
+        raise _CouldNotRun(f"the verification broke off: {error!r}") from error
+    if as_json:
+        print_json(_fields(verified, own_key=key is None))
+    else:
+        _print(verified, own_key=key is None)
+    if not verified.intact:
+        sys.exit(NOT_INTACT)
+
+
+def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
+    verifier = verifier_of(directory) if key is None else _verifier(key)
+    checkpoint = read_checkpoint(_read(note, NOTE_BYTES), verifier)
+    shelf = Shelf(directory / ARCHIVES)
+    names = shelf.names()
+    with database_of(directory).log() as log, counting("verifying", "leaves") as report:
+        return verify_ledger(log, shelf, checkpoint, verifier, names=names, report=report)
+
+
+def _verifier(file: Path) -> Verifier:
+    try:
+        return Verifier.of_text(_read(file, KEY_BYTES_MOST).decode())
+    except (BadKey, ValueError) as error:
+        raise BadKey(f"{file}: {error}") from error
+
+
+def _read(file: Path, most: int) -> bytes:
+    """A little more than the most there may be, so that whoever reads it sees that it is more."""
+    with file.open("rb") as opened:
+        return opened.read(most + 1)
+
+
+def _fields(verified: Verified, *, own_key: bool) -> dict[str, Any]:
+    signed = verified.checkpoint
+    return {
+        "intact": verified.intact,
+        "key_from_data_directory": own_key,
+        "checkpoint": {
+            "origin": signed.origin,
+            "size": signed.size,
+            "epoch": signed.epoch,
+            "position": signed.position,
+        },
+        "events": verified.size,
+        "epoch": verified.epoch,
+        "in_store": verified.stored,
+        "in_archives": verified.archived,
+        "not_checked": verified.unchecked,
+        "found": verified.found,
+        "findings": [
+            {**msgspec.to_builtins(finding), "text": described(finding)}
+            for finding in verified.findings
+        ],
+    }
+
+
+def _print(verified: Verified, *, own_key: bool) -> None:
+    for line in _lines(verified, own_key=own_key):
+        click.echo(line)
+
+
+def _lines(verified: Verified, *, own_key: bool) -> Iterator[str]:
+    signed = verified.checkpoint
+    yield f"checkpoint of {signed.origin}: {signed.size} events, in epoch {signed.epoch}"
+    yield (
+        f"ledger: {verified.size} events, in epoch {verified.epoch};"
+        f" verified {verified.stored} in the store and {verified.archived} in archives"
+    )
+    if verified.unchecked:
+        yield f"not checked: {verified.unchecked} events are in archives that are not here"
+    if own_key:
+        yield f"note: {OWN_KEY}"
+    if verified.intact:
+        yield "intact"
+        return
+    restored = all(isinstance(finding, Restored) for finding in verified.findings)
+    yield "NOT INTACT, by a restore:" if restored else f"NOT INTACT, {_number(verified)}:"
+    for finding in verified.findings:
+        yield f"  {described(finding)}"
+
+
+def _number(verified: Verified) -> str:
+    shown = len(verified.findings)
+    if verified.found == shown:
+        return "one thing was found" if shown == 1 else f"{shown} things were found"
+    return f"{verified.found} things were found, the first of each kind"

@@ -1,0 +1,197 @@
+"""The life of a service process: start, listen, stop."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import NamedTuple
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from api.admin.server import AdminServer
+from api.app import make_app
+from api.background.checkpoints import checkpointing
+from api.background.expiry import expiring, what_expires
+from api.background.retention import discarding
+from api.cli.demo import Demo, make_demo
+from api.cli.signals import asked_to_stop, end_with_store
+from api.cli.sockets import CannotListen, telling_metrics
+from api.composition import open_service
+from api.data.directory import data_lock
+from api.http.server import ApiRunner
+from api.metrics.collector import of_service
+from api.metrics.request_counts import Requests
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.errors import Refusal
+from ledger.images import ImageError
+
+KEEPALIVE_S = 75
+REQUESTS_END_S = 9
+"""How long requests may take to finish once the service is asked to stop ..."""
+CONNECTIONS_END_S = 1
+"""... and how long their connections then."""
+
+log = logging.getLogger(__name__)
+
+
+class Share(NamedTuple):
+    """One of several processes of a service, by its number; they all listen on one port.
+
+    The first does what is done once for all of them.
+    """
+
+    number: int
+    port: int
+
+
+async def serve(
+    settings: Settings, announce: Callable[[str], None], share: Share | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT; `announce` is told once it listens, and of the demo.
+
+    A share of a service does so in a data directory that all of them have.
+
+    Raises `DataInUse`, `DataUnusable`, `KeyUnusable`, `CannotListen`, `StoreFailed` and OSError for
+    what keeps it from starting. If the store fails, the process ends here and now.
+    """
+    stopping = asked_to_stop()
+    first = share is None or share.number == 0
+    if not first:
+        settings = _leaving_work_to_the_first(settings)
+    with nullcontext() if share else data_lock(settings.data):
+        async with open_service(settings) as service:
+            watching = asyncio.create_task(end_with_store(service.failed))
+            demo = await _demo(service, settings)
+            requests = Requests()
+            async with (
+                AdminServer(service) if first else nullcontext(),
+                expiring(what_expires(service)),
+                checkpointing(service),
+                discarding(service.retention),
+                _listening(service, settings, share, requests) as address,
+                _telling_metrics(service, settings, share, requests) as metrics,
+            ):
+                if first:
+                    announce(f"job-ledger listens on {address}")
+                if metrics is not None:
+                    announce(f"metrics at {metrics}")
+                for line in demo.announcement(address) if demo else ():
+                    announce(line)
+                await stopping.wait()
+                log.info("stopping")
+        watching.cancel()
+
+
+def _leaving_work_to_the_first(settings: Settings) -> Settings:
+    """It has the same pools, and takes images in."""
+    pools = settings.pools
+    if settings.copying:
+        pools = tuple(map(str, settings.named_pools()))
+    return settings.model_copy(update={"copying": False, "demo": False, "pools": pools})
+
+
+class _UnderWay:
+    """The requests under way, so that stopping can wait for their ends.
+
+    aiohttp alone waits too, but reads no more: a request whose body still comes would never end.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._stopping = False
+        self._changed = asyncio.Event()
+
+    def watch(self, app: web.Application) -> None:
+        """Counts the requests of an application; one for a websocket lasts as long as that."""
+
+        @web.middleware
+        async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._count += 1
+            try:
+                response = await handler(request)
+                if self._stopping:
+                    response.force_close()
+                return response
+            finally:
+                self._count -= 1
+                self._changed.set()
+
+        app.middlewares.insert(0, counted)
+
+    async def end(self) -> None:
+        """Waits, within limits, until there are none; their connections take no further ones."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REQUESTS_END_S):
+                while self._count:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+
+@asynccontextmanager
+async def _listening(
+    service: Service, settings: Settings, share: Share | None, requests: Requests
+) -> AsyncIterator[str]:
+    """Answers requests; leaving waits for those under way."""
+    app = make_app(service)
+    under_way = _UnderWay()
+    under_way.watch(app)
+    if settings.metrics_port is not None:
+        requests.watch(app)
+    runner = ApiRunner(
+        app,
+        prefix=service.new_id(),
+        access_log=None,
+        handler_cancellation=True,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=CONNECTIONS_END_S,
+    )
+    await runner.setup()
+    try:
+        port = settings.port if share is None else share.port
+        await _listen(runner, settings.host, port, shared=share is not None)
+        yield _address(runner)
+        for site in runner.sites:
+            await site.stop()
+        service.feed.close()  # what only waits for news would not end by itself
+        await under_way.end()
+    finally:
+        await runner.cleanup()
+
+
+def _telling_metrics(
+    service: Service, settings: Settings, share: Share | None, requests: Requests
+) -> AbstractAsyncContextManager[str | None]:
+    """Yields where, if they are wanted."""
+    port = settings.metrics_port
+    if port is None:
+        return nullcontext()
+    if port and share is not None:
+        port += share.number
+    return telling_metrics(of_service(service, requests), settings.metrics_host, port)
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, *, shared: bool) -> None:
+    try:
+        await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
+    except OSError as error:
+        raise CannotListen.at(host, port, error) from error
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port, *_ = runner.addresses[0]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _demo(service: Service, settings: Settings) -> Demo | None:
+    """The demo, if one is wanted; the service is of use without."""
+    if not settings.demo:
+        return None
+    try:
+        return await make_demo(service, settings.data)
+    except (Refusal, ImageError, OSError) as error:
+        log.error("the demo could not be made: %s", error)  # noqa: TRY400 - expected, no traceback
+        return None

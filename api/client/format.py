@@ -1,0 +1,40 @@
+"""Numbers, times and texts for a terminal."""
+
+from api.text.printable import visible
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+NAME_MOST = 200
+
+
+def short(text: str) -> str:
+    """The same, and no longer than a name should be."""
+    shown = visible(text[: NAME_MOST + 1])
+    return shown if len(shown) <= NAME_MOST else f"{shown[: NAME_MOST - 1]}…"
+
+
+def size(count: float) -> str:
+    """Bytes: 512 B, 1.5 MiB, 120 GiB."""
+    unit = 0
+    while count >= 1024 and unit < len(_UNITS) - 1:  # noqa: PLR2004 - the units' step
+        count /= 1024
+        unit += 1
+    digits = 1 if unit and count < 100 else 0  # noqa: PLR2004 - three digits at the most
+    return f"{count:.{digits}f} {_UNITS[unit]}"
+
+
+def seconds(count: float) -> str:
+    """1 h 5 min, 12 s."""
+    whole = max(0, round(count))
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def time(iso: str) -> str:
+    """To the second, in UTC, as all times of the API are."""
+    return iso[:19].replace("T", " ")
+
+
+def operation(name: str) -> str:
+    return visible(name).replace("_", " ")

@@ -1,0 +1,106 @@
+"""The data directory, and the lock that keeps it to one process.
+
+The lock is the kernel's (flock): it ends with its process, however that ends, and the file that
+stays behind means nothing. The pid in it is for people and error messages.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger.domain.errors import Expected
+
+LOCK_FILE = "lock"
+PROBING_S = 0.2
+"""How long somebody who only looks may hold the lock, at the very most."""
+PAUSE_S = 0.01
+
+
+class DataUnusable(Expected):
+    """The data directory cannot be made or written to."""
+
+
+class DataInUse(Expected):
+    """Another process has the data directory."""
+
+    def __init__(self, data: Path, pid: int | None) -> None:
+        by = "another job-ledger process" if pid is None else f"job-ledger process {pid}"
+        super().__init__(f"data directory {data} is in use by {by}")
+        self.pid = pid
+
+
+class Holder(NamedTuple):
+    """The process that has a data directory; it says its pid right after it took it."""
+
+    pid: int | None
+
+
+@contextmanager
+def data_lock(data: Path) -> Iterator[None]:
+    """Makes the data directory if need be, and has it to itself for the length of the block.
+
+    Raises `DataInUse` or `DataUnusable`.
+    """
+    fd = _open(data)
+    try:
+        if not _acquired(fd):
+            raise DataInUse(data, _pid(fd))
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def holder(data: Path) -> Holder | None:
+    """Who has the data directory, if anybody. Raises `DataUnusable`."""
+    try:
+        fd = os.open(data / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(data, error) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Holder(_pid(fd))
+    else:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _open(data: Path) -> int:
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(data, error) from error
+
+
+def _unusable(data: Path, error: OSError) -> DataUnusable:
+    reason = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+    return DataUnusable(f"cannot use data directory {data}: {reason}")
+
+
+def _acquired(fd: int) -> bool:
+    """Tries until somebody who only looks would be gone."""
+    give_up = time.monotonic() + PROBING_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(PAUSE_S)
+        else:
+            return True
+
+
+def _pid(fd: int) -> int | None:
+    text = os.pread(fd, 32, 0).strip()
+    return int(text) if text.isdigit() else None

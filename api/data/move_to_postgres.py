@@ -1,0 +1,101 @@
+"""A data directory's ledger is moved out of SQLite into a PostgreSQL database.
+
+    named (`moving`) -> copied -> verified -> the directory says where (`store`)
+    -> no longer marked as unfinished there -> SQLite's file renamed -> `moving` removed
+
+Before `store` is there, the ledger is the one in SQLite, and may be used between two attempts. From
+then on it is the one in PostgreSQL; whoever is killed before `moving` is gone has left a directory
+that nobody opens until the move is run again (`database_of`).
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from api.data.directory import data_lock
+from api.data.location import (
+    LEDGER_FILE,
+    MOVED_FILE,
+    MOVING_FILE,
+    STORE_FILE,
+    PostgresDatabase,
+    remember,
+    store_of,
+    write_line,
+)
+from ledger.images.files import sync_directory
+from ledger.proofs.keys import signer_of
+from ledger.store.migrate import NotMoved, open_copy
+from ledger.store.sqlite.store import fold_wal
+from projections.maintenance.migrate import Moved, Report, moving
+
+Showing = Callable[[str, str], AbstractContextManager[Report]]
+"""Shows what is being done, and how much of it is."""
+
+
+def move(data: Path, url: str, *, new_id: Callable[[], str], showing: Showing) -> Moved | None:
+    """Moves the ledger of this directory; blocks. None if only the end of a move was left to do.
+
+    Raises `NotMoved`, `StoreFailed`, and `DataInUse` while a service runs. Run again it goes on.
+    """
+    _require_ledger(data)
+    with data_lock(data):
+        moved = None
+        if _is_switched(data, url):
+            with open_copy(url) as copy:
+                copy.finish()
+        else:
+            moved = _moved(data, url, new_id, showing)
+        _set_aside(data)
+        return moved
+
+
+def _require_ledger(data: Path) -> None:
+    """Before the lock, which would make the directory."""
+    if not any((data / name).exists() for name in (LEDGER_FILE, STORE_FILE)):
+        raise NotMoved(f"there is no ledger at {data / LEDGER_FILE}")
+
+
+def _is_switched(data: Path, url: str) -> bool:
+    """Whether the ledger is the one in PostgreSQL by now, and the rest is left to do."""
+    said = store_of(data)
+    if said is not None and not (data / MOVING_FILE).exists():
+        raise NotMoved(f"the ledger of {data} is in PostgreSQL already")
+    if said not in {None, url}:
+        raise NotMoved(f"the ledger of {data} was moved elsewhere: see {data / STORE_FILE}")
+    if (data / LEDGER_FILE).exists() and (data / MOVED_FILE).exists():
+        raise NotMoved(f"{data / MOVED_FILE} is in the way: put it elsewhere")
+    return said is not None
+
+
+def _moved(data: Path, url: str, new_id: Callable[[], str], showing: Showing) -> Moved:
+    """Copies the ledger, holds the copy against it, and makes the directory say where it is."""
+    file, name = data / LEDGER_FILE, data / MOVING_FILE
+    if not name.exists():
+        write_line(name, new_id())
+    signer = signer_of(data, new_id=new_id)
+    fold_wal(file)
+    with moving(file, url, name.read_text(encoding="utf-8").strip()) as under_way:
+        with showing("copying", "rows") as report:
+            under_way.copy(report)
+        with showing("comparing", "rows") as report:
+            under_way.compare(report)
+        with showing("verifying", "leaves") as report:
+            moved = under_way.verify(signer, report)
+        remember(data, PostgresDatabase(url))
+        under_way.finish()
+    return moved
+
+
+def _set_aside(data: Path) -> None:
+    """SQLite's file gets another name; with that the move has ended."""
+    file = data / LEDGER_FILE
+    if file.exists():
+        for left in (data / f"{LEDGER_FILE}-wal", data / f"{LEDGER_FILE}-shm"):
+            # Of whoever has only read; nobody has written since the WAL was folded.
+            assert left.suffix.endswith("-shm") or not left.exists() or not left.stat().st_size
+            left.unlink(missing_ok=True)
+        file.rename(data / MOVED_FILE)
+        sync_directory(data)
+    (data / MOVING_FILE).unlink()
+    sync_directory(data)

@@ -1,0 +1,43 @@
+"""Which format a client accepts: there is JSON, and nothing else."""
+
+from aiohttp import hdrs, web
+
+from api.http.errors import RequestRefused
+
+_USABLE = frozenset({"*/*", "application/*", "application/json"})
+
+
+def check_accept(request: web.Request) -> None:
+    """Raises `RequestRefused` unless JSON will do; `?format=` on a GET beats the header.
+
+    An image or a checkpoint is sent as it is, and let through whatever is accepted.
+    """
+    formats = None
+    if request.query_string and request.method == hdrs.METH_GET:
+        formats = request.query.getall("format", None)
+    if formats:
+        usable = formats[-1] == "json"
+    else:
+        accept = request.headers.get(hdrs.ACCEPT)
+        usable = accept is None or accept == "*/*" or _includes_json(accept)
+    if not usable and not _sends_no_json(request):
+        raise RequestRefused(406, "none of the accepted content types can be produced")
+
+
+def _includes_json(accept: str) -> bool:
+    ranges = [entry.split(";") for entry in accept.split(",")]
+    return not accept.strip() or any(
+        kind.strip().lower() in _USABLE and not any(map(_is_zero, parameters))
+        for kind, *parameters in ranges
+    )
+
+
+def _is_zero(parameter: str) -> bool:
+    """Whether a parameter of a range says that it is not acceptable: `q=0`, `q=0.000`."""
+    name, _, value = parameter.partition("=")
+    return name.strip().lower() == "q" and value.strip().strip("0") in ("", ".")
+
+
+def _sends_no_json(request: web.Request) -> bool:
+    path = request.path.rstrip("/")
+    return path.endswith(("/download", "/ledger/checkpoint")) or "/drives/upload" in path

@@ -1,0 +1,147 @@
+"""Errors as clients see them: each gets its status here, and its answer is always a JSON list."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Literal
+
+import orjson
+from aiohttp import web
+
+from api.accounts.service import LoginRefused, TooManyAttempts
+from ledger.archives import BadArchive
+from ledger.domain.errors import (
+    ChunkPresent,
+    ConcurrentChange,
+    Expected,
+    Invalid,
+    NotFound,
+    StoreFailed,
+    WrongState,
+)
+from ledger.images import ImageMissing, PoolFull, PoolMissing
+from ledger.proofs.tree import LeavesArchived
+
+ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]
+
+RequestStatus = Literal[400, 403, 406, 408, 411, 413, 415, 416, 422, 426]
+"""What a request is answered with that will not do, whatever the ledger holds."""
+
+_TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "notexist"}
+
+log = logging.getLogger(__name__)
+
+
+class RequestRefused(Expected):
+    """The request itself will not do, whatever the ledger holds; `point` names the field."""
+
+    def __init__(
+        self,
+        status: RequestStatus,
+        message: str,
+        *,
+        point: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.point = point
+        self.headers = headers
+
+    @property
+    def error_type(self) -> ErrorType:
+        return _TYPES.get(self.status, "validation")
+
+
+class BadRequest(RequestRefused):
+    """A value cannot be taken, or the body is no JSON."""
+
+    def __init__(self, message: str, *, point: str | None = None) -> None:
+        super().__init__(400, message, point=point)
+
+
+class Forbidden(RequestRefused):
+    """The account or the link may not do this, or the session's csrf token is not the right one."""
+
+    def __init__(self, message: str, *, point: str | None = None) -> None:
+        super().__init__(403, message, point=point)
+
+
+def error_answer(
+    status: int, error_type: ErrorType, message: str, *, point: str | None = None
+) -> web.Response:
+    error = {"error_type": error_type, "error_message": message, "error_point": point}
+    return web.Response(
+        status=status,
+        body=orjson.dumps([error]),
+        content_type="application/json",
+        charset="utf-8",
+    )
+
+
+def unknown_error() -> web.Response:
+    """For what nobody expected; the log has the rest."""
+    return error_answer(500, "backend", "unknown error")
+
+
+def answer_to(error: Expected | web.HTTPException) -> web.Response:
+    """The one place where errors get their HTTP status.
+
+    An error that has none is as unknown to clients as those that nobody expected.
+    """
+    match error:
+        case RequestRefused():
+            answer = error_answer(error.status, error.error_type, str(error), point=error.point)
+            answer.headers.update(error.headers)
+            return answer
+        case LoginRefused():
+            answer = error_answer(401, "permission", "credentials are missing or wrong")
+            answer.headers["WWW-Authenticate"] = 'Basic realm="users"'
+            return answer
+        case TooManyAttempts():
+            answer = error_answer(429, "permission", "too many failed logins; try again later")
+            answer.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+            return answer
+        case NotFound():
+            return error_answer(404, "notexist", str(error), point=error.point)
+        case WrongState():
+            return error_answer(403, "permission", str(error), point=error.point)
+        case Invalid():
+            return error_answer(400, "validation", str(error), point=error.point)
+        case ChunkPresent():
+            return error_answer(416, "validation", str(error))
+        case ConcurrentChange():
+            return error_answer(503, "concurrency", str(error))
+        case PoolMissing():
+            return error_answer(503, "backend", "the pool of the image is not mounted on this node")
+        case ImageMissing():
+            return error_answer(503, "backend", "the image cannot be reached; try again later")
+        case PoolFull():
+            return error_answer(503, "concurrency", "there is no room for the image; try later")
+        case StoreFailed():
+            return error_answer(503, "backend", "the ledger cannot be reached; try again later")
+        case LeavesArchived():
+            return error_answer(404, "notexist", str(error))
+        case BadArchive():
+            log.error("an archive will not do", exc_info=error)
+            return error_answer(503, "backend", "an archive of the ledger cannot be read")
+        case web.HTTPException():
+            return _answer_to_http(error)
+        case _:
+            log.error("an error has no status", exc_info=error)
+            return unknown_error()
+
+
+def _answer_to_http(error: web.HTTPException) -> web.Response:
+    """What the router says: no such URL, or not with this method."""
+    match error:
+        case web.HTTPMethodNotAllowed():
+            message = f"method {error.method} is not allowed on this URL"
+            answer = error_answer(405, "validation", message)
+            answer.headers["Allow"] = ",".join(sorted(error.allowed_methods | {"OPTIONS"}))
+            return answer
+        case web.HTTPNotFound():
+            return error_answer(404, "notexist", "there is nothing at this URL")
+        case _:
+            return error_answer(error.status, "validation", HTTPStatus(error.status).phrase)

@@ -1,0 +1,116 @@
+"""`Idempotency-Key`: a POST that has one is done once, and a repeat gets the first answer.
+
+The key is recorded in the transaction of the request's command (`ledger.domain.idempotency`), the
+answer before it is sent. If a crash comes between the two, a repeat goes the same way again, with
+the same uuids for what is new; its command is not executed, and the answer is made of what there is
+by now. A request that was refused has recorded nothing, so it may be sent again, mended or not.
+"""
+
+import asyncio
+import re
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from api.http.errors import BadRequest, RequestRefused
+from api.http.keyed_request import Claiming
+from api.http.requests import ANONYMOUS, BODY, CALLER, CLAIMING, NEW_ID, chunks, read_body
+from api.service.service import Service
+from ledger.domain.idempotency import KeptAnswer
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+RAW_URLS = web.AppKey("raw-urls", set[web.AbstractResource])
+"""Where bodies are too long to be read before they are handled."""
+
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+def has_key(request: web.Request) -> bool:
+    """Whether the request is to be done once. Nobody's are done as often as they come: logins."""
+    return (
+        request.method == hdrs.METH_POST
+        and IDEMPOTENCY_KEY in request.headers
+        and request[CALLER].actor != ANONYMOUS
+    )
+
+
+class Once:
+    """Handles requests that are to be done once."""
+
+    def __init__(self, service: Service) -> None:
+        self._claims = service.claims
+        self._new_id = service.new_id
+        self._under_way: set[asyncio.Task[web.StreamResponse]] = set()
+
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The handler's answer, or the one that was given before.
+
+        Raises `RequestRefused` for a key that is bad or of another request, and what the handler
+        raises.
+        """
+        about = f"{request.method} {request.path_qs}"
+        claiming = request[CLAIMING] = Claiming(_key(request), about, seed=self._new_id())
+        if not _is_raw(request):
+            request[BODY] = await read_body(request)
+        # Whoever goes away now will ask again: this is brought to its end, and the twin waits.
+        task = asyncio.create_task(self._in_turn(request, handler, claiming))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _in_turn(
+        self, request: web.Request, handler: Handler, claiming: Claiming
+    ) -> web.StreamResponse:
+        account = request[CALLER].actor
+        async with self._claims.turn(account, claiming.key):
+            kept = await self._kept_answer(request, claiming)
+            if kept is not None:
+                return _answer_of(kept)
+            request[NEW_ID] = claiming.ids().__next__
+            answer = await handler(request)
+            if claiming.recorded:
+                await self._claims.keep(account, claiming.claim, _kept(answer))
+            return answer
+
+    async def _kept_answer(self, request: web.Request, claiming: Claiming) -> KeptAnswer | None:
+        """What the request was answered with before. Raises `RequestRefused` if it was another."""
+        found = await self._claims.find(request[CALLER].actor, claiming.key)
+        if found is None:
+            return None
+        if _is_raw(request):
+            async for _ in chunks(request):
+                pass  # only to be compared: it is there already
+        if found.claim.fingerprint != claiming.claim.fingerprint:
+            message = "this key was used with another request"
+            raise RequestRefused(422, message, point=IDEMPOTENCY_KEY)
+        claiming.resume(found.claim)
+        return found.answer
+
+
+def _key(request: web.Request) -> str:
+    given = request.headers.getall(IDEMPOTENCY_KEY)
+    if len(given) != 1 or not _KEY.fullmatch(given[0]):
+        message = "must be one key of 1 to 255 printable ASCII characters without blanks"
+        raise BadRequest(f"{IDEMPOTENCY_KEY} {message}", point=IDEMPOTENCY_KEY)
+    return given[0]
+
+
+def _is_raw(request: web.Request) -> bool:
+    return request.match_info.route.resource in request.app[RAW_URLS]
+
+
+def _kept(answer: web.StreamResponse) -> KeptAnswer:
+    """What of an answer a repeat gets."""
+    assert isinstance(answer, web.Response), "what changes something is answered in one piece"
+    body = answer.body or b""
+    assert isinstance(body, bytes)
+    headers = answer.headers
+    location = headers.get(hdrs.LOCATION)
+    return KeptAnswer(answer.status, headers.get(hdrs.CONTENT_TYPE, ""), location, body)
+
+
+def _answer_of(kept: KeptAnswer) -> web.Response:
+    headers = {hdrs.CONTENT_TYPE: kept.content_type}
+    if kept.location is not None:
+        headers[hdrs.LOCATION] = kept.location
+    return web.Response(status=kept.status, body=kept.body, headers=headers)

@@ -1,0 +1,129 @@
+"""The one middleware: who asks, may they, and what a client sees of any error."""
+
+import logging
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from api.accounts.service import Account, LoginRefused
+from api.http.accept import check_accept
+from api.http.errors import Forbidden, answer_to, unknown_error
+from api.http.etags import conditional
+from api.http.idempotency import Once, has_key
+from api.http.public_urls import PublicUrls
+from api.http.request_auth import account_of
+from api.http.request_ids import REQUEST_ID, RequestIds
+from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
+from api.http.responses import LEDGER_POSITION
+from api.http.staff_access import STAFF_URLS, require_staff, viewed
+from api.http.url_template import route_of
+from api.service.logging import REQUEST_NAME
+from api.service.service import Service
+from ledger.domain.errors import Expected, StoreFailed, StoreUnreachable
+from ledger.store.writer import Caller
+
+METHODS = ("GET", "PUT", "DELETE", "POST")
+"""In the order in which OPTIONS names them."""
+
+SCRIPT_CHALLENGE = 'Bearer realm="users"'
+"""For scripts of pages: asked for a Basic login, a browser would stop them and ask with a box."""
+
+BODY_TOO_SLOW = 408
+"""The rest of the body may still come; nobody wants it."""
+_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+
+log = logging.getLogger(__name__)
+
+
+def guard(service: Service, public: PublicUrls) -> Middleware:
+    """Every request passes here: it is named, its account found, and any error answered.
+
+    At a public URL no account is looked for: the caller is `ANONYMOUS`. Every answer tells how new
+    it is at the least: as the ledger's position before anything was read, or, after a command, as
+    that command's own.
+    """
+    ledger = service.ledger
+    ids = RequestIds(service.new_id())
+    once = Once(service)
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = ids.of(request)
+        REQUEST_NAME.set(request_id)
+        request[POSITION] = ledger.position
+        request[NEW_ID] = service.new_id
+        answer: web.StreamResponse
+        try:
+            account = None
+            owner = ANONYMOUS
+            if not await public.include(request):
+                account = await account_of(request, service.accounts)
+                owner = await viewed(request, account, service.accounts)
+            request[CALLER] = Caller(owner, request_id)
+            answer = await _allowed(request, account, handler, once)
+        except (Expected, web.HTTPException) as error:
+            if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
+                service.failed.set()
+            answer = answer_to(error)
+            if isinstance(error, LoginRefused) and _comes_from_a_script(request):
+                answer.headers[hdrs.WWW_AUTHENTICATE] = SCRIPT_CHALLENGE
+        except ConnectionError:
+            raise  # the client has gone; there is nobody to answer
+        except Exception:
+            # Not the path: that of an upload link is a secret.
+            log.exception("request %s failed: %s %s", request_id, request.method, route_of(request))
+            answer = unknown_error()
+        if not answer.prepared:
+            answer.headers[REQUEST_ID] = request_id
+            answer.headers[LEDGER_POSITION] = str(request[POSITION])
+        if answer.status == BODY_TOO_SLOW:
+            await _send_and_close(request, answer)
+        return answer
+
+    return guarded
+
+
+def _comes_from_a_script(request: web.Request) -> bool:
+    return request.headers.get("X-Requested-With") == "XMLHttpRequest"
+
+
+async def _allowed(
+    request: web.Request, account: Account | None, handler: Handler, once: Once
+) -> web.StreamResponse:
+    """What is answered to whoever asks, if they may. Raises all that a handler may raise."""
+    if request.method == hdrs.METH_OPTIONS:
+        return _options(request)
+    _check_allowed(request, account)
+    if has_key(request):
+        return await once.answer(request, handler)
+    answer = await handler(request)
+    return conditional(request, answer) if request.method in _READING else answer
+
+
+async def _send_and_close(request: web.Request, answer: web.StreamResponse) -> None:
+    """Left to itself, aiohttp would first wait for the rest of the body once more."""
+    answer.force_close()
+    await answer.prepare(request)
+    await answer.write_eof()
+    request.protocol.force_close()
+
+
+def _check_allowed(request: web.Request, account: Account | None) -> None:
+    """That there is something at the URL comes first, then what the account may do."""
+    nothing = request.match_info.http_exception
+    if nothing is not None:
+        raise nothing
+    if account and account.role == "auditor" and request.method not in _READING:
+        raise Forbidden("an auditor changes nothing")
+    if account and request.match_info.route.resource in request.app[STAFF_URLS]:
+        require_staff(account, "sees the whole ledger")
+    check_accept(request)
+
+
+def _options(request: web.Request) -> web.Response:
+    """Which methods there are for the URL; the router has looked for one named OPTIONS."""
+    nothing = request.match_info.http_exception
+    if not isinstance(nothing, web.HTTPMethodNotAllowed):
+        raise nothing or web.HTTPNotFound
+    allowed = [method for method in METHODS if method in nothing.allowed_methods]
+    return web.Response(text=",".join(allowed))

@@ -1,0 +1,276 @@
+"""Reading requests: bodies and query parameters, bounded and checked before anything is done."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
+from aiohttp import hdrs, web
+
+from api.http.errors import BadRequest, RequestRefused
+from api.http.fields import SURROGATES, UUID, Fields
+from api.http.keyed_request import Claiming
+from ledger.domain.errors import NotFound
+from ledger.store.writer import Caller
+from projections.views.filters import Condition, Lookup
+
+CALLER = web.RequestKey("caller", Caller)
+"""Whose request it is; put there by the middleware.
+
+Who looks at what another account has, by `api.http.staff_access`, reads as that account.
+"""
+POSITION = web.RequestKey("position", int)
+"""The ledger's position that the answer is as new as, at the least.
+
+The middleware notes the one before anything is read; a command, its own.
+"""
+NEW_ID: web.RequestKey[Callable[[], str]] = web.RequestKey("new-id")
+"""Draws uuids for what the request makes."""
+CLAIMING = web.RequestKey("claiming", Claiming)
+"""There if the request has an `Idempotency-Key` (`api.http.idempotency`)."""
+BODY = web.RequestKey("body", bytes)
+"""There if the body has been read."""
+ANONYMOUS = "anonymous"
+"""The actor of a request to a public URL. No account has it, so it owns nothing."""
+
+BODY_BYTES = 256 * 1024
+"""The longest body that is taken, uploads aside."""
+ENCODINGS = ("identity", "gzip", "deflate", "br", "zstd")
+"""What aiohttp undoes, or refuses by itself; of others it says nothing."""
+SILENCE_S = 10.0
+"""How long a body may send nothing before it is cut."""
+BULK_LIMIT = 200
+"""Objects in one request."""
+DEFAULT_LIMIT = 20
+SHORT_LIMIT = 200
+"""Objects of a list that is read in the event loop's thread; more are streamed."""
+AVOID_LIMIT = 100
+ALTERNATIVES_LIMIT = 500
+CONDITIONS_LIMIT = 100
+SEARCHES_LIMIT = 20
+"""Filters of one request. SQLite nests what is joined by AND or OR, a thousand deep at the most."""
+DIGITS_LIMIT = 18
+"""Digits of a number in the query: what fits into 64 bits."""
+
+_BACKSLASHES = re.compile(r"(\\*)(,|$)")
+
+
+# Bodies
+
+
+async def chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `RequestRefused` if it stops coming or does not come whole."""
+    claiming = request.get(CLAIMING)
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            raise RequestRefused(408, f"the body sent nothing for {SILENCE_S:g} s") from None
+        except web.RequestPayloadError:
+            raise BadRequest("the request body ended early or is badly encoded") from None
+        if not chunk:
+            return
+        if claiming is not None:
+            claiming.read(chunk)
+        yield chunk
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body. Raises `RequestRefused`, too if it is too long."""
+    if not request.can_read_body:
+        return b""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ENCODINGS:
+        raise RequestRefused(
+            415, f"the request body may be encoded as one of {', '.join(ENCODINGS)}"
+        )
+    body = bytearray()
+    if (request.content_length or 0) > BODY_BYTES:
+        raise RequestRefused(413, f"the request body is longer than {BODY_BYTES} bytes")
+    async for chunk in chunks(request):
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise RequestRefused(413, f"the request body is longer than {BODY_BYTES} bytes")
+    return bytes(body)
+
+
+async def read_json(request: web.Request) -> object:
+    """The body's value; no body and `null` are an empty object."""
+    body = request.get(BODY)
+    if body is None:
+        body = await read_body(request)
+    if not body.strip():
+        return {}
+    if hdrs.CONTENT_TYPE in request.headers and request.content_type != "application/json":
+        raise RequestRefused(415, "the request body must be application/json")
+    try:
+        value: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadRequest("request body is not valid JSON") from None
+    return {} if value is None else value
+
+
+async def read_object(request: web.Request) -> Fields:
+    """The body of an action."""
+    value = await read_json(request)
+    if not isinstance(value, dict):
+        raise BadRequest("the request body must be a JSON object")
+    return Fields(value)
+
+
+async def read_objects(request: web.Request) -> list[Fields]:
+    """The objects of a body that is one bare object, a list of them or `{"objects": [..]}`."""
+    return [_object(value) for value in await _read_list(request)]
+
+
+async def read_references(request: web.Request) -> list[str]:
+    """The uuids of a body that names things, in any form of list and of reference."""
+    named = (Fields({"objects": value}) for value in await _read_list(request))
+    return [fields.reference("objects", "") for fields in named]
+
+
+async def _read_list(request: web.Request) -> list[object]:
+    value = await read_json(request)
+    if isinstance(value, dict):
+        value = value.get("objects", [value])
+    if not isinstance(value, list):
+        raise BadRequest("objects must be a list", point="objects")
+    if not 0 < len(value) <= BULK_LIMIT:
+        raise BadRequest(f"objects must be 1 to {BULK_LIMIT} objects", point="objects")
+    return value
+
+
+def _object(value: object) -> Fields:
+    if not isinstance(value, dict):
+        raise BadRequest("objects must hold JSON objects", point="objects")
+    return Fields(value)
+
+
+# The URL
+
+
+def uuid_in_url(request: web.Request, missing: Callable[[str], NotFound]) -> str:
+    """The uuid that the URL names; raises `missing` for what cannot be one."""
+    text = request.match_info["uuid"]
+    if not UUID.fullmatch(text):
+        raise missing(text)
+    return text.lower()
+
+
+class Page(NamedTuple):
+    """Which part of a list is asked for; a limit of 0 is no limit."""
+
+    limit: int
+    offset: int
+
+    def is_short(self, total: int) -> bool:
+        """Whether what it asks for, of so many objects, is read at once."""
+        return min(self.limit or total, total - self.offset) <= SHORT_LIMIT
+
+    @property
+    def sql_limit(self) -> int:
+        """The limit as SQL has it, where a negative one is none."""
+        return self.limit or -1
+
+
+def page(request: web.Request) -> Page:
+    return Page(_count(request, "limit", DEFAULT_LIMIT), _count(request, "offset", 0))
+
+
+def _count(request: web.Request, name: str, default: int) -> int:
+    return number(request, name) if name in request.query else default
+
+
+def number(request: web.Request, name: str, default: int | None = None) -> int:
+    """A number from 0 up; the last one counts. Raises `BadRequest`, also if there must be one."""
+    texts = request.query.getall(name, ())
+    if not texts and default is not None:
+        return default
+    if not texts:
+        raise BadRequest(f"{name} is missing", point=name)
+    text = texts[-1]
+    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT):
+        raise BadRequest(f"{name} must be a number from 0 up, of {DIGITS_LIMIT} digits", point=name)
+    return int(text)
+
+
+def shown_fields(request: web.Request) -> frozenset[str] | None:
+    """The keys each object of a list is to have; None: all."""
+    given = request.query.getall("fields", ())
+    names = frozenset(name.strip() for text in given for name in text.split(","))
+    return names - {""} or None
+
+
+def avoided(request: web.Request) -> tuple[str, ...]:
+    """The uuids of `?avoid=`, the most important first. Raises `BadRequest` for what is none."""
+    texts = [part for text in request.query.getall("avoid", ()) for part in text.split(",")]
+    uuids = [text.strip().lower() for text in texts if text.strip()]
+    if len(uuids) > AVOID_LIMIT or not all(map(UUID.fullmatch, uuids)):
+        raise BadRequest(f"avoid must be uuids, {AVOID_LIMIT} at the most", point="avoid")
+    return tuple(uuids)
+
+
+def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Condition]:
+    """What the filters of a list ask for; all of it must hold."""
+    asked = [(name, text) for name in filters for text in request.query.getall(name, ())]
+    for name, _ in asked[CONDITIONS_LIMIT:]:
+        raise BadRequest(f"there are more than {CONDITIONS_LIMIT} filters", point=name)
+    found = [_condition(filters[name], _checked_alternatives(text, name)) for name, text in asked]
+    _check_searches(found)
+    return found
+
+
+def _check_searches(found: Sequence[Condition]) -> None:
+    """No index helps to find a part of a name: each is looked for in every name there is."""
+    searches = [each.alternatives for each in found if each.lookup == "name_contains"]
+    if sum(map(len, searches)) > SEARCHES_LIMIT:
+        raise BadRequest(f"at most {SEARCHES_LIMIT} parts can be searched", point="name__contains")
+
+
+def _condition(lookup: Lookup, wanted: Sequence[str]) -> Condition:
+    """Uuids are the same in upper case, as they are in URLs."""
+    if lookup in ("uuid", "tag", "resource"):
+        wanted = [text.lower() for text in wanted]
+    return Condition(lookup, tuple(wanted))
+
+
+def _checked_alternatives(text: str, name: str) -> list[str]:
+    found = alternatives(text)
+    if SURROGATES.search(text) or "\0" in text:
+        raise BadRequest(f"{name} must be Unicode text without NUL", point=name)
+    if len(found) > ALTERNATIVES_LIMIT:
+        raise BadRequest(f"{name} has more than {ALTERNATIVES_LIMIT} alternatives", point=name)
+    return found
+
+
+def filter_values(request: web.Request, name: str) -> list[str] | None:
+    """What a field may be, by the filter of its name; None: anything.
+
+    A comma separates alternatives; a repeated parameter narrows down further.
+    """
+    given = request.query.getall(name, ())
+    if not given:
+        return None
+    if any(SURROGATES.search(text) for text in given):
+        raise BadRequest(f"{name} must be Unicode text", point=name)
+    return sorted(frozenset.intersection(*(frozenset(alternatives(text)) for text in given)))
+
+
+def alternatives(text: str) -> list[str]:
+    r"""The parts between the commas. `\,` is a comma in a part, `\\,` a backslash at its end."""
+    parts = [""]
+    end = 0
+    for found in _BACKSLASHES.finditer(text):
+        parts[-1] += text[end : found.start()]
+        backslashes, comma = found.groups()
+        end = found.end()
+        if not comma:
+            parts[-1] += backslashes
+            continue
+        parts[-1] += "\\" * (len(backslashes) // 2)
+        if len(backslashes) % 2:
+            parts[-1] += ","
+        else:
+            parts.append("")
+    return parts

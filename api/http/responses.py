@@ -1,0 +1,146 @@
+"""Answers: single objects, pages, and lists too long to be put together at once.
+
+What is put together has an entity tag (`api.http.etags`); what is sent in pieces has none, because
+its end is not known when its head is sent.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TypeVar
+
+import orjson
+from aiohttp import hdrs, web
+
+from api.http.request_ids import REQUEST_ID
+from api.http.requests import CALLER, POSITION, Page
+
+V = TypeVar("V")
+
+JsonObject = dict[str, object]
+
+STALL_S = 20.0
+"""How long a client may take to receive a part of a streamed list ..."""
+STREAM_S = 600.0
+"""... and all of it, which takes a thread and a snapshot that keeps the WAL from shrinking."""
+WHOLE_BYTES = 256 * 1024
+"""What a list may come to and still be sent in one piece."""
+JSON_TYPE = "application/json; charset=utf-8"
+LEDGER_POSITION = "X-Ledger-Position"
+
+STREAMS = 16
+_THREADS = ThreadPoolExecutor(STREAMS, thread_name_prefix="list")
+"""Threads of their own: a client that takes its time must not keep uploads waiting."""
+
+log = logging.getLogger(__name__)
+
+
+def only(shown: JsonObject, fields: frozenset[str] | None) -> JsonObject:
+    """The object with no other keys than these; None: all of it."""
+    if fields is None:
+        return shown
+    return {key: value for key, value in shown.items() if key in fields}
+
+
+def json_answer(value: object, status: int = 200) -> web.Response:
+    return answer_of(orjson.dumps(value), status)
+
+
+def answer_of(body: bytes, status: int = 200, *, tag: str | None = None) -> web.Response:
+    """An answer whose JSON is there already, and maybe its entity tag."""
+    headers = {hdrs.CONTENT_TYPE: JSON_TYPE}
+    if tag is not None:
+        headers[hdrs.ETAG] = tag
+    return web.Response(body=body, status=status, headers=headers)
+
+
+def created(objects: Sequence[JsonObject]) -> web.Response:
+    """The answer to a create: with the place of the new object, if it is one."""
+    answer = json_answer({"objects": objects}, status=201)
+    if len(objects) == 1:
+        answer.headers[hdrs.LOCATION] = str(objects[0]["resource_uri"])
+    return answer
+
+
+def page_answer(page: Page, total: int, objects: Sequence[JsonObject]) -> web.Response:
+    return json_answer({"meta": _meta(page, total), "objects": objects})
+
+
+def list_parts(page: Page, total: int, batches: Iterable[Sequence[JsonObject]]) -> Iterator[bytes]:
+    """The same answer in pieces, for `stream`."""
+    before = b'{"meta":' + orjson.dumps(_meta(page, total)) + b',"objects":['
+    for batch in batches:
+        if batch:
+            yield before + orjson.dumps(batch)[1:-1]
+            before = b","
+    yield b"]}" if before == b"," else before + b"]}"
+
+
+def within(batches: Iterable[Sequence[V]], page: Page) -> Iterator[Sequence[V]]:
+    """The part of a whole list, which comes in batches, that a page asks for."""
+    start, end = page.offset, page.offset + page.limit if page.limit else None
+    passed = 0
+    for batch in batches:
+        yield batch[max(0, start - passed) : None if end is None else max(0, end - passed)]
+        passed += len(batch)
+        if end is not None and passed >= end:
+            return
+
+
+async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResponse:
+    """Sends what comes of `parts`, which is run in one thread, as fast as the client takes it.
+
+    What comes to little is answered whole. An error before anything is sent is raised; after that
+    the connection is cut, so that the client does not take what it has for all.
+    """
+    response = web.StreamResponse(
+        headers={
+            hdrs.CONTENT_TYPE: JSON_TYPE,
+            REQUEST_ID: request[CALLER].request_id,
+            LEDGER_POSITION: str(request[POSITION]),
+        }
+    )
+    loop = asyncio.get_running_loop()
+
+    async def send(part: bytes) -> None:
+        if not response.prepared:
+            await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            await response.write(part)
+
+    def pump() -> bytes:
+        """Sends what comes; returns what is too little to begin with."""
+        waiting = b""
+        give_up = time.monotonic() + STREAM_S
+        with closing(parts):  # type: ignore[type-var]
+            for part in parts:
+                if time.monotonic() > give_up:
+                    raise TimeoutError
+                waiting += part
+                if response.prepared or len(waiting) > WHOLE_BYTES:
+                    asyncio.run_coroutine_threadsafe(send(waiting), loop).result(STALL_S)
+                    waiting = b""
+        return waiting
+
+    try:
+        whole = await loop.run_in_executor(_THREADS, pump)
+    except Exception as error:
+        if not response.prepared:
+            raise
+        if not isinstance(error, ConnectionError):
+            log.exception("a streamed list was cut short")
+        request.protocol.force_close()
+        return response
+    return response if response.prepared else answer_of(whole)
+
+
+async def aside(read: Callable[[], V]) -> V:
+    """A read that is too long for the event loop, done in a thread of the lists."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, read)
+
+
+def _meta(page: Page, total: int) -> JsonObject:
+    return {"limit": page.limit, "offset": page.offset, "total_count": total}

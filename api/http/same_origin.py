@@ -1,0 +1,28 @@
+"""Whose page a browser asks for: it sends what it knows of us for anybody's."""
+
+import re
+
+from aiohttp import hdrs, web
+
+from api.http.errors import Forbidden
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_PORT = re.compile(r":[0-9]+$")
+
+
+def check_origin(request: web.Request) -> None:
+    """Raises `Forbidden` for the page of another host; clients other than browsers name none."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and not is_own(origin, request.host):
+        raise Forbidden("the page's origin is another host")
+
+
+def is_own(origin: str, host: str) -> bool:
+    """Whether an origin is the host that was asked; the scheme's own port may be left out."""
+    scheme, _, place = origin.lower().partition("://")
+    port = _DEFAULT_PORTS.get(scheme)
+    return port is not None and _with_port(place, port) == _with_port(host.lower(), port)
+
+
+def _with_port(place: str, port: int) -> str:
+    return place if _PORT.search(place) else f"{place}:{port}"

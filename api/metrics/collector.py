@@ -1,0 +1,188 @@
+"""Puts together what is told: counters of the process, and what the ledger says of itself."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar, get_args
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from api.metrics.request_counts import Requests
+from api.metrics.table import METRICS, PREFIX
+from api.service.service import Service, Worker
+from api.service.single_flight import SingleFlight
+from ledger.application import Ledger
+from ledger.domain.commands import Command
+from ledger.domain.context import PoolSpace
+from ledger.domain.errors import StoreFailed
+from ledger.store.metrics import Distribution
+from ledger.store.tables import checkpoints
+from projections.maintenance.retention.status import due_of, parked_streams
+from projections.streams import policy_of
+
+T = TypeVar("T")
+Samples = Iterable[tuple[tuple[str, ...], T]]
+"""Values by their labels."""
+Part = Callable[[], Iterable[Metric]]
+
+FRESH_S = 10.0
+"""How old what is read may be."""
+
+_TABLE = {metric.name: metric for metric in METRICS}
+_RECORDED = {(command.__name__, "recorded"): 0 for command in get_args(Command)}
+"""Told from the beginning: Prometheus sees no increase where a series begins at one."""
+_STATES = ("started", "success", "failed", "cancelled")
+
+
+log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """Tells of one process: at once what is in its memory, and what takes longer to read."""
+
+    def __init__(self, *parts: Part, reads: Iterable["Read"]) -> None:
+        self._parts = parts
+        self._reads = tuple(reads)
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    async def text(self) -> bytes:
+        """All of it, as Prometheus reads it; what takes longer may be some seconds old."""
+        await asyncio.gather(*(read.renew() for read in self._reads))
+        return generate_latest(self._registry)
+
+    async def close(self) -> None:
+        """Waits for what is being read, but not for long."""
+        await asyncio.gather(*(read.close() for read in self._reads))
+
+    def collect(self) -> Iterator[Metric]:
+        """For `prometheus_client`, which calls it for each text."""
+        for part in self._parts:
+            yield from part()
+        for read in self._reads:
+            yield from read.told
+
+
+def of_service(service: Service, requests: Requests) -> Metrics:
+    """What a process tells that answers requests."""
+    return Metrics(
+        lambda: _of_requests(requests),
+        lambda: _of_ledger(service.ledger),
+        lambda: [_counter("copied_bytes", [((), service.copied_bytes())])],
+        lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],
+        reads=[
+            Read("store", lambda: _of_store(service)),
+            Read("pools", lambda: _of_pools(service.spaces())),
+        ],
+    )
+
+
+def of_worker(worker: Worker) -> Metrics:
+    """What a process tells that works on images only; of jobs, services tell."""
+    return Metrics(
+        lambda: _of_ledger(worker.ledger),
+        lambda: [_counter("copied_bytes", [((), worker.copied_bytes())])],
+        reads=[Read("pools", lambda: _of_pools(worker.spaces()))],
+    )
+
+
+class Read:
+    """What is read now and then, and left out as long as that cannot be done."""
+
+    def __init__(self, name: str, read: Callable[[], Iterable[Metric]]) -> None:
+        self._name = name
+        self._read = SingleFlight(name, lambda: list(read()))
+        self._read_at = -math.inf
+        self.told: list[Metric] = []
+
+    async def renew(self) -> None:
+        """Reads again what is older than `FRESH_S`."""
+        if time.monotonic() - self._read_at < FRESH_S:
+            return
+        try:
+            self.told = await self._read.value()
+            self._read_at = time.monotonic()
+        except StoreFailed as error:
+            self.told = []
+            log.warning("metrics are told without those of the %s: %s", self._name, error)
+        except Exception:  # whatever it is, the process must go on telling of itself
+            self.told = []
+            log.exception("metrics are told without those of the %s", self._name)
+
+    async def close(self) -> None:
+        await self._read.close()
+
+
+def _of_requests(requests: Requests) -> Iterator[Metric]:
+    answered = requests.answered.copy().items()
+    yield _counter("requests", [((*asked, str(status)), n) for (*asked, status), n in answered])
+    yield _histogram("request_seconds", requests.seconds.items())
+
+
+def _of_ledger(ledger: Ledger) -> Iterator[Metric]:
+    meter = ledger.meter
+    yield _counter("commands", (_RECORDED | meter.commands.copy()).items())
+    yield _histogram("batch_commands", [((), meter.batch_commands)])
+    yield _histogram("commit_seconds", [((), meter.commit_s)])
+    yield _gauge("position", [((), ledger.position)])
+
+
+def _of_pools(spaces: Iterable[PoolSpace]) -> Iterator[Metric]:
+    here = [space for space in spaces if space.here]
+    yield _gauge("pool_free_bytes", [((space.name,), space.free_bytes) for space in here])
+
+
+def _of_store(service: Service) -> Iterator[Metric]:
+    with service.views.long_snapshot() as snapshot:
+        by_state = snapshot.count_by("SELECT state, '', count(*) FROM jobs_g{g} GROUP BY state", ())
+        jobs = {state: count for state, _, count in by_state}
+    yield _gauge("jobs", [((state,), jobs.get(state, 0)) for state in _STATES])
+    with service.ledger.log() as log:
+        newest = checkpoints.newest(log.cursor())
+        lag = {
+            "feed": max(0, log.last_position() - service.ledger.position),
+            "checkpoint": log.leaf_count() - (newest.size if newest else 0),
+        }
+        parked = parked_streams(log)
+        now = service.now()
+        late = due_of(log, policy_of(log), parked, now).overdue(now)
+    yield _gauge("reader_lag_events", [((reader,), events) for reader, events in lag.items()])
+    yield _gauge("parked_streams", [((), sum(each.handling == "parked" for each in parked))])
+    yield _gauge("retention_overdue_seconds", [((), late.total_seconds())])
+
+
+def _counter(name: str, samples: Samples[float]) -> Metric:
+    metric = _TABLE[name]
+    family = CounterMetricFamily(PREFIX + name, metric.means, labels=metric.labels)
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    return family
+
+
+def _gauge(name: str, samples: Samples[float]) -> Metric:
+    metric = _TABLE[name]
+    family = GaugeMetricFamily(PREFIX + name, metric.means, labels=metric.labels)
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    return family
+
+
+def _histogram(name: str, samples: Samples[Distribution]) -> Metric:
+    metric = _TABLE[name]
+    family = HistogramMetricFamily(PREFIX + name, metric.means, labels=metric.labels)
+    for labels, values in samples:
+        buckets = [
+            ("+Inf" if bound == float("inf") else repr(float(bound)), count)
+            for bound, count in values.up_to()
+        ]
+        family.add_metric(labels, buckets, values.total)
+    return family

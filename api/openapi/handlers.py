@@ -1,0 +1,25 @@
+"""The API's description, for programs and for people; anybody may have it."""
+
+from aiohttp import web
+
+from api.http.responses import answer_of
+from api.openapi.document import document_json
+from api.openapi.page import POLICY, STYLE, docs_page
+
+
+async def serve_document(request: web.Request) -> web.Response:
+    """`/openapi.json`."""
+    return answer_of(document_json())
+
+
+async def serve_page(request: web.Request) -> web.Response:
+    """`/api/docs/`."""
+    headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
+    return web.Response(
+        body=docs_page(), content_type="text/html", charset="utf-8", headers=headers
+    )
+
+
+async def serve_style(request: web.Request) -> web.Response:
+    """The page's stylesheet."""
+    return web.Response(body=STYLE.read_bytes(), content_type="text/css", charset="utf-8")

@@ -1,0 +1,127 @@
+"""`/accounts/`: logging in and out with a session, the cookie for a websocket, and who asks.
+
+The actions' URL is public, because a login has no other credentials; the other actions find out
+for themselves whose a request is. None of them changes anything that an auditor may not.
+"""
+
+from datetime import timedelta
+
+from aiohttp import hdrs, web
+
+from api.accounts.account import AccountNotFound, LoginRefused
+from api.accounts.credentials import PASSWORD_LENGTH_MAX, parse_bearer
+from api.accounts.sessions import VALID_FOR, NewSession
+from api.accounts.tokens import InvalidTokenName
+from api.accounts.websocket_cookie import ASYNC_COOKIE, VALID_S
+from api.http.errors import BadRequest, Forbidden
+from api.http.request_auth import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
+from api.http.requests import CALLER, read_object
+from api.http.responses import json_answer
+from api.http.same_origin import check_origin
+from api.resources.collections import do_action
+from api.service.service import Service
+
+CSRF_VALID_FOR = timedelta(days=365)
+
+
+class AccountsActions:
+    """Handlers of the URLs."""
+
+    def __init__(self, service: Service) -> None:
+        self._accounts = service.accounts
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        return await do_action(
+            request,
+            {
+                "login": self._log_in,
+                "logout": self._log_out,
+                "authenticate_asynchronous": self._authenticate_asynchronous,
+                "create_token": self._create_token,
+                "remove_token": self._remove_token,
+            },
+        )
+
+    async def own(self, request: web.Request) -> web.Response:
+        """Whose request this is, and what they may."""
+        try:
+            account = await self._accounts.find(request[CALLER].actor)
+        except AccountNotFound:  # removed since its login was looked at
+            raise LoginRefused from None
+        return json_answer({"uuid": account.uuid, "email": account.email, "role": account.role})
+
+    async def _log_in(self, request: web.Request) -> web.Response:
+        check_origin(request)  # or a page could have its reader act as somebody else
+        fields = await read_object(request)
+        fields.require("username", "password")
+        email = fields.text("username", "")
+        password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)
+        session = await self._accounts.log_in(email, password, request.remote or "")
+        uuid = session.account.uuid
+        answer = json_answer({"uuid": uuid, "resource_uri": f"/api/2.0/user/{uuid}/"})
+        _set_session(answer, session, secure=_is_secure(request))
+        return answer
+
+    async def _log_out(self, request: web.Request) -> web.Response:
+        await account_of(request, self._accounts)
+        if hdrs.AUTHORIZATION in request.headers:
+            raise Forbidden("only a session can be logged out")
+        await self._accounts.sessions.end(session_id(request))
+        answer = json_answer({})
+        for cookie in (SESSION_COOKIE, CSRF_COOKIE, ASYNC_COOKIE):
+            answer.del_cookie(cookie, samesite="Lax", secure=_is_secure(request))
+        return answer
+
+    async def _create_token(self, request: web.Request) -> web.Response:
+        """A token for a program, which it is told this once."""
+        fields = await read_object(request)
+        fields.require("username", "password")
+        email = fields.text("username", "")
+        password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)
+        name = fields.text("name", "")
+        try:
+            new = await self._accounts.new_token(email, password, request.remote or "", name)
+        except InvalidTokenName as error:
+            raise BadRequest(str(error), point="name") from None
+        told = {"id": new.id, "name": name, "token": new.token, "uuid": new.account}
+        return json_answer(told, status=201)
+
+    async def _remove_token(self, request: web.Request) -> web.Response:
+        """Removes the token that this request came with."""
+        await account_of(request, self._accounts)
+        token = parse_bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
+        if token is None:
+            raise Forbidden("only a token can be removed, by itself")
+        await self._accounts.tokens.remove_itself(token)
+        return json_answer({})
+
+    async def _authenticate_asynchronous(self, request: web.Request) -> web.Response:
+        account = await account_of(request, self._accounts)
+        answer = json_answer({})
+        value = await self._accounts.new_async_cookie(account)
+        answer.set_cookie(ASYNC_COOKIE, value, max_age=VALID_S, secure=_is_secure(request))
+        return answer
+
+
+def _set_session(answer: web.Response, session: NewSession, *, secure: bool) -> None:
+    """A page's scripts must read the csrf token, and must not read the session's id."""
+    answer.set_cookie(
+        CSRF_COOKIE,
+        session.csrf_token,
+        max_age=int(CSRF_VALID_FOR.total_seconds()),
+        samesite="Lax",
+        secure=secure,
+    )
+    answer.set_cookie(
+        SESSION_COOKIE,
+        session.id,
+        max_age=int(VALID_FOR.total_seconds()),
+        httponly=True,
+        samesite="Lax",
+        secure=secure,
+    )
+
+
+def _is_secure(request: web.Request) -> bool:
+    """Whether a proxy says that the client came by TLS; a lie only spoils the liar's own cookie."""
+    return request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"

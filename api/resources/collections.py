@@ -1,0 +1,146 @@
+"""What drives and servers have in common: lists of either, and actions."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from aiohttp import web
+
+from api.http.errors import BadRequest
+from api.http.requests import CALLER, SHORT_LIMIT, Page, conditions, page, shown_fields
+from api.http.responses import JsonObject, list_parts, only, page_answer, stream
+from ledger.domain.errors import NotFound
+from projections.views.filters import Conditions, Lookup
+from projections.views.snapshot import Snapshot
+from projections.views.views import Views
+
+FILTERS: Mapping[str, Lookup] = {
+    "uuid": "uuid",
+    "name": "name",
+    "name__contains": "name_contains",
+    "tag": "tag",
+    "tag__name": "tag_name",
+}
+"""The filters of lists of drives and of servers."""
+
+
+class Named(Protocol):
+    """What has a uuid."""
+
+    @property
+    def uuid(self) -> str: ...
+
+
+R_co = TypeVar("R_co", bound=Named, covariant=True)
+Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ReadPage(Protocol[R_co]):
+    """Reads a page of an account's resources that fulfil the conditions."""
+
+    def __call__(
+        self, snapshot: Snapshot, owner: str, conditions: Conditions, /, *, limit: int, offset: int
+    ) -> Sequence[R_co]: ...
+
+
+@dataclass(frozen=True)
+class Collection(Generic[R_co]):
+    """An account's drives, servers or tags: how they are counted, read and shown."""
+
+    views: Views
+    filters: Mapping[str, Lookup]
+    count: Callable[[Snapshot, str, Conditions], int]
+    read_page: ReadPage[R_co]
+    read_among: Callable[[Snapshot, Sequence[str], str], Sequence[R_co]]
+    show: Callable[[R_co], JsonObject]
+    missing: Callable[[str], NotFound]
+
+    def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
+        """All of these, in this order; raises `missing` if the account does not see one of them."""
+        with self.views.snapshot() as snapshot:
+            found = self.read_among(snapshot, uuids, owner)
+        absent = set(uuids).difference(each.uuid for each in found)
+        if absent:
+            raise self.missing(min(absent))
+        return self._show_all(found)
+
+    async def answer(
+        self,
+        request: web.Request,
+        fields: frozenset[str] | None = None,
+        always: Conditions = (),
+    ) -> web.StreamResponse:
+        """A short list at once, a longer one as a stream.
+
+        `fields` are what is shown if none are asked for.
+
+        What is listed fulfils `always` besides what the request asks for.
+        """
+        owner = request[CALLER].actor
+        asked, fields = page(request), shown_fields(request) or fields
+        wanted = [*always, *conditions(request, self.filters)]
+        with self.views.snapshot() as snapshot:
+            total = self.count(snapshot, owner, wanted)
+            if asked.is_short(total):
+                limit, offset = asked.sql_limit, asked.offset
+                found = self.read_page(snapshot, owner, wanted, limit=limit, offset=offset)
+                return page_answer(asked, total, self._show_all(found, fields))
+        return await stream(request, self._parts(owner, wanted, asked, fields))
+
+    def _parts(
+        self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None
+    ) -> Iterator[bytes]:
+        with self.views.long_snapshot() as snapshot:
+            batches = self._batches(snapshot, owner, wanted, asked)
+            shown = (self._show_all(batch, fields) for batch in batches)
+            yield from list_parts(asked, self.count(snapshot, owner, wanted), shown)
+
+    def _batches(
+        self, snapshot: Snapshot, owner: str, wanted: Conditions, page: Page
+    ) -> Iterator[Sequence[R_co]]:
+        """All that a page asks for, some at a time."""
+        done = 0
+        while not page.limit or done < page.limit:
+            size = min(page.limit - done, SHORT_LIMIT) if page.limit else SHORT_LIMIT
+            offset = page.offset + done
+            batch = self.read_page(snapshot, owner, wanted, limit=size, offset=offset)
+            yield batch
+            if len(batch) < size:
+                return
+            done += size
+
+    def _show_all(
+        self, found: Sequence[R_co], fields: frozenset[str] | None = None
+    ) -> list[JsonObject]:
+        return [only(self.show(each), fields) for each in found]
+
+
+async def do_action(
+    request: web.Request,
+    actions: Mapping[str, Action],
+) -> web.StreamResponse:
+    """What `?do=` names."""
+    name = request.query.get("do")
+    if name is None:
+        raise BadRequest("do is required: the action's name", point="do")
+    if name not in actions:
+        raise BadRequest(f"do must be one of {', '.join(actions)}", point="do")
+    return await actions[name](request)
+
+
+Placed = Sequence[tuple[str, str]]
+"""Uuids, each with the pool or host where it is."""
+
+
+def groups(placed: Placed) -> list[list[str]]:
+    """Availability groups: the uuids that share a place."""
+    found: dict[str, list[str]] = {}
+    for uuid, place in placed:
+        found.setdefault(place, []).append(uuid)
+    return list(found.values())
+
+
+def group_of(uuid: str, placed: Placed) -> list[str]:
+    """The group that the uuid is in; none if it is in no place."""
+    place = dict(placed).get(uuid)
+    return [] if place is None else [other for other, where in placed if where == place]

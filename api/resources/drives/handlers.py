@@ -1,0 +1,155 @@
+"""`/drives/`: drives are made, looked at, changed, cloned and deleted."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from api.http.record import execute, new_id
+from api.http.requests import (
+    CALLER,
+    avoided,
+    read_object,
+    read_objects,
+    read_references,
+    uuid_in_url,
+)
+from api.http.responses import aside, created, json_answer
+from api.resources.collections import FILTERS, Collection, Placed, do_action, group_of, groups
+from api.resources.drives.bodies import (
+    default_storage_type,
+    drive_clone,
+    drive_definition,
+    drive_edit,
+    drive_resize,
+)
+from api.resources.drives.uploads import Uploads
+from api.resources.representations import DRIVE_LIST_FIELDS, drive_json
+from api.service.service import Service
+from ledger.domain.commands import CreateDrives, DeleteDrives, NewDrive
+from ledger.domain.errors import DriveNotFound
+from ledger.domain.events import DriveOrigin
+from projections.views.read_models import DriveView
+from projections.views.snapshot import Snapshot
+
+
+class Drives:
+    """Handlers of the URLs below `/drives/`, but for those that carry images."""
+
+    def __init__(self, service: Service, uploads: Uploads) -> None:
+        self._uploads = uploads
+        self._ledger = service.ledger
+        self._views = service.views
+        self._collection = drives_of(service)
+        self._storage_type = default_storage_type(service.pools)
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        return await self._collection.answer(request, DRIVE_LIST_FIELDS)
+
+    async def list_detail(self, request: web.Request) -> web.StreamResponse:
+        return await self._collection.answer(request)
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, DriveNotFound)
+        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
+
+    async def create(self, request: web.Request) -> web.Response:
+        """All or none; the answer does not wait for the images."""
+        return await self._create(request, "blank")
+
+    async def begin_upload(self, request: web.Request) -> web.Response:
+        """The same, for drives whose images are to come in chunks."""
+        return await self._create(request, "chunked", least=1)
+
+    async def _create(
+        self, request: web.Request, origin: DriveOrigin, *, least: int | None = None
+    ) -> web.Response:
+        owner = request[CALLER].actor
+        definitions = [
+            drive_definition(fields, self._storage_type, least=least)
+            for fields in await read_objects(request)
+        ]
+        new = tuple(NewDrive(new_id(request), definition) for definition in definitions)
+        command = CreateDrives(owner, new, origin, avoided(request))
+        await execute(request, self._ledger, command)
+        return created(self._collection.shown(owner, [drive.drive for drive in new]))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """Partial; another size is a resize, and until that is done the old one is shown."""
+        uuid = uuid_in_url(request, DriveNotFound)
+        owner = request[CALLER].actor
+        command = drive_edit(await read_object(request), owner=owner, drive=uuid)
+        await execute(request, self._ledger, command)
+        return json_answer(self._collection.shown(owner, [uuid])[0])
+
+    async def availability_groups(self, request: web.Request) -> web.Response:
+        """The account's drives, by the pool they lie in."""
+        return json_answer(groups(await self._pools(request)))
+
+    async def availability_group(self, request: web.Request) -> web.Response:
+        """The drives in the pool of this one, itself among them."""
+        uuid = uuid_in_url(request, DriveNotFound)
+        group = group_of(uuid, await self._pools(request))
+        if not group:
+            raise DriveNotFound(uuid)
+        return json_answer(group)
+
+    async def _pools(self, request: web.Request) -> Placed:
+        def read() -> Placed:
+            with self._views.long_snapshot() as snapshot:
+                return snapshot.pools(request[CALLER].actor)
+
+        return await aside(read)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        return await self._delete(request, [uuid_in_url(request, DriveNotFound)])
+
+    async def delete_many(self, request: web.Request) -> web.Response:
+        return await self._delete(request, await read_references(request))
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        actions = {
+            "clone": self.clone,
+            "resize": self._resize,
+            "upload_chunk": self._uploads.link,
+        }
+        return await do_action(request, actions)
+
+    async def clone(self, request: web.Request) -> web.Response:
+        owner = request[CALLER].actor
+        source = uuid_in_url(request, DriveNotFound)
+        command = drive_clone(
+            await read_object(request),
+            owner=owner,
+            source=source,
+            destination=new_id(request),
+            job=new_id(request),
+            avoid=avoided(request),
+        )
+        await execute(request, self._ledger, command)
+        drives = self._collection.shown(owner, [command.destination])
+        return json_answer({"objects": drives}, status=202)
+
+    async def _resize(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, DriveNotFound)
+        owner = request[CALLER].actor
+        command = drive_resize(await read_object(request), owner=owner, drive=uuid)
+        await execute(request, self._ledger, command)
+        return json_answer({"objects": self._collection.shown(owner, [uuid])}, status=202)
+
+    async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
+        owner = request[CALLER].actor
+        await execute(request, self._ledger, DeleteDrives(owner, tuple(uuids)))
+        return web.Response(status=204)
+
+
+def drives_of(service: Service) -> Collection[DriveView]:
+    """The lists of drives."""
+    return Collection(
+        service.views,
+        FILTERS,
+        Snapshot.count_drives,
+        Snapshot.drives,
+        Snapshot.drives_among,
+        drive_json,
+        DriveNotFound,
+    )

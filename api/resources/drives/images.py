@@ -1,0 +1,118 @@
+"""Whole disk images, as they are: uploads and downloads."""
+
+import asyncio
+import logging
+
+from aiohttp import hdrs, web
+
+from api.http.errors import BadRequest, RequestRefused
+from api.http.fields import Fields
+from api.http.record import execute, is_recorded, new_id
+from api.http.requests import CALLER, chunks, uuid_in_url
+from api.resources.drives.bodies import MEDIA, SIZE_MOST, default_storage_type
+from api.service.service import Service
+from ledger.domain.aggregates.drive import round_up
+from ledger.domain.errors import DriveBusy, DriveNotFound
+from ledger.domain.events import DriveDefinition
+from ledger.images import ImageMissing, PoolMissing
+
+log = logging.getLogger(__name__)
+
+
+class Images:
+    """Handlers of the URLs below `/drives/` that carry images."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
+        self._views = service.views
+        self._pools = service.pools
+        self._intake = service.intake
+        self._storage_type = default_storage_type(service.pools)
+
+    async def upload(self, request: web.Request) -> web.Response:
+        """Makes a drive of the body; the answer, once it is on disk, is the drive's uuid."""
+        definition = self._uploaded(request)
+        uuid = new_id(request)
+        if not is_recorded(request):
+            await self._intake.receive(
+                request[CALLER].actor,
+                definition,
+                chunks(request),
+                lambda command: execute(request, self._ledger, command),
+                drive=uuid,
+            )
+        return web.Response(text=uuid)
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """The image, or a range of it; holes read as zeros."""
+        uuid = uuid_in_url(request, DriveNotFound)
+        with self._views.snapshot() as snapshot:
+            drive = snapshot.drive(uuid, request[CALLER].actor)
+        if drive is None:
+            raise DriveNotFound(uuid)
+        if not drive.ready:
+            raise DriveBusy(f"drive {uuid} has no complete image yet")
+        if drive.pool not in self._pools:
+            raise PoolMissing(f"pool {drive.pool} is not configured")
+        image = self._pools[drive.pool].image(uuid)
+        try:
+            size = (await asyncio.to_thread(image.stat)).st_size
+        except FileNotFoundError:
+            self._check_deleted(uuid, request[CALLER].actor)
+            raise DriveNotFound(uuid) from None
+        _check_range(request, size)
+        return web.FileResponse(image, headers={hdrs.CONTENT_TYPE: "application/octet-stream"})
+
+    def _check_deleted(self, uuid: str, owner: str) -> None:
+        """Raises `ImageMissing` if the drive was not deleted since it was looked at."""
+        with self._views.snapshot() as snapshot:
+            if snapshot.drive(uuid, owner) is not None:
+                log.error("the image of drive %s is gone", uuid)
+                raise ImageMissing(f"the image of drive {uuid} is gone")
+
+    def _uploaded(self, request: web.Request) -> DriveDefinition:
+        if request.content_type.startswith("multipart/"):
+            raise RequestRefused(
+                415, "the body must be the image itself, and no form that holds it"
+            )
+        fields = Fields({**request.match_info, **request.query})
+        return DriveDefinition(
+            name=fields.text("name", ""),
+            media=fields.one_of("media", MEDIA, "disk"),
+            size=round_up(body_length(request)),
+            storage_type=fields.text("storage_type", self._storage_type),
+        )
+
+
+def _check_range(request: web.Request, size: int) -> None:
+    """That there is something to send; one that depends on `If-Range` may come to nothing."""
+    if hdrs.RANGE not in request.headers or hdrs.IF_RANGE in request.headers:
+        return
+    try:
+        start = request.http_range.start
+    except ValueError:
+        raise _no_range(size) from None
+    if start is not None and start >= size:
+        raise _no_range(size)
+
+
+def _no_range(size: int) -> RequestRefused:
+    return RequestRefused(
+        416,
+        f"the range lies behind the end of the image, at {size} bytes",
+        headers={hdrs.CONTENT_RANGE: f"bytes */{size}"},
+    )
+
+
+def body_length(request: web.Request) -> int:
+    """How many bytes an upload has; it must say so, and be neither empty nor compressed."""
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise RequestRefused(415, "an upload cannot be compressed")
+    length = request.content_length
+    if length is None:
+        raise RequestRefused(411, "an upload needs a Content-Length")
+    if length == 0:
+        raise BadRequest("an upload must not be empty")
+    if length > SIZE_MOST:
+        raise RequestRefused(413, f"an image is no longer than {SIZE_MOST} bytes")
+    return length

@@ -1,0 +1,46 @@
+"""What subscribers are sent: which resource changed, and how it is now."""
+
+from typing import assert_never
+
+import orjson
+
+from api.http.responses import JsonObject
+from api.resources.profile import profile_json
+from api.resources.representations import (
+    LiveFigures,
+    drive_json,
+    job_json,
+    server_json,
+    tag_json,
+)
+from projections.feed.feed import Render
+from projections.feed.resource_kinds import View
+from projections.views.read_models import DriveView, JobTree, ProfileView, ServerView, TagView
+
+
+def frames(figures: LiveFigures) -> Render:
+    """Makes frames whose `object` is what a GET of the resource answers; none if it is gone."""
+
+    def render(resource_type: str, uri: str, view: View | None) -> bytes:
+        frame: JsonObject = {"resource_type": resource_type, "resource_uri": uri}
+        if view is not None:
+            frame["object"] = _shown(view, figures)
+        return orjson.dumps(frame)
+
+    return render
+
+
+def _shown(view: View, figures: LiveFigures) -> JsonObject:
+    match view:
+        case JobTree():
+            return job_json(view, figures)
+        case DriveView():
+            return drive_json(view)
+        case ServerView():
+            return server_json(view)
+        case TagView():
+            return tag_json(view)
+        case ProfileView():
+            return profile_json(view)
+        case _:
+            assert_never(view)

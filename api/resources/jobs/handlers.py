@@ -1,0 +1,205 @@
+"""`/jobs/`: what runs and what has run. A running job can be cancelled, and that is all."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+import orjson
+from aiohttp import web
+from msgspec.structs import asdict, replace
+
+from api.http.errors import BadRequest
+from api.http.etags import digest
+from api.http.long_poll import changed, job_tag, known_to, wait_of
+from api.http.record import execute
+from api.http.requests import (
+    CALLER,
+    POSITION,
+    Page,
+    number,
+    page,
+    read_object,
+    shown_fields,
+    uuid_in_url,
+)
+from api.http.responses import (
+    JsonObject,
+    answer_of,
+    aside,
+    json_answer,
+    list_parts,
+    only,
+    page_answer,
+    stream,
+    within,
+)
+from api.resources.collections import do_action
+from api.resources.jobs.lists import KeyPage, WantedJobs, key_answer, key_page, wanted_jobs
+from api.resources.jobs.time_travel import TimeTravel
+from api.resources.representations import activity_json, is_moving, job_json, no_figures
+from api.resources.schema import load_schema
+from api.service.service import Service
+from ledger.domain.commands import CancelJob
+from ledger.domain.errors import JobNotFound
+from projections.rows import timestamp
+from projections.views.activity import Activity, activity
+from projections.views.read_models import JobTree
+from projections.views.snapshot import Snapshot
+from projections.views.views import REMEMBERED
+
+DAY = 24
+HOURS_MOST = 30 * DAY
+
+
+class _Recorded(NamedTuple):
+    """What is recorded of a job, as JSON: without live figures."""
+
+    tree: JobTree
+    body: bytes
+    digest: str
+
+
+class Jobs:
+    """Handlers of the URLs below `/jobs/`."""
+
+    def __init__(self, service: Service, travel: TimeTravel) -> None:
+        self._travel = travel
+        self._ledger = service.ledger
+        self._views = service.views
+        self._feed = service.feed
+        self._figures = service.figures
+        self._now = service.now
+        self._schema = load_schema("jobs")
+        self._kept: dict[str, _Recorded] = {}
+
+    async def one(self, request: web.Request) -> web.Response:
+        """At once, or when the job has changed (`api.http.long_poll`), or as it was earlier."""
+        uuid, owner = uuid_in_url(request, JobNotFound), request[CALLER].actor
+        as_of = self._travel.as_of(request)
+        if as_of is not None:
+            return await self._travel.job(request, uuid, as_of)
+        wait_s = wait_of(request)
+        if not wait_s:
+            return self._answer(self._tree(uuid, owner))
+
+        def read() -> JobTree:
+            request[POSITION] = self._ledger.position
+            return self._tree(uuid, owner)
+
+        known = known_to(request)
+        return self._answer(
+            await changed(self._feed, read, self._digest, known=known, wait_s=wait_s)
+        )
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """The newest change first. A short list is read at once, a longer one is streamed.
+
+        What was earlier is told by the page.
+        """
+        as_of = self._travel.as_of(request)
+        if as_of is not None:
+            return await self._travel.list(request, as_of)
+        owner, wanted = request[CALLER].actor, wanted_jobs(request)
+        by_key, fields = key_page(request), shown_fields(request)
+        if by_key is not None:
+            found = await self._found(owner, wanted, by_key)
+            return key_answer(by_key, found, self._shown(found, fields))
+        asked = page(request)
+        if wanted.are_indexed:
+            with self._views.snapshot() as snapshot:
+                total = self._views.count_jobs(snapshot, owner, *wanted)
+                if asked.is_short(total):
+                    limit, offset = asked.sql_limit, asked.offset
+                    trees = snapshot.jobs(owner, *wanted, limit=limit, offset=offset)
+                    return page_answer(asked, total, self._shown(trees, fields))
+        return await stream(request, self._parts(owner, wanted, asked, fields))
+
+    async def _found(self, owner: str, wanted: WantedJobs, asked: KeyPage) -> Sequence[JobTree]:
+        """The jobs of the page, and one more if there is one."""
+
+        def read(snapshot: Snapshot) -> list[JobTree]:
+            return snapshot.jobs_after(owner, *wanted, key=asked.key, limit=asked.limit + 1)
+
+        def read_aside() -> list[JobTree]:
+            with self._views.long_snapshot() as snapshot:
+                return read(snapshot)
+
+        if not wanted.are_indexed:
+            return await aside(read_aside)
+        with self._views.snapshot() as snapshot:
+            return read(snapshot)
+
+    async def statistics(self, request: web.Request) -> web.Response:
+        """What the account's jobs did in the last hours, in buckets."""
+        owner, now, hours = request[CALLER].actor, self._now(), number(request, "hours", DAY)
+        if not 1 <= hours <= HOURS_MOST:
+            raise BadRequest(f"hours goes from 1 to {HOURS_MOST}", point="hours")
+
+        def read() -> Activity:
+            with self._views.long_snapshot() as snapshot:
+                return activity(snapshot, owner, now, timedelta(hours=hours))
+
+        return json_answer(activity_json(await aside(read)))
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        return await do_action(request, {"cancel": self._cancel})
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        """The job has ended on return, and what it made is gone; its thread stops soon."""
+        uuid = uuid_in_url(request, JobNotFound)
+        await read_object(request)
+        owner = request[CALLER].actor
+        await execute(request, self._ledger, CancelJob(owner, uuid))
+        return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
+
+    async def schema(self, request: web.Request) -> web.Response:
+        now = timestamp(self._now())
+        fields = dict(self._schema.fields)
+        for name in ("created", "last_modified"):
+            fields[name] = {**fields[name], "default": now}
+        return json_answer(asdict(replace(self._schema, fields=fields)))
+
+    def _tree(self, uuid: str, owner: str) -> JobTree:
+        tree = self._views.job(uuid, owner)
+        if tree is None:
+            raise JobNotFound(uuid)
+        return tree
+
+    def _answer(self, tree: JobTree) -> web.Response:
+        """With live figures, if there are any, and an entity tag."""
+        _, body, recorded = self._recorded(tree)
+        shown = recorded
+        if is_moving(tree, self._figures):
+            body = orjson.dumps(job_json(tree, self._figures))
+            shown = digest(body)
+        return answer_of(body, tag=job_tag(recorded, shown))
+
+    def _digest(self, tree: JobTree) -> str:
+        return self._recorded(tree).digest
+
+    def _recorded(self, tree: JobTree) -> _Recorded:
+        """Kept for as long as the job's tree is remembered."""
+        kept = self._kept.get(tree.job.uuid)
+        if kept is None or kept.tree is not tree:
+            if len(self._kept) >= REMEMBERED:
+                self._kept.clear()
+            body = orjson.dumps(job_json(tree, no_figures))
+            kept = self._kept[tree.job.uuid] = _Recorded(tree, body, digest(body))
+        return kept
+
+    def _parts(
+        self,
+        owner: str,
+        wanted: WantedJobs,
+        asked: Page,
+        fields: frozenset[str] | None,
+    ) -> Iterator[bytes]:
+        with self._views.long_snapshot() as snapshot:
+            total = snapshot.count_jobs(owner, *wanted)
+            batches = within(snapshot.all_jobs(owner, *wanted), asked)
+            yield from list_parts(asked, total, (self._shown(batch, fields) for batch in batches))
+
+    def _shown(
+        self, trees: Sequence[JobTree], fields: frozenset[str] | None
+    ) -> Sequence[JsonObject]:
+        return [only(job_json(tree, self._figures), fields) for tree in trees]

@@ -1,0 +1,117 @@
+"""`?as_of=`, and `/jobs/{uuid}/history/`: jobs as they were, and how they came to be so."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from aiohttp import web
+
+from api.http.errors import BadRequest
+from api.http.requests import (
+    CALLER,
+    DIGITS_LIMIT,
+    POSITION,
+    SHORT_LIMIT,
+    filter_values,
+    page,
+    shown_fields,
+    uuid_in_url,
+)
+from api.http.responses import aside, json_answer, only, page_answer
+from api.resources.jobs.lists import refuse_in_the_past
+from api.resources.representations import event_json, job_json, no_figures
+from api.service.service import Service
+from api.text.iso8601 import EXAMPLE, moment
+from ledger.domain.errors import JobNotFound
+from projections.time_travel.history import history
+from projections.time_travel.past import CannotTell, Past, PastPage
+
+V = TypeVar("V")
+AsOf = int | datetime
+"""A position of the ledger, or a time."""
+
+
+class TimeTravel:
+    """Answers about the past; they are read in a thread, and what comes of it is bounded."""
+
+    def __init__(self, service: Service) -> None:
+        self._views = service.views
+        self._archives = service.archives
+        self._now = service.now
+
+    def as_of(self, request: web.Request) -> AsOf | None:
+        """What the request asks to be told of the past; None if it asks of now.
+
+        Raises `BadRequest` for what is no position or time, and for a time to come.
+        """
+        given = request.query.getall("as_of", ()) if request.query_string else ()
+        if not given:
+            return None
+        as_of = _position_or_time(given[-1])
+        if isinstance(as_of, datetime) and as_of > self._now():
+            raise BadRequest("as_of is a time to come", point="as_of")
+        return as_of
+
+    async def job(self, request: web.Request, uuid: str, as_of: AsOf) -> web.Response:
+        owner = request[CALLER].actor
+        tree = await self._told(request, as_of, lambda past: past.job(uuid, owner))
+        if tree is None:
+            raise JobNotFound(uuid)
+        return json_answer(job_json(tree, no_figures))
+
+    async def list(self, request: web.Request, as_of: AsOf) -> web.Response:
+        """A page of the list, ordered and counted as it was."""
+        owner, asked, fields = request[CALLER].actor, page(request), shown_fields(request)
+        states = filter_values(request, "state")
+        refuse_in_the_past(request)
+        if not 0 < asked.limit <= SHORT_LIMIT:
+            raise BadRequest(f"with as_of, limit goes from 1 to {SHORT_LIMIT}", point="limit")
+
+        def read(past: Past) -> PastPage:
+            return past.jobs(owner, states, limit=asked.limit, offset=asked.offset)
+
+        total, trees = await self._told(request, as_of, read)
+        return page_answer(
+            asked, total, [only(job_json(each, no_figures), fields) for each in trees]
+        )
+
+    async def history(self, request: web.Request) -> web.Response:
+        """The oldest event first. A job has some hundreds at the most: no page is too long."""
+        uuid, owner = uuid_in_url(request, JobNotFound), request[CALLER].actor
+        asked, fields = page(request), shown_fields(request)
+
+        def read() -> web.Response:
+            with self._views.long_snapshot() as snapshot:
+                events = history(snapshot, self._archives, uuid, owner)
+            if events is None:
+                raise JobNotFound(uuid)
+            end = asked.offset + asked.limit if asked.limit else None
+            shown = [event_json(event, owner) for event in events[asked.offset : end]]
+            return page_answer(asked, len(events), [only(each, fields) for each in shown])
+
+        return await aside(read)
+
+    async def _told(self, request: web.Request, as_of: AsOf, read: Callable[[Past], V]) -> V:
+        """What is read of the past; the answer's position is the one that it tells of."""
+
+        def travel() -> tuple[int, V]:
+            with self._views.long_snapshot() as snapshot:
+                past = Past(snapshot, self._archives, as_of)
+                return past.position, read(past)
+
+        try:
+            request[POSITION], told = await aside(travel)
+        except CannotTell as error:
+            raise BadRequest(f"as_of: {error}", point="as_of") from None
+        return told
+
+
+def _position_or_time(text: str) -> AsOf:
+    if text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT:
+        return int(text)
+    found = moment(text)
+    if found is None:
+        raise BadRequest(
+            f"as_of must be a position, or a time with its offset such as {EXAMPLE}", point="as_of"
+        )
+    return found

@@ -1,0 +1,77 @@
+"""`/libdrives/`: the library, which everybody may look at and clone."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+
+from api.http.requests import alternatives, page, shown_fields, uuid_in_url
+from api.http.responses import JsonObject, json_answer, only, page_answer
+from api.resources.collections import do_action
+from api.resources.drives.handlers import Drives
+from api.resources.representations import libdrive_json
+from api.service.service import Service
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.errors import DriveNotFound
+
+_EXACT = ("name", "os", "arch", "distribution", "image_type", "version")
+
+
+def _is_uuid(shown: object, wanted: str) -> bool:
+    return shown == wanted.lower()
+
+
+def _icontains(shown: object, wanted: str) -> bool:
+    return wanted.casefold() in str(shown).casefold()
+
+
+def _among(shown: object, wanted: str) -> bool:
+    return isinstance(shown, list) and wanted in shown
+
+
+FILTERS: Mapping[str, tuple[str, Callable[[object, str], bool]]] = {
+    **{name: (name, lambda shown, wanted: shown == wanted) for name in _EXACT},
+    "name__icontains": ("name", _icontains),
+    "category": ("category", _among),
+    "uuid": ("uuid", _is_uuid),
+}
+"""By the parameter's name: the field it is about, and whether that fits an alternative."""
+
+
+class Libdrives:
+    """Handlers of the URLs below `/libdrives/`. The library is small: all of it is read."""
+
+    def __init__(self, service: Service, drives: Drives) -> None:
+        self._views = service.views
+        self._drives = drives
+
+    async def list(self, request: web.Request) -> web.Response:
+        asked, fields = page(request), shown_fields(request)
+        found = [drive for drive in self._all() if _fits(request, drive)]
+        end = asked.offset + asked.limit if asked.limit else None
+        shown = [only(drive, fields) for drive in found[asked.offset : end]]
+        return page_answer(asked, len(found), shown)
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, DriveNotFound)
+        for drive in self._all():
+            if drive["uuid"] == uuid:
+                return json_answer(drive)
+        raise DriveNotFound(uuid)
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        """A clone is a drive of the account; all else about a library drive is fixed."""
+        await self.one(request)
+        return await do_action(request, {"clone": self._drives.clone})
+
+    def _all(self) -> Sequence[JsonObject]:
+        with self._views.snapshot() as snapshot:
+            return [libdrive_json(drive) for drive in snapshot.drives(LIBRARY, limit=-1)]
+
+
+def _fits(request: web.Request, drive: JsonObject) -> bool:
+    """Whether the drive passes each of the request's filters."""
+    return all(
+        any(fits(drive[field], wanted) for wanted in alternatives(text))
+        for name, (field, fits) in FILTERS.items()
+        for text in request.query.getall(name, ())
+    )

@@ -1,0 +1,76 @@
+"""The page in a browser: one document at all of its addresses, and the files that it loads.
+
+They are read when the service starts. A browser asks each time whether what it has is the newest,
+so that after an upgrade it never runs scripts of two versions.
+"""
+
+import gzip
+import mimetypes
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import hdrs, web
+
+from api.http.etags import tag_of
+
+FOLDER = Path(__file__).parent.with_name("page")
+DOCUMENT = "index.html"
+ADDRESSES = (
+    r"{path:(?:page/.*|(?:jobs|drives|servers)(?:/[^/]+)?/?"
+    r"|(?:login|activity|retention|ledger|accounts)/?|)}"
+)
+"""Where the page shows something, as a pattern of the router; its scripts tell these apart."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    hdrs.CACHE_CONTROL: "no-cache",
+    hdrs.VARY: hdrs.ACCEPT_ENCODING,
+}
+
+
+class _File(NamedTuple):
+    """A file as it is sent, and compressed."""
+
+    content_type: str
+    plain: bytes
+    compressed: bytes
+
+
+class PageFiles:
+    """Handler of the page's URLs."""
+
+    def __init__(self) -> None:
+        self._files = {
+            path.relative_to(FOLDER).as_posix(): _read(path)
+            for path in FOLDER.rglob("*")
+            if path.is_file()
+        }
+
+    async def get(self, request: web.Request) -> web.Response:
+        """The document, or below `/page/` a file; both whatever the query is."""
+        path = request.match_info["path"]
+        name = path.removeprefix("page/") if path.startswith("page/") else DOCUMENT
+        file = self._files.get(name)
+        if file is None:
+            raise web.HTTPNotFound
+        packed = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+        body = file.compressed if packed else file.plain
+        headers = {**_HEADERS, hdrs.CONTENT_TYPE: file.content_type, hdrs.ETAG: tag_of(body)}
+        if packed:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+        return web.Response(body=body, headers=headers)
+
+
+@cache
+def _read(path: Path) -> _File:
+    """Once for all applications of a process."""
+    kind, _ = mimetypes.guess_type(path.name)
+    plain = path.read_bytes()
+    content_type = f"{kind or 'text/plain'}; charset=utf-8"
+    return _File(content_type, plain, gzip.compress(plain, mtime=0))

@@ -1,0 +1,78 @@
+"""`/ledger/`: signed checkpoints of the ledger's tree, and proofs against them.
+
+They are for everybody who may log in: a hash tells nothing of what was recorded.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiohttp import web
+
+from api.http.errors import BadRequest
+from api.http.requests import number
+from api.http.responses import JsonObject, aside, json_answer
+from api.service.service import Service
+from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
+
+T = TypeVar("T")
+
+
+class Proofs:
+    """Handlers of the URLs below `/ledger/`."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
+        self._checkpoints = service.checkpoints
+        self._archives = service.archives
+
+    async def checkpoint(self, request: web.Request) -> web.Response:
+        """The newest event's, signed now."""
+        return web.Response(text=await aside(self._checkpoints.sign))
+
+    async def inclusion(self, request: web.Request) -> web.Response:
+        """That a leaf is in the tree of a size."""
+        leaf, size = number(request, "leaf"), number(request, "size")
+
+        def prove(tree: Tree) -> JsonObject:
+            try:
+                hashes = tree.inclusion(leaf, size)
+            except OutsideTree as error:
+                point = "size" if size > tree.size else "leaf"
+                raise BadRequest(str(error), point=point) from error
+            return {
+                "leaf": leaf,
+                "size": size,
+                "leaf_hash": _text(tree.leaf(leaf)),
+                "hashes": [*map(_text, hashes)],
+            }
+
+        return json_answer(await aside(lambda: self._asked(prove)))
+
+    async def consistency(self, request: web.Request) -> web.Response:
+        """That the tree of one size begins with that of another."""
+        old, new = number(request, "old"), number(request, "new")
+
+        def prove(tree: Tree) -> JsonObject:
+            try:
+                hashes = tree.consistency(old, new)
+            except OutsideTree as error:
+                point = "new" if new > tree.size else "old"
+                raise BadRequest(str(error), point=point) from error
+            return {"old": old, "new": new, "hashes": [*map(_text, hashes)]}
+
+        return json_answer(await aside(lambda: self._asked(prove)))
+
+    def _asked(self, question: Callable[[Tree], T]) -> T:
+        with self._ledger.log() as log:
+            return question(Tree(log, self._archived))
+
+    def _archived(self, first: int, last: int) -> list[bytes]:
+        leaves = self._archives.leaves(first, last)
+        if len(leaves) <= last - first:
+            raise LeavesArchived(first, last)
+        return [leaves[index] for index in range(first, last + 1)]
+
+
+def _text(node: bytes) -> str:
+    return b64encode(node).decode()

@@ -1,0 +1,422 @@
+"""Jobs, drives and servers as the API shows them."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from api.http.responses import JsonObject
+from ledger.codec import decode, fields_of
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.events import IpConf, Mount, Nic
+from ledger.domain.operations import operation_of
+from ledger.images import Figures
+from ledger.store.seam import LoggedEvent
+from projections.rows import timestamp
+from projections.tables import JobRow
+from projections.views.activity import Activity
+from projections.views.read_models import (
+    DriveView,
+    JobReference,
+    JobTree,
+    LogEntry,
+    ServerView,
+    TaggedView,
+    TagView,
+)
+
+LiveFigures = Callable[[str], Figures | None]
+
+DRIVE_LIST_FIELDS = frozenset({"name", "owner", "resource_uri", "status", "uuid"})
+SERVER_LIST_FIELDS = DRIVE_LIST_FIELDS | {"runtime"}
+
+
+# Jobs
+
+
+def job_json(tree: JobTree, figures: LiveFigures) -> JsonObject:
+    """A job with all below it. A running one also tells of its bytes, a failed one of its error."""
+    return _told(tree, figures).json
+
+
+def no_figures(_: str) -> None:
+    """Stands for `LiveFigures` where only what is recorded is shown."""
+
+
+def is_moving(tree: JobTree, figures: LiveFigures) -> bool:
+    """Whether there are live figures of the job or of one below it."""
+    if figures(tree.job.uuid) is not None:
+        return True
+    return any(is_moving(child, figures) for child in tree.children)
+
+
+class _Copied(NamedTuple):
+    """How far a copy is, or several together; the rate in bytes per second."""
+
+    bytes_done: int
+    bytes_total: int
+    rate: float
+    eta_s: float | None
+
+
+class _Told(NamedTuple):
+    """A job as it is shown, and what its parent's figures are made of."""
+
+    json: JsonObject
+    progress: int
+    copied: _Copied | None
+    worker_lost: bool
+
+
+def _told(tree: JobTree, figures: LiveFigures) -> _Told:
+    job, below = tree.job, tree.children
+    children = [_told(child, figures) for child in below] if below else []
+    progress = job.progress
+    if children and job.state != "success":
+        progress = sum(child.progress for child in children) // len(children)
+    data: JsonObject = {"progress": progress}
+    copied = _together(children) if children else _copied(job, figures)
+    if job.state == "started" and copied is not None:
+        data["bytes_done"] = copied.bytes_done
+        data["bytes_total"] = copied.bytes_total
+        data["bytes_per_s"] = round(copied.rate)
+        data["eta_s"] = None if copied.eta_s is None else round(copied.eta_s)
+    elif job.error is not None:
+        data["error"] = job.error
+    worker_lost = bool(job.worker_lost) or any(child.worker_lost for child in children)
+    if worker_lost:
+        data["worker_lost"] = True
+    shown: JsonObject = {
+        "uuid": job.uuid,
+        "resource_uri": f"/api/2.0/jobs/{job.uuid}/",
+        "operation": job.operation,
+        "state": job.state,
+        "data": data,
+        "created": job.created,
+        "last_modified": job.last_modified,
+        "resources": [f"/api/2.0/{named}/" for named in tree.resources],
+        "children": [child.json for child in children],
+    }
+    return _Told(shown, progress, copied, worker_lost)
+
+
+def _copied(job: JobRow, figures: LiveFigures) -> _Copied | None:
+    """The live figures of a copy if there are any, else the recorded ones; None before both."""
+    live = figures(job.uuid) if job.state == "started" else None
+    # A copy that has only just begun does not know its total yet; what is recorded may.
+    if live is not None and live.bytes_total:
+        return _Copied(live.bytes_done, live.bytes_total, live.bytes_per_s, live.eta_s)
+    if job.bytes_total:
+        return _Copied(job.bytes_done, job.bytes_total, 0.0, None)
+    return None
+
+
+def _together(children: Sequence[_Told]) -> _Copied | None:
+    copies = [child.copied for child in children if child.copied is not None]
+    if not copies:
+        return None
+    done = sum(copy.bytes_done for copy in copies)
+    total = sum(copy.bytes_total for copy in copies)
+    rate = sum(copy.rate for copy in copies)
+    return _Copied(done, total, rate, (total - done) / rate if rate > 0 else None)
+
+
+def activity_json(told: Activity) -> JsonObject:
+    """What jobs did over time; `bucket_s` is the length of each bucket in seconds."""
+    return {
+        "bucket_s": round(told.length.total_seconds()),
+        "buckets": [
+            {
+                "at": timestamp(bucket.at),
+                "created": bucket.created,
+                "success": bucket.success,
+                "failed": bucket.failed,
+                "cancelled": bucket.cancelled,
+                "running": bucket.running,
+                "copied_bytes": bucket.copied_bytes,
+            }
+            for bucket in told.buckets
+        ],
+    }
+
+
+def event_json(event: LoggedEvent, owner: str) -> JsonObject:
+    """An event of a job for the job's owner.
+
+    Jobs are acted on by their owner, by workers and by the service itself; who else did is not
+    told, nor in which request.
+    """
+    recorded = decode(event.topic, event.state)
+    actor = recorded.actor
+    may_know = actor == owner or ":" in actor or actor == "system"
+    return {
+        "position": event.position,
+        "leaf_index": event.leaf_index,
+        "version": event.version,
+        "recorded_at": timestamp(recorded.recorded_at),
+        "actor": actor if may_know else None,
+        "request_id": recorded.request_id if may_know else None,
+        "event": event.topic,
+        "fields": fields_of(recorded)["event"],
+        "leaf": event.leaf.hex(),
+    }
+
+
+# Drives
+
+
+def drive_status(drive: DriveView) -> str:
+    working = _working(drive)
+    if not drive.ready:
+        return working or ("uploading" if drive.origin == "chunked" else "creating")
+    if drive.resizing:
+        return "resizing"
+    if drive.mounted_on:
+        return "mounted"
+    return working or "unmounted"
+
+
+def _working(drive: DriveView) -> str | None:
+    """Return what the first running job that has a word for it makes of the drive's status."""
+    for job in drive.jobs:
+        word = operation_of(job.operation).status.get(job.role) if job.running else None
+        if word is not None:
+            return word
+    return None
+
+
+def drive_json(drive: DriveView) -> JsonObject:
+    definition = drive.definition
+    meta = definition.meta
+    if drive.owner == LIBRARY:
+        meta = {key: value for key, value in meta.items() if key not in LIBRARY_KEYS}
+    return {
+        "affinities": definition.affinities,
+        "allow_multimount": definition.allow_multimount,
+        "backup_scheduler": None,
+        "grantees": [],
+        "iops": None,
+        "jobs": _jobs(drive.jobs),
+        "licenses": [],
+        "media": definition.media,
+        "meta": meta,
+        "mounted_on": [_reference("servers", server) for server in drive.mounted_on],
+        "name": definition.name,
+        "owner": None if drive.owner == LIBRARY else _reference("user", drive.owner),
+        "permissions": [],
+        "remote_snapshots": [],
+        "resource_uri": f"/api/2.0/drives/{drive.uuid}/",
+        "runtime": {
+            "is_downloadable": True,
+            "is_ephemeral": False,
+            "is_snapshotable": True if drive.ready else None,
+            "snapshots_allocated_size": 0,
+            "storage_type": definition.storage_type,
+        },
+        "size": definition.size,
+        "snapshots": [],
+        "status": drive_status(drive),
+        "storage_type": definition.storage_type,
+        "tags": [_reference("tags", tag) for tag in drive.tags],
+        "uuid": drive.uuid,
+    }
+
+
+# Library drives
+
+LIBRARY_TEXTS = (
+    "arch",
+    "description",
+    "distribution",
+    "install_notes",
+    "os",
+    "url",
+    "version",
+)
+LIBRARY_KEYS = frozenset({*LIBRARY_TEXTS, "category", "favourite", "image_type", "paid"})
+"""What a library drive says of itself; a clone has it in its meta."""
+_NOT_OF_LIBRARY = frozenset(
+    {
+        "backup_scheduler",
+        "grantees",
+        "iops",
+        "permissions",
+        "remote_snapshots",
+        "runtime",
+        "snapshots",
+    }
+)
+IMAGE_TYPES = {"disk": "preinst", "cdrom": "install"}
+
+
+def libdrive_json(drive: DriveView) -> JsonObject:
+    """A library drive as the library shows it; each key is always there."""
+    said = drive.definition.meta
+    shown = {key: value for key, value in drive_json(drive).items() if key not in _NOT_OF_LIBRARY}
+    return {
+        **shown,
+        **{name: said.get(name, "") for name in LIBRARY_TEXTS},
+        "category": [part for part in said.get("category", "general").split(",") if part],
+        "favourite": said.get("favourite") == "true",
+        "image_type": said.get("image_type", IMAGE_TYPES[drive.definition.media]),
+        "paid": said.get("paid") == "true",
+        "resource_uri": f"/api/2.0/libdrives/{drive.uuid}/",
+    }
+
+
+# Servers
+
+_NIC_COUNTERS = ("bytes_recv", "bytes_sent", "packets_recv", "packets_sent")
+_DRIVE_COUNTERS = (
+    "bytes_read",
+    "bytes_written",
+    "count_flush",
+    "count_read",
+    "count_written",
+    "total_time_ns_flush",
+    "total_time_ns_read",
+    "total_time_ns_write",
+)
+
+
+def server_json(server: ServerView) -> JsonObject:
+    """A server; the runtime of one that runs has counted nothing, because nothing runs it."""
+    definition = server.definition
+    runs = server.active_since is not None
+    return {
+        "auto_start": definition.auto_start,
+        "context": definition.context,
+        "cpu": definition.cpu,
+        "cpu_model": definition.cpu_model,
+        "cpu_type": definition.cpu_type,
+        "cpus_instead_of_cores": definition.cpus_instead_of_cores,
+        "drives": [_mount(mount, runs=runs) for mount in server.mounts],
+        "enable_numa": definition.enable_numa,
+        "epcs": definition.epcs,
+        "gpus": definition.gpus,
+        "grantees": [],
+        "hv_relaxed": definition.hv_relaxed,
+        "hv_tsc": definition.hv_tsc,
+        "hypervisor": definition.hypervisor,
+        "jobs": _jobs(server.jobs),
+        "mem": definition.mem,
+        "meta": definition.meta,
+        "name": definition.name,
+        "nics": [_nic(nic, runs=runs) for nic in server.nics],
+        "owner": _reference("user", server.owner),
+        "permissions": [],
+        "pubkeys": [_reference("keypairs", pubkey) for pubkey in definition.pubkeys],
+        "requirements": definition.requirements,
+        "resource_uri": f"/api/2.0/servers/{server.uuid}/",
+        "runtime": _runtime(server),
+        "smp": definition.smp,
+        "status": "running" if runs else "stopped",
+        "tags": [_reference("tags", tag) for tag in server.tags],
+        "uuid": server.uuid,
+        "vnc_password": server.vnc_password,
+    }
+
+
+def _runtime(server: ServerView) -> JsonObject | None:
+    """`active_since` has no fraction of a second, unlike every other time."""
+    if server.active_since is None:
+        return None
+    since = datetime.fromisoformat(server.active_since).isoformat(timespec="seconds")
+    nics = [{**_nic_runtime(nic), "mac": nic.mac} for nic in server.nics]
+    return {"active_since": since, "nics": nics}
+
+
+def _nic_runtime(nic: Nic) -> JsonObject:
+    return {
+        "interface_type": "public" if nic.vlan is None else "private",
+        "io": dict.fromkeys(_NIC_COUNTERS, 0),
+        "ip_v4": _address(nic.ip_v4_conf),
+        "ip_v6": _address(nic.ip_v6_conf),
+    }
+
+
+def _address(conf: IpConf | None) -> JsonObject | None:
+    """The address that is known; one by DHCP comes into being only with something that runs."""
+    return None if conf is None else _reference_or_none("ips", conf.ip)
+
+
+def _mount(mount: Mount, *, runs: bool) -> JsonObject:
+    return {
+        "boot_order": mount.boot_order,
+        "dev_channel": mount.dev_channel,
+        "device": mount.device,
+        "drive": _reference("drives", mount.drive),
+        "runtime": {"io": dict.fromkeys(_DRIVE_COUNTERS, 0)} if runs else None,
+    }
+
+
+def _nic(nic: Nic, *, runs: bool) -> JsonObject:
+    return {
+        "boot_order": nic.boot_order,
+        "firewall_policy": _reference_or_none("fwpolicies", nic.firewall_policy),
+        "ip_v4_conf": _ip_conf(nic.ip_v4_conf),
+        "ip_v6_conf": _ip_conf(nic.ip_v6_conf),
+        "mac": nic.mac,
+        "model": nic.model,
+        "runtime": _nic_runtime(nic) if runs else None,
+        "vlan": _reference_or_none("vlans", nic.vlan),
+    }
+
+
+# Tags and the audit log
+
+
+def tag_json(tag: TagView) -> JsonObject:
+    return {
+        "meta": tag.meta,
+        "name": tag.name,
+        "owner": _reference("user", tag.owner),
+        "resource_uri": f"/api/2.0/tags/{tag.uuid}/",
+        "resources": [_tagged(resource, tag.owner) for resource in tag.resources],
+        "uuid": tag.uuid,
+    }
+
+
+def _tagged(resource: TaggedView, owner: str) -> JsonObject:
+    return {
+        **_reference(resource.kind, resource.uuid),
+        "owner": _reference("user", owner),
+        "res_type": resource.kind,
+    }
+
+
+def log_json(entry: LogEntry) -> JsonObject:
+    """A line of the audit log; what no account did, but the service itself, has no actor.
+
+    The timestamp has a blank where all others have a `T`.
+    """
+    line, by_account = entry.line, ":" not in entry.actor
+    return {
+        "action": line.action,
+        "actor": _reference("user", entry.actor) if by_account else None,
+        "category": line.category,
+        "details": "" if by_account else entry.actor.partition(":")[0],
+        "error_message": line.error,
+        "error_point": None,
+        "error_type": "backend" if line.error else None,
+        "success": not line.error,
+        "timestamp": entry.recorded_at.replace("T", " "),
+        "uuid": line.uuid,
+    }
+
+
+def _ip_conf(conf: IpConf | None) -> JsonObject | None:
+    if conf is None:
+        return None
+    return {"conf": conf.conf, "ip": _reference_or_none("ips", conf.ip)}
+
+
+def _jobs(references: Sequence[JobReference]) -> list[JsonObject]:
+    return [_reference("jobs", reference.job) for reference in references]
+
+
+def _reference(kind: str, uuid: str) -> JsonObject:
+    return {"resource_uri": f"/api/2.0/{kind}/{uuid}/", "uuid": uuid}
+
+
+def _reference_or_none(kind: str, uuid: str | None) -> JsonObject | None:
+    return None if uuid is None else _reference(kind, uuid)

@@ -1,0 +1,174 @@
+"""`/servers/`: servers are made, looked at, changed, switched, cloned and deleted.
+
+Switching one is recorded, and that is all: there is no hypervisor.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from aiohttp import web
+
+from api.http.errors import BadRequest
+from api.http.record import execute, new_id
+from api.http.requests import (
+    CALLER,
+    avoided,
+    read_object,
+    read_objects,
+    read_references,
+    uuid_in_url,
+)
+from api.http.responses import aside, created, json_answer
+from api.resources.collections import (
+    FILTERS,
+    Action,
+    Collection,
+    Placed,
+    do_action,
+    group_of,
+    groups,
+)
+from api.resources.representations import SERVER_LIST_FIELDS, server_json
+from api.resources.servers.bodies import new_server, server_edit
+from api.service.service import Service
+from ledger.domain.commands import ChangePower, CloneServer, CreateServers, DeleteServers, Recurse
+from ledger.domain.errors import ServerNotFound
+from ledger.domain.events import PowerAction
+from projections.views.read_models import ServerView
+from projections.views.snapshot import Snapshot
+
+RECURSE: tuple[Recurse, ...] = ("disks", "cdroms", "all_drives")
+SWITCHES: tuple[PowerAction, ...] = ("start", "stop", "shutdown", "restart")
+
+
+class Servers:
+    """Handlers of the URLs below `/servers/`."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
+        self._views = service.views
+        self._collection = servers_of(service)
+        self._new_mac = service.new_mac
+        self._new_password = service.new_password
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        return await self._collection.answer(request, SERVER_LIST_FIELDS)
+
+    async def list_detail(self, request: web.Request) -> web.StreamResponse:
+        return await self._collection.answer(request)
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, ServerNotFound)
+        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
+
+    async def create(self, request: web.Request) -> web.Response:
+        """All or none, and stopped at once."""
+        owner = request[CALLER].actor
+        new = tuple(
+            new_server(fields, server=new_id(request), new_mac=self._new_mac)
+            for fields in await read_objects(request)
+        )
+        await execute(request, self._ledger, CreateServers(owner, new))
+        return created(self._collection.shown(owner, [server.server for server in new]))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """Partial; `drives`, `nics`, `meta` and `tags` are replaced whole if they are given."""
+        uuid = uuid_in_url(request, ServerNotFound)
+        owner = request[CALLER].actor
+        command = server_edit(
+            await read_object(request), owner=owner, server=uuid, new_mac=self._new_mac
+        )
+        await execute(request, self._ledger, command)
+        return json_answer(self._collection.shown(owner, [uuid])[0])
+
+    async def runtime(self, request: web.Request) -> web.Response:
+        """What runs of it; of a stopped one an object too, because the public client needs one."""
+        uuid = uuid_in_url(request, ServerNotFound)
+        runtime = self._collection.shown(request[CALLER].actor, [uuid])[0]["runtime"]
+        return json_answer(runtime or {"active_since": None, "nics": []})
+
+    async def availability_groups(self, request: web.Request) -> web.Response:
+        """The account's running servers, by the host they are on."""
+        return json_answer(groups(await self._hosts(request)))
+
+    async def availability_group(self, request: web.Request) -> web.Response:
+        """The servers on the host of this one; none while it is stopped."""
+        uuid = uuid_in_url(request, ServerNotFound)
+        self._collection.shown(request[CALLER].actor, [uuid])
+        return json_answer(group_of(uuid, await self._hosts(request)))
+
+    async def _hosts(self, request: web.Request) -> Placed:
+        def read() -> Placed:
+            with self._views.long_snapshot() as snapshot:
+                return snapshot.hosts(request[CALLER].actor)
+
+        return await aside(read)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        return await self._delete(request, [uuid_in_url(request, ServerNotFound)])
+
+    async def delete_many(self, request: web.Request) -> web.Response:
+        return await self._delete(request, await read_references(request))
+
+    async def act(self, request: web.Request) -> web.StreamResponse:
+        actions: dict[str, Action] = {"clone": self._clone}
+        for action in SWITCHES:
+            actions[action] = partial(self._switch, action=action)
+        return await do_action(request, actions)
+
+    async def _switch(self, request: web.Request, action: PowerAction) -> web.Response:
+        uuid = uuid_in_url(request, ServerNotFound)
+        await read_object(request)  # start may name an allocation method; there are no pools of cpu
+        owner = request[CALLER].actor
+        command = ChangePower(owner, uuid, action, avoided(request))
+        await execute(request, self._ledger, command)
+        return json_answer({"action": action, "result": "success", "uuid": uuid}, status=202)
+
+    async def _clone(self, request: web.Request) -> web.Response:
+        """Answered with the new server, which is stopped and has its drives already."""
+        owner = request[CALLER].actor
+        source = uuid_in_url(request, ServerNotFound)
+        fields = await read_object(request)
+        command = CloneServer(
+            owner=owner,
+            source=source,
+            destination=new_id(request),
+            job=new_id(request),
+            name=fields.text("name", None),
+            vnc_password=(
+                self._new_password() if fields.flag("random_vnc_password", default=False) else None
+            ),
+            avoid=avoided(request),
+        )
+        await execute(request, self._ledger, command)
+        return json_answer(self._collection.shown(owner, [command.destination])[0], status=202)
+
+    async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
+        owner = request[CALLER].actor
+        command = DeleteServers(owner, tuple(uuids), _recurse(request))
+        await execute(request, self._ledger, command)
+        return web.Response(status=204)
+
+
+def _recurse(request: web.Request) -> Recurse:
+    """Which drives go with the server."""
+    given = request.query.get("recurse")
+    if given is None:
+        return "none"
+    for recurse in RECURSE:
+        if recurse == given:
+            return recurse
+    raise BadRequest(f"recurse must be one of {', '.join(RECURSE)}", point="recurse")
+
+
+def servers_of(service: Service) -> Collection[ServerView]:
+    """The lists of servers."""
+    return Collection(
+        service.views,
+        FILTERS,
+        Snapshot.count_servers,
+        Snapshot.servers,
+        Snapshot.servers_among,
+        server_json,
+        ServerNotFound,
+    )

@@ -1,0 +1,179 @@
+"""`/ledger/`: what auditors and operators see of the whole ledger, without changing anything."""
+
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import web
+
+from api.data.location import SqliteDatabase
+from api.http.errors import BadRequest
+from api.http.requests import page
+from api.http.responses import JsonObject, aside, json_answer, page_answer
+from api.service.service import Service
+from api.text.iso8601 import EXAMPLE, duration, duration_text, moment
+from ledger.domain.decisions.housekeeping import KEEP_MOST
+from ledger.domain.events import DiscardedTree
+from ledger.domain.retention_policy import Plan
+from ledger.store.tables import accounts, checkpoints
+from projections.maintenance.retention.status import Standing, SweepFound
+from projections.rows import timestamp
+
+TREES_SHOWN = 1_000
+"""Trees of a plan that are told one by one; all are counted."""
+STREAMS_SHOWN = 1_000
+
+
+class Staff:
+    """Handlers of these URLs. Each reads in a thread: what they tell of grows with the ledger."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def status(self, request: web.Request) -> web.Response:
+        """How far the ledger is, what is in it, and the newest checkpoint that is kept."""
+        return json_answer(await aside(self._status))
+
+    async def accounts(self, request: web.Request) -> web.Response:
+        """All accounts, oldest first, and what runs for each."""
+        asked = page(request)
+
+        def read() -> tuple[list[accounts.StoredAccount], dict[str, int]]:
+            with self._service.views.long_snapshot() as snapshot:
+                running = snapshot.count_by(
+                    "SELECT owner, '', count(*) FROM jobs_g{g} WHERE state = 'started'"
+                    " GROUP BY owner",
+                    (),
+                )
+                return accounts.every(snapshot.cursor), {one: count for one, _, count in running}
+
+        every, running = await aside(read)
+        end = asked.offset + asked.limit if asked.limit else None
+        shown: list[JsonObject] = [
+            {
+                "uuid": account.uuid,
+                "email": account.email,
+                "role": account.role,
+                "created": account.created,
+                "running_jobs": running.get(account.uuid, 0),
+            }
+            for account in every[asked.offset : end]
+        ]
+        return page_answer(asked, len(every), shown)
+
+    async def retention(self, request: web.Request) -> web.Response:
+        """How retention stands: the policy, what is due next, what waits."""
+        return json_answer(_standing_json(await aside(self._service.retention.standing)))
+
+    async def plan(self, request: web.Request) -> web.Response:
+        """A dry run: what a sweep would discard, by a policy, at a moment."""
+        as_of, keep = _moment(request), _keep(request)
+        plan = await aside(lambda: self._service.retention.plan(as_of, keep))
+        return json_answer(_plan_json(plan))
+
+    def _status(self) -> JsonObject:
+        service = self._service
+        with service.views.long_snapshot() as snapshot:
+            jobs = snapshot.count_by("SELECT state, '', count(*) FROM jobs_g{g} GROUP BY state", ())
+            kept = checkpoints.newest(snapshot.cursor)
+            count = len(accounts.every(snapshot.cursor))
+        database = service.database
+        return {
+            "position": service.ledger.position,
+            "store": "SQLite" if isinstance(database, SqliteDatabase) else "PostgreSQL",
+            "jobs": {state: number for state, _, number in jobs},
+            "accounts": count,
+            "checkpoint": None if kept is None else {"at": _time(kept.made), "note": kept.note},
+            "verifier": str(service.checkpoints.verifier),
+            "pools": [
+                {
+                    "name": space.name,
+                    "storage_type": space.storage_type,
+                    "free_bytes": space.free_bytes,
+                }
+                for space in service.spaces()
+            ],
+        }
+
+
+def _standing_json(standing: Standing) -> JsonObject:
+    """All keys that there are; times and durations as ISO 8601 has them."""
+    moved = None if standing.clock_moved is None else abs(standing.clock_moved)
+    return {
+        "keep": duration_text(standing.keep),
+        "since": _time_or_none(standing.since),
+        "next_due": _time_or_none(standing.next_due),
+        "swept": _found_json(standing.swept),
+        "waiting": _found_json(standing.waiting),
+        "archives": [{"name": each.name, "bytes": each.bytes} for each in standing.archives],
+        "parked": [
+            {
+                "stream": parking.stream,
+                "reader": parking.reader,
+                "reason": parking.reason,
+                "at": _time(parking.at),
+                "handling": parking.handling,
+            }
+            for parking in standing.parked
+        ],
+        "clock_moved_by": None if moved is None else duration_text(moved),
+    }
+
+
+def _found_json(found: SweepFound | None) -> JsonObject | None:
+    if found is None:
+        return None
+    return {
+        "at": _time(found.at),
+        "trees": found.trees,
+        "jobs": found.jobs,
+        "streams": found.streams,
+    }
+
+
+def _plan_json(plan: Plan) -> JsonObject:
+    return {
+        "keep": duration_text(plan.keep),
+        "cutoff": _time(plan.cutoff),
+        "position": plan.position,
+        "digest": plan.digest,
+        "trees_total": len(plan.trees),
+        "jobs_total": sum(len(tree.jobs) for tree in plan.trees),
+        "streams_total": len(plan.streams),
+        "trees": [_tree_json(tree) for tree in plan.trees[:TREES_SHOWN]],
+        "streams": list(plan.streams[:STREAMS_SHOWN]),
+    }
+
+
+def _tree_json(tree: DiscardedTree) -> JsonObject:
+    return {
+        "job": tree.jobs[0],
+        "jobs": len(tree.jobs),
+        "owner": tree.owner,
+        "ended": _time(tree.ended),
+    }
+
+
+def _moment(request: web.Request) -> datetime | None:
+    text = request.query.get("as_of")
+    found = None if text is None else moment(text)
+    if text is not None and found is None:
+        raise BadRequest(f"as_of must be a time with its offset, such as {EXAMPLE}", point="as_of")
+    return found
+
+
+def _keep(request: web.Request) -> timedelta | None:
+    text = request.query.get("keep")
+    if text is None:
+        return None
+    keep = duration(text)
+    if keep is None or keep > KEEP_MOST:
+        most = duration_text(KEEP_MOST)
+        raise BadRequest(f"keep must be a duration such as P3D, up to {most}", point="keep")
+    return keep
+
+
+def _time(moment: datetime) -> str:
+    return timestamp(moment.astimezone(UTC))
+
+
+def _time_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else _time(moment)

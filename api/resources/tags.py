@@ -1,0 +1,114 @@
+"""`/tags/`: names that drives and servers bear."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from aiohttp import web
+
+from api.http.errors import BadRequest
+from api.http.fields import Fields
+from api.http.record import execute, new_id
+from api.http.requests import CALLER, read_object, read_objects, uuid_in_url
+from api.http.responses import created, json_answer
+from api.resources.collections import Collection
+from api.resources.drives.handlers import drives_of
+from api.resources.representations import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS, tag_json
+from api.resources.servers.handlers import servers_of
+from api.resources.unsupported import empty_list
+from api.service.service import Service
+from ledger.domain.commands import CreateTags, DeleteTag, EditTag, NewTag
+from ledger.domain.errors import TagNotFound
+from projections.views.filters import Condition, Lookup
+from projections.views.snapshot import Snapshot
+
+D = TypeVar("D")
+
+FILTERS: Mapping[str, Lookup] = {
+    "uuid": "uuid",
+    "name": "name",
+    "name__contains": "name_contains",
+}
+
+
+class Tags:
+    """Handlers of the URLs below `/tags/`."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
+        self._collection = Collection(
+            service.views,
+            FILTERS,
+            Snapshot.count_tags,
+            Snapshot.tags,
+            Snapshot.tags_among,
+            tag_json,
+            TagNotFound,
+        )
+        self._drives = drives_of(service)
+        self._servers = servers_of(service)
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        return await self._collection.answer(request)
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = uuid_in_url(request, TagNotFound)
+        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
+
+    async def create(self, request: web.Request) -> web.Response:
+        """All or none."""
+        owner = request[CALLER].actor
+        new = tuple(_new_tag(fields, new_id(request)) for fields in await read_objects(request))
+        await execute(request, self._ledger, CreateTags(owner, new))
+        return created(self._collection.shown(owner, [tag.tag for tag in new]))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """Partial; `meta` and `resources` are replaced whole if they are given."""
+        uuid = uuid_in_url(request, TagNotFound)
+        owner = request[CALLER].actor
+        fields = await read_object(request)
+        command = EditTag(
+            owner,
+            uuid,
+            _name(fields, None),
+            fields.meta("meta", None),
+            fields.references("resources", None),
+        )
+        await execute(request, self._ledger, command)
+        return json_answer(self._collection.shown(owner, [uuid])[0])
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Nothing bears the tag any more; what bore it stays."""
+        uuid = uuid_in_url(request, TagNotFound)
+        owner = request[CALLER].actor
+        await execute(request, self._ledger, DeleteTag(owner, uuid))
+        return web.Response(status=204)
+
+    async def resources(self, request: web.Request) -> web.StreamResponse:
+        """What bears the tag, of one kind, as the lists of that kind show it."""
+        uuid = uuid_in_url(request, TagNotFound)
+        self._collection.shown(request[CALLER].actor, [uuid])
+        detail = request.path.rstrip("/").endswith("/detail")
+        borne = [Condition("tag", (uuid,))]
+        match request.match_info["kind"]:
+            case "drives":
+                fields = None if detail else DRIVE_LIST_FIELDS
+                return await self._drives.answer(request, fields, borne)
+            case "servers":
+                fields = None if detail else SERVER_LIST_FIELDS
+                return await self._servers.answer(request, fields, borne)
+            case _:
+                return await empty_list(request)
+
+
+def _new_tag(fields: Fields, uuid: str) -> NewTag:
+    fields.require("name")
+    return NewTag(
+        uuid, _name(fields, ""), fields.meta("meta", {}), fields.references("resources", ())
+    )
+
+
+def _name(fields: Fields, default: D) -> str | D:
+    name = fields.text("name", default)
+    if name == "":
+        raise BadRequest("a tag must have a name", point="name")
+    return name

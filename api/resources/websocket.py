@@ -1,0 +1,149 @@
+"""The websocket: each frame names a resource that has changed, and shows it.
+
+A client is never waited for. What it has not taken yet waits in a bounded queue of its own; one
+that falls too far behind is sent away, and finds out by GET what it has missed.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+from aiohttp import WSCloseCode, WSMsgType, hdrs, web
+
+from api.accounts.account import LoginRefused
+from api.accounts.websocket_cookie import ASYNC_COOKIE
+from api.http.errors import RequestRefused
+from api.http.request_ids import REQUEST_ID
+from api.http.requests import CALLER
+from api.http.same_origin import check_origin
+from api.service.service import Service
+from projections.feed.feed import Why
+
+FRAMES_MAX = 2_000
+BYTES_MAX = 4 * 1024**2
+"""What may wait for one client: so many frames, so many bytes."""
+REPEATS_MAX = FRAMES_MAX // 2
+"""Frames that may wait for a client before it is spared those that repeat what is known."""
+MESSAGE_BYTES = 4 * 1024
+"""The longest message that a client may send; all of them are ignored."""
+HEARTBEAT_S = 60.0
+"""How long there may be silence before a client is asked whether it is there."""
+CLOSE_S = 2.0
+"""How long a client may take to close, before it is cut off."""
+
+_CODES: dict[Why, WSCloseCode] = {
+    "stopping": WSCloseCode.GOING_AWAY,
+    "logged out": WSCloseCode.POLICY_VIOLATION,
+    "feed failed": WSCloseCode.INTERNAL_ERROR,
+}
+
+
+class Websocket:
+    """Handler of the websocket's URLs."""
+
+    def __init__(self, service: Service) -> None:
+        self._accounts = service.accounts
+        self._feed = service.feed
+
+    async def open(self, request: web.Request) -> web.StreamResponse:
+        """Sends frames for as long as the client stays. The cookie is its only credential."""
+        if not _asks_for_websocket(request):
+            message = "this URL is for websockets"
+            raise RequestRefused(426, message, headers={hdrs.UPGRADE: "websocket"})
+        check_origin(request)
+        cookie = request.cookies.get(ASYNC_COOKIE)
+        if cookie is None:
+            raise LoginRefused
+        account = await self._accounts.account_of_async_cookie(cookie)
+        response = web.WebSocketResponse(
+            timeout=CLOSE_S,
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=MESSAGE_BYTES,
+            compress=False,  # it would cost a quarter of a megabyte for each client
+        )
+        response.headers[REQUEST_ID] = request[CALLER].request_id
+        await response.prepare(request)
+        ending = self._accounts.ending_known_to(cookie)
+        socket = Socket(response, request.transport, ending)
+        with self._feed.subscribed(account.uuid, socket):
+            await self._send_away_if_ended(socket, cookie)
+            await socket.serve()
+        return response
+
+    async def _send_away_if_ended(self, socket: "Socket", cookie: str) -> None:
+        """What ended between the look at the cookie and the subscription was told to nobody."""
+        try:
+            await self._accounts.account_of_async_cookie(cookie)
+        except LoginRefused:
+            socket.leave("logged out")
+
+
+def _asks_for_websocket(request: web.Request) -> bool:
+    upgrade = request.headers.get(hdrs.UPGRADE, "")
+    return request.method == hdrs.METH_GET and upgrade.strip().lower() == "websocket"
+
+
+class Socket:
+    """One client, who follows the feed: a queue of frames, and a task that sends them."""
+
+    def __init__(
+        self, response: web.WebSocketResponse, transport: asyncio.Transport | None, ending: int
+    ) -> None:
+        self.ending = ending
+        self._response = response
+        self._transport = transport
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._ready = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+
+    def take(self, frame: bytes, *, again: bool) -> None:
+        """One more frame; a client that is too far behind for it is sent away instead."""
+        if self._closing is not None or (again and len(self._frames) >= REPEATS_MAX):
+            return
+        # A single frame may be larger than all that may wait: a tree of jobs has no bound.
+        full = len(self._frames) >= FRAMES_MAX or self._bytes + len(frame) > BYTES_MAX
+        if full and self._frames:
+            self._close(WSCloseCode.TRY_AGAIN_LATER, b"too slow")
+            return
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self._ready.set()
+
+    def leave(self, why: Why) -> None:
+        """Closes the socket; what still waits is not sent."""
+        if self._closing is None:
+            self._close(_CODES[why], why.encode())
+
+    async def serve(self) -> None:
+        """Sends and reads until the client has gone, or has been sent away."""
+        sending = asyncio.create_task(self._send())
+        try:
+            async for _ in self._response:
+                pass  # What clients say is ignored; but who does not read does not see them go.
+        finally:
+            sending.cancel()
+            if self._closing is not None:
+                await self._closing
+
+    async def _send(self) -> None:
+        with suppress(ConnectionError):  # the client has gone; reading ends too
+            while True:
+                await self._ready.wait()
+                self._ready.clear()
+                while self._frames:
+                    frame = self._frames.popleft()
+                    self._bytes -= len(frame)
+                    await self._response.send_frame(frame, WSMsgType.TEXT)
+
+    def _close(self, code: WSCloseCode, reason: bytes) -> None:
+        self._frames.clear()
+        self._closing = asyncio.create_task(self._say_goodbye(code, reason))
+
+    async def _say_goodbye(self, code: WSCloseCode, reason: bytes) -> None:
+        """A client that does not listen is cut off."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._response.close(code=code, message=reason)
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,34 @@
+"""The machine's clocks, as `ledger.domain.clock_trust` compares them."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ledger.domain.clock_trust import Reading
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Clocks:
+    """Reads the wall clock, and how long ago the machine was booted.
+
+    Where the machine does not tell, each process counts as a boot of its own, timed by the
+    monotonic clock: a wall clock that is set forward while no process runs is then not noticed.
+    """
+
+    def __init__(
+        self, now: Callable[[], datetime], new_id: Callable[[], str], boot_id: Path = BOOT_ID
+    ) -> None:
+        self._now = now
+        try:
+            self._boot = boot_id.read_text(encoding="ascii").strip()
+            self._clock = time.CLOCK_BOOTTIME
+            time.clock_gettime(self._clock)
+        except (OSError, ValueError, AttributeError):
+            self._boot = f"process {new_id()}"
+            self._clock = time.CLOCK_MONOTONIC
+
+    def __call__(self) -> Reading:
+        since_boot = timedelta(seconds=time.clock_gettime(self._clock))
+        return Reading(self._boot, self._now(), since_boot)

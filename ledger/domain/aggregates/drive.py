@@ -1,0 +1,92 @@
+"""A drive: its state, and how events change it.
+
+Whether a drive is mounted, a clone's source or a clone's destination is not here: jobs and servers
+say so, in relations (`ledger.domain.aggregates.relations`), so that twenty clones of one drive do
+not write to it.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.domain.events import (
+    DriveChanged,
+    DriveCreated,
+    DriveDefinition,
+    DriveDeleted,
+    DriveEvent,
+    DriveOrigin,
+    DriveReady,
+    DriveResized,
+    DriveResizeFailed,
+    DriveResizeStarted,
+    Recorded,
+)
+
+LIBRARY = "library"
+"""The owner of library drives: no account, and everybody may see and clone what it owns."""
+
+SIZE_STEP = 16384
+"""Sizes are multiples of 16 KiB, as every drive size recorded from the public API is."""
+
+
+class Drive(Struct, frozen=True, gc=False):
+    """A drive as its own stream tells it.
+
+    `ready`: its image is complete and on disk. `resizing`: the size that it is to have, in bytes.
+    """
+
+    uuid: str
+    owner: str
+    definition: DriveDefinition
+    pool: str
+    origin: DriveOrigin
+    created: datetime
+    ready: bool = False
+    resizing: int | None = None
+    deleted: datetime | None = None
+
+    def visible_to(self, account: str) -> bool:
+        """Whether the account may look at the drive, and clone it."""
+        return self.owner in (account, LIBRARY)
+
+
+def round_up(size: int) -> int:
+    """The next multiple of `SIZE_STEP` bytes, or `size` if it is one."""
+    return -(-size // SIZE_STEP) * SIZE_STEP
+
+
+def evolve(drive: Drive | None, uuid: str, recorded: Recorded[DriveEvent]) -> Drive:
+    """The drive after one more event of its stream."""
+    event = recorded.event
+    if drive is None:
+        assert isinstance(event, DriveCreated), f"a drive's stream begins with {event}"
+        return Drive(
+            uuid=uuid,
+            owner=event.owner,
+            definition=event.definition,
+            pool=event.pool,
+            origin=event.origin,
+            created=recorded.recorded_at,
+        )
+    match event:
+        case DriveReady():
+            return replace(drive, ready=True)
+        case DriveChanged():
+            return replace(drive, definition=event.definition)
+        case DriveResizeStarted():
+            return replace(drive, resizing=event.size)
+        case DriveResized():
+            assert drive.resizing is not None, f"drive {uuid} was not being resized"
+            resized = replace(drive.definition, size=drive.resizing)
+            return replace(drive, definition=resized, resizing=None)
+        case DriveResizeFailed():
+            return replace(drive, resizing=None)
+        case DriveDeleted():
+            return replace(drive, deleted=recorded.recorded_at)
+        case DriveCreated():
+            raise AssertionError(f"drive {uuid} created twice")
+        case _:
+            assert_never(event)

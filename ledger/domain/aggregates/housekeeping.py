@@ -1,0 +1,163 @@
+"""The ledger's own acts: what they have come to, and how events change it.
+
+Each sweep, compaction, restore and parked stream is a stream of its own, so that old ones can be
+discarded like anything else that is over; only the retention policy's goes on for ever.
+"""
+
+from datetime import datetime, timedelta
+from typing import ClassVar, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.domain.events import (
+    ArchiveWritten,
+    CompactionEvent,
+    DiscardedTree,
+    JobsDiscarded,
+    LedgerCompacted,
+    LedgerRestored,
+    ParkingEvent,
+    Recorded,
+    RetentionPolicySet,
+    StreamParked,
+    StreamReleased,
+)
+
+DEFAULT_KEEP = timedelta(days=3)
+"""How long jobs are kept after their end, until something else is set."""
+NOBODY = ""
+"""The owner of the ledger's own acts: no account is called so."""
+
+
+class Policy(Struct, frozen=True, gc=False):
+    """The retention policies, oldest first."""
+
+    owner: ClassVar[str] = NOBODY
+
+    history: tuple[RetentionPolicySet, ...] = ()
+
+    def keep(self, at: datetime) -> timedelta:
+        """How long ended jobs are kept by the policy that holds at this moment."""
+        held = self.held(at)
+        return DEFAULT_KEEP if held is None else held.keep
+
+    def held(self, at: datetime) -> RetentionPolicySet | None:
+        """The policy that holds at this moment; None as long as the default does."""
+        return next((one for one in reversed(self.history) if one.holds_from <= at), None)
+
+
+class Sweep(Struct, frozen=True, gc=False):
+    """What one sweep has discarded; `last_modified` is the time of its newest event."""
+
+    owner: ClassVar[str] = NOBODY
+
+    uuid: str
+    keep: timedelta
+    cutoff: datetime
+    last_modified: datetime
+    discards: tuple[JobsDiscarded, ...] = ()
+    complete: bool = False
+
+    @property
+    def trees(self) -> tuple[DiscardedTree, ...]:
+        return tuple(tree for event in self.discards for tree in event.trees)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The streams that are none of a job."""
+        return tuple(stream for event in self.discards for stream in event.streams)
+
+    def streams(self) -> tuple[str, ...]:
+        """The streams that are shown no more, and may be archived."""
+        jobs = tuple(stream for tree in self.trees for stream in tree.streams())
+        return jobs + self.others
+
+
+class Compaction(Struct, frozen=True, gc=False):
+    """One archive; `gone` is None as long as its events are being deleted from the store."""
+
+    owner: ClassVar[str] = NOBODY
+
+    uuid: str
+    written: ArchiveWritten
+    last_modified: datetime
+    gone: int | None = None
+
+
+class Restoration(Struct, frozen=True, gc=False):
+    owner: ClassVar[str] = NOBODY
+
+    uuid: str
+    at: datetime
+    epoch: int
+    checkpoint: str
+
+
+Handling = Literal["parked", "retry", "skip"]
+
+
+class Parking(Struct, frozen=True, gc=False):
+    """How the readers of the log take a stream that one of them could not fold."""
+
+    owner: ClassVar[str] = NOBODY
+
+    stream: str
+    reader: str
+    reason: str
+    at: datetime
+    handling: Handling = "parked"
+
+
+Act = Policy | Sweep | Compaction | Restoration | Parking
+
+
+def evolve_policy(policy: Policy | None, _: str, recorded: Recorded[RetentionPolicySet]) -> Policy:
+    """The policies after one more was set."""
+    return Policy((*(policy or Policy()).history, recorded.event))
+
+
+def evolve_sweep(sweep: Sweep | None, uuid: str, recorded: Recorded[JobsDiscarded]) -> Sweep:
+    """The sweep after it has discarded some more."""
+    event = recorded.event
+    before = sweep or Sweep(uuid, event.keep, event.cutoff, recorded.recorded_at)
+    return replace(
+        before,
+        last_modified=recorded.recorded_at,
+        discards=(*before.discards, event),
+        complete=event.last,
+    )
+
+
+def evolve_compaction(
+    compaction: Compaction | None, uuid: str, recorded: Recorded[CompactionEvent]
+) -> Compaction:
+    """The compaction after one of its two steps."""
+    match recorded.event:
+        case ArchiveWritten():
+            assert compaction is None, f"compaction {uuid} written twice"
+            return Compaction(uuid, recorded.event, recorded.recorded_at)
+        case LedgerCompacted(gone=gone):
+            assert compaction is not None, f"compaction {uuid} has no archive"
+            return replace(compaction, last_modified=recorded.recorded_at, gone=gone)
+
+
+def evolve_restoration(
+    restoration: Restoration | None, uuid: str, recorded: Recorded[LedgerRestored]
+) -> Restoration:
+    """A restore is one event."""
+    assert restoration is None, f"restoration {uuid} recorded twice"
+    event = recorded.event
+    return Restoration(uuid, recorded.recorded_at, event.epoch, event.checkpoint)
+
+
+def evolve_parking(
+    parking: Parking | None, stream: str, recorded: Recorded[ParkingEvent]
+) -> Parking:
+    """How a stream is taken after it was parked or released."""
+    match recorded.event:
+        case StreamParked(reader=reader, reason=reason):
+            return Parking(stream, reader, reason, recorded.recorded_at)
+        case StreamReleased(skip=skip):
+            assert parking is not None, f"{stream} was never parked"
+            return replace(parking, handling="skip" if skip else "retry", at=recorded.recorded_at)

@@ -1,0 +1,143 @@
+"""A job: its state, and how events change it.
+
+    started ──> success      (a leaf: its worker says so; a parent: all children succeeded)
+       ├──────> failed       (a leaf: its worker says so; a parent: all ended, one failed)
+       └──────> cancelled    (a leaf: its owner says so; a parent: all ended, one so, none failed)
+
+A parent's progress is not here: it is the mean of its descendants', taken when it is read, so that
+a child's progress writes no other stream.
+"""
+
+from datetime import datetime
+from typing import Literal, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.domain.events import (
+    ChildAttached,
+    ChildEnded,
+    Ending,
+    Fingerprint,
+    JobAttemptLost,
+    JobAttemptStarted,
+    JobCancelled,
+    JobCreated,
+    JobEvent,
+    JobFailed,
+    JobSucceeded,
+    OperationName,
+    ProgressUpdated,
+    Recorded,
+    Resource,
+)
+
+JobState = Literal["started", "success", "failed", "cancelled"]
+
+
+class Child(Struct, frozen=True, gc=False):
+    uuid: str
+    ended: Ending | None = None
+
+
+class Job(Struct, frozen=True, gc=False):
+    """A job as its own stream tells it; times are those of its events.
+
+    `lost`: the worker of its last attempt is taken for dead. `fingerprint` is the source's at the
+    first attempt: what was copied then is of that image.
+    """
+
+    uuid: str
+    operation: OperationName
+    owner: str
+    resources: tuple[Resource, ...]
+    root: str
+    parent: str | None
+    ordinal: int
+    created: datetime
+    last_modified: datetime
+    state: JobState = "started"
+    progress: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    offset: int = 0
+    attempt: int = 0
+    lost: bool = False
+    fingerprint: Fingerprint | None = None
+    error: str | None = None
+    children: tuple[Child, ...] = ()
+
+    def destination(self, kind: str) -> str | None:
+        """The uuid of the drive or server that the job makes, if it makes one of that kind."""
+        for resource in self.resources:
+            if resource.role == "destination" and resource.kind == kind:
+                return resource.uuid
+        return None
+
+
+def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
+    """The job after one more event of its stream."""
+    event, at = recorded.event, recorded.recorded_at
+    if job is None:
+        assert isinstance(event, JobCreated), f"a job's stream begins with {event}"
+        return _created(uuid, event, at)
+    match event:
+        case ProgressUpdated():
+            return replace(
+                job,
+                last_modified=at,
+                progress=event.progress,
+                bytes_done=event.bytes_done,
+                bytes_total=event.bytes_total,
+                offset=event.offset,
+                lost=False,
+            )
+        case ChildAttached():
+            return replace(job, last_modified=at, children=(*job.children, Child(event.child)))
+        case JobAttemptStarted():
+            return replace(
+                job,
+                last_modified=at,
+                attempt=event.attempt,
+                lost=False,
+                fingerprint=job.fingerprint or event.fingerprint,
+            )
+        case JobAttemptLost():
+            return replace(job, last_modified=at, lost=True)
+        case ChildEnded():
+            children = tuple(
+                Child(child.uuid, event.how) if child.uuid == event.child else child
+                for child in job.children
+            )
+            return replace(job, last_modified=at, children=children)
+        case JobSucceeded():
+            return replace(
+                job,
+                last_modified=at,
+                state="success",
+                progress=100,
+                lost=False,
+                bytes_done=job.bytes_total,
+            )
+        case JobFailed():
+            return replace(job, last_modified=at, state="failed", lost=False, error=event.error)
+        case JobCancelled():
+            return replace(job, last_modified=at, state="cancelled", lost=False)
+        case JobCreated():
+            raise AssertionError(f"job {uuid} created twice")
+        case _:
+            assert_never(event)
+
+
+def _created(uuid: str, event: JobCreated, at: datetime) -> Job:
+    return Job(
+        uuid=uuid,
+        operation=event.operation,
+        owner=event.owner,
+        resources=event.resources,
+        root=event.root,
+        parent=event.parent,
+        ordinal=event.ordinal,
+        created=at,
+        last_modified=at,
+    )

@@ -1,0 +1,94 @@
+"""A server: its state, and how events change it.
+
+There is no hypervisor here: a server that "runs" is one that was recorded as started.
+
+    stopped ──> running     (start)
+    running ──> stopped     (stop, shutdown)
+       └──────> running     (restart)
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.domain.events import (
+    Mount,
+    Nic,
+    Power,
+    Recorded,
+    ServerChanged,
+    ServerCreated,
+    ServerDefinition,
+    ServerDeleted,
+    ServerEvent,
+    ServerPowerChanged,
+)
+
+CPU_PER_SMP_LEAST_MHZ = 1000
+"""Of the cpu, for each of several smp."""
+
+
+class Server(Struct, frozen=True, gc=False):
+    """A server as its own stream tells it; `mounts` in the order of `sorted_mounts`.
+
+    While it runs it is on a compute `host`, and `active_since` says since when.
+    """
+
+    uuid: str
+    owner: str
+    definition: ServerDefinition
+    mounts: tuple[Mount, ...]
+    nics: tuple[Nic, ...]
+    created: datetime
+    power: Power = "stopped"
+    host: str | None = None
+    active_since: datetime | None = None
+    deleted: datetime | None = None
+
+
+def sorted_mounts(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Mounts by device, controller and unit: the one order in which the API shows them."""
+    return tuple(sorted(mounts, key=_place))
+
+
+def _place(mount: Mount) -> tuple[str, int, int]:
+    controller, unit = mount.dev_channel.split(":")
+    return mount.device, int(controller), int(unit)
+
+
+def evolve(server: Server | None, uuid: str, recorded: Recorded[ServerEvent]) -> Server:
+    """The server after one more event of its stream."""
+    event = recorded.event
+    if server is None:
+        assert isinstance(event, ServerCreated), f"a server's stream begins with {event}"
+        return Server(
+            uuid=uuid,
+            owner=event.owner,
+            definition=event.definition,
+            mounts=sorted_mounts(event.mounts),
+            nics=event.nics,
+            created=recorded.recorded_at,
+        )
+    match event:
+        case ServerChanged():
+            return _changed(server, event)
+        case ServerPowerChanged():
+            since = recorded.recorded_at if event.power == "running" else None
+            return replace(server, power=event.power, host=event.host, active_since=since)
+        case ServerDeleted():
+            return replace(server, deleted=recorded.recorded_at, mounts=())
+        case ServerCreated():
+            raise AssertionError(f"server {uuid} created twice")
+        case _:
+            assert_never(event)
+
+
+def _changed(server: Server, event: ServerChanged) -> Server:
+    return replace(
+        server,
+        definition=server.definition if event.definition is None else event.definition,
+        mounts=server.mounts if event.mounts is None else sorted_mounts(event.mounts),
+        nics=server.nics if event.nics is None else event.nics,
+    )

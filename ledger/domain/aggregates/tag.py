@@ -1,0 +1,53 @@
+"""A tag: its state, and how events change it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.domain.events import (
+    Recorded,
+    ResourceKind,
+    ResourceTagged,
+    ResourceUntagged,
+    TagChanged,
+    TagCreated,
+    TagDeleted,
+    TagEvent,
+)
+
+
+class Tag(Struct, frozen=True, gc=False):
+    """A tag as its own stream tells it; `resources` are the drives and servers that bear it."""
+
+    uuid: str
+    owner: str
+    name: str
+    meta: dict[str, str]
+    created: datetime
+    resources: Mapping[str, ResourceKind] = {}
+    deleted: datetime | None = None
+
+
+def evolve(tag: Tag | None, uuid: str, recorded: Recorded[TagEvent]) -> Tag:
+    """The tag after one more event of its stream."""
+    event = recorded.event
+    if tag is None:
+        assert isinstance(event, TagCreated), f"a tag's stream begins with {event}"
+        return Tag(uuid, event.owner, event.name, event.meta, recorded.recorded_at)
+    match event:
+        case TagChanged():
+            return replace(tag, name=event.name, meta=event.meta)
+        case ResourceTagged():
+            return replace(tag, resources={**tag.resources, event.uuid: event.kind})
+        case ResourceUntagged():
+            left = {uuid: kind for uuid, kind in tag.resources.items() if uuid != event.uuid}
+            return replace(tag, resources=left)
+        case TagDeleted():
+            return replace(tag, resources={}, deleted=recorded.recorded_at)
+        case TagCreated():
+            raise AssertionError(f"tag {uuid} created twice")
+        case _:
+            assert_never(event)

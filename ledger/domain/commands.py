@@ -1,0 +1,399 @@
+"""The commands: what may be asked of the ledger.
+
+Each names the account it is for (`owner`); things of other accounts do not exist for it. The ids of
+what is made are chosen by the caller, so that a command that is redone makes the same thing.
+"""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+from ledger.domain.context import RowKey
+from ledger.domain.events import (
+    ArchiveWritten,
+    CloneNaming,
+    DiscardedTree,
+    DriveDefinition,
+    DriveOrigin,
+    Fingerprint,
+    Media,
+    Mount,
+    Nic,
+    OperationName,
+    PowerAction,
+    Resource,
+    Scalar,
+    ServerDefinition,
+)
+
+Recurse = Literal["none", "disks", "cdroms", "all_drives"]
+
+
+class NewDrive(Struct, frozen=True, gc=False):
+    """`pool` is named when the image's bytes are there already; else one is chosen."""
+
+    drive: str
+    definition: DriveDefinition
+    pool: str | None = None
+
+
+class CreateDrives(Struct, frozen=True, gc=False):
+    """Make drives, all or none; their images follow, then `MarkDriveReady`.
+
+    `avoid` names drives, and servers for all of their drives, in whose pools the new ones should
+    not be: the first of them above all, as far as it can be done.
+    """
+
+    owner: str
+    drives: tuple[NewDrive, ...]
+    origin: DriveOrigin
+    avoid: tuple[str, ...] = ()
+
+
+class MarkDriveReady(Struct, frozen=True, gc=False):
+    drive: str
+
+
+class EditDrive(Struct, frozen=True, gc=False):
+    """Change a drive; what is None stays. Another `size`, in bytes, is the beginning of a resize.
+
+    While a server that mounts it runs, only its name, meta, tags and `allow_multimount` change and
+    the rest is passed over.
+    """
+
+    owner: str
+    drive: str
+    name: str | None = None
+    media: Media | None = None
+    size: int | None = None
+    meta: dict[str, str] | None = None
+    affinities: tuple[str, ...] | None = None
+    allow_multimount: bool | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class ResizeDrive(Struct, frozen=True, gc=False):
+    """Let a drive's image grow to `size` bytes; then follows `CompleteResize` or `FailResize`."""
+
+    owner: str
+    drive: str
+    size: int
+
+
+class CompleteResize(Struct, frozen=True, gc=False):
+    drive: str
+
+
+class FailResize(Struct, frozen=True, gc=False):
+    drive: str
+    error: str
+
+
+class DeleteDrives(Struct, frozen=True, gc=False):
+    """Delete drives, all or none; they are detached from their servers."""
+
+    owner: str
+    drives: tuple[str, ...]
+
+
+class CloneDrive(Struct, frozen=True, gc=False):
+    """Copy a drive. What is None comes from the source, the name by the owner's `clone_naming`.
+
+    `size` in bytes; `avoid` as in `CreateDrives`.
+    """
+
+    owner: str
+    source: str
+    destination: str
+    job: str
+    name: str | None = None
+    media: Media | None = None
+    size: int | None = None
+    storage_type: str | None = None
+    meta: dict[str, str] | None = None
+    affinities: tuple[str, ...] | None = None
+    allow_multimount: bool | None = None
+    avoid: tuple[str, ...] = ()
+
+
+class NewServer(Struct, frozen=True, gc=False):
+    """`vnc_password` goes to a plain table, never into the ledger."""
+
+    server: str
+    definition: ServerDefinition
+    mounts: tuple[Mount, ...]
+    nics: tuple[Nic, ...]
+    vnc_password: str
+
+
+class CreateServers(Struct, frozen=True, gc=False):
+    """Make servers, all or none."""
+
+    owner: str
+    servers: tuple[NewServer, ...]
+
+
+class ServerEdit(Struct, frozen=True, gc=False):
+    """What is to be different in a server's definition; what is None stays."""
+
+    name: str | None = None
+    cpu: int | None = None
+    mem: int | None = None
+    smp: int | None = None
+    cpu_type: str | None = None
+    cpu_model: str | None = None
+    hypervisor: str | None = None
+    auto_start: bool | None = None
+    context: bool | None = None
+    cpus_instead_of_cores: bool | None = None
+    enable_numa: bool | None = None
+    hv_relaxed: bool | None = None
+    hv_tsc: bool | None = None
+    meta: dict[str, str] | None = None
+    requirements: tuple[str, ...] | None = None
+    pubkeys: tuple[str, ...] | None = None
+    gpus: tuple[dict[str, Scalar], ...] | None = None
+    epcs: tuple[dict[str, Scalar], ...] | None = None
+
+
+class EditServer(Struct, frozen=True, gc=False):
+    """Change a server; what is None stays. While it runs, only its name, meta and tags change."""
+
+    owner: str
+    server: str
+    edit: ServerEdit
+    mounts: tuple[Mount, ...] | None = None
+    nics: tuple[Nic, ...] | None = None
+    vnc_password: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class ChangePower(Struct, frozen=True, gc=False):
+    """Start, stop, shut down or restart a server.
+
+    `avoid` names servers on whose hosts a started one should not be, the first above all.
+    """
+
+    owner: str
+    server: str
+    action: PowerAction
+    avoid: tuple[str, ...] = ()
+
+
+class DeleteServers(Struct, frozen=True, gc=False):
+    """Delete servers, all or none, and with `recurse` the drives of that media they mount."""
+
+    owner: str
+    servers: tuple[str, ...]
+    recurse: Recurse = "none"
+
+
+class CloneServer(Struct, frozen=True, gc=False):
+    """Copy a server: a job with a child for each disk; cdroms are shared, not copied.
+
+    `vnc_password` None keeps the source's; `avoid` as in `CreateDrives`, for each of the disks.
+    """
+
+    owner: str
+    source: str
+    destination: str
+    job: str
+    name: str | None = None
+    vnc_password: str | None = None
+    avoid: tuple[str, ...] = ()
+
+
+class NewTag(Struct, frozen=True, gc=False):
+    """`resources` are uuids of drives and servers."""
+
+    tag: str
+    name: str
+    meta: dict[str, str] = {}
+    resources: tuple[str, ...] = ()
+
+
+class CreateTags(Struct, frozen=True, gc=False):
+    """Make tags, all or none."""
+
+    owner: str
+    tags: tuple[NewTag, ...]
+
+
+class EditTag(Struct, frozen=True, gc=False):
+    """Change a tag; what is None stays, `resources` are replaced as a whole."""
+
+    owner: str
+    tag: str
+    name: str | None = None
+    meta: dict[str, str] | None = None
+    resources: tuple[str, ...] | None = None
+
+
+class DeleteTag(Struct, frozen=True, gc=False):
+    """Delete a tag; nothing bears it any more."""
+
+    owner: str
+    tag: str
+
+
+class EditProfile(Struct, frozen=True, gc=False):
+    """Change an account's profile. `personal` goes to a plain table, never into the ledger."""
+
+    owner: str
+    personal: dict[str, str]
+    clone_naming: CloneNaming | None = None
+
+
+class CreateJob(Struct, frozen=True, gc=False):
+    """Make a job of any operation, under a running parent if one is named."""
+
+    owner: str
+    job: str
+    operation: OperationName
+    resources: tuple[Resource, ...] = ()
+    parent: str | None = None
+
+
+class CancelJob(Struct, frozen=True, gc=False):
+    """End a running job and those below it; what they made goes away."""
+
+    owner: str
+    job: str
+
+
+class StartAttempt(Struct, frozen=True, gc=False):
+    """A worker takes a job up; `attempt` is the job's last one plus one."""
+
+    job: str
+    attempt: int
+    worker: str
+    fingerprint: Fingerprint | None = None
+
+
+class LoseAttempt(Struct, frozen=True, gc=False):
+    """The worker of this attempt has sent no heartbeat for so long that it is taken for dead."""
+
+    job: str
+    attempt: int
+
+
+class UpdateProgress(Struct, frozen=True, gc=False):
+    """So much of the job is durable; see `ProgressUpdated`."""
+
+    job: str
+    attempt: int
+    progress: int
+    bytes_done: int = 0
+    bytes_total: int = 0
+    offset: int = 0
+
+
+class SucceedJob(Struct, frozen=True, gc=False):
+    job: str
+    attempt: int
+
+
+class FailJob(Struct, frozen=True, gc=False):
+    job: str
+    attempt: int
+    error: str
+
+
+# The ledger's own acts
+
+
+class SetRetention(Struct, frozen=True, gc=False):
+    """From now on keep what has ended for so long."""
+
+    keep: timedelta
+
+
+class DiscardJobs(Struct, frozen=True, gc=False):
+    """Discard trees of jobs that ended before the cutoff, and streams of nobody's any more.
+
+    `rows` are all rows that show them. `unread` are those of the streams that cannot be folded, and
+    were released to be taken so. `last`: the sweep has then discarded all that was due.
+    """
+
+    sweep: str
+    keep: timedelta
+    cutoff: datetime
+    planned_at: int
+    trees: tuple[DiscardedTree, ...]
+    streams: tuple[str, ...]
+    rows: tuple[RowKey, ...]
+    unread: tuple[str, ...] = ()
+    last: bool = False
+
+
+class RecordArchive(Struct, frozen=True, gc=False):
+    """All events of what some sweeps discarded are in an archive, on disk."""
+
+    compaction: str
+    written: ArchiveWritten
+
+
+class RecordCompaction(Struct, frozen=True, gc=False):
+    """The events that are in the archive are deleted from the store; `gone` ever were."""
+
+    compaction: str
+    gone: int
+
+
+class RecordRestore(Struct, frozen=True, gc=False):
+    """The ledger is that of a backup, and begins an epoch with this checkpoint of it."""
+
+    restoration: str
+    epoch: int
+    checkpoint: str
+
+
+class ParkStream(Struct, frozen=True, gc=False):
+    """A reader of the log cannot fold a stream, and goes on without it."""
+
+    stream: str
+    reader: str
+    reason: str
+
+
+class ReleaseStream(Struct, frozen=True, gc=False):
+    """Try a parked stream again or, with `skip`, take it unread."""
+
+    stream: str
+    skip: bool
+
+
+Command = (
+    CreateDrives
+    | MarkDriveReady
+    | EditDrive
+    | ResizeDrive
+    | CompleteResize
+    | FailResize
+    | DeleteDrives
+    | CloneDrive
+    | CreateServers
+    | EditServer
+    | ChangePower
+    | DeleteServers
+    | CloneServer
+    | CreateTags
+    | EditTag
+    | DeleteTag
+    | EditProfile
+    | CreateJob
+    | CancelJob
+    | StartAttempt
+    | LoseAttempt
+    | UpdateProgress
+    | SucceedJob
+    | FailJob
+    | SetRetention
+    | DiscardJobs
+    | RecordArchive
+    | RecordCompaction
+    | RecordRestore
+    | ParkStream
+    | ReleaseStream
+)

@@ -1,0 +1,110 @@
+"""Which decision answers which command."""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from ledger.domain import commands as c
+from ledger.domain.context import Change, Circumstances, World
+from ledger.domain.decisions.change import (
+    complete_resize,
+    edit_drive,
+    edit_profile,
+    edit_server,
+    fail_resize,
+    resize_drive,
+)
+from ledger.domain.decisions.clone import clone_drive, clone_server
+from ledger.domain.decisions.create import create_drives, create_servers, mark_drive_ready
+from ledger.domain.decisions.delete import delete_drives, delete_servers
+from ledger.domain.decisions.housekeeping import (
+    discard_jobs,
+    park_stream,
+    record_archive,
+    record_compaction,
+    record_restore,
+    release_stream,
+    set_retention,
+)
+from ledger.domain.decisions.jobs import (
+    cancel_job,
+    create_job,
+    fail_job,
+    lose_attempt,
+    start_attempt,
+    succeed_job,
+    update_progress,
+)
+from ledger.domain.decisions.power import change_power
+from ledger.domain.decisions.tags import create_tags, delete_tag, edit_tag
+
+
+def decide(command: c.Command, world: World, circumstances: Circumstances) -> Iterator[Change]:
+    """What the command brings about in this world; pure.
+
+    Raises a `Refusal`, before or between changes; then none of them may be kept.
+    """
+    match command:
+        case c.UpdateProgress():
+            return update_progress(command, world)
+        case c.StartAttempt():
+            return start_attempt(command, world)
+        case c.LoseAttempt():
+            return lose_attempt(command, world)
+        case c.SucceedJob():
+            return succeed_job(command, world)
+        case c.FailJob():
+            return fail_job(command, world)
+        case c.CloneDrive():
+            return clone_drive(command, world, circumstances)
+        case c.CloneServer():
+            return clone_server(command, world, circumstances)
+        case c.CreateDrives():
+            return create_drives(command, world, circumstances)
+        case c.MarkDriveReady():
+            return mark_drive_ready(command, world)
+        case c.EditDrive():
+            return edit_drive(command, world)
+        case c.ResizeDrive():
+            return resize_drive(command, world)
+        case c.CompleteResize():
+            return complete_resize(command, world)
+        case c.FailResize():
+            return fail_resize(command, world)
+        case c.DeleteDrives():
+            return delete_drives(command, world)
+        case c.CreateServers():
+            return create_servers(command, world)
+        case c.EditServer():
+            return edit_server(command, world)
+        case c.ChangePower():
+            return change_power(command, world, circumstances)
+        case c.DeleteServers():
+            return delete_servers(command, world)
+        case c.CreateTags():
+            return create_tags(command, world)
+        case c.EditTag():
+            return edit_tag(command, world)
+        case c.DeleteTag():
+            return delete_tag(command, world)
+        case c.EditProfile():
+            return edit_profile(command, world)
+        case c.CreateJob():
+            return create_job(command, world)
+        case c.CancelJob():
+            return cancel_job(command, world)
+        case c.SetRetention():
+            return set_retention(command, world)
+        case c.DiscardJobs():
+            return discard_jobs(command, world)
+        case c.RecordArchive():
+            return record_archive(command, world)
+        case c.RecordCompaction():
+            return record_compaction(command, world)
+        case c.RecordRestore():
+            return record_restore(command, world)
+        case c.ParkStream():
+            return park_stream(command, world)
+        case c.ReleaseStream():
+            return release_stream(command, world)
+        case _:
+            assert_never(command)

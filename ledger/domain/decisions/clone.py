@@ -1,0 +1,220 @@
+"""Cloning: one command, one transaction, everything of it or nothing."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+from msgspec.structs import replace
+
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import LIBRARY, Drive, round_up
+from ledger.domain.aggregates.server import Server
+from ledger.domain.commands import CloneDrive, CloneServer
+from ledger.domain.context import (
+    Change,
+    Circumstances,
+    CopyVncPassword,
+    Fact,
+    PoolSpace,
+    SetVncPassword,
+    World,
+)
+from ledger.domain.decisions.jobs import begin_job, end_in_success
+from ledger.domain.decisions.naming import clone_name
+from ledger.domain.decisions.placement import Crowded, place, pools_to_avoid
+from ledger.domain.events import (
+    DriveCreated,
+    DriveDefinition,
+    IpConf,
+    Mount,
+    Nic,
+    Resource,
+    ResourceTagged,
+    ServerCreated,
+    drive_stream,
+    server_stream,
+    tag_stream,
+)
+
+
+def clone_drive(
+    command: CloneDrive, world: World, circumstances: Circumstances
+) -> Iterator[Change]:
+    """A new drive with the source's properties where the command names none, and its job.
+
+    The source may be the library's. Raises `DriveNotFound`, `DriveBusy` while the source has no
+    complete image or grows, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`.
+    """
+    source = world.drive(command.source)
+    if source is None or not source.visible_to(command.owner):
+        raise errors.DriveNotFound(command.source)
+    copying = _Copying.of(command.owner, command.avoid, world, circumstances)
+    yield from copying.drive(source, _wanted(command, source, world), command.destination)
+    yield from copying.job(command.job, source, command.destination)
+
+
+def clone_server(
+    command: CloneServer, world: World, circumstances: Circumstances
+) -> Iterator[Change]:
+    """A new server with copies of the source's disks, and a job with a child for each of them.
+
+    A cdrom is shared, not copied. A server without disks is cloned at once: its job is over.
+    Raises `ServerNotFound`, and for its disks what `clone_drive` raises.
+    """
+    source = world.server(command.source)
+    if source is None or source.owner != command.owner:
+        raise errors.ServerNotFound(command.source)
+    copying = _Copying.of(command.owner, command.avoid, world, circumstances)
+    mounts: list[Mount] = []
+    copies: list[tuple[Drive, str, str]] = []
+    for mount in source.mounts:
+        drive = world.drive(mount.drive)
+        assert drive is not None, f"server {source.uuid} mounts a drive that is gone"
+        if drive.definition.media == "cdrom":
+            mounts.append(mount)
+            continue
+        copy, job = circumstances.new_id(), circumstances.new_id()
+        named = replace(drive.definition, name=_named(drive.definition.name, world, command.owner))
+        yield from copying.drive(drive, named, copy)
+        mounts.append(replace(mount, drive=copy))
+        copies.append((drive, copy, job))
+    yield from _new_server(command, source, tuple(mounts), world, circumstances)
+    yield from _same_tags(world, command)
+    yield from begin_job(
+        world,
+        command.job,
+        "server_clone",
+        owner=command.owner,
+        resources=(
+            Resource("servers", source.uuid, "source"),
+            Resource("servers", command.destination, "destination"),
+        ),
+    )
+    for drive, copy, job in copies:
+        yield from copying.job(job, drive, copy, parent=command.job)
+    if not copies:
+        whole = world.job(command.job)
+        assert whole is not None
+        yield from end_in_success(world, whole)
+
+
+def _named(name: str, world: World, owner: str) -> str:
+    """What a clone of something with this name is called."""
+    return clone_name(name, world.profile(owner).clone_naming, world.now)
+
+
+def _same_tags(world: World, command: CloneServer) -> Iterator[Change]:
+    """A cloned server bears its source's tags; a cloned drive bears none."""
+    for tag in sorted(world.relations(command.source).tags):
+        yield Fact(tag_stream(tag), ResourceTagged("servers", command.destination))
+
+
+def _new_server(
+    command: CloneServer,
+    source: Server,
+    mounts: tuple[Mount, ...],
+    world: World,
+    circumstances: Circumstances,
+) -> Iterator[Change]:
+    name = command.name
+    if name is None:
+        name = _named(source.definition.name, world, command.owner)
+    definition = replace(source.definition, name=name)
+    nics = tuple(_cloned_nic(nic, circumstances.new_mac()) for nic in source.nics)
+    created = ServerCreated(command.owner, definition, mounts, nics)
+    yield Fact(server_stream(command.destination), created)
+    if command.vnc_password is None:
+        yield CopyVncPassword(command.destination, source.uuid)
+    else:
+        yield SetVncPassword(command.destination, command.vnc_password)
+
+
+def _cloned_nic(nic: Nic, mac: str) -> Nic:
+    """The nic with a mac of its own; addresses are not taken along, they come by DHCP."""
+    dhcp = IpConf("dhcp")
+    return replace(
+        nic,
+        mac=mac,
+        ip_v4_conf=dhcp if nic.ip_v4_conf else None,
+        ip_v6_conf=dhcp if nic.ip_v6_conf else None,
+    )
+
+
+def _wanted(command: CloneDrive, source: Drive, world: World) -> DriveDefinition:
+    """The definition of the clone: the command's words, else the source's."""
+    size = source.definition.size if command.size is None else command.size
+    if size < source.definition.size:
+        raise errors.SizeTooSmall("size must not be smaller than the size of the source drive")
+    name = command.name
+    if name is None:
+        name = _named(source.definition.name, world, command.owner)
+    meta = command.meta
+    if source.owner == LIBRARY and meta is not None:
+        meta = {**source.definition.meta, **meta}
+    given = {
+        "name": name,
+        "media": command.media,
+        "storage_type": command.storage_type,
+        "meta": meta,
+        "affinities": command.affinities,
+        "allow_multimount": command.allow_multimount,
+    }
+    said = {field: value for field, value in given.items() if value is not None}
+    return replace(source.definition, size=round_up(size), **said)
+
+
+class _Copying(NamedTuple):
+    """Copies for one account: their drives and their jobs."""
+
+    owner: str
+    avoid: Crowded
+    world: World
+    circumstances: Circumstances
+
+    @classmethod
+    def of(
+        cls, owner: str, avoid: tuple[str, ...], world: World, circumstances: Circumstances
+    ) -> Self:
+        return cls(owner, pools_to_avoid(world, avoid, owner), world, circumstances)
+
+    def drive(
+        self, source: Drive, definition: DriveDefinition, destination: str
+    ) -> Iterator[Change]:
+        if not source.ready:
+            raise errors.DriveBusy(f"drive {source.uuid} has no complete image yet")
+        if source.resizing is not None:
+            raise errors.DriveBusy(f"drive {source.uuid} is being resized")
+        pool = self._pool(source, definition.storage_type)
+        created = DriveCreated(self.owner, definition, pool.name, "clone")
+        yield Fact(drive_stream(destination), created)
+
+    def _pool(self, source: Drive, storage_type: str) -> PoolSpace:
+        """Where the copy goes: only to where somebody can bring it."""
+        pools = self.circumstances.pools()
+        reached = tuple(
+            pool
+            for pool in pools
+            if pool.name == source.pool or self.circumstances.within_reach(source.pool, pool.name)
+        )
+        if any(pool.storage_type == storage_type for pool in reached):
+            return place(reached, storage_type, near=source.pool, avoid=self.avoid)
+        apart = place(pools, storage_type)
+        raise errors.PoolsApart(
+            f"nothing can be copied from pool {source.pool} to pool {apart.name}: no worker has"
+            f" both; start one that has, or clone within {source.pool}",
+            point="storage_type",
+        )
+
+    def job(
+        self, job: str, source: Drive, destination: str, *, parent: str | None = None
+    ) -> Iterator[Change]:
+        yield from begin_job(
+            self.world,
+            job,
+            "drive_clone",
+            owner=self.owner,
+            resources=(
+                Resource("drives", source.uuid, "source"),
+                Resource("drives", destination, "destination"),
+            ),
+            parent=parent,
+        )

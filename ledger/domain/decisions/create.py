@@ -1,0 +1,88 @@
+"""The beginning of drives and servers that are not clones."""
+
+from collections.abc import Container, Iterator, Sequence
+
+from ledger.domain import errors
+from ledger.domain.aggregates.drive import LIBRARY
+from ledger.domain.commands import CreateDrives, CreateServers, MarkDriveReady
+from ledger.domain.context import Change, Circumstances, Fact, SetVncPassword, World
+from ledger.domain.decisions.placement import place, place_here, pools_to_avoid
+from ledger.domain.events import (
+    DriveCreated,
+    DriveReady,
+    Mount,
+    ServerCreated,
+    drive_stream,
+    server_stream,
+)
+
+
+def create_drives(
+    command: CreateDrives, world: World, circumstances: Circumstances
+) -> Iterator[Change]:
+    """Makes drives, all or none; they have no image yet.
+
+    Raises `UnknownStorageType`, and `PoolElsewhere` for one whose image is to be sent in chunks.
+    """
+    avoid = pools_to_avoid(world, command.avoid, command.owner)
+    choose = place_here if command.origin == "chunked" else place
+    for new in command.drives:
+        storage_type = new.definition.storage_type
+        pool = new.pool or choose(circumstances.pools(), storage_type, avoid=avoid).name
+        created = DriveCreated(command.owner, new.definition, pool, command.origin)
+        yield Fact(drive_stream(new.drive), created)
+
+
+def mark_drive_ready(command: MarkDriveReady, world: World) -> Iterator[Change]:
+    """The drive's image is on disk. Raises `DriveNotFound`, `DriveBusy` if it is ready already."""
+    drive = world.drive(command.drive)
+    if drive is None:
+        raise errors.DriveNotFound(command.drive)
+    if drive.ready or drive.origin == "clone":
+        raise errors.DriveBusy(f"drive {command.drive} is not waiting for an image")
+    yield Fact(drive_stream(drive.uuid), DriveReady())
+
+
+def create_servers(command: CreateServers, world: World) -> Iterator[Change]:
+    """Makes servers, all or none, stopped and with their drives attached.
+
+    Raises what `check_mountable` raises.
+    """
+    for new in command.servers:
+        check_mountable(new.mounts, command.owner, world)
+        created = ServerCreated(command.owner, new.definition, new.mounts, new.nics)
+        yield Fact(server_stream(new.server), created)
+        yield SetVncPassword(new.server, new.vnc_password)
+
+
+def check_mountable(
+    mounts: Sequence[Mount], owner: str, world: World, *, had: Container[str] = ()
+) -> None:
+    """That a server which has mounted these drives already, if any, may have these mounts.
+
+    Raises `DriveNotFound`, `LibraryDrive` for a disk of the library, or `DriveAlreadyMounted` for a
+    disk that does not allow it and is attached to another server, or to this one twice. A drive
+    that is still being cloned may be attached.
+    """
+    for nth, mount in enumerate(mounts):
+        twice = mount.drive in {earlier.drive for earlier in mounts[:nth]}
+        if twice or mount.drive not in had:
+            _check_drive(mount.drive, owner, world, twice=twice)
+
+
+def _check_drive(uuid: str, owner: str, world: World, *, twice: bool) -> None:
+    drive = world.drive(uuid)
+    if drive is None or not drive.visible_to(owner):
+        raise errors.DriveNotFound(uuid)
+    if drive.definition.media == "cdrom":
+        return
+    if drive.owner == LIBRARY:
+        raise errors.LibraryDrive(
+            f"drive {drive.uuid} is a disk of the library: clone it", point="drives"
+        )
+    if drive.definition.allow_multimount:
+        return
+    if twice or world.relations(drive.uuid).servers:
+        raise errors.DriveAlreadyMounted(
+            f"drive {drive.uuid} is attached to a server already", point="drives"
+        )

@@ -1,0 +1,132 @@
+"""The ledger's own acts: what policies, sweeps, compactions, restores and parked streams may do.
+
+What is due is planned from the read models; here the record has the last word on it.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
+from ledger.domain.commands import (
+    DiscardJobs,
+    ParkStream,
+    RecordArchive,
+    RecordCompaction,
+    RecordRestore,
+    ReleaseStream,
+    SetRetention,
+)
+from ledger.domain.context import Change, Discarded, Fact, World
+from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked
+from ledger.domain.events import (
+    POLICY_STREAM,
+    DiscardedTree,
+    JobsDiscarded,
+    LedgerCompacted,
+    LedgerRestored,
+    RetentionPolicySet,
+    StreamParked,
+    StreamReleased,
+    compaction_stream,
+    job_stream,
+    parking_stream,
+    restoration_stream,
+    sweep_stream,
+)
+
+KEEP_MOST = timedelta(days=36_525)
+
+
+def set_retention(command: SetRetention, world: World) -> Iterator[Change]:
+    """Raises `KeepOutOfRange`."""
+    if not timedelta(0) <= command.keep <= KEEP_MOST:
+        raise KeepOutOfRange(f"jobs are kept for {timedelta(0)} to {KEEP_MOST.days} days")
+    policy = world.act(Policy, POLICY_STREAM) or Policy()
+    if not policy.history or policy.keep(world.now) != command.keep:
+        yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, world.now))
+
+
+def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:
+    """Raises `NotDue`."""
+    policy = world.act(Policy, POLICY_STREAM) or Policy()
+    keep = policy.keep(world.now)
+    if keep != command.keep or command.cutoff > world.now - keep:
+        raise NotDue(f"by the policy of {keep} nothing is due that ended at {command.cutoff}")
+    stream = sweep_stream(command.sweep)
+    sweep = world.act(Sweep, stream)
+    assert sweep is None or not sweep.complete, f"{stream} is over"
+    for unread in command.unread:
+        _require_skipped(unread, world)
+    for tree in command.trees:
+        _require_due(tree, command, world)
+    event = JobsDiscarded(
+        command.keep,
+        command.cutoff,
+        command.planned_at,
+        command.trees,
+        command.streams,
+        command.last,
+    )
+    yield Fact(stream, event)
+    jobs = tuple(stream for tree in command.trees for stream in tree.streams())
+    yield Discarded(jobs + command.streams, command.rows)
+
+
+def _require_due(tree: DiscardedTree, command: DiscardJobs, world: World) -> None:
+    """A root has ended only when all below it have, so it speaks for its tree.
+
+    One that cannot be read has ended when its rows say so.
+    """
+    if job_stream(tree.jobs[0]) in command.unread:
+        ended = True
+    else:
+        root = world.job(tree.jobs[0])
+        ended = root is not None and root.parent is None and root.state != "started"
+    if not ended or tree.ended >= command.cutoff:
+        raise NotDue(f"job {tree.jobs[0]} is not due")
+
+
+def _require_skipped(stream: str, world: World) -> None:
+    parking = world.act(Parking, parking_stream(stream))
+    if parking is None or parking.handling != "skip":
+        raise NotDue(f"{stream} was not released to be discarded unread")
+
+
+def record_archive(command: RecordArchive, world: World) -> Iterator[Change]:
+    """Of sweeps that are over, whether they were completed or broken off."""
+    for uuid in command.written.sweeps:
+        assert world.act(Sweep, sweep_stream(uuid)) is not None, f"there is no sweep {uuid}"
+    yield Fact(compaction_stream(command.compaction), command.written)
+
+
+def record_compaction(command: RecordCompaction, world: World) -> Iterator[Change]:
+    """Once for each archive."""
+    stream = compaction_stream(command.compaction)
+    compaction = world.act(Compaction, stream)
+    assert compaction is not None, f"{stream} has no archive"
+    assert compaction.gone is None, f"{stream} is over"
+    yield Fact(stream, LedgerCompacted(command.gone))
+
+
+def record_restore(command: RecordRestore, world: World) -> Iterator[Change]:
+    """Once for each restore, before anything else is recorded in the restored ledger."""
+    stream = restoration_stream(command.restoration)
+    assert world.act(Restoration, stream) is None, f"{stream} is recorded"
+    yield Fact(stream, LedgerRestored(command.epoch, command.checkpoint))
+
+
+def park_stream(command: ParkStream, world: World) -> Iterator[Change]:
+    """A stream that is parked already stays so, and nothing is recorded."""
+    stream = parking_stream(command.stream)
+    parking = world.act(Parking, stream)
+    if parking is None or parking.handling != "parked":
+        yield Fact(stream, StreamParked(command.stream, command.reader, command.reason))
+
+
+def release_stream(command: ReleaseStream, world: World) -> Iterator[Change]:
+    """Raises `NotParked`."""
+    stream = parking_stream(command.stream)
+    parking = world.act(Parking, stream)
+    if parking is None or parking.handling != "parked":
+        raise NotParked(f"{command.stream} is not parked")
+    yield Fact(stream, StreamReleased(command.skip))

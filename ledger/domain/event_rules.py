@@ -1,0 +1,250 @@
+"""Whether an event may follow what came before it in its stream.
+
+Deciding never lets an illegal event in; this says it a second time, from the record alone, so that
+an auditor need not trust the code that decided.
+"""
+
+from typing import assert_never
+
+from ledger.domain.aggregates import Aggregate
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
+from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.profile import Profile
+from ledger.domain.aggregates.server import Server
+from ledger.domain.aggregates.tag import Tag
+from ledger.domain.events import (
+    ArchiveWritten,
+    ChildAttached,
+    ChildEnded,
+    DriveChanged,
+    DriveCreated,
+    DriveDeleted,
+    DriveReady,
+    DriveResized,
+    DriveResizeFailed,
+    DriveResizeStarted,
+    Event,
+    JobAttemptLost,
+    JobAttemptStarted,
+    JobCancelled,
+    JobCreated,
+    JobFailed,
+    JobsDiscarded,
+    JobSucceeded,
+    LedgerCompacted,
+    LedgerRestored,
+    ProfileChanged,
+    ProgressUpdated,
+    ResourceTagged,
+    ResourceUntagged,
+    RetentionPolicySet,
+    ServerChanged,
+    ServerCreated,
+    ServerDeleted,
+    ServerPowerChanged,
+    StreamParked,
+    StreamReleased,
+    TagChanged,
+    TagCreated,
+    TagDeleted,
+)
+
+_FIRST = {
+    "job": JobCreated,
+    "drive": DriveCreated,
+    "server": ServerCreated,
+    "tag": TagCreated,
+    "compaction": ArchiveWritten,
+}
+_ONLY = {
+    "profile": ProfileChanged,
+    "policy": RetentionPolicySet,
+    "sweep": JobsDiscarded,
+    "restoration": LedgerRestored,
+    "parking": StreamParked | StreamReleased,
+}
+"""These have no event that begins them: any of their own may be the first."""
+FULL = 100
+TREES_MOST = 200
+"""Trees that are discarded by one event."""
+
+
+def illegality(state: Aggregate | None, stream: str, event: Event) -> str | None:
+    """Why this event may not come next in this stream; None if it may."""
+    kind = stream.partition("-")[0]
+    if kind in _ONLY:
+        own = isinstance(event, _ONLY[kind])
+        return _of_act(state, event) if own else f"a {kind} has no such event"
+    first = _FIRST.get(kind)
+    if first is None:
+        return f"there are no streams of the kind {kind}"
+    if (state is None) != isinstance(event, first):
+        return f"a {kind}'s stream begins with its creation, and has no other"
+    match state:
+        case Job():
+            return _of_job(state, event)
+        case Drive():
+            return _of_drive(state, event)
+        case Server():
+            return _of_server(state, event)
+        case Tag():
+            return _of_tag(state, event)
+        case Compaction():
+            if not isinstance(event, LedgerCompacted):
+                return f"a compaction has no {type(event).__name__}"
+            return None if state.gone is None else "the archive was compacted already"
+        case Profile() | Policy() | Sweep() | Restoration() | Parking() | None:
+            return None
+        case _:
+            assert_never(state)
+
+
+def _of_act(state: Aggregate | None, event: Event) -> str | None:
+    match event:
+        case JobsDiscarded():
+            return _of_sweep(state, event)
+        case LedgerRestored():
+            return "the restore had been recorded" if state is not None else None
+        case StreamParked():
+            parked = isinstance(state, Parking) and state.handling == "parked"
+            return "the stream was parked already" if parked else None
+        case StreamReleased():
+            parked = isinstance(state, Parking) and state.handling == "parked"
+            return None if parked else "the stream was not parked"
+        case _:
+            return None
+
+
+def _of_sweep(state: Aggregate | None, event: JobsDiscarded) -> str | None:
+    if len(event.trees) > TREES_MOST:
+        return f"{len(event.trees)} trees were discarded at once"
+    if any(tree.ended >= event.cutoff for tree in event.trees):
+        return "a tree had not ended by the cutoff"
+    match state:
+        case Sweep(complete=True):
+            return "the sweep was over"
+        case Sweep(keep=keep, cutoff=cutoff) if (keep, cutoff) != (event.keep, event.cutoff):
+            return "the sweep went on by another policy"
+        case _:
+            return None
+
+
+def _of_job(job: Job, event: Event) -> str | None:
+    if job.state != "started":
+        return f"the job had ended: {job.state}"
+    match event:
+        case ChildAttached() | ChildEnded():
+            return _of_parent(job, event)
+        case JobAttemptStarted() | JobAttemptLost() | ProgressUpdated():
+            return _of_attempt(job, event)
+        case JobSucceeded() | JobFailed() | JobCancelled():
+            return _of_end(job, event)
+        case _:
+            return f"a job has no {type(event).__name__}"
+
+
+def _of_parent(job: Job, event: ChildAttached | ChildEnded) -> str | None:
+    child = next((known for known in job.children if known.uuid == event.child), None)
+    if isinstance(event, ChildEnded):
+        return f"no running child {event.child}" if child is None or child.ended else None
+    if child is not None:
+        return f"child {event.child} is attached twice"
+    if job.children and all(known.ended for known in job.children):
+        return "its children had all ended"
+    return "a worker was doing the job itself" if job.attempt else None
+
+
+def _of_attempt(
+    job: Job, event: JobAttemptStarted | JobAttemptLost | ProgressUpdated
+) -> str | None:
+    if job.children:
+        return "the job is done by its children"
+    if isinstance(event, JobAttemptStarted):
+        follows = event.attempt == job.attempt + 1
+        return None if follows else f"attempt {event.attempt} after {job.attempt}"
+    if event.attempt != job.attempt or not job.attempt:
+        return f"attempt {event.attempt} reports during attempt {job.attempt}"
+    if isinstance(event, JobAttemptLost):
+        return "the attempt was lost already" if job.lost else None
+    if not job.progress <= event.progress <= FULL:
+        return f"progress goes from {job.progress} to {event.progress}"
+    return None
+
+
+def _of_end(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> str | None:
+    """A parent ends as its children did; a job that nobody tried may not fail."""
+    ended = {child.ended for child in job.children}
+    if None in ended:
+        return "a child was still running"
+    if "failed" in ended:
+        due: type[Event] = JobFailed
+    else:
+        due = JobCancelled if "cancelled" in ended else JobSucceeded
+    if ended and not isinstance(event, due):
+        return "its children did not end so"
+    if isinstance(event, JobFailed) and not job.children and not job.attempt:
+        return "nobody had tried"
+    return None
+
+
+def _of_drive(drive: Drive, event: Event) -> str | None:
+    if drive.deleted:
+        return "the drive had been deleted"
+    match event:
+        case DriveReady():
+            return "the drive was ready already" if drive.ready else None
+        case DriveResizeStarted():
+            return _of_resize(drive, event)
+        case DriveResized() | DriveResizeFailed():
+            return "the drive was not being resized" if drive.resizing is None else None
+        case DriveChanged(definition=definition):
+            same = definition.size == drive.definition.size
+            return None if same else "a change of a drive's size is a resize"
+        case DriveDeleted():
+            return None
+        case _:
+            return f"a drive has no {type(event).__name__}"
+
+
+def _of_resize(drive: Drive, event: DriveResizeStarted) -> str | None:
+    if not drive.ready or drive.resizing is not None:
+        return "the drive could not be resized just then"
+    return None if event.size > drive.definition.size else "a drive only grows"
+
+
+def _of_server(server: Server, event: Event) -> str | None:
+    if server.deleted:
+        return "the server had been deleted"
+    match event:
+        case ServerPowerChanged():
+            return _of_power(server, event)
+        case ServerChanged(mounts=None, nics=None):
+            return None
+        case ServerChanged() | ServerDeleted():
+            return "the server was running" if server.power == "running" else None
+        case _:
+            return f"a server has no {type(event).__name__}"
+
+
+def _of_power(server: Server, event: ServerPowerChanged) -> str | None:
+    if (event.action == "start") == (server.power == "running"):
+        return f"{event.action} of a server that was {server.power}"
+    runs = event.action in ("start", "restart")
+    if (event.power == "running") != runs or (event.host is not None) != runs:
+        return f"{event.action} does not lead to {event.power} on {event.host}"
+    return None
+
+
+def _of_tag(tag: Tag, event: Event) -> str | None:
+    if tag.deleted:
+        return "the tag had been deleted"
+    match event:
+        case ResourceTagged(uuid=uuid):
+            return f"{uuid} bore the tag already" if uuid in tag.resources else None
+        case ResourceUntagged(uuid=uuid):
+            return None if uuid in tag.resources else f"{uuid} did not bear the tag"
+        case TagChanged() | TagDeleted():
+            return None
+        case _:
+            return f"a tag has no {type(event).__name__}"

@@ -1,0 +1,481 @@
+"""The vocabulary: every event the ledger may hold, and the envelope each one carries.
+
+An event says what happened to one stream (a job, a drive, a server, a tag, an account's profile, or
+one of the ledger's own acts);
+`Recorded` adds when, by whom and in which request. Events are immutable and the unions are closed:
+a `match` over one ends in `assert_never`. Nothing secret may be put into an event: passwords,
+tokens and personal data live in plain tables, because what is in the ledger stays there.
+"""
+
+from datetime import datetime, timedelta
+from typing import Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+OperationName = str
+"""What a job does; `ledger.domain.operations` has ours, others may be recorded too."""
+
+Ending = Literal["success", "failed", "cancelled"]
+Media = Literal["disk", "cdrom"]
+DriveOrigin = Literal["blank", "upload", "clone", "chunked"]
+"""Where a drive's image comes from; `chunked` is an upload that comes in pieces."""
+CloneNaming = Literal["NONE", "COUNTER", "DATE", "TIMESTAMP"]
+Power = Literal["stopped", "running"]
+PowerAction = Literal["start", "stop", "shutdown", "restart"]
+ResourceKind = Literal["drives", "servers"]
+Role = Literal["source", "destination"]
+NicModel = Literal["virtio", "e1000", "rtl8139"]
+Device = Literal["ide", "virtio", "scsi"]
+IpMode = Literal["dhcp", "static", "manual"]
+Scalar = str | int | float | bool | None
+
+
+class Closed(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What is stored: a field that is not known is not passed over, it is another shape.
+
+    `gc=False` here and for what is made of events: immutable values have no cycles, and hundreds
+    of thousands of them, held in memory, would make each garbage collection stop everybody.
+    """
+
+
+class Resource(Closed, frozen=True):
+    """A drive or server that a job names, and what it is to the job."""
+
+    kind: ResourceKind
+    uuid: str
+    role: Role
+
+
+class Fingerprint(Closed, frozen=True):
+    """What must not change in a source image while it is copied."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+    def is_of_a_copy_of(self, other: "Fingerprint") -> bool:
+        """Whether only the file is another, as in a pool that was moved, or is that of a backup."""
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
+
+class DriveDefinition(Closed, frozen=True):
+    """What the owner of a drive says about it; `size` in bytes, a multiple of 16 KiB."""
+
+    name: str
+    media: Media
+    size: int
+    storage_type: str
+    meta: dict[str, str] = {}
+    affinities: tuple[str, ...] = ()
+    allow_multimount: bool = False
+
+
+class Mount(Closed, frozen=True):
+    """A drive attached to a server at a device and channel."""
+
+    drive: str
+    device: Device
+    dev_channel: str
+    boot_order: int | None = None
+
+
+class IpConf(Closed, frozen=True):
+    conf: IpMode
+    ip: str | None = None
+
+
+class Nic(Closed, frozen=True):
+    mac: str
+    model: NicModel = "virtio"
+    ip_v4_conf: IpConf | None = None
+    ip_v6_conf: IpConf | None = None
+    vlan: str | None = None
+    firewall_policy: str | None = None
+    boot_order: int | None = None
+
+
+class ServerDefinition(Closed, frozen=True):
+    """What the owner of a server says about it; `cpu` in MHz, `mem` in bytes."""
+
+    name: str
+    cpu: int
+    mem: int
+    smp: int
+    cpu_type: str = "amd"
+    cpu_model: str | None = None
+    hypervisor: str = "kvm"
+    auto_start: bool = False
+    context: bool = True
+    cpus_instead_of_cores: bool = False
+    enable_numa: bool = False
+    hv_relaxed: bool = False
+    hv_tsc: bool = False
+    meta: dict[str, str] = {}
+    requirements: tuple[str, ...] = ()
+    pubkeys: tuple[str, ...] = ()
+    gpus: tuple[dict[str, Scalar], ...] = ()
+    epcs: tuple[dict[str, Scalar], ...] = ()
+
+
+# Jobs
+
+
+class JobCreated(Closed, frozen=True):
+    """A job began to exist. `ordinal` is its place among its parent's children."""
+
+    operation: OperationName
+    owner: str
+    resources: tuple[Resource, ...]
+    root: str
+    parent: str | None = None
+    ordinal: int = 0
+
+
+class ChildAttached(Closed, frozen=True):
+    child: str
+
+
+class JobAttemptStarted(Closed, frozen=True):
+    """A worker took the job up; reports of earlier attempts are refused from now on."""
+
+    attempt: int
+    worker: str
+    fingerprint: Fingerprint | None = None
+
+
+class JobAttemptLost(Closed, frozen=True):
+    """The worker of this attempt is taken for dead. It ends nothing: another takes the job up."""
+
+    attempt: int
+
+
+class ProgressUpdated(Closed, frozen=True):
+    """So much is durable: `progress` in percent, bytes of data (holes are not counted).
+
+    `offset` is where a later attempt may go on: the image is complete below it.
+    """
+
+    attempt: int
+    progress: int
+    bytes_done: int
+    bytes_total: int
+    offset: int
+
+
+class ChildEnded(Closed, frozen=True):
+    child: str
+    how: Ending
+
+
+class JobSucceeded(Closed, frozen=True):
+    pass
+
+
+class JobFailed(Closed, frozen=True):
+    error: str
+
+
+class JobCancelled(Closed, frozen=True):
+    """Its owner wanted it no longer."""
+
+
+JobEvent = (
+    JobCreated
+    | ChildAttached
+    | JobAttemptStarted
+    | JobAttemptLost
+    | ProgressUpdated
+    | ChildEnded
+    | JobSucceeded
+    | JobFailed
+    | JobCancelled
+)
+
+
+# Drives
+
+
+class DriveCreated(Closed, frozen=True):
+    """A drive began to exist in a pool; it has no image yet."""
+
+    owner: str
+    definition: DriveDefinition
+    pool: str
+    origin: DriveOrigin
+
+
+class DriveReady(Closed, frozen=True):
+    """The drive's image is complete and on disk."""
+
+
+class DriveChanged(Closed, frozen=True):
+    """The owner says something else about the drive; its size is never changed by this."""
+
+    definition: DriveDefinition
+
+
+class DriveResizeStarted(Closed, frozen=True):
+    """The image is to have this many bytes; until it has, the drive shows its old size."""
+
+    size: int
+
+
+class DriveResized(Closed, frozen=True):
+    """The image has the size that was wanted, durably."""
+
+
+class DriveResizeFailed(Closed, frozen=True):
+    """The image has the size that it had."""
+
+    error: str
+
+
+class DriveDeleted(Closed, frozen=True):
+    pass
+
+
+DriveEvent = (
+    DriveCreated
+    | DriveReady
+    | DriveChanged
+    | DriveResizeStarted
+    | DriveResized
+    | DriveResizeFailed
+    | DriveDeleted
+)
+
+
+# Servers
+
+
+class ServerCreated(Closed, frozen=True):
+    owner: str
+    definition: ServerDefinition
+    mounts: tuple[Mount, ...] = ()
+    nics: tuple[Nic, ...] = ()
+
+
+class ServerChanged(Closed, frozen=True):
+    """What is named was replaced; None is as before."""
+
+    mounts: tuple[Mount, ...] | None = None
+    nics: tuple[Nic, ...] | None = None
+    definition: ServerDefinition | None = None
+
+
+class ServerPowerChanged(Closed, frozen=True):
+    """The server was switched, on a compute host if it runs; there is nothing but this record."""
+
+    action: PowerAction
+    power: Power
+    host: str | None = None
+
+
+class ServerDeleted(Closed, frozen=True):
+    pass
+
+
+ServerEvent = ServerCreated | ServerChanged | ServerPowerChanged | ServerDeleted
+
+
+# Tags
+
+
+class TagCreated(Closed, frozen=True):
+    owner: str
+    name: str
+    meta: dict[str, str] = {}
+
+
+class TagChanged(Closed, frozen=True):
+    name: str
+    meta: dict[str, str]
+
+
+class ResourceTagged(Closed, frozen=True):
+    kind: ResourceKind
+    uuid: str
+
+
+class ResourceUntagged(Closed, frozen=True):
+    uuid: str
+
+
+class TagDeleted(Closed, frozen=True):
+    pass
+
+
+TagEvent = TagCreated | TagChanged | ResourceTagged | ResourceUntagged | TagDeleted
+
+
+# Profiles
+
+
+class ProfileChanged(Closed, frozen=True):
+    """Which fields of an account's profile have other values now.
+
+    The values are personal and in a plain table, but for `clone_naming`, which decisions rest on;
+    None: it is as before.
+    """
+
+    fields: tuple[str, ...]
+    clone_naming: CloneNaming | None = None
+
+
+ProfileEvent = ProfileChanged
+
+
+# The ledger's own acts: each sweep, compaction, restore and parked stream has a stream of its own,
+# so that what is old can go; the retention policy has one for all times.
+
+
+class RetentionPolicySet(Closed, frozen=True):
+    """From `holds_from` on, what ended longer ago than `keep` is due to be discarded."""
+
+    keep: timedelta
+    holds_from: datetime
+
+
+class DiscardedTree(Closed, frozen=True):
+    """A root job and all below it; `jobs` are theirs, the root first, `ended` is the latest end."""
+
+    owner: str
+    jobs: tuple[str, ...]
+    ended: datetime
+
+    def streams(self) -> tuple[str, ...]:
+        return tuple(map(job_stream, self.jobs))
+
+
+class JobsDiscarded(Closed, frozen=True):
+    """These trees ended before `cutoff`, under a policy of `keep`, and are shown no more.
+
+    `streams` are those of deleted drives, servers and tags that no tree names any more, and of the
+    ledger's own old acts. `last`: all that was due by the cutoff, and had ended by the position
+    as of which the sweep was planned, is discarded.
+    """
+
+    keep: timedelta
+    cutoff: datetime
+    planned_at: int
+    trees: tuple[DiscardedTree, ...]
+    streams: tuple[str, ...] = ()
+    last: bool = False
+
+
+class ArchiveWritten(Closed, frozen=True):
+    """All events of what these sweeps discarded are in an archive, on disk; they may be deleted.
+
+    `digest` is the SHA-256 of the file, `first` and `last` the positions that it spans.
+    """
+
+    archive: str
+    digest: str
+    events: int
+    first: int
+    last: int
+    sweeps: tuple[str, ...]
+
+
+class LedgerCompacted(Closed, frozen=True):
+    """The archived events are deleted; `gone` is how many ever were, in all compactions."""
+
+    gone: int
+
+
+class LedgerRestored(Closed, frozen=True):
+    """The ledger is that of a backup: what was recorded after it is lost.
+
+    `checkpoint` is the first of the new epoch, signed over the ledger as the backup held it.
+    """
+
+    epoch: int
+    checkpoint: str
+
+
+class StreamParked(Closed, frozen=True):
+    """A reader of the log cannot fold this stream, and goes on without it."""
+
+    stream: str
+    reader: str
+    reason: str
+
+
+class StreamReleased(Closed, frozen=True):
+    """The readers try the stream again, or (`skip`) take it as it is stored, unread."""
+
+    skip: bool
+
+
+PolicyEvent = RetentionPolicySet
+SweepEvent = JobsDiscarded
+CompactionEvent = ArchiveWritten | LedgerCompacted
+RestorationEvent = LedgerRestored
+ParkingEvent = StreamParked | StreamReleased
+
+Event = (
+    JobEvent
+    | DriveEvent
+    | ServerEvent
+    | TagEvent
+    | ProfileEvent
+    | PolicyEvent
+    | SweepEvent
+    | CompactionEvent
+    | RestorationEvent
+    | ParkingEvent
+)
+
+E_co = TypeVar("E_co", covariant=True)
+
+
+class Recorded(Closed, Generic[E_co], frozen=True):
+    """An event with its envelope; what a stream and the whole ledger are made of.
+
+    `actor` is an account's uuid, or `worker:<name>` or `system` for our own acts.
+    """
+
+    recorded_at: datetime
+    actor: str
+    request_id: str
+    event: E_co
+
+
+def job_stream(uuid: str) -> str:
+    return f"job-{uuid}"
+
+
+def drive_stream(uuid: str) -> str:
+    return f"drive-{uuid}"
+
+
+def server_stream(uuid: str) -> str:
+    return f"server-{uuid}"
+
+
+def tag_stream(uuid: str) -> str:
+    return f"tag-{uuid}"
+
+
+def profile_stream(account: str) -> str:
+    return f"profile-{account}"
+
+
+POLICY_STREAM = "policy-retention"
+
+
+def sweep_stream(uuid: str) -> str:
+    return f"sweep-{uuid}"
+
+
+def compaction_stream(uuid: str) -> str:
+    return f"compaction-{uuid}"
+
+
+def restoration_stream(uuid: str) -> str:
+    return f"restoration-{uuid}"
+
+
+def parking_stream(stream: str) -> str:
+    """Of a stream that is parked, or was."""
+    return f"parking-{stream}"

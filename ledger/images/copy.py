@@ -1,0 +1,290 @@
+"""Copy an image into a part file so that what a checkpoint names survives a crash.
+
+Order at each checkpoint: write, fdatasync of the part, and only then the report. The fdatasync of
+one checkpoint runs while the data of the next are copied; a checkpoint therefore names only what
+had been written before its fdatasync began.
+
+Limits: a source written to through a shared mapping may not show a new mtime before it is synced;
+such a change is noticed late or not at all.
+"""
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.domain.events import Fingerprint
+from ledger.images.background_sync import Checkpoint, PipelinedSync, pipelined_sync
+from ledger.images.errors import (
+    CopyFailed,
+    CopyStopped,
+    SourceChanged,
+    SourceVanished,
+    described,
+    full_pool_named,
+)
+from ledger.images.extents import data_extents
+from ledger.images.figures import Figures
+from ledger.images.files import (
+    fingerprint,
+    fingerprint_of,
+    sync_directory,
+)
+from ledger.images.parts import own_part
+from ledger.images.rate import RateLimit
+from ledger.images.transfer import move, reflink
+from ledger.images.verification import verified
+
+CHUNK_BYTES = 8 * 1024 * 1024
+CHECKPOINT_BYTES = 64 * 1024 * 1024
+CHECKPOINT_S = 1.0
+
+
+def copy_image(
+    *,
+    source: Path,
+    part: Path,
+    size: int,
+    resume: Checkpoint | None,
+    on_checkpoint: Callable[[Checkpoint], None],
+    figures: Figures,
+    rate: RateLimit | None,
+    verify: bool,
+    stop: threading.Event,
+    expected: Fingerprint,
+) -> None:
+    """Copy the image `source` into the part file `part` and extend it with a hole to `size` bytes.
+
+    On return the part and its name are durable, it has the source's content, and the source was at
+    the start and at the end the file whose fingerprint is `expected`. Only the return says so: no
+    checkpoint does.
+
+    `on_checkpoint` is called in the calling thread, after every 64 MiB of data and, with a `rate`,
+    also about once a second; then with the source's size as offset, again and again during the
+    verification. What it raises ends the copy and comes out as it is.
+
+    `resume` continues a part file: what it holds beyond the checkpoint is cut off first. Where the
+    part is missing, or shorter than the checkpoint says, the copy starts from 0; the bytes_done
+    reported may then be lower than before, and the caller keeps progress from going back.
+
+    `rate` limits the data copied, not what the verification reads. `verify` reads the part back
+    from the disk and compares it with the source, holes included.
+
+    When `stop` is set, what was copied is synced and reported, then CopyStopped is raised. Other
+    errors, after which nothing more is reported: SourceVanished, SourceChanged, PoolFull,
+    VerificationFailed, PartTaken, CopyFailed (any other OSError). ValueError where `size` is less
+    than the source's, or both paths are one file. The part stays as it is: the caller decides about
+    it.
+    """
+    if size < expected.size:
+        raise ValueError(f"the source has {expected.size} bytes, more than {size}")
+    copy = _checkpoints(
+        source=source,
+        part=part,
+        size=size,
+        resume=resume,
+        figures=figures,
+        rate=rate,
+        verify=verify,
+        stop=stop,
+        expected=expected,
+    )
+    # A generator, so that errors raised by the caller's function are not taken for the copy's.
+    with closing(copy):
+        for checkpoint in copy:
+            on_checkpoint(checkpoint)
+
+
+def _checkpoints(
+    *,
+    source: Path,
+    part: Path,
+    size: int,
+    resume: Checkpoint | None,
+    figures: Figures,
+    rate: RateLimit | None,
+    verify: bool,
+    stop: threading.Event,
+    expected: Fingerprint,
+) -> Generator[Checkpoint]:
+    with (
+        _failures_named(),
+        _opened_source(source, expected) as source_fd,
+        _opened_part(part, source_fd) as part_fd,
+    ):
+        start = _cut_to_checkpoint(part_fd, resume, expected.size)
+        copy = _Copy(source_fd, part_fd, expected.size, start, figures)
+        if not copy.reflinked():
+            with pipelined_sync(part_fd) as sync:
+                yield from _copied(copy, sync, rate, stop)
+        os.ftruncate(part_fd, size)
+        os.fsync(part_fd)
+        _check_unchanged(source, expected)
+        completed = copy.completed()
+        yield completed
+        if verify:
+            for _ in verified(source_fd, part_fd, source_size=expected.size, size=size, stop=stop):
+                yield completed
+            _check_unchanged(source, expected)
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    try:
+        with full_pool_named():
+            yield
+    except OSError as error:
+        raise CopyFailed(described(error)) from error
+
+
+@contextmanager
+def _opened_source(source: Path, expected: Fingerprint) -> Iterator[int]:
+    with _vanishing_named(source):
+        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _compare(source, fingerprint_of(os.fstat(fd)), expected)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _opened_part(part: Path, source_fd: int) -> Iterator[int]:
+    """The part file, made where missing; its name is durable before anything is written to it."""
+    with own_part(part) as fd:
+        if os.path.samestat(os.fstat(fd), os.fstat(source_fd)):
+            raise ValueError(f"the part is the source itself: {part}")
+        sync_directory(part.parent)
+        yield fd
+
+
+@contextmanager
+def _vanishing_named(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ESTALE}:  # ESTALE: gone from a network file system
+            raise SourceVanished(f"the source is gone: {source}") from error
+        raise
+
+
+def _check_unchanged(source: Path, expected: Fingerprint) -> None:
+    """By name and not by descriptor: a source that was replaced has changed too."""
+    with _vanishing_named(source):
+        found = fingerprint(source)
+    _compare(source, found, expected)
+
+
+def _compare(source: Path, found: Fingerprint, expected: Fingerprint) -> None:
+    if found != expected:
+        raise SourceChanged(f"{source}: {found}, expected {expected}")
+
+
+def _cut_to_checkpoint(part_fd: int, resume: Checkpoint | None, source_size: int) -> int:
+    """Cut off what no checkpoint promised; return the offset to go on from."""
+    start = 0 if resume is None else resume.offset
+    if start > min(source_size, os.fstat(part_fd).st_size):
+        start = 0
+    os.ftruncate(part_fd, start)
+    return start
+
+
+class _Copy:
+    """One copy under way: how far it is, and the next step."""
+
+    def __init__(
+        self, source_fd: int, part_fd: int, end: int, start: int, figures: Figures
+    ) -> None:
+        self._source_fd = source_fd
+        self._part_fd = part_fd
+        self._end = end
+        self._offset = start
+        self._figures = figures
+        above = sum(length for _, length in self.extents())
+        below = sum(length for _, length in data_extents(source_fd, 0, start))
+        self._done = below
+        self._total = below + above
+        figures.begin(self._done, self._total)
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """The source's extents from here on."""
+        return data_extents(self._source_fd, self._offset, self._end)
+
+    def reflinked(self) -> bool:
+        """Try to be done at once."""
+        return reflink(self._source_fd, self._part_fd)
+
+    def step(self, offset: int, length: int) -> None:
+        """Copy these bytes; nothing but holes lies between the last step and this one."""
+        move(self._source_fd, self._part_fd, offset, length)
+        self._offset = offset + length
+        self._done += length
+        self._figures.advance(length)
+
+    def checkpoint(self) -> Checkpoint:
+        """What a sync that begins now makes durable."""
+        # The extents may have grown since they were summed up: a page read from preallocated space
+        # counts as data from then on (seen on ext4).
+        return Checkpoint(self._offset, min(self._done, self._total), self._total)
+
+    def completed(self) -> Checkpoint:
+        """The last checkpoint, once everything is durable."""
+        self._figures.complete()
+        return Checkpoint(self._end, self._total, self._total)
+
+
+def _copied(
+    copy: _Copy, sync: PipelinedSync, rate: RateLimit | None, stop: threading.Event
+) -> Iterator[Checkpoint]:
+    """Copy all extents; yield checkpoints as they become durable, not all of the last ones."""
+    due = _CheckpointDue(timed=rate is not None)
+    for offset, length in _chunks(copy, rate):
+        if stop.is_set() or (rate is not None and not rate.take(length, stop)):
+            yield from _stopped(copy, sync)
+        copy.step(offset, length)
+        if due.after(length):
+            yield from sync.waited()
+            sync.begin(copy.checkpoint())
+        else:
+            yield from sync.finished()
+    yield from sync.waited()
+
+
+def _stopped(copy: _Copy, sync: PipelinedSync) -> Iterator[Checkpoint]:
+    yield from sync.waited()
+    sync.begin(copy.checkpoint())
+    yield from sync.waited()
+    raise CopyStopped("asked to stop")
+
+
+def _chunks(copy: _Copy, rate: RateLimit | None) -> Iterator[tuple[int, int]]:
+    largest = CHUNK_BYTES if rate is None else min(CHUNK_BYTES, rate.share_bytes)
+    for offset, length in copy.extents():
+        end = offset + length
+        for at in range(offset, end, largest):
+            yield at, min(largest, end - at)
+
+
+@dataclass
+class _CheckpointDue:
+    """Says when it is time for the next checkpoint."""
+
+    timed: bool
+    copied_bytes: int = 0
+    begun_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.begun_at = time.monotonic()
+
+    def after(self, length: int) -> bool:
+        self.copied_bytes += length
+        waited_s = time.monotonic() - self.begun_at
+        if self.copied_bytes < CHECKPOINT_BYTES and not (self.timed and waited_s >= CHECKPOINT_S):
+            return False
+        self.copied_bytes = 0
+        self.begun_at = time.monotonic()
+        return True

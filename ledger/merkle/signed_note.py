@@ -1,0 +1,249 @@
+"""Signed notes and checkpoints, as C2SP has them (c2sp.org/signed-note, c2sp.org/tlog-checkpoint).
+
+A note is a text and, behind an empty line, signatures of it, each a line with the name and the id
+of its key. A checkpoint is a note that says how large a log's tree is and what its root is. Ours
+says in two more lines in which epoch of the ledger that was, and which position its last event has.
+"""
+
+import hashlib
+import re
+from base64 import b64decode, b64encode
+from typing import NamedTuple, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+
+from ledger.domain.errors import Expected
+from ledger.merkle.tree import HASH_BYTES
+
+NOTE_BYTES = 64 * 1024
+"""The longest note that is read: room for many signatures of others."""
+KEY_BYTES = 32
+ID_BYTES = 4
+_ED25519 = b"\x01"
+_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]+")
+_SIGNATURE = re.compile(r"\u2014 (\S+) (\S+)")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+class BadKey(Expected):
+    """The text is no key, or not of the kind that is wanted."""
+
+
+class BadCheckpoint(Expected):
+    """The text is no checkpoint, or not one that this key has signed."""
+
+
+# Keys
+
+
+class Verifier:
+    """Whose signature is looked for; made of the text that may be known to everybody."""
+
+    def __init__(self, name: str, public: bytes) -> None:
+        if not _NAME.fullmatch(name):
+            raise BadKey(f"no name for a key: {name!r}")
+        self.name = name
+        self.id = _key_id(name, public)
+        self._public = public
+        self._key = Ed25519PublicKey.from_public_bytes(public)
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """The key that was written as `name+id+key`. Raises `BadKey`."""
+        name, found, public = _key_parts(text.strip())
+        verifier = cls(name, public)
+        if verifier.id.hex() != found:
+            raise BadKey("a verifier key whose id is not that of the key")
+        return verifier
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{_encoded(_ED25519 + self._public)}"
+
+    def has_signed(self, text: str, signature: bytes) -> bool:
+        try:
+            self._key.verify(signature, text.encode())
+        except InvalidSignature:
+            return False
+        return True
+
+
+class Signer:
+    """Who signs; made of a secret."""
+
+    _PREFIX = "PRIVATE+KEY+"
+
+    def __init__(self, name: str, seed: bytes) -> None:
+        self._seed = seed
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.verifier = Verifier(name, self._key.public_key().public_bytes_raw())
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """The key that was written as `PRIVATE+KEY+name+id+seed`. Raises `BadKey`."""
+        text = text.strip()
+        if not text.startswith(cls._PREFIX):
+            raise BadKey("a signer's key begins with PRIVATE+KEY")
+        name, found, seed = _key_parts(text.removeprefix(cls._PREFIX))
+        signer = cls(name, seed)
+        if signer.verifier.id.hex() != found:
+            raise BadKey("a signer's key whose id is not that of the key")
+        return signer
+
+    @property
+    def name(self) -> str:
+        return self.verifier.name
+
+    def secret_text(self) -> str:
+        """What `of_text` reads. No `__str__`, so that nobody prints it unawares."""
+        verifier = self.verifier
+        secret = _encoded(_ED25519 + self._seed)
+        return f"{self._PREFIX}{verifier.name}+{verifier.id.hex()}+{secret}"
+
+    def sign(self, text: str) -> str:
+        """The note of this text, which ends in a newline."""
+        assert text.endswith("\n")
+        assert not _CONTROL.search(text)
+        signature = _encoded(self.verifier.id + self._key.sign(text.encode()))
+        return f"{text}\n\u2014 {self.name} {signature}\n"
+
+
+def _key_id(name: str, public: bytes) -> bytes:
+    return hashlib.sha256(f"{name}\n".encode() + _ED25519 + public).digest()[:ID_BYTES]
+
+
+def _key_parts(text: str) -> tuple[str, str, bytes]:
+    """A key's name, its id as it is written, and its bytes."""
+    name, _, rest = text.partition("+")
+    found, _, encoded = rest.partition("+")
+    try:
+        key = _decoded(encoded)
+    except ValueError as error:
+        raise BadKey("a key that is not written as a note's keys are") from error
+    if not key.startswith(_ED25519) or len(key) != len(_ED25519) + KEY_BYTES:
+        raise BadKey("a key that is not one of Ed25519")
+    return name, found, key[len(_ED25519) :]
+
+
+# Notes
+
+
+def open_note(note: bytes, verifier: Verifier) -> str:
+    """The text of a note that this key has signed; signatures of others are passed over.
+
+    Raises `BadCheckpoint`.
+    """
+    if len(note) > NOTE_BYTES:
+        raise BadCheckpoint(f"a note of more than {NOTE_BYTES} bytes")
+    try:
+        whole = note.decode()
+    except UnicodeDecodeError as error:
+        raise BadCheckpoint("a note that is no UTF-8") from error
+    if _CONTROL.search(whole):
+        raise BadCheckpoint("a note with control characters")
+    text, empty_line, signatures = whole.rpartition("\n\n")
+    if not empty_line or not signatures.endswith("\n"):
+        raise BadCheckpoint("a note without signatures, or cut short")
+    text += "\n"
+    found = [_signature_of(line, verifier) for line in signatures[:-1].split("\n")]
+    ours = [signature for signature in found if signature is not None]
+    if not ours:
+        raise BadCheckpoint(f"not signed by {verifier.name} with the key {verifier.id.hex()}")
+    if not all(verifier.has_signed(text, signature) for signature in ours):
+        raise BadCheckpoint(f"the signature of {verifier.name} is not one of this text")
+    return text
+
+
+def _signature_of(line: str, verifier: Verifier) -> bytes | None:
+    """The signature on a line; None if it is another's."""
+    parts = _SIGNATURE.fullmatch(line)
+    if parts is None:
+        raise BadCheckpoint("a line among the signatures that is none")
+    try:
+        signature = _decoded(parts[2])
+    except ValueError as error:
+        raise BadCheckpoint("a signature that is no base64") from error
+    if parts[1] != verifier.name or signature[:ID_BYTES] != verifier.id:
+        return None
+    return signature[ID_BYTES:]
+
+
+# Checkpoints
+
+
+class Checkpoint(NamedTuple):
+    """The tree of a ledger as somebody has signed it.
+
+    Trees of one epoch continue each other; a restore begins another. `position` is that of the
+    tree's last leaf.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    epoch: int
+    position: int
+
+    def text(self) -> str:
+        return (
+            f"{self.origin}\n{self.size}\n{_encoded(self.root)}\n"
+            f"epoch {self.epoch}\nposition {self.position}\n"
+        )
+
+
+def read_checkpoint(note: bytes, verifier: Verifier) -> Checkpoint:
+    """The checkpoint in a note that this key has signed. Raises `BadCheckpoint`."""
+    checkpoint = parse_checkpoint(open_note(note, verifier))
+    if checkpoint.origin != verifier.name:
+        raise BadCheckpoint(f"a checkpoint of {checkpoint.origin}, signed by {verifier.name}")
+    return checkpoint
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """What a checkpoint says, whoever has signed it. Raises `BadCheckpoint`."""
+    lines = text.split("\n")
+    try:
+        origin, size, root, epoch, position, end = lines
+        checkpoint = Checkpoint(
+            origin,
+            _number(size),
+            _decoded(root),
+            _number(_after("epoch ", epoch)),
+            _number(_after("position ", position)),
+        )
+    except ValueError as error:
+        raise BadCheckpoint(
+            "a note that does not say what a checkpoint of a ledger says"
+        ) from error
+    if end or not origin or len(checkpoint.root) != HASH_BYTES or not checkpoint.epoch:
+        raise BadCheckpoint("a checkpoint with an impossible value")
+    return checkpoint
+
+
+def _after(word: str, line: str) -> str:
+    if not line.startswith(word):
+        raise ValueError(line)
+    return line.removeprefix(word)
+
+
+def _number(text: str) -> int:
+    """ASCII digits, no more of them than are needed."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _encoded(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+def _decoded(text: str) -> bytes:
+    """Base64 in the one way of writing it. Raises ValueError."""
+    data = b64decode(text, validate=True)
+    if _encoded(data) != text:
+        raise ValueError(text)
+    return data

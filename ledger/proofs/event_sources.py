@@ -1,0 +1,157 @@
+"""All events there are, of the store and of the archives, in the order of their positions.
+
+An archive that cannot be read is a finding, and from there on as if it were not there.
+"""
+
+import hashlib
+import heapq
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from ledger.archives import ArchiveMissing, BadArchive, Shelf
+from ledger.codec import leaf_hash
+from ledger.proofs.findings import BadArchiveFound, Changed, Finding, Misplaced, VersionGap
+from ledger.store import untrusted_rows as raw
+from ledger.store.seam import Cursor, LoggedEvent
+from ledger.store.untrusted_rows import Damaged
+
+Found = Callable[[Finding], None]
+
+_KEY_BYTES = 8
+
+
+class Met(NamedTuple):
+    """An event, and where it is; `leaf` is hashed anew from its bytes."""
+
+    event: LoggedEvent
+    leaf: bytes
+    stored: bool
+    archives: tuple[str, ...]
+
+
+class _Copy(NamedTuple):
+    """An event in one place; `archive` is empty where that is the store."""
+
+    position: int
+    archive: str
+    event: LoggedEvent
+
+
+@dataclass
+class ArchiveSeen:
+    """What was met of an archive: how many events, and how many of them are in the store too."""
+
+    events: int = 0
+    also_stored: int = 0
+    versions: dict[bytes, int] = field(default_factory=dict)
+    """By the beginning of the stream's SHA-256; there are many streams in an archive."""
+
+
+class Gathering:
+    """The events of one ledger; `names` are the archives that are looked at."""
+
+    def __init__(self, cursor: Cursor, shelf: Shelf, names: Collection[str], found: Found) -> None:
+        self._cursor = cursor
+        self._shelf = shelf
+        self._found = found
+        self.archives = {name: ArchiveSeen() for name in names}
+        """Those that are there, whether they could be read or not."""
+
+    def events(self) -> Iterator[Met]:
+        """Each event once, in the order of positions; what differs between two places is found."""
+        copies = heapq.merge(self._stored(), self._archived(), key=attrgetter("position"))
+        for _, group in groupby(copies, key=attrgetter("position")):
+            yield self._met(list(group))
+
+    def _met(self, copies: list[_Copy]) -> Met:
+        event = copies[0].event
+        stored = not copies[0].archive
+        leaf = self._leaf(event) if stored else event.leaf  # which an archive does not keep
+        archives = tuple(copy.archive for copy in copies if copy.archive)
+        for copy in copies[1:]:
+            if copy.event != event._replace(leaf=leaf):
+                where = "the store" if stored else f"archive {archives[0]}"
+                reason = f"in archive {copy.archive} it is not what it is in {where}"
+                self._found(Changed(event.position, reason))
+        if len(archives) > 1:
+            self._found(Misplaced(event.position, f"it is in archives {' and '.join(archives)}"))
+        for archive in archives:
+            seen = self.archives[archive]
+            seen.events += 1
+            seen.also_stored += stored
+        return Met(event, leaf, stored, archives)
+
+    def _leaf(self, event: LoggedEvent) -> bytes:
+        leaf = leaf_hash(event.stream, event.version, event.topic, event.state)
+        if leaf != event.leaf:
+            self._found(Changed(event.position, "its leaf hash is not that of its bytes"))
+        return leaf
+
+    def _stored(self) -> Iterator[_Copy]:
+        for row in raw.events(self._cursor):
+            if isinstance(row, Damaged):
+                self._found(Changed(row.position, row.reason))
+            else:
+                yield _Copy(row.position, "", row)
+
+    def _archived(self) -> Iterator[_Copy]:
+        """An archive is read from when its first position is reached."""
+        waiting = sorted(self._firsts(), reverse=True)
+        reading: list[tuple[int, str, _Copy, Iterator[_Copy]]] = []
+        while waiting or reading:
+            if waiting and (not reading or waiting[-1][0] <= reading[0][0]):
+                _, name = waiting.pop()
+                _push(reading, self._of(name))
+            else:
+                _, _, copy, rest = heapq.heappop(reading)
+                yield copy
+                _push(reading, rest)
+
+    def _firsts(self) -> Iterator[tuple[int, str]]:
+        for name in list(self.archives):
+            try:
+                yield self._shelf.get(name).first, name
+            except ArchiveMissing:  # removed since it was seen: if it mattered, others miss it
+                del self.archives[name]
+            except BadArchive as error:
+                self._found(BadArchiveFound(name, str(error)))
+
+    def _of(self, name: str) -> Iterator[_Copy]:
+        versions = self.archives[name].versions
+        try:
+            for event in self._shelf.get(name).events():
+                key = hashlib.sha256(event.stream.encode()).digest()[:_KEY_BYTES]
+                if event.version != versions.get(key, 0) + 1:
+                    self._found(VersionGap(event.position, event.stream))
+                versions[key] = event.version
+                yield _Copy(event.position, name, event)
+        except BadArchive as error:
+            self._found(BadArchiveFound(name, str(error)))
+        versions.clear()
+
+
+def _push(reading: list[tuple[int, str, _Copy, Iterator[_Copy]]], rest: Iterator[_Copy]) -> None:
+    for copy in rest:
+        heapq.heappush(reading, (copy.position, copy.archive, copy, rest))
+        return
+
+
+def version_gaps(
+    versions: Iterable[tuple[bytes, int | None, int]], excused: Collection[str]
+) -> Iterator[VersionGap]:
+    """Where a stream in the store is not of versions 1, 2, 3 at growing positions.
+
+    `excused` are the streams that a compaction is deleting.
+    """
+    for stream, group in groupby(versions, key=lambda row: row[0]):
+        before = 0
+        for version, (_, found, position) in enumerate(group, 1):
+            if found != version or position <= before:
+                name = stream.decode(errors="replace")
+                if name not in excused:
+                    yield VersionGap(position, name)
+                break
+            before = position

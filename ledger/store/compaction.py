@@ -1,0 +1,59 @@
+"""What a compaction reads and deletes in the store; `Cursor`s come from its own transactions."""
+
+from collections.abc import Iterator, Sequence
+
+from ledger.store.log import SELECT_EVENTS
+from ledger.store.parameters import among
+from ledger.store.postgres.cursor import PgCursor
+from ledger.store.seam import Cursor, LoggedEvent
+from ledger.store.tables.tiles import mark_gone
+
+
+def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
+    """The positions of all events of these streams that are in the store."""
+    sql = "SELECT position FROM stored_events WHERE originator_id IN (...)"
+    for (position,) in among(cursor, sql, streams):
+        yield position
+
+
+def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent]:
+    """The first and the last event of a stream that is in the store."""
+    cursor.execute(
+        f"{SELECT_EVENTS} WHERE originator_id = ?1 AND originator_version IN"  # noqa: S608 - constants
+        " (1, (SELECT max(originator_version) FROM stored_events WHERE originator_id = ?1))"
+        " ORDER BY originator_version",
+        (stream,),
+    )
+    ends = [LoggedEvent._make(row) for row in cursor.fetchall()]
+    return ends[0], ends[-1]
+
+
+def is_stored(cursor: Cursor, position: int) -> bool:
+    """Whether the event of this position is in the store."""
+    cursor.execute("SELECT 1 FROM stored_events WHERE position = ?", (position,))
+    return cursor.fetchone() is not None
+
+
+def events_at(cursor: Cursor, positions: Sequence[int]) -> Iterator[LoggedEvent]:
+    """The events at these positions, which are in order."""
+    sql = f"{SELECT_EVENTS} WHERE position IN (...) ORDER BY position"
+    return map(LoggedEvent._make, among(cursor, sql, positions))
+
+
+def delete_events(cursor: Cursor, positions: Sequence[int]) -> None:
+    """Deletes events that are in an archive, and marks their leaves as gone; they are tiled."""
+    sql = "DELETE FROM stored_events WHERE position IN (...) RETURNING leaf_index"
+    mark_gone(cursor, [leaf_index for (leaf_index,) in among(cursor, sql, positions)])
+
+
+def give_back(cursor: Cursor, pages: int) -> bool:
+    """Gives some of the file's free pages back to the file system; says whether more are left.
+
+    In PostgreSQL that is its own business (autovacuum).
+    """
+    if isinstance(cursor, PgCursor):
+        return False
+    cursor.execute(f"PRAGMA incremental_vacuum({pages:d})")
+    cursor.fetchall()
+    cursor.execute("PRAGMA freelist_count")
+    return int(cursor.fetchone()[0]) > 0

@@ -1,0 +1,94 @@
+"""The other processes that have a ledger in PostgreSQL."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import psycopg
+
+from ledger.domain.errors import StoreUnreachable
+from ledger.store.errors import store_errors
+from ledger.store.lease import Lease
+from ledger.store.postgres import locks as pg_locks
+from ledger.store.postgres import session as pg_session
+from ledger.store.postgres.commit_tail import CommitTail
+from ledger.store.postgres.connections import connect, transaction
+from ledger.store.postgres.cursor import PgConnection
+from ledger.store.postgres.session import WritingSession
+from ledger.store.seam import News, SharedCommitFeed
+
+NEWS_MOST = 10_000
+"""After so many events of others it is quicker to forget all than to read what they were about."""
+
+_NEWS = (
+    "SELECT position, originator_id, topic FROM stored_events"
+    " WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position"
+    " LIMIT ?"
+)
+
+
+class PgOthers:
+    """The `ledger.store.seam.Others` of a store, over its writing session."""
+
+    def __init__(self, url: str, session: WritingSession) -> None:
+        self._url = url
+        self._session = session
+        self._opened = session.position
+        self._seen = session.position
+        """Up to here others' events were told as news, or are not there."""
+        self._own = (0, 0)
+        """The positions of the last batch: behind the first, up to the second."""
+        self._pausing: PgConnection | None = None
+
+    def news(self) -> Sequence[News] | None:
+        """By one statement, that mostly finds nothing."""
+        return self._session.again(self._news)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """If the connection is lost, so is the pause: what was to be done in it then fails.
+
+        Whoever appends behind this one waits with it; so it does not wait long for a node that was
+        paused in a batch.
+        """
+        connection = self._session.connection
+        with store_errors(), transaction(connection) as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', ?, true), pg_advisory_lock(?)",
+                (f"{pg_session.TRANSACTION_S}s", pg_locks.APPENDING),
+            )
+        self._pausing = connection
+        try:
+            yield
+        finally:
+            self._pausing = None
+            with suppress(psycopg.OperationalError):
+                self._session.connection.execute(
+                    "SELECT pg_advisory_unlock(?)", (pg_locks.APPENDING,)
+                )
+
+    def lease(self, name: str) -> Lease:
+        return pg_locks.PgLease(lambda: connect(self._url), name)
+
+    def commit_tail(self) -> SharedCommitFeed:
+        return CommitTail(lambda: connect(self._url), self._opened)
+
+    def check_pause(self) -> None:
+        """Raises `StoreUnreachable` if a pause that was begun was lost with its connection."""
+        if self._pausing not in (None, self._session.connection):
+            raise StoreUnreachable("others may have appended meanwhile")
+
+    def note_own(self, position: int, events: int) -> None:
+        """Our own events are no news; those of others may lie before them."""
+        if position - events == self._seen:
+            self._seen = position
+        self._own = position - events, position
+
+    def _news(self) -> Sequence[News] | None:
+        connection = self._session.connection
+        rows = connection.execute(_NEWS, (self._seen, *self._own, NEWS_MOST + 1)).fetchall()
+        if len(rows) > NEWS_MOST:
+            self._seen = connection.execute("SELECT position FROM leaf_count").fetchone()[0]
+            return None
+        if rows:
+            self._seen = max(rows[-1][0], self._own[1])
+        return [*map(News._make, rows)]

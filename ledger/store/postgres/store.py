@@ -1,0 +1,260 @@
+"""The ledger in a PostgreSQL database, by psycopg.
+
+- A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, the tasks that
+  follow, then the events, then `COMMIT`. Nobody waits for a round trip while locks are held.
+- Any number of processes may have the ledger. What others have appended is asked for before each
+  batch (`news`); who needs that nobody appends takes the lock that each batch shares (`paused`).
+- Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
+  raises: its lock is held until the commit, so positions become visible in order and without gaps.
+- A guard, claim or generation that is not as it should be makes its statement divide by zero: in a
+  pipeline nobody could look at a row count in between.
+- If the connection is lost (see `pg_session`), the last event of the batch under way shows whether
+  it was committed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import TypeVar
+
+import psycopg
+from eventsourcing.persistence import StoredEvent
+from psycopg import errors as pg
+from psycopg.rows import TupleRow
+
+from ledger.codec import leaf_hash
+from ledger.domain.errors import StoreBusy, StoreFailed
+from ledger.store.errors import LOST, store_errors
+from ledger.store.postgres import locks as pg_locks
+from ledger.store.postgres import task_queue as tasks
+from ledger.store.postgres.commit_tail import CHANNEL
+from ledger.store.postgres.connections import Patience, postgres_reader, transaction
+from ledger.store.postgres.others import PgOthers
+from ledger.store.postgres.session import WritingSession
+from ledger.store.postgres.tables import MOVING, create_tables, require_home
+from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, Projection
+from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables.secrets import write_secret
+
+T = TypeVar("T")
+
+_INSERT_EVENTS = """
+WITH head AS (
+    UPDATE leaf_count SET leaves = leaves + %(n)s, position = position + %(n)s
+    RETURNING leaves - %(n)s AS leaf, position - %(n)s AS before
+), inserted AS (
+    INSERT INTO stored_events
+    SELECT before + nth, leaf + nth - 1, stream, version, topic, state, leaf_hash
+    FROM head, unnest(
+        %(streams)s::text[], %(versions)s::bigint[], %(topics)s::text[], %(states)s::bytea[],
+        %(leaves)s::bytea[]
+    ) WITH ORDINALITY AS new (stream, version, topic, state, leaf_hash, nth)
+    RETURNING position
+)
+SELECT max(position) FROM inserted
+"""
+_RAISE_GUARDS = """
+WITH raised AS (
+    INSERT INTO guards SELECT uuid, version + 1
+    FROM unnest(%(uuids)s::text[], %(versions)s::bigint[]) AS new (uuid, version)
+    ON CONFLICT (uuid) DO UPDATE SET version = excluded.version
+    WHERE guards.version = excluded.version - 1
+    RETURNING 1
+)
+SELECT 1 / (CASE WHEN count(*) = %(n)s THEN 1 ELSE 0 END) FROM raised
+"""
+_SHARE_APPENDING = f"SELECT pg_advisory_xact_lock_shared({pg_locks.APPENDING})"
+_EXCLUDE = (
+    f"SELECT pg_advisory_xact_lock({pg_locks.EXCLUSIVE}), set_config('lock_timeout', '1s', true)"
+)
+"""While this is held nobody else's exclusive work goes on, nor what waits behind that."""
+PREPARED_AFTER = 5
+"""Times that a statement of batches comes before the server keeps it."""
+
+_CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
+
+
+class PostgresStore:
+    """A `Store` in one database; `append` and `exclusive` from one thread."""
+
+    def __init__(self, url: str, projection: Projection, *, put_back: bool = False) -> None:
+        """Raises `StoreUnreachable`, and `StoreFailed` if this is no ledger of this schema.
+
+        A ledger that was put back from a dump is opened only by who says that it is `put_back`.
+        """
+        self._projection = projection
+        self._reader = postgres_reader(url)
+        # Whoever reads must not stay with another server than the one that is written to.
+        self._session = WritingSession(url, on_reconnect=self._reader.let_go)
+        try:
+            with store_errors():
+                with transaction(self._session.connection) as cursor:
+                    self._create(cursor)
+                    if not put_back:
+                        require_home(cursor)
+                self._session.confirm()
+        except StoreFailed:
+            self._session.close()
+            raise
+        self.others = PgOthers(url, self._session)
+
+    def append(self, batch: Batch) -> int:
+        session, patience = self._session, Patience()
+        while True:
+            try:
+                position = self._append(batch)
+                session.position = max(session.position, position)
+                session.confirm()
+            except LOST as error:
+                patience.spend(error)
+            except psycopg.Error as error:
+                raise StoreFailed(f"PostgreSQL: {error}") from error
+            else:
+                return position
+            session.reconnect()
+            found = session.again(partial(self._position_of, batch))
+            if found is not None:
+                return found
+
+    def exclusive(self, work: Callable[[Cursor], T]) -> T:
+        """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done.
+
+        What others hold for long, as readers do their tables, is not waited for: `StoreBusy`.
+        """
+        session = self._session
+        session.again(lambda: session.connection.execute("BEGIN"))
+        with store_errors():
+            try:
+                self.others.check_pause()
+                session.connection.execute(_EXCLUDE)
+                done = work(session.connection.cursor())
+                session.connection.execute("COMMIT")
+                session.confirm()
+            except pg.LockNotAvailable as error:
+                session.connection.execute("ROLLBACK")
+                raise StoreBusy(f"PostgreSQL: {error}") from error
+            except LOST:
+                session.connection.close()
+                raise
+            except BaseException:
+                if not session.connection.lost:
+                    session.connection.execute("ROLLBACK")
+                raise
+            return done
+
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        return self._reader.read(work)
+
+    def log(self) -> AbstractContextManager[Log]:
+        return self._reader.log()
+
+    def close(self) -> None:
+        self._reader.close()
+        self._session.close()
+
+    def _create(self, cursor: Cursor) -> None:
+        cursor.execute("SET LOCAL transaction_timeout = 0")  # tables may take long to change
+        # Of several processes that start at once, one makes what is missing.
+        cursor.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.MAKING,))
+        cursor.execute("SELECT to_regclass(?)", (MOVING,))
+        if cursor.fetchone()[0] is not None:
+            raise StoreFailed(
+                "a ledger is being moved into this database; `job-ledger move` has not finished"
+            )
+        create_tables(cursor)
+        self._projection.create(cursor)
+        tasks.create(self._session.connection.raw)
+
+    def _append(self, batch: Batch) -> int:
+        session = self._session.connection
+        connection = session.raw
+        try:
+            with _prepared(connection), connection.pipeline():
+                connection.execute("BEGIN")
+                connection.execute(_SHARE_APPENDING)
+                cursor = session.cursor()
+                _raise_guards(connection, batch.guards)
+                claims.record_or_fail(cursor, batch.claims)
+                for secret in batch.secrets:
+                    write_secret(cursor, secret)
+                self._projection.write(cursor, batch.puts, batch.drops)
+                tasks.defer(connection, batch.tasks)
+                last = _insert_events(connection, batch.events)
+                connection.execute("COMMIT")
+        except _CONFLICTS as error:
+            connection.rollback()  # psycopg forgets with it what it had prepared
+            self._projection.look_again(session.cursor())
+            raise Conflict(str(error)) from error
+        except LOST:
+            raise
+        except psycopg.Error:
+            connection.rollback()
+            raise
+        position = int(last.fetchall()[0][0])
+        self.others.note_own(position, len(batch.events))
+        return position
+
+    def _position_of(self, batch: Batch) -> int | None:
+        if not batch.events:
+            return None  # if it was, its guards or claims conflict with themselves
+        event = batch.events[-1]
+        leaf = _leaf(event)
+        rows = self._session.connection.execute(
+            "SELECT position, leaf FROM stored_events"
+            " WHERE originator_id = ? AND originator_version = ?",
+            (str(event.originator_id), event.originator_version),
+        )
+        return next((position for position, found in rows if found == leaf), None)
+
+
+def _leaf(event: StoredEvent) -> bytes:
+    return leaf_hash(str(event.originator_id), event.originator_version, event.topic, event.state)
+
+
+@contextmanager
+def _prepared(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
+    """The statements of a batch are planned once: all of them find rows by their keys.
+
+    Others are not: one that was planned for an empty table would go on reading all of it. What is
+    prepared in a pipeline that then fails is not there, and psycopg believes that it is, until
+    `rollback`.
+    """
+    connection.prepare_threshold = PREPARED_AFTER
+    try:
+        yield
+    finally:
+        connection.prepare_threshold = None
+
+
+def _insert_events(
+    connection: psycopg.Connection[TupleRow], events: Sequence[StoredEvent]
+) -> psycopg.Cursor[TupleRow]:
+    """The last position is its only row, once the pipeline is through."""
+    if not events:
+        return connection.execute("SELECT position FROM leaf_count")
+    connection.execute(f"NOTIFY {CHANNEL}")
+    return connection.execute(
+        _INSERT_EVENTS,
+        {
+            "n": len(events),
+            "streams": [str(event.originator_id) for event in events],
+            "versions": [event.originator_version for event in events],
+            "topics": [event.topic for event in events],
+            "states": [event.state for event in events],
+            "leaves": [_leaf(event) for event in events],
+        },
+    )
+
+
+def _raise_guards(connection: psycopg.Connection[TupleRow], guards: Sequence[Guard]) -> None:
+    """Raises each guard by one; who rests on the same version and comes second fails."""
+    if guards:
+        given = sorted(guards)
+        connection.execute(
+            _RAISE_GUARDS,
+            {
+                "n": len(given),
+                "uuids": [guard.uuid for guard in given],
+                "versions": [guard.version for guard in given],
+            },
+        )

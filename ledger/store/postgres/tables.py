@@ -1,0 +1,72 @@
+"""The tables of a ledger in PostgreSQL, and whether they are the ledger's or a copy of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ledger.domain.errors import StoreFailed
+from ledger.store.seam import Cursor
+from ledger.store.sqlite.store import SCHEMA_VERSION
+
+TABLES = Path(__file__).parent.with_name("sqlite") / "tables.sql"
+OWN_TABLES = Path(__file__).with_name("tables.sql")
+MOVING = "moving"
+"""A table; as long as it is there, the database holds what may be half of a ledger."""
+_TRANSLATED = 5
+"""Since this schema what only SQLite has is translated, and not made in the database."""
+_MADE_BEFORE = (
+    ("VIEW", "sqlite_master", ""),
+    ("FUNCTION", "instr", "(text, text)"),
+    ("FUNCTION", "json_array_length", "(bytea)"),
+    ("AGGREGATE", "group_concat", "(text)"),
+    ("FUNCTION", "group_concat_next", "(text, text)"),
+    ("FUNCTION", "typeof", "(bigint)"),
+    ("FUNCTION", "typeof", "(text)"),
+    ("FUNCTION", "typeof", "(bytea)"),
+)
+
+
+def _statements(file: Path) -> Iterator[str]:
+    script = file.read_text(encoding="utf-8")
+    return (statement for statement in script.split(";\n") if statement.strip())
+
+
+def create_tables(cursor: Cursor) -> None:
+    """Makes a store's tables where they are missing; refuses those of a later schema.
+
+    Where they are of this schema nothing is locked: other nodes go on meanwhile.
+    """
+    cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
+    cursor.execute("SELECT version FROM schema_version")
+    found = cursor.fetchone()
+    if found is not None and found[0] > SCHEMA_VERSION:
+        raise StoreFailed(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
+    if found is not None and found[0] == SCHEMA_VERSION:
+        return
+    for file in (TABLES, OWN_TABLES):
+        for statement in _statements(file):
+            cursor.execute(statement)
+    if found is not None and found[0] < _TRANSLATED:
+        _drop_made_before(cursor)
+    cursor.execute("DELETE FROM schema_version")
+    cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+
+
+def _drop_made_before(cursor: Cursor) -> None:
+    """Drops what only an earlier version needed, in the schema where it made them."""
+    cursor.execute("SELECT quote_ident(current_schema())")
+    (schema,) = cursor.fetchone()
+    for kind, name, arguments in _MADE_BEFORE:  # in quotes, no name is translated
+        cursor.execute(f'DROP {kind} IF EXISTS {schema}."{name}"{arguments}')
+
+
+def move_in(cursor: Cursor) -> None:
+    """From now on this database is the ledger's home, and any other one a copy of it."""
+    cursor.execute("UPDATE home SET place = (SELECT place FROM here)")
+
+
+def require_home(cursor: Cursor) -> None:
+    cursor.execute("SELECT home.place = here.place FROM home, here")
+    if not cursor.fetchone()[0]:
+        raise StoreFailed(
+            "the ledger was put back into this database from a copy: see `job-ledger adopt`"
+        )

@@ -1,0 +1,274 @@
+"""The ledger in one SQLite file, by the eventsourcing library's recorder made ours.
+
+What is ours, and why:
+- positions come from `AUTOINCREMENT`: the library's implicit rowids are used again after the newest
+  rows are deleted, and a reader that remembers a position would skip events;
+- writing transactions begin with `BEGIN IMMEDIATE`, on one connection; a deferred one that reads
+  first meets "database is locked" whatever the time-out;
+- `synchronous=FULL`: with NORMAL, acknowledged commits are lost when the power goes;
+- `auto_vacuum=INCREMENTAL`, set before the first table, because later it takes a full VACUUM;
+- only the writing connection checkpoints the WAL: SQLite before 3.51.3 can corrupt one that two
+  connections checkpoint at once;
+- any error of input or output is `StoreFailed`: after one failed fsync SQLite goes on acknowledging
+  commits that are not on disk, so the process must stop.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.sqlite import (
+    SQLiteApplicationRecorder,
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+)
+
+from ledger.codec import leaf_hash
+from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.idempotency import Claimed
+from ledger.store.errors import store_errors
+from ledger.store.readers import Reader
+from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, Projection
+from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables.secrets import write_secret
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 5
+"""Of the tables in both databases."""
+SCHEMA = Path(__file__).with_name("tables.sql")
+OPENING_S = 5
+BUSY_MS = 50
+LOCK_PAUSE_S = 0.002
+LOCK_TIMEOUT_S = 60
+"""SQLite's lock is not fair: a second writer may wait for seconds beside a busy one."""
+WAL_PAGES = 8_192
+"""The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
+
+
+def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
+    """A connection to the ledger's file in autocommit mode; a reading one can change nothing.
+
+    Raises `StoreUnreachable` if the file cannot be opened.
+    """
+    mode = "rwc" if writing else "ro"
+    try:
+        connection = sqlite3.connect(
+            f"{file.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+            timeout=OPENING_S,
+            cached_statements=512,
+        )
+        if writing:
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        else:
+            connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA cache_size=-65536")
+    except sqlite3.Error as error:
+        raise StoreUnreachable(f"cannot open {file}: {error}") from error
+    return connection
+
+
+def sqlite_reader(file: Path) -> Reader:
+    """Reads from this file, and makes none where there is none."""
+    return Reader(lambda: open_connection(file, writing=False), "BEGIN")
+
+
+def _begin_immediate(cursor: SQLiteCursor) -> None:
+    """Takes the writing lock, waiting for another writer in Python and not inside SQLite.
+
+    With its busy handler, two stores in one process hung until the time-out, the lock's holder
+    standing still in Python code. Why was not found; waiting here, it was not seen again.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(LOCK_PAUSE_S)
+        else:
+            return
+
+
+class _Connection(SQLiteConnection):
+    """The library's connection, whose writing transactions take the lock at their beginning."""
+
+    @contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+        cursor = self.cursor()
+        if commit:
+            _begin_immediate(cursor)
+        else:
+            cursor.execute("BEGIN")
+        try:
+            yield cursor
+        except BaseException:
+            self.rollback()
+            raise
+        if commit:
+            self.commit()
+        else:
+            self.rollback()
+
+
+class _ConnectionPool(SQLiteConnectionPool):
+    """The library's pool, with connections of ours."""
+
+    def _create_connection(self) -> SQLiteConnection:
+        connection = open_connection(Path(self.db_name), writing=True)
+        connection.row_factory = sqlite3.Row
+        return _Connection(sqlite_conn=connection, max_age=self.max_age)
+
+
+class Recorder(SQLiteApplicationRecorder):
+    """The library's recorder over our table: positions, leaf hashes and leaf indexes."""
+
+    def __init__(self, file: Path) -> None:
+        datastore = SQLiteDatastore(":memory:", originator_id_type="text")
+        datastore.pool.close()
+        datastore.pool = _ConnectionPool(db_name=str(file), pool_size=1, max_overflow=0)
+        super().__init__(datastore)
+        self.select_max_notification_id_statement = "SELECT max(position) FROM stored_events"
+
+    def construct_create_table_statements(self) -> list[str]:
+        statements = SCHEMA.read_text(encoding="utf-8").split(";\n")
+        return [statement for statement in statements if statement.strip()]
+
+    def _insert_events(
+        self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any
+    ) -> Sequence[int]:
+        position, leaves = head(_raw(c))
+        rows = [
+            (
+                position + nth,
+                leaves + nth - 1,
+                event.originator_id,
+                event.originator_version,
+                event.topic,
+                event.state,
+                leaf_hash(
+                    str(event.originator_id), event.originator_version, event.topic, event.state
+                ),
+            )
+            for nth, event in enumerate(stored_events, start=1)
+        ]
+        c.executemany("INSERT INTO stored_events VALUES (?,?,?,?,?,?,?)", rows)
+        c.execute("UPDATE leaf_count SET leaves = ?", (leaves + len(rows),))
+        return range(position + 1, position + len(rows) + 1)
+
+
+def head(cursor: Cursor) -> tuple[int, int]:
+    """The highest position ever given, which outlives its event, and how many leaves there are."""
+    cursor.execute(
+        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'stored_events'), 0),"
+        " (SELECT leaves FROM leaf_count)"
+    )
+    position, leaves = cursor.fetchone()
+    return position, leaves
+
+
+class SqliteStore:
+    """A `Store` in one file. One process writes; `append` and `exclusive` from one thread only.
+
+    What another process has written all the same is met as a `Conflict`.
+    """
+
+    others: None = None
+
+    def __init__(self, file: Path, projection: Projection) -> None:
+        self._file = file
+        self._projection = projection
+        with store_errors():
+            self._recorder = Recorder(file)
+            with self._recorder.datastore.transaction(commit=True) as c:
+                self._create(c)
+        self._reader = sqlite_reader(file)
+
+    def _create(self, c: SQLiteCursor) -> None:
+        c.execute("PRAGMA user_version")
+        version = c.fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StoreFailed(f"{self._file} has schema {version}; this is schema {SCHEMA_VERSION}")
+        for statement in self._recorder.create_table_statements:
+            c.execute(statement)
+        self._projection.create(_raw(c))
+        c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def append(self, batch: Batch) -> int:
+        with store_errors(), self._recorder.datastore.transaction(commit=True) as c:
+            try:
+                positions = self._recorder._insert_events(c, batch.events)  # noqa: SLF001 - ours
+            except sqlite3.IntegrityError as error:
+                raise Conflict(str(error)) from error
+            _insert_guards(c, batch.guards)
+            cursor = _raw(c)
+            _insert_claims(cursor, batch.claims)
+            for secret in batch.secrets:
+                write_secret(cursor, secret)
+            self._projection.write(cursor, batch.puts, batch.drops)
+            return positions[-1] if positions else head(cursor)[0]
+
+    def exclusive(self, work: Callable[[Cursor], T]) -> T:
+        with store_errors(), self._recorder.datastore.transaction(commit=True) as c:
+            return work(_raw(c))
+
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        return self._reader.read(work)
+
+    def log(self) -> AbstractContextManager[Log]:
+        return self._reader.log()
+
+    def close(self) -> None:
+        self._reader.close()
+        self._recorder.datastore.close()
+
+
+def fold_wal(file: Path) -> None:
+    """What is in the WAL is in the file when this returns, durably; nobody else may write to it.
+
+    Raises `StoreFailed`, too if somebody reads what is in the WAL.
+    """
+    with store_errors():
+        connection = open_connection(file, writing=True)
+        try:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            connection.close()
+    if busy:
+        raise StoreFailed(f"another process reads {file}")
+
+
+def _raw(c: SQLiteCursor) -> sqlite3.Cursor:
+    return c.sqlite_cursor
+
+
+def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
+    """Raises each guard by one; who rests on the same version and comes second finds it raised."""
+    if not guards:
+        return
+    c.executemany(
+        "INSERT INTO guards VALUES (?1, ?2 + 1)"
+        " ON CONFLICT (uuid) DO UPDATE SET version = excluded.version WHERE version = ?2",
+        guards,
+    )
+    if c.sqlite_cursor.rowcount != len(guards):
+        raise Conflict("a decision rests on something that has changed")
+
+
+def _insert_claims(cursor: sqlite3.Cursor, new: Sequence[Claimed]) -> None:
+    if new and not claims.record(cursor, new):
+        raise Conflict("a request has been claimed by another process")

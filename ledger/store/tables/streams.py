@@ -1,0 +1,90 @@
+"""Streams read many at a time: where they lie, and what they held at a position."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from ledger.codec import decode
+from ledger.domain.events import Event, Recorded
+from ledger.store.log import SELECT_EVENTS
+from ledger.store.parameters import among
+from ledger.store.seam import Cursor, LoggedEvent
+
+Stored = tuple[str, bytes]
+"""An event's topic and state."""
+
+
+class Span(NamedTuple):
+    """The positions of a stream's first and last event."""
+
+    first: int
+    last: int
+
+
+def newest(cursor: Cursor) -> int:
+    """The position of the newest event; 0 before the first."""
+    cursor.execute("SELECT coalesce(max(position), 0) FROM stored_events")
+    return int(cursor.fetchone()[0])
+
+
+def spans(cursor: Cursor, streams: Sequence[str]) -> dict[str, Span]:
+    """Where these streams lie; those that have no event are missing.
+
+    Two look-ups in an index for each of them, however long it is.
+    """
+    rows = among(
+        cursor,
+        "WITH asked (stream) AS (VALUES ...) SELECT stream,"
+        " (SELECT position FROM stored_events WHERE originator_id = stream"
+        "  ORDER BY originator_version LIMIT 1),"
+        " (SELECT position FROM stored_events WHERE originator_id = stream"
+        "  ORDER BY originator_version DESC LIMIT 1) FROM asked",
+        streams,
+        mark="(?)",
+    )
+    return {stream: Span(first, last) for stream, first, last in rows if first is not None}
+
+
+def histories(
+    cursor: Cursor, streams: Sequence[str], until: int
+) -> Iterator[tuple[str, list[Stored]]]:
+    """Each of these streams that had begun, with its events as far as this position."""
+    rows = among(
+        cursor,
+        "SELECT originator_id, topic, state FROM stored_events"
+        " WHERE originator_id IN (...) AND position <= ?"
+        " ORDER BY originator_id, originator_version",
+        streams,
+        until,
+    )
+    for stream, events in groupby(rows, itemgetter(0)):
+        yield stream, [(topic, state) for _, topic, state in events]
+
+
+def stored_of(cursor: Cursor, stream: str) -> list[Stored]:
+    """All events of one stream, in order, as they are folded."""
+    cursor.execute(
+        "SELECT topic, state FROM stored_events"
+        " WHERE originator_id = ? ORDER BY originator_version",
+        (stream,),
+    )
+    return cursor.fetchall()
+
+
+def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
+    """All events of one stream, in order."""
+    cursor.execute(
+        f"{SELECT_EVENTS} WHERE originator_id = ? ORDER BY originator_version", (stream,)
+    )
+    return [LoggedEvent._make(row) for row in cursor.fetchall()]
+
+
+def events_of_kind(cursor: Cursor, kind: str, after: int) -> list[Recorded[Event]]:
+    """The events after this position of all streams whose names begin with this word."""
+    cursor.execute(
+        "SELECT topic, state FROM stored_events"
+        " WHERE originator_id > ? AND originator_id < ? AND position > ? ORDER BY position",
+        (f"{kind}-", f"{kind}.", after),  # a full stop comes right after a hyphen
+    )
+    return [decode(topic, state) for topic, state in cursor.fetchall()]

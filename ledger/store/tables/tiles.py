@@ -1,0 +1,263 @@
+"""The tables of the tree: leaf hashes and roots of subtrees in tiles, and moments beside them.
+
+Tiles are made behind the events, in order, by `extend`. From then on a leaf's hash is in its tile,
+whether the event is there or gone; the leaves behind the newest tiled one are in `stored_events`
+only. Bit `i % 8` of byte `i // 8` of a tile's `gone` stands for its leaf `i`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from heapq import merge
+from itertools import takewhile
+from typing import NamedTuple
+
+from ledger.codec import recorded_at
+from ledger.domain.errors import Expected, UnknownEvent
+from ledger.merkle.tree import HASH_BYTES, complete_root
+from ledger.store.seam import Cursor, LoggedEvent
+
+TILE = 256
+"""Hashes in a full tile."""
+_NONE_GONE = bytes(TILE // 8)
+_ALL_GONE = (1 << TILE) - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+READ_ROWS = 256
+
+
+def _nothing(_: int) -> Iterable[LoggedEvent]:
+    return ()
+
+
+class LeavesMissing(Expected):
+    """Events have been removed from the ledger before their leaves were in the tree."""
+
+
+class Tiled(NamedTuple):
+    """How far the tiles go: how many leaves, the last one's position, and the latest stamp."""
+
+    leaves: int
+    position: int
+    latest: int
+
+
+class LeafTile(NamedTuple):
+    """Some leaves' hashes, in order, and which of their events are gone, as bits of a number."""
+
+    leaves: list[bytes]
+    gone: int
+
+
+def tiled(cursor: Cursor) -> Tiled:
+    """How far the tiles go."""
+    cursor.execute(
+        "SELECT leaf_index + 1, position, latest FROM moments ORDER BY leaf_index DESC LIMIT 1"
+    )
+    return Tiled._make(cursor.fetchone() or (0, 0, 0))
+
+
+def extend(cursor: Cursor) -> int:
+    """Tiles the leaves that follow, to the end of the newest tile at the most; how many it were.
+
+    Raises `LeavesMissing` if one that follows is not there.
+    """
+    before = tiled(cursor)
+    events = _following(cursor, before, TILE - before.leaves % TILE)
+    if events:
+        stamps = (_stamp(state) for _, _, state in events)
+        end = Tiled(before.leaves + len(events), events[-1][0], max(before.latest, *stamps))
+        fill(cursor, before, [leaf for _, leaf, _ in events], end)
+    return len(events)
+
+
+def fill(cursor: Cursor, before: Tiled, leaves: list[bytes], end: Tiled) -> None:
+    """Adds leaves to the newest tile, which has room for them; it then goes to `end`."""
+    tile = before.leaves // TILE
+    newest = leaf_tile(cursor, tile)
+    if newest is None:
+        row = (tile, _NONE_GONE, b"".join(leaves))
+        cursor.execute("INSERT INTO leaf_tiles VALUES (?, ?, ?)", row)
+    else:
+        leaves = newest.leaves + leaves
+        cursor.execute("UPDATE leaf_tiles SET leaves = ? WHERE tile = ?", (b"".join(leaves), tile))
+        cursor.execute("DELETE FROM moments WHERE leaf_index = ?", (before.leaves - 1,))
+    cursor.execute(
+        "INSERT INTO moments VALUES (?, ?, ?)", (end.leaves - 1, end.position, end.latest)
+    )
+    if len(leaves) == TILE:
+        _add_node(cursor, 1, tile, complete_root(leaves))
+
+
+def _following(cursor: Cursor, before: Tiled, most: int) -> list[tuple[int, bytes, bytes]]:
+    """The events behind the tiles as (position, leaf, state)."""
+    cursor.execute("SELECT leaves FROM leaf_count")
+    wanted = min(most, cursor.fetchone()[0] - before.leaves)
+    cursor.execute(
+        "SELECT position, leaf, state, leaf_index FROM stored_events WHERE position > ?"
+        " ORDER BY position LIMIT ?",
+        (before.position, wanted),
+    )
+    events = cursor.fetchall()
+    end = before.leaves + wanted
+    if [index for *_, index in events] != list(range(before.leaves, end)):
+        raise LeavesMissing(f"events are missing between leaves {before.leaves} and {end - 1}")
+    return [(position, leaf, state) for position, leaf, state, _ in events]
+
+
+def _stamp(state: bytes) -> int:
+    """When an event was recorded, in microseconds; of one that cannot be read nothing is known."""
+    try:
+        return _microseconds(recorded_at(state))
+    except UnknownEvent:
+        return 0
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _add_node(cursor: Cursor, level: int, nth: int, node: bytes) -> None:
+    """Adds the root of the `nth` full tile below, and that of its own tile once it is full."""
+    tile, held = divmod(nth, TILE)
+    joined = [*nodes(cursor, level, tile), node]
+    if held:
+        cursor.execute(
+            "UPDATE node_tiles SET nodes = ? WHERE level = ? AND tile = ?",
+            (b"".join(joined), level, tile),
+        )
+    else:
+        cursor.execute("INSERT INTO node_tiles VALUES (?, ?, ?)", (level, tile, node))
+    if len(joined) == TILE:
+        _add_node(cursor, level + 1, tile, complete_root(joined))
+
+
+# Reading
+
+
+def leaf_tile(cursor: Cursor, tile: int) -> LeafTile | None:
+    """The tile; None if it is dropped, or not begun."""
+    cursor.execute("SELECT leaves, gone FROM leaf_tiles WHERE tile = ?", (tile,))
+    row = cursor.fetchone()
+    return None if row is None else LeafTile(_hashes(row[0]), int.from_bytes(row[1], "little"))
+
+
+def nodes(cursor: Cursor, level: int, tile: int) -> list[bytes]:
+    """The roots in a tile of level 1 and above; none if it is not begun."""
+    cursor.execute("SELECT nodes FROM node_tiles WHERE level = ? AND tile = ?", (level, tile))
+    row = cursor.fetchone()
+    return [] if row is None else _hashes(row[0])
+
+
+def stored_leaves(cursor: Cursor, first: int, end: int) -> list[bytes]:
+    """The leaf hashes of events that are there, from `first` up to `end`."""
+    cursor.execute(
+        "SELECT leaf FROM stored_events WHERE leaf_index >= ? AND leaf_index < ?"
+        " ORDER BY leaf_index",
+        (first, end),
+    )
+    return [leaf for (leaf,) in cursor.fetchall()]
+
+
+def position_at(
+    cursor: Cursor, moment: datetime, archived: Callable[[int], Iterable[LoggedEvent]] = _nothing
+) -> int:
+    """The end of the longest prefix of the ledger in which no event is stamped later than this.
+
+    `archived` gives the archived events after a position, in order. Events that are gone for good
+    are not seen: where one of them was the first that was stamped later, the position is at most
+    255 events further on.
+    """
+    latest = _microseconds(moment)
+    cursor.execute(
+        "SELECT leaf_index, position FROM moments WHERE latest <= ?"
+        " ORDER BY latest DESC, leaf_index DESC LIMIT 1",
+        (latest,),
+    )
+    leaf_index, found = cursor.fetchone() or (-1, 0)
+    cursor.execute(
+        "SELECT coalesce((SELECT position FROM moments WHERE leaf_index > ? ORDER BY leaf_index"
+        " LIMIT 1), (SELECT max(position) FROM stored_events), 0)",
+        (leaf_index,),
+    )
+    (end,) = cursor.fetchone()
+    gone = ((event.position, event.state) for event in archived(found))
+    for position, state in merge(_states(cursor, found, end), takewhile(_until(end), gone)):
+        if _stamp(state) > latest:
+            break
+        found = position
+    return int(found)
+
+
+def _states(cursor: Cursor, after: int, end: int) -> Iterator[tuple[int, bytes]]:
+    cursor.execute(
+        "SELECT position, state FROM stored_events WHERE position > ? AND position <= ?"
+        " ORDER BY position",
+        (after, end),
+    )
+    while events := cursor.fetchmany(READ_ROWS):
+        yield from events
+
+
+def _until(end: int) -> Callable[[tuple[int, bytes]], bool]:
+    return lambda event: event[0] <= end
+
+
+# What is gone
+
+
+def mark_gone(cursor: Cursor, leaf_indexes: Iterable[int]) -> None:
+    """Notes that these leaves' events are gone; for the transaction that deletes them.
+
+    They must be tiled. A full tile whose events are all gone is dropped: its root stays.
+    """
+    bits: defaultdict[int, int] = defaultdict(int)
+    for index in leaf_indexes:
+        bits[index // TILE] |= 1 << index % TILE
+    if not bits:
+        return
+    newest = max(bits)
+    end = tiled(cursor).leaves
+    assert newest * TILE + bits[newest].bit_length() <= end, f"only {end} leaves are tiled"
+    for tile, more in sorted(bits.items()):
+        cursor.execute("SELECT gone FROM leaf_tiles WHERE tile = ?", (tile,))
+        row = cursor.fetchone()
+        if row is not None:  # else all of it is gone already
+            _set_gone(cursor, tile, int.from_bytes(row[0], "little") | more)
+
+
+def _set_gone(cursor: Cursor, tile: int, gone: int) -> None:
+    if gone == _ALL_GONE:
+        cursor.execute("DELETE FROM leaf_tiles WHERE tile = ?", (tile,))
+        return
+    bits = gone.to_bytes(len(_NONE_GONE), "little")
+    cursor.execute("UPDATE leaf_tiles SET gone = ? WHERE tile = ?", (bits, tile))
+
+
+def gone_count(cursor: Cursor) -> int:
+    """How many leaves are of events that are gone."""
+    full = tiled(cursor).leaves // TILE
+    cursor.execute("SELECT tile < ?, gone FROM leaf_tiles", (full,))
+    kept = gone = 0
+    while rows := cursor.fetchmany(READ_ROWS):
+        kept += sum(is_full for is_full, _ in rows)
+        gone += sum(int.from_bytes(bits).bit_count() for _, bits in rows)
+    return (full - kept) * TILE + gone
+
+
+def gone_between(cursor: Cursor, first: int, end: int) -> int:
+    """How many leaves from `first` up to `end` are of events that are gone."""
+    gone = 0
+    for tile in range(first // TILE, (end - 1) // TILE + 1):
+        found = leaf_tile(cursor, tile)
+        if found is None:  # dropped, or not there yet: then nothing of it is gone
+            bits = _ALL_GONE if tile < tiled(cursor).leaves // TILE else 0
+        else:
+            bits = found.gone
+        low, high = max(first - tile * TILE, 0), min(end - tile * TILE, TILE)
+        gone += (bits >> low & ((1 << high - low) - 1)).bit_count()
+    return gone
+
+
+def _hashes(joined: bytes) -> list[bytes]:
+    return [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]

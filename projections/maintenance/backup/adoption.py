@@ -1,0 +1,62 @@
+"""A ledger that its database put back is gone on with: out of a dump, or as of an earlier moment.
+
+    held against itself -> what belongs to it no more moved aside -> LedgerRestored recorded
+
+Nothing is deleted, and who is killed in between runs it again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ledger.archives import Shelf
+from ledger.archives.layout import archive_path
+from ledger.images import Pool
+from ledger.merkle.signed_note import Signer
+from ledger.proofs.checkpoints import checkpoint_of
+from ledger.store.seam import Log
+from projections.maintenance.backup.archives import archives_of
+from projections.maintenance.backup.errors import NotRestored, named
+from projections.maintenance.backup.files import make_directory, set_aside
+from projections.maintenance.backup.images import LOST_AND_FOUND, missing_images, set_strays_aside
+from projections.maintenance.backup.inspection import check_ledger
+from projections.maintenance.backup.layout import ARCHIVES
+from projections.maintenance.backup.restoration import Restored
+from projections.views.images import existing_drives, expected_images
+
+Record = Callable[[int, str], None]
+"""Records a restore in the ledger: its epoch, and the checkpoint as signed."""
+
+
+def adopt(
+    open_log: Callable[[], AbstractContextManager[Log]],
+    data: Path,
+    signer: Signer,
+    pools: Mapping[str, Pool],
+    record: Record,
+) -> Restored:
+    """Goes on with this ledger, which nobody writes to; blocks.
+
+    Its epoch begins with what it holds now. Raises `NotRestored`.
+    """
+    shelf = Shelf(data / ARCHIVES)
+    with named(NotRestored):
+        with open_log() as log:  # closed before it is written to: it keeps tables from changing
+            own = archives_of(log, shelf)
+            checkpoint = checkpoint_of(log, signer.name)
+            check_ledger(log, shelf, checkpoint, signer, own)
+            drives, expected = existing_drives(log.cursor()), expected_images(log.cursor())
+        aside = _set_archives_aside(data, set(shelf.names()) - set(own))
+        for pool in pools.values():
+            make_directory(pool.path)
+            aside += set_strays_aside(pool, drives)
+        first = checkpoint._replace(epoch=checkpoint.epoch + 1)
+        record(first.epoch, signer.sign(first.text()))
+        return Restored(first, aside, list(missing_images(expected, pools)))
+
+
+def _set_archives_aside(data: Path, names: Iterable[str]) -> list[Path]:
+    return [
+        set_aside(archive_path(data / ARCHIVES, name), data / LOST_AND_FOUND)
+        for name in sorted(names)
+    ]

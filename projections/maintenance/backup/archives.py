@@ -1,0 +1,28 @@
+"""Which archives belong to a ledger as of one moment."""
+
+from ledger.archives import ArchiveMissing, Shelf
+from ledger.domain.events import compaction_stream
+from ledger.store.compaction import is_stored
+from ledger.store.seam import Log
+
+
+def archives_of(log: Log, shelf: Shelf) -> list[str]:
+    """The names of the archives that the ledger names, or that have what it has no more.
+
+    Those that are written after this moment, or were never recorded, are none of them: their events
+    are all in the store. Raises `BadArchive`.
+    """
+    return [
+        name
+        for name in shelf.names()
+        # An archive is called as the compaction that wrote it.
+        if log.stream(compaction_stream(name)) or not _is_in_store(log, shelf, name)
+    ]
+
+
+def _is_in_store(log: Log, shelf: Shelf, name: str) -> bool:
+    try:
+        first = shelf.get(name).first
+        return first > log.last_position() or is_stored(log.cursor(), first)
+    except ArchiveMissing:  # never recorded, and removed just now
+        return True

@@ -1,0 +1,127 @@
+"""A backup is taken: beside the service that writes, or without one.
+
+Order: all into a directory beside, synced, checked, renamed. So what is called as was asked for is
+whole; a process that is killed leaves `.<name>.*.part`, which nobody takes for a backup.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger.archives import Shelf
+from ledger.archives.layout import archive_path
+from ledger.images import Pool, sync_directory
+from ledger.merkle.signed_note import Checkpoint, Signer
+from ledger.proofs.checkpoints import checkpoint_of
+from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE
+from ledger.store.seam import Log
+from ledger.store.sqlite.backup import copy_ledger
+from ledger.store.sqlite.store import sqlite_reader
+from projections.maintenance.backup.archives import archives_of
+from projections.maintenance.backup.errors import NotBackedUp, named
+from projections.maintenance.backup.files import file_kept, link_or_copy, make_directory, write_file
+from projections.maintenance.backup.images import MissingImage, keep_images
+from projections.maintenance.backup.inspection import check
+from projections.maintenance.backup.layout import ARCHIVES, CHECKPOINT, IMAGES, LEDGER, files_in
+from projections.maintenance.backup.manifest import FORMAT, MANIFEST, Manifest, written
+from projections.views.images import expected_images
+
+
+class Taken(NamedTuple):
+    """A backup of so many events; `note` is its checkpoint, `missing` images were not there."""
+
+    events: int
+    position: int
+    note: str
+    missing: list[MissingImage]
+
+
+def take(
+    file: Path,
+    archives: Path,
+    signer: Callable[[], Signer],
+    backup: Path,
+    *,
+    pools: Mapping[str, Pool] | None,
+    now: Callable[[], datetime],
+) -> Taken:
+    """Makes a backup of the ledger in this file, and of the images in these pools; blocks.
+
+    Raises `NotBackedUp`, and then there is none.
+    """
+    _require_new(backup)
+    if not file.is_file():
+        raise NotBackedUp(f"there is no ledger at {file}")
+    with named(NotBackedUp), _becoming(backup) as part:
+        return _Taking(part, archives, signer()).run(file, pools, now)
+
+
+def _require_new(backup: Path) -> None:
+    if os.path.lexists(backup) and not (backup.is_dir() and not any(backup.iterdir())):
+        raise NotBackedUp(f"{backup} is there already, and is no empty directory")
+
+
+@contextmanager
+def _becoming(backup: Path) -> Iterator[Path]:
+    """A new directory that gets its name when the block is done, and goes if that fails."""
+    make_directory(backup.parent)
+    part = Path(tempfile.mkdtemp(prefix=f".{backup.name}.", suffix=".part", dir=backup.parent))
+    try:
+        yield part
+        for folder, _, _ in os.walk(part):
+            sync_directory(Path(folder))
+        part.rename(backup)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    sync_directory(backup.parent)
+
+
+class _Taking:
+    def __init__(self, part: Path, archives: Path, signer: Signer) -> None:
+        self._part = part
+        self._archives = archives
+        self._signer = signer
+
+    def run(
+        self, file: Path, pools: Mapping[str, Pool] | None, now: Callable[[], datetime]
+    ) -> Taken:
+        made = now()
+        copy = self._part / LEDGER
+        copy_ledger(file, copy)
+        self._keep_key()
+        with sqlite_reader(copy).log() as log:
+            self._keep_archives(log)
+            checkpoint = self._signed(log)
+            expected = expected_images(log.cursor()) if pools is not None else []
+        missing = list(keep_images(expected, pools or {}, self._part / IMAGES))
+        self._keep_manifest(made, checkpoint, images=pools is not None)
+        note = check(self._part).note
+        return Taken(checkpoint.size, checkpoint.position, note, missing)
+
+    def _keep_key(self) -> None:
+        write_file(self._part / KEY_FILE, f"{self._signer.secret_text()}\n".encode())
+        write_file(self._part / VERIFIER_FILE, f"{self._signer.verifier}\n".encode())
+
+    def _keep_archives(self, log: Log) -> None:
+        make_directory(self._part / ARCHIVES)
+        for archive in archives_of(log, Shelf(self._archives)):
+            link_or_copy(
+                archive_path(self._archives, archive),
+                archive_path(self._part / ARCHIVES, archive),
+            )
+
+    def _signed(self, log: Log) -> Checkpoint:
+        checkpoint = checkpoint_of(log, self._signer.name)
+        write_file(self._part / CHECKPOINT, self._signer.sign(checkpoint.text()).encode())
+        return checkpoint
+
+    def _keep_manifest(self, made: datetime, checkpoint: Checkpoint, *, images: bool) -> None:
+        files = {name: file_kept(self._part / name) for name in files_in(self._part)}
+        manifest = Manifest(FORMAT, made, checkpoint.position, images, files)
+        write_file(self._part / MANIFEST, written(manifest))

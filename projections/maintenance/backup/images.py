@@ -1,0 +1,109 @@
+"""Images and backups: those of a ledger's drives are kept, put back, and looked for."""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger.images import Pool, SourceChanged, SourceVanished, publish
+from projections.maintenance.backup.files import (
+    copy_file,
+    file_kept,
+    keep_time,
+    make_directory,
+    set_aside,
+)
+from projections.maintenance.backup.manifest import FileKept
+from projections.views.images import ExpectedImage
+
+LOST_AND_FOUND = "lost+found"
+ATTEMPTS = 5
+"""How often an image is copied that grows meanwhile."""
+
+_OF_A_DRIVE = re.compile(
+    r"(?P<drive>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(img|upload|chunks)"
+)
+
+
+class MissingImage(NamedTuple):
+    """A drive that is ready, and whose image is not where it should be."""
+
+    drive: str
+    pool: str
+
+
+def missing_images(
+    expected: Iterable[ExpectedImage], pools: Mapping[str, Pool]
+) -> Iterator[MissingImage]:
+    """Those of these images that are not there, in pools that are."""
+    for image in expected:
+        pool = pools.get(image.pool)
+        if pool is not None and not pool.image(image.drive).exists():
+            yield MissingImage(image.drive, image.pool)
+
+
+def keep_images(
+    expected: Iterable[ExpectedImage], pools: Mapping[str, Pool], directory: Path
+) -> Iterator[MissingImage]:
+    """Copies images into a folder for each pool; yields those that are not there to be copied.
+
+    Raises `ImageError` and OSError.
+    """
+    for image in expected:
+        pool = pools.get(image.pool)
+        folder = Pool(image.pool, directory / image.pool)
+        make_directory(folder.path)
+        if pool is None or not _kept(pool.image(image.drive), folder.image(image.drive)):
+            yield MissingImage(image.drive, image.pool)
+        else:
+            _cut_to(folder.image(image.drive), image.size)
+
+
+def _kept(image: Path, copy: Path) -> bool:
+    """Whether there is an image to copy; one that grows meanwhile is copied anew."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            copy_file(image, copy)
+        except (FileNotFoundError, SourceVanished):
+            copy.unlink(missing_ok=True)
+            return False
+        except SourceChanged:
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            break
+    return True
+
+
+def _cut_to(copy: Path, size: int) -> None:
+    """An image may have grown since the moment of which the backup is: with a hole, at its end."""
+    state = copy.stat()
+    if state.st_size > size:
+        os.truncate(copy, size)
+        keep_time(copy, state.st_mtime_ns)
+
+
+def put_back(image: Path, as_kept: FileKept, pool: Pool) -> Path | None:
+    """Gives a drive the image of a backup; returns where the one is now that was in its place.
+
+    One that is the same stays. Raises `ImageError` and OSError.
+    """
+    target = pool.path / image.name
+    aside = None
+    if target.exists():
+        if file_kept(target) == as_kept:
+            return None
+        aside = set_aside(target, pool.path / LOST_AND_FOUND)
+    part = target.with_name(f"{target.name}.new")  # what a crash leaves of it, a start removes
+    copy_file(image, part)
+    publish(part, target)
+    return aside
+
+
+def set_strays_aside(pool: Pool, drives: Collection[str]) -> Iterator[Path]:
+    """Moves what images there are of other drives than these; yields where they are now."""
+    for path in sorted(pool.path.iterdir()):
+        named = _OF_A_DRIVE.fullmatch(path.name)
+        if named is not None and named["drive"] not in drives:
+            yield set_aside(path, pool.path / LOST_AND_FOUND)

@@ -1,0 +1,336 @@
+"""Builds the read models anew from the ledger, beside the live ones, and flips to them.
+
+The next generation of the tables is filled stream by stream from a snapshot of the log: each
+stream is folded once and its rows are written once, so memory does not grow with the ledger. What
+was recorded meanwhile is caught up with; the last of it, and the flip of the pointer, are one
+transaction between two batches of commands. An event that cannot be folded stops the rebuild and
+flips nothing.
+"""
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
+
+from ledger.application import Ledger
+from ledger.codec import decode
+from ledger.domain.errors import Expected, StoreBusy
+from ledger.domain.events import Event, Recorded
+from ledger.store.batches import sliced
+from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
+from projections.streams import (
+    CANNOT_FOLD,
+    discarded_streams,
+    rows_of_history,
+    sweeps,
+    unreadable,
+)
+from projections.tables import BY_NAME, TABLES, Table, select_all
+from projections.views.generations import (
+    count_values,
+    create_generation,
+    delete_some,
+    drop_generation,
+    drop_indexes,
+    drop_rows,
+    flip,
+    is_outdated,
+    live_generation,
+    put_rows,
+    superseded,
+    tables_of,
+)
+
+T = TypeVar("T")
+
+SLICE_ROWS = 256
+"""Rows written before the writer looks whether commands wait: a few milliseconds."""
+GATHERED_ROWS = 4096
+"""Rows written in one transaction when none does."""
+CATCH_UP_STREAMS = 64
+"""With fewer changed streams than this the rest is done in the transaction of the flip."""
+SLICE_S = 0.1
+"""How long rows are deleted for in one transaction: other nodes' exclusive work waits as long."""
+READ_S = 1.0
+"""Between two looks whether a superseded generation is still read."""
+REPORT_EVENTS = 10_000
+EARLIER_SHAPE = "rows of an earlier shape"
+"""In the place of their digest: they cannot be compared."""
+
+Report = Callable[[int, int], None]
+"""Told how many of how many events are folded."""
+
+
+class AlreadyRebuilding(Expected):
+    """Another rebuild is under way."""
+
+
+class Rebuilt(NamedTuple):
+    """A rebuild: the digests of the live and of the rebuilt rows as of the same position."""
+
+    position: int
+    events: int
+    before: str
+    after: str
+    seconds: float
+
+
+def rebuild(ledger: Ledger, report: Report) -> Rebuilt:
+    """Rebuilds all read models while the ledger is used; blocks, so call it in a thread.
+
+    Raises `AlreadyRebuilding`, `StoreFailed`, and `UnreadableStream` for one that cannot be folded.
+    """
+    if not ledger.maintenance.acquire():
+        raise AlreadyRebuilding("a rebuild or a compaction is under way")
+    try:
+        return _Rebuild(ledger).run(report)
+    finally:
+        ledger.maintenance.release()
+
+
+class _Rebuild:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._position = 0
+        self._discarded: set[str] = set()
+        self._live = 0
+        self._next = 0
+        self._outdated = False
+
+    def run(self, report: Report) -> Rebuilt:
+        started = time.monotonic()
+        self._clear()
+        self._live, self._next, self._outdated = self._exclusive(_begin).result()
+        try:
+            events = self._fill(report)
+            self._catch_up()
+            with ExitStack() as held:
+                before, after = self._flip(held)
+        finally:
+            self._clear()  # the superseded generation, or the one that was not finished
+        return Rebuilt(self._position, events, before, after, time.monotonic() - started)
+
+    def _fill(self, report: Report) -> int:
+        """Folds every stream of a snapshot into rows of the next generation."""
+        with self._ledger.log() as log:
+            total = log.count()
+            written = _Written(self._exclusive, self._ledger.busy, self._next)
+            self._discarded = discarded_streams(sweeps(log))
+            for state_rows in _rows_of_all(log, self._discarded, lambda done: report(done, total)):
+                written.add(state_rows)
+            written.finish()
+            for table in TABLES:
+                count = partial(count_values, table=table, generation=self._next)
+                self._exclusive(count).result()
+            self._position = log.last_position()
+            report(total, total)
+            return total
+
+    def _catch_up(self) -> None:
+        """Folds again what changed since, until only little does, or commands keep pace."""
+        enough, before = False, sys.maxsize
+        while not enough:
+            with self._ledger.log() as log:
+                streams, change_of = self._changed(log)
+                for some in sliced(streams, CATCH_UP_STREAMS):
+                    changes = [change_of(stream) for stream in some]
+                    write = partial(_write, generation=self._next, changes=changes)
+                    self._exclusive(write).result()
+                self._position = log.last_position()
+            enough = len(streams) < CATCH_UP_STREAMS or len(streams) > before // 2
+            before = len(streams)
+
+    def _changed(self, log: Log) -> tuple[list[str], Callable[[str], "_Change"]]:
+        """The streams whose rows are others by now, and what is to be written for each of them."""
+        discarded = discarded_streams(sweeps(log))
+        before, after = self._discarded, self._position
+        self._discarded = discarded
+
+        def change(stream: str) -> _Change:
+            if stream in before and stream in discarded:
+                return {}, []
+            try:
+                history, known = _history(log, stream, after)
+                shown = {} if stream in before else rows_of_history(stream, history[:known])
+                now = {} if stream in discarded else rows_of_history(stream, history)
+            except CANNOT_FOLD as error:
+                raise unreadable(log, stream, error) from error
+            puts = {key: row for key, row in now.items() if shown.get(key) != row}
+            return puts, list(shown.keys() - now.keys())
+
+        return sorted({*log.streams_after(after), *(discarded - before)}), change
+
+    def _flip(self, held: ExitStack) -> tuple[str, str]:
+        """Catches up and flips in one transaction; returns digests of both generations then."""
+
+        def finish(cursor: Cursor) -> None:
+            with self._ledger.log() as log:
+                streams, change_of = self._changed(log)
+                changes = [change_of(stream) for stream in streams]
+                _write(cursor, self._next, changes)
+                self._position = log.last_position()
+            flip(cursor, self._next)
+
+        pinned: list[Cursor] = []
+
+        def pin() -> None:  # in the writer's thread, before anybody can write to the new rows
+            pinned.append(held.enter_context(self._ledger.log()).cursor())
+            self._ledger.forget()  # relations it may have read from rows that had drifted
+
+        self._exclusive(finish, pin).result()
+        before = EARLIER_SHAPE if self._outdated else digest(pinned[0], self._live)
+        return before, digest(pinned[0], self._next)
+
+    def _exclusive(
+        self, work: Callable[[Cursor], T], afterwards: Callable[[], None] | None = None
+    ) -> "Future[T]":
+        """Exclusive work, as long as this rebuild holds its lease.
+
+        Of one that has lost it, another would find rows in its own generation, or miss tables.
+        """
+
+        def done(cursor: Cursor) -> T:
+            self._ledger.maintenance.check()
+            return work(cursor)
+
+        return self._ledger.exclusive(done, afterwards=afterwards)
+
+    def _clear(self) -> None:
+        """Empties and drops the generations that are not live, some rows at a time."""
+        for generation in self._exclusive(superseded).result():
+            self._once_unread(partial(drop_indexes, generation=generation))
+            names = self._exclusive(partial(tables_of, generation=generation)).result()
+            for table in (BY_NAME[name] for name in names):
+                emptied = partial(self._empty, table=table, generation=generation)
+                while not self._exclusive(emptied).result():
+                    pass
+            self._once_unread(partial(drop_generation, generation=generation))
+
+    def _once_unread(self, drop: Callable[[Cursor], None]) -> None:
+        """Waits for those who read what was live until now, and lets others write meanwhile."""
+        while True:
+            try:
+                self._exclusive(drop).result()
+            except StoreBusy:
+                time.sleep(READ_S)
+            else:
+                return
+
+    def _empty(self, cursor: Cursor, table: Table, generation: int) -> bool:
+        """Deletes rows of a table until none is left (then True), or others may want to work."""
+        until = time.monotonic() + SLICE_S
+        while delete_some(cursor, table, generation):
+            if self._ledger.busy() or time.monotonic() > until:
+                return False
+        return True
+
+
+class _Written:
+    """Rows on their way into a generation, in large transactions that give way to commands.
+
+    One transaction is written in the writer's thread while the rows of the next are folded here.
+    """
+
+    def __init__(
+        self,
+        exclusive: Callable[[Callable[[Cursor], bool]], "Future[bool]"],
+        busy: Callable[[], bool],
+        generation: int,
+    ) -> None:
+        self._exclusive = exclusive
+        self._busy = busy
+        self._generation = generation
+        self._gathered: dict[RowKey, Row] = {}
+        self._under_way: Future[bool] | None = None
+        self._left: list[tuple[RowKey, Row]] = []
+
+    def add(self, more: Rows) -> None:
+        self._gathered.update(more)
+        if len(self._gathered) >= GATHERED_ROWS:
+            self._write()
+
+    def finish(self) -> None:
+        """All rows are in the generation."""
+        self._write()
+        self._settle()
+
+    def _write(self) -> None:
+        self._settle()
+        self._left = sorted(self._gathered.items(), reverse=True)
+        self._gathered = {}
+        self._under_way = self._exclusive(self._put_slices)
+
+    def _settle(self) -> None:
+        while self._under_way is not None and not self._under_way.result():
+            self._under_way = self._exclusive(self._put_slices)
+
+    def _put_slices(self, cursor: Cursor) -> bool:
+        """Writes what is left until nothing is, or a command waits; says which."""
+        while self._left:
+            put_rows(cursor, self._generation, dict(self._left[-SLICE_ROWS:]))
+            del self._left[-SLICE_ROWS:]
+            if self._busy():
+                break
+        return not self._left
+
+
+_Change = tuple[Rows, list[RowKey]]
+"""Rows to put and rows to drop."""
+
+
+def _write(cursor: Cursor, generation: int, changes: list[_Change]) -> None:
+    for puts, drops in changes:
+        drop_rows(cursor, generation, drops)
+        put_rows(cursor, generation, puts)
+
+
+def _begin(cursor: Cursor) -> tuple[int, int, bool]:
+    """The live generation, the next one, and whether the live one has an earlier shape."""
+    live = live_generation(cursor)
+    create_generation(cursor, live + 1)
+    return live, live + 1, is_outdated(cursor)
+
+
+def _rows_of_all(log: Log, discarded: set[str], folded: Callable[[int], None]) -> Iterator[Rows]:
+    """The rows of every stream that is shown, each folded from all its events."""
+    done = 0
+    reported = 0
+    for stream, history in groupby(log.by_stream(), key=itemgetter(0)):
+        stored = list(history)
+        if stream not in discarded:
+            try:
+                shown = rows_of_history(
+                    stream, [decode(topic, state) for _, topic, state in stored]
+                )
+            except CANNOT_FOLD as error:
+                raise unreadable(log, stream, error) from error
+            yield shown
+        done += len(stored)
+        if done - reported >= REPORT_EVENTS:
+            reported = done
+            folded(done)
+
+
+def _history(log: Log, stream: str, after: int) -> tuple[list[Recorded[Event]], int]:
+    """The events of a stream, and how many of them are not above a position."""
+    stored = log.stream(stream)
+    known = sum(position <= after for position, _, _ in stored)
+    return [decode(topic, state) for _, topic, state in stored], known
+
+
+def digest(cursor: Cursor, generation: int) -> str:
+    """SHA-256 over every row of a generation, table by table, in the order of their keys."""
+    total = hashlib.sha256()
+    for table in TABLES:
+        total.update(f"{table.name}\n".encode())
+        cursor.execute(select_all(table, generation))
+        while some := cursor.fetchmany(SLICE_ROWS):
+            total.update("\n".join(map(repr, some)).encode())
+            total.update(b"\n")
+    return total.hexdigest()

@@ -1,0 +1,62 @@
+"""What an archive says of the trees in it, so that they are found without their events."""
+
+from collections.abc import Iterator
+
+from ledger.archives import ArchivedJob, ArchivedTree
+from ledger.codec import decode
+from ledger.domain.aggregates.housekeeping import Sweep
+from ledger.domain.errors import UnknownEvent
+from ledger.domain.events import (
+    DiscardedTree,
+    Ending,
+    JobCancelled,
+    JobCreated,
+    JobFailed,
+    JobsDiscarded,
+    JobSucceeded,
+    job_stream,
+    sweep_stream,
+)
+from ledger.store.compaction import ends_of
+from ledger.store.seam import Log
+
+_ENDINGS: dict[type, Ending] = {
+    JobSucceeded: "success",
+    JobFailed: "failed",
+    JobCancelled: "cancelled",
+}
+
+
+def archived_trees(log: Log, sweep: Sweep) -> Iterator[ArchivedTree]:
+    """The trees that a sweep discarded; one of which an event cannot be read is passed over."""
+    for position, topic, state in log.stream(sweep_stream(sweep.uuid)):
+        discard = decode(topic, state).event
+        assert isinstance(discard, JobsDiscarded), topic
+        for tree in discard.trees:
+            jobs = _jobs(log, tree)
+            if jobs is not None:
+                yield ArchivedTree(tree.owner, jobs, tree.ended, position)
+
+
+def _jobs(log: Log, tree: DiscardedTree) -> tuple[ArchivedJob, ...] | None:
+    try:
+        return tuple(_job(log, uuid) for uuid in tree.jobs)
+    except UnknownEvent:
+        return None
+
+
+def _job(log: Log, uuid: str) -> ArchivedJob:
+    """From its first event and its last: of a job that has ended, they say all there is to say."""
+    first, last = ends_of(log.cursor(), job_stream(uuid))
+    created, ended = decode(first.topic, first.state), decode(last.topic, last.state)
+    if not isinstance(created.event, JobCreated) or type(ended.event) not in _ENDINGS:
+        raise UnknownEvent(f"job {uuid} goes from {first.topic} to {last.topic}")
+    return ArchivedJob(
+        uuid,
+        first.position,
+        last.position,
+        created.recorded_at,
+        ended.recorded_at,
+        created.event.parent,
+        _ENDINGS[type(ended.event)],
+    )

@@ -1,0 +1,184 @@
+"""Compaction: moves the events of discarded streams from the store to an archive.
+
+    written and synced -> ArchiveWritten -> events deleted, some at a time -> LedgerCompacted
+
+Until `ArchiveWritten` the store has all events and the file counts for nothing; from then on they
+are where the archive is, whether some are still in the store or not. So a crash leaves something
+that reads right, and the next compaction goes on with it.
+"""
+
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from ledger.application import Ledger
+from ledger.archives import ArchiveNotWritten, Shelf, write_archive
+from ledger.domain.aggregates.housekeeping import Sweep
+from ledger.domain.commands import RecordArchive, RecordCompaction
+from ledger.domain.events import ArchiveWritten
+from ledger.proofs.tile_builder import TilingStopped, tile
+from ledger.store.batches import sliced
+from ledger.store.compaction import (
+    delete_events,
+    events_at,
+    give_back,
+    is_stored,
+    positions_of,
+)
+from ledger.store.seam import Cursor, Log
+from ledger.store.tables import guards
+from ledger.store.tables.tiles import gone_count
+from ledger.store.writer import Caller
+from projections.maintenance.backup.files import make_directory
+from projections.maintenance.retention.archive_index import archived_trees
+from projections.maintenance.retention.sweep import SYSTEM, RetentionStopped, never
+from projections.streams import compactions, pending, sweeps
+
+T = TypeVar("T")
+
+ARCHIVES = "archive"
+"""Where they are in a data directory."""
+DELETED_AT_ONCE = 64
+SLICE_S = 0.002
+"""How long events are deleted for in one transaction; the commands of others wait as long."""
+PAUSE_S = 0.002
+"""Between two slices, so that those commands are not only let in but done."""
+PAGES_AT_ONCE = 64
+
+
+class Compacted(NamedTuple):
+    """An archive, and what is in it now and no more in the store."""
+
+    archive: str
+    events: int
+    bytes: int
+
+
+def compact(
+    ledger: Ledger,
+    archives: Path,
+    new_id: Callable[[], str],
+    by: Caller = SYSTEM,
+    *,
+    stopping: Callable[[], bool] = never,
+) -> Compacted | None:
+    """Archives all that is discarded; None if there is nothing. Blocks, and needs `maintenance`.
+
+    What an earlier one left half done is finished first. Raises `ArchiveNotWritten` with nothing
+    changed, `BadArchive` if an archive is not what was recorded, `StoreFailed`, and
+    `RetentionStopped` soon after `stopping` says so.
+    """
+    try:
+        return _Compacting(ledger, archives, by, stopping).run(new_id)
+    except TilingStopped as error:
+        raise RetentionStopped("the compaction was broken off") from error
+
+
+class _Compacting:
+    def __init__(
+        self, ledger: Ledger, archives: Path, by: Caller, stopping: Callable[[], bool]
+    ) -> None:
+        self._ledger = ledger
+        self._archives = archives
+        self._by = by
+        self._stopping = stopping
+
+    def run(self, new_id: Callable[[], str]) -> Compacted | None:
+        with self._ledger.log() as log:
+            unfinished = [one for one in compactions(log) if one.gone is None]
+        for compaction in unfinished:
+            Shelf(self._archives).get(compaction.written.archive).check(compaction.written.digest)
+            self._delete(compaction.uuid, compaction.written)
+        with self._ledger.log() as log:
+            self._remove_unrecorded(log)
+            waiting = pending(log)
+        if not waiting:
+            return None
+        tile(self._ledger, stopping=self._stopping)
+        uuid = new_id()
+        self._make_directory()
+        written, size = self._write(uuid, waiting)
+        self._ledger.maintenance.check()  # whoever else holds it removes what is unrecorded
+        self._ledger.execute_blocking(RecordArchive(uuid, written), self._by)
+        self._delete(uuid, written)
+        return Compacted(written.archive, written.events, size)
+
+    def _write(self, uuid: str, waiting: Sequence[Sweep]) -> tuple[ArchiveWritten, int]:
+        with self._ledger.log() as log:
+            cursor = log.cursor()
+            told = (tree for sweep in waiting for tree in archived_trees(log, sweep))
+            trees = [*map(self._unless_stopping, told)]
+            events = map(self._unless_stopping, events_at(cursor, self._positions(cursor, waiting)))
+            done = write_archive(self._archives, uuid, events, trees)
+        swept = tuple(sweep.uuid for sweep in waiting)
+        written = ArchiveWritten(done.name, done.digest, done.events, done.first, done.last, swept)
+        return written, done.bytes
+
+    def _make_directory(self) -> None:
+        """Its name is durable too: from `ArchiveWritten` on nothing else has the events."""
+        try:
+            make_directory(self._archives)
+        except OSError as error:
+            raise ArchiveNotWritten(f"{self._archives}: {error.strerror}") from error
+
+    def _positions(self, cursor: Cursor, swept: Sequence[Sweep]) -> "array[int]":
+        """Of all their events in the store. An array: there may be millions."""
+        streams = sorted({stream for sweep in swept for stream in sweep.streams()})
+        return array("q", sorted(positions_of(cursor, streams)))
+
+    def _positions_of_acts(self, cursor: Cursor, swept: Sequence[Sweep]) -> set[int]:
+        streams = {stream for sweep in swept for stream in sweep.others}
+        acts = sorted(one for one in streams if one.startswith(("compaction-", "parking-")))
+        return set(positions_of(cursor, acts))
+
+    def _remove_unrecorded(self, log: Log) -> None:
+        """What a crash kept from being written, or recorded; the events of it are in the store."""
+        recorded = {one.written.archive for one in compactions(log)}
+        shelf = Shelf(self._archives)
+        shelf.remove_unfinished()
+        for name in shelf.names():
+            if name not in recorded and is_stored(log.cursor(), shelf.get(name).first):
+                shelf.remove(name)
+
+    def _delete(self, uuid: str, written: ArchiveWritten) -> None:
+        """Deletes what is in the archive, and records that it is done."""
+        with self._ledger.log() as log:
+            swept = [sweep for sweep in sweeps(log) if sweep.uuid in written.sweeps]
+            positions = self._positions(log.cursor(), swept)
+            whole = self._positions_of_acts(log.cursor(), swept)
+        assert len(positions) <= written.events, "an event came after its stream was discarded"
+        left = list(sliced([at for at in positions if at not in whole], DELETED_AT_ONCE))
+        left.reverse()
+        self._ledger.maintenance.check()
+        while left:
+            self._unless_stopping(None)
+            self._ledger.exclusive(partial(_delete_some, left=left)).result()
+            time.sleep(PAUSE_S)
+        # Last, and all at once: half of such a stream is not read as anything.
+        self._ledger.exclusive(partial(delete_events, positions=sorted(whole))).result()
+        uuids = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
+        for some in sliced(uuids, DELETED_AT_ONCE):
+            self._ledger.exclusive(partial(guards.remove, uuids=some)).result()
+        with self._ledger.log() as log:
+            gone = gone_count(log.cursor())
+        self._ledger.execute_blocking(RecordCompaction(uuid, gone), self._by)
+        # What is not given back now is used again, or given back with the next archive.
+        give = partial(give_back, pages=PAGES_AT_ONCE)
+        while not self._stopping() and self._ledger.exclusive(give).result():
+            time.sleep(PAUSE_S)
+
+    def _unless_stopping(self, what: T) -> T:
+        if self._stopping():
+            raise RetentionStopped("the compaction was broken off")
+        return what
+
+
+def _delete_some(cursor: Cursor, left: list[Sequence[int]]) -> None:
+    """Deletes some events, and then for as long as one slice may take."""
+    until = time.monotonic() + SLICE_S
+    delete_events(cursor, left.pop())
+    while left and time.monotonic() < until:
+        delete_events(cursor, left.pop())

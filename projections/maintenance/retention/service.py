@@ -1,0 +1,186 @@
+"""Retention as operators and the service use it: set it, plan it, run it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+from ledger.application import Ledger
+from ledger.archives import Shelf
+from ledger.domain.aggregates.housekeeping import Parking
+from ledger.domain.clock_trust import Reading, moved, moved_text, watch
+from ledger.domain.commands import ReleaseStream, SetRetention
+from ledger.domain.errors import Expected
+from ledger.domain.retention_policy import Plan, cutoff_at, cutoff_of
+from ledger.store.seam import Cursor
+from ledger.store.tables import clock_watch
+from ledger.store.writer import Caller
+from projections.maintenance.retention.compaction import Compacted, compact
+from projections.maintenance.retention.plan import plan_as_of, plan_of
+from projections.maintenance.retention.status import Standing, parked_streams, standing_of
+from projections.maintenance.retention.sweep import SYSTEM, Swept, sweep
+from projections.streams import pending, policy_of
+
+TREES_PENDING = 1_000
+PENDING_FOR = timedelta(days=1)
+"""So many trees, or for so long, are discarded before they are moved to an archive."""
+
+
+OPERATOR = Caller("system:operator", "")
+
+
+class RetentionBusy(Expected):
+    """A rebuild, or another run, is under way."""
+
+
+class ClockMoved(Expected):
+    """The wall clock was set: nothing is discarded until somebody says that it is right."""
+
+
+class PlanChanged(Expected):
+    """What would be discarded is not what the plan with this digest says, if it is of any."""
+
+
+class Ran(NamedTuple):
+    """What a run has done."""
+
+    swept: Swept | None
+    compacted: Compacted | None
+
+
+class Retention:
+    """The retention of one ledger. All methods block; any thread may call them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        archives: Path,
+        *,
+        now: Callable[[], datetime],
+        new_id: Callable[[], str],
+        clocks: Callable[[], Reading],
+    ) -> None:
+        self._ledger = ledger
+        self._archives = archives
+        self._now = now
+        self._new_id = new_id
+        self._clocks = clocks
+        self._stopping = Event()
+
+    def stop(self) -> None:
+        """What runs ends soon, and what is begun from now on, by `RetentionStopped`."""
+        self._stopping.set()
+
+    def set(self, keep: timedelta) -> None:
+        """From now on keeps jobs for so long. Raises `KeepOutOfRange`."""
+        self._ledger.execute_blocking(SetRetention(keep), OPERATOR)
+
+    def standing(self) -> Standing:
+        """How things stand: the policy, and what was and will be done by it."""
+        with self._ledger.log() as stored:
+            return standing_of(stored, Shelf(self._archives), self._now(), self._clocks())
+
+    def parked(self) -> list[Parking]:
+        """The streams that are parked, or were released and not discarded yet."""
+        with self._ledger.log() as stored:
+            return parked_streams(stored)
+
+    def release(self, stream: str, *, skip: bool) -> None:
+        """The next sweep tries a parked stream again or, with `skip`, takes it unread.
+
+        Raises `NotParked`.
+        """
+        self._ledger.execute_blocking(ReleaseStream(stream, skip), OPERATOR)
+
+    def plan(self, as_of: datetime | None = None, keep: timedelta | None = None) -> Plan:
+        """What a sweep would discard, or would have, at some moment by some policy; a dry run.
+
+        By default now, and by the policy that holds at the moment.
+        """
+        moment = as_of or self._now()
+        with self._ledger.log() as stored:
+            kept = policy_of(stored).keep(moment) if keep is None else keep
+            return plan_as_of(stored, Shelf(self._archives), kept, moment)
+
+    def run(self, digest: str | None = None) -> Ran:
+        """Discards what is due, or just what the plan with this digest says, and archives it.
+
+        Raises `RetentionBusy`, `ClockMoved`, `PlanChanged`, `NotDue`, `ArchiveNotWritten`,
+        `BadArchive` and `RetentionStopped`.
+        """
+        with self._maintaining():
+            self._check_clocks()
+            swept = self._sweep(OPERATOR, digest)
+            return Ran(swept, self._compact(OPERATOR))
+
+    def keep_up(self) -> Ran:
+        """`run`, as the service does it from time to time: an archive is begun for many at once."""
+        with self._maintaining():
+            self._check_clocks()
+            swept = self._sweep(SYSTEM, None)
+            return Ran(swept, self._compact(SYSTEM) if self._is_worth_archiving() else None)
+
+    def confirm_clock(self) -> None:
+        """The wall clock is right as it is, whoever moved it."""
+
+        def believe(cursor: Cursor) -> None:
+            clock_watch.put_alone(cursor, watch(self._clocks()))
+
+        self._ledger.exclusive(believe).result()
+
+    def _sweep(self, by: Caller, digest: str | None) -> Swept | None:
+        now = self._now()
+        with self._ledger.log() as stored:
+            keep = policy_of(stored).keep(now)
+            cutoff = cutoff_at(now, keep) if digest is None else _cutoff_of(digest)
+            plan = plan_of(stored, keep, cutoff)
+        if digest is not None and plan.digest != digest:
+            raise PlanChanged("by now something else would be discarded: plan anew")
+        if not plan:
+            return None
+        return sweep(self._ledger, plan, self._new_id, by, stopping=self._stopping.is_set)
+
+    def _compact(self, by: Caller) -> Compacted | None:
+        stopping = self._stopping.is_set
+        return compact(self._ledger, self._archives, self._new_id, by, stopping=stopping)
+
+    def _is_worth_archiving(self) -> bool:
+        with self._ledger.log() as stored:
+            waiting = pending(stored)
+        many = sum(len(one.trees) for one in waiting) >= TREES_PENDING
+        return many or any(self._now() - one.last_modified > PENDING_FOR for one in waiting)
+
+    def _check_clocks(self) -> None:
+        reading = self._clocks()
+
+        def check(cursor: Cursor) -> timedelta | None:
+            watched = clock_watch.find(cursor, reading.boot)
+            by = None if watched is None else moved(watched, reading)
+            if by is None:
+                clock_watch.put(cursor, watch(reading, watched))
+            return by
+
+        by = self._ledger.exclusive(check).result()
+        if by is not None:
+            raise ClockMoved(
+                f"{moved_text(by)}, to {reading.wall:%Y-%m-%d %H:%M} UTC: nothing is discarded"
+                " until `job-ledger retention confirm-clock` says that it is right"
+            )
+
+    @contextmanager
+    def _maintaining(self) -> Iterator[None]:
+        if not self._ledger.maintenance.acquire():
+            raise RetentionBusy("a rebuild or another run is under way")
+        try:
+            yield
+        finally:
+            self._ledger.maintenance.release()
+
+
+def _cutoff_of(digest: str) -> datetime:
+    try:
+        return cutoff_of(digest)
+    except ValueError:
+        raise PlanChanged(f"{digest!r} is no digest of a plan") from None

@@ -1,0 +1,163 @@
+"""A sweep: discards what a plan names, some trees at a time, between the commands of others.
+
+Each command drops the rows of its trees in the transaction that records them as discarded. What the
+events of a tree come to is found out here, not in the writer's thread. A tree of which an event
+cannot be read is parked and stays, and the others go; once it is released to be skipped, it goes
+unread.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ledger.application import Ledger
+from ledger.domain.commands import DiscardJobs, ParkStream
+from ledger.domain.errors import Expected, UnreadableStream
+from ledger.domain.events import DiscardedTree
+from ledger.domain.retention_policy import Plan
+from ledger.store.batches import sliced
+from ledger.store.seam import Log, RowKey
+from ledger.store.writer import Caller
+from projections.maintenance.retention.plan import plan_of
+from projections.streams import parkings, rows_of_stream
+from projections.views.discardable import rows_that_show
+
+READER = "sweep"
+TREES_AT_ONCE = 20
+STREAMS_AT_ONCE = 100
+"""Few enough that the commands of others hardly wait."""
+
+SYSTEM = Caller("system", "")
+
+
+class RetentionStopped(Expected):
+    """It was asked to stop before the end; the next run goes on."""
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass
+class Swept:
+    """What a sweep has done; `parked` are the streams that it could not read."""
+
+    sweep: str
+    trees: int = 0
+    jobs: int = 0
+    streams: int = 0
+    parked: list[str] = field(default_factory=list)
+
+
+class _Shown(NamedTuple):
+    """The rows of some streams, and which of these could not be read."""
+
+    rows: list[RowKey]
+    unread: list[str]
+
+
+def sweep(
+    ledger: Ledger,
+    plan: Plan,
+    new_id: Callable[[], str],
+    by: Caller = SYSTEM,
+    *,
+    stopping: Callable[[], bool] = never,
+) -> Swept:
+    """Discards what the plan names; blocks, so call it in a thread that holds `maintenance`.
+
+    Raises `NotDue` if the policy has changed meanwhile, `StoreFailed`, also if the lease is lost
+    (the next one discards the rest), and `RetentionStopped` soon after `stopping` says so.
+    """
+    return _Sweep(ledger, plan, new_id(), by, stopping).run()
+
+
+class _Sweep:
+    def __init__(
+        self, ledger: Ledger, plan: Plan, uuid: str, by: Caller, stopping: Callable[[], bool]
+    ) -> None:
+        self._ledger = ledger
+        self._plan = plan
+        self._by = by
+        self._stopping = stopping
+        self._done = Swept(uuid)
+        with ledger.log() as log:
+            released = [one for one in parkings(log) if one.handling == "skip"]
+        self._skipped = {parking.stream for parking in released}
+
+    def run(self) -> Swept:
+        for trees in sliced(self._plan.trees, TREES_AT_ONCE):
+            self._discard(trees, ())
+        for streams in sliced(self._others(), STREAMS_AT_ONCE):
+            self._discard((), streams)
+        if self._done.trees or self._done.streams:
+            self._record((), (), _Shown([], []), last=True)
+        return self._done
+
+    def _others(self) -> Sequence[str]:
+        """The streams that go; what a tree names that was just parked stays with it.
+
+        Compactions come last: they say of the sweeps before them that these are compacted.
+        """
+        streams = self._plan.streams
+        if self._done.parked:
+            with self._ledger.log() as log:
+                streams = plan_of(log, self._plan.keep, self._plan.cutoff).streams
+        return sorted(streams, key=lambda stream: stream.startswith("compaction-"))
+
+    def _discard(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> None:
+        """Discards these, without those that cannot be read."""
+        if self._stopping():
+            raise RetentionStopped("the sweep was broken off")
+        going = _Shown([], [])
+        with self._ledger.log() as log:
+            known = [tree for tree in trees if self._add(log, tree.streams(), going)]
+            others = [stream for stream in streams if self._add(log, [stream], going)]
+        if known or others:
+            self._record(tuple(known), tuple(others), going)
+
+    def _record(
+        self,
+        trees: tuple[DiscardedTree, ...],
+        streams: tuple[str, ...],
+        going: _Shown,
+        *,
+        last: bool = False,
+    ) -> None:
+        done, plan = self._done, self._plan
+        command = DiscardJobs(
+            done.sweep,
+            plan.keep,
+            plan.cutoff,
+            plan.position,
+            trees,
+            streams,
+            tuple(going.rows),
+            tuple(going.unread),
+            last,
+        )
+        self._ledger.maintenance.check()
+        self._ledger.execute_blocking(command, self._by)
+        done.trees += len(trees)
+        done.jobs += sum(len(tree.jobs) for tree in trees)
+        done.streams += len(streams)
+
+    def _add(self, log: Log, streams: Sequence[str], going: _Shown) -> bool:
+        """Adds what shows these streams to what goes; all of them, or none if one is parked."""
+        found = _Shown([], [])
+        for stream in streams:
+            try:
+                found.rows.extend(rows_of_stream(log, stream))
+            except UnreadableStream as error:
+                if stream not in self._skipped:
+                    self._park(error)
+                    return False
+                found.rows.extend(rows_that_show(log.cursor(), stream))
+                found.unread.append(stream)
+        going.rows.extend(found.rows)
+        going.unread.extend(found.unread)
+        return True
+
+    def _park(self, error: UnreadableStream) -> None:
+        self._done.parked.append(error.stream)
+        self._ledger.execute_blocking(ParkStream(error.stream, READER, str(error)), self._by)

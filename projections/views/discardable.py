@@ -1,0 +1,83 @@
+"""What a sweep looks at: trees whose root has ended, deleted things, and who names them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+
+from ledger.domain.retention_policy import Departed, JobInTree, Tree
+from ledger.store.parameters import among, marks
+from ledger.store.seam import Cursor, RowKey
+from projections.rows import timestamp
+from projections.views.generations import live_generation
+
+
+def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
+    """Every tree whose root ended before the cutoff, with all that is below it."""
+    g = live_generation(cursor)
+    cursor.execute(
+        f"SELECT uuid FROM jobs_g{g}"
+        " WHERE parent IS NULL AND state <> 'started' AND last_modified < ? ORDER BY last_modified",
+        (timestamp(cutoff),),
+    )
+    roots = [uuid for (uuid,) in cursor.fetchall()]
+    jobs = among(
+        cursor,
+        f"SELECT root, owner, uuid, parent, state, last_modified FROM jobs_g{g}"
+        " WHERE root IN (...) ORDER BY root, parent IS NOT NULL, ordinal, uuid",
+        roots,
+    )
+    for _, rows in groupby(jobs, key=itemgetter(0)):
+        family = list(rows)
+        yield Tree(family[0][1], [_job(*row[2:]) for row in family])
+
+
+def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
+    """When the tree ended that is due first, those left out in which one of these jobs is."""
+    g = live_generation(cursor)
+    cursor.execute(
+        f"SELECT min(last_modified) FROM jobs_g{g} WHERE parent IS NULL AND state <> 'started'"
+        f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({marks(parked)}))",
+        parked,
+    )
+    (ended,) = cursor.fetchone()
+    return None if ended is None else datetime.fromisoformat(ended)
+
+
+def _job(uuid: str, parent: str | None, state: str, last_modified: str) -> JobInTree:
+    return JobInTree(uuid, parent, state, datetime.fromisoformat(last_modified))
+
+
+def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
+    """The streams of what was deleted before the cutoff, and the roots of the jobs that name it."""
+    g = live_generation(cursor)
+    cursor.execute(
+        f"SELECT stream, at FROM departed_g{g} WHERE at < ? ORDER BY at", (timestamp(cutoff),)
+    )
+    gone = {stream.partition("-")[2]: (stream, at) for stream, at in cursor.fetchall()}
+    named_by: dict[str, set[str]] = {}
+    for resource, root in among(
+        cursor,
+        f"SELECT resource, root FROM job_resources_g{g} JOIN jobs_g{g} ON uuid = job"
+        " WHERE resource IN (...)",
+        list(gone),
+    ):
+        named_by.setdefault(resource, set()).add(root)
+    return [
+        Departed(stream, datetime.fromisoformat(at), frozenset(named_by.get(uuid, ())))
+        for uuid, (stream, at) in gone.items()
+    ]
+
+
+def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
+    """The keys of the rows of a stream whose events cannot be read; the audit log is searched."""
+    g = live_generation(cursor)
+    uuid = stream.partition("-")[2]
+    keys: list[RowKey] = [("jobs", (uuid,)), ("departed", (stream,))]
+    cursor.execute(f"SELECT job, place FROM job_resources_g{g} WHERE job = ?", (uuid,))
+    keys += [("job_resources", tuple(key)) for key in cursor.fetchall()]
+    cursor.execute(
+        f"SELECT owner, recorded_at, stream, version FROM audit_log_g{g} WHERE stream = ?",
+        (stream,),
+    )
+    return keys + [("audit_log", tuple(key)) for key in cursor.fetchall()]

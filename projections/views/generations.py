@@ -1,0 +1,217 @@
+"""Writing the read models in SQLite: inline with the events, and a whole generation at a time."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+
+from ledger.domain.aggregates import Aggregate
+from ledger.domain.aggregates.relations import Relations
+from ledger.domain.errors import StoreFailed
+from ledger.domain.events import Event, Recorded
+from ledger.store.postgres.cursor import PgCursor
+from ledger.store.seam import Cursor, Row, RowKey, Rows
+from projections import audit_log, rows
+from projections.tables import BY_NAME, INDEXES, SHAPE, TABLES, Table, create, delete, upsert
+
+DELETED_ROWS = 256
+"""Rows of a superseded generation that are deleted at a time."""
+
+_table_of = itemgetter(0)
+
+
+class SqliteProjection:
+    """The read models, as the writer's `Projection`."""
+
+    def rows(self, state: Aggregate | None) -> Rows:
+        """See `projections.rows`."""
+        return rows.rows(state)
+
+    def entries(self, stream: str, version: int, recorded: Recorded[Event], owner: str) -> Rows:
+        """See `projections.audit_log`."""
+        return audit_log.entries(stream, version, recorded, owner)
+
+    def create(self, cursor: Cursor) -> None:
+        """Makes the pointer and the first generation; refuses rows of a later shape.
+
+        Rows of an earlier one stay as they are, and must be rebuilt first (`is_outdated`).
+        """
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS projection_head"
+            " (generation INTEGER NOT NULL, shape INTEGER NOT NULL)"
+        )
+        cursor.execute("SELECT generation, shape FROM projection_head")
+        head = cursor.fetchone()
+        if head is None:
+            cursor.execute("INSERT INTO projection_head VALUES (1, ?)", (SHAPE,))
+            create_generation(cursor, 1)
+        elif head[1] > SHAPE:
+            raise StoreFailed(f"the read models have shape {head[1]}; this code knows {SHAPE}")
+
+    def look_again(self, cursor: Cursor) -> None:
+        """Nothing is remembered."""
+
+    def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
+        """Puts and drops rows of the live generation, sorted by table and key."""
+        generation = live_generation(cursor)
+        drop_rows(cursor, generation, drops)
+        put_rows(cursor, generation, puts)
+
+    def relations(self, cursor: Cursor, uuid: str) -> Relations:
+        """What the live rows say about this drive or server."""
+        g = live_generation(cursor)
+        cursor.execute(
+            f"SELECT (SELECT group_concat(server) FROM attachments_g{g} WHERE drive = ?1),"
+            f" (SELECT count(*) FROM job_resources_g{g} WHERE resource = ?1 AND running = 1),"
+            f" (SELECT group_concat(tag) FROM tag_resources_g{g} WHERE resource = ?1)",
+            (uuid,),
+        )
+        servers, running_jobs, tags = cursor.fetchone()
+        return Relations(_set(servers), running_jobs, _set(tags))
+
+
+def _set(concatenated: str | None) -> frozenset[str]:
+    return frozenset(concatenated.split(",") if concatenated else ())
+
+
+def is_outdated(cursor: Cursor) -> bool:
+    """Whether the live rows have an earlier shape; then they can be neither read nor written."""
+    return shape_of(cursor) < SHAPE
+
+
+def shape_of(cursor: Cursor) -> int:
+    """The shape of the live rows."""
+    cursor.execute("SELECT shape FROM projection_head")
+    return int(cursor.fetchone()[0])
+
+
+def live_generation(cursor: Cursor) -> int:
+    """The generation that the pointer names, in the transaction of this cursor."""
+    cursor.execute("SELECT generation FROM projection_head")
+    return int(cursor.fetchone()[0])
+
+
+def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
+    """Jobs without sub-jobs that should have reported since that time, the longest silent first.
+
+    What has never reported may wait for its turn, as long as another copy into its pool goes on.
+    """
+    generation = live_generation(cursor)
+    jobs, drives = f"jobs_g{generation}", f"drives_g{generation}"
+    leaves = (
+        "SELECT job.uuid, job.last_modified, job.bytes_total > 0 AS begun, drive.pool"
+        f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
+        " ON destination.job = job.uuid AND destination.role = 'destination'"
+        f" LEFT JOIN {drives} drive ON drive.uuid = destination.resource"
+        " WHERE job.state = 'started'"
+        f" AND NOT EXISTS (SELECT 1 FROM {jobs} child WHERE child.root = job.root"
+        " AND child.parent = job.uuid)"
+    )
+    cursor.execute(
+        f"WITH leaf AS ({leaves}),"
+        " busy AS (SELECT DISTINCT pool FROM leaf WHERE begun AND last_modified >= ?)"
+        " SELECT uuid FROM leaf WHERE last_modified < ?"
+        " AND (begun OR NOT EXISTS (SELECT 1 FROM busy WHERE busy.pool = leaf.pool))"
+        " ORDER BY last_modified, uuid LIMIT ?",
+        (before, before, limit),
+    )
+    return [uuid for (uuid,) in cursor.fetchall()]
+
+
+def drives_by_pool(cursor: Cursor) -> dict[str, int]:
+    """How many drives of all accounts lie in each pool."""
+    generation = live_generation(cursor)
+    cursor.execute(f"SELECT pool, count(*) FROM drives_g{generation} GROUP BY pool")
+    return dict(cursor.fetchall())
+
+
+def create_generation(cursor: Cursor, generation: int) -> None:
+    """Create the tables of a generation and their indexes."""
+    indexes = INDEXES.read_text(encoding="utf-8").replace("{g}", str(generation))
+    for table in TABLES:
+        cursor.execute(create(table, generation))
+    for statement in indexes.split(";\n"):
+        cursor.execute(statement)
+
+
+def put_rows(cursor: Cursor, generation: int, puts: Rows) -> None:
+    """Puts rows, sorted: unsorted upserts of two nodes can deadlock in PostgreSQL."""
+    for name, items in groupby(sorted(puts.items(), key=_by_key), _table_of_item):
+        cursor.executemany(_upsert(name, generation), [row for _, row in items])
+
+
+def drop_rows(cursor: Cursor, generation: int, drops: Iterable[RowKey]) -> None:
+    """Drops rows by their keys, sorted likewise."""
+    for name, keys in groupby(sorted(drops), _table_of):
+        cursor.executemany(_delete(name, generation), [key for _, key in keys])
+
+
+def count_values(cursor: Cursor, table: Table, generation: int) -> None:
+    """Has PostgreSQL look what a table holds: until it does, it reads all of it for some rows."""
+    if isinstance(cursor, PgCursor):
+        cursor.execute(f"ANALYZE {table.name}_g{generation}")
+
+
+def flip(cursor: Cursor, generation: int) -> None:
+    """Makes a generation the live one."""
+    cursor.execute("UPDATE projection_head SET generation = ?, shape = ?", (generation, SHAPE))
+
+
+def superseded(cursor: Cursor) -> list[int]:
+    """The generations whose tables exist, other than the live one."""
+    tables = _named(cursor, "table", r"jobs_g[0-9]+")
+    found = {int(name.removeprefix("jobs_g")) for name in tables}
+    return sorted(found - {live_generation(cursor)})
+
+
+def drop_indexes(cursor: Cursor, generation: int) -> None:
+    """Drops the indexes of a generation; without them its rows are deleted in their order."""
+    for name in _named(cursor, "index", rf".+_g{generation}_(?!pkey).+"):
+        cursor.execute(f"DROP INDEX {name}")
+
+
+def delete_some(cursor: Cursor, table: Table, generation: int) -> int:
+    """Deletes some rows of a table of a generation; returns how many."""
+    name = f"{table.name}_g{generation}"
+    key = ", ".join(table.keys)
+    cursor.execute(
+        f"DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} LIMIT {DELETED_ROWS})"
+    )
+    return int(cursor.rowcount)
+
+
+def drop_generation(cursor: Cursor, generation: int) -> None:
+    """Drops the tables of a generation; quick once they are empty."""
+    for name in tables_of(cursor, generation):
+        cursor.execute(f"DROP TABLE {name}_g{generation}")
+
+
+def tables_of(cursor: Cursor, generation: int) -> list[str]:
+    """The tables that a generation has; one of an earlier shape may lack some."""
+    tables = _named(cursor, "table", rf".+_g{generation}")
+    return [name.removesuffix(f"_g{generation}") for name in tables]
+
+
+def _named(cursor: Cursor, kind: str, pattern: str) -> list[str]:
+    """The tables or indexes whose whole names are like this."""
+    cursor.execute("SELECT name FROM sqlite_master WHERE type = ?", (kind,))
+    return [name for (name,) in cursor.fetchall() if re.fullmatch(pattern, name)]
+
+
+def _by_key(item: tuple[RowKey, Row]) -> RowKey:
+    return item[0]
+
+
+def _table_of_item(item: tuple[RowKey, Row]) -> str:
+    return item[0][0]
+
+
+@lru_cache
+def _upsert(name: str, generation: int) -> str:
+    return upsert(BY_NAME[name], generation)
+
+
+@lru_cache
+def _delete(name: str, generation: int) -> str:
+    return delete(BY_NAME[name], generation)

@@ -1,0 +1,77 @@
+"""Where the API reads: snapshots of the read models, and what is remembered between two commits."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ledger.store.readers import Reader
+from projections.views.filters import Condition, Conditions
+from projections.views.read_models import JobTree
+from projections.views.snapshot import Snapshot
+
+REMEMBERED = 1_000
+"""Job trees, and counts of lists, that are kept until something is written."""
+
+
+class Views:
+    """Where the API reads.
+
+    `commits` is a number that changes with every commit to the ledger, before anybody is told of
+    it: what was read under the same number is what would be read again. Without it nothing is
+    remembered. Any failure to read is `StoreFailed`.
+    """
+
+    def __init__(self, reader: Reader, commits: Callable[[], int] | None) -> None:
+        self._reader = reader
+        self._commits = commits
+        self._trees: dict[tuple[str, str], JobTree | None] = {}
+        self._counts: dict[tuple[str, tuple[str, ...] | None, tuple[Condition, ...]], int] = {}
+        self._read_at = -1
+
+    def job(self, uuid: str, owner: str) -> JobTree | None:
+        """The job and all below it; from memory as long as nothing was written since it was read.
+
+        Watchers ask for the same jobs again and again. For the event loop only, like `snapshot`.
+        """
+        self._forget_what_is_stale()
+        if (uuid, owner) not in self._trees:
+            with self.snapshot() as snapshot:
+                self._trees[uuid, owner] = snapshot.job(uuid, owner)
+        return self._trees[uuid, owner]
+
+    def count_jobs(
+        self,
+        snapshot: Snapshot,
+        owner: str,
+        states: Sequence[str] | None,
+        conditions: Conditions = (),
+    ) -> int:
+        """`snapshot.count_jobs`, of a snapshot of ours, from memory likewise: it reads them all."""
+        key = owner, None if states is None else tuple(states), tuple(conditions)
+        if key not in self._counts:
+            self._counts[key] = snapshot.count_jobs(owner, states, conditions)
+        return self._counts[key]
+
+    def _forget_what_is_stale(self) -> None:
+        commits = self._read_at + 1 if self._commits is None else self._commits()
+        full = max(len(self._trees), len(self._counts)) >= REMEMBERED
+        if commits != self._read_at or full:
+            self._trees.clear()
+            self._counts.clear()
+            self._read_at = commits
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """For a few short reads in the event loop's thread, which must not await in between."""
+        # Before it begins: what is read is then at least as new as what it is remembered for.
+        self._forget_what_is_stale()
+        with self._reader.snapshot() as connection:
+            yield Snapshot(connection)
+
+    @contextmanager
+    def long_snapshot(self) -> Iterator[Snapshot]:
+        """For a long read in any thread, over a connection of its own."""
+        with self._reader.long_snapshot() as connection:
+            yield Snapshot(connection)
+
+    def close(self) -> None:
+        self._reader.close()

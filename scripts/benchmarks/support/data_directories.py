@@ -1,0 +1,131 @@
+"""Data directories as a service finds them when it starts."""
+
+import base64
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from api.composition import new_mac, open_ledger
+from api.service.ids import new_id
+from api.service.settings import Settings
+from ledger.application import Ledger
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import (
+    CloneServer,
+    CreateDrives,
+    CreateServers,
+    MarkDriveReady,
+    NewDrive,
+    NewServer,
+    StartAttempt,
+    SucceedJob,
+)
+from ledger.domain.events import DriveDefinition, IpConf, Mount, Nic, ServerDefinition, job_stream
+from ledger.images import Pool
+from ledger.store.writer import Caller
+from scripts.benchmarks.support.processes import BenchmarkBroken, Served
+from scripts.benchmarks.support.scale import GIB
+
+EMAIL = "benchmark@example.com"
+PASSWORD = "benchmark, not a secret"  # noqa: S105 - of an account that exists for a minute
+DISKS = 4
+_AUTHORIZATION = "Basic " + base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()
+
+
+class Seeded(NamedTuple):
+    """What is in the data directory: a server with four disks, and a finished clone of it."""
+
+    owner: str
+    server: str
+    job: str
+    disks: list[str]
+
+
+async def seed(data: Path, *, disk_bytes: int = GIB, url: str | None = None) -> Seeded:
+    """An account, its server with four disks, and one finished clone; no images."""
+    pools = {pool.name: pool for pool in Settings(data=data).named_pools()}
+    _make_directories(pools)
+    async with open_ledger(data, pools, url=url) as opened:
+        account = await opened.accounts.add(EMAIL, PASSWORD)
+        caller = Caller(account.uuid, "")
+        disks = [new_id() for _ in range(DISKS)]
+        server, job = new_id(), new_id()
+        await _make_disks(opened.ledger, caller, disks, disk_bytes)
+        await _make_server(opened.ledger, caller, server, disks)
+        await opened.ledger.execute(CloneServer(account.uuid, server, new_id(), job), caller)
+        await _finish(opened.ledger, caller, job)
+    return Seeded(account.uuid, server, job, disks)
+
+
+def image_of(data: Path, drive: str) -> Path:
+    """Where the service looks for a drive's image."""
+    return Settings(data=data).named_pools()[0].image(drive)
+
+
+def request_bytes(method: str, path: str, body: bytes = b"") -> bytes:
+    """A whole request of the benchmark's account; a body is JSON."""
+    fields = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+    if body:
+        fields += "Content-Type: application/json\r\n"
+    return (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {_AUTHORIZATION}\r\n"
+        f"{fields}\r\n"
+    ).encode() + body
+
+
+class Answer(NamedTuple):
+    body: bytes
+    content_type: str
+    set_cookie: str
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+def ask(server: Served, method: str, path: str) -> Answer:
+    """One request, and the answer, which must be 2xx."""
+    connection = HTTPConnection(server.host, server.port, timeout=60)
+    try:
+        connection.request(method, path, headers={"Authorization": _AUTHORIZATION})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status // 100 != 2:  # noqa: PLR2004 - 2xx
+            raise BenchmarkBroken(f"{method} {path}: {answer.status} {body[:200]!r}")
+        fields = answer.headers
+        return Answer(body, fields.get("Content-Type", ""), fields.get("Set-Cookie", ""))
+    finally:
+        connection.close()
+
+
+def _make_directories(pools: dict[str, Pool]) -> None:
+    for pool in pools.values():
+        pool.path.mkdir(parents=True, exist_ok=True)
+
+
+async def _make_disks(ledger: Ledger, caller: Caller, disks: list[str], size: int) -> None:
+    definition = DriveDefinition("disk of a benchmark", "disk", size, "dssd", {"made": "for it"})
+    drives = tuple(NewDrive(disk, definition) for disk in disks)
+    await ledger.execute(CreateDrives(caller.actor, drives, "blank"), caller)
+    for disk in disks:
+        await ledger.execute(MarkDriveReady(disk), caller)
+
+
+async def _make_server(ledger: Ledger, caller: Caller, server: str, disks: list[str]) -> None:
+    mounts = tuple(
+        Mount(disk, "virtio", f"0:{place}", place + 1) for place, disk in enumerate(disks)
+    )
+    nics = (Nic(new_mac(), ip_v4_conf=IpConf("dhcp")),)
+    definition = ServerDefinition("server of a benchmark", 2_000, 2 * GIB, 2)
+    new = NewServer(server, definition, mounts, nics, "password")
+    await ledger.execute(CreateServers(caller.actor, (new,)), caller)
+
+
+async def _finish(ledger: Ledger, caller: Caller, parent: str) -> None:
+    job = ledger.current(job_stream(parent))
+    assert isinstance(job, Job)
+    for child in job.children:
+        await ledger.execute(StartAttempt(child.uuid, 1, "benchmark"), caller)
+        await ledger.execute(SucceedJob(child.uuid, 1), caller)

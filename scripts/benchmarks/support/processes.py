@@ -1,0 +1,113 @@
+"""Processes that a benchmark starts, and ends by their id: servers, and the load on them."""
+
+import base64
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import msgspec
+
+from scripts.load import Result
+
+ROOT = Path(__file__).resolve().parents[3]
+STOP_S = 30
+_decode_result = msgspec.json.Decoder(Result).decode
+
+
+class BenchmarkBroken(Exception):
+    """Something did not do what it should, so there is no number to report."""
+
+
+class Served(NamedTuple):
+    """Where a server on this machine listens."""
+
+    host: str
+    port: int
+
+
+def python(*arguments: str, given: bytes = b"") -> bytes:
+    """Runs a module of ours in a process of its own; returns what it printed."""
+    done = subprocess.run(  # noqa: S603 - a module of ours with arguments of ours
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=_environment(),
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchmarkBroken(f"{arguments[0]}: {done.stderr.decode(errors='replace')}")
+    return done.stdout
+
+
+@contextmanager
+def serving(data: Path, *flags: str) -> Iterator[Served]:
+    """The service over a data directory, as a user starts it, on any free port."""
+    arguments = ("api.cli", "serve", "--data", str(data), "--port", "0", *flags)
+    with running(arguments) as (_, output):
+        line = output.readline().decode()
+        host, _, port = line.strip().rpartition("/")[2].partition(":")
+        if not port:
+            raise BenchmarkBroken(f"the server did not say where it listens, but {line!r}")
+        yield Served(host, int(port))
+
+
+@contextmanager
+def answering(body: bytes, content_type: str) -> Iterator[Served]:
+    """A bare aiohttp handler that always answers these bytes."""
+    with running(("scripts.benchmarks.support.bare", content_type)) as (given, output):
+        given.write(len(body).to_bytes(8) + body)
+        given.flush()
+        yield Served("127.0.0.1", int(output.readline()))
+
+
+def load(server: Served, requests: Sequence[bytes], *, connections: int, count: int) -> Result:
+    """So many of these requests, from a process of its own; all must be answered with 2xx."""
+    spec = {
+        "host": server.host,
+        "port": server.port,
+        "connections": connections,
+        "requests": count,
+        "templates": [base64.b64encode(request).decode() for request in requests],
+    }
+    result = _decode_result(python("scripts.load", given=msgspec.json.encode(spec)))
+    if any(status // 100 != 2 for status in result.statuses):  # noqa: PLR2004 - 2xx
+        raise BenchmarkBroken(f"not every request succeeded: {result.statuses}")
+    return result
+
+
+@contextmanager
+def running(arguments: Sequence[str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """A module of ours until the block is left; what it logs is kept from the screen."""
+    process = subprocess.Popen(  # noqa: S603 - a module of ours with arguments of ours
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdin, process.stdout
+    finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[Any]") -> None:
+    process.terminate()
+    try:
+        process.communicate(timeout=STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without settings of a service that somebody runs here."""
+    return {name: value for name, value in os.environ.items() if "JOB_LEDGER" not in name}

@@ -1,0 +1,86 @@
+"""In a process of its own: `rebuild`, `replay` or `read`, and a FILE or URL; says how it went."""
+
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+import orjson
+
+from api.composition import Surroundings
+from api.data.location import Database, PostgresDatabase, SqliteDatabase
+from ledger.application import Ledger
+from ledger.domain.errors import StoreFailed
+from ledger.store.log import streamed
+from projections.audit.replay import replay
+from projections.maintenance.rebuild import rebuild
+
+
+class Rebuilding(msgspec.Struct, frozen=True):
+    """How many events a second, and the most memory that the process ever had resident."""
+
+    rate: float
+    peak_mib: float
+
+
+def rebuilt(ledger_at: str) -> float:
+    """Rebuilds as the service does; returns events per second."""
+    store, projection = _database(ledger_at).open()
+    ledger = Ledger(
+        store,
+        projection,
+        Surroundings({}),
+        now=lambda: datetime.now(UTC),
+        on_failure=_fail,
+    )
+    with closing(ledger):
+        started = perf_counter()
+        done = rebuild(ledger, lambda _done, _total: None)
+        seconds = perf_counter() - started
+    assert done.before == done.after, "the rebuilt rows differ from the live ones"
+    return done.events / seconds
+
+
+def replayed(ledger_at: str) -> float:
+    """Replays as an auditor does; returns events per second."""
+    started = perf_counter()
+    done = replay(_database(ledger_at).log, lambda _done, _total: None)
+    seconds = perf_counter() - started
+    assert done.divergence is None, done.divergence
+    return done.events / seconds
+
+
+def read(ledger_at: str) -> float:
+    """SELECT of every event in order, and `orjson.loads`; returns events per second."""
+    events = 0
+    with _database(ledger_at).log() as log:
+        started = perf_counter()
+        rows = streamed(log.cursor(), "SELECT state FROM stored_events ORDER BY position")
+        for (state,) in rows:
+            orjson.loads(state)
+            events += 1
+        return events / (perf_counter() - started)
+
+
+def _database(ledger_at: str) -> Database:
+    in_postgres = ledger_at.startswith("postgresql:")
+    return PostgresDatabase(ledger_at) if in_postgres else SqliteDatabase(Path(ledger_at))
+
+
+def peak_mib() -> float:
+    """Of this process image alone; `ru_maxrss` would count what was there before its exec."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("the kernel does not tell the peak of resident memory")
+
+
+def _fail(error: StoreFailed) -> None:
+    raise error
+
+
+if __name__ == "__main__":
+    rate = {"rebuild": rebuilt, "replay": replayed, "read": read}[sys.argv[1]](sys.argv[2])
+    print(msgspec.json.encode(Rebuilding(rate, peak_mib())).decode())
