@@ -81,7 +81,24 @@ def _told(error: Exception) -> click.ClickException | None:
     return click.ClickException(text) if isinstance(error, (Expected, OSError)) else None
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's
+    """Import what knows the version only for whoever asks: it takes longer than many a command."""
+    if asked and not ctx.resilient_parsing:
+        version = import_module(f"{__name__}.version")
+        click.echo(f"job-ledger {version.installed_version()}")
+        click.echo(f"What changed, version by version: {version.CHANGES}")
+        ctx.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version, and where its changes are described.",
+)
 def cli() -> None:
     """Keeps the history of long-running operations on drives and servers, and does them.
 
