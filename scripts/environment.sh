@@ -1,4 +1,5 @@
-# Sourced by scripts/serve and scripts/test: makes .venv what the pinned requirements say.
+# Sourced by scripts/serve, scripts/check and scripts/test: makes .venv what the pinned requirements
+# say.
 #
 # A stamp in .venv names what it was made from (Python, folder, the requirements' hash) and what is
 # in it. It is taken away before anything changes and written last, so an environment without a
@@ -11,6 +12,13 @@ venv=$root/.venv
 tools=$venv/.tools
 
 say() { printf '%s\n' "$*" >&2; }
+
+# step NAME COMMAND...: says which check begins, and exits with its code if it fails.
+step() {
+    printf '== %s\n' "$1"
+    shift
+    "$@" || exit
+}
 
 # python_ok PYTHON: runs, and is new enough. (A pyenv shim exists for versions that are not active.)
 python_ok() {

@@ -1,4 +1,7 @@
-"""How scripts/environment.sh makes .venv, in a clone with tiny requirements and no network."""
+"""How scripts/environment.sh makes .venv, and scripts/check uses it.
+
+In a clone with tiny requirements and no network.
+"""
 
 import base64
 import hashlib
@@ -320,3 +323,38 @@ def test_of_two_at_once_one_makes_it_and_the_other_waits(clone_with_uv):
     assert first.returncode == second.returncode == 0
     assert len(clone_with_uv.uv_calls()) == 1
     os.close(go_on)
+
+
+CHECKS = ["ruff format --check .", "ruff check .", "lint-imports --no-logo", "mypy "]
+
+
+def run_checks(clone, **environment):
+    """Run `scripts/check` with tools that print how they are called; its code and their calls."""
+    tool = '#!/bin/sh\necho "called: ${0##*/} $*"\n[ "$FAILS" != "${0##*/} $1" ] || exit 3\n'
+    tools = {f"extra-2.0.data/scripts/{name}": tool for name in ("ruff", "lint-imports", "mypy")}
+    extra = make_wheel(clone.wheels, "extra", "2.0", tools)
+    clone.write("requirements-test.txt", clone.wheel("tiny", "1.0") + extra)
+    shutil.copy(ROOT / "scripts/check", clone.root / "scripts")
+    done = subprocess.run(
+        ["bash", "scripts/check"],
+        cwd=clone.root,
+        env=clone.environment | environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    return done.returncode, [line.removeprefix("called: ") for line in lines if "called" in line]
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "called"),
+    [
+        ("nothing", 0, CHECKS),
+        ("ruff check", 3, CHECKS[:2]),
+        ("lint-imports --no-logo", 3, CHECKS[:3]),
+    ],
+)
+def test_the_checks_end_with_the_first_that_fails(clone, fails, code, called):
+    assert run_checks(clone, FAILS=fails) == (code, called)
