@@ -1,4 +1,7 @@
-r"""Filters by any name at all, over HTTP: contract 1.2, `\,` is a comma that is part of a name."""
+r"""Filters by any name at all, over HTTP: tests/contract/CONTRACT.md 1.2.
+
+`\,` is a comma that is part of a name.
+"""
 
 import re
 from collections import defaultdict

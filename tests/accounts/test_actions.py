@@ -1,4 +1,7 @@
-"""`/accounts/action/`: logging in and out, and the cookie for a websocket. Contract 4.1, 4.5."""
+"""`/accounts/action/`: logging in and out, and the cookie for a websocket.
+
+tests/contract/CONTRACT.md 4.1 and 4.5.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The cookie that opens a websocket: contract 4.5."""
+"""The cookie that opens a websocket: tests/contract/CONTRACT.md 4.5."""
 
 from datetime import timedelta
 

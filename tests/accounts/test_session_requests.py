@@ -1,4 +1,4 @@
-"""Requests with a session, and with a token: contract 4.1."""
+"""Requests with a session, and with a token: tests/contract/CONTRACT.md 4.1."""
 
 import pytest
 

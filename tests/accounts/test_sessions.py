@@ -1,4 +1,4 @@
-"""Sessions: contract 4.1."""
+"""Sessions: tests/contract/CONTRACT.md 4.1."""
 
 import asyncio
 from datetime import timedelta

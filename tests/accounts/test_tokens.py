@@ -1,4 +1,4 @@
-"""Bearer tokens: contract 4.1."""
+"""Bearer tokens: tests/contract/CONTRACT.md 4.1."""
 
 import logging
 import re

@@ -1,4 +1,7 @@
-"""The keys and JSON types of what the API shows: contract 1.3, 1.7, 3.1, 3.3 and 5."""
+"""The keys and JSON types of what the API shows.
+
+tests/contract/CONTRACT.md 1.3, 1.7, 3.1, 3.3 and 5.
+"""
 
 from typing import Any
 

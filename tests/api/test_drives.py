@@ -1,4 +1,4 @@
-"""`/drives/`: contract 2.1 to 2.5, 3.1 and 3.2."""
+"""`/drives/`: tests/contract/CONTRACT.md 2.1 to 2.5, 3.1 and 3.2."""
 
 from typing import Any
 

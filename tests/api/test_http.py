@@ -1,4 +1,4 @@
-"""What holds for every URL: contract 0 and 4.1 to 4.4."""
+"""What holds for every URL: tests/contract/CONTRACT.md 0 and 4.1 to 4.4."""
 
 import asyncio
 import json

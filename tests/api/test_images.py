@@ -1,4 +1,4 @@
-"""Whole images: uploads and downloads, contract 5."""
+"""Whole images: uploads and downloads. tests/contract/CONTRACT.md 5."""
 
 import asyncio
 import gzip

@@ -1,4 +1,7 @@
-"""Two accounts: what is another's is the same as what never was. Contract 7, 27."""
+"""Two accounts: what is another's is the same as what never was.
+
+tests/contract/CONTRACT.md 7, row 27.
+"""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`/jobs/`: contract section 1."""
+"""`/jobs/`: tests/contract/CONTRACT.md 1."""
 
 import re
 from collections.abc import Sequence

@@ -172,7 +172,7 @@ def test_shared_answers_have_their_status() -> None:
 
 
 def test_every_error_has_the_shape_of_errors() -> None:
-    """Any answer from 400 up has the contract's list as its body."""
+    """Any answer from 400 up has the list of tests/contract/CONTRACT.md 4.4 as its body."""
     for name, operation in OPERATIONS.items():
         for status, response in operation["responses"].items():
             answer = looked_up(response["$ref"]) if "$ref" in response else response

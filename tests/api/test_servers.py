@@ -1,4 +1,4 @@
-"""`/servers/`: contract 2.8, 3.3 and 3.4."""
+"""`/servers/`: tests/contract/CONTRACT.md 2.8, 3.3 and 3.4."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The keys and JSON types of every answer: contract 1.3, 1.7, 3.1 and 3.3."""
+"""The keys and JSON types of every answer: tests/contract/CONTRACT.md 1.3, 1.7, 3.1 and 3.3."""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""What clients ask before they do anything, and what there is none of. Contract 5."""
+"""What clients ask before they do anything, and what there is none of.
+
+tests/contract/CONTRACT.md 5.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The websocket: contract 4.5."""
+"""The websocket: tests/contract/CONTRACT.md 4.5."""
 
 import asyncio
 import socket as sockets

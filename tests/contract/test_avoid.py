@@ -1,4 +1,7 @@
-"""Keeping things apart with `?avoid=`: contract 2.6. Seen through the availability groups."""
+"""Keeping things apart with `?avoid=`: tests/contract/CONTRACT.md 2.6.
+
+Seen through the availability groups.
+"""
 
 from collections.abc import Iterable
 from typing import Any

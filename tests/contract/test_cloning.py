@@ -1,4 +1,4 @@
-"""Cloning drives and servers: contract 2.1 to 2.5 and 2.8."""
+"""Cloning drives and servers: tests/contract/CONTRACT.md 2.1 to 2.5 and 2.8."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Changing, resizing and deleting drives: contract 3.2."""
+"""Changing, resizing and deleting drives: tests/contract/CONTRACT.md 3.2."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The library: contract 2.1 and 2.9, and its part of 5."""
+"""The library: tests/contract/CONTRACT.md 2.1, 2.9 and 5."""
 
 from pathlib import Path
 from typing import Any

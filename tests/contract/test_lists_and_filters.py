@@ -1,4 +1,4 @@
-"""Lists of drives and servers, and their filters: contract 0, 1.2 and 3.2."""
+"""Lists of drives and servers, and their filters: tests/contract/CONTRACT.md 0, 1.2 and 3.2."""
 
 from urllib.parse import quote
 

@@ -1,4 +1,4 @@
-"""`/logs/`: contract 5."""
+"""`/logs/`: tests/contract/CONTRACT.md 5."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What clones are called that are given no name: contract 2.7, over HTTP."""
+"""What clones are called that are given no name: tests/contract/CONTRACT.md 2.7, over HTTP."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""`/profile/`: contract 5."""
+"""`/profile/`: tests/contract/CONTRACT.md 5."""
 
 from typing import Any
 

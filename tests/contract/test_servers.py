@@ -1,4 +1,4 @@
-"""Changing, switching and deleting servers: contract 3.3 and 3.4."""
+"""Changing, switching and deleting servers: tests/contract/CONTRACT.md 3.3 and 3.4."""
 
 import re
 from typing import Any

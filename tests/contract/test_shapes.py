@@ -1,4 +1,7 @@
-"""The keys and JSON types of the answers that tests/api/test_shapes.py leaves: contract 3 and 5."""
+"""The keys and JSON types of the answers that tests/api/test_shapes.py leaves.
+
+tests/contract/CONTRACT.md 3 and 5.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`/tags/`: contract 5."""
+"""`/tags/`: tests/contract/CONTRACT.md 5."""
 
 from typing import Any
 

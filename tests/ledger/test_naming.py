@@ -1,4 +1,4 @@
-"""What a clone is called when nobody has said (the contract's section on clone naming)."""
+"""What a clone is called when nobody has said (tests/contract/CONTRACT.md 2.7)."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -74,7 +74,7 @@ NINES = "9" * 200
     ],
 )
 def test_the_strategies(naming: CloneNaming, name: str, clone: str):
-    """Each strategy ends the name as the contract says."""
+    """Each strategy ends the name as CONTRACT.md 2.7 says."""
     assert clone_name(name, naming, NOW) == clone
 
 
