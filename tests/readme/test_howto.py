@@ -1,22 +1,14 @@
 """The how-tos, block by block, as somebody would type them."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.readme.reading import ROOT, blocks
 from tests.support.cluster import free_port
 from tests.support.wait import PATIENCE_S
 
-ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = "\n".join(
-    re.findall(
-        r"^```sh\n(.*?)^```$",
-        (ROOT / "scripts" / "HOWTO.md").read_text(encoding="utf-8"),
-        re.MULTILINE | re.DOTALL,
-    )
-)
 END = """
 end() { test -s serve.pid && kill "$(cat serve.pid)" 2>/dev/null || true; }
 trap end EXIT
@@ -33,7 +25,7 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
     command.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if "JOB_LEDGER" not in name}
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", END + BLOCKS],
+        ["bash", "-euo", "pipefail", "-c", END + blocks("scripts/HOWTO.md")],
         cwd=tmp_path,
         env={
             **kept,

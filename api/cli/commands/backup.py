@@ -57,7 +57,9 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
 def _file_of(data: Path) -> Path:
     database = database_of(data)
     if not isinstance(database, SqliteDatabase):
-        raise click.ClickException("a ledger in PostgreSQL is backed up by pg_dump; see the README")
+        raise click.ClickException(
+            "a ledger in PostgreSQL is backed up by pg_dump; see scripts/OPERATING.md"
+        )
     return database.file
 
 
