@@ -5,18 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = [ROOT / name for name in ("api", "ledger", "projections", "scripts", "tests")]
 _FENCED = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def documents() -> list[str]:
     """Every document of the project, by its path from the root."""
-    found = (path.relative_to(ROOT) for path in ROOT.rglob("*.md"))
-    return sorted(
-        str(path)
-        for path in found
-        if not any(part[0] in "._" or part == "build" for part in path.parts)
-    )
+    found = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in folder.rglob("*.md"))]
+    return sorted(str(path.relative_to(ROOT)) for path in found)
 
 
 def text_of(document: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.readme.reading import ROOT, anchors, blocks, documents, prose, quoted, text_of
+from tests.readme.reading import FOLDERS, ROOT, anchors, blocks, documents, prose, quoted, text_of
 
 README_WORDS = 1_500
 MAPPED = {
@@ -17,19 +17,7 @@ MAPPED = {
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"[\w.@-]+(?:/[\w.@-]+)*/?")
-SUFFIXES = {
-    ".py",
-    ".md",
-    ".sql",
-    ".yaml",
-    ".json",
-    ".jsonl",
-    ".js",
-    ".sh",
-    ".service",
-    ".env",
-    ".conf",
-}
+SOURCE = re.compile(r".+\.(?:py|md|sql|yaml|jsonl?|js|sh|service|env|conf)")
 NO_PATHS = {"application/json", "archive/", "pools/"}
 STORED_NAME = re.compile(r"[a-z-]+/\d+")
 CALLED = re.compile(r"\b(?:(\w+)\.)?(\w+)\(\)")
@@ -39,8 +27,8 @@ CITED = re.compile(r"CONTRACT\.md (.+)")
 
 
 def defined() -> set[str]:
-    """The names of all functions, classes and constants of the code."""
-    sources = (path for folder in (*MAPPED, "tests") for path in (ROOT / folder).rglob("*.py"))
+    """The names of all functions, classes and constants of the code, but for the tests."""
+    sources = (path for folder in FOLDERS[:-1] for path in folder.rglob("*.py"))
     found = (DEFINED.findall(path.read_text(encoding="utf-8")) for path in sources)
     return {function or constant for each in found for function, constant in each}
 
@@ -63,7 +51,7 @@ def test_every_path_is_there(document: str) -> None:
     missing = [
         text
         for text in quoted(document)
-        if PATH.fullmatch(text) and ("/" in text or PurePosixPath(text).suffix in SUFFIXES)
+        if PATH.fullmatch(text) and ("/" in text or SOURCE.fullmatch(text))
         if text not in NO_PATHS and not STORED_NAME.fullmatch(text)
         if not any((folder / text).exists() for folder in (ROOT, (ROOT / document).parent))
     ]
