@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.accounts.service import Accounts
-from api.background.image_work import Work, at_work, worker_name
+from api.background.image_work import Work, run_image_work, worker_name
 from api.data.directory import DataUnusable
-from api.data.idempotency_keys import Claims
+from api.data.idempotency_keys import IdempotencyKeys
 from api.data.location import Database, PostgresDatabase, database_of, remember, store_of
 from api.resources.frames import frames
 from api.service.clocks import Clocks
@@ -34,9 +34,9 @@ from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
 from ledger.store.postgres.pool_registry import SeenPool
 from ledger.store.tables import checkpoints
 from ledger.workers.attempts import Copying
-from ledger.workers.image_keeper import Provisioning
+from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorkers
-from ledger.workers.worker_registry import Neighbours
+from ledger.workers.worker_registry import WorkerRegistry
 from projections.feed.feed import Feed
 from projections.maintenance.backup.restoration import is_unfinished
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
@@ -72,7 +72,7 @@ def new_clocks() -> Clocks:
     return Clocks(now, new_id)
 
 
-class Surroundings:
+class ServiceEnvironment:
     """What decisions cannot compute: ids, macs, hosts, and the pools with the room they have."""
 
     def __init__(
@@ -154,7 +154,7 @@ class OpenLedger(NamedTuple):
     retention: Retention
     clocks: Clocks
     database: Database
-    neighbours: Neighbours | None
+    worker_registry: WorkerRegistry | None
     """For a ledger in PostgreSQL, whoever else works on its images; looked at by who works too."""
     failed: asyncio.Event
 
@@ -181,15 +181,15 @@ async def open_ledger(
     opened = database.open()
     remember(data, database)
     failed = asyncio.Event()
-    neighbours = _neighbours(database, pools or {})
-    surroundings = Surroundings(pools or {}, hosts, _seen(neighbours))
-    ledger = Ledger(*opened, surroundings, now=now, on_failure=_setting(failed))
+    worker_registry = _neighbours(database, pools or {})
+    service_environment = ServiceEnvironment(pools or {}, hosts, _seen(worker_registry))
+    ledger = Ledger(*opened, service_environment, now=now, on_failure=_setting(failed))
     accounts = Accounts(ledger, now=now, new_id=new_id)
     clocks = new_clocks()
     retention = Retention(ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=clocks)
     try:
         await asyncio.to_thread(_bring_up_to_date, ledger)
-        yield OpenLedger(ledger, accounts, retention, clocks, database, neighbours, failed)
+        yield OpenLedger(ledger, accounts, retention, clocks, database, worker_registry, failed)
     finally:
         accounts.close()
         await asyncio.to_thread(ledger.close)
@@ -205,14 +205,14 @@ def _setting(failed: asyncio.Event) -> Callable[[StoreFailed], None]:
     return on_failure
 
 
-def _neighbours(database: Database, pools: Mapping[str, Pool]) -> Neighbours | None:
+def _neighbours(database: Database, pools: Mapping[str, Pool]) -> WorkerRegistry | None:
     if not isinstance(database, PostgresDatabase):
         return None
-    return Neighbours(database.url, Surroundings(pools).here)
+    return WorkerRegistry(database.url, ServiceEnvironment(pools).here)
 
 
-def _seen(neighbours: Neighbours | None) -> Callable[[], Sequence[SeenPool]] | None:
-    return None if neighbours is None else neighbours.seen
+def _seen(worker_registry: WorkerRegistry | None) -> Callable[[], Sequence[SeenPool]] | None:
+    return None if worker_registry is None else worker_registry.seen
 
 
 def _bring_up_to_date(ledger: Ledger) -> None:
@@ -240,24 +240,24 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         retention,
         clocks,
         database,
-        neighbours,
+        worker_registry,
         failed,
     ):
         signer = signer_of(settings.data, new_id=new_id)
         if ledger.shared:
             _check_key(ledger, signer, settings.data)
         views = database.views(lambda: ledger.commits)
-        spaces = Surroundings(pools, seen=_seen(neighbours)).pools
-        provisioning = Provisioning(ledger, pools, spaces=spaces, new_id=new_id)
+        spaces = ServiceEnvironment(pools, seen=_seen(worker_registry)).pools
+        image_keeper = ImageKeeper(ledger, pools, spaces=spaces, new_id=new_id)
         copying = _copy_workers(settings, ledger, pools)
-        claims = Claims(ledger, now=now)
+        claims = IdempotencyKeys(ledger, now=now)
         signed = Checkpoints(ledger, signer, now=now)
         feed = Feed(views, frames(copying.figures), on_failure=failed.set)
         ledger.listen(feed.notice, feed.is_followed)
         accounts.listen(feed.dismiss)
         try:
-            work = Work(settings, ledger, views, pools, copying, provisioning)
-            working = at_work(work, database, neighbours, copying=settings.copying)
+            work = Work(settings, ledger, views, pools, copying, image_keeper)
+            working = run_image_work(work, database, worker_registry, copying=settings.copying)
             await accounts.keys.renew()
             async with working, feed, accounts.endings.followed():
                 yield Service(
@@ -271,7 +271,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                     clocks=clocks,
                     pools=pools,
                     spaces=spaces,
-                    intake=provisioning,
+                    intake=image_keeper,
                     feed=feed,
                     figures=copying.figures,
                     copied_bytes=copying.copied_bytes,
@@ -285,7 +285,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 )
         finally:
             await asyncio.to_thread(copying.stop)
-            await asyncio.to_thread(provisioning.stop)
+            await asyncio.to_thread(image_keeper.stop)
             claims.close()
             views.close()
 
@@ -309,21 +309,21 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[Worker]:
     database = PostgresDatabase(settings.store)
     pools = pools_of(settings)
     failed = asyncio.Event()
-    neighbours = Neighbours(database.url, Surroundings(pools).here)
-    surroundings = Surroundings(pools, seen=neighbours.seen)
+    worker_registry = WorkerRegistry(database.url, ServiceEnvironment(pools).here)
+    service_environment = ServiceEnvironment(pools, seen=worker_registry.seen)
     opened = database.open()
-    ledger = Ledger(*opened, surroundings, now=now, on_failure=_setting(failed))
+    ledger = Ledger(*opened, service_environment, now=now, on_failure=_setting(failed))
     try:
         await asyncio.to_thread(_bring_up_to_date, ledger)
         copying = _copy_workers(settings, ledger, pools)
-        provisioning = Provisioning(ledger, pools, spaces=surroundings.pools, new_id=new_id)
+        image_keeper = ImageKeeper(ledger, pools, spaces=service_environment.pools, new_id=new_id)
         views = database.views(lambda: ledger.commits)
         try:
-            work = Work(settings, ledger, views, pools, copying, provisioning)
-            async with at_work(work, database, neighbours, copying=True):
-                yield Worker(ledger, copying.copied_bytes, surroundings.here, failed)
+            work = Work(settings, ledger, views, pools, copying, image_keeper)
+            async with run_image_work(work, database, worker_registry, copying=True):
+                yield Worker(ledger, copying.copied_bytes, service_environment.here, failed)
         finally:
-            await asyncio.to_thread(provisioning.stop)
+            await asyncio.to_thread(image_keeper.stop)
             views.close()
     finally:
         await asyncio.to_thread(ledger.close)

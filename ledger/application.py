@@ -10,7 +10,7 @@ from typing import TypeVar
 from ledger.codec import decode
 from ledger.domain.aggregates import Aggregate, fold
 from ledger.domain.commands import Command
-from ledger.domain.context import Circumstances
+from ledger.domain.context import Environment
 from ledger.domain.errors import StoreFailed
 from ledger.store.lease import Lease, ThreadLease
 from ledger.store.metrics import Meter
@@ -29,7 +29,7 @@ class Ledger:
         self,
         store: Store,
         projection: Projection,
-        circumstances: Circumstances,
+        environment: Environment,
         *,
         now: Callable[[], datetime],
         on_failure: Callable[[StoreFailed], None],
@@ -39,7 +39,7 @@ class Ledger:
         """Of what must not run beside its like: a rebuild, a compaction, a restore."""
         self.checkpointing = self._lease("checkpointing")
         """Of whoever keeps checkpoints."""
-        self._writer = Writer(store, projection, circumstances, now=now, on_failure=on_failure)
+        self._writer = Writer(store, projection, environment, now=now, on_failure=on_failure)
         self._tail = None if store.others is None else store.others.commit_tail()
         self._feed: CommitFeed = self._tail or self._writer
 

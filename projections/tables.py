@@ -11,7 +11,7 @@ from typing import NamedTuple, get_type_hints
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SHAPE = 5
+SCHEMA_VERSION = 5
 """The version of these tables; rows of an earlier shape are rebuilt before all else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")

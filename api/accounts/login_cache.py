@@ -15,7 +15,7 @@ class _Entry(NamedTuple, Generic[V]):
     until: float
 
 
-class Remembered(Generic[V]):
+class LoginCache(Generic[V]):
     """Values by a hash of the secret that they were found by; the oldest makes room for a new one.
 
     A value belongs to an account and ends with it at once. A lookup that is under way then may

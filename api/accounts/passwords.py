@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from api.accounts.account import Account, LoginRefused, account_of
 from api.accounts.credentials import Credentials, hash_password, is_password, unmatchable_hash
-from api.accounts.throttle import Guessing, TooManyAttempts
+from api.accounts.throttle import LoginThrottle, TooManyAttempts
 from api.data.private_tables import PlainTables
 from ledger.store.tables import accounts as table
 
@@ -46,7 +46,7 @@ class _Login(NamedTuple):
 class Passwords:
     """Hashes and verifies. For one event loop; nothing here blocks it."""
 
-    def __init__(self, tables: PlainTables, guessing: Guessing) -> None:
+    def __init__(self, tables: PlainTables, guessing: LoginThrottle) -> None:
         self._tables = tables
         self._guessing = guessing
         self._verifying: dict[_Login, asyncio.Task[Verified]] = {}

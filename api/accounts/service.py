@@ -33,12 +33,12 @@ from api.accounts.credentials import (
     parse_basic,
     parse_bearer,
 )
-from api.accounts.login_cache import Remembered
+from api.accounts.login_cache import LoginCache
 from api.accounts.passwords import Passwords
 from api.accounts.revocations import Ended, Endings
 from api.accounts.sessions import NewSession, Sessions
 from api.accounts.signing_keys import HourlyKeys
-from api.accounts.throttle import Guessing, TooManyAttempts
+from api.accounts.throttle import LoginThrottle, TooManyAttempts
 from api.accounts.tokens import NewToken, Tokens
 from api.accounts.websocket_cookie import AsyncCookies, Entitled
 from api.data.private_tables import PlainTables
@@ -86,11 +86,11 @@ class Accounts:
         self.endings = Endings(
             self._tables, shared=ledger.shared, told=self._ended_elsewhere, clock=clock
         )
-        self._remembered: Remembered[Account] = Remembered(clock, self.endings.known)
+        self._remembered: LoginCache[Account] = LoginCache(clock, self.endings.known)
         self.keys = HourlyKeys(self._tables, now)
         """For what is signed for minutes; `open_service` renews them."""
         self._async_cookies = AsyncCookies(now, self.keys)
-        guessing = Guessing(clock)
+        guessing = LoginThrottle(clock)
         self._passwords = Passwords(self._tables, guessing)
         self.sessions = Sessions(self._tables, now=now, clock=clock, endings=self.endings)
         self.tokens = Tokens(self._tables, guessing, now=now, ended=self._ended)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from api.accounts.account import Account, LoginRefused, account_of
 from api.accounts.credentials import new_secret, secret_hash
-from api.accounts.login_cache import REMEMBERED_S, Remembered
+from api.accounts.login_cache import REMEMBERED_S, LoginCache
 from api.accounts.passwords import Verified
 from api.accounts.revocations import KNOWN_S, Endings
 from api.data.private_tables import PlainTables
@@ -59,7 +59,7 @@ class Sessions:
         self._now = now
         # A logout at another node is told to nobody: it is no ending of all the account's logins.
         self._remembered_s = KNOWN_S if endings.shared else REMEMBERED_S
-        self._remembered: Remembered[Session] = Remembered(clock, endings.known)
+        self._remembered: LoginCache[Session] = LoginCache(clock, endings.known)
 
     async def begin(self, login: Verified) -> NewSession:
         """A new session, durable on return.

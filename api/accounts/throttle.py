@@ -52,7 +52,7 @@ class FailureWindow:
         self._failures.pop(key, None)
 
 
-class Guessing:
+class LoginThrottle:
     """Limits wrong logins by address and by email; a wrong token is of no email."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from api.accounts.account import Account, AccountNotFound, LoginRefused, account_of
 from api.accounts.credentials import new_secret, normal_email, secret_hash
 from api.accounts.revocations import Ended
-from api.accounts.throttle import Guessing
+from api.accounts.throttle import LoginThrottle
 from api.data.private_tables import PlainTables
 from ledger.domain.errors import Expected
 from ledger.store.seam import Cursor
@@ -53,7 +53,7 @@ class Tokens:
     def __init__(
         self,
         tables: PlainTables,
-        guessing: Guessing,
+        guessing: LoginThrottle,
         *,
         now: Callable[[], datetime],
         ended: Callable[[Ended], None],

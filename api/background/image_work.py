@@ -18,9 +18,9 @@ from ledger.images import Pool, write_once
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.pool_registry import identify
 from ledger.workers.engine import Workplace, working
-from ledger.workers.image_keeper import Provisioning
+from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorkers
-from ledger.workers.worker_registry import Neighbours
+from ledger.workers.worker_registry import WorkerRegistry
 from projections.views.views import Views
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,12 @@ class Work(NamedTuple):
     views: Views
     pools: Mapping[str, Pool]
     copying: JobWorkers
-    provisioning: Provisioning
+    image_keeper: ImageKeeper
 
 
 @asynccontextmanager
-async def at_work(
-    work: Work, database: Database, neighbours: Neighbours | None, *, copying: bool
+async def run_image_work(
+    work: Work, database: Database, worker_registry: WorkerRegistry | None, *, copying: bool
 ) -> AsyncIterator[None]:
     """Work on images: by threads of this process, or by whoever a queue in the database feeds.
 
@@ -54,19 +54,19 @@ async def at_work(
         await asyncio.to_thread(_start, work, copying=copying)
         yield
         return
-    assert neighbours is not None
+    assert worker_registry is not None
     await asyncio.to_thread(_check_pools, database, work.pools)
     await asyncio.to_thread(_start_among_others, work)
     place = Workplace(
         ledger=work.ledger,
         pools=work.pools,
         copying=work.copying,
-        provisioning=work.provisioning,
+        image_keeper=work.image_keeper,
         copies_per_pool=work.settings.copies_per_pool if copying else 0,
         unfinished=lambda: _unfinished(work.views),
     )
     async with (
-        neighbours.looking(worker_name() if copying else None),
+        worker_registry.looking(worker_name() if copying else None),
         working(database.url, place, stalled_s=work.settings.stalled_after),
     ):
         yield
@@ -93,7 +93,7 @@ def _start(work: Work, *, copying: bool) -> None:
         unfinished = snapshot.running_leaves()
     for pool in in_use.keys() - work.pools.keys():
         log.warning("%d drives are in pool %s, which is not configured", in_use[pool], pool)
-    work.provisioning.start(unready)
+    work.image_keeper.start(unready)
     if copying:
         work.copying.start(unfinished)
 
@@ -101,7 +101,7 @@ def _start(work: Work, *, copying: bool) -> None:
 def _start_among_others(work: Work) -> None:
     with work.views.long_snapshot() as snapshot:
         unready = snapshot.unfinished_drives()
-    work.provisioning.start_among_others(unready)
+    work.image_keeper.start_among_others(unready)
     work.copying.follow()
 
 

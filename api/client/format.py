@@ -1,6 +1,6 @@
 """Numbers, times and texts for a terminal."""
 
-from api.text.printable import visible
+from api.text.printable import escaped
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 NAME_MOST = 200
@@ -8,7 +8,7 @@ NAME_MOST = 200
 
 def short(text: str) -> str:
     """The same, and no longer than a name should be."""
-    shown = visible(text[: NAME_MOST + 1])
+    shown = escaped(text[: NAME_MOST + 1])
     return shown if len(shown) <= NAME_MOST else f"{shown[: NAME_MOST - 1]}…"
 
 
@@ -37,4 +37,4 @@ def time(iso: str) -> str:
 
 
 def operation(name: str) -> str:
-    return visible(name).replace("_", " ")
+    return escaped(name).replace("_", " ")

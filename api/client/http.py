@@ -12,7 +12,7 @@ from aiohttp import hdrs
 
 from api.client.errors import ClientError, LoginEnded, NotTrusted, Refused, Unreachable
 from api.client.saved_login import Login
-from api.text.printable import visible
+from api.text.printable import escaped
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]
@@ -109,10 +109,10 @@ def decoded(answer: Answer, kind: type[T]) -> T:
 def _said(answer: Answer) -> str:
     try:
         told = msgspec.json.decode(answer.body, type=list[dict[str, str | None]])
-        return visible("; ".join(str(each["error_message"]) for each in told))
+        return escaped("; ".join(str(each["error_message"]) for each in told))
     except (msgspec.DecodeError, KeyError):
         return f"status {answer.status}"
 
 
 def _why(error: Exception) -> str:
-    return visible(str(error)) or type(error).__name__
+    return escaped(str(error)) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Claims as requests meet them: looked up, one request of a key at a time, and answered."""
+"""Idempotency keys as requests meet them: looked up, one request of a key at a time, answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ from ledger.store.seam import Cursor
 from ledger.store.tables import idempotency_keys as table
 
 REMOVED_AT_ONCE = 500
-"""Claims that are removed in one transaction; their answers may be long."""
+"""IdempotencyKeys that are removed in one transaction; their answers may be long."""
 
 
 class Found(NamedTuple):
@@ -24,7 +24,7 @@ class Found(NamedTuple):
     answer: KeptAnswer | None
 
 
-class Claims:
+class IdempotencyKeys:
     """The claims of all accounts. For one event loop; nothing here blocks it."""
 
     def __init__(self, ledger: Ledger, *, now: Callable[[], datetime]) -> None:

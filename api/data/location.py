@@ -16,7 +16,7 @@ from ledger.store.postgres.connections import postgres_reader
 from ledger.store.postgres.store import PostgresStore
 from ledger.store.seam import Log, Store
 from ledger.store.sqlite.store import SqliteStore, sqlite_reader
-from projections.views.generations import SqliteProjection
+from projections.views.generations import InlineProjection
 from projections.views.postgres_writer import PostgresProjection
 from projections.views.views import Views
 
@@ -32,7 +32,7 @@ class Opened(NamedTuple):
     """A store, and the projection that it writes with its events."""
 
     store: Store
-    projection: SqliteProjection
+    projection: InlineProjection
 
 
 class Database(Protocol):
@@ -69,7 +69,7 @@ class SqliteDatabase:
         return self.file.is_file()
 
     def open(self) -> Opened:
-        projection = SqliteProjection()
+        projection = InlineProjection()
         return Opened(SqliteStore(self.file, projection), projection)
 
     def views(self, commits: Callable[[], int]) -> Views:

@@ -13,8 +13,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from api.http.errors import BadRequest, RequestRefused
-from api.http.keyed_request import Claiming
-from api.http.requests import ANONYMOUS, BODY, CALLER, CLAIMING, NEW_ID, chunks, read_body
+from api.http.keyed_request import KeyedRequest
+from api.http.requests import ANONYMOUS, BODY, CLAIMING, NEW_ID, chunks, owner_of, read_body
 from api.service.service import Service
 from ledger.domain.idempotency import KeptAnswer
 
@@ -30,7 +30,7 @@ def has_key(request: web.Request) -> bool:
     return (
         request.method == hdrs.METH_POST
         and IDEMPOTENCY_KEY in request.headers
-        and request[CALLER].actor != ANONYMOUS
+        and owner_of(request) != ANONYMOUS
     )
 
 
@@ -49,7 +49,7 @@ class Once:
         raises.
         """
         about = f"{request.method} {request.path_qs}"
-        claiming = request[CLAIMING] = Claiming(_key(request), about, seed=self._new_id())
+        claiming = request[CLAIMING] = KeyedRequest(_key(request), about, seed=self._new_id())
         if not _is_raw(request):
             request[BODY] = await read_body(request)
         # Whoever goes away now will ask again: this is brought to its end, and the twin waits.
@@ -59,9 +59,9 @@ class Once:
         return await asyncio.shield(task)
 
     async def _in_turn(
-        self, request: web.Request, handler: Handler, claiming: Claiming
+        self, request: web.Request, handler: Handler, claiming: KeyedRequest
     ) -> web.StreamResponse:
-        account = request[CALLER].actor
+        account = owner_of(request)
         async with self._claims.turn(account, claiming.key):
             kept = await self._kept_answer(request, claiming)
             if kept is not None:
@@ -72,9 +72,9 @@ class Once:
                 await self._claims.keep(account, claiming.claim, _kept(answer))
             return answer
 
-    async def _kept_answer(self, request: web.Request, claiming: Claiming) -> KeptAnswer | None:
+    async def _kept_answer(self, request: web.Request, claiming: KeyedRequest) -> KeptAnswer | None:
         """What the request was answered with before. Raises `RequestRefused` if it was another."""
-        found = await self._claims.find(request[CALLER].actor, claiming.key)
+        found = await self._claims.find(owner_of(request), claiming.key)
         if found is None:
             return None
         if _is_raw(request):

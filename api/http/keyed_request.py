@@ -10,7 +10,7 @@ from ledger.domain.idempotency import Claim
 _LOW_BITS = 62
 
 
-class Claiming:
+class KeyedRequest:
     """What is known of the request while it is read and done."""
 
     def __init__(self, key: str, about: str, *, seed: str) -> None:

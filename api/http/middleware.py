@@ -15,7 +15,7 @@ from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
-from api.http.staff_access import STAFF_URLS, require_staff, viewed
+from api.http.staff_access import STAFF_URLS, owner_asked_for, require_staff
 from api.http.url_template import route_of
 from api.service.logging import REQUEST_NAME
 from api.service.service import Service
@@ -58,7 +58,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             owner = ANONYMOUS
             if not await public.include(request):
                 account = await account_of(request, service.accounts)
-                owner = await viewed(request, account, service.accounts)
+                owner = await owner_asked_for(request, account, service.accounts)
             request[CALLER] = Caller(owner, request_id)
             answer = await _allowed(request, account, handler, once)
         except (Expected, web.HTTPException) as error:

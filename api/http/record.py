@@ -18,7 +18,7 @@ def is_recorded(request: web.Request) -> bool:
     return claiming is not None and claiming.recorded
 
 
-async def execute(request: web.Request, ledger: Ledger, command: Command) -> None:
+async def record_command(request: web.Request, ledger: Ledger, command: Command) -> None:
     """Records, for whoever asks, what comes of the command; its answer will tell the position.
 
     Does nothing if it was recorded earlier: a request with a key has one command at the most.

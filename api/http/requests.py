@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import SURROGATES, UUID, Fields
-from api.http.keyed_request import Claiming
+from api.http.keyed_request import KeyedRequest
 from ledger.domain.errors import NotFound
 from ledger.store.writer import Caller
 from projections.views.filters import Condition, Lookup
@@ -27,7 +27,7 @@ The middleware notes the one before anything is read; a command, its own.
 """
 NEW_ID: web.RequestKey[Callable[[], str]] = web.RequestKey("new-id")
 """Draws uuids for what the request makes."""
-CLAIMING = web.RequestKey("claiming", Claiming)
+CLAIMING = web.RequestKey("claiming", KeyedRequest)
 """There if the request has an `Idempotency-Key` (`api.http.idempotency`)."""
 BODY = web.RequestKey("body", bytes)
 """There if the body has been read."""
@@ -57,6 +57,14 @@ _BACKSLASHES = re.compile(r"(\\*)(,|$)")
 
 
 # Bodies
+
+
+def owner_of(request: web.Request) -> str:
+    """Return the account whose things the request is about.
+
+    It is the caller's own, or the one that staff name with `?owner=`.
+    """
+    return request[CALLER].actor
 
 
 async def chunks(request: web.Request) -> AsyncIterator[bytes]:

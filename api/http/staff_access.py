@@ -23,7 +23,7 @@ class KnownAccounts(Protocol):
         """The account with this uuid. Raises `AccountNotFound`."""
 
 
-async def viewed(request: web.Request, account: Account, accounts: KnownAccounts) -> str:
+async def owner_asked_for(request: web.Request, account: Account, accounts: KnownAccounts) -> str:
     """Whose things a request is about: the account's own, if it names nobody else.
 
     Anywhere but at a viewable URL `owner` is a parameter like others that are not known. Raises

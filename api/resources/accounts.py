@@ -15,7 +15,7 @@ from api.accounts.tokens import InvalidTokenName
 from api.accounts.websocket_cookie import ASYNC_COOKIE, VALID_S
 from api.http.errors import BadRequest, Forbidden
 from api.http.request_auth import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
-from api.http.requests import CALLER, read_object
+from api.http.requests import owner_of, read_object
 from api.http.responses import json_answer
 from api.http.same_origin import check_origin
 from api.resources.collections import do_action
@@ -45,7 +45,7 @@ class AccountsActions:
     async def own(self, request: web.Request) -> web.Response:
         """Whose request this is, and what they may."""
         try:
-            account = await self._accounts.find(request[CALLER].actor)
+            account = await self._accounts.find(owner_of(request))
         except AccountNotFound:  # removed since its login was looked at
             raise LoginRefused from None
         return json_answer({"uuid": account.uuid, "email": account.email, "role": account.role})

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from aiohttp import web
 
 from api.http.errors import BadRequest
-from api.http.requests import CALLER, SHORT_LIMIT, Page, conditions, page, shown_fields
+from api.http.requests import SHORT_LIMIT, Page, conditions, owner_of, page, shown_fields
 from api.http.responses import JsonObject, list_parts, only, page_answer, stream
 from ledger.domain.errors import NotFound
 from projections.views.filters import Conditions, Lookup
@@ -76,7 +76,7 @@ class Collection(Generic[R_co]):
 
         What is listed fulfils `always` besides what the request asks for.
         """
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         asked, fields = page(request), shown_fields(request) or fields
         wanted = [*always, *conditions(request, self.filters)]
         with self.views.snapshot() as snapshot:

@@ -5,7 +5,7 @@ from itertools import islice
 
 from aiohttp import web
 
-from api.http.requests import CALLER, SHORT_LIMIT, Page, page, shown_fields
+from api.http.requests import SHORT_LIMIT, Page, owner_of, page, shown_fields
 from api.http.responses import JsonObject, answer_of, aside, list_parts, only, stream
 from api.resources.representations import log_json
 from api.service.service import Service
@@ -20,7 +20,7 @@ class Logs:
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """The newest first. A page is answered at once, a longer list streamed."""
-        owner, asked = request[CALLER].actor, page(request)
+        owner, asked = owner_of(request), page(request)
         parts = self._parts(owner, asked, shown_fields(request))
         if 0 < asked.limit <= SHORT_LIMIT:
             return answer_of(await aside(lambda: b"".join(parts)))

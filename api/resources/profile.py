@@ -6,8 +6,8 @@ import orjson
 from aiohttp import web
 
 from api.http.fields import Fields
-from api.http.record import execute
-from api.http.requests import CALLER, read_object
+from api.http.record import record_command
+from api.http.requests import owner_of, read_object
 from api.http.responses import JsonObject, json_answer
 from api.service.service import Service
 from ledger.domain.commands import EditProfile
@@ -80,7 +80,7 @@ class Profile:
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; what cannot be changed is passed over, so a whole profile may be sent back."""
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         fields = await read_object(request)
         shown = self._shown(request)
         wanted = _wanted(fields)
@@ -91,11 +91,11 @@ class Profile:
             {name: orjson.dumps(value).decode() for name, value in changed.items()},
             naming,
         )
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return json_answer(self._shown(request))
 
     def _shown(self, request: web.Request) -> JsonObject:
-        account = request[CALLER].actor
+        account = owner_of(request)
         with self._views.snapshot() as snapshot:
             profile = snapshot.profile(account)
         if profile is None:

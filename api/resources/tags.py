@@ -7,8 +7,8 @@ from aiohttp import web
 
 from api.http.errors import BadRequest
 from api.http.fields import Fields
-from api.http.record import execute, new_id
-from api.http.requests import CALLER, read_object, read_objects, uuid_in_url
+from api.http.record import new_id, record_command
+from api.http.requests import owner_of, read_object, read_objects, uuid_in_url
 from api.http.responses import created, json_answer
 from api.resources.collections import Collection
 from api.resources.drives.handlers import drives_of
@@ -52,19 +52,19 @@ class Tags:
 
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, TagNotFound)
-        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
+        return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none."""
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         new = tuple(_new_tag(fields, new_id(request)) for fields in await read_objects(request))
-        await execute(request, self._ledger, CreateTags(owner, new))
+        await record_command(request, self._ledger, CreateTags(owner, new))
         return created(self._collection.shown(owner, [tag.tag for tag in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; `meta` and `resources` are replaced whole if they are given."""
         uuid = uuid_in_url(request, TagNotFound)
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         fields = await read_object(request)
         command = EditTag(
             owner,
@@ -73,20 +73,20 @@ class Tags:
             fields.meta("meta", None),
             fields.references("resources", None),
         )
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def delete(self, request: web.Request) -> web.Response:
         """Nothing bears the tag any more; what bore it stays."""
         uuid = uuid_in_url(request, TagNotFound)
-        owner = request[CALLER].actor
-        await execute(request, self._ledger, DeleteTag(owner, uuid))
+        owner = owner_of(request)
+        await record_command(request, self._ledger, DeleteTag(owner, uuid))
         return web.Response(status=204)
 
     async def resources(self, request: web.Request) -> web.StreamResponse:
         """What bears the tag, of one kind, as the lists of that kind show it."""
         uuid = uuid_in_url(request, TagNotFound)
-        self._collection.shown(request[CALLER].actor, [uuid])
+        self._collection.shown(owner_of(request), [uuid])
         detail = request.path.rstrip("/").endswith("/detail")
         borne = [Condition("tag", (uuid,))]
         match request.match_info["kind"]:

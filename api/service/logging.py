@@ -16,7 +16,7 @@ import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from api.text.printable import visible
+from api.text.printable import escaped
 
 LogFormat = Literal["text", "json"]
 ExceptionInfo = (
@@ -51,12 +51,12 @@ class _Text(logging.Formatter):
         self.converter = time.gmtime
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-        record.message = visible(record.message)
+        record.message = escaped(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802 - the library's name
         lines = super().formatException(ei).split("\n")
-        return "\n".join(f"  {visible(line)}" for line in lines)
+        return "\n".join(f"  {escaped(line)}" for line in lines)
 
 
 def _json() -> logging.Formatter:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from api.accounts.service import Accounts
-from api.data.idempotency_keys import Claims
+from api.data.idempotency_keys import IdempotencyKeys
 from api.data.location import Database
 from ledger.application import Ledger
 from ledger.archives import Shelf
@@ -16,7 +16,7 @@ from ledger.domain.clock_trust import Reading
 from ledger.domain.context import PoolSpace
 from ledger.images import Figures, Pool
 from ledger.proofs.checkpoints import Checkpoints
-from ledger.workers.image_keeper import Provisioning
+from ledger.workers.image_keeper import ImageKeeper
 from projections.feed.feed import Feed
 from projections.maintenance.retention.service import Retention
 from projections.views.views import Views
@@ -30,14 +30,14 @@ class Service:
     views: Views
     archives: Shelf
     accounts: Accounts
-    claims: Claims
+    claims: IdempotencyKeys
     checkpoints: Checkpoints
     retention: Retention
     clocks: Callable[[], Reading]
     pools: Mapping[str, Pool]
     spaces: Callable[[], tuple[PoolSpace, ...]]
     """The pools that there are, also those of workers elsewhere, with the room they have."""
-    intake: Provisioning
+    intake: ImageKeeper
     feed: Feed
     figures: Callable[[str], Figures | None]
     copied_bytes: Callable[[], int]

@@ -18,7 +18,7 @@ def _escaped(each: str) -> str:
     return "".join(f"\\u{halves[at : at + 4]}" for at in range(0, len(halves), 4))
 
 
-def visible(text: str) -> str:
+def escaped(text: str) -> str:
     """The text with all written out that cannot be seen, moves the cursor or turns text around."""
     if text.isascii() and text.isprintable():
         return text

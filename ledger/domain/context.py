@@ -1,7 +1,7 @@
 """What a decision may look at, and what it may bring about.
 
-A decision is a generator: it looks at the world, refuses by raising a `Refusal`, and yields
-changes. Each change holds in the world by the time the generator goes on, so a decision that yields
+A decision is a generator: it looks at the state, refuses by raising a `Refusal`, and yields
+changes. Each change holds in the state by the time the generator goes on, so a decision that yields
 a child's end sees the parent as it is after it. If it refuses half way, nothing of it remains. That
 what it makes is new it need not check: an id that is taken is refused as `AlreadyExists`.
 """
@@ -29,7 +29,7 @@ RowKey = tuple[str, Row]
 """A table's name and a row's primary key."""
 
 
-class World(Protocol):
+class State(Protocol):
     """The current state of things, as of the last change.
 
     Looking at a drive or a server guards it: if another process changes it, or decides on it, at
@@ -60,7 +60,7 @@ class World(Protocol):
     def act(self, kind: type[A], stream: str) -> A | None:
         """One of the ledger's own acts, if there is one of this kind under this name."""
 
-    def glance(self, uuid: str) -> Drive | Server | None:
+    def peek(self, uuid: str) -> Drive | Server | None:
         """The drive or server of this uuid as it is just now, without guarding it.
 
         For wishes, which need not hold any more when the decision is recorded.
@@ -118,7 +118,7 @@ class PoolSpace(NamedTuple):
     here: bool = True
 
 
-class Circumstances(Protocol):
+class Environment(Protocol):
     """What a decision needs and cannot compute: ids, randomness and the pools of the moment."""
 
     def new_id(self) -> str: ...

@@ -70,7 +70,7 @@ TREES_MOST = 200
 """Trees that are discarded by one event."""
 
 
-def illegality(state: Aggregate | None, stream: str, event: Event) -> str | None:
+def violation(state: Aggregate | None, stream: str, event: Event) -> str | None:
     """Why this event may not come next in this stream; None if it may."""
     kind = stream.partition("-")[0]
     if kind in _ONLY:

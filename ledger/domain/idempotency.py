@@ -1,4 +1,4 @@
-"""Claims: what a client has named is recorded once, however often it is sent.
+"""IdempotencyKeys: what a client has named is recorded once, however often it is sent.
 
 A claim is recorded with its command, in one transaction, and the answer beside it once it is known.
 Until it is over, nothing else is recorded for the account under its key.
@@ -22,7 +22,7 @@ class Claim(NamedTuple):
     seed: str
 
 
-class Claimed(NamedTuple):
+class RecordedClaim(NamedTuple):
     """A claim of an account, and when it was recorded."""
 
     account: str

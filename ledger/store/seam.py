@@ -12,20 +12,20 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
 
-from ledger.domain import context as world
+from ledger.domain import context
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.context import Secret
 from ledger.domain.events import Event, Recorded
-from ledger.domain.idempotency import Claimed
+from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
 from ledger.store.lease import Lease
 
 T = TypeVar("T")
 
-Scalar = world.Scalar
-Row = world.Row
-RowKey = world.RowKey
+Scalar = context.Scalar
+Row = context.Row
+RowKey = context.RowKey
 Rows = Mapping[RowKey, Row]
 """Whole rows, key columns included, by table and key."""
 
@@ -90,7 +90,7 @@ class Batch(NamedTuple):
     puts: Rows
     drops: Sequence[RowKey]
     secrets: Sequence[Secret]
-    claims: Sequence[Claimed] = ()
+    claims: Sequence[RecordedClaim] = ()
     tasks: Sequence[Task] = ()
 
 

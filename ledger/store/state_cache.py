@@ -1,8 +1,8 @@
 """What the writer knows of the current state: a cache over the store, and changes staged on it.
 
-`Memory` is the committed state, written through. A `Staging` lies over it (or over another one) and
-holds changes that are not committed yet: one for the batch, and one for each command on top of
-that, so that a refused command leaves nothing behind.
+`StateCache` is the committed state, written through. A `UnitOfWork` lies over it (or over another
+one) and holds changes that are not committed yet: one for the batch, and one for each command on
+top of that, so that a refused command leaves nothing behind.
 """
 
 from collections import OrderedDict
@@ -52,7 +52,7 @@ from ledger.domain.events import (
     server_stream,
     tag_stream,
 )
-from ledger.domain.idempotency import Claimed
+from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, following
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Batch, Cursor, Guard, News, Projection, Row, RowKey, Rows, Store
@@ -63,10 +63,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 REMEMBERED = 50_000
-"""How many streams, and how many drives' and servers' relations, are kept in memory."""
+"""How many streams, and how many drives' and servers' relations, are kept in cache."""
 
 
-class Held(NamedTuple):
+class CachedStream(NamedTuple):
     """A stream's aggregate at a version, and the rows that show it."""
 
     version: int
@@ -74,7 +74,7 @@ class Held(NamedTuple):
     rows: Rows
 
 
-NOTHING = Held(0, None, {})
+NOTHING = CachedStream(0, None, {})
 _BEGINNINGS = (JobCreated, DriveCreated, ServerCreated, TagCreated)
 _RELATING = (
     JobCreated,
@@ -92,49 +92,49 @@ _RELATING = (
 _NAMES_OF_RELATING = names_of(_RELATING)
 
 
-class Told(NamedTuple):
+class CachedRelations(NamedTuple):
     """What is said about a drive or server, at a version of its guard."""
 
     guard: int
     relations: Relations
 
 
-class Below(Protocol):
-    """What a staging lies on."""
+class Base(Protocol):
+    """What a unit lies on."""
 
-    def held(self, stream: str) -> Held: ...
+    def held(self, stream: str) -> CachedStream: ...
 
-    def told(self, uuid: str) -> Told: ...
+    def told(self, uuid: str) -> CachedRelations: ...
 
-    def surely_new(self, stream: str) -> bool:
+    def is_new(self, stream: str) -> bool:
         """Whether a stream that is said to begin need not be looked up first."""
 
 
-class Memory:
+class StateCache:
     """The committed state, read from the store where it is not remembered."""
 
     def __init__(self, store: Store, projection: Projection) -> None:
         self._store = store
         self._projection = projection
-        self._held: OrderedDict[str, Held] = OrderedDict()
-        self._told: OrderedDict[str, Told] = OrderedDict()
+        self._held: OrderedDict[str, CachedStream] = OrderedDict()
+        self._told: OrderedDict[str, CachedRelations] = OrderedDict()
         self._collided: set[str] = set()
 
-    def surely_new(self, stream: str) -> bool:
+    def is_new(self, stream: str) -> bool:
         """Ids are drawn, so one that is taken is next to impossible, and the store would refuse it.
 
         Looking each up would be a good part of a clone's cost; what has collided is looked up.
         """
         return stream not in self._held and stream not in self._collided
 
-    def held(self, stream: str) -> Held:
+    def held(self, stream: str) -> CachedStream:
         held = self._held.get(stream)
         if held is None:
             held = read_patiently(self._store, partial(self._read_held, stream))
             _renew(self._held, {stream: held})
         return held
 
-    def told(self, uuid: str) -> Told:
+    def told(self, uuid: str) -> CachedRelations:
         """The guard is never newer than what is remembered of the drive or server.
 
         Else another process's decision about it, between two reads, would meet no conflict.
@@ -147,21 +147,21 @@ class Memory:
             self._held.pop(server_stream(uuid), None)
         return told
 
-    def _read_held(self, stream: str, cursor: Cursor) -> Held:
+    def _read_held(self, stream: str, cursor: Cursor) -> CachedStream:
         stored = stored_of(cursor, stream)
         state = fold(stream, starmap(decode, stored))
-        return Held(len(stored), state, self._projection.rows(state))
+        return CachedStream(len(stored), state, self._projection.rows(state))
 
-    def _read_told(self, uuid: str, cursor: Cursor) -> Told:
+    def _read_told(self, uuid: str, cursor: Cursor) -> CachedRelations:
         guard = guards.version_of(cursor, uuid)
-        return Told(guard, self._projection.relations(cursor, uuid))
+        return CachedRelations(guard, self._projection.relations(cursor, uuid))
 
-    def remember(self, staging: "Staging") -> None:
+    def remember(self, unit: "UnitOfWork") -> None:
         """Takes over what has been committed."""
-        _renew(self._held, staging.streams)
-        for stream in staging.discarded:
+        _renew(self._held, unit.streams)
+        for stream in unit.discarded:
             self._held.pop(stream, None)
-        _renew(self._told, staging.touched())
+        _renew(self._told, unit.touched())
 
     def notice(self, news: Sequence[News]) -> None:
         """Drops what others have changed; about whom they said something, only reading it tells."""
@@ -176,12 +176,12 @@ class Memory:
         self._held.clear()
         self._told.clear()
 
-    def forget(self, staging: "Staging") -> None:
+    def forget(self, unit: "UnitOfWork") -> None:
         """Drops what may be stale after a conflict."""
-        self._collided = set(staging.new_streams)
-        for stream in staging.seen_streams:
+        self._collided = set(unit.new_streams)
+        for stream in unit.seen_streams:
             self._held.pop(stream, None)
-        for uuid in staging.mentioned():
+        for uuid in unit.mentioned():
             self._told.pop(uuid, None)
 
 
@@ -193,8 +193,8 @@ def _renew(cache: OrderedDict[K, V], news: dict[K, V]) -> None:
         cache.popitem(last=False)
 
 
-class Staging:
-    """Uncommitted changes over what lies below; a `World` for decisions."""
+class UnitOfWork:
+    """Uncommitted changes over what lies below; a `State` for decisions."""
 
     __slots__ = (
         "_below",
@@ -216,12 +216,12 @@ class Staging:
         "tasks",
     )
 
-    def __init__(self, below: Below, projection: Projection, now: datetime | None = None) -> None:
+    def __init__(self, below: Base, projection: Projection, now: datetime | None = None) -> None:
         """`now` is the moment of the command; a batch of several has none."""
         self._below = below
         self._projection = projection
         self._now = now
-        self.streams: dict[str, Held] = {}
+        self.streams: dict[str, CachedStream] = {}
         self.seen_streams: set[str] = set()
         self.new_streams: set[str] = set()
         self.guarded: set[str] = set()
@@ -229,27 +229,27 @@ class Staging:
         self.events: list[tuple[str, int, Recorded[Event]]] = []
         self.stored: list[StoredEvent] = []
         self.secrets: list[Secret] = []
-        self.claims: dict[tuple[str, str], Claimed] = {}
+        self.claims: dict[tuple[str, str], RecordedClaim] = {}
         self.entries: dict[RowKey, Row] = {}
         self.tasks: list[Task] = []
         self.discarded: list[str] = []
         self.dropped: list[RowKey] = []
         self._relations: dict[str, Relations] = {}
 
-    def held(self, stream: str) -> Held:
+    def held(self, stream: str) -> CachedStream:
         held = self.streams.get(stream)
         if held is None:
             self.seen_streams.add(stream)
             held = self._below.held(stream)
         return held
 
-    def told(self, uuid: str) -> Told:
+    def told(self, uuid: str) -> CachedRelations:
         # Of what is created here the store knows nothing: asking it is most of a clone's cost.
-        below = Told(0, Relations()) if uuid in self.created else self._below.told(uuid)
+        below = CachedRelations(0, Relations()) if uuid in self.created else self._below.told(uuid)
         relations = self._relations.get(uuid)
-        return below if relations is None else Told(below.guard, relations)
+        return below if relations is None else CachedRelations(below.guard, relations)
 
-    # What a decision may look at (`ledger.domain.context.World`)
+    # What a decision may look at (`ledger.domain.context.State`)
 
     @property
     def now(self) -> datetime:
@@ -281,7 +281,7 @@ class Staging:
     def relations(self, uuid: str) -> Relations:
         return self._guard(uuid).relations
 
-    def _guard(self, uuid: str) -> Told:
+    def _guard(self, uuid: str) -> CachedRelations:
         """From now on the decision rests on this drive or server, which is looked at afterwards."""
         self.guarded.add(uuid)
         return self.told(uuid)
@@ -301,7 +301,7 @@ class Staging:
         assert state is None or isinstance(state, kind)
         return state
 
-    def glance(self, uuid: str) -> Drive | Server | None:
+    def peek(self, uuid: str) -> Drive | Server | None:
         for stream in (drive_stream(uuid), server_stream(uuid)):
             state = self.held(stream).state
             if isinstance(state, Drive | Server) and not state.deleted:
@@ -317,7 +317,7 @@ class Staging:
         if isinstance(recorded.event, _RELATING):
             self._relate(relations_of(held.state), relations_of(state))
         version = held.version + 1
-        self.streams[stream] = Held(version, state, {})
+        self.streams[stream] = CachedStream(version, state, {})
         self.events.append((stream, version, recorded))
 
     def discard(self, change: Discarded) -> None:
@@ -325,13 +325,13 @@ class Staging:
         self.discarded += change.streams
         self.dropped += change.rows
 
-    def surely_new(self, stream: str) -> bool:
-        return stream not in self.streams and self._below.surely_new(stream)
+    def is_new(self, stream: str) -> bool:
+        return stream not in self.streams and self._below.is_new(stream)
 
-    def _begun(self, stream: str) -> Held:
+    def _begun(self, stream: str) -> CachedStream:
         """A new stream. Raises `AlreadyExists`."""
         kind, _, uuid = stream.partition("-")
-        if not self.surely_new(stream) and self.held(stream).version:
+        if not self.is_new(stream) and self.held(stream).version:
             raise AlreadyExists(f"{kind} {uuid} exists already")
         if kind in ("drive", "server"):
             self.created.add(uuid)
@@ -349,11 +349,11 @@ class Staging:
             uuid = subject(relation)
             self._relations[uuid] = related(self.told(uuid).relations, relation)
 
-    def settle(self, above: "Staging") -> None:
+    def settle(self, above: "UnitOfWork") -> None:
         """Takes over a command's changes. What may fail comes first, so that it fails alone."""
         stored = [encode(*event) for event in above.events]
         rows = {
-            stream: Held(held.version, held.state, self._projection.rows(held.state))
+            stream: CachedStream(held.version, held.state, self._projection.rows(held.state))
             for stream, held in above.streams.items()
         }
         entries: dict[RowKey, Row] = {}
@@ -379,7 +379,7 @@ class Staging:
         self.claims |= above.claims
         self._relations.update(above._relations)  # noqa: SLF001 - of our own kind
 
-    def touched(self) -> dict[str, Told]:
+    def touched(self) -> dict[str, CachedRelations]:
         """Guards and relations as they are once this is committed."""
         return {uuid: self._committed(uuid) for uuid in self.mentioned()}
 
@@ -397,9 +397,9 @@ class Staging:
         """The drives and servers of which something new is said."""
         return frozenset(self._relations)
 
-    def _committed(self, uuid: str) -> Told:
+    def _committed(self, uuid: str) -> CachedRelations:
         told = self.told(uuid)
-        return Told(told.guard + 1, told.relations) if uuid in self.guarded else told
+        return CachedRelations(told.guard + 1, told.relations) if uuid in self.guarded else told
 
     def batch(self) -> Batch:
         """All that is to be written: events, guards, and the rows that differ."""

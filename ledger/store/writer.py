@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from ledger.domain.commands import Command
-from ledger.domain.context import Circumstances, Discarded, Fact
+from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
 from ledger.domain.errors import (
     AlreadyClaimed,
@@ -30,11 +30,11 @@ from ledger.domain.errors import (
     StoreUnreachable,
 )
 from ledger.domain.events import Recorded
-from ledger.domain.idempotency import Claim, Claimed
+from ledger.domain.idempotency import Claim, RecordedClaim
 from ledger.store.metrics import Meter
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Commit, Conflict, Cursor, Listener, Projection, Store
-from ledger.store.state_cache import Memory, Staging
+from ledger.store.state_cache import StateCache, UnitOfWork
 from ledger.store.tables import idempotency_keys as claims
 
 T = TypeVar("T")
@@ -120,17 +120,17 @@ class Writer:
         self,
         store: Store,
         projection: Projection,
-        circumstances: Circumstances,
+        environment: Environment,
         *,
         now: Callable[[], datetime],
         on_failure: Callable[[StoreFailed], None],
     ) -> None:
         self._store = store
         self._projection = projection
-        self._circumstances = circumstances
+        self._circumstances = environment
         self._clock = Clock(now)
         self._on_failure = on_failure
-        self._memory = Memory(store, projection)
+        self._cache = StateCache(store, projection)
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._listeners: list[Listener] = []
         self._failed: StoreFailed | None = None
@@ -282,20 +282,20 @@ class Writer:
         if self._failed is not None:
             _wake([(waiting, self._failed) for waiting in batch])
             return
-        staging = Staging(self._memory, self._projection)
+        unit = UnitOfWork(self._cache, self._projection)
         outcomes: list[tuple[_Waiting, Exception | int]] = []
         accepted: list[_Waiting] = []
         try:
             self._catch_up()
             for waiting in batch:
-                error = self._decide(waiting, staging)
+                error = self._decide(waiting, unit)
                 if error is None:
                     accepted.append(waiting)
                 else:
                     outcomes.append((waiting, error))
-            position = self._append(staging, len(accepted)) if accepted else self._position
+            position = self._append(unit, len(accepted)) if accepted else self._position
         except Conflict:
-            self._memory.forget(staging)
+            self._cache.forget(unit)
             self._redo(batch, redone + 1)
             return
         except StoreFailed as error:
@@ -304,20 +304,20 @@ class Writer:
             return
         except Exception as error:
             log.exception("a batch of %d commands could not be stored", len(batch))
-            self._memory.forget(staging)
+            self._cache.forget(unit)
             if len(batch) == 1:
                 _wake([(batch[0], error)])
             else:
                 self._redo(batch, redone)
             return
-        self._remember(staging, position)
+        self._remember(unit, position)
         self._count(outcomes, accepted)
         _wake(outcomes + [(waiting, position) for waiting in accepted])
-        self._tell(staging, position)
+        self._tell(unit, position)
 
-    def _append(self, staging: Staging, commands: int) -> int:
+    def _append(self, unit: UnitOfWork, commands: int) -> int:
         began = time.perf_counter()
-        position = self._store.append(staging.batch())
+        position = self._store.append(unit.batch())
         self.meter.commit_s.note(time.perf_counter() - began)
         self.meter.batch_commands.note(commands)
         return position
@@ -337,24 +337,24 @@ class Writer:
             return
         news = self._store.others.news()
         if news is None:
-            self._memory.forget_all()
+            self._cache.forget_all()
         elif news:
-            self._memory.notice(news)
+            self._cache.notice(news)
             self._position = max(self._position, news[-1].position)
 
-    def _remember(self, staging: Staging, position: int) -> None:
+    def _remember(self, unit: UnitOfWork, position: int) -> None:
         """What is committed is committed; if it cannot be remembered, it is read again."""
         self._commits += 1
         self._position = position
         try:
-            self._memory.remember(staging)
+            self._cache.remember(unit)
         except Exception:
             log.exception("the writer forgets what it knew")
             self.forget()
 
     def forget(self) -> None:
         """Reads everything anew from the store. In the writer's thread only."""
-        self._memory.forget_all()
+        self._cache.forget_all()
 
     def _redo(self, batch: list[_Waiting], redone: int) -> None:
         if len(batch) == 1 and redone > CONFLICT_LIMIT:
@@ -376,23 +376,23 @@ class Writer:
         except StoreUnreachable as error:
             _wake([(waiting, error) for waiting in batch])
 
-    def _decide(self, waiting: _Waiting, batch: Staging) -> Exception | None:
+    def _decide(self, waiting: _Waiting, batch: UnitOfWork) -> Exception | None:
         """Stages the command's changes on the batch, or says why not."""
         at = self._clock.stamp()
-        staging = Staging(batch, self._projection, at)
+        unit = UnitOfWork(batch, self._projection, at)
         actor, request_id, claim = waiting.caller
         try:
             if claim is not None:
-                self._claim(Claimed(actor, claim, at), batch, staging)
-            for change in decide(waiting.command, staging, self._circumstances):
+                self._claim(RecordedClaim(actor, claim, at), batch, unit)
+            for change in decide(waiting.command, unit, self._circumstances):
                 match change:
                     case Fact(stream, event):
-                        staging.stage(stream, Recorded(at, actor, request_id, event))
+                        unit.stage(stream, Recorded(at, actor, request_id, event))
                     case Discarded():
-                        staging.discard(change)
+                        unit.discard(change)
                     case _:
-                        staging.secrets.append(change)
-            batch.settle(staging)
+                        unit.secrets.append(change)
+            batch.settle(unit)
         except Refusal as refusal:
             return refusal
         except StoreFailed:
@@ -402,7 +402,7 @@ class Writer:
             return error
         return None
 
-    def _claim(self, wanted: Claimed, batch: Staging, staging: Staging) -> None:
+    def _claim(self, wanted: RecordedClaim, batch: UnitOfWork, unit: UnitOfWork) -> None:
         """Stages the claim. It is read from the store: most are new, and what is old is rare."""
         key = wanted.account, wanted.claim.key
         earlier = batch.claims.get(key) or read_patiently(
@@ -410,17 +410,17 @@ class Writer:
         )
         if earlier is not None and not earlier.is_over(wanted.at):
             raise AlreadyClaimed
-        staging.claims[key] = wanted
+        unit.claims[key] = wanted
 
-    def _tell(self, staging: Staging, position: int) -> None:
-        if not self._listeners or not staging.events:
+    def _tell(self, unit: UnitOfWork, position: int) -> None:
+        if not self._listeners or not unit.events:
             return
         commit = Commit(
             position,
-            [(stream, recorded) for stream, _, recorded in staging.events],
-            staging.states(),
-            staging.related(),
-            staging.tasks,
+            [(stream, recorded) for stream, _, recorded in unit.events],
+            unit.states(),
+            unit.related(),
+            unit.tasks,
         )
         for listener in self._listeners:
             try:

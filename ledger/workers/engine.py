@@ -41,7 +41,7 @@ from ledger.images import Pool
 from ledger.store.postgres.address import conninfo
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.task_queue import defer, looking, streams_at_work
-from ledger.workers.image_keeper import Provisioning
+from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorkers
 
 STALLED_S = 30.0
@@ -99,7 +99,7 @@ class Workplace(NamedTuple):
     ledger: Ledger
     pools: Mapping[str, Pool]
     copying: JobWorkers
-    provisioning: Provisioning
+    image_keeper: ImageKeeper
     copies_per_pool: int
     """At once; with 0 it leaves copies to others, and does the short work only."""
     unfinished: Callable[[], Sequence[str]]
@@ -371,7 +371,7 @@ class _Engine:
                 if not await loop.run_in_executor(self._copies, self._place.copying.do, job):
                     raise Stopped
             case MakeImage() | GrowImage() | RemoveFiles():
-                await loop.run_in_executor(self._chores, self._place.provisioning.do, task)
+                await loop.run_in_executor(self._chores, self._place.image_keeper.do, task)
 
 
 def _task(job: Job) -> Task:

@@ -61,12 +61,12 @@ _FILE = re.compile(
     r"(?P<drive>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
     r"(?P<kind>\.img|\.\d+\.part|\.upload|\.chunks|\.img(\.[0-9a-f]{8})?\.new)"
 )
-_PROVISIONING = Caller("worker:provisioning", "")
+_PROVISIONING = Caller("worker:image_keeper", "")
 
 log = logging.getLogger(__name__)
 
 
-class Provisioning:
+class ImageKeeper:
     """Makes the images of new drives, takes uploads in, and removes what is deleted."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Provisioning:
         self._new_id = new_id
         self.chunks = ChunkIntake(ledger, pools)
         """For uploads that come in chunks."""
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="provisioning")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="image_keeper")
 
     def start(self, unfinished: Iterable[str]) -> None:
         """Finishes what an earlier process left, and from now on follows the ledger."""

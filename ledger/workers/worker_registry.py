@@ -18,7 +18,7 @@ REMEMBERED = timedelta(hours=1)
 log = logging.getLogger(__name__)
 
 
-class Neighbours:
+class WorkerRegistry:
     """What all workers of a ledger in PostgreSQL have, as of a few seconds ago.
 
     It can be read in any thread.

@@ -14,7 +14,7 @@ from ledger.codec import decode, leaf_hash
 from ledger.domain.aggregates import Aggregate, evolve
 from ledger.domain.aggregates.housekeeping import Parking, Sweep
 from ledger.domain.errors import UnknownEvent, UnreadableStream
-from ledger.domain.event_rules import illegality
+from ledger.domain.event_rules import violation
 from ledger.domain.events import ArchiveWritten, Event, Recorded
 from ledger.store.seam import Log, LoggedEvent
 from ledger.store.tables.tiles import gone_between, gone_count
@@ -153,7 +153,7 @@ class _Streams:
             recorded = decode(event.topic, event.state)
         except UnknownEvent as error:
             return str(error)
-        reason = illegality(held.state, event.stream, recorded.event)
+        reason = violation(held.state, event.stream, recorded.event)
         reason = reason or self.families.contradiction(event.stream, recorded.event)
         return reason or self._evolve(held, event, recorded)
 

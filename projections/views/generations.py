@@ -13,7 +13,16 @@ from ledger.domain.events import Event, Recorded
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, Row, RowKey, Rows
 from projections import audit_log, rows
-from projections.tables import BY_NAME, INDEXES, SHAPE, TABLES, Table, create, delete, upsert
+from projections.tables import (
+    BY_NAME,
+    INDEXES,
+    SCHEMA_VERSION,
+    TABLES,
+    Table,
+    create,
+    delete,
+    upsert,
+)
 
 DELETED_ROWS = 256
 """Rows of a superseded generation that are deleted at a time."""
@@ -21,7 +30,7 @@ DELETED_ROWS = 256
 _table_of = itemgetter(0)
 
 
-class SqliteProjection:
+class InlineProjection:
     """The read models, as the writer's `Projection`."""
 
     def rows(self, state: Aggregate | None) -> Rows:
@@ -44,10 +53,12 @@ class SqliteProjection:
         cursor.execute("SELECT generation, shape FROM projection_head")
         head = cursor.fetchone()
         if head is None:
-            cursor.execute("INSERT INTO projection_head VALUES (1, ?)", (SHAPE,))
+            cursor.execute("INSERT INTO projection_head VALUES (1, ?)", (SCHEMA_VERSION,))
             create_generation(cursor, 1)
-        elif head[1] > SHAPE:
-            raise StoreFailed(f"the read models have shape {head[1]}; this code knows {SHAPE}")
+        elif head[1] > SCHEMA_VERSION:
+            raise StoreFailed(
+                f"the read models have shape {head[1]}; this code knows {SCHEMA_VERSION}"
+            )
 
     def look_again(self, cursor: Cursor) -> None:
         """Nothing is remembered."""
@@ -77,7 +88,7 @@ def _set(concatenated: str | None) -> frozenset[str]:
 
 def is_outdated(cursor: Cursor) -> bool:
     """Whether the live rows have an earlier shape; then they can be neither read nor written."""
-    return shape_of(cursor) < SHAPE
+    return shape_of(cursor) < SCHEMA_VERSION
 
 
 def shape_of(cursor: Cursor) -> int:
@@ -155,7 +166,9 @@ def count_values(cursor: Cursor, table: Table, generation: int) -> None:
 
 def flip(cursor: Cursor, generation: int) -> None:
     """Makes a generation the live one."""
-    cursor.execute("UPDATE projection_head SET generation = ?, shape = ?", (generation, SHAPE))
+    cursor.execute(
+        "UPDATE projection_head SET generation = ?, shape = ?", (generation, SCHEMA_VERSION)
+    )
 
 
 def superseded(cursor: Cursor) -> list[int]:

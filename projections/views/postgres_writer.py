@@ -11,14 +11,14 @@ from operator import itemgetter
 from ledger.domain.errors import StoreFailed
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, RowKey, Rows
-from projections.tables import BY_NAME, SHAPE, upsert
-from projections.views.generations import SqliteProjection, drop_rows, live_generation, shape_of
+from projections.tables import BY_NAME, SCHEMA_VERSION, upsert
+from projections.views.generations import InlineProjection, drop_rows, live_generation, shape_of
 
 _ARRAYS = {"TEXT": "text[]", "INTEGER": "bigint[]", "BLOB": "bytea[]"}
 _table_of_key = itemgetter(0)
 
 
-class PostgresProjection(SqliteProjection):
+class PostgresProjection(InlineProjection):
     """The read models, as the writer's `Projection`; it remembers which generation is live."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class PostgresProjection(SqliteProjection):
 
     def look_again(self, cursor: Cursor) -> None:
         """Raises `StoreFailed` if another node has given the rows another shape."""
-        if shape_of(cursor) != SHAPE:
+        if shape_of(cursor) != SCHEMA_VERSION:
             raise StoreFailed("the read models have another shape by now: this node is out of date")
         self._generation = live_generation(cursor)
 

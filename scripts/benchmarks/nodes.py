@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import psycopg
 
-from api.composition import Surroundings, now
+from api.composition import ServiceEnvironment, now
 from ledger.application import Ledger
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.errors import StoreFailed
@@ -215,7 +215,7 @@ def _notified(url: str, count: int) -> list[float]:
 def _ledger(url: str) -> Ledger:
     projection = PostgresProjection()
     store = PostgresStore(url, projection)
-    return Ledger(store, projection, Surroundings({}), now=now, on_failure=_fail)
+    return Ledger(store, projection, ServiceEnvironment({}), now=now, on_failure=_fail)
 
 
 def _fail(error: StoreFailed) -> None:

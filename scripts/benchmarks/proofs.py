@@ -15,7 +15,7 @@ from ledger.proofs.tree import Tree
 from ledger.store.seam import Cursor
 from ledger.store.sqlite.store import SqliteStore, sqlite_reader
 from ledger.store.tables.tiles import TILE, Tiled, fill, tiled
-from projections.views.generations import SqliteProjection
+from projections.views.generations import InlineProjection
 from scripts.benchmarks.support.rows import Round, Row, missing, percentile_ms, row
 from scripts.benchmarks.support.scale import Setting
 
@@ -65,7 +65,7 @@ def _timed(work: Callable[[], object], count: int) -> list[float]:
 
 def _make_tree(file: Path, leaves: int) -> int:
     """A ledger whose tree has so many leaves; how many levels of tiles it has."""
-    with closing(SqliteStore(file, SqliteProjection())) as store:
+    with closing(SqliteStore(file, InlineProjection())) as store:
         while store.exclusive(lambda cursor: _grow(cursor, leaves)) < leaves:
             pass
 

@@ -33,7 +33,7 @@ class _Things:
 
 async def test_at_the_start_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything in the list is deleted at once and after each pause, until it is left."""
-    monkeypatch.setattr(api.expiring, "PAUSE_S", 0.001)
+    monkeypatch.setattr(api.background.expiry, "PAUSE_S", 0.001)
     first, second = _Things(), _Things()
     before = asyncio.all_tasks()
     async with expiring([Expiring("firsts", first.expire), Expiring("seconds", second.expire)]):
@@ -53,7 +53,7 @@ async def test_once_until_the_pause_is_over(monkeypatch: pytest.MonkeyPatch) -> 
         await asyncio.Event().wait()
 
     monkeypatch.setattr(
-        api.expiring, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": pause})
+        api.background.expiry, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": pause})
     )
     async with expiring([Expiring("things", things.expire)]), patience("a pause"):
         await begun.wait()
@@ -64,7 +64,7 @@ async def test_what_cannot_be_deleted_keeps_nothing_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is logged and tried again."""
-    monkeypatch.setattr(api.expiring, "PAUSE_S", 0.001)
+    monkeypatch.setattr(api.background.expiry, "PAUSE_S", 0.001)
     caplog.set_level(logging.INFO)
     broken, whole = _Things(broken=True), _Things()
     async with expiring([Expiring("relics", broken.expire), Expiring("things", whole.expire)]):

@@ -86,7 +86,7 @@ async def test_new_password_pardons(accounts: Accounts, basic) -> None:
 
 async def test_waiting_is_bounded(accounts: Accounts, basic, monkeypatch) -> None:
     """More logins than can wait are told to come back, and nothing is hashed for them."""
-    monkeypatch.setattr(api.passwords, "WAITING_MAX", 5)
+    monkeypatch.setattr(api.accounts.passwords, "WAITING_MAX", 5)
     logins = [accounts.authenticate(basic(f"a{n}@b.test", PASSWORD), "") for n in range(9)]
     refused = await asyncio.gather(*logins, return_exceptions=True)
     assert [type(error) for error in refused] == [LoginRefused] * 5 + [TooManyAttempts] * 4

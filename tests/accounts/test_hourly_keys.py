@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.accounts.login_cache import Remembered
+from api.accounts.login_cache import LoginCache
 from api.accounts.service import Accounts
 from api.accounts.signing_keys import AHEAD, HOUR_S
 from ledger.domain.errors import StoreUnreachable
@@ -50,7 +50,7 @@ async def test_without_a_key_nothing_is_signed(accounts: Accounts, wall: Wall) -
 def test_what_may_have_ended_is_not_remembered(clock: Clock) -> None:
     """As long as nobody is sure; then it is again."""
     sure = True
-    remembered: Remembered[str] = Remembered(clock, lambda: sure)
+    remembered: LoginCache[str] = LoginCache(clock, lambda: sure)
     remembered.add(b"login", "ada", account="ada", since=remembered.endings)
     assert remembered.find(b"login") == "ada"
     sure = False

@@ -65,7 +65,7 @@ async def test_memory_of_logins_is_bounded(
     quick_hashing, accounts: Accounts, basic, monkeypatch
 ) -> None:
     """The oldest remembered login makes room for a new one."""
-    monkeypatch.setattr(api.remembered, "REMEMBERED_MAX", 3)
+    monkeypatch.setattr(api.accounts.login_cache, "REMEMBERED_MAX", 3)
     for n in range(5):
         await accounts.add(f"user{n}@example.test", PASSWORD)
         await accounts.authenticate(basic(f"user{n}@example.test", PASSWORD), "1.2.3.4")
@@ -111,12 +111,12 @@ class _Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._go = threading.Event()
-        self._really = api.passwords.is_password
+        self._really = api.accounts.passwords.is_password
         self._counting = threading.Lock()
         self.running = 0
         self.most = 0
         self.calls = 0
-        monkeypatch.setattr(api.passwords, "is_password", self._wait)
+        monkeypatch.setattr(api.accounts.passwords, "is_password", self._wait)
 
     def _wait(self, password: str, password_hash: str) -> bool:
         with self._counting:
@@ -221,7 +221,7 @@ async def test_the_loop_never_waits(accounts: Accounts, basic, clock, monkeypatc
     """While a real hash is computed the event loop goes on."""
     computing = threading.Event()
     ticks = 0
-    really = api.passwords.is_password
+    really = api.accounts.passwords.is_password
 
     def noted(password: str, password_hash: str) -> bool:
         computing.set()
@@ -241,7 +241,7 @@ async def test_the_loop_never_waits(accounts: Accounts, basic, clock, monkeypatc
         await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
         return ticks > 5
 
-    monkeypatch.setattr(api.passwords, "is_password", noted)
+    monkeypatch.setattr(api.accounts.passwords, "is_password", noted)
     await accounts.add(EMAIL, PASSWORD)
     ticking = asyncio.create_task(tick())
     try:
@@ -275,4 +275,4 @@ async def test_unknown_email_takes_the_same_path(
 
 def test_unmatchable_hash_is_a_hash() -> None:
     """No password matches it, and verifying is no error."""
-    assert api.passwords.is_password("anything", unmatchable_hash()) is False
+    assert api.accounts.passwords.is_password("anything", unmatchable_hash()) is False

@@ -48,7 +48,7 @@ async def test_an_auditor_has_tokens_too(api: Api, auditor: Account) -> None:
 
 
 async def test_a_wrong_password_gives_no_token(api: Api, ada: Account) -> None:
-    """Guessing by it ends as guessing by logins does."""
+    """LoginThrottle by it ends as guessing by logins does."""
     for _ in range(ACCOUNT_FAILURES):
         refused = await create(api, ada.email, password="another password")
         assert refused.error == (401, "permission", None)

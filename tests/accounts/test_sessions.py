@@ -97,7 +97,7 @@ async def test_a_session_costs_a_dict_lookup(
 
 async def test_memory_of_sessions_is_bounded(accounts: Accounts, ada: Account, monkeypatch) -> None:
     """The oldest that is remembered makes room, and is looked up again."""
-    monkeypatch.setattr(api.remembered, "REMEMBERED_MAX", 3)
+    monkeypatch.setattr(api.accounts.login_cache, "REMEMBERED_MAX", 3)
     sessions = [await _log_in(accounts) for _ in range(5)]
     for session in sessions * 2:
         assert await _is_valid(accounts, session)
@@ -227,7 +227,7 @@ async def test_sessions_of_an_account_are_bounded(
     accounts: Accounts, ada: Account, wall, monkeypatch
 ) -> None:
     """The oldest of the account end for new ones, remembered or not; those of others do not."""
-    monkeypatch.setattr(api.sessions, "SESSIONS_MAX", 2)
+    monkeypatch.setattr(api.accounts.sessions, "SESSIONS_MAX", 2)
     await accounts.add("bob@example.test", PASSWORD)
     sessions = [await _log_in(accounts, "bob@example.test")]
     for _ in range(4):

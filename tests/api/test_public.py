@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import _add, make_app
 from api.http.errors import BadRequest
-from api.http.requests import ANONYMOUS, CALLER
+from api.http.requests import ANONYMOUS, owner_of
 from api.http.responses import json_answer
 from api.service.service import Service
 from tests.api.calling import ALICE, AUDITOR, Api
@@ -19,7 +19,7 @@ STALE = {"Cookie": "sessionid=stale; csrftoken=stale", "Authorization": "Basic n
 async def _who(request: web.Request) -> web.Response:
     if "bad" in request.query:
         raise BadRequest("bad", point="bad")
-    return json_answer({"actor": request[CALLER].actor, "name": request.match_info.get("name")})
+    return json_answer({"actor": owner_of(request), "name": request.match_info.get("name")})
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ FEW = 5
 @contextmanager
 def small_frames() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger.archives.writing, "FRAME_EVENTS", FEW)
-        patch.setattr(ledger.archives.writing, "TREES_TOGETHER", FEW)
+        patch.setattr(ledger.archives.writer, "FRAME_EVENTS", FEW)
+        patch.setattr(ledger.archives.writer, "TREES_TOGETHER", FEW)
         yield
 
 

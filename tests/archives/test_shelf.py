@@ -82,7 +82,7 @@ def test_a_shelf_is_its_archives(
     """Every look-up finds what the archives hold, as they are added, replaced and removed."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger.archives.shelf, "INDEXES_KEPT", 2)
-        patch.setattr(ledger.archives.writing, "FRAME_EVENTS", 3)
+        patch.setattr(ledger.archives.writer, "FRAME_EVENTS", 3)
         path, shelf = Path(directory), Shelf(Path(directory))
         held: dict[str, int] = {}
         for name, share in acts:

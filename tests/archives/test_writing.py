@@ -148,8 +148,8 @@ def test_names_that_lead_elsewhere(tmp_path: Path, name: str) -> None:
 
 def test_large_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large events make shorter frames; one that no reader would take is refused."""
-    monkeypatch.setattr(ledger.archives.writing, "FRAME_BYTES", 1_000)
-    monkeypatch.setattr(ledger.archives.writing, "FRAME_BYTES_MOST", 10_000)
+    monkeypatch.setattr(ledger.archives.writer, "FRAME_BYTES", 1_000)
+    monkeypatch.setattr(ledger.archives.writer, "FRAME_BYTES_MOST", 10_000)
     sizes = [10, 10, 2_000, 10, 5_000, 500, 500]
     events = [logged(nth, state=bytes(size)) for nth, size in enumerate(sizes, start=1)]
     write_archive(tmp_path, "a", events, [])
@@ -204,7 +204,7 @@ def peak_bytes(work: Callable[[], object]) -> int:
 
 def test_memory_is_that_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight times as many events take no more memory, neither to write nor to read and check."""
-    monkeypatch.setattr(ledger.archives.writing, "FRAME_EVENTS", 250)
+    monkeypatch.setattr(ledger.archives.writer, "FRAME_EVENTS", 250)
     few, many = 1_000, 8_000
 
     def write(count: int) -> None:

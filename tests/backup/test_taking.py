@@ -11,7 +11,7 @@ from ledger.archives import Shelf, write_archive
 from ledger.merkle.signed_note import read_checkpoint
 from projections.maintenance.backup.errors import NotBackedUp
 from projections.maintenance.backup.inspection import check
-from projections.maintenance.retention import compacting
+from projections.maintenance.retention import compaction as compacting
 from tests.backup.backups import Ledger, archived, drive, events, pragma, tables
 from tests.retention.conftest import Clock
 

@@ -48,9 +48,9 @@ class _SlowRebuild:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go = threading.Event()
         self.ended = threading.Event()
-        self._really = api.verbs.rebuild
-        monkeypatch.setattr(api.verbs, "rebuild", self._rebuild)
-        monkeypatch.setattr(api.admin, "REPORT_S", 0.01)
+        self._really = api.admin.verbs.rebuild
+        monkeypatch.setattr(api.admin.verbs, "rebuild", self._rebuild)
+        monkeypatch.setattr(api.admin.server, "REPORT_S", 0.01)
 
     def _rebuild(self, ledger, report) -> Rebuilt:
         report(1, 2)
@@ -134,7 +134,7 @@ async def test_a_rebuild_that_fails_says_why(client: AdminClient, monkeypatch) -
     def rebuild(*_: object) -> Rebuilt:
         raise UnknownEvent("nobody knows kettle/1")
 
-    monkeypatch.setattr(api.verbs, "rebuild", rebuild)
+    monkeypatch.setattr(api.admin.verbs, "rebuild", rebuild)
     with pytest.raises(AdminRefused, match="nobody knows kettle/1"):
         await client.rebuild(lambda *_: None)
 

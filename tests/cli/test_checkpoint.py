@@ -7,7 +7,7 @@ import pytest
 from ledger.merkle.signed_note import Checkpoint, read_checkpoint
 from ledger.proofs.keys import KEY_FILE, signer_of, verifier_of
 from ledger.store.sqlite.store import SqliteStore, sqlite_reader
-from projections.views.generations import SqliteProjection
+from projections.views.generations import InlineProjection
 from tests.cli.processes import Serving, ask, run
 
 
@@ -42,7 +42,7 @@ def test_a_key_that_others_may_read_is_refused(data: Path) -> None:
     """By the service too, which then does not start."""
     data.mkdir()
     signer_of(data, new_id=lambda: "test")
-    SqliteStore(data / "ledger.sqlite", SqliteProjection()).close()
+    SqliteStore(data / "ledger.sqlite", InlineProjection()).close()
     (data / KEY_FILE).chmod(0o644)
     for how, command in (ask, ("audit", "checkpoint")), (run, ("serve", "--port", "0")):
         answer = how(*command, "--data", data)

@@ -12,8 +12,8 @@ import ledger.images.copy
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks and checkpoints small enough for small files to have many."""
-    monkeypatch.setattr(ledger.images.copying, "CHUNK_BYTES", 16 * 1024)
-    monkeypatch.setattr(ledger.images.copying, "CHECKPOINT_BYTES", 64 * 1024)
+    monkeypatch.setattr(ledger.images.copy, "CHUNK_BYTES", 16 * 1024)
+    monkeypatch.setattr(ledger.images.copy, "CHECKPOINT_BYTES", 64 * 1024)
 
 
 @pytest.fixture(autouse=True)

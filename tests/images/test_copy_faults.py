@@ -83,7 +83,7 @@ def test_source_written_to(source, part):
 def test_source_cut_off(source, part, by_hand, monkeypatch):
     """A source cut off during the copy is a changed source."""
     if by_hand:
-        monkeypatch.setattr(ledger.images.moving, "_move_in_kernel", lambda *_: 0)
+        monkeypatch.setattr(ledger.images.transfer, "_move_in_kernel", lambda *_: 0)
     with pytest.raises(SourceChanged):
         copied(source, part, on_checkpoint=at_first(lambda: os.truncate(source, 3 * PAGE)))
 
@@ -129,7 +129,7 @@ def test_source_changed_before(source, part):
 def test_source_changed_while_verifying(source, part, monkeypatch):
     """A source changed during the verification is a changed source."""
     monkeypatch.setattr(
-        ledger.images.copying, "verified", lambda *_, **__: [os.utime(source, ns=(0, 0))]
+        ledger.images.copy, "verified", lambda *_, **__: [os.utime(source, ns=(0, 0))]
     )
     with pytest.raises(SourceChanged):
         copied(source, part, verify=True)
@@ -251,7 +251,7 @@ def test_copies_by_hand_where_the_kernel_cannot(source, part, monkeypatch, code)
 def test_verification_finds_a_flipped_byte(source, part, monkeypatch, place):
     """One wrong byte, in data, in a hole or beyond the source's end, fails the verification."""
     size = source.stat().st_size + 3 * 65536
-    check = ledger.images.copying._check_unchanged
+    check = ledger.images.copy._check_unchanged
     flips = [place]
 
     def flip_and_check(*args: object) -> None:
@@ -264,7 +264,7 @@ def test_verification_finds_a_flipped_byte(source, part, monkeypatch, place):
                 file.seek(at)
                 file.write(bytes([old[0] ^ 1]))
 
-    monkeypatch.setattr(ledger.images.copying, "_check_unchanged", flip_and_check)
+    monkeypatch.setattr(ledger.images.copy, "_check_unchanged", flip_and_check)
     with pytest.raises(VerificationFailed):
         copied(source, part, size=size, verify=True)
 

@@ -37,7 +37,7 @@ def test_copies_any_layout(layout, tail, growth, by_hand):
     """Whatever the layout of data and holes, the part reads the same and is no less sparse."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         if by_hand:
-            patch.setattr(ledger.images.moving, "_move_in_kernel", lambda *_: 0)
+            patch.setattr(ledger.images.transfer, "_move_in_kernel", lambda *_: 0)
         source, part = Path(folder, "source"), Path(folder, "part")
         source_size = layout_size(layout, tail)
         sparse_file(source, source_size, layout)
@@ -69,7 +69,7 @@ def test_resumes_after_stop_anywhere(layout, steps, garbage):
         source, part = Path(folder, "source"), Path(folder, "part")
         size = layout_size(layout, tail=5 * PAGE)
         sparse_file(source, size, layout)
-        patch.setattr(ledger.images.copying, "CHECKPOINT_BYTES", 16 * 1024)
+        patch.setattr(ledger.images.copy, "CHECKPOINT_BYTES", 16 * 1024)
         seen = stopped_after(steps, source, part, patch)
         before = part.read_bytes()
         for resume in seen:
@@ -85,7 +85,7 @@ def stopped_after(
     steps: int, source: Path, part: Path, patch: pytest.MonkeyPatch
 ) -> list[Checkpoint]:
     stop, moves = threading.Event(), 0
-    move = ledger.images.copying.move
+    move = ledger.images.copy.move
 
     def counted(*args: int) -> None:
         nonlocal moves
@@ -96,7 +96,7 @@ def stopped_after(
 
     seen: list[Checkpoint] = []
     with patch.context() as inner:
-        inner.setattr(ledger.images.copying, "move", counted)
+        inner.setattr(ledger.images.copy, "move", counted)
         if steps == 0:
             stop.set()
         try:
@@ -113,9 +113,9 @@ def test_resume_copies_only_the_rest(tmp_path, monkeypatch):
     striped_file(source, 8)
     first = copied(source, part)[3]
     moved: list[int] = []
-    move = ledger.images.copying.move
+    move = ledger.images.copy.move
     monkeypatch.setattr(
-        ledger.images.copying, "move", lambda *args: (moved.append(args[2]), move(*args))
+        ledger.images.copy, "move", lambda *args: (moved.append(args[2]), move(*args))
     )
     later = copied(source, part, resume=first)
     assert min(moved) >= first.offset
@@ -169,7 +169,7 @@ def test_checkpoints_are_durable(tmp_path, monkeypatch):
     written = begun = durable = running = 0
     most = 0
     ahead = threading.Condition()
-    move, fdatasync, fsync = ledger.images.copying.move, os.fdatasync, os.fsync
+    move, fdatasync, fsync = ledger.images.copy.move, os.fdatasync, os.fsync
     begin = PipelinedSync.begin
 
     def noted_move(source_fd: int, part_fd: int, offset: int, length: int) -> None:
@@ -204,7 +204,7 @@ def test_checkpoints_are_durable(tmp_path, monkeypatch):
     def check(checkpoint: Checkpoint) -> None:
         assert checkpoint.offset <= durable
 
-    monkeypatch.setattr(ledger.images.copying, "move", noted_move)
+    monkeypatch.setattr(ledger.images.copy, "move", noted_move)
     monkeypatch.setattr(PipelinedSync, "begin", noted_begin)
     monkeypatch.setattr(os, "fdatasync", slow_fdatasync)
     monkeypatch.setattr(os, "fsync", noted_fsync)
@@ -217,7 +217,7 @@ def test_copying_goes_on_during_the_sync(tmp_path, monkeypatch):
     source = tmp_path / "source"
     striped_file(source, 8)
     moves, seen_by_sync = 0, []
-    move = ledger.images.copying.move
+    move = ledger.images.copy.move
     gone_on = threading.Event()
 
     def counted(*args: int) -> None:
@@ -227,7 +227,7 @@ def test_copying_goes_on_during_the_sync(tmp_path, monkeypatch):
         if moves > 5:
             gone_on.set()
 
-    monkeypatch.setattr(ledger.images.copying, "move", counted)
+    monkeypatch.setattr(ledger.images.copy, "move", counted)
     monkeypatch.setattr(os, "fdatasync", lambda _: seen_by_sync.append(gone_on.wait(PATIENCE_S)))
     copied(source, tmp_path / "part")
     assert seen_by_sync
@@ -325,7 +325,7 @@ def test_a_reflink_is_the_whole_copy(tmp_path, monkeypatch):
         return 0
 
     monkeypatch.setattr(fcntl, "ioctl", cloned)
-    monkeypatch.setattr(ledger.images.copying, "move", None)
+    monkeypatch.setattr(ledger.images.copy, "move", None)
     figures = Figures()
     assert copied(source, part, figures=figures) == [Checkpoint(size, size // 2, size // 2)]
     assert figures.bytes_done == size // 2
@@ -337,7 +337,7 @@ def test_a_verification_goes_on_to_be_reported(tmp_path, monkeypatch):
     """It may take as long as the copy did, and says again that all is copied."""
     source = tmp_path / "source"
     size = striped_file(source, 8)
-    monkeypatch.setattr(ledger.images.verifying, "STEP_BYTES", 1)
+    monkeypatch.setattr(ledger.images.verification, "STEP_BYTES", 1)
     unverified = copied(source, tmp_path / "part")
     seen = copied(source, tmp_path / "other", verify=True)
     assert len(seen) > len(unverified)
@@ -348,8 +348,8 @@ def test_never_holds_the_image_in_memory(tmp_path, monkeypatch):
     """Copied by hand or verified, the source is read in pieces of at most one mebibyte."""
     source = tmp_path / "source"
     sparse_file(source, 9 * 2**20, [(0, 4 * 2**20)])
-    monkeypatch.setattr(ledger.images.copying, "CHUNK_BYTES", 8 * 2**20)
-    monkeypatch.setattr(ledger.images.moving, "_move_in_kernel", lambda *_: 0)
+    monkeypatch.setattr(ledger.images.copy, "CHUNK_BYTES", 8 * 2**20)
+    monkeypatch.setattr(ledger.images.transfer, "_move_in_kernel", lambda *_: 0)
     asked: list[int] = []
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda fd, n, at: (asked.append(n), pread(fd, n, at))[1])

@@ -27,7 +27,7 @@ class HandClock:
 def clock(monkeypatch):
     """What copies and rates go by: it stands still but for what they wait."""
     clock = HandClock()
-    for module in (ledger.images.copying, ledger.images.rate):
+    for module in (ledger.images.copy, ledger.images.rate):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
     return clock
 
@@ -107,11 +107,11 @@ def test_stop_ends_the_wait(source, tmp_path):
 
 def test_limited_copies_report_often(source, tmp_path, monkeypatch, clock):
     """A limited copy reports by time too, and moves in steps small enough to look smooth."""
-    monkeypatch.setattr(ledger.images.copying, "CHECKPOINT_S", 0.3)
+    monkeypatch.setattr(ledger.images.copy, "CHECKPOINT_S", 0.3)
     steps = []
-    move = ledger.images.copying.move
+    move = ledger.images.copy.move
     monkeypatch.setattr(
-        ledger.images.copying, "move", lambda *args: (steps.append(args[3]), move(*args))
+        ledger.images.copy, "move", lambda *args: (steps.append(args[3]), move(*args))
     )
     rate = RateLimit(2 * MB)
     seen: list[Checkpoint] = copied(source, tmp_path / "part", rate=rate, stop=Waited(clock, rate))

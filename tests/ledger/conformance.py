@@ -29,7 +29,7 @@ from ledger.domain.events import (
     Resource,
     ServerCreated,
 )
-from ledger.domain.idempotency import KEPT, Claim, Claimed, KeptAnswer
+from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
 from ledger.store.seam import (
     Batch,
     Conflict,
@@ -60,13 +60,15 @@ def batch(
     puts: dict[RowKey, Row] | None = None,
     drops: Sequence[RowKey] = (),
     secrets: Sequence[Secret] = (),
-    claims: Sequence[Claimed] = (),
+    claims: Sequence[RecordedClaim] = (),
 ) -> Batch:
     return Batch(list(events), list(guards), puts or {}, list(drops), list(secrets), list(claims))
 
 
-def claimed(key: str, seed: str = "seed", *, account: str = ME, at: datetime = START) -> Claimed:
-    return Claimed(account, Claim(key, b"fingerprint", seed), at)
+def claimed(
+    key: str, seed: str = "seed", *, account: str = ME, at: datetime = START
+) -> RecordedClaim:
+    return RecordedClaim(account, Claim(key, b"fingerprint", seed), at)
 
 
 def server(uuid: str, *drives: str) -> Server:
@@ -106,7 +108,7 @@ def read_relations(store: Store, projection: Projection, uuid: str) -> tuple[int
     )
 
 
-def read_claim(store: Store, account: str, key: str) -> Claimed | None:
+def read_claim(store: Store, account: str, key: str) -> RecordedClaim | None:
     return store.read(lambda cursor: claims.find(cursor, account, key))
 
 
@@ -528,7 +530,7 @@ class Showing(_Suite):
             assert log.count() == 0
 
 
-class Claiming(_Suite):
+class KeyedRequest(_Suite):
     def test_a_claim_is_read_back(self, store: Store) -> None:
         """By its account and key; another account's key is another key."""
         store.append(batch(claims=[claimed("k"), claimed("k", account="another")]))
@@ -653,5 +655,7 @@ class Reopening(_Suite):
         assert again.append(batch(event("drive-a", 2))) > position
 
 
-class StoreConformance(Appending, Conflicts, Leaves, Reading, Showing, Claiming, Alone, Reopening):
+class StoreConformance(
+    Appending, Conflicts, Leaves, Reading, Showing, KeyedRequest, Alone, Reopening
+):
     """All of it."""

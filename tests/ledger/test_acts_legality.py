@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ledger.domain.aggregates import fold
-from ledger.domain.event_rules import TREES_MOST, illegality
+from ledger.domain.event_rules import TREES_MOST, violation
 from ledger.domain.events import (
     ArchiveWritten,
     DiscardedTree,
@@ -76,7 +76,7 @@ ILLEGAL: list[tuple[str, tuple[Event, ...], str]] = [
 def judged(stream: str, *events: Event) -> str | None:
     """What is said of the last of these events."""
     history = [Recorded(START, "system", "", event) for event in events[:-1]]
-    return illegality(fold(stream, history), stream, events[-1])
+    return violation(fold(stream, history), stream, events[-1])
 
 
 @pytest.mark.parametrize(("stream", "events"), LEGAL, ids=[stream for stream, _ in LEGAL])

@@ -10,7 +10,7 @@ import pytest
 
 from ledger.domain import errors
 from ledger.domain.commands import DeleteDrives
-from ledger.domain.idempotency import KEPT, Claim, Claimed
+from ledger.domain.idempotency import KEPT, Claim, RecordedClaim
 from ledger.store.seam import Cursor
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.writer import Caller
@@ -27,7 +27,7 @@ def keyed(key: str = "key", *, seed: str = "seed", account: str = ME) -> Caller:
 @pytest.fixture
 def other(opened: Opened) -> Iterator[Opened]:
     """Another process's ledger over the same file."""
-    with Opened(opened.file, circumstances=Foreseen(prefix="other")) as ledger:
+    with Opened(opened.file, environment=Foreseen(prefix="other")) as ledger:
         yield ledger
 
 
@@ -74,11 +74,11 @@ def test_processes_that_claim_at_once(
 ) -> None:
     """They conflict in the store; the second is decided anew, and refused."""
     read = opened.store.read
-    looked: list[Claimed | None] = []
+    looked: list[RecordedClaim | None] = []
 
     def late(work: Callable[[Cursor], Any]) -> Any:
         found = read(work)
-        if found is None or isinstance(found, Claimed):
+        if found is None or isinstance(found, RecordedClaim):
             looked.append(found)
             if len(looked) == 1:
                 other.do(new_drive("b"), by=keyed(seed="other"))

@@ -161,15 +161,15 @@ def test_a_clone_goes_only_where_somebody_can_bring_it() -> None:
     foreseen = Foreseen()
     foreseen.apart.add(("slow", "roomy"))
     source = ready_drive("source", SOURCE, pool="slow")
-    outcome = given(source, circumstances=foreseen).when(clone())
+    outcome = given(source, environment=foreseen).when(clone())
     [created] = outcome.events_of("drive-copy")
     assert isinstance(created, DriveCreated)
     assert created.pool == "fast"
     foreseen.apart.add(("slow", "fast"))
-    given(source, circumstances=foreseen).when(clone()).then_refused(
+    given(source, environment=foreseen).when(clone()).then_refused(
         errors.PoolsApart, "from pool slow to pool roomy", point="storage_type"
     )
-    outcome = given(source, circumstances=foreseen).when(clone(storage_type="zadara"))
+    outcome = given(source, environment=foreseen).when(clone(storage_type="zadara"))
     assert outcome.refusal is None
 
 

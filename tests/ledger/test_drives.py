@@ -50,7 +50,7 @@ def test_of_two_pools_the_roomier_is_chosen_however_they_are_listed(
     pools: tuple[PoolSpace, ...],
 ) -> None:
     """The order in which pools are configured does not matter."""
-    given(circumstances=Foreseen(pools)).when(
+    given(environment=Foreseen(pools)).when(
         CreateDrives(ME, (NewDrive("a", disk()),), "blank")
     ).then(Fact("drive-a", DriveCreated(ME, disk(), "roomy", "blank")))
 
@@ -61,7 +61,7 @@ def test_room_counts_and_not_the_name_of_a_pool() -> None:
     even = (PoolSpace("z", "dssd", 1), PoolSpace("a", "dssd", 1))
     new = CreateDrives(ME, (NewDrive("d", disk()),), "blank")
     for pools, chosen in ((roomy_first, "a"), (even, "z"), (even[::-1], "z")):
-        given(circumstances=Foreseen(pools)).when(new).then(
+        given(environment=Foreseen(pools)).when(new).then(
             Fact("drive-d", DriveCreated(ME, disk(), chosen, "blank"))
         )
 

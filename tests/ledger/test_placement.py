@@ -60,7 +60,7 @@ def world() -> Given:
         server_created("gone", mount("too-in-b")),
         DeleteServers(ME, ("gone",)),
         ready_drive("source", pool="b"),
-        circumstances=Foreseen(POOLS),
+        environment=Foreseen(POOLS),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from ledger.domain.errors import StoreFailed
 from ledger.store.sqlite.store import SCHEMA_VERSION, SqliteStore, open_connection, sqlite_reader
 from ledger.store.tables import sessions, tiles, tokens
-from projections.views.generations import SqliteProjection
+from projections.views.generations import InlineProjection
 from tests.ledger.conformance import OpenStore, StoreConformance, batch, event, read_stream
 from tests.support.opened import behind_its_back
 
@@ -25,7 +25,7 @@ def handles(file: Path) -> Iterator[Callable[[], SqliteStore]]:
     opened: list[SqliteStore] = []
 
     def open_one_more() -> SqliteStore:
-        opened.append(SqliteStore(file, SqliteProjection()))
+        opened.append(SqliteStore(file, InlineProjection()))
         return opened[-1]
 
     yield open_one_more
@@ -46,8 +46,8 @@ class TestSqliteStore(StoreConformance):
         return handles
 
     @pytest.fixture
-    def projection(self) -> SqliteProjection:
-        return SqliteProjection()
+    def projection(self) -> InlineProjection:
+        return InlineProjection()
 
 
 # What is SQLite's own
@@ -118,7 +118,7 @@ def test_a_schema_from_the_future_is_refused(store: SqliteStore, file: Path) -> 
     with behind_its_back(file) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(StoreFailed, match=f"schema {SCHEMA_VERSION + 1}.*schema {SCHEMA_VERSION}$"):
-        SqliteStore(file, SqliteProjection())
+        SqliteStore(file, InlineProjection())
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
 
@@ -131,7 +131,7 @@ def test_a_schema_of_the_past_is_brought_up_to_date(store: SqliteStore, file: Pa
         for table in ("sessions", "tokens", "leaf_tiles", "node_tiles", "moments", "checkpoints"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
-    later = SqliteStore(file, SqliteProjection())
+    later = SqliteStore(file, InlineProjection())
     try:
         assert pragma(later, "user_version") == SCHEMA_VERSION
         assert later.exclusive(lambda c: sessions.find(c, b"x")) is None
@@ -148,14 +148,14 @@ def test_rows_of_another_shape_are_refused(store: SqliteStore, file: Path) -> No
     with behind_its_back(file) as connection:
         connection.execute("UPDATE projection_head SET shape = shape + 1")
     with pytest.raises(StoreFailed, match="shape"):
-        SqliteStore(file, SqliteProjection())
+        SqliteStore(file, InlineProjection())
 
 
 def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
     """By our own error, and it is not overwritten."""
     file.write_bytes(b"something else entirely " * 100)
     with pytest.raises(StoreFailed):
-        SqliteStore(file, SqliteProjection())
+        SqliteStore(file, InlineProjection())
     assert file.read_bytes().startswith(b"something else")
 
 

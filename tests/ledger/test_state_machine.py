@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-import ledger.domain.aggregates.job
+from ledger.domain.aggregates import job as job_state
 from ledger.domain.aggregates.job import Job, JobState
 from ledger.domain.commands import (
     CancelJob,
@@ -16,7 +16,7 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.event_rules import illegality
+from ledger.domain.event_rules import violation
 from ledger.domain.events import (
     ChildAttached,
     ChildEnded,
@@ -56,7 +56,7 @@ COMMANDS = (
 def drawn() -> set[tuple[str, str]]:
     """The arrows of the diagram."""
     arrows, source = set(), ""
-    for line in (ledger.job.__doc__ or "").splitlines():
+    for line in (job_state.__doc__ or "").splitlines():
         arrow = re.match(r"\s+(?:(\w+)|[├└])\s*─+>\s+(\w+)", line)
         if arrow is not None:
             source = arrow[1] or source
@@ -137,10 +137,14 @@ for _name, _history in {
     STATES[_name] = given(_history).world.job("j")
 _parent = STATES["parent"]
 assert _parent is not None
-STATES["settled"] = ledger.job.replace(_parent, children=(ledger.job.Child("k", "success"),))
-STATES["failing"] = ledger.job.replace(_parent, children=(ledger.job.Child("k", "failed"),))
-STATES["being cancelled"] = ledger.job.replace(
-    _parent, children=(ledger.job.Child("k", "cancelled"), ledger.job.Child("l", "success"))
+STATES["settled"] = job_state.replace(_parent, children=(job_state.Child("k", "success"),))
+STATES["failing"] = job_state.replace(_parent, children=(job_state.Child("k", "failed"),))
+STATES["being cancelled"] = job_state.replace(
+    _parent,
+    children=(
+        job_state.Child("k", "cancelled"),
+        job_state.Child("l", "success"),
+    ),
 )
 
 
@@ -151,7 +155,7 @@ def test_an_auditor_allows_what_decisions_bring_about(state: str, event: str) ->
     one = LEAF_EVENTS[event]
     if state == "new" and event == "JobAttemptStarted":
         one = JobAttemptStarted(1, "w")
-    reason = illegality(STATES[state], "job-j", one)
+    reason = violation(STATES[state], "job-j", one)
     assert ((state, event) in LEGAL) == (reason is None), reason
 
 
@@ -175,10 +179,10 @@ def test_an_auditor_sees_stale_attempts_and_progress_that_goes_back(
 ) -> None:
     """With the job at forty per cent in its first attempt."""
     job = given(BEGUN, UpdateProgress("j", 1, 40)).world.job("j")
-    assert legal == (illegality(job, "job-j", event) is None)
+    assert legal == (violation(job, "job-j", event) is None)
 
 
 @pytest.mark.parametrize("stream", ["drive-d", "server-s", "nonsense-n", ""])
 def test_an_auditor_knows_what_belongs_in_which_stream(stream: str) -> None:
     """An event of a job is at home in the stream of a job."""
-    assert illegality(None, stream, LEAF_EVENTS["JobCreated"]) is not None
+    assert violation(None, stream, LEAF_EVENTS["JobCreated"]) is not None

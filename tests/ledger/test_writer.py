@@ -137,7 +137,7 @@ async def test_each_command_sees_what_those_before_it_did(opened: Opened) -> Non
 
 
 async def test_a_refused_command_is_refused_alone(opened: Opened) -> None:
-    """Its neighbours in the batch are recorded, and of it not even its first half."""
+    """Its worker_registry in the batch are recorded, and of it not even its first half."""
     half = CreateDrives(
         ME, (NewDrive("half", disk()), NewDrive("x", disk(storage_type="tape"))), "blank"
     )

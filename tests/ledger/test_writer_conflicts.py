@@ -27,7 +27,7 @@ from tests.support.world import ME, Foreseen, disk
 @pytest.fixture
 def other(opened: Opened) -> Iterator[Opened]:
     """Another process's ledger over the same file."""
-    with Opened(opened.file, circumstances=Foreseen(prefix="other")) as ledger:
+    with Opened(opened.file, environment=Foreseen(prefix="other")) as ledger:
         yield ledger
 
 

@@ -64,7 +64,7 @@ def unseen(doing: str, what: str) -> Iterator[Report]:
 def in_postgres(url: str, data: Path, clock: Clock) -> Retained:
     """What was moved, opened."""
     kind = retained_in_postgres(url)
-    return kind(data / "none", clock, circumstances=Foreseen(prefix="later"))
+    return kind(data / "none", clock, environment=Foreseen(prefix="later"))
 
 
 def told(opened: Retained) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from ledger.domain.errors import StoreFailed
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres.connections import connect
 from ledger.store.postgres.store import PostgresStore
-from projections.tables import SHAPE
+from projections.tables import SCHEMA_VERSION
 from projections.views.postgres_writer import PostgresProjection
 from tests.postgres.nodes import Nodes, at_once
 from tests.support.postgres import PostgresServer
@@ -51,7 +51,8 @@ def test_a_node_that_is_out_of_date_stops(nodes: Nodes, database: str) -> None:
     one.do(CreateJob(ME, "j", "x"))
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
-            "UPDATE projection_head SET shape = %s, generation = generation + 1", (SHAPE + 1,)
+            "UPDATE projection_head SET shape = %s, generation = generation + 1",
+            (SCHEMA_VERSION + 1,),
         )
     with pytest.raises(StoreFailed, match="out of date"):
         one.do(CreateJob(ME, "k", "x"))

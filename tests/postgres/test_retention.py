@@ -33,7 +33,8 @@ def nodes(ledger_database: str, tmp_path: Path) -> Iterator[tuple[Retained, Reta
 
 
 @pytest.mark.parametrize(
-    "module", [projections.retention.keeping, projections.retention.compacting]
+    "module",
+    [projections.maintenance.retention.service, projections.maintenance.retention.compaction],
 )
 def test_a_node_that_has_lost_its_turn_leaves_it_to_the_other(
     nodes: tuple[Retained, Retained],
@@ -43,7 +44,7 @@ def test_a_node_that_has_lost_its_turn_leaves_it_to_the_other(
 ) -> None:
     """Between the plan and the sweep, or when its archive is written and not recorded yet."""
     one, two = nodes
-    name = "sweep" if module is projections.retention.keeping else "write_archive"
+    name = "sweep" if module is projections.maintenance.retention.service else "write_archive"
     do = getattr(module, name)
 
     def disturbed(*arguments: Any, **more: Any) -> Any:

@@ -12,7 +12,7 @@ from procrastinate.manager import JobManager
 from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.workers.attempts import Copying
 from ledger.workers.engine import BEATS, Workplace, working
-from ledger.workers.image_keeper import Provisioning
+from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorkers
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
@@ -92,8 +92,8 @@ def others(opened: Opened, database: str) -> tuple[Other, Other, Other]:
 def place(opened: Opened) -> Workplace:
     """Has no pools, so it takes no tasks, and looks after those of others."""
     copying = JobWorkers(opened.ledger, {}, Copying(1, None, verify=False), worker="test")
-    provisioning = Provisioning(opened.ledger, {}, spaces=tuple, new_id=lambda: "none")
-    return Workplace(opened.ledger, {}, copying, provisioning, 0, list)
+    image_keeper = ImageKeeper(opened.ledger, {}, spaces=tuple, new_id=lambda: "none")
+    return Workplace(opened.ledger, {}, copying, image_keeper, 0, list)
 
 
 async def test_a_worker_that_falls_silent_loses_its_task(

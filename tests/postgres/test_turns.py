@@ -114,14 +114,14 @@ def test_a_reader_that_takes_its_time_holds_up_nobody_but_a_rebuild(
     one, two = nodes
     two.do(CreateJob(ME, "j", "x"))
     attempts: list[int] = []
-    drop = projections.rebuild.drop_indexes
+    drop = projections.maintenance.rebuild.drop_indexes
 
     def drop_seen(cursor: Cursor, generation: int) -> None:
         attempts.append(generation)
         drop(cursor, generation)
 
-    monkeypatch.setattr(projections.rebuild, "drop_indexes", drop_seen)
-    monkeypatch.setattr(projections.rebuild, "READ_S", 0.05)
+    monkeypatch.setattr(projections.maintenance.rebuild, "drop_indexes", drop_seen)
+    monkeypatch.setattr(projections.maintenance.rebuild, "READ_S", 0.05)
 
     def work() -> bool:
         """Whether the rebuild has begun a third attempt meanwhile."""

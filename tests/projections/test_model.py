@@ -47,7 +47,7 @@ class Histories(RuleBasedStateMachine):
         self.file = Path(self.directory.name) / "ledger.sqlite"
         self.now = Ticking()
         self.ids = Foreseen()
-        self.opened = Opened(self.file, circumstances=self.ids, now=self.now)
+        self.opened = Opened(self.file, environment=self.ids, now=self.now)
         self.model = Model()
         self.made = 0
         self.drives: list[str] = []
@@ -311,7 +311,7 @@ class Histories(RuleBasedStateMachine):
 
     def reopen(self) -> None:
         self.opened.close()
-        self.opened = Opened(self.file, circumstances=self.ids, now=self.now)
+        self.opened = Opened(self.file, environment=self.ids, now=self.now)
 
     # What must hold
 

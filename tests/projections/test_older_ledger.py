@@ -20,7 +20,7 @@ from ledger.store.writer import Caller
 from projections.audit.findings import CannotReplay
 from projections.audit.replay import replay
 from projections.maintenance.rebuild import rebuild
-from projections.tables import SHAPE
+from projections.tables import SCHEMA_VERSION
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
 from tests.support.opened import Opened, behind_its_back, shown_rows
@@ -60,7 +60,7 @@ async def test_rows_of_an_earlier_shape_are_rebuilt_at_the_start(file: Path):
     """They are those of a fresh rebuild, nothing is left of the old ones, and an audit is sound."""
     assert shape(file) == 1
     async with open_ledger(file.parent) as opened:
-        assert shape(file) == SHAPE
+        assert shape(file) == SCHEMA_VERSION
         rows = shown_rows(file)
         again = rebuild(opened.ledger, silent)
         assert again.before == again.after
@@ -146,12 +146,12 @@ async def test_a_ledger_of_this_shape_is_not_rebuilt(tmp_path: Path):
 async def test_a_ledger_of_a_later_shape_is_refused(file: Path):
     """And left as it is."""
     with behind_its_back(file) as connection:
-        connection.execute("UPDATE projection_head SET shape = ?", (SHAPE + 1,))
+        connection.execute("UPDATE projection_head SET shape = ?", (SCHEMA_VERSION + 1,))
     before = tables(file)
-    with pytest.raises(StoreFailed, match=f"shape {SHAPE + 1}"):
+    with pytest.raises(StoreFailed, match=f"shape {SCHEMA_VERSION + 1}"):
         async with open_ledger(file.parent):
             pass
-    assert (tables(file), shape(file)) == (before, SHAPE + 1)
+    assert (tables(file), shape(file)) == (before, SCHEMA_VERSION + 1)
 
 
 def test_an_earlier_ledger_cannot_be_audited_before_its_first_start(file: Path):

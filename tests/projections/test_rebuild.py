@@ -57,9 +57,9 @@ def drift(opened: Opened, how: str) -> None:
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a short story takes many of them."""
-    monkeypatch.setattr(projections.rebuild, "SLICE_ROWS", 4)
-    monkeypatch.setattr(projections.rebuild, "CATCH_UP_STREAMS", 3)
-    monkeypatch.setattr(projections.rebuild, "REPORT_EVENTS", 10)
+    monkeypatch.setattr(projections.maintenance.rebuild, "SLICE_ROWS", 4)
+    monkeypatch.setattr(projections.maintenance.rebuild, "CATCH_UP_STREAMS", 3)
+    monkeypatch.setattr(projections.maintenance.rebuild, "REPORT_EVENTS", 10)
 
 
 def test_a_rebuild_gives_the_live_rows(told: Opened) -> None:
@@ -87,7 +87,7 @@ def test_a_rebuild_can_follow_a_rebuild(told: Opened) -> None:
     assert (3, {3}) == generations(told.file)
     told.do(CreateJob(ME, "late", "x"))
     told.close()
-    with Opened(told.file, circumstances=Foreseen(prefix="again")) as again:
+    with Opened(told.file, environment=Foreseen(prefix="again")) as again:
         rebuilt = again.rebuild()
         assert rebuilt.before == rebuilt.after
         again.do(DeleteDrives(ME, ("new-1",)))
@@ -201,7 +201,7 @@ def test_a_rebuild_beside_live_traffic_gives_the_live_rows(
     told: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Commands of several threads go on, none is lost, and the digests are of one moment."""
-    monkeypatch.setattr(projections.rebuild, "CATCH_UP_STREAMS", 64)
+    monkeypatch.setattr(projections.maintenance.rebuild, "CATCH_UP_STREAMS", 64)
     rebuilt = 0
 
     def rebuilt_beside_all() -> bool:
@@ -244,7 +244,7 @@ def crash(done: int, total: int) -> None:
 
 def rebuild_and_die(told: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rebuild whose process is killed when all is folded: nothing clears up behind it."""
-    clears = iter([projections.rebuild._Rebuild._clear])
+    clears = iter([projections.maintenance.rebuild._Rebuild._clear])
 
     def clear_once(self: object) -> None:
         for clear in clears:
@@ -252,7 +252,7 @@ def rebuild_and_die(told: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
             return
 
     with monkeypatch.context() as patch:
-        patch.setattr(projections.rebuild._Rebuild, "_clear", clear_once)
+        patch.setattr(projections.maintenance.rebuild._Rebuild, "_clear", clear_once)
         with pytest.raises(Crash):
             rebuild(told.ledger, crash)
 
@@ -305,7 +305,7 @@ def test_a_process_that_is_killed_after_the_flip_leaves_nothing_to_worry_about(
 ) -> None:
     """The old generation is cleared by the next rebuild."""
     clears = iter([True, False])
-    clear = projections.rebuild._Rebuild._clear
+    clear = projections.maintenance.rebuild._Rebuild._clear
 
     def clear_once(self: object) -> None:
         if not next(clears):
@@ -314,7 +314,7 @@ def test_a_process_that_is_killed_after_the_flip_leaves_nothing_to_worry_about(
 
     before = told.rows()
     with monkeypatch.context() as patch:
-        patch.setattr(projections.rebuild._Rebuild, "_clear", clear_once)
+        patch.setattr(projections.maintenance.rebuild._Rebuild, "_clear", clear_once)
         with pytest.raises(Crash):
             told.rebuild()
     assert (2, {1, 2}) == generations(told.file)

@@ -10,7 +10,7 @@ import pytest
 import api.background.retention
 from api.background.retention import discarding
 from ledger.archives import ArchiveNotWritten
-from projections.maintenance.retention import compacting
+from projections.maintenance.retention import compaction as compacting
 from projections.maintenance.retention.service import TREES_PENDING, Ran, Retention
 from projections.maintenance.retention.sweep import RetentionStopped
 from tests.retention.conftest import Clock
@@ -23,8 +23,8 @@ from tests.support.wait import wait_until
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.discarding, "START_S", 0.001)
-    monkeypatch.setattr(api.discarding, "PAUSE_S", 0.001)
+    monkeypatch.setattr(api.background.retention, "START_S", 0.001)
+    monkeypatch.setattr(api.background.retention, "PAUSE_S", 0.001)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_a_pause_is_an_hour_and_the_first_time_is_soon(
             await stopping.wait()
         return stopping.is_set()
 
-    monkeypatch.setattr(api.discarding, "_is_set", pause)
+    monkeypatch.setattr(api.background.retention, "_is_set", pause)
     async with discarding(old.retention):
         await wait_until("for the third pause", lambda: len(pauses) == 3)
     assert pauses == [(10, {"a", "a-below"}), (3600, set()), (3600, set())]

@@ -75,10 +75,10 @@ def test_acts_of_earlier_compactions_are_never_half_there(
         if looked % 20 == 0:
             family(kept, f"meanwhile-{looked}")
 
-    monkeypatch.setattr(projections.retention.compacting, "DELETED_AT_ONCE", 1)
-    monkeypatch.setattr(projections.retention.compacting, "SLICE_S", 0.0)
+    monkeypatch.setattr(projections.maintenance.retention.compaction, "DELETED_AT_ONCE", 1)
+    monkeypatch.setattr(projections.maintenance.retention.compaction, "SLICE_S", 0.0)
     paused = SimpleNamespace(sleep=look, monotonic=time.monotonic)
-    monkeypatch.setattr(projections.retention.compacting, "time", paused)
+    monkeypatch.setattr(projections.maintenance.retention.compaction, "time", paused)
     for day in range(9):
         family(kept, f"day-{day}")
         clock.advance(days=1)
@@ -91,7 +91,7 @@ def test_a_clock_that_steps_back_between_sweep_and_archive(
     kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By less than stops a sweep: what a compaction says of its sweeps outlives them."""
-    compact = projections.retention.keeping.compact
+    compact = projections.maintenance.retention.service.compact
     stepped = False
 
     def step(*arguments: object, **more: object) -> Compacted | None:
@@ -101,7 +101,7 @@ def test_a_clock_that_steps_back_between_sweep_and_archive(
             clock.advance(minutes=-50)
         return compact(*arguments, **more)
 
-    monkeypatch.setattr(projections.retention.keeping, "compact", step)
+    monkeypatch.setattr(projections.maintenance.retention.service, "compact", step)
     for step_ in range(7 * 24):
         if step_ % 6 == 0:
             family(kept, f"family-{step_}")
@@ -180,7 +180,7 @@ def test_a_clock_that_is_years_ahead_after_a_boot(kept: Retained, clock: Clock) 
     kept.run()
     kept.boot = "boot-2"
     clock.advance(days=3650)
-    with pytest.raises(projections.retention.keeping.ClockMoved):
+    with pytest.raises(projections.maintenance.retention.service.ClockMoved):
         kept.run()
     kept.retention.confirm_clock()
     kept.run()
@@ -262,6 +262,6 @@ def test_acts_are_discarded_once(kept: Retained, clock: Clock) -> None:
         clock.advance(hours=1)
         kept.retention.keep_up()
     with kept.ledger.log() as log:
-        known = projections.retention.planning.sweeps(log)
+        known = projections.maintenance.retention.plan.sweeps(log)
     gone = [stream for sweep in known for stream in sweep.others]
     assert len(gone) == len(set(gone)) > 0

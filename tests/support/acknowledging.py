@@ -15,7 +15,7 @@ from ledger.application import Ledger
 from ledger.domain.commands import CreateDrives, NewDrive
 from ledger.domain.errors import StoreFailed
 from ledger.store.sqlite.store import SqliteStore
-from projections.views.generations import SqliteProjection
+from projections.views.generations import InlineProjection
 from tests.support.opened import CALLER
 from tests.support.world import ME, Foreseen, disk
 
@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 
 def main(file: Path, count: int, limit_bytes: int | None = None) -> None:
-    projection = SqliteProjection()
+    projection = InlineProjection()
     ledger = Ledger(
         SqliteStore(file, projection),
         projection,

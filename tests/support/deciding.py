@@ -14,13 +14,13 @@ import pytest
 
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.commands import Command
-from ledger.domain.context import Change, Circumstances, Fact
+from ledger.domain.context import Change, Environment, Fact
 from ledger.domain.decisions import decide
 from ledger.domain.errors import Refusal
-from ledger.domain.event_rules import illegality
+from ledger.domain.event_rules import violation
 from ledger.domain.events import Event, Recorded
 from ledger.store.seam import Rows
-from ledger.store.state_cache import NOTHING, Held, Staging, Told
+from ledger.store.state_cache import NOTHING, CachedRelations, CachedStream, UnitOfWork
 from tests.support.world import START, Foreseen
 
 History = Fact | Command | Iterable["History"]
@@ -32,13 +32,13 @@ _COMMANDS = get_args(Command)
 class _Nothing:
     """The state before the first event; and a projection that shows nothing."""
 
-    def held(self, stream: str) -> Held:
+    def held(self, stream: str) -> CachedStream:
         return NOTHING
 
-    def told(self, uuid: str) -> Told:
-        return Told(0, Relations())
+    def told(self, uuid: str) -> CachedRelations:
+        return CachedRelations(0, Relations())
 
-    def surely_new(self, stream: str) -> bool:
+    def is_new(self, stream: str) -> bool:
         return False
 
     def rows(self, state: object) -> Rows:
@@ -54,7 +54,7 @@ _nothing = _Nothing()
 class Outcome(NamedTuple):
     """What came of a command: its changes, or its refusal."""
 
-    world: Staging
+    world: UnitOfWork
     changes: list[Change]
     refusal: Refusal | None
 
@@ -81,14 +81,14 @@ class Outcome(NamedTuple):
 class Given:
     """A world in which all of this has happened."""
 
-    def __init__(self, *history: History, circumstances: Circumstances | None = None) -> None:
-        self.world = Staging(_nothing, _nothing)
-        self._circumstances = circumstances or Foreseen()
+    def __init__(self, *history: History, environment: Environment | None = None) -> None:
+        self.world = UnitOfWork(_nothing, _nothing)
+        self._circumstances = environment or Foreseen()
         self._take(history)
 
     def when(self, command: Command) -> Outcome:
         """Decides the command, on top of the history; a refused one leaves nothing of itself."""
-        above = Staging(self.world, _nothing, START)
+        above = UnitOfWork(self.world, _nothing, START)
         changes: list[Change] = []
         try:
             for change in decide(command, above, self._circumstances):
@@ -115,9 +115,9 @@ class Given:
 given = Given
 
 
-def _stage(world: Staging, fact: Fact) -> None:
+def _stage(world: UnitOfWork, fact: Fact) -> None:
     before = world.held(fact.stream)
     at = START + timedelta(milliseconds=before.version)
     world.stage(fact.stream, Recorded(at, "test", "", fact.event))
-    reason = illegality(before.state, fact.stream, fact.event)
+    reason = violation(before.state, fact.stream, fact.event)
     assert reason is None, f"{fact} is illegal: {reason}"

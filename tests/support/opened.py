@@ -12,7 +12,7 @@ from typing import Self
 from ledger.application import Ledger
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.commands import Command
-from ledger.domain.context import Circumstances
+from ledger.domain.context import Environment
 from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor, Store
 from ledger.store.sqlite.store import SqliteStore, sqlite_reader
@@ -21,7 +21,7 @@ from projections.audit.findings import Replay
 from projections.audit.replay import replay
 from projections.maintenance.rebuild import Rebuilt, rebuild
 from projections.tables import TABLES, select_all
-from projections.views.generations import SqliteProjection, live_generation
+from projections.views.generations import InlineProjection, live_generation
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
 from tests.support.wait import PATIENCE_S
@@ -37,7 +37,7 @@ class Opened:
         self,
         file: Path,
         *,
-        circumstances: Circumstances | None = None,
+        environment: Environment | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
         self.file = file
@@ -47,16 +47,16 @@ class Opened:
         self.ledger = Ledger(
             self.store,
             projection,
-            circumstances or Foreseen(),
+            environment or Foreseen(),
             now=now or Ticking(),
             on_failure=self.failures.append,
         )
         self.views = self.open_views()
 
-    def projection(self) -> SqliteProjection:
-        return SqliteProjection()
+    def projection(self) -> InlineProjection:
+        return InlineProjection()
 
-    def open_store(self, projection: SqliteProjection) -> Store:
+    def open_store(self, projection: InlineProjection) -> Store:
         return SqliteStore(self.file, projection)
 
     def open_views(self) -> Views:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ledger.domain.context import Circumstances
+from ledger.domain.context import Environment
 from ledger.store.postgres.connections import postgres_reader
 from ledger.store.postgres.store import PostgresStore
 from ledger.store.seam import Store
-from projections.views.generations import SqliteProjection
+from projections.views.generations import InlineProjection
 from projections.views.postgres_writer import PostgresProjection
 from projections.views.views import Views
 from tests.support.opened import Opened
@@ -18,20 +18,20 @@ class InPostgres(Opened):
 
     url: str
 
-    def projection(self) -> SqliteProjection:
+    def projection(self) -> InlineProjection:
         return PostgresProjection()
 
-    def open_store(self, projection: SqliteProjection) -> Store:
+    def open_store(self, projection: InlineProjection) -> Store:
         return PostgresStore(self.url, projection)
 
     def open_views(self) -> Views:
         return Views(postgres_reader(self.url), None)
 
 
-def in_postgres(url: str, circumstances: Circumstances | None = None) -> Opened:
+def in_postgres(url: str, environment: Environment | None = None) -> Opened:
     """An opened ledger in this database."""
     opened: type[Opened] = type("OpenedInPostgres", (InPostgres,), {"url": url})
-    return opened(Path("no file"), circumstances=circumstances)
+    return opened(Path("no file"), environment=environment)
 
 
 def retained_in_postgres(url: str) -> type[Retained]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
-from ledger.domain.context import Circumstances
+from ledger.domain.context import Environment
 from projections.maintenance.retention.service import Ran, Retention
 from tests.support.opened import Opened
 from tests.support.world import START
@@ -21,11 +21,11 @@ class Retained(Opened):
         file: Path,
         now: Callable[[], datetime],
         *,
-        circumstances: Circumstances | None = None,
+        environment: Environment | None = None,
         acts: str = "act",
     ) -> None:
         """`acts` is how the uuids of sweeps and compactions begin."""
-        super().__init__(file, circumstances=circumstances, now=now)
+        super().__init__(file, environment=environment, now=now)
         self.archives = file.parent / "archive"
         self.clock_error = timedelta(0)
         self.boot = "boot-1"

@@ -34,7 +34,7 @@ HOSTS = ("host-a", "host-b", "host-c")
 
 
 class Foreseen:
-    """Circumstances: new ids are `new-1`, `new-2` and so on, new macs `22:00:00:00:00:01`."""
+    """Environment: new ids are `new-1`, `new-2` and so on, new macs `22:00:00:00:00:01`."""
 
     def __init__(self, pools: tuple[PoolSpace, ...] = POOLS, prefix: str = "new") -> None:
         self._pools = pools

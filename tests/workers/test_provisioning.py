@@ -14,7 +14,7 @@ from api.service.settings import Settings
 from ledger.domain.events import DriveDefinition
 from ledger.images import IncomingImage, PoolFull
 from ledger.store.writer import Caller
-from ledger.workers import image_keeper as provisioning
+from ledger.workers import image_keeper
 from tests.support.wait import PATIENCE_S
 
 ME = Caller("me", "")
@@ -37,7 +37,7 @@ async def test_a_client_that_leaves_while_its_image_is_synced_leaves_nothing(
 ):
     """The thread that syncs goes on, so what it finishes is removed behind it."""
     begun, leaving, go_on = threading.Event(), threading.Event(), threading.Event()
-    finish, discard = IncomingImage.finish, provisioning._discard
+    finish, discard = IncomingImage.finish, image_keeper._discard
 
     def finish_slowly(self: IncomingImage, size: int) -> None:
         begun.set()
@@ -49,7 +49,7 @@ async def test_a_client_that_leaves_while_its_image_is_synced_leaves_nothing(
         discard(incoming, path)
 
     monkeypatch.setattr(IncomingImage, "finish", finish_slowly)
-    monkeypatch.setattr(provisioning, "_discard", discard_seen)
+    monkeypatch.setattr(image_keeper, "_discard", discard_seen)
     async with open_service(Settings(data=tmp_path)) as service:
         upload = asyncio.create_task(receive(service))
         assert await asyncio.to_thread(begun.wait, PATIENCE_S)
@@ -71,7 +71,7 @@ async def test_an_upload_whose_image_cannot_be_published_is_no_drive(
     def full(*_: Path) -> None:
         raise PoolFull("no room")
 
-    monkeypatch.setattr(provisioning, "publish", full)
+    monkeypatch.setattr(image_keeper, "publish", full)
     async with open_service(Settings(data=tmp_path)) as service:
         with pytest.raises(PoolFull):
             await receive(service)

@@ -14,7 +14,7 @@ from ledger.domain.commands import CreateDrives, DeleteDrives, EditDrive, NewDri
 from ledger.domain.events import DriveDefinition, drive_stream
 from ledger.images import grow
 from ledger.store.writer import Caller
-from ledger.workers import image_keeper as provisioning
+from ledger.workers import image_keeper
 from tests.support.wait import PATIENCE_S, wait_for
 
 ME = Caller("me", "")
@@ -80,14 +80,14 @@ async def test_a_resize_that_a_dead_process_left_is_finished_by_the_next_one(
         raise RuntimeError("the process died")
 
     with monkeypatch.context() as patched:
-        patched.setattr(provisioning, "grow", die)
+        patched.setattr(image_keeper, "grow", die)
         await service.ledger.execute(ResizeDrive("me", UUID, 3 * MIB), ME)
         assert died.wait(PATIENCE_S)
     assert (drive(service).definition.size, drive(service).resizing) == (MIB, 3 * MIB)
     with service.views.snapshot() as snapshot:
         unfinished = snapshot.unfinished_drives()
     assert unfinished == [UUID]
-    again = provisioning.Provisioning(
+    again = image_keeper.ImageKeeper(
         service.ledger, service.pools, spaces=lambda: (), new_id=service.new_id
     )
     again.start(unfinished)
@@ -133,6 +133,6 @@ async def test_a_drive_that_is_deleted_while_it_grows_is_gone(
         service.ledger.execute_blocking(DeleteDrives("me", (UUID,)), ME)
         grow(path, size)
 
-    monkeypatch.setattr(provisioning, "grow", deleted_meanwhile)
+    monkeypatch.setattr(image_keeper, "grow", deleted_meanwhile)
     await service.ledger.execute(ResizeDrive("me", UUID, 3 * MIB), ME)
     wait_for("for the drive to go", lambda: drive(service).deleted and not image(service).exists())

@@ -11,7 +11,7 @@ from api.client.http import connected
 from api.client.pages import every_job
 from api.client.responses import Job
 from api.client.saved_login import kept
-from api.text.printable import escaped_json, visible
+from api.text.printable import escaped, escaped_json
 
 COLUMNS = (
     *("uuid", "operation", "state", "progress", "created", "last_modified"),
@@ -57,4 +57,4 @@ def _cell(value: object) -> object:
     """A text that a spreadsheet would compute is written so that it stays one."""
     if not isinstance(value, str):
         return value
-    return f"'{visible(value)}" if value.startswith(FORMULA) else visible(value)
+    return f"'{escaped(value)}" if value.startswith(FORMULA) else escaped(value)

@@ -10,7 +10,7 @@ from api.cli.options import console, json_option, print_table
 from api.client.format import operation, seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job
-from api.text.printable import visible
+from api.text.printable import escaped
 
 PAGE_MOST = 200
 EVENTS_MOST = 0
@@ -84,14 +84,14 @@ def job(uuid: UUID, as_of: str | None, *, tree: bool, history: bool, as_json: bo
 
 
 def _lines(job: Job, *, tree: bool) -> Iterator[str]:
-    yield f"job          {visible(job.uuid)}"
+    yield f"job          {escaped(job.uuid)}"
     yield f"operation    {operation(job.operation)}"
-    yield f"state        {visible(job.state)}"
+    yield f"state        {escaped(job.state)}"
     yield f"progress     {job.data.progress} %  {figures(job)}".rstrip()
     yield f"created      {time(job.created)} UTC"
     yield f"last change  {time(job.last_modified)} UTC"
     for uri in job.resources:
-        yield f"of           {visible(uri.removeprefix('/api/2.0'))}"
+        yield f"of           {escaped(uri.removeprefix('/api/2.0'))}"
     if tree:
         yield from _tree(job, "")
     elif job.children:
@@ -102,8 +102,8 @@ def _tree(job: Job, before: str) -> Iterator[str]:
     for nth, child in enumerate(job.children, start=1):
         last = nth == len(job.children)
         mark, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        said = f"{visible(child.state)} {child.data.progress} %  {figures(child)}".rstrip()
-        yield f"{before}{mark}{visible(child.uuid)}  {said}"
+        said = f"{escaped(child.state)} {child.data.progress} %  {figures(child)}".rstrip()
+        yield f"{before}{mark}{escaped(child.uuid)}  {said}"
         yield from _tree(child, before + below)
 
 
@@ -117,8 +117,8 @@ def _show_history(uuid: UUID, *, as_json: bool) -> None:
         (
             ("position", lambda event: str(event.position)),
             ("recorded, UTC", lambda event: time(event.recorded_at)),
-            ("event", lambda event: visible(event.event.partition("/")[0])),
-            ("actor", lambda event: visible(event.actor or "somebody else")),
+            ("event", lambda event: escaped(event.event.partition("/")[0])),
+            ("actor", lambda event: escaped(event.actor or "somebody else")),
             ("says", _fields),
         ),
         "nothing is recorded",
@@ -126,7 +126,7 @@ def _show_history(uuid: UUID, *, as_json: bool) -> None:
 
 
 def _fields(event: Event) -> str:
-    return ", ".join(f"{name}: {visible(str(value))}" for name, value in event.fields.items())
+    return ", ".join(f"{name}: {escaped(str(value))}" for name, value in event.fields.items())
 
 
 @click.command()
@@ -148,7 +148,7 @@ def figures(job: Job) -> str:
     """Bytes, rate and time left of what runs, the error of what failed."""
     data = job.data
     if data.error:
-        return visible(data.error)
+        return escaped(data.error)
     if data.worker_lost:
         return WORKER_LOST
     if data.bytes_total is None or data.bytes_done is None:
@@ -162,7 +162,7 @@ def figures(job: Job) -> str:
 _COLUMNS = (
     ("uuid", lambda job: job.uuid),
     ("operation", lambda job: operation(job.operation)),
-    ("state", lambda job: visible(job.state)),
+    ("state", lambda job: escaped(job.state)),
     ("progress", lambda job: f"{job.data.progress} %"),
     ("figures", figures),
     ("last change, UTC", lambda job: time(job.last_modified)),

@@ -14,7 +14,7 @@ from api.cli.options import json_option, print_table
 from api.client.format import short, size
 from api.client.http import decoded
 from api.client.responses import Drive, Reference, Server
-from api.text.printable import visible
+from api.text.printable import escaped
 
 LIMIT = click.IntRange(0, 10_000)
 
@@ -41,9 +41,9 @@ def drives(name: str | None, limit: int, offset: int, *, as_json: bool) -> None:
         (
             ("uuid", lambda drive: drive.uuid),
             ("name", lambda drive: short(drive.name)),
-            ("status", lambda drive: visible(drive.status)),
+            ("status", lambda drive: escaped(drive.status)),
             ("size", lambda drive: size(drive.size)),
-            ("storage", lambda drive: visible(drive.storage_type)),
+            ("storage", lambda drive: escaped(drive.storage_type)),
         ),
         "there are no such drives: `job-ledger upload FILE` makes one",
     )
@@ -65,7 +65,7 @@ def servers(name: str | None, limit: int, offset: int, *, as_json: bool) -> None
         (
             ("uuid", lambda server: server.uuid),
             ("name", lambda server: short(server.name)),
-            ("status", lambda server: visible(server.status)),
+            ("status", lambda server: escaped(server.status)),
             ("drives", lambda server: str(len(server.drives))),
         ),
         "there are no such servers",

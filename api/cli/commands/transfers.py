@@ -14,7 +14,7 @@ from api.client.errors import ClientError
 from api.client.http import Client, decoded
 from api.client.responses import Drive
 from api.client.transfers import begin_upload, part_of
-from api.text.printable import visible
+from api.text.printable import escaped
 
 
 @click.command()
@@ -48,7 +48,7 @@ async def _upload(client: Client, file: Path, name: str, media: str, resume: UUI
 
 
 def _say_how_to_go_on(*words: str) -> None:
-    click.echo(f"go on with: job-ledger {visible(shlex.join(words))}", err=True)
+    click.echo(f"go on with: job-ledger {escaped(shlex.join(words))}", err=True)
 
 
 @click.command()
@@ -71,4 +71,4 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
     if as_json:
         print_json({"file": str(target)})
     else:
-        click.echo(visible(str(target)))
+        click.echo(escaped(str(target)))

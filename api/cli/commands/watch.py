@@ -20,7 +20,7 @@ from api.client.job_watch import Followed, follow
 from api.client.pages import every_job
 from api.client.responses import Job
 from api.client.saved_login import kept
-from api.text.printable import escaped_json, visible
+from api.text.printable import escaped, escaped_json
 
 FAILED, TIMED_OUT = 1, 124
 """Exit codes; the second is that of timeout(1)."""
@@ -135,8 +135,8 @@ def _drawn(followed: Sequence[Followed], *, compact: bool) -> Table:
 def _draw(table: Table, job: Job, before: str, *, compact: bool) -> None:
     colour = {"success": "green", "failed": "red", "cancelled": "yellow"}.get(job.state, "cyan")
     bar = ProgressBar(100, job.data.progress, complete_style=colour, finished_style=colour)
-    state = visible(job.state)
-    table.add_row(before + visible(job.uuid), state, bar, f"{job.data.progress} %", figures(job))
+    state = escaped(job.state)
+    table.add_row(before + escaped(job.uuid), state, bar, f"{job.data.progress} %", figures(job))
     if not compact:
         for child in job.children:
             _draw(table, child, f"{before}  ", compact=compact)
@@ -166,7 +166,7 @@ class _Lines:
         step = state, progress // STEP
         if self._told.get(uuid) != step:
             self._told[uuid] = step
-            self._say(f"{visible(uuid)} {visible(state)} {progress} % {said}".rstrip())
+            self._say(f"{escaped(uuid)} {escaped(state)} {progress} % {said}".rstrip())
 
     def _say(self, line: str) -> None:
         click.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from api.http.record import execute, new_id
+from api.http.record import new_id, record_command
 from api.http.requests import (
-    CALLER,
     avoided,
+    owner_of,
     read_object,
     read_objects,
     read_references,
@@ -50,7 +50,7 @@ class Drives:
 
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
-        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
+        return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none; the answer does not wait for the images."""
@@ -63,22 +63,22 @@ class Drives:
     async def _create(
         self, request: web.Request, origin: DriveOrigin, *, least: int | None = None
     ) -> web.Response:
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         definitions = [
             drive_definition(fields, self._storage_type, least=least)
             for fields in await read_objects(request)
         ]
         new = tuple(NewDrive(new_id(request), definition) for definition in definitions)
         command = CreateDrives(owner, new, origin, avoided(request))
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return created(self._collection.shown(owner, [drive.drive for drive in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; another size is a resize, and until that is done the old one is shown."""
         uuid = uuid_in_url(request, DriveNotFound)
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         command = drive_edit(await read_object(request), owner=owner, drive=uuid)
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def availability_groups(self, request: web.Request) -> web.Response:
@@ -96,7 +96,7 @@ class Drives:
     async def _pools(self, request: web.Request) -> Placed:
         def read() -> Placed:
             with self._views.long_snapshot() as snapshot:
-                return snapshot.pools(request[CALLER].actor)
+                return snapshot.pools(owner_of(request))
 
         return await aside(read)
 
@@ -115,7 +115,7 @@ class Drives:
         return await do_action(request, actions)
 
     async def clone(self, request: web.Request) -> web.Response:
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         source = uuid_in_url(request, DriveNotFound)
         command = drive_clone(
             await read_object(request),
@@ -125,20 +125,20 @@ class Drives:
             job=new_id(request),
             avoid=avoided(request),
         )
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         drives = self._collection.shown(owner, [command.destination])
         return json_answer({"objects": drives}, status=202)
 
     async def _resize(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         command = drive_resize(await read_object(request), owner=owner, drive=uuid)
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return json_answer({"objects": self._collection.shown(owner, [uuid])}, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
-        owner = request[CALLER].actor
-        await execute(request, self._ledger, DeleteDrives(owner, tuple(uuids)))
+        owner = owner_of(request)
+        await record_command(request, self._ledger, DeleteDrives(owner, tuple(uuids)))
         return web.Response(status=204)
 
 

@@ -7,8 +7,8 @@ from aiohttp import hdrs, web
 
 from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import Fields
-from api.http.record import execute, is_recorded, new_id
-from api.http.requests import CALLER, chunks, uuid_in_url
+from api.http.record import is_recorded, new_id, record_command
+from api.http.requests import chunks, owner_of, uuid_in_url
 from api.resources.drives.bodies import MEDIA, SIZE_MOST, default_storage_type
 from api.service.service import Service
 from ledger.domain.aggregates.drive import round_up
@@ -35,10 +35,10 @@ class Images:
         uuid = new_id(request)
         if not is_recorded(request):
             await self._intake.receive(
-                request[CALLER].actor,
+                owner_of(request),
                 definition,
                 chunks(request),
-                lambda command: execute(request, self._ledger, command),
+                lambda command: record_command(request, self._ledger, command),
                 drive=uuid,
             )
         return web.Response(text=uuid)
@@ -47,7 +47,7 @@ class Images:
         """The image, or a range of it; holes read as zeros."""
         uuid = uuid_in_url(request, DriveNotFound)
         with self._views.snapshot() as snapshot:
-            drive = snapshot.drive(uuid, request[CALLER].actor)
+            drive = snapshot.drive(uuid, owner_of(request))
         if drive is None:
             raise DriveNotFound(uuid)
         if not drive.ready:
@@ -58,7 +58,7 @@ class Images:
         try:
             size = (await asyncio.to_thread(image.stat)).st_size
         except FileNotFoundError:
-            self._check_deleted(uuid, request[CALLER].actor)
+            self._check_deleted(uuid, owner_of(request))
             raise DriveNotFound(uuid) from None
         _check_range(request, size)
         return web.FileResponse(image, headers={hdrs.CONTENT_TYPE: "application/octet-stream"})

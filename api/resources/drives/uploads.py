@@ -4,7 +4,7 @@ from aiohttp import web
 
 from api.http.fields import Fields
 from api.http.multipart import read_form
-from api.http.requests import CALLER, chunks, read_object, uuid_in_url
+from api.http.requests import chunks, owner_of, read_object, uuid_in_url
 from api.http.responses import json_answer
 from api.resources.drives.bodies import SIZE_MOST
 from api.resources.drives.images import body_length
@@ -66,7 +66,7 @@ class Uploads:
         """The uuid in the URL, if it is of a drive that the account may see."""
         uuid = uuid_in_url(request, DriveNotFound)
         with self._views.snapshot() as snapshot:
-            if snapshot.drive(uuid, request[CALLER].actor) is None:
+            if snapshot.drive(uuid, owner_of(request)) is None:
                 raise DriveNotFound(uuid)
         return uuid
 

@@ -11,12 +11,12 @@ from msgspec.structs import asdict, replace
 from api.http.errors import BadRequest
 from api.http.etags import digest
 from api.http.long_poll import changed, job_tag, known_to, wait_of
-from api.http.record import execute
+from api.http.record import record_command
 from api.http.requests import (
-    CALLER,
     POSITION,
     Page,
     number,
+    owner_of,
     page,
     read_object,
     shown_fields,
@@ -74,7 +74,7 @@ class Jobs:
 
     async def one(self, request: web.Request) -> web.Response:
         """At once, or when the job has changed (`api.http.long_poll`), or as it was earlier."""
-        uuid, owner = uuid_in_url(request, JobNotFound), request[CALLER].actor
+        uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
         as_of = self._travel.as_of(request)
         if as_of is not None:
             return await self._travel.job(request, uuid, as_of)
@@ -99,7 +99,7 @@ class Jobs:
         as_of = self._travel.as_of(request)
         if as_of is not None:
             return await self._travel.list(request, as_of)
-        owner, wanted = request[CALLER].actor, wanted_jobs(request)
+        owner, wanted = owner_of(request), wanted_jobs(request)
         by_key, fields = key_page(request), shown_fields(request)
         if by_key is not None:
             found = await self._found(owner, wanted, by_key)
@@ -131,7 +131,7 @@ class Jobs:
 
     async def statistics(self, request: web.Request) -> web.Response:
         """What the account's jobs did in the last hours, in buckets."""
-        owner, now, hours = request[CALLER].actor, self._now(), number(request, "hours", DAY)
+        owner, now, hours = owner_of(request), self._now(), number(request, "hours", DAY)
         if not 1 <= hours <= HOURS_MOST:
             raise BadRequest(f"hours goes from 1 to {HOURS_MOST}", point="hours")
 
@@ -148,8 +148,8 @@ class Jobs:
         """The job has ended on return, and what it made is gone; its thread stops soon."""
         uuid = uuid_in_url(request, JobNotFound)
         await read_object(request)
-        owner = request[CALLER].actor
-        await execute(request, self._ledger, CancelJob(owner, uuid))
+        owner = owner_of(request)
+        await record_command(request, self._ledger, CancelJob(owner, uuid))
         return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
 
     async def schema(self, request: web.Request) -> web.Response:

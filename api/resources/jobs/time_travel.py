@@ -8,11 +8,11 @@ from aiohttp import web
 
 from api.http.errors import BadRequest
 from api.http.requests import (
-    CALLER,
     DIGITS_LIMIT,
     POSITION,
     SHORT_LIMIT,
     filter_values,
+    owner_of,
     page,
     shown_fields,
     uuid_in_url,
@@ -53,7 +53,7 @@ class TimeTravel:
         return as_of
 
     async def job(self, request: web.Request, uuid: str, as_of: AsOf) -> web.Response:
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         tree = await self._told(request, as_of, lambda past: past.job(uuid, owner))
         if tree is None:
             raise JobNotFound(uuid)
@@ -61,7 +61,7 @@ class TimeTravel:
 
     async def list(self, request: web.Request, as_of: AsOf) -> web.Response:
         """A page of the list, ordered and counted as it was."""
-        owner, asked, fields = request[CALLER].actor, page(request), shown_fields(request)
+        owner, asked, fields = owner_of(request), page(request), shown_fields(request)
         states = filter_values(request, "state")
         refuse_in_the_past(request)
         if not 0 < asked.limit <= SHORT_LIMIT:
@@ -77,7 +77,7 @@ class TimeTravel:
 
     async def history(self, request: web.Request) -> web.Response:
         """The oldest event first. A job has some hundreds at the most: no page is too long."""
-        uuid, owner = uuid_in_url(request, JobNotFound), request[CALLER].actor
+        uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
         asked, fields = page(request), shown_fields(request)
 
         def read() -> web.Response:

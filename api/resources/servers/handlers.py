@@ -9,10 +9,10 @@ from functools import partial
 from aiohttp import web
 
 from api.http.errors import BadRequest
-from api.http.record import execute, new_id
+from api.http.record import new_id, record_command
 from api.http.requests import (
-    CALLER,
     avoided,
+    owner_of,
     read_object,
     read_objects,
     read_references,
@@ -59,32 +59,32 @@ class Servers:
 
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, ServerNotFound)
-        return json_answer(self._collection.shown(request[CALLER].actor, [uuid])[0])
+        return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none, and stopped at once."""
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         new = tuple(
             new_server(fields, server=new_id(request), new_mac=self._new_mac)
             for fields in await read_objects(request)
         )
-        await execute(request, self._ledger, CreateServers(owner, new))
+        await record_command(request, self._ledger, CreateServers(owner, new))
         return created(self._collection.shown(owner, [server.server for server in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; `drives`, `nics`, `meta` and `tags` are replaced whole if they are given."""
         uuid = uuid_in_url(request, ServerNotFound)
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         command = server_edit(
             await read_object(request), owner=owner, server=uuid, new_mac=self._new_mac
         )
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def runtime(self, request: web.Request) -> web.Response:
         """What runs of it; of a stopped one an object too, because the public client needs one."""
         uuid = uuid_in_url(request, ServerNotFound)
-        runtime = self._collection.shown(request[CALLER].actor, [uuid])[0]["runtime"]
+        runtime = self._collection.shown(owner_of(request), [uuid])[0]["runtime"]
         return json_answer(runtime or {"active_since": None, "nics": []})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
@@ -94,13 +94,13 @@ class Servers:
     async def availability_group(self, request: web.Request) -> web.Response:
         """The servers on the host of this one; none while it is stopped."""
         uuid = uuid_in_url(request, ServerNotFound)
-        self._collection.shown(request[CALLER].actor, [uuid])
+        self._collection.shown(owner_of(request), [uuid])
         return json_answer(group_of(uuid, await self._hosts(request)))
 
     async def _hosts(self, request: web.Request) -> Placed:
         def read() -> Placed:
             with self._views.long_snapshot() as snapshot:
-                return snapshot.hosts(request[CALLER].actor)
+                return snapshot.hosts(owner_of(request))
 
         return await aside(read)
 
@@ -119,14 +119,14 @@ class Servers:
     async def _switch(self, request: web.Request, action: PowerAction) -> web.Response:
         uuid = uuid_in_url(request, ServerNotFound)
         await read_object(request)  # start may name an allocation method; there are no pools of cpu
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         command = ChangePower(owner, uuid, action, avoided(request))
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return json_answer({"action": action, "result": "success", "uuid": uuid}, status=202)
 
     async def _clone(self, request: web.Request) -> web.Response:
         """Answered with the new server, which is stopped and has its drives already."""
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         source = uuid_in_url(request, ServerNotFound)
         fields = await read_object(request)
         command = CloneServer(
@@ -140,13 +140,13 @@ class Servers:
             ),
             avoid=avoided(request),
         )
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return json_answer(self._collection.shown(owner, [command.destination])[0], status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
-        owner = request[CALLER].actor
+        owner = owner_of(request)
         command = DeleteServers(owner, tuple(uuids), _recurse(request))
-        await execute(request, self._ledger, command)
+        await record_command(request, self._ledger, command)
         return web.Response(status=204)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from ledger.domain import commands as c
-from ledger.domain.context import Change, Circumstances, World
+from ledger.domain.context import Change, Environment, State
 from ledger.domain.decisions.change import (
     complete_resize,
     edit_drive,
@@ -38,73 +38,73 @@ from ledger.domain.decisions.power import change_power
 from ledger.domain.decisions.tags import create_tags, delete_tag, edit_tag
 
 
-def decide(command: c.Command, world: World, circumstances: Circumstances) -> Iterator[Change]:
-    """What the command brings about in this world; pure.
+def decide(command: c.Command, state: State, environment: Environment) -> Iterator[Change]:
+    """What the command brings about in this state; pure.
 
     Raises a `Refusal`, before or between changes; then none of them may be kept.
     """
     match command:
         case c.UpdateProgress():
-            return update_progress(command, world)
+            return update_progress(command, state)
         case c.StartAttempt():
-            return start_attempt(command, world)
+            return start_attempt(command, state)
         case c.LoseAttempt():
-            return lose_attempt(command, world)
+            return lose_attempt(command, state)
         case c.SucceedJob():
-            return succeed_job(command, world)
+            return succeed_job(command, state)
         case c.FailJob():
-            return fail_job(command, world)
+            return fail_job(command, state)
         case c.CloneDrive():
-            return clone_drive(command, world, circumstances)
+            return clone_drive(command, state, environment)
         case c.CloneServer():
-            return clone_server(command, world, circumstances)
+            return clone_server(command, state, environment)
         case c.CreateDrives():
-            return create_drives(command, world, circumstances)
+            return create_drives(command, state, environment)
         case c.MarkDriveReady():
-            return mark_drive_ready(command, world)
+            return mark_drive_ready(command, state)
         case c.EditDrive():
-            return edit_drive(command, world)
+            return edit_drive(command, state)
         case c.ResizeDrive():
-            return resize_drive(command, world)
+            return resize_drive(command, state)
         case c.CompleteResize():
-            return complete_resize(command, world)
+            return complete_resize(command, state)
         case c.FailResize():
-            return fail_resize(command, world)
+            return fail_resize(command, state)
         case c.DeleteDrives():
-            return delete_drives(command, world)
+            return delete_drives(command, state)
         case c.CreateServers():
-            return create_servers(command, world)
+            return create_servers(command, state)
         case c.EditServer():
-            return edit_server(command, world)
+            return edit_server(command, state)
         case c.ChangePower():
-            return change_power(command, world, circumstances)
+            return change_power(command, state, environment)
         case c.DeleteServers():
-            return delete_servers(command, world)
+            return delete_servers(command, state)
         case c.CreateTags():
-            return create_tags(command, world)
+            return create_tags(command, state)
         case c.EditTag():
-            return edit_tag(command, world)
+            return edit_tag(command, state)
         case c.DeleteTag():
-            return delete_tag(command, world)
+            return delete_tag(command, state)
         case c.EditProfile():
-            return edit_profile(command, world)
+            return edit_profile(command, state)
         case c.CreateJob():
-            return create_job(command, world)
+            return create_job(command, state)
         case c.CancelJob():
-            return cancel_job(command, world)
+            return cancel_job(command, state)
         case c.SetRetention():
-            return set_retention(command, world)
+            return set_retention(command, state)
         case c.DiscardJobs():
-            return discard_jobs(command, world)
+            return discard_jobs(command, state)
         case c.RecordArchive():
-            return record_archive(command, world)
+            return record_archive(command, state)
         case c.RecordCompaction():
-            return record_compaction(command, world)
+            return record_compaction(command, state)
         case c.RecordRestore():
-            return record_restore(command, world)
+            return record_restore(command, state)
         case c.ParkStream():
-            return park_stream(command, world)
+            return park_stream(command, state)
         case c.ReleaseStream():
-            return release_stream(command, world)
+            return release_stream(command, state)
         case _:
             assert_never(command)

@@ -18,7 +18,7 @@ from ledger.domain.commands import (
     ResizeDrive,
     ServerEdit,
 )
-from ledger.domain.context import Change, Fact, SetPersonal, SetVncPassword, World
+from ledger.domain.context import Change, Fact, SetPersonal, SetVncPassword, State
 from ledger.domain.decisions.create import check_mountable
 from ledger.domain.decisions.delete import check_not_running, running_server
 from ledger.domain.decisions.tags import set_tags
@@ -39,41 +39,41 @@ from ledger.domain.events import (
 D = TypeVar("D", bound=Struct)
 
 
-def edit_drive(command: EditDrive, world: World) -> Iterator[Change]:
+def edit_drive(command: EditDrive, state: State) -> Iterator[Change]:
     """Changes what is given; a greater size begins a resize.
 
     Raises `DriveNotFound`, `TagNotFound`, and for another size what `resize_drive` raises, but not
     on a drive of a running server: there, size, media and affinities are passed over.
     """
-    drive = _own_drive(world, command.drive, command.owner)
+    drive = _own_drive(state, command.drive, command.owner)
     wanted: dict[str, object] = {
         "name": command.name,
         "meta": command.meta,
         "allow_multimount": command.allow_multimount,
     }
-    free = running_server(world, drive) is None
+    free = running_server(state, drive) is None
     if free:
         wanted |= {"media": command.media, "affinities": command.affinities}
     definition = _with(drive.definition, wanted)
     if definition != drive.definition:
         yield Fact(drive_stream(drive.uuid), DriveChanged(definition))
-    yield from set_tags(world, "drives", drive.uuid, command.tags, command.owner)
+    yield from set_tags(state, "drives", drive.uuid, command.tags, command.owner)
     if free and command.size is not None:
-        yield from _resize(world, drive, command.size)
+        yield from _resize(state, drive, command.size)
 
 
-def resize_drive(command: ResizeDrive, world: World) -> Iterator[Change]:
+def resize_drive(command: ResizeDrive, state: State) -> Iterator[Change]:
     """Begins to let a drive grow; the size it has already changes nothing.
 
     Raises `DriveNotFound`, `SizeTooSmall`, `DriveBusy` while it has no complete image, grows or is
     cloned, `ServerRunning` while a server that mounts it runs.
     """
-    drive = _own_drive(world, command.drive, command.owner)
-    check_not_running(world, drive)
-    yield from _resize(world, drive, command.size)
+    drive = _own_drive(state, command.drive, command.owner)
+    check_not_running(state, drive)
+    yield from _resize(state, drive, command.size)
 
 
-def _resize(world: World, drive: Drive, wanted: int) -> Iterator[Change]:
+def _resize(state: State, drive: Drive, wanted: int) -> Iterator[Change]:
     size = round_up(wanted)
     if size == drive.definition.size:
         return
@@ -81,25 +81,25 @@ def _resize(world: World, drive: Drive, wanted: int) -> Iterator[Change]:
         raise errors.SizeTooSmall("size must not be smaller than the size of the drive")
     if not drive.ready or drive.resizing is not None:
         raise errors.DriveBusy(f"drive {drive.uuid} has no complete image, or is being resized")
-    if world.relations(drive.uuid).running_jobs:
+    if state.relations(drive.uuid).running_jobs:
         raise errors.DriveBusy(f"drive {drive.uuid} is needed by a running job")
     yield Fact(drive_stream(drive.uuid), DriveResizeStarted(size))
 
 
-def complete_resize(command: CompleteResize, world: World) -> Iterator[Change]:
+def complete_resize(command: CompleteResize, state: State) -> Iterator[Change]:
     """The image has grown. Raises `DriveNotFound`, `DriveBusy` if that was not asked for."""
-    drive = _resizing(world, command.drive)
+    drive = _resizing(state, command.drive)
     yield Fact(drive_stream(drive.uuid), DriveResized())
 
 
-def fail_resize(command: FailResize, world: World) -> Iterator[Change]:
+def fail_resize(command: FailResize, state: State) -> Iterator[Change]:
     """The image could not grow. Raises what `complete_resize` raises."""
-    drive = _resizing(world, command.drive)
+    drive = _resizing(state, command.drive)
     yield Fact(drive_stream(drive.uuid), DriveResizeFailed(command.error))
 
 
-def _resizing(world: World, uuid: str) -> Drive:
-    drive = world.drive(uuid)
+def _resizing(state: State, uuid: str) -> Drive:
+    drive = state.drive(uuid)
     if drive is None:
         raise errors.DriveNotFound(uuid)
     if drive.resizing is None:
@@ -107,13 +107,13 @@ def _resizing(world: World, uuid: str) -> Drive:
     return drive
 
 
-def edit_server(command: EditServer, world: World) -> Iterator[Change]:
+def edit_server(command: EditServer, state: State) -> Iterator[Change]:
     """Changes what is given; of a running server its name, meta and tags only.
 
     Raises `ServerNotFound`, `TagNotFound`, `CpuTooLow`, and for a drive that is attached anew what
     `check_mountable` raises.
     """
-    server = world.server(command.server)
+    server = state.server(command.server)
     if server is None or server.owner != command.owner:
         raise errors.ServerNotFound(command.server)
     if server.power == "running":
@@ -121,11 +121,11 @@ def edit_server(command: EditServer, world: World) -> Iterator[Change]:
         yield from _change_server(server, _with(server.definition, edit), None, command)
     else:
         definition = _fitting(_with(server.definition, asdict(command.edit)), command.edit)
-        mounts = _checked_mounts(world, server, command)
+        mounts = _checked_mounts(state, server, command)
         yield from _change_server(server, definition, mounts, command)
         if command.vnc_password is not None:
             yield SetVncPassword(server.uuid, command.vnc_password)
-    yield from set_tags(world, "servers", server.uuid, command.tags, command.owner)
+    yield from set_tags(state, "servers", server.uuid, command.tags, command.owner)
 
 
 def _change_server(
@@ -155,20 +155,20 @@ def _fitting(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition
     return replace(definition, smp=most)
 
 
-def _checked_mounts(world: World, server: Server, command: EditServer) -> tuple[Mount, ...] | None:
+def _checked_mounts(state: State, server: Server, command: EditServer) -> tuple[Mount, ...] | None:
     """The mounts that are wanted; a drive that the server has already need not be looked at."""
     if command.mounts is None:
         return None
     had = {mount.drive for mount in server.mounts}
-    check_mountable(command.mounts, command.owner, world, had=had)
+    check_mountable(command.mounts, command.owner, state, had=had)
     return sorted_mounts(command.mounts)
 
 
-def edit_profile(command: EditProfile, world: World) -> Iterator[Change]:
+def edit_profile(command: EditProfile, state: State) -> Iterator[Change]:
     """Says which fields have other values; what the values are, the ledger is not told."""
     fields = sorted(command.personal)
     naming = command.clone_naming
-    if naming == world.profile(command.owner).clone_naming:
+    if naming == state.profile(command.owner).clone_naming:
         naming = None
     if naming is not None:
         fields.append("clone_naming")
@@ -178,8 +178,8 @@ def edit_profile(command: EditProfile, world: World) -> Iterator[Change]:
         yield SetPersonal(command.owner, command.personal)
 
 
-def _own_drive(world: World, uuid: str, owner: str) -> Drive:
-    drive = world.drive(uuid)
+def _own_drive(state: State, uuid: str, owner: str) -> Drive:
+    drive = state.drive(uuid)
     if drive is None or drive.owner != owner:
         raise errors.DriveNotFound(uuid)
     return drive

@@ -11,12 +11,12 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import CloneDrive, CloneServer
 from ledger.domain.context import (
     Change,
-    Circumstances,
     CopyVncPassword,
+    Environment,
     Fact,
     PoolSpace,
     SetVncPassword,
-    World,
+    State,
 )
 from ledger.domain.decisions.jobs import begin_job, end_in_success
 from ledger.domain.decisions.naming import clone_name
@@ -36,51 +36,47 @@ from ledger.domain.events import (
 )
 
 
-def clone_drive(
-    command: CloneDrive, world: World, circumstances: Circumstances
-) -> Iterator[Change]:
+def clone_drive(command: CloneDrive, state: State, environment: Environment) -> Iterator[Change]:
     """A new drive with the source's properties where the command names none, and its job.
 
     The source may be the library's. Raises `DriveNotFound`, `DriveBusy` while the source has no
     complete image or grows, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`.
     """
-    source = world.drive(command.source)
+    source = state.drive(command.source)
     if source is None or not source.visible_to(command.owner):
         raise errors.DriveNotFound(command.source)
-    copying = _Copying.of(command.owner, command.avoid, world, circumstances)
-    yield from copying.drive(source, _wanted(command, source, world), command.destination)
+    copying = _Copying.of(command.owner, command.avoid, state, environment)
+    yield from copying.drive(source, _wanted(command, source, state), command.destination)
     yield from copying.job(command.job, source, command.destination)
 
 
-def clone_server(
-    command: CloneServer, world: World, circumstances: Circumstances
-) -> Iterator[Change]:
+def clone_server(command: CloneServer, state: State, environment: Environment) -> Iterator[Change]:
     """A new server with copies of the source's disks, and a job with a child for each of them.
 
     A cdrom is shared, not copied. A server without disks is cloned at once: its job is over.
     Raises `ServerNotFound`, and for its disks what `clone_drive` raises.
     """
-    source = world.server(command.source)
+    source = state.server(command.source)
     if source is None or source.owner != command.owner:
         raise errors.ServerNotFound(command.source)
-    copying = _Copying.of(command.owner, command.avoid, world, circumstances)
+    copying = _Copying.of(command.owner, command.avoid, state, environment)
     mounts: list[Mount] = []
     copies: list[tuple[Drive, str, str]] = []
     for mount in source.mounts:
-        drive = world.drive(mount.drive)
+        drive = state.drive(mount.drive)
         assert drive is not None, f"server {source.uuid} mounts a drive that is gone"
         if drive.definition.media == "cdrom":
             mounts.append(mount)
             continue
-        copy, job = circumstances.new_id(), circumstances.new_id()
-        named = replace(drive.definition, name=_named(drive.definition.name, world, command.owner))
+        copy, job = environment.new_id(), environment.new_id()
+        named = replace(drive.definition, name=_named(drive.definition.name, state, command.owner))
         yield from copying.drive(drive, named, copy)
         mounts.append(replace(mount, drive=copy))
         copies.append((drive, copy, job))
-    yield from _new_server(command, source, tuple(mounts), world, circumstances)
-    yield from _same_tags(world, command)
+    yield from _new_server(command, source, tuple(mounts), state, environment)
+    yield from _same_tags(state, command)
     yield from begin_job(
-        world,
+        state,
         command.job,
         "server_clone",
         owner=command.owner,
@@ -92,19 +88,19 @@ def clone_server(
     for drive, copy, job in copies:
         yield from copying.job(job, drive, copy, parent=command.job)
     if not copies:
-        whole = world.job(command.job)
+        whole = state.job(command.job)
         assert whole is not None
-        yield from end_in_success(world, whole)
+        yield from end_in_success(state, whole)
 
 
-def _named(name: str, world: World, owner: str) -> str:
+def _named(name: str, state: State, owner: str) -> str:
     """What a clone of something with this name is called."""
-    return clone_name(name, world.profile(owner).clone_naming, world.now)
+    return clone_name(name, state.profile(owner).clone_naming, state.now)
 
 
-def _same_tags(world: World, command: CloneServer) -> Iterator[Change]:
+def _same_tags(state: State, command: CloneServer) -> Iterator[Change]:
     """A cloned server bears its source's tags; a cloned drive bears none."""
-    for tag in sorted(world.relations(command.source).tags):
+    for tag in sorted(state.relations(command.source).tags):
         yield Fact(tag_stream(tag), ResourceTagged("servers", command.destination))
 
 
@@ -112,14 +108,14 @@ def _new_server(
     command: CloneServer,
     source: Server,
     mounts: tuple[Mount, ...],
-    world: World,
-    circumstances: Circumstances,
+    state: State,
+    environment: Environment,
 ) -> Iterator[Change]:
     name = command.name
     if name is None:
-        name = _named(source.definition.name, world, command.owner)
+        name = _named(source.definition.name, state, command.owner)
     definition = replace(source.definition, name=name)
-    nics = tuple(_cloned_nic(nic, circumstances.new_mac()) for nic in source.nics)
+    nics = tuple(_cloned_nic(nic, environment.new_mac()) for nic in source.nics)
     created = ServerCreated(command.owner, definition, mounts, nics)
     yield Fact(server_stream(command.destination), created)
     if command.vnc_password is None:
@@ -139,14 +135,14 @@ def _cloned_nic(nic: Nic, mac: str) -> Nic:
     )
 
 
-def _wanted(command: CloneDrive, source: Drive, world: World) -> DriveDefinition:
+def _wanted(command: CloneDrive, source: Drive, state: State) -> DriveDefinition:
     """The definition of the clone: the command's words, else the source's."""
     size = source.definition.size if command.size is None else command.size
     if size < source.definition.size:
         raise errors.SizeTooSmall("size must not be smaller than the size of the source drive")
     name = command.name
     if name is None:
-        name = _named(source.definition.name, world, command.owner)
+        name = _named(source.definition.name, state, command.owner)
     meta = command.meta
     if source.owner == LIBRARY and meta is not None:
         meta = {**source.definition.meta, **meta}
@@ -167,14 +163,12 @@ class _Copying(NamedTuple):
 
     owner: str
     avoid: Crowded
-    world: World
-    circumstances: Circumstances
+    state: State
+    environment: Environment
 
     @classmethod
-    def of(
-        cls, owner: str, avoid: tuple[str, ...], world: World, circumstances: Circumstances
-    ) -> Self:
-        return cls(owner, pools_to_avoid(world, avoid, owner), world, circumstances)
+    def of(cls, owner: str, avoid: tuple[str, ...], state: State, environment: Environment) -> Self:
+        return cls(owner, pools_to_avoid(state, avoid, owner), state, environment)
 
     def drive(
         self, source: Drive, definition: DriveDefinition, destination: str
@@ -189,11 +183,11 @@ class _Copying(NamedTuple):
 
     def _pool(self, source: Drive, storage_type: str) -> PoolSpace:
         """Where the copy goes: only to where somebody can bring it."""
-        pools = self.circumstances.pools()
+        pools = self.environment.pools()
         reached = tuple(
             pool
             for pool in pools
-            if pool.name == source.pool or self.circumstances.within_reach(source.pool, pool.name)
+            if pool.name == source.pool or self.environment.within_reach(source.pool, pool.name)
         )
         if any(pool.storage_type == storage_type for pool in reached):
             return place(reached, storage_type, near=source.pool, avoid=self.avoid)
@@ -208,7 +202,7 @@ class _Copying(NamedTuple):
         self, job: str, source: Drive, destination: str, *, parent: str | None = None
     ) -> Iterator[Change]:
         yield from begin_job(
-            self.world,
+            self.state,
             job,
             "drive_clone",
             owner=self.owner,

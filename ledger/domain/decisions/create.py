@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Sequence
 from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.commands import CreateDrives, CreateServers, MarkDriveReady
-from ledger.domain.context import Change, Circumstances, Fact, SetVncPassword, World
+from ledger.domain.context import Change, Environment, Fact, SetVncPassword, State
 from ledger.domain.decisions.placement import place, place_here, pools_to_avoid
 from ledger.domain.events import (
     DriveCreated,
@@ -18,24 +18,24 @@ from ledger.domain.events import (
 
 
 def create_drives(
-    command: CreateDrives, world: World, circumstances: Circumstances
+    command: CreateDrives, state: State, environment: Environment
 ) -> Iterator[Change]:
     """Makes drives, all or none; they have no image yet.
 
     Raises `UnknownStorageType`, and `PoolElsewhere` for one whose image is to be sent in chunks.
     """
-    avoid = pools_to_avoid(world, command.avoid, command.owner)
+    avoid = pools_to_avoid(state, command.avoid, command.owner)
     choose = place_here if command.origin == "chunked" else place
     for new in command.drives:
         storage_type = new.definition.storage_type
-        pool = new.pool or choose(circumstances.pools(), storage_type, avoid=avoid).name
+        pool = new.pool or choose(environment.pools(), storage_type, avoid=avoid).name
         created = DriveCreated(command.owner, new.definition, pool, command.origin)
         yield Fact(drive_stream(new.drive), created)
 
 
-def mark_drive_ready(command: MarkDriveReady, world: World) -> Iterator[Change]:
+def mark_drive_ready(command: MarkDriveReady, state: State) -> Iterator[Change]:
     """The drive's image is on disk. Raises `DriveNotFound`, `DriveBusy` if it is ready already."""
-    drive = world.drive(command.drive)
+    drive = state.drive(command.drive)
     if drive is None:
         raise errors.DriveNotFound(command.drive)
     if drive.ready or drive.origin == "clone":
@@ -43,20 +43,20 @@ def mark_drive_ready(command: MarkDriveReady, world: World) -> Iterator[Change]:
     yield Fact(drive_stream(drive.uuid), DriveReady())
 
 
-def create_servers(command: CreateServers, world: World) -> Iterator[Change]:
+def create_servers(command: CreateServers, state: State) -> Iterator[Change]:
     """Makes servers, all or none, stopped and with their drives attached.
 
     Raises what `check_mountable` raises.
     """
     for new in command.servers:
-        check_mountable(new.mounts, command.owner, world)
+        check_mountable(new.mounts, command.owner, state)
         created = ServerCreated(command.owner, new.definition, new.mounts, new.nics)
         yield Fact(server_stream(new.server), created)
         yield SetVncPassword(new.server, new.vnc_password)
 
 
 def check_mountable(
-    mounts: Sequence[Mount], owner: str, world: World, *, had: Container[str] = ()
+    mounts: Sequence[Mount], owner: str, state: State, *, had: Container[str] = ()
 ) -> None:
     """That a server which has mounted these drives already, if any, may have these mounts.
 
@@ -67,11 +67,11 @@ def check_mountable(
     for nth, mount in enumerate(mounts):
         twice = mount.drive in {earlier.drive for earlier in mounts[:nth]}
         if twice or mount.drive not in had:
-            _check_drive(mount.drive, owner, world, twice=twice)
+            _check_drive(mount.drive, owner, state, twice=twice)
 
 
-def _check_drive(uuid: str, owner: str, world: World, *, twice: bool) -> None:
-    drive = world.drive(uuid)
+def _check_drive(uuid: str, owner: str, state: State, *, twice: bool) -> None:
+    drive = state.drive(uuid)
     if drive is None or not drive.visible_to(owner):
         raise errors.DriveNotFound(uuid)
     if drive.definition.media == "cdrom":
@@ -82,7 +82,7 @@ def _check_drive(uuid: str, owner: str, world: World, *, twice: bool) -> None:
         )
     if drive.definition.allow_multimount:
         return
-    if twice or world.relations(drive.uuid).servers:
+    if twice or state.relations(drive.uuid).servers:
         raise errors.DriveAlreadyMounted(
             f"drive {drive.uuid} is attached to a server already", point="drives"
         )

@@ -6,7 +6,7 @@ from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import DeleteDrives, DeleteServers, Recurse
-from ledger.domain.context import Change, DropVncPassword, Fact, World
+from ledger.domain.context import Change, DropVncPassword, Fact, State
 from ledger.domain.events import (
     DriveDeleted,
     Mount,
@@ -26,87 +26,87 @@ _MEDIA_OF: dict[Recurse, frozenset[str]] = {
 }
 
 
-def delete_drives(command: DeleteDrives, world: World) -> Iterator[Change]:
+def delete_drives(command: DeleteDrives, state: State) -> Iterator[Change]:
     """Deletes the drives, all or none; each is detached from the servers that mount it.
 
     Raises `DriveNotFound`, `DriveBusy` while a running job needs one, `ServerRunning` while a
     server that mounts one runs.
     """
     for uuid in dict.fromkeys(command.drives):
-        yield from remove_drive(world, _idle_drive(world, uuid, command.owner))
+        yield from remove_drive(state, _idle_drive(state, uuid, command.owner))
 
 
-def delete_servers(command: DeleteServers, world: World) -> Iterator[Change]:
+def delete_servers(command: DeleteServers, state: State) -> Iterator[Change]:
     """Deletes the servers, and the drives they mount as far as `recurse` says.
 
     The library's drives stay. Raises `ServerNotFound`, `ServerRunning`, `ServerBusy` while a
     running job needs one, and for drives what `delete_drives` raises.
     """
     for uuid in dict.fromkeys(command.servers):
-        server = world.server(uuid)
+        server = state.server(uuid)
         if server is None or server.owner != command.owner:
             raise errors.ServerNotFound(uuid)
-        if world.relations(uuid).running_jobs:
+        if state.relations(uuid).running_jobs:
             raise errors.ServerBusy(f"server {uuid} is needed by a running job")
         if server.power == "running":
             raise errors.ServerRunning(f"server {uuid} is running")
-        yield from remove_server(world, server)
+        yield from remove_server(state, server)
         for mount in server.mounts:
-            yield from _delete_mounted(world, mount, command)
+            yield from _delete_mounted(state, mount, command)
 
 
-def _delete_mounted(world: World, mount: Mount, command: DeleteServers) -> Iterator[Change]:
-    drive = world.drive(mount.drive)
+def _delete_mounted(state: State, mount: Mount, command: DeleteServers) -> Iterator[Change]:
+    drive = state.drive(mount.drive)
     if drive is None or drive.owner == LIBRARY:
         return  # gone with another server of the same command; or not ours to delete
     if drive.definition.media in _MEDIA_OF[command.recurse]:
-        yield from remove_drive(world, _idle_drive(world, drive.uuid, command.owner))
+        yield from remove_drive(state, _idle_drive(state, drive.uuid, command.owner))
 
 
-def _idle_drive(world: World, uuid: str, owner: str) -> Drive:
-    drive = world.drive(uuid)
+def _idle_drive(state: State, uuid: str, owner: str) -> Drive:
+    drive = state.drive(uuid)
     if drive is None or drive.owner != owner:
         raise errors.DriveNotFound(uuid)
-    if world.relations(uuid).running_jobs:
+    if state.relations(uuid).running_jobs:
         raise errors.DriveBusy(f"drive {uuid} is needed by a running job")
-    check_not_running(world, drive)
+    check_not_running(state, drive)
     return drive
 
 
-def check_not_running(world: World, drive: Drive) -> None:
+def check_not_running(state: State, drive: Drive) -> None:
     """Raises `ServerRunning` if a server that mounts the drive runs."""
-    server = running_server(world, drive)
+    server = running_server(state, drive)
     if server is not None:
         raise errors.ServerRunning(f"drive {drive.uuid} is mounted by a running server, {server}")
 
 
-def running_server(world: World, drive: Drive) -> str | None:
+def running_server(state: State, drive: Drive) -> str | None:
     """A server that mounts the drive and runs, if there is one."""
-    for uuid in sorted(world.relations(drive.uuid).servers):
-        server = world.server(uuid)
+    for uuid in sorted(state.relations(drive.uuid).servers):
+        server = state.server(uuid)
         if server is not None and server.power == "running":
             return uuid
     return None
 
 
-def remove_drive(world: World, drive: Drive) -> Iterator[Change]:
+def remove_drive(state: State, drive: Drive) -> Iterator[Change]:
     """Detaches the drive everywhere, takes its tags off and deletes it."""
-    for uuid in sorted(world.relations(drive.uuid).servers):
-        server = world.server(uuid)
+    for uuid in sorted(state.relations(drive.uuid).servers):
+        server = state.server(uuid)
         assert server is not None, f"drive {drive.uuid} is mounted by a server that is gone"
         left = tuple(mount for mount in server.mounts if mount.drive != drive.uuid)
         yield Fact(server_stream(uuid), ServerChanged(mounts=left))
-    yield from _untag(world, drive.uuid)
+    yield from _untag(state, drive.uuid)
     yield Fact(drive_stream(drive.uuid), DriveDeleted())
 
 
-def _untag(world: World, uuid: str) -> Iterator[Change]:
-    for tag in sorted(world.relations(uuid).tags):
+def _untag(state: State, uuid: str) -> Iterator[Change]:
+    for tag in sorted(state.relations(uuid).tags):
         yield Fact(tag_stream(tag), ResourceUntagged(uuid))
 
 
-def remove_server(world: World, server: Server) -> Iterator[Change]:
+def remove_server(state: State, server: Server) -> Iterator[Change]:
     """Deletes the server; its drives are mounted by it no longer."""
-    yield from _untag(world, server.uuid)
+    yield from _untag(state, server.uuid)
     yield Fact(server_stream(server.uuid), ServerDeleted())
     yield DropVncPassword(server.uuid)

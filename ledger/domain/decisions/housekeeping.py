@@ -16,7 +16,7 @@ from ledger.domain.commands import (
     ReleaseStream,
     SetRetention,
 )
-from ledger.domain.context import Change, Discarded, Fact, World
+from ledger.domain.context import Change, Discarded, Fact, State
 from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked
 from ledger.domain.events import (
     POLICY_STREAM,
@@ -37,28 +37,28 @@ from ledger.domain.events import (
 KEEP_MOST = timedelta(days=36_525)
 
 
-def set_retention(command: SetRetention, world: World) -> Iterator[Change]:
+def set_retention(command: SetRetention, state: State) -> Iterator[Change]:
     """Raises `KeepOutOfRange`."""
     if not timedelta(0) <= command.keep <= KEEP_MOST:
         raise KeepOutOfRange(f"jobs are kept for {timedelta(0)} to {KEEP_MOST.days} days")
-    policy = world.act(Policy, POLICY_STREAM) or Policy()
-    if not policy.history or policy.keep(world.now) != command.keep:
-        yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, world.now))
+    policy = state.act(Policy, POLICY_STREAM) or Policy()
+    if not policy.history or policy.keep(state.now) != command.keep:
+        yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, state.now))
 
 
-def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:
+def discard_jobs(command: DiscardJobs, state: State) -> Iterator[Change]:
     """Raises `NotDue`."""
-    policy = world.act(Policy, POLICY_STREAM) or Policy()
-    keep = policy.keep(world.now)
-    if keep != command.keep or command.cutoff > world.now - keep:
+    policy = state.act(Policy, POLICY_STREAM) or Policy()
+    keep = policy.keep(state.now)
+    if keep != command.keep or command.cutoff > state.now - keep:
         raise NotDue(f"by the policy of {keep} nothing is due that ended at {command.cutoff}")
     stream = sweep_stream(command.sweep)
-    sweep = world.act(Sweep, stream)
+    sweep = state.act(Sweep, stream)
     assert sweep is None or not sweep.complete, f"{stream} is over"
     for unread in command.unread:
-        _require_skipped(unread, world)
+        _require_skipped(unread, state)
     for tree in command.trees:
-        _require_due(tree, command, world)
+        _require_due(tree, command, state)
     event = JobsDiscarded(
         command.keep,
         command.cutoff,
@@ -72,7 +72,7 @@ def discard_jobs(command: DiscardJobs, world: World) -> Iterator[Change]:
     yield Discarded(jobs + command.streams, command.rows)
 
 
-def _require_due(tree: DiscardedTree, command: DiscardJobs, world: World) -> None:
+def _require_due(tree: DiscardedTree, command: DiscardJobs, state: State) -> None:
     """A root has ended only when all below it have, so it speaks for its tree.
 
     One that cannot be read has ended when its rows say so.
@@ -80,53 +80,53 @@ def _require_due(tree: DiscardedTree, command: DiscardJobs, world: World) -> Non
     if job_stream(tree.jobs[0]) in command.unread:
         ended = True
     else:
-        root = world.job(tree.jobs[0])
+        root = state.job(tree.jobs[0])
         ended = root is not None and root.parent is None and root.state != "started"
     if not ended or tree.ended >= command.cutoff:
         raise NotDue(f"job {tree.jobs[0]} is not due")
 
 
-def _require_skipped(stream: str, world: World) -> None:
-    parking = world.act(Parking, parking_stream(stream))
+def _require_skipped(stream: str, state: State) -> None:
+    parking = state.act(Parking, parking_stream(stream))
     if parking is None or parking.handling != "skip":
         raise NotDue(f"{stream} was not released to be discarded unread")
 
 
-def record_archive(command: RecordArchive, world: World) -> Iterator[Change]:
+def record_archive(command: RecordArchive, state: State) -> Iterator[Change]:
     """Of sweeps that are over, whether they were completed or broken off."""
     for uuid in command.written.sweeps:
-        assert world.act(Sweep, sweep_stream(uuid)) is not None, f"there is no sweep {uuid}"
+        assert state.act(Sweep, sweep_stream(uuid)) is not None, f"there is no sweep {uuid}"
     yield Fact(compaction_stream(command.compaction), command.written)
 
 
-def record_compaction(command: RecordCompaction, world: World) -> Iterator[Change]:
+def record_compaction(command: RecordCompaction, state: State) -> Iterator[Change]:
     """Once for each archive."""
     stream = compaction_stream(command.compaction)
-    compaction = world.act(Compaction, stream)
+    compaction = state.act(Compaction, stream)
     assert compaction is not None, f"{stream} has no archive"
     assert compaction.gone is None, f"{stream} is over"
     yield Fact(stream, LedgerCompacted(command.gone))
 
 
-def record_restore(command: RecordRestore, world: World) -> Iterator[Change]:
+def record_restore(command: RecordRestore, state: State) -> Iterator[Change]:
     """Once for each restore, before anything else is recorded in the restored ledger."""
     stream = restoration_stream(command.restoration)
-    assert world.act(Restoration, stream) is None, f"{stream} is recorded"
+    assert state.act(Restoration, stream) is None, f"{stream} is recorded"
     yield Fact(stream, LedgerRestored(command.epoch, command.checkpoint))
 
 
-def park_stream(command: ParkStream, world: World) -> Iterator[Change]:
+def park_stream(command: ParkStream, state: State) -> Iterator[Change]:
     """A stream that is parked already stays so, and nothing is recorded."""
     stream = parking_stream(command.stream)
-    parking = world.act(Parking, stream)
+    parking = state.act(Parking, stream)
     if parking is None or parking.handling != "parked":
         yield Fact(stream, StreamParked(command.stream, command.reader, command.reason))
 
 
-def release_stream(command: ReleaseStream, world: World) -> Iterator[Change]:
+def release_stream(command: ReleaseStream, state: State) -> Iterator[Change]:
     """Raises `NotParked`."""
     stream = parking_stream(command.stream)
-    parking = world.act(Parking, stream)
+    parking = state.act(Parking, stream)
     if parking is None or parking.handling != "parked":
         raise NotParked(f"{command.stream} is not parked")
     yield Fact(stream, StreamReleased(command.skip))

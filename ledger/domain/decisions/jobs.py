@@ -18,7 +18,7 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.context import Change, Fact, World
+from ledger.domain.context import Change, Fact, State
 from ledger.domain.decisions.delete import remove_drive, remove_server
 from ledger.domain.events import (
     ChildAttached,
@@ -42,12 +42,12 @@ DEPTH_LIMIT = 100
 """Levels of a tree of jobs; far more could not be written as nested JSON."""
 
 
-def create_job(command: CreateJob, world: World) -> Iterator[Change]:
+def create_job(command: CreateJob, state: State) -> Iterator[Change]:
     """A new job, under a parent that still runs if one is named."""
     for resource in command.resources:
-        _check_nameable(resource, command.owner, world)
+        _check_nameable(resource, command.owner, state)
     yield from begin_job(
-        world,
+        state,
         command.job,
         command.operation,
         owner=command.owner,
@@ -56,14 +56,14 @@ def create_job(command: CreateJob, world: World) -> Iterator[Change]:
     )
 
 
-def _check_nameable(resource: Resource, owner: str, world: World) -> None:
+def _check_nameable(resource: Resource, owner: str, state: State) -> None:
     """What a job makes comes into being with it, so what exists can only be its source."""
     if resource.kind == "drives":
-        drive = world.drive(resource.uuid)
+        drive = state.drive(resource.uuid)
         if drive is None or not drive.visible_to(owner):
             raise errors.DriveNotFound(resource.uuid)
     else:
-        server = world.server(resource.uuid)
+        server = state.server(resource.uuid)
         if server is None or server.owner != owner:
             raise errors.ServerNotFound(resource.uuid)
     if resource.role == "destination":
@@ -71,7 +71,7 @@ def _check_nameable(resource: Resource, owner: str, world: World) -> None:
 
 
 def begin_job(
-    world: World,
+    state: State,
     uuid: str,
     operation: OperationName,
     *,
@@ -82,10 +82,10 @@ def begin_job(
     """The events of a new job, and of its parent's learning of it."""
     root, ordinal = uuid, 0
     if parent is not None:
-        above = _running(world, parent, owner)
+        above = _running(state, parent, owner)
         if above.attempt:
             raise errors.WrongState(f"job {parent} is being done by a worker itself")
-        if _depth(world, above) == DEPTH_LIMIT:
+        if _depth(state, above) == DEPTH_LIMIT:
             raise errors.TooDeep(f"job {parent} is {DEPTH_LIMIT} levels deep; none go deeper")
         root, ordinal = above.root, len(above.children)
     yield Fact(job_stream(uuid), JobCreated(operation, owner, resources, root, parent, ordinal))
@@ -93,19 +93,19 @@ def begin_job(
         yield Fact(job_stream(parent), ChildAttached(uuid))
 
 
-def _depth(world: World, job: Job) -> int:
+def _depth(state: State, job: Job) -> int:
     """How many levels there are from the root of the tree down to this job."""
     depth = 1
     above: Job | None = job
     while above is not None and above.parent is not None:
-        above = world.job(above.parent)
+        above = state.job(above.parent)
         depth += 1
     return depth
 
 
-def start_attempt(command: StartAttempt, world: World) -> Iterator[Change]:
+def start_attempt(command: StartAttempt, state: State) -> Iterator[Change]:
     """A worker takes the job up, in the attempt after the last; two cannot take the same one."""
-    job = _running(world, command.job)
+    job = _running(state, command.job)
     if job.children:
         raise errors.JobHasChildren(f"job {command.job} is done by its sub-jobs")
     if command.attempt != job.attempt + 1:
@@ -118,16 +118,16 @@ def start_attempt(command: StartAttempt, world: World) -> Iterator[Change]:
     )
 
 
-def lose_attempt(command: LoseAttempt, world: World) -> Iterator[Change]:
+def lose_attempt(command: LoseAttempt, state: State) -> Iterator[Change]:
     """Says so once; a report takes it back, for the worker lives."""
-    job = _reporting(world, command.job, command.attempt)
+    job = _reporting(state, command.job, command.attempt)
     if not job.lost:
         yield Fact(job_stream(job.uuid), JobAttemptLost(command.attempt))
 
 
-def update_progress(command: UpdateProgress, world: World) -> Iterator[Change]:
+def update_progress(command: UpdateProgress, state: State) -> Iterator[Change]:
     """So much more of the job is durable; a job's progress never goes down."""
-    job = _reporting(world, command.job, command.attempt)
+    job = _reporting(state, command.job, command.attempt)
     if not job.progress <= command.progress <= 100:  # noqa: PLR2004 - per cent
         raise errors.ProgressWentBack(
             f"job {command.job} is at {job.progress} %, the report says {command.progress} %"
@@ -142,96 +142,96 @@ def update_progress(command: UpdateProgress, world: World) -> Iterator[Change]:
     yield Fact(job_stream(job.uuid), report)
 
 
-def succeed_job(command: SucceedJob, world: World) -> Iterator[Change]:
-    job = _reporting(world, command.job, command.attempt)
-    yield from end_in_success(world, job)
+def succeed_job(command: SucceedJob, state: State) -> Iterator[Change]:
+    job = _reporting(state, command.job, command.attempt)
+    yield from end_in_success(state, job)
 
 
-def fail_job(command: FailJob, world: World) -> Iterator[Change]:
-    job = _reporting(world, command.job, command.attempt)
-    yield from _end_in_failure(world, job, command.error)
+def fail_job(command: FailJob, state: State) -> Iterator[Change]:
+    job = _reporting(state, command.job, command.attempt)
+    yield from _end_in_failure(state, job, command.error)
 
 
-def cancel_job(command: CancelJob, world: World) -> Iterator[Change]:
+def cancel_job(command: CancelJob, state: State) -> Iterator[Change]:
     """Ends the job, or all that run below it, the last of which settle those above.
 
     Raises `JobNotFound`, `JobOver`.
     """
-    job = _running(world, command.job, command.owner)
-    for leaf in list(_running_leaves(world, job)):
-        yield from _end_in_cancellation(world, leaf)
+    job = _running(state, command.job, command.owner)
+    for leaf in list(_running_leaves(state, job)):
+        yield from _end_in_cancellation(state, leaf)
 
 
-def _running_leaves(world: World, job: Job) -> Iterator[Job]:
+def _running_leaves(state: State, job: Job) -> Iterator[Job]:
     if not job.children:
         yield job
     for child in job.children:
         if child.ended is None:
-            yield from _running_leaves(world, _child(world, child.uuid))
+            yield from _running_leaves(state, _child(state, child.uuid))
 
 
-def _child(world: World, uuid: str) -> Job:
-    job = world.job(uuid)
+def _child(state: State, uuid: str) -> Job:
+    job = state.job(uuid)
     assert job is not None, f"job {uuid} is a child that never was"
     return job
 
 
-def end_in_success(world: World, job: Job) -> Iterator[Change]:
+def end_in_success(state: State, job: Job) -> Iterator[Change]:
     """The job succeeded: what it made is ready, and its parent may be done too."""
     yield Fact(job_stream(job.uuid), JobSucceeded())
     drive = job.destination("drives")
     if drive is not None:
         yield Fact(drive_stream(drive), DriveReady())
-    yield from _tell_parent(world, job, "success")
+    yield from _tell_parent(state, job, "success")
 
 
-def _end_in_failure(world: World, job: Job, error: str) -> Iterator[Change]:
+def _end_in_failure(state: State, job: Job, error: str) -> Iterator[Change]:
     """The job failed: what it and its sub-jobs made goes away."""
     yield Fact(job_stream(job.uuid), JobFailed(error))
-    yield from _remove_what_it_made(world, job)
-    yield from _tell_parent(world, job, "failed")
+    yield from _remove_what_it_made(state, job)
+    yield from _tell_parent(state, job, "failed")
 
 
-def _end_in_cancellation(world: World, job: Job) -> Iterator[Change]:
+def _end_in_cancellation(state: State, job: Job) -> Iterator[Change]:
     """The job was cancelled: what it and its sub-jobs made goes away."""
     yield Fact(job_stream(job.uuid), JobCancelled())
-    yield from _remove_what_it_made(world, job)
-    yield from _tell_parent(world, job, "cancelled")
+    yield from _remove_what_it_made(state, job)
+    yield from _tell_parent(state, job, "cancelled")
 
 
-def _remove_what_it_made(world: World, job: Job) -> Iterator[Change]:
+def _remove_what_it_made(state: State, job: Job) -> Iterator[Change]:
     """What is in use by now stays: a server that runs, and a complete drive that one mounts."""
-    server = world.server(job.destination("servers") or "")
+    server = state.server(job.destination("servers") or "")
     if server is not None and server.power == "stopped":
-        yield from remove_server(world, server)
-    drive = world.drive(job.destination("drives") or "")
-    if drive is not None and not (drive.ready and world.relations(drive.uuid).servers):
-        yield from remove_drive(world, drive)
+        yield from remove_server(state, server)
+    drive = state.drive(job.destination("drives") or "")
+    if drive is not None and not (drive.ready and state.relations(drive.uuid).servers):
+        yield from remove_drive(state, drive)
     for child in job.children:
-        yield from _remove_what_it_made(world, _child(world, child.uuid))
+        yield from _remove_what_it_made(state, _child(state, child.uuid))
 
 
-def _tell_parent(world: World, job: Job, how: Ending) -> Iterator[Change]:
+def _tell_parent(state: State, job: Job, how: Ending) -> Iterator[Change]:
     """The parent learns of the end, and is settled by its last child."""
     if job.parent is None:
         return
     yield Fact(job_stream(job.parent), ChildEnded(job.uuid, how))
-    parent = world.job(job.parent)
+    parent = state.job(job.parent)
     assert parent is not None, f"job {job.uuid} has a parent that never was"
     if any(child.ended is None for child in parent.children):
         return
     failed = [child.uuid for child in parent.children if child.ended == "failed"]
     if failed:
-        yield from _end_in_failure(world, parent, f"sub-job {failed[0]} failed")
+        yield from _end_in_failure(state, parent, f"sub-job {failed[0]} failed")
     elif any(child.ended == "cancelled" for child in parent.children):
-        yield from _end_in_cancellation(world, parent)
+        yield from _end_in_cancellation(state, parent)
     else:
-        yield from end_in_success(world, parent)
+        yield from end_in_success(state, parent)
 
 
-def _running(world: World, uuid: str, owner: str | None = None) -> Job:
+def _running(state: State, uuid: str, owner: str | None = None) -> Job:
     """The job, if it runs and, where an account asks, is that account's."""
-    job = world.job(uuid)
+    job = state.job(uuid)
     if job is None or owner not in (None, job.owner):
         raise errors.JobNotFound(uuid)
     if job.state != "started":
@@ -239,9 +239,9 @@ def _running(world: World, uuid: str, owner: str | None = None) -> Job:
     return job
 
 
-def _reporting(world: World, uuid: str, attempt: int) -> Job:
+def _reporting(state: State, uuid: str, attempt: int) -> Job:
     """The running job that this attempt may report on."""
-    job = _running(world, uuid)
+    job = _running(state, uuid)
     if job.children:
         raise errors.JobHasChildren(f"job {uuid} ends with its sub-jobs")
     if attempt != job.attempt or attempt == 0:

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
-from ledger.domain.context import PoolSpace, World
+from ledger.domain.context import PoolSpace, State
 from ledger.domain.errors import PoolElsewhere, UnknownStorageType
 
 Crowded = Sequence[Sequence[str]]
@@ -70,17 +70,17 @@ def _apart(place_name: str, avoid: Crowded) -> list[int]:
     return [-list(places).count(place_name) for places in avoid]
 
 
-def pools_to_avoid(world: World, uuids: Sequence[str], owner: str) -> list[list[str]]:
+def pools_to_avoid(state: State, uuids: Sequence[str], owner: str) -> list[list[str]]:
     """The pools of these drives; a server stands for all the drives it mounts.
 
     What is unknown, or somebody else's, is nowhere.
     """
-    return [_pools_of(world, uuid, owner) for uuid in uuids]
+    return [_pools_of(state, uuid, owner) for uuid in uuids]
 
 
-def hosts_to_avoid(world: World, uuids: Sequence[str], owner: str) -> list[list[str]]:
+def hosts_to_avoid(state: State, uuids: Sequence[str], owner: str) -> list[list[str]]:
     """The hosts that these servers run on, if they do."""
-    servers = (world.glance(uuid) for uuid in uuids)
+    servers = (state.peek(uuid) for uuid in uuids)
     return [
         [server.host]
         if isinstance(server, Server) and server.owner == owner and server.host is not None
@@ -89,10 +89,10 @@ def hosts_to_avoid(world: World, uuids: Sequence[str], owner: str) -> list[list[
     ]
 
 
-def _pools_of(world: World, uuid: str, owner: str) -> list[str]:
-    named = world.glance(uuid)
+def _pools_of(state: State, uuid: str, owner: str) -> list[str]:
+    named = state.peek(uuid)
     if isinstance(named, Server) and named.owner == owner:
-        drives = [world.glance(mount.drive) for mount in named.mounts]
+        drives = [state.peek(mount.drive) for mount in named.mounts]
     else:
         drives = [named]
     return [drive.pool for drive in drives if isinstance(drive, Drive) and drive.visible_to(owner)]

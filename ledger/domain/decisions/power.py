@@ -9,34 +9,32 @@ from collections.abc import Iterator
 from ledger.domain import errors
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower
-from ledger.domain.context import Change, Circumstances, Fact, World
+from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.placement import hosts_to_avoid, place_server
 from ledger.domain.events import ServerPowerChanged, server_stream
 
 
-def change_power(
-    command: ChangePower, world: World, circumstances: Circumstances
-) -> Iterator[Change]:
+def change_power(command: ChangePower, state: State, environment: Environment) -> Iterator[Change]:
     """Starts a stopped server, or stops or restarts one that runs.
 
     Raises `ServerNotFound`, `ServerRunning`, `ServerStopped`, and `DriveBusy` for a start while a
     drive it mounts has no complete image or is being resized.
     """
-    server = world.server(command.server)
+    server = state.server(command.server)
     if server is None or server.owner != command.owner:
         raise errors.ServerNotFound(command.server)
-    yield Fact(server_stream(server.uuid), _changed(command, server, world, circumstances))
+    yield Fact(server_stream(server.uuid), _changed(command, server, state, environment))
 
 
 def _changed(
-    command: ChangePower, server: Server, world: World, circumstances: Circumstances
+    command: ChangePower, server: Server, state: State, environment: Environment
 ) -> ServerPowerChanged:
     if command.action == "start":
         if server.power == "running":
             raise errors.ServerRunning(f"server {server.uuid} is running already")
-        _check_drives(world, server)
-        avoid = hosts_to_avoid(world, command.avoid, command.owner)
-        host = place_server(circumstances.hosts(), server.uuid, avoid=avoid)
+        _check_drives(state, server)
+        avoid = hosts_to_avoid(state, command.avoid, command.owner)
+        host = place_server(environment.hosts(), server.uuid, avoid=avoid)
         return ServerPowerChanged("start", "running", host)
     if server.power == "stopped":
         raise errors.ServerStopped(f"server {server.uuid} is not running")
@@ -45,9 +43,9 @@ def _changed(
     return ServerPowerChanged(command.action, "stopped")
 
 
-def _check_drives(world: World, server: Server) -> None:
+def _check_drives(state: State, server: Server) -> None:
     for mount in server.mounts:
-        drive = world.drive(mount.drive)
+        drive = state.drive(mount.drive)
         assert drive is not None, f"server {server.uuid} mounts a drive that is gone"
         if not drive.ready or drive.resizing is not None:
             raise errors.DriveBusy(f"drive {drive.uuid} is not ready: its image is being worked on")

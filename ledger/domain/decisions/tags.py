@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ledger.domain import errors
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.commands import CreateTags, DeleteTag, EditTag
-from ledger.domain.context import Change, Fact, World
+from ledger.domain.context import Change, Fact, State
 from ledger.domain.events import (
     ResourceKind,
     ResourceTagged,
@@ -17,17 +17,17 @@ from ledger.domain.events import (
 )
 
 
-def create_tags(command: CreateTags, world: World) -> Iterator[Change]:
+def create_tags(command: CreateTags, state: State) -> Iterator[Change]:
     """Makes tags, all or none. Raises `ResourceNotFound`."""
     for new in command.tags:
         yield Fact(tag_stream(new.tag), TagCreated(command.owner, new.name, new.meta))
         for uuid in dict.fromkeys(new.resources):
-            yield _tagged(world, new.tag, uuid, command.owner)
+            yield _tagged(state, new.tag, uuid, command.owner)
 
 
-def edit_tag(command: EditTag, world: World) -> Iterator[Change]:
+def edit_tag(command: EditTag, state: State) -> Iterator[Change]:
     """Changes what is given. Raises `TagNotFound`, `ResourceNotFound`."""
-    tag = _own_tag(world, command.tag, command.owner)
+    tag = _own_tag(state, command.tag, command.owner)
     name = tag.name if command.name is None else command.name
     meta = tag.meta if command.meta is None else command.meta
     if (name, meta) != (tag.name, tag.meta):
@@ -39,43 +39,43 @@ def edit_tag(command: EditTag, world: World) -> Iterator[Change]:
             yield Fact(tag_stream(tag.uuid), ResourceUntagged(uuid))
     for uuid in dict.fromkeys(command.resources):
         if uuid not in tag.resources:
-            yield _tagged(world, tag.uuid, uuid, command.owner)
+            yield _tagged(state, tag.uuid, uuid, command.owner)
 
 
-def delete_tag(command: DeleteTag, world: World) -> Iterator[Change]:
+def delete_tag(command: DeleteTag, state: State) -> Iterator[Change]:
     """Raises `TagNotFound`."""
-    tag = _own_tag(world, command.tag, command.owner)
+    tag = _own_tag(state, command.tag, command.owner)
     yield Fact(tag_stream(tag.uuid), TagDeleted())
 
 
 def set_tags(
-    world: World, kind: ResourceKind, uuid: str, tags: tuple[str, ...] | None, owner: str
+    state: State, kind: ResourceKind, uuid: str, tags: tuple[str, ...] | None, owner: str
 ) -> Iterator[Change]:
     """Lets a drive or server bear exactly these tags; None: those it has. Raises `TagNotFound`."""
     if tags is None:
         return
-    borne = world.relations(uuid).tags
+    borne = state.relations(uuid).tags
     for tag in dict.fromkeys(tags):
-        _own_tag(world, tag, owner, point="tags")
+        _own_tag(state, tag, owner, point="tags")
         if tag not in borne:
             yield Fact(tag_stream(tag), ResourceTagged(kind, uuid))
     for tag in sorted(borne.difference(tags)):
         yield Fact(tag_stream(tag), ResourceUntagged(uuid))
 
 
-def _own_tag(world: World, uuid: str, owner: str, *, point: str | None = None) -> Tag:
-    tag = world.tag(uuid)
+def _own_tag(state: State, uuid: str, owner: str, *, point: str | None = None) -> Tag:
+    tag = state.tag(uuid)
     if tag is None or tag.owner != owner:
         raise errors.TagNotFound(uuid, point=point)
     return tag
 
 
-def _tagged(world: World, tag: str, uuid: str, owner: str) -> Fact:
+def _tagged(state: State, tag: str, uuid: str, owner: str) -> Fact:
     """That a drive or server of the account bears the tag; which of both, its uuid says."""
-    drive = world.drive(uuid)
+    drive = state.drive(uuid)
     if drive is not None and drive.owner == owner:
         return Fact(tag_stream(tag), ResourceTagged("drives", uuid))
-    server = world.server(uuid)
+    server = state.server(uuid)
     if server is not None and server.owner == owner:
         return Fact(tag_stream(tag), ResourceTagged("servers", uuid))
     raise errors.ResourceNotFound(uuid)

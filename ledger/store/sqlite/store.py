@@ -31,7 +31,7 @@ from eventsourcing.sqlite import (
 
 from ledger.codec import leaf_hash
 from ledger.domain.errors import StoreFailed, StoreUnreachable
-from ledger.domain.idempotency import Claimed
+from ledger.domain.idempotency import RecordedClaim
 from ledger.store.errors import store_errors
 from ledger.store.readers import Reader
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, Projection
@@ -269,6 +269,6 @@ def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
         raise Conflict("a decision rests on something that has changed")
 
 
-def _insert_claims(cursor: sqlite3.Cursor, new: Sequence[Claimed]) -> None:
+def _insert_claims(cursor: sqlite3.Cursor, new: Sequence[RecordedClaim]) -> None:
     if new and not claims.record(cursor, new):
         raise Conflict("a request has been claimed by another process")

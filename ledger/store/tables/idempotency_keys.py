@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from ledger.domain.idempotency import KEPT, Claim, Claimed, KeptAnswer
+from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
 from ledger.store.seam import Cursor
 
 _RECORD = (
@@ -29,7 +29,7 @@ _REMOVE = (
 )
 
 
-def find(cursor: Cursor, account: str, key: str) -> Claimed | None:
+def find(cursor: Cursor, account: str, key: str) -> RecordedClaim | None:
     """The claim that was last recorded under this key, over or not."""
     cursor.execute(
         "SELECT fingerprint, seed, recorded FROM claims WHERE account = ? AND key = ?",
@@ -39,7 +39,7 @@ def find(cursor: Cursor, account: str, key: str) -> Claimed | None:
     if row is None:
         return None
     fingerprint, seed, recorded = row
-    return Claimed(account, Claim(key, fingerprint, seed), datetime.fromisoformat(recorded))
+    return RecordedClaim(account, Claim(key, fingerprint, seed), datetime.fromisoformat(recorded))
 
 
 def find_answer(cursor: Cursor, account: str, key: str) -> KeptAnswer | None:
@@ -53,14 +53,14 @@ def find_answer(cursor: Cursor, account: str, key: str) -> KeptAnswer | None:
     return None if row is None else KeptAnswer(*row)
 
 
-def record(cursor: Cursor, claims: Sequence[Claimed]) -> bool:
+def record(cursor: Cursor, claims: Sequence[RecordedClaim]) -> bool:
     """Adds the claims in place of those that are over; False if one of another's still holds."""
     rows = [(account, *claim, _text(at), _text(at - KEPT)) for account, claim, at in claims]
     cursor.executemany(_RECORD, rows)
     return cursor.rowcount == len(rows)
 
 
-def record_or_fail(cursor: Cursor, claims: Sequence[Claimed]) -> None:
+def record_or_fail(cursor: Cursor, claims: Sequence[RecordedClaim]) -> None:
     """The same for a pipeline, in which no row count can be looked at: divides by zero."""
     for account, claim, at in claims:
         cursor.execute(_RECORD_OR_FAIL, (account, *claim, _text(at), _text(at - KEPT)))

@@ -27,7 +27,7 @@ from ledger.store.seam import Batch, Row, RowKey, Store
 from ledger.store.sqlite.store import SqliteStore
 from projections.audit_log import entries
 from projections.rows import rows
-from projections.views.generations import SqliteProjection
+from projections.views.generations import InlineProjection
 from scripts.benchmarks.support.scale import GIB
 
 OWNER = "benchmark"
@@ -41,7 +41,7 @@ History = list[tuple[str, Event]]
 
 def make_ledger(file: Path, events: int, each: int) -> int:
     """A ledger of about so many events, with so many for each job; returns how many."""
-    with closing(SqliteStore(file, SqliteProjection())) as store:
+    with closing(SqliteStore(file, InlineProjection())) as store:
         return fill(store, events, each)
 
 

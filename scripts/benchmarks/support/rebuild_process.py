@@ -9,7 +9,7 @@ from time import perf_counter
 import msgspec
 import orjson
 
-from api.composition import Surroundings
+from api.composition import ServiceEnvironment
 from api.data.location import Database, PostgresDatabase, SqliteDatabase
 from ledger.application import Ledger
 from ledger.domain.errors import StoreFailed
@@ -31,7 +31,7 @@ def rebuilt(ledger_at: str) -> float:
     ledger = Ledger(
         store,
         projection,
-        Surroundings({}),
+        ServiceEnvironment({}),
         now=lambda: datetime.now(UTC),
         on_failure=_fail,
     )
