@@ -17,11 +17,12 @@ from pydantic_settings import BaseSettings
 
 from api.cli import cli
 from api.doctor.checks import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE
-from api.metrics.table import METRICS, PREFIX
+from api.metrics.table import METRICS
 from api.service.settings import Settings, WorkerSettings
 from ledger.domain import errors
 from ledger.domain.errors import Refusal
 from ledger.domain.events import Event
+from ledger.store.metrics import PREFIX
 
 T = TypeVar("T")
 

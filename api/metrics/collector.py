@@ -5,31 +5,32 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar, get_args
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     Metric,
 )
 
 from api.metrics.request_counts import Requests
-from api.metrics.table import METRICS, PREFIX
+from api.metrics.table import METRICS
 from api.service.service import Service, Worker
 from api.service.single_flight import SingleFlight
 from ledger.application import Ledger
-from ledger.domain.commands import Command
 from ledger.domain.context import PoolSpace
 from ledger.domain.errors import StoreFailed
-from ledger.store.metrics import Distribution
+from ledger.store.metrics import PREFIX
 from ledger.store.tables import checkpoints
 from projections.maintenance.retention.status import due_of, parked_streams
 from projections.streams import policy_of
 
-T = TypeVar("T")
-Samples = Iterable[tuple[tuple[str, ...], T]]
+Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values by their labels."""
 Part = Callable[[], Iterable[Metric]]
 
@@ -37,10 +38,10 @@ FRESH_S = 10.0
 """How old what is read may be."""
 
 _TABLE = {metric.name: metric for metric in METRICS}
-_RECORDED = {(command.__name__, "recorded"): 0 for command in get_args(Command)}
-"""Told from the beginning: Prometheus sees no increase where a series begins at one."""
 _STATES = ("started", "success", "failed", "cancelled")
 
+# When each of them began is another series for each, which nobody reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ class Metrics:
 def of_service(service: Service, requests: Requests) -> Metrics:
     """What a process tells that answers requests."""
     return Metrics(
-        lambda: _of_requests(requests),
+        requests.answered.collect,
+        requests.seconds.collect,
         lambda: _of_ledger(service.ledger),
         lambda: [_counter("copied_bytes", [((), service.copied_bytes())])],
         lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],
@@ -122,17 +124,10 @@ class Read:
         await self._read.close()
 
 
-def _of_requests(requests: Requests) -> Iterator[Metric]:
-    answered = requests.answered.copy().items()
-    yield _counter("requests", [((*asked, str(status)), n) for (*asked, status), n in answered])
-    yield _histogram("request_seconds", requests.seconds.items())
-
-
 def _of_ledger(ledger: Ledger) -> Iterator[Metric]:
     meter = ledger.meter
-    yield _counter("commands", (_RECORDED | meter.commands.copy()).items())
-    yield _histogram("batch_commands", [((), meter.batch_commands)])
-    yield _histogram("commit_seconds", [((), meter.commit_s)])
+    for counted in (meter.commands, meter.batch_commands, meter.commit_seconds):
+        yield from counted.collect()
     yield _gauge("position", [((), ledger.position)])
 
 
@@ -160,7 +155,7 @@ def _of_store(service: Service) -> Iterator[Metric]:
     yield _gauge("retention_overdue_seconds", [((), late.total_seconds())])
 
 
-def _counter(name: str, samples: Samples[float]) -> Metric:
+def _counter(name: str, samples: Samples) -> Metric:
     metric = _TABLE[name]
     family = CounterMetricFamily(PREFIX + name, metric.means, labels=metric.labels)
     for labels, value in samples:
@@ -168,21 +163,9 @@ def _counter(name: str, samples: Samples[float]) -> Metric:
     return family
 
 
-def _gauge(name: str, samples: Samples[float]) -> Metric:
+def _gauge(name: str, samples: Samples) -> Metric:
     metric = _TABLE[name]
     family = GaugeMetricFamily(PREFIX + name, metric.means, labels=metric.labels)
     for labels, value in samples:
         family.add_metric(labels, value)
-    return family
-
-
-def _histogram(name: str, samples: Samples[Distribution]) -> Metric:
-    metric = _TABLE[name]
-    family = HistogramMetricFamily(PREFIX + name, metric.means, labels=metric.labels)
-    for labels, values in samples:
-        buckets = [
-            ("+Inf" if bound == float("inf") else repr(float(bound)), count)
-            for bound, count in values.up_to()
-        ]
-        family.add_metric(labels, buckets, values.total)
     return family

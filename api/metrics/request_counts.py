@@ -1,23 +1,21 @@
 """Counts the requests that an application answers."""
 
-from collections import Counter, defaultdict
 from time import perf_counter
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.http.url_template import route_of
-from ledger.store.metrics import SECONDS, Distribution
+from api.metrics.table import REQUEST_SECONDS, REQUESTS
+from ledger.store.metrics import SECONDS
 
 
 class Requests:
     """What was asked for, how it was answered, and how long that took."""
 
     def __init__(self) -> None:
-        self.answered: Counter[tuple[str, str, int]] = Counter()
-        self.seconds: dict[tuple[str, str], Distribution] = defaultdict(
-            lambda: Distribution(SECONDS)
-        )
+        self.answered = REQUESTS.counter()
+        self.seconds = REQUEST_SECONDS.histogram(SECONDS)
 
     def watch(self, app: web.Application) -> None:
         """Counts from now on; before the application runs."""
@@ -27,9 +25,9 @@ class Requests:
             began = perf_counter()
             response = await handler(request)
             method, route = _method(request), route_of(request)
-            self.answered[method, route, response.status] += 1
+            self.answered.labels(method, route, response.status).inc()
             if not _waits(request, response):
-                self.seconds[method, route].note(perf_counter() - began)
+                self.seconds.labels(method, route).observe(perf_counter() - began)
             return response
 
         app.middlewares.insert(0, counted)

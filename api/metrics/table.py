@@ -1,36 +1,21 @@
 """All metrics there are: the registry, the documentation and their tests are made of this table."""
 
-from typing import Literal, NamedTuple
+from ledger.store.metrics import BATCH_COMMANDS, COMMANDS, COMMIT_SECONDS, Metric
 
-Kind = Literal["counter", "gauge", "histogram"]
-
-PREFIX = "job_ledger_"
-
-
-class Metric(NamedTuple):
-    """A metric without its prefix; a counter's samples also end in `_total`."""
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    means: str
-
-
+REQUESTS = Metric(
+    *("requests", "counter", ("method", "route", "status")),
+    "Requests that were answered, by the template of their URL.",
+)
+REQUEST_SECONDS = Metric(
+    *("request_seconds", "histogram", ("method", "route")),
+    "From the head of a request to that of its answer; websockets and long polls are left out.",
+)
 METRICS = (
-    Metric(
-        *("requests", "counter", ("method", "route", "status")),
-        "Requests that were answered, by the template of their URL.",
-    ),
-    Metric(
-        *("request_seconds", "histogram", ("method", "route")),
-        "From the head of a request to that of its answer; websockets and long polls are left out.",
-    ),
-    Metric(
-        *("commands", "counter", ("command", "outcome")),
-        "Commands that were decided: recorded, or by which refusal not.",
-    ),
-    Metric("batch_commands", "histogram", (), "Commands that were recorded in one transaction."),
-    Metric("commit_seconds", "histogram", (), "How long it took until a batch was on disk."),
+    REQUESTS,
+    REQUEST_SECONDS,
+    COMMANDS,
+    BATCH_COMMANDS,
+    COMMIT_SECONDS,
     Metric("position", "gauge", (), "The ledger's newest position that this process knows of."),
     Metric(
         *("reader_lag_events", "gauge", ("reader",)),

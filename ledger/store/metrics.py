@@ -1,35 +1,52 @@
-"""What a process counts of its own work, for whoever watches it; written by one thread each."""
+"""What a process counts of its own work, for whoever watches it."""
 
-from bisect import bisect_left
-from collections import Counter
-from itertools import accumulate
+from typing import Literal, NamedTuple, get_args
 
+from prometheus_client import Counter, Histogram
+
+from ledger.domain.commands import Command
+
+PREFIX = "job_ledger_"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds for what should take a moment."""
-COMMANDS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+Kind = Literal["counter", "gauge", "histogram"]
 
 
-class Distribution:
-    """How values are spread: how many lie up to each bound, and their sum."""
+class Metric(NamedTuple):
+    """A metric without its prefix; a counter's samples also end in `_total`."""
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.total = 0.0
-        self._counts = [0] * (len(bounds) + 1)
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    means: str
 
-    def note(self, value: float) -> None:
-        self._counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+    def counter(self) -> Counter:
+        return Counter(PREFIX + self.name, self.means, self.labels, registry=None)
 
-    def up_to(self) -> list[tuple[float, int]]:
-        """How many values lie up to each bound; the last one is infinity."""
-        return list(zip((*self.bounds, float("inf")), accumulate(self._counts), strict=True))
+    def histogram(self, bounds: tuple[float, ...]) -> Histogram:
+        return Histogram(PREFIX + self.name, self.means, self.labels, buckets=bounds, registry=None)
+
+
+COMMANDS = Metric(
+    *("commands", "counter", ("command", "outcome")),
+    "Commands that were decided: recorded, or by which refusal not.",
+)
+BATCH_COMMANDS = Metric(
+    "batch_commands", "histogram", (), "Commands that were recorded in one transaction."
+)
+COMMIT_SECONDS = Metric(
+    "commit_seconds", "histogram", (), "How long it took until a batch was on disk."
+)
 
 
 class Meter:
-    """What the writer does; `commands` by name and outcome: `recorded`, or the refusal's name."""
+    """What the writer does."""
 
     def __init__(self) -> None:
-        self.commands: Counter[tuple[str, str]] = Counter()
-        self.batch_commands = Distribution(COMMANDS)
-        self.commit_s = Distribution(SECONDS)
+        self.commands = COMMANDS.counter()
+        self.batch_commands = BATCH_COMMANDS.histogram(BATCH_SIZES)
+        self.commit_seconds = COMMIT_SECONDS.histogram(SECONDS)
+        for command in get_args(Command):  # Prometheus sees no increase in what begins at one
+            self.commands.labels(command.__name__, "recorded")

@@ -318,8 +318,8 @@ class Writer:
     def _append(self, unit: UnitOfWork, commands: int) -> int:
         began = time.perf_counter()
         position = self._store.append(unit.batch())
-        self.meter.commit_s.note(time.perf_counter() - began)
-        self.meter.batch_commands.note(commands)
+        self.meter.commit_seconds.observe(time.perf_counter() - began)
+        self.meter.batch_commands.observe(commands)
         return position
 
     def _count(
@@ -327,9 +327,9 @@ class Writer:
     ) -> None:
         commands = self.meter.commands
         for waiting in accepted:
-            commands[type(waiting.command).__name__, "recorded"] += 1
+            commands.labels(type(waiting.command).__name__, "recorded").inc()
         for waiting, error in refused:
-            commands[type(waiting.command).__name__, type(error).__name__] += 1
+            commands.labels(type(waiting.command).__name__, type(error).__name__).inc()
 
     def _catch_up(self) -> None:
         """Forgets what others have changed: also a refusal rests on what is there now."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from api.metrics.table import METRICS, PREFIX, Metric
+from api.metrics.table import METRICS
+from ledger.store.metrics import PREFIX, Metric
 from tests.acceptance.client import data_blocks
 from tests.acceptance.running import Machine, Server, run_command
 from tests.metrics.conftest import Told

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.metrics.table import PREFIX
 from ledger.images import Pool
+from ledger.store.metrics import PREFIX
 from tests.metrics.conftest import samples
 from tests.postgres.fleet import MIB, Fleet, Worker, fleet_on
 from tests.support.wait import PATIENCE_S, wait_for
