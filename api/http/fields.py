@@ -1,17 +1,23 @@
-"""Reading an object of a request's body, field by field, into checked Python values.
+"""The fields of bodies: their types, and how those of a request are read.
 
-A field that is absent or null is not given, and then its default is returned as it is. What cannot
-be taken raises `BadRequest` with the field as its point; inside a nested object, the outermost one.
+A struct says what a body may hold. Clients may say it in more than one way: a field that is null is
+not given, an integer may be written in decimal digits, and an object may stand for the uuid that it
+has. What cannot be taken raises `BadRequest` with the field as its point; inside a nested object,
+the outermost one.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+from msgspec import Meta, Struct, ValidationError, convert, defstruct, inspect
 
 from api.http.errors import BadRequest
 from ledger.domain.decisions.naming import NAME_LENGTH
 from ledger.domain.events import Scalar
 
+B = TypeVar("B", bound=Struct)
 D = TypeVar("D")
 T = TypeVar("T", bound=str)
 
@@ -25,6 +31,125 @@ LIST_LIMIT = 1000
 """Entries of a list within an object."""
 DIGITS_LIMIT = 18
 """Digits of a number that is written as a text: what fits into 64 bits."""
+
+_DIGITS = re.compile(f"[0-9]{{1,{DIGITS_LIMIT}}}")
+_NO_NUL = r"^[^\x00]*$"
+_LOWER_UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
+
+# Types. The title of one is the name of its schema in the API's description.
+
+_Unbounded = Annotated[str, Meta(pattern=_NO_NUL)]
+"""Clients put whole scripts into the values of a `meta`: only the body bounds their length."""
+_Key = Annotated[str, Meta(max_length=META_KEY_LENGTH, pattern=_NO_NUL)]
+
+Text = Annotated[str, Meta(title="Text", max_length=TEXT_LENGTH, pattern=_NO_NUL)]
+TextList = Annotated[tuple[Text, ...], Meta(max_length=LIST_LIMIT)]
+Texts = Annotated[dict[_Key, _Unbounded], Meta(title="Meta")]
+Uuid = Annotated[str, Meta(title="Uuid", max_length=36, pattern=_LOWER_UUID)]
+UuidList = Annotated[tuple[Uuid, ...], Meta(max_length=LIST_LIMIT)]
+
+
+class Reference(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names another resource."""
+
+    resource_uri: Annotated[str, Meta(pattern=r"^/api/2\.0/.+/$", description="Resource URI")]
+    uuid: Annotated[str, Meta(description="UUID")]
+
+
+# What several resources have
+
+ResourceMeta = Annotated[
+    Texts,
+    Meta(description="Texts by name, kept for the client; names have up to 32 characters."),
+]
+ResourceUri = Annotated[str, Meta(pattern=r"^/api/2\.0/.+/$", description="Resource URI.")]
+ResourceUuid = Annotated[Uuid, Meta(description="UUID of the resource.")]
+Owner = Annotated[Reference | None, Meta(description="Owner of the resource.")]
+Jobs = Annotated[
+    tuple[Reference, ...],
+    Meta(description="Background jobs related to this resource, oldest first."),
+]
+Tags = Annotated[tuple[Reference, ...], Meta(description="Tags of the resource.")]
+NoReferences = Annotated[tuple[Reference, ...], Meta(max_length=0)]
+NoObjects = Annotated[tuple[dict[str, Any], ...], Meta(max_length=0)]
+Grantees = Annotated[
+    NoObjects, Meta(description="Accounts that were given permissions on this resource.")
+]
+Permissions = Annotated[
+    NoObjects, Meta(description="Permissions of the caller on a resource of another account.")
+]
+
+
+def optional(
+    name: str, kind: type[Struct], *, but: Collection[str] = (), **others: object
+) -> type[Struct]:
+    """Make a struct of the same fields and others, none of which must be given."""
+    types: dict[str, Any] = {**get_type_hints(kind, include_extras=True), **others}
+    fields = [(field, each | None, None) for field, each in types.items() if field not in but]
+    return defstruct(name, fields)
+
+
+# Reading
+
+
+def decode_fields(values: Mapping[str, object], kind: type[B]) -> B:
+    """Read the fields that the struct has; others are ignored."""
+    try:
+        return convert(_plain(values, _type_of(kind)), kind)
+    except ValidationError as error:
+        raise _refusal(str(error)) from None
+
+
+_type_of = cache(inspect.type_info)
+
+
+def _plain(value: object, kind: inspect.Type) -> object:
+    """The value in the one form that the type knows."""
+    match kind:
+        case inspect.Metadata():
+            return _plain(value, kind.type)
+        case inspect.UnionType(types=(inner, inspect.NoneType())):
+            return _plain(value, inner)
+        case inspect.StructType() if isinstance(value, Mapping):
+            given = [(field, value.get(field.encode_name)) for field in kind.fields]
+            return {
+                field.encode_name: _plain(each, field.type)
+                for field, each in given
+                if each is not None
+            }
+        case inspect.VarTupleType() if isinstance(value, list):
+            return [_plain(each, kind.item_type) for each in value]
+        case inspect.IntType() if isinstance(value, str) and _DIGITS.fullmatch(value):
+            return int(value)
+        case inspect.StrType(pattern=pattern) if pattern == _LOWER_UUID:
+            named = value.get("uuid") if isinstance(value, dict) else value
+            return named.lower() if isinstance(named, str) else named
+    return value
+
+
+_FAULT = re.compile(r"(.*?)(?: - at `(?:key` in `)?\$\.?([^`]*)`)?", re.DOTALL)
+_ABSENT = re.compile("Object missing required field `(.*)`")
+_WORDS = {
+    "Expected ": "must be ",
+    f" matching regex {_LOWER_UUID!r}": " that is a uuid",
+    f" matching regex {_NO_NUL!r}": " without NUL",
+}
+
+
+def _refusal(told: str) -> BadRequest:
+    """What msgspec says of a fault, in the words of this API."""
+    found = _FAULT.fullmatch(told)
+    assert found is not None, told
+    what, path = found[1], found[2] or ""
+    absent = _ABSENT.fullmatch(what)
+    if absent:
+        path, what = f"{path}.{absent[1]}".lstrip("."), "is required"
+    if what.startswith("Invalid enum value"):
+        what = "must be one of its choices"
+    for theirs, ours in _WORDS.items():
+        what = what.replace(theirs, ours)
+    return BadRequest(f"{path} {what}", point=re.split(r"\W", path)[0])
 
 
 class Fields:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import orjson
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from api.http.errors import BadRequest, RequestRefused
-from api.http.fields import SURROGATES, UUID, Fields
+from api.http.fields import SURROGATES, UUID, B, Fields, UuidList, decode_fields
 from api.http.keyed_request import KeyedRequest
 from ledger.domain.errors import NotFound
 from ledger.store.writer import Caller
@@ -119,23 +120,34 @@ async def read_json(request: web.Request) -> object:
     return {} if value is None else value
 
 
-async def read_object(request: web.Request) -> Fields:
+async def read_object(request: web.Request, kind: type[B]) -> B:
     """The body of an action."""
+    value = await read_json(request)
+    if not isinstance(value, dict):
+        raise BadRequest("the request body must be a JSON object")
+    return decode_fields(value, kind)
+
+
+async def read_objects(request: web.Request, kind: type[B]) -> list[B]:
+    """The objects of a body that is one bare object, a list of them or `{"objects": [..]}`."""
+    values = await _read_list(request)
+    return [decode_fields(_object(value), kind) for value in values]
+
+
+async def read_fields(request: web.Request) -> Fields:
     value = await read_json(request)
     if not isinstance(value, dict):
         raise BadRequest("the request body must be a JSON object")
     return Fields(value)
 
 
-async def read_objects(request: web.Request) -> list[Fields]:
-    """The objects of a body that is one bare object, a list of them or `{"objects": [..]}`."""
-    return [_object(value) for value in await _read_list(request)]
+async def read_all_fields(request: web.Request) -> list[Fields]:
+    return [Fields(_object(value)) for value in await _read_list(request)]
 
 
-async def read_references(request: web.Request) -> list[str]:
+async def read_references(request: web.Request) -> tuple[str, ...]:
     """The uuids of a body that names things, in any form of list and of reference."""
-    named = (Fields({"objects": value}) for value in await _read_list(request))
-    return [fields.reference("objects", "") for fields in named]
+    return decode_fields({"objects": await _read_list(request)}, _References).objects
 
 
 async def _read_list(request: web.Request) -> list[object]:
@@ -149,10 +161,14 @@ async def _read_list(request: web.Request) -> list[object]:
     return value
 
 
-def _object(value: object) -> Fields:
+def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise BadRequest("objects must hold JSON objects", point="objects")
-    return Fields(value)
+    return value
+
+
+class _References(Struct):
+    objects: UuidList
 
 
 # The URL

@@ -1,10 +1,13 @@
-"""The API's own description, `openapi.yaml`, as JSON."""
+"""The API's own description as JSON: `openapi.yaml`, and the schemas of bodies."""
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import orjson
+
+from api.openapi.components import component_schemas
 
 FILE = Path(__file__).with_name("openapi.yaml")
 SHARED = "x-shared"
@@ -13,7 +16,15 @@ SHARED = "x-shared"
 
 @cache
 def document_json() -> bytes:
-    """The document for programs, with all that is shared in its place."""
-    read = msgspec.yaml.decode(FILE.read_bytes(), type=dict[str, object])
+    """The document for programs, with all that is shared in its place.
+
+    What the file says of a schema is put to what the structs of bodies make of it.
+    """
+    read: Any = msgspec.yaml.decode(FILE.read_bytes())
     del read[SHARED]
+    schemas, written = component_schemas(), read["components"]["schemas"]
+    read["components"]["schemas"] = {
+        name: {**schemas.get(name, {}), **written.get(name, {})}
+        for name in sorted(schemas.keys() | written.keys())
+    }
     return orjson.dumps(read)

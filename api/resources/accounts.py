@@ -15,7 +15,7 @@ from api.accounts.tokens import InvalidTokenName
 from api.accounts.websocket_cookie import ASYNC_COOKIE, VALID_S
 from api.http.errors import BadRequest, Forbidden
 from api.http.request_auth import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
-from api.http.requests import owner_of, read_object
+from api.http.requests import owner_of, read_fields
 from api.http.responses import json_answer
 from api.http.same_origin import check_origin
 from api.resources.collections import do_action
@@ -52,7 +52,7 @@ class AccountsActions:
 
     async def _log_in(self, request: web.Request) -> web.Response:
         check_origin(request)  # or a page could have its reader act as somebody else
-        fields = await read_object(request)
+        fields = await read_fields(request)
         fields.require("username", "password")
         email = fields.text("username", "")
         password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)
@@ -74,7 +74,7 @@ class AccountsActions:
 
     async def _create_token(self, request: web.Request) -> web.Response:
         """A token for a program, which it is told this once."""
-        fields = await read_object(request)
+        fields = await read_fields(request)
         fields.require("username", "password")
         email = fields.text("username", "")
         password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)

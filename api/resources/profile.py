@@ -7,7 +7,7 @@ from aiohttp import web
 
 from api.http.fields import Fields
 from api.http.record import record_command
-from api.http.requests import owner_of, read_object
+from api.http.requests import owner_of, read_fields
 from api.http.responses import JsonObject, json_answer
 from api.service.service import Service
 from ledger.domain.commands import EditProfile
@@ -81,7 +81,7 @@ class Profile:
     async def edit(self, request: web.Request) -> web.Response:
         """Partial; what cannot be changed is passed over, so a whole profile may be sent back."""
         owner = owner_of(request)
-        fields = await read_object(request)
+        fields = await read_fields(request)
         shown = self._shown(request)
         wanted = _wanted(fields)
         changed = {name: value for name, value in wanted.items() if value != shown[name]}

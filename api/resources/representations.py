@@ -4,7 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec import Struct, to_builtins
+
+from api.http.fields import Reference
 from api.http.responses import JsonObject
+from api.resources.drives.bodies import Drive, DriveRuntime
 from ledger.codec import decode, fields_of
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.events import IpConf, Mount, Nic
@@ -189,36 +193,26 @@ def drive_json(drive: DriveView) -> JsonObject:
     meta = definition.meta
     if drive.owner == LIBRARY:
         meta = {key: value for key, value in meta.items() if key not in LIBRARY_KEYS}
-    return {
-        "affinities": definition.affinities,
-        "allow_multimount": definition.allow_multimount,
-        "backup_scheduler": None,
-        "grantees": [],
-        "iops": None,
-        "jobs": _jobs(drive.jobs),
-        "licenses": [],
-        "media": definition.media,
-        "meta": meta,
-        "mounted_on": [_reference("servers", server) for server in drive.mounted_on],
-        "name": definition.name,
-        "owner": None if drive.owner == LIBRARY else _reference("user", drive.owner),
-        "permissions": [],
-        "remote_snapshots": [],
-        "resource_uri": f"/api/2.0/drives/{drive.uuid}/",
-        "runtime": {
-            "is_downloadable": True,
-            "is_ephemeral": False,
-            "is_snapshotable": True if drive.ready else None,
-            "snapshots_allocated_size": 0,
-            "storage_type": definition.storage_type,
-        },
-        "size": definition.size,
-        "snapshots": [],
-        "status": drive_status(drive),
-        "storage_type": definition.storage_type,
-        "tags": [_reference("tags", tag) for tag in drive.tags],
-        "uuid": drive.uuid,
-    }
+    shown = Drive(
+        name=definition.name,
+        media=definition.media,
+        meta=meta,
+        affinities=definition.affinities,
+        allow_multimount=definition.allow_multimount,
+        jobs=_jobs_of(drive.jobs),
+        mounted_on=_references("servers", drive.mounted_on),
+        owner=None if drive.owner == LIBRARY else _reference_to("user", drive.owner),
+        resource_uri=f"/api/2.0/drives/{drive.uuid}/",
+        runtime=DriveRuntime(
+            is_snapshotable=True if drive.ready else None, storage_type=definition.storage_type
+        ),
+        size=definition.size,
+        status=drive_status(drive),
+        storage_type=definition.storage_type,
+        tags=_references("tags", drive.tags),
+        uuid=drive.uuid,
+    )
+    return _json(shown)
 
 
 # Library drives
@@ -412,6 +406,23 @@ def _ip_conf(conf: IpConf | None) -> JsonObject | None:
 
 def _jobs(references: Sequence[JobReference]) -> list[JsonObject]:
     return [_reference("jobs", reference.job) for reference in references]
+
+
+def _json(shown: Struct) -> JsonObject:
+    json: JsonObject = to_builtins(shown)
+    return json
+
+
+def _jobs_of(references: Sequence[JobReference]) -> tuple[Reference, ...]:
+    return _references("jobs", [reference.job for reference in references])
+
+
+def _references(kind: str, uuids: Sequence[str]) -> tuple[Reference, ...]:
+    return tuple(_reference_to(kind, uuid) for uuid in uuids)
+
+
+def _reference_to(kind: str, uuid: str) -> Reference:
+    return Reference(f"/api/2.0/{kind}/{uuid}/", uuid)
 
 
 def _reference(kind: str, uuid: str) -> JsonObject:

@@ -8,7 +8,7 @@ from aiohttp import web
 from api.http.errors import BadRequest
 from api.http.fields import Fields
 from api.http.record import new_id, record_command
-from api.http.requests import owner_of, read_object, read_objects, uuid_in_url
+from api.http.requests import owner_of, read_all_fields, read_fields, uuid_in_url
 from api.http.responses import created, json_answer
 from api.resources.collections import Collection
 from api.resources.drives.handlers import drives_of
@@ -57,7 +57,7 @@ class Tags:
     async def create(self, request: web.Request) -> web.Response:
         """All or none."""
         owner = owner_of(request)
-        new = tuple(_new_tag(fields, new_id(request)) for fields in await read_objects(request))
+        new = tuple(_new_tag(fields, new_id(request)) for fields in await read_all_fields(request))
         await record_command(request, self._ledger, CreateTags(owner, new))
         return created(self._collection.shown(owner, [tag.tag for tag in new]))
 
@@ -65,7 +65,7 @@ class Tags:
         """Partial; `meta` and `resources` are replaced whole if they are given."""
         uuid = uuid_in_url(request, TagNotFound)
         owner = owner_of(request)
-        fields = await read_object(request)
+        fields = await read_fields(request)
         command = EditTag(
             owner,
             uuid,

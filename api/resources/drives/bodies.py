@@ -1,18 +1,195 @@
-"""What clients say about drives, read from a body."""
+"""Drives in bodies: what clients say of them, and what is shown."""
 
 from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
 
-from api.http.fields import Fields
-from ledger.domain.aggregates.drive import round_up
-from ledger.domain.commands import CloneDrive, EditDrive, ResizeDrive
-from ledger.domain.events import DriveDefinition, Media
-from ledger.images import Pool
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
-MEDIA: tuple[Media, ...] = ("disk", "cdrom")
+from api.http.errors import BadRequest
+from api.http.fields import (
+    Grantees,
+    Jobs,
+    NoObjects,
+    NoReferences,
+    Owner,
+    Permissions,
+    Reference,
+    ResourceMeta,
+    ResourceUri,
+    ResourceUuid,
+    Tags,
+    Text,
+    TextList,
+    UuidList,
+    optional,
+)
+from ledger.domain import events
+from ledger.domain.aggregates.drive import SIZE_STEP, round_up
+from ledger.domain.events import DriveDefinition
+from ledger.domain.operations import OPERATIONS
+from ledger.images import CHUNKS_MOST, Pool
+
+MEDIA: tuple[events.Media, ...] = get_args(events.Media)
+STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
 DEFAULT_STORAGE_TYPE = "dssd"
+SIZE_MOST = 16 * 1024**4
 _SIZE_LEAST = 512 * 1024**2
 _SIZES_LEAST = {"zadara": 1024**3}
-SIZE_MOST = 16 * 1024**4
+
+Media = Annotated[events.Media, Meta(title="Media", extra={"choices": MEDIA})]
+DRIVE_STATUSES = (
+    "creating",
+    "unmounted",
+    "mounted",
+    *dict.fromkeys(word for each in OPERATIONS.values() for word in each.status.values()),
+    "resizing",
+    "uploading",
+    "unavailable",
+)
+
+
+class DriveFields(Struct, kw_only=True):
+    """What a client says of a drive, and is shown."""
+
+    name: Annotated[Text, Meta(description="Human readable name; may be empty.")]
+    media: Annotated[Media, Meta(description="Media type.")]
+    meta: ResourceMeta = {}
+    affinities: Annotated[
+        TextList, Meta(description="Affinities of the drive.", extra={"choices": ("ssd",)})
+    ] = ()
+    allow_multimount: Annotated[
+        bool, Meta(description="Whether several servers may mount the drive.")
+    ] = False
+
+
+# What clients say
+
+_StorageType = Annotated[
+    Text, Meta(title="StorageType", extra_json_schema={"enum": list(STORAGE_TYPES)})
+]
+_Size = Annotated[int, Meta(ge=1, le=SIZE_MOST, description="Bytes; not less than it has.")]
+
+
+class NewDrive(DriveFields, kw_only=True):
+    """A blank drive."""
+
+    size: Annotated[
+        int,
+        Meta(
+            ge=_SIZE_LEAST,
+            le=SIZE_MOST,
+            description="512 MiB to 16 TiB; rounded up to 16 KiB.",
+        ),
+    ]
+    storage_type: (
+        Annotated[_StorageType, Meta(description="The kind of pool; one that there is.")] | None
+    ) = None
+
+
+class NewUpload(NewDrive, kw_only=True):
+    """A drive that is uploaded in chunks."""
+
+    size: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=SIZE_MOST,
+            description="The image's; rounded up to 16 KiB. What the image has less is a hole.",
+        ),
+    ]
+
+
+DriveEdit = optional("DriveEdit", DriveFields, size=_Size, tags=UuidList)
+DriveClone = optional("DriveClone", DriveFields, size=_Size, storage_type=_StorageType)
+
+
+class DriveResize(Struct):
+    size: _Size
+
+
+class ChunkRequest(Struct):
+    chunk_number: Annotated[int, Meta(ge=0, le=CHUNKS_MOST - 1)]
+    # Then the chunk that ends within the drive's last step is the last, which nobody says.
+    chunk_size: Annotated[
+        int,
+        Meta(
+            ge=SIZE_STEP,
+            le=SIZE_MOST,
+            description="What all chunks have but the last, which has the rest as well.",
+        ),
+    ]
+
+
+# What is shown
+
+
+class DriveRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
+    is_downloadable: Annotated[bool, Meta(description="Whether the image can be downloaded.")] = (
+        True
+    )
+    is_ephemeral: Annotated[
+        Literal[False], Meta(description="Whether the drive is lost with its host.")
+    ] = False
+    is_snapshotable: Annotated[
+        bool | None,
+        Meta(description="Whether snapshots can be taken; null until the image is complete."),
+    ] = None
+    snapshots_allocated_size: Annotated[
+        Literal[0], Meta(description="Bytes that snapshots take.")
+    ] = 0
+    storage_type: Annotated[str, Meta(extra={"default": None})]
+
+
+class ShownDrive(DriveFields, kw_only=True):
+    """What is shown of a drive, also of one in the library."""
+
+    jobs: Jobs = ()
+    licenses: Annotated[NoObjects, Meta(description="Licenses attached to the drive.")] = ()
+    mounted_on: Annotated[
+        tuple[Reference, ...], Meta(description="Servers that mount the drive.")
+    ] = ()
+    owner: Owner = None
+    resource_uri: ResourceUri
+    size: Annotated[
+        int,
+        Meta(
+            ge=SIZE_STEP,
+            multiple_of=SIZE_STEP,
+            description="Size in bytes, rounded up to a multiple of 16 KiB.",
+        ),
+    ]
+    status: Annotated[
+        str,
+        Meta(
+            description="Status of the resource.",
+            extra={"choices": DRIVE_STATUSES},
+            extra_json_schema={"enum": DRIVE_STATUSES},
+        ),
+    ]
+    storage_type: Annotated[str, Meta(extra={"choices": STORAGE_TYPES})] = DEFAULT_STORAGE_TYPE
+    tags: Tags = ()
+    uuid: ResourceUuid
+
+
+class Drive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
+    """A drive."""
+
+    backup_scheduler: str | None = None
+    grantees: Grantees = ()
+    iops: Annotated[int | None, Meta(description="Provisioned operations per second.")] = None
+    permissions: Permissions = ()
+    remote_snapshots: Annotated[
+        NoReferences, Meta(description="Remote snapshots of the drive.")
+    ] = ()
+    runtime: Annotated[
+        DriveRuntime,
+        Meta(description="State of the drive at this moment.", extra={"default": None}),
+    ]
+    snapshots: Annotated[NoReferences, Meta(description="Snapshots of the drive.")] = ()
+
+
+# Rules
 
 
 def least_size(storage_type: str) -> int:
@@ -26,65 +203,13 @@ def default_storage_type(pools: Mapping[str, Pool]) -> str:
     return DEFAULT_STORAGE_TYPE if DEFAULT_STORAGE_TYPE in types or not types else types[0]
 
 
-def drive_definition(
-    fields: Fields, storage_type: str, *, least: int | None = None
-) -> DriveDefinition:
-    """A new drive; `storage_type` is the default, `least` its least size, if not a blank one's."""
-    fields.require("name", "media", "size")
-    storage_type = fields.text("storage_type", storage_type)
-    least = least_size(storage_type) if least is None else least
+def drive_definition(new: NewDrive, storage_type: str) -> DriveDefinition:
+    """Return what a new drive is to be; `storage_type` is the default."""
+    if new.storage_type is not None:
+        storage_type = new.storage_type
+    least = 1 if isinstance(new, NewUpload) else least_size(storage_type)
+    if new.size < least:
+        raise BadRequest(f"size must be at least {least} for {storage_type}", point="size")
     return DriveDefinition(
-        name=fields.text("name", ""),
-        media=fields.one_of("media", MEDIA, "disk"),
-        size=round_up(fields.whole("size", 0, least=least, most=SIZE_MOST)),
-        storage_type=storage_type,
-        meta=fields.meta("meta", {}),
-        affinities=fields.texts("affinities", ()),
-        allow_multimount=fields.flag("allow_multimount", default=False),
+        **{**asdict(new), "size": round_up(new.size), "storage_type": storage_type}
     )
-
-
-def drive_clone(
-    fields: Fields,
-    *,
-    owner: str,
-    source: str,
-    destination: str,
-    job: str,
-    avoid: tuple[str, ...],
-) -> CloneDrive:
-    """A clone; what is not given comes from the source."""
-    return CloneDrive(
-        owner=owner,
-        source=source,
-        destination=destination,
-        job=job,
-        name=fields.text("name", None),
-        media=fields.one_of("media", MEDIA, None),
-        size=fields.whole("size", None, least=0, most=SIZE_MOST),
-        storage_type=fields.text("storage_type", None),
-        meta=fields.meta("meta", None),
-        affinities=fields.texts("affinities", None),
-        allow_multimount=fields.flag("allow_multimount", default=None),
-        avoid=avoid,
-    )
-
-
-def drive_edit(fields: Fields, *, owner: str, drive: str) -> EditDrive:
-    """A change; what is not given stays. Whole answers of GET are taken too."""
-    return EditDrive(
-        owner=owner,
-        drive=drive,
-        name=fields.text("name", None),
-        media=fields.one_of("media", MEDIA, None),
-        size=fields.whole("size", None, least=1, most=SIZE_MOST),
-        meta=fields.meta("meta", None),
-        affinities=fields.texts("affinities", None),
-        allow_multimount=fields.flag("allow_multimount", default=None),
-        tags=fields.references("tags", None),
-    )
-
-
-def drive_resize(fields: Fields, *, owner: str, drive: str) -> ResizeDrive:
-    fields.require("size")
-    return ResizeDrive(owner, drive, fields.whole("size", 0, least=1, most=SIZE_MOST))

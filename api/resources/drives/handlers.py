@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from aiohttp import web
+from msgspec.structs import asdict
 
 from api.http.record import new_id, record_command
 from api.http.requests import (
@@ -16,16 +17,25 @@ from api.http.requests import (
 from api.http.responses import aside, created, json_answer
 from api.resources.collections import FILTERS, Collection, Placed, do_action, group_of, groups
 from api.resources.drives.bodies import (
+    DriveClone,
+    DriveEdit,
+    DriveResize,
+    NewDrive,
+    NewUpload,
     default_storage_type,
-    drive_clone,
     drive_definition,
-    drive_edit,
-    drive_resize,
 )
 from api.resources.drives.uploads import Uploads
 from api.resources.representations import DRIVE_LIST_FIELDS, drive_json
 from api.service.service import Service
-from ledger.domain.commands import CreateDrives, DeleteDrives, NewDrive
+from ledger.domain import commands
+from ledger.domain.commands import (
+    CloneDrive,
+    CreateDrives,
+    DeleteDrives,
+    EditDrive,
+    ResizeDrive,
+)
 from ledger.domain.errors import DriveNotFound
 from ledger.domain.events import DriveOrigin
 from projections.views.read_models import DriveView
@@ -54,21 +64,20 @@ class Drives:
 
     async def create(self, request: web.Request) -> web.Response:
         """All or none; the answer does not wait for the images."""
-        return await self._create(request, "blank")
+        return await self._create(request, "blank", NewDrive)
 
     async def begin_upload(self, request: web.Request) -> web.Response:
         """The same, for drives whose images are to come in chunks."""
-        return await self._create(request, "chunked", least=1)
+        return await self._create(request, "chunked", NewUpload)
 
     async def _create(
-        self, request: web.Request, origin: DriveOrigin, *, least: int | None = None
+        self, request: web.Request, origin: DriveOrigin, kind: type[NewDrive]
     ) -> web.Response:
         owner = owner_of(request)
         definitions = [
-            drive_definition(fields, self._storage_type, least=least)
-            for fields in await read_objects(request)
+            drive_definition(said, self._storage_type) for said in await read_objects(request, kind)
         ]
-        new = tuple(NewDrive(new_id(request), definition) for definition in definitions)
+        new = tuple(commands.NewDrive(new_id(request), definition) for definition in definitions)
         command = CreateDrives(owner, new, origin, avoided(request))
         await record_command(request, self._ledger, command)
         return created(self._collection.shown(owner, [drive.drive for drive in new]))
@@ -77,7 +86,8 @@ class Drives:
         """Partial; another size is a resize, and until that is done the old one is shown."""
         uuid = uuid_in_url(request, DriveNotFound)
         owner = owner_of(request)
-        command = drive_edit(await read_object(request), owner=owner, drive=uuid)
+        said = await read_object(request, DriveEdit)
+        command = EditDrive(owner=owner, drive=uuid, **asdict(said))
         await record_command(request, self._ledger, command)
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
@@ -117,13 +127,14 @@ class Drives:
     async def clone(self, request: web.Request) -> web.Response:
         owner = owner_of(request)
         source = uuid_in_url(request, DriveNotFound)
-        command = drive_clone(
-            await read_object(request),
+        said = await read_object(request, DriveClone)
+        command = CloneDrive(
             owner=owner,
             source=source,
             destination=new_id(request),
             job=new_id(request),
             avoid=avoided(request),
+            **asdict(said),
         )
         await record_command(request, self._ledger, command)
         drives = self._collection.shown(owner, [command.destination])
@@ -132,8 +143,8 @@ class Drives:
     async def _resize(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
         owner = owner_of(request)
-        command = drive_resize(await read_object(request), owner=owner, drive=uuid)
-        await record_command(request, self._ledger, command)
+        said = await read_object(request, DriveResize)
+        await record_command(request, self._ledger, ResizeDrive(owner, uuid, said.size))
         return json_answer({"objects": self._collection.shown(owner, [uuid])}, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:

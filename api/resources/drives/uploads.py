@@ -1,16 +1,19 @@
 """Uploads in chunks: as resumable.js sends them, and by links that need no credentials."""
 
-from aiohttp import web
+from collections.abc import Mapping
+from typing import Annotated
 
-from api.http.fields import Fields
+from aiohttp import web
+from msgspec import Meta, Struct, field
+
+from api.http.fields import decode_fields
 from api.http.multipart import read_form
 from api.http.requests import chunks, owner_of, read_object, uuid_in_url
 from api.http.responses import json_answer
-from api.resources.drives.bodies import SIZE_MOST
+from api.resources.drives.bodies import SIZE_MOST, ChunkRequest
 from api.resources.drives.images import body_length
 from api.resources.drives.upload_links import LinkedChunk, UploadLinks
 from api.service.service import Service
-from ledger.domain.aggregates.drive import SIZE_STEP
 from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound
 from ledger.images import CHUNKS_MOST, Chunking
 
@@ -26,7 +29,7 @@ class Uploads:
     async def find(self, request: web.Request) -> web.Response:
         """Whether a chunk is there, as resumable.js asks before it sends one."""
         drive = self._drive(request)
-        number, chunking = _resumable(Fields(request.query))
+        number, chunking = _resumable(request.query)
         if not await self._intake.present(drive, number, chunking):
             raise ChunkAbsent
         return web.Response()
@@ -35,21 +38,17 @@ class Uploads:
         """Takes in a chunk as resumable.js sends it; the answer comes once it is on disk."""
         drive = self._drive(request)
         form = await read_form(request)
-        number, chunking = _resumable(Fields({**request.query, **form.fields}))
+        number, chunking = _resumable({**request.query, **form.fields})
         await self._intake.receive(drive, number, chunking, form.file)
         return web.Response()
 
     async def link(self, request: web.Request) -> web.Response:
         """A link for one chunk that is not there yet."""
         drive = self._drive(request)
-        fields = await read_object(request)
-        fields.require("chunk_number", "chunk_size")
-        number = fields.whole("chunk_number", 0, least=0, most=CHUNKS_MOST - 1)
-        # Then the chunk that ends within the drive's last step is the last, which nobody says.
-        size = fields.whole("chunk_size", SIZE_STEP, least=SIZE_STEP, most=SIZE_MOST)
-        if await self._intake.present(drive, number, Chunking(size)):
+        asked = await read_object(request, ChunkRequest)
+        if await self._intake.present(drive, asked.chunk_number, Chunking(asked.chunk_size)):
             raise ChunkPresent
-        token = self._links.token(LinkedChunk(drive, number, size))
+        token = self._links.token(LinkedChunk(drive, asked.chunk_number, asked.chunk_size))
         return json_answer({"link": f"/api/2.0/uploads/{token}/"})
 
     async def send_by_link(self, request: web.Request) -> web.Response:
@@ -71,12 +70,15 @@ class Uploads:
         return uuid
 
 
-def _resumable(fields: Fields) -> tuple[int, Chunking]:
+class _ResumableChunk(Struct):
+    """What resumable.js says of a chunk."""
+
+    number: Annotated[int, Meta(ge=1, le=CHUNKS_MOST)] = field(name="resumableChunkNumber")
+    chunk_size: Annotated[int, Meta(ge=1, le=SIZE_MOST)] = field(name="resumableChunkSize")
+    total_size: Annotated[int, Meta(ge=1, le=SIZE_MOST)] = field(name="resumableTotalSize")
+
+
+def _resumable(fields: Mapping[str, str]) -> tuple[int, Chunking]:
     """A chunk's number, which is from 1 up for resumable.js, and what is said of the upload."""
-    names = ("resumableChunkNumber", "resumableChunkSize", "resumableTotalSize")
-    fields.require(*names)
-    number, chunk_size, total_size = (
-        fields.whole(name, 1, least=1, most=most)
-        for name, most in zip(names, (CHUNKS_MOST, SIZE_MOST, SIZE_MOST), strict=True)
-    )
-    return number - 1, Chunking(chunk_size, total_size)
+    said = decode_fields(fields, _ResumableChunk)
+    return said.number - 1, Chunking(said.chunk_size, said.total_size)

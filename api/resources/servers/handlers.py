@@ -13,8 +13,8 @@ from api.http.record import new_id, record_command
 from api.http.requests import (
     avoided,
     owner_of,
-    read_object,
-    read_objects,
+    read_all_fields,
+    read_fields,
     read_references,
     uuid_in_url,
 )
@@ -66,7 +66,7 @@ class Servers:
         owner = owner_of(request)
         new = tuple(
             new_server(fields, server=new_id(request), new_mac=self._new_mac)
-            for fields in await read_objects(request)
+            for fields in await read_all_fields(request)
         )
         await record_command(request, self._ledger, CreateServers(owner, new))
         return created(self._collection.shown(owner, [server.server for server in new]))
@@ -76,7 +76,7 @@ class Servers:
         uuid = uuid_in_url(request, ServerNotFound)
         owner = owner_of(request)
         command = server_edit(
-            await read_object(request), owner=owner, server=uuid, new_mac=self._new_mac
+            await read_fields(request), owner=owner, server=uuid, new_mac=self._new_mac
         )
         await record_command(request, self._ledger, command)
         return json_answer(self._collection.shown(owner, [uuid])[0])
@@ -118,7 +118,7 @@ class Servers:
 
     async def _switch(self, request: web.Request, action: PowerAction) -> web.Response:
         uuid = uuid_in_url(request, ServerNotFound)
-        await read_object(request)  # start may name an allocation method; there are no pools of cpu
+        await read_fields(request)  # start may name an allocation method; there are no pools of cpu
         owner = owner_of(request)
         command = ChangePower(owner, uuid, action, avoided(request))
         await record_command(request, self._ledger, command)
@@ -128,7 +128,7 @@ class Servers:
         """Answered with the new server, which is stopped and has its drives already."""
         owner = owner_of(request)
         source = uuid_in_url(request, ServerNotFound)
-        fields = await read_object(request)
+        fields = await read_fields(request)
         command = CloneServer(
             owner=owner,
             source=source,

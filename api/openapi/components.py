@@ -1,0 +1,156 @@
+"""The schemas of the API's description that are made of the structs of bodies.
+
+An object that is shown has all its keys, always, and no others (`forbid_unknown_fields`). Of one
+that clients say, other keys are ignored, a key that is null is not given, and integers and uuids
+may be said in another way, too (`api.http.fields`).
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from msgspec.json import schema_components
+
+from api.http.requests import BULK_LIMIT
+from api.http.responses import JsonObject
+from api.resources.drives.bodies import (
+    ChunkRequest,
+    Drive,
+    DriveClone,
+    DriveEdit,
+    DriveResize,
+    NewDrive,
+    NewUpload,
+)
+from api.resources.representations import DRIVE_LIST_FIELDS
+
+Schemas = dict[str, JsonObject]
+
+BODIES = (ChunkRequest, Drive, DriveClone, DriveEdit, DriveResize, NewDrive, NewUpload)
+LISTED: Mapping[str, Collection[str]] = {"Drive": DRIVE_LIST_FIELDS}
+"""What there are lists of, and what a list in short shows of each."""
+BULK = ("NewDrive", "NewUpload")
+"""What one request may make several of."""
+
+_NULL: JsonObject = {"type": "null"}
+
+
+def component_schemas() -> Schemas:
+    """Describe the structs, and lists of them, by name."""
+    schemas: Schemas = {}
+    _, structs = schema_components(BODIES, ref_template=_pointer("{name}"))
+    for name, struct in structs.items():
+        schemas[name] = _object(struct, schemas)
+    for name, fields in LISTED.items():
+        schemas |= _lists(name, schemas[name], fields)
+    for name in BULK:
+        schemas[f"{name}s"] = _one_or_several(name)
+    return schemas
+
+
+# Structs
+
+
+def _object(struct: Any, schemas: Schemas) -> JsonObject:
+    """Describe an object; the named types in it are put into `schemas`."""
+    is_given = "additionalProperties" not in struct
+    required = struct["required"] if is_given else list(struct["properties"])
+    properties = {}
+    for name, value in struct["properties"].items():
+        schema = _value(value, schemas, is_given=is_given)
+        properties[name] = schema if name in required else _or_null(schema)
+    del struct["title"]
+    return {**struct, "required": required, "properties": properties}
+
+
+def _value(said: Any, schemas: Schemas, *, is_given: bool) -> JsonObject:
+    schema: dict[str, Any] = {key: said[key] for key in said if key != "default"}
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            schema[key] = _value(schema[key], schemas, is_given=is_given)
+    if "anyOf" in schema:
+        each = [_value(one, schemas, is_given=is_given) for one in schema.pop("anyOf")]
+        schema |= _any_of(each)
+    if is_given and schema.get("type") == "integer":
+        return _any_of([schema, _digits(**schema)])
+    return _named(schema, schemas, is_given=is_given)
+
+
+def _digits(minimum: int, maximum: int, **_: object) -> JsonObject:
+    """Describe an integer that is written as a text, about as large as it may be."""
+    more, most = len(str(minimum)) - 1, len(str(maximum)) - 1
+    pattern = f"^[1-9][0-9]{{{more},{most}}}$" if minimum else f"^[0-9]{{1,{most + 1}}}$"
+    return {"type": "string", "pattern": pattern}
+
+
+def _named(schema: dict[str, Any], schemas: Schemas, *, is_given: bool) -> JsonObject:
+    """A reference in the place of a type that has a name."""
+    if "title" not in schema:
+        return schema
+    name = schema.pop("title")
+    about = {"description": schema.pop("description")} if "description" in schema else {}
+    if name == "Uuid" and is_given:
+        return {**about, **_reference("GivenReference")}
+    schemas[name] = schema
+    return {**about, **_reference(name)}
+
+
+def _any_of(alternatives: Iterable[Any]) -> JsonObject:
+    flat: list[JsonObject] = []
+    for each in alternatives:
+        flat += each["anyOf"] if set(each) == {"anyOf"} else [each]
+    return {"anyOf": [each for nth, each in enumerate(flat) if each not in flat[:nth]]}
+
+
+def _or_null(schema: JsonObject) -> JsonObject:
+    if isinstance(schema.get("type"), str):
+        return {**schema, "type": [schema["type"], "null"]}
+    return _any_of([schema, _NULL])
+
+
+def _reference(name: str) -> JsonObject:
+    return {"$ref": _pointer(name)}
+
+
+def _pointer(name: str) -> str:
+    return f"#/components/schemas/{name}"
+
+
+# Lists
+
+
+def _lists(name: str, whole: Any, short: Collection[str]) -> Schemas:
+    """Describe the lists of a resource; `fields` chooses the keys of what is in them."""
+    properties = whole["properties"]
+    listed = {key: schema for key, schema in properties.items() if key in short}
+    part = {"type": "object", "additionalProperties": False, "properties": properties}
+    return {
+        f"{name}Part": {"description": "The keys that `fields` names.", **part},
+        f"Listed{name}": _closed(listed),
+        f"{name}s": _closed({"objects": {**_several(name), "minItems": 1}}),
+        f"{name}List": _page(f"Listed{name}", f"{name}Part"),
+        f"{name}DetailList": _page(name, f"{name}Part"),
+    }
+
+
+def _page(*names: str) -> JsonObject:
+    objects = {"type": "array", "items": _any_of(map(_reference, names))}
+    return _closed({"meta": _reference("ListMeta"), "objects": objects})
+
+
+def _one_or_several(name: str) -> JsonObject:
+    several = {**_several(name), "minItems": 1, "maxItems": BULK_LIMIT}
+    objects = {"type": "object", "required": ["objects"], "properties": {"objects": several}}
+    return _any_of([_reference(name), several, objects])
+
+
+def _several(name: str) -> JsonObject:
+    return {"type": "array", "items": _reference(name)}
+
+
+def _closed(properties: JsonObject) -> JsonObject:
+    return {
+        "type": "object",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }
