@@ -122,10 +122,15 @@ async def read_json(request: web.Request) -> object:
 
 async def read_object(request: web.Request, kind: type[B]) -> B:
     """The body of an action."""
+    return decode_fields(await check_object(request), kind)
+
+
+async def check_object(request: web.Request) -> dict[str, object]:
+    """The body of an action whose fields do not matter."""
     value = await read_json(request)
     if not isinstance(value, dict):
         raise BadRequest("the request body must be a JSON object")
-    return decode_fields(value, kind)
+    return value
 
 
 async def read_objects(request: web.Request, kind: type[B]) -> list[B]:
@@ -135,10 +140,7 @@ async def read_objects(request: web.Request, kind: type[B]) -> list[B]:
 
 
 async def read_fields(request: web.Request) -> Fields:
-    value = await read_json(request)
-    if not isinstance(value, dict):
-        raise BadRequest("the request body must be a JSON object")
-    return Fields(value)
+    return Fields(await check_object(request))
 
 
 async def read_all_fields(request: web.Request) -> list[Fields]:

@@ -21,14 +21,28 @@ from api.resources.drives.bodies import (
     NewDrive,
     NewUpload,
 )
-from api.resources.representations import DRIVE_LIST_FIELDS
+from api.resources.representations import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS
+from api.resources.servers.bodies import NewServer, RuntimeNic, Server, ServerClone, ServerEdit
 
 Schemas = dict[str, JsonObject]
 
-BODIES = (ChunkRequest, Drive, DriveClone, DriveEdit, DriveResize, NewDrive, NewUpload)
-LISTED: Mapping[str, Collection[str]] = {"Drive": DRIVE_LIST_FIELDS}
+BODIES = (
+    ChunkRequest,
+    Drive,
+    DriveClone,
+    DriveEdit,
+    DriveResize,
+    NewDrive,
+    NewServer,
+    NewUpload,
+    RuntimeNic,
+    Server,
+    ServerClone,
+    ServerEdit,
+)
+LISTED: Mapping[str, Collection[str]] = {"Drive": DRIVE_LIST_FIELDS, "Server": SERVER_LIST_FIELDS}
 """What there are lists of, and what a list in short shows of each."""
-BULK = ("NewDrive", "NewUpload")
+BULK = ("NewDrive", "NewServer", "NewUpload")
 """What one request may make several of."""
 
 _NULL: JsonObject = {"type": "null"}
@@ -70,7 +84,7 @@ def _value(said: Any, schemas: Schemas, *, is_given: bool) -> JsonObject:
     if "anyOf" in schema:
         each = [_value(one, schemas, is_given=is_given) for one in schema.pop("anyOf")]
         schema |= _any_of(each)
-    if is_given and schema.get("type") == "integer":
+    if is_given and "minimum" in schema:
         return _any_of([schema, _digits(**schema)])
     return _named(schema, schemas, is_given=is_given)
 
@@ -101,10 +115,10 @@ def _any_of(alternatives: Iterable[Any]) -> JsonObject:
     return {"anyOf": [each for nth, each in enumerate(flat) if each not in flat[:nth]]}
 
 
-def _or_null(schema: JsonObject) -> JsonObject:
+def _or_null(schema: Any) -> JsonObject:
     if isinstance(schema.get("type"), str):
         return {**schema, "type": [schema["type"], "null"]}
-    return _any_of([schema, _NULL])
+    return schema if _NULL in schema.get("anyOf", ()) else _any_of([schema, _NULL])
 
 
 def _reference(name: str) -> JsonObject:

@@ -5,13 +5,24 @@ from datetime import datetime
 from typing import NamedTuple
 
 from msgspec import Struct, to_builtins
+from msgspec.structs import asdict
 
 from api.http.fields import Reference
 from api.http.responses import JsonObject
 from api.resources.drives.bodies import Drive, DriveRuntime
+from api.resources.servers.bodies import (
+    IpConf,
+    Mount,
+    MountRuntime,
+    Nic,
+    NicRuntime,
+    RuntimeNic,
+    Server,
+    ServerRuntime,
+)
 from ledger.codec import decode, fields_of
+from ledger.domain import events
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.events import IpConf, Mount, Nic
 from ledger.domain.operations import operation_of
 from ledger.images import Figures
 from ledger.store.seam import LoggedEvent
@@ -193,26 +204,21 @@ def drive_json(drive: DriveView) -> JsonObject:
     meta = definition.meta
     if drive.owner == LIBRARY:
         meta = {key: value for key, value in meta.items() if key not in LIBRARY_KEYS}
-    shown = Drive(
-        name=definition.name,
-        media=definition.media,
-        meta=meta,
-        affinities=definition.affinities,
-        allow_multimount=definition.allow_multimount,
-        jobs=_jobs_of(drive.jobs),
-        mounted_on=_references("servers", drive.mounted_on),
-        owner=None if drive.owner == LIBRARY else _reference_to("user", drive.owner),
-        resource_uri=f"/api/2.0/drives/{drive.uuid}/",
-        runtime=DriveRuntime(
-            is_snapshotable=True if drive.ready else None, storage_type=definition.storage_type
-        ),
-        size=definition.size,
-        status=drive_status(drive),
-        storage_type=definition.storage_type,
-        tags=_references("tags", drive.tags),
-        uuid=drive.uuid,
+    return _json(
+        Drive(
+            **{**asdict(definition), "meta": meta},
+            jobs=_jobs_of(drive.jobs),
+            mounted_on=_references("servers", drive.mounted_on),
+            owner=None if drive.owner == LIBRARY else _reference_to("user", drive.owner),
+            resource_uri=f"/api/2.0/drives/{drive.uuid}/",
+            runtime=DriveRuntime(
+                is_snapshotable=True if drive.ready else None, storage_type=definition.storage_type
+            ),
+            status=drive_status(drive),
+            tags=_references("tags", drive.tags),
+            uuid=drive.uuid,
+        )
     )
-    return _json(shown)
 
 
 # Library drives
@@ -259,101 +265,73 @@ def libdrive_json(drive: DriveView) -> JsonObject:
 
 # Servers
 
-_NIC_COUNTERS = ("bytes_recv", "bytes_sent", "packets_recv", "packets_sent")
-_DRIVE_COUNTERS = (
-    "bytes_read",
-    "bytes_written",
-    "count_flush",
-    "count_read",
-    "count_written",
-    "total_time_ns_flush",
-    "total_time_ns_read",
-    "total_time_ns_write",
-)
-
 
 def server_json(server: ServerView) -> JsonObject:
     """A server; the runtime of one that runs has counted nothing, because nothing runs it."""
     definition = server.definition
     runs = server.active_since is not None
-    return {
-        "auto_start": definition.auto_start,
-        "context": definition.context,
-        "cpu": definition.cpu,
-        "cpu_model": definition.cpu_model,
-        "cpu_type": definition.cpu_type,
-        "cpus_instead_of_cores": definition.cpus_instead_of_cores,
-        "drives": [_mount(mount, runs=runs) for mount in server.mounts],
-        "enable_numa": definition.enable_numa,
-        "epcs": definition.epcs,
-        "gpus": definition.gpus,
-        "grantees": [],
-        "hv_relaxed": definition.hv_relaxed,
-        "hv_tsc": definition.hv_tsc,
-        "hypervisor": definition.hypervisor,
-        "jobs": _jobs(server.jobs),
-        "mem": definition.mem,
-        "meta": definition.meta,
-        "name": definition.name,
-        "nics": [_nic(nic, runs=runs) for nic in server.nics],
-        "owner": _reference("user", server.owner),
-        "permissions": [],
-        "pubkeys": [_reference("keypairs", pubkey) for pubkey in definition.pubkeys],
-        "requirements": definition.requirements,
-        "resource_uri": f"/api/2.0/servers/{server.uuid}/",
-        "runtime": _runtime(server),
-        "smp": definition.smp,
-        "status": "running" if runs else "stopped",
-        "tags": [_reference("tags", tag) for tag in server.tags],
-        "uuid": server.uuid,
-        "vnc_password": server.vnc_password,
-    }
+    return _json(
+        Server(
+            **{**asdict(definition), "pubkeys": _references("keypairs", definition.pubkeys)},
+            drives=tuple(_mount(mount, runs=runs) for mount in server.mounts),
+            jobs=_jobs_of(server.jobs),
+            nics=tuple(_nic(nic, runs=runs) for nic in server.nics),
+            owner=_reference_to("user", server.owner),
+            resource_uri=f"/api/2.0/servers/{server.uuid}/",
+            runtime=_runtime(server),
+            status="running" if runs else "stopped",
+            tags=_references("tags", server.tags),
+            uuid=server.uuid,
+            vnc_password=server.vnc_password,
+        )
+    )
 
 
-def _runtime(server: ServerView) -> JsonObject | None:
-    """`active_since` has no fraction of a second, unlike every other time."""
+def _runtime(server: ServerView) -> ServerRuntime | None:
     if server.active_since is None:
         return None
     since = datetime.fromisoformat(server.active_since).isoformat(timespec="seconds")
-    nics = [{**_nic_runtime(nic), "mac": nic.mac} for nic in server.nics]
-    return {"active_since": since, "nics": nics}
+    nics = (RuntimeNic(**asdict(_nic_runtime(nic)), mac=nic.mac) for nic in server.nics)
+    return ServerRuntime(active_since=since, nics=tuple(nics))
 
 
-def _nic_runtime(nic: Nic) -> JsonObject:
-    return {
-        "interface_type": "public" if nic.vlan is None else "private",
-        "io": dict.fromkeys(_NIC_COUNTERS, 0),
-        "ip_v4": _address(nic.ip_v4_conf),
-        "ip_v6": _address(nic.ip_v6_conf),
-    }
+def _nic_runtime(nic: events.Nic) -> NicRuntime:
+    """An address by DHCP comes into being only with something that runs."""
+    v4, v6 = nic.ip_v4_conf, nic.ip_v6_conf
+    return NicRuntime(
+        interface_type="public" if nic.vlan is None else "private",
+        ip_v4=None if v4 is None else _reference_or_none("ips", v4.ip),
+        ip_v6=None if v6 is None else _reference_or_none("ips", v6.ip),
+    )
 
 
-def _address(conf: IpConf | None) -> JsonObject | None:
-    """The address that is known; one by DHCP comes into being only with something that runs."""
-    return None if conf is None else _reference_or_none("ips", conf.ip)
+def _mount(mount: events.Mount, *, runs: bool) -> Mount:
+    return Mount(
+        boot_order=mount.boot_order,
+        dev_channel=mount.dev_channel,
+        device=mount.device,
+        drive=_reference_to("drives", mount.drive),
+        runtime=MountRuntime() if runs else None,
+    )
 
 
-def _mount(mount: Mount, *, runs: bool) -> JsonObject:
-    return {
-        "boot_order": mount.boot_order,
-        "dev_channel": mount.dev_channel,
-        "device": mount.device,
-        "drive": _reference("drives", mount.drive),
-        "runtime": {"io": dict.fromkeys(_DRIVE_COUNTERS, 0)} if runs else None,
-    }
+def _nic(nic: events.Nic, *, runs: bool) -> Nic:
+    return Nic(
+        boot_order=nic.boot_order,
+        firewall_policy=_reference_or_none("fwpolicies", nic.firewall_policy),
+        ip_v4_conf=_ip_conf(nic.ip_v4_conf),
+        ip_v6_conf=_ip_conf(nic.ip_v6_conf),
+        mac=nic.mac,
+        model=nic.model,
+        runtime=_nic_runtime(nic) if runs else None,
+        vlan=_reference_or_none("vlans", nic.vlan),
+    )
 
 
-def _nic(nic: Nic, *, runs: bool) -> JsonObject:
-    return {
-        "boot_order": nic.boot_order,
-        "firewall_policy": _reference_or_none("fwpolicies", nic.firewall_policy),
-        "ip_v4_conf": _ip_conf(nic.ip_v4_conf),
-        "ip_v6_conf": _ip_conf(nic.ip_v6_conf),
-        "mac": nic.mac,
-        "model": nic.model,
-        "runtime": _nic_runtime(nic) if runs else None,
-        "vlan": _reference_or_none("vlans", nic.vlan),
-    }
+def _ip_conf(conf: events.IpConf | None) -> IpConf | None:
+    if conf is None:
+        return None
+    return IpConf(conf=conf.conf, ip=_reference_or_none("ips", conf.ip))
 
 
 # Tags and the audit log
@@ -398,16 +376,6 @@ def log_json(entry: LogEntry) -> JsonObject:
     }
 
 
-def _ip_conf(conf: IpConf | None) -> JsonObject | None:
-    if conf is None:
-        return None
-    return {"conf": conf.conf, "ip": _reference_or_none("ips", conf.ip)}
-
-
-def _jobs(references: Sequence[JobReference]) -> list[JsonObject]:
-    return [_reference("jobs", reference.job) for reference in references]
-
-
 def _json(shown: Struct) -> JsonObject:
     json: JsonObject = to_builtins(shown)
     return json
@@ -429,5 +397,5 @@ def _reference(kind: str, uuid: str) -> JsonObject:
     return {"resource_uri": f"/api/2.0/{kind}/{uuid}/", "uuid": uuid}
 
 
-def _reference_or_none(kind: str, uuid: str | None) -> JsonObject | None:
-    return None if uuid is None else _reference(kind, uuid)
+def _reference_or_none(kind: str, uuid: str | None) -> Reference | None:
+    return None if uuid is None else _reference_to(kind, uuid)

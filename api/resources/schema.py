@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from msgspec import NODEFAULT, Struct, inspect
+from msgspec import NODEFAULT, Meta, Struct, inspect
 from msgspec.structs import asdict
 
 from api.http.fields import Reference
 from api.http.requests import DEFAULT_LIMIT
 from api.http.responses import JsonObject, json_answer
 from api.resources.drives.bodies import Drive, DriveEdit, NewDrive
+from api.resources.servers.bodies import NewServer, Server, ServerEdit
 
 NO_DEFAULT = "No default provided."
 
@@ -142,11 +143,25 @@ def _default(field: inspect.Field) -> object:
     return NO_DEFAULT if field.default is NODEFAULT else field.default
 
 
+class _ServerSchema(Server, kw_only=True):
+    """Has what only `/schema/` tells of, as that of the public API does."""
+
+    allocation_pool: str | None = None
+    is_grey: Annotated[bool, Meta(description="Reserved.")] = False
+
+
 SCHEMAS = {
     "drives": Schema(
         allowed_detail_http_methods=["get", "put", "delete"],
         allowed_list_http_methods=["get", "put", "delete", "post"],
         fields=schema_fields(Drive, NewDrive, DriveEdit),
+        filtering={"name": 1, "tag": 1, "uuid": 1},
+        ordering=["uuid", "name"],
+    ),
+    "servers": Schema(
+        allowed_detail_http_methods=["get", "put", "delete"],
+        allowed_list_http_methods=["get", "put", "delete", "post"],
+        fields=schema_fields(_ServerSchema, NewServer, ServerEdit),
         filtering={"name": 1, "tag": 1, "uuid": 1},
         ordering=["uuid", "name"],
     ),

@@ -15,10 +15,10 @@ from api.http.record import record_command
 from api.http.requests import (
     POSITION,
     Page,
+    check_object,
     number,
     owner_of,
     page,
-    read_fields,
     shown_fields,
     uuid_in_url,
 )
@@ -147,7 +147,7 @@ class Jobs:
     async def _cancel(self, request: web.Request) -> web.Response:
         """The job has ended on return, and what it made is gone; its thread stops soon."""
         uuid = uuid_in_url(request, JobNotFound)
-        await read_fields(request)
+        await check_object(request)
         owner = owner_of(request)
         await record_command(request, self._ledger, CancelJob(owner, uuid))
         return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)

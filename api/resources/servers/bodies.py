@@ -1,22 +1,34 @@
-"""What clients say about servers, read from a body."""
+"""Servers in bodies: what clients say of them, and what is shown."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Literal, get_args
 
-from api.http.fields import Fields
-from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ
-from ledger.domain.commands import EditServer, NewServer, ServerEdit
-from ledger.domain.events import (
-    Device,
-    IpConf,
-    IpMode,
-    Mount,
-    Nic,
-    NicModel,
-    Scalar,
-    ServerDefinition,
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
+
+from api.http.errors import BadRequest
+from api.http.fields import (
+    LIST_LIMIT,
+    Grantees,
+    Jobs,
+    Owner,
+    Permissions,
+    Reference,
+    ResourceMeta,
+    ResourceUri,
+    ResourceUuid,
+    Tags,
+    Text,
+    TextList,
+    Uuid,
+    UuidList,
+    optional,
 )
+from ledger.domain import commands, events
+from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ
+from ledger.domain.events import ServerDefinition
 
 CPU_LEAST_MHZ = 250
 CPU_MOST_MHZ = 96_000
@@ -24,193 +36,360 @@ CPU_PER_SMP_MOST_MHZ = 3000
 MEM_LEAST = 256 * 1024**2
 MEM_MOST = 128 * 1024**3
 SMP_MOST = 32
-CONTROLLER_MOST = 202
-UNIT_MOST = 5
 BOOT_ORDER_MOST = 1000
 
-DEVICES: tuple[Device, ...] = ("ide", "virtio", "scsi")
-NIC_MODELS: tuple[NicModel, ...] = ("virtio", "e1000", "rtl8139")
-IP_MODES: tuple[IpMode, ...] = ("dhcp", "static", "manual")
+ServerStatus = Literal["stopped", "starting", "running", "stopping", "unavailable", "paused"]
 
 _IDE_CHANNELS = frozenset({"0:0", "0:1", "1:0", "1:1"})
-_CHANNEL = re.compile(r"(0|[1-9][0-9]{0,2}):([0-9])")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_CHANNEL = re.compile("(0|[1-9][0-9]?|1[0-9]{2}|20[0-2]):[0-5]")
+"""A controller, 0 to 202, and a unit."""
+
+_Smp = Annotated[int, Meta(ge=1, le=SMP_MOST)]
+_BootOrder = Annotated[int, Meta(ge=0, le=BOOT_ORDER_MOST)]
+_Counter = Annotated[int, Meta(ge=0)]
+_Objects = Annotated[
+    tuple[dict[str, Text | int | float | bool | None], ...], Meta(max_length=LIST_LIMIT)
+]
 
 
-def new_server(fields: Fields, *, server: str, new_mac: Callable[[], str]) -> NewServer:
-    fields.require("name", "cpu", "mem", "vnc_password")
-    return NewServer(
+class ServerFields(Struct, kw_only=True):
+    """What a client says of a server, and is shown."""
+
+    name: Annotated[Text, Meta(description="Human readable name; may be empty.")]
+    cpu: Annotated[
+        int,
+        Meta(
+            ge=CPU_LEAST_MHZ,
+            le=CPU_MOST_MHZ,
+            description="Processor clock in MHz, 250 to 96000.",
+        ),
+    ]
+    mem: Annotated[
+        int, Meta(ge=MEM_LEAST, le=MEM_MOST, description="Memory in bytes, 256 MiB to 128 GiB.")
+    ]
+    vnc_password: Annotated[Text, Meta(description="Password of the VNC console.")]
+    cpu_type: Annotated[
+        Text, Meta(description="Processor type.", extra={"choices": ("amd", "intel")})
+    ] = "amd"
+    cpu_model: Annotated[Text | None, Meta(description="Processor model.")] = None
+    hypervisor: Annotated[Text, Meta(extra={"choices": ("kvm",)})] = "kvm"
+    auto_start: Annotated[bool, Meta(description="Whether the server starts with its host.")] = (
+        False
+    )
+    context: Annotated[bool, Meta(description="Whether the server can read its definition.")] = True
+    cpus_instead_of_cores: Annotated[
+        bool, Meta(description="Whether cores are shown as processors.")
+    ] = False
+    enable_numa: Annotated[bool, Meta(description="Whether NUMA is shown to the guest.")] = False
+    hv_relaxed: Annotated[bool, Meta(description="Hyper-V relaxed timers.")] = False
+    hv_tsc: Annotated[bool, Meta(description="Hyper-V time stamp counter.")] = False
+    meta: ResourceMeta = {}
+    requirements: Annotated[TextList, Meta(description="Requirements of the host.")] = ()
+    gpus: Annotated[_Objects, Meta(description="Graphics processors.")] = ()
+    epcs: Annotated[_Objects, Meta(description="Enclave page caches.")] = ()
+
+
+class MountFields(Struct, kw_only=True):
+    """The same of a drive that a server has."""
+
+    boot_order: Annotated[_BootOrder | None, Meta(description="Place in the boot order.")] = None
+    dev_channel: Annotated[
+        str,
+        Meta(
+            description="Controller and unit, as `0:1`.",
+            extra_json_schema={"pattern": f"^{_CHANNEL.pattern}$"},
+        ),
+    ]
+    device: Annotated[
+        events.Device,
+        Meta(
+            title="Device",
+            description="Kind of device.",
+            extra={"choices": get_args(events.Device)},
+        ),
+    ]
+
+
+class NicFields(Struct, kw_only=True):
+    """The same of a network card."""
+
+    boot_order: Annotated[_BootOrder | None, Meta(description="Place in the boot order.")] = None
+    model: Annotated[
+        events.NicModel,
+        Meta(
+            title="NicModel",
+            description="Model of the card.",
+            extra={"choices": get_args(events.NicModel)},
+        ),
+    ] = "virtio"
+
+
+# What clients say
+
+
+class GivenMount(MountFields, kw_only=True):
+    """A drive to attach; of ide there are the channels 0:0, 0:1, 1:0 and 1:1."""
+
+    drive: Uuid
+
+
+class HasUuid(Struct):
+    uuid: Text
+
+
+class GivenIpConf(Struct, kw_only=True):
+    conf: events.IpMode
+    ip: Annotated[
+        Text | HasUuid | None, Meta(description="Needed with static, and with no other.")
+    ] = None
+
+
+class GivenNic(NicFields, kw_only=True):
+    mac: (
+        Annotated[
+            str,
+            Meta(
+                max_length=17,
+                pattern="^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$",
+                description="Drawn if none is given.",
+            ),
+        ]
+        | None
+    ) = None
+    ip_v4_conf: GivenIpConf | None = None
+    ip_v6_conf: GivenIpConf | None = None
+    vlan: Annotated[Uuid | None, Meta(description="Not together with an ip conf.")] = None
+    firewall_policy: Uuid | None = None
+
+
+class NewServer(ServerFields, kw_only=True):
+    """A server, stopped."""
+
+    smp: Annotated[
+        _Smp | None,
+        Meta(description="Each has at least 1000 MHz. If not given, as few as can carry the cpu."),
+    ] = None
+    pubkeys: UuidList = ()
+    drives: Annotated[tuple[GivenMount, ...], Meta(max_length=LIST_LIMIT)] = ()
+    nics: Annotated[tuple[GivenNic, ...], Meta(max_length=LIST_LIMIT)] = ()
+
+
+ServerEdit = optional("ServerEdit", NewServer, tags=UuidList)
+
+
+class ServerClone(Struct, kw_only=True):
+    name: Text | None = None
+    random_vnc_password: Annotated[
+        bool, Meta(description="Whether the clone gets a new password, or the source's.")
+    ] = False
+
+
+# What is shown
+
+
+class DriveIo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing runs, so nothing is counted; this goes for network cards, too."""
+
+    bytes_read: _Counter = 0
+    bytes_written: _Counter = 0
+    count_flush: _Counter = 0
+    count_read: _Counter = 0
+    count_written: _Counter = 0
+    total_time_ns_flush: _Counter = 0
+    total_time_ns_read: _Counter = 0
+    total_time_ns_write: _Counter = 0
+
+
+class MountRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
+    io: DriveIo = DriveIo()
+
+
+class Mount(MountFields, kw_only=True, forbid_unknown_fields=True):
+    """A drive of a server. They are sorted by device, controller and unit."""
+
+    drive: Annotated[Reference, Meta(description="The drive.")]
+    runtime: Annotated[
+        MountRuntime | None, Meta(description="State of the device at this moment.")
+    ] = None
+
+
+class NicIo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    bytes_recv: _Counter = 0
+    bytes_sent: _Counter = 0
+    packets_recv: _Counter = 0
+    packets_sent: _Counter = 0
+
+
+class NicRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
+    interface_type: Literal["public", "private"]
+    io: NicIo = NicIo()
+    ip_v4: Reference | None = None
+    ip_v6: Reference | None = None
+
+
+class RuntimeNic(NicRuntime, kw_only=True, forbid_unknown_fields=True):
+    mac: str
+
+
+class IpConf(Struct, kw_only=True, forbid_unknown_fields=True):
+    conf: events.IpMode
+    ip: Reference | None = None
+
+
+class Nic(NicFields, kw_only=True, forbid_unknown_fields=True):
+    firewall_policy: Reference | None = None
+    ip_v4_conf: Annotated[
+        IpConf | None, Meta(description="IPv4 configuration; not together with vlan.")
+    ] = None
+    ip_v6_conf: Annotated[
+        IpConf | None, Meta(description="IPv6 configuration; not together with vlan.")
+    ] = None
+    mac: Annotated[
+        str,
+        Meta(
+            pattern="^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="MAC address; drawn if not given."
+        ),
+    ]
+    runtime: Annotated[NicRuntime | None, Meta(description="State of the card at this moment.")] = (
+        None
+    )
+    vlan: Annotated[Reference | None, Meta(description="VLAN the card is connected to.")] = None
+
+
+class ServerRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
+    active_since: Annotated[
+        str,
+        Meta(
+            pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$",
+            description="UTC, without a fraction of a second.",
+        ),
+    ]
+    nics: tuple[RuntimeNic, ...] = ()
+
+
+class Server(ServerFields, kw_only=True, forbid_unknown_fields=True):
+    """A server; what is `runtime` in it is null while it is stopped."""
+
+    drives: Annotated[tuple[Mount, ...], Meta(description="Attached drives.")] = ()
+    grantees: Grantees = ()
+    jobs: Jobs = ()
+    nics: Annotated[tuple[Nic, ...], Meta(description="Network cards.")] = ()
+    owner: Owner = None
+    permissions: Permissions = ()
+    pubkeys: Annotated[tuple[Reference, ...], Meta(description="Public keys.")] = ()
+    resource_uri: ResourceUri
+    runtime: Annotated[
+        ServerRuntime | None, Meta(description="State of the server at this moment.")
+    ] = None
+    smp: Annotated[
+        _Smp, Meta(description="Processors, 1 to 32; derived from cpu if not given.")
+    ] = 1
+    status: Annotated[
+        ServerStatus,
+        Meta(
+            title="ServerStatus",
+            description="Status of the resource.",
+            extra={"choices": get_args(ServerStatus)},
+        ),
+    ]
+    tags: Tags = ()
+    uuid: ResourceUuid
+
+
+# Rules
+
+
+def new_server(said: NewServer, *, server: str, new_mac: Callable[[], str]) -> commands.NewServer:
+    fields = {name: getattr(said, name) for name in ServerDefinition.__struct_fields__}
+    return commands.NewServer(
         server=server,
-        definition=_definition(fields),
-        mounts=_mounts(fields) or (),
-        nics=_nics(fields, new_mac) or (),
-        vnc_password=fields.text("vnc_password", ""),
+        definition=ServerDefinition(**{**fields, "smp": _smp(said)}),
+        mounts=_mounts(said.drives),
+        nics=_nics(said.nics, new_mac),
+        vnc_password=said.vnc_password,
     )
 
 
 def server_edit(
-    fields: Fields, *, owner: str, server: str, new_mac: Callable[[], str]
-) -> EditServer:
-    """A change; what is not given stays. Whole answers of GET are taken too."""
-    return EditServer(
+    said: Struct, *, owner: str, server: str, new_mac: Callable[[], str]
+) -> commands.EditServer:
+    """What is not given stays. Whole answers of GET are taken too."""
+    given = asdict(said)
+    mounts, nics = given["drives"], given["nics"]
+    edit = {name: given[name] for name in commands.ServerEdit.__struct_fields__}
+    return commands.EditServer(
         owner=owner,
         server=server,
-        edit=_edit(fields),
-        mounts=_mounts(fields),
-        nics=_nics(fields, new_mac),
-        vnc_password=fields.text("vnc_password", None),
-        tags=fields.references("tags", None),
+        edit=commands.ServerEdit(**edit),
+        mounts=None if mounts is None else _mounts(mounts),
+        nics=None if nics is None else _nics(nics, new_mac),
+        vnc_password=given["vnc_password"],
+        tags=given["tags"],
     )
 
 
-def _edit(fields: Fields) -> ServerEdit:
-    return ServerEdit(
-        name=fields.text("name", None),
-        cpu=fields.whole("cpu", None, least=CPU_LEAST_MHZ, most=CPU_MOST_MHZ),
-        mem=fields.whole("mem", None, least=MEM_LEAST, most=MEM_MOST),
-        smp=fields.whole("smp", None, least=1, most=SMP_MOST),
-        cpu_type=fields.text("cpu_type", None),
-        cpu_model=fields.text("cpu_model", None),
-        hypervisor=fields.text("hypervisor", None),
-        auto_start=fields.flag("auto_start", default=None),
-        context=fields.flag("context", default=None),
-        cpus_instead_of_cores=fields.flag("cpus_instead_of_cores", default=None),
-        enable_numa=fields.flag("enable_numa", default=None),
-        hv_relaxed=fields.flag("hv_relaxed", default=None),
-        hv_tsc=fields.flag("hv_tsc", default=None),
-        meta=fields.meta("meta", None),
-        requirements=fields.texts("requirements", None),
-        pubkeys=fields.references("pubkeys", None),
-        gpus=_scalars(fields, "gpus"),
-        epcs=_scalars(fields, "epcs"),
-    )
-
-
-def _scalars(fields: Fields, name: str) -> tuple[dict[str, Scalar], ...] | None:
-    entries = fields.items(name)
-    return None if entries is None else tuple(entry.scalars() for entry in entries)
-
-
-def _definition(fields: Fields) -> ServerDefinition:
-    cpu = fields.whole("cpu", 0, least=CPU_LEAST_MHZ, most=CPU_MOST_MHZ)
-    return ServerDefinition(
-        name=fields.text("name", ""),
-        cpu=cpu,
-        mem=fields.whole("mem", 0, least=MEM_LEAST, most=MEM_MOST),
-        smp=_smp(fields, cpu),
-        cpu_type=fields.text("cpu_type", "amd"),
-        cpu_model=fields.text("cpu_model", None),
-        hypervisor=fields.text("hypervisor", "kvm"),
-        auto_start=fields.flag("auto_start", default=False),
-        context=fields.flag("context", default=True),
-        cpus_instead_of_cores=fields.flag("cpus_instead_of_cores", default=False),
-        enable_numa=fields.flag("enable_numa", default=False),
-        hv_relaxed=fields.flag("hv_relaxed", default=False),
-        hv_tsc=fields.flag("hv_tsc", default=False),
-        meta=fields.meta("meta", {}),
-        requirements=fields.texts("requirements", ()),
-        pubkeys=fields.references("pubkeys", ()),
-        gpus=_scalars(fields, "gpus") or (),
-        epcs=_scalars(fields, "epcs") or (),
-    )
-
-
-def _smp(fields: Fields, cpu: int) -> int:
+def _smp(said: NewServer) -> int:
     """As many as are given, else as few as can carry this much `cpu`."""
-    smp = fields.whole("smp", None, least=1, most=SMP_MOST)
-    if smp is None:
-        return max(1, -(-cpu // CPU_PER_SMP_MOST_MHZ))
-    if smp > 1 and cpu < smp * CPU_PER_SMP_LEAST_MHZ:
-        raise fields.wrong("smp", f"must leave each of them {CPU_PER_SMP_LEAST_MHZ} MHz of cpu")
-    return smp
+    if said.smp is None:
+        return max(1, -(-said.cpu // CPU_PER_SMP_MOST_MHZ))
+    if said.smp > 1 and said.cpu < said.smp * CPU_PER_SMP_LEAST_MHZ:
+        raise BadRequest(f"smp must leave each {CPU_PER_SMP_LEAST_MHZ} MHz of cpu", point="smp")
+    return said.smp
 
 
-def _mounts(fields: Fields) -> tuple[Mount, ...] | None:
-    entries = fields.items("drives")
-    if entries is None:
-        return None
-    mounts = tuple(_mount(given) for given in entries)
+def _mounts(given: Iterable[GivenMount]) -> tuple[events.Mount, ...]:
+    mounts = tuple(_mount(each) for each in given)
     if _repeats([(mount.device, mount.dev_channel) for mount in mounts]):
-        raise fields.wrong("drives", "must not have two drives at one device and dev_channel")
+        raise _wrong("drives", "must not have two at one device and dev_channel")
     if _repeats([mount.drive for mount in mounts]):
-        raise fields.wrong("drives", "must not have a drive twice")
+        raise _wrong("drives", "must not have one twice")
     return mounts
 
 
-def _mount(fields: Fields) -> Mount:
-    fields.require("drive", "device", "dev_channel")
-    device: Device = fields.one_of("device", DEVICES, "virtio")
-    channel = fields.text("dev_channel", "")
-    if not _is_channel(device, channel):
-        raise fields.wrong("dev_channel", f"is no controller and unit that {device} has")
-    return Mount(fields.reference("drive", ""), device, channel, _boot_order(fields))
+def _mount(given: GivenMount) -> events.Mount:
+    ide, channel = given.device == "ide", given.dev_channel
+    if channel not in _IDE_CHANNELS and (ide or not _CHANNEL.fullmatch(channel)):
+        raise _wrong("drives", f"have no controller and unit {channel:.9} of {given.device}")
+    return events.Mount(given.drive, given.device, channel, given.boot_order)
 
 
-def _is_channel(device: Device, channel: str) -> bool:
-    if device == "ide":
-        return channel in _IDE_CHANNELS
-    found = _CHANNEL.fullmatch(channel)
-    if found is None:
-        return False
-    controller, unit = map(int, found.groups())
-    return controller <= CONTROLLER_MOST and unit <= UNIT_MOST
-
-
-def _nics(fields: Fields, new_mac: Callable[[], str]) -> tuple[Nic, ...] | None:
-    entries = fields.items("nics")
-    if entries is None:
-        return None
-    nics = tuple(_nic(given, new_mac) for given in entries)
+def _nics(given: Iterable[GivenNic], new_mac: Callable[[], str]) -> tuple[events.Nic, ...]:
+    nics = tuple(_nic(each, new_mac) for each in given)
     if _repeats([nic.mac for nic in nics]):
-        raise fields.wrong("nics", "must not have a mac twice")
+        raise _wrong("nics", "must not have a mac twice")
     return nics
 
 
-def _nic(fields: Fields, new_mac: Callable[[], str]) -> Nic:
-    nic = Nic(
-        mac=_mac(fields) or new_mac(),
-        model=fields.one_of("model", NIC_MODELS, "virtio"),
-        ip_v4_conf=_ip_conf(fields, "ip_v4_conf", IPv4Address),
-        ip_v6_conf=_ip_conf(fields, "ip_v6_conf", IPv6Address),
-        vlan=fields.reference("vlan", None),
-        firewall_policy=fields.reference("firewall_policy", None),
-        boot_order=_boot_order(fields),
+def _nic(given: GivenNic, new_mac: Callable[[], str]) -> events.Nic:
+    if given.vlan is not None and (given.ip_v4_conf or given.ip_v6_conf):
+        raise _wrong("nics", "cannot have vlan together with ip_v4_conf or ip_v6_conf")
+    return events.Nic(
+        mac=new_mac() if given.mac is None else given.mac.lower(),
+        model=given.model,
+        ip_v4_conf=_ip_conf(given.ip_v4_conf, IPv4Address),
+        ip_v6_conf=_ip_conf(given.ip_v6_conf, IPv6Address),
+        vlan=given.vlan,
+        firewall_policy=given.firewall_policy,
+        boot_order=given.boot_order,
     )
-    if nic.vlan is not None and (nic.ip_v4_conf or nic.ip_v6_conf):
-        raise fields.wrong("vlan", "cannot be had together with ip_v4_conf or ip_v6_conf")
-    return nic
-
-
-def _mac(fields: Fields) -> str | None:
-    mac = fields.text("mac", None)
-    if mac is not None and not _MAC.fullmatch(mac.lower()):
-        raise fields.wrong("mac", "must be six bytes in hexadecimal with colons between them")
-    return mac and mac.lower()
 
 
 def _ip_conf(
-    nic: Fields, name: str, address: type[IPv4Address] | type[IPv6Address]
-) -> IpConf | None:
-    fields = nic.item(name)
-    if fields is None:
+    given: GivenIpConf | None, address: type[IPv4Address] | type[IPv6Address]
+) -> events.IpConf | None:
+    if given is None:
         return None
-    fields.require("conf")
-    mode: IpMode = fields.one_of("conf", IP_MODES, "dhcp")
-    ip = fields.address("ip", None)
-    if (mode == "static") != (ip is not None):
-        raise fields.wrong("ip", "is needed with conf static, and with no other")
-    return IpConf(mode, None if ip is None else _ip(fields, ip, address))
-
-
-def _ip(fields: Fields, text: str, address: type[IPv4Address] | type[IPv6Address]) -> str:
+    ip = given.ip.uuid if isinstance(given.ip, HasUuid) else given.ip
+    if (given.conf == "static") != (ip is not None):
+        raise _wrong("nics", "need an ip with conf static, and with no other")
     try:
-        return str(address(text))
+        return events.IpConf(given.conf, None if ip is None else str(address(ip)))
     except ValueError:
-        raise fields.wrong("ip", "is no address of its kind") from None
+        raise _wrong("nics", f"need an ip of their kind, unlike {ip:.45}") from None
 
 
-def _boot_order(fields: Fields) -> int | None:
-    return fields.whole("boot_order", None, least=0, most=BOOT_ORDER_MOST)
+def _wrong(field: str, what: str) -> BadRequest:
+    return BadRequest(f"{field} {what}", point=field)
 
 
 def _repeats(values: Sequence[object]) -> bool:

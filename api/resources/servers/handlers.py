@@ -12,9 +12,10 @@ from api.http.errors import BadRequest
 from api.http.record import new_id, record_command
 from api.http.requests import (
     avoided,
+    check_object,
     owner_of,
-    read_all_fields,
-    read_fields,
+    read_object,
+    read_objects,
     read_references,
     uuid_in_url,
 )
@@ -29,7 +30,7 @@ from api.resources.collections import (
     groups,
 )
 from api.resources.representations import SERVER_LIST_FIELDS, server_json
-from api.resources.servers.bodies import new_server, server_edit
+from api.resources.servers.bodies import NewServer, ServerClone, ServerEdit, new_server, server_edit
 from api.service.service import Service
 from ledger.domain.commands import ChangePower, CloneServer, CreateServers, DeleteServers, Recurse
 from ledger.domain.errors import ServerNotFound
@@ -65,8 +66,8 @@ class Servers:
         """All or none, and stopped at once."""
         owner = owner_of(request)
         new = tuple(
-            new_server(fields, server=new_id(request), new_mac=self._new_mac)
-            for fields in await read_all_fields(request)
+            new_server(said, server=new_id(request), new_mac=self._new_mac)
+            for said in await read_objects(request, NewServer)
         )
         await record_command(request, self._ledger, CreateServers(owner, new))
         return created(self._collection.shown(owner, [server.server for server in new]))
@@ -75,9 +76,8 @@ class Servers:
         """Partial; `drives`, `nics`, `meta` and `tags` are replaced whole if they are given."""
         uuid = uuid_in_url(request, ServerNotFound)
         owner = owner_of(request)
-        command = server_edit(
-            await read_fields(request), owner=owner, server=uuid, new_mac=self._new_mac
-        )
+        said = await read_object(request, ServerEdit)
+        command = server_edit(said, owner=owner, server=uuid, new_mac=self._new_mac)
         await record_command(request, self._ledger, command)
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
@@ -118,7 +118,8 @@ class Servers:
 
     async def _switch(self, request: web.Request, action: PowerAction) -> web.Response:
         uuid = uuid_in_url(request, ServerNotFound)
-        await read_fields(request)  # start may name an allocation method; there are no pools of cpu
+        # It may name an allocation method of start; there are no pools of cpu.
+        await check_object(request)
         owner = owner_of(request)
         command = ChangePower(owner, uuid, action, avoided(request))
         await record_command(request, self._ledger, command)
@@ -128,16 +129,14 @@ class Servers:
         """Answered with the new server, which is stopped and has its drives already."""
         owner = owner_of(request)
         source = uuid_in_url(request, ServerNotFound)
-        fields = await read_fields(request)
+        said = await read_object(request, ServerClone)
         command = CloneServer(
             owner=owner,
             source=source,
             destination=new_id(request),
             job=new_id(request),
-            name=fields.text("name", None),
-            vnc_password=(
-                self._new_password() if fields.flag("random_vnc_password", default=False) else None
-            ),
+            name=said.name,
+            vnc_password=self._new_password() if said.random_vnc_password else None,
             avoid=avoided(request),
         )
         await record_command(request, self._ledger, command)
