@@ -1,7 +1,7 @@
-"""From an event to the entry of the audit log that tells of it.
+"""From an event to its entry in the audit log of an account.
 
-An entry is a row of its own for each event that an account would want to see in its log; the lines
-it is shown as, one for each drive or server, are in it. Progress and the like have none.
+Each event that an account would want to see in its log has an entry, a row that holds the lines it
+is shown as: one for each drive or server. Progress and the like have none.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ from projections.tables import AuditLogRow, keyed
 
 
 class Line(NamedTuple):
-    """What was done to one thing; the actions are those of the public API, and its categories."""
+    """What was done to one thing; actions and categories are those of the public API."""
 
     action: str
     category: str
@@ -53,7 +53,7 @@ _CATEGORIES = {
     "tag": "Tags",
     "profile": "Profile",
 }
-_SWITCHED: dict[PowerAction, tuple[str, ...]] = {
+_POWER_STEPS: dict[PowerAction, tuple[str, ...]] = {
     "start": ("start_send", "boot"),
     "stop": ("stop_send", "stop"),
     "shutdown": ("stop_send", "stop"),
@@ -61,32 +61,31 @@ _SWITCHED: dict[PowerAction, tuple[str, ...]] = {
 }
 
 
-TELLING = frozenset(
-    {
-        DriveChanged,
-        DriveCreated,
-        DriveDeleted,
-        DriveResizeFailed,
-        DriveResizeStarted,
-        JobCancelled,
-        JobCreated,
-        JobFailed,
-        ProfileChanged,
-        ServerChanged,
-        ServerCreated,
-        ServerDeleted,
-        ServerPowerChanged,
-        TagChanged,
-        TagCreated,
-        TagDeleted,
-    }
-)
-"""The events that have an entry: a set, because a rebuild looks at millions of others."""
+_ACTIONS: dict[type[Event], str] = {
+    DriveCreated: "create",
+    ServerCreated: "create",
+    TagCreated: "create",
+    DriveChanged: "update",
+    DriveResizeStarted: "update",
+    DriveResizeFailed: "update",
+    ServerChanged: "update",
+    TagChanged: "update",
+    ProfileChanged: "update",
+    DriveDeleted: "delete",
+    ServerDeleted: "delete",
+    TagDeleted: "delete",
+    JobFailed: "fail",
+    JobCancelled: "cancel",
+}
+"""The events that make one line about what their own stream holds."""
+
+LOGGED_EVENTS = _ACTIONS.keys() | {JobCreated, ServerPowerChanged}
+"""The events that may have an entry: a set, because a rebuild looks up millions of others."""
 
 
 def entries(stream: str, version: int, recorded: Recorded[Event], owner: str) -> Rows:
-    """The entry that tells of this event, if it is worth telling."""
-    if type(recorded.event) not in TELLING:
+    """Return the entry of this event; empty for an event that the log leaves out."""
+    if type(recorded.event) not in LOGGED_EVENTS:
         return {}
     kind, _, uuid = stream.partition("-")
     lines = tuple(_lines(recorded.event, _CATEGORIES[kind], uuid))
@@ -103,24 +102,12 @@ def _lines(event: Event, category: str, uuid: str) -> Iterator[Line]:
             for named in resources:
                 if named.role in words:
                     yield Line(words[named.role], named.kind.capitalize(), named.uuid)
-        case DriveCreated() | ServerCreated() | TagCreated():
-            # A clone's beginning is told by its job.
-            if not (isinstance(event, DriveCreated) and event.origin == "clone"):
-                yield Line("create", category, uuid)
-        case DriveChanged() | DriveResizeStarted() | ServerChanged() | TagChanged():
-            yield Line("update", category, uuid)
-        case ProfileChanged():
-            yield Line("update", category, uuid)
-        case DriveResizeFailed(error=error):
-            yield Line("update", category, uuid, error)
-        case DriveDeleted() | ServerDeleted() | TagDeleted():
-            yield Line("delete", category, uuid)
+        case DriveCreated(origin="clone"):
+            pass  # the clone's job has the line
         case ServerPowerChanged(action=action):
-            for switched in _SWITCHED[action]:
-                yield Line(switched, category, uuid)
-        case JobFailed(error=error):
-            yield Line("fail", category, uuid, error)
-        case JobCancelled():
-            yield Line("cancel", category, uuid)
+            for step in _POWER_STEPS[action]:
+                yield Line(step, category, uuid)
+        case DriveResizeFailed(error=error) | JobFailed(error=error):
+            yield Line(_ACTIONS[type(event)], category, uuid, error)
         case _:
-            pass
+            yield Line(_ACTIONS[type(event)], category, uuid)

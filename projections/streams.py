@@ -8,7 +8,7 @@ from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, S
 from ledger.domain.errors import UnknownEvent, UnreadableStream
 from ledger.domain.events import POLICY_STREAM, Event, Recorded
 from ledger.store.seam import Log, Rows
-from projections.audit_log import TELLING, entries
+from projections.audit_log import entries
 from projections.rows import rows
 
 CANNOT_FOLD = (UnknownEvent, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -22,8 +22,7 @@ def rows_of_history(stream: str, history: Sequence[Recorded[Event]]) -> Rows:
         return {}
     shown = dict(rows(state))
     for version, recorded in enumerate(history, 1):
-        if type(recorded.event) in TELLING:
-            shown |= entries(stream, version, recorded, state.owner)
+        shown |= entries(stream, version, recorded, state.owner)
     return shown
 
 

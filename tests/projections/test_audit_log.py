@@ -22,7 +22,7 @@ from ledger.domain.commands import (
     ResizeDrive,
 )
 from ledger.store.writer import Caller
-from projections.audit_log import TELLING, Line, entries
+from projections.audit_log import LOGGED_EVENTS, Line, entries
 from projections.rows import timestamp
 from projections.views.read_models import LogEntry
 from tests.support.opened import Opened, behind_its_back
@@ -128,7 +128,7 @@ def test_an_event_tells_its_lines_in_one_entry(
 def test_every_event_is_in_that_table() -> None:
     """A new kind of event must be given to it; and those that tell are known to a rebuild."""
     assert {type(event) for _, event, _ in TOLD} == set(get_args(e.Event))
-    assert {type(event) for _, event, lines in TOLD if lines} == TELLING
+    assert {type(event) for _, event, lines in TOLD if lines} == LOGGED_EVENTS
 
 
 # The log as it is read
