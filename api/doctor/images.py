@@ -11,7 +11,7 @@ from ledger.store.postgres.connections import connected
 from ledger.store.postgres.pool_registry import seen_pools
 from ledger.workers.worker_registry import REMEMBERED
 from projections.maintenance.backup.images import MissingImage, missing_images
-from projections.views.images import expected_images
+from projections.views.drives import expected_images
 
 FREE_BYTES_LOW = 1024**3
 """With less than this free, a pool will soon be full."""

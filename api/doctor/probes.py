@@ -8,7 +8,8 @@ from ledger.domain.errors import StoreFailed
 from ledger.images import Pool
 from ledger.store.postgres.address import without_password
 from ledger.store.seam import Cursor
-from projections.views.generations import drives_by_pool, live_generation
+from projections.views.drives import drives_by_pool
+from projections.views.generations import live_generation
 
 DURABLE_IN_POSTGRES = ("synchronous_commit", "fsync", "full_page_writes")
 

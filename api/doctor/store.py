@@ -13,7 +13,8 @@ from ledger.store.sqlite.store import SCHEMA_VERSION
 from ledger.store.tables import checkpoints
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.rows import timestamp
-from projections.views.generations import is_outdated, silent_jobs
+from projections.views.generations import is_outdated
+from projections.views.jobs import silent_jobs
 
 STUCK = timedelta(hours=1)
 """A copy reports every ten minutes at the least."""

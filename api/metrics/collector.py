@@ -138,8 +138,7 @@ def _of_pools(spaces: Iterable[PoolSpace]) -> Iterator[Metric]:
 
 def _of_store(service: Service) -> Iterator[Metric]:
     with service.views.long_snapshot() as snapshot:
-        by_state = snapshot.count_by("SELECT state, '', count(*) FROM jobs_g{g} GROUP BY state", ())
-        jobs = {state: count for state, _, count in by_state}
+        jobs = snapshot.count_by_state()
     yield _gauge("jobs", [((state,), jobs.get(state, 0)) for state in _STATES])
     with service.ledger.log() as log:
         newest = checkpoints.newest(log.cursor())

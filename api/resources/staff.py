@@ -38,12 +38,7 @@ class Staff:
 
         def read() -> tuple[list[accounts.StoredAccount], dict[str, int]]:
             with self._service.views.long_snapshot() as snapshot:
-                running = snapshot.count_by(
-                    "SELECT owner, '', count(*) FROM jobs_g{g} WHERE state = 'started'"
-                    " GROUP BY owner",
-                    (),
-                )
-                return accounts.every(snapshot.cursor), {one: count for one, _, count in running}
+                return accounts.every(snapshot.cursor), snapshot.count_running_by_owner()
 
         every, running = await aside(read)
         end = asked.offset + asked.limit if asked.limit else None
@@ -72,14 +67,14 @@ class Staff:
     def _status(self) -> JsonObject:
         service = self._service
         with service.views.long_snapshot() as snapshot:
-            jobs = snapshot.count_by("SELECT state, '', count(*) FROM jobs_g{g} GROUP BY state", ())
+            jobs = snapshot.count_by_state()
             kept = checkpoints.newest(snapshot.cursor)
             count = len(accounts.every(snapshot.cursor))
         database = service.database
         return {
             "position": service.ledger.position,
             "store": "SQLite" if isinstance(database, SqliteDatabase) else "PostgreSQL",
-            "jobs": {state: number for state, _, number in jobs},
+            "jobs": jobs,
             "accounts": count,
             "checkpoint": None if kept is None else {"at": _time(kept.made), "note": kept.note},
             "verifier": str(service.checkpoints.verifier),

@@ -15,7 +15,6 @@ from typing import Literal, Protocol, Self
 
 from ledger.domain.errors import StoreFailed, StoreUnreachable
 from ledger.store.seam import Commit
-from projections.feed.affected import ancestors, drives_and_servers, in_motion, jobs_naming
 from projections.feed.changes import Changes, JobChange
 from projections.feed.pacing import Backlog, Item, Pacing
 from projections.feed.resource_kinds import KINDS, LEAF, View
@@ -230,12 +229,12 @@ class Feed:
         """Jobs that changed, or name what is gone, and all above them: they show what is below."""
         jobs = {
             uuid: JobChange(owner, parent)
-            for uuid, owner, parent in jobs_naming(snapshot, changes.gone)
+            for uuid, owner, parent in snapshot.jobs_naming(changes.gone)
             if owner in self._followed
         }
         jobs |= changes.jobs
         parents = {change.parent for change in jobs.values() if change.parent is not None}
-        above = ancestors(snapshot, sorted(parents))
+        above = snapshot.parents(sorted(parents))
         for uuid, change in jobs.items():
             self._wake(uuid)
             if change.own:
@@ -259,13 +258,13 @@ class Feed:
     def _gather_others(self, snapshot: Snapshot, changes: Changes) -> None:
         for (kind, uuid), owner in changes.others.items():
             self._news.add(owner, Item(kind, uuid))
-        for thing in drives_and_servers(snapshot, list(changes.related)):
+        for thing in snapshot.drives_and_servers(list(changes.related)):
             if thing.owner in self._followed:
                 self._news.add(thing.owner, Item(thing.kind, thing.uuid))
 
     def _gather_repeats(self, snapshot: Snapshot) -> None:
         for account in self._subscribers:
-            for thing in in_motion(snapshot, account):
+            for thing in snapshot.in_motion(account):
                 self._repeats.add(account, Item(thing.kind, thing.uuid))
 
     def _tell(self, account: str, items: list[Item], *, again: bool) -> None:

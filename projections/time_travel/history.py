@@ -5,7 +5,6 @@ from ledger.codec import decode
 from ledger.domain.events import JobCreated, job_stream
 from ledger.store.seam import LoggedEvent
 from ledger.store.tables.streams import stream_events
-from projections.views.job_rows import is_shown
 from projections.views.snapshot import Snapshot
 
 
@@ -15,7 +14,7 @@ def history(snapshot: Snapshot, archives: Shelf, job: str, owner: str) -> list[L
     That of a job that was discarded is told as long as the store or an archive has it.
     """
     stream = job_stream(job)
-    events = None if is_shown(snapshot, job) else archives.stream(stream)
+    events = None if snapshot.has_job(job) else archives.stream(stream)
     events = events or stream_events(snapshot.cursor, stream)
     return events if events and _owner(events[0]) == owner else None
 

@@ -18,7 +18,6 @@ from projections.rows import rows as rows_of
 from projections.streams import CANNOT_FOLD
 from projections.tables import JobRow
 from projections.time_travel.resources import existed
-from projections.views.job_rows import named_by
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
@@ -92,7 +91,7 @@ class PastJobs:
 
     def _resources(self, jobs: Iterable[str]) -> dict[str, list[str]]:
         """What each of these jobs named that existed then, as `JobTree` has it."""
-        named = named_by(self._snapshot, [uuid for uuid in jobs if uuid not in self._gone])
+        named = self._snapshot.named_by([uuid for uuid in jobs if uuid not in self._gone])
         named += [
             (uuid, resource.kind, resource.uuid)
             for uuid in jobs

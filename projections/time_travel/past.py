@@ -11,7 +11,6 @@ from ledger.store.tables.tiles import position_at
 from projections.rows import timestamp
 from projections.time_travel.discards import discard_of, discards_of
 from projections.time_travel.jobs import PastJobs
-from projections.views.job_rows import family, jobs_of
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
@@ -58,7 +57,7 @@ class Past:
     def job(self, uuid: str, owner: str) -> JobTree | None:
         """The job and all that was below it, if it is this account's and was there."""
         jobs = PastJobs(self._snapshot, self._archives, self.position)
-        shown = family(self._snapshot, uuid)
+        shown = self._snapshot.tree_rows(uuid)
         if shown:
             jobs.add_shown(shown)
         else:
@@ -85,7 +84,7 @@ class Past:
         # Archives say of what had ended when it did, so only what is shown is read from them.
         over = [tree for tree in gone.archived if self._is_over(tree)]
         jobs = PastJobs(self._snapshot, self._archives, self.position)
-        jobs.add_shown(jobs_of(self._snapshot, owner))
+        jobs.add_shown(self._snapshot.job_rows(owner))
         jobs.add_stored(gone.stored)
         jobs.add_archived(tree for tree in gone.archived if not self._is_over(tree))
         listed = [

@@ -5,7 +5,6 @@ from collections.abc import Collection
 from ledger.archives import Shelf
 from ledger.domain.events import drive_stream, server_stream
 from ledger.store.tables.streams import Span, spans
-from projections.views.job_rows import departed, existing
 from projections.views.snapshot import Snapshot
 
 Named = tuple[str, str]
@@ -20,10 +19,11 @@ def existed(
     A stream's last event is the deletion, once it is deleted: nothing comes after that.
     """
     by_stream = {_stream(kind, uuid): (kind, uuid) for kind, uuid in named}
-    there = existing(snapshot, [uuid for _, uuid in by_stream.values()])
+    uuids = [uuid for _, uuid in by_stream.values()]
+    there = {each.uuid for each in snapshot.drives_and_servers(uuids)}
     stored = spans(snapshot.cursor, list(by_stream))
     gone = [stream for stream, (_, uuid) in by_stream.items() if uuid not in there]
-    discarded = set(gone) - departed(snapshot, gone)
+    discarded = set(gone) - snapshot.departed(gone)
     archived = {stream: _archived(archives, stream) for stream in discarded}
     found = set()
     for stream, (kind, uuid) in by_stream.items():

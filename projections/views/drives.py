@@ -1,19 +1,29 @@
 """Reads of drives, with what jobs, servers and tags say about them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.events import DriveDefinition
 from ledger.store.parameters import marks
+from ledger.store.seam import Cursor
 from projections.tables import DriveRow, select
 from projections.views.filters import Conditions
-from projections.views.generations import drives_by_pool
+from projections.views.generations import live_generation
 from projections.views.read_models import DriveView
 from projections.views.reader import Reader, bounded
 
 _definition = msgspec.json.Decoder(DriveDefinition).decode
+
+
+class ExpectedImage(NamedTuple):
+    """The image of a drive that is ready; `size` is the most that it may have, in bytes."""
+
+    drive: str
+    pool: str
+    size: int
 
 
 class Drives(Reader):
@@ -92,3 +102,29 @@ def _view(row: DriveRow) -> DriveView:
         [],
         [],
     )
+
+
+def drives_by_pool(cursor: Cursor) -> dict[str, int]:
+    """How many drives of all accounts lie in each pool."""
+    generation = live_generation(cursor)
+    cursor.execute(f"SELECT pool, count(*) FROM drives_g{generation} GROUP BY pool")
+    return dict(cursor.fetchall())
+
+
+def expected_images(cursor: Cursor) -> list[ExpectedImage]:
+    """Of all accounts' drives, by pool and drive."""
+    g = live_generation(cursor)
+    cursor.execute(
+        f"SELECT uuid, pool, size, coalesce(resizing, 0) FROM drives_g{g}"
+        " WHERE ready = 1 ORDER BY pool, uuid"
+    )
+    return [
+        ExpectedImage(uuid, pool, max(size, resizing))
+        for uuid, pool, size, resizing in cursor.fetchall()
+    ]
+
+
+def existing_drives(cursor: Cursor) -> set[str]:
+    """All accounts' drives, ready or not."""
+    cursor.execute(f"SELECT uuid FROM drives_g{live_generation(cursor)}")
+    return {uuid for (uuid,) in cursor.fetchall()}

@@ -103,40 +103,6 @@ def live_generation(cursor: Cursor) -> int:
     return int(cursor.fetchone()[0])
 
 
-def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
-    """Jobs without sub-jobs that should have reported since that time, the longest silent first.
-
-    What has never reported may wait for its turn, as long as another copy into its pool goes on.
-    """
-    generation = live_generation(cursor)
-    jobs, drives = f"jobs_g{generation}", f"drives_g{generation}"
-    leaves = (
-        "SELECT job.uuid, job.last_modified, job.bytes_total > 0 AS begun, drive.pool"
-        f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
-        " ON destination.job = job.uuid AND destination.role = 'destination'"
-        f" LEFT JOIN {drives} drive ON drive.uuid = destination.resource"
-        " WHERE job.state = 'started'"
-        f" AND NOT EXISTS (SELECT 1 FROM {jobs} child WHERE child.root = job.root"
-        " AND child.parent = job.uuid)"
-    )
-    cursor.execute(
-        f"WITH leaf AS ({leaves}),"
-        " busy AS (SELECT DISTINCT pool FROM leaf WHERE begun AND last_modified >= ?)"
-        " SELECT uuid FROM leaf WHERE last_modified < ?"
-        " AND (begun OR NOT EXISTS (SELECT 1 FROM busy WHERE busy.pool = leaf.pool))"
-        " ORDER BY last_modified, uuid LIMIT ?",
-        (before, before, limit),
-    )
-    return [uuid for (uuid,) in cursor.fetchall()]
-
-
-def drives_by_pool(cursor: Cursor) -> dict[str, int]:
-    """How many drives of all accounts lie in each pool."""
-    generation = live_generation(cursor)
-    cursor.execute(f"SELECT pool, count(*) FROM drives_g{generation} GROUP BY pool")
-    return dict(cursor.fetchall())
-
-
 def create_generation(cursor: Cursor, generation: int) -> None:
     """Create the tables of a generation and their indexes."""
     indexes = INDEXES.read_text(encoding="utf-8").replace("{g}", str(generation))

@@ -1,16 +1,34 @@
 """Reads of jobs: trees, and lists of any length."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.store.log import Connection
 from ledger.store.parameters import marks
-from projections.tables import JobRow
+from ledger.store.seam import Cursor
+from projections.tables import JobRow, select
 from projections.views.filters import Conditions
-from projections.views.job_keys import JobKey
+from projections.views.generations import live_generation
 from projections.views.read_models import JobTree
 from projections.views.reader import STREAM_ROWS, Reader, bounded
+
+NAMING_LIMIT = 100
+"""Jobs that are found to name a drive or server, the newest first."""
+
+
+class JobKey(NamedTuple):
+    """Where a list goes on behind a job; the job need not be there any more, nor be there still.
+
+    A job that changes meanwhile moves to the front: who pages on meets it again only there.
+    """
+
+    last_modified: str
+    uuid: str
+
+
+def key_of(tree: JobTree) -> JobKey:
+    return JobKey(tree.job.last_modified, tree.job.uuid)
 
 
 @lru_cache
@@ -139,6 +157,74 @@ class Jobs(Reader):
         )
         return [uuid for (uuid,) in rows]
 
+    def count_by_state(self) -> dict[str, int]:
+        """Return how many jobs of all accounts are in each state that occurs."""
+        return dict(self._all(f"SELECT state, count(*) FROM jobs_g{self._g} GROUP BY state"))
+
+    def count_running_by_owner(self) -> dict[str, int]:
+        """Return how many jobs run for each account that has any."""
+        return dict(
+            self._all(
+                f"SELECT owner, count(*) FROM jobs_g{self._g} WHERE state = 'started'"
+                " GROUP BY owner"
+            )
+        )
+
+    # Rows by themselves, without what jobs name or what is below them
+
+    def job_rows(self, owner: str) -> list[JobRow]:
+        """Return all jobs of an account, in no order."""
+        return self._job_rows("owner IN (...)", owner)
+
+    def tree_rows(self, job: str) -> list[JobRow]:
+        """Return all jobs of the tree that this job is in, in no order; none without the job."""
+        return self._job_rows(
+            f"root IN (SELECT root FROM jobs_g{self._g} WHERE uuid IN (...))", job
+        )
+
+    def _job_rows(self, where: str, key: str) -> list[JobRow]:
+        return [
+            JobRow._make(row)
+            for row in self._among(f"{select('jobs', self._g)} WHERE {where}", [key])
+        ]
+
+    def has_job(self, job: str) -> bool:
+        return bool(self._among(f"SELECT 1 FROM jobs_g{self._g} WHERE uuid IN (...)", [job]))
+
+    def parents(self, jobs: Sequence[str]) -> dict[str, str | None]:
+        """Return these jobs and all above them, each with its parent."""
+        return dict(
+            self._among(
+                "WITH RECURSIVE line (uuid, parent) AS ("
+                f" SELECT uuid, parent FROM jobs_g{self._g} WHERE uuid IN (...) UNION"
+                f" SELECT above.uuid, above.parent FROM jobs_g{self._g} AS above JOIN line"
+                " ON above.uuid = line.parent) SELECT uuid, parent FROM line",
+                jobs,
+            )
+        )
+
+    def named_by(self, jobs: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Return what these jobs name, whether it exists or not, as (job, kind, uuid)."""
+        return self._among(
+            f"SELECT job, kind, resource FROM job_resources_g{self._g} WHERE job IN (...)", jobs
+        )
+
+    def jobs_naming(self, resources: Iterable[str]) -> list[tuple[str, str, str | None]]:
+        """Return the jobs that name one of these drives and servers, as (uuid, owner, parent).
+
+        At most `NAMING_LIMIT` for each of them.
+        """
+        return [
+            job
+            for resource in resources
+            for job in self._among(
+                f"SELECT uuid, owner, parent FROM job_resources_g{self._g} AS named"
+                f" JOIN jobs_g{self._g} ON uuid = job WHERE resource IN (...)"
+                f" ORDER BY named.created DESC LIMIT {NAMING_LIMIT}",
+                [resource],
+            )
+        ]
+
     def _listed(self, rows: list[Any]) -> list[JobTree]:
         """The trees below these jobs, in the same order."""
         roots = list({row[2]: None for row in rows})
@@ -172,3 +258,30 @@ def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
     if len(states) == 1:
         return " AND state = ?", states
     return f" AND state || '' IN ({marks(states)})", states
+
+
+def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
+    """Jobs without sub-jobs that should have reported since that time, the longest silent first.
+
+    What has never reported may wait for its turn, as long as another copy into its pool goes on.
+    """
+    generation = live_generation(cursor)
+    jobs, drives = f"jobs_g{generation}", f"drives_g{generation}"
+    leaves = (
+        "SELECT job.uuid, job.last_modified, job.bytes_total > 0 AS begun, drive.pool"
+        f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
+        " ON destination.job = job.uuid AND destination.role = 'destination'"
+        f" LEFT JOIN {drives} drive ON drive.uuid = destination.resource"
+        " WHERE job.state = 'started'"
+        f" AND NOT EXISTS (SELECT 1 FROM {jobs} child WHERE child.root = job.root"
+        " AND child.parent = job.uuid)"
+    )
+    cursor.execute(
+        f"WITH leaf AS ({leaves}),"
+        " busy AS (SELECT DISTINCT pool FROM leaf WHERE begun AND last_modified >= ?)"
+        " SELECT uuid FROM leaf WHERE last_modified < ?"
+        " AND (begun OR NOT EXISTS (SELECT 1 FROM busy WHERE busy.pool = leaf.pool))"
+        " ORDER BY last_modified, uuid LIMIT ?",
+        (before, before, limit),
+    )
+    return [uuid for (uuid,) in cursor.fetchall()]

@@ -31,6 +31,14 @@ class JobReference(NamedTuple):
     operation: str
 
 
+class OwnedResource(NamedTuple):
+    """A job, drive or server and its owner; `kind` is the first word of its stream's name."""
+
+    kind: str
+    uuid: str
+    owner: str
+
+
 class DriveView(NamedTuple):
     """A drive with what jobs, servers and tags say about it, jobs oldest first.
 

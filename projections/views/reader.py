@@ -52,15 +52,8 @@ class Reader:
         ):
             yield resource, JobReference(job, role, bool(running), operation)
 
-    def select(self, sql: str, uuids: Sequence[str]) -> list[Any]:
-        """The rows of a statement that is written elsewhere; `{g}` in it is the generation.
-
-        `...` stands for the uuids, as many of them as fit into one statement.
-        """
-        return self._among(sql.replace("{g}", str(self._g)), uuids)
-
     def count_by(self, sql: str, parameters: Sequence[str]) -> list[tuple[str, str, int]]:
-        """Numbers by two texts, of a statement that is written elsewhere, as in `select`."""
+        """Numbers by two texts, of a statement written elsewhere; `{g}` in it is the generation."""
         found = self._all(sql.replace("{g}", str(self._g)), parameters)
         return [(what, which, int(number)) for what, which, number in found]
 

@@ -7,9 +7,10 @@ that flips it meanwhile changes nothing for a reader.
 from projections.views.accounts import Accounts
 from projections.views.drives import Drives
 from projections.views.jobs import Jobs
+from projections.views.resources import Resources
 from projections.views.servers import Servers
 from projections.views.tags import Tags
 
 
-class Snapshot(Jobs, Drives, Servers, Tags, Accounts):
+class Snapshot(Jobs, Drives, Servers, Resources, Tags, Accounts):
     """The read models as of one moment."""

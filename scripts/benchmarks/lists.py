@@ -25,7 +25,7 @@ from ledger.store.seam import Row as Stored
 from ledger.store.sqlite.store import sqlite_reader
 from projections.rows import rows
 from projections.views.generations import live_generation, put_rows
-from projections.views.job_keys import key_of
+from projections.views.jobs import key_of
 from projections.views.views import Views
 from scripts.benchmarks.support.data_directories import EMAIL, PASSWORD, request_bytes
 from scripts.benchmarks.support.processes import Served, load, serving

@@ -16,7 +16,7 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from projections.rows import timestamp
-from projections.views.generations import silent_jobs
+from projections.views.jobs import silent_jobs
 from tests.retention.conftest import Clock
 from tests.support.opened import Opened
 from tests.support.opened_postgres import InPostgres

@@ -15,7 +15,7 @@ from api.http.responses import JsonObject, json_answer
 from api.text.iso8601 import EXAMPLE, moment
 from projections.rows import timestamp
 from projections.views.filters import Condition, Lookup
-from projections.views.job_keys import JobKey, key_of
+from projections.views.jobs import JobKey, key_of
 from projections.views.read_models import JobTree
 
 _FILTERS: dict[str, Lookup] = {"operation": "operation", "resource": "resource"}

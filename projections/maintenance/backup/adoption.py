@@ -22,7 +22,7 @@ from projections.maintenance.backup.images import LOST_AND_FOUND, missing_images
 from projections.maintenance.backup.inspection import check_ledger
 from projections.maintenance.backup.layout import ARCHIVES
 from projections.maintenance.backup.restoration import Restored
-from projections.views.images import existing_drives, expected_images
+from projections.views.drives import existing_drives, expected_images
 
 Record = Callable[[int, str], None]
 """Records a restore in the ledger: its epoch, and the checkpoint as signed."""

@@ -29,7 +29,7 @@ from projections.maintenance.backup.images import MissingImage, keep_images
 from projections.maintenance.backup.inspection import check
 from projections.maintenance.backup.layout import ARCHIVES, CHECKPOINT, IMAGES, LEDGER, files_in
 from projections.maintenance.backup.manifest import FORMAT, MANIFEST, Manifest, written
-from projections.views.images import expected_images
+from projections.views.drives import expected_images
 
 
 class Taken(NamedTuple):

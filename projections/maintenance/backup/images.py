@@ -15,7 +15,7 @@ from projections.maintenance.backup.files import (
     set_aside,
 )
 from projections.maintenance.backup.manifest import FileKept
-from projections.views.images import ExpectedImage
+from projections.views.drives import ExpectedImage
 
 LOST_AND_FOUND = "lost+found"
 ATTEMPTS = 5

@@ -35,7 +35,7 @@ from projections.maintenance.backup.images import (
 )
 from projections.maintenance.backup.inspection import Checked, check
 from projections.maintenance.backup.layout import ARCHIVES, KEY_FILE, LEDGER, VERIFIER_FILE
-from projections.views.images import existing_drives, expected_images
+from projections.views.drives import existing_drives, expected_images
 
 STAGING = "restoring"
 """The directory, in the data directory, in which a restore prepares the ledger's file."""

@@ -26,7 +26,7 @@ from projections.streams import (
     pending,
     sweeps,
 )
-from projections.views.discardable import departed, ended_trees
+from projections.views.retention import departed, ended_trees
 
 
 def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:

@@ -12,7 +12,7 @@ from ledger.domain.clock_trust import Reading, moved
 from ledger.store.seam import Log
 from ledger.store.tables import clock_watch
 from projections.streams import compactions, discarded_streams, parkings, pending, policy_of, sweeps
-from projections.views.discardable import first_end
+from projections.views.retention import first_end
 
 
 class SweepFound(Struct, frozen=True):

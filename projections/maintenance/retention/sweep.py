@@ -20,7 +20,7 @@ from ledger.store.seam import Log, RowKey
 from ledger.store.writer import Caller
 from projections.maintenance.retention.plan import plan_of
 from projections.streams import parkings, rows_of_stream
-from projections.views.discardable import rows_that_show
+from projections.views.retention import rows_that_show
 
 READER = "sweep"
 TREES_AT_ONCE = 20

@@ -1,8 +1,8 @@
 """What a change of one thing changes of others, and what is in motion."""
 
 from ledger.domain.commands import CreateDrives, DeleteDrives, FailJob, NewDrive, StartAttempt
-from projections.feed import affected as following
-from projections.feed.affected import Named, ancestors, drives_and_servers, in_motion, jobs_naming
+from projections.views import jobs
+from projections.views.read_models import OwnedResource
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, disk
 
@@ -10,38 +10,38 @@ from tests.support.world import ME, SOMEBODY_ELSE, disk
 def test_ancestors_up_to_the_root(told: Opened) -> None:
     """Each with its parent, whatever the depth; a job that never was has none."""
     with told.snapshot() as snapshot:
-        assert ancestors(snapshot, ["leaf", "branch", "nobody"]) == {
+        assert snapshot.parents(["leaf", "branch", "nobody"]) == {
             "leaf": "twig",
             "twig": "branch",
             "branch": "root",
             "root": None,
         }
-        assert ancestors(snapshot, []) == {}
+        assert snapshot.parents([]) == {}
 
 
 def test_drives_and_servers_are_told_apart(told: Opened) -> None:
     """With their owners; what is deleted is not there."""
     with told.snapshot() as snapshot:
-        found = drives_and_servers(snapshot, ["a", "gone", "s", "theirs", "root", "t2"])
+        found = snapshot.drives_and_servers(["a", "gone", "s", "theirs", "root", "t2"])
     assert sorted(found) == [
-        Named("drive", "a", ME),
-        Named("drive", "theirs", SOMEBODY_ELSE),
-        Named("server", "s", ME),
+        OwnedResource("drive", "a", ME),
+        OwnedResource("drive", "theirs", SOMEBODY_ELSE),
+        OwnedResource("server", "s", ME),
     ]
 
 
 def test_jobs_that_name_something(told: Opened, monkeypatch) -> None:
     """Also if it is gone by now; of many, the newest."""
     with told.snapshot() as snapshot:
-        assert jobs_naming(snapshot, ["a2"]) == [("clone-of-a", ME, None)]
-        assert set(jobs_naming(snapshot, ["new-1", "new-3"])) == {
+        assert snapshot.jobs_naming(["a2"]) == [("clone-of-a", ME, None)]
+        assert set(snapshot.jobs_naming(["new-1", "new-3"])) == {
             ("new-2", ME, "clone-of-s"),
             ("new-4", ME, "clone-of-s"),
         }
-        everything = jobs_naming(snapshot, ["a"])
+        everything = snapshot.jobs_naming(["a"])
         assert [uuid for uuid, _, _ in everything] == ["clone-of-a", "new-10", "new-6", "new-2"]
-        monkeypatch.setattr(following, "NAMING_LIMIT", 2)
-        assert jobs_naming(snapshot, ["a"]) == everything[:2]
+        monkeypatch.setattr(jobs, "NAMING_LIMIT", 2)
+        assert snapshot.jobs_naming(["a"]) == everything[:2]
 
 
 def test_what_is_in_motion(told: Opened) -> None:
@@ -49,8 +49,8 @@ def test_what_is_in_motion(told: Opened) -> None:
     told.do(CreateDrives(ME, (NewDrive("blank", disk()), NewDrive("x", disk())), "blank"))
     told.do(DeleteDrives(ME, ("x",)))
     with told.snapshot() as snapshot:
-        things = [(kind, uuid) for kind, uuid, _ in in_motion(snapshot, ME)]
-        theirs = in_motion(snapshot, SOMEBODY_ELSE)
+        things = [(kind, uuid) for kind, uuid, _ in snapshot.in_motion(ME)]
+        theirs = snapshot.in_motion(SOMEBODY_ELSE)
     running = ["running-clone-of-s", "new-10", "new-12", "root", "branch", "twig", "other-leaf"]
     assert sorted(things) == sorted(
         [
@@ -60,12 +60,12 @@ def test_what_is_in_motion(told: Opened) -> None:
         ]
     )
     assert theirs == [
-        Named("job", "their-job", SOMEBODY_ELSE),
-        Named("drive", "theirs", SOMEBODY_ELSE),
+        OwnedResource("job", "their-job", SOMEBODY_ELSE),
+        OwnedResource("drive", "theirs", SOMEBODY_ELSE),
     ]
     told.do(StartAttempt("new-12", 1, "w"), FailJob("new-12", 1, "x"))
     with told.snapshot() as snapshot:
-        assert ("job", "new-12") not in [(kind, uuid) for kind, uuid, _ in in_motion(snapshot, ME)]
+        assert ("job", "new-12") not in [(kind, uuid) for kind, uuid, _ in snapshot.in_motion(ME)]
 
 
 def test_what_is_in_motion_is_found_by_indexes(told: Opened) -> None:
@@ -73,7 +73,7 @@ def test_what_is_in_motion_is_found_by_indexes(told: Opened) -> None:
     statements: list[str] = []
     with told.snapshot() as snapshot:
         snapshot._connection.set_trace_callback(statements.append)
-        in_motion(snapshot, ME)
+        snapshot.in_motion(ME)
         snapshot._connection.set_trace_callback(None)
         plans = [
             detail
