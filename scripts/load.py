@@ -59,10 +59,6 @@ class Load:
     def p99_ms(self) -> float:
         return self._percentile_ms(0.99)
 
-    @property
-    def slowest_ms(self) -> float:
-        return max(self.latencies_s) * 1000
-
     def _percentile_ms(self, share: float) -> float:
         rank = math.ceil(share * len(self.latencies_s))
         return sorted(self.latencies_s)[rank - 1] * 1000
@@ -268,7 +264,6 @@ class Result(msgspec.Struct, frozen=True):
     rate: float
     p50_ms: float
     p99_ms: float
-    slowest_ms: float
     statuses: dict[int, int]
     latencies_s: list[float]
 
@@ -295,7 +290,6 @@ def main() -> int:
         rate=result.rate,
         p50_ms=result.p50_ms,
         p99_ms=result.p99_ms,
-        slowest_ms=result.slowest_ms,
         statuses=dict(result.statuses),
         latencies_s=result.latencies_s,
     )

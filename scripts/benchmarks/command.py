@@ -21,7 +21,6 @@ from scripts.benchmarks import (
     clones,
     compactions,
     copies,
-    crowds,
     frames,
     lists,
     nodes,
@@ -43,8 +42,6 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "updates-postgres": postgres.updates_postgres,
     "updates-4-processes": nodes.updates_four_nodes,
     "updates-256-callers": nodes.updates_many_callers,
-    "tail": nodes.tail,
-    "told-elsewhere": nodes.told_elsewhere,
     "clones": clones.clones,
     "job-get": reads.job_get,
     "job-get-read": reads.job_get_read,
@@ -67,10 +64,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "frame-200": frames.frame_200,
     "pixel": pixels.pixel,
     "tree": trees.tree,
-    "get-beside-subscribers": crowds.get_beside_subscribers,
-    "drives-at-once": crowds.drives_at_once,
-    "clones-at-once": crowds.clones_at_once,
-    "servers-listed": crowds.servers_listed,
+    "get-beside-subscribers": reads.get_beside_subscribers,
     "proof": proofs.proof,
 }
 

@@ -8,6 +8,7 @@ so that every request reads. Nothing is written meanwhile; on a busy ledger it i
 import asyncio
 import os
 from collections.abc import Sequence
+from http.cookies import SimpleCookie
 from pathlib import Path
 
 from api.composition import open_ledger
@@ -18,6 +19,7 @@ from ledger.store.writer import Caller
 from projections.views.views import REMEMBERED
 from scripts.benchmarks.support.data_directories import Seeded, ask, request_bytes, seed
 from scripts.benchmarks.support.databases import databases
+from scripts.benchmarks.support.listeners import listeners
 from scripts.benchmarks.support.processes import Served, answering, load, serving
 from scripts.benchmarks.support.rows import Round, Row, row
 from scripts.benchmarks.support.scale import Setting
@@ -27,6 +29,8 @@ CONNECTIONS = 32
 WARM_UP = 500
 MORE_JOBS = REMEMBERED + 100
 """Asked for by turns, each is forgotten before its turn comes again."""
+
+_COOKIE = "/api/2.0/accounts/action/?do=authenticate_asynchronous"
 
 
 def job_get(setting: Setting) -> Row:
@@ -68,6 +72,30 @@ def job_get_watched(setting: Setting) -> Row:
         rounds.append(Round(done.rate, floor.rate, done.p50_ms, done.p99_ms))
     note = f"{CONNECTIONS} connections; floor: no metrics, and a log in text"
     return row("job-get-watched", "requests/s", rounds, at_least=0.97, note=note)
+
+
+def get_beside_subscribers(setting: Setting) -> Row:
+    """GET of one job while many sockets are open and receive nothing."""
+    scale, data = setting
+    seeded = asyncio.run(seed(data))
+    requests = [request_bytes("GET", f"/api/2.0/jobs/{seeded.job}/")]
+    rounds = []
+    with serving(data, "--no-copying") as server:
+        load(server, requests, connections=CONNECTIONS, count=WARM_UP)
+        for _ in range(scale.rounds):
+            floor = load(server, requests, connections=CONNECTIONS, count=scale.gets)
+            with listeners(server, _cookie(server), sockets=scale.idle_subscribers) as idle:
+                idle.wait_until_connected()
+                done = load(server, requests, connections=CONNECTIONS, count=scale.gets)
+            rounds.append(Round(done.rate, floor.rate, done.p50_ms, done.p99_ms))
+    note = f"{scale.idle_subscribers:,} idle subscribers; floor: none"
+    return row("get-beside-subscribers", "requests/s", rounds, at_least=0.9, note=note)
+
+
+def _cookie(server: Served) -> str:
+    """Return what opens a websocket, for two minutes."""
+    cookies = SimpleCookie(ask(server, "POST", _COOKIE).set_cookie)
+    return cookies["async_auth"].value
 
 
 def _loaded(data: Path, requests: Sequence[bytes], count: int, *flags: str) -> Result:
