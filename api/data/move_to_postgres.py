@@ -3,7 +3,8 @@
     named (`moving`) -> copied -> verified -> the directory says where (`store`)
     -> no longer marked as unfinished there -> SQLite's file renamed -> `moving` removed
 
-Before `store` is there, the ledger is the one in SQLite, and may be used between two attempts. From
+Before `store` is there, the ledger is the one in SQLite, and may be used between two attempts; each
+attempt copies everything anew. From
 then on it is the one in PostgreSQL; whoever is killed before `moving` is gone has left a directory
 that nobody opens until the move is run again (`database_of`).
 """
@@ -27,7 +28,7 @@ from ledger.images.files import sync_directory
 from ledger.proofs.keys import signer_of
 from ledger.store.migrate import NotMoved, open_copy
 from ledger.store.sqlite.store import fold_wal
-from projections.maintenance.migrate import Moved, Report, moving
+from projections.maintenance.migrate import Moved, Report, open_migration
 
 Showing = Callable[[str, str], AbstractContextManager[Report]]
 """Shows what is being done, and how much of it is."""
@@ -36,7 +37,7 @@ Showing = Callable[[str, str], AbstractContextManager[Report]]
 def move(data: Path, url: str, *, new_id: Callable[[], str], showing: Showing) -> Moved | None:
     """Moves the ledger of this directory; blocks. None if only the end of a move was left to do.
 
-    Raises `NotMoved`, `StoreFailed`, and `DataInUse` while a service runs. Run again it goes on.
+    Raises `NotMoved`, `StoreFailed`, and `DataInUse` while a service runs. It may be run again.
     """
     _require_ledger(data)
     with data_lock(data):
@@ -75,15 +76,15 @@ def _moved(data: Path, url: str, new_id: Callable[[], str], showing: Showing) ->
         write_line(name, new_id())
     signer = signer_of(data, new_id=new_id)
     fold_wal(file)
-    with moving(file, url, name.read_text(encoding="utf-8").strip()) as under_way:
+    with open_migration(file, url, name.read_text(encoding="utf-8").strip()) as migration:
         with showing("copying", "rows") as report:
-            under_way.copy(report)
+            migration.copy(report)
         with showing("comparing", "rows") as report:
-            under_way.compare(report)
+            migration.compare(report)
         with showing("verifying", "leaves") as report:
-            moved = under_way.verify(signer, report)
+            moved = migration.verify(signer, report)
         remember(data, PostgresDatabase(url))
-        under_way.finish()
+        migration.finish()
     return moved
 
 

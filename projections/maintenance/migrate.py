@@ -1,7 +1,7 @@
-"""A ledger is moved out of SQLite into an empty PostgreSQL database, and held against what it was.
+"""Migrating a ledger from SQLite into an empty PostgreSQL database, and comparing the two.
 
-Read models are copied as they are, like everything else: so what is shown is what was shown, and
-an audit finds there what it would have found here.
+Read models are copied like everything else, so the copy shows what the ledger showed, and an audit
+of the copy finds what an audit of the ledger would have found.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,13 +15,13 @@ from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.findings import described
 from ledger.proofs.verification import CannotVerify, verify
 from ledger.store.migrate import (
+    CopiedTable,
     Copy,
     Head,
-    KeptTable,
     NotMoved,
+    copied_tables,
     count_rows,
     head_here,
-    kept_tables,
     open_copy,
     require_equal,
     require_schema,
@@ -32,14 +32,13 @@ from projections.tables import TABLES
 from projections.views.generations import is_outdated, live_generation
 from projections.views.postgres_writer import PostgresProjection
 
-_NONE = Shelf(Path("/nonexistent"))
-"""No archives."""
+_NO_ARCHIVES = Shelf(Path("/nonexistent"))
 Report = Callable[[int, int], None]
-"""Told how many of how many rows or leaves are done."""
+"""Is called with how many rows or leaves are done, and how many there are."""
 
 
 class Moved(NamedTuple):
-    """What is in the database by now: so many events of all that there were, and their root."""
+    """What the database holds: its events, and the leaves, last position and root of its tree."""
 
     events: int
     leaves: int
@@ -48,27 +47,23 @@ class Moved(NamedTuple):
 
 
 @contextmanager
-def moving(file: Path, url: str, move: str) -> Iterator["Moving"]:
-    """The move of this name, begun or gone on with, for as long as nobody else has either database.
+def open_migration(file: Path, url: str, move: str) -> Iterator["Migration"]:
+    """Begin the move of this name, and keep other processes out of the database.
 
-    Raises `NotMoved` and `StoreFailed`; then it can be gone on with later.
+    Raise `NotMoved` and `StoreFailed`; the move may then be tried again.
     """
     with sqlite_reader(file).log() as log, open_copy(url) as copy:
-        head = _movable_head(log)
+        cursor = log.cursor()
+        require_schema(cursor)
+        if is_outdated(cursor):
+            raise NotMoved("the read models have an earlier shape: start the service once")
+        head = head_here(cursor)
         copy.prepare(move, PostgresProjection().create)
-        yield Moving(log, copy, head)
+        yield Migration(log, copy, head)
 
 
-def _movable_head(log: Log) -> Head:
-    cursor = log.cursor()
-    require_schema(cursor)
-    if is_outdated(cursor):
-        raise NotMoved("the read models have an earlier shape: start the service once")
-    return head_here(cursor)
-
-
-class Moving:
-    """First `copy`, then `compare` and `verify`; what fails is `NotMoved`."""
+class Migration:
+    """First `copy`, then `compare` and `verify`, then `finish`. What fails raises `NotMoved`."""
 
     def __init__(self, here: Log, copy: Copy, head: Head) -> None:
         self._here = here
@@ -80,16 +75,16 @@ class Moving:
         self._rows = sum(count_rows(cursor, table) for table in self._tables)
 
     def copy(self, report: Report) -> None:
-        """All rows, but for those that are there already."""
+        """Copy all rows, whatever an earlier attempt left."""
         done = 0
         for table in self._tables:
-            for rows in self._copy.bring(self._here.cursor(), table):
+            for rows in self._copy.copy_rows(self._here.cursor(), table):
                 done += rows
                 report(done, self._rows)
         self._copy.set_head(self._head)
 
     def compare(self, report: Report) -> None:
-        """Each row of each table is the same, and the next event goes where it would have gone."""
+        """Check that every row is the same, and that the next event would go to the same place."""
         done = 0
         with self._copy.log() as there:
             for table in self._tables:
@@ -100,36 +95,35 @@ class Moving:
             raise NotMoved("the copy does not end where the ledger ends")
 
     def verify(self, signer: Signer, report: Report) -> Moved:
-        """Every event that was copied is hashed anew, and the tree is the one that it was.
+        """Hash every copied event anew, and check that the tree is the ledger's.
 
-        Archives stay where they are, and are not looked at.
+        Archives stay where they are, and are not read.
         """
         checkpoint = checkpoint_of(self._here, signer.name)
         with self._copy.log() as there:
             try:
-                found = verify(there, _NONE, checkpoint, signer.verifier, names=(), report=report)
+                found = verify(
+                    there, _NO_ARCHIVES, checkpoint, signer.verifier, names=(), report=report
+                )
             except CannotVerify as error:
                 raise NotMoved(str(error)) from error
             events = there.count()
         if not found.intact:
             raise NotMoved(f"the ledger is not intact: {described(found.findings[0])}")
-        if (events, found.size, found.epoch) != (
-            self._here.count(),
-            checkpoint.size,
-            checkpoint.epoch,
-        ):
+        expected = self._here.count(), checkpoint.size, checkpoint.epoch
+        if (events, found.size, found.epoch) != expected:
             raise NotMoved("the copy has other events than the ledger")
         return Moved(events, found.size, checkpoint.position, checkpoint.root)
 
     def finish(self) -> None:
-        """What is in the database is a ledger from now on."""
+        """Make the copy a ledger."""
         self._copy.finish()
 
 
-def _tables(here: int, there: int) -> list[KeptTable]:
-    """All tables of a store, and those of the read models as their generations are called."""
-    shown = [
-        KeptTable(f"{table.name}_g{here}", f"{table.name}_g{there}", table.columns, table.key)
+def _tables(here: int, there: int) -> list[CopiedTable]:
+    """Return all tables of a store, and those of the read models in their generations."""
+    views = [
+        CopiedTable(f"{table.name}_g{here}", f"{table.name}_g{there}", table.columns, table.key)
         for table in TABLES
     ]
-    return kept_tables() + shown
+    return copied_tables() + views

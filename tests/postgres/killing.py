@@ -3,8 +3,9 @@
     python -m tests.postgres.killing DATA SERVER STRIDE
 
 First every STRIDE-th batch of rows or tile is a step, and each call that changes something on disk;
-the moves go on with each other. Then only such calls are steps, and each move begins anew. Prints
-how many steps there were, both times, and fails if a kill left something half done.
+all moves are of one ledger into one database. Then only such calls are steps, and each move has a
+ledger and a database of its own. Prints how many steps there were, both times, and fails if a kill
+left something half done.
 """
 
 import shutil

@@ -24,10 +24,9 @@ from ledger.store.postgres.address import without_password
 def move(data: Path | None, url: str) -> None:
     """Move the ledger out of SQLite into a PostgreSQL database, while no service runs.
 
-    Nothing counts there until all of it is, and has been held against what is here. A move that
-    was broken off goes on when it is run again; until then the ledger can be used where it was.
-    Archives, the key and images stay in the data directory, which says from then on where its
-    ledger is.
+    The ledger stays in SQLite until every row is copied and has been compared. If the move is
+    interrupted, the ledger can still be used; run the command again, and it starts anew. Archives,
+    the key and images stay in the data directory, which from then on says where its ledger is.
     """
     try:
         checked_store(url)
