@@ -1,6 +1,7 @@
 """What every test has: its options, its order, and what is watched while it runs."""
 
 import secrets
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -70,6 +71,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.hypothesis_seed = str(config.option.seed)
     if _is_worker(config):
         return
+    # Told to end, a run ends as if interrupted: with its processes, and the files in memory.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.add_cleanup(lambda: signal.signal(signal.SIGTERM, before))
     if config.getoption("--stress"):
         config.pluginmanager.register(load.Load())
     if config.getoption("--record-durations"):

@@ -1,4 +1,4 @@
-"""A test leaves nothing behind that could disturb the next one: no thread, no failure unheard."""
+"""Fails a test that leaves something behind: a thread, or an exception that nobody saw."""
 
 import logging
 import threading
@@ -8,36 +8,34 @@ from collections.abc import Iterator
 import pytest
 
 END_S = 30.0
-"""Threads that were told to end have so long to do so."""
-SHARED = ("list", "ThreadPoolExecutor", "AnyIO worker")
-"""Threads of pools that the product keeps for the life of a process."""
+"""How long threads may take to end after a test."""
+SHARED = "list_"
+"""How threads are named that stay for the life of a process: those that stream lists."""
 
-_unheard: list[str] = []
+_lost: list[str] = []
 
 
-class _Unheard(logging.Handler):
-    """Keeps what asyncio can only log: exceptions of futures and tasks that nobody awaited."""
+class _LostExceptions(logging.Handler):
+    """Collects what asyncio can only log: exceptions of futures and tasks that nobody awaited."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.ERROR:
-            _unheard.append(record.getMessage())
+            _lost.append(record.getMessage())
 
 
 def pytest_configure() -> None:
-    logging.getLogger("asyncio").addHandler(_Unheard())
+    logging.getLogger("asyncio").addHandler(_LostExceptions())
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Fail a test whose threads go on, or during which an exception reached nobody."""
+    """Fail a test whose threads keep running, or during which an exception was lost."""
     before = set(threading.enumerate())
-    _unheard.clear()
+    _lost.clear()
     yield
     left = _wait_for_ends(before)
     assert not left, f"threads that the test left behind: {left}"
-    assert not _unheard, (
-        f"exceptions that nobody awaited, of this test or an earlier one: {_unheard}"
-    )
+    assert not _lost, f"exceptions that nobody awaited, of this test or an earlier one: {_lost}"
 
 
 def _wait_for_ends(before: set[threading.Thread]) -> list[str]:

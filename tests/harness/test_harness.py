@@ -1,6 +1,6 @@
-"""A test that leaves something behind fails, and failures explain themselves.
+"""A test that leaves something behind fails, failures explain themselves, and a run cleans up.
 
-Each is shown by a run of pytest on tests that break it.
+Each is shown by a run of pytest on tests that are made up here.
 """
 
 import os
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.postgres import STARTED
 from tests.support.processes import ROOT, environment
-from tests.support.wait import PATIENCE_S
+from tests.support.wait import PATIENCE_S, wait_for
 
 FLAWED = """
 import asyncio, gc, os, socket, threading, time, warnings
@@ -70,6 +71,12 @@ def test_passes():
 def test_is_mended():
     assert "{state}" == "mended"
 """
+WAITS_WITH_A_SERVER = """
+import threading
+
+def test_hangs(postgres):
+    threading.Event().wait()
+"""
 FAILS = """
 from tests.acceptance.conftest import account_data, machine
 
@@ -80,6 +87,16 @@ def test_asks_in_vain(machine):
 
 def run(directory: Path, tests: str, *options: str) -> "subprocess.CompletedProcess[str]":
     """Run pytest on these tests, as the suite's are run."""
+    with start(directory, tests, *options) as started:
+        try:
+            out, error = started.communicate(timeout=PATIENCE_S)
+        except BaseException:
+            started.kill()
+            raise
+    return subprocess.CompletedProcess(started.args, started.returncode, out, error)
+
+
+def start(directory: Path, tests: str, *options: str) -> "subprocess.Popen[str]":
     file = directory / "test_made_up.py"
     file.write_text(tests)
     command = [
@@ -92,12 +109,11 @@ def run(directory: Path, tests: str, *options: str) -> "subprocess.CompletedProc
         "tests.conftest",
     ]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    return subprocess.run(
+    return subprocess.Popen(
         [*command, "-o", f"cache_dir={directory / 'cache'}", *options, file],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE_S,
-        check=False,
         cwd=ROOT,
         env=kept | environment(),
     )
@@ -132,6 +148,24 @@ def test_a_hang_ends_with_the_stacks_of_all_threads(tmp_path: Path) -> None:
     assert ended.returncode != 0
     assert "Timeout" in ended.stderr
     assert "in test_hangs" in ended.stderr
+
+
+def test_a_run_that_is_terminated_ends_what_it_started(tmp_path: Path) -> None:
+    """Its PostgreSQL server and its other processes, and its files in memory go."""
+    base = tmp_path / "base"
+    with start(tmp_path, WAITS_WITH_A_SERVER, "-n", "1", f"--basetemp={base}") as ended:
+        note = base / STARTED
+        wait_for("for its server", lambda: note.exists() and note.read_text())
+        directory = Path(note.read_text())
+        server = (directory / "data" / "postmaster.pid").read_text().split()[0]
+        children = Path(f"/proc/{ended.pid}/task/{ended.pid}/children").read_text().split()
+        ended.terminate()
+        out, error = ended.communicate(timeout=PATIENCE_S)
+    assert ended.returncode == pytest.ExitCode.INTERRUPTED, out + error
+    assert not directory.exists()
+    assert children
+    for pid in (server, *children):
+        assert not Path(f"/proc/{pid}").exists()
 
 
 def test_a_failure_shows_the_service_and_what_was_asked(tmp_path: Path) -> None:
