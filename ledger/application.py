@@ -9,9 +9,12 @@ from typing import TypeVar
 
 from ledger.codec import decode
 from ledger.domain.aggregates import Aggregate, fold
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command
 from ledger.domain.context import Environment
 from ledger.domain.errors import StoreFailed
+from ledger.domain.events import drive_stream, job_stream
 from ledger.store.lease import Lease, ThreadLease
 from ledger.store.metrics import Meter
 from ledger.store.patience import read_patiently
@@ -108,6 +111,18 @@ class Ledger:
         return read_patiently(
             self._store, lambda cursor: fold(stream, starmap(decode, stored_of(cursor, stream)))
         )
+
+    def job(self, uuid: str) -> Job | None:
+        """Return the job as of the last commit."""
+        job = self.current(job_stream(uuid))
+        assert job is None or isinstance(job, Job)
+        return job
+
+    def drive(self, uuid: str) -> Drive | None:
+        """Return the drive as of the last commit, even a deleted one."""
+        drive = self.current(drive_stream(uuid))
+        assert drive is None or isinstance(drive, Drive)
+        return drive
 
     @contextmanager
     def now(self) -> Iterator[Callable[[str], Aggregate | None]]:

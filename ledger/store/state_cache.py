@@ -1,8 +1,8 @@
-"""What the writer knows of the current state: a cache over the store, and changes staged on it.
+"""The current state as the writer sees it: a cache over the store, and changes staged on it.
 
-`StateCache` is the committed state, written through. A `UnitOfWork` lies over it (or over another
-one) and holds changes that are not committed yet: one for the batch, and one for each command on
-top of that, so that a refused command leaves nothing behind.
+`StateCache` holds committed state and is updated at each commit. A `UnitOfWork` rests on it, or on
+another unit, and holds uncommitted changes: one unit for the batch and, on top of it, one for each
+command, so that a refused command leaves nothing behind.
 """
 
 from collections import OrderedDict
@@ -61,9 +61,10 @@ from ledger.store.tables.streams import stored_of
 
 K = TypeVar("K")
 V = TypeVar("V")
+S = TypeVar("S", bound=Aggregate)
 
-REMEMBERED = 50_000
-"""How many streams, and how many drives' and servers' relations, are kept in cache."""
+CACHED_MAX = 50_000
+"""How many streams the cache keeps, and for how many drives and servers their relations."""
 
 
 class CachedStream(NamedTuple):
@@ -74,8 +75,8 @@ class CachedStream(NamedTuple):
     rows: Rows
 
 
-NOTHING = CachedStream(0, None, {})
-_BEGINNINGS = (JobCreated, DriveCreated, ServerCreated, TagCreated)
+NO_STREAM = CachedStream(0, None, {})
+_FIRST_EVENTS = (JobCreated, DriveCreated, ServerCreated, TagCreated)
 _RELATING = (
     JobCreated,
     JobSucceeded,
@@ -88,116 +89,120 @@ _RELATING = (
     ResourceUntagged,
     TagDeleted,
 )
-"""After other events a job, server or tag says the same about others as before."""
+"""The only events after which a job, server or tag may name other drives or servers."""
 _NAMES_OF_RELATING = names_of(_RELATING)
 
 
 class CachedRelations(NamedTuple):
-    """What is said about a drive or server, at a version of its guard."""
+    """The relations of a drive or server, at a version of its guard."""
 
     guard: int
     relations: Relations
 
 
 class Base(Protocol):
-    """What a unit lies on."""
+    """What a unit of work rests on."""
 
-    def held(self, stream: str) -> CachedStream: ...
+    def cached_stream(self, stream: str) -> CachedStream: ...
 
-    def told(self, uuid: str) -> CachedRelations: ...
+    def cached_relations(self, uuid: str) -> CachedRelations: ...
 
     def is_new(self, stream: str) -> bool:
-        """Whether a stream that is said to begin need not be looked up first."""
+        """Whether a new stream can begin without being looked up first."""
 
 
 class StateCache:
-    """The committed state, read from the store where it is not remembered."""
+    """The committed state, read from the store where it is not cached."""
 
     def __init__(self, store: Store, projection: Projection) -> None:
         self._store = store
         self._projection = projection
-        self._held: OrderedDict[str, CachedStream] = OrderedDict()
-        self._told: OrderedDict[str, CachedRelations] = OrderedDict()
+        self._streams: OrderedDict[str, CachedStream] = OrderedDict()
+        self._relations: OrderedDict[str, CachedRelations] = OrderedDict()
         self._collided: set[str] = set()
 
     def is_new(self, stream: str) -> bool:
-        """Ids are drawn, so one that is taken is next to impossible, and the store would refuse it.
+        """Say so of every unknown stream, except those that have collided before.
 
-        Looking each up would be a good part of a clone's cost; what has collided is looked up.
+        Ids are random, so a collision is next to impossible, and the store would refuse it. Looking
+        up each new id would be a good part of a clone's cost.
         """
-        return stream not in self._held and stream not in self._collided
+        return stream not in self._streams and stream not in self._collided
 
-    def held(self, stream: str) -> CachedStream:
-        held = self._held.get(stream)
-        if held is None:
-            held = read_patiently(self._store, partial(self._read_held, stream))
-            _renew(self._held, {stream: held})
-        return held
+    def cached_stream(self, stream: str) -> CachedStream:
+        cached = self._streams.get(stream)
+        if cached is None:
+            cached = read_patiently(self._store, partial(self._read_stream, stream))
+            _put_newest(self._streams, {stream: cached})
+        return cached
 
-    def told(self, uuid: str) -> CachedRelations:
-        """The guard is never newer than what is remembered of the drive or server.
+    def cached_relations(self, uuid: str) -> CachedRelations:
+        """Return relations whose guard is never newer than the cached drive or server.
 
-        Else another process's decision about it, between two reads, would meet no conflict.
+        Otherwise a decision of another process about it, between two reads, would not conflict.
         """
-        told = self._told.get(uuid)
-        if told is None:
-            told = read_patiently(self._store, partial(self._read_told, uuid))
-            _renew(self._told, {uuid: told})
-            self._held.pop(drive_stream(uuid), None)
-            self._held.pop(server_stream(uuid), None)
-        return told
+        relations = self._relations.get(uuid)
+        if relations is None:
+            relations = read_patiently(self._store, partial(self._read_relations, uuid))
+            _put_newest(self._relations, {uuid: relations})
+            self._streams.pop(drive_stream(uuid), None)
+            self._streams.pop(server_stream(uuid), None)
+        return relations
 
-    def _read_held(self, stream: str, cursor: Cursor) -> CachedStream:
+    def _read_stream(self, stream: str, cursor: Cursor) -> CachedStream:
         stored = stored_of(cursor, stream)
         state = fold(stream, starmap(decode, stored))
         return CachedStream(len(stored), state, self._projection.rows(state))
 
-    def _read_told(self, uuid: str, cursor: Cursor) -> CachedRelations:
+    def _read_relations(self, uuid: str, cursor: Cursor) -> CachedRelations:
         guard = guards.version_of(cursor, uuid)
         return CachedRelations(guard, self._projection.relations(cursor, uuid))
 
     def remember(self, unit: "UnitOfWork") -> None:
-        """Takes over what has been committed."""
-        _renew(self._held, unit.streams)
+        """Take over what has been committed."""
+        _put_newest(self._streams, unit.streams)
         for stream in unit.discarded:
-            self._held.pop(stream, None)
-        _renew(self._told, unit.touched())
+            self._streams.pop(stream, None)
+        _put_newest(self._relations, unit.committed_relations())
 
-    def notice(self, news: Sequence[News]) -> None:
-        """Drops what others have changed; about whom they said something, only reading it tells."""
+    def drop_changed(self, news: Sequence[News]) -> None:
+        """Drop what other processes have changed.
+
+        Which drives and servers an event is about only its body says, so all relations go.
+        """
         for _, stream, topic in news:
-            self._held.pop(stream, None)
-            self._told.pop(stream.partition("-")[2], None)
+            self._streams.pop(stream, None)
+            self._relations.pop(stream.partition("-")[2], None)
             if name_of(topic) in _NAMES_OF_RELATING:
-                self._told.clear()
+                self._relations.clear()
 
-    def forget_all(self) -> None:
-        """Reads everything anew."""
-        self._held.clear()
-        self._told.clear()
+    def clear(self) -> None:
+        """Forget everything, so that it is read again."""
+        self._streams.clear()
+        self._relations.clear()
 
-    def forget(self, unit: "UnitOfWork") -> None:
-        """Drops what may be stale after a conflict."""
+    def drop_stale(self, unit: "UnitOfWork") -> None:
+        """Drop what may be stale after a conflict."""
         self._collided = set(unit.new_streams)
         for stream in unit.seen_streams:
-            self._held.pop(stream, None)
-        for uuid in unit.mentioned():
-            self._told.pop(uuid, None)
+            self._streams.pop(stream, None)
+        for uuid in unit.concerned():
+            self._relations.pop(uuid, None)
 
 
-def _renew(cache: OrderedDict[K, V], news: dict[K, V]) -> None:
+def _put_newest(cache: OrderedDict[K, V], news: dict[K, V]) -> None:
     for key, value in news.items():
         cache[key] = value
         cache.move_to_end(key)
-    while len(cache) > REMEMBERED:
+    while len(cache) > CACHED_MAX:
         cache.popitem(last=False)
 
 
 class UnitOfWork:
-    """Uncommitted changes over what lies below; a `State` for decisions."""
+    """Uncommitted changes over a base; a `State` for decisions."""
 
     __slots__ = (
-        "_below",
+        "_base",
         "_now",
         "_projection",
         "_relations",
@@ -216,9 +221,9 @@ class UnitOfWork:
         "tasks",
     )
 
-    def __init__(self, below: Base, projection: Projection, now: datetime | None = None) -> None:
+    def __init__(self, base: Base, projection: Projection, now: datetime | None = None) -> None:
         """`now` is the moment of the command; a batch of several has none."""
-        self._below = below
+        self._base = base
         self._projection = projection
         self._now = now
         self.streams: dict[str, CachedStream] = {}
@@ -236,18 +241,19 @@ class UnitOfWork:
         self.dropped: list[RowKey] = []
         self._relations: dict[str, Relations] = {}
 
-    def held(self, stream: str) -> CachedStream:
-        held = self.streams.get(stream)
-        if held is None:
+    def cached_stream(self, stream: str) -> CachedStream:
+        cached = self.streams.get(stream)
+        if cached is None:
             self.seen_streams.add(stream)
-            held = self._below.held(stream)
-        return held
+            cached = self._base.cached_stream(stream)
+        return cached
 
-    def told(self, uuid: str) -> CachedRelations:
-        # Of what is created here the store knows nothing: asking it is most of a clone's cost.
-        below = CachedRelations(0, Relations()) if uuid in self.created else self._below.told(uuid)
-        relations = self._relations.get(uuid)
-        return below if relations is None else CachedRelations(below.guard, relations)
+    def cached_relations(self, uuid: str) -> CachedRelations:
+        if uuid in self.created:  # the store knows nothing of it; asking is most of a clone's cost
+            guard, relations = 0, Relations()
+        else:
+            guard, relations = self._base.cached_relations(uuid)
+        return CachedRelations(guard, self._relations.get(uuid, relations))
 
     # What a decision may look at (`ledger.domain.context.State`)
 
@@ -257,9 +263,7 @@ class UnitOfWork:
         return self._now
 
     def job(self, uuid: str) -> Job | None:
-        state = self.held(job_stream(uuid)).state
-        assert state is None or isinstance(state, Job)
-        return state
+        return self._state(Job, job_stream(uuid))
 
     def drive(self, uuid: str) -> Drive | None:
         self._guard(uuid)
@@ -267,94 +271,92 @@ class UnitOfWork:
         return None if state is None or state.deleted else state
 
     def drive_even_deleted(self, uuid: str) -> Drive | None:
-        """Without resting a decision on it: for what follows from one."""
-        state = self.held(drive_stream(uuid)).state
-        assert state is None or isinstance(state, Drive)
-        return state
+        """Return the drive without guarding it, for what follows from a decision."""
+        return self._state(Drive, drive_stream(uuid))
 
     def server(self, uuid: str) -> Server | None:
         self._guard(uuid)
-        state = self.held(server_stream(uuid)).state
-        assert state is None or isinstance(state, Server)
+        state = self._state(Server, server_stream(uuid))
         return None if state is None or state.deleted else state
 
     def relations(self, uuid: str) -> Relations:
         return self._guard(uuid).relations
 
     def _guard(self, uuid: str) -> CachedRelations:
-        """From now on the decision rests on this drive or server, which is looked at afterwards."""
+        """Rest the decision on this drive or server, before it is looked at."""
         self.guarded.add(uuid)
-        return self.told(uuid)
+        return self.cached_relations(uuid)
 
     def tag(self, uuid: str) -> Tag | None:
-        state = self.held(tag_stream(uuid)).state
-        assert state is None or isinstance(state, Tag)
+        state = self._state(Tag, tag_stream(uuid))
         return None if state is None or state.deleted else state
 
     def profile(self, account: str) -> Profile:
-        state = self.held(profile_stream(account)).state
-        assert state is None or isinstance(state, Profile)
-        return state or Profile(account)
+        return self._state(Profile, profile_stream(account)) or Profile(account)
 
     def act(self, kind: type[A], stream: str) -> A | None:
-        state = self.held(stream).state
-        assert state is None or isinstance(state, kind)
-        return state
+        return self._state(kind, stream)
 
     def peek(self, uuid: str) -> Drive | Server | None:
         for stream in (drive_stream(uuid), server_stream(uuid)):
-            state = self.held(stream).state
+            state = self.cached_stream(stream).state
             if isinstance(state, Drive | Server) and not state.deleted:
                 return state
         return None
 
-    # What a decision brings about
+    def _state(self, kind: type[S], stream: str) -> S | None:
+        state = self.cached_stream(stream).state
+        assert state is None or isinstance(state, kind)
+        return state
+
+    # The changes that a decision yields
 
     def stage(self, stream: str, recorded: Recorded[Event]) -> None:
-        """One more event of a stream, which holds from now on."""
-        held = self._begun(stream) if isinstance(recorded.event, _BEGINNINGS) else self.held(stream)
-        state = evolve(held.state, stream, recorded)
+        """Add an event to its stream; it holds from now on."""
+        begins = isinstance(recorded.event, _FIRST_EVENTS)
+        cached = self._begin_stream(stream) if begins else self.cached_stream(stream)
+        state = evolve(cached.state, stream, recorded)
         if isinstance(recorded.event, _RELATING):
-            self._relate(relations_of(held.state), relations_of(state))
-        version = held.version + 1
+            self._relate(relations_of(cached.state), relations_of(state))
+        version = cached.version + 1
         self.streams[stream] = CachedStream(version, state, {})
         self.events.append((stream, version, recorded))
 
     def discard(self, change: Discarded) -> None:
-        """Streams that are shown no more; nothing is ever decided about them again."""
+        """Stop showing these streams; nothing is ever decided about them again."""
         self.discarded += change.streams
         self.dropped += change.rows
 
     def is_new(self, stream: str) -> bool:
-        return stream not in self.streams and self._below.is_new(stream)
+        return stream not in self.streams and self._base.is_new(stream)
 
-    def _begun(self, stream: str) -> CachedStream:
-        """A new stream. Raises `AlreadyExists`."""
+    def _begin_stream(self, stream: str) -> CachedStream:
+        """Begin a new stream. Raise `AlreadyExists` if there is one."""
         kind, _, uuid = stream.partition("-")
-        if not self.is_new(stream) and self.held(stream).version:
+        if not self.is_new(stream) and self.cached_stream(stream).version:
             raise AlreadyExists(f"{kind} {uuid} exists already")
         if kind in ("drive", "server"):
             self.created.add(uuid)
         self.seen_streams.add(stream)
         self.new_streams.add(stream)
-        return NOTHING
+        return NO_STREAM
 
     def _relate(self, before: frozenset[Relation], after: frozenset[Relation]) -> None:
         if before == after:
             return
         for relation in before - after:
             uuid = subject(relation)
-            self._relations[uuid] = unrelated(self.told(uuid).relations, relation)
+            self._relations[uuid] = unrelated(self.cached_relations(uuid).relations, relation)
         for relation in after - before:
             uuid = subject(relation)
-            self._relations[uuid] = related(self.told(uuid).relations, relation)
+            self._relations[uuid] = related(self.cached_relations(uuid).relations, relation)
 
     def settle(self, above: "UnitOfWork") -> None:
-        """Takes over a command's changes. What may fail comes first, so that it fails alone."""
+        """Take over a command's changes. What may fail comes first, so that it fails alone."""
         stored = [encode(*event) for event in above.events]
         rows = {
-            stream: CachedStream(held.version, held.state, self._projection.rows(held.state))
-            for stream, held in above.streams.items()
+            stream: CachedStream(cached.version, cached.state, self._projection.rows(cached.state))
+            for stream, cached in above.streams.items()
         }
         entries: dict[RowKey, Row] = {}
         for stream, version, recorded in above.events:
@@ -377,41 +379,46 @@ class UnitOfWork:
         self.discarded += above.discarded
         self.dropped += above.dropped
         self.claims |= above.claims
-        self._relations.update(above._relations)  # noqa: SLF001 - of our own kind
+        self._relations.update(above._relations)  # noqa: SLF001 - of the same class
 
-    def touched(self) -> dict[str, CachedRelations]:
-        """Guards and relations as they are once this is committed."""
-        return {uuid: self._committed(uuid) for uuid in self.mentioned()}
+    def committed_relations(self) -> dict[str, CachedRelations]:
+        """Return guards and relations as they are once this is committed."""
+        found = {uuid: self.cached_relations(uuid) for uuid in self.concerned()}
+        for uuid in self.guarded:
+            guard, relations = found[uuid]
+            found[uuid] = CachedRelations(guard + 1, relations)
+        return found
 
-    def mentioned(self) -> set[str]:
-        """The drives and servers that were looked at, or of which something new is said."""
+    def concerned(self) -> set[str]:
+        """Return the drives and servers that were looked at, or whose relations change."""
         return self.guarded | self._relations.keys()
 
     def states(self) -> dict[str, Aggregate]:
-        """The aggregates of the streams that have new events, as these leave them."""
+        """Return the aggregates of the streams that have new events, as these leave them."""
         return {
-            stream: held.state for stream, held in self.streams.items() if held.state is not None
+            stream: cached.state
+            for stream, cached in self.streams.items()
+            if cached.state is not None
         }
 
     def related(self) -> frozenset[str]:
-        """The drives and servers of which something new is said."""
+        """Return the drives and servers whose relations change."""
         return frozenset(self._relations)
 
-    def _committed(self, uuid: str) -> CachedRelations:
-        told = self.told(uuid)
-        return CachedRelations(told.guard + 1, told.relations) if uuid in self.guarded else told
-
     def batch(self) -> Batch:
-        """All that is to be written: events, guards, and the rows that differ."""
+        """Return all that is to be written: events, guards, and the rows that differ."""
         puts: dict[RowKey, Row] = dict(self.entries)
         drops: list[RowKey] = list(self.dropped)
-        for stream, held in self.streams.items():
-            before = {} if stream in self.new_streams else self._below.held(stream).rows
-            drops += before.keys() - held.rows.keys()
-            puts |= {key: row for key, row in held.rows.items() if before.get(key) != row}
+        for stream, cached in self.streams.items():
+            before = {} if stream in self.new_streams else self._base.cached_stream(stream).rows
+            drops += before.keys() - cached.rows.keys()
+            puts |= {key: row for key, row in cached.rows.items() if before.get(key) != row}
         return Batch(
             events=self.stored,
-            guards=[Guard(uuid, self._below.told(uuid).guard) for uuid in sorted(self.guarded)],
+            guards=[
+                Guard(uuid, self._base.cached_relations(uuid).guard)
+                for uuid in sorted(self.guarded)
+            ],
             puts=puts,
             drops=drops,
             secrets=self.secrets,

@@ -127,7 +127,7 @@ class Writer:
     ) -> None:
         self._store = store
         self._projection = projection
-        self._circumstances = environment
+        self._environment = environment
         self._clock = Clock(now)
         self._on_failure = on_failure
         self._cache = StateCache(store, projection)
@@ -295,7 +295,7 @@ class Writer:
                     outcomes.append((waiting, error))
             position = self._append(unit, len(accepted)) if accepted else self._position
         except Conflict:
-            self._cache.forget(unit)
+            self._cache.drop_stale(unit)
             self._redo(batch, redone + 1)
             return
         except StoreFailed as error:
@@ -304,7 +304,7 @@ class Writer:
             return
         except Exception as error:
             log.exception("a batch of %d commands could not be stored", len(batch))
-            self._cache.forget(unit)
+            self._cache.drop_stale(unit)
             if len(batch) == 1:
                 _wake([(batch[0], error)])
             else:
@@ -337,9 +337,9 @@ class Writer:
             return
         news = self._store.others.news()
         if news is None:
-            self._cache.forget_all()
+            self._cache.clear()
         elif news:
-            self._cache.notice(news)
+            self._cache.drop_changed(news)
             self._position = max(self._position, news[-1].position)
 
     def _remember(self, unit: UnitOfWork, position: int) -> None:
@@ -354,7 +354,7 @@ class Writer:
 
     def forget(self) -> None:
         """Reads everything anew from the store. In the writer's thread only."""
-        self._cache.forget_all()
+        self._cache.clear()
 
     def _redo(self, batch: list[_Waiting], redone: int) -> None:
         if len(batch) == 1 and redone > CONFLICT_LIMIT:
@@ -384,7 +384,7 @@ class Writer:
         try:
             if claim is not None:
                 self._claim(RecordedClaim(actor, claim, at), batch, unit)
-            for change in decide(waiting.command, unit, self._circumstances):
+            for change in decide(waiting.command, unit, self._environment):
                 match change:
                     case Fact(stream, event):
                         unit.stage(stream, Recorded(at, actor, request_id, event))

@@ -10,7 +10,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command, UpdateProgress
 from ledger.domain.errors import StaleAttempt
-from ledger.domain.events import Fingerprint, job_stream
+from ledger.domain.events import Fingerprint
 from ledger.images import Checkpoint, Figures, Pool, PoolMissing, RateLimit
 from ledger.store.writer import Caller
 
@@ -96,8 +96,8 @@ class Attempt:
 
     def require_current(self) -> None:
         """Raise `StaleAttempt` if another attempt has replaced this one, or the job has ended."""
-        job = self._ledger.current(job_stream(self.job.uuid))
-        assert isinstance(job, Job), f"job {self.job.uuid} never was"
+        job = self._ledger.job(self.job.uuid)
+        assert job is not None, f"there is no job {self.job.uuid}"
         if (job.state, job.attempt) != ("started", self.number):
             raise StaleAttempt(
                 f"attempt {self.number} of job {job.uuid} is not the current one any more"

@@ -14,7 +14,6 @@ from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import MarkDriveReady
 from ledger.domain.errors import ChunkPresent, DriveBusy, DriveNotFound, NotUploading
-from ledger.domain.events import drive_stream
 from ledger.images import (
     ChunkedUpload,
     Chunking,
@@ -137,8 +136,7 @@ class ChunkIntake:
             return self._uploads[drive]
 
     def _uploading(self, uuid: str) -> Drive:
-        drive = self._ledger.current(drive_stream(uuid))
-        assert drive is None or isinstance(drive, Drive)
+        drive = self._ledger.drive(uuid)
         if drive is None or drive.deleted:
             raise DriveNotFound(uuid)
         if drive.origin != "chunked":

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import assert_never
 
 from ledger.application import Ledger
-from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import (
     CompleteResize,
     CreateDrives,
@@ -33,7 +32,7 @@ from ledger.domain.commands import (
 from ledger.domain.context import PoolSpace
 from ledger.domain.decisions.placement import place_here
 from ledger.domain.errors import DriveBusy, Refusal, StoreFailed
-from ledger.domain.events import DriveDefinition, DriveDeleted, drive_stream
+from ledger.domain.events import DriveDefinition, DriveDeleted
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob
 from ledger.images import (
     ImageBusy,
@@ -204,14 +203,14 @@ class ImageKeeper:
 
     def _resume(self, uuid: str) -> None:
         """Provides for a drive, unless that waits for chunks: it is its owner who will go on."""
-        drive = self._drive(uuid)
+        drive = self._ledger.drive(uuid)
         if drive is None or drive.origin != "chunked":
             self.make_image(uuid)
         else:
             self._resume_chunks(uuid)
 
     def _resume_chunks(self, uuid: str) -> None:
-        drive = self._drive(uuid)
+        drive = self._ledger.drive(uuid)
         if drive is not None and drive.origin == "chunked" and drive.pool in self._pools:
             self.chunks.complete(uuid)
 
@@ -228,7 +227,7 @@ class ImageKeeper:
 
     def _give_image(self, uuid: str) -> None:
         """Its upload, or a blank one; then the drive is ready. Raises OSError, `PoolFull`."""
-        drive = self._drive(uuid)
+        drive = self._ledger.drive(uuid)
         if drive is None or drive.ready or drive.deleted or drive.pool not in self._pools:
             return
         pool = self._pools[drive.pool]
@@ -252,7 +251,7 @@ class ImageKeeper:
 
         Raises `ImageBusy` if another does.
         """
-        drive = self._drive(uuid)
+        drive = self._ledger.drive(uuid)
         if drive is None or drive.resizing is None:
             return
         if drive.pool not in self._pools:
@@ -264,7 +263,7 @@ class ImageKeeper:
         except ImageBusy:
             raise
         except (OSError, ImageError, ValueError) as error:
-            if self._drive(uuid) != drive:  # another was first
+            if self._ledger.drive(uuid) != drive:  # another was first
                 return
             log.warning("drive %s could not be resized: %s", uuid, error)
             told = told_to_the_owner(error, "the image cannot grow; the service's log says why")
@@ -275,24 +274,19 @@ class ImageKeeper:
             log.info("drive %s: %s", uuid, refusal)
 
     def _delete(self, uuid: str) -> None:
-        drive = self._drive(uuid)
+        drive = self._ledger.drive(uuid)
         if drive is not None and not drive.deleted:
             self._ledger.execute_blocking(DeleteDrives(drive.owner, (uuid,)), _PROVISIONING)
         self.remove_files(uuid)
 
     def remove_files(self, uuid: str) -> None:
-        drive = self._drive(uuid)
+        drive = self._ledger.drive(uuid)
         if drive is None or drive.pool not in self._pools:
             return
         pool = self._pools[drive.pool]
         self.chunks.discard(uuid)
         for path in (pool.image(uuid), pool.upload(uuid), *(p for _, p in pool.parts(uuid))):
             remove(path)
-
-    def _drive(self, uuid: str) -> Drive | None:
-        state = self._ledger.current(drive_stream(uuid))
-        assert state is None or isinstance(state, Drive)
-        return state
 
     def _clear_leftovers(self, left_s: float) -> None:
         """Removes what a crash left: files of deleted drives, and temporary files without use.
@@ -312,7 +306,7 @@ class ImageKeeper:
                     remove(path)
 
     def _is_leftover(self, uuid: str, kind: str, path: Path) -> bool:
-        drive = self._drive(uuid)
+        drive = self._ledger.drive(uuid)
         if drive is None and kind == ".img":
             log.warning("the ledger knows nothing of %s; it stays", path)
             return False

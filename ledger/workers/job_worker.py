@@ -26,7 +26,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob
 from ledger.domain.errors import Refusal, StoreFailed
-from ledger.domain.events import Fingerprint, JobCancelled, Role, drive_stream, job_stream
+from ledger.domain.events import Fingerprint, JobCancelled, Role
 from ledger.domain.image_tasks import RunJob, task_of
 from ledger.images import (
     CopyStopped,
@@ -74,8 +74,8 @@ class JobWorkers:
         self.follow()
         self._ledger.listen(self._notice)
         for uuid in unfinished:
-            job = self._ledger.current(job_stream(uuid))
-            task = task_of(job, self._drive_of) if isinstance(job, Job) else None
+            job = self._ledger.job(uuid)
+            task = task_of(job, self._ledger.drive) if job is not None else None
             if task is not None:
                 self._submit(uuid, task.pool)
 
@@ -102,8 +102,8 @@ class JobWorkers:
 
     def attempt(self, uuid: str) -> int:
         """The number of the job's newest attempt; 0 if there is none that still runs."""
-        job = self._ledger.current(job_stream(uuid))
-        return job.attempt if isinstance(job, Job) and job.state == "started" else 0
+        job = self._ledger.job(uuid)
+        return job.attempt if job is not None and job.state == "started" else 0
 
     def lose(self, uuid: str, attempt: int) -> None:
         """Records that the worker of this attempt is taken for dead, if it still matters."""
@@ -159,23 +159,18 @@ class JobWorkers:
                 log.info("job %s is left to the next start", job)
 
     def _job(self, uuid: str) -> Job:
-        job = self._ledger.current(job_stream(uuid))
-        assert isinstance(job, Job), f"job {uuid} never was"
+        job = self._ledger.job(uuid)
+        assert job is not None, f"there is no job {uuid}"
         return job
 
     def _drive(self, job: Job, role: Role) -> Drive:
         uuid = next(named.uuid for named in job.resources if named.role == role)
-        drive = self._drive_of(uuid)
-        assert drive is not None, f"job {job.uuid} names a drive that never was"
+        drive = self._ledger.drive(uuid)
+        assert drive is not None, f"job {job.uuid} names a drive that does not exist"
         return drive
 
     def _destination(self, job: Job) -> Drive | None:
         return self._drive(job, "destination") if job.destination("drives") else None
-
-    def _drive_of(self, uuid: str) -> Drive | None:
-        drive = self._ledger.current(drive_stream(uuid))
-        assert drive is None or isinstance(drive, Drive)
-        return drive
 
     # In a thread of the pool
 

@@ -18,7 +18,7 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import Fact, PoolSpace
 from ledger.domain.events import DriveCreated, DriveDeleted, DriveReady, ServerChanged
-from ledger.store.state_cache import NOTHING
+from ledger.store.state_cache import NO_STREAM
 from tests.support.deciding import given
 from tests.support.world import (
     GIB,
@@ -105,7 +105,7 @@ def test_drives_are_made_all_or_none() -> None:
     new = (NewDrive("a", disk()), NewDrive("b", disk(storage_type="tape")))
     outcome = given().when(CreateDrives(ME, new, "blank"))
     outcome.then_refused(errors.UnknownStorageType, point="storage_type")
-    assert outcome.world.held("drive-a") == NOTHING
+    assert outcome.world.cached_stream("drive-a") == NO_STREAM
 
 
 @pytest.mark.parametrize("origin", ["blank", "upload"])

@@ -22,7 +22,7 @@ from ledger.domain.events import (
     ServerCreated,
     ServerDeleted,
 )
-from ledger.store.state_cache import NOTHING
+from ledger.store.state_cache import NO_STREAM
 from tests.support.deciding import given
 from tests.support.world import (
     ME,
@@ -98,7 +98,7 @@ def test_two_servers_of_one_command_cannot_share_a_disk() -> None:
         CreateServers(ME, (new_server("s", mount("a")), new_server("t", mount("a"))))
     )
     outcome.then_refused(errors.DriveAlreadyMounted, point="drives")
-    assert outcome.world.held("server-s") == NOTHING
+    assert outcome.world.cached_stream("server-s") == NO_STREAM
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from ledger.domain.events import (
     TagCreated,
     TagDeleted,
 )
-from ledger.store.state_cache import NOTHING
+from ledger.store.state_cache import NO_STREAM
 from tests.support.deciding import Outcome, given
 from tests.support.world import ME, SOMEBODY_ELSE, disk, mount, ready_drive, server_created
 
@@ -81,7 +81,7 @@ def test_only_ones_own_drives_and_servers_can_bear_a_tag(uuid: str) -> None:
     world = given(TAGGED, ready_drive("gone"), DeleteDrives(ME, ("gone",)))
     made = world.when(CreateTags(ME, (NewTag("v", "x"), NewTag("w", "x", {}, ("d", uuid)))))
     made.then_refused(errors.ResourceNotFound, uuid, point="resources")
-    assert made.world.held("tag-v") == NOTHING
+    assert made.world.cached_stream("tag-v") == NO_STREAM
     world.when(EditTag(ME, "t", "new name", resources=(uuid,))).then_refused(
         errors.ResourceNotFound, uuid, point="resources"
     )

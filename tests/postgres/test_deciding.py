@@ -107,7 +107,7 @@ def test_a_node_that_has_missed_much_forgets_what_it_knew(
     one.do(*(UpdateProgress("j", 1, 50, nth) for nth in range(40)), SucceedJob("j", 1))
     noticed: list[object] = []
     monkeypatch.setattr(
-        "ledger.store.state_cache.StateCache.notice", lambda _, news: noticed.append(news)
+        "ledger.store.state_cache.StateCache.drop_changed", lambda _, news: noticed.append(news)
     )
     two.do(DeleteDrives(ME, ("d",)))
     assert noticed == []

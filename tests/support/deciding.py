@@ -20,7 +20,7 @@ from ledger.domain.errors import Refusal
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Event, Recorded
 from ledger.store.seam import Rows
-from ledger.store.state_cache import NOTHING, CachedRelations, CachedStream, UnitOfWork
+from ledger.store.state_cache import NO_STREAM, CachedRelations, CachedStream, UnitOfWork
 from tests.support.world import START, Foreseen
 
 History = Fact | Command | Iterable["History"]
@@ -32,10 +32,10 @@ _COMMANDS = get_args(Command)
 class _Nothing:
     """The state before the first event; and a projection that shows nothing."""
 
-    def held(self, stream: str) -> CachedStream:
-        return NOTHING
+    def cached_stream(self, stream: str) -> CachedStream:
+        return NO_STREAM
 
-    def told(self, uuid: str) -> CachedRelations:
+    def cached_relations(self, uuid: str) -> CachedRelations:
         return CachedRelations(0, Relations())
 
     def is_new(self, stream: str) -> bool:
@@ -116,7 +116,7 @@ given = Given
 
 
 def _stage(world: UnitOfWork, fact: Fact) -> None:
-    before = world.held(fact.stream)
+    before = world.cached_stream(fact.stream)
     at = START + timedelta(milliseconds=before.version)
     world.stage(fact.stream, Recorded(at, "test", "", fact.event))
     reason = violation(before.state, fact.stream, fact.event)

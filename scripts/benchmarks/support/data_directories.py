@@ -11,7 +11,6 @@ from api.composition import new_mac, open_ledger
 from api.service.ids import new_id
 from api.service.settings import Settings
 from ledger.application import Ledger
-from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
     CloneServer,
     CreateDrives,
@@ -22,7 +21,7 @@ from ledger.domain.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.domain.events import DriveDefinition, IpConf, Mount, Nic, ServerDefinition, job_stream
+from ledger.domain.events import DriveDefinition, IpConf, Mount, Nic, ServerDefinition
 from ledger.images import Pool
 from ledger.store.writer import Caller
 from scripts.benchmarks.support.processes import BenchmarkBroken, Served
@@ -124,8 +123,8 @@ async def _make_server(ledger: Ledger, caller: Caller, server: str, disks: list[
 
 
 async def _finish(ledger: Ledger, caller: Caller, parent: str) -> None:
-    job = ledger.current(job_stream(parent))
-    assert isinstance(job, Job)
+    job = ledger.job(parent)
+    assert job is not None
     for child in job.children:
         await ledger.execute(StartAttempt(child.uuid, 1, "benchmark"), caller)
         await ledger.execute(SucceedJob(child.uuid, 1), caller)
