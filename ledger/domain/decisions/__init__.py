@@ -1,110 +1,68 @@
-"""Which decision answers which command."""
+"""The decisions by topic, and the table that says which one answers which command."""
 
-from collections.abc import Iterator
-from typing import assert_never
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_args, get_type_hints
 
-from ledger.domain import commands as c
+from ledger.domain.commands import Command
 from ledger.domain.context import Change, Environment, State
-from ledger.domain.decisions.change import (
-    complete_resize,
-    edit_drive,
-    edit_profile,
-    edit_server,
-    fail_resize,
-    resize_drive,
+from ledger.domain.decisions import (
+    change,
+    clone,
+    create,
+    delete,
+    housekeeping,
+    jobs,
+    power,
+    tags,
 )
-from ledger.domain.decisions.clone import clone_drive, clone_server
-from ledger.domain.decisions.create import create_drives, create_servers, mark_drive_ready
-from ledger.domain.decisions.delete import delete_drives, delete_servers
-from ledger.domain.decisions.housekeeping import (
-    discard_jobs,
-    park_stream,
-    record_archive,
-    record_compaction,
-    record_restore,
-    release_stream,
-    set_retention,
-)
-from ledger.domain.decisions.jobs import (
-    cancel_job,
-    create_job,
-    fail_job,
-    lose_attempt,
-    start_attempt,
-    succeed_job,
-    update_progress,
-)
-from ledger.domain.decisions.power import change_power
-from ledger.domain.decisions.tags import create_tags, delete_tag, edit_tag
+
+Decision = Callable[[Any, State, Environment], Iterator[Change]]
+"""A generator of the changes that a command brings about in a state."""
+
+_DECISIONS: Mapping[type[Command], Decision] = {
+    get_type_hints(decision)["command"]: decision
+    for decision in (
+        create.create_drives,
+        create.mark_drive_ready,
+        change.edit_drive,
+        change.resize_drive,
+        change.complete_resize,
+        change.fail_resize,
+        delete.delete_drives,
+        clone.clone_drive,
+        create.create_servers,
+        change.edit_server,
+        power.change_power,
+        delete.delete_servers,
+        clone.clone_server,
+        tags.create_tags,
+        tags.edit_tag,
+        tags.delete_tag,
+        change.edit_profile,
+        jobs.create_job,
+        jobs.cancel_job,
+        jobs.start_attempt,
+        jobs.lose_attempt,
+        jobs.update_progress,
+        jobs.succeed_job,
+        jobs.fail_job,
+        housekeeping.set_retention,
+        housekeeping.discard_jobs,
+        housekeeping.record_archive,
+        housekeeping.record_compaction,
+        housekeeping.record_restore,
+        housekeeping.park_stream,
+        housekeeping.release_stream,
+    )
+}
+"""By the type of the command that each decision takes."""
+
+assert _DECISIONS.keys() == set(get_args(Command)), "each command has one decision"
 
 
-def decide(command: c.Command, state: State, environment: Environment) -> Iterator[Change]:
-    """What the command brings about in this state; pure.
+def decide(command: Command, state: State, environment: Environment) -> Iterator[Change]:
+    """Yield the changes that the command brings about in this state; pure.
 
-    Raises a `Refusal`, before or between changes; then none of them may be kept.
+    Raise a `Refusal`, before or between changes; then none of them may be kept.
     """
-    match command:
-        case c.UpdateProgress():
-            return update_progress(command, state)
-        case c.StartAttempt():
-            return start_attempt(command, state)
-        case c.LoseAttempt():
-            return lose_attempt(command, state)
-        case c.SucceedJob():
-            return succeed_job(command, state)
-        case c.FailJob():
-            return fail_job(command, state)
-        case c.CloneDrive():
-            return clone_drive(command, state, environment)
-        case c.CloneServer():
-            return clone_server(command, state, environment)
-        case c.CreateDrives():
-            return create_drives(command, state, environment)
-        case c.MarkDriveReady():
-            return mark_drive_ready(command, state)
-        case c.EditDrive():
-            return edit_drive(command, state)
-        case c.ResizeDrive():
-            return resize_drive(command, state)
-        case c.CompleteResize():
-            return complete_resize(command, state)
-        case c.FailResize():
-            return fail_resize(command, state)
-        case c.DeleteDrives():
-            return delete_drives(command, state)
-        case c.CreateServers():
-            return create_servers(command, state)
-        case c.EditServer():
-            return edit_server(command, state)
-        case c.ChangePower():
-            return change_power(command, state, environment)
-        case c.DeleteServers():
-            return delete_servers(command, state)
-        case c.CreateTags():
-            return create_tags(command, state)
-        case c.EditTag():
-            return edit_tag(command, state)
-        case c.DeleteTag():
-            return delete_tag(command, state)
-        case c.EditProfile():
-            return edit_profile(command, state)
-        case c.CreateJob():
-            return create_job(command, state)
-        case c.CancelJob():
-            return cancel_job(command, state)
-        case c.SetRetention():
-            return set_retention(command, state)
-        case c.DiscardJobs():
-            return discard_jobs(command, state)
-        case c.RecordArchive():
-            return record_archive(command, state)
-        case c.RecordCompaction():
-            return record_compaction(command, state)
-        case c.RecordRestore():
-            return record_restore(command, state)
-        case c.ParkStream():
-            return park_stream(command, state)
-        case c.ReleaseStream():
-            return release_stream(command, state)
-        case _:
-            assert_never(command)
+    return _DECISIONS[type(command)](command, state, environment)

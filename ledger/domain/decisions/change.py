@@ -18,7 +18,7 @@ from ledger.domain.commands import (
     ResizeDrive,
     ServerEdit,
 )
-from ledger.domain.context import Change, Fact, SetPersonal, SetVncPassword, State
+from ledger.domain.context import Change, Environment, Fact, SetPersonal, SetVncPassword, State
 from ledger.domain.decisions.create import check_mountable
 from ledger.domain.decisions.delete import check_not_running, running_server
 from ledger.domain.decisions.tags import set_tags
@@ -39,7 +39,7 @@ from ledger.domain.events import (
 D = TypeVar("D", bound=Struct)
 
 
-def edit_drive(command: EditDrive, state: State) -> Iterator[Change]:
+def edit_drive(command: EditDrive, state: State, environment: Environment) -> Iterator[Change]:
     """Changes what is given; a greater size begins a resize.
 
     Raises `DriveNotFound`, `TagNotFound`, and for another size what `resize_drive` raises, but not
@@ -62,7 +62,7 @@ def edit_drive(command: EditDrive, state: State) -> Iterator[Change]:
         yield from _resize(state, drive, command.size)
 
 
-def resize_drive(command: ResizeDrive, state: State) -> Iterator[Change]:
+def resize_drive(command: ResizeDrive, state: State, environment: Environment) -> Iterator[Change]:
     """Begins to let a drive grow; the size it has already changes nothing.
 
     Raises `DriveNotFound`, `SizeTooSmall`, `DriveBusy` while it has no complete image, grows or is
@@ -86,13 +86,15 @@ def _resize(state: State, drive: Drive, wanted: int) -> Iterator[Change]:
     yield Fact(drive_stream(drive.uuid), DriveResizeStarted(size))
 
 
-def complete_resize(command: CompleteResize, state: State) -> Iterator[Change]:
+def complete_resize(
+    command: CompleteResize, state: State, environment: Environment
+) -> Iterator[Change]:
     """The image has grown. Raises `DriveNotFound`, `DriveBusy` if that was not asked for."""
     drive = _resizing(state, command.drive)
     yield Fact(drive_stream(drive.uuid), DriveResized())
 
 
-def fail_resize(command: FailResize, state: State) -> Iterator[Change]:
+def fail_resize(command: FailResize, state: State, environment: Environment) -> Iterator[Change]:
     """The image could not grow. Raises what `complete_resize` raises."""
     drive = _resizing(state, command.drive)
     yield Fact(drive_stream(drive.uuid), DriveResizeFailed(command.error))
@@ -107,7 +109,7 @@ def _resizing(state: State, uuid: str) -> Drive:
     return drive
 
 
-def edit_server(command: EditServer, state: State) -> Iterator[Change]:
+def edit_server(command: EditServer, state: State, environment: Environment) -> Iterator[Change]:
     """Changes what is given; of a running server its name, meta and tags only.
 
     Raises `ServerNotFound`, `TagNotFound`, `CpuTooLow`, and for a drive that is attached anew what
@@ -164,7 +166,7 @@ def _checked_mounts(state: State, server: Server, command: EditServer) -> tuple[
     return sorted_mounts(command.mounts)
 
 
-def edit_profile(command: EditProfile, state: State) -> Iterator[Change]:
+def edit_profile(command: EditProfile, state: State, environment: Environment) -> Iterator[Change]:
     """Says which fields have other values; what the values are, the ledger is not told."""
     fields = sorted(command.personal)
     naming = command.clone_naming

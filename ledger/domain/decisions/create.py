@@ -33,7 +33,9 @@ def create_drives(
         yield Fact(drive_stream(new.drive), created)
 
 
-def mark_drive_ready(command: MarkDriveReady, state: State) -> Iterator[Change]:
+def mark_drive_ready(
+    command: MarkDriveReady, state: State, environment: Environment
+) -> Iterator[Change]:
     """The drive's image is on disk. Raises `DriveNotFound`, `DriveBusy` if it is ready already."""
     drive = state.drive(command.drive)
     if drive is None:
@@ -43,7 +45,9 @@ def mark_drive_ready(command: MarkDriveReady, state: State) -> Iterator[Change]:
     yield Fact(drive_stream(drive.uuid), DriveReady())
 
 
-def create_servers(command: CreateServers, state: State) -> Iterator[Change]:
+def create_servers(
+    command: CreateServers, state: State, environment: Environment
+) -> Iterator[Change]:
     """Makes servers, all or none, stopped and with their drives attached.
 
     Raises what `check_mountable` raises.

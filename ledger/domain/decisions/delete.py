@@ -6,7 +6,7 @@ from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import DeleteDrives, DeleteServers, Recurse
-from ledger.domain.context import Change, DropVncPassword, Fact, State
+from ledger.domain.context import Change, DropVncPassword, Environment, Fact, State
 from ledger.domain.events import (
     DriveDeleted,
     Mount,
@@ -26,7 +26,9 @@ _MEDIA_OF: dict[Recurse, frozenset[str]] = {
 }
 
 
-def delete_drives(command: DeleteDrives, state: State) -> Iterator[Change]:
+def delete_drives(
+    command: DeleteDrives, state: State, environment: Environment
+) -> Iterator[Change]:
     """Deletes the drives, all or none; each is detached from the servers that mount it.
 
     Raises `DriveNotFound`, `DriveBusy` while a running job needs one, `ServerRunning` while a
@@ -36,7 +38,9 @@ def delete_drives(command: DeleteDrives, state: State) -> Iterator[Change]:
         yield from remove_drive(state, _idle_drive(state, uuid, command.owner))
 
 
-def delete_servers(command: DeleteServers, state: State) -> Iterator[Change]:
+def delete_servers(
+    command: DeleteServers, state: State, environment: Environment
+) -> Iterator[Change]:
     """Deletes the servers, and the drives they mount as far as `recurse` says.
 
     The library's drives stay. Raises `ServerNotFound`, `ServerRunning`, `ServerBusy` while a

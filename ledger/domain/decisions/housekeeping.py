@@ -16,7 +16,7 @@ from ledger.domain.commands import (
     ReleaseStream,
     SetRetention,
 )
-from ledger.domain.context import Change, Discarded, Fact, State
+from ledger.domain.context import Change, Discarded, Environment, Fact, State
 from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked
 from ledger.domain.events import (
     POLICY_STREAM,
@@ -37,7 +37,9 @@ from ledger.domain.events import (
 KEEP_MOST = timedelta(days=36_525)
 
 
-def set_retention(command: SetRetention, state: State) -> Iterator[Change]:
+def set_retention(
+    command: SetRetention, state: State, environment: Environment
+) -> Iterator[Change]:
     """Raises `KeepOutOfRange`."""
     if not timedelta(0) <= command.keep <= KEEP_MOST:
         raise KeepOutOfRange(f"jobs are kept for {timedelta(0)} to {KEEP_MOST.days} days")
@@ -46,7 +48,7 @@ def set_retention(command: SetRetention, state: State) -> Iterator[Change]:
         yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, state.now))
 
 
-def discard_jobs(command: DiscardJobs, state: State) -> Iterator[Change]:
+def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -> Iterator[Change]:
     """Raises `NotDue`."""
     policy = state.act(Policy, POLICY_STREAM) or Policy()
     keep = policy.keep(state.now)
@@ -92,14 +94,18 @@ def _require_skipped(stream: str, state: State) -> None:
         raise NotDue(f"{stream} was not released to be discarded unread")
 
 
-def record_archive(command: RecordArchive, state: State) -> Iterator[Change]:
+def record_archive(
+    command: RecordArchive, state: State, environment: Environment
+) -> Iterator[Change]:
     """Of sweeps that are over, whether they were completed or broken off."""
     for uuid in command.written.sweeps:
         assert state.act(Sweep, sweep_stream(uuid)) is not None, f"there is no sweep {uuid}"
     yield Fact(compaction_stream(command.compaction), command.written)
 
 
-def record_compaction(command: RecordCompaction, state: State) -> Iterator[Change]:
+def record_compaction(
+    command: RecordCompaction, state: State, environment: Environment
+) -> Iterator[Change]:
     """Once for each archive."""
     stream = compaction_stream(command.compaction)
     compaction = state.act(Compaction, stream)
@@ -108,14 +114,16 @@ def record_compaction(command: RecordCompaction, state: State) -> Iterator[Chang
     yield Fact(stream, LedgerCompacted(command.gone))
 
 
-def record_restore(command: RecordRestore, state: State) -> Iterator[Change]:
+def record_restore(
+    command: RecordRestore, state: State, environment: Environment
+) -> Iterator[Change]:
     """Once for each restore, before anything else is recorded in the restored ledger."""
     stream = restoration_stream(command.restoration)
     assert state.act(Restoration, stream) is None, f"{stream} is recorded"
     yield Fact(stream, LedgerRestored(command.epoch, command.checkpoint))
 
 
-def park_stream(command: ParkStream, state: State) -> Iterator[Change]:
+def park_stream(command: ParkStream, state: State, environment: Environment) -> Iterator[Change]:
     """A stream that is parked already stays so, and nothing is recorded."""
     stream = parking_stream(command.stream)
     parking = state.act(Parking, stream)
@@ -123,7 +131,9 @@ def park_stream(command: ParkStream, state: State) -> Iterator[Change]:
         yield Fact(stream, StreamParked(command.stream, command.reader, command.reason))
 
 
-def release_stream(command: ReleaseStream, state: State) -> Iterator[Change]:
+def release_stream(
+    command: ReleaseStream, state: State, environment: Environment
+) -> Iterator[Change]:
     """Raises `NotParked`."""
     stream = parking_stream(command.stream)
     parking = state.act(Parking, stream)

@@ -18,7 +18,7 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.context import Change, Fact, State
+from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.delete import remove_drive, remove_server
 from ledger.domain.events import (
     ChildAttached,
@@ -42,7 +42,7 @@ DEPTH_LIMIT = 100
 """Levels of a tree of jobs; far more could not be written as nested JSON."""
 
 
-def create_job(command: CreateJob, state: State) -> Iterator[Change]:
+def create_job(command: CreateJob, state: State, environment: Environment) -> Iterator[Change]:
     """A new job, under a parent that still runs if one is named."""
     for resource in command.resources:
         _check_nameable(resource, command.owner, state)
@@ -103,7 +103,9 @@ def _depth(state: State, job: Job) -> int:
     return depth
 
 
-def start_attempt(command: StartAttempt, state: State) -> Iterator[Change]:
+def start_attempt(
+    command: StartAttempt, state: State, environment: Environment
+) -> Iterator[Change]:
     """A worker takes the job up, in the attempt after the last; two cannot take the same one."""
     job = _running(state, command.job)
     if job.children:
@@ -118,14 +120,16 @@ def start_attempt(command: StartAttempt, state: State) -> Iterator[Change]:
     )
 
 
-def lose_attempt(command: LoseAttempt, state: State) -> Iterator[Change]:
+def lose_attempt(command: LoseAttempt, state: State, environment: Environment) -> Iterator[Change]:
     """Says so once; a report takes it back, for the worker lives."""
     job = _reporting(state, command.job, command.attempt)
     if not job.lost:
         yield Fact(job_stream(job.uuid), JobAttemptLost(command.attempt))
 
 
-def update_progress(command: UpdateProgress, state: State) -> Iterator[Change]:
+def update_progress(
+    command: UpdateProgress, state: State, environment: Environment
+) -> Iterator[Change]:
     """So much more of the job is durable; a job's progress never goes down."""
     job = _reporting(state, command.job, command.attempt)
     if not job.progress <= command.progress <= 100:  # noqa: PLR2004 - per cent
@@ -142,17 +146,17 @@ def update_progress(command: UpdateProgress, state: State) -> Iterator[Change]:
     yield Fact(job_stream(job.uuid), report)
 
 
-def succeed_job(command: SucceedJob, state: State) -> Iterator[Change]:
+def succeed_job(command: SucceedJob, state: State, environment: Environment) -> Iterator[Change]:
     job = _reporting(state, command.job, command.attempt)
     yield from end_in_success(state, job)
 
 
-def fail_job(command: FailJob, state: State) -> Iterator[Change]:
+def fail_job(command: FailJob, state: State, environment: Environment) -> Iterator[Change]:
     job = _reporting(state, command.job, command.attempt)
     yield from _end_in_failure(state, job, command.error)
 
 
-def cancel_job(command: CancelJob, state: State) -> Iterator[Change]:
+def cancel_job(command: CancelJob, state: State, environment: Environment) -> Iterator[Change]:
     """Ends the job, or all that run below it, the last of which settle those above.
 
     Raises `JobNotFound`, `JobOver`.

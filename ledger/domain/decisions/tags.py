@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ledger.domain import errors
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.commands import CreateTags, DeleteTag, EditTag
-from ledger.domain.context import Change, Fact, State
+from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.events import (
     ResourceKind,
     ResourceTagged,
@@ -17,7 +17,7 @@ from ledger.domain.events import (
 )
 
 
-def create_tags(command: CreateTags, state: State) -> Iterator[Change]:
+def create_tags(command: CreateTags, state: State, environment: Environment) -> Iterator[Change]:
     """Makes tags, all or none. Raises `ResourceNotFound`."""
     for new in command.tags:
         yield Fact(tag_stream(new.tag), TagCreated(command.owner, new.name, new.meta))
@@ -25,7 +25,7 @@ def create_tags(command: CreateTags, state: State) -> Iterator[Change]:
             yield _tagged(state, new.tag, uuid, command.owner)
 
 
-def edit_tag(command: EditTag, state: State) -> Iterator[Change]:
+def edit_tag(command: EditTag, state: State, environment: Environment) -> Iterator[Change]:
     """Changes what is given. Raises `TagNotFound`, `ResourceNotFound`."""
     tag = _own_tag(state, command.tag, command.owner)
     name = tag.name if command.name is None else command.name
@@ -42,7 +42,7 @@ def edit_tag(command: EditTag, state: State) -> Iterator[Change]:
             yield _tagged(state, tag.uuid, uuid, command.owner)
 
 
-def delete_tag(command: DeleteTag, state: State) -> Iterator[Change]:
+def delete_tag(command: DeleteTag, state: State, environment: Environment) -> Iterator[Change]:
     """Raises `TagNotFound`."""
     tag = _own_tag(state, command.tag, command.owner)
     yield Fact(tag_stream(tag.uuid), TagDeleted())
