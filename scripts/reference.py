@@ -13,12 +13,12 @@ from typing import TypeVar, get_args
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import click
-from pydantic_settings import BaseSettings
+import msgspec
 
 from api.cli import cli
 from api.doctor.checks import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE
 from api.metrics.table import METRICS
-from api.service.settings import Settings, WorkerSettings
+from api.service.settings import ENVIRONMENT_PREFIX, Settings, WorkerSettings
 from ledger.domain import errors
 from ledger.domain.errors import Refusal
 from ledger.domain.events import Event
@@ -81,10 +81,10 @@ def _settings() -> Iterator[str]:
         yield from _fields(kind)
 
 
-def _fields(kind: type[BaseSettings]) -> Iterator[str]:
-    for name, field in sorted(kind.model_fields.items()):
-        default = "must be given" if field.is_required() else _cell(_default(field.default))
-        yield f"| `JOB_LEDGER_{name.upper()}` | {default} |"
+def _fields(kind: type[msgspec.Struct]) -> Iterator[str]:
+    for field in sorted(msgspec.structs.fields(kind), key=lambda each: each.name):
+        default = "must be given" if field.required else _cell(_default(field.default))
+        yield f"| `{ENVIRONMENT_PREFIX}{field.name.upper()}` | {default} |"
 
 
 def _default(value: object) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from msgspec import structs
 
 from api.admin.library import Library
 from api.admin.server import connected
@@ -76,7 +77,7 @@ async def _own_ledger(settings: Settings) -> AsyncIterator[LocalAdmin]:
 
 @asynccontextmanager
 async def _own_service(settings: Settings) -> AsyncIterator[LocalAdmin]:
-    async with open_service(settings.model_copy(update={"copying": False})) as service:
+    async with open_service(structs.replace(settings, copying=False)) as service:
         yield LocalAdmin(service.ledger, Library(service))
 
 

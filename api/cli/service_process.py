@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import structs
 
 from api.admin.server import AdminServer
 from api.app import make_app
@@ -87,10 +88,8 @@ async def serve(
 
 def _leaving_work_to_the_first(settings: Settings) -> Settings:
     """It has the same pools, and takes images in."""
-    pools = settings.pools
-    if settings.copying:
-        pools = tuple(map(str, settings.named_pools()))
-    return settings.model_copy(update={"copying": False, "demo": False, "pools": pools})
+    pools = settings.named_pools() if settings.copying else settings.pools
+    return structs.replace(settings, copying=False, demo=False, pools=pools)
 
 
 class _UnderWay:

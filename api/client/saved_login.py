@@ -4,17 +4,8 @@ import os
 from pathlib import Path
 
 import msgspec
-from pydantic_settings import BaseSettings
 
 from api.client.errors import ClientError, NotLoggedIn
-
-
-class _Environment(BaseSettings):
-    """What is set from outside."""
-
-    job_ledger_url: str = ""
-    job_ledger_token: str = ""
-    xdg_config_home: str = ""
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -27,10 +18,10 @@ class Login(msgspec.Struct, frozen=True):
 
 def kept() -> Login:
     """By the environment, else from the file. Raises `NotLoggedIn`, and `ClientError`."""
-    given = _Environment()
-    if given.job_ledger_url and given.job_ledger_token:
-        return Login(given.job_ledger_url.rstrip("/"), given.job_ledger_token)
-    if given.job_ledger_url or given.job_ledger_token:
+    url, token = os.environ.get("JOB_LEDGER_URL"), os.environ.get("JOB_LEDGER_TOKEN")
+    if url and token:
+        return Login(url.rstrip("/"), token)
+    if url or token:
         # The other half is not taken from the file: the command might go to another service.
         raise ClientError("JOB_LEDGER_URL and JOB_LEDGER_TOKEN go together: set both, or none")
     return kept_in_file()
@@ -66,5 +57,5 @@ def forget() -> None:
 
 
 def _file() -> Path:
-    given = _Environment().xdg_config_home
+    given = os.environ.get("XDG_CONFIG_HOME")
     return (Path(given) if given else Path.home() / ".config") / "job-ledger" / "login.json"

@@ -1,12 +1,13 @@
 """What can be set from outside: by flags of the command line, else by the environment."""
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+import msgspec
+from msgspec import Meta, Struct
 
 from api.service.logging import LogFormat
 from ledger.domain.errors import Expected
@@ -14,154 +15,185 @@ from ledger.images import Pool, parse_pool
 from ledger.store.postgres.address import conninfo
 from ledger.workers.engine import STALLED_S
 
-S = TypeVar("S", bound=BaseSettings)
+S = TypeVar("S", bound=Struct)
+
+ENVIRONMENT_PREFIX = "JOB_LEDGER_"
+DEFAULT_HOSTS = ("main",)
+STORES = ("postgresql://", "postgres://")
 
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_SWITCH_WORDS = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
 
-
-DEFAULT_HOSTS = ("main",)
-STORES = ("postgresql://", "postgres://")
+Port = Annotated[int, Meta(ge=0, le=65535)]
+UpTo64 = Annotated[int, Meta(ge=1, le=64)]
 
 
 class BadSettings(Expected):
     """A setting is missing or makes no sense; says which, in one line."""
 
 
-def parse_rate(value: Any) -> Any:
-    """Bytes per second from a text like `200M`; K, M, G and T are powers of 1024."""
-    if not isinstance(value, str):
-        return value
-    size = _SIZE.fullmatch(value.strip())
-    if size is None:
-        raise ValueError(f"{value!r} is no number of bytes per second such as 200M or 1G")
-    return int(size[1]) * _FACTORS[size[2].upper()]
-
-
-def split(value: Any) -> Any:
-    """The environment names several pools, or hosts, with `;` between them."""
-    if not isinstance(value, str):
-        return value
-    return tuple(text.strip() for text in value.split(";") if text.strip())
-
-
-def checked_store(store: str) -> str:
-    """The url of a PostgreSQL database. Raises ValueError for what is none."""
-    if not store.startswith(STORES):
-        raise ValueError("a ledger is in PostgreSQL (postgresql://...), or in the directory")
-    conninfo(store)
-    return store
-
-
-class WorkSettings(BaseSettings):
-    """How a process works on images; what is not given comes from JOB_LEDGER_<NAME>."""
-
-    model_config = SettingsConfigDict(env_prefix="JOB_LEDGER_", frozen=True)
+class WorkSettings(Struct, frozen=True, kw_only=True):
+    """How a process works on images."""
 
     store: str | None = None
-    """The url of a PostgreSQL database; without one the data directory says where the ledger is."""
-    pools: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = ()
-    """`NAME=PATH[,type=TYPE]` each."""
-    copy_rate: Annotated[int | None, BeforeValidator(parse_rate)] = Field(default=None, ge=1)
+    """The URL of a PostgreSQL database; without one the data directory says where the ledger is."""
+    pools: tuple[Pool, ...] = ()
+    copy_rate: Annotated[int, Meta(ge=1)] | None = None
     """Bytes per second of all copies together."""
     verify_copies: bool = False
-    copies_per_pool: int = Field(default=2, ge=1, le=64)
-    stalled_after: float = Field(default=STALLED_S, gt=0)
+    copies_per_pool: UpTo64 = 2
+    stalled_after: Annotated[float, Meta(gt=0)] = STALLED_S
     """Seconds without a heartbeat after which a worker is taken for dead."""
     log_format: LogFormat = "text"
-    metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Where metrics are told; the next process of the same service has the next port."""
+    metrics_port: Port | None = None
+    """Where metrics are served; the next process of the same service has the next port."""
     metrics_host: str = "127.0.0.1"
 
-    @field_validator("store")
-    @classmethod
-    def _known_store(cls, store: str | None) -> str | None:
-        return None if store is None else checked_store(store)
-
-    @field_validator("pools")
-    @classmethod
-    def _known_pools(cls, pools: tuple[str, ...]) -> tuple[str, ...]:
-        named = [_absolute_pool(text) for text in pools]
-        if len({pool.name for pool in named}) < len(named):
-            raise ValueError("two pools have the same name")
-        if len({pool.path for pool in named}) < len(named):
-            raise ValueError("two pools have the same path")
-        return tuple(map(str, named))
+    def named_pools(self) -> tuple[Pool, ...]:
+        """Return the pools, whether their directories exist or not."""
+        return self.pools
 
 
-class WorkerSettings(WorkSettings):
+class WorkerSettings(WorkSettings, frozen=True, kw_only=True):
     """The settings of a worker, which has nothing but pools and a database."""
 
     store: str
-    pools: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = Field(min_length=1)
-
-    def named_pools(self) -> tuple[Pool, ...]:
-        """The pools, whether their directories exist or not."""
-        return tuple(parse_pool(text) for text in self.pools)
+    pools: Annotated[tuple[Pool, ...], Meta(min_length=1)]
 
 
-class Settings(WorkSettings):
+class Settings(WorkSettings, frozen=True, kw_only=True):
     """The settings of one service process."""
 
     data: Path
     host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
-    compute_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = Field(
-        default=DEFAULT_HOSTS, min_length=1
-    )
-    """Names: where servers are said to run. Nothing runs them."""
-    processes: int = Field(default=1, ge=1, le=64)
-    """That answer requests; more than one need a ledger in PostgreSQL."""
+    port: Port = 8080
+    compute_hosts: Annotated[tuple[str, ...], Meta(min_length=1)] = DEFAULT_HOSTS
+    """The names of the hosts that servers are placed on. Nothing runs there."""
+    processes: UpTo64 = 1
+    """How many processes answer requests; more than one need a ledger in PostgreSQL."""
     demo: bool = False
     copying: bool = True
     """Off, jobs are recorded and left to workers, where the ledger is in PostgreSQL."""
 
     def named_pools(self) -> tuple[Pool, ...]:
-        """The pools, whether their directories exist or not; `main` if none was named."""
-        if not self.pools:
-            return (Pool("main", self.data / "pools" / "main"),)
-        return tuple(parse_pool(text) for text in self.pools)
-
-    @field_validator("data")
-    @classmethod
-    def _absolute(cls, data: Path) -> Path:
-        return data.absolute()
-
-    @field_validator("compute_hosts")
-    @classmethod
-    def _distinct_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(hosts) or len(set(hosts)) < len(hosts):
-            raise ValueError("each needs a name of its own")
-        return hosts
+        """Return the pools; `main`, in the data directory, if none was named."""
+        return self.pools or (Pool("main", self.data / "pools" / "main"),)
 
 
-def load_settings(**given: Any) -> Settings:
-    """The settings with the flags that were given; None is not given. Raises `BadSettings`."""
-    return _loaded(Settings, given)
+def load_settings(**flags: Any) -> Settings:
+    """Return the settings of a service. A flag that is None was not given.
+
+    Raises `BadSettings`.
+    """
+    return _load(Settings, flags)
 
 
-def load_worker_settings(**given: Any) -> WorkerSettings:
-    """The same for a worker."""
-    return _loaded(WorkerSettings, given)
+def load_worker_settings(**flags: Any) -> WorkerSettings:
+    """Return the settings of a worker, in the same way."""
+    return _load(WorkerSettings, flags)
 
 
-def _loaded(kind: type[S], given: Mapping[str, Any]) -> S:
-    flags = {name: value for name, value in given.items() if value is not None}
-    try:
-        return kind(**flags)
-    except ValidationError as error:
-        raise BadSettings("; ".join(_said(problem) for problem in error.errors())) from None
+def checked_store(url: str) -> str:
+    """Return the URL if it is that of a PostgreSQL database, else raise ValueError."""
+    if not url.startswith(STORES):
+        raise ValueError("a ledger is in PostgreSQL (postgresql://...), or in the directory")
+    conninfo(url)
+    return url
 
 
-def _absolute_pool(text: str) -> Pool:
-    pool = parse_pool(text)
-    return Pool(pool.name, pool.path.absolute(), pool.storage_type)
+def _load(kind: type[S], flags: Mapping[str, Any]) -> S:
+    """Read every setting from its flag, else from its variable; say everything that is wrong."""
+    values, problems = {}, []
+    for field in msgspec.structs.fields(kind):
+        value = flags.get(field.name)
+        if value is None:
+            value = os.environ.get(ENVIRONMENT_PREFIX + field.name.upper())
+        try:
+            if value is not None:
+                read = _READERS.get(field.name)
+                values[field.name] = msgspec.convert(
+                    read(value) if read else value, field.type, strict=False
+                )
+            elif field.required:
+                raise ValueError("is missing")  # noqa: TRY301 - told like everything else
+        except ValueError as error:
+            problems.append(f"{_names_of(field.name)}: {_reason(error, value)}")
+    if problems:
+        raise BadSettings("; ".join(problems))
+    return kind(**values)
 
 
-def _said(problem: Any) -> str:
-    name = str(problem["loc"][0])
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        said = "is missing"
+def _names_of(name: str) -> str:
     flag = {"pools": "pool", "compute_hosts": "compute-host"}.get(name, name.replace("_", "-"))
-    return f"--{flag} (or JOB_LEDGER_{name.upper()}): {said}"
+    return f"--{flag} (or {ENVIRONMENT_PREFIX}{name.upper()})"
+
+
+def _reason(error: ValueError, value: object) -> str:
+    if not isinstance(error, msgspec.ValidationError):
+        return str(error)
+    expected = str(error).partition(", got")[0].replace("`", "").lower()
+    return f"{expected}, not {value!r}"
+
+
+def _read_rate(text: str) -> int:
+    """Read bytes per second: `200M`; K, M, G and T are powers of 1024."""
+    size = _SIZE.fullmatch(text.strip())
+    if size is None:
+        raise ValueError(f"{text!r} is no number of bytes per second such as 200M or 1G")
+    return int(size[1]) * _FACTORS[size[2].upper()]
+
+
+def _read_switch(value: str | bool) -> bool:  # noqa: FBT001 - a flag's value
+    word = str(value).lower()
+    if word not in _SWITCH_WORDS:
+        raise ValueError(f"{value!r} is neither true nor false")
+    return _SWITCH_WORDS[word]
+
+
+def _read_log_format(text: str) -> str:
+    if text not in get_args(LogFormat):
+        raise ValueError(f"{text!r} is none of {', '.join(get_args(LogFormat))}")
+    return text
+
+
+def _read_pools(texts: str | Sequence[str]) -> tuple[Pool, ...]:
+    """Read `NAME=PATH[,type=TYPE]`, each with an absolute path."""
+    pools = [parse_pool(text) for text in _split(texts)]
+    if len({pool.name for pool in pools}) < len(pools):
+        raise ValueError("two pools have the same name")
+    absolute = [Pool(pool.name, pool.path.absolute(), pool.storage_type) for pool in pools]
+    if len({pool.path for pool in absolute}) < len(pools):
+        raise ValueError("two pools have the same path")
+    return tuple(absolute)
+
+
+def _read_hosts(texts: str | Sequence[str]) -> tuple[str, ...]:
+    hosts = tuple(_split(texts))
+    if not all(hosts) or len(set(hosts)) < len(hosts):
+        raise ValueError("each needs a name of its own")
+    return hosts
+
+
+def _split(texts: str | Sequence[str]) -> Sequence[str]:
+    """Return several values: of a flag that is repeated, or of a variable with `;` between them."""
+    if not isinstance(texts, str):
+        return texts
+    return [text.strip() for text in texts.split(";") if text.strip()]
+
+
+_READERS: Mapping[str, Callable[[Any], object]] = {
+    "data": lambda path: Path(path).absolute(),
+    "store": checked_store,
+    "pools": _read_pools,
+    "compute_hosts": _read_hosts,
+    "copy_rate": _read_rate,
+    "verify_copies": _read_switch,
+    "demo": _read_switch,
+    "copying": _read_switch,
+    "log_format": _read_log_format,
+}
+"""How the settings that are more than a number or a text are read."""

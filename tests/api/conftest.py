@@ -11,6 +11,7 @@ from api.app import make_app
 from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings
+from ledger.images import Pool
 from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 from tests.support.postgres import tell_of_whoever_copies
@@ -28,7 +29,7 @@ def store(request: pytest.FixtureRequest) -> str | None:
 async def service(tmp_path: Path, begun: Path, store: str | None) -> AsyncIterator[Service]:
     if store is None:
         begin_as(begun, tmp_path)
-    pools = (f"main={tmp_path / 'pools' / 'main'}",)
+    pools = (Pool("main", tmp_path / "pools" / "main"),)
     settings = Settings(data=tmp_path, store=store, pools=pools, copying=False)
     if store is not None:
         tell_of_whoever_copies(store, settings)

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.app import make_app
 from api.composition import open_service
 from api.service.settings import Settings
-from ledger.images import IncomingImage, PoolFull
+from ledger.images import IncomingImage, Pool, PoolFull
 from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, KnownAccounts, authorization
 from tests.support.wait import patience, wait_until
 
@@ -220,7 +220,7 @@ async def test_an_image_that_is_gone_is_not_a_drive_that_is_gone(api: Api):
 
 async def test_a_drive_of_a_pool_that_is_not_there_waits(tmp_path: Path, caplog):
     """Started without it, the service says so; downloads are refused, a resize waits for it."""
-    both = (f"main={tmp_path}/main", f"other={tmp_path}/other,type=nvme")
+    both = (Pool("main", tmp_path / "main"), Pool("other", tmp_path / "other", "nvme"))
     async with served(Settings(data=tmp_path, pools=both, copying=False)) as api:
         drive = await upload(api, path="/drives/upload/?storage_type=nvme")
     async with served(Settings(data=tmp_path, pools=both[:1], copying=False)) as api:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.service.settings import BadSettings, load_settings
+from ledger.images import Pool
 from tests.cli.processes import Serve, Serving, ask, run
 from tests.support.wait import PATIENCE_S, wait_for
 
@@ -203,8 +204,8 @@ def test_settings_from_the_environment(data: Path, monkeypatch: pytest.MonkeyPat
     found = load_settings(port=1, host=None)
     assert (found.data, found.port, found.copy_rate, found.demo) == (data, 1, 200 * 1024**2, True)
     assert found.pools == (
-        "fast=/mnt/fast,type=nvme",
-        f"slow={Path.cwd()}/relative,type=dssd",
+        Pool("fast", Path("/mnt/fast"), "nvme"),
+        Pool("slow", Path.cwd() / "relative"),
     )
     assert load_settings(copy_rate="1G").copy_rate == 1024**3
     for bad in ({"copy_rate": "fast"}, {"copy_rate": "0"}, {"pools": ("x",)}, {"port": 70000},

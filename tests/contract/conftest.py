@@ -17,6 +17,7 @@ from api.composition import open_service
 from api.data.private_tables import PlainTables
 from api.service.service import Service
 from api.service.settings import Settings
+from ledger.images import Pool
 from ledger.store.tables import accounts as table
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 from tests.support.postgres import tell_of_whoever_copies
@@ -47,7 +48,7 @@ async def live(tmp_path: Path, store: str | None) -> AsyncIterator[Api]:
 async def _served(directory: Path, store: str | None, *, copying: bool) -> AsyncIterator[Api]:
     """Two pools of the default storage type, one of another."""
     pools = tuple(
-        f"{name}={directory / name},type={storage_type}"
+        Pool(name, directory / name, storage_type)
         for name, storage_type in (("north", "dssd"), ("south", "dssd"), ("cold", "zadara"))
     )
     settings = Settings(

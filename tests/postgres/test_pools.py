@@ -118,7 +118,7 @@ async def test_another_pool_of_the_same_name(fleet: Fleet, tmp_path: Path) -> No
     """As if every machine had its own: images would be looked for where they are not."""
     worker = fleet.worker(pools=[MAIN]).wait_until_it_works()
     there = Pool(MAIN, tmp_path / "another")
-    settings = Settings(data=tmp_path / "data", store=fleet.url, pools=(str(there),))
+    settings = Settings(data=tmp_path / "data", store=fleet.url, pools=(there,))
     settings.data.mkdir()
     with pytest.raises(DataUnusable, match="is not the pool main that other processes"):
         async with open_service(settings):
