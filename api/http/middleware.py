@@ -17,7 +17,7 @@ from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
 from api.http.staff_access import STAFF_URLS, owner_asked_for, require_staff
 from api.http.url_template import route_of
-from api.service.logging import REQUEST_NAME
+from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
 from ledger.domain.errors import Expected, StoreFailed, StoreUnreachable
 from ledger.store.writer import Caller
@@ -49,7 +49,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = ids.of(request)
-        REQUEST_NAME.set(request_id)
+        CURRENT_REQUEST_ID.set(request_id)
         request[POSITION] = ledger.position
         request[NEW_ID] = service.new_id
         answer: web.StreamResponse

@@ -1,20 +1,20 @@
-"""How lines of the log look: as text for people, or as JSON for programs.
+"""The log's two formats: text for people, JSON for programs.
 
-Whatever a message holds, it stays one line, and moves no terminal's cursor: control and
-bidirectional characters are written out. Only a traceback goes on below, indented: nothing in it is
-taken for a line of its own.
+Whatever a message holds, it stays one line and moves no terminal's cursor: control and
+bidirectional characters are written out. Only a traceback takes further lines, which are indented,
+so that none of them passes for a line of its own.
 """
 
+import json
 import logging
 import sys
 import time
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
 
-import structlog
 from aiohttp.http_exceptions import HttpProcessingError
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from api.text.printable import escaped
 
@@ -23,26 +23,26 @@ ExceptionInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
 
-REQUEST_NAME: ContextVar[str | None] = ContextVar("request_name", default=None)
+CURRENT_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being answered, where one is."""
 
 
 def log_to_stderr(log_format: LogFormat = "text") -> None:
-    """For processes that run until they are stopped."""
+    """Set up the log of a process that runs until it is stopped."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aiohttp.server").addFilter(_in_one_line)
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it tells of every task
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it logs every task
 
 
 def formatter(log_format: LogFormat) -> logging.Formatter:
-    """What makes lines of records."""
-    return _Text() if log_format == "text" else _json()
+    """Return what formats a line of the log."""
+    return _Text() if log_format == "text" else _Json()
 
 
 class _Text(logging.Formatter):
-    """The time in UTC, the level, who says it, and what."""
+    """The time in UTC, the level, the logger and the message."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -59,39 +59,34 @@ class _Text(logging.Formatter):
         return "\n".join(f"  {escaped(line)}" for line in lines)
 
 
-def _json() -> logging.Formatter:
-    """An object a line; all that is not ASCII is escaped, so nothing in it is taken for a command.
+class _Json(logging.Formatter):
+    """An object a line; all that is not ASCII is escaped, so that no terminal obeys it.
 
     `exception` is a traceback, `request_id` the request that is being answered.
     """
-    told: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_request,
-        structlog.processors.format_exc_info,
-    ]
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=told,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(sort_keys=True, ensure_ascii=True),
-        ],
-    )
 
-
-def _add_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    name = REQUEST_NAME.get()
-    if name is not None:
-        event["request_id"] = name
-    return event
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        }
+        request_id = CURRENT_REQUEST_ID.get()
+        if request_id is not None:
+            line["request_id"] = request_id
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack_info"] = record.stack_info
+        return json.dumps(line, sort_keys=True)
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    """What is no HTTP is said in a line: aiohttp logs all of it, and anybody can send anything."""
+    """Shorten aiohttp's record of bytes that are not HTTP to one line, as anyone can send them."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
-        record.msg, record.args = "a request that is no HTTP: %s", (type(error).__name__,)
+        record.msg, record.args = "a request that is not HTTP: %s", (type(error).__name__,)
         record.exc_info = record.exc_text = None
-        record.levelno, record.levelname = logging.INFO, "INFO"  # anybody can cause it
+        record.levelno, record.levelname = logging.INFO, "INFO"  # anyone can cause it
     return True

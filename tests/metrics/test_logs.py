@@ -10,7 +10,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.service.logging import REQUEST_NAME, LogFormat, formatter
+from api.service.logging import CURRENT_REQUEST_ID, LogFormat, formatter
 from tests.acceptance.client import Api
 from tests.acceptance.running import EMAIL, PASSWORD, Machine
 from tests.support.wait import PATIENCE_S
@@ -43,9 +43,9 @@ def test_text_stays_one_line() -> None:
 
 def test_json_is_an_object_a_line() -> None:
     """With the same, and the id of the request that is answered; the text comes back as it was."""
-    token = REQUEST_NAME.set("deploy-42")
+    token = CURRENT_REQUEST_ID.set("deploy-42")
     line = written("json", "drive %s", HOSTILE)
-    REQUEST_NAME.reset(token)
+    CURRENT_REQUEST_ID.reset(token)
     assert line.isascii()
     assert line.count("\n") == 1
     said = json.loads(line)
