@@ -54,7 +54,7 @@ def rows(state: Aggregate | None) -> Rows:
 def timestamp(moment: datetime) -> str:
     """As the API writes it: always six digits, always `+00:00`; sorts as time does.
 
-    LoginCache, because a job's creation is written again with each of its updates.
+    Remembered, because a job's creation is written again with each of its updates.
     """
     return moment.isoformat(timespec="microseconds")
 

@@ -32,10 +32,10 @@ def rows_of_stream(log: Log, stream: str) -> Rows:
     try:
         return rows_of_history(stream, [decode(topic, state) for _, topic, state in stored])
     except CANNOT_FOLD as error:
-        raise unreadable(log, stream, error) from error
+        raise unreadable_stream(log, stream, error) from error
 
 
-def unreadable(log: Log, stream: str, error: Exception) -> UnreadableStream:
+def unreadable_stream(log: Log, stream: str, error: Exception) -> UnreadableStream:
     """Where it is that a stream cannot be folded, which was found out by this error."""
     state: Aggregate | None = None
     position = 0
@@ -51,17 +51,17 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def folded(log: Log, stream: str) -> Aggregate | None:
+def fold_stream(log: Log, stream: str) -> Aggregate | None:
     """The aggregate of a stream as of this log. Raises `UnreadableStream`."""
     try:
         return fold(stream, (decode(topic, stored) for _, topic, stored in log.stream(stream)))
     except CANNOT_FOLD as error:
-        raise unreadable(log, stream, error) from error
+        raise unreadable_stream(log, stream, error) from error
 
 
 def sweeps(log: Log) -> list[Sweep]:
     """All sweeps that are in the store, oldest first."""
-    states = [folded(log, stream) for stream in log.streams_of("sweep")]
+    states = [fold_stream(log, stream) for stream in log.streams_of("sweep")]
     found = [state for state in states if isinstance(state, Sweep)]
     return sorted(found, key=lambda sweep: sweep.last_modified)
 
@@ -73,7 +73,7 @@ def discarded_streams(swept: Iterable[Sweep]) -> set[str]:
 
 def parkings(log: Log) -> list[Parking]:
     """All streams that are parked or were, the one parked or released last at the end."""
-    states = [folded(log, stream) for stream in log.streams_of("parking")]
+    states = [fold_stream(log, stream) for stream in log.streams_of("parking")]
     return sorted(
         (state for state in states if isinstance(state, Parking)), key=lambda parking: parking.at
     )
@@ -94,7 +94,7 @@ def unread_streams(parked: Iterable[Parking], swept: Iterable[Sweep]) -> set[str
 
 def policy_of(log: Log) -> Policy:
     """The retention policies that were set."""
-    state = folded(log, POLICY_STREAM)
+    state = fold_stream(log, POLICY_STREAM)
     assert state is None or isinstance(state, Policy)
     return state or Policy()
 
@@ -103,11 +103,11 @@ def compactions(log: Log) -> list[Compaction]:
     """All compactions that are in the store, in the order in which they were recorded."""
     streams = log.streams_of("compaction")
     streams.sort(key=lambda stream: log.stream(stream)[0][0])
-    states = [folded(log, stream) for stream in streams]
+    states = [fold_stream(log, stream) for stream in streams]
     return [state for state in states if isinstance(state, Compaction)]
 
 
-def pending(log: Log) -> list[Sweep]:
+def pending_sweeps(log: Log) -> list[Sweep]:
     """The sweeps whose events are in no archive yet; one that was broken off is among them."""
     archived = {uuid for compaction in compactions(log) for uuid in compaction.written.sweeps}
     return [sweep for sweep in sweeps(log) if sweep.uuid not in archived]

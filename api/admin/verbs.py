@@ -36,7 +36,7 @@ _VERBS_OF: Mapping[type, tuple[Verb, ...]] = {
     Tokens: (Tokens.add, Tokens.every, Tokens.remove),
     Library: (Library.add, Library.every, Library.remove),
     Retention: (
-        Retention.standing,
+        Retention.status,
         Retention.set,
         Retention.plan,
         Retention.run,

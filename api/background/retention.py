@@ -45,7 +45,7 @@ class _Discarding:
     async def _keep_up(self) -> None:
         """What cannot be done now is tried again next time."""
         try:
-            ran = await asyncio.to_thread(self._retention.keep_up)
+            ran = await asyncio.to_thread(self._retention.run_if_worthwhile)
         except ClockMoved as error:
             self._tell_of_clock(error)
             return

@@ -16,7 +16,7 @@ from ledger.domain.errors import Expected
 from ledger.images import Pool
 from ledger.store.sqlite.store import SCHEMA_VERSION
 from projections.maintenance.retention.compaction import ARCHIVES
-from projections.maintenance.retention.status import Standing, standing_of
+from projections.maintenance.retention.status import RetentionStatus, read_status
 
 Checks = Mapping[str, Callable[[Subject], Iterable[str]]]
 """By name, in the order in which they are made; each says what is wrong."""
@@ -111,11 +111,11 @@ def examine(
     return Findings(str(data), service, subject.found, subject.standing, pools_found, checks)
 
 
-def _standing(subject: Subject) -> tuple[Standing | None, list[str]]:
+def _standing(subject: Subject) -> tuple[RetentionStatus | None, list[str]]:
     shelf, reading = Shelf(subject.data / ARCHIVES), subject.reading
     try:
         with subject.database.log() as log:
-            return standing_of(log, shelf, reading.wall, reading), []
+            return read_status(log, shelf, reading.wall, reading), []
     except (*_PROBLEMS, *_NONSENSE) as error:
         return None, [_told(error)]
 

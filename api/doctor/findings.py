@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from projections.maintenance.retention.status import Standing
+from projections.maintenance.retention.status import RetentionStatus
 
 
 class PoolFound(Struct, frozen=True):
@@ -42,7 +42,7 @@ class Findings(Struct, frozen=True):
     data: str
     service: int | None
     ledger: LedgerFound | None
-    retention: Standing | None
+    retention: RetentionStatus | None
     pools: list[PoolFound]
     checks: list[Check]
 

@@ -8,7 +8,7 @@ from api.data.location import Database
 from api.doctor.findings import LedgerFound, PoolFound
 from ledger.domain.clock_trust import Reading
 from ledger.images import Pool
-from projections.maintenance.retention.status import Standing
+from projections.maintenance.retention.status import RetentionStatus
 
 
 class Subject(NamedTuple):
@@ -25,7 +25,7 @@ class Subject(NamedTuple):
     """Whether a service keeps up with it."""
     found: LedgerFound | None = None
     """The ledger, if it can be read."""
-    standing: Standing | None = None
+    standing: RetentionStatus | None = None
     """How retention stands, if that can be read."""
 
     @property

@@ -56,7 +56,7 @@ async def changed(
     """
     tree = read()
     known = known or frozenset({recorded(tree)})
-    with feed.watching(tree.job.uuid, tree.job.owner) as news, suppress(TimeoutError):
+    with feed.watch(tree.job.uuid, tree.job.owner) as news, suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             while not feed.closed:
                 news.clear()

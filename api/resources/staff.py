@@ -14,7 +14,7 @@ from ledger.domain.decisions.housekeeping import KEEP_MOST
 from ledger.domain.events import DiscardedTree
 from ledger.domain.retention_policy import Plan
 from ledger.store.tables import accounts, checkpoints
-from projections.maintenance.retention.status import Standing, SweepFound
+from projections.maintenance.retention.status import RetentionStatus, SweepSummary
 from projections.rows import timestamp
 
 TREES_SHOWN = 1_000
@@ -56,7 +56,7 @@ class Staff:
 
     async def retention(self, request: web.Request) -> web.Response:
         """How retention stands: the policy, what is due next, what waits."""
-        return json_answer(_standing_json(await aside(self._service.retention.standing)))
+        return json_answer(_standing_json(await aside(self._service.retention.status)))
 
     async def plan(self, request: web.Request) -> web.Response:
         """A dry run: what a sweep would discard, by a policy, at a moment."""
@@ -89,7 +89,7 @@ class Staff:
         }
 
 
-def _standing_json(standing: Standing) -> JsonObject:
+def _standing_json(standing: RetentionStatus) -> JsonObject:
     """All keys that there are; times and durations as ISO 8601 has them."""
     moved = None if standing.clock_moved is None else abs(standing.clock_moved)
     return {
@@ -113,7 +113,7 @@ def _standing_json(standing: Standing) -> JsonObject:
     }
 
 
-def _found_json(found: SweepFound | None) -> JsonObject | None:
+def _found_json(found: SweepSummary | None) -> JsonObject | None:
     if found is None:
         return None
     return {

@@ -17,7 +17,7 @@ from api.http.request_ids import REQUEST_ID
 from api.http.requests import CALLER
 from api.http.same_origin import check_origin
 from api.service.service import Service
-from projections.feed.feed import Why
+from projections.feed.feed import Reason
 
 FRAMES_MAX = 2_000
 BYTES_MAX = 4 * 1024**2
@@ -31,7 +31,7 @@ HEARTBEAT_S = 60.0
 CLOSE_S = 2.0
 """How long a client may take to close, before it is cut off."""
 
-_CODES: dict[Why, WSCloseCode] = {
+_CODES: dict[Reason, WSCloseCode] = {
     "stopping": WSCloseCode.GOING_AWAY,
     "logged out": WSCloseCode.POLICY_VIOLATION,
     "feed failed": WSCloseCode.INTERNAL_ERROR,
@@ -65,7 +65,7 @@ class Websocket:
         await response.prepare(request)
         ending = self._accounts.ending_known_to(cookie)
         socket = Socket(response, request.transport, ending)
-        with self._feed.subscribed(account.uuid, socket):
+        with self._feed.subscription(account.uuid, socket):
             await self._send_away_if_ended(socket, cookie)
             await socket.serve()
         return response
@@ -110,10 +110,10 @@ class Socket:
         self._bytes += len(frame)
         self._ready.set()
 
-    def leave(self, why: Why) -> None:
+    def leave(self, reason: Reason) -> None:
         """Closes the socket; what still waits is not sent."""
         if self._closing is None:
-            self._close(_CODES[why], why.encode())
+            self._close(_CODES[reason], reason.encode())
 
     async def serve(self) -> None:
         """Sends and reads until the client has gone, or has been sent away."""

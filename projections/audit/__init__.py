@@ -1,1 +1,1 @@
-"""Audit: whether the record is sound, and the read models show what it says."""
+"""Audit: checks that the record is sound, and that the read models agree with it."""

@@ -1,7 +1,7 @@
-"""Whether everything that was discarded was due, and everything due was discarded.
+"""Checks that everything that was discarded was due, and that everything due was discarded.
 
-The policy is rerun over the history: by the time and position of the events alone, whatever was
-planned then. Streams that are in archives only cannot be judged; they must be in one.
+The policy is applied again to the history, by the times and positions of the events alone, whatever
+was planned then. Streams that are only in archives cannot be judged; they must be in one.
 """
 
 import sys
@@ -31,12 +31,12 @@ from ledger.domain.events import (
     job_stream,
 )
 from ledger.store.seam import LoggedEvent
-from projections.audit.findings import Divergence, Held, divergence_at
-from projections.audit.job_trees import Families
+from projections.audit.findings import Divergence, StreamState, divergence_at
+from projections.audit.job_trees import JobTrees
 
 
 class _Ended(NamedTuple):
-    """A tree that has ended: by what time, at which position."""
+    """A tree that has ended: at what time, at which position."""
 
     at: datetime
     position: int
@@ -49,29 +49,29 @@ class _Departed(NamedTuple):
 
 
 class Discards:
-    """What is discarded so far, and what may be."""
+    """What is discarded so far, and what may be discarded."""
 
     def __init__(
-        self, held: dict[str, Held], families: Families, unread: Container[str] = ()
+        self, states: dict[str, StreamState], trees: JobTrees, unread: Container[str] = ()
     ) -> None:
         """`unread` are streams that were discarded unread, and are not replayed."""
         self.streams: set[str] = set()
-        """All that are discarded."""
-        self._held = held
-        self._families = families
+        """All streams that are discarded."""
+        self._streams = states
+        self._trees = trees
         self._ended: list[_Ended] = []
         self._departed: dict[str, _Departed] = {}
         self._named_by: dict[str, set[str]] = {}
         self._unread = unread
         self._parked: dict[str, int] = {}
-        """Up to which position."""
+        """The position up to which each stream was parked."""
         self._unseen: dict[str, LoggedEvent] = {}
         self._archived: set[str] = set()
         self._newest = ""
         """The newest compaction."""
 
     def take(self, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
-        """One more event, which is replayed already; says what is wrong with it as a discard."""
+        """Take an event that is replayed already; return what is wrong with it as a discard."""
         match recorded.event:
             case JobCreated(resources=resources):
                 for resource in resources:
@@ -94,20 +94,20 @@ class Discards:
         return None
 
     def unarchived(self) -> Divergence | None:
-        """A sweep that discarded what is not here, and that no archive is said to have."""
+        """Return a sweep of streams that are neither here nor in an archive that is recorded."""
         for sweep, event in self._unseen.items():
             if sweep not in self._archived:
                 return divergence_at(event, "what it discarded is neither here nor in an archive")
         return None
 
     def _end(self, event: LoggedEvent) -> None:
-        job = self._held[event.stream].state
+        job = self._streams[event.stream].state
         if isinstance(job, Job) and job.parent is None:
-            ended = max(one.last_modified for one in self._families.tree(job))
+            ended = max(one.last_modified for one in self._trees.tree(job))
             heappush(self._ended, _Ended(ended, event.position, job.uuid))
 
     def _discard(self, event: LoggedEvent, discard: JobsDiscarded, at: datetime) -> str | None:
-        policy = self._held.get(POLICY_STREAM)
+        policy = self._streams.get(POLICY_STREAM)
         state = policy.state if policy is not None else None
         keep = (state if isinstance(state, Policy) else Policy()).keep(at)
         if discard.keep != keep:
@@ -122,13 +122,13 @@ class Discards:
             reason = self._wrong_stream(event, stream, discard.cutoff)
             if reason is not None:
                 return reason
-        return self._kept(discard) if discard.last else None
+        return self._wrongly_kept(discard) if discard.last else None
 
     def _wrong_tree(self, event: LoggedEvent, tree: DiscardedTree) -> str | None:
-        root = self._families.job(tree.jobs[0])
+        root = self._trees.job(tree.jobs[0])
         streams = [job_stream(uuid) for uuid in tree.jobs]
         if root is not None:
-            family = self._families.tree(root)
+            family = self._trees.tree(root)
             if root.parent is not None or {job.uuid for job in family} != set(tree.jobs):
                 return f"what was discarded with job {root.uuid} is not its tree"
             running = [job.uuid for job in family if job.state == "started"]
@@ -148,14 +148,14 @@ class Discards:
     def _wrong_stream(self, event: LoggedEvent, stream: str, cutoff: datetime) -> str | None:
         kind, _, uuid = stream.partition("-")
         departed = self._departed.get(stream)
-        if kind == "sweep" and stream in self._held and uuid not in self._archived:
+        if kind == "sweep" and stream in self._streams and uuid not in self._archived:
             return f"{stream} was discarded before what it discarded was archived"
         if stream == self._newest:
             return f"{stream} was the newest compaction"
         if kind in ("sweep", "compaction", "parking"):
-            pass  # an act of the ledger's own, which nothing shows
+            pass  # a stream of the ledger's own, which no resource needs
         elif departed is None:
-            if stream in self._held or not self._are_unseen(event, [stream]):
+            if stream in self._streams or not self._are_unseen(event, [stream]):
                 return f"{stream} was not deleted"
         elif departed.at >= cutoff:
             return f"{stream} was deleted at {departed.at}, not before the cutoff"
@@ -165,36 +165,36 @@ class Discards:
         return None
 
     def _are_unseen(self, event: LoggedEvent, streams: Iterable[str]) -> bool:
-        """Notes that what is discarded is not here; False if some of it is, or was before."""
+        """Note that discarded streams are not here; return False if one is, or was before."""
         if all(stream in self._unread for stream in streams):
             return True
         self._unseen.setdefault(event.stream.partition("-")[2], event)
-        return not any(stream in self._held or stream in self.streams for stream in streams)
+        return not any(stream in self._streams or stream in self.streams for stream in streams)
 
     def _drop(self, streams: Iterable[str]) -> None:
         for stream in streams:
             self.streams.add(stream)
-            self._held.pop(stream, None)
+            self._streams.pop(stream, None)
             self._departed.pop(stream, None)
 
-    def _kept(self, discard: JobsDiscarded) -> str | None:
-        """Something that was due by the cutoff, known when it was planned, and still is there."""
+    def _wrongly_kept(self, discard: JobsDiscarded) -> str | None:
+        """Return what was due by the cutoff, known to the plan, and is still there."""
         later: list[_Ended] = []
         reason = None
         while self._ended and self._ended[0].at < discard.cutoff:
             ended = heappop(self._ended)
-            job = self._families.job(ended.root)
+            job = self._trees.job(ended.root)
             if job is None:
                 continue
             later.append(ended)
-            streams = {job_stream(one.uuid) for one in self._families.tree(job)}
+            streams = {job_stream(one.uuid) for one in self._trees.tree(job)}
             if ended.position <= discard.planned_at and not self._was_parked(streams, discard):
                 reason = f"the tree of job {ended.root} was due since {ended.at}, and was kept"
         for ended in later:
             heappush(self._ended, ended)
-        return reason or self._departed_and_kept(discard)
+        return reason or self._wrongly_kept_stream(discard)
 
-    def _departed_and_kept(self, discard: JobsDiscarded) -> str | None:
+    def _wrongly_kept_stream(self, discard: JobsDiscarded) -> str | None:
         for stream, (at, position) in self._departed.items():
             due = at < discard.cutoff and position <= discard.planned_at
             named = self._named_by.get(stream.partition("-")[2])
@@ -203,5 +203,5 @@ class Discards:
         return None
 
     def _was_parked(self, streams: Iterable[str], discard: JobsDiscarded) -> bool:
-        """Whether one of these was parked when it was planned, or found out to be unreadable."""
+        """Return whether one of these was parked when it was planned, or found unreadable since."""
         return any(self._parked.get(stream, 0) > discard.planned_at for stream in streams)

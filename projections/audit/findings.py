@@ -1,4 +1,4 @@
-"""What an audit finds."""
+"""Findings of an audit."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,15 +8,15 @@ from ledger.domain.errors import Expected
 from ledger.store.seam import LoggedEvent
 
 Report = Callable[[int, int], None]
-"""Told how many of how many events are replayed."""
+"""Is called with how many events are replayed, and how many there are."""
 
 
 class CannotReplay(Expected):
-    """The ledger, or what shows it, is not one that this program can read."""
+    """The ledger or its read models cannot be read by this program."""
 
 
 class Divergence(NamedTuple):
-    """The first place where the record, or what is shown of it, is not as it must be."""
+    """The first place where the record, or a read model of it, is wrong."""
 
     position: int
     stream: str
@@ -25,7 +25,7 @@ class Divergence(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A replay; sound if there is no divergence. `streams` are those that are not discarded."""
+    """A replay; sound without a divergence. `streams` counts those that are not discarded."""
 
     events: int
     streams: int
@@ -33,8 +33,8 @@ class Replay(NamedTuple):
     divergence: Divergence | None
 
 
-class Held(NamedTuple):
-    """A stream as far as it is replayed, and its newest event."""
+class StreamState(NamedTuple):
+    """A stream as far as it is replayed, with its newest event."""
 
     version: int
     state: Aggregate | None
@@ -42,5 +42,4 @@ class Held(NamedTuple):
 
 
 def divergence_at(event: LoggedEvent, reason: str) -> Divergence:
-    """A divergence of this event."""
     return Divergence(event.position, event.stream, event.topic, reason)

@@ -1,4 +1,4 @@
-"""The history of one job, for people and machines to read."""
+"""The history of one job, as an audit shows it to people and programs."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class HistoryLine(NamedTuple):
 
 
 def job_history(log: Log, uuid: str) -> list[HistoryLine]:
-    """The events of one job, oldest first; none if there is no such job. Raises `CannotReplay`."""
+    """Return a job's events, oldest first; none if there is no such job. Raise `CannotReplay`."""
     try:
         return [
             _line(position, version, topic, state)

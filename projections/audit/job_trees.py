@@ -1,24 +1,24 @@
-"""Whether parents and children say the same of each other."""
+"""Checks that parents and children agree about each other."""
 
 from collections.abc import Mapping
 
 from ledger.domain.aggregates.job import Child, Job
 from ledger.domain.events import ChildAttached, ChildEnded, Event, JobCreated, job_stream
-from projections.audit.findings import Divergence, Held, divergence_at
+from projections.audit.findings import Divergence, StreamState, divergence_at
 
 
-class Families:
-    """The jobs among the streams that are held, as far as these are replayed."""
+class JobTrees:
+    """The jobs among these streams, as far as they are replayed."""
 
-    def __init__(self, held: Mapping[str, Held]) -> None:
-        self._held = held
+    def __init__(self, streams: Mapping[str, StreamState]) -> None:
+        self._streams = streams
 
     def job(self, uuid: str) -> Job | None:
-        held = self._held.get(job_stream(uuid))
-        return held.state if held is not None and isinstance(held.state, Job) else None
+        stream = self._streams.get(job_stream(uuid))
+        return stream.state if stream is not None and isinstance(stream.state, Job) else None
 
     def tree(self, root: Job) -> list[Job]:
-        """The job and all that are held below it, each after its parent."""
+        """Return the job and all below it that are known, each after its parent."""
         family = [root]
         for job in family:  # grows as it goes
             children = (self.job(child.uuid) for child in job.children)
@@ -26,41 +26,41 @@ class Families:
         return family
 
     def contradiction(self, stream: str, event: Event) -> str | None:
-        """Where this event says something else of a parent or child than they do."""
+        """Return where this event contradicts its parent or child."""
         match event:
             case JobCreated(parent=str(parent), root=root, owner=owner):
                 above = self.job(parent)
                 if above is None or above.state != "started" or above.root != root:
                     return f"parent {parent} is not a running job of the same tree"
                 if above.owner != owner:
-                    return f"parent {parent} is somebody else's"
+                    return f"parent {parent} belongs to another account"
             case ChildAttached(child=child):
                 below = self.job(child)
                 if below is None or job_stream(below.parent or "") != stream:
-                    return f"job {child} does not say that this is its parent"
+                    return f"job {child} does not name this job as its parent"
             case ChildEnded(child=child, how=how):
                 below = self.job(child)
                 if below is None or below.state != how:
-                    return f"job {child} did not end so: {how}"
+                    return f"job {child} did not end as {how}"
             case _:
                 pass
         return None
 
     def unfinished(self) -> Divergence | None:
-        """A child that its parent does not know, or a parent that its children did not settle."""
-        for held in self._held.values():
-            job = held.state
+        """Return a child that its parent lists wrongly, or a parent that outlived its children."""
+        for stream in self._streams.values():
+            job = stream.state
             if not isinstance(job, Job):
                 continue
-            if job.parent is not None and not self._is_known(job):
-                return divergence_at(held.last, f"parent {job.parent} does not know of it so")
+            if job.parent is not None and not self._is_listed(job):
+                return divergence_at(stream.last, f"parent {job.parent} does not list it so")
             ended = [child.ended for child in job.children]
             if job.state == "started" and ended and all(ended):
-                return divergence_at(held.last, "all its children have ended, but not the job")
+                return divergence_at(stream.last, "all its children have ended, but not the job")
         return None
 
-    def _is_known(self, job: Job) -> bool:
-        """Whether its parent knows of the job, and of its end if it has ended."""
+    def _is_listed(self, job: Job) -> bool:
+        """Return whether its parent lists the job, with its end if it has ended."""
         parent = self.job(job.parent or "")
         ended = None if job.state == "started" else job.state
         return parent is not None and Child(job.uuid, ended) in parent.children

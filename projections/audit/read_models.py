@@ -1,10 +1,10 @@
-"""Whether the read models show what the events make of them, and nothing else."""
+"""Checks that the read models show what follows from the events, and nothing else."""
 
 from collections.abc import Container, Iterable
 
 from ledger.domain.events import Event, Recorded
 from ledger.store.seam import Cursor, LoggedEvent, Row, RowKey
-from projections.audit.findings import Divergence, Held, divergence_at
+from projections.audit.findings import Divergence, StreamState, divergence_at
 from projections.audit_log import entries
 from projections.rows import rows
 from projections.tables import TABLES, select_all, select_one
@@ -13,8 +13,8 @@ from projections.views.generations import live_generation
 READ_ROWS = 1_000
 
 
-class Shown:
-    """The rows of the live generation; those of discarded streams must not be there."""
+class ShownRows:
+    """The rows of the live generation, which must hold none of a discarded stream."""
 
     def __init__(self, cursor: Cursor, discarded: Container[str]) -> None:
         self._cursor = cursor
@@ -23,14 +23,14 @@ class Shown:
         self._expected: set[RowKey] = set()
 
     def wrong_entry(self, event: LoggedEvent, recorded: Recorded[Event], owner: str) -> str | None:
-        """Where the audit log does not tell of this event what it should."""
+        """Return how the audit log's entry of this event is wrong."""
         if event.stream in self._discarded:
             return None
         return self._wrong_rows(entries(event.stream, event.version, recorded, owner).items())
 
-    def wrong_rows(self, held: Iterable[Held], position: int) -> Divergence | None:
-        """A row that is not what the events make of it, missing, or made of no event."""
-        for stream in held:
+    def wrong_rows(self, streams: Iterable[StreamState], position: int) -> Divergence | None:
+        """Return a row that is wrong, missing, or does not come from an event."""
+        for stream in streams:
             if stream.last.stream not in self._discarded:
                 reason = self._wrong_rows(rows(stream.state).items())
                 if reason is not None:

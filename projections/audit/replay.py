@@ -1,7 +1,7 @@
-"""Audit replay: whether the record is sound, and the read models show what it says.
+"""Audit replay: checks that the record is sound, and that the read models agree with it.
 
-Reads every event from the first in one snapshot, read-only, beside a running service or without
-one, and trusts nothing: not the order, not the hashes, not the code that decided.
+It reads every event from the first in one snapshot, read-only, with or without a running service,
+and trusts nothing: neither the order, nor the hashes, nor the code that decided.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -22,13 +22,13 @@ from projections.audit.discards import Discards
 from projections.audit.findings import (
     CannotReplay,
     Divergence,
-    Held,
     Replay,
     Report,
+    StreamState,
     divergence_at,
 )
-from projections.audit.job_trees import Families
-from projections.audit.read_models import Shown
+from projections.audit.job_trees import JobTrees
+from projections.audit.read_models import ShownRows
 from projections.streams import (
     CANNOT_FOLD,
     compactions,
@@ -47,12 +47,12 @@ def replay(
     report: Report,
     archives: Path | None = None,
 ) -> Replay:
-    """Replays a ledger and compares it with itself and with the read models.
+    """Replay a ledger and compare it with itself and with the read models.
 
-    With the directory of its archives, their events are replayed with the others, each in its
-    place, and everything that was discarded is judged. Without, what is in archives is passed over,
-    and must be marked as gone. What was discarded unread is not read here either; its bytes must be
-    those that were stored. Raises `CannotReplay` and `StoreFailed`.
+    With the directory of its archives, their events are replayed in their places among the others,
+    and everything that was discarded is judged. Without it, events that are in archives are
+    skipped, and must be marked as gone. Streams that were discarded unread are not read here
+    either; only their bytes are checked. Raise `CannotReplay` and `StoreFailed`.
     """
     before = () if archives is None else Shelf(archives).names()
     with open_log() as log:
@@ -60,7 +60,7 @@ def replay(
             raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
         try:
             shelf = None if archives is None else _Archives(Shelf(archives), log, before)
-            return _replayed(log, report, shelf)
+            return _replay(log, report, shelf)
         except BadArchive as error:
             reason = str(error)
             return Replay(
@@ -72,10 +72,9 @@ def replay(
 
 
 class _Archives:
-    """The archives of a ledger as of one moment.
+    """The archives of a ledger as of one moment: those there before it, and those it names.
 
-    Those that were there before it; and those that it names itself: one that was written since, and
-    what was then deleted from the store, are none of its business.
+    An archive that was written since is left out: at that moment, its events were in the store.
     """
 
     def __init__(self, shelf: Shelf, log: Log, before: Iterable[str]) -> None:
@@ -86,23 +85,23 @@ class _Archives:
         return self.shelf.events(names=self._names)
 
 
-def _replayed(log: Log, report: Report, archives: _Archives | None) -> Replay:
-    auditing = _Auditing(log, archives, unread_streams(parkings(log), sweeps(log)))
-    divergence = auditing.run(report)
+def _replay(log: Log, report: Report, archives: _Archives | None) -> Replay:
+    audit = _Audit(log, archives, unread_streams(parkings(log), sweeps(log)))
+    divergence = audit.run(report)
     if archives is not None and divergence is not None and divergence.stream:
         unread = _unread_anywhere(log, archives)
-        if divergence.stream in unread:  # who said so is in an archive itself by now
-            auditing = _Auditing(log, archives, unread)
-            divergence = auditing.run(report)
-    return Replay(auditing.done, auditing.streams, log.last_position(), divergence)
+        if divergence.stream in unread:  # the event that says so is in an archive itself by now
+            audit = _Audit(log, archives, unread)
+            divergence = audit.run(report)
+    return Replay(audit.done, audit.streams, log.last_position(), divergence)
 
 
 def _unread_anywhere(log: Log, archives: _Archives) -> set[str]:
-    """The streams that were discarded unread, by what the ledger and all archives say."""
+    """Return the streams that were discarded unread according to the ledger and all archives."""
     acts: dict[str, Aggregate | None] = {}
     for event in archives.events():
         if event.stream.startswith(("parking-", "sweep-")):
-            with suppress(*CANNOT_FOLD):  # where it is met in its turn, it is a divergence
+            with suppress(*CANNOT_FOLD):  # the replay reports it as a divergence
                 recorded = decode(event.topic, event.state)
                 acts[event.stream] = evolve(acts.get(event.stream), event.stream, recorded)
     parked = [act for act in acts.values() if isinstance(act, Parking)]
@@ -111,9 +110,9 @@ def _unread_anywhere(log: Log, archives: _Archives) -> set[str]:
 
 
 def replay_archive(file: Path, report: Report) -> Replay:
-    """Replays an archive by itself: whether its streams are whole and sound, and its families.
+    """Replay an archive by itself: check that its streams and trees are whole and sound.
 
-    Whether what it holds was due to be discarded, only the whole ledger can say.
+    Only the whole ledger can say whether they were due to be discarded.
     """
     streams = _Streams()
     done, position, divergence = 0, 0, None
@@ -130,36 +129,38 @@ def replay_archive(file: Path, report: Report) -> Replay:
                 report(done, archive.count)
     except BadArchive as error:
         divergence = Divergence(position, "", "", str(error))
-    divergence = divergence or streams.families.unfinished()
-    return Replay(done, len(streams.held), position, divergence)
+    divergence = divergence or streams.trees.unfinished()
+    return Replay(done, len(streams.states), position, divergence)
 
 
 class _Streams:
-    """Streams as far as their events are replayed, each event judged by those before it."""
+    """Streams as far as they are replayed; each event is judged by those before it."""
 
     def __init__(self) -> None:
-        self.held: dict[str, Held] = {}
-        self.families = Families(self.held)
+        self.states: dict[str, StreamState] = {}
+        self.trees = JobTrees(self.states)
 
     def take(self, event: LoggedEvent) -> str | None:
-        """Takes one more event; returns what is wrong with it."""
-        held = self.held.get(event.stream) or Held(0, None, event)
+        """Take an event; return what is wrong with it."""
+        before = self.states.get(event.stream) or StreamState(0, None, event)
         damage = _damage(event)
         if damage is not None:
             return damage
-        if event.version != held.version + 1:
-            return f"version {event.version} of the stream follows version {held.version}"
+        if event.version != before.version + 1:
+            return f"version {event.version} of the stream follows version {before.version}"
         try:
             recorded = decode(event.topic, event.state)
         except UnknownEvent as error:
             return str(error)
-        reason = violation(held.state, event.stream, recorded.event)
-        reason = reason or self.families.contradiction(event.stream, recorded.event)
-        return reason or self._evolve(held, event, recorded)
+        reason = violation(before.state, event.stream, recorded.event)
+        reason = reason or self.trees.contradiction(event.stream, recorded.event)
+        return reason or self._evolve(before, event, recorded)
 
-    def _evolve(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
-        state = evolve(held.state, event.stream, recorded)
-        self.held[event.stream] = Held(event.version, state, event)
+    def _evolve(
+        self, before: StreamState, event: LoggedEvent, recorded: Recorded[Event]
+    ) -> str | None:
+        state = evolve(before.state, event.stream, recorded)
+        self.states[event.stream] = StreamState(event.version, state, event)
         return None
 
 
@@ -171,10 +172,10 @@ def _damage(event: LoggedEvent) -> str | None:
     return None
 
 
-class _Auditing(_Streams):
-    """All streams of a ledger, with what it discarded and what it shows.
+class _Audit(_Streams):
+    """All streams of a ledger, with what it discarded and its read models.
 
-    `unread` are those that were discarded unread.
+    `unread` are the streams that were discarded unread.
     """
 
     def __init__(self, log: Log, archives: _Archives | None, unread: Container[str]) -> None:
@@ -184,18 +185,18 @@ class _Auditing(_Streams):
         self._log = log
         self._cursor = log.cursor()
         self._archives = archives
-        self._discards = Discards(self.held, self.families, unread)
+        self._discards = Discards(self.states, self.trees, unread)
         self._unshown = discarded_streams(sweeps(log))
         self._passed_over = _archived_streams(log) if archives is None else set()
-        self._shown = Shown(self._cursor, self._unshown)
+        self._shown = ShownRows(self._cursor, self._unshown)
         self._leaves = 0
 
     @property
     def streams(self) -> int:
-        return len(self.held)
+        return len(self.states)
 
     def run(self, report: Report) -> Divergence | None:
-        """The first divergence: of the events by position, else of families, else of the rows."""
+        """Return the first divergence: of events by position, else of trees, else of rows."""
         total = self._log.leaf_count() if self._archives else self._log.count()
         for event in self._events():
             reason = self._missing_before(event.leaf_index)
@@ -210,23 +211,25 @@ class _Auditing(_Streams):
         return (
             self._missing_end()
             or self._discards.unarchived()
-            or self.families.unfinished()
-            or self._shown.wrong_rows(self.held.values(), self._log.last_position())
+            or self.trees.unfinished()
+            or self._shown.wrong_rows(self.states.values(), self._log.last_position())
         )
 
     def _events(self) -> Iterator[LoggedEvent]:
         if self._archives is None:
             return self._log.events()
-        archived = self._noted(self._archives.events())
-        return _once(merge(self._log.events(), archived, key=lambda event: event.position))
+        archived = self._hide(self._archives.events())
+        return _without_repeats(
+            merge(self._log.events(), archived, key=lambda event: event.position)
+        )
 
-    def _noted(self, archived: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
+    def _hide(self, archived: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
         for event in archived:
             self._unshown.add(event.stream)
             yield event
 
     def _missing_before(self, leaf_index: int) -> str | None:
-        """Where events that are missing before this one are not marked as gone, or not archived."""
+        """Return how events are missing before this one that are neither gone nor archived."""
         missing = leaf_index - self._leaves
         if missing < 0:
             return f"its leaf has index {leaf_index}, which was there before"
@@ -247,7 +250,7 @@ class _Auditing(_Streams):
         return self._wrongly_gone()
 
     def _wrongly_gone(self) -> Divergence | None:
-        """How many events are gone is said by the newest compaction, unless one is under way."""
+        """Compare how many events are gone with the newest compaction, unless one is under way."""
         done = compactions(self._log)
         if not done or done[-1].gone is None:
             return None
@@ -260,20 +263,22 @@ class _Auditing(_Streams):
     def take(self, event: LoggedEvent) -> str | None:
         return _damage(event) if event.stream in self._unread else super().take(event)
 
-    def _evolve(self, held: Held, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
+    def _evolve(
+        self, before: StreamState, event: LoggedEvent, recorded: Recorded[Event]
+    ) -> str | None:
         if event.stream in self._discards.streams:
             return "the stream had been discarded"
         if self._archives is not None and isinstance(recorded.event, ArchiveWritten):
             self._archives.shelf.get(recorded.event.archive).check(recorded.event.digest)
-        super()._evolve(held, event, recorded)
-        state = self.held[event.stream].state
+        super()._evolve(before, event, recorded)
+        state = self.states[event.stream].state
         assert state is not None
         reason = self._discards.take(event, recorded)
         return reason or self._shown.wrong_entry(event, recorded, state.owner)
 
 
-def _once(events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
-    """What is in an archive and, as long as a compaction deletes, in the store comes once."""
+def _without_repeats(events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
+    """Yield each event once, even one that a compaction has archived but not deleted yet."""
     before: LoggedEvent | None = None
     for event in events:
         if event != before:
@@ -282,6 +287,6 @@ def _once(events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
 
 
 def _archived_streams(log: Log) -> set[str]:
-    """What an archive has: these events may be in the store as well, or half of them be deleted."""
+    """Return the streams in archives; their events may still be in the store, some or all."""
     archived = {uuid for compaction in compactions(log) for uuid in compaction.written.sweeps}
     return discarded_streams(sweep for sweep in sweeps(log) if sweep.uuid in archived)

@@ -1,4 +1,4 @@
-"""From commits to what has changed for whom: several changes of one thing are one. Pure."""
+"""From commits to what changed for which account; several changes of one thing are one. Pure."""
 
 from collections.abc import Container
 from datetime import datetime
@@ -22,10 +22,10 @@ _FROM_BELOW = (ChildAttached, ChildEnded)
 
 
 class JobChange(NamedTuple):
-    """What happened to a job.
+    """A change of a job.
 
-    `leaf`: it has no sub-jobs and gets none. `own`: not only below it. `progress_only`: nothing
-    that its ancestors must hear of at once.
+    `leaf`: the job has no sub-jobs and gets none. `own`: the job changed, not only jobs below it.
+    `progress_only`: its ancestors need not be sent at once.
     """
 
     owner: str
@@ -36,14 +36,14 @@ class JobChange(NamedTuple):
 
 
 class Changes:
-    """What has changed since it was last looked at, for the accounts that are asked about."""
+    """What has changed, for some accounts, since it was last taken."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobChange] = {}
         self.others: dict[tuple[str, str], str] = {}
         """The owners of changed things other than jobs, by the kind of their stream and uuid."""
         self.related: dict[str, None] = {}
-        """Drives and servers of which others now say something else."""
+        """Drives and servers that are shown differently now because others changed."""
         self.gone: dict[str, None] = {}
         """Drives and servers that are deleted."""
 
@@ -51,7 +51,7 @@ class Changes:
         return bool(self.jobs or self.others)
 
     def add(self, commit: Commit, accounts: Container[str]) -> None:
-        """What this commit changed of these accounts; nobody else's jobs speak of their things."""
+        """Add what a commit changed for these accounts; only their own jobs name their things."""
         concerned = [
             (stream, state) for stream, state in commit.states.items() if state.owner in accounts
         ]
@@ -59,7 +59,7 @@ class Changes:
             kind, _, uuid = stream.partition("-")
             match state:
                 case Job():
-                    continue  # its events tell what happened to it
+                    continue  # its events say what happened to it
                 case Drive(deleted=datetime()) | Server(deleted=datetime()):
                     self.gone[uuid] = None
                 case _:
@@ -71,7 +71,7 @@ class Changes:
             self.related.update(dict.fromkeys(sorted(commit.related)))
 
     def _add_discarded(self, commit: Commit, accounts: Container[str]) -> None:
-        """Jobs that are not shown any more: they are told of as gone."""
+        """Add jobs that are not shown any more: they are sent as gone."""
         for _, recorded in commit.events:
             if isinstance(recorded.event, JobsDiscarded):
                 for tree in recorded.event.trees:

@@ -1,9 +1,9 @@
-"""The feed: tells of what has changed, after it can be read, and wakes who waits for a job.
+"""The feed: sends subscribers what changed once it can be read, and wakes long polls.
 
-Each commit is handed over to the event loop. There one task reads what has changed
-anew, in short snapshots, and gives each account's subscribers a frame for each changed thing. So a
-frame says what is or was so already for whoever reads, several changes may become one frame, and a
-thing that cannot be read any more is told of as gone.
+Each commit is handed to the event loop. There, one task reads what changed in short snapshots, and
+sends each account's subscribers a frame for each changed resource. So a frame shows nothing that a
+GET could not show, several changes may become one frame, and what cannot be read any more is sent
+as gone.
 """
 
 import asyncio
@@ -23,32 +23,32 @@ from projections.views.snapshot import Snapshot
 from projections.views.views import Views
 
 REPEAT_S = 5.0
-"""What is in motion is told of again after this time: clients give a silent thing up after 10 s."""
+"""What is in motion is sent again after this time: clients give up after 10 s of silence."""
 PROGRESS_S = 1.0
-"""The shortest time between two frames of a job for the progress of what is below it."""
-SLICE = 50
-"""Frames that are made before others in the event loop have their turn."""
+"""The shortest time between two frames of a job that show progress below it."""
+FRAMES_AT_ONCE = 50
+"""Frames that are made before other tasks in the event loop have their turn."""
 
 log = logging.getLogger(__name__)
 
-Why = Literal["stopping", "logged out", "feed failed"]
+Reason = Literal["stopping", "logged out", "feed failed"]
 
 
 class Subscriber(Protocol):
-    """Somebody who follows an account."""
+    """A follower of an account."""
 
     ending: int
-    """The last ending of the account's logins that is before this one's."""
+    """The last ending of the account's logins before this login."""
 
     def take(self, frame: bytes, *, again: bool) -> None:
-        """One more frame; `again` says that it repeats what need not be news. Must not block."""
+        """Take a frame; `again` says that it repeats what may not be news. Must not block."""
 
-    def leave(self, why: Why) -> None:
-        """There will be no more frames."""
+    def leave(self, reason: Reason) -> None:
+        """Leave: there will be no more frames."""
 
 
 Render = Callable[[str, str, View | None], bytes]
-"""The frame for a resource: its type, its uri, and how it is read now; None: it is gone."""
+"""Makes the frame of a resource from its type, its URI and its view; None means it is gone."""
 
 
 class Feed:
@@ -91,11 +91,11 @@ class Feed:
         with suppress(asyncio.CancelledError):
             await self._task
 
-    # Who is told
+    # Followers
 
     @contextmanager
-    def subscribed(self, account: str, subscriber: Subscriber) -> Iterator[None]:
-        """Meanwhile `subscriber` is told of every change of the account's things."""
+    def subscription(self, account: str, subscriber: Subscriber) -> Iterator[None]:
+        """Send `subscriber` every change of the account's resources until the block ends."""
         if self._closed:
             subscriber.leave("stopping")
         self._subscribers.setdefault(account, set()).add(subscriber)
@@ -109,10 +109,10 @@ class Feed:
                 del self._subscribers[account]
 
     @contextmanager
-    def watching(self, job: str, account: str) -> Iterator[asyncio.Event]:
-        """Meanwhile the event is set whenever the job, or one below it, may have changed.
+    def watch(self, job: str, account: str) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever the job, or one below it, may have changed.
 
-        It is set also when the feed closes: see `closed`.
+        It is also set when the feed closes: see `closed`.
         """
         changed = asyncio.Event()
         self._watchers.setdefault(job, set()).add(changed)
@@ -132,48 +132,46 @@ class Feed:
 
     @property
     def subscribers(self) -> int:
-        """How many there are."""
         return sum(map(len, self._subscribers.values()))
 
     @property
     def closed(self) -> bool:
-        """Whether nobody is told of anything any more."""
         return self._closed
 
     def dismiss(self, account: str, ending: int) -> None:
-        """Send the subscribers of an account away whose logins are from before this ending.
+        """Send away those subscribers of an account who logged in before this ending.
 
-        Another node tells of an ending a little later; who has logged in since then stays.
+        Another node reports an ending a little later; who has logged in since then stays.
         """
         for subscriber in tuple(self._subscribers.get(account, ())):
             if subscriber.ending < ending:
                 subscriber.leave("logged out")
 
     def close(self) -> None:
-        """Sends everybody away, and wakes all who wait."""
+        """Send all subscribers away, and wake all long polls."""
         self._closed = True
         self._send_away("stopping")
 
-    def _send_away(self, why: Why) -> None:
+    def _send_away(self, reason: Reason) -> None:
         for subscribers in tuple(self._subscribers.values()):
             for subscriber in tuple(subscribers):
-                subscriber.leave(why)
+                subscriber.leave(reason)
         for watchers in self._watchers.values():
             for changed in watchers:
                 changed.set()
 
-    # What has changed
+    # Changes
 
     def is_followed(self) -> bool:
-        """Whether anybody wants to be told of anything. In any thread."""
+        """Return whether anyone follows any account. For any thread."""
         return bool(self._followed)
 
     def notice(self, commit: Commit) -> None:
-        """A commit, told of in another thread; costs it nothing while nobody follows."""
+        """Note a commit, in the thread that reports it; costs nothing while no one follows."""
         if self._followed:
-            self._loop.call_soon_threadsafe(self._take, commit)
+            self._loop.call_soon_threadsafe(self._note_commit, commit)
 
-    def _take(self, commit: Commit) -> None:
+    def _note_commit(self, commit: Commit) -> None:
         self._changes.add(commit, self._followed)
         self._woken.set()
 
@@ -190,28 +188,28 @@ class Feed:
                     await self._woken.wait()
             self._woken.clear()
             try:
-                await self._tell_all()
+                await self._send_all()
             except Exception as error:
-                log.exception("the feed failed; whoever follows it is sent to look for himself")
+                log.exception("the feed failed; its subscribers are sent away and read anew")
                 self._send_away("feed failed")
                 if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                     self._on_failure()
 
-    async def _tell_all(self) -> None:
-        """Tells of all there is to tell, a slice at a time; of news before repetitions."""
+    async def _send_all(self) -> None:
+        """Send everything there is to send, some frames at a time; news before repetitions."""
         while True:
             self._gather()
             again = False
-            turn = self._news.take(SLICE)
+            turn = self._news.take(FRAMES_AT_ONCE)
             if turn is None:
-                turn, again = self._repeats.take(SLICE), True
+                turn, again = self._repeats.take(FRAMES_AT_ONCE), True
             if turn is None:
                 return
-            self._tell(*turn, again=again)
+            self._send_frames(*turn, again=again)
             await asyncio.sleep(0)
 
     def _gather(self) -> None:
-        """Finds out what is to be told, and to whom."""
+        """Find out what to send to which account."""
         now = self._loop.time()
         for account, job in self._pacing.take_due(now):
             self._news.add(account, Item("job", job))
@@ -226,7 +224,7 @@ class Feed:
                 self._gather_repeats(snapshot)
 
     def _gather_jobs(self, snapshot: Snapshot, changes: Changes, now: float) -> None:
-        """Jobs that changed, or name what is gone, and all above them: they show what is below."""
+        """Gather jobs that changed or name what is gone, and all above them, which show them."""
         jobs = {
             uuid: JobChange(owner, parent)
             for uuid, owner, parent in snapshot.jobs_naming(changes.gone)
@@ -258,34 +256,34 @@ class Feed:
     def _gather_others(self, snapshot: Snapshot, changes: Changes) -> None:
         for (kind, uuid), owner in changes.others.items():
             self._news.add(owner, Item(kind, uuid))
-        for thing in snapshot.drives_and_servers(list(changes.related)):
-            if thing.owner in self._followed:
-                self._news.add(thing.owner, Item(thing.kind, thing.uuid))
+        for resource in snapshot.drives_and_servers(list(changes.related)):
+            if resource.owner in self._followed:
+                self._news.add(resource.owner, Item(resource.kind, resource.uuid))
 
     def _gather_repeats(self, snapshot: Snapshot) -> None:
         for account in self._subscribers:
-            for thing in snapshot.in_motion(account):
-                self._repeats.add(account, Item(thing.kind, thing.uuid))
+            for resource in snapshot.in_motion(account):
+                self._repeats.add(account, Item(resource.kind, resource.uuid))
 
-    def _tell(self, account: str, items: list[Item], *, again: bool) -> None:
-        """Reads these things and gives their frames to who follows the account."""
+    def _send_frames(self, account: str, items: list[Item], *, again: bool) -> None:
+        """Read these resources and give their frames to the account's subscribers."""
         if account not in self._subscribers:
             return
         with self._views.snapshot() as snapshot:
-            views = _read(snapshot, items, account)
+            views = _read_views(snapshot, items, account)
         now = self._loop.time()
         for item in items:
             view = views.get(item)
             if isinstance(view, JobTree) and view.children:
-                self._pacing.shown(item.uuid, _count(view), now)
+                self._pacing.note_shown(item.uuid, _count_jobs(view), now)
             kind = KINDS[item.kind]
             frame = self._render(kind.resource_type, kind.uri_of(item.uuid), view)
             for subscriber in tuple(self._subscribers[account]):
                 subscriber.take(frame, again=again)
 
 
-def _read(snapshot: Snapshot, items: list[Item], owner: str) -> dict[Item, View]:
-    """How these things are now; those that are gone are missing."""
+def _read_views(snapshot: Snapshot, items: list[Item], owner: str) -> dict[Item, View]:
+    """Return the views of these resources; those that are gone are missing."""
     found: dict[Item, View] = {}
     for kind, leaf in {(item.kind, item.leaf): None for item in items}:
         uuids = [item.uuid for item in items if (item.kind, item.leaf) == (kind, leaf)]
@@ -295,6 +293,5 @@ def _read(snapshot: Snapshot, items: list[Item], owner: str) -> dict[Item, View]
     return found
 
 
-def _count(tree: JobTree) -> int:
-    """How many jobs the tree shows."""
-    return 1 + sum(map(_count, tree.children))
+def _count_jobs(tree: JobTree) -> int:
+    return 1 + sum(map(_count_jobs, tree.children))

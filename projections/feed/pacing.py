@@ -1,18 +1,18 @@
-"""When the feed tells of what: each thing once, account by account, and large trees not too often.
+"""When the feed sends what: each resource once, accounts in turn, and large trees not too often.
 
-A job's frame shows all below it, so what happens below a job changes its frame too; but a tree of a
-thousand jobs must not be shown a thousand times in the second in which they all go on.
+A job's frame shows all jobs below it, so a change below a job changes its frame too; but a tree of
+a thousand jobs must not be sent a thousand times in a second in which they all progress.
 """
 
 from typing import NamedTuple
 
 PER_JOB_S = 0.001
-"""A tree is shown again after so much time for each of its jobs, if an end or a new job calls for
-it: the work for its frames is then bounded whatever its size."""
+"""The shortest time between two frames of a tree, for each of its jobs, when one ends or begins:
+so the work for its frames is bounded, whatever its size."""
 
 
 class Item(NamedTuple):
-    """Something to tell of; `leaf` is a job without family (see `resource_kinds.LEAF`)."""
+    """A resource to send; `leaf` is a job without sub-jobs (see `resource_kinds.LEAF`)."""
 
     kind: str
     uuid: str
@@ -20,7 +20,7 @@ class Item(NamedTuple):
 
 
 class Backlog:
-    """What is still to be told, by account: a thing that changes again meanwhile is there once."""
+    """What is still to be sent, by account; a resource that changes again is there once."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, dict[Item, None]] = {}
@@ -29,7 +29,7 @@ class Backlog:
         self._accounts.setdefault(account, {})[item] = None
 
     def take(self, most: int) -> tuple[str, list[Item]] | None:
-        """The next items of the account whose turn it is; then it is the others' turn."""
+        """Take the next items of the account whose turn it is; then it is the others' turn."""
         if not self._accounts:
             return None
         account = next(iter(self._accounts))
@@ -42,31 +42,31 @@ class Backlog:
         return account, taken
 
 
-class _Shown(NamedTuple):
+class _LastFrame(NamedTuple):
     at: float
     jobs: int
 
 
 class Pacing:
-    """When a job may be shown again for what happens below it. Times are those of one clock, in s.
+    """When a job may be sent again for what happens below it. Times are of one clock, in s.
 
-    The first time it may be at once; then for progress after `progress_s`, and for anything else
-    after a time that grows with the tree, up to `progress_s`.
+    The first time it may be sent at once; then for progress after `progress_s`, and for anything
+    else after a time that grows with the tree, up to `progress_s`.
     """
 
     def __init__(self, progress_s: float) -> None:
         self._progress_s = progress_s
-        self._shown: dict[str, _Shown] = {}
+        self._last: dict[str, _LastFrame] = {}
         self._waiting: dict[str, tuple[float, str]] = {}
 
-    def shown(self, job: str, jobs: int, now: float) -> None:
-        """The job was shown, a tree of so many jobs: whatever waited is told."""
+    def note_shown(self, job: str, jobs: int, now: float) -> None:
+        """Note that the job was sent, with a tree of so many jobs: nothing of it waits any more."""
         self._waiting.pop(job, None)
-        self._shown.pop(job, None)  # to be the last: the oldest come first
-        self._shown[job] = _Shown(now, jobs)
+        self._last.pop(job, None)  # to be the last: the oldest come first
+        self._last[job] = _LastFrame(now, jobs)
 
     def may_show(self, job: str, account: str, now: float, *, progress_only: bool) -> bool:
-        """Whether it may be shown now; if not, it is due later."""
+        """Return whether the job may be sent now; if not, it is due later."""
         due = self._due(job, progress_only=progress_only)
         if due <= now:
             return True
@@ -75,7 +75,7 @@ class Pacing:
         return False
 
     def take_due(self, now: float) -> list[tuple[str, str]]:
-        """The jobs whose time has come, with their accounts."""
+        """Take the jobs that are due, with their accounts."""
         self._forget(now)
         due = [(account, job) for job, (at, account) in self._waiting.items() if at <= now]
         for _, job in due:
@@ -83,19 +83,19 @@ class Pacing:
         return due
 
     def next_due(self) -> float | None:
-        """When the next job that waits may be shown."""
+        """Return when the next waiting job may be sent."""
         return min((at for at, _ in self._waiting.values()), default=None)
 
     def _due(self, job: str, *, progress_only: bool) -> float:
-        shown = self._shown.get(job)
+        shown = self._last.get(job)
         if shown is None:
             return 0.0
         wait_s = self._progress_s
         return shown.at + (wait_s if progress_only else min(wait_s, shown.jobs * PER_JOB_S))
 
     def _forget(self, now: float) -> None:
-        """What is so long ago that it delays nothing."""
-        for job, shown in list(self._shown.items()):
+        """Forget frames so old that they delay nothing."""
+        for job, shown in list(self._last.items()):
             if shown.at + self._progress_s > now:
                 return
-            del self._shown[job]
+            del self._last[job]

@@ -1,4 +1,4 @@
-"""What can be followed: each kind of stream, the resource it shows, and how that is read."""
+"""The kinds of resources that clients can follow: each kind of stream, and how it is read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -8,14 +8,14 @@ from projections.views.snapshot import Snapshot
 
 ViewWithUuid = JobTree | DriveView | ServerView | TagView
 View = ViewWithUuid | ProfileView
-"""A resource as it is read; what it looks like to a client is not decided here."""
+"""A resource as it is read; its representation is not decided here."""
 
 Read = Callable[[Snapshot, Sequence[str], str], Mapping[str, View]]
-"""Those of these resources that are this account's, by uuid."""
+"""Reads those of these resources that belong to this account, by uuid."""
 
 
 class Kind(NamedTuple):
-    """`uri` has a place for the uuid, if there is more than one resource of the kind."""
+    """A kind; its `uri` has a place for the uuid, unless an account has one such resource."""
 
     resource_type: str
     uri: str
@@ -47,4 +47,4 @@ KINDS: Mapping[str, Kind] = {
 """By the first word of a stream's name."""
 
 LEAF = KINDS["job"]._replace(read=_among(Snapshot.leaves_among))
-"""A job that has no sub-jobs and gets none: its family need not be read."""
+"""A job that has no sub-jobs and gets none: its tree need not be read."""

@@ -29,13 +29,13 @@ from projections.streams import (
     discarded_streams,
     rows_of_history,
     sweeps,
-    unreadable,
+    unreadable_stream,
 )
 from projections.tables import BY_NAME, TABLES, Table, select_all
 from projections.views.generations import (
     count_values,
     create_generation,
-    delete_some,
+    delete_rows,
     drop_generation,
     drop_indexes,
     drop_rows,
@@ -43,7 +43,7 @@ from projections.views.generations import (
     is_outdated,
     live_generation,
     put_rows,
-    superseded,
+    superseded_generations,
     tables_of,
 )
 
@@ -160,7 +160,7 @@ class _Rebuild:
                 shown = {} if stream in before else rows_of_history(stream, history[:known])
                 now = {} if stream in discarded else rows_of_history(stream, history)
             except CANNOT_FOLD as error:
-                raise unreadable(log, stream, error) from error
+                raise unreadable_stream(log, stream, error) from error
             puts = {key: row for key, row in now.items() if shown.get(key) != row}
             return puts, list(shown.keys() - now.keys())
 
@@ -203,7 +203,7 @@ class _Rebuild:
 
     def _clear(self) -> None:
         """Empties and drops the generations that are not live, some rows at a time."""
-        for generation in self._exclusive(superseded).result():
+        for generation in self._exclusive(superseded_generations).result():
             self._once_unread(partial(drop_indexes, generation=generation))
             names = self._exclusive(partial(tables_of, generation=generation)).result()
             for table in (BY_NAME[name] for name in names):
@@ -225,7 +225,7 @@ class _Rebuild:
     def _empty(self, cursor: Cursor, table: Table, generation: int) -> bool:
         """Deletes rows of a table until none is left (then True), or others may want to work."""
         until = time.monotonic() + SLICE_S
-        while delete_some(cursor, table, generation):
+        while delete_rows(cursor, table, generation):
             if self._ledger.busy() or time.monotonic() > until:
                 return False
         return True
@@ -309,7 +309,7 @@ def _rows_of_all(log: Log, discarded: set[str], folded: Callable[[int], None]) -
                     stream, [decode(topic, state) for _, topic, state in stored]
                 )
             except CANNOT_FOLD as error:
-                raise unreadable(log, stream, error) from error
+                raise unreadable_stream(log, stream, error) from error
             yield shown
         done += len(stored)
         if done - reported >= REPORT_EVENTS:

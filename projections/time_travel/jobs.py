@@ -17,7 +17,7 @@ from ledger.store.tables.streams import Stored, histories, spans
 from projections.rows import rows as rows_of
 from projections.streams import CANNOT_FOLD
 from projections.tables import JobRow
-from projections.time_travel.resources import existed
+from projections.time_travel.resources import resources_at
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
@@ -99,7 +99,7 @@ class PastJobs:
             for resource in self._gone[uuid].resources
         ]
         things = {(kind, uuid) for _, kind, uuid in named}
-        there = existed(self._snapshot, self._archives, things, self._position)
+        there = resources_at(self._snapshot, self._archives, things, self._position)
         found: dict[str, list[str]] = defaultdict(list)
         for job, kind, uuid in named:
             if (kind, uuid) in there:

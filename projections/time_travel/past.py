@@ -14,7 +14,7 @@ from projections.time_travel.jobs import PastJobs
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
-JOBS_MOST = 50_000
+LISTED_JOBS_MAX = 50_000
 """Jobs of one account that are looked through for a list."""
 
 
@@ -74,12 +74,12 @@ class Past:
     ) -> PastPage:
         """A page of what the account's list of jobs was, in the same order as ever.
 
-        Raises `CannotTell` if there are more than `JOBS_MOST` jobs that may have been in it.
+        Raises `CannotTell` if there are more than `LISTED_JOBS_MAX` jobs that may have been in it.
         """
         gone = discards_of(self._snapshot.cursor, self._archives, owner, self.position)
-        if self._snapshot.count_jobs(owner, None) + gone.jobs > JOBS_MOST:
+        if self._snapshot.count_jobs(owner, None) + gone.jobs > LISTED_JOBS_MAX:
             raise CannotTell(
-                f"more than {JOBS_MOST} jobs would be looked through; ask for single ones"
+                f"more than {LISTED_JOBS_MAX} jobs would be looked through; ask for single ones"
             )
         # Archives say of what had ended when it did, so only what is shown is read from them.
         over = [tree for tree in gone.archived if self._is_over(tree)]

@@ -11,7 +11,7 @@ Named = tuple[str, str]
 """A kind, as URIs have it, and a uuid."""
 
 
-def existed(
+def resources_at(
     snapshot: Snapshot, archives: Shelf, named: Collection[Named], position: int
 ) -> set[Named]:
     """Those of them that had been made by then and not been deleted.

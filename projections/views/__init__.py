@@ -1,1 +1,1 @@
-"""The rows themselves, in SQLite: tables of a generation, written inline and read by the API."""
+"""The rows of the read models: written inline with the events, and read in snapshots."""

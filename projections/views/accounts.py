@@ -13,7 +13,7 @@ _lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 
 class Accounts(Reader):
     def profile(self, account: str) -> ProfileView | None:
-        """The profile of an account, which has one from its beginning."""
+        """Return the profile of an account, which has one from its beginning."""
         found = self._all(
             "SELECT email, created, coalesce((SELECT clone_naming"
             f" FROM profiles_g{self._g} WHERE owner = uuid), 'NONE') FROM accounts WHERE uuid = ?",
@@ -26,7 +26,7 @@ class Accounts(Reader):
         return ProfileView(account, email, created, clone_naming, dict(fields))
 
     def log_entries(self, owner: str) -> Iterator[LogEntry]:
-        """An account's audit log, the newest first."""
+        """Yield the lines of an account's audit log, newest first."""
         cursor = self._connection.execute(
             f"SELECT recorded_at, actor, lines FROM audit_log_g{self._g} WHERE owner = ?"
             " ORDER BY recorded_at DESC, stream DESC, version DESC",

@@ -1,6 +1,6 @@
 """What an account's jobs did over time: how many began, ended and ran, and how much was copied.
 
-It is told of the jobs that are kept. Stamps say when, so a clock that was set back shows here.
+Only jobs that are still kept count. Timestamps decide, so a clock that was set back shows here.
 """
 
 from collections import Counter
@@ -11,20 +11,20 @@ from typing import NamedTuple
 from projections.rows import timestamp
 from projections.views.snapshot import Snapshot
 
-BUCKETS_MOST = 300
-LENGTHS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30, 60, 240))
-"""How long a bucket may be: the shortest of which there are not too many."""
-MINUTE = len("2026-04-17T08:15")
-"""So much of a stamp says in which minute it is."""
+BUCKETS_MAX = 300
+BUCKET_LENGTHS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30, 60, 240))
+"""Possible lengths of a bucket; the shortest that needs at most `BUCKETS_MAX` is taken."""
+MINUTE_CHARS = len("2026-04-17T08:15")
+"""How much of a timestamp says in which minute it is."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Bucket(NamedTuple):
-    """A time that begins at `at`. Jobs at the root of their tree are counted, bytes of all jobs.
+    """A span of time that begins at `at`. It counts root jobs, and the bytes of all jobs.
 
-    Bytes are what was reported: a copy that takes less than a second reports none.
-    `running` is how many of them ran at its end; or run now, in the last one.
+    Bytes are as reported: a copy that takes less than a second reports none. `running` is how many
+    ran at the end of the span; in the last bucket, how many run now.
     """
 
     at: datetime
@@ -37,39 +37,39 @@ class Bucket(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """Buckets of one length, without a gap, the oldest first."""
+    """Buckets of one length without gaps, oldest first."""
 
     length: timedelta
     buckets: list[Bucket]
 
 
-def activity(snapshot: Snapshot, owner: str, now: datetime, span: timedelta) -> Activity:
-    """What happened from so long ago until now; the first bucket is a whole one."""
-    length = next(each for each in LENGTHS if span <= each * BUCKETS_MOST)
-    first, last = _beginning(now - span, length), _beginning(now, length)
-    counted = _Counted(length)
+def read_activity(snapshot: Snapshot, owner: str, now: datetime, span: timedelta) -> Activity:
+    """Return what happened in this span until now; the first bucket is a whole one."""
+    length = next(each for each in BUCKET_LENGTHS if span <= each * BUCKETS_MAX)
+    first, last = _start_of(now - span, length), _start_of(now, length)
+    counts = _BucketCounts(length)
     for what, minute, number in _by_minute(snapshot, owner, first):
-        counted.add(what, datetime.fromisoformat(minute).replace(tzinfo=UTC), number)
+        counts.add(what, datetime.fromisoformat(minute).replace(tzinfo=UTC), number)
     starts = [first + nth * length for nth in range((last - first) // length + 1)]
-    return Activity(length, counted.buckets(starts, _running(snapshot, owner)))
+    return Activity(length, counts.buckets(starts, _count_running(snapshot, owner)))
 
 
-def _beginning(moment: datetime, length: timedelta) -> datetime:
+def _start_of(moment: datetime, length: timedelta) -> datetime:
     return moment - (moment - _EPOCH) % length
 
 
-class _Counted:
-    """How often what happened in which bucket."""
+class _BucketCounts:
+    """How often each thing happened in each bucket."""
 
     def __init__(self, length: timedelta) -> None:
         self._length = length
         self._counts: Counter[tuple[str, datetime]] = Counter()
 
     def add(self, what: str, minute: datetime, number: int) -> None:
-        self._counts[what, _beginning(minute, self._length)] += number
+        self._counts[what, _start_of(minute, self._length)] += number
 
     def buckets(self, starts: Sequence[datetime], running: int) -> list[Bucket]:
-        """From what runs now back to what ran before all that began and ended since."""
+        """Return the buckets, counted back from what runs now."""
         found: list[Bucket] = []
         for at in reversed(starts):
             created, success, failed, cancelled, copied = (
@@ -82,11 +82,11 @@ class _Counted:
 
 
 def _by_minute(snapshot: Snapshot, owner: str, first: datetime) -> list[tuple[str, str, int]]:
-    """What happened since, in which minute, how often."""
+    """Return what happened since then, in which minute, and how often."""
     since = timestamp(first)
     mine = "owner = ? AND last_modified >= ?"
-    ended = f"substr(last_modified, 1, {MINUTE})"
-    began = f"substr(created, 1, {MINUTE})"
+    ended = f"substr(last_modified, 1, {MINUTE_CHARS})"
+    began = f"substr(created, 1, {MINUTE_CHARS})"
     return [
         *snapshot.count_by(
             f"SELECT state, {ended}, count(*) FROM jobs_g{{g}} WHERE {mine}"
@@ -106,7 +106,7 @@ def _by_minute(snapshot: Snapshot, owner: str, first: datetime) -> list[tuple[st
     ]
 
 
-def _running(snapshot: Snapshot, owner: str) -> int:
+def _count_running(snapshot: Snapshot, owner: str) -> int:
     ((_, _, running),) = snapshot.count_by(
         "SELECT 'running', '', count(*) FROM jobs_g{g}"
         " WHERE owner = ? AND state = 'started' AND parent IS NULL",

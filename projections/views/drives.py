@@ -1,4 +1,4 @@
-"""Reads of drives, with what jobs, servers and tags say about them."""
+"""Reads of drives, with the jobs, servers and tags that name them, and of the images they need."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,13 +13,13 @@ from projections.tables import DriveRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
 from projections.views.read_models import DriveView
-from projections.views.reader import Reader, bounded
+from projections.views.reader import Reader, sql_limit
 
 _definition = msgspec.json.Decoder(DriveDefinition).decode
 
 
 class ExpectedImage(NamedTuple):
-    """The image of a drive that is ready; `size` is the most that it may have, in bytes."""
+    """The image of a drive that is ready; `size` is its largest possible size in bytes."""
 
     drive: str
     pool: str
@@ -28,12 +28,12 @@ class ExpectedImage(NamedTuple):
 
 class Drives(Reader):
     def drive(self, uuid: str, owner: str) -> DriveView | None:
-        """The drive, if it is this account's or the library's."""
+        """Return the drive if it belongs to this account or the library."""
         found = self._drives("uuid = ? AND owner IN (?, ?)", (uuid, owner, LIBRARY))
         return found[0] if found else None
 
     def drives_among(self, uuids: Sequence[str], owner: str) -> list[DriveView]:
-        """Those of these drives that the account may see, in the order asked for."""
+        """Return those of these drives that the account may see, in the given order."""
         found = self._drives(
             f"uuid IN ({marks(uuids)}) AND owner IN (?, ?)", (*uuids, owner, LIBRARY)
         )
@@ -42,11 +42,11 @@ class Drives(Reader):
     def drives(
         self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
     ) -> list[DriveView]:
-        """A page of the account's drives, oldest first; a negative limit is no limit."""
+        """Return a page of the account's drives, oldest first; a negative limit is no limit."""
         where, parameters = self._where(owner, conditions)
         return self._drives(
             f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
-            (*parameters, bounded(limit), offset),
+            (*parameters, sql_limit(limit), offset),
         )
 
     def count_drives(self, owner: str, conditions: Conditions = ()) -> int:
@@ -54,18 +54,18 @@ class Drives(Reader):
         return self._count(f"drives_g{self._g} WHERE {where}", parameters)
 
     def pools(self, owner: str) -> list[tuple[str, str]]:
-        """Each of the account's drives and the pool it lies in, oldest first."""
+        """Return the account's drives, each with its pool, oldest first."""
         return self._all(
             f"SELECT uuid, pool FROM drives_g{self._g} WHERE owner = ? ORDER BY created, uuid",
             (owner,),
         )
 
     def count_by_pool(self) -> dict[str, int]:
-        """How many drives of all accounts lie in each pool."""
+        """Return how many drives of all accounts are in each pool."""
         return drives_by_pool(self._cursor)
 
     def unfinished_drives(self) -> list[str]:
-        """Every account's drives that wait for an image that is no clone, or grow; oldest first."""
+        """Return all drives that wait for an image other than a clone, or grow; oldest first."""
         rows = self._all(
             f"SELECT uuid FROM drives_g{self._g} WHERE (ready = 0 OR resizing IS NOT NULL)"
             " AND (origin <> 'clone' OR ready = 1) ORDER BY created, uuid"
@@ -75,16 +75,16 @@ class Drives(Reader):
     def _drives(self, where: str, parameters: Sequence[str | int]) -> list[DriveView]:
         rows = self._all(f"{select('drives', self._g)} WHERE {where}", parameters)
         found = {row.uuid: _view(row) for row in map(DriveRow._make, rows)}
-        told = [drive.uuid for drive in found.values() if drive.owner != LIBRARY]
+        owned = [drive.uuid for drive in found.values() if drive.owner != LIBRARY]
         for drive, server in self._among(
             f"SELECT drive, server FROM attachments_g{self._g} WHERE drive IN (...)"
             " GROUP BY drive, server ORDER BY min(server_created), server",
-            told,
+            owned,
         ):
             found[drive].mounted_on.append(server)
-        for resource, reference in self._references(told):
+        for resource, reference in self._references(owned):
             found[resource].jobs.append(reference)
-        for resource, tag in self._borne(told):
+        for resource, tag in self._tags_of(owned):
             found[resource].tags.append(tag)
         return list(found.values())
 
@@ -105,14 +105,14 @@ def _view(row: DriveRow) -> DriveView:
 
 
 def drives_by_pool(cursor: Cursor) -> dict[str, int]:
-    """How many drives of all accounts lie in each pool."""
+    """Return how many drives of all accounts are in each pool."""
     generation = live_generation(cursor)
     cursor.execute(f"SELECT pool, count(*) FROM drives_g{generation} GROUP BY pool")
     return dict(cursor.fetchall())
 
 
 def expected_images(cursor: Cursor) -> list[ExpectedImage]:
-    """Of all accounts' drives, by pool and drive."""
+    """Return the images that the drives of all accounts need, by pool and drive."""
     g = live_generation(cursor)
     cursor.execute(
         f"SELECT uuid, pool, size, coalesce(resizing, 0) FROM drives_g{g}"
@@ -125,6 +125,6 @@ def expected_images(cursor: Cursor) -> list[ExpectedImage]:
 
 
 def existing_drives(cursor: Cursor) -> set[str]:
-    """All accounts' drives, ready or not."""
+    """Return the drives of all accounts, ready or not."""
     cursor.execute(f"SELECT uuid FROM drives_g{live_generation(cursor)}")
     return {uuid for (uuid,) in cursor.fetchall()}

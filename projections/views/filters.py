@@ -1,4 +1,4 @@
-"""Filters of lists: conditions that all must hold, each with alternatives of which one must."""
+"""Filters of lists: all conditions must hold, each by one of its alternatives."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, assert_never
@@ -6,16 +6,16 @@ from typing import Literal, NamedTuple, assert_never
 from ledger.store.parameters import marks
 
 NamedLookup = Literal["uuid", "name", "name_contains", "tag", "tag_name"]
-"""What drives, servers and tags are looked up by."""
+"""By what drives, servers and tags can be looked up."""
 
 JobLookup = Literal["uuid", "operation", "resource", "modified_from", "modified_before"]
-"""What jobs are looked up by."""
+"""By what jobs can be looked up."""
 
 Lookup = NamedLookup | JobLookup
 
 
 class Condition(NamedTuple):
-    """That one of the alternatives is true of a thing; texts are exact."""
+    """Holds for a resource if one of the alternatives does; texts must match exactly."""
 
     lookup: Lookup
     alternatives: tuple[str, ...]
@@ -25,7 +25,7 @@ Conditions = Sequence[Condition]
 
 
 def condition_sql(condition: Condition, generation: int) -> str:
-    """The condition over a row with `uuid` and `name`; takes the alternatives as parameters."""
+    """Return the condition on a row with `uuid` and `name`; its parameters are the alternatives."""
     alternatives = marks(condition.alternatives)
     match condition.lookup:
         case "uuid" | "name" | "operation":

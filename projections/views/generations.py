@@ -1,4 +1,4 @@
-"""Writing the read models in SQLite: inline with the events, and a whole generation at a time."""
+"""Generations of the read models: creates, writes, switches and drops their tables."""
 
 import re
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from projections.tables import (
 )
 
 DELETED_ROWS = 256
-"""Rows of a superseded generation that are deleted at a time."""
+"""Rows of a superseded generation that are deleted in one statement."""
 
 _table_of = itemgetter(0)
 
@@ -42,9 +42,9 @@ class InlineProjection:
         return audit_log.entries(stream, version, recorded, owner)
 
     def create(self, cursor: Cursor) -> None:
-        """Makes the pointer and the first generation; refuses rows of a later shape.
+        """Create the pointer and the first generation; refuse rows of a later schema version.
 
-        Rows of an earlier one stay as they are, and must be rebuilt first (`is_outdated`).
+        Rows of an earlier version stay, and must be rebuilt first (`is_outdated`).
         """
         cursor.execute(
             "CREATE TABLE IF NOT EXISTS projection_head"
@@ -64,13 +64,13 @@ class InlineProjection:
         """Nothing is remembered."""
 
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
-        """Puts and drops rows of the live generation, sorted by table and key."""
+        """Put and drop rows of the live generation, sorted by table and key."""
         generation = live_generation(cursor)
         drop_rows(cursor, generation, drops)
         put_rows(cursor, generation, puts)
 
     def relations(self, cursor: Cursor, uuid: str) -> Relations:
-        """What the live rows say about this drive or server."""
+        """Return what the live rows say about this drive or server."""
         g = live_generation(cursor)
         cursor.execute(
             f"SELECT (SELECT group_concat(server) FROM attachments_g{g} WHERE drive = ?1),"
@@ -87,18 +87,18 @@ def _set(concatenated: str | None) -> frozenset[str]:
 
 
 def is_outdated(cursor: Cursor) -> bool:
-    """Whether the live rows have an earlier shape; then they can be neither read nor written."""
+    """Return whether the live rows have an earlier schema version: nothing may use them then."""
     return shape_of(cursor) < SCHEMA_VERSION
 
 
 def shape_of(cursor: Cursor) -> int:
-    """The shape of the live rows."""
+    """Return the schema version of the live rows."""
     cursor.execute("SELECT shape FROM projection_head")
     return int(cursor.fetchone()[0])
 
 
 def live_generation(cursor: Cursor) -> int:
-    """The generation that the pointer names, in the transaction of this cursor."""
+    """Return the generation that the pointer names in the transaction of this cursor."""
     cursor.execute("SELECT generation FROM projection_head")
     return int(cursor.fetchone()[0])
 
@@ -113,45 +113,45 @@ def create_generation(cursor: Cursor, generation: int) -> None:
 
 
 def put_rows(cursor: Cursor, generation: int, puts: Rows) -> None:
-    """Puts rows, sorted: unsorted upserts of two nodes can deadlock in PostgreSQL."""
+    """Put rows in order: unsorted upserts of two nodes can deadlock in PostgreSQL."""
     for name, items in groupby(sorted(puts.items(), key=_by_key), _table_of_item):
         cursor.executemany(_upsert(name, generation), [row for _, row in items])
 
 
 def drop_rows(cursor: Cursor, generation: int, drops: Iterable[RowKey]) -> None:
-    """Drops rows by their keys, sorted likewise."""
+    """Drop rows by their keys, in order too."""
     for name, keys in groupby(sorted(drops), _table_of):
         cursor.executemany(_delete(name, generation), [key for _, key in keys])
 
 
 def count_values(cursor: Cursor, table: Table, generation: int) -> None:
-    """Has PostgreSQL look what a table holds: until it does, it reads all of it for some rows."""
+    """Let PostgreSQL analyze a table: until it does, it reads all of it to find a few rows."""
     if isinstance(cursor, PgCursor):
         cursor.execute(f"ANALYZE {table.name}_g{generation}")
 
 
 def flip(cursor: Cursor, generation: int) -> None:
-    """Makes a generation the live one."""
+    """Make a generation the live one."""
     cursor.execute(
         "UPDATE projection_head SET generation = ?, shape = ?", (generation, SCHEMA_VERSION)
     )
 
 
-def superseded(cursor: Cursor) -> list[int]:
-    """The generations whose tables exist, other than the live one."""
+def superseded_generations(cursor: Cursor) -> list[int]:
+    """Return the generations whose tables exist, except the live one."""
     tables = _named(cursor, "table", r"jobs_g[0-9]+")
     found = {int(name.removeprefix("jobs_g")) for name in tables}
     return sorted(found - {live_generation(cursor)})
 
 
 def drop_indexes(cursor: Cursor, generation: int) -> None:
-    """Drops the indexes of a generation; without them its rows are deleted in their order."""
+    """Drop the indexes of a generation: without them its rows are deleted in key order."""
     for name in _named(cursor, "index", rf".+_g{generation}_(?!pkey).+"):
         cursor.execute(f"DROP INDEX {name}")
 
 
-def delete_some(cursor: Cursor, table: Table, generation: int) -> int:
-    """Deletes some rows of a table of a generation; returns how many."""
+def delete_rows(cursor: Cursor, table: Table, generation: int) -> int:
+    """Delete some rows of a table of a generation; return how many."""
     name = f"{table.name}_g{generation}"
     key = ", ".join(table.keys)
     cursor.execute(
@@ -161,19 +161,19 @@ def delete_some(cursor: Cursor, table: Table, generation: int) -> int:
 
 
 def drop_generation(cursor: Cursor, generation: int) -> None:
-    """Drops the tables of a generation; quick once they are empty."""
+    """Drop the tables of a generation; quick once they are empty."""
     for name in tables_of(cursor, generation):
         cursor.execute(f"DROP TABLE {name}_g{generation}")
 
 
 def tables_of(cursor: Cursor, generation: int) -> list[str]:
-    """The tables that a generation has; one of an earlier shape may lack some."""
+    """Return the tables of a generation; one of an earlier schema version may lack some."""
     tables = _named(cursor, "table", rf".+_g{generation}")
     return [name.removesuffix(f"_g{generation}") for name in tables]
 
 
 def _named(cursor: Cursor, kind: str, pattern: str) -> list[str]:
-    """The tables or indexes whose whole names are like this."""
+    """Return the tables or indexes whose whole names match."""
     cursor.execute("SELECT name FROM sqlite_master WHERE type = ?", (kind,))
     return [name for (name,) in cursor.fetchall() if re.fullmatch(pattern, name)]
 

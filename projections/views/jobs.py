@@ -1,4 +1,4 @@
-"""Reads of jobs: trees, and lists of any length."""
+"""Reads of jobs: trees, lists of any length, and rows by themselves."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -11,16 +11,17 @@ from projections.tables import JobRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
 from projections.views.read_models import JobTree
-from projections.views.reader import STREAM_ROWS, Reader, bounded
+from projections.views.reader import STREAM_ROWS, Reader, sql_limit
 
 NAMING_LIMIT = 100
 """Jobs that are found to name a drive or server, the newest first."""
 
 
 class JobKey(NamedTuple):
-    """Where a list goes on behind a job; the job need not be there any more, nor be there still.
+    """A job's place in the list of jobs, sorted by last change and then uuid.
 
-    A job that changes meanwhile moves to the front: who pages on meets it again only there.
+    A page may begin after a job that is gone. A job that changes meanwhile moves to the front, so
+    the following pages do not show it again.
     """
 
     last_modified: str
@@ -51,7 +52,7 @@ class Jobs(Reader):
         self._job = _job_columns(self._g)
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
-        """The job and all below it, if it is this account's."""
+        """Return the job and all below it if it belongs to this account."""
         rows = self._all(
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE root ="
             f" (SELECT root FROM jobs_g{self._g} WHERE uuid = ? AND owner = ?) ORDER BY ordinal",
@@ -63,14 +64,14 @@ class Jobs(Reader):
         return None
 
     def jobs_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
-        """Those of these jobs that are this account's, each with all below it."""
+        """Return those of these jobs that belong to this account, each with all below it."""
         rows = self._among(f"SELECT {self._job} FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
-        return self._listed([row for row in rows if row[1] == owner])
+        return self._trees_below([row for row in rows if row[1] == owner])
 
     def leaves_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
-        """The same of jobs that have no sub-jobs and get none: nothing of their families is read.
+        """Do the same for jobs that have no sub-jobs and get none; nothing of their trees is read.
 
-        A job that a worker has begun is one.
+        A job that a worker has started is such a leaf.
         """
         rows = self._among(f"SELECT {self._job} FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
         return [_tree(row) for row in rows if row[1] == owner]
@@ -78,7 +79,7 @@ class Jobs(Reader):
     def count_jobs(
         self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
     ) -> int:
-        """How many jobs the account has, in these states; None: in any."""
+        """Return how many jobs the account has in these states; None means all states."""
         where, parameters = self._jobs_where(owner, states, conditions)
         return self._count(f"jobs_g{self._g} WHERE {where}", parameters)
 
@@ -91,14 +92,14 @@ class Jobs(Reader):
         limit: int,
         offset: int = 0,
     ) -> list[JobTree]:
-        """A page of the account's jobs, the newest change first; sub-jobs are listed too."""
+        """Return a page of the account's jobs, newest change first; sub-jobs are listed too."""
         where, parameters = self._jobs_where(owner, states, conditions)
         rows = self._all(
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
             " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
-            (*parameters, bounded(limit), offset),
+            (*parameters, sql_limit(limit), offset),
         )
-        return self._listed(rows)
+        return self._trees_below(rows)
 
     def jobs_after(
         self,
@@ -109,9 +110,9 @@ class Jobs(Reader):
         key: JobKey | None,
         limit: int,
     ) -> list[JobTree]:
-        """A page of the same list that goes on behind a job's place in it; None: its beginning.
+        """Return the page of the same list that follows a job's place in it; None: the first page.
 
-        However far into the list that is, it costs no more than its beginning.
+        A page far into the list costs no more than the first one.
         """
         where, parameters = self._jobs_where(owner, states, conditions)
         if key is not None:
@@ -122,12 +123,12 @@ class Jobs(Reader):
             " ORDER BY last_modified DESC, uuid LIMIT ?",
             (*parameters, limit),
         )
-        return self._listed(rows)
+        return self._trees_below(rows)
 
     def all_jobs(
         self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
     ) -> Iterator[list[JobTree]]:
-        """All of them, some at a time."""
+        """Yield all of them, some at a time."""
         where, parameters = self._jobs_where(owner, states, conditions)
         cursor = self._connection.execute(
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
@@ -135,21 +136,21 @@ class Jobs(Reader):
             tuple(parameters),
         )
         while rows := cursor.fetchmany(STREAM_ROWS):
-            yield self._listed(rows)
+            yield self._trees_below(rows)
 
     def _jobs_where(
         self, owner: str, states: Sequence[str] | None, conditions: Conditions
     ) -> tuple[str, list[str]]:
-        """The jobs of an account in these states for which all of these conditions hold."""
+        """Return the SQL for an account's jobs in these states that meet all these conditions."""
         clauses, parameters = self._where(owner, conditions)
         if any(condition.lookup == "resource" for condition in conditions):
-            # A thing has few jobs: they are looked up, and not all of the account's gone through.
+            # A resource has few jobs: they are looked up, instead of reading all of the account's.
             clauses = clauses.replace("owner = ?", "owner || '' = ?", 1)
         where, within = _in_states(states)
         return clauses + where, [*parameters, *within]
 
     def running_leaves(self) -> list[str]:
-        """Every account's jobs that a worker should be doing, oldest first."""
+        """Return the jobs of all accounts that a worker should be running, oldest first."""
         rows = self._all(
             f"SELECT uuid FROM jobs_g{self._g} AS job WHERE state = 'started' AND NOT EXISTS"
             f" (SELECT 1 FROM jobs_g{self._g} AS child WHERE child.root = job.root"
@@ -225,8 +226,8 @@ class Jobs(Reader):
             )
         ]
 
-    def _listed(self, rows: list[Any]) -> list[JobTree]:
-        """The trees below these jobs, in the same order."""
+    def _trees_below(self, rows: list[Any]) -> list[JobTree]:
+        """Return the trees below these jobs, in the same order."""
         roots = list({row[2]: None for row in rows})
         family = self._among(
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE root IN (...) ORDER BY ordinal", roots
@@ -235,7 +236,7 @@ class Jobs(Reader):
         return [by_uuid[row[0]] for row in rows]
 
     def _trees(self, rows: list[Any]) -> list[JobTree]:
-        """Every job of these whole families, each with what is below it."""
+        """Return every job of these whole trees, each with the jobs below it."""
         trees = {row[0]: _tree(row) for row in rows}
         for tree in trees.values():
             if tree.job.parent is not None:
@@ -244,13 +245,13 @@ class Jobs(Reader):
 
 
 def _tree(row: Any) -> JobTree:
-    """A job without what is below it."""
+    """Return a job without the jobs below it."""
     *columns, resources = row
     return JobTree(JobRow._make(columns), sorted(resources.split(",")) if resources else [], [])
 
 
 def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
-    """A condition that an index serves: one state by its own, several by the list of all."""
+    """Return a condition that an index serves: the state's for one, the list's for several."""
     if states is None:
         return "", ()
     if not states:
@@ -261,9 +262,9 @@ def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:
 
 
 def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
-    """Jobs without sub-jobs that should have reported since that time, the longest silent first.
+    """Return jobs without sub-jobs that should have reported since then, longest silent first.
 
-    What has never reported may wait for its turn, as long as another copy into its pool goes on.
+    One that never reported may be waiting for its turn while another copy into its pool runs.
     """
     generation = live_generation(cursor)
     jobs, drives = f"jobs_g{generation}", f"drives_g{generation}"

@@ -1,6 +1,7 @@
-"""Writing the read models in PostgreSQL, in the pipeline of a batch: nothing is read in between.
+"""Writes the read models in PostgreSQL, in the pipeline of a batch, without reading in between.
 
-The rows of a table go in one statement, as columns: a statement for each would be most of the work.
+The rows of a table go as columns in one statement: a statement for each row would be most of the
+work.
 """
 
 from collections.abc import Iterable
@@ -29,13 +30,13 @@ class PostgresProjection(InlineProjection):
         self._generation = live_generation(cursor)
 
     def look_again(self, cursor: Cursor) -> None:
-        """Raises `StoreFailed` if another node has given the rows another shape."""
+        """Raise `StoreFailed` if another node has given the rows another schema version."""
         if shape_of(cursor) != SCHEMA_VERSION:
             raise StoreFailed("the read models have another shape by now: this node is out of date")
         self._generation = live_generation(cursor)
 
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
-        """Puts and drops rows of the generation that was live; fails if another one is by now."""
+        """Put and drop rows of the generation last seen as live; fail if another is live now."""
         assert isinstance(cursor, PgCursor)
         cursor.execute(
             "SELECT 1 / (CASE WHEN generation = ? THEN 1 ELSE 0 END) FROM projection_head",

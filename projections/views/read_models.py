@@ -40,9 +40,9 @@ class OwnedResource(NamedTuple):
 
 
 class DriveView(NamedTuple):
-    """A drive with what jobs, servers and tags say about it, jobs oldest first.
+    """A drive with the jobs, servers and tags that name it, jobs oldest first.
 
-    A drive of the library is shown without: what others do with it is nobody's business.
+    A library drive is shown without them: what other accounts do with it stays private.
     """
 
     uuid: str
@@ -58,7 +58,7 @@ class DriveView(NamedTuple):
 
 
 class ServerView(NamedTuple):
-    """A server with its jobs, oldest first; `vnc_password` from its plain table."""
+    """A server with its jobs, oldest first; `vnc_password` comes from a private table."""
 
     uuid: str
     owner: str
@@ -80,7 +80,7 @@ class TaggedView(NamedTuple):
 
 
 class TagView(NamedTuple):
-    """A tag, and what bears it in the order of uuids."""
+    """A tag and the resources that bear it, sorted by uuid."""
 
     uuid: str
     owner: str
@@ -90,7 +90,7 @@ class TagView(NamedTuple):
 
 
 class ProfileView(NamedTuple):
-    """An account's profile; `personal` are the fields it has set, from their plain table."""
+    """An account's profile; `personal` holds the fields it has set, from a private table."""
 
     account: str
     email: str
@@ -100,7 +100,7 @@ class ProfileView(NamedTuple):
 
 
 class LogEntry(NamedTuple):
-    """A line of an account's audit log, and when and by whom it was caused."""
+    """A line of an account's audit log, with when and by whom it was caused."""
 
     recorded_at: str
     actor: str

@@ -1,4 +1,4 @@
-"""What the reads of every kind of thing stand on: one transaction, one generation, one cursor."""
+"""What all reads share: one transaction, one generation, one cursor."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from projections.views.generations import live_generation
 from projections.views.read_models import JobReference
 
 STREAM_ROWS = 200
-"""Rows of a list that are read at a time when all of it is asked for."""
+"""Rows that are read at a time when a whole list is asked for."""
 NO_LIMIT = 2**62
 
 
 class Reader:
-    """Reads rows of the generation that is live as its transaction begins."""
+    """Reads rows of the generation that is live when its transaction begins."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -25,19 +25,19 @@ class Reader:
 
     @property
     def cursor(self) -> Cursor:
-        """For reading the events as of the same moment."""
+        """The cursor, to read the events as of the same moment."""
         return self._cursor
 
     def _where(self, owner: str, conditions: Conditions) -> tuple[str, list[str]]:
-        """The rows of an account for which all of these conditions hold."""
+        """Return the SQL for an account's rows that meet all these conditions."""
         clauses, parameters = ["owner = ?"], [owner]
         for condition in conditions:
             clauses.append(condition_sql(condition, self._g))
             parameters += condition.alternatives
         return " AND ".join(clauses), parameters
 
-    def _borne(self, uuids: list[str]) -> Iterator[tuple[str, str]]:
-        """The tags that these drives or servers bear."""
+    def _tags_of(self, uuids: list[str]) -> Iterator[tuple[str, str]]:
+        """Yield the tags that these drives or servers bear."""
         yield from self._among(
             f"SELECT resource, tag FROM tag_resources_g{self._g} WHERE resource IN (...)"
             " ORDER BY tag",
@@ -53,7 +53,7 @@ class Reader:
             yield resource, JobReference(job, role, bool(running), operation)
 
     def count_by(self, sql: str, parameters: Sequence[str]) -> list[tuple[str, str, int]]:
-        """Numbers by two texts, of a statement written elsewhere; `{g}` in it is the generation."""
+        """Return the numbers that a statement counts by two texts; `{g}` is the generation."""
         found = self._all(sql.replace("{g}", str(self._g)), parameters)
         return [(what, which, int(number)) for what, which, number in found]
 
@@ -68,6 +68,6 @@ class Reader:
         return int(self._cursor.execute(f"SELECT count(*) FROM {of}", parameters).fetchone()[0])
 
 
-def bounded(limit: int) -> int:
+def sql_limit(limit: int) -> int:
     """Return the limit; a negative one is none."""
     return limit if limit >= 0 else NO_LIMIT

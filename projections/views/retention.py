@@ -1,4 +1,4 @@
-"""What a sweep looks at: trees whose root has ended, deleted things, and who names them."""
+"""Reads for retention: trees that have ended, deleted resources, and the jobs that name them."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from projections.views.generations import live_generation
 
 
 def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
-    """Every tree whose root ended before the cutoff, with all that is below it."""
+    """Yield every tree whose root ended before the cutoff, with all jobs below it."""
     g = live_generation(cursor)
     cursor.execute(
         f"SELECT uuid FROM jobs_g{g}"
@@ -28,12 +28,12 @@ def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
         roots,
     )
     for _, rows in groupby(jobs, key=itemgetter(0)):
-        family = list(rows)
-        yield Tree(family[0][1], [_job(*row[2:]) for row in family])
+        tree = list(rows)
+        yield Tree(tree[0][1], [_job(*row[2:]) for row in tree])
 
 
 def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
-    """When the tree ended that is due first, those left out in which one of these jobs is."""
+    """Return when the tree ended that is due first, except trees that hold a parked job."""
     g = live_generation(cursor)
     cursor.execute(
         f"SELECT min(last_modified) FROM jobs_g{g} WHERE parent IS NULL AND state <> 'started'"
@@ -49,7 +49,7 @@ def _job(uuid: str, parent: str | None, state: str, last_modified: str) -> JobIn
 
 
 def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
-    """The streams of what was deleted before the cutoff, and the roots of the jobs that name it."""
+    """Return what was deleted before the cutoff, with the roots of the jobs that name it."""
     g = live_generation(cursor)
     cursor.execute(
         f"SELECT stream, at FROM departed_g{g} WHERE at < ? ORDER BY at", (timestamp(cutoff),)
@@ -70,7 +70,7 @@ def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
 
 
 def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
-    """The keys of the rows of a stream whose events cannot be read; the audit log is searched."""
+    """Return the row keys of a stream whose events cannot be read; search the audit log for it."""
     g = live_generation(cursor)
     uuid = stream.partition("-")[2]
     keys: list[RowKey] = [("jobs", (uuid,)), ("departed", (stream,))]

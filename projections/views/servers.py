@@ -1,4 +1,4 @@
-"""Reads of servers, with what jobs and tags say about them."""
+"""Reads of servers, with the jobs and tags that name them."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ledger.store.parameters import marks
 from projections.tables import ServerRow
 from projections.views.filters import Conditions
 from projections.views.read_models import ServerView
-from projections.views.reader import Reader, bounded
+from projections.views.reader import Reader, sql_limit
 
 _definition = msgspec.json.Decoder(ServerDefinition).decode
 _mounts = msgspec.json.Decoder(tuple[Mount, ...]).decode
@@ -18,18 +18,18 @@ _nics = msgspec.json.Decoder(tuple[Nic, ...]).decode
 
 class Servers(Reader):
     def servers_among(self, uuids: Sequence[str], owner: str) -> list[ServerView]:
-        """Those of these servers that are this account's, in the order asked for."""
+        """Return those of these servers that belong to this account, in the given order."""
         found = self._servers(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))
         return sorted(found, key=lambda server: uuids.index(server.uuid))
 
     def servers(
         self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
     ) -> list[ServerView]:
-        """A page of the account's servers, oldest first; a negative limit is no limit."""
+        """Return a page of the account's servers, oldest first; a negative limit is no limit."""
         where, parameters = self._where(owner, conditions)
         return self._servers(
             f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
-            (*parameters, bounded(limit), offset),
+            (*parameters, sql_limit(limit), offset),
         )
 
     def count_servers(self, owner: str, conditions: Conditions = ()) -> int:
@@ -37,7 +37,7 @@ class Servers(Reader):
         return self._count(f"servers_g{self._g} WHERE {where}", parameters)
 
     def hosts(self, owner: str) -> list[tuple[str, str]]:
-        """Each of the account's running servers and the host it is on, oldest first."""
+        """Return the account's running servers, each with its host, oldest first."""
         return self._all(
             f"SELECT uuid, host FROM servers_g{self._g} WHERE owner = ? AND host IS NOT NULL"
             " ORDER BY created, uuid",
@@ -55,7 +55,7 @@ class Servers(Reader):
         found = {row[0]: _view(ServerRow._make(row[:-1]), row[-1]) for row in rows}
         for resource, reference in self._references(list(found)):
             found[resource].jobs.append(reference)
-        for resource, tag in self._borne(list(found)):
+        for resource, tag in self._tags_of(list(found)):
             found[resource].tags.append(tag)
         return list(found.values())
 

@@ -1,4 +1,4 @@
-"""Reads of tags, with what bears them."""
+"""Reads of tags, with the resources that bear them."""
 
 from collections.abc import Sequence
 
@@ -8,25 +8,25 @@ from ledger.store.parameters import marks
 from projections.tables import TagRow, select
 from projections.views.filters import Conditions
 from projections.views.read_models import TaggedView, TagView
-from projections.views.reader import Reader, bounded
+from projections.views.reader import Reader, sql_limit
 
 _meta = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Tags(Reader):
     def tags_among(self, uuids: Sequence[str], owner: str) -> list[TagView]:
-        """Those of these tags that are this account's, in the order asked for."""
+        """Return those of these tags that belong to this account, in the given order."""
         found = self._tags(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))
         return sorted(found, key=lambda tag: uuids.index(tag.uuid))
 
     def tags(
         self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
     ) -> list[TagView]:
-        """A page of the account's tags, oldest first; a negative limit is no limit."""
+        """Return a page of the account's tags, oldest first; a negative limit is no limit."""
         where, parameters = self._where(owner, conditions)
         return self._tags(
             f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
-            (*parameters, bounded(limit), offset),
+            (*parameters, sql_limit(limit), offset),
         )
 
     def count_tags(self, owner: str, conditions: Conditions = ()) -> int:

@@ -1,4 +1,4 @@
-"""Where the API reads: snapshots of the read models, and what is remembered between two commits."""
+"""Snapshots of the read models for the API, and a cache that lasts from one commit to the next."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,15 +8,15 @@ from projections.views.filters import Condition, Conditions
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
-REMEMBERED = 1_000
-"""Job trees, and counts of lists, that are kept until something is written."""
+REMEMBERED_ANSWERS = 1_000
+"""Job trees, and counts of lists, that are kept until the next commit."""
 
 
 class Views:
     """Where the API reads.
 
-    `commits` is a number that changes with every commit to the ledger, before anybody is told of
-    it: what was read under the same number is what would be read again. Without it nothing is
+    `commits` returns a number that changes with every commit to the ledger, before the commit is
+    reported: what was read under the same number would be read again. Without it nothing is
     remembered. Any failure to read is `StoreFailed`.
     """
 
@@ -28,11 +28,11 @@ class Views:
         self._read_at = -1
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
-        """The job and all below it; from memory as long as nothing was written since it was read.
+        """Return the job and all below it; from memory as long as nothing was committed since.
 
         Watchers ask for the same jobs again and again. For the event loop only, like `snapshot`.
         """
-        self._forget_what_is_stale()
+        self._drop_stale_answers()
         if (uuid, owner) not in self._trees:
             with self.snapshot() as snapshot:
                 self._trees[uuid, owner] = snapshot.job(uuid, owner)
@@ -45,15 +45,15 @@ class Views:
         states: Sequence[str] | None,
         conditions: Conditions = (),
     ) -> int:
-        """`snapshot.count_jobs`, of a snapshot of ours, from memory likewise: it reads them all."""
+        """Return `snapshot.count_jobs`, also from memory: it reads all of these jobs."""
         key = owner, None if states is None else tuple(states), tuple(conditions)
         if key not in self._counts:
             self._counts[key] = snapshot.count_jobs(owner, states, conditions)
         return self._counts[key]
 
-    def _forget_what_is_stale(self) -> None:
+    def _drop_stale_answers(self) -> None:
         commits = self._read_at + 1 if self._commits is None else self._commits()
-        full = max(len(self._trees), len(self._counts)) >= REMEMBERED
+        full = max(len(self._trees), len(self._counts)) >= REMEMBERED_ANSWERS
         if commits != self._read_at or full:
             self._trees.clear()
             self._counts.clear()
@@ -61,15 +61,15 @@ class Views:
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """For a few short reads in the event loop's thread, which must not await in between."""
-        # Before it begins: what is read is then at least as new as what it is remembered for.
-        self._forget_what_is_stale()
+        """Open a snapshot for a few short reads in the event loop, without awaiting in between."""
+        # Before it begins, so that what is read is at least as new as the commit it is kept for.
+        self._drop_stale_answers()
         with self._reader.snapshot() as connection:
             yield Snapshot(connection)
 
     @contextmanager
     def long_snapshot(self) -> Iterator[Snapshot]:
-        """For a long read in any thread, over a connection of its own."""
+        """Open a snapshot for a long read in any thread, with a connection of its own."""
         with self._reader.long_snapshot() as connection:
             yield Snapshot(connection)
 

@@ -16,7 +16,7 @@ from api.service.ids import new_id
 from api.service.settings import Settings
 from ledger.domain.commands import CloneServer
 from ledger.store.writer import Caller
-from projections.views.views import REMEMBERED
+from projections.views.views import REMEMBERED_ANSWERS
 from scripts.benchmarks.support.data_directories import Seeded, ask, request_bytes, seed
 from scripts.benchmarks.support.databases import databases
 from scripts.benchmarks.support.listeners import listeners
@@ -27,7 +27,7 @@ from scripts.load import Result
 
 CONNECTIONS = 32
 WARM_UP = 500
-MORE_JOBS = REMEMBERED + 100
+MORE_JOBS = REMEMBERED_ANSWERS + 100
 """Asked for by turns, each is forgotten before its turn comes again."""
 
 _COOKIE = "/api/2.0/accounts/action/?do=authenticate_asynchronous"

@@ -336,7 +336,7 @@ async def test_a_page_of_the_past_is_bounded(api: Api):
 
 async def test_there_is_a_most_that_is_looked_through(api: Api, monkeypatch: pytest.MonkeyPatch):
     """With more jobs than that the list is refused; each of them can be asked for."""
-    monkeypatch.setattr(past, "JOBS_MOST", 2)
+    monkeypatch.setattr(past, "LISTED_JOBS_MAX", 2)
     jobs = [await api.job(), await api.job()]
     now = position(await api.get("/jobs/"))
     assert uuids(await api.get(f"/jobs/?as_of={now}")) == jobs[::-1]

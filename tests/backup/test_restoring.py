@@ -22,7 +22,7 @@ from ledger.domain.events import LedgerRestored
 from ledger.merkle.signed_note import Signer, read_checkpoint
 from ledger.proofs.keys import signer_of, verifier_of
 from projections.maintenance.backup.errors import BadBackup, NotRestored
-from projections.maintenance.backup.files import file_kept
+from projections.maintenance.backup.files import describe_file
 from projections.maintenance.backup.manifest import MANIFEST, read_manifest, written
 from tests.backup.backups import (
     Ledger,
@@ -242,7 +242,7 @@ def test_a_file_too_many_is_refused(backup: Path, tmp_path: Path) -> None:
 def reseal(backup: Path, *names: str) -> None:
     """What somebody does who changes a file and knows how manifests are written."""
     manifest = read_manifest(backup)
-    files = manifest.files | {name: file_kept(backup / name) for name in names}
+    files = manifest.files | {name: describe_file(backup / name) for name in names}
     (backup / MANIFEST).write_bytes(written(replace(manifest, files=files)))
 
 

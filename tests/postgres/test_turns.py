@@ -10,7 +10,7 @@ from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
-from projections.views.generations import live_generation, superseded
+from projections.views.generations import live_generation, superseded_generations
 from tests.postgres.nodes import Nodes, at_once
 from tests.support.postgres import end_turns
 from tests.support.wait import PATIENCE_S, wait_for
@@ -139,4 +139,4 @@ def test_a_reader_that_takes_its_time_holds_up_nobody_but_a_rebuild(
             assert slow.jobs(ME, None, limit=1)
         rebuilt = rebuilding.result()
     assert rebuilt.before == rebuilt.after
-    assert two.ledger.exclusive(superseded).result() == []
+    assert two.ledger.exclusive(superseded_generations).result() == []

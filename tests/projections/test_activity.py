@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
-from projections.views.activity import BUCKETS_MOST, Bucket, activity
+from projections.views.activity import BUCKETS_MAX, Bucket, read_activity
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, START
 
@@ -93,7 +93,7 @@ def test_each_bucket_has_what_happened_in_it(jobs: list[Told], hours: int) -> No
         happened(jobs, Path(directory) / "ledger.sqlite") as opened,
         opened.views.snapshot() as snapshot,
     ):
-        told = activity(snapshot, ME, now, timedelta(hours=hours))
+        told = read_activity(snapshot, ME, now, timedelta(hours=hours))
     assert told.buckets == [counted(jobs, bucket.at, told.length) for bucket in told.buckets]
 
 
@@ -102,12 +102,12 @@ def test_buckets_have_no_gap(tmp_path: Path, hours: int) -> None:
     """From the whole one in which the time begins to the one in which it ends; few enough."""
     now = START + timedelta(days=60)
     with Opened(tmp_path / "ledger.sqlite") as opened, opened.views.snapshot() as snapshot:
-        told = activity(snapshot, ME, now, timedelta(hours=hours))
+        told = read_activity(snapshot, ME, now, timedelta(hours=hours))
     starts = [bucket.at for bucket in told.buckets]
     assert {later - earlier for earlier, later in itertools.pairwise(starts)} == {told.length}
     assert starts[0] <= now - timedelta(hours=hours) < starts[0] + told.length
     assert starts[-1] <= now < starts[-1] + told.length
-    assert len(starts) <= BUCKETS_MOST + 1
+    assert len(starts) <= BUCKETS_MAX + 1
 
 
 def test_sub_jobs_are_not_counted_twice(tmp_path: Path) -> None:
@@ -123,6 +123,6 @@ def test_sub_jobs_are_not_counted_twice(tmp_path: Path) -> None:
             opened.do(SucceedJob(job, 1))
         now = START + timedelta(minutes=1)
         with opened.views.snapshot() as snapshot:
-            told = activity(snapshot, ME, now, timedelta(hours=1))
+            told = read_activity(snapshot, ME, now, timedelta(hours=1))
     totals = [sum(column) for column in zip(*(bucket[1:] for bucket in told.buckets), strict=True)]
     assert totals == [1, 1, 0, 0, 0, 2 * SIZE]

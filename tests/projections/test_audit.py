@@ -245,10 +245,10 @@ FORGED: dict[str, tuple[str, Event, str]] = {
     "stale attempt": ("job-new-10", ProgressUpdated(2, 50, 0, 0, 0), "attempt 2"),
     "child still running": ("job-twig", JobSucceeded(), "still running"),
     "parent ended too early": ("job-running-clone-of-s", JobFailed("no"), "still running"),
-    "child ended, it says": ("job-twig", ChildEnded("other-leaf", "success"), "did not end so"),
+    "child ended, it says": ("job-twig", ChildEnded("other-leaf", "success"), "did not end as"),
     "child ended twice": ("job-twig", ChildEnded("leaf", "success"), "no running child"),
-    "another's child": ("job-root", ChildAttached("other-leaf"), "not say that this is its parent"),
-    "a child that never was": ("job-root", ChildAttached("nobody"), "not say that this is its"),
+    "another's child": ("job-root", ChildAttached("other-leaf"), "not name this job as its parent"),
+    "a child that never was": ("job-root", ChildAttached("nobody"), "not name this job as its"),
     "parent that had ended": (
         "job-orphan",
         JobCreated("x", ME, (), "clone-of-s", "clone-of-s"),

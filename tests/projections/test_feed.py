@@ -34,7 +34,7 @@ from ledger.domain.commands import (
 )
 from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor
-from projections.feed.feed import SLICE, Feed, Why
+from projections.feed.feed import FRAMES_AT_ONCE, Feed, Reason
 from projections.feed.pacing import PER_JOB_S
 from projections.maintenance.retention.plan import plan_of
 from projections.maintenance.retention.sweep import sweep
@@ -74,7 +74,7 @@ class Ear:
     def __init__(self, looking: Callable[[Told], None] | None = None, ending: int = 0) -> None:
         self.ending = ending
         self.told: list[Told] = []
-        self.left: list[Why] = []
+        self.left: list[Reason] = []
         self._looking = looking
         self._news = asyncio.Event()
 
@@ -87,7 +87,7 @@ class Ear:
             self._looking(told)
         self._news.set()
 
-    def leave(self, why: Why) -> None:
+    def leave(self, why: Reason) -> None:
         self.left.append(why)
 
     async def until(self, is_there: Callable[[list[Told]], bool]) -> None:
@@ -129,7 +129,7 @@ async def feed(opened: Opened) -> AsyncIterator[Feed]:
 @pytest.fixture
 async def ear(feed: Feed) -> AsyncIterator[Ear]:
     ear = Ear()
-    with feed.subscribed(ME, ear):
+    with feed.subscription(ME, ear):
         yield ear
 
 
@@ -280,7 +280,7 @@ async def test_what_is_told_can_be_read_already(opened: Opened) -> None:
 
     async with following(opened) as feed:
         ear = Ear(look)
-        with feed.subscribed(ME, ear):
+        with feed.subscription(ME, ear):
             await asyncio.gather(*(asyncio.to_thread(work, nth) for nth in range(8)))
             told = await ear.everything(opened)
     assert behind == []
@@ -295,7 +295,7 @@ async def test_a_thing_never_goes_back(opened: Opened, ear: Ear) -> None:
     """Frames of one thing come in the order of its changes, also when repeated in between."""
     async with following(opened, repeat_s=0.002) as feed:
         also = Ear()
-        with feed.subscribed(ME, also):
+        with feed.subscription(ME, also):
             opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
             await asyncio.to_thread(
                 opened.do, *(UpdateProgress("j", 1, progress) for progress in range(100))
@@ -327,7 +327,7 @@ async def test_more_than_a_slice(opened: Opened, ear: Ear) -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    uuids = [f"d{number:03}" for number in range(4 * SLICE)]
+    uuids = [f"d{number:03}" for number in range(4 * FRAMES_AT_ONCE)]
     opened.do(new_drives(*uuids))
     task = asyncio.create_task(others())
     told = await ear.everything(opened)
@@ -344,9 +344,9 @@ async def test_everybody_is_told_of_their_own(opened: Opened, feed: Feed) -> Non
     """Of an account's things its own subscribers are told, all of them, and nobody else."""
     mine, mine_too, theirs = Ear(), Ear(), Ear()
     with (
-        feed.subscribed(ME, mine),
-        feed.subscribed(ME, mine_too),
-        feed.subscribed(SOMEBODY_ELSE, theirs),
+        feed.subscription(ME, mine),
+        feed.subscription(ME, mine_too),
+        feed.subscription(SOMEBODY_ELSE, theirs),
     ):
         ready_drives(opened, "a")
         ready_drives(opened, "x", owner=SOMEBODY_ELSE)
@@ -369,7 +369,7 @@ async def test_things_of_one_commit_but_of_several_accounts(opened: Opened, feed
     def wait(_: Cursor) -> None:
         assert go.wait(PATIENCE_S)
 
-    with feed.subscribed(ME, mine), feed.subscribed(SOMEBODY_ELSE, theirs):
+    with feed.subscription(ME, mine), feed.subscription(SOMEBODY_ELSE, theirs):
         held = opened.ledger.exclusive(wait)
         clones = [
             asyncio.to_thread(opened.do, CloneDrive(ME, "a", "b", "j")),
@@ -390,12 +390,12 @@ async def test_things_of_one_commit_but_of_several_accounts(opened: Opened, feed
 async def test_whoever_has_left_is_told_nothing(opened: Opened, feed: Feed) -> None:
     """And nothing is remembered of them."""
     ear, stays = Ear(), Ear()
-    with feed.subscribed(ME, stays):
-        with feed.subscribed(ME, ear):
+    with feed.subscription(ME, stays):
+        with feed.subscription(ME, ear):
             pass
         opened.do(new_drives("a"))
         await stays.everything(opened)
-    with feed.watching("j", ME):
+    with feed.watch("j", ME):
         pass
     assert ear.told == []
     assert not feed._subscribers
@@ -412,7 +412,7 @@ async def test_it_costs_the_writer_nothing_while_nobody_follows(
     opened.do(new_drives("a"), new_drives("b"))
     all_told(opened)
     assert handed == []
-    with feed.subscribed(ME, Ear()):
+    with feed.subscription(ME, Ear()):
         opened.do(new_drives("c", "d", "e"), new_drives("f"))
         all_told(opened)
     assert handed == [feed._take, feed._take]
@@ -422,12 +422,12 @@ async def test_the_end_of_the_feed(opened: Opened) -> None:
     """All are sent away, also who comes after it, and all who wait for a job are woken."""
     ear, late = Ear(), Ear()
     async with following(opened) as feed:
-        with feed.subscribed(ME, ear), feed.watching("j", ME) as changed:
+        with feed.subscription(ME, ear), feed.watch("j", ME) as changed:
             assert not changed.is_set()
             feed.close()
             assert changed.is_set()
             assert feed.closed
-            with feed.subscribed(ME, late):
+            with feed.subscription(ME, late):
                 pass
     assert ear.left[0] == late.left[0] == "stopping"
 
@@ -436,9 +436,9 @@ async def test_an_account_whose_logins_end(feed: Feed) -> None:
     """Its subscribers are sent away, but for those of later logins, and nobody else."""
     mine, theirs, later = Ear(), Ear(), Ear(ending=1)
     with (
-        feed.subscribed(ME, mine),
-        feed.subscribed(SOMEBODY_ELSE, theirs),
-        feed.subscribed(ME, later),
+        feed.subscription(ME, mine),
+        feed.subscription(SOMEBODY_ELSE, theirs),
+        feed.subscription(ME, later),
     ):
         feed.dismiss(ME, 1)
         assert mine.left == ["logged out"]
@@ -458,7 +458,7 @@ async def test_a_feed_that_fails_says_so(
     async with feed:
         for error, failures in ((ZeroDivisionError(), 0), (StoreFailed("SQLite"), 1)):
             ear = Ear()
-            with monkeypatch.context() as patch, feed.subscribed(ME, ear):
+            with monkeypatch.context() as patch, feed.subscription(ME, ear):
 
                 def read(error: Exception = error) -> None:
                     raise error
@@ -469,7 +469,7 @@ async def test_a_feed_that_fails_says_so(
             assert ear.left == ["feed failed"]
             assert len(failed) == failures
         ear = Ear()
-        with feed.subscribed(ME, ear):
+        with feed.subscription(ME, ear):
             opened.do(new_drives("after"))
             assert [told.uuid for told in await ear.everything(opened)] == ["after"]
     assert "the feed failed" in caplog.text
@@ -527,7 +527,7 @@ async def test_an_end_below_is_told_at_once(opened: Opened) -> None:
     """However little time has passed since the parent's last frame."""
     async with following(opened, progress_s=NEVER_S) as feed:
         ear = Ear()
-        with feed.subscribed(ME, ear):
+        with feed.subscription(ME, ear):
             opened.do(CreateJob(ME, "root", "x"))
             for child in ("one", "two", "three"):
                 opened.do(CreateJob(ME, child, "x", parent="root"), StartAttempt(child, 1, "w"))
@@ -552,7 +552,7 @@ async def test_a_large_tree_is_not_shown_for_each_of_its_ends(opened: Opened) ->
     loop = asyncio.get_running_loop()
     async with following(opened) as feed:
         ear = Ear()
-        with feed.subscribed(ME, ear):
+        with feed.subscription(ME, ear):
             began = loop.time()
             for child in children:
                 await asyncio.to_thread(opened.do, SucceedJob(child, 1))
@@ -576,7 +576,7 @@ async def test_what_is_in_motion_is_told_again(opened: Opened) -> None:
     all_told(opened)
     async with following(opened, repeat_s=0.01) as feed:
         ear = Ear()
-        with feed.subscribed(ME, ear):
+        with feed.subscription(ME, ear):
             await ear.until(lambda told: [each.uuid for each in told].count("j") >= 3)
             assert {each.status for each in ear.told} == {
                 ("jobs", "j", "started"),
@@ -600,17 +600,17 @@ def _again(job: str, times: int) -> Callable[[list[Told]], bool]:
 
 async def test_news_come_before_repetitions(opened: Opened) -> None:
     """Thousands of jobs that are told of again do not keep a change waiting."""
-    opened.do(*(CreateJob(ME, f"j{number}", "x") for number in range(5 * SLICE)))
+    opened.do(*(CreateJob(ME, f"j{number}", "x") for number in range(5 * FRAMES_AT_ONCE)))
     all_told(opened)
     async with following(opened, repeat_s=NEVER_S) as feed:
         ear = Ear()
-        with feed.subscribed(ME, ear):
+        with feed.subscription(ME, ear):
             feed._repeat()
-            await ear.until(lambda told: len(told) >= SLICE)
+            await ear.until(lambda told: len(told) >= FRAMES_AT_ONCE)
             opened.do(CreateJob(ME, "new", "x"))
-            await ear.until(lambda told: len(told) == 5 * SLICE + 1)
+            await ear.until(lambda told: len(told) == 5 * FRAMES_AT_ONCE + 1)
     place = [each.uuid for each in ear.told].index("new")
-    assert place < 5 * SLICE
+    assert place < 5 * FRAMES_AT_ONCE
 
 
 # Waiting for a job
@@ -627,10 +627,10 @@ async def test_a_watcher_is_woken_by_what_it_shows(opened: Opened, feed: Feed) -
         ("other", {"root", "other"}),
     ):
         with (
-            feed.watching("root", ME) as root,
-            feed.watching("branch", ME) as branch,
-            feed.watching("leaf", ME) as leaf,
-            feed.watching("other", ME) as other,
+            feed.watch("root", ME) as root,
+            feed.watch("branch", ME) as branch,
+            feed.watch("leaf", ME) as leaf,
+            feed.watch("other", ME) as other,
         ):
             opened.do(StartAttempt(changing, 1, "w"))
             async with patience("for the watcher of the root"):
@@ -675,7 +675,7 @@ async def test_discarded_jobs_are_told_of_as_gone(opened: Opened, feed: Feed) ->
     opened.do(*ended_family("mine"), *ended_family("theirs", SOMEBODY_ELSE))
     all_told(opened)
     ear, other = Ear(look), Ear()
-    with feed.subscribed(ME, ear), feed.subscribed(SOMEBODY_ELSE, other):
+    with feed.subscription(ME, ear), feed.subscription(SOMEBODY_ELSE, other):
         discard_everything(opened)
         told = await ear.everything(opened)
         assert sorted(told) == [
@@ -691,7 +691,7 @@ async def test_a_watcher_is_woken_when_the_job_is_discarded(opened: Opened, feed
     """It finds out by itself that there is no such job any more."""
     opened.do(*ended_family("mine"))
     all_told(opened)
-    with feed.watching("mine", ME) as changed:
+    with feed.watch("mine", ME) as changed:
         discard_everything(opened)
         async with patience("for the watcher"):
             await changed.wait()

@@ -54,7 +54,7 @@ def test_progress_below_shows_a_job_once_a_second() -> None:
     """At once the first time; what comes sooner than a second after it is shown then."""
     pacing = Pacing(1.0)
     assert pacing.may_show("root", "me", 10.0, progress_only=True)
-    pacing.shown("root", 3, 10.0)
+    pacing.note_shown("root", 3, 10.0)
     assert not pacing.may_show("root", "me", 10.5, progress_only=True)
     assert not pacing.may_show("root", "me", 10.9, progress_only=True)
     assert pacing.next_due() == 11.0
@@ -68,7 +68,7 @@ def test_an_end_below_shows_a_small_tree_at_once() -> None:
     """And one of a thousand jobs after a second: the work for its frames is bounded."""
     pacing = Pacing(1.0)
     for jobs, wait_s in ((4, 4 * PER_JOB_S), (5_000, 1.0)):
-        pacing.shown("root", jobs, 10.0)
+        pacing.note_shown("root", jobs, 10.0)
         early, due = 10.0 + wait_s * 0.9, 10.0 + wait_s
         assert not pacing.may_show("root", "me", early, progress_only=False)
         assert pacing.next_due() == due
@@ -78,7 +78,7 @@ def test_an_end_below_shows_a_small_tree_at_once() -> None:
 def test_an_end_does_not_wait_for_progress() -> None:
     """What waits is due when the most urgent of it is."""
     pacing = Pacing(1.0)
-    pacing.shown("root", 100, 10.0)
+    pacing.note_shown("root", 100, 10.0)
     pacing.may_show("root", "me", 10.05, progress_only=True)
     pacing.may_show("root", "me", 10.06, progress_only=False)
     pacing.may_show("root", "me", 10.07, progress_only=True)
@@ -88,9 +88,9 @@ def test_an_end_does_not_wait_for_progress() -> None:
 def test_what_waits_is_told_by_any_frame() -> None:
     """A frame that is sent for another reason shows what is below, too."""
     pacing = Pacing(1.0)
-    pacing.shown("root", 3, 10.0)
+    pacing.note_shown("root", 3, 10.0)
     pacing.may_show("root", "me", 10.5, progress_only=True)
-    pacing.shown("root", 3, 10.6)
+    pacing.note_shown("root", 3, 10.6)
     assert pacing.take_due(11.5) == []
 
 
@@ -98,7 +98,7 @@ def test_what_was_shown_long_ago_is_forgotten() -> None:
     """Nothing is kept for jobs that are over."""
     pacing = Pacing(1.0)
     for number in range(100):
-        pacing.shown(str(number), 2, 10.0 + number / 100)
-    pacing.shown("0", 2, 11.5)
+        pacing.note_shown(str(number), 2, 10.0 + number / 100)
+    pacing.note_shown("0", 2, 11.5)
     pacing.take_due(11.5)
     assert set(pacing._shown) == {str(number) for number in range(51, 100)} | {"0"}

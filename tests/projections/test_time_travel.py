@@ -12,7 +12,7 @@ from ledger.store.tables import streams
 from ledger.store.tables.streams import Span
 from ledger.store.tables.tiles import position_at
 from projections.time_travel.past import CannotTell, Past
-from projections.time_travel.resources import existed
+from projections.time_travel.resources import resources_at
 from projections.views.read_models import JobTree
 from tests.support.opened import Opened
 from tests.support.world import ME, START
@@ -105,7 +105,7 @@ def test_a_drive_exists_from_its_creation_to_its_deletion(told: Opened) -> None:
     for position in range(last_position(told) + 1):
         with told.views.long_snapshot() as snapshot:
             expected = {thing for thing, life in lives.items() if position in life}
-            assert existed(snapshot, NO_ARCHIVES, named, position) == expected
+            assert resources_at(snapshot, NO_ARCHIVES, named, position) == expected
 
 
 def test_a_clock_that_goes_back_confuses_nobody(tmp_path: Path) -> None:

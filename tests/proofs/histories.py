@@ -37,9 +37,9 @@ from ledger.proofs.verification import Verified, verify
 from ledger.store.compaction import delete_events
 from ledger.store.seam import Batch
 from ledger.store.sqlite.store import sqlite_reader
-from projections.maintenance.retention.compaction import ARCHIVES, _Compacting, compact
+from projections.maintenance.retention.compaction import ARCHIVES, _Compaction, compact
 from projections.maintenance.retention.sweep import SYSTEM, never
-from projections.streams import pending
+from projections.streams import pending_sweeps
 from tests.support.opened import Opened
 from tests.support.world import ME, START
 
@@ -134,10 +134,10 @@ class History:
         """One that was broken off when so many events were deleted."""
         ledger = self.opened.ledger
         with ledger.log() as log:
-            waiting = pending(log)
+            waiting = pending_sweeps(log)
         tile(ledger)
         self.archives.mkdir(exist_ok=True)
-        compacting = _Compacting(ledger, self.archives, SYSTEM, never)
+        compacting = _Compaction(ledger, self.archives, SYSTEM, never)
         uuid = f"{next(self._numbers):05}"
         written, _ = compacting._write(uuid, waiting)
         ledger.execute_blocking(RecordArchive(uuid, written), SYSTEM)
@@ -148,9 +148,9 @@ class History:
     def write_archive_only(self) -> None:
         """A compaction that was broken off before its archive was recorded."""
         with self.opened.ledger.log() as log:
-            waiting = pending(log)
+            waiting = pending_sweeps(log)
         self.archives.mkdir(exist_ok=True)
-        compacting = _Compacting(self.opened.ledger, self.archives, SYSTEM, never)
+        compacting = _Compaction(self.opened.ledger, self.archives, SYSTEM, never)
         compacting._write(f"{next(self._numbers):05}", waiting)
 
     def restore(self, epoch: int, signer: Signer = SIGNER) -> None:

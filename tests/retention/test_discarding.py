@@ -39,13 +39,13 @@ def old(kept: Retained, clock: Clock) -> Retained:
 def asked(old: Retained) -> list[None]:
     """One for each time that what is due was to be discarded."""
     asked: list[None] = []
-    keep_up = old.retention.keep_up
+    run_if_worthwhile = old.retention.run_if_worthwhile
 
     def counted() -> Ran:
         asked.append(None)
-        return keep_up()
+        return run_if_worthwhile()
 
-    old.retention.keep_up = counted  # type: ignore[method-assign]
+    old.retention.run_if_worthwhile = counted  # type: ignore[method-assign]
     return asked
 
 
@@ -159,11 +159,11 @@ def test_an_archive_is_begun_for_many(kept: Retained, clock: Clock) -> None:
     """Or for what has waited for a day."""
     family(kept, "a")
     clock.advance(days=DAYS, seconds=1)
-    assert kept.retention.keep_up().compacted is None
+    assert kept.retention.run_if_worthwhile().compacted is None
     clock.advance(hours=23)
-    assert kept.retention.keep_up().compacted is None
+    assert kept.retention.run_if_worthwhile().compacted is None
     clock.advance(hours=2)
-    assert kept.retention.keep_up().compacted is not None
+    assert kept.retention.run_if_worthwhile().compacted is not None
     assert TREES_PENDING == 1_000
 
 

@@ -29,7 +29,7 @@ def check(kept: Retained) -> None:
     """Both folds are sound, and retention can still be asked and run."""
     assert kept.replay().divergence is None
     assert kept.replay(kept.archives).divergence is None
-    kept.retention.standing()
+    kept.retention.status()
     kept.run()
     assert kept.replay(kept.archives).divergence is None
 
@@ -71,7 +71,7 @@ def test_acts_of_earlier_compactions_are_never_half_there(
     def look(_: float) -> None:
         nonlocal looked
         looked += 1
-        kept.retention.standing()
+        kept.retention.status()
         if looked % 20 == 0:
             family(kept, f"meanwhile-{looked}")
 
@@ -243,7 +243,7 @@ def test_an_unreadable_act_is_named(kept: Retained, clock: Clock) -> None:
     clock.advance(days=DAYS, seconds=1)
     kept.run()
     event = poison(kept, "sweep-act-000001", version=1)
-    for ask in (kept.run, kept.retention.standing, kept.retention.plan, kept.rebuild):
+    for ask in (kept.run, kept.retention.status, kept.retention.plan, kept.rebuild):
         with pytest.raises(UnreadableStream, match=f"position {event.position}"):
             ask()
     for archives in (None, kept.archives):
@@ -260,7 +260,7 @@ def test_acts_are_discarded_once(kept: Retained, clock: Clock) -> None:
         if step % 12 == 0:
             family(kept, f"family-{step}")
         clock.advance(hours=1)
-        kept.retention.keep_up()
+        kept.retention.run_if_worthwhile()
     with kept.ledger.log() as log:
         known = projections.maintenance.retention.plan.sweeps(log)
     gone = [stream for sweep in known for stream in sweep.others]

@@ -151,7 +151,7 @@ def test_a_rebuild_and_a_replay_stop_until_it_has_gone(families: Retained) -> No
     divergence = families.replay().divergence
     assert divergence is not None
     assert divergence[:3] == (event.position, "job-b-below", "job-exploded/1")
-    families.retention.keep_up()  # discards, and archives nothing yet
+    families.retention.run_if_worthwhile()  # discards, and archives nothing yet
     assert streams(families) == {"job-b", "job-b-below"}
     check(families)
 
@@ -161,7 +161,7 @@ def test_what_was_skipped_may_not_be_changed(families: Retained) -> None:
     event = poison(families, "job-b")
     families.run()
     families.retention.release("job-b", skip=True)
-    families.retention.keep_up()
+    families.retention.run_if_worthwhile()
     check(families)
     with behind_its_back(families.file) as connection:
         connection.execute(
@@ -239,7 +239,7 @@ def test_the_past_of_others_can_be_told(families: Retained, when: str) -> None:
     if when != "shown":
         families.run()
         families.retention.release("job-c", skip=True)
-        families.run() if when == "archived" else families.retention.keep_up()
+        families.run() if when == "archived" else families.retention.run_if_worthwhile()
     with families.snapshot() as snapshot:
         past = Past(snapshot, families.shelf, before_the_last_end)
         _, trees = past.jobs(ME, None, limit=9, offset=0)

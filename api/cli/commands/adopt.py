@@ -21,7 +21,7 @@ from ledger.store.postgres.locks import alone
 from ledger.store.postgres.tables import move_in
 from ledger.store.writer import Caller
 from projections.maintenance.backup.adoption import adopt as adopt_ledger
-from projections.maintenance.backup.errors import NotRestored, named
+from projections.maintenance.backup.errors import NotRestored, failures_as
 from projections.maintenance.backup.restoration import Restored
 
 _SYSTEM = Caller("system", "")
@@ -49,7 +49,11 @@ def _adopt(settings: Settings) -> Restored:
         found = database_of(settings.data, settings.store)
         if not isinstance(found, PostgresDatabase):
             raise NotRestored("a ledger in SQLite is put back by `job-ledger restore`")
-        with named(NotRestored), connected(found.url) as connection, ExitStack() as nobody_else:
+        with (
+            failures_as(NotRestored),
+            connected(found.url) as connection,
+            ExitStack() as nobody_else,
+        ):
             # Images that others are about to record would be taken for strays.
             nobody_else.enter_context(alone(connection))
             return _adopt_alone(settings, found.url, nobody_else.close)

@@ -25,7 +25,7 @@ from api.text.iso8601 import duration_text
 from ledger.domain.clock_trust import moved_text
 from ledger.domain.events import DiscardedTree
 from projections.maintenance.retention.service import Retention
-from projections.maintenance.retention.status import Standing, SweepFound
+from projections.maintenance.retention.status import RetentionStatus, SweepSummary
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def set_policy(keep: timedelta, data: Path | None) -> None:
 @data_option
 def show(data: Path | None) -> None:
     """Show the policy, what is due next, and what there is in archives."""
-    standing = ask_retention(data, lambda admin: admin.call(Retention.standing))
+    standing = ask_retention(data, lambda admin: admin.call(Retention.status))
     archives = [
         (f"archive {archive.name}", counted(archive.bytes, "byte")) for archive in standing.archives
     ]
@@ -116,7 +116,7 @@ def confirm_clock(data: Path | None) -> None:
     click.echo("the wall clock is trusted as it is")
 
 
-def standing_lines(standing: Standing) -> Iterator[tuple[str, str]]:
+def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, str]]:
     """How retention stands, as rows of a table."""
     since = "by default" if standing.since is None else f"since {moment_text(standing.since)}"
     yield "jobs are kept for", f"{duration_text(standing.keep)}, {since}"
@@ -133,7 +133,7 @@ def standing_lines(standing: Standing) -> Iterator[tuple[str, str]]:
     yield "wall clock", "trusted" if by is None else f"NOT TRUSTED: {moved_text(by)}"
 
 
-def _number(found: SweepFound) -> str:
+def _number(found: SweepSummary) -> str:
     return what(found.trees, found.jobs, found.streams)
 
 

@@ -42,10 +42,10 @@ from api.service.service import Service
 from ledger.domain.commands import CancelJob
 from ledger.domain.errors import JobNotFound
 from projections.rows import timestamp
-from projections.views.activity import Activity, activity
+from projections.views.activity import Activity, read_activity
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
-from projections.views.views import REMEMBERED
+from projections.views.views import REMEMBERED_ANSWERS
 
 DAY = 24
 HOURS_MOST = 30 * DAY
@@ -137,7 +137,7 @@ class Jobs:
 
         def read() -> Activity:
             with self._views.long_snapshot() as snapshot:
-                return activity(snapshot, owner, now, timedelta(hours=hours))
+                return read_activity(snapshot, owner, now, timedelta(hours=hours))
 
         return json_answer(activity_json(await aside(read)))
 
@@ -181,7 +181,7 @@ class Jobs:
         """Kept for as long as the job's tree is remembered."""
         kept = self._kept.get(tree.job.uuid)
         if kept is None or kept.tree is not tree:
-            if len(self._kept) >= REMEMBERED:
+            if len(self._kept) >= REMEMBERED_ANSWERS:
                 self._kept.clear()
             body = orjson.dumps(job_json(tree, no_figures))
             kept = self._kept[tree.job.uuid] = _Recorded(tree, body, digest(body))

@@ -16,7 +16,7 @@ from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.store.seam import Log
 from projections.maintenance.backup.archives import archives_of
-from projections.maintenance.backup.errors import NotRestored, named
+from projections.maintenance.backup.errors import NotRestored, failures_as
 from projections.maintenance.backup.files import make_directory, set_aside
 from projections.maintenance.backup.images import LOST_AND_FOUND, missing_images, set_strays_aside
 from projections.maintenance.backup.inspection import check_ledger
@@ -40,7 +40,7 @@ def adopt(
     Its epoch begins with what it holds now. Raises `NotRestored`.
     """
     shelf = Shelf(data / ARCHIVES)
-    with named(NotRestored):
+    with failures_as(NotRestored):
         with open_log() as log:  # closed before it is written to: it keeps tables from changing
             own = archives_of(log, shelf)
             checkpoint = checkpoint_of(log, signer.name)

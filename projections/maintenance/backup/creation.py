@@ -23,12 +23,17 @@ from ledger.store.seam import Log
 from ledger.store.sqlite.backup import copy_ledger
 from ledger.store.sqlite.store import sqlite_reader
 from projections.maintenance.backup.archives import archives_of
-from projections.maintenance.backup.errors import NotBackedUp, named
-from projections.maintenance.backup.files import file_kept, link_or_copy, make_directory, write_file
-from projections.maintenance.backup.images import MissingImage, keep_images
+from projections.maintenance.backup.errors import NotBackedUp, failures_as
+from projections.maintenance.backup.files import (
+    describe_file,
+    link_or_copy,
+    make_directory,
+    write_file,
+)
+from projections.maintenance.backup.images import MissingImage, copy_images
 from projections.maintenance.backup.inspection import check
 from projections.maintenance.backup.layout import ARCHIVES, CHECKPOINT, IMAGES, LEDGER, files_in
-from projections.maintenance.backup.manifest import FORMAT, MANIFEST, Manifest, written
+from projections.maintenance.backup.manifest import FORMAT, MANIFEST, Manifest, encode_manifest
 from projections.views.drives import expected_images
 
 
@@ -57,8 +62,8 @@ def take(
     _require_new(backup)
     if not file.is_file():
         raise NotBackedUp(f"there is no ledger at {file}")
-    with named(NotBackedUp), _becoming(backup) as part:
-        return _Taking(part, archives, signer()).run(file, pools, now)
+    with failures_as(NotBackedUp), _new_directory(backup) as part:
+        return _Creation(part, archives, signer()).run(file, pools, now)
 
 
 def _require_new(backup: Path) -> None:
@@ -67,7 +72,7 @@ def _require_new(backup: Path) -> None:
 
 
 @contextmanager
-def _becoming(backup: Path) -> Iterator[Path]:
+def _new_directory(backup: Path) -> Iterator[Path]:
     """A new directory that gets its name when the block is done, and goes if that fails."""
     make_directory(backup.parent)
     part = Path(tempfile.mkdtemp(prefix=f".{backup.name}.", suffix=".part", dir=backup.parent))
@@ -82,7 +87,7 @@ def _becoming(backup: Path) -> Iterator[Path]:
     sync_directory(backup.parent)
 
 
-class _Taking:
+class _Creation:
     def __init__(self, part: Path, archives: Path, signer: Signer) -> None:
         self._part = part
         self._archives = archives
@@ -94,21 +99,21 @@ class _Taking:
         made = now()
         copy = self._part / LEDGER
         copy_ledger(file, copy)
-        self._keep_key()
+        self._write_key()
         with sqlite_reader(copy).log() as log:
-            self._keep_archives(log)
-            checkpoint = self._signed(log)
+            self._copy_archives(log)
+            checkpoint = self._write_checkpoint(log)
             expected = expected_images(log.cursor()) if pools is not None else []
-        missing = list(keep_images(expected, pools or {}, self._part / IMAGES))
-        self._keep_manifest(made, checkpoint, images=pools is not None)
+        missing = list(copy_images(expected, pools or {}, self._part / IMAGES))
+        self._write_manifest(made, checkpoint, images=pools is not None)
         note = check(self._part).note
         return Taken(checkpoint.size, checkpoint.position, note, missing)
 
-    def _keep_key(self) -> None:
+    def _write_key(self) -> None:
         write_file(self._part / KEY_FILE, f"{self._signer.secret_text()}\n".encode())
         write_file(self._part / VERIFIER_FILE, f"{self._signer.verifier}\n".encode())
 
-    def _keep_archives(self, log: Log) -> None:
+    def _copy_archives(self, log: Log) -> None:
         make_directory(self._part / ARCHIVES)
         for archive in archives_of(log, Shelf(self._archives)):
             link_or_copy(
@@ -116,12 +121,12 @@ class _Taking:
                 archive_path(self._part / ARCHIVES, archive),
             )
 
-    def _signed(self, log: Log) -> Checkpoint:
+    def _write_checkpoint(self, log: Log) -> Checkpoint:
         checkpoint = checkpoint_of(log, self._signer.name)
         write_file(self._part / CHECKPOINT, self._signer.sign(checkpoint.text()).encode())
         return checkpoint
 
-    def _keep_manifest(self, made: datetime, checkpoint: Checkpoint, *, images: bool) -> None:
-        files = {name: file_kept(self._part / name) for name in files_in(self._part)}
+    def _write_manifest(self, made: datetime, checkpoint: Checkpoint, *, images: bool) -> None:
+        files = {name: describe_file(self._part / name) for name in files_in(self._part)}
         manifest = Manifest(FORMAT, made, checkpoint.position, images, files)
-        write_file(self._part / MANIFEST, written(manifest))
+        write_file(self._part / MANIFEST, encode_manifest(manifest))

@@ -20,7 +20,7 @@ class NotRestored(Expected):
 
 
 @contextmanager
-def named(kind: type[NotBackedUp] | type[NotRestored]) -> Iterator[None]:
+def failures_as(kind: type[NotBackedUp] | type[NotRestored]) -> Iterator[None]:
     """Says of what kind it is that a disk, a store, an image or an archive fails."""
     try:
         yield

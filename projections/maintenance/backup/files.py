@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ledger.images import Figures, copy_image, data_extents, fingerprint, sync_directory
 from ledger.images.files import opened
-from projections.maintenance.backup.manifest import FileKept
+from projections.maintenance.backup.manifest import FileRecord
 
 READ_BYTES = 1024**2
 _ZEROS = bytes(READ_BYTES)
@@ -51,10 +51,10 @@ def copy_file(source: Path, copy: Path) -> None:
         stop=threading.Event(),
         expected=expected,
     )
-    keep_time(copy, expected.mtime_ns)
+    set_time(copy, expected.mtime_ns)
 
 
-def keep_time(path: Path, mtime_ns: int) -> None:
+def set_time(path: Path, mtime_ns: int) -> None:
     """Gives a file the time of another, by which copies of it are known to be."""
     os.utime(path, ns=(mtime_ns, mtime_ns))
     sync_file(path)
@@ -76,14 +76,14 @@ def link_or_copy(source: Path, copy: Path) -> None:
         copy_file(source, copy)
 
 
-def file_kept(path: Path) -> FileKept:
+def describe_file(path: Path) -> FileRecord:
     """A file's size and digest. Raises OSError."""
     digest = hashlib.sha256()
     with opened(path, os.O_RDONLY) as fd:
         size = os.fstat(fd).st_size
         for block in _blocks(fd, size):
             digest.update(block)
-    return FileKept(size, digest.hexdigest())
+    return FileRecord(size, digest.hexdigest())
 
 
 def _blocks(fd: int, size: int) -> Iterator[bytes]:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from ledger.images import Pool, SourceChanged, SourceVanished, publish
 from projections.maintenance.backup.files import (
     copy_file,
-    file_kept,
-    keep_time,
+    describe_file,
     make_directory,
     set_aside,
+    set_time,
 )
-from projections.maintenance.backup.manifest import FileKept
+from projections.maintenance.backup.manifest import FileRecord
 from projections.views.drives import ExpectedImage
 
 LOST_AND_FOUND = "lost+found"
@@ -43,7 +43,7 @@ def missing_images(
             yield MissingImage(image.drive, image.pool)
 
 
-def keep_images(
+def copy_images(
     expected: Iterable[ExpectedImage], pools: Mapping[str, Pool], directory: Path
 ) -> Iterator[MissingImage]:
     """Copies images into a folder for each pool; yields those that are not there to be copied.
@@ -54,13 +54,13 @@ def keep_images(
         pool = pools.get(image.pool)
         folder = Pool(image.pool, directory / image.pool)
         make_directory(folder.path)
-        if pool is None or not _kept(pool.image(image.drive), folder.image(image.drive)):
+        if pool is None or not _copy_if_there(pool.image(image.drive), folder.image(image.drive)):
             yield MissingImage(image.drive, image.pool)
         else:
             _cut_to(folder.image(image.drive), image.size)
 
 
-def _kept(image: Path, copy: Path) -> bool:
+def _copy_if_there(image: Path, copy: Path) -> bool:
     """Whether there is an image to copy; one that grows meanwhile is copied anew."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -81,10 +81,10 @@ def _cut_to(copy: Path, size: int) -> None:
     state = copy.stat()
     if state.st_size > size:
         os.truncate(copy, size)
-        keep_time(copy, state.st_mtime_ns)
+        set_time(copy, state.st_mtime_ns)
 
 
-def put_back(image: Path, as_kept: FileKept, pool: Pool) -> Path | None:
+def put_back(image: Path, expected: FileRecord, pool: Pool) -> Path | None:
     """Gives a drive the image of a backup; returns where the one is now that was in its place.
 
     One that is the same stays. Raises `ImageError` and OSError.
@@ -92,7 +92,7 @@ def put_back(image: Path, as_kept: FileKept, pool: Pool) -> Path | None:
     target = pool.path / image.name
     aside = None
     if target.exists():
-        if file_kept(target) == as_kept:
+        if describe_file(target) == expected:
             return None
         aside = set_aside(target, pool.path / LOST_AND_FOUND)
     part = target.with_name(f"{target.name}.new")  # what a crash leaves of it, a start removes

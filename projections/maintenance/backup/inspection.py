@@ -20,7 +20,7 @@ from ledger.proofs.verification import CannotVerify, verify
 from ledger.store.seam import Log
 from ledger.store.sqlite.store import sqlite_reader
 from projections.maintenance.backup.errors import BadBackup
-from projections.maintenance.backup.files import file_kept
+from projections.maintenance.backup.files import describe_file
 from projections.maintenance.backup.layout import (
     ARCHIVES,
     CHECKPOINT,
@@ -29,15 +29,15 @@ from projections.maintenance.backup.layout import (
     LEDGER,
     files_in,
 )
-from projections.maintenance.backup.manifest import MANIFEST, FileKept, Manifest, read_manifest
+from projections.maintenance.backup.manifest import MANIFEST, FileRecord, Manifest, read_manifest
 
 
-class ImageKept(NamedTuple):
+class ImageRecord(NamedTuple):
     """An image in a backup."""
 
     file: Path
     pool: str
-    kept: FileKept
+    kept: FileRecord
 
 
 class Checked(NamedTuple):
@@ -48,7 +48,7 @@ class Checked(NamedTuple):
     signer: Signer
     checkpoint: Checkpoint
     note: str
-    images: list[ImageKept]
+    images: list[ImageRecord]
 
 
 def check(backup: Path) -> Checked:
@@ -68,11 +68,11 @@ def check(backup: Path) -> Checked:
     return Checked(backup, manifest, signer, checkpoint, note, list(_images(backup, manifest)))
 
 
-def _images(backup: Path, manifest: Manifest) -> Iterator[ImageKept]:
+def _images(backup: Path, manifest: Manifest) -> Iterator[ImageRecord]:
     for name, kept in manifest.files.items():
         match name.split("/"):
             case [folder, pool, _] if folder == IMAGES:
-                yield ImageKept(backup / name, pool, kept)
+                yield ImageRecord(backup / name, pool, kept)
             case [folder, *_] if folder == IMAGES:
                 raise BadBackup(f"{backup / name} is in no pool's folder")
 
@@ -85,7 +85,7 @@ def _check_files(backup: Path, manifest: Manifest) -> None:
             reason = "is not there" if name in manifest.files else "does not belong there"
             raise BadBackup(f"{backup / name} {reason}")
         for name, expected in manifest.files.items():
-            if file_kept(backup / name) != expected:
+            if describe_file(backup / name) != expected:
                 raise BadBackup(f"{backup / name} was changed: its digest is another")
     except OSError as error:
         raise BadBackup(f"{error.filename}: {error.strerror}") from error

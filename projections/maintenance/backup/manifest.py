@@ -11,11 +11,11 @@ from projections.maintenance.backup.errors import BadBackup
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-MANIFEST_BYTES_MOST = 1024**3
+MANIFEST_BYTES_MAX = 1024**3
 """Room for the images of millions of drives."""
 
 
-class FileKept(Struct, frozen=True, forbid_unknown_fields=True):
+class FileRecord(Struct, frozen=True, forbid_unknown_fields=True):
     """A file as it was written; `digest` is its SHA-256."""
 
     bytes: int
@@ -29,7 +29,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     made: datetime
     position: int
     images: bool
-    files: dict[str, FileKept]
+    files: dict[str, FileRecord]
 
 
 class _Sealed(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +43,7 @@ _sealed = msgspec.json.Decoder(_Sealed).decode
 _manifest = msgspec.json.Decoder(Manifest).decode
 
 
-def written(manifest: Manifest) -> bytes:
+def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest as it is kept."""
     backup = msgspec.json.encode(manifest)
     sealed = _Sealed(hashlib.sha256(backup).hexdigest(), msgspec.Raw(backup))
@@ -55,7 +55,7 @@ def read_manifest(backup: Path) -> Manifest:
     path = backup / MANIFEST
     try:
         with path.open("rb") as file:
-            content = file.read(MANIFEST_BYTES_MOST)
+            content = file.read(MANIFEST_BYTES_MAX)
         sealed = _sealed(content)
         manifest = _manifest(sealed.backup)
     except OSError as error:
@@ -63,7 +63,7 @@ def read_manifest(backup: Path) -> Manifest:
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadBackup(f"{path} is no manifest: {error}") from error
     # Built back and compared, so that it has been changed nowhere, not even beside its digest.
-    if written(manifest) != content:
+    if encode_manifest(manifest) != content:
         raise BadBackup(f"{path} was changed: its digest is another")
     if manifest.format != FORMAT:
         raise BadBackup(f"{path} has format {manifest.format}; this is format {FORMAT}")

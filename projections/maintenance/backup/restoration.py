@@ -18,10 +18,10 @@ from ledger.archives.layout import archive_path
 from ledger.images import Pool, sync_directory
 from ledger.merkle.signed_note import Checkpoint
 from ledger.store.sqlite.store import sqlite_reader
-from projections.maintenance.backup.errors import NotRestored, named
+from projections.maintenance.backup.errors import NotRestored, failures_as
 from projections.maintenance.backup.files import (
     copy_file,
-    file_kept,
+    describe_file,
     make_directory,
     set_aside,
     sync_file,
@@ -76,8 +76,8 @@ def check_first(backup: Path, data: Path, pools: Mapping[str, Pool]) -> Checked:
 def restore(checked: Checked, data: Path, pools: Mapping[str, Pool], record: Record) -> Restored:
     """Makes a ledger of a data directory that nobody else uses; blocks. Raises `NotRestored`."""
     _require_none(data)
-    with named(NotRestored):
-        return _Restoring(checked, data, pools).run(record)
+    with failures_as(NotRestored):
+        return _Restoration(checked, data, pools).run(record)
 
 
 def _require_none(data: Path) -> None:
@@ -85,7 +85,7 @@ def _require_none(data: Path) -> None:
         raise NotRestored(f"there is a ledger in {data} already; move it away to restore another")
 
 
-class _Restoring:
+class _Restoration:
     def __init__(self, checked: Checked, data: Path, pools: Mapping[str, Pool]) -> None:
         self._checked = checked
         self._backup = checked.backup
@@ -131,7 +131,7 @@ class _Restoring:
         """A file of the backup, under the same name, unless it is there already."""
         target = self._data / name
         if target.exists():
-            if file_kept(target) == self._checked.manifest.files[name]:
+            if describe_file(target) == self._checked.manifest.files[name]:
                 return
             self._set_aside(target)
         make_directory(target.parent)

@@ -35,7 +35,7 @@ from ledger.store.writer import Caller
 from projections.maintenance.backup.files import make_directory
 from projections.maintenance.retention.archive_index import archived_trees
 from projections.maintenance.retention.sweep import SYSTEM, RetentionStopped, never
-from projections.streams import compactions, pending, sweeps
+from projections.streams import compactions, pending_sweeps, sweeps
 
 T = TypeVar("T")
 
@@ -72,12 +72,12 @@ def compact(
     `RetentionStopped` soon after `stopping` says so.
     """
     try:
-        return _Compacting(ledger, archives, by, stopping).run(new_id)
+        return _Compaction(ledger, archives, by, stopping).run(new_id)
     except TilingStopped as error:
         raise RetentionStopped("the compaction was broken off") from error
 
 
-class _Compacting:
+class _Compaction:
     def __init__(
         self, ledger: Ledger, archives: Path, by: Caller, stopping: Callable[[], bool]
     ) -> None:
@@ -94,7 +94,7 @@ class _Compacting:
             self._delete(compaction.uuid, compaction.written)
         with self._ledger.log() as log:
             self._remove_unrecorded(log)
-            waiting = pending(log)
+            waiting = pending_sweeps(log)
         if not waiting:
             return None
         tile(self._ledger, stopping=self._stopping)

@@ -23,7 +23,7 @@ from projections.streams import (
     compactions,
     discarded_streams,
     parkings,
-    pending,
+    pending_sweeps,
     sweeps,
 )
 from projections.views.retention import departed, ended_trees
@@ -65,7 +65,7 @@ def _discarded_since(log: Log, shelf: Shelf, moment: datetime) -> Iterator[Disca
     position = position_at(log.cursor(), moment)
     for tree in shelf.discarded_after(position):
         yield DiscardedTree(tree.owner, tuple(job.uuid for job in tree.jobs), tree.ended)
-    for sweep in pending(log):
+    for sweep in pending_sweeps(log):
         for found, topic, state in log.stream(sweep_stream(sweep.uuid)):
             discard = decode(topic, state).event
             if found > position and isinstance(discard, JobsDiscarded):

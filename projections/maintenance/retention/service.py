@@ -19,9 +19,9 @@ from ledger.store.tables import clock_watch
 from ledger.store.writer import Caller
 from projections.maintenance.retention.compaction import Compacted, compact
 from projections.maintenance.retention.plan import plan_as_of, plan_of
-from projections.maintenance.retention.status import Standing, parked_streams, standing_of
+from projections.maintenance.retention.status import RetentionStatus, parked_streams, read_status
 from projections.maintenance.retention.sweep import SYSTEM, Swept, sweep
-from projections.streams import pending, policy_of
+from projections.streams import pending_sweeps, policy_of
 
 TREES_PENDING = 1_000
 PENDING_FOR = timedelta(days=1)
@@ -77,10 +77,10 @@ class Retention:
         """From now on keeps jobs for so long. Raises `KeepOutOfRange`."""
         self._ledger.execute_blocking(SetRetention(keep), OPERATOR)
 
-    def standing(self) -> Standing:
+    def status(self) -> RetentionStatus:
         """How things stand: the policy, and what was and will be done by it."""
         with self._ledger.log() as stored:
-            return standing_of(stored, Shelf(self._archives), self._now(), self._clocks())
+            return read_status(stored, Shelf(self._archives), self._now(), self._clocks())
 
     def parked(self) -> list[Parking]:
         """The streams that are parked, or were released and not discarded yet."""
@@ -115,7 +115,7 @@ class Retention:
             swept = self._sweep(OPERATOR, digest)
             return Ran(swept, self._compact(OPERATOR))
 
-    def keep_up(self) -> Ran:
+    def run_if_worthwhile(self) -> Ran:
         """`run`, as the service does it from time to time: an archive is begun for many at once."""
         with self._maintaining():
             self._check_clocks()
@@ -148,7 +148,7 @@ class Retention:
 
     def _is_worth_archiving(self) -> bool:
         with self._ledger.log() as stored:
-            waiting = pending(stored)
+            waiting = pending_sweeps(stored)
         many = sum(len(one.trees) for one in waiting) >= TREES_PENDING
         return many or any(self._now() - one.last_modified > PENDING_FOR for one in waiting)
 

@@ -11,11 +11,18 @@ from ledger.domain.aggregates.housekeeping import Parking, Policy, Sweep
 from ledger.domain.clock_trust import Reading, moved
 from ledger.store.seam import Log
 from ledger.store.tables import clock_watch
-from projections.streams import compactions, discarded_streams, parkings, pending, policy_of, sweeps
+from projections.streams import (
+    compactions,
+    discarded_streams,
+    parkings,
+    pending_sweeps,
+    policy_of,
+    sweeps,
+)
 from projections.views.retention import first_end
 
 
-class SweepFound(Struct, frozen=True):
+class SweepSummary(Struct, frozen=True):
     """What was discarded by a sweep, or by several, the newest of them at that time."""
 
     at: datetime
@@ -24,7 +31,7 @@ class SweepFound(Struct, frozen=True):
     streams: int
 
 
-class ArchiveFound(Struct, frozen=True):
+class ArchiveSummary(Struct, frozen=True):
     """An archive as the directory has it."""
 
     name: str
@@ -45,7 +52,7 @@ class Due(NamedTuple):
         return max(timedelta(), now - due)
 
 
-class Standing(Struct, frozen=True):
+class RetentionStatus(Struct, frozen=True):
     """How things stand.
 
     `since` is None as long as the default policy holds. `next_due` is when the next tree is due, if
@@ -56,26 +63,26 @@ class Standing(Struct, frozen=True):
     keep: timedelta
     since: datetime | None
     next_due: datetime | None
-    swept: SweepFound | None
-    waiting: SweepFound | None
-    archives: list[ArchiveFound]
+    swept: SweepSummary | None
+    waiting: SweepSummary | None
+    archives: list[ArchiveSummary]
     parked: list[Parking]
     clock_moved: timedelta | None
 
 
-def standing_of(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Standing:
+def read_status(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> RetentionStatus:
     """How things stand in this log, beside these archives."""
     policy = policy_of(log)
     parked = parked_streams(log)
     due = due_of(log, policy, parked, now)
     watched = clock_watch.find(log.cursor(), reading.boot)
-    return Standing(
+    return RetentionStatus(
         keep=policy.keep(now),
         since=due.since,
         next_due=due.at,
-        swept=_found(sweeps(log)[-1:]),
-        waiting=_found(pending(log)),
-        archives=[ArchiveFound(name, shelf.size(name)) for name in shelf.names()],
+        swept=_summary(sweeps(log)[-1:]),
+        waiting=_summary(pending_sweeps(log)),
+        archives=[ArchiveSummary(name, shelf.size(name)) for name in shelf.names()],
         parked=parked,
         clock_moved=None if watched is None else moved(watched, reading),
     )
@@ -91,11 +98,11 @@ def due_of(log: Log, policy: Policy, parked: Iterable[Parking], now: datetime) -
     )
 
 
-def _found(swept: Sequence[Sweep]) -> SweepFound | None:
+def _summary(swept: Sequence[Sweep]) -> SweepSummary | None:
     if not swept:
         return None
     trees = [tree for sweep in swept for tree in sweep.trees]
-    return SweepFound(
+    return SweepSummary(
         swept[-1].last_modified,
         len(trees),
         sum(len(tree.jobs) for tree in trees),
