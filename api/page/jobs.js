@@ -4,12 +4,11 @@ import { html } from "./vendor/preact.js";
 import { changed, go, useAddress, viewedOwner } from "./address.js";
 import { Age, Cancel, Field, Figures, Heading, Link, Links, Loaded, Moment, MomentField, Progress, State, Table } from "./parts.js";
 import { AsOf, Then } from "./past.js";
-import { useList } from "./read.js";
+import { useList, useRead } from "./read.js";
 import { plain } from "./words.js";
 
 const LIMIT = 50;
 const STATES = ["started", "success", "failed", "cancelled"];
-const OPERATIONS = ["drive_clone", "server_clone"];
 const FILTERS = ["state", "operation", "resource", "last_modified__gte", "last_modified__lt"];
 
 export function JobList() {
@@ -29,10 +28,11 @@ export function JobList() {
 
 function Filters({ filters, past }) {
   const change = (name) => (value) => go(changed({ [name]: value, after: null, offset: null }));
+  const operations = useRead("/jobs/operations/", {}, { owned: false }).body?.objects ?? [];
   return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
-    <${Choice} label="State" value=${filters.state} among=${STATES} change=${change("state")} />
+    <${Choice} label="State" value=${filters.state} among=${STATES.map((name) => ({ name, title: name }))} change=${change("state")} />
     ${!past && html`
-      <${Choice} label="Operation" value=${filters.operation} among=${OPERATIONS} change=${change("operation")} />
+      <${Choice} label="Operation" value=${filters.operation} among=${operations} change=${change("operation")} />
       <label>Drive or server <${Field} type="text" size="20" placeholder="uuid" value=${filters.resource} take=${change("resource")} /></label>
       <label>Changed from <${MomentField} value=${filters.last_modified__gte} take=${change("last_modified__gte")} /></label>
       <label>before <${MomentField} value=${filters.last_modified__lt} take=${change("last_modified__lt")} /></label>
@@ -46,8 +46,8 @@ function Filters({ filters, past }) {
 const Choice = ({ label, value, among, change }) => html`<label>${label}
   <select onChange=${(event) => change(event.target.value)}>
     <option value="" selected=${!value}>any</option>
-    ${among.map((each) => html`<option value=${each} selected=${each === value}>${plain(each)}</option>`)}
-    ${value && !among.includes(value) && html`<option value=${value} selected>${value}</option>`}
+    ${among.map(({ name, title }) => html`<option value=${name} selected=${name === value}>${title}</option>`)}
+    ${value && !among.some(({ name }) => name === value) && html`<option value=${value} selected>${value}</option>`}
   </select>
 </label>`;
 

@@ -11,6 +11,7 @@ from api.client.format import operation, seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job
 from api.text.printable import escaped
+from ledger.domain.operations import OPERATIONS
 
 PAGE_MOST = 200
 EVENTS_MOST = 0
@@ -19,7 +20,7 @@ EVENTS_MOST = 0
 
 @click.command()
 @click.option("--state", help="started, success, failed or cancelled; commas between several.")
-@click.option("--operation", "operations", help="drive_clone or server_clone; commas likewise.")
+@click.option("--operation", "operations", help=f"{' or '.join(OPERATIONS)}; commas likewise.")
 @click.option("--resource", help="Only jobs of this drive or server, by its uuid.")
 @click.option(
     "--since", help="Only those that changed at this time or later: 2026-04-17T08:15:30Z."
