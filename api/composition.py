@@ -135,9 +135,10 @@ def _free_bytes(pool: Pool) -> int:
 
 def pools_of(settings: Settings | WorkerSettings) -> dict[str, Pool]:
     """The configured pools by name, their directories made; OSError where one cannot be."""
-    for pool in settings.named_pools():
+    pools = settings.named_pools()
+    for pool in pools.values():
         pool.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return {pool.name: pool for pool in settings.named_pools()}
+    return pools
 
 
 def _service_pools(settings: Settings) -> dict[str, Pool]:

@@ -85,7 +85,7 @@ async def pools_in_use(settings: Settings) -> dict[str, Pool]:
     """The pools that were named, or else those of the service that runs, or those by default."""
     async with connected(settings.data) as client:
         if settings.pools or client is None:
-            return {pool.name: pool for pool in settings.named_pools()}
+            return settings.named_pools()
         found = (await client.call(examine_service)).pools
         return {pool.name: Pool(pool.name, Path(pool.path), pool.storage_type) for pool in found}
 
@@ -95,7 +95,9 @@ async def diagnose(settings: Settings) -> Findings:
     async with connected(settings.data) as client:
         if client is not None:
             return await client.call(examine_service)
-    pools = [pool for pool in settings.named_pools() if settings.pools or pool.path.exists()]
+    pools = [
+        pool for pool in settings.named_pools().values() if settings.pools or pool.path.exists()
+    ]
     found = examine(
         settings.data,
         database_of(settings.data),

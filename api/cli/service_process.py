@@ -88,7 +88,7 @@ async def serve(
 
 def _leaving_work_to_the_first(settings: Settings) -> Settings:
     """It has the same pools, and takes images in."""
-    pools = settings.named_pools() if settings.copying else settings.pools
+    pools = tuple(settings.named_pools().values()) if settings.copying else settings.pools
     return structs.replace(settings, copying=False, demo=False, pools=pools)
 
 

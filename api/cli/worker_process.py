@@ -21,8 +21,7 @@ async def work(settings: WorkerSettings, announce: Callable[[str], None]) -> Non
     stopping = asked_to_stop()
     async with open_worker(settings) as worker, _telling_metrics(worker, settings) as metrics:
         watching = asyncio.create_task(end_with_store(worker.failed))
-        names = ", ".join(pool.name for pool in settings.named_pools())
-        announce(f"job-ledger works on {names}")
+        announce(f"job-ledger works on {', '.join(settings.named_pools())}")
         if metrics is not None:
             announce(f"metrics at {metrics}")
         await stopping.wait()

@@ -53,9 +53,9 @@ class WorkSettings(Struct, frozen=True, kw_only=True):
     """Where metrics are served; the next process of the same service has the next port."""
     metrics_host: str = "127.0.0.1"
 
-    def named_pools(self) -> tuple[Pool, ...]:
-        """Return the pools, whether their directories exist or not."""
-        return self.pools
+    def named_pools(self) -> dict[str, Pool]:
+        """Return the pools by name, whether their directories exist or not."""
+        return {pool.name: pool for pool in self.pools}
 
 
 class WorkerSettings(WorkSettings, frozen=True, kw_only=True):
@@ -79,13 +79,13 @@ class Settings(WorkSettings, frozen=True, kw_only=True):
     copying: bool = True
     """Off, jobs are recorded and left to workers, where the ledger is in PostgreSQL."""
 
-    def named_pools(self) -> tuple[Pool, ...]:
+    def named_pools(self) -> dict[str, Pool]:
         """Return the pools; `main`, in the data directory, if none was named."""
-        return self.pools or (Pool("main", self.data / "pools" / "main"),)
+        return super().named_pools() or {"main": Pool("main", self.data / "pools" / "main")}
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Return the settings of a service. A flag that is None was not given.
+    """Return the settings of a service. A flag that is None or () was not given.
 
     Raises `BadSettings`.
     """
@@ -110,7 +110,7 @@ def _load(kind: type[S], flags: Mapping[str, Any]) -> S:
     values, problems = {}, []
     for field in msgspec.structs.fields(kind):
         value = flags.get(field.name)
-        if value is None:
+        if value is None or value == ():
             value = os.environ.get(ENVIRONMENT_PREFIX + field.name.upper())
         try:
             if value is not None:

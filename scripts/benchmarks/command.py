@@ -14,7 +14,7 @@ import msgspec
 from rich.table import Table
 
 from api.cli.commands.serve import COLLECTED
-from api.cli.options import console, json_option
+from api.cli.output import console, json_option
 from scripts.benchmarks import (
     archives,
     beside,

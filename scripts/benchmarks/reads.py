@@ -128,7 +128,7 @@ async def _seed(data: Path, count: int, url: str | None = None) -> list[str]:
     """Running clones of a server with four disks: what somebody would watch."""
     seeded = await seed(data, url=url)
     jobs = [new_id() for _ in range(count)]
-    pools = {pool.name: pool for pool in Settings(data=data).named_pools()}
+    pools = Settings(data=data).named_pools()
     async with open_ledger(data, pools) as opened:
         await asyncio.gather(
             *(opened.ledger.execute(_clone(seeded, job), Caller(seeded.owner, "")) for job in jobs)

@@ -90,7 +90,9 @@ class PostgresServer:
 def tell_of_whoever_copies(url: str, settings: Settings) -> None:
     """Somebody has all pools of a service that copies nothing, so that clones are not refused."""
     PostgresStore(url, PostgresProjection()).close()
-    spaces = [PoolSpace(pool.name, pool.storage_type, 0) for pool in settings.named_pools()]
+    spaces = [
+        PoolSpace(pool.name, pool.storage_type, 0) for pool in settings.named_pools().values()
+    ]
     with connected(url) as connection:
         tell_pools(connection, "by hand", spaces)
 

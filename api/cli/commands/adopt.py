@@ -39,7 +39,7 @@ def adopt(data: Path | None, store: str | None, pools: tuple[str, ...]) -> None:
     directory has the key and the archives of the backup; what belongs to no drive any more, and
     archives of what is lost, are moved to `lost+found`. Drives whose image is missing are named.
     """
-    tell_restored(_adopt(load_settings(data=data, store=store, pools=pools or None)))
+    tell_restored(_adopt(load_settings(data=data, store=store, pools=pools)))
 
 
 def _adopt(settings: Settings) -> Restored:
@@ -62,7 +62,7 @@ def _adopt(settings: Settings) -> Restored:
 def _adopt_alone(settings: Settings, url: str, let_others_in: Callable[[], None]) -> Restored:
     database = PostgresDatabase(url, put_back=True)
     signer = signer_of(settings.data, new_id=new_id)
-    pools = {pool.name: pool for pool in settings.named_pools()}
+    pools = settings.named_pools()
 
     def record(epoch: int, checkpoint: str) -> None:
         let_others_in()  # who records it is one of those who have the ledger

@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from api.cli.commands.verify import verify
-from api.cli.options import TableColumn, counting, data_option, json_option, print_json, print_table
+from api.cli.options import data_option
+from api.cli.output import TableColumn, json_option, print_json, print_table, progress_bar
 from api.data.location import Database, database_of
 from api.service.ids import new_id
 from api.service.settings import load_settings
@@ -63,14 +64,14 @@ def replay(
     """
     try:
         if archive is not None:
-            with counting("replaying", "events") as report:
+            with progress_bar("replaying", "events") as report:
                 outcome = replay_archive(archive, report)
             _conclude(outcome, as_json=as_json)
             return
         home = load_settings(data=data).data
         database = _existing_database(home)
         if job is None:
-            with counting("replaying", "events") as report:
+            with progress_bar("replaying", "events") as report:
                 archives = home / ARCHIVES if with_archive else None
                 outcome = replay_ledger(database.log, report, archives)
             _conclude(outcome, as_json=as_json)

@@ -39,7 +39,7 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
     signs checkpoints: whoever has it has that key, and the hashes of passwords. Printed is a signed
     checkpoint of just this backup, to be kept somewhere else.
     """
-    settings = load_settings(data=data, pools=pools or None)
+    settings = load_settings(data=data, pools=pools)
     taken = take(
         _file_of(settings.data),
         settings.data / ARCHIVES,
@@ -74,7 +74,7 @@ def restore(directory: Path, data: Path | None, pools: tuple[str, ...]) -> None:
     from the backup, or are those that are in the pools already; what is in the way, or belongs to
     no drive, is moved to `lost+found`. Drives whose image is missing are named.
     """
-    settings = load_settings(data=data, pools=pools or None)
+    settings = load_settings(data=data, pools=pools)
     restored = _restore(directory.absolute(), settings)
     tell_restored(restored)
 
@@ -91,7 +91,7 @@ def tell_restored(restored: Restored) -> None:
 def _restore(directory: Path, settings: Settings) -> Restored:
     if store_of(settings.data) is not None:
         raise NotRestored(f"the ledger of {settings.data} is in PostgreSQL")
-    pools = {pool.name: pool for pool in settings.named_pools()}
+    pools = settings.named_pools()
     held = holder(settings.data)
     if held is not None:
         raise DataInUse(settings.data, held.pid)

@@ -10,7 +10,8 @@ import msgspec
 
 from api.cli.admin import diagnose
 from api.cli.commands.retention import standing_lines
-from api.cli.options import data_option, json_option, pool_option, print_facts, print_json
+from api.cli.options import data_option, pool_option
+from api.cli.output import json_option, print_facts, print_json
 from api.doctor.findings import Findings, LedgerFound
 from api.service.settings import load_settings
 
@@ -27,7 +28,7 @@ def doctor(data: Path | None, pools: tuple[str, ...], as_json: bool) -> None:  #
     Works with and without a running service; one that runs knows its own pools. Exit code 0: all
     is well; 1: something is wrong.
     """
-    findings = asyncio.run(diagnose(load_settings(data=data, pools=pools or None)))
+    findings = asyncio.run(diagnose(load_settings(data=data, pools=pools)))
     if as_json:
         print_json({**msgspec.to_builtins(findings), "problems": findings.problems})
     else:

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from api.cli.client import ask, get, listed, print_answer
-from api.cli.options import console, json_option, print_table
+from api.cli.output import console, json_option, print_table
 from api.client.format import operation, seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job

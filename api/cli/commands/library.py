@@ -9,7 +9,8 @@ import click
 from api.admin.library import Library, LibraryImage, NewImage
 from api.admin.verbs import Admin
 from api.cli.admin import ask
-from api.cli.options import TableColumn, data_option, pool_option, print_table
+from api.cli.options import data_option, pool_option
+from api.cli.output import TableColumn, print_table
 from api.service.settings import load_settings
 from ledger.domain.events import Media
 
@@ -71,7 +72,7 @@ def remove(uuid: str, data: Path | None, pools: tuple[str, ...]) -> None:
 
 
 def _ask(data: Path | None, pools: tuple[str, ...], question: Callable[[Admin], Awaitable[T]]) -> T:
-    return ask(load_settings(data=data, pools=pools or None), question, images=True)
+    return ask(load_settings(data=data, pools=pools), question, images=True)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from api.cli.options import json_option, print_json
+from api.cli.output import json_option, print_json
 from api.client.errors import ClientError, LoginEnded
 from api.client.http import connected, decoded
 from api.client.responses import NewToken

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from api.cli.options import counting, data_option
+from api.cli.options import data_option
+from api.cli.output import progress_bar
 from api.data.location import MOVED_FILE
 from api.data.move_to_postgres import move as move_ledger
 from api.service.ids import new_id
@@ -33,7 +34,7 @@ def move(data: Path | None, url: str) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--to") from error
     directory = load_settings(data=data).data
-    moved = move_ledger(directory, url, new_id=new_id, showing=counting)
+    moved = move_ledger(directory, url, new_id=new_id, showing=progress_bar)
     if moved is not None:
         click.echo(
             f"moved {moved.events} events and all that is beside them, up to position"

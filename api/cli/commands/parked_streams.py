@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from api.cli.commands.retention import ask_retention
-from api.cli.options import TableColumn, data_option, print_table
+from api.cli.options import data_option
+from api.cli.output import TableColumn, print_table
 from api.cli.times import moment_text
 from ledger.domain.aggregates.housekeeping import Parking
 from projections.maintenance.retention.service import Retention

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from api.cli.admin import ask, require_ledger
-from api.cli.options import counting, data_option
+from api.cli.options import data_option
+from api.cli.output import progress_bar
 from api.service.settings import load_settings
 from projections.maintenance.rebuild import Rebuilt
 
@@ -19,7 +20,7 @@ def rebuild(data: Path | None) -> None:
     """
     settings = load_settings(data=data)
     require_ledger(settings)
-    with counting("rebuilding", "events") as report:
+    with progress_bar("rebuilding", "events") as report:
         rebuilt = ask(settings, lambda admin: admin.rebuild(report))
     click.echo(
         f"rebuilt from {rebuilt.events} events, up to position {rebuilt.position},"

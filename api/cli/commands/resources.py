@@ -10,7 +10,7 @@ import msgspec
 
 from api.cli.client import ask, get, listed, print_answer
 from api.cli.commands.watch import watched
-from api.cli.options import json_option, print_table
+from api.cli.output import json_option, print_table
 from api.client.format import short, size
 from api.client.http import decoded
 from api.client.responses import Drive, Reference, Server

@@ -11,14 +11,8 @@ import msgspec
 from api.admin.verbs import Admin
 from api.background.retention import counted, outcome, what
 from api.cli.admin import ask, require_ledger
-from api.cli.options import (
-    TableColumn,
-    data_option,
-    json_option,
-    print_facts,
-    print_json,
-    print_table,
-)
+from api.cli.options import data_option
+from api.cli.output import TableColumn, json_option, print_facts, print_json, print_table
 from api.cli.times import duration, moment, moment_text
 from api.service.settings import load_settings
 from api.text.iso8601 import duration_text

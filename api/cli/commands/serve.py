@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from api.cli.options import copying_options, data_option, pool_option, watching_options
+from api.cli.options import copying_options, data_option, monitoring_options, pool_option
 from api.cli.prefork import multiplied, reserved
 from api.cli.service_process import Share
 from api.cli.service_process import serve as serve_until_stopped
@@ -43,7 +43,7 @@ that stay, the writer's memory, would stop everybody for a third of a second."""
 @click.option(
     "--processes", type=int, metavar="N", help="That answer requests; PostgreSQL only. [default: 1]"
 )
-@watching_options
+@monitoring_options
 @copying_options
 @click.option("--demo", is_flag=True, default=None, help="Make a demo account, a drive and a job.")
 @click.option(
@@ -60,9 +60,7 @@ def serve(
     The data directory is made where it is missing; only one service can have it. Exit code 0: asked
     to stop; 1: could not start; 70: the store failed, start again to recover.
     """
-    settings = load_settings(
-        data=data, pools=pools or None, compute_hosts=compute_hosts or None, **given
-    )
+    settings = load_settings(data=data, pools=pools, compute_hosts=compute_hosts, **given)
     log_to_stderr(settings.log_format)
     show_stacks_when_asked()
     gc.freeze()

@@ -7,7 +7,8 @@ import click
 
 from api.accounts.tokens import Tokens
 from api.cli.admin import ask
-from api.cli.options import TableColumn, data_option, print_table
+from api.cli.options import data_option
+from api.cli.output import TableColumn, print_table
 from api.service.settings import load_settings
 from ledger.store.tables.tokens import StoredToken
 

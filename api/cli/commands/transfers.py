@@ -8,7 +8,7 @@ import click
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from api.cli.client import ask
-from api.cli.options import counting, json_option, print_json
+from api.cli.output import json_option, print_json, progress_bar
 from api.client import transfers as transferring
 from api.client.errors import ClientError
 from api.client.http import Client, decoded
@@ -39,7 +39,9 @@ async def _upload(client: Client, file: Path, name: str, media: str, resume: UUI
     if resume and decoded(await client.get(f"/drives/{drive}/"), Drive).status != "uploading":
         raise ClientError(f"drive {drive} is no upload any more: all of it is there")
     try:
-        with counting("uploading", "bytes", DownloadColumn(), TransferSpeedColumn()) as progress:
+        with progress_bar(
+            "uploading", "bytes", DownloadColumn(), TransferSpeedColumn()
+        ) as progress:
             await transferring.upload(client, file, drive, progress)
     except BaseException:
         _say_how_to_go_on("upload", str(file), "--resume", drive)
@@ -62,7 +64,9 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
     if target.exists() and not force:
         raise ClientError(f"{target} is there already: give another name, or --force")
     try:
-        with counting("downloading", "bytes", DownloadColumn(), TransferSpeedColumn()) as progress:
+        with progress_bar(
+            "downloading", "bytes", DownloadColumn(), TransferSpeedColumn()
+        ) as progress:
             ask(lambda client: transferring.download(client, str(uuid), target, progress))
     except BaseException:
         if part_of(target).exists():

@@ -8,7 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from api.cli.options import counting, data_option, json_option, print_json
+from api.cli.options import data_option
+from api.cli.output import json_option, print_json, progress_bar
 from api.data.location import database_of
 from api.service.settings import load_settings
 from ledger.archives import Shelf
@@ -81,7 +82,7 @@ def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
     checkpoint = read_checkpoint(_read(note, NOTE_BYTES), verifier)
     shelf = Shelf(directory / ARCHIVES)
     names = shelf.names()
-    with database_of(directory).log() as log, counting("verifying", "leaves") as report:
+    with database_of(directory).log() as log, progress_bar("verifying", "leaves") as report:
         return verify_ledger(log, shelf, checkpoint, verifier, names=names, report=report)
 
 

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from api.cli.commands.jobs import figures
-from api.cli.options import console, json_option
+from api.cli.output import console, json_option
 from api.client.http import Client, connected
 from api.client.job_watch import Followed, follow
 from api.client.pages import every_job

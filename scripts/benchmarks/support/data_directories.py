@@ -44,7 +44,7 @@ class Seeded(NamedTuple):
 
 async def seed(data: Path, *, disk_bytes: int = GIB, url: str | None = None) -> Seeded:
     """An account, its server with four disks, and one finished clone; no images."""
-    pools = {pool.name: pool for pool in Settings(data=data).named_pools()}
+    pools = Settings(data=data).named_pools()
     _make_directories(pools)
     async with open_ledger(data, pools, url=url) as opened:
         account = await opened.accounts.add(EMAIL, PASSWORD)
@@ -60,7 +60,7 @@ async def seed(data: Path, *, disk_bytes: int = GIB, url: str | None = None) -> 
 
 def image_of(data: Path, drive: str) -> Path:
     """Where the service looks for a drive's image."""
-    return Settings(data=data).named_pools()[0].image(drive)
+    return Settings(data=data).named_pools()["main"].image(drive)
 
 
 def request_bytes(method: str, path: str, body: bytes = b"") -> bytes:
