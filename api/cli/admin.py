@@ -44,11 +44,12 @@ def ask(
     return asyncio.run(asked())
 
 
-def require_ledger(settings: Settings) -> None:
-    """None is begun just to be looked at."""
+def ask_existing(settings: Settings, question: Callable[[Admin], Awaitable[T]]) -> T:
+    """Ask about a ledger that exists: a question alone makes none."""
     database = database_of(settings.data)
     if not database.exists():
         raise click.ClickException(f"there is no ledger at {database.address}")
+    return ask(settings, question)
 
 
 @asynccontextmanager

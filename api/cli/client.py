@@ -1,12 +1,13 @@
-"""How commands ask a service that runs anywhere, by the login that is kept."""
+"""How commands ask a service over HTTP, with the saved login."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import click
 import msgspec
 
+from api.cli.output import TableColumn, print_table
 from api.client.http import Answer, Client, connected, decoded
 from api.client.saved_login import kept
 from api.text.printable import escaped_json
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 def ask(work: Callable[[Client], Awaitable[T]]) -> T:
-    """What comes of the work with a client of the service. Raises `ClientError`."""
+    """Run `work` with a client of the service and return its result. Raises `ClientError`."""
 
     async def asked() -> T:
         async with connected(kept()) as client:
@@ -25,16 +26,26 @@ def ask(work: Callable[[Client], Awaitable[T]]) -> T:
 
 
 def get(path: str, **query: str | int | None) -> Answer:
-    """The answer to one GET."""
+    """Return the answer to one GET."""
     return ask(lambda client: client.get(path, query))
 
 
-def listed(answer: Answer, kind: type[T]) -> list[T]:
-    """The objects of a list."""
-    objects = decoded(answer, dict[str, msgspec.Raw])["objects"]
-    return msgspec.json.decode(objects, type=list[kind])  # type: ignore[valid-type]
-
-
 def print_answer(answer: Answer) -> None:
-    """As the service gave it, so that programs have all of it."""
+    """Print the answer as the service gave it, so that programs have all of it."""
     click.echo(escaped_json(msgspec.json.format(answer.body).decode()))
+
+
+def print_list(
+    answer: Answer,
+    kind: type[T],
+    columns: Sequence[TableColumn[T]],
+    empty: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the objects of a list, for programs or as a table."""
+    if as_json:
+        print_answer(answer)
+        return
+    objects = decoded(answer, dict[str, msgspec.Raw])["objects"]
+    print_table(msgspec.json.decode(objects, type=list[kind]), columns, empty)  # type: ignore[valid-type]

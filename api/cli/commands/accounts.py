@@ -1,15 +1,14 @@
 """`job-ledger account`: who may log in."""
 
 import sys
-from pathlib import Path
 
 import click
 
 from api.accounts.credentials import PASSWORD_LENGTH_MAX, new_password
 from api.accounts.service import ROLES, Accounts
 from api.cli.admin import ask
-from api.cli.options import data_option
-from api.service.settings import load_settings
+from api.cli.options import settings_option
+from api.service.settings import Settings
 
 _LINE_BYTES_MAX = PASSWORD_LENGTH_MAX * 4 + 2
 
@@ -28,7 +27,7 @@ def account() -> None:
 
 @account.command()
 @click.argument("email")
-@data_option
+@settings_option
 @click.option(
     "--role",
     type=click.Choice(ROLES),
@@ -38,9 +37,8 @@ def account() -> None:
     " operator: also changes how the service works.",
 )
 @_stdin_option
-def add(email: str, data: Path | None, role: str, password_stdin: bool) -> None:  # noqa: FBT001 - click's
+def add(email: str, settings: Settings, role: str, password_stdin: bool) -> None:  # noqa: FBT001 - click's
     """Add an account that logs in with EMAIL."""
-    settings = load_settings(data=data)
     password, made_up = _new_password(from_stdin=password_stdin)
     added = ask(settings, lambda admin: admin.call(Accounts.add, email, password, role))
     click.echo(f"added {added.role} {added.email} ({added.uuid})")
@@ -50,11 +48,10 @@ def add(email: str, data: Path | None, role: str, password_stdin: bool) -> None:
 
 @account.command("password")
 @click.argument("email")
-@data_option
+@settings_option
 @_stdin_option
-def change_password(email: str, data: Path | None, password_stdin: bool) -> None:  # noqa: FBT001 - click's
+def change_password(email: str, settings: Settings, password_stdin: bool) -> None:  # noqa: FBT001 - click's
     """Give the account EMAIL a new password; logins with the old one end at once."""
-    settings = load_settings(data=data)
     password, made_up = _new_password(from_stdin=password_stdin)
     ask(settings, lambda admin: admin.call(Accounts.set_password, email, password))
     click.echo(f"changed the password of {email}")
@@ -64,13 +61,13 @@ def change_password(email: str, data: Path | None, password_stdin: bool) -> None
 
 @account.command()
 @click.argument("email")
-@data_option
-def remove(email: str, data: Path | None) -> None:
+@settings_option
+def remove(email: str, settings: Settings) -> None:
     """Remove the account EMAIL: its logins, sessions and tokens end at once.
 
     So does what it said of itself; what it did is in the ledger, and stays.
     """
-    ask(load_settings(data=data), lambda admin: admin.call(Accounts.remove, email))
+    ask(settings, lambda admin: admin.call(Accounts.remove, email))
     click.echo(f"removed {email}")
 
 

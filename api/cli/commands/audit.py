@@ -8,13 +8,13 @@ from typing import Any
 import click
 import msgspec
 
+from api.cli.checks import NOT_SOUND, CouldNotRun, checking
 from api.cli.commands.verify import verify
-from api.cli.options import data_option
+from api.cli.options import data_option, settings_option
 from api.cli.output import TableColumn, json_option, print_json, print_table, progress_bar
 from api.data.location import Database, database_of
 from api.service.ids import new_id
-from api.service.settings import load_settings
-from ledger.domain.errors import Expected
+from api.service.settings import Settings, load_settings
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of
 from ledger.store.seam import Log
@@ -23,13 +23,6 @@ from projections.audit.history import HistoryLine, job_history
 from projections.audit.replay import replay as replay_ledger
 from projections.audit.replay import replay_archive
 from projections.maintenance.retention.compaction import ARCHIVES
-
-VIOLATION = 1
-COULD_NOT_RUN = 2
-
-
-class _CouldNotRun(click.ClickException):
-    exit_code = COULD_NOT_RUN
 
 
 @click.group()
@@ -62,7 +55,7 @@ def replay(
     Works beside a running service. Exit code 0: all is sound; 1: the first divergence is printed;
     2: the replay could not run.
     """
-    try:
+    with checking("replay"):
         if archive is not None:
             with progress_bar("replaying", "events") as report:
                 outcome = replay_archive(archive, report)
@@ -77,25 +70,18 @@ def replay(
             _conclude(outcome, as_json=as_json)
         else:
             with database.log() as log:
-                _history(log, job, as_json=as_json)
-    except click.ClickException:
-        raise
-    except Expected as error:
-        raise _CouldNotRun(str(error)) from error
-    except Exception as error:  # it must not end with 1, which says that the ledger is bad
-        raise _CouldNotRun(f"the replay broke off: {error!r}") from error
+                _print_history(log, job, as_json=as_json)
 
 
 @audit.command()
-@data_option
-def checkpoint(data: Path | None) -> None:
+@settings_option
+def checkpoint(settings: Settings) -> None:
     """Print a signed checkpoint of the ledger as it is now, to be kept somewhere else.
 
     Works beside a running service, and without one. The key is made if there is none yet.
     """
-    directory = load_settings(data=data).data
-    with database_of(directory).log() as log:
-        signer = signer_of(directory, new_id=new_id)
+    with database_of(settings.data).log() as log:
+        signer = signer_of(settings.data, new_id=new_id)
         click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
 
 
@@ -109,13 +95,13 @@ def _existing_database(directory: Path) -> Database:
 def _conclude(outcome: Replay, *, as_json: bool) -> None:
     print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
     if outcome.divergence is not None:
-        sys.exit(VIOLATION)
+        sys.exit(NOT_SOUND)
 
 
-def _history(log: Log, job: str, *, as_json: bool) -> None:
+def _print_history(log: Log, job: str, *, as_json: bool) -> None:
     history = job_history(log, job)
     if not history:
-        raise _CouldNotRun(f"no job with uuid {job}")
+        raise CouldNotRun(f"no job with uuid {job}")
     if as_json:
         print_json([line._asdict() for line in history])
     else:

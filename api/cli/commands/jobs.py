@@ -5,17 +5,16 @@ from uuid import UUID
 
 import click
 
-from api.cli.client import ask, get, listed, print_answer
-from api.cli.output import console, json_option, print_table
+from api.cli.client import ask, get, print_answer, print_list
+from api.cli.output import TableColumn, console, json_option
 from api.client.format import operation, seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job
 from api.text.printable import escaped
 from ledger.domain.operations import OPERATIONS
 
-PAGE_MOST = 200
-EVENTS_MOST = 0
-"""All of them."""
+PAGE_JOBS_MAX = 200
+NO_LIMIT = 0
 
 
 @click.command()
@@ -26,7 +25,7 @@ EVENTS_MOST = 0
     "--since", help="Only those that changed at this time or later: 2026-04-17T08:15:30Z."
 )
 @click.option("--as-of", help="As the list was at this time, or ledger position.")
-@click.option("--limit", type=click.IntRange(1, PAGE_MOST), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, PAGE_JOBS_MAX), default=20, show_default=True)
 @click.option("--after", help="Go on behind the page that said so.")
 @json_option
 def jobs(
@@ -51,13 +50,10 @@ def jobs(
         "after": None if as_of else after or "",
     }
     answer = get("/jobs/", **query)
-    if as_json:
-        print_answer(answer)
-        return
-    print_table(listed(answer, Job), _COLUMNS, "there are no such jobs")
-    following = decoded(answer, dict[str, object])["meta"]
-    if isinstance(following, dict) and following.get("next"):
-        click.echo(f"more: --after {following['next']}", err=True)
+    print_list(answer, Job, _JOB_COLUMNS, "there are no such jobs", as_json=as_json)
+    meta = decoded(answer, dict[str, object])["meta"]
+    if not as_json and isinstance(meta, dict) and meta.get("next"):
+        click.echo(f"more: --after {meta['next']}", err=True)
 
 
 @click.command()
@@ -109,24 +105,11 @@ def _tree(job: Job, before: str) -> Iterator[str]:
 
 
 def _show_history(uuid: UUID, *, as_json: bool) -> None:
-    answer = get(f"/jobs/{uuid}/history/", limit=EVENTS_MOST)
-    if as_json:
-        print_answer(answer)
-        return
-    print_table(
-        listed(answer, Event),
-        (
-            ("position", lambda event: str(event.position)),
-            ("recorded, UTC", lambda event: time(event.recorded_at)),
-            ("event", lambda event: escaped(event.event.partition("/")[0])),
-            ("actor", lambda event: escaped(event.actor or "somebody else")),
-            ("says", _fields),
-        ),
-        "nothing is recorded",
-    )
+    answer = get(f"/jobs/{uuid}/history/", limit=NO_LIMIT)
+    print_list(answer, Event, _EVENT_COLUMNS, "nothing is recorded", as_json=as_json)
 
 
-def _fields(event: Event) -> str:
+def _details(event: Event) -> str:
     return ", ".join(f"{name}: {escaped(str(value))}" for name, value in event.fields.items())
 
 
@@ -160,11 +143,18 @@ def figures(job: Job) -> str:
     return told if data.eta_s is None else f"{told}, {seconds(data.eta_s)} left"
 
 
-_COLUMNS = (
+_JOB_COLUMNS: tuple[TableColumn[Job], ...] = (
     ("uuid", lambda job: job.uuid),
     ("operation", lambda job: operation(job.operation)),
     ("state", lambda job: escaped(job.state)),
     ("progress", lambda job: f"{job.data.progress} %"),
     ("figures", figures),
     ("last change, UTC", lambda job: time(job.last_modified)),
+)
+_EVENT_COLUMNS: tuple[TableColumn[Event], ...] = (
+    ("position", lambda event: str(event.position)),
+    ("recorded, UTC", lambda event: time(event.recorded_at)),
+    ("event", lambda event: escaped(event.event.partition("/")[0])),
+    ("actor", lambda event: escaped(event.actor or "another account")),
+    ("details", _details),
 )

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from api.cli.output import json_option, print_json
+from api.cli.output import json_option, print_result
 from api.client.errors import ClientError, LoginEnded
 from api.client.http import connected, decoded
 from api.client.responses import NewToken
@@ -38,10 +38,11 @@ def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
     token = asyncio.run(_token(url, email, password))
     _replace_earlier()
     file = keep(Login(url, token, email))
-    if as_json:
-        print_json({"url": url, "email": email, "file": str(file)})
-    else:
-        click.echo(f"logged in to {url} as {email}; the token is in {file}")
+    print_result(
+        {"url": url, "email": email, "file": str(file)},
+        f"logged in to {url} as {email}; the token is in {file}",
+        as_json=as_json,
+    )
 
 
 @click.command()
@@ -50,10 +51,7 @@ def logout(*, as_json: bool) -> None:
     """Give back the token that `login` has kept: nobody can use it any more."""
     asyncio.run(_give_back(kept_in_file()))
     forget()
-    if as_json:
-        print_json({})
-    else:
-        click.echo("logged out")
+    print_result({}, "logged out", as_json=as_json)
 
 
 def _replace_earlier() -> None:

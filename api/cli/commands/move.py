@@ -1,20 +1,18 @@
 """`job-ledger move`: a ledger out of SQLite into PostgreSQL."""
 
-from pathlib import Path
-
 import click
 
-from api.cli.options import data_option
+from api.cli.options import settings_option
 from api.cli.output import progress_bar
 from api.data.location import MOVED_FILE
 from api.data.move_to_postgres import move as move_ledger
 from api.service.ids import new_id
-from api.service.settings import checked_store, load_settings
+from api.service.settings import Settings, checked_store
 from ledger.store.postgres.address import without_password
 
 
 @click.command()
-@data_option
+@settings_option
 @click.option(
     "--to",
     "url",
@@ -22,7 +20,7 @@ from ledger.store.postgres.address import without_password
     required=True,
     help="An empty database, in which the ledger is from then on.",
 )
-def move(data: Path | None, url: str) -> None:
+def move(settings: Settings, url: str) -> None:
     """Move the ledger out of SQLite into a PostgreSQL database, while no service runs.
 
     The ledger stays in SQLite until every row is copied and has been compared. If the move is
@@ -33,7 +31,7 @@ def move(data: Path | None, url: str) -> None:
         checked_store(url)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--to") from error
-    directory = load_settings(data=data).data
+    directory = settings.data
     moved = move_ledger(directory, url, new_id=new_id, showing=progress_bar)
     if moved is not None:
         click.echo(

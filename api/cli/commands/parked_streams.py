@@ -1,13 +1,12 @@
 """`job-ledger parked`: streams of events that cannot be read."""
 
-from pathlib import Path
-
 import click
 
-from api.cli.commands.retention import ask_retention
-from api.cli.options import data_option
+from api.cli.admin import ask_existing
+from api.cli.options import settings_option
 from api.cli.output import TableColumn, print_table
 from api.cli.times import moment_text
+from api.service.settings import Settings
 from ledger.domain.aggregates.housekeeping import Parking
 from projections.maintenance.retention.service import Retention
 
@@ -18,28 +17,28 @@ def parked() -> None:
 
 
 @parked.command("list")
-@data_option
-def list_parked(data: Path | None) -> None:
+@settings_option
+def list_parked(settings: Settings) -> None:
     """List streams that are parked, or were released and are not discarded yet."""
-    found = ask_retention(data, lambda admin: admin.call(Retention.parked))
+    found = ask_existing(settings, lambda admin: admin.call(Retention.parked))
     print_table(found, _COLUMNS, "nothing is parked")
 
 
 @parked.command()
 @click.argument("stream")
-@data_option
-def retry(stream: str, data: Path | None) -> None:
+@settings_option
+def retry(stream: str, settings: Settings) -> None:
     """Let the next sweep try STREAM again: it can be read by now."""
-    ask_retention(data, lambda admin: admin.call(Retention.release, stream, skip=False))
+    ask_existing(settings, lambda admin: admin.call(Retention.release, stream, skip=False))
     click.echo(f"the next sweep tries {stream} again")
 
 
 @parked.command()
 @click.argument("stream")
-@data_option
-def skip(stream: str, data: Path | None) -> None:
+@settings_option
+def skip(stream: str, settings: Settings) -> None:
     """Let the next sweep discard STREAM unread: its events go to an archive as they are."""
-    ask_retention(data, lambda admin: admin.call(Retention.release, stream, skip=True))
+    ask_existing(settings, lambda admin: admin.call(Retention.release, stream, skip=True))
     click.echo(f"the next sweep discards {stream} unread")
 
 

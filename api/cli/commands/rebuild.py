@@ -1,27 +1,23 @@
 """`job-ledger rebuild`: the read models, made anew from the ledger."""
 
-from pathlib import Path
-
 import click
 
-from api.cli.admin import ask, require_ledger
-from api.cli.options import data_option
+from api.cli.admin import ask_existing
+from api.cli.options import settings_option
 from api.cli.output import progress_bar
-from api.service.settings import load_settings
+from api.service.settings import Settings
 from projections.maintenance.rebuild import Rebuilt
 
 
 @click.command()
-@data_option
-def rebuild(data: Path | None) -> None:
+@settings_option
+def rebuild(settings: Settings) -> None:
     """Build all read models anew from the ledger, beside the live ones, while the service runs.
 
     Prints a digest of what was shown before and of what is shown now.
     """
-    settings = load_settings(data=data)
-    require_ledger(settings)
     with progress_bar("rebuilding", "events") as report:
-        rebuilt = ask(settings, lambda admin: admin.rebuild(report))
+        rebuilt = ask_existing(settings, lambda admin: admin.rebuild(report))
     click.echo(
         f"rebuilt from {rebuilt.events} events, up to position {rebuilt.position},"
         f" in {rebuilt.seconds:.2f} s"

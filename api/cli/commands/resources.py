@@ -8,9 +8,9 @@ from uuid import UUID
 import click
 import msgspec
 
-from api.cli.client import ask, get, listed, print_answer
+from api.cli.client import ask, get, print_answer, print_list
 from api.cli.commands.watch import watched
-from api.cli.output import json_option, print_table
+from api.cli.output import TableColumn, json_option
 from api.client.format import short, size
 from api.client.http import decoded
 from api.client.responses import Drive, Reference, Server
@@ -18,62 +18,55 @@ from api.text.printable import escaped
 
 LIMIT = click.IntRange(0, 10_000)
 
-name_option = click.option("--name", help="Only those whose name contains this.")
-limit_option = click.option(
-    "--limit", type=LIMIT, default=20, show_default=True, help="0: all there are."
+_name_option = click.option("--name", help="Only those whose name contains this.")
+_limit_option = click.option(
+    "--limit", type=LIMIT, default=20, show_default=True, help="At most so many; 0: all."
 )
-offset_option = click.option("--offset", type=click.IntRange(0), default=0)
+_offset_option = click.option(
+    "--offset", type=click.IntRange(0), default=0, help="Skip so many first."
+)
 
 
 @click.command()
-@name_option
-@limit_option
-@offset_option
+@_name_option
+@_limit_option
+@_offset_option
 @json_option
 def drives(name: str | None, limit: int, offset: int, *, as_json: bool) -> None:
     """List drives, the oldest first."""
     answer = get("/drives/detail/", limit=limit, offset=offset, name__contains=_escaped(name))
-    if as_json:
-        print_answer(answer)
-        return
-    print_table(
-        listed(answer, Drive),
-        (
-            ("uuid", lambda drive: drive.uuid),
-            ("name", lambda drive: short(drive.name)),
-            ("status", lambda drive: escaped(drive.status)),
-            ("size", lambda drive: size(drive.size)),
-            ("storage", lambda drive: escaped(drive.storage_type)),
-        ),
-        "there are no such drives: `job-ledger upload FILE` makes one",
-    )
+    empty = "there are no such drives: `job-ledger upload FILE` makes one"
+    print_list(answer, Drive, _DRIVE_COLUMNS, empty, as_json=as_json)
 
 
 @click.command()
-@name_option
-@limit_option
-@offset_option
+@_name_option
+@_limit_option
+@_offset_option
 @json_option
 def servers(name: str | None, limit: int, offset: int, *, as_json: bool) -> None:
     """List servers, the oldest first."""
     answer = get("/servers/detail/", limit=limit, offset=offset, name__contains=_escaped(name))
-    if as_json:
-        print_answer(answer)
-        return
-    print_table(
-        listed(answer, Server),
-        (
-            ("uuid", lambda server: server.uuid),
-            ("name", lambda server: short(server.name)),
-            ("status", lambda server: escaped(server.status)),
-            ("drives", lambda server: str(len(server.drives))),
-        ),
-        "there are no such servers",
-    )
+    print_list(answer, Server, _SERVER_COLUMNS, "there are no such servers", as_json=as_json)
+
+
+_DRIVE_COLUMNS: tuple[TableColumn[Drive], ...] = (
+    ("uuid", lambda drive: drive.uuid),
+    ("name", lambda drive: short(drive.name)),
+    ("status", lambda drive: escaped(drive.status)),
+    ("size", lambda drive: size(drive.size)),
+    ("storage", lambda drive: escaped(drive.storage_type)),
+)
+_SERVER_COLUMNS: tuple[TableColumn[Server], ...] = (
+    ("uuid", lambda server: server.uuid),
+    ("name", lambda server: short(server.name)),
+    ("status", lambda server: escaped(server.status)),
+    ("drives", lambda server: str(len(server.drives))),
+)
 
 
 class _Cloned(msgspec.Struct):
-    """A clone as it is answered: a server, or a list of one drive."""
+    """The answer to a clone: a server, or a list of one drive."""
 
     uuid: str | None = None
     jobs: tuple[Reference, ...] = ()
@@ -83,14 +76,17 @@ class _Cloned(msgspec.Struct):
 @click.command()
 @click.argument("kind", type=click.Choice(["drive", "server"]))
 @click.argument("uuid", type=click.UUID)
-@click.option("--name", help="What the clone is called.  [default: as the service names it]")
-@click.option("--avoid", help="Uuids of drives or servers beside which it should not lie.")
-@click.option("--wait", is_flag=True, help="Watch its job until that has ended.")
+@click.option("--name", help="The name of the clone.  [default: the service chooses one]")
+@click.option(
+    "--avoid",
+    help="Drives or servers to place the clone apart from: their uuids, separated by commas.",
+)
+@click.option("--wait", is_flag=True, help="Watch its job until it has ended.")
 @json_option
 def clone(
     kind: str, uuid: UUID, name: str | None, avoid: str | None, *, wait: bool, as_json: bool
 ) -> None:
-    """Clone a drive or a server; with --wait the exit code is that of `watch`."""
+    """Clone a drive or a server; with --wait, the exit code is that of `watch`."""
     body: dict[str, Any] = {} if name is None else {"name": name}
     query = {"do": "clone", "avoid": avoid}
     answer = ask(lambda client: client.post(f"/{kind}s/{uuid}/action/", query, body))
@@ -107,5 +103,5 @@ def clone(
 
 
 def _escaped(name: str | None) -> str | None:
-    """A comma in a filter's value stands between alternatives."""
+    """Escape commas, which separate alternatives in a filter."""
     return None if name is None else name.replace("\\", "\\\\").replace(",", "\\,")

@@ -1,27 +1,22 @@
 """`job-ledger retention`: how long jobs are kept, and discarding what is due."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TypeVar
 
 import click
 import msgspec
 
-from api.admin.verbs import Admin
 from api.background.retention import counted, outcome, what
-from api.cli.admin import ask, require_ledger
-from api.cli.options import data_option
+from api.cli.admin import ask_existing
+from api.cli.options import settings_option
 from api.cli.output import TableColumn, json_option, print_facts, print_json, print_table
 from api.cli.times import duration, moment, moment_text
-from api.service.settings import load_settings
+from api.service.settings import Settings
 from api.text.iso8601 import duration_text
 from ledger.domain.clock_trust import moved_text
 from ledger.domain.events import DiscardedTree
 from projections.maintenance.retention.service import Retention
 from projections.maintenance.retention.status import RetentionStatus, SweepSummary
-
-T = TypeVar("T")
 
 
 @click.group()
@@ -31,22 +26,22 @@ def retention() -> None:
 
 @retention.command("set")
 @click.argument("keep", metavar="DURATION", type=duration)
-@data_option
-def set_policy(keep: timedelta, data: Path | None) -> None:
+@settings_option
+def set_policy(keep: timedelta, settings: Settings) -> None:
     """Keep jobs for DURATION after the whole of their tree has ended: P3D, PT12H, P1DT6H.
 
     It holds from now on: the next sweep, within the hour, discards what is due by it. What was
     discarded before stays so.
     """
-    ask_retention(data, lambda admin: admin.call(Retention.set, keep))
+    ask_existing(settings, lambda admin: admin.call(Retention.set, keep))
     click.echo(f"jobs are kept for {duration_text(keep)} from now on")
 
 
 @retention.command()
-@data_option
-def show(data: Path | None) -> None:
+@settings_option
+def show(settings: Settings) -> None:
     """Show the policy, what is due next, and what there is in archives."""
-    standing = ask_retention(data, lambda admin: admin.call(Retention.status))
+    standing = ask_existing(settings, lambda admin: admin.call(Retention.status))
     archives = [
         (f"archive {archive.name}", counted(archive.bytes, "byte")) for archive in standing.archives
     ]
@@ -61,14 +56,14 @@ def show(data: Path | None) -> None:
     metavar="DURATION",
     help="By that policy.  [default: the one that holds at the time]",
 )
-@data_option
+@settings_option
 @json_option
-def plan(as_of: datetime | None, keep: timedelta | None, data: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+def plan(as_of: datetime | None, keep: timedelta | None, settings: Settings, as_json: bool) -> None:  # noqa: FBT001 - click's
     """Name the jobs that a sweep would discard, or would have, at any time and by any policy.
 
     Changes nothing. The digest in the last line is for `run --plan`.
     """
-    found = ask_retention(data, lambda admin: admin.call(Retention.plan, as_of, keep))
+    found = ask_existing(settings, lambda admin: admin.call(Retention.plan, as_of, keep))
     if as_json:
         print_json({**msgspec.to_builtins(found), "digest": found.digest})
         return
@@ -84,13 +79,13 @@ def plan(as_of: datetime | None, keep: timedelta | None, data: Path | None, as_j
 
 @retention.command()
 @click.option("--plan", "digest", metavar="DIGEST", help="Discard just what this plan names.")
-@data_option
-def run(digest: str | None, data: Path | None) -> None:
+@settings_option
+def run(digest: str | None, settings: Settings) -> None:
     """Discard what is due now, as the service does every hour, and move it to an archive.
 
     Refused if the plan with DIGEST is not what would be discarded any more.
     """
-    ran = ask_retention(data, lambda admin: admin.call(Retention.run, digest))
+    ran = ask_existing(settings, lambda admin: admin.call(Retention.run, digest))
     for line in outcome(ran):
         click.echo(line)
     if ran.swept is None and ran.compacted is None:
@@ -100,13 +95,13 @@ def run(digest: str | None, data: Path | None) -> None:
 
 
 @retention.command("confirm-clock")
-@data_option
-def confirm_clock(data: Path | None) -> None:
+@settings_option
+def confirm_clock(settings: Settings) -> None:
     """Say that the wall clock is right: after it was set by more than an hour nothing is discarded.
 
     Look at the time first: what is discarded stays so.
     """
-    ask_retention(data, lambda admin: admin.call(Retention.confirm_clock))
+    ask_existing(settings, lambda admin: admin.call(Retention.confirm_clock))
     click.echo("the wall clock is trusted as it is")
 
 
@@ -129,13 +124,6 @@ def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, str]]:
 
 def _number(found: SweepSummary) -> str:
     return what(found.trees, found.jobs, found.streams)
-
-
-def ask_retention(data: Path | None, question: Callable[[Admin], Awaitable[T]]) -> T:
-    """Ask of a ledger that there is."""
-    settings = load_settings(data=data)
-    require_ledger(settings)
-    return ask(settings, question)
 
 
 _COLUMNS: tuple[TableColumn[DiscardedTree], ...] = (

@@ -1,15 +1,14 @@
 """`job-ledger token`: bearer tokens, with which programs log in."""
 
 from datetime import datetime
-from pathlib import Path
 
 import click
 
 from api.accounts.tokens import Tokens
 from api.cli.admin import ask
-from api.cli.options import data_option
+from api.cli.options import settings_option
 from api.cli.output import TableColumn, print_table
-from api.service.settings import load_settings
+from api.service.settings import Settings
 from ledger.store.tables.tokens import StoredToken
 
 
@@ -20,14 +19,13 @@ def token() -> None:
 
 @token.command()
 @click.argument("email")
-@data_option
+@settings_option
 @click.option("--name", default="", help="What it is for, to tell it from others.")
-def add(email: str, data: Path | None, name: str) -> None:
+def add(email: str, settings: Settings, name: str) -> None:
     """Add a token of the account EMAIL, for `Authorization: Bearer`; it is printed this once.
 
     It logs in until it is removed, or the account is; other passwords do not matter to it.
     """
-    settings = load_settings(data=data)
     added = ask(settings, lambda admin: admin.call(Tokens.add, email, name))
     click.echo(f"added token {added.id} of {added.email}")
     click.echo(f"token: {added.token}")
@@ -35,19 +33,19 @@ def add(email: str, data: Path | None, name: str) -> None:
 
 @token.command("list")
 @click.argument("email", required=False)
-@data_option
-def list_tokens(email: str | None, data: Path | None) -> None:
+@settings_option
+def list_tokens(email: str | None, settings: Settings) -> None:
     """List the tokens of the account EMAIL, or of all; not the tokens themselves but their ids."""
-    found = ask(load_settings(data=data), lambda admin: admin.call(Tokens.every, email))
+    found = ask(settings, lambda admin: admin.call(Tokens.every, email))
     print_table(found, _COLUMNS, "there are no tokens")
 
 
 @token.command()
 @click.argument("token_id", metavar="ID")
-@data_option
-def remove(token_id: str, data: Path | None) -> None:
+@settings_option
+def remove(token_id: str, settings: Settings) -> None:
     """Remove the token with this ID; logins with it end at once."""
-    ask(load_settings(data=data), lambda admin: admin.call(Tokens.remove, token_id))
+    ask(settings, lambda admin: admin.call(Tokens.remove, token_id))
     click.echo(f"removed token {token_id}")
 
 

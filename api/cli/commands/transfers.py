@@ -8,7 +8,7 @@ import click
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from api.cli.client import ask
-from api.cli.output import json_option, print_json, progress_bar
+from api.cli.output import json_option, print_result, progress_bar
 from api.client import transfers as transferring
 from api.client.errors import ClientError
 from api.client.http import Client, decoded
@@ -28,10 +28,7 @@ from api.text.printable import escaped
 def upload(file: Path, name: str | None, media: str, resume: UUID | None, *, as_json: bool) -> None:
     """Make a drive of an image; prints its uuid once all of it is on the service's disk."""
     drive = ask(lambda client: _upload(client, file, name or file.name, media, resume))
-    if as_json:
-        print_json({"uuid": drive})
-    else:
-        click.echo(drive)
+    print_result({"uuid": drive}, drive, as_json=as_json)
 
 
 async def _upload(client: Client, file: Path, name: str, media: str, resume: UUID | None) -> str:
@@ -72,7 +69,4 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
         if part_of(target).exists():
             _say_how_to_go_on("download", str(uuid), str(target), *(["--force"] if force else []))
         raise
-    if as_json:
-        print_json({"file": str(target)})
-    else:
-        click.echo(escaped(str(target)))
+    print_result({"file": str(target)}, escaped(str(target)), as_json=as_json)

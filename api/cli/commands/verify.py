@@ -8,12 +8,12 @@ from typing import Any
 import click
 import msgspec
 
-from api.cli.options import data_option
+from api.cli.checks import NOT_SOUND, checking
+from api.cli.options import settings_option
 from api.cli.output import json_option, print_json, progress_bar
 from api.data.location import database_of
-from api.service.settings import load_settings
+from api.service.settings import Settings
 from ledger.archives import Shelf
-from ledger.domain.errors import Expected
 from ledger.merkle.signed_note import NOTE_BYTES, BadCheckpoint, BadKey, Verifier, read_checkpoint
 from ledger.proofs.findings import Restored, described
 from ledger.proofs.keys import verifier_of
@@ -21,21 +21,15 @@ from ledger.proofs.verification import Verified
 from ledger.proofs.verification import verify as verify_ledger
 from projections.maintenance.retention.compaction import ARCHIVES
 
-NOT_INTACT = 1
-COULD_NOT_RUN = 2
-KEY_BYTES_MOST = 4096
+KEY_BYTES_MAX = 4096
 OWN_KEY = (
     "the key is the one in the data directory: whoever could write there could sign another"
     " checkpoint; --key takes the one that was kept with the checkpoint"
 )
 
 
-class _CouldNotRun(click.ClickException):
-    exit_code = COULD_NOT_RUN
-
-
 @click.command()
-@data_option
+@settings_option
 @click.option(
     "--checkpoint",
     "note",
@@ -51,35 +45,29 @@ class _CouldNotRun(click.ClickException):
     help="The verifier key that was kept with it. Default: the data directory's checkpoint.pub.",
 )
 @json_option
-def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+def verify(settings: Settings, note: Path, key: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's
     """Verify the ledger and its archives against a checkpoint; offline, changing nothing.
 
     Works beside a running service, too. Exit code 0: it is the ledger that the checkpoint was
     signed for, and has only grown since; 1: it is not, or this is no such checkpoint; 2: it could
     not run.
     """
-    try:
-        directory = load_settings(data=data).data
-        verified = _verify(directory, note, key)
-    except BadCheckpoint as error:
-        raise click.ClickException(f"{note}: {error}") from error
-    except Expected as error:
-        raise _CouldNotRun(str(error)) from error
-    except OSError as error:
-        raise _CouldNotRun(f"{error.filename}: {error.strerror}") from error
-    except Exception as error:  # it must not end with 1, which says that the ledger is bad
-        raise _CouldNotRun(f"the verification broke off: {error!r}") from error
+    with checking("verification"):
+        verified = _verify(settings.data, note, key)
     if as_json:
         print_json(_fields(verified, own_key=key is None))
     else:
         _print(verified, own_key=key is None)
     if not verified.intact:
-        sys.exit(NOT_INTACT)
+        sys.exit(NOT_SOUND)
 
 
 def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
     verifier = verifier_of(directory) if key is None else _verifier(key)
-    checkpoint = read_checkpoint(_read(note, NOTE_BYTES), verifier)
+    try:
+        checkpoint = read_checkpoint(_read(note, NOTE_BYTES), verifier)
+    except BadCheckpoint as error:
+        raise click.ClickException(f"{note}: {error}") from error
     shelf = Shelf(directory / ARCHIVES)
     names = shelf.names()
     with database_of(directory).log() as log, progress_bar("verifying", "leaves") as report:
@@ -88,7 +76,7 @@ def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
 
 def _verifier(file: Path) -> Verifier:
     try:
-        return Verifier.of_text(_read(file, KEY_BYTES_MOST).decode())
+        return Verifier.of_text(_read(file, KEY_BYTES_MAX).decode())
     except (BadKey, ValueError) as error:
         raise BadKey(f"{file}: {error}") from error
 
