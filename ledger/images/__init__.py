@@ -2,7 +2,7 @@
 
 from ledger.domain.events import Fingerprint
 from ledger.images.background_sync import Checkpoint
-from ledger.images.chunk_layout import CHUNKS_MOST, Chunking
+from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
 from ledger.images.copy import copy_image
 from ledger.images.errors import (
@@ -36,7 +36,7 @@ from ledger.images.pools import STORAGE_TYPES, Pool, parse_pool
 from ledger.images.rate import RateLimit
 
 __all__ = [
-    "CHUNKS_MOST",
+    "CHUNKS_MAX",
     "STORAGE_TYPES",
     "Checkpoint",
     "ChunkedUpload",

@@ -1,11 +1,11 @@
 """An image that arrives in chunks: in any order, over several connections, across restarts.
 
-The bytes are collected in a file of their own, a journal beside it says which chunks are whole.
+The bytes are collected in a file of their own; a journal beside it says which chunks are complete.
 Order for each chunk: its bytes are written and synced, then its line in the journal. So a chunk
-that is said to be there survives a crash, and one that was torn by it never counts.
+that the journal names survives a crash, and one that a crash cut short never counts.
 
-Several processes may have the files, but one at a time takes chunks in: as long as any is on its
-way it has claimed the journal, and chunks that are sent to another one are refused.
+Several processes may use the files, but only one takes chunks in at a time: it holds the journal's
+lock while any chunk is on its way, and chunks that are sent to another process are refused.
 """
 
 import os
@@ -13,19 +13,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
-from ledger.domain.errors import (
-    ChunkingChanged,
-    ChunkMisfit,
-    ChunkPresent,
-    ConcurrentChange,
-    Refusal,
-    UploadGone,
-)
-from ledger.images.chunk_layout import Chunking, Extent
+from ledger.domain.errors import ChunkMisfit, ChunkPresent, ConcurrentChange, Refusal, UploadGone
+from ledger.images.chunk_layout import Chunking, ChunkMap, Place
 from ledger.images.errors import full_pool_named
 from ledger.images.files import opened, publish, remove, sync_directory
+from ledger.images.incoming_file import IncomingFile
 from ledger.images.journal import ChunkJournal
 from ledger.images.sparse import SparseWriter
 
@@ -33,7 +26,7 @@ from ledger.images.sparse import SparseWriter
 class ChunkedUpload:
     """The chunks of one drive's image. Its methods may be called from different threads.
 
-    Every method raises PoolFull for want of room and lets other OSErrors pass.
+    Every method raises PoolFull if there is no room and lets other OSErrors pass.
     """
 
     def __init__(self, path: Path, journal: Path, size: int) -> None:
@@ -41,7 +34,6 @@ class ChunkedUpload:
 
         Files are made with the first chunk that is received, not before.
         """
-        self.size = size
         self._path = path
         self._journal = ChunkJournal(journal)
         self._lock = threading.Lock()
@@ -49,30 +41,29 @@ class ChunkedUpload:
         self._gone = False
         self._published = False
         self._incoming: dict[int, IncomingChunk] = {}
-        self._claims = 0  # of the journal, for all of which one descriptor is enough
-        self._claim_fd = -1
-        self._kept: Chunking | None = None  # what the chunks that are there say together
-        self._there = bytearray()  # 1 for each of them
-        self._how_many = 0
+        self._users = 0  # of the journal's lock, for all of which one descriptor is enough
+        self._locked_fd = -1
+        self._chunks = ChunkMap(size)
         self._read()
+
+    @property
+    def size(self) -> int:
+        return self._chunks.size
 
     @property
     def complete(self) -> bool:
         """Whether all chunks are there."""
-        kept = self._kept
-        if kept is None or kept.total_size is None:
-            return False
-        return self._how_many == kept.count(self.size)
+        return self._chunks.complete
 
     def has(self, number: int, chunking: Chunking) -> bool:
         """Whether the chunk is there. Raises `ChunkMisfit`, `ChunkingChanged`."""
         with self._lock:
             self._read()
-            self._place(number, chunking)  # raises what is to be raised
-            return self._is_there(number)
+            self._place(number, chunking)  # raises if it does not fit
+            return self._chunks.has(number)
 
     def receive(self, number: int, chunking: Chunking) -> "IncomingChunk":
-        """Begin to take in a chunk. Whoever is sending the same one has to give way.
+        """Begin to take in a chunk; another client that is sending the same one is cut off.
 
         Raises `ChunkPresent`, `ChunkMisfit`, `ChunkingChanged`, `ConcurrentChange` while another
         process takes chunks in, and `UploadGone` once discarded.
@@ -91,7 +82,7 @@ class ChunkedUpload:
     def publish(self, image: Path) -> None:
         """Give the complete upload the drive's size and the image's name, durably.
 
-        Done again it changes nothing. The journal stays, for `discard`. Raises `UploadGone`, and
+        Repeating it changes nothing. The journal stays, for `discard`. Raises `UploadGone`, and
         `ConcurrentChange` while another process takes chunks in.
         """
         with self._publishing:
@@ -99,25 +90,24 @@ class ChunkedUpload:
                 raise UploadGone
             if self._published:
                 return
-            with self._claimed():
+            with self._journal_locked():
                 self._publish(image)
 
     def _publish(self, image: Path) -> None:
         if image.exists():
-            sync_directory(image.parent)  # of a process that died before its name was on disk
+            sync_directory(image.parent)  # its process may have died before the name was on disk
             return
+        total_size = self._chunks.total_size
         assert self.complete
-        assert self._kept is not None
-        assert self._kept.total_size is not None
+        assert total_size is not None
         with full_pool_named(), opened(self._path, os.O_WRONLY) as fd:
-            # What was torn beyond the end is cut off.
-            os.ftruncate(fd, self._kept.total_size)
+            os.ftruncate(fd, total_size)  # cuts off what a crash left beyond the end
             os.ftruncate(fd, self.size)
         publish(self._path, image)
         self._published = True
 
     def discard(self) -> None:
-        """Remove what there is, but for an image that was published; nothing can be received."""
+        """Remove the files, but not an image that was published; nothing more can be received."""
         with self._lock:
             self._gone = True
             incoming = list(self._incoming.values())
@@ -130,159 +120,119 @@ class ChunkedUpload:
     # For the chunks
 
     def keep(self, chunk: "IncomingChunk") -> bool:
-        """Note a chunk whose bytes are durable; whether all are there now. Raises `UploadGone`."""
+        """Note a chunk whose bytes are durable; return whether all chunks are there now.
+
+        Raises `UploadGone`.
+        """
+        number, chunking, _ = chunk.place
         try:
-            self._journal.append(chunk.chunking, chunk.number)
+            self._journal.append(chunking, number)
         except FileNotFoundError:
             raise UploadGone from None
         with self._lock:
             if self._gone:
                 raise UploadGone
-            self._note(chunk.chunking, chunk.number)
-            del self._incoming[chunk.number]
-            self._release()
+            self._chunks.add(number, chunking)
+            del self._incoming[number]
+            self._unlock_journal()
             return self.complete
 
     def forget(self, chunk: "IncomingChunk") -> None:
-        """The chunk is not being received any more."""
+        """Note that the chunk is not being received any more."""
+        number = chunk.place.number
         with self._lock:
-            if self._incoming.get(chunk.number) is chunk:
-                del self._incoming[chunk.number]
-                self._release()
+            if self._incoming.get(number) is chunk:
+                del self._incoming[number]
+                self._unlock_journal()
 
     @contextmanager
-    def _claimed(self) -> Iterator[None]:
+    def _journal_locked(self) -> Iterator[None]:
         with self._lock:
-            self._claim()
+            self._lock_journal()
         try:
             yield
         finally:
             with self._lock:
-                self._release()
+                self._unlock_journal()
 
-    # With the lock
+    # With `_lock`
 
-    def _claim(self) -> None:
-        """Keeps other processes out, after looking at what they did. Raises `ConcurrentChange`."""
-        if not self._claims:
-            self._claim_fd = self._journal.claim()
+    def _lock_journal(self) -> None:
+        """Keep other processes out, then read what they did. Raises `ConcurrentChange`."""
+        if not self._users:
+            self._locked_fd = self._journal.lock()
             self._read()
-            self._journal.mend()
-        self._claims += 1
+            self._journal.cut_torn_end()
+        self._users += 1
 
-    def _release(self) -> None:
-        self._claims -= 1
-        if not self._claims:
-            os.close(self._claim_fd)
+    def _unlock_journal(self) -> None:
+        self._users -= 1
+        if not self._users:
+            os.close(self._locked_fd)
 
     def _read(self) -> None:
         for chunking, number in self._journal.read():
-            self._note(chunking, number)
+            self._chunks.add(number, chunking)
+
+    def _place(self, number: int, chunking: Chunking) -> Place:
+        others = [each.place for other, each in self._incoming.items() if other != number]
+        return self._chunks.place(number, chunking, others)
+
+    def _free_place(self, number: int, chunking: Chunking) -> Place:
+        place = self._place(number, chunking)
+        if self._chunks.has(number):
+            raise ChunkPresent
+        return place
 
     def _begin(self, number: int, chunking: Chunking) -> "IncomingChunk":
-        self._claim()
+        self._lock_journal()
         try:
-            together, extent = self._free_place(number, chunking)
-            if self._kept is None and not self._incoming:
-                self._lay_out()
-            chunk = IncomingChunk(self, self._path, number, together, extent)
+            place = self._free_place(number, chunking)
+            if self._chunks.empty and not self._incoming:
+                self._create_files()
+            chunk = IncomingChunk(self, self._path, place)
         except BaseException:
-            self._release()
+            self._unlock_journal()
             raise
         self._incoming[number] = chunk
         return chunk
 
-    def _place(self, number: int, chunking: Chunking) -> tuple[Chunking, Extent]:
-        """Where the chunk belongs, by what is said now and by those there or on their way."""
-        others = [each for each in self._incoming.values() if each.number != number]
-        together = chunking
-        for said in self._said(others):
-            together = together.merged(said)
-        extent = together.extent(number, self.size)
-        # A total size that was not known before makes one of the chunks the last.
-        last = together.count(self.size) - 1
-        total_is_new = self._kept is not None and self._kept.total_size is None
-        if total_is_new and together.total_size is not None and self._there.rfind(1) >= last:
-            raise ChunkingChanged("a chunk that is there would be longer")
-        if any(together.extent(each.number, self.size) != each.extent for each in others):
-            raise ChunkingChanged("a chunk that is on its way would be another one")
-        return together, extent
-
-    def _free_place(self, number: int, chunking: Chunking) -> tuple[Chunking, Extent]:
-        place = self._place(number, chunking)
-        if self._is_there(number):
-            raise ChunkPresent
-        return place
-
-    def _said(self, incoming: "list[IncomingChunk]") -> Iterator[Chunking]:
-        if self._kept is not None:
-            yield self._kept
-        for chunk in incoming:
-            yield chunk.chunking
-
-    def _is_there(self, number: int) -> bool:
-        return number < len(self._there) and self._there[number] == 1
-
-    def _note(self, chunking: Chunking, number: int) -> None:
-        self._kept = chunking if self._kept is None else self._kept.merged(chunking)
-        if not self._there:
-            self._there = bytearray(self._kept.count(self.size))
-        self._how_many += 1 - self._there[number]
-        self._there[number] = 1
-
-    def _lay_out(self) -> None:
-        """Make both files, empty, in place of what a crash left of chunks that do not count."""
+    def _create_files(self) -> None:
+        """Make both files, empty; a crash may have left chunks in them that do not count."""
         with opened(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
             self._journal.create()
         sync_directory(self._path.parent)
 
 
-class IncomingChunk:
-    """Takes in one chunk; whole blocks of zeros become holes.
+class IncomingChunk(IncomingFile):
+    """Takes in one chunk; nothing of it counts before `finish`.
 
-    Used in a ``with``, it is aborted on the way out unless it was finished. Its methods may be
-    called from different threads: one that comes during another waits for it. Every method raises
-    PoolFull for want of room and lets other OSErrors pass; after either, abort.
+    `write` and `finish` raise `ConcurrentChange` when another client has begun to send the chunk,
+    `UploadGone` once the drive is deleted, and ValueError once finished or aborted.
     """
 
-    def __init__(
-        self, upload: ChunkedUpload, path: Path, number: int, chunking: Chunking, extent: Extent
-    ) -> None:
+    def __init__(self, upload: ChunkedUpload, path: Path, place: Place) -> None:
         """Made by `ChunkedUpload.receive` and nowhere else."""
-        self.number = number
-        self.chunking = chunking
-        self.extent = extent
+        self.place = place
         self._upload = upload
-        self._lock = threading.Lock()
-        self._over: Exception = ValueError(f"chunk {number} is already finished or aborted: {path}")
         try:
-            self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # the drive was deleted meanwhile, and its files with it
             raise UploadGone from None
-        # An earlier attempt at this chunk may have left something of it.
-        self._writer = SparseWriter(self._fd, extent.offset, over=True)
-
-    def write(self, data: bytes) -> None:
-        """Append `data`; nothing of it counts before finish.
-
-        Raises `ChunkMisfit` for more than belongs there, `ConcurrentChange` when somebody else has
-        begun to send the chunk, `UploadGone`; ValueError once finished or aborted.
-        """
-        with self._lock, full_pool_named():
-            self._open_fd()
-            if self._received + len(data) > self.extent.length:
-                raise self._misfit("more")
-            self._writer.write(data)
+        # An earlier attempt at this chunk may have left some of it.
+        writer = SparseWriter(fd, place.extent.offset, over=True)
+        over = ValueError(f"chunk {place.number} is already finished or aborted: {path}")
+        super().__init__(fd, writer, over)
 
     def finish(self) -> bool:
-        """Make the chunk durable and say so; whether all chunks of the upload are there now.
+        """Make the chunk durable and note it; return whether all chunks are there now.
 
-        Order: written, synced, closed, noted in the journal. Raises what `write` raises, and
-        `ChunkMisfit` also where bytes are missing.
+        Order: written, synced, noted in the journal, closed. Raises `ChunkMisfit` where bytes are
+        missing.
         """
         with self._lock, full_pool_named():
             fd = self._open_fd()
-            if self._received < self.extent.length:
+            if self._received < self.place.extent.length:
                 raise self._misfit(f"only {self._received}")
             self._writer.flush()
             os.fdatasync(fd)
@@ -290,40 +240,22 @@ class IncomingChunk:
             self._close()
             return complete
 
-    def abort(self) -> None:
-        """Leave the chunk absent. Does nothing once finished or aborted."""
-        with self._lock:
-            if self._fd is not None:
-                try:
-                    self._close()
-                finally:
-                    self._upload.forget(self)
-
     def give_way(self, refusal: Refusal) -> None:
         """Abort, and answer further calls with the refusal."""
         with self._lock:
             self._over = refusal
         self.abort()
 
-    def __enter__(self) -> Self:
-        return self
+    def _check_room(self, count: int) -> None:
+        if self._received + count > self.place.extent.length:
+            raise self._misfit("more")
 
-    def __exit__(self, *error: object) -> None:
-        self.abort()
+    def _discard(self) -> None:
+        self._upload.forget(self)
 
     @property
     def _received(self) -> int:
-        return self._writer.end - self.extent.offset
+        return self._writer.end - self.place.extent.offset
 
     def _misfit(self, came: str) -> ChunkMisfit:
-        return ChunkMisfit(f"the chunk has {self.extent.length} bytes; {came} came")
-
-    def _open_fd(self) -> int:
-        if self._fd is None:
-            raise self._over
-        return self._fd
-
-    def _close(self) -> None:
-        fd = self._open_fd()
-        self._fd = None
-        os.close(fd)
+        return ChunkMisfit(f"the chunk has {self.place.extent.length} bytes; {came} came")

@@ -1,7 +1,7 @@
-"""The journal of an upload in chunks: which of them are whole and durable.
+"""The journal of an upload in chunks: which of them are complete and durable.
 
-A line for each, which says all that is known with it: `<chunk size> <total size or -> <number>`.
-A line that was torn by a crash, and whatever came after it, had not been promised to anybody.
+Each has a line `<chunk size> <total size or -> <number>`, which says all that was known then. A
+line that a crash has torn, and anything after it, had not been acknowledged to any client.
 """
 
 import os
@@ -19,16 +19,15 @@ _LINE = re.compile(rb"([1-9][0-9]{0,17}) (-|[1-9][0-9]{0,17}) ([0-9]{1,18})\n")
 
 
 class ChunkJournal:
-    """One such file; its methods may be called from different threads. OSErrors pass."""
+    """The journal in one file; its methods may be called from different threads. OSErrors pass."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is read or made yet."""
         self.path = path
         self._lock = threading.Lock()
         self._end = 0
 
-    def claim(self) -> int:
-        """A descriptor; until it is closed no other process can claim the journal.
+    def lock(self) -> int:
+        """Lock the journal against other processes until the returned descriptor is closed.
 
         The file is made where it is missing. Raises `ConcurrentChange`.
         """
@@ -39,15 +38,15 @@ class ChunkJournal:
         return fd
 
     def read(self) -> Iterator[tuple[Chunking, int]]:
-        """What other processes wrote since the last time, each with the number of the chunk.
+        """Yield what was written since the last time, each with the number of the chunk.
 
-        Nothing where no file is.
+        Nothing where there is no file.
         """
         try:
             with opened(self.path, os.O_RDONLY) as fd:
                 text = os.pread(fd, max(0, os.fstat(fd).st_size - self._end), self._end)
                 if text:
-                    os.fdatasync(fd)  # whoever wrote it may not have come to that yet
+                    os.fdatasync(fd)  # its writer may not have done so yet
         except FileNotFoundError:
             return
         at = 0
@@ -58,10 +57,10 @@ class ChunkJournal:
             total = None if total_size == b"-" else int(total_size)
             yield Chunking(int(chunk_size), total), int(number)
 
-    def mend(self) -> None:
-        """Cuts off what is not whole, with all that follows, so that no new line completes it.
+    def cut_torn_end(self) -> None:
+        """Cut off a torn line and all that follows, so that no new line completes it.
 
-        By whoever has claimed the journal, and has read it.
+        The caller has locked the journal and read it.
         """
         with opened(self.path, os.O_WRONLY) as fd:
             if self._end < os.fstat(fd).st_size:
@@ -74,13 +73,13 @@ class ChunkJournal:
             self._end = 0
 
     def append(self, chunking: Chunking, number: int) -> None:
-        """Say that a chunk is durable; that is durable on return.
+        """Note, durably, that a chunk is durable.
 
-        After an error it may or may not be found by the next process. FileNotFoundError where the
+        After an error the next process may or may not find the line. FileNotFoundError where the
         journal was removed.
         """
-        line = b"%d %s %d\n" % (chunking.chunk_size, _text(chunking.total_size), number)
-        # Opened before it is written to, so that a failure of writing it back is told to this sync.
+        line = b"%d %s %d\n" % (chunking.chunk_size, _total(chunking.total_size), number)
+        # Opened before it is written to, so that this sync learns of a failure to write it back.
         with opened(self.path, os.O_WRONLY) as fd:
             with self._lock:
                 write_all(fd, line, self._end)
@@ -88,5 +87,5 @@ class ChunkJournal:
             os.fdatasync(fd)
 
 
-def _text(total_size: int | None) -> bytes:
+def _total(total_size: int | None) -> bytes:
     return b"-" if total_size is None else b"%d" % total_size

@@ -63,7 +63,7 @@ class ChunkIntake:
         if upload is None:
             raise ChunkPresent
         if length is not None:
-            chunking = chunking.told_by(number, length, upload.size)
+            chunking = chunking.with_total_from(number, length, upload.size)
         beginning = asyncio.to_thread(self._begin, drive, upload, number, chunking)
         async with _receiving(asyncio.create_task(beginning)) as incoming:
             async for block in gathered(stream):

@@ -19,7 +19,7 @@ from api.http import requests
 from api.http.multipart import FIELD_BYTES, FIELDS_MOST
 from api.resources.drives import upload_links
 from api.service.settings import Settings
-from ledger.images import CHUNKS_MOST
+from ledger.images import CHUNKS_MAX
 from tests.api.calling import (
     ALICE,
     AUDITOR,
@@ -254,7 +254,7 @@ async def test_sizes_that_do_not_fit(upload: Upload, name: str, value: str):
     ("name", "value"),
     [
         ("resumableChunkNumber", "0"),
-        ("resumableChunkNumber", str(CHUNKS_MOST + 1)),
+        ("resumableChunkNumber", str(CHUNKS_MAX + 1)),
         ("resumableChunkSize", "x"),
         ("resumableTotalSize", "-1"),
         ("resumableTotalSize", None),

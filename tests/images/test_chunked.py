@@ -18,7 +18,7 @@ from ledger.domain.errors import (
     ConcurrentChange,
     UploadGone,
 )
-from ledger.images import CHUNKS_MOST, ChunkedUpload, Chunking, PoolFull
+from ledger.images import CHUNKS_MAX, ChunkedUpload, Chunking, PoolFull
 
 KIB = 1024
 STEP = 16 * KIB
@@ -107,7 +107,7 @@ def test_whatever_happens_the_image_is_the_source(image, parts, by_link, deeds):
                         drive.send(number)
                 case "send":
                     length = len(drive.bytes_of(number))
-                    told = Chunking(chunk_size).told_by(number, length, drive.size)
+                    told = Chunking(chunk_size).with_total_from(number, length, drive.size)
                     finished += drive.send(number, said=told if by_link else None)
                     there.add(number)
                 case "break off" if number not in there:
@@ -223,10 +223,10 @@ def test_chunks_without_a_place(drive, number, said):
 
 def test_the_number_of_chunks_is_bounded(tmp_path):
     """Nobody can make us remember more chunks than so many."""
-    upload = ChunkedUpload(tmp_path / "d.upload", tmp_path / "d.chunks", 2 * CHUNKS_MOST)
+    upload = ChunkedUpload(tmp_path / "d.upload", tmp_path / "d.chunks", 2 * CHUNKS_MAX)
     with pytest.raises(ChunkMisfit):
-        upload.has(0, Chunking(1, CHUNKS_MOST + 1))
-    assert not upload.has(0, Chunking(1, CHUNKS_MOST))
+        upload.has(0, Chunking(1, CHUNKS_MAX + 1))
+    assert not upload.has(0, Chunking(1, CHUNKS_MAX))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_process_that_dies_is_in_nobodys_way(drive):
     """Its claim goes with it, and what it had begun does not count."""
     chunk = drive.upload.receive(0, drive.chunking)
     chunk.write(b"x" * 100)
-    os.close(drive.upload._claim_fd)
+    os.close(drive.upload._locked_fd)
     chunk._close()
     drive.reopen()
     assert [drive.send(number) for number in range(3)] == [False, False, True]

@@ -28,7 +28,7 @@ from ledger.domain import events
 from ledger.domain.aggregates.drive import SIZE_STEP, round_up
 from ledger.domain.events import DriveDefinition
 from ledger.domain.operations import OPERATIONS
-from ledger.images import CHUNKS_MOST, Pool
+from ledger.images import CHUNKS_MAX, Pool
 
 MEDIA: tuple[events.Media, ...] = get_args(events.Media)
 STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
@@ -109,7 +109,7 @@ class DriveResize(Struct):
 
 
 class ChunkRequest(Struct):
-    chunk_number: Annotated[int, Meta(ge=0, le=CHUNKS_MOST - 1)]
+    chunk_number: Annotated[int, Meta(ge=0, le=CHUNKS_MAX - 1)]
     # Then the chunk that ends within the drive's last step is the last, which nobody says.
     chunk_size: Annotated[
         int,

@@ -15,7 +15,7 @@ from api.resources.drives.images import body_length
 from api.resources.drives.upload_links import LinkedChunk, UploadLinks
 from api.service.service import Service
 from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound
-from ledger.images import CHUNKS_MOST, Chunking
+from ledger.images import CHUNKS_MAX, Chunking
 
 
 class Uploads:
@@ -73,7 +73,7 @@ class Uploads:
 class _ResumableChunk(Struct):
     """What resumable.js says of a chunk."""
 
-    number: Annotated[int, Meta(ge=1, le=CHUNKS_MOST)] = field(name="resumableChunkNumber")
+    number: Annotated[int, Meta(ge=1, le=CHUNKS_MAX)] = field(name="resumableChunkNumber")
     chunk_size: Annotated[int, Meta(ge=1, le=SIZE_MOST)] = field(name="resumableChunkSize")
     total_size: Annotated[int, Meta(ge=1, le=SIZE_MOST)] = field(name="resumableTotalSize")
 
