@@ -146,6 +146,11 @@ def leaf_hash(stream: str, version: int, topic: str, state: bytes) -> bytes:
     return hashlib.sha256(b"\x00" + head + state).digest()
 
 
+def leaf_of(event: StoredEvent) -> bytes:
+    """Return the leaf hash of a stored event."""
+    return leaf_hash(str(event.originator_id), event.originator_version, event.topic, event.state)
+
+
 def fields_of(recorded: Recorded[Event]) -> dict[str, Any]:
     """The event and its envelope as JSON values, for people and machines to read."""
     return cast(dict[str, Any], msgspec.to_builtins(recorded))

@@ -14,7 +14,7 @@ from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
 from ledger.domain.errors import Expected
 from ledger.images import Pool
-from ledger.store.sqlite.store import SCHEMA_VERSION
+from ledger.store.schema import SCHEMA_VERSION
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.status import RetentionStatus, read_status
 

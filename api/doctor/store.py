@@ -9,7 +9,7 @@ from ledger.archives import Shelf
 from ledger.merkle.signed_note import BadCheckpoint, read_checkpoint
 from ledger.proofs.keys import VERIFIER_FILE, verifier_of
 from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
-from ledger.store.sqlite.store import SCHEMA_VERSION
+from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.tables import checkpoints
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.rows import timestamp

@@ -17,8 +17,9 @@ from ledger.store.postgres.connections import connect, postgres_reader
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.locks import alone
 from ledger.store.postgres.tables import MOVING, create_tables
+from ledger.store.schema import SCHEMA_VERSION, TABLES
 from ledger.store.seam import Cursor, Log, Row
-from ledger.store.sqlite.store import SCHEMA, SCHEMA_VERSION, head
+from ledger.store.sqlite.store import head
 
 BATCH_ROWS = 2_000
 """Rows that are copied in one transaction; the largest have some kilobytes."""
@@ -51,7 +52,7 @@ class CopiedTable(NamedTuple):
 def copied_tables() -> list[CopiedTable]:
     """Return all tables of a store but the count of leaves, which is set as the `Head`."""
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(SCHEMA.read_text(encoding="utf-8"))
+        connection.executescript(TABLES.read_text(encoding="utf-8"))
         names = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
             " AND name <> 'leaf_count' ORDER BY name"

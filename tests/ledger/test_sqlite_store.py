@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ledger.domain.errors import StoreFailed
-from ledger.store.sqlite.store import SCHEMA_VERSION, SqliteStore, open_connection, sqlite_reader
+from ledger.store.schema import SCHEMA_VERSION
+from ledger.store.sqlite.store import SqliteStore, open_connection, sqlite_reader
 from ledger.store.tables import sessions, tiles, tokens
 from projections.views.generations import InlineProjection
 from tests.ledger.conformance import OpenStore, StoreConformance, batch, event, read_stream

@@ -12,7 +12,7 @@ from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.verification import verify
 from ledger.store.postgres.connections import postgres_reader
-from ledger.store.sqlite.store import SCHEMA_VERSION
+from ledger.store.schema import SCHEMA_VERSION
 from projections.audit.replay import replay
 from projections.views.filters import Condition
 from tests.support.opened import Opened
@@ -45,7 +45,7 @@ def earlier(database: str) -> str:
     with psycopg.connect(database) as connection:
         connection.execute(SCHEMA_4.read_text(encoding="utf-8"))
         connection.execute("UPDATE schema_version SET version = 4")
-        connection.execute("CREATE SCHEMA mine")
+        connection.execute("CREATE TABLES mine")
         connection.execute(
             "CREATE FUNCTION mine.instr(text, text) RETURNS integer LANGUAGE sql RETURN 0"
         )

@@ -13,7 +13,7 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from eventsourcing.persistence import StoredEvent
 from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
-from ledger.codec import leaf_hash
+from ledger.codec import leaf_of
 from ledger.domain.errors import StoreBusy, StoreFailed
 from ledger.store.errors import LOST, store_errors
 from ledger.store.postgres import locks as pg_locks
@@ -32,7 +32,7 @@ from ledger.store.postgres.connections import Patience, postgres_reader, transac
 from ledger.store.postgres.others import PgOthers
 from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.tables import MOVING, create_tables, require_home
-from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, Projection
+from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.secrets import write_secret
 
@@ -84,6 +84,7 @@ class PostgresStore:
         """
         self._projection = projection
         self._reader = postgres_reader(url)
+        self.read, self.log = self._reader.read, self._reader.log
         # Whoever reads must not stay with another server than the one that is written to.
         self._session = WritingSession(url, on_reconnect=self._reader.let_go)
         try:
@@ -142,12 +143,6 @@ class PostgresStore:
                 raise
             return done
 
-    def read(self, work: Callable[[Cursor], T]) -> T:
-        return self._reader.read(work)
-
-    def log(self) -> AbstractContextManager[Log]:
-        return self._reader.log()
-
     def close(self) -> None:
         self._reader.close()
         self._session.close()
@@ -198,17 +193,13 @@ class PostgresStore:
         if not batch.events:
             return None  # if it was, its guards or claims conflict with themselves
         event = batch.events[-1]
-        leaf = _leaf(event)
+        leaf = leaf_of(event)
         rows = self._session.connection.execute(
             "SELECT position, leaf FROM stored_events"
             " WHERE originator_id = ? AND originator_version = ?",
             (str(event.originator_id), event.originator_version),
         )
         return next((position for position, found in rows if found == leaf), None)
-
-
-def _leaf(event: StoredEvent) -> bytes:
-    return leaf_hash(str(event.originator_id), event.originator_version, event.topic, event.state)
 
 
 @contextmanager
@@ -241,7 +232,7 @@ def _insert_events(
             "versions": [event.originator_version for event in events],
             "topics": [event.topic for event in events],
             "states": [event.state for event in events],
-            "leaves": [_leaf(event) for event in events],
+            "leaves": [leaf_of(event) for event in events],
         },
     )
 

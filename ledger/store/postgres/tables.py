@@ -1,13 +1,11 @@
 """The tables of a ledger in PostgreSQL, and whether they are the ledger's or a copy of them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from ledger.domain.errors import StoreFailed
+from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
 from ledger.store.seam import Cursor
-from ledger.store.sqlite.store import SCHEMA_VERSION
 
-TABLES = Path(__file__).parent.with_name("sqlite") / "tables.sql"
 OWN_TABLES = Path(__file__).with_name("tables.sql")
 MOVING = "moving"
 """A table; as long as it is there, the database holds what may be half of a ledger."""
@@ -25,11 +23,6 @@ _MADE_BEFORE = (
 )
 
 
-def _statements(file: Path) -> Iterator[str]:
-    script = file.read_text(encoding="utf-8")
-    return (statement for statement in script.split(";\n") if statement.strip())
-
-
 def create_tables(cursor: Cursor) -> None:
     """Makes a store's tables where they are missing; refuses those of a later schema.
 
@@ -42,9 +35,8 @@ def create_tables(cursor: Cursor) -> None:
         raise StoreFailed(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
     if found is not None and found[0] == SCHEMA_VERSION:
         return
-    for file in (TABLES, OWN_TABLES):
-        for statement in _statements(file):
-            cursor.execute(statement)
+    for statement in statements(TABLES) + statements(OWN_TABLES):
+        cursor.execute(statement)
     if found is not None and found[0] < _TRANSLATED:
         _drop_made_before(cursor)
     cursor.execute("DELETE FROM schema_version")

@@ -16,7 +16,7 @@ What is ours, and why:
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,20 +29,18 @@ from eventsourcing.sqlite import (
     SQLiteDatastore,
 )
 
-from ledger.codec import leaf_hash
+from ledger.codec import leaf_of
 from ledger.domain.errors import StoreFailed, StoreUnreachable
 from ledger.domain.idempotency import RecordedClaim
 from ledger.store.errors import store_errors
 from ledger.store.readers import Reader
-from ledger.store.seam import Batch, Conflict, Cursor, Guard, Log, Projection
+from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
+from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.secrets import write_secret
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 5
-"""Of the tables in both databases."""
-SCHEMA = Path(__file__).with_name("tables.sql")
 OPENING_S = 5
 BUSY_MS = 50
 LOCK_PAUSE_S = 0.002
@@ -145,26 +143,23 @@ class Recorder(SQLiteApplicationRecorder):
         self.select_max_notification_id_statement = "SELECT max(position) FROM stored_events"
 
     def construct_create_table_statements(self) -> list[str]:
-        statements = SCHEMA.read_text(encoding="utf-8").split(";\n")
-        return [statement for statement in statements if statement.strip()]
+        return statements(TABLES)
 
     def _insert_events(
         self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any
     ) -> Sequence[int]:
-        position, leaves = head(_raw(c))
+        position, leaves = head(_cursor_of(c))
         rows = [
             (
-                position + nth,
-                leaves + nth - 1,
+                position + number,
+                leaves + number - 1,
                 event.originator_id,
                 event.originator_version,
                 event.topic,
                 event.state,
-                leaf_hash(
-                    str(event.originator_id), event.originator_version, event.topic, event.state
-                ),
+                leaf_of(event),
             )
-            for nth, event in enumerate(stored_events, start=1)
+            for number, event in enumerate(stored_events, start=1)
         ]
         c.executemany("INSERT INTO stored_events VALUES (?,?,?,?,?,?,?)", rows)
         c.execute("UPDATE leaf_count SET leaves = ?", (leaves + len(rows),))
@@ -197,6 +192,7 @@ class SqliteStore:
             with self._recorder.datastore.transaction(commit=True) as c:
                 self._create(c)
         self._reader = sqlite_reader(file)
+        self.read, self.log = self._reader.read, self._reader.log
 
     def _create(self, c: SQLiteCursor) -> None:
         c.execute("PRAGMA user_version")
@@ -205,7 +201,7 @@ class SqliteStore:
             raise StoreFailed(f"{self._file} has schema {version}; this is schema {SCHEMA_VERSION}")
         for statement in self._recorder.create_table_statements:
             c.execute(statement)
-        self._projection.create(_raw(c))
+        self._projection.create(_cursor_of(c))
         c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def append(self, batch: Batch) -> int:
@@ -214,9 +210,9 @@ class SqliteStore:
                 positions = self._recorder._insert_events(c, batch.events)  # noqa: SLF001 - ours
             except sqlite3.IntegrityError as error:
                 raise Conflict(str(error)) from error
-            _insert_guards(c, batch.guards)
-            cursor = _raw(c)
-            _insert_claims(cursor, batch.claims)
+            _raise_guards(c, batch.guards)
+            cursor = _cursor_of(c)
+            _record_claims(cursor, batch.claims)
             for secret in batch.secrets:
                 write_secret(cursor, secret)
             self._projection.write(cursor, batch.puts, batch.drops)
@@ -224,13 +220,7 @@ class SqliteStore:
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
         with store_errors(), self._recorder.datastore.transaction(commit=True) as c:
-            return work(_raw(c))
-
-    def read(self, work: Callable[[Cursor], T]) -> T:
-        return self._reader.read(work)
-
-    def log(self) -> AbstractContextManager[Log]:
-        return self._reader.log()
+            return work(_cursor_of(c))
 
     def close(self) -> None:
         self._reader.close()
@@ -252,11 +242,11 @@ def fold_wal(file: Path) -> None:
         raise StoreFailed(f"another process reads {file}")
 
 
-def _raw(c: SQLiteCursor) -> sqlite3.Cursor:
+def _cursor_of(c: SQLiteCursor) -> sqlite3.Cursor:
     return c.sqlite_cursor
 
 
-def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
+def _raise_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
     """Raises each guard by one; who rests on the same version and comes second finds it raised."""
     if not guards:
         return
@@ -269,6 +259,6 @@ def _insert_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
         raise Conflict("a decision rests on something that has changed")
 
 
-def _insert_claims(cursor: sqlite3.Cursor, new: Sequence[RecordedClaim]) -> None:
+def _record_claims(cursor: sqlite3.Cursor, new: Sequence[RecordedClaim]) -> None:
     if new and not claims.record(cursor, new):
         raise Conflict("a request has been claimed by another process")
