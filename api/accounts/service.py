@@ -35,7 +35,7 @@ from api.accounts.credentials import (
 )
 from api.accounts.login_cache import LoginCache
 from api.accounts.passwords import Passwords
-from api.accounts.revocations import Ended, Endings
+from api.accounts.revocations import Revocation, Revocations
 from api.accounts.sessions import NewSession, Sessions
 from api.accounts.signing_keys import HourlyKeys
 from api.accounts.throttle import LoginThrottle, TooManyAttempts
@@ -47,8 +47,7 @@ from ledger.domain.errors import Expected
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts as table
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import login_revocations as endings
-from ledger.store.tables import sessions, tokens
+from ledger.store.tables import login_revocations, sessions, tokens
 
 __all__ = [
     "ROLES",
@@ -83,20 +82,23 @@ class Accounts:
         self._key = secrets.token_bytes(32)
         self._listeners: list[Callable[[str, int], None]] = []
         self._tables = PlainTables(ledger)
-        self.endings = Endings(
-            self._tables, shared=ledger.shared, told=self._ended_elsewhere, clock=clock
+        self.revocations = Revocations(
+            self._tables,
+            shared=ledger.shared,
+            on_revocation=self._end_revoked_elsewhere,
+            clock=clock,
         )
-        self._remembered: LoginCache[Account] = LoginCache(clock, self.endings.known)
+        self._remembered: LoginCache[Account] = LoginCache(clock, self.revocations.are_known)
         self.keys = HourlyKeys(self._tables, now)
         """For what is signed for minutes; `open_service` renews them."""
         self._async_cookies = AsyncCookies(now, self.keys)
         guessing = LoginThrottle(clock)
         self._passwords = Passwords(self._tables, guessing)
-        self.sessions = Sessions(self._tables, now=now, clock=clock, endings=self.endings)
-        self.tokens = Tokens(self._tables, guessing, now=now, ended=self._ended)
+        self.sessions = Sessions(self._tables, now=now, clock=clock, revocations=self.revocations)
+        self.tokens = Tokens(self._tables, guessing, now=now, on_revocation=self._end_revoked)
 
     def listen(self, listener: Callable[[str, int], None]) -> None:
-        """Tell `listener` of each account whose logins end, and by which ending."""
+        """Call `listener` with the account and the number of each revocation."""
         self._listeners.append(listener)
 
     # Logging in
@@ -139,8 +141,8 @@ class Accounts:
 
     async def new_async_cookie(self, account: Account) -> str:
         """The value of a cookie by which this account can open a websocket, for two minutes."""
-        ending = await self._tables.read(lambda c: endings.last_of(c, account.uuid))
-        return self._async_cookies.make(Entitled(account.uuid, ending))
+        number = await self._tables.read(lambda c: login_revocations.last_of(c, account.uuid))
+        return self._async_cookies.make(Entitled(account.uuid, number))
 
     async def account_of_async_cookie(self, value: str) -> Account:
         """Whose cookie this is.
@@ -150,7 +152,7 @@ class Accounts:
         entitled = self._async_cookies.read(value)
 
         def find(cursor: Cursor) -> table.StoredAccount | None:
-            if endings.last_of(cursor, entitled.account) != entitled.ending:
+            if login_revocations.last_of(cursor, entitled.account) != entitled.revocation:
                 return None
             return table.find_by_uuid(cursor, entitled.account)
 
@@ -159,9 +161,9 @@ class Accounts:
             raise LoginRefused
         return account_of(stored)
 
-    def ending_known_to(self, async_cookie: str) -> int:
-        """Return the last ending of the account's logins when a good cookie was made."""
-        return self._async_cookies.read(async_cookie).ending
+    def last_revocation_before(self, async_cookie: str) -> int:
+        """Return the number of the account's last revocation when a good cookie was made."""
+        return self._async_cookies.read(async_cookie).revocation
 
     # Changing who may
 
@@ -231,43 +233,45 @@ class Accounts:
         self._remembered.add(digest, account, account=account.uuid, since=since)
         return account
 
-    async def _change(self, email: str, work: Callable[[Cursor], Ended | None]) -> None:
-        # Shielded: what the table has ended is never remembered on.
-        await asyncio.shield(self._changed(email, work))
+    async def _change(self, email: str, work: Callable[[Cursor], Revocation | None]) -> None:
+        # Shielded: what the table has revoked must not stay in the cache.
+        await asyncio.shield(self._change_and_revoke(email, work))
 
-    async def _changed(self, email: str, work: Callable[[Cursor], Ended | None]) -> None:
-        """Ends the logins of an account, also of those that are just being verified."""
-        ended = await self._tables.write(work)
-        if ended is None:
+    async def _change_and_revoke(
+        self, email: str, work: Callable[[Cursor], Revocation | None]
+    ) -> None:
+        """Revoke the account's logins, including those that are being verified."""
+        revocation = await self._tables.write(work)
+        if revocation is None:
             raise AccountNotFound(f"there is no account {email}")
         self._passwords.changed(email)
-        self._ended(ended)
+        self._end_revoked(revocation)
 
-    def _ended(self, ended: Ended) -> None:
-        self.endings.note(ended)
-        self._end(ended)
+    def _end_revoked(self, revocation: Revocation) -> None:
+        self.revocations.note_own(revocation)
+        self._drop_logins(revocation)
 
-    def _ended_elsewhere(self, ended: Ended) -> None:
+    def _end_revoked_elsewhere(self, revocation: Revocation) -> None:
         self._passwords.changed_elsewhere()
-        self._end(ended)
+        self._drop_logins(revocation)
 
-    def _end(self, ended: Ended) -> None:
-        """Nothing that is remembered of its logins holds, and whoever follows it is told."""
-        self._remembered.end_all_of(ended.account)
-        self.sessions.forget(ended.account)
+    def _drop_logins(self, revocation: Revocation) -> None:
+        """Drop what is cached of the account's logins, and tell the listeners."""
+        self._remembered.end_all_of(revocation.account)
+        self.sessions.forget(revocation.account)
         for listener in self._listeners:
-            listener(ended.account, ended.nth)
+            listener(revocation.account, revocation.number)
 
 
-def _set_password(cursor: Cursor, email: str, password_hash: str) -> Ended | None:
+def _set_password(cursor: Cursor, email: str, password_hash: str) -> Revocation | None:
     uuid = table.set_password(cursor, email, password_hash)
     if uuid is None:
         return None
     sessions.remove_all_of(cursor, uuid)
-    return Ended(endings.record(cursor, uuid), uuid)
+    return Revocation(login_revocations.record(cursor, uuid), uuid)
 
 
-def _remove(cursor: Cursor, email: str) -> Ended | None:
+def _remove(cursor: Cursor, email: str) -> Revocation | None:
     uuid = table.remove(cursor, email)
     if uuid is None:
         return None
@@ -275,4 +279,4 @@ def _remove(cursor: Cursor, email: str) -> Ended | None:
     tokens.remove_all_of(cursor, uuid)
     table.remove_personal_fields(cursor, uuid)
     claims.remove_all_of(cursor, uuid)
-    return Ended(endings.record(cursor, uuid), uuid)
+    return Revocation(login_revocations.record(cursor, uuid), uuid)

@@ -15,7 +15,7 @@ from api.accounts.account import Account, LoginRefused, account_of
 from api.accounts.credentials import new_secret, secret_hash
 from api.accounts.login_cache import REMEMBERED_S, LoginCache
 from api.accounts.passwords import Verified
-from api.accounts.revocations import KNOWN_S, Endings
+from api.accounts.revocations import KNOWN_S, Revocations
 from api.data.private_tables import PlainTables
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, sessions
@@ -53,13 +53,13 @@ class Sessions:
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
-        endings: Endings,
+        revocations: Revocations,
     ) -> None:
         self._tables = tables
         self._now = now
-        # A logout at another node is told to nobody: it is no ending of all the account's logins.
-        self._remembered_s = KNOWN_S if endings.shared else REMEMBERED_S
-        self._remembered: LoginCache[Session] = LoginCache(clock, endings.known)
+        # A logout at another node is not reported here: it revokes a single login.
+        self._remembered_s = KNOWN_S if revocations.shared else REMEMBERED_S
+        self._remembered: LoginCache[Session] = LoginCache(clock, revocations.are_known)
 
     async def begin(self, login: Verified) -> NewSession:
         """A new session, durable on return.

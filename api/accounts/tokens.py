@@ -12,13 +12,12 @@ from datetime import datetime
 
 from api.accounts.account import Account, AccountNotFound, LoginRefused, account_of
 from api.accounts.credentials import new_secret, normal_email, secret_hash
-from api.accounts.revocations import Ended
+from api.accounts.revocations import Revocation
 from api.accounts.throttle import LoginThrottle
 from api.data.private_tables import PlainTables
 from ledger.domain.errors import Expected
 from ledger.store.seam import Cursor
-from ledger.store.tables import accounts, tokens
-from ledger.store.tables import login_revocations as endings
+from ledger.store.tables import accounts, login_revocations, tokens
 from ledger.store.tables.tokens import StoredToken
 
 PREFIX = "jl_"
@@ -48,7 +47,7 @@ class NewToken:
 
 
 class Tokens:
-    """Adds, finds and removes tokens; `ended` is told whose token was removed."""
+    """Adds, finds and removes tokens; a removed token is reported to `on_revocation`."""
 
     def __init__(
         self,
@@ -56,12 +55,12 @@ class Tokens:
         guessing: LoginThrottle,
         *,
         now: Callable[[], datetime],
-        ended: Callable[[Ended], None],
+        on_revocation: Callable[[Revocation], None],
     ) -> None:
         self._tables = tables
         self._guessing = guessing
         self._now = now
-        self._ended = ended
+        self._on_revocation = on_revocation
 
     async def add(
         self, email: str, name: str = "", *, password_version: int | None = None
@@ -141,11 +140,13 @@ class Tokens:
         return account_of(stored)
 
     async def _remove(self, token_id: str) -> None:
-        def remove(cursor: Cursor) -> Ended | None:
+        def remove(cursor: Cursor) -> Revocation | None:
             account = tokens.remove(cursor, token_id)
-            return None if account is None else Ended(endings.record(cursor, account), account)
+            if account is None:
+                return None
+            return Revocation(login_revocations.record(cursor, account), account)
 
-        ended = await self._tables.write(remove)
-        if ended is None:
+        revocation = await self._tables.write(remove)
+        if revocation is None:
             raise TokenNotFound(f"there is no token {token_id}")
-        self._ended(ended)
+        self._on_revocation(revocation)

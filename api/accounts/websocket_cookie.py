@@ -1,4 +1,4 @@
-"""The cookie that opens a websocket: `<account>.<ending>|<unix time>|<hex hmac>`.
+"""The cookie that opens a websocket: `<account>.<revocation>|<unix time>|<hex hmac>`.
 
 It is for whoever cannot send other credentials there, and good for as long as it takes to connect,
 unless the account's logins end before.
@@ -16,10 +16,10 @@ VALID_S = 120
 
 
 class Entitled(NamedTuple):
-    """The uuid of an account, and the last ending of its logins when the cookie was made."""
+    """The uuid of an account, and its last revocation when the cookie was made."""
 
     account: str
-    ending: int
+    revocation: int
 
 
 class AsyncCookies:
@@ -30,7 +30,7 @@ class AsyncCookies:
 
     def make(self, entitled: Entitled) -> str:
         """A cookie's value. Raises `StoreUnreachable`."""
-        return self._signing.sign(f"{entitled.account}.{entitled.ending}")
+        return self._signing.sign(f"{entitled.account}.{entitled.revocation}")
 
     def read(self, value: str) -> Entitled:
         """For whom the cookie was made; by now the account may be gone, or its logins ended.
@@ -40,5 +40,5 @@ class AsyncCookies:
         parts = self._signing.read(value)
         if parts is None:
             raise LoginRefused
-        account, _, ending = parts[0].rpartition(".")
-        return Entitled(account, int(ending))
+        account, _, number = parts[0].rpartition(".")
+        return Entitled(account, int(number))

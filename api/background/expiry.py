@@ -1,12 +1,12 @@
-"""What is deleted once its time has come: at the start, and then every hour."""
+"""What a service deletes once its time has come: at the start, and then every hour."""
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import NamedTuple, NoReturn
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import NamedTuple
 
+from api.background.loop import repeat
 from api.service.service import Service
 
 PAUSE_S = 3600.0
@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 
 class Expiring(NamedTuple):
-    """Things of one kind; `expire` deletes those whose time has come and says how many."""
+    """Things of one kind; `expire` deletes those whose time has come and returns their number."""
 
     name: str
     expire: Callable[[], Awaitable[int]]
 
 
-def what_expires(service: Service) -> tuple[Expiring, ...]:
+def expiring_things(service: Service) -> tuple[Expiring, ...]:
     return (
         Expiring("sessions", service.accounts.sessions.expire),
         Expiring("idempotency keys", service.claims.expire),
@@ -30,30 +30,17 @@ def what_expires(service: Service) -> tuple[Expiring, ...]:
 
 
 @asynccontextmanager
-async def expiring(things: Sequence[Expiring]) -> AsyncIterator[None]:
-    """Deletes what expires until it is left."""
-    task = asyncio.create_task(_expire_again_and_again(things))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def _expire_again_and_again(things: Sequence[Expiring]) -> NoReturn:
-    while True:
+async def delete_expired(things: Sequence[Expiring]) -> AsyncIterator[None]:
+    """Delete what expires, each kind in a loop of its own: one that fails keeps no other back."""
+    async with AsyncExitStack() as stack:
         for thing in things:
-            await _expire(thing)
-        await asyncio.sleep(PAUSE_S)
+            failure = f"expired {thing.name} could not be deleted"
+            loop = repeat(partial(_delete, thing), PAUSE_S, failure=failure)
+            await stack.enter_async_context(loop)
+        yield
 
 
-async def _expire(thing: Expiring) -> None:
-    """What cannot be deleted now is tried again next time, and keeps nothing else."""
-    try:
-        deleted = await thing.expire()
-    except Exception:
-        log.exception("expired %s could not be deleted", thing.name)
-        return
+async def _delete(thing: Expiring) -> None:
+    deleted = await thing.expire()
     if deleted:
         log.info("deleted %d expired %s", deleted, thing.name)

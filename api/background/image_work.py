@@ -1,4 +1,4 @@
-"""Work on images, begun by whoever has pools and ended on the way out."""
+"""Work on the images of a process's pools: they are made, copied and removed."""
 
 import asyncio
 import logging
@@ -6,75 +6,118 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
+from api.background.loop import repeat
 from api.data.directory import DataUnusable
-from api.data.location import Database, PostgresDatabase
+from api.data.location import PostgresDatabase
 from api.service.ids import new_id
+from api.service.service import RunningLedger
 from api.service.settings import WorkSettings
-from ledger.application import Ledger
 from ledger.domain.events import drive_stream, job_stream
-from ledger.images import Pool, write_once
+from ledger.images import Pool, RateLimit, write_once
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.pool_registry import identify
+from ledger.workers.attempts import Copying
 from ledger.workers.engine import Workplace, working
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorkers
-from ledger.workers.worker_registry import WorkerRegistry
 from projections.views.views import Views
+
+LOOK_S = 2.0
+"""How often the pools of other workers are looked at."""
 
 log = logging.getLogger(__name__)
 
 
 def worker_name() -> str:
-    """What this process is called as a worker."""
+    """Return the name of this process as a worker."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-class Work(NamedTuple):
-    """Work on images, and what it takes."""
+class ImageWork:
+    """Does the work by threads of this process, or as a queue in the database hands it out."""
 
-    settings: WorkSettings
-    ledger: Ledger
-    views: Views
-    pools: Mapping[str, Pool]
-    copying: JobWorkers
-    image_keeper: ImageKeeper
+    def __init__(self, opened: RunningLedger, views: Views, settings: WorkSettings) -> None:
+        ledger, pools = opened.ledger, opened.pools
+        rate = RateLimit(settings.copy_rate) if settings.copy_rate else None
+        copying = Copying(settings.copies_per_pool, rate, settings.verify_copies)
+        spaces = opened.environment.pools
+        self.job_workers = JobWorkers(ledger, pools, copying, worker=worker_name())
+        self.image_keeper = ImageKeeper(ledger, pools, spaces=spaces, new_id=new_id)
+        self._opened = opened
+        self._views = views
+        self._settings = settings
+
+    @asynccontextmanager
+    async def run(self, *, copying: bool) -> AsyncIterator[None]:
+        """Finish what an earlier process left, then work until the block is left.
+
+        Without `copying`, copies are left to other processes.
+        """
+        try:
+            if isinstance(self._opened.database, PostgresDatabase):
+                async with self._run_among_others(self._opened.database.url, copying=copying):
+                    yield
+            else:
+                await asyncio.to_thread(self._start, copying=copying)
+                yield
+        finally:
+            await asyncio.to_thread(self.job_workers.stop)
+            await asyncio.to_thread(self.image_keeper.stop)
+
+    def _start(self, *, copying: bool) -> None:
+        with self._views.long_snapshot() as snapshot:
+            in_use = snapshot.count_by_pool()
+            unready = snapshot.unfinished_drives()
+            unfinished = snapshot.running_leaves()
+        for pool in in_use.keys() - self._opened.pools.keys():
+            log.warning("%d drives are in pool %s, which is not configured", in_use[pool], pool)
+        self.image_keeper.start(unready)
+        if copying:
+            self.job_workers.start(unfinished)
+
+    @asynccontextmanager
+    async def _run_among_others(self, url: str, *, copying: bool) -> AsyncIterator[None]:
+        opened, registry = self._opened, self._opened.worker_registry
+        assert registry is not None
+        await asyncio.to_thread(_check_pools, url, opened.pools)
+        await asyncio.to_thread(self._start_among_others)
+        place = Workplace(
+            ledger=opened.ledger,
+            pools=opened.pools,
+            copying=self.job_workers,
+            image_keeper=self.image_keeper,
+            copies_per_pool=self._settings.copies_per_pool if copying else 0,
+            unfinished=self._unfinished,
+        )
+        worker = worker_name() if copying else None
+
+        async def look() -> None:
+            await asyncio.to_thread(lambda: registry.look(worker, opened.environment.here()))
+
+        await look()
+        async with (
+            repeat(look, LOOK_S, failure="other workers' pools are not known", start_s=LOOK_S),
+            working(url, place, stalled_s=self._settings.stalled_after),
+        ):
+            yield
+
+    def _start_among_others(self) -> None:
+        with self._views.long_snapshot() as snapshot:
+            unready = snapshot.unfinished_drives()
+        self.image_keeper.start_among_others(unready)
+        self.job_workers.follow()
+
+    def _unfinished(self) -> list[str]:
+        """Return the streams of jobs and drives that may wait for work."""
+        with self._views.long_snapshot() as snapshot:
+            jobs, drives = snapshot.running_leaves(), snapshot.unfinished_drives()
+        return [job_stream(job) for job in jobs] + [drive_stream(drive) for drive in drives]
 
 
-@asynccontextmanager
-async def run_image_work(
-    work: Work, database: Database, worker_registry: WorkerRegistry | None, *, copying: bool
-) -> AsyncIterator[None]:
-    """Work on images: by threads of this process, or by whoever a queue in the database feeds.
-
-    First it is finished what an earlier process left.
-    """
-    if not isinstance(database, PostgresDatabase):
-        await asyncio.to_thread(_start, work, copying=copying)
-        yield
-        return
-    assert worker_registry is not None
-    await asyncio.to_thread(_check_pools, database, work.pools)
-    await asyncio.to_thread(_start_among_others, work)
-    place = Workplace(
-        ledger=work.ledger,
-        pools=work.pools,
-        copying=work.copying,
-        image_keeper=work.image_keeper,
-        copies_per_pool=work.settings.copies_per_pool if copying else 0,
-        unfinished=lambda: _unfinished(work.views),
-    )
-    async with (
-        worker_registry.looking(worker_name() if copying else None),
-        working(database.url, place, stalled_s=work.settings.stalled_after),
-    ):
-        yield
-
-
-def _check_pools(database: PostgresDatabase, pools: Mapping[str, Pool]) -> None:
-    """That pools are called the same wherever they are mounted. Raises `DataUnusable`."""
-    with connected(database.url) as connection:
+def _check_pools(url: str, pools: Mapping[str, Pool]) -> None:
+    """Raise `DataUnusable` if a pool's name belongs to another pool in other processes."""
+    with connected(url) as connection:
         for pool in pools.values():
             here = write_once(pool.identity_file, new_id())
             there = identify(connection, pool.name, here)
@@ -84,29 +127,3 @@ def _check_pools(database: PostgresDatabase, pools: Mapping[str, Pool]) -> None:
                     " have: mount that here, or call this one otherwise with --pool (if it is the"
                     f" same, its file {pool.identity_file.name} must say {there})"
                 )
-
-
-def _start(work: Work, *, copying: bool) -> None:
-    with work.views.long_snapshot() as snapshot:
-        in_use = snapshot.count_by_pool()
-        unready = snapshot.unfinished_drives()
-        unfinished = snapshot.running_leaves()
-    for pool in in_use.keys() - work.pools.keys():
-        log.warning("%d drives are in pool %s, which is not configured", in_use[pool], pool)
-    work.image_keeper.start(unready)
-    if copying:
-        work.copying.start(unfinished)
-
-
-def _start_among_others(work: Work) -> None:
-    with work.views.long_snapshot() as snapshot:
-        unready = snapshot.unfinished_drives()
-    work.image_keeper.start_among_others(unready)
-    work.copying.follow()
-
-
-def _unfinished(views: Views) -> list[str]:
-    """The streams of jobs and drives that may wait for work."""
-    with views.long_snapshot() as snapshot:
-        jobs, drives = snapshot.running_leaves(), snapshot.unfinished_drives()
-    return [job_stream(job) for job in jobs] + [drive_stream(drive) for drive in drives]

@@ -13,11 +13,13 @@ from msgspec import structs
 from api.admin.library import Library
 from api.admin.server import connected
 from api.admin.verbs import Admin, LocalAdmin
-from api.composition import new_clocks, open_ledger, open_service
+from api.composition import open_ledger, open_service
 from api.data.directory import DataInUse, data_lock, holder
 from api.data.location import database_of
 from api.doctor.checks import examine, examine_service
 from api.doctor.findings import Check, Findings
+from api.service.clocks import Clocks, now
+from api.service.ids import new_id
 from api.service.settings import Settings
 from ledger.images import Pool
 
@@ -103,7 +105,7 @@ async def diagnose(settings: Settings) -> Findings:
         settings.data,
         database_of(settings.data),
         pools,
-        reading=new_clocks()(),
+        reading=Clocks(now, new_id)(),
         service=None,
         archiving=False,
     )

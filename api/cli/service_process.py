@@ -13,9 +13,6 @@ from msgspec import structs
 
 from api.admin.server import AdminServer
 from api.app import make_app
-from api.background.checkpoints import checkpointing
-from api.background.expiry import expiring, what_expires
-from api.background.retention import discarding
 from api.cli.demo import Demo, make_demo
 from api.cli.signals import asked_to_stop, end_with_store
 from api.cli.sockets import CannotListen, telling_metrics
@@ -69,9 +66,6 @@ async def serve(
             requests = Requests()
             async with (
                 AdminServer(service) if first else nullcontext(),
-                expiring(what_expires(service)),
-                checkpointing(service),
-                discarding(service.retention),
                 _listening(service, settings, share, requests) as address,
                 _telling_metrics(service, settings, share, requests) as metrics,
             ):

@@ -9,7 +9,7 @@ from ledger.domain.errors import StoreFailed
 from ledger.images import Pool
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.pool_registry import seen_pools
-from ledger.workers.worker_registry import REMEMBERED
+from ledger.workers.worker_registry import REMEMBERED_FOR
 from projections.maintenance.backup.images import MissingImage, missing_images
 from projections.views.drives import expected_images
 
@@ -58,7 +58,7 @@ def _elsewhere(database: Database) -> set[str]:
     if not isinstance(database, PostgresDatabase):
         return set()
     with suppress(StoreFailed), connected(database.url) as connection:
-        return {seen.space.name for seen in seen_pools(connection, REMEMBERED)}
+        return {seen.space.name for seen in seen_pools(connection, REMEMBERED_FOR)}
     return set()
 
 

@@ -83,7 +83,7 @@ def of_service(service: Service, requests: Requests) -> Metrics:
         lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],
         reads=[
             Read("store", lambda: _of_store(service)),
-            Read("pools", lambda: _of_pools(service.spaces())),
+            Read("pools", lambda: _of_pools(service.environment.pools())),
         ],
     )
 
@@ -93,7 +93,7 @@ def of_worker(worker: Worker) -> Metrics:
     return Metrics(
         lambda: _of_ledger(worker.ledger),
         lambda: [_counter("copied_bytes", [((), worker.copied_bytes())])],
-        reads=[Read("pools", lambda: _of_pools(worker.spaces()))],
+        reads=[Read("pools", lambda: _of_pools(worker.environment.here()))],
     )
 
 

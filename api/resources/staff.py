@@ -84,7 +84,7 @@ class Staff:
                     "storage_type": space.storage_type,
                     "free_bytes": space.free_bytes,
                 }
-                for space in service.spaces()
+                for space in service.environment.pools()
             ],
         }
 

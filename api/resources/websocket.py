@@ -63,7 +63,7 @@ class Websocket:
         )
         response.headers[REQUEST_ID] = request[CALLER].request_id
         await response.prepare(request)
-        ending = self._accounts.ending_known_to(cookie)
+        ending = self._accounts.last_revocation_before(cookie)
         socket = Socket(response, request.transport, ending)
         with self._feed.subscription(account.uuid, socket):
             await self._send_away_if_ended(socket, cookie)

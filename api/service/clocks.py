@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ledger.domain.clock_trust import Reading
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Clocks:

@@ -2,41 +2,59 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from api.accounts.service import Accounts
 from api.data.idempotency_keys import IdempotencyKeys
 from api.data.location import Database
+from api.service.environment import ServiceEnvironment
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
-from ledger.domain.context import PoolSpace
 from ledger.images import Figures, Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.image_keeper import ImageKeeper
+from ledger.workers.worker_registry import WorkerRegistry
 from projections.feed.feed import Feed
 from projections.maintenance.retention.service import Retention
 from projections.views.views import Views
 
 
 @dataclass(frozen=True)
-class Service:
-    """Built by `api.composition.open_service` and nowhere else."""
+class RunningLedger:
+    """A ledger that is open and up to date, and what it runs with."""
 
     ledger: Ledger
-    views: Views
-    archives: Shelf
+    pools: Mapping[str, Pool]
+    """The pools of this process."""
+    environment: ServiceEnvironment
+    database: Database
+    """Where the ledger is, for readers with a connection of their own."""
+    worker_registry: WorkerRegistry | None
+    """For a ledger in PostgreSQL: the pools of other processes."""
+    failed: asyncio.Event
+    """Set once the store has failed: the process must stop."""
+
+
+@dataclass(frozen=True)
+class OpenLedger(RunningLedger):
+    """The ledger of a data directory with its accounts, without anything that touches images."""
+
     accounts: Accounts
-    claims: IdempotencyKeys
-    checkpoints: Checkpoints
     retention: Retention
     clocks: Callable[[], Reading]
-    pools: Mapping[str, Pool]
-    spaces: Callable[[], tuple[PoolSpace, ...]]
-    """The pools that there are, also those of workers elsewhere, with the room they have."""
+
+
+@dataclass(frozen=True)
+class Service(OpenLedger):
+    """Built by `api.composition.open_service` and nowhere else."""
+
+    views: Views
+    archives: Shelf
+    claims: IdempotencyKeys
+    checkpoints: Checkpoints
     intake: ImageKeeper
     feed: Feed
     figures: Callable[[str], Figures | None]
@@ -46,16 +64,10 @@ class Service:
     new_mac: Callable[[], str]
     new_password: Callable[[], str]
     data: Path
-    database: Database
-    """Where the ledger is, for readers with a connection of their own."""
-    failed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the store has failed: the process must stop."""
 
 
-class Worker(NamedTuple):
-    """A worker on pools, as what watches it sees it; `failed` is set if the store fails."""
+@dataclass(frozen=True)
+class Worker(RunningLedger):
+    """A worker on pools, as its metrics show it."""
 
-    ledger: Ledger
     copied_bytes: Callable[[], int]
-    spaces: Callable[[], tuple[PoolSpace, ...]]
-    failed: asyncio.Event

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter, time_ns
 
-from api.composition import OpenLedger, now, open_ledger
+from api.composition import open_ledger
 from api.data.location import LEDGER_FILE
+from api.service.clocks import now
 from api.service.ids import new_id
+from api.service.service import OpenLedger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
 from ledger.store.sqlite.store import sqlite_reader

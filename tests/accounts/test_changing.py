@@ -112,7 +112,7 @@ async def test_a_websockets_cookie_ends_with_what_it_was_made_for(
             await accounts.tokens.remove(token.id)
     with pytest.raises(LoginRefused):
         await accounts.account_of_async_cookie(cookie)
-    known = accounts.ending_known_to(cookie)
+    known = accounts.last_revocation_before(cookie)
     assert [(account, ending > known) for account, ending in told] == [(ada.uuid, True)]
 
 

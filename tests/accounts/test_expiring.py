@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from types import SimpleNamespace
 
 import pytest
 
 import api.background.expiry
-from api.background.expiry import Expiring, expiring, what_expires
+import api.background.loop
+from api.background.expiry import Expiring, delete_expired, expiring_things
 from api.composition import open_service
 from api.service.settings import Settings
 from ledger.domain.errors import StoreUnreachable
@@ -36,7 +36,9 @@ async def test_at_the_start_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.background.expiry, "PAUSE_S", 0.001)
     first, second = _Things(), _Things()
     before = asyncio.all_tasks()
-    async with expiring([Expiring("firsts", first.expire), Expiring("seconds", second.expire)]):
+    async with delete_expired(
+        [Expiring("firsts", first.expire), Expiring("seconds", second.expire)]
+    ):
         await first.until(3)
         await second.until(2)
     assert asyncio.all_tasks() <= before, "nobody is left to ask again"
@@ -45,19 +47,18 @@ async def test_at_the_start_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_once_until_the_pause_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pause is an hour."""
     things, begun = _Things(), asyncio.Event()
-    pauses: list[float] = []
+    pauses: list[tuple[float, int]] = []
 
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        begun.set()
-        await asyncio.Event().wait()
+    async def pause(stopping: asyncio.Event, seconds: float) -> None:
+        pauses.append((seconds, things.asked))
+        if seconds:
+            begun.set()
+            await asyncio.Event().wait()
 
-    monkeypatch.setattr(
-        api.background.expiry, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": pause})
-    )
-    async with expiring([Expiring("things", things.expire)]), patience("a pause"):
+    monkeypatch.setattr(api.background.loop, "_pause", pause)
+    async with delete_expired([Expiring("things", things.expire)]), patience("a pause"):
         await begun.wait()
-    assert (things.asked, pauses) == (1, [3600])
+    assert pauses == [(0, 0), (3600, 1)]
 
 
 async def test_what_cannot_be_deleted_keeps_nothing_else(
@@ -67,15 +68,17 @@ async def test_what_cannot_be_deleted_keeps_nothing_else(
     monkeypatch.setattr(api.background.expiry, "PAUSE_S", 0.001)
     caplog.set_level(logging.INFO)
     broken, whole = _Things(broken=True), _Things()
-    async with expiring([Expiring("relics", broken.expire), Expiring("things", whole.expire)]):
+    async with delete_expired(
+        [Expiring("relics", broken.expire), Expiring("things", whole.expire)]
+    ):
         await broken.until(2)
         await whole.until(2)
     assert "expired relics could not be deleted" in caplog.text
     assert "deleted 2 expired things" in caplog.text
 
 
-async def test_what_expires(tmp_path) -> None:
+async def test_expiring_things(tmp_path) -> None:
     """A service's sessions and idempotency keys do, and what it signs with."""
     async with open_service(Settings(data=tmp_path, copying=False)) as service:
-        things = {thing.name: await thing.expire() for thing in what_expires(service)}
+        things = {thing.name: await thing.expire() for thing in expiring_things(service)}
     assert things == {"sessions": 0, "idempotency keys": 0, "keys of the hour": 0}

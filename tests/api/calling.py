@@ -11,7 +11,7 @@ from multidict import CIMultiDictProxy
 
 from api.accounts.service import Account, AccountNotFound, LoginRefused
 from api.accounts.websocket_cookie import AsyncCookies, Entitled
-from api.composition import now
+from api.service.clocks import now
 from api.service.service import Service
 from ledger.domain.commands import (
     Command,

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
 
 from api.background import checkpoints as module
-from api.background.checkpoints import checkpointing
+from api.background.checkpoints import keep_checkpoints
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.tile_builder import TilingStopped
 from ledger.store.tables import checkpoints as table
@@ -27,14 +28,24 @@ async def until_kept(api: Api, expected: int) -> None:
 
 
 class Looks:
-    """How often it was looked whether to stop, and tried to keep a checkpoint."""
+    """How often it was looked whether a checkpoint is due, and tried to keep one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.looks = self.kept = 0
-        self._is_set, self._keep = module._is_set, module._keep
+        look, keep = module._Keeper.keep_if_due, Checkpoints.keep
+
+        async def counted_look(keeper: module._Keeper) -> None:
+            await look(keeper)
+            self.looks += 1
+
+        def counted_keep(checkpoints: Checkpoints) -> bool:
+            kept = keep(checkpoints)
+            self.kept += 1
+            return kept
+
         monkeypatch.setattr(module, "LOOK_S", 0.001)
-        monkeypatch.setattr(module, "_is_set", self._look)
-        monkeypatch.setattr(module, "_keep", self._kept)
+        monkeypatch.setattr(module._Keeper, "keep_if_due", counted_look)
+        monkeypatch.setattr(Checkpoints, "keep", counted_keep)
 
     async def three_more(self) -> None:
         """Until three more looks are over, and what followed the first two of them."""
@@ -45,19 +56,20 @@ class Looks:
         until = self.kept + 3
         await wait_until("three more attempts", lambda: self.kept >= until)
 
-    async def _look(self, stopping: asyncio.Event) -> bool:
-        found = await self._is_set(stopping)
-        self.looks += 1
-        return found
 
-    async def _kept(self, checkpoints: Checkpoints) -> None:
-        await self._keep(checkpoints)
-        self.kept += 1
+@pytest.fixture(autouse=True)
+def without_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the test keeps checkpoints."""
+    monkeypatch.setattr("api.composition.keep_checkpoints", lambda *_: nullcontext())
 
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     return Looks(monkeypatch)
+
+
+def keeping(api: Api) -> AbstractAsyncContextManager[None]:
+    return keep_checkpoints(api.service.ledger, api.service.checkpoints)
 
 
 async def test_at_the_start_and_after_each_pause(
@@ -67,7 +79,7 @@ async def test_at_the_start_and_after_each_pause(
     monkeypatch.setattr("api.background.checkpoints.PAUSE_S", 0.001)
     await api.job()
     before = asyncio.all_tasks()
-    async with checkpointing(api.service):
+    async with keeping(api):
         await until_kept(api, 1)
         await looks.keep_three_more()
         assert size(api) == 1
@@ -85,7 +97,7 @@ async def test_a_pause_is_over_after_many_events(
     """Else it is a minute."""
     monkeypatch.setattr("api.background.checkpoints.MANY_EVENTS", 3)
     await api.job()
-    async with checkpointing(api.service):
+    async with keeping(api):
         await until_kept(api, 1)
         await api.job()
         await api.job()
@@ -113,7 +125,7 @@ async def test_leaving_waits_for_what_is_under_way(
         raise TilingStopped
 
     monkeypatch.setattr(Checkpoints, "keep", keep)
-    async with checkpointing(api.service), patience("it is under way"):
+    async with keeping(api), patience("it is under way"):
         await begun.wait()
     assert ended == [True]
 
@@ -134,6 +146,6 @@ async def test_what_fails_is_tried_again(
     monkeypatch.setattr(Checkpoints, "keep", fail_first)
     await api.job()
     with caplog.at_level(logging.ERROR):
-        async with checkpointing(api.service):
+        async with keeping(api):
             await until_kept(api, 1)
     assert "no checkpoint could be made" in caplog.text

@@ -17,10 +17,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.accounts.service import Account
 from api.accounts.websocket_cookie import AsyncCookies, Entitled
 from api.app import make_app
-from api.composition import now, open_service
+from api.composition import open_service
 from api.http.same_origin import is_own
 from api.resources import websocket
 from api.resources.frames import frames
+from api.service.clocks import now
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import Command, FailJob, StartAttempt, SucceedJob, UpdateProgress

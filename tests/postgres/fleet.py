@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import psycopg
 
-from api.composition import now
 from api.data.location import PostgresDatabase
+from api.service.clocks import now
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.domain.aggregates.job import Job

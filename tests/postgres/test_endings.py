@@ -1,6 +1,7 @@
 """Logins that end at one node end at the others, whatever they remember, and in time."""
 
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.accounts.account import LoginRefused
-from api.accounts.revocations import KNOWN_S, POLL_S, Endings
+from api.accounts.revocations import KNOWN_S, Revocations
 from api.app import make_app
+from api.background.revocations import POLL_S
 from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings
@@ -38,34 +40,19 @@ async def services(tmp_path: Path, database: str) -> AsyncIterator[tuple[Service
         yield opened[0], opened[1]
 
 
-class Looks:
-    """Of a node for endings: whatever ended before one begins is known once it is over."""
-
-    def __init__(self, endings: Endings, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._begun = self._last_over = 0
-        look = endings._look
-
-        async def look_seen() -> None:
-            self._begun += 1
-            this = self._begun
-            await look()
-            self._last_over = this
-
-        monkeypatch.setattr(endings, "_look", look_seen)
-
-    async def wait_for_another(self) -> None:
-        before = self._begun
-        await wait_until("for another look", lambda: self._last_over > before)
+async def another_poll(revocations: Revocations) -> None:
+    """Whatever was revoked before is known then."""
+    now = time.monotonic()
+    await wait_until("for another poll", lambda: revocations._polled_at > now)
 
 
 @pytest.mark.parametrize("ending", ["password", "token", "removal"])
 async def test_websockets_at_other_nodes_end_in_time(
-    services: tuple[Service, Service], ending: str, monkeypatch: pytest.MonkeyPatch
+    services: tuple[Service, Service], ending: str
 ) -> None:
     """With the password, a token or the account; a new login's stays."""
     assert POLL_S < KNOWN_S
     one, two = services
-    looks = Looks(two.accounts.endings, monkeypatch)
     ada = await one.accounts.add(EMAIL, "correct horse")
     token = await one.accounts.tokens.add(EMAIL)
     async with TestClient(TestServer(make_app(two))) as client:
@@ -82,7 +69,7 @@ async def test_websockets_at_other_nodes_end_in_time(
         if ending == "removal":
             return
         async with listening(api, ada) as later:
-            await looks.wait_for_another()
+            await another_poll(two.accounts.revocations)
             later_job = await api.job(owner=ada)
             await later.until(lambda frame: later_job in frame.uri)
 
@@ -104,8 +91,8 @@ async def test_a_node_that_cannot_ask_remembers_nothing(
     services: tuple[Service, Service], database: str
 ) -> None:
     """What has ended meanwhile it cannot know; once it can ask again it remembers."""
-    endings = services[1].accounts.endings
-    await wait_until("for a look", endings.known)
+    revocations = services[1].accounts.revocations
+    await wait_until("for a poll", revocations.are_known)
     with away(database):
-        await wait_until("for it to be out of date", lambda: not endings.known())
-    await wait_until("for another look", endings.known)
+        await wait_until("for it to be out of date", lambda: not revocations.are_known())
+    await wait_until("for another poll", revocations.are_known)

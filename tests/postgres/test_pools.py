@@ -106,8 +106,7 @@ def problems(service: Service) -> list[str]:
         service.data,
         service.database,
         [],
-        synchronous=lambda: "",
-        clocks=service.clocks,
+        reading=service.clocks(),
         service=None,
         archiving=False,
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from api.composition import OpenLedger, open_ledger
+from api.composition import open_ledger
 from api.data.location import LEDGER_FILE
+from api.service.service import OpenLedger
 from ledger.domain.commands import CancelJob, CloneDrive, EditDrive, EditProfile, ResizeDrive
 from ledger.domain.errors import StoreFailed
 from ledger.images import Pool

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+import api.background.loop
 import api.background.retention
-from api.background.retention import discarding
+from api.background.retention import discard_due
 from ledger.archives import ArchiveNotWritten
 from projections.maintenance.retention import compaction as compacting
 from projections.maintenance.retention.service import TREES_PENDING, Ran, Retention
@@ -59,7 +60,7 @@ async def test_what_is_due_goes_again_and_again(
 ) -> None:
     """One line tells of each time that there was something; until it is left."""
     with caplog.at_level(logging.INFO, "api.background.retention"):
-        async with discarding(old.retention):
+        async with discard_due(old.retention):
             await wait_until("for the jobs to go", lambda: jobs(old) == set())
             family(old, "b")
             clock.advance(days=DAYS, seconds=1)
@@ -80,15 +81,14 @@ async def test_a_pause_is_an_hour_and_the_first_time_is_soon(
     """A start has enough to do."""
     pauses: list[tuple[float, set[str]]] = []
 
-    async def pause(stopping: asyncio.Event, within_s: float) -> bool:
+    async def pause(stopping: asyncio.Event, seconds: float) -> None:
         """None, but for the third."""
-        pauses.append((within_s, jobs(old)))
+        pauses.append((seconds, jobs(old)))
         if len(pauses) == 3:
             await stopping.wait()
-        return stopping.is_set()
 
-    monkeypatch.setattr(api.background.retention, "_is_set", pause)
-    async with discarding(old.retention):
+    monkeypatch.setattr(api.background.loop, "_pause", pause)
+    async with discard_due(old.retention):
         await wait_until("for the third pause", lambda: len(pauses) == 3)
     assert pauses == [(10, {"a", "a-below"}), (3600, set()), (3600, set())]
 
@@ -100,7 +100,7 @@ async def test_a_clock_that_was_set_is_told_of_once(
     """Loudly; when it is confirmed, things go on."""
     old.retention.confirm_clock()
     old.clock_error = timedelta(hours=2)
-    async with discarding(old.retention):
+    async with discard_due(old.retention):
         await wait_until("for more times", lambda: len(asked) > 5)
         assert said(caplog, "the wall clock was set forward by 2:00:00") == 1
         assert caplog.records[0].levelno == logging.CRITICAL
@@ -114,7 +114,7 @@ async def test_what_is_busy_is_tried_again(old: Retained, caplog: pytest.LogCapt
     """A rebuild is in the way: nothing is wrong."""
     with caplog.at_level(logging.INFO, "api.background.retention"):
         with taken(old.ledger.maintenance):
-            async with discarding(old.retention):
+            async with discard_due(old.retention):
                 await wait_until("for the line", lambda: said(caplog, "under way") > 0)
         assert {record.levelno for record in caplog.records} == {logging.INFO}
     assert jobs(old) == {"a", "a-below"}
@@ -134,7 +134,7 @@ async def test_an_archive_that_cannot_be_written_is_tried_again(
 
     monkeypatch.setattr(compacting, "write_archive", fail_first)
     monkeypatch.setattr("projections.maintenance.retention.service.TREES_PENDING", 1)
-    async with discarding(old.retention):
+    async with discard_due(old.retention):
         await wait_until("for the streams to go", lambda: streams(old) == set())
     [error] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "no space left" in error.getMessage()
@@ -148,7 +148,7 @@ async def test_what_is_parked_is_told_of(
 ) -> None:
     """Once: it is not tried again."""
     poison(old, "job-a")
-    async with discarding(old.retention):
+    async with discard_due(old.retention):
         await wait_until("for the line", lambda: said(caplog, "job-a cannot be read and stays") > 0)
         before = len(asked)
         await wait_until("for more times", lambda: len(asked) > before + 5)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from api.composition import OpenLedger, open_ledger
+from api.composition import open_ledger
+from api.service.service import OpenLedger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CancelJob, CloneDrive, CreateDrives, MarkDriveReady, NewDrive

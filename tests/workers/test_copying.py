@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.composition import OpenLedger, open_ledger
+from api.composition import open_ledger
+from api.service.service import OpenLedger
 from ledger.codec import decode
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job

@@ -8,9 +8,10 @@ import click
 
 from api.cli.admin import pools_in_use
 from api.cli.options import data_option, pool_option
-from api.composition import now, open_ledger
+from api.composition import open_ledger
 from api.data.directory import DataInUse, data_lock, holder
 from api.data.location import SqliteDatabase, database_of, store_of
+from api.service.clocks import now
 from api.service.ids import new_id
 from api.service.settings import Settings, load_settings
 from ledger.domain.commands import RecordRestore

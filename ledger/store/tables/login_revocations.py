@@ -1,7 +1,6 @@
-"""The table of endings: when the logins of an account last ended, in the order of all endings.
+"""Revocations of logins, numbered: the last one of each account.
 
-Whoever remembers logins asks now and then what has ended since; and what was signed for an account
-says after which ending that was.
+Nodes that cache logins poll for new ones; what is signed for an account carries its last number.
 """
 
 from ledger.store.seam import Cursor
@@ -13,18 +12,18 @@ _RECORD = (
 
 
 def record(cursor: Cursor, account: str) -> int:
-    """The logins of this account have ended; which ending that is. In exclusive work only."""
+    """Revoke all logins of this account and return the number; in exclusive work only."""
     cursor.execute(_RECORD, (account,))
     return int(cursor.fetchall()[0][0])
 
 
 def last_of(cursor: Cursor, account: str) -> int:
-    """The last ending of the account's logins; 0 if there was none."""
+    """Return the number of the account's last revocation; 0 if there was none."""
     cursor.execute("SELECT coalesce(max(nth), 0) FROM endings WHERE account = ?", (account,))
     return int(cursor.fetchone()[0])
 
 
-def since(cursor: Cursor, nth: int) -> list[tuple[int, str]]:
-    """The endings after this one, and of which accounts."""
-    cursor.execute("SELECT nth, account FROM endings WHERE nth > ? ORDER BY nth", (nth,))
+def since(cursor: Cursor, number: int) -> list[tuple[int, str]]:
+    """Return the later revocations, each with its account."""
+    cursor.execute("SELECT nth, account FROM endings WHERE nth > ? ORDER BY nth", (number,))
     return [(later, account) for later, account in cursor.fetchall()]

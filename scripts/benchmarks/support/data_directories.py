@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from api.composition import new_mac, open_ledger
+from api.composition import open_ledger
+from api.service.environment import new_mac
 from api.service.ids import new_id
 from api.service.settings import Settings
 from ledger.application import Ledger

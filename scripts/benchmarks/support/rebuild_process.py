@@ -9,8 +9,8 @@ from time import perf_counter
 import msgspec
 import orjson
 
-from api.composition import ServiceEnvironment
 from api.data.location import Database, PostgresDatabase, SqliteDatabase
+from api.service.environment import ServiceEnvironment
 from ledger.application import Ledger
 from ledger.domain.errors import StoreFailed
 from ledger.store.log import streamed

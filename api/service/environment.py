@@ -1,0 +1,93 @@
+"""What decisions cannot compute: new ids, macs and passwords, hosts, and the room in the pools."""
+
+import math
+import random
+import secrets
+import string
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from api.service.ids import new_id
+from api.service.settings import DEFAULT_HOSTS
+from ledger.domain.context import PoolSpace
+from ledger.images import Pool
+from ledger.store.postgres.pool_registry import SeenPool
+
+VNC_PASSWORD_LENGTH = 8
+SPACE_S = 1.0
+
+_random = random.SystemRandom()
+
+
+def new_mac() -> str:
+    """Draw a mac from the range of every recorded one of the public API."""
+    return "22:" + _random.randbytes(5).hex(":")
+
+
+def new_password() -> str:
+    letters = string.ascii_letters + string.digits
+    return "".join(secrets.choice(letters) for _ in range(VNC_PASSWORD_LENGTH))
+
+
+class ServiceEnvironment:
+    """The environment of decisions in one process. Any thread may call its methods."""
+
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        hosts: tuple[str, ...] = DEFAULT_HOSTS,
+        seen: Callable[[], Sequence[SeenPool]] | None = None,
+    ) -> None:
+        """`seen` returns the pools of workers, where other processes do the work."""
+        self._pools = pools
+        self._hosts = hosts
+        self._seen = seen
+        self._spaces: tuple[PoolSpace, ...] = ()
+        self._measured = -math.inf
+
+    def new_id(self) -> str:
+        return new_id()
+
+    def new_mac(self) -> str:
+        return new_mac()
+
+    def hosts(self) -> tuple[str, ...]:
+        return self._hosts
+
+    def pools(self) -> tuple[PoolSpace, ...]:
+        """Return the pools of this process, and those that only workers elsewhere have."""
+        seen = self._seen() if self._seen is not None else ()
+        elsewhere = {pool.space.name: pool.space for pool in seen}
+        return self.here() + tuple(
+            space for name, space in elsewhere.items() if name not in self._pools
+        )
+
+    def within_reach(self, source: str, pool: str) -> bool:
+        """Return whether some worker has both pools; without workers, this process has."""
+        if self._seen is None:
+            return True
+        names_by_worker: dict[str, set[str]] = {}
+        for seen in self._seen():
+            names_by_worker.setdefault(seen.worker, set()).add(seen.space.name)
+        return any({source, pool} <= names for names in names_by_worker.values())
+
+    def here(self) -> tuple[PoolSpace, ...]:
+        """Return the pools of this process, measured at most `SPACE_S` ago.
+
+        A command may ask once for each of its disks.
+        """
+        if time.monotonic() - self._measured > SPACE_S:
+            self._measured = time.monotonic()
+            self._spaces = tuple(
+                PoolSpace(pool.name, pool.storage_type, _free_bytes(pool))
+                for pool in self._pools.values()
+            )
+        return self._spaces
+
+
+def _free_bytes(pool: Pool) -> int:
+    """Return 0 if the pool cannot be read, so that placement picks it last."""
+    try:
+        return pool.free_bytes()
+    except OSError:
+        return 0
