@@ -1,19 +1,23 @@
-"""Errors that are expected, each named for what happened.
+"""Expected errors: each is named for what happened, and words itself.
 
-A refusal is what the ledger will not do; it changes nothing. What the store cannot do is
-`StoreFailed`. HTTP statuses are given to errors in `api` only. What should be impossible is an
-assertion instead.
+A `Refusal` says what the ledger will not do, and changes nothing. `StoreFailed` says what the store
+cannot do. `api` alone maps errors to HTTP statuses. What should be impossible is an assertion.
 """
+
+from collections.abc import Iterable
+from datetime import timedelta
+from enum import StrEnum
+from typing import Literal
 
 
 class Expected(Exception):
-    """What can happen without being a fault of the program; its text is told in one line."""
+    """An error that is no fault of the program; its text is one line."""
 
 
 class Refusal(Expected):
     """A command was refused; nothing was recorded.
 
-    `point` names the field of the request that is at fault, where there is one.
+    `point` names the field of the request that is at fault, if there is one.
     """
 
     point: str | None = None
@@ -25,7 +29,7 @@ class Refusal(Expected):
 
 
 class NotFound(Refusal):
-    """There is no such thing for this account; foreign things are treated the same."""
+    """The account has no such thing; things of other accounts are treated the same."""
 
 
 class DriveNotFound(NotFound):
@@ -49,21 +53,21 @@ class TagNotFound(NotFound):
 
 
 class ResourceNotFound(NotFound):
-    """There is no drive or server that could bear the tag."""
+    """There is no drive or server that could have the tag."""
 
     def __init__(self, uuid: str) -> None:
         super().__init__(f"no drive or server with uuid {uuid}", point="resources")
 
 
 class UploadGone(NotFound):
-    """The drive was deleted while its chunks were coming."""
+    """The drive was deleted while its chunks were arriving."""
 
     def __init__(self) -> None:
         super().__init__("there is nothing to upload to: the drive was deleted")
 
 
 class ChunkAbsent(NotFound):
-    """The chunk is not there, or not whole."""
+    """The chunk is not there, or not complete."""
 
     def __init__(self) -> None:
         super().__init__("the chunk is not there")
@@ -77,43 +81,96 @@ class ChunkPresent(Refusal):
 
 
 class WrongState(Refusal):
-    """The thing exists, but not in a state in which this may be done to it."""
+    """The thing exists, but not in a state in which this can be done to it."""
+
+
+class Busy(StrEnum):
+    """Why something cannot be done with a drive now."""
+
+    NO_IMAGE = "has no complete image yet"
+    RESIZING = "is being resized"
+    IN_JOB = "is needed by a running job"
+    NOT_RESIZING = "is not being resized"
+    NOT_WAITING = "is not waiting for an image"
+    POOL_ELSEWHERE = "is in a pool that is not mounted on this node"
 
 
 class DriveBusy(WrongState):
     """The drive has no complete image yet, or a running job needs it."""
 
+    def __init__(self, uuid: str, reason: Busy) -> None:
+        super().__init__(f"drive {uuid} {reason}")
+
 
 class PoolsApart(WrongState):
-    """Nobody has both pools, so nothing can be copied from the one to the other."""
+    """No worker has both pools, so nothing can be copied from one to the other."""
+
+    point = "storage_type"
+
+    def __init__(self, source: str, destination: str) -> None:
+        super().__init__(
+            f"nothing can be copied from pool {source} to pool {destination}: no worker has both;"
+            f" start one that has, or clone within {source}"
+        )
 
 
 class PoolElsewhere(WrongState):
-    """The image would have to go into a pool that is not mounted where it was sent to."""
+    """The node that receives an image has no pool mounted that the image could be stored in."""
+
+    point = "storage_type"
+
+    def __init__(self, pool: str, storage_type: str) -> None:
+        super().__init__(
+            f"pool {pool} is not mounted on this node, nor is another of storage type"
+            f" {storage_type}: send the image to a node that has one"
+        )
 
 
 class ServerBusy(WrongState):
     """A running job needs the server."""
 
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"server {uuid} is needed by a running job")
+
 
 class ServerRunning(WrongState):
-    """The server runs, or mounts what is asked for while it does."""
+    """The server is running, or a running server mounts the drive."""
+
+    def __init__(self, uuid: str, *, drive: str | None = None) -> None:
+        mounted = "" if drive is None else f" and mounts drive {drive}"
+        super().__init__(f"server {uuid} is running{mounted}")
 
 
 class ServerStopped(WrongState):
-    """The server does not run."""
+    """The server is not running."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"server {uuid} is not running")
 
 
 class LibraryDrive(WrongState):
-    """A disk of the library is there to be cloned, not to be attached."""
+    """A disk of the library can be cloned, but not attached."""
+
+    point = "drives"
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"drive {uuid} is a disk of the library: clone it")
 
 
 class DriveAlreadyMounted(WrongState):
-    """The drive is attached to another server and may not be attached twice."""
+    """The drive is attached to another server and must not be attached twice."""
+
+    point = "drives"
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"drive {uuid} is attached to a server already")
 
 
 class NotUploading(WrongState):
     """The drive does not get its image in chunks."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"drive {uuid} does not get its image in chunks")
 
 
 class Invalid(Refusal):
@@ -121,9 +178,12 @@ class Invalid(Refusal):
 
 
 class SizeTooSmall(Invalid):
-    """The drive would be smaller than its source, or than it is."""
+    """A drive cannot be smaller than its source, and cannot shrink."""
 
     point = "size"
+
+    def __init__(self, than: Literal["drive", "source drive"]) -> None:
+        super().__init__(f"size must not be smaller than the size of the {than}")
 
 
 class UnknownStorageType(Invalid):
@@ -131,59 +191,108 @@ class UnknownStorageType(Invalid):
 
     point = "storage_type"
 
+    def __init__(self, storage_type: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"no pool has storage type {storage_type}; there is {', '.join(sorted(set(known)))}"
+        )
+
 
 class CpuTooLow(Invalid):
-    """There would be too little of the cpu for each of the smp."""
+    """The cpu is too low for the number of smp."""
 
     point = "smp"
 
+    def __init__(self, least_mhz: int) -> None:
+        super().__init__(f"smp must leave each of them {least_mhz} MHz of cpu")
+
 
 class ChunkMisfit(Invalid):
-    """The chunk has no place in the drive, or not as many bytes as belong there."""
+    """The chunk lies outside the drive, or has the wrong number of bytes."""
 
 
 class ChunkingChanged(Invalid):
-    """An upload's chunk size or total size is not what it was said to be before."""
+    """An upload's chunk size or total size differs from what was said before."""
 
 
 class TooDeep(Invalid):
     """The tree of jobs would have too many levels."""
 
+    def __init__(self, parent: str, depth: int) -> None:
+        super().__init__(f"job {parent} is {depth} levels deep; none go deeper")
+
 
 class AlreadyExists(Invalid):
     """The uuid of something new is taken."""
+
+    def __init__(self, kind: str, uuid: str) -> None:
+        super().__init__(f"{kind} {uuid} exists already")
 
 
 class JobOver(WrongState):
     """The job has ended; its history is closed."""
 
+    def __init__(self, uuid: str, state: str) -> None:
+        super().__init__(f"job {uuid} has ended: {state}")
+
 
 class JobHasChildren(WrongState):
-    """A job with sub-jobs ends when they have ended, not by a report of its own."""
+    """A job with sub-jobs is done by them and ends when they have ended."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"job {uuid} is done by its sub-jobs")
+
+
+class JobHasWorker(WrongState):
+    """A worker does the job itself, so the job can have no sub-jobs."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"job {uuid} is done by a worker")
 
 
 class StaleAttempt(WrongState):
-    """The report comes from an attempt that has been replaced by a later one."""
+    """The report comes from an attempt that is not the job's current one."""
+
+    def __init__(self, job: str, attempt: int, current: int) -> None:
+        super().__init__(f"job {job} is at attempt {current}, not {attempt}")
 
 
 class ProgressWentBack(WrongState):
-    """The report's progress is below what is recorded."""
+    """The report's progress is below the recorded progress, or above 100 per cent."""
+
+    def __init__(self, job: str, recorded: int, reported: int) -> None:
+        super().__init__(f"job {job} is at {recorded} %, the report says {reported} %")
 
 
 class NotDue(WrongState):
-    """What is to be discarded has not ended long enough ago, or not at all."""
+    """What is to be discarded is still running, or has not been over for long enough."""
+
+    def __init__(self, what: str, keep: timedelta) -> None:
+        super().__init__(f"{what} is not due: jobs are kept for {keep}")
+
+
+class NotReleased(WrongState):
+    """The stream was not released to be discarded unread."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"{stream} was not released to be discarded unread")
 
 
 class KeepOutOfRange(Invalid):
-    """How long jobs are to be kept is less than nothing, or more than a century."""
+    """Jobs cannot be kept for a negative time, or for more than a century."""
+
+    def __init__(self, most: timedelta) -> None:
+        super().__init__(f"jobs can be kept for 0 to {most.days} days")
 
 
 class NotParked(WrongState):
     """The stream is not parked."""
 
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"{stream} is not parked")
+
 
 class ConcurrentChange(Refusal):
-    """Another process changed the same things at the same moment, time after time."""
+    """Other processes kept changing the same things at the same moment."""
 
     def __init__(self) -> None:
         super().__init__("the object was changed by another request; try again")
@@ -197,23 +306,23 @@ class AlreadyClaimed(ConcurrentChange):
 
 
 class StoreFailed(Expected):
-    """The store could not write or read; the process must stop and recover at its next start."""
+    """The store could not read or write; the process must stop, and recovers at its next start."""
 
 
 class StoreUnreachable(StoreFailed):
-    """The store cannot be asked: it is closed, or cannot be opened just now. It has not failed."""
+    """The store is closed, or cannot be reached just now. It has not failed."""
 
 
 class StoreBusy(StoreUnreachable):
-    """Others hold what is needed, for longer than anybody is made to wait; nothing was done."""
+    """A lock was held by others for longer than a request may wait; nothing was done."""
 
 
 class UnknownEvent(Expected):
-    """A stored event has a name or a version of its shape that this code does not know."""
+    """A stored event has a name or a version that this code does not know."""
 
 
 class UnreadableStream(UnknownEvent):
-    """A stream cannot be folded: one of its events is not known, or may not come where it does."""
+    """A stream cannot be folded: one of its events is unknown, or out of place."""
 
     def __init__(self, stream: str, position: int, reason: str) -> None:
         super().__init__(f"{stream} cannot be read from position {position} on: {reason}")

@@ -334,7 +334,7 @@ class UnitOfWork:
         """Begin a new stream. Raise `AlreadyExists` if there is one."""
         kind, _, uuid = stream.partition("-")
         if not self.is_new(stream) and self.cached_stream(stream).version:
-            raise AlreadyExists(f"{kind} {uuid} exists already")
+            raise AlreadyExists(kind, uuid)
         if kind in ("drive", "server"):
             self.created.add(uuid)
         self.seen_streams.add(stream)

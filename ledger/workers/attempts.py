@@ -9,7 +9,7 @@ from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command, UpdateProgress
-from ledger.domain.errors import StaleAttempt
+from ledger.domain.errors import JobOver, StaleAttempt
 from ledger.domain.events import Fingerprint
 from ledger.images import Checkpoint, Figures, Pool, PoolMissing, RateLimit
 from ledger.store.writer import Caller
@@ -95,13 +95,13 @@ class Attempt:
         self._ledger.execute_blocking(command, self._caller)
 
     def require_current(self) -> None:
-        """Raise `StaleAttempt` if another attempt has replaced this one, or the job has ended."""
+        """Raise `JobOver`, or `StaleAttempt` if another attempt has replaced this one."""
         job = self._ledger.job(self.job.uuid)
         assert job is not None, f"there is no job {self.job.uuid}"
-        if (job.state, job.attempt) != ("started", self.number):
-            raise StaleAttempt(
-                f"attempt {self.number} of job {job.uuid} is not the current one any more"
-            )
+        if job.state != "started":
+            raise JobOver(job.uuid, job.state)
+        if job.attempt != self.number:
+            raise StaleAttempt(job.uuid, self.number, job.attempt)
 
 
 def pool_of(pools: Mapping[str, Pool], drive: Drive) -> Pool:

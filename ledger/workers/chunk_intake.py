@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import MarkDriveReady
-from ledger.domain.errors import ChunkPresent, DriveBusy, DriveNotFound, NotUploading
+from ledger.domain.errors import Busy, ChunkPresent, DriveBusy, DriveNotFound, NotUploading
 from ledger.images import (
     ChunkedUpload,
     Chunking,
@@ -140,9 +140,9 @@ class ChunkIntake:
         if drive is None or drive.deleted:
             raise DriveNotFound(uuid)
         if drive.origin != "chunked":
-            raise NotUploading(f"drive {uuid} is not made of chunks")
+            raise NotUploading(uuid)
         if drive.pool not in self._pools:
-            raise DriveBusy(f"the pool of drive {uuid} is not mounted on this node")
+            raise DriveBusy(uuid, Busy.POOL_ELSEWHERE)
         return drive
 
 

@@ -261,7 +261,7 @@ class JobWorkers:
         """
         log.warning("job %s failed", attempt.job.uuid, exc_info=error)
         self._remove_part(attempt)
-        told = told_to_the_owner(error, "the copy failed; the service's log says why")
+        told = told_to_the_owner(error, "the work failed; the service's log says why")
         self._record(FailJob(attempt.job.uuid, attempt.number, told))
 
     def _remove_part(self, attempt: Attempt) -> None:

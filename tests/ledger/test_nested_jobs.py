@@ -49,7 +49,7 @@ def test_sub_jobs_are_numbered_in_the_order_in_which_they_come() -> None:
 
 def test_a_job_that_a_worker_does_gets_no_sub_jobs() -> None:
     """It would have two ways to end."""
-    given(job("a"), StartAttempt("a", 1, "w")).when(job("b", "a")).then_refused(errors.WrongState)
+    given(job("a"), StartAttempt("a", 1, "w")).when(job("b", "a")).then_refused(errors.JobHasWorker)
 
 
 def test_a_sub_job_needs_a_uuid_of_its_own() -> None:

@@ -171,7 +171,7 @@ def test_a_job_has_no_lost_worker_any_more(after: History) -> None:
 def test_reports_of_a_replaced_attempt_are_refused(report: Report) -> None:
     """A worker that was thought dead cannot write history any more."""
     given(TAKEN_UP, StartAttempt("j", 2, "v")).when(report).then_refused(
-        errors.StaleAttempt, "replaced by attempt 2"
+        errors.StaleAttempt, "at attempt 2, not 1"
     )
 
 

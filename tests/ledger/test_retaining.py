@@ -18,7 +18,7 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import Discarded, Fact
-from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked
+from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked, NotReleased
 from ledger.domain.events import (
     ArchiveWritten,
     DiscardedTree,
@@ -193,7 +193,7 @@ def test_what_was_skipped_may_go_unread() -> None:
 def test_nothing_else_may_go_unread(history: Sequence[object]) -> None:
     """Not even what has ended."""
     given(ENDED, history).when(discard(TREE, unread=("job-root",))).then_refused(
-        NotDue, "job-root was not released to be discarded unread"
+        NotReleased, "job-root was not released to be discarded unread"
     )
 
 

@@ -12,7 +12,7 @@ from api.http.requests import chunks, owner_of, uuid_in_url
 from api.resources.drives.bodies import MEDIA, SIZE_MOST, default_storage_type
 from api.service.service import Service
 from ledger.domain.aggregates.drive import round_up
-from ledger.domain.errors import DriveBusy, DriveNotFound
+from ledger.domain.errors import Busy, DriveBusy, DriveNotFound
 from ledger.domain.events import DriveDefinition
 from ledger.images import ImageMissing, PoolMissing
 
@@ -51,7 +51,7 @@ class Images:
         if drive is None:
             raise DriveNotFound(uuid)
         if not drive.ready:
-            raise DriveBusy(f"drive {uuid} has no complete image yet")
+            raise DriveBusy(uuid, Busy.NO_IMAGE)
         if drive.pool not in self._pools:
             raise PoolMissing(f"pool {drive.pool} is not configured")
         image = self._pools[drive.pool].image(uuid)

@@ -11,6 +11,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger.domain.errors import Busy, DriveBusy
 from ledger.domain.events import (
     DriveChanged,
     DriveCreated,
@@ -51,6 +52,13 @@ class Drive(Struct, frozen=True, gc=False):
     def visible_to(self, account: str) -> bool:
         """Whether the account may look at the drive, and clone it."""
         return self.owner in (account, LIBRARY)
+
+    def check_complete(self) -> None:
+        """Raise `DriveBusy` if the drive has no complete image or is being resized."""
+        if not self.ready:
+            raise DriveBusy(self.uuid, Busy.NO_IMAGE)
+        if self.resizing is not None:
+            raise DriveBusy(self.uuid, Busy.RESIZING)
 
 
 def round_up(size: int) -> int:

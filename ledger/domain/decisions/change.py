@@ -20,7 +20,8 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import Change, Environment, Fact, SetPersonal, SetVncPassword, State
 from ledger.domain.decisions.create import check_mountable
-from ledger.domain.decisions.delete import check_not_running, running_server
+from ledger.domain.decisions.delete import check_not_in_job, check_not_running, running_server
+from ledger.domain.decisions.ownership import own_drive, own_server
 from ledger.domain.decisions.tags import set_tags
 from ledger.domain.events import (
     DriveChanged,
@@ -45,7 +46,7 @@ def edit_drive(command: EditDrive, state: State, environment: Environment) -> It
     Raises `DriveNotFound`, `TagNotFound`, and for another size what `resize_drive` raises, but not
     on a drive of a running server: there, size, media and affinities are passed over.
     """
-    drive = _own_drive(state, command.drive, command.owner)
+    drive = own_drive(state, command.drive, command.owner)
     wanted: dict[str, object] = {
         "name": command.name,
         "meta": command.meta,
@@ -68,7 +69,7 @@ def resize_drive(command: ResizeDrive, state: State, environment: Environment) -
     Raises `DriveNotFound`, `SizeTooSmall`, `DriveBusy` while it has no complete image, grows or is
     cloned, `ServerRunning` while a server that mounts it runs.
     """
-    drive = _own_drive(state, command.drive, command.owner)
+    drive = own_drive(state, command.drive, command.owner)
     check_not_running(state, drive)
     yield from _resize(state, drive, command.size)
 
@@ -78,11 +79,9 @@ def _resize(state: State, drive: Drive, wanted: int) -> Iterator[Change]:
     if size == drive.definition.size:
         return
     if size < drive.definition.size:
-        raise errors.SizeTooSmall("size must not be smaller than the size of the drive")
-    if not drive.ready or drive.resizing is not None:
-        raise errors.DriveBusy(f"drive {drive.uuid} has no complete image, or is being resized")
-    if state.relations(drive.uuid).running_jobs:
-        raise errors.DriveBusy(f"drive {drive.uuid} is needed by a running job")
+        raise errors.SizeTooSmall("drive")
+    drive.check_complete()
+    check_not_in_job(state, drive)
     yield Fact(drive_stream(drive.uuid), DriveResizeStarted(size))
 
 
@@ -105,7 +104,7 @@ def _resizing(state: State, uuid: str) -> Drive:
     if drive is None:
         raise errors.DriveNotFound(uuid)
     if drive.resizing is None:
-        raise errors.DriveBusy(f"drive {uuid} is not being resized")
+        raise errors.DriveBusy(uuid, errors.Busy.NOT_RESIZING)
     return drive
 
 
@@ -115,9 +114,7 @@ def edit_server(command: EditServer, state: State, environment: Environment) -> 
     Raises `ServerNotFound`, `TagNotFound`, `CpuTooLow`, and for a drive that is attached anew what
     `check_mountable` raises.
     """
-    server = state.server(command.server)
-    if server is None or server.owner != command.owner:
-        raise errors.ServerNotFound(command.server)
+    server = own_server(state, command.server, command.owner)
     if server.power == "running":
         edit = {"name": command.edit.name, "meta": command.edit.meta}
         yield from _change_server(server, _with(server.definition, edit), None, command)
@@ -153,7 +150,7 @@ def _fitting(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition
     if definition.smp <= most:
         return definition
     if edit.smp is not None:
-        raise errors.CpuTooLow(f"smp must leave each of them {CPU_PER_SMP_LEAST_MHZ} MHz of cpu")
+        raise errors.CpuTooLow(CPU_PER_SMP_LEAST_MHZ)
     return replace(definition, smp=most)
 
 
@@ -178,13 +175,6 @@ def edit_profile(command: EditProfile, state: State, environment: Environment) -
         changed = ProfileChanged(tuple(fields), naming)
         yield Fact(profile_stream(command.owner), changed)
         yield SetPersonal(command.owner, command.personal)
-
-
-def _own_drive(state: State, uuid: str, owner: str) -> Drive:
-    drive = state.drive(uuid)
-    if drive is None or drive.owner != owner:
-        raise errors.DriveNotFound(uuid)
-    return drive
 
 
 def _with(definition: D, wanted: Mapping[str, object]) -> D:

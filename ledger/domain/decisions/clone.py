@@ -20,6 +20,7 @@ from ledger.domain.context import (
 )
 from ledger.domain.decisions.jobs import begin_job, end_in_success
 from ledger.domain.decisions.naming import clone_name
+from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.decisions.placement import Crowded, place, pools_to_avoid
 from ledger.domain.events import (
     DriveCreated,
@@ -42,9 +43,7 @@ def clone_drive(command: CloneDrive, state: State, environment: Environment) -> 
     The source may be the library's. Raises `DriveNotFound`, `DriveBusy` while the source has no
     complete image or grows, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`.
     """
-    source = state.drive(command.source)
-    if source is None or not source.visible_to(command.owner):
-        raise errors.DriveNotFound(command.source)
+    source = visible_drive(state, command.source, command.owner)
     copying = _Copying.of(command.owner, command.avoid, state, environment)
     yield from copying.drive(source, _wanted(command, source, state), command.destination)
     yield from copying.job(command.job, source, command.destination)
@@ -56,9 +55,7 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
     A cdrom is shared, not copied. A server without disks is cloned at once: its job is over.
     Raises `ServerNotFound`, and for its disks what `clone_drive` raises.
     """
-    source = state.server(command.source)
-    if source is None or source.owner != command.owner:
-        raise errors.ServerNotFound(command.source)
+    source = own_server(state, command.source, command.owner)
     copying = _Copying.of(command.owner, command.avoid, state, environment)
     mounts: list[Mount] = []
     copies: list[tuple[Drive, str, str]] = []
@@ -139,7 +136,7 @@ def _wanted(command: CloneDrive, source: Drive, state: State) -> DriveDefinition
     """The definition of the clone: the command's words, else the source's."""
     size = source.definition.size if command.size is None else command.size
     if size < source.definition.size:
-        raise errors.SizeTooSmall("size must not be smaller than the size of the source drive")
+        raise errors.SizeTooSmall("source drive")
     name = command.name
     if name is None:
         name = _named(source.definition.name, state, command.owner)
@@ -173,10 +170,7 @@ class _Copying(NamedTuple):
     def drive(
         self, source: Drive, definition: DriveDefinition, destination: str
     ) -> Iterator[Change]:
-        if not source.ready:
-            raise errors.DriveBusy(f"drive {source.uuid} has no complete image yet")
-        if source.resizing is not None:
-            raise errors.DriveBusy(f"drive {source.uuid} is being resized")
+        source.check_complete()
         pool = self._pool(source, definition.storage_type)
         created = DriveCreated(self.owner, definition, pool.name, "clone")
         yield Fact(drive_stream(destination), created)
@@ -192,11 +186,7 @@ class _Copying(NamedTuple):
         if any(pool.storage_type == storage_type for pool in reached):
             return place(reached, storage_type, near=source.pool, avoid=self.avoid)
         apart = place(pools, storage_type)
-        raise errors.PoolsApart(
-            f"nothing can be copied from pool {source.pool} to pool {apart.name}: no worker has"
-            f" both; start one that has, or clone within {source.pool}",
-            point="storage_type",
-        )
+        raise errors.PoolsApart(source.pool, apart.name)
 
     def job(
         self, job: str, source: Drive, destination: str, *, parent: str | None = None

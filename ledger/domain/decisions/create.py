@@ -6,6 +6,7 @@ from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.commands import CreateDrives, CreateServers, MarkDriveReady
 from ledger.domain.context import Change, Environment, Fact, SetVncPassword, State
+from ledger.domain.decisions.ownership import visible_drive
 from ledger.domain.decisions.placement import place, place_here, pools_to_avoid
 from ledger.domain.events import (
     DriveCreated,
@@ -41,7 +42,7 @@ def mark_drive_ready(
     if drive is None:
         raise errors.DriveNotFound(command.drive)
     if drive.ready or drive.origin == "clone":
-        raise errors.DriveBusy(f"drive {command.drive} is not waiting for an image")
+        raise errors.DriveBusy(command.drive, errors.Busy.NOT_WAITING)
     yield Fact(drive_stream(drive.uuid), DriveReady())
 
 
@@ -75,18 +76,12 @@ def check_mountable(
 
 
 def _check_drive(uuid: str, owner: str, state: State, *, twice: bool) -> None:
-    drive = state.drive(uuid)
-    if drive is None or not drive.visible_to(owner):
-        raise errors.DriveNotFound(uuid)
+    drive = visible_drive(state, uuid, owner)
     if drive.definition.media == "cdrom":
         return
     if drive.owner == LIBRARY:
-        raise errors.LibraryDrive(
-            f"drive {drive.uuid} is a disk of the library: clone it", point="drives"
-        )
+        raise errors.LibraryDrive(uuid)
     if drive.definition.allow_multimount:
         return
     if twice or state.relations(drive.uuid).servers:
-        raise errors.DriveAlreadyMounted(
-            f"drive {drive.uuid} is attached to a server already", point="drives"
-        )
+        raise errors.DriveAlreadyMounted(uuid)

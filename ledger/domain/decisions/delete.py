@@ -7,6 +7,7 @@ from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import DeleteDrives, DeleteServers, Recurse
 from ledger.domain.context import Change, DropVncPassword, Environment, Fact, State
+from ledger.domain.decisions.ownership import own_drive, own_server
 from ledger.domain.events import (
     DriveDeleted,
     Mount,
@@ -47,13 +48,11 @@ def delete_servers(
     running job needs one, and for drives what `delete_drives` raises.
     """
     for uuid in dict.fromkeys(command.servers):
-        server = state.server(uuid)
-        if server is None or server.owner != command.owner:
-            raise errors.ServerNotFound(uuid)
+        server = own_server(state, uuid, command.owner)
         if state.relations(uuid).running_jobs:
-            raise errors.ServerBusy(f"server {uuid} is needed by a running job")
+            raise errors.ServerBusy(uuid)
         if server.power == "running":
-            raise errors.ServerRunning(f"server {uuid} is running")
+            raise errors.ServerRunning(uuid)
         yield from remove_server(state, server)
         for mount in server.mounts:
             yield from _delete_mounted(state, mount, command)
@@ -68,20 +67,23 @@ def _delete_mounted(state: State, mount: Mount, command: DeleteServers) -> Itera
 
 
 def _idle_drive(state: State, uuid: str, owner: str) -> Drive:
-    drive = state.drive(uuid)
-    if drive is None or drive.owner != owner:
-        raise errors.DriveNotFound(uuid)
-    if state.relations(uuid).running_jobs:
-        raise errors.DriveBusy(f"drive {uuid} is needed by a running job")
+    drive = own_drive(state, uuid, owner)
+    check_not_in_job(state, drive)
     check_not_running(state, drive)
     return drive
+
+
+def check_not_in_job(state: State, drive: Drive) -> None:
+    """Raise `DriveBusy` if a running job needs the drive."""
+    if state.relations(drive.uuid).running_jobs:
+        raise errors.DriveBusy(drive.uuid, errors.Busy.IN_JOB)
 
 
 def check_not_running(state: State, drive: Drive) -> None:
     """Raises `ServerRunning` if a server that mounts the drive runs."""
     server = running_server(state, drive)
     if server is not None:
-        raise errors.ServerRunning(f"drive {drive.uuid} is mounted by a running server, {server}")
+        raise errors.ServerRunning(server, drive=drive.uuid)
 
 
 def running_server(state: State, drive: Drive) -> str | None:

@@ -17,7 +17,7 @@ from ledger.domain.commands import (
     SetRetention,
 )
 from ledger.domain.context import Change, Discarded, Environment, Fact, State
-from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked
+from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked, NotReleased
 from ledger.domain.events import (
     POLICY_STREAM,
     DiscardedTree,
@@ -42,7 +42,7 @@ def set_retention(
 ) -> Iterator[Change]:
     """Raises `KeepOutOfRange`."""
     if not timedelta(0) <= command.keep <= KEEP_MOST:
-        raise KeepOutOfRange(f"jobs are kept for {timedelta(0)} to {KEEP_MOST.days} days")
+        raise KeepOutOfRange(KEEP_MOST)
     policy = state.act(Policy, POLICY_STREAM) or Policy()
     if not policy.history or policy.keep(state.now) != command.keep:
         yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, state.now))
@@ -53,7 +53,7 @@ def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -
     policy = state.act(Policy, POLICY_STREAM) or Policy()
     keep = policy.keep(state.now)
     if keep != command.keep or command.cutoff > state.now - keep:
-        raise NotDue(f"by the policy of {keep} nothing is due that ended at {command.cutoff}")
+        raise NotDue(f"what ended at {command.cutoff}", keep)
     stream = sweep_stream(command.sweep)
     sweep = state.act(Sweep, stream)
     assert sweep is None or not sweep.complete, f"{stream} is over"
@@ -85,13 +85,13 @@ def _require_due(tree: DiscardedTree, command: DiscardJobs, state: State) -> Non
         root = state.job(tree.jobs[0])
         ended = root is not None and root.parent is None and root.state != "started"
     if not ended or tree.ended >= command.cutoff:
-        raise NotDue(f"job {tree.jobs[0]} is not due")
+        raise NotDue(f"job {tree.jobs[0]}", command.keep)
 
 
 def _require_skipped(stream: str, state: State) -> None:
     parking = state.act(Parking, parking_stream(stream))
     if parking is None or parking.handling != "skip":
-        raise NotDue(f"{stream} was not released to be discarded unread")
+        raise NotReleased(stream)
 
 
 def record_archive(
@@ -138,5 +138,5 @@ def release_stream(
     stream = parking_stream(command.stream)
     parking = state.act(Parking, stream)
     if parking is None or parking.handling != "parked":
-        raise NotParked(f"{command.stream} is not parked")
+        raise NotParked(command.stream)
     yield Fact(stream, StreamReleased(command.skip))

@@ -20,6 +20,7 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.delete import remove_drive, remove_server
+from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.events import (
     ChildAttached,
     ChildEnded,
@@ -59,15 +60,11 @@ def create_job(command: CreateJob, state: State, environment: Environment) -> It
 def _check_nameable(resource: Resource, owner: str, state: State) -> None:
     """What a job makes comes into being with it, so what exists can only be its source."""
     if resource.kind == "drives":
-        drive = state.drive(resource.uuid)
-        if drive is None or not drive.visible_to(owner):
-            raise errors.DriveNotFound(resource.uuid)
+        visible_drive(state, resource.uuid, owner)
     else:
-        server = state.server(resource.uuid)
-        if server is None or server.owner != owner:
-            raise errors.ServerNotFound(resource.uuid)
+        own_server(state, resource.uuid, owner)
     if resource.role == "destination":
-        raise errors.AlreadyExists(f"{resource.uuid} exists already; no job can make it")
+        raise errors.AlreadyExists(resource.kind.removesuffix("s"), resource.uuid)
 
 
 def begin_job(
@@ -84,9 +81,9 @@ def begin_job(
     if parent is not None:
         above = _running(state, parent, owner)
         if above.attempt:
-            raise errors.WrongState(f"job {parent} is being done by a worker itself")
+            raise errors.JobHasWorker(parent)
         if _depth(state, above) == DEPTH_LIMIT:
-            raise errors.TooDeep(f"job {parent} is {DEPTH_LIMIT} levels deep; none go deeper")
+            raise errors.TooDeep(parent, DEPTH_LIMIT)
         root, ordinal = above.root, len(above.children)
     yield Fact(job_stream(uuid), JobCreated(operation, owner, resources, root, parent, ordinal))
     if parent is not None:
@@ -109,11 +106,9 @@ def start_attempt(
     """A worker takes the job up, in the attempt after the last; two cannot take the same one."""
     job = _running(state, command.job)
     if job.children:
-        raise errors.JobHasChildren(f"job {command.job} is done by its sub-jobs")
+        raise errors.JobHasChildren(command.job)
     if command.attempt != job.attempt + 1:
-        raise errors.StaleAttempt(
-            f"job {command.job} is at attempt {job.attempt}; {command.attempt} cannot begin"
-        )
+        raise errors.StaleAttempt(command.job, command.attempt, job.attempt)
     yield Fact(
         job_stream(job.uuid),
         JobAttemptStarted(command.attempt, command.worker, command.fingerprint),
@@ -133,9 +128,7 @@ def update_progress(
     """So much more of the job is durable; a job's progress never goes down."""
     job = _reporting(state, command.job, command.attempt)
     if not job.progress <= command.progress <= 100:  # noqa: PLR2004 - per cent
-        raise errors.ProgressWentBack(
-            f"job {command.job} is at {job.progress} %, the report says {command.progress} %"
-        )
+        raise errors.ProgressWentBack(command.job, job.progress, command.progress)
     report = ProgressUpdated(
         command.attempt,
         command.progress,
@@ -239,7 +232,7 @@ def _running(state: State, uuid: str, owner: str | None = None) -> Job:
     if job is None or owner not in (None, job.owner):
         raise errors.JobNotFound(uuid)
     if job.state != "started":
-        raise errors.JobOver(f"job {uuid} has ended: {job.state}")
+        raise errors.JobOver(uuid, job.state)
     return job
 
 
@@ -247,9 +240,7 @@ def _reporting(state: State, uuid: str, attempt: int) -> Job:
     """The running job that this attempt may report on."""
     job = _running(state, uuid)
     if job.children:
-        raise errors.JobHasChildren(f"job {uuid} ends with its sub-jobs")
+        raise errors.JobHasChildren(uuid)
     if attempt != job.attempt or attempt == 0:
-        raise errors.StaleAttempt(
-            f"attempt {attempt} of job {uuid} was replaced by attempt {job.attempt}"
-        )
+        raise errors.StaleAttempt(uuid, attempt, job.attempt)
     return job

@@ -31,8 +31,7 @@ def place(
     """
     fitting = [pool for pool in pools if pool.storage_type == storage_type]
     if not fitting:
-        known = ", ".join(sorted({pool.storage_type for pool in pools}))
-        raise UnknownStorageType(f"no pool has storage type {storage_type}; there is {known}")
+        raise UnknownStorageType(storage_type, (pool.storage_type for pool in pools))
 
     def preference(pool: PoolSpace) -> tuple[list[int], bool, int, str]:
         return _apart(pool.name, avoid), pool.name == near, pool.free_bytes, pool.name
@@ -51,11 +50,7 @@ def place_here(
     if here:
         return place(here, storage_type, avoid=avoid)
     elsewhere = place(pools, storage_type)
-    raise PoolElsewhere(
-        f"pool {elsewhere.name} is not mounted on this node, nor is another of storage type"
-        f" {storage_type}: send the image to a node that has one",
-        point="storage_type",
-    )
+    raise PoolElsewhere(elsewhere.name, storage_type)
 
 
 def place_server(hosts: tuple[str, ...], server: str, *, avoid: Crowded = ()) -> str:

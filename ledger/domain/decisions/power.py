@@ -10,6 +10,7 @@ from ledger.domain import errors
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower
 from ledger.domain.context import Change, Environment, Fact, State
+from ledger.domain.decisions.ownership import own_server
 from ledger.domain.decisions.placement import hosts_to_avoid, place_server
 from ledger.domain.events import ServerPowerChanged, server_stream
 
@@ -20,9 +21,7 @@ def change_power(command: ChangePower, state: State, environment: Environment) -
     Raises `ServerNotFound`, `ServerRunning`, `ServerStopped`, and `DriveBusy` for a start while a
     drive it mounts has no complete image or is being resized.
     """
-    server = state.server(command.server)
-    if server is None or server.owner != command.owner:
-        raise errors.ServerNotFound(command.server)
+    server = own_server(state, command.server, command.owner)
     yield Fact(server_stream(server.uuid), _changed(command, server, state, environment))
 
 
@@ -31,13 +30,13 @@ def _changed(
 ) -> ServerPowerChanged:
     if command.action == "start":
         if server.power == "running":
-            raise errors.ServerRunning(f"server {server.uuid} is running already")
+            raise errors.ServerRunning(server.uuid)
         _check_drives(state, server)
         avoid = hosts_to_avoid(state, command.avoid, command.owner)
         host = place_server(environment.hosts(), server.uuid, avoid=avoid)
         return ServerPowerChanged("start", "running", host)
     if server.power == "stopped":
-        raise errors.ServerStopped(f"server {server.uuid} is not running")
+        raise errors.ServerStopped(server.uuid)
     if command.action == "restart":
         return ServerPowerChanged("restart", "running", server.host)
     return ServerPowerChanged(command.action, "stopped")
@@ -47,5 +46,4 @@ def _check_drives(state: State, server: Server) -> None:
     for mount in server.mounts:
         drive = state.drive(mount.drive)
         assert drive is not None, f"server {server.uuid} mounts a drive that is gone"
-        if not drive.ready or drive.resizing is not None:
-            raise errors.DriveBusy(f"drive {drive.uuid} is not ready: its image is being worked on")
+        drive.check_complete()
