@@ -34,7 +34,3 @@ def seconds(count: float) -> str:
 def time(iso: str) -> str:
     """To the second, in UTC, as all times of the API are."""
     return iso[:19].replace("T", " ")
-
-
-def operation(name: str) -> str:
-    return escaped(name).replace("_", " ")

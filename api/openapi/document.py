@@ -1,4 +1,4 @@
-"""The API's own description as JSON: `openapi.yaml`, and the schemas of bodies."""
+"""The API's own description as JSON: `openapi.yaml`, schemas of bodies, names of operations."""
 
 from functools import cache
 from pathlib import Path
@@ -8,6 +8,7 @@ import msgspec
 import orjson
 
 from api.openapi.components import component_schemas
+from ledger.domain.operations import OPERATIONS
 
 FILE = Path(__file__).with_name("openapi.yaml")
 SHARED = "x-shared"
@@ -23,8 +24,13 @@ def document_json() -> bytes:
     read: Any = msgspec.yaml.decode(FILE.read_bytes())
     del read[SHARED]
     schemas, written = component_schemas(), read["components"]["schemas"]
+    written["Operation"] |= {"enum": list(OPERATIONS), "description": _titles()}
     read["components"]["schemas"] = {
         name: {**schemas.get(name, {}), **written.get(name, {})}
         for name in sorted(schemas.keys() | written.keys())
     }
     return orjson.dumps(read)
+
+
+def _titles() -> str:
+    return "\n".join(f"- `{each.name}`: {each.title}." for each in OPERATIONS.values())

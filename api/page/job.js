@@ -5,7 +5,7 @@ import { changed, useAddress, viewedOwner } from "./address.js";
 import { Age, Cancel, Facts, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table, counted } from "./parts.js";
 import { AsOf, Then } from "./past.js";
 import { useFrames, useRead, useThrottled } from "./read.js";
-import { duration, plain, visible } from "./words.js";
+import { duration, plain, title, visible } from "./words.js";
 
 const EVENTS = 200;
 
@@ -34,7 +34,7 @@ function Job({ job, past, again }) {
     <section class="card" aria-label="The job">
       <${Facts} facts=${[
         ["State", html`<${State} state=${job.state} />`],
-        ["Operation", plain(job.operation)],
+        ["Operation", title(job.operation)],
         ["Progress", html`<${Progress} job=${job} /> <${Figures} job=${job} />`],
         ["Of", html`<${Links} uris=${job.resources} />`],
         ["Begun", html`<${Moment} at=${job.created} />`],

@@ -2,10 +2,11 @@
 
 import { html } from "./vendor/preact.js";
 import { changed, go, useAddress, viewedOwner } from "./address.js";
-import { Age, Cancel, Field, Figures, Heading, Link, Links, Loaded, Moment, MomentField, Progress, State, Table } from "./parts.js";
+import { OPERATIONS } from "./operations.js";
+import { Age, Cancel, Field, Figures, Heading, Link, Links, Loaded, Moment, MomentField, Progress, State, Table, counted } from "./parts.js";
 import { AsOf, Then } from "./past.js";
-import { useList, useRead } from "./read.js";
-import { plain } from "./words.js";
+import { useList } from "./read.js";
+import { plain, title } from "./words.js";
 
 const LIMIT = 50;
 const STATES = ["started", "success", "failed", "cancelled"];
@@ -28,11 +29,10 @@ export function JobList() {
 
 function Filters({ filters, past }) {
   const change = (name) => (value) => go(changed({ [name]: value, after: null, offset: null }));
-  const operations = useRead("/jobs/operations/", {}, { owned: false }).body?.objects ?? [];
   return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
-    <${Choice} label="State" value=${filters.state} among=${STATES.map((name) => ({ name, title: name }))} change=${change("state")} />
+    <${Choice} label="State" value=${filters.state} among=${STATES} wording=${plain} change=${change("state")} />
     ${!past && html`
-      <${Choice} label="Operation" value=${filters.operation} among=${operations} change=${change("operation")} />
+      <${Choice} label="Operation" value=${filters.operation} among=${Object.keys(OPERATIONS)} wording=${title} change=${change("operation")} />
       <label>Drive or server <${Field} type="text" size="20" placeholder="uuid" value=${filters.resource} take=${change("resource")} /></label>
       <label>Changed from <${MomentField} value=${filters.last_modified__gte} take=${change("last_modified__gte")} /></label>
       <label>before <${MomentField} value=${filters.last_modified__lt} take=${change("last_modified__lt")} /></label>
@@ -43,11 +43,11 @@ function Filters({ filters, past }) {
   </form>`;
 }
 
-const Choice = ({ label, value, among, change }) => html`<label>${label}
+const Choice = ({ label, value, among, wording, change }) => html`<label>${label}
   <select onChange=${(event) => change(event.target.value)}>
     <option value="" selected=${!value}>any</option>
-    ${among.map(({ name, title }) => html`<option value=${name} selected=${name === value}>${title}</option>`)}
-    ${value && !among.some(({ name }) => name === value) && html`<option value=${value} selected>${value}</option>`}
+    ${among.map((each) => html`<option value=${each} selected=${each === value}>${wording(each)}</option>`)}
+    ${value && !among.includes(value) && html`<option value=${value} selected>${value}</option>`}
   </select>
 </label>`;
 
@@ -68,7 +68,7 @@ export function Jobs({ query, past, label = "Jobs" }) {
 
 const COLUMNS = [
   ["Job", (job) => html`<${Link} kind="jobs" uuid=${job.uuid} />`],
-  ["Operation", (job) => html`${plain(job.operation)}${job.children.length ? html` <span class="faint">of ${job.children.length}</span>` : ""}`],
+  ["Operation", (job) => html`${title(job.operation)}${job.children.length ? html`, <span class="faint">${counted(job.children.length, "sub-job")}</span>` : ""}`],
   ["State", (job) => html`<${State} state=${job.state} />`],
   ["Progress", (job) => html`<${Progress} job=${job} label=${`Progress of ${job.uuid}`} /><${Figures} job=${job} />`, "wide"],
   ["Of", (job) => html`<${Links} uris=${job.resources} />`],

@@ -1,5 +1,7 @@
 // Numbers, times and texts as people read them.
 
+import { OPERATIONS } from "./operations.js";
+
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const whole = new Intl.NumberFormat("en");
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
@@ -49,5 +51,8 @@ export const fromInput = (text) => (text ? new Date(text).toISOString() : "");
 export const visible = (text) =>
   text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
 
-/** "drive_clone" as words. */
+/** "last_modified" as words. */
 export const plain = (name) => name.replaceAll("_", " ");
+
+/** What people call an operation. */
+export const title = (operation) => OPERATIONS[operation] ?? plain(operation);

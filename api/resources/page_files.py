@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 from aiohttp import hdrs, web
 
 from api.http.etags import tag_of
+from ledger.domain.operations import OPERATIONS
 
 FOLDER = Path(__file__).parent.with_name("page")
 DOCUMENT = "index.html"
@@ -51,6 +53,7 @@ class PageFiles:
             for path in FOLDER.rglob("*")
             if path.is_file()
         }
+        self._files["operations.js"] = _operations()
 
     async def get(self, request: web.Request) -> web.Response:
         """The document, or below `/page/` a file; both whatever the query is."""
@@ -71,6 +74,14 @@ class PageFiles:
 def _read(path: Path) -> _File:
     """Once for all applications of a process."""
     kind, _ = mimetypes.guess_type(path.name)
-    plain = path.read_bytes()
-    content_type = f"{kind or 'text/plain'}; charset=utf-8"
-    return _File(content_type, plain, gzip.compress(plain, mtime=0))
+    return _file(kind or "text/plain", path.read_bytes())
+
+
+def _operations() -> _File:
+    """A script that is made of the table of operations: their titles by name."""
+    titles = {operation.name: operation.title for operation in OPERATIONS.values()}
+    return _file("text/javascript", b"export const OPERATIONS = " + orjson.dumps(titles) + b";\n")
+
+
+def _file(kind: str, plain: bytes) -> _File:
+    return _File(f"{kind}; charset=utf-8", plain, gzip.compress(plain, mtime=0))

@@ -8,12 +8,12 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import NODEFAULT, Meta, Struct, inspect
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from api.http.fields import Reference
 from api.http.requests import DEFAULT_LIMIT
 from api.http.responses import JsonObject, json_answer
-from api.resources.drives.bodies import Drive, DriveEdit, NewDrive
+from api.resources.drives.bodies import DRIVE_STATUSES, Drive, DriveEdit, NewDrive
 from api.resources.servers.bodies import NewServer, Server, ServerEdit
 
 NO_DEFAULT = "No default provided."
@@ -35,8 +35,12 @@ class Schema(Struct, frozen=True, kw_only=True):
 
 
 def load_schema(kind: str) -> Schema:
-    """What `schemas/` holds for a kind of resource."""
-    return msgspec.json.decode((_FOLDER / f"{kind}.json").read_bytes(), type=Schema)
+    """Return what `schemas/` holds for a kind of resource; the statuses have their own table."""
+    schema = msgspec.json.decode((_FOLDER / f"{kind}.json").read_bytes(), type=Schema)
+    if "status" not in schema.fields:
+        return schema
+    status = {**schema.fields["status"], "choices": DRIVE_STATUSES}
+    return replace(schema, fields={**schema.fields, "status": status})
 
 
 def serve_schema(kind: str) -> Handler:

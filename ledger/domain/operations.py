@@ -1,8 +1,8 @@
-"""The operations that this service does: one table that says all there is to say about each.
+"""The operations that this service executes: one table with everything that depends on one.
 
-Whatever depends on a job's operation reads it here: which task follows from the job, what a drive's
-status is while the job runs, and how the log and people call it. A job may have any other operation
-too; then none of this is said of it, and somebody else does it.
+From here come the task that follows from a job, the status of a drive while the job runs, the
+actions in the audit log, and what people and the API's description read. A job may have any other
+operation too; then somebody else executes it, and only its name is known.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,17 @@ Executor = Literal["workers", "sub-jobs", "others"]
 
 
 class Operation(NamedTuple):
-    """What is said of all jobs of one operation, by what a drive or server is to the job.
-
-    `title` is for people. `log` has the actions of the audit log. `status` is a drive's while the
-    job runs, unless something matters more.
-    """
+    """Everything about an operation; what concerns a drive or server is keyed by its role."""
 
     name: OperationName
     executor: Executor
     """Who does the jobs: our workers on images (`ledger.workers.operations`), or their sub-jobs."""
     title: str
+    """For people."""
     log: Mapping[Role, str] = {}
+    """The action in the audit log when a job begins."""
     status: Mapping[Role, str] = {}
+    """A drive's status while a job runs, unless something matters more."""
     needs: frozenset[Role] = frozenset()
     """The drives without which workers have nothing to do."""
 
@@ -46,9 +45,9 @@ OPERATIONS = {
         Operation("server_clone", executor="sub-jobs", title="Clone of a server", log=_CLONE_LOG),
     )
 }
-"""By name; in the order in which people are offered them."""
+"""By name, in the order in which people are offered them."""
 
 
 def operation_of(name: OperationName) -> Operation:
-    """Return what is said of an operation; of one that is not ours, only its name."""
-    return OPERATIONS.get(name) or Operation(name, "others", title=name)
+    """Return the operation; of one that is not ours only the name is known."""
+    return OPERATIONS.get(name) or Operation(name, "others", title=name.replace("_", " "))

@@ -63,10 +63,11 @@ class Event(NamedTuple):
 class Machine:
     """A data directory and a pool, and the processes that are started on them."""
 
-    def __init__(self, data: Path, pool: Path, log: Path) -> None:
+    def __init__(self, data: Path, pool: Path, log: Path, *, code: Path = ROOT) -> None:
         self.data = data
         self.pool = pool
         self.log = log
+        self._process = {"cwd": code, "env": processes.environment(code)}
         self._servers: list[Server] = []
 
     def start(self, *options: str, pools: Sequence[str] | None = None) -> Server:
@@ -76,7 +77,9 @@ class Machine:
         serve = ("serve", "--data", str(self.data), "--port", "0", *said, *options)
         logged = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            process = processes.start(*serve, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = processes.start(
+                *serve, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._process
+            )
         try:
             address = wait_for("for the server to listen", lambda: self._address(process, logged))
         except BaseException:
@@ -90,7 +93,7 @@ class Machine:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of `job-ledger` on the data directory."""
-        return run_command(*words, "--data", str(self.data))
+        return run_command(*words, "--data", str(self.data), **self._process)
 
     def history(self, job: str) -> list[Event]:
         """All events of a job, from the ledger."""
@@ -142,12 +145,12 @@ class Machine:
 
 
 @contextmanager
-def machine_in(directory: Path, data: Path) -> Iterator[Machine]:
-    """Yield a machine whose data are a copy of `data`."""
+def machine_in(directory: Path, data: Path, *, code: Path = ROOT) -> Iterator[Machine]:
+    """Yield a machine whose data are a copy of `data`, and which runs this code."""
     pool = directory / "pool"
     pool.mkdir()
     shutil.copytree(data, directory / "data")
-    machine = Machine(directory / "data", pool, directory / "server.log")
+    machine = Machine(directory / "data", pool, directory / "server.log", code=code)
     try:
         yield machine
     finally:
@@ -163,5 +166,5 @@ def make_data(data: Path) -> None:
     (data / "lock").unlink()
 
 
-def run_command(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return processes.run(*words, stdin=stdin, timeout=PATIENCE_S)
+def run_command(*words: str, stdin: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
+    return processes.run(*words, stdin=stdin, timeout=PATIENCE_S, **options)

@@ -27,10 +27,11 @@ def job_ledger(*words: str) -> list[str]:
     return [sys.executable, "-m", "api.cli", *words]
 
 
-def environment() -> dict[str, str]:
-    """Return ours without settings of the service."""
+def environment(code: Path = ROOT) -> dict[str, str]:
+    """Return ours without settings of the service; with other code than ours nothing is forked."""
     kept = {name: value for name, value in os.environ.items() if name[:11] != "JOB_LEDGER_"}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    forks = {} if code == ROOT else {"JOB_LEDGER_TEST_FORK": "0"}
+    return {**kept, **forks, "PYTHONPATH": str(code)}
 
 
 class _ForkServer:

@@ -7,11 +7,11 @@ import click
 
 from api.cli.client import ask, get, print_answer, print_list
 from api.cli.output import TableColumn, console, json_option
-from api.client.format import operation, seconds, size, time
+from api.client.format import seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job
 from api.text.printable import escaped
-from ledger.domain.operations import OPERATIONS
+from ledger.domain.operations import OPERATIONS, operation_of
 
 PAGE_JOBS_MAX = 200
 NO_LIMIT = 0
@@ -19,7 +19,7 @@ NO_LIMIT = 0
 
 @click.command()
 @click.option("--state", help="started, success, failed or cancelled; commas between several.")
-@click.option("--operation", "operations", help=f"{' or '.join(OPERATIONS)}; commas likewise.")
+@click.option("--operation", help=f"{' or '.join(OPERATIONS)}; commas likewise.")
 @click.option("--resource", help="Only jobs of this drive or server, by its uuid.")
 @click.option(
     "--since", help="Only those that changed at this time or later: 2026-04-17T08:15:30Z."
@@ -31,7 +31,7 @@ NO_LIMIT = 0
 def jobs(
     *,
     state: str | None,
-    operations: str | None,
+    operation: str | None,
     resource: str | None,
     since: str | None,
     as_of: str | None,
@@ -42,7 +42,7 @@ def jobs(
     """List jobs, the latest change first."""
     query = {
         "state": state,
-        "operation": operations,
+        "operation": operation,
         "resource": resource,
         "last_modified__gte": since,
         "as_of": as_of,
@@ -82,7 +82,7 @@ def job(uuid: UUID, as_of: str | None, *, tree: bool, history: bool, as_json: bo
 
 def _lines(job: Job, *, tree: bool) -> Iterator[str]:
     yield f"job          {escaped(job.uuid)}"
-    yield f"operation    {operation(job.operation)}"
+    yield f"operation    {_operation(job)}"
     yield f"state        {escaped(job.state)}"
     yield f"progress     {job.data.progress} %  {figures(job)}".rstrip()
     yield f"created      {time(job.created)} UTC"
@@ -125,6 +125,10 @@ def cancel(uuid: UUID, *, as_json: bool) -> None:
         click.echo(f"cancelled {uuid}")
 
 
+def _operation(job: Job) -> str:
+    return escaped(operation_of(job.operation).title)
+
+
 WORKER_LOST = "worker lost, waits for another"
 
 
@@ -145,7 +149,7 @@ def figures(job: Job) -> str:
 
 _JOB_COLUMNS: tuple[TableColumn[Job], ...] = (
     ("uuid", lambda job: job.uuid),
-    ("operation", lambda job: operation(job.operation)),
+    ("operation", _operation),
     ("state", lambda job: escaped(job.state)),
     ("progress", lambda job: f"{job.data.progress} %"),
     ("figures", figures),
