@@ -33,7 +33,7 @@ ROOT = "/api/2.0"
 PAGE = "page"
 """The name of the resource that is a page for people."""
 # The names of other URLs are never taken for a uuid, whatever the method.
-UUID = r"{uuid:(?!(?:detail|schema|statistics|operations|upload|availability_groups)(?:/|$))[^/]+}"
+UUID = r"{uuid:(?!(?:detail|schema|statistics|upload|availability_groups)(?:/|$))[^/]+}"
 
 
 def make_app(service: Service) -> web.Application:
@@ -72,7 +72,6 @@ def _add_jobs(app: web.Application, jobs: Jobs, travel: TimeTravel) -> None:
     _add(app, "/jobs", get=jobs.list, viewable=True)
     _add(app, "/jobs/detail", get=jobs.list, viewable=True)
     _add(app, "/jobs/statistics", get=jobs.statistics, viewable=True)
-    _add(app, "/jobs/operations", get=jobs.operations)
     _add(app, "/jobs/schema", get=jobs.schema)
     _add(app, f"/jobs/{UUID}/action", post=jobs.act)
     _add(app, f"/jobs/{UUID}/history", get=travel.history, viewable=True)

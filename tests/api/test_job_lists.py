@@ -3,7 +3,6 @@
 import pytest
 
 from ledger.domain.commands import CreateJob, UpdateProgress
-from ledger.domain.operations import OPERATIONS
 from tests.api.calling import ALICE, BOB, Api
 
 NO_JOB = "MjAyNi0wNC0xN1QwODoxNTozMC4wMDAwMDArMDA6MDAg"
@@ -27,14 +26,6 @@ async def walked(api: Api, query: str, limit: int) -> list[str]:
         assert len(page) == limit or after is None
         uuids += [job["uuid"] for job in page]
     return uuids
-
-
-async def test_operations_are_listed(api: Api):
-    """Those that the ledger has a table of, each of which `operation` filters by."""
-    answer = await api.get("/jobs/operations/")
-    assert answer.status == 200
-    assert {"name": "drive_clone", "title": "Clone of a drive"} in answer.json["objects"]
-    assert [each["name"] for each in answer.json["objects"]] == list(OPERATIONS)
 
 
 async def test_jobs_are_filtered_by_operation(api: Api):

@@ -41,7 +41,6 @@ from api.resources.schema import load_schema
 from api.service.service import Service
 from ledger.domain.commands import CancelJob
 from ledger.domain.errors import JobNotFound
-from ledger.domain.operations import OPERATIONS
 from projections.rows import timestamp
 from projections.views.activity import Activity, read_activity
 from projections.views.read_models import JobTree
@@ -141,11 +140,6 @@ class Jobs:
                 return read_activity(snapshot, owner, now, timedelta(hours=hours))
 
         return json_answer(activity_json(await aside(read)))
-
-    async def operations(self, request: web.Request) -> web.Response:
-        """The operations of this service, in the order in which people are offered them."""
-        objects = [{"name": each.name, "title": each.title} for each in OPERATIONS.values()]
-        return json_answer({"objects": objects})
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         return await do_action(request, {"cancel": self._cancel})
