@@ -32,7 +32,7 @@ _NO_ROWS: Rows = {}
 
 
 def rows(state: Aggregate | None) -> Rows:
-    """The rows that show this aggregate, whole, by table and primary key."""
+    """Return all rows that show this aggregate, by table and primary key."""
     match state:
         case Job():
             return _job_rows(state)
@@ -52,9 +52,9 @@ def rows(state: Aggregate | None) -> Rows:
 
 @lru_cache(maxsize=1024)
 def timestamp(moment: datetime) -> str:
-    """As the API writes it: always six digits, always `+00:00`; sorts as time does.
+    """Return the text of a time as in the API, with six digits and `+00:00`; it sorts as time does.
 
-    Remembered, because a job's creation is written again with each of its updates.
+    Cached, because a job's creation is written again with each of its updates.
     """
     return moment.isoformat(timespec="microseconds")
 

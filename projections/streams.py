@@ -1,4 +1,4 @@
-"""The rows that show a stream, and those that tell of its events, from its history alone."""
+"""Whole streams read from a log: their rows, their states, and the ledger's own streams."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,11 +12,11 @@ from projections.audit_log import entries
 from projections.rows import rows
 
 CANNOT_FOLD = (UnknownEvent, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""Folding is pure: whatever it raises is about what is stored."""
+"""What folding raises: it is pure, so the cause is what is stored."""
 
 
 def rows_of_history(stream: str, history: Sequence[Recorded[Event]]) -> Rows:
-    """All rows that come of these events of a stream."""
+    """Return all rows that follow from these events of a stream."""
     state = fold(stream, history)
     if state is None:
         return {}
@@ -27,7 +27,7 @@ def rows_of_history(stream: str, history: Sequence[Recorded[Event]]) -> Rows:
 
 
 def rows_of_stream(log: Log, stream: str) -> Rows:
-    """All rows that come of a stream. Raises `UnreadableStream`."""
+    """Return all rows of a stream. Raise `UnreadableStream`."""
     stored = log.stream(stream)
     try:
         return rows_of_history(stream, [decode(topic, state) for _, topic, state in stored])
@@ -36,7 +36,7 @@ def rows_of_stream(log: Log, stream: str) -> Rows:
 
 
 def unreadable_stream(log: Log, stream: str, error: Exception) -> UnreadableStream:
-    """Where it is that a stream cannot be folded, which was found out by this error."""
+    """Return an error that says where a stream cannot be folded; this error revealed it."""
     state: Aggregate | None = None
     position = 0
     for position, topic, stored in log.stream(stream):
@@ -52,7 +52,7 @@ def _reason(error: Exception) -> str:
 
 
 def fold_stream(log: Log, stream: str) -> Aggregate | None:
-    """The aggregate of a stream as of this log. Raises `UnreadableStream`."""
+    """Return the aggregate of a stream as of this log. Raise `UnreadableStream`."""
     try:
         return fold(stream, (decode(topic, stored) for _, topic, stored in log.stream(stream)))
     except CANNOT_FOLD as error:
@@ -60,19 +60,19 @@ def fold_stream(log: Log, stream: str) -> Aggregate | None:
 
 
 def sweeps(log: Log) -> list[Sweep]:
-    """All sweeps that are in the store, oldest first."""
+    """Return all sweeps that are in the store, oldest first."""
     states = [fold_stream(log, stream) for stream in log.streams_of("sweep")]
     found = [state for state in states if isinstance(state, Sweep)]
     return sorted(found, key=lambda sweep: sweep.last_modified)
 
 
 def discarded_streams(swept: Iterable[Sweep]) -> set[str]:
-    """The streams that are shown no more, although their events may still be in the store."""
+    """Return the streams that are no longer shown, though the store may still have their events."""
     return {stream for sweep in swept for stream in sweep.streams()}
 
 
 def parkings(log: Log) -> list[Parking]:
-    """All streams that are parked or were, the one parked or released last at the end."""
+    """Return all parkings, the one that was parked or released last at the end."""
     states = [fold_stream(log, stream) for stream in log.streams_of("parking")]
     return sorted(
         (state for state in states if isinstance(state, Parking)), key=lambda parking: parking.at
@@ -80,7 +80,7 @@ def parkings(log: Log) -> list[Parking]:
 
 
 def unread_streams(parked: Iterable[Parking], swept: Iterable[Sweep]) -> set[str]:
-    """What these sweeps discarded without having read it: whole trees, and single streams."""
+    """Return what these sweeps discarded unread: whole trees, and single streams."""
     skipped = {parking.stream for parking in parked if parking.handling == "skip"}
     unread: set[str] = set()
     for sweep in swept:
@@ -93,14 +93,14 @@ def unread_streams(parked: Iterable[Parking], swept: Iterable[Sweep]) -> set[str
 
 
 def policy_of(log: Log) -> Policy:
-    """The retention policies that were set."""
+    """Return the retention policies that were set."""
     state = fold_stream(log, POLICY_STREAM)
     assert state is None or isinstance(state, Policy)
     return state or Policy()
 
 
 def compactions(log: Log) -> list[Compaction]:
-    """All compactions that are in the store, in the order in which they were recorded."""
+    """Return all compactions that are in the store, in the order of their recording."""
     streams = log.streams_of("compaction")
     streams.sort(key=lambda stream: log.stream(stream)[0][0])
     states = [fold_stream(log, stream) for stream in streams]
@@ -108,6 +108,6 @@ def compactions(log: Log) -> list[Compaction]:
 
 
 def pending_sweeps(log: Log) -> list[Sweep]:
-    """The sweeps whose events are in no archive yet; one that was broken off is among them."""
+    """Return the sweeps whose events are in no archive yet, including an interrupted one."""
     archived = {uuid for compaction in compactions(log) for uuid in compaction.written.sweeps}
     return [sweep for sweep in sweeps(log) if sweep.uuid not in archived]

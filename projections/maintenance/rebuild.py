@@ -1,10 +1,10 @@
-"""Builds the read models anew from the ledger, beside the live ones, and flips to them.
+"""Rebuilds the read models from the ledger next to the live ones, and switches over.
 
-The next generation of the tables is filled stream by stream from a snapshot of the log: each
-stream is folded once and its rows are written once, so memory does not grow with the ledger. What
-was recorded meanwhile is caught up with; the last of it, and the flip of the pointer, are one
-transaction between two batches of commands. An event that cannot be folded stops the rebuild and
-flips nothing.
+The next generation of the tables is filled stream by stream from a snapshot of the log: each stream
+is folded once and its rows are written once, so memory does not grow with the ledger. Then the
+rebuild catches up with what was recorded meanwhile; the last of it, and the flip of the pointer,
+are one transaction between two batches of commands. An event that cannot be folded stops the
+rebuild, and nothing is flipped.
 """
 
 import hashlib
@@ -50,21 +50,21 @@ from projections.views.generations import (
 T = TypeVar("T")
 
 SLICE_ROWS = 256
-"""Rows written before the writer looks whether commands wait: a few milliseconds."""
+"""Rows written before commands may interrupt: a few milliseconds."""
 GATHERED_ROWS = 4096
-"""Rows written in one transaction when none does."""
+"""Rows written in one transaction when no command waits."""
 CATCH_UP_STREAMS = 64
-"""With fewer changed streams than this the rest is done in the transaction of the flip."""
+"""With fewer changed streams than this, the rest is done in the transaction of the flip."""
 SLICE_S = 0.1
-"""How long rows are deleted for in one transaction: other nodes' exclusive work waits as long."""
+"""How long one transaction deletes rows: other nodes' exclusive work waits as long."""
 READ_S = 1.0
-"""Between two looks whether a superseded generation is still read."""
+"""The pause between two checks whether a superseded generation is still being read."""
 REPORT_EVENTS = 10_000
 EARLIER_SHAPE = "rows of an earlier shape"
-"""In the place of their digest: they cannot be compared."""
+"""Stands for their digest: they cannot be compared."""
 
 Report = Callable[[int, int], None]
-"""Told how many of how many events are folded."""
+"""Is called with how many events are folded, and how many there are."""
 
 
 class AlreadyRebuilding(Expected):
@@ -72,7 +72,7 @@ class AlreadyRebuilding(Expected):
 
 
 class Rebuilt(NamedTuple):
-    """A rebuild: the digests of the live and of the rebuilt rows as of the same position."""
+    """A rebuild: digests of the live and of the rebuilt rows as of the same position."""
 
     position: int
     events: int
@@ -82,9 +82,9 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(ledger: Ledger, report: Report) -> Rebuilt:
-    """Rebuilds all read models while the ledger is used; blocks, so call it in a thread.
+    """Rebuild all read models while the ledger is in use; block, so call it in a thread.
 
-    Raises `AlreadyRebuilding`, `StoreFailed`, and `UnreadableStream` for one that cannot be folded.
+    Raise `AlreadyRebuilding`, `StoreFailed`, and `UnreadableStream` for one that cannot be folded.
     """
     if not ledger.maintenance.acquire():
         raise AlreadyRebuilding("a rebuild or a compaction is under way")
@@ -117,10 +117,10 @@ class _Rebuild:
         return Rebuilt(self._position, events, before, after, time.monotonic() - started)
 
     def _fill(self, report: Report) -> int:
-        """Folds every stream of a snapshot into rows of the next generation."""
+        """Fold every stream of a snapshot into rows of the next generation."""
         with self._ledger.log() as log:
             total = log.count()
-            written = _Written(self._exclusive, self._ledger.busy, self._next)
+            written = _RowWriter(self._exclusive, self._ledger.busy, self._next)
             self._discarded = discarded_streams(sweeps(log))
             for state_rows in _rows_of_all(log, self._discarded, lambda done: report(done, total)):
                 written.add(state_rows)
@@ -133,7 +133,7 @@ class _Rebuild:
             return total
 
     def _catch_up(self) -> None:
-        """Folds again what changed since, until only little does, or commands keep pace."""
+        """Fold again what has changed, until little changes, or commands keep pace."""
         enough, before = False, sys.maxsize
         while not enough:
             with self._ledger.log() as log:
@@ -147,7 +147,7 @@ class _Rebuild:
             before = len(streams)
 
     def _changed(self, log: Log) -> tuple[list[str], Callable[[str], "_Change"]]:
-        """The streams whose rows are others by now, and what is to be written for each of them."""
+        """Return the streams whose rows have changed, and what computes each one's change."""
         discarded = discarded_streams(sweeps(log))
         before, after = self._discarded, self._position
         self._discarded = discarded
@@ -167,7 +167,7 @@ class _Rebuild:
         return sorted({*log.streams_after(after), *(discarded - before)}), change
 
     def _flip(self, held: ExitStack) -> tuple[str, str]:
-        """Catches up and flips in one transaction; returns digests of both generations then."""
+        """Catch up and flip in one transaction; return digests of both generations then."""
 
         def finish(cursor: Cursor) -> None:
             with self._ledger.log() as log:
@@ -190,9 +190,9 @@ class _Rebuild:
     def _exclusive(
         self, work: Callable[[Cursor], T], afterwards: Callable[[], None] | None = None
     ) -> "Future[T]":
-        """Exclusive work, as long as this rebuild holds its lease.
+        """Do exclusive work as long as this rebuild holds its lease.
 
-        Of one that has lost it, another would find rows in its own generation, or miss tables.
+        Without the lease it would write into, or drop, the generation of another rebuild.
         """
 
         def done(cursor: Cursor) -> T:
@@ -202,7 +202,7 @@ class _Rebuild:
         return self._ledger.exclusive(done, afterwards=afterwards)
 
     def _clear(self) -> None:
-        """Empties and drops the generations that are not live, some rows at a time."""
+        """Empty and drop the generations that are not live, some rows at a time."""
         for generation in self._exclusive(superseded_generations).result():
             self._once_unread(partial(drop_indexes, generation=generation))
             names = self._exclusive(partial(tables_of, generation=generation)).result()
@@ -213,7 +213,7 @@ class _Rebuild:
             self._once_unread(partial(drop_generation, generation=generation))
 
     def _once_unread(self, drop: Callable[[Cursor], None]) -> None:
-        """Waits for those who read what was live until now, and lets others write meanwhile."""
+        """Drop once no one reads what was live until now; let others write meanwhile."""
         while True:
             try:
                 self._exclusive(drop).result()
@@ -223,7 +223,7 @@ class _Rebuild:
                 return
 
     def _empty(self, cursor: Cursor, table: Table, generation: int) -> bool:
-        """Deletes rows of a table until none is left (then True), or others may want to work."""
+        """Delete rows of a table; return True once none is left, False to let others work."""
         until = time.monotonic() + SLICE_S
         while delete_rows(cursor, table, generation):
             if self._ledger.busy() or time.monotonic() > until:
@@ -231,10 +231,10 @@ class _Rebuild:
         return True
 
 
-class _Written:
-    """Rows on their way into a generation, in large transactions that give way to commands.
+class _RowWriter:
+    """Writes rows into a generation, in large transactions that give way to commands.
 
-    One transaction is written in the writer's thread while the rows of the next are folded here.
+    The writer's thread writes one transaction while the rows of the next are folded here.
     """
 
     def __init__(
@@ -256,7 +256,7 @@ class _Written:
             self._write()
 
     def finish(self) -> None:
-        """All rows are in the generation."""
+        """Write the last rows, and wait until all are written."""
         self._write()
         self._settle()
 
@@ -271,7 +271,7 @@ class _Written:
             self._under_way = self._exclusive(self._put_slices)
 
     def _put_slices(self, cursor: Cursor) -> bool:
-        """Writes what is left until nothing is, or a command waits; says which."""
+        """Write until nothing is left (return True) or a command waits (return False)."""
         while self._left:
             put_rows(cursor, self._generation, dict(self._left[-SLICE_ROWS:]))
             del self._left[-SLICE_ROWS:]
@@ -291,14 +291,14 @@ def _write(cursor: Cursor, generation: int, changes: list[_Change]) -> None:
 
 
 def _begin(cursor: Cursor) -> tuple[int, int, bool]:
-    """The live generation, the next one, and whether the live one has an earlier shape."""
+    """Create the next generation; return the live one, it, and whether the live is outdated."""
     live = live_generation(cursor)
     create_generation(cursor, live + 1)
     return live, live + 1, is_outdated(cursor)
 
 
 def _rows_of_all(log: Log, discarded: set[str], folded: Callable[[int], None]) -> Iterator[Rows]:
-    """The rows of every stream that is shown, each folded from all its events."""
+    """Yield the rows of every stream that is shown, each folded from all its events."""
     done = 0
     reported = 0
     for stream, history in groupby(log.by_stream(), key=itemgetter(0)):
@@ -318,14 +318,14 @@ def _rows_of_all(log: Log, discarded: set[str], folded: Callable[[int], None]) -
 
 
 def _history(log: Log, stream: str, after: int) -> tuple[list[Recorded[Event]], int]:
-    """The events of a stream, and how many of them are not above a position."""
+    """Return the events of a stream, and how many of them are not after a position."""
     stored = log.stream(stream)
     known = sum(position <= after for position, _, _ in stored)
     return [decode(topic, state) for _, topic, state in stored], known
 
 
 def digest(cursor: Cursor, generation: int) -> str:
-    """SHA-256 over every row of a generation, table by table, in the order of their keys."""
+    """Return the SHA-256 of all rows of a generation, table by table, in key order."""
     total = hashlib.sha256()
     for table in TABLES:
         total.update(f"{table.name}\n".encode())

@@ -1,1 +1,1 @@
-"""What the ledger can still tell of the past: jobs as they were, and how they came to be so."""
+"""Time travel: jobs as they were at an earlier position, and how they came to be so."""

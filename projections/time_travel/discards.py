@@ -1,4 +1,4 @@
-"""Which trees have been discarded since: archives know, and the sweeps that are in the store."""
+"""The trees that were discarded since a position, from archives and the sweeps in the store."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from ledger.store.tables.streams import events_of_kind, newest
 
 
 class Discards(NamedTuple):
-    """Trees that were there at a position and are not shown any more, by where their events are.
+    """Trees that existed at a position and are not shown any more, by where their events are.
 
-    The archives are asked first. What has gone into one may be on its way out of the store.
+    Archives are searched first: what is in one may be on its way out of the store.
     """
 
     archived: list[ArchivedTree]
@@ -20,23 +20,23 @@ class Discards(NamedTuple):
 
     @property
     def jobs(self) -> int:
-        """How many jobs there are in all of them."""
+        """Return how many jobs there are in all of them."""
         numbers = [len(tree.jobs) for tree in self.archived]
         return sum(numbers + [len(tree.jobs) for tree in self.stored])
 
 
 def discards_of(cursor: Cursor, archives: Shelf, owner: str, position: int) -> Discards:
-    """An account's trees that were discarded after this position."""
-    # One that was discarded after this moment is shown in it.
+    """Return an account's trees that were discarded after this position."""
+    # What was discarded after this snapshot is still shown in it.
     until = newest(cursor)
     archived = [tree for tree in archives.trees(owner, position) if tree.discarded <= until]
-    known = {tree.jobs[0].uuid for tree in archived}
-    stored = [tree for tree in _swept(cursor, owner, position) if tree.jobs[0] not in known]
+    in_archives = {tree.jobs[0].uuid for tree in archived}
+    stored = [tree for tree in _swept(cursor, owner, position) if tree.jobs[0] not in in_archives]
     return Discards(archived, stored)
 
 
 def discard_of(cursor: Cursor, archives: Shelf, job: str, owner: str, position: int) -> Discards:
-    """The one tree that this job of the account's is in, if it was discarded after that."""
+    """Return the tree of this job of the account, if it was discarded after this position."""
     archived = archives.tree_of(job)
     if archived is not None and archived.discarded <= newest(cursor):
         there = archived.owner == owner and archived.discarded > position

@@ -1,4 +1,4 @@
-"""The events of one job, wherever they are now."""
+"""The events of one job, wherever they are stored now."""
 
 from ledger.archives import Shelf
 from ledger.codec import decode
@@ -9,9 +9,9 @@ from projections.views.snapshot import Snapshot
 
 
 def history(snapshot: Snapshot, archives: Shelf, job: str, owner: str) -> list[LoggedEvent] | None:
-    """Every event of the job, the oldest first; None if the account had no such job.
+    """Return every event of the job, oldest first; None if the account had no such job.
 
-    That of a job that was discarded is told as long as the store or an archive has it.
+    A discarded job has a history as long as the store or an archive has its events.
     """
     stream = job_stream(job)
     events = None if snapshot.has_job(job) else archives.stream(stream)

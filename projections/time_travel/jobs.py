@@ -1,8 +1,8 @@
-"""Jobs as they were at a position, read from rows, the store and archives as they are needed.
+"""Jobs as they were at a position, read from rows, the store and archives.
 
-A job whose last event does not lie behind the position is as its row says; one that was running
-then is folded from the events that it had; and one that was discarded since is folded from wherever
-its events are now. Stamps say nothing here: a clock may have gone back.
+A job whose last event is not after the position is as its row says; one that was running then is
+folded from the events it had; and one that was discarded since is folded from wherever its events
+are now. Timestamps play no part: a clock may have gone back.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ from projections.views.snapshot import Snapshot
 
 
 class PastJobs:
-    """Whole trees of jobs as they were; a job that had not begun is not there."""
+    """Whole trees of jobs as they were, without jobs that had not begun."""
 
     def __init__(self, snapshot: Snapshot, archives: Shelf, position: int) -> None:
         self._snapshot = snapshot
@@ -33,7 +33,7 @@ class PastJobs:
         self.rows: dict[str, JobRow] = {}
 
     def add_shown(self, shown: Sequence[JobRow]) -> None:
-        """Jobs that are shown now."""
+        """Add jobs that are shown now."""
         where = spans(self._snapshot.cursor, [job_stream(row.uuid) for row in shown])
         changed = []
         for row in shown:
@@ -42,18 +42,18 @@ class PastJobs:
             else:
                 changed.append(job_stream(row.uuid))
         for stream, stored in histories(self._snapshot.cursor, changed, self._position):
-            job = _readable(stream, stored)
+            job = _fold_job(stream, stored)
             if job is not None:
                 self.rows[job.uuid] = _row(job)
 
     def add_stored(self, trees: Iterable[DiscardedTree]) -> None:
-        """Jobs that were discarded, and whose events are in the store."""
+        """Add discarded jobs whose events are in the store."""
         streams = [job_stream(uuid) for tree in trees for uuid in tree.jobs]
         for stream, stored in histories(self._snapshot.cursor, streams, self._position):
             self._add_gone(stream, stored)
 
     def add_archived(self, trees: Iterable[ArchivedTree]) -> None:
-        """Jobs that were discarded, and whose events are in an archive."""
+        """Add discarded jobs whose events are in an archive."""
         for stream in [job_stream(job.uuid) for tree in trees for job in tree.jobs]:
             events = self._archives.stream(stream) or ()
             self._add_gone(
@@ -62,7 +62,7 @@ class PastJobs:
             )
 
     def _add_gone(self, stream: str, stored: Sequence[Stored]) -> None:
-        job = _readable(stream, stored) if stored else None
+        job = _fold_job(stream, stored) if stored else None
         if job is not None:
             self._gone[job.uuid] = job
             self.rows[job.uuid] = _row(job)
@@ -70,7 +70,7 @@ class PastJobs:
     # Trees
 
     def trees(self, wanted: Sequence[str]) -> list[JobTree]:
-        """These jobs, each with what was below it."""
+        """Return these jobs, each with the jobs that were below it."""
         below: dict[str, list[JobRow]] = defaultdict(list)
         for row in sorted(self.rows.values(), key=lambda row: row.ordinal):
             if row.parent is not None:
@@ -90,7 +90,7 @@ class PastJobs:
         return [tree(self.rows[uuid]) for uuid in wanted]
 
     def _resources(self, jobs: Iterable[str]) -> dict[str, list[str]]:
-        """What each of these jobs named that existed then, as `JobTree` has it."""
+        """Return what each of these jobs named that existed then, as in `JobTree`."""
         named = self._snapshot.named_by([uuid for uuid in jobs if uuid not in self._gone])
         named += [
             (uuid, resource.kind, resource.uuid)
@@ -98,8 +98,8 @@ class PastJobs:
             if uuid in self._gone
             for resource in self._gone[uuid].resources
         ]
-        things = {(kind, uuid) for _, kind, uuid in named}
-        there = resources_at(self._snapshot, self._archives, things, self._position)
+        resources = {(kind, uuid) for _, kind, uuid in named}
+        there = resources_at(self._snapshot, self._archives, resources, self._position)
         found: dict[str, list[str]] = defaultdict(list)
         for job, kind, uuid in named:
             if (kind, uuid) in there:
@@ -107,8 +107,8 @@ class PastJobs:
         return found
 
 
-def _readable(stream: str, stored: Iterable[Stored]) -> Job | None:
-    """None for what cannot be read: it is left out, so that the rest can be told."""
+def _fold_job(stream: str, stored: Iterable[Stored]) -> Job | None:
+    """Fold a job; return None if it cannot be read, so that the others are still shown."""
     try:
         job = fold(stream, [decode(topic, state) for topic, state in stored])
     except CANNOT_FOLD:

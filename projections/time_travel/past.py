@@ -1,4 +1,4 @@
-"""What was answered about an account's jobs when the ledger ended at an earlier position."""
+"""Answers about an account's jobs as of an earlier position."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -15,22 +15,22 @@ from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
 LISTED_JOBS_MAX = 50_000
-"""Jobs of one account that are looked through for a list."""
+"""Jobs of one account that are searched for a list."""
 
 
 class CannotTell(Expected):
-    """The question is about the future, or about more jobs than can be looked through."""
+    """The question is about the future, or about more jobs than can be searched."""
 
 
 class PastPage(NamedTuple):
-    """A part of a list, and how long the whole of it was."""
+    """A page of a list, and the length of the whole list."""
 
     total: int
     trees: list[JobTree]
 
 
 class _Listed(NamedTuple):
-    """As much of a job as its place in the list takes."""
+    """What decides the place of a job in the list."""
 
     uuid: str
     state: str
@@ -38,9 +38,9 @@ class _Listed(NamedTuple):
 
 
 class Past:
-    """The jobs as of a position, or of a time: then, of the last position reached by that time.
+    """The jobs as of a position, or as of the last position that was reached by a time.
 
-    Raises `CannotTell` for a position that is not reached yet, and everything here `BadArchive`.
+    Raise `CannotTell` for a position that is not reached yet. All methods may raise `BadArchive`.
     """
 
     def __init__(self, snapshot: Snapshot, archives: Shelf, as_of: int | datetime) -> None:
@@ -55,7 +55,7 @@ class Past:
                 raise CannotTell(f"the ledger is at position {reached}")
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
-        """The job and all that was below it, if it is this account's and was there."""
+        """Return the job and all that was below it, if this account had it then."""
         jobs = PastJobs(self._snapshot, self._archives, self.position)
         shown = self._snapshot.tree_rows(uuid)
         if shown:
@@ -72,16 +72,16 @@ class Past:
     def jobs(
         self, owner: str, states: Sequence[str] | None, *, limit: int, offset: int
     ) -> PastPage:
-        """A page of what the account's list of jobs was, in the same order as ever.
+        """Return a page of the account's list of jobs as it was, in the usual order.
 
-        Raises `CannotTell` if there are more than `LISTED_JOBS_MAX` jobs that may have been in it.
+        Raise `CannotTell` if more than `LISTED_JOBS_MAX` jobs may have been in it.
         """
         gone = discards_of(self._snapshot.cursor, self._archives, owner, self.position)
         if self._snapshot.count_jobs(owner, None) + gone.jobs > LISTED_JOBS_MAX:
             raise CannotTell(
-                f"more than {LISTED_JOBS_MAX} jobs would be looked through; ask for single ones"
+                f"more than {LISTED_JOBS_MAX} jobs would have to be searched; ask for single ones"
             )
-        # Archives say of what had ended when it did, so only what is shown is read from them.
+        # The archives' index says when a job ended, so events are read for the page alone.
         over = [tree for tree in gone.archived if self._is_over(tree)]
         jobs = PastJobs(self._snapshot, self._archives, self.position)
         jobs.add_shown(self._snapshot.job_rows(owner))
@@ -101,7 +101,7 @@ class Past:
         return PastPage(len(listed), jobs.trees(page))
 
     def _is_over(self, tree: ArchivedTree) -> bool:
-        """Whether nothing happened to it any more after the position."""
+        """Return whether nothing happened to the tree after the position."""
         return all(job.last <= self.position for job in tree.jobs)
 
 

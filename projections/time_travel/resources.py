@@ -1,4 +1,4 @@
-"""Which drives and servers existed at a position."""
+"""The drives and servers that existed at a position."""
 
 from collections.abc import Collection
 
@@ -8,15 +8,15 @@ from ledger.store.tables.streams import Span, spans
 from projections.views.snapshot import Snapshot
 
 Named = tuple[str, str]
-"""A kind, as URIs have it, and a uuid."""
+"""A kind, as in URIs, and a uuid."""
 
 
 def resources_at(
     snapshot: Snapshot, archives: Shelf, named: Collection[Named], position: int
 ) -> set[Named]:
-    """Those of them that had been made by then and not been deleted.
+    """Return those that had been created by then and not been deleted.
 
-    A stream's last event is the deletion, once it is deleted: nothing comes after that.
+    The last event of a deleted resource is its deletion.
     """
     by_stream = {_stream(kind, uuid): (kind, uuid) for kind, uuid in named}
     uuids = [uuid for _, uuid in by_stream.values()]

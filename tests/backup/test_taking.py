@@ -118,7 +118,7 @@ def test_what_is_there_is_never_written_over(ledger: Ledger, tmp_path: Path, the
     else:
         backup.mkdir()
         (backup / "mine").write_text("mine")
-    with pytest.raises(NotBackedUp, match="is there already"):
+    with pytest.raises(NotBackedUp, match="exists already"):
         ledger.back_up(backup)
     assert (backup if backup.is_file() else backup / "mine").read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"backup", "data"}

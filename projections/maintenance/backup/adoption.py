@@ -1,8 +1,8 @@
-"""A ledger that its database put back is gone on with: out of a dump, or as of an earlier moment.
+"""Resumes a ledger that was restored into PostgreSQL, from a dump or to an earlier moment.
 
-    held against itself -> what belongs to it no more moved aside -> LedgerRestored recorded
+    checked -> what does not belong to it moved aside -> LedgerRestored recorded
 
-Nothing is deleted, and who is killed in between runs it again.
+Nothing is deleted. If it is killed in between, run it again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,9 +35,9 @@ def adopt(
     pools: Mapping[str, Pool],
     record: Record,
 ) -> Restored:
-    """Goes on with this ledger, which nobody writes to; blocks.
+    """Resume this ledger, which no process writes to; block.
 
-    Its epoch begins with what it holds now. Raises `NotRestored`.
+    A new epoch begins with what it holds now. Raise `NotRestored`.
     """
     shelf = Shelf(data / ARCHIVES)
     with failures_as(NotRestored):

@@ -1,4 +1,4 @@
-"""Which archives belong to a ledger as of one moment."""
+"""The archives that belong to a ledger as of one moment."""
 
 from ledger.archives import ArchiveMissing, Shelf
 from ledger.domain.events import compaction_stream
@@ -7,15 +7,15 @@ from ledger.store.seam import Log
 
 
 def archives_of(log: Log, shelf: Shelf) -> list[str]:
-    """The names of the archives that the ledger names, or that have what it has no more.
+    """Return the archives that the ledger names, or that hold events it no longer has.
 
-    Those that are written after this moment, or were never recorded, are none of them: their events
-    are all in the store. Raises `BadArchive`.
+    Archives that were written after this moment, or never recorded, are left out: the store has
+    all their events. Raise `BadArchive`.
     """
     return [
         name
         for name in shelf.names()
-        # An archive is called as the compaction that wrote it.
+        # An archive has the name of the compaction that wrote it.
         if log.stream(compaction_stream(name)) or not _is_in_store(log, shelf, name)
     ]
 

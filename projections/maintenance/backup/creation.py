@@ -1,7 +1,8 @@
-"""A backup is taken: beside the service that writes, or without one.
+"""Makes a backup, with or without a running service.
 
-Order: all into a directory beside, synced, checked, renamed. So what is called as was asked for is
-whole; a process that is killed leaves `.<name>.*.part`, which nobody takes for a backup.
+Everything goes into a directory beside it, is synced and checked, and then the directory gets its
+name. So a backup is whole if it has its name; a killed process leaves `.<name>.*.part`, which is no
+backup.
 """
 
 import os
@@ -38,7 +39,7 @@ from projections.views.drives import expected_images
 
 
 class Taken(NamedTuple):
-    """A backup of so many events; `note` is its checkpoint, `missing` images were not there."""
+    """A backup: its events, last position, signed checkpoint (`note`), and missing images."""
 
     events: int
     position: int
@@ -55,9 +56,9 @@ def take(
     pools: Mapping[str, Pool] | None,
     now: Callable[[], datetime],
 ) -> Taken:
-    """Makes a backup of the ledger in this file, and of the images in these pools; blocks.
+    """Back up the ledger in this file, and the images in these pools; block.
 
-    Raises `NotBackedUp`, and then there is none.
+    Raise `NotBackedUp` and leave nothing.
     """
     _require_new(backup)
     if not file.is_file():
@@ -68,12 +69,12 @@ def take(
 
 def _require_new(backup: Path) -> None:
     if os.path.lexists(backup) and not (backup.is_dir() and not any(backup.iterdir())):
-        raise NotBackedUp(f"{backup} is there already, and is no empty directory")
+        raise NotBackedUp(f"{backup} exists already, and is no empty directory")
 
 
 @contextmanager
 def _new_directory(backup: Path) -> Iterator[Path]:
-    """A new directory that gets its name when the block is done, and goes if that fails."""
+    """Yield a new directory that gets its name when the block succeeds, else is removed."""
     make_directory(backup.parent)
     part = Path(tempfile.mkdtemp(prefix=f".{backup.name}.", suffix=".part", dir=backup.parent))
     try:

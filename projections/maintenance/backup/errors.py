@@ -1,4 +1,4 @@
-"""What can go wrong with a backup."""
+"""Errors of backups."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,20 +8,20 @@ from ledger.images.errors import described
 
 
 class NotBackedUp(Expected):
-    """No backup was made, and nothing is left of it; the disk may be full."""
+    """No backup was made, and nothing of it is left; the disk may be full."""
 
 
 class BadBackup(Expected):
-    """The backup is not whole, not what was written, or not of a sound ledger."""
+    """The backup is not whole, not as it was written, or not of a sound ledger."""
 
 
 class NotRestored(Expected):
-    """There is no ledger more than before: there was one, or it could not be written."""
+    """No ledger was restored: there was one already, or it could not be written."""
 
 
 @contextmanager
 def failures_as(kind: type[NotBackedUp] | type[NotRestored]) -> Iterator[None]:
-    """Says of what kind it is that a disk, a store, an image or an archive fails."""
+    """Raise failures of a disk, a store, an image or an archive as this error."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Files of backups: copied durably, digested, and moved aside without ever replacing one."""
+"""Files of backups: copied durably, digested, and moved aside without replacing any."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ DIRECTORY_MODE = 0o700
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory that only its owner may look into, and those above it; or lets it be."""
+    """Make a directory that only its owner may read, and those above it, unless it exists."""
     if not path.is_dir():
         make_directory(path.parent)
         path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
@@ -25,7 +25,7 @@ def make_directory(path: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Makes a file with mode 0600, durable but for its name. Raises OSError."""
+    """Make a file with mode 0600, durable except for its name. Raise OSError."""
     with opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
         with os.fdopen(os.dup(fd), "wb") as file:
             file.write(content)
@@ -33,10 +33,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def copy_file(source: Path, copy: Path) -> None:
-    """Copies a file, holes and time included, durably; a part of an earlier copy is replaced.
+    """Copy a file durably, with its holes and time; replace a part of an earlier copy.
 
-    A reflink where the file system can make one. Raises `ImageError`; OSError where there is no
-    source.
+    Make a reflink where the file system can. Raise `ImageError`, or OSError without a source.
     """
     expected = fingerprint(source)
     copy_image(
@@ -55,19 +54,19 @@ def copy_file(source: Path, copy: Path) -> None:
 
 
 def set_time(path: Path, mtime_ns: int) -> None:
-    """Gives a file the time of another, by which copies of it are known to be."""
+    """Give a file the time of its source, by which copies are recognized."""
     os.utime(path, ns=(mtime_ns, mtime_ns))
     sync_file(path)
 
 
 def sync_file(path: Path) -> None:
-    """Makes what is in a file durable. Raises OSError."""
+    """Make the content of a file durable. Raise OSError."""
     with opened(path, os.O_RDONLY) as fd:
         os.fsync(fd)
 
 
 def link_or_copy(source: Path, copy: Path) -> None:
-    """Another name for a file that never changes, or else a copy. Raises as `copy_file`."""
+    """Hard-link a file that never changes, or else copy it. Raise as `copy_file`."""
     try:
         os.link(source, copy)
     except FileNotFoundError:
@@ -77,7 +76,7 @@ def link_or_copy(source: Path, copy: Path) -> None:
 
 
 def describe_file(path: Path) -> FileRecord:
-    """A file's size and digest. Raises OSError."""
+    """Return a file's size and digest. Raise OSError."""
     digest = hashlib.sha256()
     with opened(path, os.O_RDONLY) as fd:
         size = os.fstat(fd).st_size
@@ -87,7 +86,7 @@ def describe_file(path: Path) -> FileRecord:
 
 
 def _blocks(fd: int, size: int) -> Iterator[bytes]:
-    """What the file reads as; holes are not read."""
+    """Yield the content of a file without reading its holes."""
     end = 0
     for offset, length in data_extents(fd, 0, size):
         yield from _zeros(offset - end)
@@ -103,12 +102,12 @@ def _zeros(length: int) -> Iterator[bytes]:
 
 
 def set_aside(path: Path, directory: Path) -> Path:
-    """Moves a file into a directory of the same file system; returns what it is called there.
+    """Move a file durably into a directory of the same file system; return its new path.
 
-    Nothing is replaced: where there is one of that name, it gets a number. Durable. Raises OSError.
+    Replace nothing: a file whose name is taken gets a number. Raise OSError.
     """
     make_directory(directory)
-    numbered = (directory / f"{path.name}.{nth}" for nth in count(2))
+    numbered = (directory / f"{path.name}.{number}" for number in count(2))
     names = chain([directory / path.name], numbered)
     target = next(name for name in names if not os.path.lexists(name))
     path.rename(target)

@@ -1,4 +1,4 @@
-"""Images and backups: those of a ledger's drives are kept, put back, and looked for."""
+"""Images in backups: copied, put back, and searched for missing and stray ones."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from projections.views.drives import ExpectedImage
 
 LOST_AND_FOUND = "lost+found"
 ATTEMPTS = 5
-"""How often an image is copied that grows meanwhile."""
+"""How often the copy of an image is tried while the image grows."""
 
 _OF_A_DRIVE = re.compile(
     r"(?P<drive>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(img|upload|chunks)"
@@ -27,7 +27,7 @@ _OF_A_DRIVE = re.compile(
 
 
 class MissingImage(NamedTuple):
-    """A drive that is ready, and whose image is not where it should be."""
+    """A drive that is ready, but whose image is missing."""
 
     drive: str
     pool: str
@@ -36,7 +36,7 @@ class MissingImage(NamedTuple):
 def missing_images(
     expected: Iterable[ExpectedImage], pools: Mapping[str, Pool]
 ) -> Iterator[MissingImage]:
-    """Those of these images that are not there, in pools that are."""
+    """Yield those of these images that are missing from pools that are here."""
     for image in expected:
         pool = pools.get(image.pool)
         if pool is not None and not pool.image(image.drive).exists():
@@ -46,9 +46,9 @@ def missing_images(
 def copy_images(
     expected: Iterable[ExpectedImage], pools: Mapping[str, Pool], directory: Path
 ) -> Iterator[MissingImage]:
-    """Copies images into a folder for each pool; yields those that are not there to be copied.
+    """Copy images into a folder for each pool; yield those that are missing.
 
-    Raises `ImageError` and OSError.
+    Raise `ImageError` and OSError.
     """
     for image in expected:
         pool = pools.get(image.pool)
@@ -61,7 +61,7 @@ def copy_images(
 
 
 def _copy_if_there(image: Path, copy: Path) -> bool:
-    """Whether there is an image to copy; one that grows meanwhile is copied anew."""
+    """Copy an image, again if it grows meanwhile; return whether there is one."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             copy_file(image, copy)
@@ -77,7 +77,7 @@ def _copy_if_there(image: Path, copy: Path) -> bool:
 
 
 def _cut_to(copy: Path, size: int) -> None:
-    """An image may have grown since the moment of which the backup is: with a hole, at its end."""
+    """Cut off the hole by which an image may have grown since the moment of the backup."""
     state = copy.stat()
     if state.st_size > size:
         os.truncate(copy, size)
@@ -85,9 +85,9 @@ def _cut_to(copy: Path, size: int) -> None:
 
 
 def put_back(image: Path, expected: FileRecord, pool: Pool) -> Path | None:
-    """Gives a drive the image of a backup; returns where the one is now that was in its place.
+    """Give a drive the image of a backup; return where the previous image is now.
 
-    One that is the same stays. Raises `ImageError` and OSError.
+    An equal image stays. Raise `ImageError` and OSError.
     """
     target = pool.path / image.name
     aside = None
@@ -102,7 +102,7 @@ def put_back(image: Path, expected: FileRecord, pool: Pool) -> Path | None:
 
 
 def set_strays_aside(pool: Pool, drives: Collection[str]) -> Iterator[Path]:
-    """Moves what images there are of other drives than these; yields where they are now."""
+    """Move images of other drives than these aside; yield where they are now."""
     for path in sorted(pool.path.iterdir()):
         named = _OF_A_DRIVE.fullmatch(path.name)
         if named is not None and named["drive"] not in drives:

@@ -1,4 +1,4 @@
-"""A backup is checked: it is what was written, and of the ledger that was signed."""
+"""Checks a backup: that it is as written, and of the ledger that was signed."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ class ImageRecord(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A backup that is sound; `note` is its checkpoint as it is signed."""
+    """A backup that is sound; `note` is its signed checkpoint."""
 
     backup: Path
     manifest: Manifest
@@ -52,7 +52,7 @@ class Checked(NamedTuple):
 
 
 def check(backup: Path) -> Checked:
-    """Reads all of a backup, and changes nothing. Raises `BadBackup`."""
+    """Read all of a backup, and change nothing. Raise `BadBackup`."""
     manifest = read_manifest(backup)
     _check_files(backup, manifest)
     signer = _signer_of(backup)
@@ -78,7 +78,7 @@ def _images(backup: Path, manifest: Manifest) -> Iterator[ImageRecord]:
 
 
 def _check_files(backup: Path, manifest: Manifest) -> None:
-    """There is what there was, and nothing else."""
+    """Check that there are the same files as were written, and no others."""
     try:
         found = set(files_in(backup)) - {MANIFEST}
         for name in sorted(found ^ manifest.files.keys()):
@@ -92,7 +92,7 @@ def _check_files(backup: Path, manifest: Manifest) -> None:
 
 
 def _signer_of(backup: Path) -> Signer:
-    """The key. Its mode is not looked at: not every place where backups are kept has modes."""
+    """Read the key, whatever its mode: not every place where backups are kept has modes."""
     path = backup / KEY_FILE
     try:
         signer = Signer.of_text(path.read_text(encoding="utf-8"))
@@ -117,9 +117,9 @@ def _checkpoint_of(backup: Path, signer: Signer) -> tuple[str, Checkpoint]:
 def check_ledger(
     log: Log, shelf: Shelf, checkpoint: Checkpoint, signer: Signer, archives: Collection[str]
 ) -> None:
-    """The record is the one that was signed, to its last event and no further.
+    """Check that the record is the one that was signed, to its last event and no further.
 
-    Raises `BadBackup`, `CannotVerify` and `StoreFailed`.
+    Raise `BadBackup`, `CannotVerify` and `StoreFailed`.
     """
     verified = verify(log, shelf, checkpoint, signer.verifier, names=archives)
     if not verified.intact:

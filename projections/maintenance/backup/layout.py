@@ -1,4 +1,4 @@
-"""What is called how, in a backup; as in a data directory, but for images."""
+"""The names of files in a backup; as in a data directory, except for images."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ __all__ = ["ARCHIVES", "CHECKPOINT", "IMAGES", "KEY_FILE", "LEDGER", "VERIFIER_F
 
 
 def files_in(directory: Path) -> list[str]:
-    """All files below it, by their paths in it."""
+    """Return all files below a directory, by their paths in it."""
     return sorted(
         str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()
     )

@@ -1,4 +1,4 @@
-"""The manifest: what a backup consists of, with a digest of every file, and one of itself."""
+"""The manifest of a backup: a digest of each of its files, and one of itself."""
 
 import hashlib
 from datetime import datetime
@@ -12,7 +12,7 @@ from projections.maintenance.backup.errors import BadBackup
 MANIFEST = "manifest.json"
 FORMAT = 1
 MANIFEST_BYTES_MAX = 1024**3
-"""Room for the images of millions of drives."""
+"""Enough for the images of millions of drives."""
 
 
 class FileRecord(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,7 +23,7 @@ class FileRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A backup; `files` are by their paths in it, `images` says whether they were asked for."""
+    """A backup: its `files` by their paths, and whether it was to include images."""
 
     format: int
     made: datetime
@@ -33,7 +33,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Sealed(Struct, frozen=True, forbid_unknown_fields=True):
-    """`digest` is the SHA-256 of the manifest's bytes, as they are written."""
+    """A manifest with `digest`, the SHA-256 of its bytes as written."""
 
     digest: str
     backup: msgspec.Raw
@@ -44,14 +44,13 @@ _manifest = msgspec.json.Decoder(Manifest).decode
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The manifest as it is kept."""
     backup = msgspec.json.encode(manifest)
     sealed = _Sealed(hashlib.sha256(backup).hexdigest(), msgspec.Raw(backup))
     return msgspec.json.encode(sealed) + b"\n"
 
 
 def read_manifest(backup: Path) -> Manifest:
-    """The manifest of a backup. Raises `BadBackup`."""
+    """Read the manifest of a backup. Raise `BadBackup`."""
     path = backup / MANIFEST
     try:
         with path.open("rb") as file:
@@ -62,7 +61,7 @@ def read_manifest(backup: Path) -> Manifest:
         raise BadBackup(f"{path}: {error.strerror}") from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadBackup(f"{path} is no manifest: {error}") from error
-    # Built back and compared, so that it has been changed nowhere, not even beside its digest.
+    # Encoded again and compared, so that no byte has changed, not even outside the digest.
     if encode_manifest(manifest) != content:
         raise BadBackup(f"{path} was changed: its digest is another")
     if manifest.format != FORMAT:

@@ -1,11 +1,11 @@
-"""A ledger is restored out of a backup.
+"""Restores a ledger from a backup.
 
     checked -> ledger's file staged -> LedgerRestored recorded in it -> archives, key, images put
     -> ledger's file renamed
 
-The last step makes a ledger of the directory. Whenever the process is killed before, there is none,
-nor is one begun there (`is_unfinished`); the next restore starts anew. What is in the way is moved
-to `lost+found`: nothing is deleted or replaced.
+The last step makes the directory a ledger. If the process is killed before, there is none, and the
+service does not begin one there (`is_unfinished`); the next restore starts anew. What is in the way
+is moved to `lost+found`: nothing is deleted or replaced.
 """
 
 import shutil
@@ -42,9 +42,9 @@ STAGING = "restoring"
 
 
 class Restored(NamedTuple):
-    """A ledger is restored up to a position; `first` is the checkpoint that its epoch begins with.
+    """A restored ledger; `first` is the checkpoint with which its new epoch begins.
 
-    `aside` is what was in the way, as it is called now; `missing` are images that are not there.
+    `aside` is what was in the way, by its new path; `missing` are images that are not there.
     """
 
     first: Checkpoint
@@ -57,14 +57,14 @@ Record = Callable[[Path, int, str], None]
 
 
 def is_unfinished(data: Path) -> bool:
-    """Whether a restore into this data directory was broken off."""
+    """Return whether a restore into this data directory was interrupted."""
     return (data / STAGING).exists() and not (data / LEDGER).exists()
 
 
 def check_first(backup: Path, data: Path, pools: Mapping[str, Pool]) -> Checked:
-    """The backup, if it can be restored there; changes nothing, and blocks for as long as it takes.
+    """Check that a backup can be restored there, and return it; change nothing, and block.
 
-    Raises `BadBackup` and `NotRestored`.
+    Raise `BadBackup` and `NotRestored`.
     """
     _require_none(data)
     checked = check(backup)
@@ -74,7 +74,7 @@ def check_first(backup: Path, data: Path, pools: Mapping[str, Pool]) -> Checked:
 
 
 def restore(checked: Checked, data: Path, pools: Mapping[str, Pool], record: Record) -> Restored:
-    """Makes a ledger of a data directory that nobody else uses; blocks. Raises `NotRestored`."""
+    """Restore into a data directory that no process uses; block. Raise `NotRestored`."""
     _require_none(data)
     with failures_as(NotRestored):
         return _Restoration(checked, data, pools).run(record)
@@ -96,7 +96,7 @@ class _Restoration:
 
     def run(self, record: Record) -> Restored:
         self._stage()
-        # Of the ledger just as the backup has it: nobody without the key restores another.
+        # Of the ledger exactly as in the backup: no other is restored without the key.
         first = self._checked.checkpoint._replace(epoch=self._checked.checkpoint.epoch + 1)
         record(self._staging, first.epoch, self._checked.signer.sign(first.text()))
         self._put_archives()
@@ -106,7 +106,7 @@ class _Restoration:
         return Restored(first, self._aside, missing)
 
     def _stage(self) -> None:
-        """The ledger's file, where it can be written to and is no ledger yet."""
+        """Copy the ledger's file to where it can be written to and is no ledger yet."""
         make_directory(self._data)
         if self._staging.exists():
             shutil.rmtree(self._staging)
@@ -114,7 +114,7 @@ class _Restoration:
         copy_file(self._backup / LEDGER, self._staging / LEDGER)
 
     def _put_archives(self) -> None:
-        """Those of the backup, and no others: of what is lost they would tell as if it were not."""
+        """Put the archives of the backup, and set others aside: they would show what was lost."""
         directory = self._data / ARCHIVES
         names = Shelf(self._backup / ARCHIVES).names()
         for name in Shelf(directory).names():
@@ -128,7 +128,7 @@ class _Restoration:
             self._put(name)
 
     def _put(self, name: str) -> None:
-        """A file of the backup, under the same name, unless it is there already."""
+        """Put a file of the backup under the same name, unless it is there already."""
         target = self._data / name
         if target.exists():
             if describe_file(target) == self._checked.manifest.files[name]:
@@ -154,9 +154,9 @@ class _Restoration:
         return list(missing_images(expected, self._pools))
 
     def _finish(self) -> None:
-        """Makes the ledger be there."""
+        """Make the directory a ledger."""
         for name in (f"{LEDGER}-wal", f"{LEDGER}-shm"):
-            # Of a ledger that was moved away without them: SQLite would take them for ours.
+            # Left by a ledger that was moved away without them: SQLite would use them.
             if (self._data / name).exists():
                 self._set_aside(self._data / name)
         self._remove_wal()
@@ -166,7 +166,7 @@ class _Restoration:
         self._staging.rmdir()
 
     def _remove_wal(self) -> None:
-        """The writer has emptied it; whoever only looked has left it there all the same."""
+        """Remove the WAL, which the writer has emptied, and readers may have left."""
         wal = self._staging / f"{LEDGER}-wal"
         assert not wal.exists() or not wal.stat().st_size, "the ledger's file is still open"
         for path in (wal, self._staging / f"{LEDGER}-shm"):

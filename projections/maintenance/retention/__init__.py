@@ -1,1 +1,1 @@
-"""Retention at work: what is due is planned, discarded, and moved to archives."""
+"""Retention: plans what is due, discards it, and moves its events to archives."""

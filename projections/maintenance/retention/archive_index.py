@@ -1,4 +1,4 @@
-"""What an archive says of the trees in it, so that they are found without their events."""
+"""The index of an archive: what it says about its trees, so that they are found without events."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ _ENDINGS: dict[type, Ending] = {
 
 
 def archived_trees(log: Log, sweep: Sweep) -> Iterator[ArchivedTree]:
-    """The trees that a sweep discarded; one of which an event cannot be read is passed over."""
+    """Yield the trees that a sweep discarded, except those with an event that cannot be read."""
     for position, topic, state in log.stream(sweep_stream(sweep.uuid)):
         discard = decode(topic, state).event
         assert isinstance(discard, JobsDiscarded), topic
@@ -46,7 +46,7 @@ def _jobs(log: Log, tree: DiscardedTree) -> tuple[ArchivedJob, ...] | None:
 
 
 def _job(log: Log, uuid: str) -> ArchivedJob:
-    """From its first event and its last: of a job that has ended, they say all there is to say."""
+    """Return the entry of a job that has ended; its first and last event say all that is needed."""
     first, last = ends_of(log.cursor(), job_stream(uuid))
     created, ended = decode(first.topic, first.state), decode(last.topic, last.state)
     if not isinstance(created.event, JobCreated) or type(ended.event) not in _ENDINGS:

@@ -2,9 +2,9 @@
 
     written and synced -> ArchiveWritten -> events deleted, some at a time -> LedgerCompacted
 
-Until `ArchiveWritten` the store has all events and the file counts for nothing; from then on they
-are where the archive is, whether some are still in the store or not. So a crash leaves something
-that reads right, and the next compaction goes on with it.
+Until `ArchiveWritten` is recorded, the store has all events and the file counts for nothing. From
+then on the archive has them, whether or not some are still in the store. So a crash leaves a ledger
+that reads right, and the next compaction finishes the deletion.
 """
 
 import time
@@ -40,17 +40,17 @@ from projections.streams import compactions, pending_sweeps, sweeps
 T = TypeVar("T")
 
 ARCHIVES = "archive"
-"""Where they are in a data directory."""
+"""The directory of the archives in a data directory."""
 DELETED_AT_ONCE = 64
 SLICE_S = 0.002
-"""How long events are deleted for in one transaction; the commands of others wait as long."""
+"""How long one transaction deletes events; commands wait as long."""
 PAUSE_S = 0.002
-"""Between two slices, so that those commands are not only let in but done."""
+"""The pause between two slices, in which those commands are executed."""
 PAGES_AT_ONCE = 64
 
 
 class Compacted(NamedTuple):
-    """An archive, and what is in it now and no more in the store."""
+    """An archive, and how much has moved to it from the store."""
 
     archive: str
     events: int
@@ -65,16 +65,16 @@ def compact(
     *,
     stopping: Callable[[], bool] = never,
 ) -> Compacted | None:
-    """Archives all that is discarded; None if there is nothing. Blocks, and needs `maintenance`.
+    """Archive everything that is discarded; return None if there is nothing.
 
-    What an earlier one left half done is finished first. Raises `ArchiveNotWritten` with nothing
-    changed, `BadArchive` if an archive is not what was recorded, `StoreFailed`, and
-    `RetentionStopped` soon after `stopping` says so.
+    Block; the caller holds `maintenance`. First finish what an earlier compaction left. Raise
+    `ArchiveNotWritten` with nothing changed, `BadArchive` if an archive is not what was recorded,
+    `StoreFailed`, and `RetentionStopped` soon after `stopping` returns true.
     """
     try:
         return _Compaction(ledger, archives, by, stopping).run(new_id)
     except TilingStopped as error:
-        raise RetentionStopped("the compaction was broken off") from error
+        raise RetentionStopped("the compaction was interrupted") from error
 
 
 class _Compaction:
@@ -101,7 +101,7 @@ class _Compaction:
         uuid = new_id()
         self._make_directory()
         written, size = self._write(uuid, waiting)
-        self._ledger.maintenance.check()  # whoever else holds it removes what is unrecorded
+        self._ledger.maintenance.check()  # another holder would remove what is unrecorded
         self._ledger.execute_blocking(RecordArchive(uuid, written), self._by)
         self._delete(uuid, written)
         return Compacted(written.archive, written.events, size)
@@ -109,8 +109,8 @@ class _Compaction:
     def _write(self, uuid: str, waiting: Sequence[Sweep]) -> tuple[ArchiveWritten, int]:
         with self._ledger.log() as log:
             cursor = log.cursor()
-            told = (tree for sweep in waiting for tree in archived_trees(log, sweep))
-            trees = [*map(self._unless_stopping, told)]
+            found = (tree for sweep in waiting for tree in archived_trees(log, sweep))
+            trees = [*map(self._unless_stopping, found)]
             events = map(self._unless_stopping, events_at(cursor, self._positions(cursor, waiting)))
             done = write_archive(self._archives, uuid, events, trees)
         swept = tuple(sweep.uuid for sweep in waiting)
@@ -118,14 +118,14 @@ class _Compaction:
         return written, done.bytes
 
     def _make_directory(self) -> None:
-        """Its name is durable too: from `ArchiveWritten` on nothing else has the events."""
+        """Make the directory and its name durable: soon only its archive has the events."""
         try:
             make_directory(self._archives)
         except OSError as error:
             raise ArchiveNotWritten(f"{self._archives}: {error.strerror}") from error
 
     def _positions(self, cursor: Cursor, swept: Sequence[Sweep]) -> "array[int]":
-        """Of all their events in the store. An array: there may be millions."""
+        """Return the positions of their events in the store, in an array: there may be millions."""
         streams = sorted({stream for sweep in swept for stream in sweep.streams()})
         return array("q", sorted(positions_of(cursor, streams)))
 
@@ -135,7 +135,7 @@ class _Compaction:
         return set(positions_of(cursor, acts))
 
     def _remove_unrecorded(self, log: Log) -> None:
-        """What a crash kept from being written, or recorded; the events of it are in the store."""
+        """Remove archives that a crash kept from being recorded; the store has their events."""
         recorded = {one.written.archive for one in compactions(log)}
         shelf = Shelf(self._archives)
         shelf.remove_unfinished()
@@ -144,7 +144,7 @@ class _Compaction:
                 shelf.remove(name)
 
     def _delete(self, uuid: str, written: ArchiveWritten) -> None:
-        """Deletes what is in the archive, and records that it is done."""
+        """Delete what is in the archive, and record that it is done."""
         with self._ledger.log() as log:
             swept = [sweep for sweep in sweeps(log) if sweep.uuid in written.sweeps]
             positions = self._positions(log.cursor(), swept)
@@ -157,7 +157,7 @@ class _Compaction:
             self._unless_stopping(None)
             self._ledger.exclusive(partial(_delete_some, left=left)).result()
             time.sleep(PAUSE_S)
-        # Last, and all at once: half of such a stream is not read as anything.
+        # Last, and all at once: half of such a stream cannot be read.
         self._ledger.exclusive(partial(delete_events, positions=sorted(whole))).result()
         uuids = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
         for some in sliced(uuids, DELETED_AT_ONCE):
@@ -165,19 +165,19 @@ class _Compaction:
         with self._ledger.log() as log:
             gone = gone_count(log.cursor())
         self._ledger.execute_blocking(RecordCompaction(uuid, gone), self._by)
-        # What is not given back now is used again, or given back with the next archive.
+        # Pages that are not given back now are reused, or given back with the next archive.
         give = partial(give_back, pages=PAGES_AT_ONCE)
         while not self._stopping() and self._ledger.exclusive(give).result():
             time.sleep(PAUSE_S)
 
     def _unless_stopping(self, what: T) -> T:
         if self._stopping():
-            raise RetentionStopped("the compaction was broken off")
+            raise RetentionStopped("the compaction was interrupted")
         return what
 
 
 def _delete_some(cursor: Cursor, left: list[Sequence[int]]) -> None:
-    """Deletes some events, and then for as long as one slice may take."""
+    """Delete some events, and then more for as long as one slice may take."""
     until = time.monotonic() + SLICE_S
     delete_events(cursor, left.pop())
     while left and time.monotonic() < until:

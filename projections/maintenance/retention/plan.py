@@ -1,4 +1,4 @@
-"""From the read models and the ledger's own acts to the plan of a sweep. Changes nothing."""
+"""Plans a sweep from the read models and the ledger's own streams. Changes nothing."""
 
 from collections.abc import Container, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ from projections.views.retention import departed, ended_trees
 
 
 def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
-    """What is due by the cutoff, of all that is shown; what is parked stays."""
+    """Return what is due by the cutoff of all that is shown; what is parked stays."""
     cursor = log.cursor()
     parked = {parking.stream for parking in parkings(log) if parking.handling == "parked"}
     trees = ended_trees(cursor, cutoff)
@@ -45,10 +45,10 @@ def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
 
 
 def plan_as_of(log: Log, shelf: Shelf, keep: timedelta, moment: datetime) -> Plan:
-    """What a policy discards at a moment, or would have discarded, of all that was shown then.
+    """Return what a policy discards at a moment, or would have discarded, of all shown then.
 
-    Trees that were discarded since are among it, as long as the store or an archive tells of them.
-    At a moment to come it is what is due by then if nothing else happens. Raises `BadArchive`.
+    It includes trees discarded since, if the store or an archive still knows them. At a future
+    moment it is what is due by then if nothing else happens. Raise `BadArchive`.
     """
     cutoff = cutoff_at(moment, keep)
     planned = plan_of(log, keep, cutoff)
@@ -73,16 +73,16 @@ def _discarded_since(log: Log, shelf: Shelf, moment: datetime) -> Iterator[Disca
 
 
 def old_acts(log: Log) -> Iterator[Departed]:
-    """Acts that nothing rests on any more.
+    """Yield the ledger's own streams that nothing needs any more.
 
-    Compacted sweeps, compactions but the newest, and how streams were parked that are not here.
+    These are compacted sweeps, all compactions but the newest, and parkings of streams that left.
     """
     done = [compaction for compaction in compactions(log) if compaction.gone is not None]
     compacted = {uuid for compaction in done for uuid in compaction.written.sweeps}
     known = sweeps(log)
     going = discarded_streams(known)
     for act in _finished(log, known, done, compacted):
-        if act.stream not in going:  # by a sweep that waits for its archive
+        if act.stream not in going:  # with a sweep that waits for its archive
             yield act
 
 
@@ -94,7 +94,7 @@ def _finished(
         if uuid in compacted:
             yield Departed(sweep_stream(uuid), at)
     for compaction in done[:-1]:
-        # Not before its sweeps, whatever the clock did: they would be taken for not compacted.
+        # Not before its sweeps, whatever the clock did: they would seem not to be compacted.
         ats = [swept[uuid] for uuid in compaction.written.sweeps if uuid in swept]
         at = max([compaction.last_modified, *ats])
         yield Departed(compaction_stream(compaction.uuid), at)

@@ -1,4 +1,4 @@
-"""Retention as operators and the service use it: set it, plan it, run it."""
+"""Retention for operators and the service: sets the policy, plans, runs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from projections.streams import pending_sweeps, policy_of
 
 TREES_PENDING = 1_000
 PENDING_FOR = timedelta(days=1)
-"""So many trees, or for so long, are discarded before they are moved to an archive."""
+"""How many discarded trees, or how old ones, make a new archive worthwhile."""
 
 
 OPERATOR = Caller("system:operator", "")
@@ -36,15 +36,15 @@ class RetentionBusy(Expected):
 
 
 class ClockMoved(Expected):
-    """The wall clock was set: nothing is discarded until somebody says that it is right."""
+    """The wall clock was set: nothing is discarded until an operator confirms it."""
 
 
 class PlanChanged(Expected):
-    """What would be discarded is not what the plan with this digest says, if it is of any."""
+    """Another plan would be made now than the one with this digest, if there was one."""
 
 
 class Ran(NamedTuple):
-    """What a run has done."""
+    """What a run did."""
 
     swept: Swept | None
     compacted: Compacted | None
@@ -70,34 +70,34 @@ class Retention:
         self._stopping = Event()
 
     def stop(self) -> None:
-        """What runs ends soon, and what is begun from now on, by `RetentionStopped`."""
+        """Stop current and later runs soon, with `RetentionStopped`."""
         self._stopping.set()
 
     def set(self, keep: timedelta) -> None:
-        """From now on keeps jobs for so long. Raises `KeepOutOfRange`."""
+        """Keep jobs for this long from now on. Raise `KeepOutOfRange`."""
         self._ledger.execute_blocking(SetRetention(keep), OPERATOR)
 
     def status(self) -> RetentionStatus:
-        """How things stand: the policy, and what was and will be done by it."""
+        """Return the policy, and what was and will be discarded by it."""
         with self._ledger.log() as stored:
             return read_status(stored, Shelf(self._archives), self._now(), self._clocks())
 
     def parked(self) -> list[Parking]:
-        """The streams that are parked, or were released and not discarded yet."""
+        """Return the streams that are parked, or were released and not discarded yet."""
         with self._ledger.log() as stored:
             return parked_streams(stored)
 
     def release(self, stream: str, *, skip: bool) -> None:
-        """The next sweep tries a parked stream again or, with `skip`, takes it unread.
+        """Let the next sweep try a parked stream again or, with `skip`, discard it unread.
 
-        Raises `NotParked`.
+        Raise `NotParked`.
         """
         self._ledger.execute_blocking(ReleaseStream(stream, skip), OPERATOR)
 
     def plan(self, as_of: datetime | None = None, keep: timedelta | None = None) -> Plan:
-        """What a sweep would discard, or would have, at some moment by some policy; a dry run.
+        """Return what a sweep would discard, or would have discarded, at a moment by a policy.
 
-        By default now, and by the policy that holds at the moment.
+        By default the moment is now, and the policy the one that holds then.
         """
         moment = as_of or self._now()
         with self._ledger.log() as stored:
@@ -105,9 +105,9 @@ class Retention:
             return plan_as_of(stored, Shelf(self._archives), kept, moment)
 
     def run(self, digest: str | None = None) -> Ran:
-        """Discards what is due, or just what the plan with this digest says, and archives it.
+        """Discard what is due, or exactly the plan with this digest, and archive it.
 
-        Raises `RetentionBusy`, `ClockMoved`, `PlanChanged`, `NotDue`, `ArchiveNotWritten`,
+        Raise `RetentionBusy`, `ClockMoved`, `PlanChanged`, `NotDue`, `ArchiveNotWritten`,
         `BadArchive` and `RetentionStopped`.
         """
         with self._maintaining():
@@ -116,14 +116,14 @@ class Retention:
             return Ran(swept, self._compact(OPERATOR))
 
     def run_if_worthwhile(self) -> Ran:
-        """`run`, as the service does it from time to time: an archive is begun for many at once."""
+        """Run as the service does from time to time: write an archive only if it is worthwhile."""
         with self._maintaining():
             self._check_clocks()
             swept = self._sweep(SYSTEM, None)
             return Ran(swept, self._compact(SYSTEM) if self._is_worth_archiving() else None)
 
     def confirm_clock(self) -> None:
-        """The wall clock is right as it is, whoever moved it."""
+        """Trust the wall clock as it is."""
 
         def believe(cursor: Cursor) -> None:
             clock_watch.put_alone(cursor, watch(self._clocks()))
@@ -137,7 +137,7 @@ class Retention:
             cutoff = cutoff_at(now, keep) if digest is None else _cutoff_of(digest)
             plan = plan_of(stored, keep, cutoff)
         if digest is not None and plan.digest != digest:
-            raise PlanChanged("by now something else would be discarded: plan anew")
+            raise PlanChanged("something else would be discarded by now: plan anew")
         if not plan:
             return None
         return sweep(self._ledger, plan, self._new_id, by, stopping=self._stopping.is_set)

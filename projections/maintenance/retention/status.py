@@ -1,4 +1,4 @@
-"""How retention stands: the policy, what is due next, what waits, what is wrong. Reads only."""
+"""The status of retention: the policy, what is due next, what waits, what is wrong. Reads only."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from projections.views.retention import first_end
 
 
 class SweepSummary(Struct, frozen=True):
-    """What was discarded by a sweep, or by several, the newest of them at that time."""
+    """What one or more sweeps discarded, the newest of them at that time."""
 
     at: datetime
     trees: int
@@ -32,20 +32,20 @@ class SweepSummary(Struct, frozen=True):
 
 
 class ArchiveSummary(Struct, frozen=True):
-    """An archive as the directory has it."""
+    """An archive in the directory."""
 
     name: str
     bytes: int
 
 
 class Due(NamedTuple):
-    """When the next tree is due, if any has ended, and since when the policy holds that says so."""
+    """When the next tree is due, if any has ended, and since when the policy holds."""
 
     at: datetime | None
     since: datetime | None
 
     def overdue(self, now: datetime) -> timedelta:
-        """How long it has waited; before the policy held it did not."""
+        """Return how long it has been due under this policy."""
         if self.at is None:
             return timedelta()
         due = self.at if self.since is None else max(self.at, self.since)
@@ -53,11 +53,10 @@ class Due(NamedTuple):
 
 
 class RetentionStatus(Struct, frozen=True):
-    """How things stand.
+    """The status.
 
     `since` is None as long as the default policy holds. `next_due` is when the next tree is due, if
-    any has ended; those of `parked` are left out. `waiting` is discarded, and its events are in the
-    store still.
+    any has ended, except those in `parked`. `waiting` is discarded, but not archived yet.
     """
 
     keep: timedelta
@@ -71,7 +70,7 @@ class RetentionStatus(Struct, frozen=True):
 
 
 def read_status(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> RetentionStatus:
-    """How things stand in this log, beside these archives."""
+    """Read the status of this log, with these archives."""
     policy = policy_of(log)
     parked = parked_streams(log)
     due = due_of(log, policy, parked, now)
@@ -89,7 +88,7 @@ def read_status(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Rete
 
 
 def due_of(log: Log, policy: Policy, parked: Iterable[Parking], now: datetime) -> Due:
-    """Of the trees that are not parked."""
+    """Return when the next tree is due that is not parked."""
     held = policy.held(now)
     ended = first_end(log.cursor(), [one.stream.partition("-")[2] for one in parked])
     return Due(
@@ -111,10 +110,10 @@ def _summary(swept: Sequence[Sweep]) -> SweepSummary | None:
 
 
 def parked_streams(log: Log) -> list[Parking]:
-    """The streams that are parked, or were released and not discarded yet."""
+    """Return the streams that are parked, or were released and not discarded yet."""
     parked = parkings(log)
     if not parked:
-        return []  # which is how it should be, and all sweeps are a lot to read
+        return []  # the usual case; reading all sweeps takes long
     gone = discarded_streams(sweeps(log))
     return [
         parking for parking in parked if parking.stream not in gone and log.stream(parking.stream)
@@ -122,9 +121,9 @@ def parked_streams(log: Log) -> list[Parking]:
 
 
 def wrong_archives(log: Log, shelf: Shelf) -> Iterator[str]:
-    """What is wrong with the archives that the ledger names, as far as a short look tells.
+    """Yield what a quick check finds wrong with the archives that the ledger names.
 
-    Their digests are for a replay to check: that takes reading all of them.
+    Their digests are left to a replay: checking them means reading all archives.
     """
     for compaction in compactions(log):
         written = compaction.written
@@ -138,4 +137,4 @@ def wrong_archives(log: Log, shelf: Shelf) -> Iterator[str]:
             written.first,
             written.last,
         ):
-            yield f"archive {archive.path}: it is not the one that was written"
+            yield f"archive {archive.path} is not the one that was written"

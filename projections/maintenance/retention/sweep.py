@@ -1,9 +1,8 @@
 """A sweep: discards what a plan names, some trees at a time, between the commands of others.
 
-Each command drops the rows of its trees in the transaction that records them as discarded. What the
-events of a tree come to is found out here, not in the writer's thread. A tree of which an event
-cannot be read is parked and stays, and the others go; once it is released to be skipped, it goes
-unread.
+Each command drops the rows of its trees in the transaction that records them as discarded. Which
+rows those are is found out here, not in the writer's thread. A tree with an event that cannot be
+read is parked and stays, and the others go; once it is released with `skip`, it goes unread.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,13 +24,13 @@ from projections.views.retention import rows_that_show
 READER = "sweep"
 TREES_AT_ONCE = 20
 STREAMS_AT_ONCE = 100
-"""Few enough that the commands of others hardly wait."""
+"""Few enough that other commands hardly wait."""
 
 SYSTEM = Caller("system", "")
 
 
 class RetentionStopped(Expected):
-    """It was asked to stop before the end; the next run goes on."""
+    """The run was asked to stop before its end; the next one does the rest."""
 
 
 def never() -> bool:
@@ -40,7 +39,7 @@ def never() -> bool:
 
 @dataclass
 class Swept:
-    """What a sweep has done; `parked` are the streams that it could not read."""
+    """What a sweep did; `parked` are the streams that it could not read."""
 
     sweep: str
     trees: int = 0
@@ -49,8 +48,8 @@ class Swept:
     parked: list[str] = field(default_factory=list)
 
 
-class _Shown(NamedTuple):
-    """The rows of some streams, and which of these could not be read."""
+class _Rows(NamedTuple):
+    """The rows of some streams, and which of the streams could not be read."""
 
     rows: list[RowKey]
     unread: list[str]
@@ -64,10 +63,10 @@ def sweep(
     *,
     stopping: Callable[[], bool] = never,
 ) -> Swept:
-    """Discards what the plan names; blocks, so call it in a thread that holds `maintenance`.
+    """Discard what the plan names; block, so call it in a thread that holds `maintenance`.
 
-    Raises `NotDue` if the policy has changed meanwhile, `StoreFailed`, also if the lease is lost
-    (the next one discards the rest), and `RetentionStopped` soon after `stopping` says so.
+    Raise `NotDue` if the policy has changed meanwhile; `StoreFailed`, also for a lost lease (the
+    next sweep discards the rest); and `RetentionStopped` soon after `stopping` returns true.
     """
     return _Sweep(ledger, plan, new_id(), by, stopping).run()
 
@@ -91,13 +90,13 @@ class _Sweep:
         for streams in sliced(self._others(), STREAMS_AT_ONCE):
             self._discard((), streams)
         if self._done.trees or self._done.streams:
-            self._record((), (), _Shown([], []), last=True)
+            self._record((), (), _Rows([], []), last=True)
         return self._done
 
     def _others(self) -> Sequence[str]:
-        """The streams that go; what a tree names that was just parked stays with it.
+        """Return the streams to discard; what a just parked tree names stays with it.
 
-        Compactions come last: they say of the sweeps before them that these are compacted.
+        Compactions come last: they say which sweeps are compacted.
         """
         streams = self._plan.streams
         if self._done.parked:
@@ -106,10 +105,10 @@ class _Sweep:
         return sorted(streams, key=lambda stream: stream.startswith("compaction-"))
 
     def _discard(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> None:
-        """Discards these, without those that cannot be read."""
+        """Discard these, except those that cannot be read."""
         if self._stopping():
-            raise RetentionStopped("the sweep was broken off")
-        going = _Shown([], [])
+            raise RetentionStopped("the sweep was interrupted")
+        going = _Rows([], [])
         with self._ledger.log() as log:
             known = [tree for tree in trees if self._add(log, tree.streams(), going)]
             others = [stream for stream in streams if self._add(log, [stream], going)]
@@ -120,7 +119,7 @@ class _Sweep:
         self,
         trees: tuple[DiscardedTree, ...],
         streams: tuple[str, ...],
-        going: _Shown,
+        going: _Rows,
         *,
         last: bool = False,
     ) -> None:
@@ -142,9 +141,9 @@ class _Sweep:
         done.jobs += sum(len(tree.jobs) for tree in trees)
         done.streams += len(streams)
 
-    def _add(self, log: Log, streams: Sequence[str], going: _Shown) -> bool:
-        """Adds what shows these streams to what goes; all of them, or none if one is parked."""
-        found = _Shown([], [])
+    def _add(self, log: Log, streams: Sequence[str], going: _Rows) -> bool:
+        """Add the rows of these streams to `going`: of all of them, or of none if one is parked."""
+        found = _Rows([], [])
         for stream in streams:
             try:
                 found.rows.extend(rows_of_stream(log, stream))
