@@ -1,8 +1,8 @@
-"""A small HTTP load generator: it costs little, so that a benchmark measures the server.
+"""A small HTTP load generator, so cheap that a benchmark measures the server.
 
-It knows just enough of HTTP/1.1: the status line, Content-Length and chunked answers on connections
-that stay open. It does not reconnect, pipeline, or send HEAD: an answer that needs more than it
-knows ends the run with an error instead of a wrong number.
+It knows just enough HTTP/1.1: the status line, Content-Length, and chunked answers on connections
+that stay open. It does not reconnect, pipeline or send HEAD. An answer that needs more ends the run
+with an error instead of a wrong number.
 
 As a subprocess (on the other core) it reads its spec as JSON and prints the result as JSON:
 
@@ -40,7 +40,7 @@ class LoadBroken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What the server did under load. Latencies are in the order in which the answers ended."""
+    """The server's results under load. Latencies are in the order in which answers ended."""
 
     seconds: float
     latencies_s: list[float]
@@ -198,7 +198,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _answer_in(buffer: bytes | bytearray) -> tuple[int, int] | None:
-    """Give the status and the end of the answer that `buffer` starts with; None: more must come.
+    """Return the status and end of the answer that `buffer` starts with; None: more must come.
 
     The end may lie behind the buffer's. An answer in chunks is looked at from its start with each
     piece that comes: a benchmark's answers come in a few pieces, mostly in one.

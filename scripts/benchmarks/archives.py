@@ -1,4 +1,4 @@
-"""What an archive takes for each event, against the rows that the events were in the store.
+"""The size of an archive for each event, against the rows of the events in the store.
 
 The rows are those of `stored_events` with its indexes, in a database of their own, written in order
 of positions: as few pages as SQLite can do with.
@@ -27,7 +27,7 @@ def archive(setting: Setting) -> Row:
 
 
 def archive_short(setting: Setting) -> Row:
-    """Histories of 25 events: four times as many jobs, trees and streams to tell of."""
+    """Histories of 25 events: four times as many jobs, trees and streams."""
     return _archive("archive-short", setting, SHORT)
 
 
@@ -38,7 +38,7 @@ def _archive(name: str, setting: Setting, each: int) -> Row:
     raw = _bytes_of_rows(file, directory / "rows.sqlite")
     rounds, written_s, read_s = [], [], []
     for _ in range(scale.archives):
-        written, seconds = _written(file, directory)
+        written, seconds = _write_archive(file, directory)
         rounds.append(Round(written.bytes / events, raw / events))
         written_s.append(seconds)
         read_s.append(_read_s(directory, written))
@@ -63,8 +63,8 @@ def _bytes_of_rows(ledger: Path, rows: Path) -> int:
     return rows.stat().st_size
 
 
-def _written(ledger: Path, directory: Path) -> tuple[Written, float]:
-    """The archive of all events, read from the store as a compaction does; and the seconds."""
+def _write_archive(ledger: Path, directory: Path) -> tuple[Written, float]:
+    """Write an archive of all events as a compaction does; return it and the seconds."""
     with sqlite_reader(ledger).log() as log:
         trees = list(_trees(log.by_stream(), log.last_position()))
     with sqlite_reader(ledger).log() as log:
@@ -80,7 +80,7 @@ def _read_s(directory: Path, written: Written) -> float:
 
 
 def _trees(events: Iterator[tuple[str, str, bytes]], last: int) -> Iterator[ArchivedTree]:
-    """A tree for each job, as a sweep would tell of them; positions about as they are."""
+    """Yield a tree for each job, as a sweep records them, at about the right positions."""
     for position, (stream, topic, state) in enumerate(events, start=1):
         recorded = decode(topic, state)
         if isinstance(recorded.event, JobCreated):

@@ -1,4 +1,4 @@
-"""What is felt of two copies: the p99 of reads and of updates, against an idle service.
+"""The effect of two copies on the p99 of reads and updates, against an idle service.
 
 The load comes in small portions, and only those count during which two copies ran all the time.
 """
@@ -22,7 +22,7 @@ from scripts.benchmarks.updates import CALLERS, Updating
 
 COPIES = 2
 CLONES = 4
-"""Clones of a round: two are copied, two wait."""
+"""Clones in a round: two are being copied, two wait."""
 CONNECTIONS = 32
 GETS = 500
 UPDATES_EACH = 10
@@ -35,19 +35,19 @@ class Loaded(Protocol):
     """A service under one kind of load, with a drive to clone."""
 
     async def portion(self) -> Sequence[float]:
-        """Some of the load; the latencies in seconds."""
+        """Make some of the load; return the latencies in seconds."""
 
     async def clone(self) -> str:
-        """Asks for a copy; returns the new drive."""
+        """Ask for a copy; return the new drive."""
 
     async def unfinished(self) -> int:
-        """How many copies run or wait."""
+        """Return how many copies run or wait."""
 
     async def delete(self, drives: Sequence[str]) -> None: ...
 
 
 def get_while_copying(setting: Setting) -> Row:
-    """GET of one job with four children over HTTP, as somebody watches it; it may be remembered."""
+    """GET of one job with four children over HTTP, like a watcher; it may come from memory."""
     return asyncio.run(_gets(setting))
 
 
@@ -68,13 +68,13 @@ async def _updates(setting: Setting) -> Row:
     seeded = await _seed(setting)
     settings = Settings(data=setting.directory, copies_per_pool=COPIES)
     async with open_service(settings) as service:
-        updating = await Updating.begun(service.ledger)
+        updating = await Updating.begin(service.ledger)
         rounds = await _rounds(_Updates(service, updating, seeded), setting.scale.beside_rounds)
     return _row("update-while-copying", rounds, f"updates, {CALLERS} callers", at_least=None)
 
 
 async def _seed(setting: Setting) -> Seeded:
-    """A data directory whose first disk has an image."""
+    """Make a data directory whose first disk has an image."""
     size = setting.scale.beside_bytes
     seeded = await seed(setting.directory, disk_bytes=size)
     make_image(image_of(setting.directory, seeded.disks[0]), size)
@@ -87,7 +87,7 @@ async def _rounds(loaded: Loaded, count: int) -> list[Round]:
 
 
 async def _round(loaded: Loaded) -> Round:
-    """The load on an idle service, then while copies run; what they made is deleted again."""
+    """Load an idle service, then one that copies; delete the copies again."""
     idle = [latency for _ in range(IDLE_PORTIONS) for latency in await loaded.portion()]
     drives = [await loaded.clone() for _ in range(CLONES)]
     busy: list[float] = []
@@ -96,7 +96,7 @@ async def _round(loaded: Loaded) -> Round:
         if await loaded.unfinished() < COPIES:
             break
         busy += portion
-    await _ended(loaded)
+    await _wait_for_copies(loaded)
     await loaded.delete(drives)
     if not busy:
         raise BenchmarkBroken("the copies ended before a portion of the load did")
@@ -104,7 +104,7 @@ async def _round(loaded: Loaded) -> Round:
     return Round(p99, percentile_ms(idle, 0.99), p50, p99)
 
 
-async def _ended(loaded: Loaded) -> None:
+async def _wait_for_copies(loaded: Loaded) -> None:
     async with asyncio.timeout(ENDED_S):
         while await loaded.unfinished():  # noqa: ASYNC110 - another process has no event of ours
             await asyncio.sleep(LOOK_S)

@@ -58,7 +58,7 @@ def clones(setting: Setting) -> Row:
 
 
 def _warm_up(server: Served, request: bytes, data: Path) -> None:
-    """Until the WAL is as long as it gets, see `fill_wal`."""
+    """Clone until the WAL is as long as it gets, see `fill_wal`."""
     wal = data / f"{LEDGER_FILE}-wal"
     for _ in range(WARM_UPS_MAX):
         load(server, [request], connections=CONNECTIONS, count=WARM_UP)
@@ -85,7 +85,7 @@ _Decoded = tuple[Stored, Recorded[Event]]
 
 
 def _by_request(events: Iterable[Stored]) -> Iterator[Sequence[_Decoded]]:
-    """The events of each request; those of one command lie together."""
+    """Yield the events of each request; those of one command are adjacent."""
     decoded = [(event, _recorded(event)) for event in events]
     for _, group in groupby(decoded, key=lambda item: item[1].request_id):
         yield list(group)
@@ -99,7 +99,7 @@ def _recorded(event: Stored) -> Recorded[Event]:
 
 
 def _written(group: Sequence[_Decoded]) -> Written:
-    """The events of one clone, and the rows that show what it made and tell of them."""
+    """Return the events of one clone, with the rows of what it made and of the audit log."""
     puts: dict[RowKey, Stored] = {}
     states: dict[str, Aggregate] = {}
     for event, recorded in group:

@@ -1,4 +1,4 @@
-"""The command: which benchmarks, how much of them, and how they are shown."""
+"""The command: which benchmarks run, at which scale, and how results are shown."""
 
 import gc
 import shutil
@@ -99,7 +99,7 @@ def main(names: tuple[str, ...], *, quick: bool, as_json: bool) -> None:
 
 
 def _rows(names: Sequence[str], scale: Scale, directory: Path) -> Iterator[Row]:
-    """One after the other, each in an empty directory that is removed at once."""
+    """Run one benchmark after the other, each in an empty directory that is then removed."""
     for name in dict.fromkeys(names):
         click.echo(f"measuring {name} ...", err=True)
         own = directory / name
@@ -109,7 +109,7 @@ def _rows(names: Sequence[str], scale: Scale, directory: Path) -> Iterator[Row]:
 
 
 def _terminated(_number: int, _frame: object) -> NoReturn:
-    """By an exception, so that what was started is ended and the files are removed."""
+    """Raise, so that started processes are ended and files removed."""
     sys.exit(128 + signal.SIGTERM)
 
 

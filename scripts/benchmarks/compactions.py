@@ -1,4 +1,4 @@
-"""What is felt of a compaction, and how long a job takes to tell of once it is in an archive."""
+"""The effect of a compaction on updates, and the time to read a job out of an archive."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def compaction(setting: Setting) -> Row:
 
 
 def as_of(setting: Setting) -> Row:
-    """A job as it was half way, out of an archive, against one whose events are in the store."""
+    """A job as it was half way, from an archive, against one whose events are in the store."""
     return asyncio.run(_as_of(setting))
 
 
@@ -45,10 +45,10 @@ async def _compaction(setting: Setting) -> Row:
     trees = setting.scale.compacted_trees
     make_ledger(setting.directory / LEDGER_FILE, trees * (EACH + 2), EACH)
     async with open_ledger(setting.directory) as opened:
-        updating = await Updating.begun(opened.ledger, CALLERS)
+        updating = await Updating.begin(opened.ledger, CALLERS)
         idle = await _portions(updating, IDLE_PORTIONS)
         started = perf_counter()
-        running = asyncio.create_task(_run(opened, setting.directory))
+        running = asyncio.create_task(_run_retention(opened, setting.directory))
         busy: list[float] = []
         while not running.done():
             busy += await _portions(updating, 1)
@@ -72,13 +72,13 @@ async def _portions(updating: Updating, count: int) -> list[float]:
     return latencies
 
 
-async def _run(opened: OpenLedger, data: Path) -> Ran:
+async def _run_retention(opened: OpenLedger, data: Path) -> Ran:
     retention = Retention(opened.ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=_clocks)
     return await asyncio.to_thread(retention.run)
 
 
 def _clocks() -> Reading:
-    """Of a machine that was booted at the beginning of 1970."""
+    """Return the clocks of a machine that booted at the beginning of 1970."""
     since = timedelta(microseconds=time_ns() // 1_000)
     return Reading("benchmark", datetime(1970, 1, 1, tzinfo=UTC) + since, since)
 
@@ -91,9 +91,9 @@ async def _as_of(setting: Setting) -> Row:
         views = Views(sqlite_reader(file), lambda: opened.ledger.commits)
         try:
             jobs, position = _jobs(views, scale.past_jobs), opened.ledger.position // 2
-            live = _asked(views, data, jobs, position)
-            await _run(opened, data)
-            archived = _asked(views, data, jobs, position)
+            live = _time_each(views, data, jobs, position)
+            await _run_retention(opened, data)
+            archived = _time_each(views, data, jobs, position)
         finally:
             views.close()
     p50, p99 = percentile_ms(archived, 0.50), percentile_ms(archived, 0.99)
@@ -103,15 +103,15 @@ async def _as_of(setting: Setting) -> Row:
 
 
 def _jobs(views: Views, count: int) -> list[str]:
-    """Some of the older half, in no order that the store has."""
+    """Return some jobs of the older half, in random order."""
     with views.long_snapshot() as snapshot:
         found = [tree.job.uuid for trees in snapshot.all_jobs(OWNER, None) for tree in trees]
     older = found[len(found) // 2 :]
     return older[:: max(1, len(older) // count)][:count]
 
 
-def _asked(views: Views, data: Path, jobs: Sequence[str], position: int) -> list[float]:
-    """The seconds that each of them takes, as a request has it: in a snapshot of its own."""
+def _time_each(views: Views, data: Path, jobs: Sequence[str], position: int) -> list[float]:
+    """Return how long each takes to read, in a snapshot of its own like a request's."""
     shelf = Shelf(data / ARCHIVES)
     latencies = []
     for job in jobs:

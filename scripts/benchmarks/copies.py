@@ -13,12 +13,12 @@ from scripts.benchmarks.support.rows import Round, Row, missing, row
 from scripts.benchmarks.support.scale import GIB, MIB, Setting
 
 BLOCK_BYTES = 512
-BLOCKS_MORE = 1.01
-"""What a copy may take beyond its source: the blocks that tell where its extents lie."""
+BLOCKS_RATIO_MAX = 1.01
+"""How much larger a copy may be: it has blocks that describe its extents."""
 
 
 def copy(setting: Setting) -> Row:
-    """As a worker does it: checkpoints, fsync, and the part file given its name."""
+    """Copy as a worker does: with checkpoints, fsync, and a rename of the part file."""
     scale, directory = setting
     source, part = directory / "source.img", directory / "copy.1.part"
     image, other = directory / "copy.img", directory / "cp.img"
@@ -29,7 +29,7 @@ def copy(setting: Setting) -> Row:
     for _ in range(scale.copies):
         floor_s = _cp(source, other)
         remove_durably(other)
-        work_s = _copied(source, part, image)
+        work_s = _copy_image(source, part, image)
         most = max(most, image.stat().st_blocks)
         remove_durably(image)
         rounds.append(Round(data_mib / work_s, data_mib / floor_s))
@@ -37,16 +37,16 @@ def copy(setting: Setting) -> Row:
         f"{scale.copied_bytes / GIB:g} GiB, {data_mib:,.0f} MiB of it data; {_holes(blocks, most)}"
     )
     found = row("copy", "MiB/s of data", rounds, at_least=0.9, note=note)
-    return found if most <= blocks * BLOCKS_MORE else missing(found)
+    return found if most <= blocks * BLOCKS_RATIO_MAX else missing(found)
 
 
 def _holes(blocks: int, most: int) -> str:
-    if most <= blocks * BLOCKS_MORE:
+    if most <= blocks * BLOCKS_RATIO_MAX:
         return f"holes kept ({most:,} blocks of {blocks:,})"
     return f"HOLES LOST: {most:,} blocks of {blocks:,}"
 
 
-def _copied(source: Path, part: Path, image: Path) -> float:
+def _copy_image(source: Path, part: Path, image: Path) -> float:
     started = perf_counter()
     taken = fingerprint(source)
     copy_image(

@@ -1,9 +1,9 @@
 """From a commit to the frame at a subscriber, against a queue and `send_str` to as many sockets.
 
-The floor's thread hands the same bytes to the same event loop, where one task takes them out of an
-`asyncio.Queue` and sends them to each socket: no ledger, nothing read, nothing put together. Both
-are measured from the moment at which there is something to tell to the arrival at each of the
-subscribers, who are in another process.
+The floor's thread hands the same bytes to the same event loop, where one task takes them from an
+`asyncio.Queue` and sends them to each socket, without a ledger, reads or rendering. Both are
+measured from the moment there is something to send until it arrives at each subscriber, in another
+process.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
 from scripts.benchmarks.support.scale import Setting
 
 PAUSE_S = 0.02
-"""Between two frames: every one has arrived before the next is due."""
+"""The pause between two frames: each arrives before the next is due."""
 WARM_UP = 20
 TOTAL = 1_000_000
 
@@ -43,7 +43,7 @@ def frame(setting: Setting) -> Row:
 
 
 def frame_200(setting: Setting) -> Row:
-    """Two hundred, each of whom is told."""
+    """Two hundred subscribers, all of which get every frame."""
     return asyncio.run(_row(setting, "frame-200", 200))
 
 
@@ -53,7 +53,7 @@ async def _row(setting: Setting, name: str, sockets: int) -> Row:
     seeded = await seed(data)
     rounds, floor_p99s = [], []
     async with open_service(Settings(data=data, copying=False)) as service:
-        telling = await Telling.begun(service, seeded.owner)
+        telling = await ReportingJob.begin(service, seeded.owner)
         for _ in range(scale.rounds):
             ours = await telling.round(sockets, count)
             floor = await _bare(telling.text, sockets, count)
@@ -64,8 +64,8 @@ async def _row(setting: Setting, name: str, sockets: int) -> Row:
     return row(name, "ms p50", rounds, at_least=None, note=note, lower_is_better=True)
 
 
-class Telling:
-    """A running job whose progress is told, and when each of its updates was committed."""
+class ReportingJob:
+    """A running job that reports progress, and when each update was committed."""
 
     def __init__(self, service: Service, caller: Caller, job: str) -> None:
         self._service = service
@@ -75,7 +75,7 @@ class Telling:
         service.ledger.listen(self._notice)
 
     @classmethod
-    async def begun(cls, service: Service, owner: str) -> "Telling":
+    async def begin(cls, service: Service, owner: str) -> "ReportingJob":
         job, caller = new_id(), Caller(owner, "")
         await service.ledger.execute(CreateJob(owner, job, "benchmark"), caller)
         await service.ledger.execute(StartAttempt(job, 1, "benchmark"), caller)
@@ -83,13 +83,13 @@ class Telling:
 
     @property
     def text(self) -> str:
-        """What a frame looks like."""
+        """Return an example of a frame."""
         tree = self._service.views.job(self.job, self._caller.actor)
         uri = KINDS["job"].uri_of(self.job)
         return frames(self._service.figures)("jobs", uri, tree).decode()
 
     async def round(self, sockets: int, count: int) -> list[float]:
-        """Latencies from a commit to a subscriber."""
+        """Return latencies from a commit to a subscriber."""
         self._committed.clear()
         (account,) = await self._service.accounts.every()
         cookie = await self._service.accounts.new_async_cookie(account)
@@ -108,7 +108,7 @@ class Telling:
 
 
 async def _bare(text: str, sockets: int, count: int) -> list[float]:
-    """Latencies from the handing over of a text to its arrival."""
+    """Return latencies from handing over a text to its arrival."""
     handed: list[float] = []
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[str] = asyncio.Queue()
@@ -127,7 +127,7 @@ async def _bare(text: str, sockets: int, count: int) -> list[float]:
 
 
 def bare_app(queue: asyncio.Queue[str]) -> web.Application:
-    """Sends whatever comes out of the queue to every socket there is."""
+    """Return an app that sends everything in the queue to every socket."""
     sockets: set[web.WebSocketResponse] = set()
 
     async def open_socket(request: web.Request) -> web.WebSocketResponse:
@@ -175,7 +175,7 @@ async def _arrivals(
     sockets: int,
     count: int,
 ) -> Arrivals:
-    """When each of so many frames, told one by one, came to each of so many sockets."""
+    """Return when each frame, sent one by one, arrived at each socket."""
     with listeners(server, cookie, sockets=sockets, frames=count) as listening:
         await asyncio.to_thread(listening.wait_until_connected)
         for number in range(1, count + 1):
@@ -185,6 +185,6 @@ async def _arrivals(
 
 
 def _latencies(told: Sequence[float], arrivals: Arrivals) -> list[float]:
-    """Those after the warming up, of every frame at every socket."""
+    """Return the latencies of every frame at every socket after the warm-up."""
     pairs = list(zip(told, arrivals, strict=True))[WARM_UP:]
     return [came - at for at, times in pairs for came in times]

@@ -1,7 +1,7 @@
 """A page of 20 jobs in one state, out of 100,000 jobs and out of 1,000.
 
-The list should cost what is shown and not what there is; COUNT, which an answer needs besides, is
-timed apart.
+A page should cost as much as it shows, however long the list is. COUNT, which an answer also needs,
+is timed separately.
 """
 
 import asyncio
@@ -59,8 +59,8 @@ class _Read(NamedTuple):
 def job_list(setting: Setting) -> Row:
     """`Snapshot.jobs`, then COUNT and whole requests in the note."""
     scale, directory = setting
-    many = _made(directory / "many", scale.listed_jobs)
-    few = _made(directory / "few", FEW)
+    many = _make_ledger(directory / "many", scale.listed_jobs)
+    few = _make_ledger(directory / "few", FEW)
     rounds = []
     for _ in range(scale.rounds):
         floor, done = _pages(few, scale.list_reads), _pages(many, scale.list_reads)
@@ -77,18 +77,18 @@ def job_list(setting: Setting) -> Row:
 
 
 def key_page(setting: Setting) -> Row:
-    """A page of the page's size by key, out of a million jobs, and out of a thousand.
+    """A page by key, of the size that the job page asks for, of a million jobs and of a thousand.
 
     It is asked for by HTTP, at the front and from the middle of the list; nothing is counted.
     """
     scale, directory = setting
-    many = _made(directory / "many", scale.keyed_jobs)
-    few = _made(directory / "few", FEW)
+    many = _make_ledger(directory / "many", scale.keyed_jobs)
+    few = _make_ledger(directory / "few", FEW)
     rounds = []
     with serving(many.data, "--no-copying") as long, serving(few.data, "--no-copying") as short:
         for _ in range(scale.rounds):
-            floor = _keyed(short, _middle(few), scale.gets)
-            done = _keyed(long, _middle(many), scale.gets)
+            floor = _load_pages(short, _middle(few), scale.gets)
+            done = _load_pages(long, _middle(many), scale.gets)
             rounds.append(Round(done.rate, floor.rate, done.p50_ms, done.p99_ms))
     for each in (many, few):
         each.views.close()
@@ -97,15 +97,15 @@ def key_page(setting: Setting) -> Row:
 
 
 def _middle(ledger: _Ledger) -> str:
-    """The cursor of a job in the middle of the list."""
+    """Return the cursor of a job in the middle of the list."""
     with ledger.views.snapshot() as snapshot:
         middle = snapshot.count_jobs(ledger.owner, None) // 2
         (tree,) = snapshot.jobs(ledger.owner, None, limit=1, offset=middle)
     return cursor_of(key_of(tree))
 
 
-def _keyed(server: Served, cursor: str, count: int) -> Result:
-    """Requests of the front and of the middle, by turns."""
+def _load_pages(server: Served, cursor: str, count: int) -> Result:
+    """Request the first page and one in the middle by turns."""
     requests = [
         request_bytes("GET", f"/api/2.0/jobs/?limit={KEYED}&after={after}")
         for after in ("", cursor)
@@ -115,13 +115,13 @@ def _keyed(server: Served, cursor: str, count: int) -> Result:
 
 
 def _pages(ledger: _Ledger, count: int) -> _Read:
-    """So many pages, each in a snapshot of its own, as a request reads it."""
+    """Read pages, each in a snapshot of its own like a request's."""
 
     def page() -> None:
         with ledger.views.snapshot() as snapshot:
             assert len(snapshot.jobs(ledger.owner, _FILTER, limit=PAGE)) == PAGE
 
-    return _timed(page, count)
+    return _time(page, count)
 
 
 def _count_ms(ledger: _Ledger) -> float:
@@ -129,7 +129,7 @@ def _count_ms(ledger: _Ledger) -> float:
         with ledger.views.snapshot() as snapshot:
             snapshot.count_jobs(ledger.owner, _FILTER)
 
-    return median(_timed(count, COUNTS).latencies_s) * 1000
+    return median(_time(count, COUNTS).latencies_s) * 1000
 
 
 def _http(ledger: _Ledger, count: int) -> float:
@@ -139,7 +139,7 @@ def _http(ledger: _Ledger, count: int) -> float:
         return load(server, [request], connections=CONNECTIONS, count=count // 4).rate
 
 
-def _timed(work: Callable[[], None], count: int) -> _Read:
+def _time(work: Callable[[], None], count: int) -> _Read:
     latencies = []
     started = perf_counter()
     for _ in range(count):
@@ -152,13 +152,13 @@ def _timed(work: Callable[[], None], count: int) -> _Read:
 # Making them: the rows alone, as no reader looks at events
 
 
-def _made(data: Path, jobs: int) -> _Ledger:
+def _make_ledger(data: Path, jobs: int) -> _Ledger:
     data.mkdir()
-    owner = asyncio.run(_make(data, jobs))
+    owner = asyncio.run(_make_jobs(data, jobs))
     return _Ledger(data, owner, Views(sqlite_reader(data / LEDGER_FILE), lambda: 0))
 
 
-async def _make(data: Path, jobs: int) -> str:
+async def _make_jobs(data: Path, jobs: int) -> str:
     async with open_ledger(data) as opened:
         account = await opened.accounts.add(EMAIL, PASSWORD)
         await asyncio.to_thread(_write, opened.ledger, account.uuid, jobs)
@@ -179,7 +179,7 @@ def _write(ledger: Ledger, owner: str, jobs: int) -> None:
 
 
 def _clones(owner: str, jobs: int) -> Iterator[dict[RowKey, Stored]]:
-    """Clones of a few drives, one a second, eight of ten successful; failed ones left no drive."""
+    """Yield clones of a few drives, one a second, eight in ten of which succeed."""
     sources = [_drive(owner, _BEGAN) for _ in range(max(1, jobs // 100))]
     yielded = dict[RowKey, Stored]()
     for source in sources:

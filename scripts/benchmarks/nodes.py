@@ -21,37 +21,37 @@ MANY_CALLERS = 256
 _decode = msgspec.json.Decoder(NodeUpdated).decode
 
 
-class _Updated(NamedTuple):
+class _Updates(NamedTuple):
     rate: float
     latencies_s: list[float]
 
 
 def updates_four_nodes(setting: Setting) -> Row:
     """64 callers on four processes, against the same on one."""
-    return _compared(setting, "updates-4-processes", CALLERS, at_least=0.8)
+    return _compare(setting, "updates-4-processes", CALLERS, at_least=0.8)
 
 
 def updates_many_callers(setting: Setting) -> Row:
     """256 callers on four processes, against 64 on one."""
-    return _compared(setting, "updates-256-callers", MANY_CALLERS, at_least=None)
+    return _compare(setting, "updates-256-callers", MANY_CALLERS, at_least=None)
 
 
-def _compared(setting: Setting, name: str, callers: int, *, at_least: float | None) -> Row:
+def _compare(setting: Setting, name: str, callers: int, *, at_least: float | None) -> Row:
     scale, directory = setting
     rounds = []
     with databases(directory / "postgres") as urls:
         for number in range(scale.rounds):
             own = directory / str(number)
-            one = _updated(next(urls), own / "one", 1, CALLERS, scale.updates_each)
-            all_ = _updated(next(urls), own / "all", NODES, callers, scale.updates_each)
+            one = _run_updates(next(urls), own / "one", 1, CALLERS, scale.updates_each)
+            all_ = _run_updates(next(urls), own / "all", NODES, callers, scale.updates_each)
             p50, p99 = percentile_ms(all_.latencies_s, 0.5), percentile_ms(all_.latencies_s, 0.99)
             rounds.append(Round(all_.rate, one.rate, p50, p99))
     note = f"{callers} callers on {NODES} processes; floor: {CALLERS} on one"
     return row(name, "updates/s", rounds, at_least=at_least, note=note)
 
 
-def _updated(url: str, directory: Path, nodes: int, callers: int, each: int) -> _Updated:
-    """The updates of all nodes, begun at once, from the first to the last."""
+def _run_updates(url: str, directory: Path, nodes: int, callers: int, each: int) -> _Updates:
+    """Run the updates of all nodes, started together, and time them from first to last."""
     PostgresStore(url, PostgresProjection()).close()
     with ExitStack() as stack:
         pipes = []
@@ -71,4 +71,4 @@ def _updated(url: str, directory: Path, nodes: int, callers: int, each: int) -> 
         latencies = [
             latency for _, output in pipes for latency in _decode(output.readline()).latencies_s
         ]
-        return _Updated(len(latencies) / (perf_counter() - started), latencies)
+        return _Updates(len(latencies) / (perf_counter() - started), latencies)

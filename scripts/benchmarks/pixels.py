@@ -1,7 +1,7 @@
 """From a commit to the pixel: when the page shows an update, beside two hundred other subscribers.
 
-The floor's page has a websocket and one text that it changes: no ledger, nothing put together,
-nothing laid out. Both are in the same real browser, which is in processes of its own.
+The floor's page has a websocket and one text that changes, without a ledger, rendering or layout.
+Both are in the same real browser, which has processes of its own.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page
 from api.app import make_app
 from api.composition import open_service
 from api.service.settings import Settings
-from scripts.benchmarks.frames import Telling, bare_app, served
+from scripts.benchmarks.frames import ReportingJob, bare_app, served
 from scripts.benchmarks.support.browsers import chromium, job_page
 from scripts.benchmarks.support.data_directories import seed
 from scripts.benchmarks.support.listeners import NUMBER, listeners
@@ -25,7 +25,7 @@ from scripts.benchmarks.support.scale import Setting
 
 OTHERS = 200
 PAUSE_S = 0.1
-"""Between two updates; a job that is copied reports once a second."""
+"""The pause between two updates; a copy job reports once a second."""
 WARM_UP = 5
 SHOWN_S = 10.0
 
@@ -54,7 +54,7 @@ _BARE = """() => {
 
 
 def pixel(setting: Setting) -> Row:
-    """The p95 of an update's way to the page of its job."""
+    """The p95 of the time from an update to the page of its job."""
     return asyncio.run(_row(setting))
 
 
@@ -67,7 +67,7 @@ async def _row(setting: Setting) -> Row:
         chromium() as browser,
         open_service(Settings(data=data, copying=False)) as service,
     ):
-        telling = await Telling.begun(service, seeded.owner)
+        telling = await ReportingJob.begin(service, seeded.owner)
         (account,) = await service.accounts.every()
         for _ in range(scale.rounds):
             cookie = await service.accounts.new_async_cookie(account)
@@ -103,7 +103,7 @@ async def _floor(browser: Browser, text: str, count: int) -> list[float]:
 async def _latencies(
     page: Page, server: Served, cookie: str, tell: Callable[[int], Awaitable[None]], count: int
 ) -> list[float]:
-    """In seconds from the end of a command to its picture; those after the warming up."""
+    """Return seconds from the end of a command to its picture, after the warm-up."""
     told = {}
     with listeners(server, cookie, sockets=OTHERS) as others:
         await asyncio.to_thread(others.wait_until_connected)

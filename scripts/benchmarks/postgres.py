@@ -27,7 +27,7 @@ from scripts.benchmarks.support.scale import Setting
 from scripts.benchmarks.updates import Updating, cut
 
 P99_MOST = 2.0
-"""Times the floor's."""
+"""The largest p99, in multiples of the floor's."""
 _INSERT = (
     "INSERT INTO stored_events SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[],"
     " %s::bigint[], %s::text[], %s::bytea[], %s::bytea[])"
@@ -46,7 +46,7 @@ async def _updates(setting: Setting, urls: Iterator[str]) -> Row:
     url = next(urls)
     rounds, batches, floors_p99_ms = [], [], []
     async with open_ledger(data, url=url) as opened:
-        updating = await Updating.begun(opened.ledger, prepared=True)
+        updating = await Updating.begin(opened.ledger, prepared=True)
         for _ in range(scale.rounds):
             position = opened.ledger.position
             updated = await updating.round(scale.updates_each)
@@ -68,7 +68,7 @@ async def _updates(setting: Setting, urls: Iterator[str]) -> Row:
 
 
 def _transactions(url: str, after: int) -> list[Written]:
-    """What the service wrote above a position, in the transactions in which it did."""
+    """Return what the service wrote after a position, in its transactions."""
     with postgres_reader(url).log() as log:
         sizes = log.cursor().execute(
             "SELECT count(*) FROM stored_events WHERE position > ?"
@@ -80,7 +80,7 @@ def _transactions(url: str, after: int) -> list[Written]:
 
 
 def _floor(url: str, transactions: Sequence[Written]) -> list[float]:
-    """Writes them to an empty ledger with nothing in between; the seconds that each takes."""
+    """Write them directly to an empty ledger; return the seconds that each takes."""
     PostgresStore(url, PostgresProjection()).close()
     seconds = []
     with closing(psycopg.connect(url, autocommit=True)) as connection:

@@ -1,7 +1,7 @@
 """Proofs out of a tree of millions of leaves, against hashing as many tiles as they read.
 
-Each is made as a request makes it: in a snapshot of its own, inclusion and consistency by turns,
-of leaves and sizes all over the tree. The tiles are made directly; there are no events.
+Each is made as a request makes it, in a snapshot of its own: inclusion and consistency by turns, of
+leaves and sizes all over the tree. The tiles are made directly; there are no events.
 """
 
 import random
@@ -20,7 +20,7 @@ from scripts.benchmarks.support.rows import Round, Row, missing, percentile_ms, 
 from scripts.benchmarks.support.scale import Setting
 
 MOST_MS = 5.0
-"""The aim: a proof takes no longer, 99 times of 100."""
+"""The aim for the p99 of a proof."""
 TILES_AT_ONCE = 1_000
 
 _random = random.Random(0)  # noqa: S311 - the same leaves in every run
@@ -34,8 +34,8 @@ def proof(setting: Setting) -> Row:
     hashes = _leaves(TILE)
     rounds = []
     for _ in range(scale.rounds):
-        floor = _timed(lambda: [complete_root(hashes) for _ in range(levels)], scale.proofs)
-        done = _timed(lambda: _prove(file), scale.proofs)
+        floor = _time(lambda: [complete_root(hashes) for _ in range(levels)], scale.proofs)
+        done = _time(lambda: _prove(file), scale.proofs)
         p50, p99 = percentile_ms(done, 0.5), percentile_ms(done, 0.99)
         rounds.append(Round(p50, percentile_ms(floor, 0.5), p50, p99))
     note = f"{scale.proved_leaves:,} leaves; floor: {levels} tiles hashed; aim: p99 {MOST_MS:g} ms"
@@ -54,7 +54,7 @@ def _prove(file: Path) -> None:
             tree.consistency(at, tree.size)
 
 
-def _timed(work: Callable[[], object], count: int) -> list[float]:
+def _time(work: Callable[[], object], count: int) -> list[float]:
     latencies = []
     for _ in range(count):
         begun = perf_counter()
@@ -64,7 +64,7 @@ def _timed(work: Callable[[], object], count: int) -> list[float]:
 
 
 def _make_tree(file: Path, leaves: int) -> int:
-    """A ledger whose tree has so many leaves; how many levels of tiles it has."""
+    """Make a ledger whose tree has this many leaves; return its levels of tiles."""
     with closing(SqliteStore(file, InlineProjection())) as store:
         while store.exclusive(lambda cursor: _grow(cursor, leaves)) < leaves:
             pass
@@ -77,7 +77,7 @@ def _make_tree(file: Path, leaves: int) -> int:
 
 
 def _grow(cursor: Cursor, most: int) -> int:
-    """Adds some tiles; how many leaves there are then."""
+    """Add some tiles; return how many leaves there are then."""
     at = tiled(cursor)
     for _ in range(TILES_AT_ONCE):
         more = min(TILE, most - at.leaves)

@@ -1,8 +1,8 @@
 """GET of a job with four children, 32 connections, against aiohttp answering as many bytes.
 
 The service remembers a job's tree until something is written. `job-get` asks for one job again and
-again, as those who watch it do; `job-get-read` asks for another each time, of more than are kept,
-so that every request reads. Nothing is written meanwhile; on a busy ledger it is something between.
+again, like a watcher; `job-get-read` asks for another each time, out of more than are remembered,
+so that every request reads. Nothing is written meanwhile; a busy ledger is somewhere in between.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from scripts.load import Result
 CONNECTIONS = 32
 WARM_UP = 500
 MORE_JOBS = REMEMBERED_ANSWERS + 100
-"""Asked for by turns, each is forgotten before its turn comes again."""
+"""Jobs asked for by turns: so many that each is forgotten before its next turn."""
 
 _COOKIE = "/api/2.0/accounts/action/?do=authenticate_asynchronous"
 
 
 def job_get(setting: Setting) -> Row:
-    """One job: login, a look whether anything was written, JSON."""
+    """One job: login, a check whether anything was written, JSON."""
     return _against_bare(setting, "job-get", jobs=1, at_least=0.5)
 
 
@@ -44,7 +44,7 @@ def job_get_read(setting: Setting) -> Row:
 
 
 def job_get_processes(setting: Setting) -> Row:
-    """Out of PostgreSQL by two processes, against one; nothing is remembered there."""
+    """From PostgreSQL by two processes, against one; nothing is remembered there."""
     scale, data = setting
     with databases(data / "postgres") as urls:
         jobs = asyncio.run(_seed(data, MORE_JOBS, next(urls)))
@@ -52,7 +52,7 @@ def job_get_processes(setting: Setting) -> Row:
         rounds = []
         for _ in range(scale.rounds):
             one, two = (
-                _loaded(data, requests, scale.gets, "--processes", number) for number in "12"
+                _load_service(data, requests, scale.gets, "--processes", number) for number in "12"
             )
             rounds.append(Round(two.rate, one.rate, two.p50_ms, two.p99_ms))
     note = f"{CONNECTIONS} connections; floor: one process, on the same {os.cpu_count()} cores"
@@ -67,8 +67,8 @@ def job_get_watched(setting: Setting) -> Row:
     watched = ("--metrics-port", "0", "--log-format", "json")
     rounds = []
     for _ in range(scale.rounds):
-        floor = _loaded(data, requests, scale.gets)
-        done = _loaded(data, requests, scale.gets, *watched)
+        floor = _load_service(data, requests, scale.gets)
+        done = _load_service(data, requests, scale.gets, *watched)
         rounds.append(Round(done.rate, floor.rate, done.p50_ms, done.p99_ms))
     note = f"{CONNECTIONS} connections; floor: no metrics, and a log in text"
     return row("job-get-watched", "requests/s", rounds, at_least=0.97, note=note)
@@ -98,7 +98,7 @@ def _cookie(server: Served) -> str:
     return cookies["async_auth"].value
 
 
-def _loaded(data: Path, requests: Sequence[bytes], count: int, *flags: str) -> Result:
+def _load_service(data: Path, requests: Sequence[bytes], count: int, *flags: str) -> Result:
     with serving(data, "--no-copying", *flags) as server:
         load(server, requests, connections=CONNECTIONS, count=WARM_UP)
         return load(server, requests, connections=CONNECTIONS, count=count)
@@ -125,7 +125,7 @@ def _round(server: Served, bare: Served, requests: Sequence[bytes], count: int) 
 
 
 async def _seed(data: Path, count: int, url: str | None = None) -> list[str]:
-    """Running clones of a server with four disks: what somebody would watch."""
+    """Make running clones of a server with four disks, such as users watch."""
     seeded = await seed(data, url=url)
     jobs = [new_id() for _ in range(count)]
     pools = Settings(data=data).named_pools()

@@ -1,6 +1,6 @@
 """A rebuild of all read models, and a replay by an auditor, against reading and parsing alone.
 
-All run in processes of their own, which tell how much memory they took.
+All run in processes of their own, which report how much memory they took.
 """
 
 from contextlib import closing
@@ -14,31 +14,31 @@ from projections.views.postgres_writer import PostgresProjection
 from scripts.benchmarks.support.databases import databases
 from scripts.benchmarks.support.histories import fill, make_ledger
 from scripts.benchmarks.support.processes import python
-from scripts.benchmarks.support.rebuild_process import Rebuilding
+from scripts.benchmarks.support.rebuild_process import RebuildMeasured
 from scripts.benchmarks.support.rows import Round, Row, row
 from scripts.benchmarks.support.scale import Setting
 
 LONG, SHORT = 100, 25
-_decode = msgspec.json.Decoder(Rebuilding).decode
+_decode = msgspec.json.Decoder(RebuildMeasured).decode
 
 
 def rebuild(setting: Setting) -> Row:
     """Histories of 100 events, as long clones have."""
-    return _measured("rebuild", "rebuild", setting, LONG)
+    return _measure("rebuild", "rebuild", setting, LONG)
 
 
 def rebuild_short(setting: Setting) -> Row:
     """Histories of 25 events: four times the rows to write."""
-    return _measured("rebuild-short", "rebuild", setting, SHORT)
+    return _measure("rebuild-short", "rebuild", setting, SHORT)
 
 
 def replay(setting: Setting) -> Row:
-    """The check of all events against each other and the rows; histories of 100 events."""
-    return _measured("replay", "replay", setting, LONG)
+    """Check all events against each other and the rows; histories of 100 events."""
+    return _measure("replay", "replay", setting, LONG)
 
 
 def rebuild_postgres(setting: Setting) -> Row:
-    """The first of them in PostgreSQL."""
+    """A rebuild of histories of 100 events in PostgreSQL."""
     scale, directory = setting
     with databases(directory / "postgres") as urls:
         url = next(urls)
@@ -53,7 +53,7 @@ def rebuild_postgres(setting: Setting) -> Row:
     return row("rebuild-postgres", "events/s", rounds, at_least=None, note=note)
 
 
-def _measured(name: str, what: str, setting: Setting, each: int) -> Row:
+def _measure(name: str, what: str, setting: Setting, each: int) -> Row:
     scale, directory = setting
     small, large = directory / "small.sqlite", directory / "large.sqlite"
     make_ledger(small, scale.rebuilt_events // 10, each)
@@ -71,5 +71,5 @@ def _measured(name: str, what: str, setting: Setting, each: int) -> Row:
     return row(name, "events/s", rounds, at_least=0.3, note=note)
 
 
-def _run(what: str, ledger_at: Path | str) -> Rebuilding:
+def _run(what: str, ledger_at: Path | str) -> RebuildMeasured:
     return _decode(python("scripts.benchmarks.support.rebuild_process", what, str(ledger_at)))

@@ -1,7 +1,7 @@
 """How smoothly the page of a job with 1,000 sub-jobs moves while they do.
 
-The floor is the same page while nothing happens. Both are the time between two pictures, as the
-browser asks for them.
+The floor is the same page while nothing happens. Both are the time between two frames that the
+browser requests.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
 from scripts.benchmarks.support.scale import Setting
 
 BRANCHES, LEAVES = 10, 99
-"""1,000 nodes with the root's branches; the root itself comes on top."""
+"""1,000 jobs with the root's branches, and the root itself."""
 UPDATES_A_SECOND = 100
 TOTAL = 1_000_000
 
@@ -56,7 +56,7 @@ async def _row(setting: Setting) -> Row:
         chromium() as browser,
         open_service(Settings(data=data, copying=False)) as service,
     ):
-        growing = await _Growing.begun(service, seeded.owner)
+        growing = await _ReportingTree.begin(service, seeded.owner)
         for _ in range(scale.rounds):
             async with served(make_app(service)) as server:
                 page = await job_page(browser, server, growing.root)
@@ -76,8 +76,8 @@ async def _row(setting: Setting) -> Row:
     return row("tree", "ms p99", rounds, at_least=None, note=note, lower_is_better=True)
 
 
-class _Growing:
-    """A tree of jobs, whose leaves report one after the other."""
+class _ReportingTree:
+    """A tree of jobs whose leaves report one after the other."""
 
     def __init__(self, service: Service, caller: Caller, root: str, leaves: list[str]) -> None:
         self._service = service
@@ -86,7 +86,7 @@ class _Growing:
         self.root = root
 
     @classmethod
-    async def begun(cls, service: Service, owner: str) -> "_Growing":
+    async def begin(cls, service: Service, owner: str) -> "_ReportingTree":
         caller, root = Caller(owner, ""), new_id()
         execute = service.ledger.execute
         await execute(CreateJob(owner, root, "benchmark"), caller)
@@ -101,7 +101,7 @@ class _Growing:
         return cls(service, caller, root, leaves)
 
     async def update(self, count: int) -> None:
-        """So many reports, evenly, each of as many bytes as its number."""
+        """Send reports at an even rate, each of as many bytes as its number."""
         for number in range(1, count + 1):
             report = UpdateProgress(next(self._turns), 1, 1, number, TOTAL, number)
             await self._service.ledger.execute(report, self._caller)
@@ -109,7 +109,7 @@ class _Growing:
 
 
 async def _between(page: Page, meanwhile: Awaitable[None]) -> list[float]:
-    """Seconds from each picture to the next."""
+    """Return the seconds from each picture to the next."""
     await page.evaluate("window.between = []")
     await meanwhile
     found: list[float] = await page.evaluate("window.between")

@@ -1,7 +1,7 @@
 """Progress updates by 64 callers at once, durable, with their rows.
 
-Compared twice: with the same rows written by nothing but SQLite in transactions of the same sizes,
-and with one `save()` of the eventsourcing library for each update, as its tutorial has it.
+There are two floors: the same rows written by SQLite alone in transactions of the same sizes, and
+one `save()` of the eventsourcing library for each update, as in its tutorial.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class Updated(NamedTuple):
 
 
 class Updating:
-    """Running jobs, one for each caller, and how far they are."""
+    """Running jobs, one for each caller, and their progress."""
 
     def __init__(self, ledger: Ledger, jobs: Sequence[str]) -> None:
         self._ledger = ledger
@@ -69,10 +69,10 @@ class Updating:
             ledger.listen(self._notice)
 
     @classmethod
-    async def begun(
+    async def begin(
         cls, ledger: Ledger, callers: int = CALLERS, *, prepared: bool = False
     ) -> "Updating":
-        """Fresh jobs that no worker knows of; their first updates are not measured.
+        """Create jobs that no worker knows of; their first updates are not measured.
 
         `prepared`: the store needs no filling of its WAL.
         """
@@ -87,14 +87,14 @@ class Updating:
         return updating
 
     async def round(self, each: int) -> Updated:
-        """So many updates by every caller, each waiting for its last one to be on disk."""
+        """Make updates by every caller, each after its previous one is on disk."""
         self._batches = []
         latencies: list[float] = []
         started = perf_counter()
         await asyncio.gather(*(self._one(job, each, latencies) for job in self._jobs))
         seconds = perf_counter() - started
         # The writer tells of its last commit after it has woken who waits for it.
-        await asyncio.wrap_future(self._ledger.exclusive(_nothing))
+        await asyncio.wrap_future(self._ledger.exclusive(_do_nothing))
         self._done += each
         return Updated(seconds, latencies, self._batches)
 
@@ -126,7 +126,7 @@ async def _against_raw(setting: Setting) -> Row:
     rounds, batches = [], []
     file = data / LEDGER_FILE
     async with open_ledger(data) as opened:
-        updating = await Updating.begun(opened.ledger)
+        updating = await Updating.begin(opened.ledger)
         for _ in range(scale.rounds):
             copy_ledger(file, floor_file)
             position = last_position(file)
@@ -144,8 +144,8 @@ async def _against_library(setting: Setting) -> Row:
     scale, data = setting
     rounds = []
     async with open_ledger(data) as opened:
-        updating = await Updating.begun(opened.ledger)
-        with Saving.begun(data / "library.sqlite", CALLERS) as saving:
+        updating = await Updating.begin(opened.ledger)
+        with Saving.begin(data / "library.sqlite", CALLERS) as saving:
             for _ in range(scale.rounds):
                 floor = saving.round(scale.library_saves)
                 rounds.append(_round(await updating.round(scale.updates_each), floor))
@@ -153,7 +153,7 @@ async def _against_library(setting: Setting) -> Row:
     return row("updates-library", "updates/s", rounds, at_least=5.0, note=note)
 
 
-def _nothing(_: Cursor) -> None:
+def _do_nothing(_: Cursor) -> None:
     pass
 
 
@@ -165,13 +165,13 @@ def _round(updated: Updated, floor: float) -> Round:
 
 
 def _transactions(file: Path, after: int, batches: Sequence[int]) -> list[Written]:
-    """What the service wrote above a position, cut as it was."""
+    """Return what the service wrote after a position, in its transactions."""
     return cut(events_after(file, 0), after, batches)
 
 
 def cut(events: Sequence[Stored], after: int, batches: Sequence[int]) -> list[Written]:
-    """Those of all events that lie above a position, in batches of these sizes, with their rows."""
-    shown = list(_shown(events))
+    """Return the events after a position in batches of these sizes, with their rows."""
+    shown = list(_with_rows(events))
     start = bisect_right(shown, after, key=_position)
     transactions = []
     for size in batches:
@@ -185,8 +185,8 @@ def cut(events: Sequence[Stored], after: int, batches: Sequence[int]) -> list[Wr
     return transactions
 
 
-def _shown(events: Iterable[Stored]) -> Iterator[tuple[Stored, Rows]]:
-    """Every event with the rows that show its job after it."""
+def _with_rows(events: Iterable[Stored]) -> Iterator[tuple[Stored, Rows]]:
+    """Yield every event with the rows that show its job after it."""
     states: dict[str, Aggregate | None] = {}
     for event in events:
         _, _, stream, _, topic, state, _ = event
@@ -197,7 +197,7 @@ def _shown(events: Iterable[Stored]) -> Iterator[tuple[Stored, Rows]]:
         yield event, rows(states[stream])
 
 
-def _position(shown: tuple[Stored, Rows]) -> int:
-    position = shown[0][0]
+def _position(event: tuple[Stored, Rows]) -> int:
+    position = event[0][0]
     assert isinstance(position, int)
     return position

@@ -1,4 +1,4 @@
-"""The floor of an HTTP read: aiohttp answering bytes it has, no middleware, no database.
+"""The floor of an HTTP read: aiohttp answering fixed bytes, without middleware or a database.
 
 Reads eight bytes of length and a body from stdin, prints its port, and serves until it is ended.
 """

@@ -1,4 +1,4 @@
-"""A real browser, in processes of its own, on a service that runs in this one."""
+"""A real browser, in processes of its own, for a service that runs in this one."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """Debian's. Raises `BenchmarkBroken` where there is none."""
+    """Start Debian's Chromium. Raise `BenchmarkBroken` if there is none."""
     found = shutil.which("chromium")
     if found is None:
         raise BenchmarkBroken("there is no Chromium here")
@@ -23,7 +23,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 async def job_page(browser: Browser, server: Served, job: str) -> Page:
-    """The page of a job, after the login, told of all that happens."""
+    """Open the page of a job, logged in and connected."""
     page = await browser.new_page()
     await page.goto(f"http://{server.host}:{server.port}/jobs/{job}")
     await page.get_by_label("Email").fill(EMAIL)

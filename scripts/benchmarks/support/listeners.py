@@ -1,7 +1,7 @@
-"""Subscribers of a websocket in a process of their own, and when each frame came to each of them.
+"""Websocket subscribers in a process of their own, and when each frame arrived at each of them.
 
-Reads a spec from stdin, prints a line once all are connected, and a second one when each has had
-the frames that were asked for; then it stays until it is ended.
+The process reads a spec from stdin, prints a line once all are connected and a second one when each
+has received the requested frames, and then stays until it is ended.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from scripts.benchmarks.support.processes import BenchmarkBroken, Served, runnin
 CONNECTING = 50
 """Sockets that are opened at the same time."""
 NUMBER = re.compile(r'"bytes_done":(\d+)')
-"""What tells one frame of a job from another."""
+"""What distinguishes one frame of a job from another."""
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """`frames`: numbers from 1 up to this are waited for, each at every socket."""
+    """What to listen to; each socket waits for the frames numbered 1 to `frames`."""
 
     host: str
     port: int
@@ -35,17 +35,17 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 Arrivals = list[list[float]]
-"""By the frame's number, from 1 on: when it came to each socket, on the machine's clock in s."""
+"""For each frame, from number 1: when it arrived at each socket, on the machine's clock in s."""
 
 
 class Listeners:
-    """The process, as the one that started it sees it."""
+    """The process, as seen by the one that started it."""
 
     def __init__(self, output: IO[bytes]) -> None:
         self._output = output
 
     def arrivals(self) -> Arrivals:
-        """Waits for the last frame; blocks."""
+        """Wait for the last frame; block."""
         return msgspec.json.decode(self._line(), type=Arrivals)
 
     def _line(self) -> bytes:
@@ -60,7 +60,7 @@ class Listeners:
 
 @contextmanager
 def listeners(server: Served, cookie: str, *, sockets: int, frames: int = 0) -> Iterator[Listeners]:
-    """So many subscribers, connected or about to be."""
+    """Start subscribers, which are connected or about to be."""
     with running(("scripts.benchmarks.support.listeners",)) as (given, output):
         spec = Spec(server.host, server.port, cookie, sockets, frames)
         given.write(msgspec.json.encode(spec) + b"\n")
@@ -90,7 +90,7 @@ async def _listen(spec: Spec) -> None:
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse, arrived: Arrivals) -> None:
-    """Notes when each number came for the first time."""
+    """Note when each number arrived for the first time."""
     last = 0
     while last < len(arrived):
         text = await socket.receive_str()

@@ -1,4 +1,4 @@
-"""On what was measured: versions, cores, memory, file system."""
+"""The measured machine: versions, cores, memory, file system."""
 
 import os
 import platform
@@ -36,7 +36,7 @@ def sizes() -> str:
 
 
 def _file_system(directory: Path) -> str:
-    """The file system that the directory lies in; on one in memory nothing is ever synced."""
+    """Return the directory's file system; one in memory never syncs anything."""
     place = directory.resolve()
     found = ("", "unknown file system")
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""Processes that a benchmark starts, and ends by their id: servers, and the load on them."""
+"""Processes that a benchmark starts and ends: servers, and the load on them."""
 
 import base64
 import os
@@ -19,7 +19,7 @@ _decode_result = msgspec.json.Decoder(Result).decode
 
 
 class BenchmarkBroken(Exception):
-    """Something did not do what it should, so there is no number to report."""
+    """Something failed, so there is no number to report."""
 
 
 class Served(NamedTuple):
@@ -30,7 +30,7 @@ class Served(NamedTuple):
 
 
 def python(*arguments: str, given: bytes = b"") -> bytes:
-    """Runs a module of ours in a process of its own; returns what it printed."""
+    """Run a module of ours in a process of its own; return what it printed."""
     done = subprocess.run(  # noqa: S603 - a module of ours with arguments of ours
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
@@ -46,7 +46,7 @@ def python(*arguments: str, given: bytes = b"") -> bytes:
 
 @contextmanager
 def serving(data: Path, *flags: str) -> Iterator[Served]:
-    """The service over a data directory, as a user starts it, on any free port."""
+    """Serve a data directory as a user does, on any free port."""
     arguments = ("api.cli", "serve", "--data", str(data), "--port", "0", *flags)
     with running(arguments) as (_, output):
         line = output.readline().decode()
@@ -58,7 +58,7 @@ def serving(data: Path, *flags: str) -> Iterator[Served]:
 
 @contextmanager
 def answering(body: bytes, content_type: str) -> Iterator[Served]:
-    """A bare aiohttp handler that always answers these bytes."""
+    """Serve a bare aiohttp handler that always answers these bytes."""
     with running(("scripts.benchmarks.support.bare", content_type)) as (given, output):
         given.write(len(body).to_bytes(8) + body)
         given.flush()
@@ -66,7 +66,7 @@ def answering(body: bytes, content_type: str) -> Iterator[Served]:
 
 
 def load(server: Served, requests: Sequence[bytes], *, connections: int, count: int) -> Result:
-    """So many of these requests, from a process of its own; all must be answered with 2xx."""
+    """Send `count` of these requests from a process of its own; all answers must be 2xx."""
     spec = {
         "host": server.host,
         "port": server.port,
@@ -82,7 +82,7 @@ def load(server: Served, requests: Sequence[bytes], *, connections: int, count: 
 
 @contextmanager
 def running(arguments: Sequence[str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """A module of ours until the block is left; what it logs is kept from the screen."""
+    """Run a module of ours until the block is left; hide its log."""
     process = subprocess.Popen(  # noqa: S603 - a module of ours with arguments of ours
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
@@ -109,5 +109,5 @@ def _end(process: "subprocess.Popen[Any]") -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without settings of a service that somebody runs here."""
+    """Return our environment without settings of the service."""
     return {name: value for name, value in os.environ.items() if "JOB_LEDGER" not in name}

@@ -1,4 +1,4 @@
-"""In a process of its own: `rebuild`, `replay` or `read`, and a FILE or URL; says how it went."""
+"""A process that measures `rebuild`, `replay` or `read` of a FILE or URL."""
 
 import sys
 from contextlib import closing
@@ -18,15 +18,15 @@ from projections.audit.replay import replay
 from projections.maintenance.rebuild import rebuild
 
 
-class Rebuilding(msgspec.Struct, frozen=True):
-    """How many events a second, and the most memory that the process ever had resident."""
+class RebuildMeasured(msgspec.Struct, frozen=True):
+    """Events in a second, and the peak of the process's resident memory."""
 
     rate: float
     peak_mib: float
 
 
-def rebuilt(ledger_at: str) -> float:
-    """Rebuilds as the service does; returns events per second."""
+def measure_rebuild(ledger_at: str) -> float:
+    """Rebuild as the service does; return events per second."""
     store, projection = _database(ledger_at).open()
     ledger = Ledger(
         store,
@@ -43,8 +43,8 @@ def rebuilt(ledger_at: str) -> float:
     return done.events / seconds
 
 
-def replayed(ledger_at: str) -> float:
-    """Replays as an auditor does; returns events per second."""
+def measure_replay(ledger_at: str) -> float:
+    """Replay as an auditor does; return events per second."""
     started = perf_counter()
     done = replay(_database(ledger_at).log, lambda _done, _total: None)
     seconds = perf_counter() - started
@@ -52,8 +52,8 @@ def replayed(ledger_at: str) -> float:
     return done.events / seconds
 
 
-def read(ledger_at: str) -> float:
-    """SELECT of every event in order, and `orjson.loads`; returns events per second."""
+def measure_read(ledger_at: str) -> float:
+    """SELECT every event in order, and `orjson.loads` it; return events per second."""
     events = 0
     with _database(ledger_at).log() as log:
         started = perf_counter()
@@ -70,7 +70,7 @@ def _database(ledger_at: str) -> Database:
 
 
 def peak_mib() -> float:
-    """Of this process image alone; `ru_maxrss` would count what was there before its exec."""
+    """Return the peak of this process image; `ru_maxrss` includes the one before its exec."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -82,5 +82,7 @@ def _fail(error: StoreFailed) -> None:
 
 
 if __name__ == "__main__":
-    rate = {"rebuild": rebuilt, "replay": replayed, "read": read}[sys.argv[1]](sys.argv[2])
-    print(msgspec.json.encode(Rebuilding(rate, peak_mib())).decode())
+    rate = {"rebuild": measure_rebuild, "replay": measure_replay, "read": measure_read}[
+        sys.argv[1]
+    ](sys.argv[2])
+    print(msgspec.json.encode(RebuildMeasured(rate, peak_mib())).decode())

@@ -1,4 +1,4 @@
-"""What a benchmark says: a number, its floor, and whether the two are close enough."""
+"""Results of benchmarks: a number, its floor, and whether they are close enough."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ MISSED = "misses its aim"
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One line of the table. A higher `ratio` is better; `at_least` None: there is no aim."""
+    """One line of the table. A higher `ratio` is better; without an aim, `at_least` is None."""
 
     name: str
     value: float
@@ -30,7 +30,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Round(NamedTuple):
-    """One turn of work and floor, one right after the other."""
+    """One measurement of the work, and one of the floor right after it."""
 
     value: float
     floor: float
@@ -47,7 +47,7 @@ def row(
     note: str = "",
     lower_is_better: bool = False,
 ) -> Row:
-    """The medians of the rounds; the note says how far their ratios lie apart."""
+    """Return the medians of the rounds, with a note of the range of their ratios."""
     value, floor = median(r.value for r in rounds), median(r.floor for r in rounds)
     ratios = [_ratio(r.value, r.floor, lower_is_better=lower_is_better) for r in rounds]
     found = Row(
@@ -67,12 +67,12 @@ def row(
 
 
 def missing(row: Row) -> Row:
-    """The same row, which says that it misses its aim."""
+    """Return the row with a note that it misses its aim."""
     return row if row.missed else replace(row, note=f"{MISSED}; {row.note}")
 
 
 def percentile_ms(latencies_s: Sequence[float], share: float) -> float:
-    """The latency that this share of them does not exceed."""
+    """Return the latency that this share of them does not exceed."""
     return sorted(latencies_s)[math.ceil(share * len(latencies_s)) - 1] * 1000
 
 

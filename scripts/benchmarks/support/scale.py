@@ -1,4 +1,4 @@
-"""How much is measured: enough for steady numbers, or `--quick`."""
+"""How much is measured: enough for steady numbers, or less with `--quick`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -84,7 +84,7 @@ QUICK = Scale(
 
 
 class Setting(NamedTuple):
-    """What a benchmark is given: how much to do, and an empty directory of its own."""
+    """The input of a benchmark: how much to do, and an empty directory."""
 
     scale: Scale
     directory: Path

@@ -1,7 +1,7 @@
-"""In a process of its own: `URL DIRECTORY CALLERS EACH`; one node that records progress updates.
+"""A process of one node that records progress updates; arguments: `URL DIRECTORY CALLERS EACH`.
 
-Says `ready` once its first updates are recorded, waits for a line, and then says as JSON how its
-updates went.
+It prints `ready` once its first updates are recorded, waits for a line, and then prints its results
+as JSON.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class NodeUpdated(msgspec.Struct, frozen=True):
 
 async def update(url: str, directory: Path, callers: int, each: int) -> NodeUpdated:
     async with open_ledger(directory, url=url) as opened:
-        updating = await Updating.begun(opened.ledger, callers, prepared=True)
+        updating = await Updating.begin(opened.ledger, callers, prepared=True)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         updated = await updating.round(each)
