@@ -23,7 +23,7 @@ from ledger.merkle.signed_note import Signer, read_checkpoint
 from ledger.proofs.keys import signer_of, verifier_of
 from projections.maintenance.backup.errors import BadBackup, NotRestored
 from projections.maintenance.backup.files import describe_file
-from projections.maintenance.backup.manifest import MANIFEST, read_manifest, written
+from projections.maintenance.backup.manifest import MANIFEST, encode_manifest, read_manifest
 from tests.backup.backups import (
     Ledger,
     archived,
@@ -240,10 +240,10 @@ def test_a_file_too_many_is_refused(backup: Path, tmp_path: Path) -> None:
 
 
 def reseal(backup: Path, *names: str) -> None:
-    """What somebody does who changes a file and knows how manifests are written."""
+    """What somebody does who changes a file and knows how manifests are encode_manifest."""
     manifest = read_manifest(backup)
     files = manifest.files | {name: describe_file(backup / name) for name in names}
-    (backup / MANIFEST).write_bytes(written(replace(manifest, files=files)))
+    (backup / MANIFEST).write_bytes(encode_manifest(replace(manifest, files=files)))
 
 
 def change_event(backup: Path) -> str:

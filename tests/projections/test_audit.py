@@ -271,7 +271,7 @@ def test_an_event_that_may_not_be_is_found(told: Opened, what: str) -> None:
 def test_a_child_that_its_parent_does_not_know_is_found(told: Opened) -> None:
     """The child says who its parent is, the parent says nothing."""
     where = forge(told, "job-orphan", JobCreated("x", ME, (), "root", "twig", 2))
-    check(told, where, "parent twig does not know of it")
+    check(told, where, "parent twig does not list it")
 
 
 def test_a_child_whose_end_its_parent_does_not_know_is_found(told: Opened) -> None:

@@ -415,7 +415,7 @@ async def test_it_costs_the_writer_nothing_while_nobody_follows(
     with feed.subscription(ME, Ear()):
         opened.do(new_drives("c", "d", "e"), new_drives("f"))
         all_told(opened)
-    assert handed == [feed._take, feed._take]
+    assert handed == [feed._note_commit, feed._note_commit]
 
 
 async def test_the_end_of_the_feed(opened: Opened) -> None:

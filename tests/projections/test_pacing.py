@@ -101,4 +101,4 @@ def test_what_was_shown_long_ago_is_forgotten() -> None:
         pacing.note_shown(str(number), 2, 10.0 + number / 100)
     pacing.note_shown("0", 2, 11.5)
     pacing.take_due(11.5)
-    assert set(pacing._shown) == {str(number) for number in range(51, 100)} | {"0"}
+    assert set(pacing._last) == {str(number) for number in range(51, 100)} | {"0"}
