@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Ledger:
-    """The only door for writers. Thread-safe; what it returns from is durable."""
+    """The only door for writers. Thread-safe; when a method returns, its effects are durable."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Ledger:
     ) -> None:
         self._store = store
         self.maintenance = self._lease("maintenance")
-        """Of what must not run beside its like: a rebuild, a compaction, a restore."""
+        """Held by at most one rebuild, compaction or restore."""
         self.checkpointing = self._lease("checkpointing")
-        """Of whoever keeps checkpoints."""
+        """Held by the process that keeps checkpoints."""
         self._writer = Writer(store, projection, environment, now=now, on_failure=on_failure)
         self._tail = None if store.others is None else store.others.commit_tail()
         self._feed: CommitFeed = self._tail or self._writer
@@ -51,56 +51,56 @@ class Ledger:
         return ThreadLease() if others is None else others.lease(name)
 
     async def execute(self, command: Command, by: Caller) -> int:
-        """Records what comes of the command; returns the ledger's position once it is on disk.
+        """Decide the command and record its events; return the ledger's position once durable.
 
-        Raises the command's `Refusal` and then nothing was recorded, or `StoreFailed`.
+        Raise `StoreFailed`, or the command's `Refusal`; then nothing was recorded.
         """
         return await self._writer.execute(command, by)
 
     def execute_blocking(self, command: Command, by: Caller) -> int:
-        """`execute`, for worker threads."""
+        """Do the same as `execute`, for worker threads."""
         return self._writer.execute_blocking(command, by)
 
     def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:
-        """Tells `listener` of every commit to the ledger, of all processes, in order.
+        """Call `listener` with every commit to the ledger, by any process, in order.
 
-        In a thread of its own; while `wanted` says no, it need not be told.
+        The calls come in a thread of its own; commits may be left out while `wanted` is false.
         """
         self._feed.listen(listener, wanted)
 
     def exclusive(
         self, work: Callable[[Cursor], T], *, afterwards: Callable[[], None] | None = None
     ) -> "Future[T]":
-        """Runs `work` in a writing transaction of its own, between two batches of commands.
+        """Run `work` in a writing transaction of its own, between two batches of commands.
 
-        `afterwards` is called when it is committed, before anything else is, in any process.
+        `afterwards` is called after its commit, before any process commits anything else.
         """
         return self._writer.exclusive(work, afterwards)
 
     @property
     def meter(self) -> Meter:
-        """What this process's writer counts."""
+        """The counters of this process's writer."""
         return self._writer.meter
 
     @property
     def commits(self) -> int:
-        """How often this process has committed; raised before anybody is told of a commit."""
+        """How often this process has committed; raised before listeners hear of a commit."""
         return self._writer.commits
 
     @property
     def position(self) -> int:
         """The position of the newest event that this process knows of.
 
-        Raised before anybody is told of a commit.
+        Raised before listeners hear of a commit.
         """
         return max(self._writer.position, self._feed.position)
 
     def forget(self) -> None:
-        """Makes the writer read its state anew. In the writer's thread only."""
+        """Make the writer read its state anew. In the writer's thread only."""
         self._writer.forget()
 
     def busy(self) -> bool:
-        """Whether commands wait. Exclusive work that can be cut short looks here."""
+        """Whether commands wait; exclusive work that can be cut short then ends."""
         return self._writer.busy()
 
     def current(self, stream: str) -> Aggregate | None:
@@ -126,7 +126,7 @@ class Ledger:
 
     @contextmanager
     def now(self) -> Iterator[Callable[[str], Aggregate | None]]:
-        """`current` of many streams, all as of the same moment."""
+        """Yield a function like `current`, for many streams as of the same moment."""
         with self._store.log() as log:
             yield lambda stream: fold(
                 stream, (decode(topic, stored) for _, topic, stored in log.stream(stream))
@@ -134,19 +134,19 @@ class Ledger:
 
     @property
     def shared(self) -> bool:
-        """Whether other processes may have the ledger too."""
+        """Whether other processes may use the ledger too."""
         return self._tail is not None
 
     def read(self, work: Callable[[Cursor], T]) -> T:
-        """What `work` finds as of the last commit, by a few short reads; in any thread."""
+        """Return what `work` reads as of the last commit; for short reads, in any thread."""
         return self._store.read(work)
 
     def log(self) -> AbstractContextManager[Log]:
-        """The events as of now, to read from in any thread."""
+        """Open the log as of now, to read from in any thread."""
         return self._store.log()
 
     def close(self) -> None:
-        """Finishes the commands that wait, then closes the store."""
+        """Finish the commands that wait, then close the store."""
         self._writer.stop()
         if self._tail is not None:
             self._tail.close()

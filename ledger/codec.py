@@ -1,9 +1,9 @@
 """The closed table between events and their stored form.
 
 An event is stored under a short stable name and the version of its shape (`job-created/1`), never
-under a module path: code may move, what is written may not. A changed shape gets the next version,
-and an upcast that turns the fields of the old one into the new; every version ever written stays in
-the table. The stored bytes are JSON of `Recorded`: the envelope and the event's fields.
+under a module path: code may move, stored names may not. A changed shape gets the next version and
+an upcast that turns the old fields into the new; every version ever written stays in the table. The
+stored bytes are JSON of `Recorded`: the envelope and the event's fields.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(stream: str, version: int, recorded: Recorded[Event]) -> StoredEvent:
-    """The stored form of an event at a version of a stream."""
+    """Return the stored form of an event at a version of a stream."""
     return StoredEvent(
         originator_id=stream,
         originator_version=version,
@@ -94,9 +94,9 @@ def encode(stream: str, version: int, recorded: Recorded[Event]) -> StoredEvent:
 
 
 def decode(topic: str, state: bytes) -> Recorded[Event]:
-    """The event that these bytes were stored for.
+    """Return the event that was stored as these bytes.
 
-    Raises `UnknownEvent` if the name, its version or the shape of the bytes is not in the table.
+    Raise `UnknownEvent` if the table lacks the name or its version, or the bytes do not fit it.
     """
     decoder = DECODERS.get(topic)
     if decoder is None:
@@ -108,7 +108,7 @@ def decode(topic: str, state: bytes) -> Recorded[Event]:
 
 
 class _Stamped(msgspec.Struct, gc=False):
-    """The one thing of an envelope that is wanted; the rest is skipped."""
+    """The one wanted field of an envelope; the rest is skipped."""
 
     recorded_at: datetime
 
@@ -117,9 +117,9 @@ _stamped = msgspec.json.Decoder(_Stamped).decode
 
 
 def recorded_at(state: bytes) -> datetime:
-    """When an event was recorded, whatever it is.
+    """Return when an event was recorded, whatever event it is.
 
-    Raises `UnknownEvent` if the bytes do not say it.
+    Raise `UnknownEvent` if the bytes do not say.
     """
     try:
         at = _stamped(state).recorded_at
@@ -131,17 +131,17 @@ def recorded_at(state: bytes) -> datetime:
 
 
 def name_of(topic: str) -> str:
-    """What an event is called in all versions of its shape."""
+    """Return the name of an event, which is the same in all versions of its shape."""
     return topic.partition("/")[0]
 
 
 def names_of(events: Iterable[type[Event]]) -> frozenset[str]:
-    """What these events are called."""
+    """Return the names of these events."""
     return frozenset(name_of(_CURRENT[event]) for event in events)
 
 
 def leaf_hash(stream: str, version: int, topic: str, state: bytes) -> bytes:
-    """SHA-256 over the exact stored bytes, as a leaf of a Merkle tree (RFC 6962, section 2.1)."""
+    """Hash the exact stored bytes as a leaf of a Merkle tree (RFC 6962, section 2.1)."""
     head = f"{stream}\n{version}\n{topic}\n".encode()
     return hashlib.sha256(b"\x00" + head + state).digest()
 
@@ -152,5 +152,5 @@ def leaf_of(event: StoredEvent) -> bytes:
 
 
 def fields_of(recorded: Recorded[Event]) -> dict[str, Any]:
-    """The event and its envelope as JSON values, for people and machines to read."""
+    """Return the event and its envelope as JSON values."""
     return cast(dict[str, Any], msgspec.to_builtins(recorded))

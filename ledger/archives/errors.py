@@ -4,7 +4,7 @@ from ledger.domain.errors import Expected
 
 
 class BadArchive(Expected):
-    """The file is no archive, not whole, not what was written, or cannot be read."""
+    """The file is not an archive, incomplete, changed, or cannot be read."""
 
 
 class ArchiveMissing(BadArchive):

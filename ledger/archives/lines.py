@@ -11,7 +11,7 @@ from ledger.store.seam import LoggedEvent
 
 MANY_BRACKETS = 100
 DEPTH_MARGIN = 200
-"""A reader may have so much less of the interpreter's stack left than the writer had."""
+"""A reader may have this much less of the interpreter's stack left than the writer had."""
 
 
 class _Line(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -29,7 +29,7 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 def line_of(event: LoggedEvent) -> bytes:
-    """The line, with its end."""
+    """Return the event as a line, with its line end."""
     head = event.position, event.leaf_index, event.stream, event.version, event.topic
     if _is_compact_json(event.state):
         line = _Line(*head, event=Raw(event.state))
@@ -39,7 +39,7 @@ def line_of(event: LoggedEvent) -> bytes:
 
 
 def events_of(lines: bytes) -> list[LoggedEvent]:
-    """The events of whole lines. Raises `BadArchive`."""
+    """Return the events of whole lines. Raise `BadArchive`."""
     try:
         return [_event(line) for line in _decoder.decode_lines(lines)]
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -47,7 +47,7 @@ def events_of(lines: bytes) -> list[LoggedEvent]:
 
 
 def events_of_stream(lines: bytes, stream: str) -> Iterator[LoggedEvent]:
-    """The events of one stream among these lines, without parsing all the others."""
+    """Yield the events of one stream among these lines, without parsing all the others."""
     sought = b'"stream":' + _encoder.encode(stream) + b","
     end = 0
     while (found := lines.find(sought, end)) >= 0:
@@ -77,7 +77,7 @@ def _event(line: _Line) -> LoggedEvent:
 
 
 def _is_compact_json(state: bytes) -> bool:
-    """Whether these bytes are just as the encoder writes what they say: on one line, too."""
+    """Whether the encoder would write exactly these bytes for their content, on one line."""
     try:
         if state.count(b"[") + state.count(b"{") > MANY_BRACKETS:
             msgspec.json.decode(b"[" * DEPTH_MARGIN + state + b"]" * DEPTH_MARGIN)

@@ -1,7 +1,7 @@
-"""Archives are read: read-only, with nothing but the file.
+"""Reads archives: read-only, from nothing but the file.
 
 Nothing stays open between two reads; a file that was changed meanwhile does not fit the digests in
-the index that was read before. Whatever is wrong is `BadArchive`.
+the index that was read before. Whatever is wrong raises `BadArchive`.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ from ledger.archives.layout import (
     unpack,
 )
 from ledger.archives.lines import events_of, events_of_stream
-from ledger.archives.streams import StreamIndex, StreamsSeen
+from ledger.archives.streams import StreamIndex, StreamIndexBuilder
 from ledger.archives.trees import ArchivedTree, span_of
 from ledger.images.files import opened
 from ledger.store.seam import LoggedEvent
 
-CHECKED_BYTES = 1024**2
-"""Read at a time for the digest of the whole file."""
+DIGEST_BLOCK_BYTES = 1024**2
+"""Bytes that are read at a time for the digest of the whole file."""
 
 _decode_trees = msgspec.msgpack.Decoder(tuple[ArchivedTree, ...]).decode
 
@@ -52,7 +52,7 @@ class Archive:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Raises `BadArchive`; `ArchiveMissing` where there is no file."""
-        with _named(path), opened(path, os.O_RDONLY) as fd:
+        with _name_in_errors(path), opened(path, os.O_RDONLY) as fd:
             return cls(path, _contents(fd))
 
     @property
@@ -77,7 +77,7 @@ class Archive:
     @cached_property
     def trees(self) -> tuple[ArchivedTree, ...]:
         """The trees that were archived, as the writer was given them."""
-        with _named(self.path):
+        with _name_in_errors(self.path):
             return tuple(chain.from_iterable(self._read_trees()))
 
     @cached_property
@@ -92,13 +92,13 @@ class Archive:
         """Every event with a higher position, in order."""
         for nth, frame in enumerate(self.contents.frames):
             if frame.last > after:
-                with _named(self.path):
+                with _name_in_errors(self.path):
                     events = self._events(nth)
                 yield from (event for event in events if event.position > after)
 
     def stream(self, name: str) -> list[LoggedEvent]:
         """The events of one stream, in order; none where it is not here."""
-        with _named(self.path):
+        with _name_in_errors(self.path):
             return [
                 event
                 for nth in self._streams.frames(name)
@@ -107,7 +107,7 @@ class Archive:
 
     def may_have(self, stream: str) -> bool:
         """Whether to look for a stream here; no is certain, yes nearly so."""
-        with _named(self.path):
+        with _name_in_errors(self.path):
             return bool(self._streams.frames(stream))
 
     def leaves(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
@@ -117,7 +117,7 @@ class Archive:
         """
         for nth, frame in enumerate(self.contents.frames):
             if frame.first_leaf <= last and frame.last_leaf >= first:
-                with _named(self.path):
+                with _name_in_errors(self.path):
                     events = self._events(nth)
                 for event in events:
                     if first <= event.leaf_index <= last:
@@ -133,7 +133,7 @@ class Archive:
         `digest` is that of the whole file, as `Written` has it; without it, a file is only known to
         be whole.
         """
-        with _named(self.path):
+        with _name_in_errors(self.path):
             if digest is not None and _digest(self.path) != digest:
                 raise BadArchive("it is not the file that was written: its digest is another")
             with opened(self.path, os.O_RDONLY) as fd:
@@ -143,7 +143,7 @@ class Archive:
             self._check_trees()
 
     def _check_streams(self) -> None:
-        seen = StreamsSeen()
+        seen = StreamIndexBuilder()
         for nth in range(len(self.contents.frames)):
             seen.note(nth, {event.stream for event in self._events(nth)})
         if seen.packed() != self._read_streams():
@@ -236,13 +236,13 @@ def _check_events(events: list[LoggedEvent], frame: Frame) -> None:
 def _digest(path: Path) -> str:
     whole = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        while some := file.read(CHECKED_BYTES):
+        while some := file.read(DIGEST_BLOCK_BYTES):
             whole.update(some)
     return whole.hexdigest()
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _name_in_errors(path: Path) -> Iterator[None]:
     """Errors say which file; those of the operating system are `BadArchive` too."""
     try:
         yield

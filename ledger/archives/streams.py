@@ -3,7 +3,7 @@
 Three columns, sorted by the first: eight bytes of the SHA-256 of a stream's name, its first frame,
 and how many frames further its last one is. About ten bytes for a stream where the name would take
 twenty, and looked up without decoding. Two names with the same eight bytes share a row that covers
-both, so nothing is missed; who reads the frames looks at the names there.
+both, so nothing is missed; the reader checks the names in the frames.
 """
 
 import hashlib
@@ -19,21 +19,21 @@ _KEY_BYTES, _FRAME_BYTES = 8, 4
 _ROW_BYTES = _KEY_BYTES + 2 * _FRAME_BYTES
 
 
-class StreamsSeen:
-    """Which streams were met in which frames, as one goes from frame to frame."""
+class StreamIndexBuilder:
+    """Notes which streams are in which frames, from frame to frame."""
 
     def __init__(self) -> None:
         self._first: dict[int, int] = {}
         self._last: dict[int, int] = {}
 
     def note(self, frame: int, streams: Iterable[str]) -> None:
-        """These streams have events in this frame; frames come in order."""
+        """Note that these streams have events in this frame; frames come in order."""
         for key in map(_key, streams):
             self._first.setdefault(key, frame)
             self._last[key] = frame
 
     def packed(self) -> bytes:
-        """The index of all that was noted."""
+        """Return the index of everything noted."""
         keys = list(_sorted(self._first))
         firsts = [self._first[key] for key in keys]
         further = [self._last[key] - self._first[key] for key in keys]
@@ -41,7 +41,7 @@ class StreamsSeen:
 
 
 class StreamIndex:
-    """What `StreamsSeen` packed. Raises `BadArchive` where it cannot have."""
+    """What `StreamIndexBuilder` packed. Raises `BadArchive` where it cannot have."""
 
     def __init__(self, packed: bytes) -> None:
         rows, rest = divmod(len(packed), _ROW_BYTES)
@@ -53,7 +53,7 @@ class StreamIndex:
         self._further = _array(_FRAME, packed[columns[1] :])
 
     def frames(self, stream: str) -> range:
-        """The frames from the first to the last that may have events of it; empty: none has."""
+        """Return the frames that may have events of the stream, from the first to the last."""
         key = _key(stream)
         row = bisect_left(self._keys, key)
         if row == len(self._keys) or self._keys[row] != key:
@@ -63,7 +63,7 @@ class StreamIndex:
 
 
 def _sorted(keys: Iterable[int]) -> Iterator[int]:
-    """As `sorted`, a share at a time: other threads would wait while it sorts them all."""
+    """Sort a share at a time: other threads would wait while all are sorted at once."""
     shares: list[list[int]] = [[] for _ in range(256)]
     for key in keys:
         shares[key >> 56].append(key)

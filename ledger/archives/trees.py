@@ -33,7 +33,7 @@ class ArchivedTree(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     @property
     def first(self) -> int:
-        """The position from which on there was something of the tree."""
+        """The position of the first event of the tree."""
         return min(job.first for job in self.jobs)
 
 
@@ -45,5 +45,5 @@ class TreesSpan(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
 
 
 def span_of(trees: Sequence[ArchivedTree]) -> TreesSpan:
-    """Of some trees, at least one."""
+    """Return the span of some trees, at least one."""
     return TreesSpan(min(tree.first for tree in trees), max(tree.discarded for tree in trees))

@@ -1,4 +1,4 @@
-"""Archives are written: frame by frame, whole or not at all.
+"""Writes archives: frame by frame, completely or not at all.
 
 Order: all into `<file>.part`, synced, renamed, directory synced. In memory is one frame, the index
 and the trees that were given. Compression and digests let other threads run.
@@ -33,7 +33,7 @@ from ledger.archives.layout import (
     pack,
 )
 from ledger.archives.lines import line_of
-from ledger.archives.streams import StreamsSeen
+from ledger.archives.streams import StreamIndexBuilder
 from ledger.archives.trees import ArchivedTree, span_of
 from ledger.images.errors import described
 from ledger.images.files import opened, sync_directory
@@ -55,11 +55,11 @@ class Written(NamedTuple):
 def write_archive(
     directory: Path, name: str, events: Iterable[LoggedEvent], trees: Sequence[ArchivedTree]
 ) -> Written:
-    """Writes the archive `<name>.jsonl.zst`; on return it is durable.
+    """Write the archive `<name>.jsonl.zst`; on return it is durable.
 
-    The events come with growing positions; what getting them raises passes. An archive of that name
-    is replaced, and so is a `.part` that a crash left. Raises `ArchiveNotWritten`. After any error
-    neither is there; only a crash leaves its `.part`.
+    The positions of `events` must grow; what the iterator raises passes. An archive of that name is
+    replaced, and so is a `.part` that a crash left. Raise `ArchiveNotWritten`. After any error
+    neither file is there; only a crash leaves its `.part`.
     """
     assert is_name(name), name
     path = archive_path(directory, name)
@@ -70,7 +70,7 @@ def write_archive(
             frames = _write(out, events, trees)
             os.fsync(fd)
         part.rename(path)
-        with _nothing_left(path):
+        with _removing_on_error(path):
             sync_directory(directory)
     except OSError as error:
         raise ArchiveNotWritten(f"{path}: {described(error)}") from error
@@ -107,34 +107,34 @@ def _write(
     out: _Out, events: Iterable[LoggedEvent], trees: Sequence[ArchivedTree]
 ) -> tuple[Frame, ...]:
     compressor = zstandard.ZstdCompressor(LEVEL, write_checksum=True)
-    streams = StreamsSeen()
+    streams = StreamIndexBuilder()
     frames: list[Frame] = []
     for batch in _batches(events):
         streams.note(len(frames), {event.stream for event, _ in batch})
         packed, content = pack(b"".join(line for _, line in batch), compressor)
         frames.append(_frame(packed, [event for event, _ in batch]))
         out.write(content)
-    of_streams, packed_streams = pack(_bounded(streams.packed()), compressor)
-    of_trees, packed_trees = _packed_trees(trees, compressor)
+    of_streams, streams_content = pack(_check_size(streams.packed()), compressor)
+    of_trees, trees_content = _pack_trees(trees, compressor)
     contents = Contents(tuple(frames), of_streams, of_trees)
-    out.write(index(contents, packed_streams, packed_trees))
+    out.write(index(contents, streams_content, trees_content))
     return contents.frames
 
 
-def _packed_trees(
+def _pack_trees(
     trees: Sequence[ArchivedTree], compressor: zstandard.ZstdCompressor
 ) -> tuple[tuple[Trees, ...], list[bytes]]:
     of_trees, contents = [], []
     for start in range(0, len(trees), TREES_TOGETHER):
         some = tuple(trees[start : start + TREES_TOGETHER])
-        packed, content = pack(_bounded(msgspec.msgpack.encode(some)), compressor)
+        packed, content = pack(_check_size(msgspec.msgpack.encode(some)), compressor)
         of_trees.append(Trees(packed, span_of(some)))
         contents.append(content)
     return tuple(of_trees), contents
 
 
 def _batches(events: Iterable[LoggedEvent]) -> Iterator[list[tuple[LoggedEvent, bytes]]]:
-    """The events and their lines, as many at a time as one frame holds."""
+    """Yield the events and their lines, as many at a time as one frame holds."""
     batch: list[tuple[LoggedEvent, bytes]] = []
     size, before = 0, 0
     for event in events:
@@ -165,15 +165,15 @@ def _frame(packed: Packed, events: Sequence[LoggedEvent]) -> Frame:
     )
 
 
-def _bounded(part: bytes) -> bytes:
+def _check_size(part: bytes) -> bytes:
     if len(part) > INDEX_BYTES_MOST:
-        raise ArchiveNotWritten("there is more to tell of than the index of an archive can hold")
+        raise ArchiveNotWritten("the index of an archive cannot hold so much")
     return part
 
 
 @contextmanager
-def _nothing_left(path: Path) -> Iterator[None]:
-    """What could not be made durable is not to be seen either."""
+def _removing_on_error(path: Path) -> Iterator[None]:
+    """Remove the file if it could not be made durable."""
     try:
         yield
     except OSError:
@@ -182,6 +182,6 @@ def _nothing_left(path: Path) -> Iterator[None]:
 
 
 def _remove(path: Path) -> None:
-    """As well as one can; where it cannot be removed, there is an error already."""
+    """Remove the file if possible; if it is not, an error was raised already."""
     with suppress(OSError):
         path.unlink(missing_ok=True)

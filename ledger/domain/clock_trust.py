@@ -1,8 +1,8 @@
-"""Whether the wall clock can be trusted with what is discarded for ever. Pure.
+"""Whether the wall clock can be trusted when jobs are discarded for ever. Pure.
 
-The wall clock is compared with the time since the machine was booted, which nobody sets. A
-difference of more than an hour means that somebody set the clock, and that ages are not what they
-seem; then a sweep waits until somebody has said that the time is right.
+The wall clock is compared with the time since the machine was booted, which cannot be set. A
+difference of more than an hour means that the clock was set, and that ages are not what they seem;
+then a sweep waits until an operator confirms that the time is right.
 """
 
 from datetime import datetime, timedelta
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 TOLERATED = timedelta(hours=1)
 OFF_AT_MOST = timedelta(days=30)
-"""A machine that seems to have been off for longer may as well have a clock that is wrong."""
+"""If a machine seems to have been off for longer, its clock is more likely wrong."""
 
 
 class Reading(NamedTuple):
-    """What the clocks show; `since_boot` counts from the boot that `boot` names."""
+    """What the clocks show; `since_boot` counts from the boot named `boot`."""
 
     boot: str
     wall: datetime
@@ -22,7 +22,7 @@ class Reading(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """The wall time at which this boot began, as it was first believed, and the newest seen."""
+    """The wall time at which this boot began, as first read, and the newest wall time seen."""
 
     boot: str
     booted: datetime
@@ -30,16 +30,16 @@ class Watched(NamedTuple):
 
 
 def watch(reading: Reading, before: Watched | None = None) -> Watched:
-    """What is believed of a reading that is right."""
+    """Return what to remember of a trusted reading."""
     if before is None or before.boot != reading.boot:
         return Watched(reading.boot, reading.wall - reading.since_boot, reading.wall)
     return before._replace(seen=max(before.seen, reading.wall))
 
 
 def moved(watched: Watched, reading: Reading) -> timedelta | None:
-    """By how much the wall clock was moved, if it is more than is tolerated.
+    """Return by how much the wall clock was moved, if that is more than tolerated.
 
-    After another boot only a clock that went back can be told, or one that is far ahead.
+    After another boot only a clock that went back, or is far ahead, can be detected.
     """
     if watched.boot == reading.boot:
         by = reading.wall - reading.since_boot - watched.booted
@@ -51,7 +51,7 @@ def moved(watched: Watched, reading: Reading) -> timedelta | None:
 
 
 def moved_text(by: timedelta) -> str:
-    """Says so."""
+    """Return a sentence about it."""
     direction = "back" if by < timedelta(0) else "forward"
     return (
         f"the wall clock was set {direction} by {timedelta(seconds=round(abs(by).total_seconds()))}"

@@ -1,7 +1,7 @@
 """The commands: what may be asked of the ledger.
 
-Each names the account it is for (`owner`); things of other accounts do not exist for it. The ids of
-what is made are chosen by the caller, so that a command that is redone makes the same thing.
+A command acts for an account, its `owner`; things of other accounts do not exist for it. The caller
+chooses the ids of what is created, so that a repeated command creates the same thing.
 """
 
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ Recurse = Literal["none", "disks", "cdroms", "all_drives"]
 
 
 class NewDrive(Struct, frozen=True, gc=False):
-    """`pool` is named when the image's bytes are there already; else one is chosen."""
+    """`pool` is given if the image is there already; otherwise one is chosen."""
 
     drive: str
     definition: DriveDefinition
@@ -39,10 +39,10 @@ class NewDrive(Struct, frozen=True, gc=False):
 
 
 class CreateDrives(Struct, frozen=True, gc=False):
-    """Make drives, all or none; their images follow, then `MarkDriveReady`.
+    """Create drives, all or none; their images follow, then `MarkDriveReady`.
 
-    `avoid` names drives, and servers for all of their drives, in whose pools the new ones should
-    not be: the first of them above all, as far as it can be done.
+    `avoid` names drives, and servers for all of their drives, in whose pools the new drives should
+    not be if that is possible; the first of them matters most.
     """
 
     owner: str
@@ -56,10 +56,10 @@ class MarkDriveReady(Struct, frozen=True, gc=False):
 
 
 class EditDrive(Struct, frozen=True, gc=False):
-    """Change a drive; what is None stays. Another `size`, in bytes, is the beginning of a resize.
+    """Change a drive; what is None stays. A new `size`, in bytes, begins a resize.
 
-    While a server that mounts it runs, only its name, meta, tags and `allow_multimount` change and
-    the rest is passed over.
+    While a running server mounts it, only its name, meta, tags and `allow_multimount` change, and
+    the rest is ignored.
     """
 
     owner: str
@@ -74,7 +74,7 @@ class EditDrive(Struct, frozen=True, gc=False):
 
 
 class ResizeDrive(Struct, frozen=True, gc=False):
-    """Let a drive's image grow to `size` bytes; then follows `CompleteResize` or `FailResize`."""
+    """Grow a drive's image to `size` bytes; `CompleteResize` or `FailResize` follows."""
 
     owner: str
     drive: str
@@ -118,7 +118,7 @@ class CloneDrive(Struct, frozen=True, gc=False):
 
 
 class NewServer(Struct, frozen=True, gc=False):
-    """`vnc_password` goes to a plain table, never into the ledger."""
+    """`vnc_password` is kept in a plain table, never in the ledger."""
 
     server: str
     definition: ServerDefinition
@@ -128,14 +128,14 @@ class NewServer(Struct, frozen=True, gc=False):
 
 
 class CreateServers(Struct, frozen=True, gc=False):
-    """Make servers, all or none."""
+    """Create servers, all or none."""
 
     owner: str
     servers: tuple[NewServer, ...]
 
 
 class ServerEdit(Struct, frozen=True, gc=False):
-    """What is to be different in a server's definition; what is None stays."""
+    """Changes of a server's definition; what is None stays."""
 
     name: str | None = None
     cpu: int | None = None
@@ -172,7 +172,7 @@ class EditServer(Struct, frozen=True, gc=False):
 class ChangePower(Struct, frozen=True, gc=False):
     """Start, stop, shut down or restart a server.
 
-    `avoid` names servers on whose hosts a started one should not be, the first above all.
+    `avoid` names servers on whose hosts it should not be started; the first matters most.
     """
 
     owner: str
@@ -182,7 +182,7 @@ class ChangePower(Struct, frozen=True, gc=False):
 
 
 class DeleteServers(Struct, frozen=True, gc=False):
-    """Delete servers, all or none, and with `recurse` the drives of that media they mount."""
+    """Delete servers, all or none, and with `recurse` their drives of that media."""
 
     owner: str
     servers: tuple[str, ...]
@@ -192,7 +192,7 @@ class DeleteServers(Struct, frozen=True, gc=False):
 class CloneServer(Struct, frozen=True, gc=False):
     """Copy a server: a job with a child for each disk; cdroms are shared, not copied.
 
-    `vnc_password` None keeps the source's; `avoid` as in `CreateDrives`, for each of the disks.
+    `vnc_password` None keeps the source's; `avoid` as in `CreateDrives`, for each disk.
     """
 
     owner: str
@@ -214,14 +214,14 @@ class NewTag(Struct, frozen=True, gc=False):
 
 
 class CreateTags(Struct, frozen=True, gc=False):
-    """Make tags, all or none."""
+    """Create tags, all or none."""
 
     owner: str
     tags: tuple[NewTag, ...]
 
 
 class EditTag(Struct, frozen=True, gc=False):
-    """Change a tag; what is None stays, `resources` are replaced as a whole."""
+    """Change a tag; what is None stays. `resources` replaces all of them."""
 
     owner: str
     tag: str
@@ -231,14 +231,14 @@ class EditTag(Struct, frozen=True, gc=False):
 
 
 class DeleteTag(Struct, frozen=True, gc=False):
-    """Delete a tag; nothing bears it any more."""
+    """Delete a tag, and remove it from everything that has it."""
 
     owner: str
     tag: str
 
 
 class EditProfile(Struct, frozen=True, gc=False):
-    """Change an account's profile. `personal` goes to a plain table, never into the ledger."""
+    """Change an account's profile. `personal` is kept in a plain table, never in the ledger."""
 
     owner: str
     personal: dict[str, str]
@@ -246,7 +246,7 @@ class EditProfile(Struct, frozen=True, gc=False):
 
 
 class CreateJob(Struct, frozen=True, gc=False):
-    """Make a job of any operation, under a running parent if one is named."""
+    """Create a job of any operation, below a running parent if one is named."""
 
     owner: str
     job: str
@@ -256,14 +256,14 @@ class CreateJob(Struct, frozen=True, gc=False):
 
 
 class CancelJob(Struct, frozen=True, gc=False):
-    """End a running job and those below it; what they made goes away."""
+    """Cancel a running job and all below it; what they made is removed."""
 
     owner: str
     job: str
 
 
 class StartAttempt(Struct, frozen=True, gc=False):
-    """A worker takes a job up; `attempt` is the job's last one plus one."""
+    """A worker begins an attempt at a job; `attempt` is the job's last one plus one."""
 
     job: str
     attempt: int
@@ -272,14 +272,14 @@ class StartAttempt(Struct, frozen=True, gc=False):
 
 
 class LoseAttempt(Struct, frozen=True, gc=False):
-    """The worker of this attempt has sent no heartbeat for so long that it is taken for dead."""
+    """The worker of this attempt has sent no heartbeat for so long that it is presumed dead."""
 
     job: str
     attempt: int
 
 
 class UpdateProgress(Struct, frozen=True, gc=False):
-    """So much of the job is durable; see `ProgressUpdated`."""
+    """A worker reports how much of the job is durable; see `ProgressUpdated`."""
 
     job: str
     attempt: int
@@ -304,16 +304,16 @@ class FailJob(Struct, frozen=True, gc=False):
 
 
 class SetRetention(Struct, frozen=True, gc=False):
-    """From now on keep what has ended for so long."""
+    """From now on keep jobs for this long after their end."""
 
     keep: timedelta
 
 
 class DiscardJobs(Struct, frozen=True, gc=False):
-    """Discard trees of jobs that ended before the cutoff, and streams of nobody's any more.
+    """Discard trees of jobs that ended before the cutoff, and streams that no job names any more.
 
-    `rows` are all rows that show them. `unread` are those of the streams that cannot be folded, and
-    were released to be taken so. `last`: the sweep has then discarded all that was due.
+    `rows` are all rows that show them. `unread` are the streams that cannot be folded, and were
+    released to be discarded unread. `last`: with this the sweep has discarded all that was due.
     """
 
     sweep: str
@@ -328,21 +328,21 @@ class DiscardJobs(Struct, frozen=True, gc=False):
 
 
 class RecordArchive(Struct, frozen=True, gc=False):
-    """All events of what some sweeps discarded are in an archive, on disk."""
+    """All events of the streams that some sweeps discarded are in an archive, on disk."""
 
     compaction: str
     written: ArchiveWritten
 
 
 class RecordCompaction(Struct, frozen=True, gc=False):
-    """The events that are in the archive are deleted from the store; `gone` ever were."""
+    """The archive's events are deleted from the store; `gone` counts all ever deleted."""
 
     compaction: str
     gone: int
 
 
 class RecordRestore(Struct, frozen=True, gc=False):
-    """The ledger is that of a backup, and begins an epoch with this checkpoint of it."""
+    """The ledger was restored from a backup; a new epoch begins with this checkpoint of it."""
 
     restoration: str
     epoch: int
@@ -350,7 +350,7 @@ class RecordRestore(Struct, frozen=True, gc=False):
 
 
 class ParkStream(Struct, frozen=True, gc=False):
-    """A reader of the log cannot fold a stream, and goes on without it."""
+    """A reader of the log cannot fold a stream, and continues without it."""
 
     stream: str
     reader: str
@@ -358,7 +358,7 @@ class ParkStream(Struct, frozen=True, gc=False):
 
 
 class ReleaseStream(Struct, frozen=True, gc=False):
-    """Try a parked stream again or, with `skip`, take it unread."""
+    """Let readers try a parked stream again or, with `skip`, pass over it."""
 
     stream: str
     skip: bool

@@ -1,9 +1,9 @@
 """What a decision may look at, and what it may bring about.
 
 A decision is a generator: it looks at the state, refuses by raising a `Refusal`, and yields
-changes. Each change holds in the state by the time the generator goes on, so a decision that yields
-a child's end sees the parent as it is after it. If it refuses half way, nothing of it remains. That
-what it makes is new it need not check: an id that is taken is refused as `AlreadyExists`.
+changes. Each change is in the state before the generator resumes, so a decision that yields a
+child's end then sees the parent without that running child. If it refuses half way, nothing of it
+remains. It need not check that what it creates is new: a taken id is refused as `AlreadyExists`.
 """
 
 from collections.abc import Mapping
@@ -30,40 +30,40 @@ RowKey = tuple[str, Row]
 
 
 class State(Protocol):
-    """The current state of things, as of the last change.
+    """The current state, including the changes that the decision has yielded.
 
-    Looking at a drive or a server guards it: if another process changes it, or decides on it, at
-    the same moment, one of the two is decided anew.
+    Looking at a drive or a server guards it: if another process changes it, or decides about it, at
+    the same moment, one of the two decisions is made anew.
     """
 
     @property
     def now(self) -> datetime:
-        """The moment that is stamped on what comes of this decision."""
+        """The time that the events of this decision are stamped with."""
 
     def job(self, uuid: str) -> Job | None: ...
 
     def drive(self, uuid: str) -> Drive | None:
-        """The drive, unless it never was or is deleted."""
+        """Return the drive, unless there never was one or it is deleted."""
 
     def server(self, uuid: str) -> Server | None:
-        """The server, unless it never was or is deleted."""
+        """Return the server, unless there never was one or it is deleted."""
 
     def relations(self, uuid: str) -> Relations:
-        """What jobs, servers and tags say about this drive or server."""
+        """Return what jobs, servers and tags say about this drive or server."""
 
     def tag(self, uuid: str) -> Tag | None:
-        """The tag, unless it never was or is deleted."""
+        """Return the tag, unless there never was one or it is deleted."""
 
     def profile(self, account: str) -> Profile:
-        """What the account has set; it guards nothing, and every account has one."""
+        """Return the account's profile, which every account has; this guards nothing."""
 
     def act(self, kind: type[A], stream: str) -> A | None:
-        """One of the ledger's own acts, if there is one of this kind under this name."""
+        """Return one of the ledger's own acts, if there is one of this kind under this name."""
 
     def peek(self, uuid: str) -> Drive | Server | None:
-        """The drive or server of this uuid as it is just now, without guarding it.
+        """Return the drive or server without guarding it.
 
-        For wishes, which need not hold any more when the decision is recorded.
+        For wishes, which may no longer hold when the decision is recorded.
         """
 
 
@@ -89,18 +89,18 @@ class DropVncPassword(Struct, frozen=True, gc=False):
 
 
 class SetPersonal(Struct, frozen=True, gc=False):
-    """Fields of an account's profile, the values of which are its own business."""
+    """Fields of an account's profile whose values are private."""
 
     account: str
     fields: Mapping[str, str]
 
 
 Secret = SetVncPassword | CopyVncPassword | DropVncPassword | SetPersonal
-"""A change of a plain table, in the same transaction: secrets are kept out of the ledger."""
+"""A change of a plain table in the same transaction; secrets stay out of the ledger."""
 
 
 class Discarded(NamedTuple):
-    """These streams are over and are shown no more; `rows` are all that show them."""
+    """These streams are no longer shown; `rows` are all rows that show them."""
 
     streams: tuple[str, ...]
     rows: tuple[RowKey, ...]
@@ -119,17 +119,17 @@ class PoolSpace(NamedTuple):
 
 
 class Environment(Protocol):
-    """What a decision needs and cannot compute: ids, randomness and the pools of the moment."""
+    """What a decision needs and cannot compute: ids, randomness and the current pools."""
 
     def new_id(self) -> str: ...
 
     def new_mac(self) -> str: ...
 
     def pools(self) -> tuple[PoolSpace, ...]:
-        """Those that are here, and those of workers elsewhere."""
+        """Return the pools of this process and those of workers elsewhere."""
 
     def within_reach(self, source: str, pool: str) -> bool:
-        """Whether somebody has both of these pools, and can copy from the first to the second."""
+        """Whether some process has both pools and can copy from the first to the second."""
 
     def hosts(self) -> tuple[str, ...]:
-        """The compute hosts that servers are placed on; at least one."""
+        """Return the compute hosts that servers are placed on; at least one."""

@@ -1,7 +1,7 @@
 """Whether an event may follow what came before it in its stream.
 
-Deciding never lets an illegal event in; this says it a second time, from the record alone, so that
-an auditor need not trust the code that decided.
+Decisions never yield an illegal event; this module checks it a second time, from the record alone,
+so that an auditor need not trust the code that decided.
 """
 
 from typing import assert_never
@@ -64,18 +64,18 @@ _ONLY = {
     "restoration": LedgerRestored,
     "parking": StreamParked | StreamReleased,
 }
-"""These have no event that begins them: any of their own may be the first."""
+"""No particular event begins these: any of their own may be the first."""
 FULL = 100
 TREES_MOST = 200
-"""Trees that are discarded by one event."""
+"""Trees that one event can discard."""
 
 
 def violation(state: Aggregate | None, stream: str, event: Event) -> str | None:
-    """Why this event may not come next in this stream; None if it may."""
+    """Return why this event may not come next in this stream; None if it may."""
     kind = stream.partition("-")[0]
     if kind in _ONLY:
         own = isinstance(event, _ONLY[kind])
-        return _of_act(state, event) if own else f"a {kind} has no such event"
+        return _act_violation(state, event) if own else f"a {kind} has no such event"
     first = _FIRST.get(kind)
     if first is None:
         return f"there are no streams of the kind {kind}"
@@ -83,13 +83,13 @@ def violation(state: Aggregate | None, stream: str, event: Event) -> str | None:
         return f"a {kind}'s stream begins with its creation, and has no other"
     match state:
         case Job():
-            return _of_job(state, event)
+            return _job_violation(state, event)
         case Drive():
-            return _of_drive(state, event)
+            return _drive_violation(state, event)
         case Server():
-            return _of_server(state, event)
+            return _server_violation(state, event)
         case Tag():
-            return _of_tag(state, event)
+            return _tag_violation(state, event)
         case Compaction():
             if not isinstance(event, LedgerCompacted):
                 return f"a compaction has no {type(event).__name__}"
@@ -100,10 +100,10 @@ def violation(state: Aggregate | None, stream: str, event: Event) -> str | None:
             assert_never(state)
 
 
-def _of_act(state: Aggregate | None, event: Event) -> str | None:
+def _act_violation(state: Aggregate | None, event: Event) -> str | None:
     match event:
         case JobsDiscarded():
-            return _of_sweep(state, event)
+            return _sweep_violation(state, event)
         case LedgerRestored():
             return "the restore had been recorded" if state is not None else None
         case StreamParked():
@@ -116,7 +116,7 @@ def _of_act(state: Aggregate | None, event: Event) -> str | None:
             return None
 
 
-def _of_sweep(state: Aggregate | None, event: JobsDiscarded) -> str | None:
+def _sweep_violation(state: Aggregate | None, event: JobsDiscarded) -> str | None:
     if len(event.trees) > TREES_MOST:
         return f"{len(event.trees)} trees were discarded at once"
     if any(tree.ended >= event.cutoff for tree in event.trees):
@@ -130,21 +130,21 @@ def _of_sweep(state: Aggregate | None, event: JobsDiscarded) -> str | None:
             return None
 
 
-def _of_job(job: Job, event: Event) -> str | None:
+def _job_violation(job: Job, event: Event) -> str | None:
     if job.state != "started":
         return f"the job had ended: {job.state}"
     match event:
         case ChildAttached() | ChildEnded():
-            return _of_parent(job, event)
+            return _parent_violation(job, event)
         case JobAttemptStarted() | JobAttemptLost() | ProgressUpdated():
-            return _of_attempt(job, event)
+            return _attempt_violation(job, event)
         case JobSucceeded() | JobFailed() | JobCancelled():
-            return _of_end(job, event)
+            return _end_violation(job, event)
         case _:
             return f"a job has no {type(event).__name__}"
 
 
-def _of_parent(job: Job, event: ChildAttached | ChildEnded) -> str | None:
+def _parent_violation(job: Job, event: ChildAttached | ChildEnded) -> str | None:
     child = next((known for known in job.children if known.uuid == event.child), None)
     if isinstance(event, ChildEnded):
         return f"no running child {event.child}" if child is None or child.ended else None
@@ -155,7 +155,7 @@ def _of_parent(job: Job, event: ChildAttached | ChildEnded) -> str | None:
     return "a worker was doing the job itself" if job.attempt else None
 
 
-def _of_attempt(
+def _attempt_violation(
     job: Job, event: JobAttemptStarted | JobAttemptLost | ProgressUpdated
 ) -> str | None:
     if job.children:
@@ -172,8 +172,8 @@ def _of_attempt(
     return None
 
 
-def _of_end(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> str | None:
-    """A parent ends as its children did; a job that nobody tried may not fail."""
+def _end_violation(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> str | None:
+    """Check that a parent ends as its children did, and that a failed leaf was tried."""
     ended = {child.ended for child in job.children}
     if None in ended:
         return "a child was still running"
@@ -188,14 +188,14 @@ def _of_end(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> str | N
     return None
 
 
-def _of_drive(drive: Drive, event: Event) -> str | None:
+def _drive_violation(drive: Drive, event: Event) -> str | None:
     if drive.deleted:
         return "the drive had been deleted"
     match event:
         case DriveReady():
             return "the drive was ready already" if drive.ready else None
         case DriveResizeStarted():
-            return _of_resize(drive, event)
+            return _resize_violation(drive, event)
         case DriveResized() | DriveResizeFailed():
             return "the drive was not being resized" if drive.resizing is None else None
         case DriveChanged(definition=definition):
@@ -207,18 +207,18 @@ def _of_drive(drive: Drive, event: Event) -> str | None:
             return f"a drive has no {type(event).__name__}"
 
 
-def _of_resize(drive: Drive, event: DriveResizeStarted) -> str | None:
+def _resize_violation(drive: Drive, event: DriveResizeStarted) -> str | None:
     if not drive.ready or drive.resizing is not None:
         return "the drive could not be resized just then"
     return None if event.size > drive.definition.size else "a drive only grows"
 
 
-def _of_server(server: Server, event: Event) -> str | None:
+def _server_violation(server: Server, event: Event) -> str | None:
     if server.deleted:
         return "the server had been deleted"
     match event:
         case ServerPowerChanged():
-            return _of_power(server, event)
+            return _power_violation(server, event)
         case ServerChanged(mounts=None, nics=None):
             return None
         case ServerChanged() | ServerDeleted():
@@ -227,7 +227,7 @@ def _of_server(server: Server, event: Event) -> str | None:
             return f"a server has no {type(event).__name__}"
 
 
-def _of_power(server: Server, event: ServerPowerChanged) -> str | None:
+def _power_violation(server: Server, event: ServerPowerChanged) -> str | None:
     if (event.action == "start") == (server.power == "running"):
         return f"{event.action} of a server that was {server.power}"
     runs = event.action in ("start", "restart")
@@ -236,7 +236,7 @@ def _of_power(server: Server, event: ServerPowerChanged) -> str | None:
     return None
 
 
-def _of_tag(tag: Tag, event: Event) -> str | None:
+def _tag_violation(tag: Tag, event: Event) -> str | None:
     if tag.deleted:
         return "the tag had been deleted"
     match event:

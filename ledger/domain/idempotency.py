@@ -1,7 +1,7 @@
-"""IdempotencyKeys: what a client has named is recorded once, however often it is sent.
+"""Idempotency keys: a request with a key is recorded once, however often it is sent.
 
-A claim is recorded with its command, in one transaction, and the answer beside it once it is known.
-Until it is over, nothing else is recorded for the account under its key.
+The claim of a key is recorded with its command, in one transaction; the answer follows once it is
+known. Until the claim expires, nothing else is recorded for the account under its key.
 """
 
 from datetime import datetime, timedelta
@@ -12,9 +12,9 @@ KEPT = timedelta(hours=24)
 
 
 class Claim(NamedTuple):
-    """`key` is the client's name for its request, `fingerprint` the SHA-256 of that.
+    """`key` is the client's name for its request, `fingerprint` the SHA-256 of the request.
 
-    The uuids of what the request makes are derived from `seed`: a repeat makes the same ones.
+    The uuids of what the request creates are derived from `seed`: a repeat gets the same ones.
     """
 
     key: str
@@ -34,7 +34,7 @@ class RecordedClaim(NamedTuple):
 
 
 class KeptAnswer(NamedTuple):
-    """What the request was answered with; `location` is a header that not every answer has."""
+    """The answer to the request; `location` is a header that not every answer has."""
 
     status: int
     content_type: str

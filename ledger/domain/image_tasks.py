@@ -1,9 +1,8 @@
-"""What work on images follows from what was recorded, and where it waits to be done.
+"""The tasks on images that follow from recorded events, and the queues in which they wait. Pure.
 
-Pure, and the only place that says so: threads of the service do these tasks where the ledger is in
-SQLite, and workers that a queue in the database feeds where it is in PostgreSQL. A task is an
-invitation to look: whoever takes one up asks the ledger what there is to do by now, so one that
-comes twice, or late, does no harm.
+With SQLite, threads of the service do the tasks; with PostgreSQL, workers take them from a queue in
+the database. A task is an invitation to look: the worker asks the ledger what there is to do by
+now, so a task that comes twice, or late, does no harm.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,8 +26,8 @@ from ledger.domain.events import (
 )
 from ledger.domain.operations import operation_of
 
-QUEUE_MOST = 40
-"""Bytes of a queue's name: PostgreSQL's channels, of whose names it is a part, have 63."""
+QUEUE_NAME_BYTES_MAX = 40
+"""A queue's name is part of the name of a PostgreSQL channel, which has at most 63 bytes."""
 
 
 class RunJob(NamedTuple):
@@ -47,14 +46,14 @@ class MakeImage(NamedTuple):
 
 
 class GrowImage(NamedTuple):
-    """A drive's image is to be as long as the drive is."""
+    """A drive's image grows to the size of the drive."""
 
     drive: str
     pool: str
 
 
 class RemoveFiles(NamedTuple):
-    """Nobody needs the files of a drive that was deleted."""
+    """The files of a deleted drive are removed."""
 
     drive: str
     pool: str
@@ -64,7 +63,7 @@ Task = RunJob | MakeImage | GrowImage | RemoveFiles
 _Cause = JobCreated | DriveCreated | DriveResizeStarted | DriveDeleted
 _CAUSES = get_args(_Cause)
 DriveOf = Callable[[str], Drive | None]
-"""A drive as it is now, also if it is deleted."""
+"""Returns a drive as it is now, even a deleted one."""
 
 _KINDS: dict[str, type[Task]] = {
     "CopyImage": RunJob,  # which had this name when the first tasks were stored
@@ -77,41 +76,41 @@ KINDS = tuple(_KINDS)
 """The names of all kinds of tasks."""
 
 
-def following(events: Iterable[tuple[str, Recorded[Event]]], drive: DriveOf) -> list[Task]:
-    """The tasks that follow from these events of (stream, event), in their order."""
-    found: list[Task] = []
+def tasks_after(events: Iterable[tuple[str, Recorded[Event]]], drive: DriveOf) -> list[Task]:
+    """Return the tasks that follow from these events of (stream, event), in their order."""
+    tasks: list[Task] = []
     for name, recorded in events:
-        if isinstance(recorded.event, _CAUSES):  # few are, and every event comes by here
-            task = _following(name.partition("-")[2], recorded.event, drive)
+        if isinstance(recorded.event, _CAUSES):  # few are, and every event passes here
+            task = _task_after(name.partition("-")[2], recorded.event, drive)
             if task is not None:
-                found.append(task)
-    return found
+                tasks.append(task)
+    return tasks
 
 
-def _following(uuid: str, event: _Cause, drive: DriveOf) -> Task | None:
+def _task_after(uuid: str, event: _Cause, drive: DriveOf) -> Task | None:
     match event:
         case JobCreated(operation=name, resources=resources):
-            return _job_task(uuid, name, resources, drive)
+            return _run_job_task(uuid, name, resources, drive)
         case DriveCreated(origin="blank", pool=pool):
             return MakeImage(uuid, pool)
         case DriveResizeStarted():
-            return GrowImage(uuid, _known(drive, uuid).pool)
+            return GrowImage(uuid, _recorded_drive(drive, uuid).pool)
         case DriveDeleted():
-            return RemoveFiles(uuid, _known(drive, uuid).pool)
+            return RemoveFiles(uuid, _recorded_drive(drive, uuid).pool)
         case DriveCreated():
             return None
         case _:
             assert_never(event)
 
 
-def outstanding(thing: Aggregate | None, drive: DriveOf) -> Task | None:
-    """The task that a job or a drive, as it is now, still waits for.
+def outstanding_task(thing: Aggregate | None, drive: DriveOf) -> Task | None:
+    """Return the task that a job or a drive, as it is now, still waits for.
 
-    A drive that waits for chunks waits for its owner.
+    A drive whose chunks are not all there waits for its owner, not for a task.
     """
     match thing:
         case Job(state="started", children=()):
-            return task_of(thing, drive)
+            return task_of_job(thing, drive)
         case Drive(deleted=None) if thing.resizing is not None:
             return GrowImage(thing.uuid, thing.pool)
         case Drive(deleted=None, ready=False, origin="blank" | "upload"):
@@ -120,31 +119,31 @@ def outstanding(thing: Aggregate | None, drive: DriveOf) -> Task | None:
             return None
 
 
-def task_of(job: Job, drive: DriveOf) -> RunJob | None:
-    """Return the task that follows from a job's creation, whatever became of the job since."""
-    return _job_task(job.uuid, job.operation, job.resources, drive)
+def task_of_job(job: Job, drive: DriveOf) -> RunJob | None:
+    """Return the task that follows from the creation of a job, whether or not the job has ended."""
+    return _run_job_task(job.uuid, job.operation, job.resources, drive)
 
 
-def _job_task(
+def _run_job_task(
     job: str, name: OperationName, resources: tuple[Resource, ...], drive: DriveOf
 ) -> RunJob | None:
     operation = operation_of(name)
     drives = {named.role: named.uuid for named in resources if named.kind == "drives"}
     if operation.executor != "workers" or not operation.needs <= drives.keys():
         return None
-    source = _known(drive, drives["source"])
-    destination = _known(drive, drives.get("destination", source.uuid))
+    source = _recorded_drive(drive, drives["source"])
+    destination = _recorded_drive(drive, drives.get("destination", source.uuid))
     return RunJob(job, source.pool, destination.pool)
 
 
-def _known(drive: DriveOf, uuid: str) -> Drive:
-    found = drive(uuid)
-    assert found is not None, f"drive {uuid} is named by what was recorded, and never was"
-    return found
+def _recorded_drive(drive: DriveOf, uuid: str) -> Drive:
+    recorded = drive(uuid)
+    assert recorded is not None, f"an event names drive {uuid}, which was never created"
+    return recorded
 
 
-def queue(task: Task) -> str:
-    """Where the task waits."""
+def queue_of(task: Task) -> str:
+    """Return the name of the queue in which the task waits."""
     match task:
         case RunJob(_, source_pool, pool):
             return copies_queue(source_pool, pool)
@@ -154,32 +153,32 @@ def queue(task: Task) -> str:
             assert_never(task)
 
 
-def stream(task: Task) -> str:
-    """What the task is about."""
+def stream_of(task: Task) -> str:
+    """Return the stream that the task is about."""
     return job_stream(task.job) if isinstance(task, RunJob) else drive_stream(task.drive)
 
 
 def copies_queue(source_pool: str, pool: str) -> str:
-    """A copy between two pools waits for a worker that has both."""
-    return _short(pool if source_pool == pool else f"{source_pool}>{pool}")
+    """Return the queue of copies between two pools, which needs a worker that has both."""
+    return _shorten(pool if source_pool == pool else f"{source_pool}>{pool}")
 
 
 def chores_queue(pool: str) -> str:
-    """Short work, which does not wait behind copies."""
-    return _short(f"{pool}:chores")
+    """Return the queue of a pool's short tasks, which do not wait behind copies."""
+    return _shorten(f"{pool}:chores")
 
 
-def _short(name: str) -> str:
-    if len(name) <= QUEUE_MOST:
+def _shorten(name: str) -> str:
+    if len(name) <= QUEUE_NAME_BYTES_MAX:
         return name
-    return name[: QUEUE_MOST - 17] + "#" + sha256(name.encode()).hexdigest()[:16]
+    return name[: QUEUE_NAME_BYTES_MAX - 17] + "#" + sha256(name.encode()).hexdigest()[:16]
 
 
-def written(task: Task) -> tuple[str, dict[str, str]]:
-    """The task's kind and what it is about, for a queue; `read` undoes it."""
+def encode_task(task: Task) -> tuple[str, dict[str, str]]:
+    """Return the task's kind and its fields, as a queue stores them."""
     return _NAMES[type(task)], task._asdict()
 
 
-def read(kind: str, about: dict[str, str]) -> Task:
-    """The task that was written so."""
+def decode_task(kind: str, about: dict[str, str]) -> Task:
+    """Return the task that `encode_task` encoded."""
     return _KINDS[kind](**about)

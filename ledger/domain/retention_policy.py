@@ -2,7 +2,7 @@
 
 A tree is due once every job in it has ended and the latest end is before the cutoff, by the time of
 the events. The stream of a deleted drive, server or tag goes once it was deleted before the cutoff
-and no tree that stays names it; old acts of the ledger's own go likewise.
+and no remaining tree names it. Old acts of the ledger itself go likewise.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from ledger.domain.events import DiscardedTree
 
 
 class JobInTree(NamedTuple):
-    """A job as the policy looks at it; `last_modified` is its end once it has one."""
+    """A job as the policy sees it; `last_modified` is its end once it has ended."""
 
     uuid: str
     parent: str | None
@@ -32,7 +32,7 @@ class Tree(NamedTuple):
 
 
 class Departed(NamedTuple):
-    """A stream to which nothing more will happen, since when, and the roots that name it."""
+    """A stream that will get no more events, since when, and the root jobs that name it."""
 
     stream: str
     at: datetime
@@ -42,7 +42,7 @@ class Departed(NamedTuple):
 class Plan(msgspec.Struct, frozen=True):
     """What a policy of `keep` discards at its cutoff; trees by their ends, streams by name.
 
-    It was found as of a position of the ledger.
+    The plan was made as of a position of the ledger.
     """
 
     keep: timedelta
@@ -53,17 +53,17 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """The cutoff, and a SHA-256 over what is discarded: whoever has it has the plan."""
+        """The cutoff and a SHA-256 over what is discarded, by which the plan can be confirmed."""
         moment = self.cutoff.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        said = msgspec.json.encode((self.keep, self.cutoff, self.trees, self.streams))
-        return f"{moment}-{hashlib.sha256(said).hexdigest()}"
+        content = msgspec.json.encode((self.keep, self.cutoff, self.trees, self.streams))
+        return f"{moment}-{hashlib.sha256(content).hexdigest()}"
 
     def __bool__(self) -> bool:
         return bool(self.trees or self.streams)
 
 
 def cutoff_of(digest: str) -> datetime:
-    """The cutoff that a plan's digest names. Raises ValueError if it is none."""
+    """Return the cutoff that a plan's digest names. Raise ValueError if it is no digest."""
     moment, _, rest = digest.partition("-")
     if len(rest) != hashlib.sha256().digest_size * 2:
         raise ValueError(f"{digest} is no digest of a plan")
@@ -71,13 +71,13 @@ def cutoff_of(digest: str) -> datetime:
 
 
 def cutoff_at(moment: datetime, keep: timedelta) -> datetime:
-    """What ended before this is due at that moment; nothing is, as long as time is too young."""
+    """Return the time before which jobs must have ended to be due at this moment."""
     earliest = datetime.min.replace(tzinfo=UTC)
     return earliest if moment - earliest < keep else moment - keep
 
 
 def end_of(tree: Tree) -> datetime | None:
-    """When the last of its jobs ended; None if one still runs."""
+    """Return when the last of its jobs ended; None if one still runs."""
     if any(job.state == "started" for job in tree.jobs):
         return None
     return max(job.last_modified for job in tree.jobs)
@@ -92,9 +92,10 @@ def plan(
     cutoff: datetime,
     position: int,
 ) -> Plan:
-    """What goes under this policy; the same for the same trees, in whatever order they come.
+    """Return what this policy discards; the order of the trees makes no difference.
 
-    Old acts go along with others, never alone: that would be an act again, and so on for ever.
+    Old acts are discarded only along with other streams: alone, that would be one more act to
+    discard, and so on for ever.
     """
     due = [
         DiscardedTree(tree.owner, tuple(job.uuid for job in tree.jobs), ended)

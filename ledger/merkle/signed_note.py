@@ -1,8 +1,8 @@
 """Signed notes and checkpoints, as C2SP has them (c2sp.org/signed-note, c2sp.org/tlog-checkpoint).
 
-A note is a text and, behind an empty line, signatures of it, each a line with the name and the id
-of its key. A checkpoint is a note that says how large a log's tree is and what its root is. Ours
-says in two more lines in which epoch of the ledger that was, and which position its last event has.
+A note is a text, an empty line, and signatures of the text, each a line with the name and the id of
+its key. A checkpoint is a note with the size and the root of a log's tree. Ours has two more lines:
+the epoch of the ledger and the position of the last event.
 """
 
 import hashlib
@@ -42,11 +42,11 @@ class BadCheckpoint(Expected):
 
 
 class Verifier:
-    """Whose signature is looked for; made of the text that may be known to everybody."""
+    """The public half of a key, with which signatures are verified."""
 
     def __init__(self, name: str, public: bytes) -> None:
         if not _NAME.fullmatch(name):
-            raise BadKey(f"no name for a key: {name!r}")
+            raise BadKey(f"not a name for a key: {name!r}")
         self.name = name
         self.id = _key_id(name, public)
         self._public = public
@@ -54,15 +54,15 @@ class Verifier:
 
     @classmethod
     def of_text(cls, text: str) -> Self:
-        """The key that was written as `name+id+key`. Raises `BadKey`."""
+        """Read a key that is written as `name+id+key`. Raise `BadKey`."""
         name, found, public = _key_parts(text.strip())
         verifier = cls(name, public)
         if verifier.id.hex() != found:
-            raise BadKey("a verifier key whose id is not that of the key")
+            raise BadKey("the id of the verifier key does not fit the key")
         return verifier
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{_encoded(_ED25519 + self._public)}"
+        return f"{self.name}+{self.id.hex()}+{_encode_base64(_ED25519 + self._public)}"
 
     def has_signed(self, text: str, signature: bytes) -> bool:
         try:
@@ -73,7 +73,7 @@ class Verifier:
 
 
 class Signer:
-    """Who signs; made of a secret."""
+    """The secret half of a key, with which notes are signed."""
 
     _PREFIX = "PRIVATE+KEY+"
 
@@ -84,14 +84,14 @@ class Signer:
 
     @classmethod
     def of_text(cls, text: str) -> Self:
-        """The key that was written as `PRIVATE+KEY+name+id+seed`. Raises `BadKey`."""
+        """Read a key that is written as `PRIVATE+KEY+name+id+seed`. Raise `BadKey`."""
         text = text.strip()
         if not text.startswith(cls._PREFIX):
             raise BadKey("a signer's key begins with PRIVATE+KEY")
         name, found, seed = _key_parts(text.removeprefix(cls._PREFIX))
         signer = cls(name, seed)
         if signer.verifier.id.hex() != found:
-            raise BadKey("a signer's key whose id is not that of the key")
+            raise BadKey("the id of the signer's key does not fit the key")
         return signer
 
     @property
@@ -99,16 +99,16 @@ class Signer:
         return self.verifier.name
 
     def secret_text(self) -> str:
-        """What `of_text` reads. No `__str__`, so that nobody prints it unawares."""
+        """Return what `of_text` reads. There is no `__str__`, which could print it by mistake."""
         verifier = self.verifier
-        secret = _encoded(_ED25519 + self._seed)
+        secret = _encode_base64(_ED25519 + self._seed)
         return f"{self._PREFIX}{verifier.name}+{verifier.id.hex()}+{secret}"
 
     def sign(self, text: str) -> str:
-        """The note of this text, which ends in a newline."""
+        """Return the signed note of this text, which ends in a newline."""
         assert text.endswith("\n")
         assert not _CONTROL.search(text)
-        signature = _encoded(self.verifier.id + self._key.sign(text.encode()))
+        signature = _encode_base64(self.verifier.id + self._key.sign(text.encode()))
         return f"{text}\n\u2014 {self.name} {signature}\n"
 
 
@@ -117,15 +117,15 @@ def _key_id(name: str, public: bytes) -> bytes:
 
 
 def _key_parts(text: str) -> tuple[str, str, bytes]:
-    """A key's name, its id as it is written, and its bytes."""
+    """Return a key's name, its id as it is written, and its bytes."""
     name, _, rest = text.partition("+")
     found, _, encoded = rest.partition("+")
     try:
-        key = _decoded(encoded)
+        key = _decode_base64(encoded)
     except ValueError as error:
-        raise BadKey("a key that is not written as a note's keys are") from error
+        raise BadKey("the key is not written in the form of a note's keys") from error
     if not key.startswith(_ED25519) or len(key) != len(_ED25519) + KEY_BYTES:
-        raise BadKey("a key that is not one of Ed25519")
+        raise BadKey("the key is not an Ed25519 key")
     return name, found, key[len(_ED25519) :]
 
 
@@ -133,40 +133,40 @@ def _key_parts(text: str) -> tuple[str, str, bytes]:
 
 
 def open_note(note: bytes, verifier: Verifier) -> str:
-    """The text of a note that this key has signed; signatures of others are passed over.
+    """Return the text of a note that this key has signed; other signatures are ignored.
 
-    Raises `BadCheckpoint`.
+    Raise `BadCheckpoint`.
     """
     if len(note) > NOTE_BYTES:
-        raise BadCheckpoint(f"a note of more than {NOTE_BYTES} bytes")
+        raise BadCheckpoint(f"the note has more than {NOTE_BYTES} bytes")
     try:
         whole = note.decode()
     except UnicodeDecodeError as error:
-        raise BadCheckpoint("a note that is no UTF-8") from error
+        raise BadCheckpoint("the note is not UTF-8") from error
     if _CONTROL.search(whole):
-        raise BadCheckpoint("a note with control characters")
+        raise BadCheckpoint("the note contains control characters")
     text, empty_line, signatures = whole.rpartition("\n\n")
     if not empty_line or not signatures.endswith("\n"):
-        raise BadCheckpoint("a note without signatures, or cut short")
+        raise BadCheckpoint("the note has no signatures, or was cut short")
     text += "\n"
     found = [_signature_of(line, verifier) for line in signatures[:-1].split("\n")]
     ours = [signature for signature in found if signature is not None]
     if not ours:
         raise BadCheckpoint(f"not signed by {verifier.name} with the key {verifier.id.hex()}")
     if not all(verifier.has_signed(text, signature) for signature in ours):
-        raise BadCheckpoint(f"the signature of {verifier.name} is not one of this text")
+        raise BadCheckpoint(f"the signature of {verifier.name} does not fit this text")
     return text
 
 
 def _signature_of(line: str, verifier: Verifier) -> bytes | None:
-    """The signature on a line; None if it is another's."""
+    """Return the signature on a line; None if it is by another key."""
     parts = _SIGNATURE.fullmatch(line)
     if parts is None:
-        raise BadCheckpoint("a line among the signatures that is none")
+        raise BadCheckpoint("a line among the signatures is not a signature")
     try:
-        signature = _decoded(parts[2])
+        signature = _decode_base64(parts[2])
     except ValueError as error:
-        raise BadCheckpoint("a signature that is no base64") from error
+        raise BadCheckpoint("a signature is not base64") from error
     if parts[1] != verifier.name or signature[:ID_BYTES] != verifier.id:
         return None
     return signature[ID_BYTES:]
@@ -176,9 +176,9 @@ def _signature_of(line: str, verifier: Verifier) -> bytes | None:
 
 
 class Checkpoint(NamedTuple):
-    """The tree of a ledger as somebody has signed it.
+    """A statement about the tree of a ledger.
 
-    Trees of one epoch continue each other; a restore begins another. `position` is that of the
+    Trees of one epoch continue each other; a restore begins a new epoch. `position` is that of the
     tree's last leaf.
     """
 
@@ -190,60 +190,60 @@ class Checkpoint(NamedTuple):
 
     def text(self) -> str:
         return (
-            f"{self.origin}\n{self.size}\n{_encoded(self.root)}\n"
+            f"{self.origin}\n{self.size}\n{_encode_base64(self.root)}\n"
             f"epoch {self.epoch}\nposition {self.position}\n"
         )
 
 
 def read_checkpoint(note: bytes, verifier: Verifier) -> Checkpoint:
-    """The checkpoint in a note that this key has signed. Raises `BadCheckpoint`."""
+    """Return the checkpoint in a note that this key has signed. Raise `BadCheckpoint`."""
     checkpoint = parse_checkpoint(open_note(note, verifier))
     if checkpoint.origin != verifier.name:
-        raise BadCheckpoint(f"a checkpoint of {checkpoint.origin}, signed by {verifier.name}")
+        raise BadCheckpoint(
+            f"the checkpoint is of {checkpoint.origin}, and signed by {verifier.name}"
+        )
     return checkpoint
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """What a checkpoint says, whoever has signed it. Raises `BadCheckpoint`."""
+    """Return the checkpoint in a text, whose signature is not checked. Raise `BadCheckpoint`."""
     lines = text.split("\n")
     try:
         origin, size, root, epoch, position, end = lines
         checkpoint = Checkpoint(
             origin,
-            _number(size),
-            _decoded(root),
-            _number(_after("epoch ", epoch)),
-            _number(_after("position ", position)),
+            _parse_number(size),
+            _decode_base64(root),
+            _parse_number(_remove_prefix("epoch ", epoch)),
+            _parse_number(_remove_prefix("position ", position)),
         )
     except ValueError as error:
-        raise BadCheckpoint(
-            "a note that does not say what a checkpoint of a ledger says"
-        ) from error
+        raise BadCheckpoint("the note is not a checkpoint of a ledger") from error
     if end or not origin or len(checkpoint.root) != HASH_BYTES or not checkpoint.epoch:
-        raise BadCheckpoint("a checkpoint with an impossible value")
+        raise BadCheckpoint("the checkpoint has an impossible value")
     return checkpoint
 
 
-def _after(word: str, line: str) -> str:
+def _remove_prefix(word: str, line: str) -> str:
     if not line.startswith(word):
         raise ValueError(line)
     return line.removeprefix(word)
 
 
-def _number(text: str) -> int:
-    """ASCII digits, no more of them than are needed."""
+def _parse_number(text: str) -> int:
+    """Read ASCII digits without leading zeros. Raise ValueError."""
     if not _NUMBER.fullmatch(text):
         raise ValueError(text)
     return int(text)
 
 
-def _encoded(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return b64encode(data).decode()
 
 
-def _decoded(text: str) -> bytes:
-    """Base64 in the one way of writing it. Raises ValueError."""
+def _decode_base64(text: str) -> bytes:
+    """Decode canonical base64. Raise ValueError."""
     data = b64decode(text, validate=True)
-    if _encoded(data) != text:
+    if _encode_base64(data) != text:
         raise ValueError(text)
     return data

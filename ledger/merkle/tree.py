@@ -1,7 +1,6 @@
 """Merkle trees after RFC 6962, section 2.1: roots and proofs.
 
-A tree is given by its complete subtrees, so that a proof out of millions of leaves takes a few of
-them.
+A tree is given by its complete subtrees, so that a proof over millions of leaves needs only a few.
 """
 
 import hashlib
@@ -12,7 +11,7 @@ EMPTY = hashlib.sha256(b"").digest()
 """The root of a tree without leaves."""
 
 Complete = Callable[[int, int], bytes]
-"""The root of the `nth` complete subtree of `2 ** height` leaves, by (height, nth)."""
+"""Returns the root of complete subtree `index` of `2 ** height` leaves, by (height, index)."""
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -20,7 +19,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def complete_root(nodes: Sequence[bytes]) -> bytes:
-    """The root over as many nodes of one height as are a power of two."""
+    """Return the root over nodes of one height; their number is a power of two."""
     level = list(nodes)
     assert level, "a subtree has a node"
     while len(level) > 1:
@@ -29,20 +28,20 @@ def complete_root(nodes: Sequence[bytes]) -> bytes:
 
 
 def over(leaves: Sequence[bytes]) -> Complete:
-    """The subtrees of a tree whose leaf hashes are all at hand."""
-    return lambda height, nth: complete_root(leaves[nth << height : (nth + 1) << height])
+    """Return the subtrees of a tree whose leaf hashes are all given."""
+    return lambda height, index: complete_root(leaves[index << height : (index + 1) << height])
 
 
 # Making proofs
 
 
 def root(size: int, complete: Complete) -> bytes:
-    """The root of the tree of the first `size` leaves."""
+    """Return the root of the tree of the first `size` leaves."""
     return _subtree(0, size, complete) if size else EMPTY
 
 
 def inclusion_proof(index: int, size: int, complete: Complete) -> list[bytes]:
-    """That this leaf is in the tree of the first `size`: its siblings, from the leaf upwards."""
+    """Prove that a leaf is in the tree of the first `size`: its siblings, from the leaf upwards."""
     assert 0 <= index < size
     siblings = []
     first, end = 0, size
@@ -58,7 +57,7 @@ def inclusion_proof(index: int, size: int, complete: Complete) -> list[bytes]:
 
 
 def consistency_proof(old: int, new: int, complete: Complete) -> list[bytes]:
-    """That the tree of the first `new` leaves begins with the one of the first `old`."""
+    """Prove that the tree of the first `new` leaves begins with that of the first `old`."""
     assert 0 <= old <= new
     if old in {0, new}:
         return []
@@ -78,12 +77,12 @@ def consistency_proof(old: int, new: int, complete: Complete) -> list[bytes]:
 
 
 def _split(size: int) -> int:
-    """The largest power of two below a size of two or more: where the left subtree ends."""
+    """Return the largest power of two below a size of at least two: the left subtree's size."""
     return 1 << (size - 1).bit_length() - 1
 
 
 def _subtree(first: int, end: int, complete: Complete) -> bytes:
-    """The root over the leaves from `first` on; all but the subtrees at its right are complete."""
+    """Return the root over some leaves; all but the subtrees on its right edge are complete."""
     size = end - first
     if size.bit_count() == 1:
         height = size.bit_length() - 1

@@ -1,4 +1,4 @@
-"""Checkpoints of a ledger: signed on demand, and from time to time to be kept."""
+"""Checkpoints of a ledger: signed on demand, and kept from time to time."""
 
 import threading
 from collections.abc import Callable
@@ -16,18 +16,18 @@ from ledger.store.tables import checkpoints as table
 from ledger.store.tables.tiles import tiled
 
 FIRST_EPOCH = 1
-UNTILED = 1_000
-"""Leaves that are read from their events rather than tiled first."""
+UNTILED_LEAVES_MAX = 1_000
+"""If more leaves are not tiled yet, they are tiled before a checkpoint is signed."""
 
 
 def checkpoint_of(log: Log, origin: str) -> Checkpoint:
-    """The tree as of a log, and where it ends. Raises `LeavesMissing` and `UnknownEvent`."""
+    """Return a checkpoint of the tree as of a log. Raise `LeavesMissing`, `UnknownEvent`."""
     tree = Tree(log)
     return Checkpoint(origin, tree.size, tree.root(), epoch_of(log), log.last_position())
 
 
 def epoch_of(log: Log) -> int:
-    """What the newest restore has begun; the first epoch, if there was none."""
+    """Return the epoch that the newest restore began; the first, if there was none."""
     restores = [
         (position, recorded.event.epoch)
         for stream in log.streams_of("restoration")
@@ -47,27 +47,27 @@ class Checkpoints:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """`keep` ends soon from now on, if need be by `TilingStopped`."""
+        """Make `keep` end soon, if need be by raising `TilingStopped`."""
         self._stopping.set()
 
     @property
     def verifier(self) -> Verifier:
-        """Whose signature its checkpoints have."""
+        """The public half of the key that signs the checkpoints."""
         return self._signer.verifier
 
     def sign(self) -> str:
-        """A signed checkpoint of the newest event. Raises `LeavesMissing` and `StoreFailed`."""
+        """Return a signed checkpoint of the newest event. Raise `LeavesMissing`, `StoreFailed`."""
         with self._ledger.log() as log:
-            many = log.leaf_count() - tiled(log.cursor()).leaves > UNTILED
+            many = log.leaf_count() - tiled(log.cursor()).leaves > UNTILED_LEAVES_MAX
         if many:
             tile(self._ledger)
         with self._ledger.log() as log:
             return self._signer.sign(checkpoint_of(log, self._signer.name).text())
 
     def keep(self) -> bool:
-        """Tiles what is new, and keeps a checkpoint of it; whether there was anything.
+        """Tile what is new and keep a checkpoint of it; return whether there was anything new.
 
-        Nothing is done while another process does it. Raises as `sign`, and `TilingStopped`.
+        Do nothing while another process does it. Raise what `sign` raises, and `TilingStopped`.
         """
         if not self._ledger.checkpointing.acquire():
             return False

@@ -1,6 +1,6 @@
-"""All events there are, of the store and of the archives, in the order of their positions.
+"""All events of the store and of the archives, in the order of their positions.
 
-An archive that cannot be read is a finding, and from there on as if it were not there.
+An archive that cannot be read is a finding; from there on it is treated as absent.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from ledger.store import untrusted_rows as raw
 from ledger.store.seam import Cursor, LoggedEvent
 from ledger.store.untrusted_rows import Damaged
 
-Found = Callable[[Finding], None]
+OnFinding = Callable[[Finding], None]
 
 _KEY_BYTES = 8
 
 
-class Met(NamedTuple):
-    """An event, and where it is; `leaf` is hashed anew from its bytes."""
+class LocatedEvent(NamedTuple):
+    """An event and where it is; `leaf` is hashed anew from its bytes."""
 
     event: LoggedEvent
     leaf: bytes
@@ -33,7 +33,7 @@ class Met(NamedTuple):
 
 
 class _Copy(NamedTuple):
-    """An event in one place; `archive` is empty where that is the store."""
+    """An event in one place; `archive` is empty for the store."""
 
     position: int
     archive: str
@@ -41,32 +41,34 @@ class _Copy(NamedTuple):
 
 
 @dataclass
-class ArchiveSeen:
-    """What was met of an archive: how many events, and how many of them are in the store too."""
+class ArchiveUse:
+    """How many events of an archive were read, and how many of them are in the store too."""
 
     events: int = 0
     also_stored: int = 0
     versions: dict[bytes, int] = field(default_factory=dict)
-    """By the beginning of the stream's SHA-256; there are many streams in an archive."""
+    """By the first bytes of the stream's SHA-256; an archive holds many streams."""
 
 
-class Gathering:
-    """The events of one ledger; `names` are the archives that are looked at."""
+class EventSources:
+    """The events of one ledger; `names` are the archives to read."""
 
-    def __init__(self, cursor: Cursor, shelf: Shelf, names: Collection[str], found: Found) -> None:
+    def __init__(
+        self, cursor: Cursor, shelf: Shelf, names: Collection[str], found: OnFinding
+    ) -> None:
         self._cursor = cursor
         self._shelf = shelf
         self._found = found
-        self.archives = {name: ArchiveSeen() for name in names}
-        """Those that are there, whether they could be read or not."""
+        self.archives = {name: ArchiveUse() for name in names}
+        """The archives that exist, whether they could be read or not."""
 
-    def events(self) -> Iterator[Met]:
-        """Each event once, in the order of positions; what differs between two places is found."""
+    def events(self) -> Iterator[LocatedEvent]:
+        """Yield each event once, in the order of positions; find what differs between places."""
         copies = heapq.merge(self._stored(), self._archived(), key=attrgetter("position"))
         for _, group in groupby(copies, key=attrgetter("position")):
-            yield self._met(list(group))
+            yield self._locate(list(group))
 
-    def _met(self, copies: list[_Copy]) -> Met:
+    def _locate(self, copies: list[_Copy]) -> LocatedEvent:
         event = copies[0].event
         stored = not copies[0].archive
         leaf = self._leaf(event) if stored else event.leaf  # which an archive does not keep
@@ -82,7 +84,7 @@ class Gathering:
             seen = self.archives[archive]
             seen.events += 1
             seen.also_stored += stored
-        return Met(event, leaf, stored, archives)
+        return LocatedEvent(event, leaf, stored, archives)
 
     def _leaf(self, event: LoggedEvent) -> bytes:
         leaf = leaf_hash(event.stream, event.version, event.topic, event.state)
@@ -98,13 +100,13 @@ class Gathering:
                 yield _Copy(row.position, "", row)
 
     def _archived(self) -> Iterator[_Copy]:
-        """An archive is read from when its first position is reached."""
+        """Merge the archives; read from each only once its first position is reached."""
         waiting = sorted(self._firsts(), reverse=True)
         reading: list[tuple[int, str, _Copy, Iterator[_Copy]]] = []
         while waiting or reading:
             if waiting and (not reading or waiting[-1][0] <= reading[0][0]):
                 _, name = waiting.pop()
-                _push(reading, self._of(name))
+                _push(reading, self._archive_events(name))
             else:
                 _, _, copy, rest = heapq.heappop(reading)
                 yield copy
@@ -119,7 +121,7 @@ class Gathering:
             except BadArchive as error:
                 self._found(BadArchiveFound(name, str(error)))
 
-    def _of(self, name: str) -> Iterator[_Copy]:
+    def _archive_events(self, name: str) -> Iterator[_Copy]:
         versions = self.archives[name].versions
         try:
             for event in self._shelf.get(name).events():

@@ -1,4 +1,4 @@
-"""The tree as it grows tile by tile, without what lies behind: one node is kept for each level."""
+"""The tree as it grows tile by tile; only one node for each level is kept."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,14 +8,14 @@ from ledger.store.tables.tiles import TILE
 
 
 class GrowingTree:
-    """Full tiles are added; its root may be asked for at any size on the way."""
+    """A tree to which full tiles are added, with its root at any size on the way."""
 
     def __init__(self) -> None:
         self._peaks: list[bytes | None] = []
         """The root of the complete subtree of `2 ** n` tiles, where the size has this bit."""
 
     def add(self, tile_root: bytes) -> None:
-        """Adds one more tile."""
+        """Add one more tile."""
         carried = tile_root
         for height, peak in enumerate(self._peaks):
             if peak is None:
@@ -26,7 +26,7 @@ class GrowingTree:
         self._peaks.append(carried)
 
     def root(self, leaves: Sequence[bytes]) -> bytes:
-        """The root if these leaves came next, fewer than fill a tile."""
+        """Return the root as if these leaves came next; they do not fill a tile."""
         found = merkle.root(len(leaves), over(leaves)) if leaves else None
         for peak in self._peaks:
             if peak is not None:
@@ -35,7 +35,7 @@ class GrowingTree:
 
 
 class GrowingNodes:
-    """The node tiles that follow from the full leaf tiles; each is handed over once it ends."""
+    """The node tiles that follow from the full leaf tiles; each is passed on once it ends."""
 
     def __init__(self, ended: Callable[[int, int, list[bytes]], None]) -> None:
         """`ended` is called with level, tile and nodes."""
@@ -44,7 +44,7 @@ class GrowingNodes:
         self._tiles: list[int] = []
 
     def add(self, tile_root: bytes, level: int = 1) -> None:
-        """Adds the root of the next full tile below this level."""
+        """Add the root of the next full tile below this level."""
         if len(self._levels) < level:
             self._levels.append([])
             self._tiles.append(0)
@@ -55,7 +55,7 @@ class GrowingNodes:
             self.add(complete_root(nodes), level + 1)
 
     def finish(self) -> None:
-        """The tiles that have not been filled end too."""
+        """End the tiles that are not full too."""
         for level, nodes in enumerate(self._levels, 1):
             if nodes:
                 self._end(level)

@@ -1,4 +1,4 @@
-"""What the ledger's own acts say of it: what was archived and deleted, and what was restored."""
+"""The acts of the ledger that verification needs: what was archived, deleted and restored."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,7 +15,7 @@ from ledger.domain.events import (
     sweep_stream,
 )
 from ledger.proofs.checkpoints import FIRST_EPOCH
-from ledger.proofs.event_sources import Found
+from ledger.proofs.event_sources import OnFinding
 from ledger.proofs.findings import UnreadableAct
 from ledger.store import untrusted_rows as raw
 from ledger.store.seam import Cursor, LoggedEvent
@@ -24,7 +24,7 @@ _KINDS = {"compaction", "restoration"}
 
 
 class Restore(NamedTuple):
-    """A restore as it is recorded; `size` is how many events there were before it."""
+    """A recorded restore; `size` is how many events there were before it."""
 
     position: int
     size: int
@@ -34,16 +34,16 @@ class Restore(NamedTuple):
 
 
 class OwnActs:
-    """Takes the events that say so, in the order of their leaves."""
+    """Collects these acts from events in the order of their leaves."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: OnFinding) -> None:
         self._found = found
         self._written: dict[str, ArchiveWritten] = {}
         self._over: dict[str, int] = {}
         self._restores: list[Restore] = []
 
     def take(self, event: LoggedEvent) -> None:
-        """Takes one more event, of whatever kind."""
+        """Take one more event, of whatever kind."""
         if event.stream.partition("-")[0] not in _KINDS:
             return
         try:
@@ -69,21 +69,21 @@ class OwnActs:
         return self._restores[-1].epoch if self._restores else FIRST_EPOCH
 
     def restores_from(self, leaf: int) -> list[Restore]:
-        """Those whose events have this leaf index or a later one, so far."""
+        """Return the restores so far whose events have this leaf index or a later one."""
         return [restore for restore in self._restores if restore.size >= leaf]
 
     def disbelieve(self, restore: Restore) -> None:
-        """It is none: it begins no epoch."""
+        """Drop a forged restore: it begins no epoch."""
         self._restores.remove(restore)
 
     def first_after(self, epoch: int) -> Restore | None:
-        """Of the restores to later epochs the one that went back furthest."""
+        """Return the restore to a later epoch that went back furthest."""
         later = [restore for restore in self._restores if restore.epoch > epoch]
         return min(later, key=lambda restore: restore.size, default=None)
 
     @property
     def archives(self) -> dict[str, ArchiveWritten]:
-        """What is known to have been written, by the name of the archive."""
+        """The archives that were written, by name."""
         return {written.archive: written for written in self._written.values()}
 
     def is_over(self, archive: str) -> bool:
@@ -95,28 +95,28 @@ class OwnActs:
 
     @property
     def gone(self) -> tuple[int, int]:
-        """How many events are gone, at the least and at the most: one may be under way."""
+        """How many events are gone, at least and at most: a compaction may be under way."""
         over = max(self._over.values(), default=0)
         return over, over + sum(written.events for written in self.unfinished())
 
     def unfinished(self) -> Iterator[ArchiveWritten]:
-        """The archives whose events are being deleted."""
+        """Return the archives whose events are being deleted."""
         return (written for stream, written in self._written.items() if stream not in self._over)
 
     def unrecorded(self, gone: int) -> int:
-        """How many of the events that are gone were deleted by compactions that are not here."""
+        """Return how many gone events were deleted by compactions whose record is gone too."""
         known = sum(written.events for name, written in self.archives.items() if self.is_over(name))
         return max(0, min(gone, self.gone[0]) - known)
 
 
 def archives_recorded(cursor: Cursor) -> set[str]:
-    """The archives that the acts in the store tell of."""
+    """Return the archives that the acts in the store name."""
     acts = _readable(raw.events_of(cursor, "compaction"))
     return {act.archive for act in acts if isinstance(act, ArchiveWritten)}
 
 
 def streams_being_deleted(cursor: Cursor, acts: OwnActs) -> set[str]:
-    """The streams of which a compaction has perhaps deleted a part."""
+    """Return the streams of which a compaction may have deleted a part."""
     sweeps = {sweep_stream(uuid) for written in acts.unfinished() for uuid in written.sweeps}
     if not sweeps:
         return set()

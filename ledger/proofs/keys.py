@@ -18,14 +18,14 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class KeyUnusable(Expected):
-    """The key file cannot be read, is no key, or may be read by others than its owner."""
+    """The key file cannot be read, is not a key, or can be read by others than its owner."""
 
 
 def signer_of(data: Path, *, new_id: Callable[[], str]) -> Signer:
-    """The key of this data directory, made when it is first asked for.
+    """Return the key of this data directory, and make it if there was never one.
 
-    It signs as `job-ledger/` and a uuid that is drawn with it. Raises `KeyUnusable`, and OSError
-    if it cannot be made.
+    It signs as `job-ledger/` and a uuid that is drawn with it. Raise `KeyUnusable`, and OSError if
+    it cannot be made.
     """
     file, public = data / KEY_FILE, data / VERIFIER_FILE
     # The public half comes second: where it is, there was a key, which is never made anew.
@@ -38,7 +38,7 @@ def signer_of(data: Path, *, new_id: Callable[[], str]) -> Signer:
 
 
 def kept_signer(data: Path) -> Signer:
-    """The key that is there, and nothing is made. Raises `KeyUnusable`, too if there is none."""
+    """Return the existing key, and make none. Raise `KeyUnusable`, also if there is none."""
     file, public = data / KEY_FILE, data / VERIFIER_FILE
     signer = _read_signer(file)
     if public.exists() and str(verifier_of(data)) != str(signer.verifier):
@@ -47,7 +47,7 @@ def kept_signer(data: Path) -> Signer:
 
 
 def verifier_of(data: Path) -> Verifier:
-    """The public half, as it is kept beside the key. Raises `KeyUnusable`."""
+    """Return the public half, which is kept beside the key. Raise `KeyUnusable`."""
     file = data / VERIFIER_FILE
     try:
         return Verifier.of_text(file.read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def _read_signer(file: Path) -> Signer:
 
 
 def _make(file: Path, line: str) -> None:
-    """Makes the file whole, durable and with mode 0600; one that came meanwhile stays."""
+    """Make the file whole, durable and with mode 0600, unless it exists by then."""
     fd, new = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as opened:

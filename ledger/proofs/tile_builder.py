@@ -1,7 +1,7 @@
-"""Brings the tree's tiles up to the newest event, beside the commands and giving way to them.
+"""Brings the tree's tiles up to the newest event, between commands, and gives way to them.
 
-Each slice is whole by itself and finds out where the one before it ended, so this may be broken
-off anywhere, and two that run at once only share the work.
+Each slice is complete by itself and finds where the one before it ended, so the work can stop
+anywhere, and two that run at once only share it.
 """
 
 from collections.abc import Callable
@@ -11,29 +11,29 @@ from ledger.domain.errors import Expected
 from ledger.store.seam import Cursor
 from ledger.store.tables.tiles import extend
 
-GATHERED_SLICES = 32
-"""Slices of at most a tile, about a millisecond each, in one transaction when nobody waits."""
+SLICES_PER_TRANSACTION = 32
+"""Slices of at most a tile, about a millisecond each; fewer if a command waits."""
 
 
 class TilingStopped(Expected):
-    """It was asked to stop before the newest event; what is tiled is tiled."""
+    """Tiling was stopped before the newest event; finished tiles stay."""
 
 
 def tile(ledger: Ledger, *, stopping: Callable[[], bool] = lambda: False) -> None:
-    """All events there are when this is called are tiled when it returns. Blocks.
+    """Tile all events that there are when this is called. Block until then.
 
-    Raises `LeavesMissing`, `StoreFailed`, and `TilingStopped` soon after `stopping` says so.
+    Raise `LeavesMissing`, `StoreFailed`, and `TilingStopped` soon after `stopping` returns true.
     """
 
-    def some(cursor: Cursor) -> bool:
-        """Tiles what follows until there is nothing, or a command waits; says which."""
-        for _ in range(GATHERED_SLICES):
+    def tile_some(cursor: Cursor) -> bool:
+        """Tile until nothing is left, or a command waits; return whether nothing is left."""
+        for _ in range(SLICES_PER_TRANSACTION):
             if not extend(cursor):
                 return True
             if ledger.busy():
                 break
         return False
 
-    while not ledger.exclusive(some).result():
+    while not ledger.exclusive(tile_some).result():
         if stopping():
             raise TilingStopped("the tiles do not go to the newest event yet")

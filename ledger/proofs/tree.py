@@ -1,7 +1,7 @@
 """The Merkle tree over the ledger's leaves, as of one snapshot.
 
-Complete subtrees come from the tiles, so a proof reads a few of them however long the ledger is;
-the leaves behind the tiles are read from the events themselves.
+Complete subtrees come from the tiles, so a proof reads only a few of them however long the ledger
+is; leaves that are not tiled yet are read from the events themselves.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,18 @@ from ledger.store.seam import Log
 from ledger.store.tables.tiles import TILE, LeavesMissing, leaf_tile, nodes, stored_leaves, tiled
 
 TILE_HEIGHT = TILE.bit_length() - 1
-REMEMBERED = 64
+CACHED_TILES_MAX = 64
 """Tiles that are kept in memory, at most 8 KiB of hashes each."""
 
 Archived = Callable[[int, int], list[bytes]]
-"""The leaf hashes from the first to the last leaf index, both included, out of archives.
+"""Returns the leaf hashes from the first to the last leaf index, both included, from archives.
 
-Called for whole tiles. Raises `LeavesArchived` if they are in none that is there.
+Called for whole tiles. Raises `LeavesArchived` if no archive that is here has them.
 """
 
 
 class LeavesArchived(Expected):
-    """What is asked takes hashes of leaves that are in archives only, and those are not here."""
+    """The answer needs hashes of leaves whose archives are not here."""
 
     def __init__(self, first: int, last: int) -> None:
         super().__init__(
@@ -33,13 +33,13 @@ class LeavesArchived(Expected):
 
 
 class OutsideTree(Expected):
-    """There is no such leaf, or there was never a tree of that size."""
+    """There is no such leaf, or never was a tree of that size."""
 
 
 class Tree:
-    """The tree as of a log, for as long as that is held open; for one thread.
+    """The tree as of a log, for as long as that is open; for one thread.
 
-    Whatever is asked may raise `LeavesMissing`: then the ledger has been tampered with.
+    Every method may raise `LeavesMissing`: then the ledger has been tampered with.
     """
 
     def __init__(self, log: Log, archived: Archived | None = None) -> None:
@@ -50,42 +50,39 @@ class Tree:
         self.size = log.leaf_count()
 
     def leaf(self, index: int) -> bytes:
-        """The hash of a leaf. Raises `OutsideTree` and `LeavesArchived`."""
+        """Return the hash of a leaf. Raise `OutsideTree`, `LeavesArchived`."""
         if not 0 <= index < self.size:
             raise OutsideTree(f"there is no leaf {index}; there are {self.size}")
         return self._complete(0, index)
 
     def root(self, size: int | None = None) -> bytes:
-        """The root of the tree of so many leaves, or of all.
+        """Return the root of the tree of the first `size` leaves, or of all.
 
-        Raises `OutsideTree`, and `LeavesArchived` as all other questions.
+        Raise `OutsideTree`, and like all methods `LeavesArchived`.
         """
-        return merkle.root(self._known(self.size if size is None else size), self._complete)
+        return merkle.root(self._check_size(self.size if size is None else size), self._complete)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
-        """The proof that a leaf is in the tree of the first `size`. Raises `OutsideTree`."""
-        if not 0 <= index < self._known(size):
+        """Prove that a leaf is in the tree of the first `size`. Raise `OutsideTree`."""
+        if not 0 <= index < self._check_size(size):
             raise OutsideTree(f"there is no leaf {index} in a tree of {size}")
         return merkle.inclusion_proof(index, size, self._complete)
 
     def consistency(self, old: int, new: int) -> list[bytes]:
-        """The proof that the tree of `new` leaves begins with that of `old`.
-
-        Raises `OutsideTree`.
-        """
-        if not 0 <= old <= self._known(new):
+        """Prove that the tree of `new` leaves begins with that of `old`. Raise `OutsideTree`."""
+        if not 0 <= old <= self._check_size(new):
             raise OutsideTree(f"a tree of {new} leaves does not begin with one of {old}")
         return merkle.consistency_proof(old, new, self._complete)
 
-    def _known(self, size: int) -> int:
+    def _check_size(self, size: int) -> int:
         if not 0 <= size <= self.size:
             raise OutsideTree(f"there is no tree of {size} leaves; there are {self.size}")
         return size
 
     def _complete(self, height: int, nth: int) -> bytes:
-        """The root of a complete subtree (`merkle.Complete`), out of a part of a single tile.
+        """Return the root of a complete subtree (`merkle.Complete`), from part of a single tile.
 
-        Where there is no such tile yet, out of two halves.
+        If there is no such tile yet, compute it from the two halves.
         """
         level, above = divmod(height, TILE_HEIGHT)
         if level and (nth + 1) << height > self._tiled:
@@ -95,10 +92,10 @@ class Tree:
         return complete_root(self._hashes(level, tile)[at : at + (1 << above)])
 
     def _hashes(self, level: int, tile: int) -> list[bytes]:
-        """All that is in a tile; at level 0 also of the leaves that are not tiled yet."""
+        """Return the hashes of a tile; at level 0 also those of leaves that are not tiled yet."""
         hashes = self._tiles.get((level, tile))
         if hashes is None:
-            if len(self._tiles) >= REMEMBERED:
+            if len(self._tiles) >= CACHED_TILES_MAX:
                 self._tiles.clear()
             hashes = nodes(self._cursor, level, tile) if level else self._leaves(tile)
             self._tiles[level, tile] = hashes

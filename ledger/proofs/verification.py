@@ -1,7 +1,7 @@
 """Verifies a ledger against a checkpoint that somebody has kept: offline, and changing nothing.
 
 Every leaf is hashed anew from the exact bytes in the store and in the archives, and the tree from
-these leaves; nothing that is kept beside the events is believed. A tile's hash stands for an event
+these leaves; nothing that is kept beside the events is trusted. A tile's hash stands for an event
 only where the event is marked as gone and its archive is not here: such events are counted as not
 checked. What was recorded after the checkpoint is held against what is kept of it, no more.
 
@@ -17,7 +17,7 @@ from ledger.archives import BadArchive, Shelf
 from ledger.domain.errors import Expected
 from ledger.merkle.signed_note import BadCheckpoint, Checkpoint, Verifier, read_checkpoint
 from ledger.merkle.tree import complete_root
-from ledger.proofs.event_sources import Gathering, Met, version_gaps
+from ledger.proofs.event_sources import EventSources, LocatedEvent, version_gaps
 from ledger.proofs.findings import (
     AnotherRoot,
     BadArchiveFound,
@@ -38,9 +38,9 @@ from ledger.store import untrusted_rows as raw
 from ledger.store.seam import Log
 from ledger.store.tables.tiles import TILE, tiled
 
-KEPT_OF_A_KIND = 5
+FINDINGS_PER_KIND_MAX = 5
 """Findings: where an archive was replaced, thousands of its events need not be told."""
-LOOKED_FOR = 1 << 16
+MISSING_LEAVES_MAX = 1 << 16
 """Missing events that are looked for one by one; nobody waits for as many as a forger writes."""
 REPORT_TILES = 64
 
@@ -87,15 +87,15 @@ def verify(
     meanwhile is not of this moment. Whoever has read the checkpoint knows that it is signed;
     `verifier` is for those of restores. Raises `CannotVerify`, and `StoreFailed`.
     """
-    believed = _Believed(checkpoint, verifier)
-    return _Verifying(log, shelf, names, believed, report or _silent).run()
+    trusted = _Trusted(checkpoint, verifier)
+    return _Verification(log, shelf, names, trusted, report or _silent).run()
 
 
 def _silent(done: int, total: int) -> None:
     pass
 
 
-class _Believed(NamedTuple):
+class _Trusted(NamedTuple):
     """What does not come from the ledger."""
 
     checkpoint: Checkpoint
@@ -107,32 +107,32 @@ class _Tile:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.met: list[Met | None] = [None] * TILE
+        self.met: list[LocatedEvent | None] = [None] * TILE
 
     @property
     def first(self) -> int:
         return self.number * TILE
 
 
-class _Verifying:
+class _Verification:
     def __init__(
         self,
         log: Log,
         shelf: Shelf,
         names: Collection[str],
-        believed: _Believed,
+        trusted: _Trusted,
         report: Report,
     ) -> None:
         self._log = log
         self._cursor = log.cursor()
         self._shelf = shelf
-        self._checkpoint, self._verifier = believed
+        self._checkpoint, self._verifier = trusted
         self._report = report
         self._findings: list[Finding] = []
         self._found: Counter[type[Finding]] = Counter()
         # What was recorded since the names were looked up is there too.
         names = {*names, *archives_recorded(self._cursor)}
-        self._gathering = Gathering(log.cursor(), shelf, names, self._find)
+        self._sources = EventSources(log.cursor(), shelf, names, self._find)
         self._acts = OwnActs(self._find)
         self._full = raw.full_tiles(self._cursor)
         newest = raw.leaf_tile(self._cursor, self._full)
@@ -144,7 +144,7 @@ class _Verifying:
         self._unknown = False
         """Whether the tree has a hole from here on; what made it was found."""
         self._root: bytes | None = None
-        self._newest_signed: Met | None = None
+        self._newest_signed: LocatedEvent | None = None
         self._stored = self._archived = self._unchecked = self._absent = self._gone = 0
 
     def run(self) -> Verified:
@@ -173,13 +173,13 @@ class _Verifying:
         if finding in self._findings:
             return
         self._found[type(finding)] += 1
-        if self._found[type(finding)] <= KEPT_OF_A_KIND:
+        if self._found[type(finding)] <= FINDINGS_PER_KIND_MAX:
             self._findings.append(finding)
 
     def _leaf_count(self) -> int:
         """How many leaves the ledger says it has, unless that is far more than there can be."""
         said = raw.leaf_count(self._cursor)
-        most = self._tiled + self._log.count() + LOOKED_FOR
+        most = self._tiled + self._log.count() + MISSING_LEAVES_MAX
         if said > most:
             self._find(Missing(most, said - 1))
         return min(said, most)
@@ -189,7 +189,7 @@ class _Verifying:
     def _take_all(self) -> None:
         tile = _Tile(0)
         expected = 0
-        for met in self._gathering.events():
+        for met in self._sources.events():
             event = met.event
             if not self._may_be(met):
                 continue
@@ -209,7 +209,7 @@ class _Verifying:
             tile = _Tile(tile.number + 1)
         self._look_at(tile, [])
 
-    def _may_be(self, met: Met) -> bool:
+    def _may_be(self, met: LocatedEvent) -> bool:
         """Whether the event has a place in the ledger at all."""
         event = met.event
         self._stored += met.stored
@@ -271,7 +271,9 @@ class _Verifying:
             for nth, leaf in enumerate(leaves)
         ]
 
-    def _leaf(self, index: int, met: Met | None, kept: bytes | None, gone: int) -> bytes | None:
+    def _leaf(
+        self, index: int, met: LocatedEvent | None, kept: bytes | None, gone: int
+    ) -> bytes | None:
         """The hash of a leaf; None if its event is missing, and should not be."""
         is_gone = gone & 1 == 1
         if met is None:
@@ -364,7 +366,7 @@ class _Verifying:
     def _judge_archives(self) -> None:
         """Each archive is what an event says was written, and no event is missing without one."""
         may_be_absent = unrecorded = self._acts.unrecorded(self._gone)
-        here = self._gathering.archives
+        here = self._sources.archives
         for name, written in self._acts.archives.items():
             if name not in here:
                 may_be_absent += written.events

@@ -22,10 +22,10 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import (
     Relation,
     Relations,
-    related,
+    add_relation,
     relations_of,
-    subject,
-    unrelated,
+    remove_relation,
+    subject_of,
 )
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
@@ -53,7 +53,7 @@ from ledger.domain.events import (
     tag_stream,
 )
 from ledger.domain.idempotency import RecordedClaim
-from ledger.domain.image_tasks import Task, following
+from ledger.domain.image_tasks import Task, tasks_after
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Batch, Cursor, Guard, News, Projection, Row, RowKey, Rows, Store
 from ledger.store.tables import guards
@@ -345,11 +345,11 @@ class UnitOfWork:
         if before == after:
             return
         for relation in before - after:
-            uuid = subject(relation)
-            self._relations[uuid] = unrelated(self.cached_relations(uuid).relations, relation)
+            uuid = subject_of(relation)
+            self._relations[uuid] = remove_relation(self.cached_relations(uuid).relations, relation)
         for relation in after - before:
-            uuid = subject(relation)
-            self._relations[uuid] = related(self.cached_relations(uuid).relations, relation)
+            uuid = subject_of(relation)
+            self._relations[uuid] = add_relation(self.cached_relations(uuid).relations, relation)
 
     def settle(self, above: "UnitOfWork") -> None:
         """Take over a command's changes. What may fail comes first, so that it fails alone."""
@@ -363,7 +363,7 @@ class UnitOfWork:
             state = rows[stream].state
             assert state is not None
             entries |= self._projection.entries(stream, version, recorded, state.owner)
-        tasks = following(
+        tasks = tasks_after(
             ((stream, recorded) for stream, _, recorded in above.events), above.drive_even_deleted
         )
         self.entries |= entries

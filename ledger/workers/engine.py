@@ -361,7 +361,7 @@ class _Engine:
                 assert found is None or isinstance(found, Drive)
                 return found
 
-            found = [tasks.outstanding(current(stream), drive) for stream in streams]
+            found = [tasks.outstanding_task(current(stream), drive) for stream in streams]
         return [task for task in found if task is not None]
 
     async def _do(self, task: Task) -> None:
@@ -375,11 +375,11 @@ class _Engine:
 
 
 def _task(job: Job) -> Task:
-    return tasks.read(job.task_name, {name: str(it) for name, it in job.task_kwargs.items()})
+    return tasks.decode_task(job.task_name, {name: str(it) for name, it in job.task_kwargs.items()})
 
 
 def _named(kind: str, do: Callable[[Task], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     async def run(**about: str) -> None:
-        await do(tasks.read(kind, about))
+        await do(tasks.decode_task(kind, about))
 
     return run

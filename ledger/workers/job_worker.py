@@ -27,7 +27,7 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob
 from ledger.domain.errors import Refusal, StoreFailed
 from ledger.domain.events import Fingerprint, JobCancelled, Role
-from ledger.domain.image_tasks import RunJob, task_of
+from ledger.domain.image_tasks import RunJob, task_of_job
 from ledger.images import (
     CopyStopped,
     Figures,
@@ -75,7 +75,7 @@ class JobWorkers:
         self._ledger.listen(self._notice)
         for uuid in unfinished:
             job = self._ledger.job(uuid)
-            task = task_of(job, self._ledger.drive) if job is not None else None
+            task = task_of_job(job, self._ledger.drive) if job is not None else None
             if task is not None:
                 self._submit(uuid, task.pool)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.archives import Archive, ArchivedTree, write_archive
-from ledger.archives.streams import StreamIndex, StreamsSeen
+from ledger.archives.streams import StreamIndex, StreamIndexBuilder
 from ledger.store.seam import LoggedEvent
 from tests.archives.making import FEW, history, logged, moment, tree
 
@@ -182,7 +182,7 @@ def test_many_short_streams(tmp_path: Path) -> None:
 @given(st.lists(st.lists(st.sampled_from([f"s-{n}" for n in range(12)])), max_size=8))
 def test_streams_are_looked_for_where_they_are(frames: list[list[str]]) -> None:
     """The frames of a stream are those from its first to its last; of another there are none."""
-    seen = StreamsSeen()
+    seen = StreamIndexBuilder()
     for nth, streams in enumerate(frames):
         seen.note(nth, streams)
     index = StreamIndex(seen.packed())

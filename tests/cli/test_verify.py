@@ -330,9 +330,9 @@ NOT_SIGNED = "Error: {note}: not signed by job-ledger/test with the key "
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (truncated_note, "Error: {note}: a note without signatures, or cut short"),
-        (half_a_note, "Error: {note}: a note without signatures, or cut short"),
-        (edited_note, "Error: {note}: the signature of job-ledger/test is not one of this text"),
+        (truncated_note, "Error: {note}: the note has no signatures, or was cut short"),
+        (half_a_note, "Error: {note}: the note has no signatures, or was cut short"),
+        (edited_note, "Error: {note}: the signature of job-ledger/test does not fit this text"),
         (reordered_note, "Error: {note}: the signature of job-ledger/test is not one of this"),
         (no_note, "Error: {note}: a note that is no UTF-8"),
         (endless_note, "Error: {note}: a note of more than 65536 bytes"),

@@ -21,7 +21,14 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.events import drive_stream, job_stream
-from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task, outstanding
+from ledger.domain.image_tasks import (
+    GrowImage,
+    MakeImage,
+    RemoveFiles,
+    RunJob,
+    Task,
+    outstanding_task,
+)
 from tests.support.deciding import Given, given
 from tests.support.world import GIB, ME, disk, mount, ready_drive, server_created
 
@@ -99,20 +106,20 @@ def test_what_is_outstanding(
 ) -> None:
     """From what there is now, however it came about."""
     found = world(*history).world
-    assert outstanding(found.held(stream).state, found.drive_even_deleted) == expected
+    assert outstanding_task(found.held(stream).state, found.drive_even_deleted) == expected
 
 
 def test_a_task_is_written_and_read() -> None:
     """By its kind and what it is about."""
     for task in (RunJob("j", "a", "b"), MakeImage("d", "a"), GrowImage("d", "a")):
-        assert tasks.read(*tasks.written(task)) == task
+        assert tasks.decode_task(*tasks.encode_task(task)) == task
 
 
 def test_queues() -> None:
     """Each is somebody's who has the pools; their names are short, and differ."""
-    assert tasks.queue(RunJob("j", "a", "a")) == "a"
-    assert tasks.queue(RunJob("j", "a", "b")) == "a>b"
-    assert tasks.queue(RemoveFiles("d", "a")) == "a:chores"
+    assert tasks.queue_of(RunJob("j", "a", "a")) == "a"
+    assert tasks.queue_of(RunJob("j", "a", "b")) == "a>b"
+    assert tasks.queue_of(RemoveFiles("d", "a")) == "a:chores"
     long = {tasks.copies_queue("p" * 60 + each, "q" * 60) for each in "xyz"}
     assert len(long) == 3
-    assert {len(name) for name in long} == {tasks.QUEUE_MOST}
+    assert {len(name) for name in long} == {tasks.QUEUE_NAME_BYTES_MAX}

@@ -87,7 +87,7 @@ def test_a_long_tail_is_tiled_first(
     opened: Opened, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that the next one is cheap."""
-    monkeypatch.setattr(module, "UNTILED", 100)
+    monkeypatch.setattr(module, "UNTILED_LEAVES_MAX", 100)
     record_many(opened, 101)
     assert read(checkpoints.sign()).root == naive.root(leaves_of(opened))
     with opened.ledger.log() as log:

@@ -25,7 +25,7 @@ from ledger.proofs.findings import (
     WronglyGone,
     described,
 )
-from ledger.proofs.verification import LOOKED_FOR
+from ledger.proofs.verification import MISSING_LEAVES_MAX
 from ledger.store.seam import LoggedEvent
 from tests.proofs.histories import SIGNER, History, Sealed, archive_names, verified
 from tests.proofs.tampering import (
@@ -185,7 +185,7 @@ def test_more_events_than_can_have_been(history: History) -> None:
     of = untiled(history)
     with ledger(of) as connection:
         connection.execute("UPDATE leaf_count SET leaves = ?", (2**60,))
-    assert found(of)[0] == Missing(120 + LOOKED_FOR, 2**60 - 1)
+    assert found(of)[0] == Missing(120 + MISSING_LEAVES_MAX, 2**60 - 1)
 
 
 def test_a_stream_that_is_marked_as_gone(history: History) -> None:
@@ -388,7 +388,11 @@ def test_an_archive_without_one_of_its_events(history: History) -> None:
         (SIGNER, {"epoch": 3}, "it follows epoch 1, and is signed for 3"),
         (SIGNER, {"size": 119}, "it is of leaf 120, and signed for a backup of 119 events"),
         (SIGNER, {"root": bytes(32)}, "what it is signed for is not what came before it"),
-        (SIGNER, {"origin": "elsewhere"}, "a checkpoint of elsewhere, signed by job-ledger/test"),
+        (
+            SIGNER,
+            {"origin": "elsewhere"},
+            "the checkpoint is of elsewhere, and signed by job-ledger/test",
+        ),
         (SIGNER, {}, None),
     ],
     ids=["key", "epoch", "size", "root", "origin", "none"],

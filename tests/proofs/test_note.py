@@ -115,7 +115,7 @@ def test_each_of_our_signatures_must_be_good() -> None:
     """A good one does not make up for a bad one."""
     line = signed("something else\n").splitlines()[-1] + b"\n"
     for note in (signed() + line, signed().replace("— ".encode(), line + "— ".encode())):
-        with pytest.raises(BadCheckpoint, match="not one of this text"):
+        with pytest.raises(BadCheckpoint, match="does not fit this text"):
             open_note(note, SIGNER.verifier)
 
 

@@ -107,7 +107,7 @@ def test_a_transaction_has_an_end_when_nobody_waits(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes meanwhile waits for a few slices at the most."""
-    monkeypatch.setattr(tiling, "GATHERED_SLICES", 2)
+    monkeypatch.setattr(tiling, "SLICES_PER_TRANSACTION", 2)
     record_many(opened, 3 * TILE)
     before = opened.ledger.commits
     tile(opened.ledger)
@@ -118,7 +118,7 @@ def test_it_can_be_stopped_between_transactions(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is tiled stays so, and the next one goes on there; one that is done is not stopped."""
-    monkeypatch.setattr(tiling, "GATHERED_SLICES", 2)
+    monkeypatch.setattr(tiling, "SLICES_PER_TRANSACTION", 2)
     record_many(opened, 5 * TILE)
     with pytest.raises(TilingStopped):
         tile(opened.ledger, stopping=lambda: True)

@@ -26,7 +26,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "_ALL_GONE", 0b1111)
     monkeypatch.setattr(tree_module, "TILE", 4)
     monkeypatch.setattr(tree_module, "TILE_HEIGHT", 2)
-    monkeypatch.setattr(tree_module, "REMEMBERED", 3)
+    monkeypatch.setattr(tree_module, "CACHED_TILES_MAX", 3)
 
 
 @contextmanager

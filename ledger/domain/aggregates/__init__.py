@@ -1,4 +1,4 @@
-"""Any of the aggregates, folded from its stream; the stream's name says which one it is."""
+"""The aggregates, each folded from its stream; the stream's name tells which kind it is."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,17 +28,17 @@ _EVOLVE: dict[str, Callable[[Any, str, Any], Aggregate]] = {
     "parking": acts.evolve_parking,
 }
 """By the first word of a stream's name. A table, because a rebuild goes through it a million times;
-that a stream holds events of its own kind only is what its `evolve` asserts."""
+each `evolve` asserts that its stream holds only events of its own kind."""
 
 
 def evolve(state: Aggregate | None, stream: str, recorded: Recorded[Event]) -> Aggregate:
-    """The aggregate after one more event; pure, and shared by deciding, projecting and auditing."""
+    """Return the aggregate after one more event; deciding, projecting and auditing share this."""
     kind, _, uuid = stream.partition("-")
     return _EVOLVE[kind](state, uuid, recorded)
 
 
 def fold(stream: str, history: Iterable[Recorded[Event]]) -> Aggregate | None:
-    """The aggregate after all of these events; None after none."""
+    """Return the aggregate after all of these events; None if there are none."""
     kind, _, uuid = stream.partition("-")
     evolve_one = _EVOLVE[kind]
     state: Aggregate | None = None

@@ -1,8 +1,8 @@
 """A drive: its state, and how events change it.
 
-Whether a drive is mounted, a clone's source or a clone's destination is not here: jobs and servers
+Whether a drive is mounted, or is the source or destination of a job, is not here: servers and jobs
 say so, in relations (`ledger.domain.aggregates.relations`), so that twenty clones of one drive do
-not write to it.
+not write to its stream.
 """
 
 from datetime import datetime
@@ -27,16 +27,16 @@ from ledger.domain.events import (
 )
 
 LIBRARY = "library"
-"""The owner of library drives: no account, and everybody may see and clone what it owns."""
+"""The owner of library drives, which is no account; every account may see and clone them."""
 
 SIZE_STEP = 16384
-"""Sizes are multiples of 16 KiB, as every drive size recorded from the public API is."""
+"""Drive sizes are multiples of 16 KiB, as all sizes observed in the public API are."""
 
 
 class Drive(Struct, frozen=True, gc=False):
-    """A drive as its own stream tells it.
+    """A drive, folded from its stream.
 
-    `ready`: its image is complete and on disk. `resizing`: the size that it is to have, in bytes.
+    `ready`: its image is complete and on disk. `resizing`: the size it will have, in bytes.
     """
 
     uuid: str
@@ -62,12 +62,12 @@ class Drive(Struct, frozen=True, gc=False):
 
 
 def round_up(size: int) -> int:
-    """The next multiple of `SIZE_STEP` bytes, or `size` if it is one."""
+    """Return `size` rounded up to a multiple of `SIZE_STEP` bytes."""
     return -(-size // SIZE_STEP) * SIZE_STEP
 
 
 def evolve(drive: Drive | None, uuid: str, recorded: Recorded[DriveEvent]) -> Drive:
-    """The drive after one more event of its stream."""
+    """Return the drive after one more event of its stream."""
     event = recorded.event
     if drive is None:
         assert isinstance(event, DriveCreated), f"a drive's stream begins with {event}"

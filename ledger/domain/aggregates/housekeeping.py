@@ -1,7 +1,7 @@
-"""The ledger's own acts: what they have come to, and how events change it.
+"""The ledger's own acts: their state, and how events change it.
 
-Each sweep, compaction, restore and parked stream is a stream of its own, so that old ones can be
-discarded like anything else that is over; only the retention policy's goes on for ever.
+Each sweep, compaction, restore and parked stream has a stream of its own, so that old ones can be
+discarded like anything else that is over; only the stream of retention policies never ends.
 """
 
 from datetime import datetime, timedelta
@@ -25,9 +25,9 @@ from ledger.domain.events import (
 )
 
 DEFAULT_KEEP = timedelta(days=3)
-"""How long jobs are kept after their end, until something else is set."""
+"""How long jobs are kept after their end, unless a policy is set."""
 NOBODY = ""
-"""The owner of the ledger's own acts: no account is called so."""
+"""The owner of the ledger's own acts, which is no account."""
 
 
 class Policy(Struct, frozen=True, gc=False):
@@ -38,12 +38,12 @@ class Policy(Struct, frozen=True, gc=False):
     history: tuple[RetentionPolicySet, ...] = ()
 
     def keep(self, at: datetime) -> timedelta:
-        """How long ended jobs are kept by the policy that holds at this moment."""
+        """Return how long ended jobs are kept by the policy that holds at this moment."""
         held = self.held(at)
         return DEFAULT_KEEP if held is None else held.keep
 
     def held(self, at: datetime) -> RetentionPolicySet | None:
-        """The policy that holds at this moment; None as long as the default does."""
+        """Return the policy that holds at this moment; None if the default does."""
         return next((one for one in reversed(self.history) if one.holds_from <= at), None)
 
 
@@ -65,17 +65,17 @@ class Sweep(Struct, frozen=True, gc=False):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The streams that are none of a job."""
+        """The discarded streams that belong to no job."""
         return tuple(stream for event in self.discards for stream in event.streams)
 
     def streams(self) -> tuple[str, ...]:
-        """The streams that are shown no more, and may be archived."""
+        """Return the streams that are no longer shown and may be archived."""
         jobs = tuple(stream for tree in self.trees for stream in tree.streams())
         return jobs + self.others
 
 
 class Compaction(Struct, frozen=True, gc=False):
-    """One archive; `gone` is None as long as its events are being deleted from the store."""
+    """One archive; `gone` is None until its events have been deleted from the store."""
 
     owner: ClassVar[str] = NOBODY
 
@@ -98,7 +98,7 @@ Handling = Literal["parked", "retry", "skip"]
 
 
 class Parking(Struct, frozen=True, gc=False):
-    """How the readers of the log take a stream that one of them could not fold."""
+    """How readers of the log handle a stream that one of them could not fold."""
 
     owner: ClassVar[str] = NOBODY
 
@@ -113,12 +113,12 @@ Act = Policy | Sweep | Compaction | Restoration | Parking
 
 
 def evolve_policy(policy: Policy | None, _: str, recorded: Recorded[RetentionPolicySet]) -> Policy:
-    """The policies after one more was set."""
+    """Return the policies after one more was set."""
     return Policy((*(policy or Policy()).history, recorded.event))
 
 
 def evolve_sweep(sweep: Sweep | None, uuid: str, recorded: Recorded[JobsDiscarded]) -> Sweep:
-    """The sweep after it has discarded some more."""
+    """Return the sweep after it has discarded some more."""
     event = recorded.event
     before = sweep or Sweep(uuid, event.keep, event.cutoff, recorded.recorded_at)
     return replace(
@@ -132,7 +132,7 @@ def evolve_sweep(sweep: Sweep | None, uuid: str, recorded: Recorded[JobsDiscarde
 def evolve_compaction(
     compaction: Compaction | None, uuid: str, recorded: Recorded[CompactionEvent]
 ) -> Compaction:
-    """The compaction after one of its two steps."""
+    """Return the compaction after one of its two steps."""
     match recorded.event:
         case ArchiveWritten():
             assert compaction is None, f"compaction {uuid} written twice"
@@ -145,7 +145,7 @@ def evolve_compaction(
 def evolve_restoration(
     restoration: Restoration | None, uuid: str, recorded: Recorded[LedgerRestored]
 ) -> Restoration:
-    """A restore is one event."""
+    """Return the restore, which is one event."""
     assert restoration is None, f"restoration {uuid} recorded twice"
     event = recorded.event
     return Restoration(uuid, recorded.recorded_at, event.epoch, event.checkpoint)
@@ -154,7 +154,7 @@ def evolve_restoration(
 def evolve_parking(
     parking: Parking | None, stream: str, recorded: Recorded[ParkingEvent]
 ) -> Parking:
-    """How a stream is taken after it was parked or released."""
+    """Return how a stream is handled after it was parked or released."""
     match recorded.event:
         case StreamParked(reader=reader, reason=reason):
             return Parking(stream, reader, reason, recorded.recorded_at)

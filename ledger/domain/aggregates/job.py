@@ -1,11 +1,11 @@
 """A job: its state, and how events change it.
 
-    started ──> success      (a leaf: its worker says so; a parent: all children succeeded)
-       ├──────> failed       (a leaf: its worker says so; a parent: all ended, one failed)
-       └──────> cancelled    (a leaf: its owner says so; a parent: all ended, one so, none failed)
+    started ──> success      (a leaf: its worker reports it; a parent: all children succeeded)
+       ├──────> failed       (a leaf: its worker reports it; a parent: all ended, one failed)
+       └──────> cancelled    (a leaf: its owner wants it; a parent: all ended, one so, none failed)
 
-A parent's progress is not here: it is the mean of its descendants', taken when it is read, so that
-a child's progress writes no other stream.
+A parent's progress is not here: it is the mean of its descendants', computed when it is read, so
+that a child's progress writes to no other stream.
 """
 
 from datetime import datetime
@@ -41,10 +41,10 @@ class Child(Struct, frozen=True, gc=False):
 
 
 class Job(Struct, frozen=True, gc=False):
-    """A job as its own stream tells it; times are those of its events.
+    """A job, folded from its stream; times are those of its events.
 
-    `lost`: the worker of its last attempt is taken for dead. `fingerprint` is the source's at the
-    first attempt: what was copied then is of that image.
+    `lost`: the worker of its last attempt is presumed dead. `fingerprint` is that of the source at
+    the first attempt: what has been copied is from that image.
     """
 
     uuid: str
@@ -68,7 +68,7 @@ class Job(Struct, frozen=True, gc=False):
     children: tuple[Child, ...] = ()
 
     def destination(self, kind: str) -> str | None:
-        """The uuid of the drive or server that the job makes, if it makes one of that kind."""
+        """Return the uuid of the drive or server of this kind that the job makes, if any."""
         for resource in self.resources:
             if resource.role == "destination" and resource.kind == kind:
                 return resource.uuid
@@ -76,11 +76,11 @@ class Job(Struct, frozen=True, gc=False):
 
 
 def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
-    """The job after one more event of its stream."""
+    """Return the job after one more event of its stream."""
     event, at = recorded.event, recorded.recorded_at
     if job is None:
         assert isinstance(event, JobCreated), f"a job's stream begins with {event}"
-        return _created(uuid, event, at)
+        return _begin(uuid, event, at)
     match event:
         case ProgressUpdated():
             return replace(
@@ -129,7 +129,7 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
             assert_never(event)
 
 
-def _created(uuid: str, event: JobCreated, at: datetime) -> Job:
+def _begin(uuid: str, event: JobCreated, at: datetime) -> Job:
     return Job(
         uuid=uuid,
         operation=event.operation,

@@ -1,4 +1,4 @@
-"""An account's profile, as far as decisions rest on it; personal fields are in a plain table."""
+"""The part of an account's profile that decisions use; personal fields are in a plain table."""
 
 from msgspec import Struct
 
@@ -6,14 +6,14 @@ from ledger.domain.events import CloneNaming, ProfileEvent, Recorded
 
 
 class Profile(Struct, frozen=True, gc=False):
-    """`clone_naming` says what a clone is called that is given no name."""
+    """`clone_naming` chooses the names of clones that are given none."""
 
     owner: str
     clone_naming: CloneNaming = "NONE"
 
 
 def evolve(profile: Profile | None, owner: str, recorded: Recorded[ProfileEvent]) -> Profile:
-    """The profile after one more event of its stream; there is none that begins it."""
+    """Return the profile after one more event of its stream; no particular event begins it."""
     naming = recorded.event.clone_naming
     if naming is not None:
         return Profile(owner, naming)

@@ -1,8 +1,8 @@
 """What jobs, servers and tags say about drives and servers.
 
-A drive's status is told by others: a running job that copies it, the servers that mount it. Those
-facts are relations, held beside the drive and never in it, so that many clones of one drive write
-no common row. Each is a pure function of the job, server or tag that says it.
+A drive's status depends on others: a running job that copies it, the servers that mount it. Those
+facts are relations, kept beside the drive and never in it, so that many clones of one drive write
+no common row. Each is a pure function of the job, server or tag that it comes from.
 """
 
 from typing import assert_never
@@ -31,7 +31,7 @@ class NeededBy(Struct, frozen=True, gc=False):
 
 
 class TaggedBy(Struct, frozen=True, gc=False):
-    """The drive or server bears the tag."""
+    """The drive or server has the tag."""
 
     resource: str
     tag: str
@@ -41,9 +41,9 @@ Relation = MountedBy | NeededBy | TaggedBy
 
 
 class Relations(Struct, frozen=True, gc=False):
-    """All that others say about one drive or server.
+    """Everything that others say about one drive or server.
 
-    Jobs are counted, not named: a template may be cloned by thousands at once.
+    Jobs are counted, not named: thousands may clone a template at once.
     """
 
     servers: frozenset[str] = frozenset()
@@ -52,7 +52,7 @@ class Relations(Struct, frozen=True, gc=False):
 
 
 def relations_of(state: Aggregate | None) -> frozenset[Relation]:
-    """What this aggregate says about others."""
+    """Return what this aggregate says about others."""
     match state:
         case Job(state="started"):
             return frozenset(NeededBy(named.uuid, state.uuid) for named in state.resources)
@@ -64,13 +64,13 @@ def relations_of(state: Aggregate | None) -> frozenset[Relation]:
             return frozenset()
 
 
-def subject(relation: Relation) -> str:
-    """The uuid of the drive or server that the relation is about."""
+def subject_of(relation: Relation) -> str:
+    """Return the uuid of the drive or server that the relation is about."""
     return relation.drive if isinstance(relation, MountedBy) else relation.resource
 
 
-def related(relations: Relations, relation: Relation) -> Relations:
-    """The relations with one more."""
+def add_relation(relations: Relations, relation: Relation) -> Relations:
+    """Return the relations with one more."""
     match relation:
         case MountedBy(server=server):
             return replace(relations, servers=relations.servers | {server})
@@ -82,8 +82,8 @@ def related(relations: Relations, relation: Relation) -> Relations:
             assert_never(relation)
 
 
-def unrelated(relations: Relations, relation: Relation) -> Relations:
-    """The relations with one less."""
+def remove_relation(relations: Relations, relation: Relation) -> Relations:
+    """Return the relations with one fewer."""
     match relation:
         case MountedBy(server=server):
             return replace(relations, servers=relations.servers - {server})

@@ -1,6 +1,6 @@
 """A server: its state, and how events change it.
 
-There is no hypervisor here: a server that "runs" is one that was recorded as started.
+There is no hypervisor: a server "runs" if it is recorded as started.
 
     stopped ──> running     (start)
     running ──> stopped     (stop, shutdown)
@@ -27,13 +27,13 @@ from ledger.domain.events import (
 )
 
 CPU_PER_SMP_LEAST_MHZ = 1000
-"""Of the cpu, for each of several smp."""
+"""The least cpu for each of several smp."""
 
 
 class Server(Struct, frozen=True, gc=False):
-    """A server as its own stream tells it; `mounts` in the order of `sorted_mounts`.
+    """A server, folded from its stream; `mounts` are in the order of `sorted_mounts`.
 
-    While it runs it is on a compute `host`, and `active_since` says since when.
+    While it runs it is on a compute `host`, since `active_since`.
     """
 
     uuid: str
@@ -49,17 +49,17 @@ class Server(Struct, frozen=True, gc=False):
 
 
 def sorted_mounts(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """Mounts by device, controller and unit: the one order in which the API shows them."""
-    return tuple(sorted(mounts, key=_place))
+    """Sort mounts by device, controller and unit, the order in which the API shows them."""
+    return tuple(sorted(mounts, key=_sort_key))
 
 
-def _place(mount: Mount) -> tuple[str, int, int]:
+def _sort_key(mount: Mount) -> tuple[str, int, int]:
     controller, unit = mount.dev_channel.split(":")
     return mount.device, int(controller), int(unit)
 
 
 def evolve(server: Server | None, uuid: str, recorded: Recorded[ServerEvent]) -> Server:
-    """The server after one more event of its stream."""
+    """Return the server after one more event of its stream."""
     event = recorded.event
     if server is None:
         assert isinstance(event, ServerCreated), f"a server's stream begins with {event}"
@@ -73,7 +73,7 @@ def evolve(server: Server | None, uuid: str, recorded: Recorded[ServerEvent]) ->
         )
     match event:
         case ServerChanged():
-            return _changed(server, event)
+            return _change(server, event)
         case ServerPowerChanged():
             since = recorded.recorded_at if event.power == "running" else None
             return replace(server, power=event.power, host=event.host, active_since=since)
@@ -85,7 +85,7 @@ def evolve(server: Server | None, uuid: str, recorded: Recorded[ServerEvent]) ->
             assert_never(event)
 
 
-def _changed(server: Server, event: ServerChanged) -> Server:
+def _change(server: Server, event: ServerChanged) -> Server:
     return replace(
         server,
         definition=server.definition if event.definition is None else event.definition,

@@ -20,7 +20,7 @@ from ledger.domain.events import (
 
 
 class Tag(Struct, frozen=True, gc=False):
-    """A tag as its own stream tells it; `resources` are the drives and servers that bear it."""
+    """A tag, folded from its stream; `resources` are the drives and servers that have it."""
 
     uuid: str
     owner: str
@@ -32,7 +32,7 @@ class Tag(Struct, frozen=True, gc=False):
 
 
 def evolve(tag: Tag | None, uuid: str, recorded: Recorded[TagEvent]) -> Tag:
-    """The tag after one more event of its stream."""
+    """Return the tag after one more event of its stream."""
     event = recorded.event
     if tag is None:
         assert isinstance(event, TagCreated), f"a tag's stream begins with {event}"

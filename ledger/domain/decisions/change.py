@@ -41,10 +41,10 @@ D = TypeVar("D", bound=Struct)
 
 
 def edit_drive(command: EditDrive, state: State, environment: Environment) -> Iterator[Change]:
-    """Changes what is given; a greater size begins a resize.
+    """Change what is given; a greater size begins a resize.
 
-    Raises `DriveNotFound`, `TagNotFound`, and for another size what `resize_drive` raises, but not
-    on a drive of a running server: there, size, media and affinities are passed over.
+    On a drive of a running server, size, media and affinities are ignored. Raise `DriveNotFound`,
+    `TagNotFound`, and for another size what `resize_drive` raises.
     """
     drive = own_drive(state, command.drive, command.owner)
     wanted: dict[str, object] = {
@@ -55,7 +55,7 @@ def edit_drive(command: EditDrive, state: State, environment: Environment) -> It
     free = running_server(state, drive) is None
     if free:
         wanted |= {"media": command.media, "affinities": command.affinities}
-    definition = _with(drive.definition, wanted)
+    definition = _replace_given(drive.definition, wanted)
     if definition != drive.definition:
         yield Fact(drive_stream(drive.uuid), DriveChanged(definition))
     yield from set_tags(state, "drives", drive.uuid, command.tags, command.owner)
@@ -64,10 +64,10 @@ def edit_drive(command: EditDrive, state: State, environment: Environment) -> It
 
 
 def resize_drive(command: ResizeDrive, state: State, environment: Environment) -> Iterator[Change]:
-    """Begins to let a drive grow; the size it has already changes nothing.
+    """Begin to grow a drive; the size that it already has changes nothing.
 
-    Raises `DriveNotFound`, `SizeTooSmall`, `DriveBusy` while it has no complete image, grows or is
-    cloned, `ServerRunning` while a server that mounts it runs.
+    Raise `DriveNotFound`, `SizeTooSmall`, `DriveBusy` if the drive has no complete image, is being
+    resized or is needed by a job, `ServerRunning` if a running server mounts it.
     """
     drive = own_drive(state, command.drive, command.owner)
     check_not_running(state, drive)
@@ -88,18 +88,18 @@ def _resize(state: State, drive: Drive, wanted: int) -> Iterator[Change]:
 def complete_resize(
     command: CompleteResize, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """The image has grown. Raises `DriveNotFound`, `DriveBusy` if that was not asked for."""
-    drive = _resizing(state, command.drive)
+    """Record that the image has grown. Raise `DriveNotFound`, `DriveBusy` if it should not have."""
+    drive = _resizing_drive(state, command.drive)
     yield Fact(drive_stream(drive.uuid), DriveResized())
 
 
 def fail_resize(command: FailResize, state: State, environment: Environment) -> Iterator[Change]:
-    """The image could not grow. Raises what `complete_resize` raises."""
-    drive = _resizing(state, command.drive)
+    """Record that the image could not grow. Raise what `complete_resize` raises."""
+    drive = _resizing_drive(state, command.drive)
     yield Fact(drive_stream(drive.uuid), DriveResizeFailed(command.error))
 
 
-def _resizing(state: State, uuid: str) -> Drive:
+def _resizing_drive(state: State, uuid: str) -> Drive:
     drive = state.drive(uuid)
     if drive is None:
         raise errors.DriveNotFound(uuid)
@@ -109,18 +109,18 @@ def _resizing(state: State, uuid: str) -> Drive:
 
 
 def edit_server(command: EditServer, state: State, environment: Environment) -> Iterator[Change]:
-    """Changes what is given; of a running server its name, meta and tags only.
+    """Change what is given; of a running server only its name, meta and tags.
 
-    Raises `ServerNotFound`, `TagNotFound`, `CpuTooLow`, and for a drive that is attached anew what
+    Raise `ServerNotFound`, `TagNotFound`, `CpuTooLow`, and for newly attached drives what
     `check_mountable` raises.
     """
     server = own_server(state, command.server, command.owner)
     if server.power == "running":
         edit = {"name": command.edit.name, "meta": command.edit.meta}
-        yield from _change_server(server, _with(server.definition, edit), None, command)
+        yield from _change_server(server, _replace_given(server.definition, edit), None, command)
     else:
-        definition = _fitting(_with(server.definition, asdict(command.edit)), command.edit)
-        mounts = _checked_mounts(state, server, command)
+        definition = _fit_smp(_replace_given(server.definition, asdict(command.edit)), command.edit)
+        mounts = _check_mounts(state, server, command)
         yield from _change_server(server, definition, mounts, command)
         if command.vnc_password is not None:
             yield SetVncPassword(server.uuid, command.vnc_password)
@@ -133,7 +133,7 @@ def _change_server(
     mounts: tuple[Mount, ...] | None,
     command: EditServer,
 ) -> Iterator[Change]:
-    """What differs, if anything does."""
+    """Record what differs, if anything does."""
     nics = command.nics if server.power == "stopped" else None
     changed = ServerChanged(
         definition=None if definition == server.definition else definition,
@@ -144,8 +144,8 @@ def _change_server(
         yield Fact(server_stream(server.uuid), changed)
 
 
-def _fitting(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition:
-    """With as many smp as its cpu is enough for, as when it was made, unless they are given."""
+def _fit_smp(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition:
+    """Reduce the smp to what the cpu suffices for, as at creation, unless they are given."""
     most = max(1, definition.cpu // CPU_PER_SMP_LEAST_MHZ)
     if definition.smp <= most:
         return definition
@@ -154,8 +154,8 @@ def _fitting(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition
     return replace(definition, smp=most)
 
 
-def _checked_mounts(state: State, server: Server, command: EditServer) -> tuple[Mount, ...] | None:
-    """The mounts that are wanted; a drive that the server has already need not be looked at."""
+def _check_mounts(state: State, server: Server, command: EditServer) -> tuple[Mount, ...] | None:
+    """Return the wanted mounts; drives that the server already has need no check."""
     if command.mounts is None:
         return None
     had = {mount.drive for mount in server.mounts}
@@ -164,7 +164,7 @@ def _checked_mounts(state: State, server: Server, command: EditServer) -> tuple[
 
 
 def edit_profile(command: EditProfile, state: State, environment: Environment) -> Iterator[Change]:
-    """Says which fields have other values; what the values are, the ledger is not told."""
+    """Record which fields have changed; personal values themselves stay out of the ledger."""
     fields = sorted(command.personal)
     naming = command.clone_naming
     if naming == state.profile(command.owner).clone_naming:
@@ -177,6 +177,6 @@ def edit_profile(command: EditProfile, state: State, environment: Environment) -
         yield SetPersonal(command.owner, command.personal)
 
 
-def _with(definition: D, wanted: Mapping[str, object]) -> D:
-    """The definition with what is wanted; None is not."""
+def _replace_given(definition: D, wanted: Mapping[str, object]) -> D:
+    """Return the definition with the wanted values; None leaves a value as it is."""
     return replace(definition, **{name: to for name, to in wanted.items() if to is not None})

@@ -1,4 +1,4 @@
-"""Cloning: one command, one transaction, everything of it or nothing."""
+"""Clones of drives and servers: one command is one transaction, so a clone is begun whole."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Self
@@ -38,27 +38,29 @@ from ledger.domain.events import (
 
 
 def clone_drive(command: CloneDrive, state: State, environment: Environment) -> Iterator[Change]:
-    """A new drive with the source's properties where the command names none, and its job.
+    """Create a drive with the source's properties, where the command names none, and its job.
 
-    The source may be the library's. Raises `DriveNotFound`, `DriveBusy` while the source has no
-    complete image or grows, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`.
+    The source may be the library's. Raise `DriveNotFound`, `DriveBusy` if the source has no
+    complete image or is being resized, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`.
     """
     source = visible_drive(state, command.source, command.owner)
-    copying = _Copying.of(command.owner, command.avoid, state, environment)
-    yield from copying.drive(source, _wanted(command, source, state), command.destination)
-    yield from copying.job(command.job, source, command.destination)
+    copies = _Copies.of(command.owner, command.avoid, state, environment)
+    yield from copies.create_drive(
+        source, _define_clone(command, source, state), command.destination
+    )
+    yield from copies.begin_job(command.job, source, command.destination)
 
 
 def clone_server(command: CloneServer, state: State, environment: Environment) -> Iterator[Change]:
-    """A new server with copies of the source's disks, and a job with a child for each of them.
+    """Create a server with copies of the source's disks, and a job with a child for each of them.
 
-    A cdrom is shared, not copied. A server without disks is cloned at once: its job is over.
-    Raises `ServerNotFound`, and for its disks what `clone_drive` raises.
+    A cdrom is shared, not copied. The job of a server without disks succeeds at once. Raise
+    `ServerNotFound`, and for the disks what `clone_drive` raises.
     """
     source = own_server(state, command.source, command.owner)
-    copying = _Copying.of(command.owner, command.avoid, state, environment)
+    copies = _Copies.of(command.owner, command.avoid, state, environment)
     mounts: list[Mount] = []
-    copies: list[tuple[Drive, str, str]] = []
+    made: list[tuple[Drive, str, str]] = []
     for mount in source.mounts:
         drive = state.drive(mount.drive)
         assert drive is not None, f"server {source.uuid} mounts a drive that is gone"
@@ -66,12 +68,14 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
             mounts.append(mount)
             continue
         copy, job = environment.new_id(), environment.new_id()
-        named = replace(drive.definition, name=_named(drive.definition.name, state, command.owner))
-        yield from copying.drive(drive, named, copy)
+        named = replace(
+            drive.definition, name=_name_clone(drive.definition.name, state, command.owner)
+        )
+        yield from copies.create_drive(drive, named, copy)
         mounts.append(replace(mount, drive=copy))
-        copies.append((drive, copy, job))
-    yield from _new_server(command, source, tuple(mounts), state, environment)
-    yield from _same_tags(state, command)
+        made.append((drive, copy, job))
+    yield from _create_server(command, source, tuple(mounts), state, environment)
+    yield from _copy_tags(state, command)
     yield from begin_job(
         state,
         command.job,
@@ -82,26 +86,26 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
             Resource("servers", command.destination, "destination"),
         ),
     )
-    for drive, copy, job in copies:
-        yield from copying.job(job, drive, copy, parent=command.job)
-    if not copies:
+    for drive, copy, job in made:
+        yield from copies.begin_job(job, drive, copy, parent=command.job)
+    if not made:
         whole = state.job(command.job)
         assert whole is not None
         yield from end_in_success(state, whole)
 
 
-def _named(name: str, state: State, owner: str) -> str:
-    """What a clone of something with this name is called."""
+def _name_clone(name: str, state: State, owner: str) -> str:
+    """Return the name of a clone of something with this name."""
     return clone_name(name, state.profile(owner).clone_naming, state.now)
 
 
-def _same_tags(state: State, command: CloneServer) -> Iterator[Change]:
-    """A cloned server bears its source's tags; a cloned drive bears none."""
+def _copy_tags(state: State, command: CloneServer) -> Iterator[Change]:
+    """Give the server its source's tags; a cloned drive gets none."""
     for tag in sorted(state.relations(command.source).tags):
         yield Fact(tag_stream(tag), ResourceTagged("servers", command.destination))
 
 
-def _new_server(
+def _create_server(
     command: CloneServer,
     source: Server,
     mounts: tuple[Mount, ...],
@@ -110,9 +114,9 @@ def _new_server(
 ) -> Iterator[Change]:
     name = command.name
     if name is None:
-        name = _named(source.definition.name, state, command.owner)
+        name = _name_clone(source.definition.name, state, command.owner)
     definition = replace(source.definition, name=name)
-    nics = tuple(_cloned_nic(nic, environment.new_mac()) for nic in source.nics)
+    nics = tuple(_clone_nic(nic, environment.new_mac()) for nic in source.nics)
     created = ServerCreated(command.owner, definition, mounts, nics)
     yield Fact(server_stream(command.destination), created)
     if command.vnc_password is None:
@@ -121,8 +125,8 @@ def _new_server(
         yield SetVncPassword(command.destination, command.vnc_password)
 
 
-def _cloned_nic(nic: Nic, mac: str) -> Nic:
-    """The nic with a mac of its own; addresses are not taken along, they come by DHCP."""
+def _clone_nic(nic: Nic, mac: str) -> Nic:
+    """Return the nic with a mac of its own; addresses are not copied but come by DHCP."""
     dhcp = IpConf("dhcp")
     return replace(
         nic,
@@ -132,14 +136,14 @@ def _cloned_nic(nic: Nic, mac: str) -> Nic:
     )
 
 
-def _wanted(command: CloneDrive, source: Drive, state: State) -> DriveDefinition:
-    """The definition of the clone: the command's words, else the source's."""
+def _define_clone(command: CloneDrive, source: Drive, state: State) -> DriveDefinition:
+    """Return the definition of the clone: what the command says, else the source's."""
     size = source.definition.size if command.size is None else command.size
     if size < source.definition.size:
         raise errors.SizeTooSmall("source drive")
     name = command.name
     if name is None:
-        name = _named(source.definition.name, state, command.owner)
+        name = _name_clone(source.definition.name, state, command.owner)
     meta = command.meta
     if source.owner == LIBRARY and meta is not None:
         meta = {**source.definition.meta, **meta}
@@ -151,11 +155,11 @@ def _wanted(command: CloneDrive, source: Drive, state: State) -> DriveDefinition
         "affinities": command.affinities,
         "allow_multimount": command.allow_multimount,
     }
-    said = {field: value for field, value in given.items() if value is not None}
-    return replace(source.definition, size=round_up(size), **said)
+    changed = {field: value for field, value in given.items() if value is not None}
+    return replace(source.definition, size=round_up(size), **changed)
 
 
-class _Copying(NamedTuple):
+class _Copies(NamedTuple):
     """Copies for one account: their drives and their jobs."""
 
     owner: str
@@ -167,7 +171,7 @@ class _Copying(NamedTuple):
     def of(cls, owner: str, avoid: tuple[str, ...], state: State, environment: Environment) -> Self:
         return cls(owner, pools_to_avoid(state, avoid, owner), state, environment)
 
-    def drive(
+    def create_drive(
         self, source: Drive, definition: DriveDefinition, destination: str
     ) -> Iterator[Change]:
         source.check_complete()
@@ -176,7 +180,7 @@ class _Copying(NamedTuple):
         yield Fact(drive_stream(destination), created)
 
     def _pool(self, source: Drive, storage_type: str) -> PoolSpace:
-        """Where the copy goes: only to where somebody can bring it."""
+        """Choose a pool for the copy: one to which a worker can copy from the source's."""
         pools = self.environment.pools()
         reached = tuple(
             pool
@@ -188,7 +192,7 @@ class _Copying(NamedTuple):
         apart = place(pools, storage_type)
         raise errors.PoolsApart(source.pool, apart.name)
 
-    def job(
+    def begin_job(
         self, job: str, source: Drive, destination: str, *, parent: str | None = None
     ) -> Iterator[Change]:
         yield from begin_job(

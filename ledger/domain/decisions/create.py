@@ -1,4 +1,4 @@
-"""The beginning of drives and servers that are not clones."""
+"""Creation of drives and servers that are not clones."""
 
 from collections.abc import Container, Iterator, Sequence
 
@@ -21,9 +21,9 @@ from ledger.domain.events import (
 def create_drives(
     command: CreateDrives, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Makes drives, all or none; they have no image yet.
+    """Create drives, all or none; they have no image yet.
 
-    Raises `UnknownStorageType`, and `PoolElsewhere` for one whose image is to be sent in chunks.
+    Raise `UnknownStorageType`, and `PoolElsewhere` for a drive whose image is sent in chunks.
     """
     avoid = pools_to_avoid(state, command.avoid, command.owner)
     choose = place_here if command.origin == "chunked" else place
@@ -37,7 +37,7 @@ def create_drives(
 def mark_drive_ready(
     command: MarkDriveReady, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """The drive's image is on disk. Raises `DriveNotFound`, `DriveBusy` if it is ready already."""
+    """Record that the image is on disk. Raise `DriveNotFound`, `DriveBusy` if it already was."""
     drive = state.drive(command.drive)
     if drive is None:
         raise errors.DriveNotFound(command.drive)
@@ -49,9 +49,9 @@ def mark_drive_ready(
 def create_servers(
     command: CreateServers, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Makes servers, all or none, stopped and with their drives attached.
+    """Create servers, all or none, stopped and with their drives attached.
 
-    Raises what `check_mountable` raises.
+    Raise what `check_mountable` raises.
     """
     for new in command.servers:
         check_mountable(new.mounts, command.owner, state)
@@ -63,14 +63,14 @@ def create_servers(
 def check_mountable(
     mounts: Sequence[Mount], owner: str, state: State, *, had: Container[str] = ()
 ) -> None:
-    """That a server which has mounted these drives already, if any, may have these mounts.
+    """Check that a server may have these mounts; drives that it already `had` need no check.
 
-    Raises `DriveNotFound`, `LibraryDrive` for a disk of the library, or `DriveAlreadyMounted` for a
+    Raise `DriveNotFound`, `LibraryDrive` for a disk of the library, or `DriveAlreadyMounted` for a
     disk that does not allow it and is attached to another server, or to this one twice. A drive
     that is still being cloned may be attached.
     """
-    for nth, mount in enumerate(mounts):
-        twice = mount.drive in {earlier.drive for earlier in mounts[:nth]}
+    for number, mount in enumerate(mounts):
+        twice = mount.drive in {earlier.drive for earlier in mounts[:number]}
         if twice or mount.drive not in had:
             _check_drive(mount.drive, owner, state, twice=twice)
 

@@ -1,4 +1,4 @@
-"""The end of drives and servers: on command, or because the job that made them failed."""
+"""Deletion of drives and servers: on command, or because the job that made them failed."""
 
 from collections.abc import Iterator
 
@@ -30,10 +30,10 @@ _MEDIA_OF: dict[Recurse, frozenset[str]] = {
 def delete_drives(
     command: DeleteDrives, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Deletes the drives, all or none; each is detached from the servers that mount it.
+    """Delete drives, all or none; each is detached from the servers that mount it.
 
-    Raises `DriveNotFound`, `DriveBusy` while a running job needs one, `ServerRunning` while a
-    server that mounts one runs.
+    Raise `DriveNotFound`, `DriveBusy` if a running job needs one, `ServerRunning` if a running
+    server mounts one.
     """
     for uuid in dict.fromkeys(command.drives):
         yield from remove_drive(state, _idle_drive(state, uuid, command.owner))
@@ -42,10 +42,10 @@ def delete_drives(
 def delete_servers(
     command: DeleteServers, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Deletes the servers, and the drives they mount as far as `recurse` says.
+    """Delete servers, and those of their drives that `recurse` names.
 
-    The library's drives stay. Raises `ServerNotFound`, `ServerRunning`, `ServerBusy` while a
-    running job needs one, and for drives what `delete_drives` raises.
+    The library's drives stay. Raise `ServerNotFound`, `ServerRunning`, `ServerBusy` if a running
+    job needs one, and for drives what `delete_drives` raises.
     """
     for uuid in dict.fromkeys(command.servers):
         server = own_server(state, uuid, command.owner)
@@ -80,14 +80,14 @@ def check_not_in_job(state: State, drive: Drive) -> None:
 
 
 def check_not_running(state: State, drive: Drive) -> None:
-    """Raises `ServerRunning` if a server that mounts the drive runs."""
+    """Raise `ServerRunning` if a running server mounts the drive."""
     server = running_server(state, drive)
     if server is not None:
         raise errors.ServerRunning(server, drive=drive.uuid)
 
 
 def running_server(state: State, drive: Drive) -> str | None:
-    """A server that mounts the drive and runs, if there is one."""
+    """Return a running server that mounts the drive, if there is one."""
     for uuid in sorted(state.relations(drive.uuid).servers):
         server = state.server(uuid)
         if server is not None and server.power == "running":
@@ -96,7 +96,7 @@ def running_server(state: State, drive: Drive) -> str | None:
 
 
 def remove_drive(state: State, drive: Drive) -> Iterator[Change]:
-    """Detaches the drive everywhere, takes its tags off and deletes it."""
+    """Detach the drive from all servers, remove its tags and delete it."""
     for uuid in sorted(state.relations(drive.uuid).servers):
         server = state.server(uuid)
         assert server is not None, f"drive {drive.uuid} is mounted by a server that is gone"
@@ -112,7 +112,7 @@ def _untag(state: State, uuid: str) -> Iterator[Change]:
 
 
 def remove_server(state: State, server: Server) -> Iterator[Change]:
-    """Deletes the server; its drives are mounted by it no longer."""
+    """Delete the server, which no longer mounts its drives."""
     yield from _untag(state, server.uuid)
     yield Fact(server_stream(server.uuid), ServerDeleted())
     yield DropVncPassword(server.uuid)

@@ -1,6 +1,6 @@
-"""The ledger's own acts: what policies, sweeps, compactions, restores and parked streams may do.
+"""The ledger's own acts: policies, sweeps, compactions, restores and parked streams.
 
-What is due is planned from the read models; here the record has the last word on it.
+What is due is planned from the read models; these decisions check it against the record.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ KEEP_MOST = timedelta(days=36_525)
 def set_retention(
     command: SetRetention, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Raises `KeepOutOfRange`."""
+    """Set how long jobs are kept. Raise `KeepOutOfRange`."""
     if not timedelta(0) <= command.keep <= KEEP_MOST:
         raise KeepOutOfRange(KEEP_MOST)
     policy = state.act(Policy, POLICY_STREAM) or Policy()
@@ -49,7 +49,7 @@ def set_retention(
 
 
 def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -> Iterator[Change]:
-    """Raises `NotDue`."""
+    """Discard trees of jobs and other streams. Raise `NotDue`, `NotReleased`."""
     policy = state.act(Policy, POLICY_STREAM) or Policy()
     keep = policy.keep(state.now)
     if keep != command.keep or command.cutoff > state.now - keep:
@@ -75,9 +75,9 @@ def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -
 
 
 def _require_due(tree: DiscardedTree, command: DiscardJobs, state: State) -> None:
-    """A root has ended only when all below it have, so it speaks for its tree.
+    """Raise `NotDue` unless the root has ended: it ends only when all jobs below it have.
 
-    One that cannot be read has ended when its rows say so.
+    A root that cannot be read has ended if its rows say so.
     """
     if job_stream(tree.jobs[0]) in command.unread:
         ended = True
@@ -97,7 +97,7 @@ def _require_skipped(stream: str, state: State) -> None:
 def record_archive(
     command: RecordArchive, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Of sweeps that are over, whether they were completed or broken off."""
+    """Record the archive of sweeps that are over, whether completed or broken off."""
     for uuid in command.written.sweeps:
         assert state.act(Sweep, sweep_stream(uuid)) is not None, f"there is no sweep {uuid}"
     yield Fact(compaction_stream(command.compaction), command.written)
@@ -106,7 +106,7 @@ def record_archive(
 def record_compaction(
     command: RecordCompaction, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Once for each archive."""
+    """Record a compaction, once for each archive."""
     stream = compaction_stream(command.compaction)
     compaction = state.act(Compaction, stream)
     assert compaction is not None, f"{stream} has no archive"
@@ -117,14 +117,14 @@ def record_compaction(
 def record_restore(
     command: RecordRestore, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Once for each restore, before anything else is recorded in the restored ledger."""
+    """Record a restore, once, before anything else is recorded in the restored ledger."""
     stream = restoration_stream(command.restoration)
     assert state.act(Restoration, stream) is None, f"{stream} is recorded"
     yield Fact(stream, LedgerRestored(command.epoch, command.checkpoint))
 
 
 def park_stream(command: ParkStream, state: State, environment: Environment) -> Iterator[Change]:
-    """A stream that is parked already stays so, and nothing is recorded."""
+    """Park a stream; if it is parked already, nothing is recorded."""
     stream = parking_stream(command.stream)
     parking = state.act(Parking, stream)
     if parking is None or parking.handling != "parked":
@@ -134,7 +134,7 @@ def park_stream(command: ParkStream, state: State, environment: Environment) -> 
 def release_stream(
     command: ReleaseStream, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Raises `NotParked`."""
+    """Release a parked stream. Raise `NotParked`."""
     stream = parking_stream(command.stream)
     parking = state.act(Parking, stream)
     if parking is None or parking.handling != "parked":

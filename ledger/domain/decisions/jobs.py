@@ -1,8 +1,8 @@
-"""Jobs: how they begin, what workers report of them, and how they end.
+"""Jobs: how they begin, what workers report about them, and how they end.
 
-A job's end is one decision with all that follows from it: the destination becomes ready or goes
-away, the source is free (its relation ends with the job), the parent learns of it, and the last
-child to end settles the parent, and so on upwards.
+The end of a job is one decision with everything that follows from it: the destination becomes ready
+or is removed, the source is released (its relation ends with the job), the parent is told, and the
+last child to end settles the parent, and so on upwards.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ DEPTH_LIMIT = 100
 
 
 def create_job(command: CreateJob, state: State, environment: Environment) -> Iterator[Change]:
-    """A new job, under a parent that still runs if one is named."""
+    """Create a job, below a parent that still runs if one is named."""
     for resource in command.resources:
         _check_nameable(resource, command.owner, state)
     yield from begin_job(
@@ -58,7 +58,7 @@ def create_job(command: CreateJob, state: State, environment: Environment) -> It
 
 
 def _check_nameable(resource: Resource, owner: str, state: State) -> None:
-    """What a job makes comes into being with it, so what exists can only be its source."""
+    """Check that a job may name the resource: what exists can be its source, not its result."""
     if resource.kind == "drives":
         visible_drive(state, resource.uuid, owner)
     else:
@@ -76,10 +76,10 @@ def begin_job(
     resources: tuple[Resource, ...],
     parent: str | None = None,
 ) -> Iterator[Change]:
-    """The events of a new job, and of its parent's learning of it."""
+    """Begin a job, and attach it to its parent."""
     root, ordinal = uuid, 0
     if parent is not None:
-        above = _running(state, parent, owner)
+        above = _running_job(state, parent, owner)
         if above.attempt:
             raise errors.JobHasWorker(parent)
         if _depth(state, above) == DEPTH_LIMIT:
@@ -91,7 +91,7 @@ def begin_job(
 
 
 def _depth(state: State, job: Job) -> int:
-    """How many levels there are from the root of the tree down to this job."""
+    """Return how many levels the tree has from its root down to this job."""
     depth = 1
     above: Job | None = job
     while above is not None and above.parent is not None:
@@ -103,8 +103,8 @@ def _depth(state: State, job: Job) -> int:
 def start_attempt(
     command: StartAttempt, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """A worker takes the job up, in the attempt after the last; two cannot take the same one."""
-    job = _running(state, command.job)
+    """Begin the attempt after the last; two workers cannot begin the same one."""
+    job = _running_job(state, command.job)
     if job.children:
         raise errors.JobHasChildren(command.job)
     if command.attempt != job.attempt + 1:
@@ -116,8 +116,8 @@ def start_attempt(
 
 
 def lose_attempt(command: LoseAttempt, state: State, environment: Environment) -> Iterator[Change]:
-    """Says so once; a report takes it back, for the worker lives."""
-    job = _reporting(state, command.job, command.attempt)
+    """Record it once; a later report of the attempt revokes it, for the worker lives."""
+    job = _reporting_job(state, command.job, command.attempt)
     if not job.lost:
         yield Fact(job_stream(job.uuid), JobAttemptLost(command.attempt))
 
@@ -125,8 +125,8 @@ def lose_attempt(command: LoseAttempt, state: State, environment: Environment) -
 def update_progress(
     command: UpdateProgress, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """So much more of the job is durable; a job's progress never goes down."""
-    job = _reporting(state, command.job, command.attempt)
+    """Record progress, which never goes down."""
+    job = _reporting_job(state, command.job, command.attempt)
     if not job.progress <= command.progress <= 100:  # noqa: PLR2004 - per cent
         raise errors.ProgressWentBack(command.job, job.progress, command.progress)
     report = ProgressUpdated(
@@ -140,21 +140,21 @@ def update_progress(
 
 
 def succeed_job(command: SucceedJob, state: State, environment: Environment) -> Iterator[Change]:
-    job = _reporting(state, command.job, command.attempt)
+    job = _reporting_job(state, command.job, command.attempt)
     yield from end_in_success(state, job)
 
 
 def fail_job(command: FailJob, state: State, environment: Environment) -> Iterator[Change]:
-    job = _reporting(state, command.job, command.attempt)
+    job = _reporting_job(state, command.job, command.attempt)
     yield from _end_in_failure(state, job, command.error)
 
 
 def cancel_job(command: CancelJob, state: State, environment: Environment) -> Iterator[Change]:
-    """Ends the job, or all that run below it, the last of which settle those above.
+    """End the job, or all running jobs below it, the last of which settle those above.
 
-    Raises `JobNotFound`, `JobOver`.
+    Raise `JobNotFound`, `JobOver`.
     """
-    job = _running(state, command.job, command.owner)
+    job = _running_job(state, command.job, command.owner)
     for leaf in list(_running_leaves(state, job)):
         yield from _end_in_cancellation(state, leaf)
 
@@ -169,12 +169,12 @@ def _running_leaves(state: State, job: Job) -> Iterator[Job]:
 
 def _child(state: State, uuid: str) -> Job:
     job = state.job(uuid)
-    assert job is not None, f"job {uuid} is a child that never was"
+    assert job is not None, f"there is no child job {uuid}"
     return job
 
 
 def end_in_success(state: State, job: Job) -> Iterator[Change]:
-    """The job succeeded: what it made is ready, and its parent may be done too."""
+    """End the job in success: what it made is ready, and its parent may have succeeded too."""
     yield Fact(job_stream(job.uuid), JobSucceeded())
     drive = job.destination("drives")
     if drive is not None:
@@ -183,21 +183,21 @@ def end_in_success(state: State, job: Job) -> Iterator[Change]:
 
 
 def _end_in_failure(state: State, job: Job, error: str) -> Iterator[Change]:
-    """The job failed: what it and its sub-jobs made goes away."""
+    """End the job in failure: what it and its sub-jobs made is removed."""
     yield Fact(job_stream(job.uuid), JobFailed(error))
     yield from _remove_what_it_made(state, job)
     yield from _tell_parent(state, job, "failed")
 
 
 def _end_in_cancellation(state: State, job: Job) -> Iterator[Change]:
-    """The job was cancelled: what it and its sub-jobs made goes away."""
+    """Cancel the job: what it and its sub-jobs made is removed."""
     yield Fact(job_stream(job.uuid), JobCancelled())
     yield from _remove_what_it_made(state, job)
     yield from _tell_parent(state, job, "cancelled")
 
 
 def _remove_what_it_made(state: State, job: Job) -> Iterator[Change]:
-    """What is in use by now stays: a server that runs, and a complete drive that one mounts."""
+    """Remove it, but for what is in use: a running server, and a complete drive that is mounted."""
     server = state.server(job.destination("servers") or "")
     if server is not None and server.power == "stopped":
         yield from remove_server(state, server)
@@ -209,12 +209,12 @@ def _remove_what_it_made(state: State, job: Job) -> Iterator[Change]:
 
 
 def _tell_parent(state: State, job: Job, how: Ending) -> Iterator[Change]:
-    """The parent learns of the end, and is settled by its last child."""
+    """Tell the parent of the end; its last child to end settles it."""
     if job.parent is None:
         return
     yield Fact(job_stream(job.parent), ChildEnded(job.uuid, how))
     parent = state.job(job.parent)
-    assert parent is not None, f"job {job.uuid} has a parent that never was"
+    assert parent is not None, f"there is no parent {job.parent}"
     if any(child.ended is None for child in parent.children):
         return
     failed = [child.uuid for child in parent.children if child.ended == "failed"]
@@ -226,8 +226,8 @@ def _tell_parent(state: State, job: Job, how: Ending) -> Iterator[Change]:
         yield from end_in_success(state, parent)
 
 
-def _running(state: State, uuid: str, owner: str | None = None) -> Job:
-    """The job, if it runs and, where an account asks, is that account's."""
+def _running_job(state: State, uuid: str, owner: str | None = None) -> Job:
+    """Return the running job; where an owner is given, it must be theirs."""
     job = state.job(uuid)
     if job is None or owner not in (None, job.owner):
         raise errors.JobNotFound(uuid)
@@ -236,9 +236,9 @@ def _running(state: State, uuid: str, owner: str | None = None) -> Job:
     return job
 
 
-def _reporting(state: State, uuid: str, attempt: int) -> Job:
-    """The running job that this attempt may report on."""
-    job = _running(state, uuid)
+def _reporting_job(state: State, uuid: str, attempt: int) -> Job:
+    """Return the running job that this attempt may report on."""
+    job = _running_job(state, uuid)
     if job.children:
         raise errors.JobHasChildren(uuid)
     if attempt != job.attempt or attempt == 0:

@@ -1,11 +1,11 @@
-"""What a clone is called when nobody has said: its source's name, told apart as its owner likes.
+"""Default names of clones: the source's name with an ending that the owner's profile chooses.
 
-`COUNTER` ends a name in `_1` or raises the number there; `DATE` and `TIMESTAMP` end it in the
-current one, or put that in the place of an earlier one, together with what was counted behind it.
-Where it is the current one already, the clones of that day or second are counted behind it.
+`COUNTER` appends `_1`, or increments the counter that is there. `DATE` and `TIMESTAMP` append the
+current one, or replace an earlier one together with the counter behind it. If the name already ends
+in the current one, a counter behind it numbers the clones of that day or second.
 
-Each strategy knows its own ending only, and takes nothing for one that it would not have written:
-`-17` is no counter, `-2026-13-99` no date but a part of the name, and so is a date for `TIMESTAMP`.
+Each strategy recognises only endings that it would have written itself: `-17` is not a counter,
+`-2026-13-99` is not a date but part of the name, and so is a date for `TIMESTAMP`.
 """
 
 import re
@@ -19,64 +19,64 @@ NAME_LENGTH = 255
 
 _STAMP_LENGTH = len("-2026-04-17 08:15:30")
 _COUNTER_DIGITS = NAME_LENGTH - _STAMP_LENGTH - len("_") - 1
-"""Digits of a counter; longer ones are no counters, raised they could leave no room for a stamp."""
+"""Longer numbers are not counters: incremented, they could leave no room for a stamp."""
 
 _COUNTER = rf"_(?P<counter>[0-9]{{1,{_COUNTER_DIGITS}}})"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIMESTAMP = rf"{_DATE} [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}"
 
 # A name may hold line breaks: DOTALL, and matches of the whole of it.
-_COUNTED = re.compile(rf"(?P<stem>.*){_COUNTER}", re.DOTALL)
-_DATED = re.compile(rf"(?P<stem>.*)-(?P<stamp>{_DATE})({_COUNTER})?", re.DOTALL)
-_TIMESTAMPED = re.compile(rf"(?P<stem>.*)-(?P<stamp>{_TIMESTAMP})({_COUNTER})?", re.DOTALL)
+_WITH_COUNTER = re.compile(rf"(?P<stem>.*){_COUNTER}", re.DOTALL)
+_WITH_DATE = re.compile(rf"(?P<stem>.*)-(?P<stamp>{_DATE})({_COUNTER})?", re.DOTALL)
+_WITH_TIMESTAMP = re.compile(rf"(?P<stem>.*)-(?P<stamp>{_TIMESTAMP})({_COUNTER})?", re.DOTALL)
 
 
 def clone_name(name: str, naming: CloneNaming, now: datetime) -> str:
-    """The name of a clone of what is called `name`, made at the moment `now` (dates are in UTC).
+    """Return the name of a clone of `name`, made at the moment `now` (dates are in UTC).
 
-    `name` has up to `NAME_LENGTH` characters, and so has the clone's: what comes before the ending
-    is cut at its end if need be. Other things may be called the same.
+    Both names have up to `NAME_LENGTH` characters: what stands before the ending is cut if needed.
+    Names need not be unique.
     """
     at = now.astimezone(UTC).replace(tzinfo=None, microsecond=0)
     match naming:
         case "NONE":
             return name
         case "COUNTER":
-            return _counted(name)
+            return _count_up(name)
         case "DATE":
-            return _stamped(name, _DATED, at.date().isoformat())
+            return _stamp(name, _WITH_DATE, at.date().isoformat())
         case "TIMESTAMP":
-            return _stamped(name, _TIMESTAMPED, at.isoformat(" "))
+            return _stamp(name, _WITH_TIMESTAMP, at.isoformat(" "))
         case _:
             assert_never(naming)
 
 
-def _counted(name: str) -> str:
-    found = _COUNTED.fullmatch(name)
-    if found is None:
-        return _ending(name, "_1")
-    return _ending(found["stem"], _raised(found["counter"]))
+def _count_up(name: str) -> str:
+    match = _WITH_COUNTER.fullmatch(name)
+    if match is None:
+        return _end_with(name, "_1")
+    return _end_with(match["stem"], _increment(match["counter"]))
 
 
-def _stamped(name: str, form: re.Pattern[str], current: str) -> str:
-    found = form.fullmatch(name)
-    if found is None or not _is_real(found["stamp"]):
-        return _ending(name, f"-{current}")
-    if found["stamp"] != current:
-        return _ending(found["stem"], f"-{current}")
-    return _ending(found["stem"], f"-{current}{_raised(found['counter'] or '0')}")
+def _stamp(name: str, form: re.Pattern[str], current: str) -> str:
+    match = form.fullmatch(name)
+    if match is None or not _is_real(match["stamp"]):
+        return _end_with(name, f"-{current}")
+    if match["stamp"] != current:
+        return _end_with(match["stem"], f"-{current}")
+    return _end_with(match["stem"], f"-{current}{_increment(match['counter'] or '0')}")
 
 
-def _raised(counter: str) -> str:
+def _increment(counter: str) -> str:
     return f"_{int(counter) + 1}"
 
 
-def _ending(stem: str, ending: str) -> str:
+def _end_with(stem: str, ending: str) -> str:
     return stem[: NAME_LENGTH - len(ending)] + ending
 
 
 def _is_real(stamp: str) -> bool:
-    """Whether there is such a day, and such a second of it."""
+    """Whether the calendar has this day, and the day this time."""
     try:
         datetime.fromisoformat(stamp)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Where things go: a new drive's image in a pool, a started server on a compute host.
+"""Placement: a pool for a new drive's image, a compute host for a started server.
 
-What is to be avoided is a wish: it is fulfilled as far as it can be, the first named above all, and
-nothing is ever refused because of it.
+Avoiding others is a wish: it is fulfilled as far as possible, the first named above all, and never
+leads to a refusal.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ledger.domain.context import PoolSpace, State
 from ledger.domain.errors import PoolElsewhere, UnknownStorageType
 
 Crowded = Sequence[Sequence[str]]
-"""For each thing to be avoided, the most important first: the pools or hosts where it is."""
+"""For each thing to avoid, the most important first: the pools or hosts where it is."""
 
 
 def place(
@@ -23,18 +23,17 @@ def place(
     near: str | None = None,
     avoid: Crowded = (),
 ) -> PoolSpace:
-    """A pool of this storage type: apart from what to avoid, then `near`, then the roomiest.
+    """Choose a pool of this storage type: away from `avoid`, then `near`, then with most room.
 
-    A copy within a pool may be a reflink, so a clone is placed near its source.
-
-    Raises `UnknownStorageType` when no pool has the type.
+    A copy within a pool may be a reflink, so a clone is placed near its source. Raise
+    `UnknownStorageType` if no pool has the type.
     """
     fitting = [pool for pool in pools if pool.storage_type == storage_type]
     if not fitting:
         raise UnknownStorageType(storage_type, (pool.storage_type for pool in pools))
 
     def preference(pool: PoolSpace) -> tuple[list[int], bool, int, str]:
-        return _apart(pool.name, avoid), pool.name == near, pool.free_bytes, pool.name
+        return _rate(pool.name, avoid), pool.name == near, pool.free_bytes, pool.name
 
     return max(fitting, key=preference)
 
@@ -42,9 +41,9 @@ def place(
 def place_here(
     pools: tuple[PoolSpace, ...], storage_type: str, *, avoid: Crowded = ()
 ) -> PoolSpace:
-    """The same, for an image that is sent to this process: a pool that it has mounted.
+    """Choose a pool that this process has mounted, for an image that is sent to it.
 
-    Raises `UnknownStorageType`, or `PoolElsewhere` if only pools that it has not are of this type.
+    Raise `UnknownStorageType`, or `PoolElsewhere` if only pools of other nodes have this type.
     """
     here = tuple(pool for pool in pools if pool.here and pool.storage_type == storage_type)
     if here:
@@ -54,27 +53,27 @@ def place_here(
 
 
 def place_server(hosts: tuple[str, ...], server: str, *, avoid: Crowded = ()) -> str:
-    """A compute host apart from what to avoid; among equals, spread by the server's uuid."""
+    """Choose a compute host away from `avoid`; among equals, spread by the server's uuid."""
     first = crc32(server.encode()) % len(hosts)
-    in_turn = hosts[first:] + hosts[:first]
-    return max(in_turn, key=lambda host: _apart(host, avoid))
+    rotated = hosts[first:] + hosts[:first]
+    return max(rotated, key=lambda host: _rate(host, avoid))
 
 
-def _apart(place_name: str, avoid: Crowded) -> list[int]:
-    """How far a place keeps from each thing to be avoided; the larger list is the better place."""
+def _rate(place_name: str, avoid: Crowded) -> list[int]:
+    """Rate a place by how much it avoids; the greater list is the better place."""
     return [-list(places).count(place_name) for places in avoid]
 
 
 def pools_to_avoid(state: State, uuids: Sequence[str], owner: str) -> list[list[str]]:
-    """The pools of these drives; a server stands for all the drives it mounts.
+    """Return the pools of these drives; a server stands for all drives it mounts.
 
-    What is unknown, or somebody else's, is nowhere.
+    What is unknown, or belongs to another account, is in no pool.
     """
     return [_pools_of(state, uuid, owner) for uuid in uuids]
 
 
 def hosts_to_avoid(state: State, uuids: Sequence[str], owner: str) -> list[list[str]]:
-    """The hosts that these servers run on, if they do."""
+    """Return the hosts that these servers run on, if they run."""
     servers = (state.peek(uuid) for uuid in uuids)
     return [
         [server.host]

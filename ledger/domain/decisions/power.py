@@ -1,7 +1,7 @@
-"""Switching servers: transitions that are recorded, and nothing more.
+"""The power of servers: transitions are recorded, and nothing more.
 
-There is no hypervisor here. A server that is started "runs" at once on a compute host, which is a
-name; one that is shut down has no guest to ask, and stops at once.
+There is no hypervisor. A started server "runs" at once on a compute host, which is only a name; one
+that is shut down has no guest to ask, and stops at once.
 """
 
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ from ledger.domain.events import ServerPowerChanged, server_stream
 
 
 def change_power(command: ChangePower, state: State, environment: Environment) -> Iterator[Change]:
-    """Starts a stopped server, or stops or restarts one that runs.
+    """Start a stopped server, or stop or restart a running one.
 
-    Raises `ServerNotFound`, `ServerRunning`, `ServerStopped`, and `DriveBusy` for a start while a
-    drive it mounts has no complete image or is being resized.
+    Raise `ServerNotFound`, `ServerRunning`, `ServerStopped`, and for a start `DriveBusy` if a drive
+    that the server mounts has no complete image or is being resized.
     """
     server = own_server(state, command.server, command.owner)
-    yield Fact(server_stream(server.uuid), _changed(command, server, state, environment))
+    yield Fact(server_stream(server.uuid), _switch(command, server, state, environment))
 
 
-def _changed(
+def _switch(
     command: ChangePower, server: Server, state: State, environment: Environment
 ) -> ServerPowerChanged:
     if command.action == "start":

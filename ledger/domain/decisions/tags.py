@@ -1,4 +1,4 @@
-"""Tags: what may be said about drives and servers by their owner."""
+"""Tags: labels that an owner puts on drives and servers."""
 
 from collections.abc import Iterator
 
@@ -18,15 +18,15 @@ from ledger.domain.events import (
 
 
 def create_tags(command: CreateTags, state: State, environment: Environment) -> Iterator[Change]:
-    """Makes tags, all or none. Raises `ResourceNotFound`."""
+    """Create tags, all or none. Raise `ResourceNotFound`."""
     for new in command.tags:
         yield Fact(tag_stream(new.tag), TagCreated(command.owner, new.name, new.meta))
         for uuid in dict.fromkeys(new.resources):
-            yield _tagged(state, new.tag, uuid, command.owner)
+            yield _tag_resource(state, new.tag, uuid, command.owner)
 
 
 def edit_tag(command: EditTag, state: State, environment: Environment) -> Iterator[Change]:
-    """Changes what is given. Raises `TagNotFound`, `ResourceNotFound`."""
+    """Change what is given. Raise `TagNotFound`, `ResourceNotFound`."""
     tag = _own_tag(state, command.tag, command.owner)
     name = tag.name if command.name is None else command.name
     meta = tag.meta if command.meta is None else command.meta
@@ -39,11 +39,11 @@ def edit_tag(command: EditTag, state: State, environment: Environment) -> Iterat
             yield Fact(tag_stream(tag.uuid), ResourceUntagged(uuid))
     for uuid in dict.fromkeys(command.resources):
         if uuid not in tag.resources:
-            yield _tagged(state, tag.uuid, uuid, command.owner)
+            yield _tag_resource(state, tag.uuid, uuid, command.owner)
 
 
 def delete_tag(command: DeleteTag, state: State, environment: Environment) -> Iterator[Change]:
-    """Raises `TagNotFound`."""
+    """Delete the tag. Raise `TagNotFound`."""
     tag = _own_tag(state, command.tag, command.owner)
     yield Fact(tag_stream(tag.uuid), TagDeleted())
 
@@ -51,15 +51,15 @@ def delete_tag(command: DeleteTag, state: State, environment: Environment) -> It
 def set_tags(
     state: State, kind: ResourceKind, uuid: str, tags: tuple[str, ...] | None, owner: str
 ) -> Iterator[Change]:
-    """Lets a drive or server bear exactly these tags; None: those it has. Raises `TagNotFound`."""
+    """Give a drive or server exactly these tags; None keeps its own. Raise `TagNotFound`."""
     if tags is None:
         return
-    borne = state.relations(uuid).tags
+    current = state.relations(uuid).tags
     for tag in dict.fromkeys(tags):
         _own_tag(state, tag, owner, point="tags")
-        if tag not in borne:
+        if tag not in current:
             yield Fact(tag_stream(tag), ResourceTagged(kind, uuid))
-    for tag in sorted(borne.difference(tags)):
+    for tag in sorted(current.difference(tags)):
         yield Fact(tag_stream(tag), ResourceUntagged(uuid))
 
 
@@ -70,8 +70,8 @@ def _own_tag(state: State, uuid: str, owner: str, *, point: str | None = None) -
     return tag
 
 
-def _tagged(state: State, tag: str, uuid: str, owner: str) -> Fact:
-    """That a drive or server of the account bears the tag; which of both, its uuid says."""
+def _tag_resource(state: State, tag: str, uuid: str, owner: str) -> Fact:
+    """Tag a drive or server of the account; the uuid tells which of the two it is."""
     drive = state.drive(uuid)
     if drive is not None and drive.owner == owner:
         return Fact(tag_stream(tag), ResourceTagged("drives", uuid))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ledger.codec import decode
 from ledger.domain.aggregates import Aggregate, evolve
-from ledger.domain.aggregates.relations import relations_of, subject
+from ledger.domain.aggregates.relations import relations_of, subject_of
 from ledger.domain.events import Event, Recorded
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.listener import Listening
@@ -98,7 +98,7 @@ class CommitTail:
                 continue
             self._states[row.stream] = after
             events.append((row.stream, recorded))
-            related.update(map(subject, relations_of(before) ^ relations_of(after)))
+            related.update(map(subject_of, relations_of(before) ^ relations_of(after)))
         states = {stream: self._states[stream] for stream, _ in events}
         return Commit(rows[-1].position, events, states, frozenset(related))
 

@@ -66,11 +66,11 @@ def defer(connection: Connection, following: Sequence[Task]) -> None:
     """Puts the tasks into their queues, in one statement; workers hear of them at the commit."""
     if not following:
         return
-    written = [tasks.written(task) for task in following]
+    written = [tasks.encode_task(task) for task in following]
     connection.execute(
         _DEFER,
         (
-            [tasks.queue(task) for task in following],
+            [tasks.queue_of(task) for task in following],
             [kind for kind, _ in written],
             [orjson.dumps(about).decode() for _, about in written],
         ),
@@ -90,4 +90,4 @@ def looking(connection: PgConnection) -> Iterator[bool]:
 def streams_at_work(connection: PgConnection) -> set[str]:
     """The streams about which a task waits or is being done."""
     rows = connection.raw.execute(_WAITING, (list(tasks.KINDS),)).fetchall()
-    return {tasks.stream(tasks.read(kind, about)) for kind, about in rows}
+    return {tasks.stream_of(tasks.decode_task(kind, about)) for kind, about in rows}
