@@ -100,7 +100,7 @@ async def _run_ledger(
     if data is not None:
         remember(data, database)
     registry = WorkerRegistry(database.url) if isinstance(database, PostgresDatabase) else None
-    environment = ServiceEnvironment(pools, hosts, registry.seen if registry else None)
+    environment = ServiceEnvironment(pools, hosts, registry.pools if registry else None)
     failed = asyncio.Event()
     ledger = Ledger(*opened, environment, now=now, on_failure=_setter(failed))
     try:
@@ -146,7 +146,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             _check_key(ledger, signer, data)
         views = opened.database.views(lambda: ledger.commits)
         work = ImageWork(opened, views, settings)
-        feed = Feed(views, frames(work.job_workers.figures), on_failure=opened.failed.set)
+        feed = Feed(views, frames(work.job_worker.figures), on_failure=opened.failed.set)
         ledger.listen(feed.notice, feed.is_followed)
         accounts.listen(feed.dismiss)
         service = Service(
@@ -157,8 +157,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             checkpoints=Checkpoints(ledger, signer, now=now),
             intake=work.image_keeper,
             feed=feed,
-            figures=work.job_workers.figures,
-            copied_bytes=work.job_workers.copied_bytes,
+            figures=work.job_worker.figures,
+            copied_bytes=work.job_worker.copied_bytes,
             now=now,
             new_id=new_id,
             new_mac=new_mac,
@@ -203,6 +203,6 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[Worker]:
         work = ImageWork(running, views, settings)
         try:
             async with work.run(copying=True):
-                yield Worker(**vars(running), copied_bytes=work.job_workers.copied_bytes)
+                yield Worker(**vars(running), copied_bytes=work.job_worker.copied_bytes)
         finally:
             views.close()

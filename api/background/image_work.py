@@ -16,15 +16,15 @@ from api.service.settings import WorkSettings
 from ledger.domain.events import drive_stream, job_stream
 from ledger.images import Pool, RateLimit, write_once
 from ledger.store.postgres.connections import connected
-from ledger.store.postgres.pool_registry import identify
-from ledger.workers.attempts import Copying
-from ledger.workers.engine import Workplace, working
+from ledger.store.postgres.pool_registry import identify_pool
+from ledger.workers.attempts import CopySettings
+from ledger.workers.engine import WorkerSetup, run_worker
 from ledger.workers.image_keeper import ImageKeeper
-from ledger.workers.job_worker import JobWorkers
+from ledger.workers.job_worker import JobWorker
 from projections.views.views import Views
 
-LOOK_S = 2.0
-"""How often the pools of other workers are looked at."""
+POOLS_S = 2.0
+"""How often the pools of other workers are read."""
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class ImageWork:
     def __init__(self, opened: RunningLedger, views: Views, settings: WorkSettings) -> None:
         ledger, pools = opened.ledger, opened.pools
         rate = RateLimit(settings.copy_rate) if settings.copy_rate else None
-        copying = Copying(settings.copies_per_pool, rate, settings.verify_copies)
+        copying = CopySettings(settings.copies_per_pool, rate, settings.verify_copies)
         spaces = opened.environment.pools
-        self.job_workers = JobWorkers(ledger, pools, copying, worker=worker_name())
+        self.job_worker = JobWorker(ledger, pools, copying, worker=worker_name())
         self.image_keeper = ImageKeeper(ledger, pools, spaces=spaces, new_id=new_id)
         self._opened = opened
         self._views = views
@@ -56,13 +56,13 @@ class ImageWork:
         """
         try:
             if isinstance(self._opened.database, PostgresDatabase):
-                async with self._run_among_others(self._opened.database.url, copying=copying):
+                async with self._run_beside_others(self._opened.database.url, copying=copying):
                     yield
             else:
                 await asyncio.to_thread(self._start, copying=copying)
                 yield
         finally:
-            await asyncio.to_thread(self.job_workers.stop)
+            await asyncio.to_thread(self.job_worker.stop)
             await asyncio.to_thread(self.image_keeper.stop)
 
     def _start(self, *, copying: bool) -> None:
@@ -74,39 +74,39 @@ class ImageWork:
             log.warning("%d drives are in pool %s, which is not configured", in_use[pool], pool)
         self.image_keeper.start(unready)
         if copying:
-            self.job_workers.start(unfinished)
+            self.job_worker.start(unfinished)
 
     @asynccontextmanager
-    async def _run_among_others(self, url: str, *, copying: bool) -> AsyncIterator[None]:
+    async def _run_beside_others(self, url: str, *, copying: bool) -> AsyncIterator[None]:
         opened, registry = self._opened, self._opened.worker_registry
         assert registry is not None
         await asyncio.to_thread(_check_pools, url, opened.pools)
-        await asyncio.to_thread(self._start_among_others)
-        place = Workplace(
+        await asyncio.to_thread(self._start_beside_others)
+        setup = WorkerSetup(
             ledger=opened.ledger,
             pools=opened.pools,
-            copying=self.job_workers,
+            job_worker=self.job_worker,
             image_keeper=self.image_keeper,
             copies_per_pool=self._settings.copies_per_pool if copying else 0,
             unfinished=self._unfinished,
         )
         worker = worker_name() if copying else None
 
-        async def look() -> None:
-            await asyncio.to_thread(lambda: registry.look(worker, opened.environment.here()))
+        async def refresh() -> None:
+            await asyncio.to_thread(lambda: registry.refresh(worker, opened.environment.here()))
 
-        await look()
+        await refresh()
         async with (
-            repeat(look, LOOK_S, failure="other workers' pools are not known", start_s=LOOK_S),
-            working(url, place, stalled_s=self._settings.stalled_after),
+            repeat(refresh, POOLS_S, failure="other workers' pools are not known", start_s=POOLS_S),
+            run_worker(url, setup, stalled_s=self._settings.stalled_after),
         ):
             yield
 
-    def _start_among_others(self) -> None:
+    def _start_beside_others(self) -> None:
         with self._views.long_snapshot() as snapshot:
             unready = snapshot.unfinished_drives()
-        self.image_keeper.start_among_others(unready)
-        self.job_workers.follow()
+        self.image_keeper.start_beside_others(unready)
+        self.job_worker.follow_cancellations()
 
     def _unfinished(self) -> list[str]:
         """Return the streams of jobs and drives that may wait for work."""
@@ -120,7 +120,7 @@ def _check_pools(url: str, pools: Mapping[str, Pool]) -> None:
     with connected(url) as connection:
         for pool in pools.values():
             here = write_once(pool.identity_file, new_id())
-            there = identify(connection, pool.name, here)
+            there = identify_pool(connection, pool.name, here)
             if here != there:
                 raise DataUnusable(
                     f"{pool.path} is not the pool {pool.name} that other processes of this ledger"

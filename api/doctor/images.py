@@ -8,8 +8,8 @@ from api.doctor.subject import Subject
 from ledger.domain.errors import StoreFailed
 from ledger.images import Pool
 from ledger.store.postgres.connections import connected
-from ledger.store.postgres.pool_registry import seen_pools
-from ledger.workers.worker_registry import REMEMBERED_FOR
+from ledger.store.postgres.pool_registry import recent_pools
+from ledger.workers.worker_registry import WORKERS_REMEMBERED_FOR
 from projections.maintenance.backup.images import MissingImage, missing_images
 from projections.views.drives import expected_images
 
@@ -58,7 +58,7 @@ def _elsewhere(database: Database) -> set[str]:
     if not isinstance(database, PostgresDatabase):
         return set()
     with suppress(StoreFailed), connected(database.url) as connection:
-        return {seen.space.name for seen in seen_pools(connection, REMEMBERED_FOR)}
+        return {seen.space.name for seen in recent_pools(connection, WORKERS_REMEMBERED_FOR)}
     return set()
 
 

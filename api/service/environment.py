@@ -11,7 +11,7 @@ from api.service.ids import new_id
 from api.service.settings import DEFAULT_HOSTS
 from ledger.domain.context import PoolSpace
 from ledger.images import Pool
-from ledger.store.postgres.pool_registry import SeenPool
+from ledger.store.postgres.pool_registry import WorkerPool
 
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
@@ -36,7 +36,7 @@ class ServiceEnvironment:
         self,
         pools: Mapping[str, Pool],
         hosts: tuple[str, ...] = DEFAULT_HOSTS,
-        seen: Callable[[], Sequence[SeenPool]] | None = None,
+        seen: Callable[[], Sequence[WorkerPool]] | None = None,
     ) -> None:
         """`seen` returns the pools of workers, where other processes do the work."""
         self._pools = pools

@@ -17,7 +17,7 @@ from ledger.images.errors import (
     SourceChanged,
     SourceVanished,
     VerificationFailed,
-    told_to_the_owner,
+    owner_reason,
 )
 from ledger.images.extents import data_extents
 from ledger.images.figures import Figures
@@ -63,11 +63,11 @@ __all__ = [
     "data_extents",
     "fingerprint",
     "grow",
+    "owner_reason",
     "parse_pool",
     "publish",
     "remove",
     "sync_directory",
     "take_over",
-    "told_to_the_owner",
     "write_once",
 ]

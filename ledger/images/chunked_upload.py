@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ledger.domain.errors import ChunkMisfit, ChunkPresent, ConcurrentChange, Refusal, UploadGone
 from ledger.images.chunk_layout import Chunking, ChunkMap, Place
-from ledger.images.errors import full_pool_named
+from ledger.images.errors import full_pool_errors
 from ledger.images.files import opened, publish, remove, sync_directory
 from ledger.images.incoming_file import IncomingFile
 from ledger.images.journal import ChunkJournal
@@ -69,7 +69,7 @@ class ChunkedUpload:
         process takes chunks in, and `UploadGone` once discarded.
         """
         while True:
-            with self._lock, full_pool_named():
+            with self._lock, full_pool_errors():
                 if self._gone:
                     raise UploadGone
                 self._place(number, chunking)  # refused before any file is made
@@ -100,7 +100,7 @@ class ChunkedUpload:
         total_size = self._chunks.total_size
         assert self.complete
         assert total_size is not None
-        with full_pool_named(), opened(self._path, os.O_WRONLY) as fd:
+        with full_pool_errors(), opened(self._path, os.O_WRONLY) as fd:
             os.ftruncate(fd, total_size)  # cuts off what a crash left beyond the end
             os.ftruncate(fd, self.size)
         publish(self._path, image)
@@ -230,7 +230,7 @@ class IncomingChunk(IncomingFile):
         Order: written, synced, noted in the journal, closed. Raises `ChunkMisfit` where bytes are
         missing.
         """
-        with self._lock, full_pool_named():
+        with self._lock, full_pool_errors():
             fd = self._open_fd()
             if self._received < self.place.extent.length:
                 raise self._misfit(f"only {self._received}")

@@ -25,7 +25,7 @@ from ledger.images.errors import (
     SourceChanged,
     SourceVanished,
     described,
-    full_pool_named,
+    full_pool_errors,
 )
 from ledger.images.extents import data_extents
 from ledger.images.figures import Figures
@@ -135,7 +135,7 @@ def _checkpoints(
 @contextmanager
 def _failures_named() -> Iterator[None]:
     try:
-        with full_pool_named():
+        with full_pool_errors():
             yield
     except OSError as error:
         raise CopyFailed(described(error)) from error

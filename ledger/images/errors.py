@@ -1,4 +1,4 @@
-"""What can go wrong with an image, named for what happened."""
+"""The errors of work on images, named for what happened."""
 
 import errno
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ledger.domain.errors import Expected
 
 # EFBIG is a limit of the file system or of the process: for the pool it means the same.
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ImageError(Expected):
@@ -55,25 +55,25 @@ class VerificationFailed(ImageError):
 
 
 @contextmanager
-def full_pool_named() -> Iterator[None]:
+def full_pool_errors() -> Iterator[None]:
     """Turn the OSErrors that mean "no room" into PoolFull; let all others pass."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in _NO_ROOM:
             raise PoolFull(described(error)) from error
         raise
 
 
-def told_to_the_owner(error: Exception, otherwise: str) -> str:
-    """What happened, without what it says of this machine: paths stay in the log."""
+def owner_reason(error: Exception, otherwise: str) -> str:
+    """Return what happened in words for the owner: details of this machine stay in the log."""
     if isinstance(error, ImageError):
-        told = (type(error).__doc__ or "").partition("\n")[0]
-        return f"{type(error).__name__}: {told}"
+        summary = (type(error).__doc__ or "").partition("\n")[0]
+        return f"{type(error).__name__}: {summary}"
     return otherwise
 
 
 def described(error: OSError) -> str:
-    """The errno's text, with the file's name where the error knows it."""
+    """Return the errno's text, with the file's name if the error has one."""
     text = error.strerror or str(error)
     return f"{text}: {error.filename}" if error.filename else text

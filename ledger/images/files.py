@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ledger.domain.events import Fingerprint
-from ledger.images.errors import ImageBusy, full_pool_named
+from ledger.images.errors import ImageBusy, full_pool_errors
 
 IMAGE_MODE = 0o600
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -59,7 +59,7 @@ def create_blank(path: Path, size: int) -> None:
     nothing is left behind; after a crash the ``.new`` name may be.
     """
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    with full_pool_named():
+    with full_pool_errors():
         try:
             with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
                 os.ftruncate(fd, size)
@@ -104,7 +104,7 @@ def grow(image: Path, size: int) -> None:
     ValueError where the image is longer, which leaves it as it is. ImageBusy while another lets it
     grow; PoolFull; other OSErrors pass.
     """
-    with full_pool_named(), opened(image, os.O_WRONLY) as fd:
+    with full_pool_errors(), opened(image, os.O_WRONLY) as fd:
         # Of a writer that was paused between looking and cutting nobody may be ahead.
         if not hold(fd):
             raise ImageBusy(f"another process lets {image} grow")
@@ -126,7 +126,7 @@ def publish(part: Path, image: Path) -> None:
     pass (PoolFull for want of room); FileNotFoundError where the part is missing, which after a
     crash can mean that it was published.
     """
-    with full_pool_named():
+    with full_pool_errors():
         with opened(part, os.O_RDONLY) as fd:
             os.fsync(fd)
         part.rename(image)

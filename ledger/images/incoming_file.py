@@ -4,7 +4,7 @@ import os
 import threading
 from typing import Self
 
-from ledger.images.errors import full_pool_named
+from ledger.images.errors import full_pool_errors
 from ledger.images.sparse import SparseWriter
 
 
@@ -25,7 +25,7 @@ class IncomingFile:
 
     def write(self, data: bytes) -> None:
         """Append `data`, which is not durable before `finish`."""
-        with self._lock, full_pool_named():
+        with self._lock, full_pool_errors():
             self._open_fd()
             self._check_room(len(data))
             self._writer.write(data)

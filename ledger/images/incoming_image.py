@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ledger.images.errors import full_pool_named
+from ledger.images.errors import full_pool_errors
 from ledger.images.files import IMAGE_MODE, remove, sync_directory
 from ledger.images.incoming_file import IncomingFile
 from ledger.images.sparse import SparseWriter
@@ -16,7 +16,7 @@ class IncomingImage(IncomingFile):
         """Create the file; FileExistsError where another upload has it, or left it in a crash."""
         self._path = path
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with full_pool_named():
+        with full_pool_errors():
             fd = os.open(path, flags, IMAGE_MODE)
         over = ValueError(f"already finished or aborted: {path}")
         super().__init__(fd, SparseWriter(fd, 0, over=False), over)
@@ -31,7 +31,7 @@ class IncomingImage(IncomingFile):
         Order: written, extended, synced, closed, directory synced. ValueError where more than
         `size` bytes came, or once finished or aborted.
         """
-        with self._lock, full_pool_named():
+        with self._lock, full_pool_errors():
             fd = self._open_fd()
             if self.received_bytes > size:
                 raise ValueError(f"{self.received_bytes} bytes came, more than {size}")

@@ -1,4 +1,4 @@
-"""A pool: the directory of a storage host, and the names of the files in it."""
+"""A pool: a directory on a storage host, and the names of the files in it."""
 
 import os
 import re
@@ -19,48 +19,53 @@ class Pool:
     storage_type: str = "dssd"
 
     def __str__(self) -> str:
-        """As `parse_pool` reads it."""
+        """Return the pool as `parse_pool` reads it."""
         return f"{self.name}={self.path},type={self.storage_type}"
 
     def image(self, drive: UUID | str) -> Path:
-        """Where the finished image lies."""
+        """Return where the finished image is."""
         return self.path / f"{drive}.img"
 
     def part(self, drive: UUID | str, attempt: int) -> Path:
-        """Where one attempt builds the image; each attempt has its own file."""
+        """Return where one attempt builds the image; each attempt has its own file."""
         return self.path / f"{drive}.{attempt}.part"
 
     def upload(self, drive: UUID | str) -> Path:
-        """Where an upload collects the image."""
+        """Return where an upload collects the image."""
         return self.path / f"{drive}.upload"
 
     def chunks(self, drive: UUID | str) -> Path:
-        """The journal of an upload that comes in chunks."""
+        """Return where the journal of an upload in chunks is."""
         return self.path / f"{drive}.chunks"
 
     def parts(self, drive: UUID | str) -> list[tuple[int, Path]]:
-        """The part files present for a drive with their attempts, oldest attempt first."""
+        """Return the part files of a drive with their attempts, oldest attempt first."""
         found = []
         for path in self.path.iterdir():
             attempt = path.name.removeprefix(f"{drive}.").removesuffix(".part")
-            # Built back and compared, so that "007" or another drive's file is not taken for ours.
+            # Built again and compared, so that "007" or another drive's file is not taken for ours.
             if _ATTEMPT.fullmatch(attempt) and path == self.part(drive, int(attempt)):
                 found.append((int(attempt), path))
         return sorted(found)
 
+    def files(self, drive: UUID | str) -> list[Path]:
+        """Return where a drive's image may be, finished or not; a journal of chunks is not one."""
+        parts = [path for _, path in self.parts(drive)]
+        return [self.image(drive), self.upload(drive), *parts]
+
     @property
     def identity_file(self) -> Path:
-        """Says which pool this is, wherever it is mounted and whatever it is called there."""
+        """The file that says which pool this is, wherever and under whatever name it is mounted."""
         return self.path / ".pool"
 
     def free_bytes(self) -> int:
-        """Bytes an unprivileged writer may still fill."""
+        """Return how many bytes an unprivileged writer can still write."""
         state = os.statvfs(self.path)
         return state.f_bavail * state.f_frsize
 
 
 def parse_pool(text: str) -> Pool:
-    """Read ``NAME=PATH[,type=TYPE]``; ValueError says what is wrong with it.
+    """Read ``NAME=PATH[,type=TYPE]``; raise ValueError if it is malformed.
 
     A path cannot contain a comma.
     """

@@ -1,4 +1,4 @@
-"""One attempt at a job: what it has to work with, and how it reports."""
+"""One attempt at a job: what it works with, and how it reports."""
 
 import time
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from ledger.domain.events import Fingerprint
 from ledger.images import Checkpoint, Figures, Pool, PoolMissing, RateLimit
 from ledger.store.writer import Caller
 
-PROGRESS_S = 1.0
+PROGRESS_INTERVAL_S = 1.0
 """The shortest time between two progress events of a job."""
-STILL_S = 600.0
-"""The longest time between two of them, as long as the work goes on."""
-NOT_YET_DONE = 99
-"""Per cent that a job shows at the most before it has succeeded."""
+PROGRESS_INTERVAL_MAX_S = 600.0
+"""The longest time between two of them while the copy goes on."""
+PROGRESS_MAX_PERCENT = 99
+"""The most progress that a job shows before it has succeeded."""
 
 
-class Copying(NamedTuple):
-    """How images are copied: so many at once into a pool, so fast, read back or not."""
+class CopySettings(NamedTuple):
+    """How images are copied: how many at once into a pool, how fast, and whether read back."""
 
     per_pool: int
     rate: RateLimit | None
@@ -33,8 +33,8 @@ class Copying(NamedTuple):
 class Attempt:
     """An attempt that the ledger has recorded as the job's current one.
 
-    `fingerprint` is that of the source's image when the attempt began, or why there is none.
-    `stop` is set when the work should end at its next checkpoint.
+    `fingerprint` is that of the source's image when the attempt began, or the reason why there is
+    none. `stop` is set when the work should end at its next checkpoint.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Attempt:
         destination: Drive | None,
         fingerprint: Fingerprint | Exception,
         pools: Mapping[str, Pool],
-        copying: Copying,
+        copying: CopySettings,
         figures: Figures,
         stop: Event,
     ) -> None:
@@ -71,15 +71,16 @@ class Attempt:
         return pool_of(self._pools, drive)
 
     def report(self, checkpoint: Checkpoint) -> None:
-        """Record a checkpoint: one for each whole per cent, or after some minutes; no two a second.
+        """Record a checkpoint for each whole per cent or after ten minutes, at most once a second.
 
-        Raises `Refusal` where the attempt is not the current one any more.
+        Raises `Refusal` if the attempt is no longer the current one.
         """
         done, total = checkpoint.bytes_done, checkpoint.bytes_total
-        progress = max(self._progress, min(done * 100 // total if total else 0, NOT_YET_DONE))
+        percent = done * 100 // total if total else 0
+        progress = max(self._progress, min(percent, PROGRESS_MAX_PERCENT))
         now = time.monotonic()
-        quiet_s = PROGRESS_S if progress > self._progress else STILL_S
-        if now - self._last < quiet_s and not self.stop.is_set():
+        pause_s = PROGRESS_INTERVAL_S if progress > self._progress else PROGRESS_INTERVAL_MAX_S
+        if now - self._last < pause_s and not self.stop.is_set():
             return
         self.record(
             UpdateProgress(self.job.uuid, self.number, progress, done, total, checkpoint.offset)
@@ -87,7 +88,7 @@ class Attempt:
         self._progress, self._last = progress, now
 
     def start_over(self) -> None:
-        """Record that nothing of what earlier attempts did can be used."""
+        """Record that nothing that earlier attempts did can be used."""
         job = self.job
         self.record(UpdateProgress(job.uuid, self.number, job.progress, 0, job.bytes_total, 0))
 

@@ -1,13 +1,13 @@
-"""What comes over the network in small pieces, in blocks that are worth a thread's while."""
+"""Small pieces from the network, joined into blocks that are worth a thread's while."""
 
 from collections.abc import AsyncIterator
 
 INTAKE_BYTES = 4 * 1024 * 1024
-"""How much of an upload is gathered before a thread writes it."""
+"""How much of an upload is collected before a thread writes it."""
 
 
-async def gathered(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in larger blocks."""
+async def join_blocks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the same bytes in larger blocks."""
     block = bytearray()
     async for piece in stream:
         block += piece

@@ -1,8 +1,8 @@
-"""Uploads in chunks: which chunks of a drive's image are there, and the drive once all are.
+"""Uploads in chunks: receives the chunks of a drive's image, and completes the drive.
 
-A drive waits for its chunks as long as its owner likes, also across restarts. The one that was
-missing makes the image and the drive ready; where a crash or a full pool comes between, the next
-start does, or whoever asks for a chunk again.
+A drive waits for its chunks as long as its owner likes, also across restarts. The last missing one
+completes the image and makes the drive ready. If a crash or a full pool prevents that, the next
+start does it, or the next request for a chunk.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from ledger.images import (
     remove,
 )
 from ledger.store.writer import Caller
-from ledger.workers.blocks import gathered
+from ledger.workers.blocks import join_blocks
 
-_CHUNKS = Caller("worker:chunks", "")
+_CALLER = Caller("worker:chunks", "")
 
 
 class ChunkIntake:
-    """Takes chunks in. Its methods may be called from different threads."""
+    """Receives chunks. Its methods may be called from different threads."""
 
     def __init__(self, ledger: Ledger, pools: Mapping[str, Pool]) -> None:
         self._ledger = ledger
@@ -37,12 +37,12 @@ class ChunkIntake:
         self._lock = threading.Lock()
         self._uploads: dict[str, ChunkedUpload] = {}
 
-    async def present(self, drive: str, number: int, chunking: Chunking) -> bool:
-        """Whether the chunk is there; of a drive that is ready all are.
+    async def has_chunk(self, drive: str, number: int, chunking: Chunking) -> bool:
+        """Whether the chunk is there; a drive that is ready has all of them.
 
         Raises `DriveNotFound`, `NotUploading`, and what `ChunkedUpload.has` raises.
         """
-        return await asyncio.to_thread(self._present, drive, number, chunking)
+        return await asyncio.to_thread(self._has_chunk, drive, number, chunking)
 
     async def receive(
         self,
@@ -53,11 +53,11 @@ class ChunkIntake:
         *,
         length: int | None = None,
     ) -> None:
-        """Takes in a chunk; it is durable then, and the drive ready if it was the last one missing.
+        """Receive a chunk durably; the last missing one makes the drive ready.
 
-        Where the total size is unsaid, the `length` of the stream may tell it. Raises `PoolFull`,
+        A missing total size may follow from the `length` of the stream. Raises `PoolFull`,
         `DriveNotFound`, `NotUploading`, and what `ChunkedUpload` and `IncomingChunk` raise; then,
-        and when cancelled, the chunk is not there, unless it was whole already.
+        and when cancelled, the chunk is not there, unless it was complete already.
         """
         upload = await asyncio.to_thread(self._open, drive)
         if upload is None:
@@ -66,46 +66,46 @@ class ChunkIntake:
             chunking = chunking.with_total_from(number, length, upload.size)
         beginning = asyncio.to_thread(self._begin, drive, upload, number, chunking)
         async with _receiving(asyncio.create_task(beginning)) as incoming:
-            async for block in gathered(stream):
+            async for block in join_blocks(stream):
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(self._finish, drive, incoming)
 
-    def complete(self, drive: str) -> None:
-        """If all chunks are there, makes them the image, and the drive ready.
+    def complete_drive(self, drive: str) -> None:
+        """If all chunks are there, make them the image and the drive ready.
 
-        Done again, or by two at once, it changes nothing more. Raises `PoolFull`, OSError, and
+        Repeated, or done by two at once, it changes nothing more. Raises `PoolFull`, OSError, and
         `DriveNotFound` or `UploadGone` once the drive is deleted.
         """
         upload = self._open(drive)
         if upload is None or not upload.complete:
             return
-        pool = self._pools[self._uploading(drive).pool]
+        pool = self._pools[self._uploading_drive(drive).pool]
         upload.publish(pool.image(drive))
-        with suppress(DriveBusy):  # ready already: another did the same
-            self._ledger.execute_blocking(MarkDriveReady(drive), _CHUNKS)
+        with suppress(DriveBusy):  # ready already: another process did the same
+            self._ledger.execute_blocking(MarkDriveReady(drive), _CALLER)
         with self._lock:
             self._uploads.pop(drive, None)
         remove(pool.chunks(drive))
 
-    def are_coming(self) -> bool:
+    def is_receiving(self) -> bool:
         """Whether any upload has begun here and not ended."""
-        with self._lock:  # one that begins just now has looked whether its drive is deleted
+        with self._lock:  # an upload that is beginning has checked whether its drive is deleted
             return bool(self._uploads)
 
     def discard(self, drive: str) -> None:
-        """Ends what is under way for a drive that is deleted, and removes its chunks."""
+        """End what is under way for a deleted drive, and remove its chunks."""
         with self._lock:
             upload = self._uploads.pop(drive, None)
         if upload is not None:
             upload.discard()
 
-    def _present(self, drive: str, number: int, chunking: Chunking) -> bool:
+    def _has_chunk(self, drive: str, number: int, chunking: Chunking) -> bool:
         upload = self._open(drive)
         if upload is None:
             return True
         there = upload.has(number, chunking)
         if upload.complete:
-            self.complete(drive)
+            self.complete_drive(drive)
         return there
 
     def _begin(
@@ -114,18 +114,18 @@ class ChunkIntake:
         try:
             return upload.receive(number, chunking)
         except ChunkPresent:
-            self.complete(drive)
+            self.complete_drive(drive)
             raise
 
     def _finish(self, drive: str, incoming: IncomingChunk) -> None:
         if incoming.finish():
-            self.complete(drive)
+            self.complete_drive(drive)
 
     def _open(self, drive: str) -> ChunkedUpload | None:
-        """What there is of the drive's image; None once that is complete."""
-        # Locked from the look at the drive on: a `discard` comes before it, or finds the upload.
+        """Return the drive's unfinished upload; None once the drive is ready."""
+        # Locked before the drive is looked up: a `discard` comes before that, or finds the upload.
         with self._lock:
-            found = self._uploading(drive)
+            found = self._uploading_drive(drive)
             if found.ready:
                 return None
             if drive not in self._uploads:
@@ -135,7 +135,7 @@ class ChunkIntake:
                 self._uploads[drive] = ChunkedUpload(files.upload(drive), files.chunks(drive), size)
             return self._uploads[drive]
 
-    def _uploading(self, uuid: str) -> Drive:
+    def _uploading_drive(self, uuid: str) -> Drive:
         drive = self._ledger.drive(uuid)
         if drive is None or drive.deleted:
             raise DriveNotFound(uuid)
@@ -148,7 +148,7 @@ class ChunkIntake:
 
 @asynccontextmanager
 async def _receiving(beginning: asyncio.Task[IncomingChunk]) -> AsyncIterator[IncomingChunk]:
-    """The chunk, aborted on the way out unless it was finished, also if cancelled on the way in."""
+    """Yield the chunk; abort it on any error, even a cancellation before it has begun."""
     try:
         yield await asyncio.shield(beginning)
     except BaseException:
@@ -157,6 +157,6 @@ async def _receiving(beginning: asyncio.Task[IncomingChunk]) -> AsyncIterator[In
 
 
 async def _abort(beginning: asyncio.Task[IncomingChunk]) -> None:
-    with suppress(Exception):  # if it could not begin, its caller is told
+    with suppress(Exception):  # if it could not begin, its caller knows
         incoming = await beginning
         await asyncio.to_thread(incoming.abort)

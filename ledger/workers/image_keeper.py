@@ -1,12 +1,11 @@
-"""Keeps the files in the pools as the ledger says: images are made, taken in and removed.
+"""Keeps the files in the pools as the ledger says: makes, receives, grows and removes images.
 
-The ledger decides first and the files follow, so a crash between the two leaves something that the
-next start can finish: a drive that waits for its image, or the file of a drive that is deleted.
-A file of which the ledger knows nothing is never removed, but for those that only ever were
-temporary.
+The ledger decides first and the files follow, so a crash in between leaves something that the next
+start can finish: a drive that waits for its image, or the file of a deleted drive. A file that the
+ledger does not know is never removed, unless it can only be a temporary one.
 
-Where others have the same pools, all of this may be done by two at once, or again by the next: each
-step finds what the other has done, and is content.
+Where several processes have the same pools, two may do all this at once, or one after the other:
+each step accepts what the other has already done.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from ledger.application import Ledger
 from ledger.domain.commands import (
@@ -42,31 +41,33 @@ from ledger.images import (
     PoolFull,
     create_blank,
     grow,
+    owner_reason,
     publish,
     remove,
     sync_directory,
-    told_to_the_owner,
 )
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
-from ledger.workers.blocks import gathered
+from ledger.workers.blocks import join_blocks
 from ledger.workers.chunk_intake import ChunkIntake
 
 THREADS = 4
-LEFT_S = 24 * 60 * 60
-"""What was not written to for so long is nobody's work, where others may be at work."""
+LEFTOVER_S = 24 * 60 * 60
+"""A file not written to for so long is a leftover, even if other processes use the pool."""
 
 _FILE = re.compile(
     r"(?P<drive>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
     r"(?P<kind>\.img|\.\d+\.part|\.upload|\.chunks|\.img(\.[0-9a-f]{8})?\.new)"
 )
-_PROVISIONING = Caller("worker:image_keeper", "")
+_CALLER = Caller("worker:image_keeper", "")
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
 class ImageKeeper:
-    """Makes the images of new drives, takes uploads in, and removes what is deleted."""
+    """Makes the images of new drives, receives uploads, and removes files of deleted drives."""
 
     def __init__(
         self,
@@ -85,30 +86,30 @@ class ImageKeeper:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="image_keeper")
 
     def start(self, unfinished: Iterable[str]) -> None:
-        """Finishes what an earlier process left, and from now on follows the ledger."""
-        self.follow()
-        self._clear_leftovers(left_s=0)
+        """Finish what an earlier process left, and from now on do new tasks."""
+        self._follow_deletions()
+        self._clear_leftovers(older_than_s=0)
         for drive in unfinished:
-            self._logged(self._resume, drive)
-            self._logged(self.grow_image, drive)
-        self._ledger.listen(self._notice)
+            self._run_logged(self._resume, drive, drive)
+            self._run_logged(self.grow_image, drive, drive)
+        self._ledger.listen(self._submit_new)
 
-    def start_among_others(self, unfinished: Iterable[str]) -> None:
-        """The same where others are at work, too, and say what is to be done.
+    def start_beside_others(self, unfinished: Iterable[str]) -> None:
+        """Begin where other processes work too and a queue hands out the tasks.
 
-        It finishes uploads in chunks of which all are there.
+        Complete the uploads in chunks of which all chunks are there.
         """
-        self.follow()
-        self._clear_leftovers(left_s=LEFT_S)
+        self._follow_deletions()
+        self._clear_leftovers(older_than_s=LEFTOVER_S)
         for drive in unfinished:
-            self._logged(self._resume_chunks, drive)
+            self._run_logged(self._resume_chunks, drive, drive)
 
-    def follow(self) -> None:
-        """From now on ends uploads to drives that are deleted."""
-        self._ledger.listen(self._notice_deletions, self.chunks.are_coming)
+    def _follow_deletions(self) -> None:
+        """End uploads in chunks to drives that are deleted from now on."""
+        self._ledger.listen(self._discard_chunks, self.chunks.is_receiving)
 
     def stop(self) -> None:
-        """Finishes what is under way."""
+        """Finish what is under way."""
         self._threads.shutdown(wait=True)
 
     async def receive(
@@ -120,31 +121,31 @@ class ImageKeeper:
         *,
         drive: str | None = None,
     ) -> str:
-        """Takes in an image and makes a drive of it; returns its uuid once it is ready.
+        """Receive an image and make a drive of it; return its uuid once it is ready.
 
-        The uuid is `drive`, if that is given, which must be as unlikely to be taken as a new one.
-        `record` executes the command for whoever sends the image. Raises a `Refusal` or `PoolFull`;
-        then, and when cancelled, nothing is left behind.
+        The uuid is `drive`, if given, which must be as unlikely to be taken as a new one. `record`
+        executes the command for the sender of the image. Raises a `Refusal` or `PoolFull`; then,
+        and when cancelled, nothing is left behind.
         """
         drive = drive or self._new_id()
         pool = self._pools[place_here(self._spaces(), definition.storage_type).name]
         incoming = IncomingImage(pool.upload(drive))
         try:
-            async for block in gathered(stream):
+            async for block in join_blocks(stream):
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(incoming.finish, definition.size)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(_discard, incoming, pool.upload(drive)))
             raise
         new = CreateDrives(owner, (NewDrive(drive, definition, pool.name),), "upload")
-        await asyncio.shield(self._adopt(drive, pool, record(new)))
+        await asyncio.shield(self._make_drive(drive, pool, record(new)))
         return drive
 
-    async def _adopt(self, drive: str, pool: Pool, recorded: Awaitable[object]) -> None:
-        """Makes the drive of an upload that is on disk; from then on the ledger says what follows.
+    async def _make_drive(self, drive: str, pool: Pool, recorded: Awaitable[object]) -> None:
+        """Make the drive of an upload that is on disk; from then on the ledger says what follows.
 
-        After a failure of the store it is not known whether the drive was recorded: the next start
-        sees, and either finishes it or removes the upload.
+        After a failure of the store the drive may or may not have been recorded: the next start
+        finds out, and either finishes it or removes the upload.
         """
         try:
             await recorded
@@ -154,16 +155,13 @@ class ImageKeeper:
             await asyncio.to_thread(remove, pool.upload(drive))
             raise
         try:
-            await asyncio.to_thread(self._give_image, drive)
+            await asyncio.to_thread(self._provide_image, drive)
         except (OSError, ImageError):
             await asyncio.to_thread(self._delete, drive)
             raise
 
-    def do(self, task: MakeImage | GrowImage | RemoveFiles) -> None:
-        """Does what is to be done by now, in the calling thread.
-
-        Raises `StoreFailed`, OSError, and what nobody expects; then it is not done.
-        """
+    def run_task(self, task: MakeImage | GrowImage | RemoveFiles) -> None:
+        """Do what the task still requires, in the calling thread; after an error it is not done."""
         match task:
             case MakeImage(drive=drive):
                 self.make_image(drive)
@@ -174,35 +172,33 @@ class ImageKeeper:
             case _:
                 assert_never(task)
 
-    def _notice(self, commit: Commit) -> None:
+    def _submit_new(self, commit: Commit) -> None:
         for task in commit.tasks:
             if not isinstance(task, RunJob):
-                self._submit(task)
+                self._submit(self.run_task, task, task.drive)
 
-    def _notice_deletions(self, commit: Commit) -> None:
+    def _discard_chunks(self, commit: Commit) -> None:
         for stream, recorded in commit.events:
             if isinstance(recorded.event, DriveDeleted):
-                self._run(self.chunks.discard, stream.removeprefix("drive-"))
+                drive = stream.removeprefix("drive-")
+                self._submit(self.chunks.discard, drive, drive)
 
-    def _submit(self, task: MakeImage | GrowImage | RemoveFiles) -> None:
-        self._run(lambda _: self.do(task), task.drive)
-
-    def _run(self, work: Callable[[str], None], drive: str) -> None:
+    def _submit(self, work: Callable[[T], None], about: T, drive: str) -> None:
         try:
-            self._threads.submit(self._logged, work, drive)
+            self._threads.submit(self._run_logged, work, about, drive)
         except RuntimeError:  # stopped meanwhile: the next start does it
             log.info("drive %s is left to the next start", drive)
 
-    def _logged(self, work: Callable[[str], None], drive: str) -> None:
+    def _run_logged(self, work: Callable[[T], None], about: T, drive: str) -> None:
         try:
-            work(drive)
+            work(about)
         except StoreFailed:
             log.info("drive %s is left to the next start", drive)
         except Exception:
             log.exception("the files of drive %s are not as they should be", drive)
 
     def _resume(self, uuid: str) -> None:
-        """Provides for a drive, unless that waits for chunks: it is its owner who will go on."""
+        """Make the drive's image, unless the drive waits for its owner to send chunks."""
         drive = self._ledger.drive(uuid)
         if drive is None or drive.origin != "chunked":
             self.make_image(uuid)
@@ -212,21 +208,24 @@ class ImageKeeper:
     def _resume_chunks(self, uuid: str) -> None:
         drive = self._ledger.drive(uuid)
         if drive is not None and drive.origin == "chunked" and drive.pool in self._pools:
-            self.chunks.complete(uuid)
+            self.chunks.complete_drive(uuid)
 
     def make_image(self, uuid: str) -> None:
-        """Gives the drive its image; one that can have none is deleted."""
+        """Make the drive's image, or delete the drive if it can have none."""
         try:
-            self._give_image(uuid)
+            self._provide_image(uuid)
         except (FileNotFoundError, PoolFull) as error:
-            log.warning("drive %s is deleted, it cannot have an image: %s", uuid, error)
+            log.warning("drive %s is deleted because it cannot have an image: %s", uuid, error)
             self._delete(uuid)
-        except Refusal as refusal:  # deleted meanwhile; its files went with it, or go now
+        except Refusal as refusal:  # deleted meanwhile; its files are removed, or are now
             log.info("drive %s: %s", uuid, refusal)
             self.remove_files(uuid)
 
-    def _give_image(self, uuid: str) -> None:
-        """Its upload, or a blank one; then the drive is ready. Raises OSError, `PoolFull`."""
+    def _provide_image(self, uuid: str) -> None:
+        """Publish its upload, or a blank image, and mark the drive ready.
+
+        Raises OSError, `PoolFull`.
+        """
         drive = self._ledger.drive(uuid)
         if drive is None or drive.ready or drive.deleted or drive.pool not in self._pools:
             return
@@ -234,22 +233,22 @@ class ImageKeeper:
         image = pool.image(uuid)
         try:
             if image.exists():
-                sync_directory(pool.path)  # of a process that died before its name was on disk
+                sync_directory(pool.path)  # its process may have died before the name was on disk
             elif drive.origin == "upload":
                 publish(pool.upload(uuid), image)
             else:
                 create_blank(image, drive.definition.size)
         except (FileExistsError, FileNotFoundError):
-            if not image.exists():  # else another was first
+            if not image.exists():  # otherwise another process was first
                 raise
             sync_directory(pool.path)
-        with suppress(DriveBusy):  # ready already: another did the same
-            self._ledger.execute_blocking(MarkDriveReady(uuid), _PROVISIONING)
+        with suppress(DriveBusy):  # ready already: another process did the same
+            self._ledger.execute_blocking(MarkDriveReady(uuid), _CALLER)
 
     def grow_image(self, uuid: str) -> None:
-        """Lets the image grow as the ledger says it should; or says why it could not.
+        """Grow the image to the size in the ledger, or record why that failed.
 
-        Raises `ImageBusy` if another does.
+        Raises `ImageBusy` if another process is doing it.
         """
         drive = self._ledger.drive(uuid)
         if drive is None or drive.resizing is None:
@@ -263,20 +262,20 @@ class ImageKeeper:
         except ImageBusy:
             raise
         except (OSError, ImageError, ValueError) as error:
-            if self._ledger.drive(uuid) != drive:  # another was first
+            if self._ledger.drive(uuid) != drive:  # another process was first
                 return
             log.warning("drive %s could not be resized: %s", uuid, error)
-            told = told_to_the_owner(error, "the image cannot grow; the service's log says why")
-            done = FailResize(uuid, told)
+            reason = owner_reason(error, "the image cannot grow; the service's log says why")
+            done = FailResize(uuid, reason)
         try:
-            self._ledger.execute_blocking(done, _PROVISIONING)
+            self._ledger.execute_blocking(done, _CALLER)
         except Refusal as refusal:  # deleted meanwhile
             log.info("drive %s: %s", uuid, refusal)
 
     def _delete(self, uuid: str) -> None:
         drive = self._ledger.drive(uuid)
         if drive is not None and not drive.deleted:
-            self._ledger.execute_blocking(DeleteDrives(drive.owner, (uuid,)), _PROVISIONING)
+            self._ledger.execute_blocking(DeleteDrives(drive.owner, (uuid,)), _CALLER)
         self.remove_files(uuid)
 
     def remove_files(self, uuid: str) -> None:
@@ -285,22 +284,22 @@ class ImageKeeper:
             return
         pool = self._pools[drive.pool]
         self.chunks.discard(uuid)
-        for path in (pool.image(uuid), pool.upload(uuid), *(p for _, p in pool.parts(uuid))):
+        for path in pool.files(uuid):
             remove(path)
 
-    def _clear_leftovers(self, left_s: float) -> None:
-        """Removes what a crash left: files of deleted drives, and temporary files without use.
+    def _clear_leftovers(self, older_than_s: float) -> None:
+        """Remove what a crash left: files of deleted drives, and useless temporary files.
 
-        What has changed within so many seconds is left alone.
+        Leave alone what was written to within so many seconds.
         """
-        before = time.time() - left_s
+        before = time.time() - older_than_s
         for pool in self._pools.values():
             for path in pool.path.iterdir():
-                named = _FILE.fullmatch(path.name)
+                match = _FILE.fullmatch(path.name)
                 if (
-                    named is not None
-                    and (not left_s or _changed(path) < before)
-                    and self._is_leftover(named["drive"], named["kind"], path)
+                    match is not None
+                    and (not older_than_s or _changed_at(path) < before)
+                    and self._is_leftover(match["drive"], match["kind"], path)
                 ):
                     log.info("removing %s, left by an earlier process", path)
                     remove(path)
@@ -308,7 +307,7 @@ class ImageKeeper:
     def _is_leftover(self, uuid: str, kind: str, path: Path) -> bool:
         drive = self._ledger.drive(uuid)
         if drive is None and kind == ".img":
-            log.warning("the ledger knows nothing of %s; it stays", path)
+            log.warning("the ledger does not know %s; it stays", path)
             return False
         if drive is None or drive.deleted:
             return True
@@ -317,8 +316,8 @@ class ImageKeeper:
         return drive.ready or kind.endswith(".new")
 
 
-def _changed(path: Path) -> float:
-    """When the file was last written to; a moment that has not come, if it is gone."""
+def _changed_at(path: Path) -> float:
+    """Return when the file was last written to; infinity if it is gone."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -326,6 +325,6 @@ def _changed(path: Path) -> float:
 
 
 def _discard(incoming: IncomingImage, path: Path) -> None:
-    """Also when it was finished meanwhile: a thread goes on when its caller is cancelled."""
+    """Remove an upload, even one that a thread finished after its caller was cancelled."""
     incoming.abort()
     remove(path)

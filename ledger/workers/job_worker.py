@@ -1,17 +1,18 @@
-"""Does the jobs whose executor our workers are: copies of images, and whatever else is added.
+"""Does jobs that workers execute: copies of images, and whatever operations are added.
 
-An attempt begins with an event that fences off reports of earlier ones, goes on from the last
+An attempt begins with an event that fences off reports of earlier ones, resumes from the last
 recorded checkpoint, and ends with the job's success or failure. A process that dies leaves the job
-running: another one, or the next, takes it up again in a new attempt.
+running: another one, or the next, resumes it in a new attempt.
 
-Where the ledger is in SQLite, threads of the server process do it: each pool has its own few, jobs
-beyond them wait in state `started`. In PostgreSQL a queue says when (`ledger.workers.engine`). Then
-a process may be paused, be taken for dead, and wake up while another does its job. It can do no
-harm: the ledger refuses its reports, and `ledger.images.parts` says why its writes come to nothing.
-What remains is the moment in which a finished part becomes the image. Before it, the attempt sees
-in the ledger that it is the current one; so an attempt that replaces it begins after that look, and
-goes through the parts after it has begun. By then it finds either the part, and takes the name away
-by which alone it could become the image, or the image, complete.
+With a ledger in SQLite, threads of the server process do the jobs: each pool has a few of its own,
+and further jobs wait in state `started`. With PostgreSQL, a queue says when
+(`ledger.workers.engine`). Then a process may be paused, be taken for dead, and wake up while
+another does its job. It can do no harm: the ledger refuses its reports, and `ledger.images.parts`
+says why its writes have no effect. What remains is the moment in which a finished part becomes the
+image. Before it, the attempt sees in the ledger that it is the current one. So an attempt that
+replaces it begins after that look, and goes through the parts after it has begun. By then it finds
+either the part, and takes away the name without which it cannot become the image, or the complete
+image.
 """
 
 import contextlib
@@ -19,7 +20,6 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
@@ -37,24 +37,24 @@ from ledger.images import (
     PoolMissing,
     SourceVanished,
     fingerprint,
+    owner_reason,
     remove,
-    told_to_the_owner,
 )
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
-from ledger.workers.attempts import Attempt, Copying, pool_of
+from ledger.workers.attempts import Attempt, CopySettings, pool_of
 from ledger.workers.operations import WORK
 
 log = logging.getLogger(__name__)
 
 
-class JobWorkers:
+class JobWorker:
     """Runs attempts at jobs, in threads of its own for each pool or in the calling one."""
 
     def __init__(
-        self, ledger: Ledger, pools: Mapping[str, Pool], copying: Copying, *, worker: str
+        self, ledger: Ledger, pools: Mapping[str, Pool], copying: CopySettings, *, worker: str
     ) -> None:
-        """`worker` is the name under which attempts are recorded."""
+        """Attempts are recorded under the name `worker`."""
         self._ledger = ledger
         self._pools = pools
         self._copying = copying
@@ -70,21 +70,21 @@ class JobWorkers:
         }
 
     def start(self, unfinished: Iterable[str]) -> None:
-        """Takes up the jobs that an earlier process left, and from now on every new one."""
-        self.follow()
-        self._ledger.listen(self._notice)
+        """Resume the jobs that an earlier process left, and from now on do every new one."""
+        self.follow_cancellations()
+        self._ledger.listen(self._submit_new)
         for uuid in unfinished:
             job = self._ledger.job(uuid)
             task = task_of_job(job, self._ledger.drive) if job is not None else None
             if task is not None:
                 self._submit(uuid, task.pool)
 
-    def follow(self) -> None:
-        """From now on stops copies whose jobs are cancelled; others say what is to be done."""
-        self._ledger.listen(self._notice_cancellations, lambda: bool(self._stops))
+    def follow_cancellations(self) -> None:
+        """Stop copies whose jobs are cancelled from now on."""
+        self._ledger.listen(self._stop_cancelled, lambda: bool(self._stops))
 
     def stop(self) -> None:
-        """Ends running copies at a checkpoint; they go on at the next start."""
+        """Stop running copies at a checkpoint; the next start resumes them."""
         self._stop.set()
         for stop in list(self._stops.values()):
             stop.set()
@@ -92,34 +92,34 @@ class JobWorkers:
             threads.shutdown(wait=True, cancel_futures=True)
 
     def figures(self, job: str) -> Figures | None:
-        """The live figures of a job that is being copied here."""
+        """Return the live figures of a job that is being copied here."""
         return self._figures.get(job)
 
     def copied_bytes(self) -> int:
-        """What was copied here since this process began; holes are none."""
+        """Return how many bytes this process has copied; holes do not count."""
         with self._moving:
             return self._moved + sum(each.moved for each in self._figures.values())
 
-    def attempt(self, uuid: str) -> int:
-        """The number of the job's newest attempt; 0 if there is none that still runs."""
+    def current_attempt(self, uuid: str) -> int:
+        """Return the number of the job's newest attempt, or 0 if none is running."""
         job = self._ledger.job(uuid)
         return job.attempt if job is not None and job.state == "started" else 0
 
-    def lose(self, uuid: str, attempt: int) -> None:
-        """Records that the worker of this attempt is taken for dead, if it still matters."""
+    def lose_attempt(self, uuid: str, attempt: int) -> None:
+        """Record that the worker of this attempt is taken for dead, if it still matters."""
         try:
             self._ledger.execute_blocking(LoseAttempt(uuid, attempt), self._caller)
         except Refusal as refusal:
             log.info("attempt %d of job %s is not lost: %s", attempt, uuid, refusal)
 
-    def do(self, uuid: str) -> bool:
-        """One attempt at the job, in the calling thread, if it still runs.
+    def run_attempt(self, uuid: str) -> bool:
+        """Make one attempt at the job, in the calling thread, if it is still running.
 
-        False if it was stopped at a checkpoint; else there is nothing more to do for whoever was
-        told of the job: it ended, or another attempt has taken it over. Raises `StoreFailed`, and
-        what nobody expects; then there is.
+        Return False if the attempt was stopped at a checkpoint. Otherwise the job has ended, or
+        another attempt has taken it over, so its task is done. After `StoreFailed` or an unexpected
+        exception it is not.
         """
-        # Known before the job is looked at, so that a cancellation is either seen or heard of.
+        # Registered before the job is looked up, so that a cancellation is either seen or heard.
         stop = self._stops[uuid] = threading.Event()
         try:
             done = self._try(uuid, stop)
@@ -127,21 +127,20 @@ class JobWorkers:
         finally:
             if self._stops.get(uuid) is stop:
                 del self._stops[uuid]
-                self._put_away(uuid)
+                self._remove_figures(uuid)
         return done
 
-    def _put_away(self, uuid: str) -> None:
+    def _remove_figures(self, uuid: str) -> None:
         with self._moving:
             figures = self._figures.pop(uuid, None)
             self._moved += figures.moved if figures else 0
 
-    def _notice(self, commit: Commit) -> None:
-        """Queues new clones."""
+    def _submit_new(self, commit: Commit) -> None:
         for task in commit.tasks:
             if isinstance(task, RunJob):
                 self._submit(task.job, task.pool)
 
-    def _notice_cancellations(self, commit: Commit) -> None:
+    def _stop_cancelled(self, commit: Commit) -> None:
         for stream, recorded in commit.events:
             if isinstance(recorded.event, JobCancelled):
                 stop = self._stops.get(stream.removeprefix("job-"))
@@ -154,8 +153,8 @@ class JobWorkers:
             log.error("job %s waits for pool %s, which is not configured", job, pool)
         elif not self._stop.is_set():
             try:
-                threads.submit(self._do, job)
-            except RuntimeError:  # stopped meanwhile: the next start takes the job up
+                threads.submit(self._run_logged, job)
+            except RuntimeError:  # stopped meanwhile: the next start resumes the job
                 log.info("job %s is left to the next start", job)
 
     def _job(self, uuid: str) -> Job:
@@ -174,9 +173,9 @@ class JobWorkers:
 
     # In a thread of the pool
 
-    def _do(self, uuid: str) -> None:
+    def _run_logged(self, uuid: str) -> None:
         try:
-            self.do(uuid)
+            self.run_attempt(uuid)
         except StoreFailed as error:
             log.warning("job %s is left to the next start: %s", uuid, error)
         except Exception:
@@ -194,28 +193,27 @@ class JobWorkers:
             return self._job(uuid).state != "started"
         except Refusal as refusal:
             log.info("a report of job %s was refused: %s", uuid, refusal)
-        except PartTaken as taken:
-            log.info("job %s is being done by another attempt: %s", uuid, taken)
+        except PartTaken as error:
+            log.info("job %s is being done by another attempt: %s", uuid, error)
         return True
 
     def _remove_unwanted(self, uuid: str) -> None:
-        """What was still written to a destination that went away with its cancelled job."""
+        """Remove what was still written for a destination that was deleted with its job."""
         destination = self._destination(self._job(uuid))
         if destination is not None and destination.deleted:
-            pool = pool_of(self._pools, destination)
-            for path in (pool.image(destination.uuid), *_paths(pool.parts(destination.uuid))):
+            for path in pool_of(self._pools, destination).files(destination.uuid):
                 remove(path)
 
     def _attempt(self, job: Job, number: int, stop: threading.Event) -> None:
-        """Begin, work, and say how it ended; whatever keeps it from working fails the job."""
+        """Begin, work, and record how it ended; any other error fails the job."""
         source = self._drive(job, "source")
         destination = self._destination(job)
-        taken = self._fingerprint(source)
-        # Registered before the attempt is: from that commit on, whoever looks finds live figures.
-        self._put_away(job.uuid)
+        found = self._fingerprint(source)
+        # Before the attempt is recorded: from that commit on, readers find live figures.
+        self._remove_figures(job.uuid)
         with self._moving:
             self._figures[job.uuid] = Figures()
-        recorded = taken if isinstance(taken, Fingerprint) else None
+        recorded = found if isinstance(found, Fingerprint) else None
         self._record(StartAttempt(job.uuid, number, self._caller.actor, recorded))
         attempt = Attempt(
             self._ledger,
@@ -224,7 +222,7 @@ class JobWorkers:
             number,
             source=source,
             destination=destination,
-            fingerprint=taken,
+            fingerprint=found,
             pools=self._pools,
             copying=self._copying,
             figures=self._figures[job.uuid],
@@ -237,13 +235,13 @@ class JobWorkers:
             raise
         except (CopyStopped, PartTaken, StoreFailed):
             raise
-        except Exception as error:  # noqa: BLE001 - it is told where jobs tell of their failures
+        except Exception as error:  # noqa: BLE001 - recorded as the job's failure
             self._fail(attempt, error)
         else:
             self._record(SucceedJob(job.uuid, number))
 
     def _fingerprint(self, source: Drive) -> Fingerprint | Exception:
-        """Return what must not change in the source's image, or what is wrong with it."""
+        """Return the fingerprint of the source's image, or why it has none."""
         try:
             return fingerprint(pool_of(self._pools, source).image(source.uuid))
         except FileNotFoundError:
@@ -255,14 +253,14 @@ class JobWorkers:
         self._ledger.execute_blocking(command, self._caller)
 
     def _fail(self, attempt: Attempt, error: Exception) -> None:
-        """The destination goes away with the event of its deletion, but its part goes first.
+        """Record the failure, which deletes the destination; remove its part first.
 
-        The ledger may lie in the same file system, and need the room to say that there is none.
+        The ledger may be on the same file system, and need that room to record that it is full.
         """
         log.warning("job %s failed", attempt.job.uuid, exc_info=error)
         self._remove_part(attempt)
-        told = told_to_the_owner(error, "the work failed; the service's log says why")
-        self._record(FailJob(attempt.job.uuid, attempt.number, told))
+        reason = owner_reason(error, "the work failed; the service's log says why")
+        self._record(FailJob(attempt.job.uuid, attempt.number, reason))
 
     def _remove_part(self, attempt: Attempt) -> None:
         destination = attempt.destination
@@ -270,7 +268,3 @@ class JobWorkers:
             return
         with contextlib.suppress(OSError, PoolMissing):
             attempt.pool(destination).part(destination.uuid, attempt.number).unlink()
-
-
-def _paths(parts: list[tuple[int, Path]]) -> list[Path]:
-    return [path for _, path in parts]

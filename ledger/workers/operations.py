@@ -1,6 +1,6 @@
-"""How workers do each operation whose executor they are (`ledger.domain.operations`).
+"""How workers do the operations that they execute (see `ledger.domain.operations`).
 
-A function here does the work of one attempt and returns when it is done and durable; what it raises
+A function here does the work of one attempt and returns when it is done and durable. An exception
 fails the job, unless the attempt was stopped or replaced.
 """
 
@@ -22,32 +22,32 @@ from ledger.workers.attempts import Attempt
 
 def clone_drive(attempt: Attempt) -> None:
     """Copy the source's image into a part file, and make that the destination's image."""
-    destination, source, taken = attempt.destination, attempt.source, attempt.fingerprint
+    destination, source, fingerprint = attempt.destination, attempt.source, attempt.fingerprint
     assert destination is not None
     pool = attempt.pool(destination)
     image = pool.image(destination.uuid)
     part = pool.part(destination.uuid, attempt.number)
     take_over(pool, destination.uuid, attempt.number)
     if image.exists():
-        # Published by an attempt that could not say so, and perhaps before its name was on disk.
+        # An earlier attempt published it, but could not say so; its name may not be on disk yet.
         remove(part)
         return
-    if not isinstance(taken, Fingerprint):
-        raise taken
+    if not isinstance(fingerprint, Fingerprint):
+        raise fingerprint
     recorded = attempt.job.fingerprint
-    if recorded is not None and not taken.is_of_a_copy_of(recorded):
+    if recorded is not None and not fingerprint.is_of_a_copy_of(recorded):
         raise SourceChanged(f"the image of drive {source.uuid} changed between two attempts")
     copy_image(
         source=attempt.pool(source).image(source.uuid),
         part=part,
         size=destination.definition.size,
-        resume=_resumed(attempt, part),
+        resume=_checkpoint_to_resume(attempt, part),
         on_checkpoint=attempt.report,
         figures=attempt.figures,
         rate=attempt.copying.rate,
         verify=attempt.copying.verify,
         stop=attempt.stop,
-        expected=taken,
+        expected=fingerprint,
     )
     attempt.require_current()
     try:
@@ -56,10 +56,10 @@ def clone_drive(attempt: Attempt) -> None:
         raise PartTaken(f"{part} is gone") from error
 
 
-def _resumed(attempt: Attempt, part: Path) -> Checkpoint | None:
-    """Return the recorded checkpoint, if the part holds what it promises; else none is any more.
+def _checkpoint_to_resume(attempt: Attempt, part: Path) -> Checkpoint | None:
+    """Return the recorded checkpoint if the part is as long as it says; otherwise start over.
 
-    Otherwise it would be believed of this attempt's part, as soon as that is as long.
+    A checkpoint that stayed recorded would be believed of this attempt's part once that is as long.
     """
     job = attempt.job
     if not job.offset:

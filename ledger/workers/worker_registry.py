@@ -1,36 +1,36 @@
-"""The pools beyond those of this process: workers record theirs in the database."""
+"""The pools of all workers, which report them in the database."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
 from ledger.domain.context import PoolSpace
 from ledger.store.postgres.connections import connected
-from ledger.store.postgres.pool_registry import SeenPool, seen_pools, tell_pools
+from ledger.store.postgres.pool_registry import WorkerPool, recent_pools, report_pools
 
-REMEMBERED_FOR = timedelta(hours=1)
-"""How long work is still given to the pools of a worker that is not seen any more."""
+WORKERS_REMEMBERED_FOR = timedelta(hours=1)
+"""How long the pools of a silent worker still get work."""
 
 
 class WorkerRegistry:
-    """The pools of all workers of a ledger in PostgreSQL, as of the last look.
+    """The pools of all workers of a ledger in PostgreSQL, as of the last refresh.
 
     Any thread may read it.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._seen: list[SeenPool] = []
+        self._pools: list[WorkerPool] = []
 
-    def seen(self) -> Sequence[SeenPool]:
-        """Return nothing before the first look; the newest entry of a pool is the last one."""
-        return self._seen
+    def pools(self) -> Sequence[WorkerPool]:
+        """Return the pools, the most recently reported last; none before the first refresh."""
+        return self._pools
 
-    def look(self, worker: str | None, spaces: Sequence[PoolSpace]) -> None:
-        """Read the pools of all workers; record `spaces`, the pools here, if a `worker` has them.
+    def refresh(self, worker: str | None, spaces: Sequence[PoolSpace]) -> None:
+        """Read the pools of all workers; report `spaces`, the pools here, if a `worker` has them.
 
         Blocks. Raises `StoreFailed`.
         """
         with connected(self._url) as connection:
             if worker is not None:
-                tell_pools(connection, worker, spaces)
-            self._seen = seen_pools(connection, REMEMBERED_FOR)
+                report_pools(connection, worker, spaces)
+            self._pools = recent_pools(connection, WORKERS_REMEMBERED_FOR)

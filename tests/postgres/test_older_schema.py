@@ -45,7 +45,7 @@ def earlier(database: str) -> str:
     with psycopg.connect(database) as connection:
         connection.execute(SCHEMA_4.read_text(encoding="utf-8"))
         connection.execute("UPDATE schema_version SET version = 4")
-        connection.execute("CREATE TABLES mine")
+        connection.execute("CREATE SCHEMA mine")
         connection.execute(
             "CREATE FUNCTION mine.instr(text, text) RETURNS integer LANGUAGE sql RETURN 0"
         )

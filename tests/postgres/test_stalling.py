@@ -10,10 +10,10 @@ from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 
 from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
-from ledger.workers.attempts import Copying
-from ledger.workers.engine import BEATS, Workplace, working
+from ledger.workers.attempts import CopySettings
+from ledger.workers.engine import BEATS, WorkerSetup, run_worker
 from ledger.workers.image_keeper import ImageKeeper
-from ledger.workers.job_worker import JobWorkers
+from ledger.workers.job_worker import JobWorker
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import away
@@ -89,11 +89,11 @@ def others(opened: Opened, database: str) -> tuple[Other, Other, Other]:
     return one, two, three
 
 
-def place(opened: Opened) -> Workplace:
+def place(opened: Opened) -> WorkerSetup:
     """Has no pools, so it takes no tasks, and looks after those of others."""
-    copying = JobWorkers(opened.ledger, {}, Copying(1, None, verify=False), worker="test")
+    copying = JobWorker(opened.ledger, {}, CopySettings(1, None, verify=False), worker="test")
     image_keeper = ImageKeeper(opened.ledger, {}, spaces=tuple, new_id=lambda: "none")
-    return Workplace(opened.ledger, {}, copying, image_keeper, 0, list)
+    return WorkerSetup(opened.ledger, {}, copying, image_keeper, 0, list)
 
 
 async def test_a_worker_that_falls_silent_loses_its_task(
@@ -102,7 +102,7 @@ async def test_a_worker_that_falls_silent_loses_its_task(
     """And nobody else does."""
     living, first, second = others
     first.fall_silent()
-    async with working(database, place(opened), stalled_s=STALLED_S):
+    async with run_worker(database, place(opened), stalled_s=STALLED_S):
         await first.loses_it()
         assert living.has_it()
         assert second.has_it()
@@ -166,7 +166,7 @@ async def test_a_question_that_outlives_the_absence_of_the_database(
     other, before, after = others
     before.fall_silent()
     questions = Questions(other, monkeypatch)
-    async with working(database, place(opened), stalled_s=STALLED_S):
+    async with run_worker(database, place(opened), stalled_s=STALLED_S):
         await before.loses_it()
         questions.hang(question)
         async with patience("for the question that hangs"):

@@ -136,15 +136,15 @@ def test_which_pools_workers_have(opened: Opened, database: str) -> None:
     """As they said last; nobody counts who was not seen for long."""
     ours, theirs = PoolSpace("a", "ssd", 7, here=False), PoolSpace("b", "dssd", 8, here=False)
     with connected(database) as connection:
-        pools.tell_pools(connection, "one", [ours, theirs])
-        pools.tell_pools(connection, "two", [theirs._replace(free_bytes=1)])
-        pools.tell_pools(connection, "two", [theirs._replace(free_bytes=9)])
-        pools.tell_pools(connection, "three", [])
+        pools.report_pools(connection, "one", [ours, theirs])
+        pools.report_pools(connection, "two", [theirs._replace(free_bytes=1)])
+        pools.report_pools(connection, "two", [theirs._replace(free_bytes=9)])
+        pools.report_pools(connection, "three", [])
         run(database, "UPDATE pools SET seen = seen - interval '2 hours' WHERE pool = 'a'")
-        assert pools.seen_pools(connection, timedelta(hours=1)) == [
-            pools.SeenPool("one", theirs),
-            pools.SeenPool("two", theirs._replace(free_bytes=9)),
+        assert pools.recent_pools(connection, timedelta(hours=1)) == [
+            pools.WorkerPool("one", theirs),
+            pools.WorkerPool("two", theirs._replace(free_bytes=9)),
         ]
         run(database, "UPDATE pools SET seen = seen - interval '2 days'")
-        pools.tell_pools(connection, "three", [])
+        pools.report_pools(connection, "three", [])
     assert run(database, "SELECT * FROM pools") == []

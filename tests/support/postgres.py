@@ -17,7 +17,7 @@ from api.service.settings import Settings
 from ledger.domain.context import PoolSpace
 from ledger.store.postgres.commit_tail import CHANNEL
 from ledger.store.postgres.connections import connected
-from ledger.store.postgres.pool_registry import tell_pools
+from ledger.store.postgres.pool_registry import report_pools
 from ledger.store.postgres.store import PostgresStore
 from projections.views.postgres_writer import PostgresProjection
 from tests.support.cluster import run, server_user
@@ -94,7 +94,7 @@ def tell_of_whoever_copies(url: str, settings: Settings) -> None:
         PoolSpace(pool.name, pool.storage_type, 0) for pool in settings.named_pools().values()
     ]
     with connected(url) as connection:
-        tell_pools(connection, "by hand", spaces)
+        report_pools(connection, "by hand", spaces)
 
 
 @pytest.fixture(scope="session")

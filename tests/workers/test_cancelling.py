@@ -17,8 +17,8 @@ from ledger.domain.events import DriveDefinition, drive_stream, job_stream
 from ledger.images import Pool, RateLimit
 from ledger.store.writer import Caller
 from ledger.workers import job_worker, operations
-from ledger.workers.attempts import Copying
-from ledger.workers.job_worker import JobWorkers
+from ledger.workers.attempts import CopySettings
+from ledger.workers.job_worker import JobWorker
 from tests.support.wait import PATIENCE_S, wait_for
 
 ME = Caller("me", "")
@@ -68,8 +68,8 @@ def working(
     pools: dict[str, Pool],
     rate: RateLimit | None,
     unfinished: Sequence[str] = (),
-) -> Iterator[JobWorkers]:
-    workers = JobWorkers(opened.ledger, pools, Copying(1, rate, verify=False), worker="test")
+) -> Iterator[JobWorker]:
+    workers = JobWorker(opened.ledger, pools, CopySettings(1, rate, verify=False), worker="test")
     workers.start(unfinished)
     try:
         yield workers

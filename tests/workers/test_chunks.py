@@ -117,7 +117,7 @@ async def test_completed_by_several(where: Settings, monkeypatch: pytest.MonkeyP
         with pytest.raises(PoolFull):
             await send(service, 0, 1, 2, 3)
         monkeypatch.setattr(ChunkedUpload, "publish", publish_together)
-        complete = service.intake.chunks.complete
+        complete = service.intake.chunks.complete_drive
         await asyncio.gather(*(asyncio.to_thread(complete, DRIVE) for _ in range(4)))
         assert readied(service) == 1
         assert image(service) == IMAGE
@@ -181,7 +181,7 @@ async def test_asking_again_finishes(
             with pytest.raises(PoolFull):
                 await send(service, 0, 1, 2, 3)
         if asked:
-            assert await service.intake.chunks.present(DRIVE, 3, SAID)
+            assert await service.intake.chunks.has_chunk(DRIVE, 3, SAID)
         else:
             with pytest.raises(ChunkPresent):
                 await send(service, 3)
@@ -198,7 +198,7 @@ async def test_an_incomplete_upload_outlives_starts(where: Settings):
     async with open_service(where) as service:
         assert not ready(service)
         assert files(service) == {".upload", ".chunks"}
-        there = [await service.intake.chunks.present(DRIVE, n, SAID) for n in range(4)]
+        there = [await service.intake.chunks.has_chunk(DRIVE, n, SAID) for n in range(4)]
         assert there == [True, False, True, False]
         await send(service, 1, 3)
         assert image(service) == IMAGE
@@ -287,10 +287,10 @@ async def test_a_client_that_leaves(where: Settings, monkeypatch: pytest.MonkeyP
             with pytest.raises(asyncio.CancelledError):
                 await sending
         if step == "receive":
-            assert not await service.intake.chunks.present(DRIVE, 3, SAID)
+            assert not await service.intake.chunks.has_chunk(DRIVE, 3, SAID)
             await send(service, 3)
         else:
-            assert await service.intake.chunks.present(DRIVE, 3, SAID)
+            assert await service.intake.chunks.has_chunk(DRIVE, 3, SAID)
         assert readied(service) == 1
         assert image(service) == IMAGE
 
@@ -304,4 +304,4 @@ async def test_drives_of_another_origin(where: Settings):
         with pytest.raises(NotUploading):
             await send(service, 0)
         with pytest.raises(NotUploading):
-            await service.intake.chunks.present(DRIVE, 0, SAID)
+            await service.intake.chunks.has_chunk(DRIVE, 0, SAID)

@@ -26,8 +26,8 @@ from ledger.domain.events import DriveDefinition, ProgressUpdated, drive_stream,
 from ledger.images import Checkpoint, Pool, fingerprint, take_over
 from ledger.store.writer import Caller
 from ledger.workers import attempts, operations
-from ledger.workers.attempts import Copying
-from ledger.workers.job_worker import JobWorkers
+from ledger.workers.attempts import CopySettings
+from ledger.workers.job_worker import JobWorker
 from tests.support.wait import wait_for
 
 ME = Caller("me", "")
@@ -66,7 +66,7 @@ async def cloned(opened: OpenLedger, pools: dict[str, Pool], storage_type: str =
 
 def copied(opened: OpenLedger, pools: dict[str, Pool]) -> Job:
     """The job, once workers that start now are done with it."""
-    workers = JobWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="test")
+    workers = JobWorker(opened.ledger, pools, CopySettings(1, None, verify=False), worker="test")
     workers.start(["job"])
     try:
         wait_for("for the job to end", lambda: job_of(opened).state != "started")
@@ -156,8 +156,8 @@ async def test_what_keeps_a_copy_from_beginning_fails_the_job(
 # Another attempt begins meanwhile: this one was paused for too long, but lives
 
 
-def at_work(opened: OpenLedger, pools: dict[str, Pool]) -> JobWorkers:
-    return JobWorkers(opened.ledger, pools, Copying(1, None, verify=False), worker="slow")
+def at_work(opened: OpenLedger, pools: dict[str, Pool]) -> JobWorker:
+    return JobWorker(opened.ledger, pools, CopySettings(1, None, verify=False), worker="slow")
 
 
 def names(pools: dict[str, Pool]) -> list[str]:
@@ -182,7 +182,7 @@ async def test_an_attempt_that_is_replaced_after_its_last_report_publishes_nothi
         opened.ledger.execute_blocking(StartAttempt("job", 2, "other", fingerprint(image)), ME)
 
     monkeypatch.setattr(operations, "copy_image", replaced)
-    assert at_work(opened, pools).do("job")
+    assert at_work(opened, pools).run_attempt("job")
     assert names(pools) == []
     assert (job_of(opened).state, job_of(opened).attempt) == ("started", 2)
 
@@ -200,7 +200,7 @@ async def test_an_attempt_that_is_replaced_after_its_last_look_publishes_nothing
         publish(part, to)
 
     monkeypatch.setattr(operations, "publish", replaced)
-    assert at_work(opened, pools).do("job")
+    assert at_work(opened, pools).run_attempt("job")
     assert names(pools) == ["copy.2.part"]
     assert pools["first"].part("copy", 2).read_bytes() == image.read_bytes()
     assert (job_of(opened).state, job_of(opened).attempt) == ("started", 2)
@@ -215,10 +215,10 @@ async def test_an_image_that_was_published_while_another_took_over_is_the_image(
 
     def published(part: Path, to: Path) -> None:
         publish(part, to)
-        assert at_work(opened, pools).do("job")
+        assert at_work(opened, pools).run_attempt("job")
 
     monkeypatch.setattr(operations, "publish", published)
-    assert at_work(opened, pools).do("job")
+    assert at_work(opened, pools).run_attempt("job")
     assert names(pools) == ["copy.img"]
     assert pools["first"].image("copy").read_bytes() == image.read_bytes()
     assert (job_of(opened).state, job_of(opened).attempt) == ("success", 2)
@@ -231,7 +231,7 @@ async def test_a_checkpoint_whose_part_is_gone_is_taken_back(
     image = Path(await cloned(opened, pools))
     await opened.ledger.execute(StartAttempt("job", 1, "dead", fingerprint(image)), ME)
     await opened.ledger.execute(UpdateProgress("job", 1, 50, 2 * MIB, SIZE, 2 * MIB), ME)
-    assert at_work(opened, pools).do("job")
+    assert at_work(opened, pools).run_attempt("job")
     with opened.ledger.log() as log:
         events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]
     reports = [event for event in events if isinstance(event, ProgressUpdated)]
@@ -258,7 +258,7 @@ async def test_a_copy_that_hardly_moves_is_reported_all_the_same(
 
     monkeypatch.setattr(operations, "copy_image", slow)
     monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: now))
-    assert at_work(opened, pools).do("job")
+    assert at_work(opened, pools).run_attempt("job")
     with opened.ledger.log() as log:
         events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]
     reports = [event for event in events if isinstance(event, ProgressUpdated)]
@@ -279,7 +279,7 @@ async def test_a_copy_that_is_stopped_is_not_done(
         copy_image(**given)
 
     monkeypatch.setattr(operations, "copy_image", stopped)
-    assert not workers.do("job")
+    assert not workers.run_attempt("job")
     assert names(pools) == ["copy.1.part"]
-    assert not workers.do("job")
+    assert not workers.run_attempt("job")
     assert job_of(opened).attempt == 1

@@ -30,7 +30,7 @@ class Uploads:
         """Whether a chunk is there, as resumable.js asks before it sends one."""
         drive = self._drive(request)
         number, chunking = _resumable(request.query)
-        if not await self._intake.present(drive, number, chunking):
+        if not await self._intake.has_chunk(drive, number, chunking):
             raise ChunkAbsent
         return web.Response()
 
@@ -46,7 +46,7 @@ class Uploads:
         """A link for one chunk that is not there yet."""
         drive = self._drive(request)
         asked = await read_object(request, ChunkRequest)
-        if await self._intake.present(drive, asked.chunk_number, Chunking(asked.chunk_size)):
+        if await self._intake.has_chunk(drive, asked.chunk_number, Chunking(asked.chunk_size)):
             raise ChunkPresent
         token = self._links.token(LinkedChunk(drive, asked.chunk_number, asked.chunk_size))
         return json_answer({"link": f"/api/2.0/uploads/{token}/"})

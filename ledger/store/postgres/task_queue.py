@@ -1,8 +1,8 @@
-"""Tasks in PostgreSQL: their queue, which is Procrastinate's.
+"""The queue of tasks in PostgreSQL, which is Procrastinate's.
 
-Procrastinate's tables are made with the ledger's, and changed by its own scripts, each of them
+Procrastinate's tables are created with the ledger's, and changed by its own scripts, each of them
 once. Tasks are deferred by its function in the transaction of the events that they follow from, so
-that neither is there without the other; then only workers touch them (`ledger.workers.engine`).
+neither is there without the other. After that only workers touch them (`ledger.workers.engine`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,8 @@ from ledger.store.postgres.cursor import PgConnection
 Connection = psycopg.Connection[TupleRow]
 
 TABLES = Path(__file__).with_name("task_queue.sql")
-LOOKING = 0x6C6F6F6B
-"""A lock of whoever looks for tasks that are missing; the letters are `look`."""
+CHECKING = 0x6C6F6F6B
+"""The lock for finding missing tasks; the letters are `look`."""
 
 _DEFER = """
 SELECT procrastinate_defer_jobs_v1(array_agg(
@@ -30,16 +30,16 @@ SELECT procrastinate_defer_jobs_v1(array_agg(
 ))
 FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS new (queue, kind, about, nth)
 """
-"""Without Procrastinate's locks: with them, taking one of 20,000 tasks that have just been deferred
-took seconds, until the planner knew of them. Nothing here needs them."""
-_WAITING = """
+"""Without Procrastinate's locks, which nothing here needs: with them it took seconds to take one of
+20,000 tasks that had just been deferred, until the planner knew of them."""
+_UNFINISHED = """
 SELECT task_name, args FROM procrastinate_jobs
 WHERE status IN ('todo', 'doing') AND task_name = ANY(%s)
 """
 
 
 def create(connection: Connection) -> None:
-    """Makes what is missing, and brings Procrastinate's tables up to date; in a transaction.
+    """Create what is missing, and bring Procrastinate's tables up to date; in a transaction.
 
     Only forward: scripts that a later version has run are left alone.
     """
@@ -47,7 +47,7 @@ def create(connection: Connection) -> None:
     done = {name for (name,) in connection.execute("SELECT name FROM task_migrations").fetchall()}
     scripts = sorted(migrations_path.glob("*.sql"))
     if not done:
-        connection.execute(SchemaManager.get_schema())  # which is where all scripts lead
+        connection.execute(SchemaManager.get_schema())  # the result of all scripts
     else:
         for script in scripts:
             if script.name not in done:
@@ -62,15 +62,15 @@ def _script(file: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
-def defer(connection: Connection, following: Sequence[Task]) -> None:
-    """Puts the tasks into their queues, in one statement; workers hear of them at the commit."""
-    if not following:
+def defer(connection: Connection, new: Sequence[Task]) -> None:
+    """Put the tasks into their queues; workers are notified at the commit."""
+    if not new:
         return
-    written = [tasks.encode_task(task) for task in following]
+    written = [tasks.encode_task(task) for task in new]
     connection.execute(
         _DEFER,
         (
-            [tasks.queue_of(task) for task in following],
+            [tasks.queue_of(task) for task in new],
             [kind for kind, _ in written],
             [orjson.dumps(about).decode() for _, about in written],
         ),
@@ -78,16 +78,16 @@ def defer(connection: Connection, following: Sequence[Task]) -> None:
 
 
 @contextmanager
-def looking(connection: PgConnection) -> Iterator[bool]:
-    """A transaction in which nobody else looks; False if somebody does."""
+def lock_for_check(connection: PgConnection) -> Iterator[bool]:
+    """Begin a transaction in which no other process checks; yield False if one is checking."""
     with connection.raw.transaction():
         (alone,) = connection.raw.execute(
-            "SELECT pg_try_advisory_xact_lock(%s)", (LOOKING,)
+            "SELECT pg_try_advisory_xact_lock(%s)", (CHECKING,)
         ).fetchall()[0]
         yield alone
 
 
 def streams_at_work(connection: PgConnection) -> set[str]:
-    """The streams about which a task waits or is being done."""
-    rows = connection.raw.execute(_WAITING, (list(tasks.KINDS),)).fetchall()
+    """Return the streams with a task that waits or is being done."""
+    rows = connection.raw.execute(_UNFINISHED, (list(tasks.KINDS),)).fetchall()
     return {tasks.stream_of(tasks.decode_task(kind, about)) for kind, about in rows}
