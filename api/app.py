@@ -1,13 +1,11 @@
-"""The web application: which URL is whose."""
+"""The web application: the handlers of each URL, and who may use it."""
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api.http.idempotency import RAW_URLS
-from api.http.middleware import guard
-from api.http.public_urls import PUBLIC_URLS, PublicUrls
+from api.http.access import URL_ACCESS, Access
+from api.http.middleware import make_middleware
 from api.http.requests import BODY_BYTES
-from api.http.staff_access import STAFF_URLS, VIEWABLE_URLS
 from api.openapi.handlers import serve_document, serve_page, serve_style
 from api.resources.accounts import AccountsActions
 from api.resources.drives.handlers import Drives
@@ -28,22 +26,18 @@ from api.resources.tags import Tags
 from api.resources.unsupported import ABSENT, SideResources, empty_list, nothing
 from api.resources.websocket import Websocket
 from api.service.service import Service
+from api.text.urls import API_ROOT
 
-ROOT = "/api/2.0"
 PAGE = "page"
-"""The name of the resource that is a page for people."""
-# The names of other URLs are never taken for a uuid, whatever the method.
+"""The name of the route to the page for people."""
+# With no method is the name of another URL taken for a uuid.
 UUID = r"{uuid:(?!(?:detail|schema|statistics|upload|availability_groups)(?:/|$))[^/]+}"
 
 
 def make_app(service: Service) -> web.Application:
-    """The API over a running service, which outlives it."""
-    public = PublicUrls()
-    app = web.Application(middlewares=[guard(service, public)], client_max_size=BODY_BYTES)
-    app[PUBLIC_URLS] = public
-    app[RAW_URLS] = set()
-    app[VIEWABLE_URLS] = set()
-    app[STAFF_URLS] = set()
+    """Make the API over a running service, which outlives it."""
+    app = web.Application(middlewares=[make_middleware(service)], client_max_size=BODY_BYTES)
+    app[URL_ACCESS] = {}
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
     _add_images(app, Images(service))
@@ -62,19 +56,19 @@ def make_app(service: Service) -> web.Application:
     _add_documents(app)
     _add_websocket(app, Websocket(service))
     _add_health(app, Health(service))
-    _add_page(app, PageFiles(), public)
+    _add_page(app, PageFiles())
     return app
 
 
 def _add_jobs(app: web.Application, jobs: Jobs, travel: TimeTravel) -> None:
-    # What is asked for most is tried first.
-    _add(app, f"/jobs/{UUID}", get=jobs.one, viewable=True)
-    _add(app, "/jobs", get=jobs.list, viewable=True)
-    _add(app, "/jobs/detail", get=jobs.list, viewable=True)
-    _add(app, "/jobs/statistics", get=jobs.statistics, viewable=True)
+    # The router tries the most frequent URLs first.
+    _add(app, f"/jobs/{UUID}", get=jobs.one, access="viewable")
+    _add(app, "/jobs", get=jobs.list, access="viewable")
+    _add(app, "/jobs/detail", get=jobs.list, access="viewable")
+    _add(app, "/jobs/statistics", get=jobs.statistics, access="viewable")
     _add(app, "/jobs/schema", get=jobs.schema)
     _add(app, f"/jobs/{UUID}/action", post=jobs.act)
-    _add(app, f"/jobs/{UUID}/history", get=travel.history, viewable=True)
+    _add(app, f"/jobs/{UUID}/history", get=travel.history, access="viewable")
 
 
 def _add_drives(app: web.Application, drives: Drives) -> None:
@@ -84,28 +78,33 @@ def _add_drives(app: web.Application, drives: Drives) -> None:
         get=drives.list,
         post=drives.create,
         delete=drives.delete_many,
-        viewable=True,
+        access="viewable",
     )
-    _add(app, "/drives/detail", get=drives.list_detail, viewable=True)
+    _add(app, "/drives/detail", get=drives.list_detail, access="viewable")
     _add(app, "/drives/schema", get=serve_schema("drives"))
     _add(app, "/drives/availability_groups", get=drives.availability_groups)
     _add(app, f"/drives/availability_groups/{UUID}", get=drives.availability_group)
     _add(
-        app, f"/drives/{UUID}", get=drives.one, put=drives.edit, delete=drives.delete, viewable=True
+        app,
+        f"/drives/{UUID}",
+        get=drives.one,
+        put=drives.edit,
+        delete=drives.delete,
+        access="viewable",
     )
     _add(app, f"/drives/{UUID}/action", post=drives.act)
 
 
 def _add_images(app: web.Application, images: Images) -> None:
-    _add(app, "/drives/upload", post=images.upload, raw=True)
-    _add(app, "/drives/upload/{name}", post=images.upload, raw=True)
+    _add(app, "/drives/upload", post=images.upload, access="raw")
+    _add(app, "/drives/upload/{name}", post=images.upload, access="raw")
     _add(app, f"/drives/{UUID}/download", get=images.download)
 
 
 def _add_uploads(app: web.Application, drives: Drives, uploads: Uploads) -> None:
     _add(app, "/initupload", post=drives.begin_upload)
-    _add(app, f"/drives/{UUID}/upload", get=uploads.find, post=uploads.send, raw=True)
-    _add(app, "/uploads/{token}", post=uploads.send_by_link, public=True)
+    _add(app, f"/drives/{UUID}/upload", get=uploads.find, post=uploads.send, access="raw")
+    _add(app, "/uploads/{token}", post=uploads.send_by_link, access="public")
 
 
 def _add_servers(app: web.Application, servers: Servers) -> None:
@@ -144,7 +143,7 @@ def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
 
 
 def _add_accounts(app: web.Application, actions: AccountsActions) -> None:
-    _add(app, "/accounts/action", post=actions.act, public=True)
+    _add(app, "/accounts/action", post=actions.act, access="public")
     _add(app, "/accounts/self", get=actions.own)
 
 
@@ -155,17 +154,17 @@ def _add_proofs(app: web.Application, proofs: Proofs) -> None:
 
 
 def _add_staff(app: web.Application, staff: Staff) -> None:
-    _add(app, "/ledger/status", get=staff.status, staff=True)
-    _add(app, "/ledger/accounts", get=staff.accounts, staff=True)
-    _add(app, "/ledger/retention", get=staff.retention, staff=True)
-    _add(app, "/ledger/retention/plan", get=staff.plan, staff=True)
+    _add(app, "/ledger/status", get=staff.status, access="staff")
+    _add(app, "/ledger/accounts", get=staff.accounts, access="staff")
+    _add(app, "/ledger/retention", get=staff.retention, access="staff")
+    _add(app, "/ledger/retention/plan", get=staff.plan, access="staff")
 
 
 def _add_side_resources(app: web.Application, side: SideResources) -> None:
     _add(app, "/capabilities", get=side.capabilities)
     _add(app, "/capabilities/schema", get=side.capabilities_schema)
     _add(app, "/cloud_status", get=side.cloud_status)
-    _add(app, "/locations", get=side.locations, public=True)
+    _add(app, "/locations", get=side.locations, access="public")
     for kind in ABSENT:
         _add(app, f"/{kind}", get=empty_list)
         _add(app, f"/{kind}/detail", get=empty_list)
@@ -173,27 +172,27 @@ def _add_side_resources(app: web.Application, side: SideResources) -> None:
 
 
 def _add_documents(app: web.Application) -> None:
-    _add(app, "/openapi.json", get=serve_document, public=True)
-    _add(app, "/docs", root="/api", get=serve_page, public=True)
-    _add(app, "/docs/style.css", root="/api", get=serve_style, public=True)
+    _add(app, "/openapi.json", get=serve_document, access="public")
+    _add(app, "/docs", root="/api", get=serve_page, access="public")
+    _add(app, "/docs/style.css", root="/api", get=serve_style, access="public")
 
 
 def _add_websocket(app: web.Application, websocket: Websocket) -> None:
-    # Documented, configured by clients, and where everything else is.
-    for root in ("/2.0", "", ROOT):
-        _add(app, "/websocket", root=root, get=websocket.open, public=True)
+    # As documented, as clients configure it, and beside everything else.
+    for root in ("/2.0", "", API_ROOT):
+        _add(app, "/websocket", root=root, get=websocket.open, access="public")
 
 
 def _add_health(app: web.Application, health: Health) -> None:
-    _add(app, "/healthz", root="", get=health.alive, public=True)
-    _add(app, "/readyz", root="", get=health.ready, public=True)
+    _add(app, "/healthz", root="", get=health.alive, access="public")
+    _add(app, "/readyz", root="", get=health.ready, access="public")
     app.on_cleanup.append(health.close)
 
 
-def _add_page(app: web.Application, files: PageFiles, public: PublicUrls) -> None:
-    """What a browser shows is no part of the API."""
+def _add_page(app: web.Application, files: PageFiles) -> None:
+    """Add what a browser shows, which is not part of the API."""
     resource = app.router.add_resource(f"/{ADDRESSES}", name=PAGE)
-    public.add(resource)
+    app[URL_ACCESS][resource] = "public"
     resource.add_route(hdrs.METH_GET, files.get)
     resource.add_route(hdrs.METH_HEAD, files.get)
 
@@ -202,35 +201,24 @@ def _add(
     app: web.Application,
     path: str,
     *,
-    root: str = ROOT,
+    root: str = API_ROOT,
+    access: Access = "account",
     get: Handler | None = None,
     post: Handler | None = None,
     put: Handler | None = None,
     delete: Handler | None = None,
-    public: bool = False,
-    raw: bool = False,
-    viewable: bool = False,
-    staff: bool = False,
 ) -> None:
-    """A URL, with its slash at the end and without: a redirected POST would lose its body.
-
-    A public one needs no login, and its handlers are told of none. The bodies for a raw one are no
-    JSON, and as long as an image. At a viewable one auditors and operators see what others have;
-    nobody else sees what is for the staff.
-    """
+    """Add a URL, with a slash at its end and without: a redirected POST would lose its body."""
+    handlers = {
+        hdrs.METH_GET: get,
+        hdrs.METH_HEAD: get,
+        hdrs.METH_POST: post,
+        hdrs.METH_PUT: put,
+        hdrs.METH_DELETE: delete,
+    }
     for url in (f"{root}{path}/", f"{root}{path}"):
         resource = app.router.add_resource(url)
-        if public:
-            app[PUBLIC_URLS].add(resource)
-        for urls, is_one in ((RAW_URLS, raw), (VIEWABLE_URLS, viewable), (STAFF_URLS, staff)):
-            if is_one:
-                app[urls].add(resource)
-        if get is not None:
-            resource.add_route(hdrs.METH_GET, get)
-            resource.add_route(hdrs.METH_HEAD, get)
-        if post is not None:
-            resource.add_route(hdrs.METH_POST, post)
-        if put is not None:
-            resource.add_route(hdrs.METH_PUT, put)
-        if delete is not None:
-            resource.add_route(hdrs.METH_DELETE, delete)
+        app[URL_ACCESS][resource] = access
+        for method, handler in handlers.items():
+            if handler is not None:
+                resource.add_route(method, handler)

@@ -10,6 +10,7 @@ from api.accounts.credentials import new_password
 from api.accounts.service import Account
 from api.resources.drives.bodies import default_storage_type
 from api.service.service import Service
+from api.text.urls import API_ROOT
 from ledger.domain.commands import CloneDrive
 from ledger.domain.events import DriveDefinition
 from ledger.store.writer import Caller
@@ -32,7 +33,7 @@ class Demo(NamedTuple):
         yield f"demo account: {self.email}"
         yield f"demo password: {self.password}"
         if self.job is not None:
-            url = f"{address}/api/2.0/jobs/{self.job}/"
+            url = f"{address}{API_ROOT}/jobs/{self.job}/"
             yield f"demo job: curl -u '{self.email}:{self.password}' {url}"
 
 

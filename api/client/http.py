@@ -13,11 +13,11 @@ from aiohttp import hdrs
 from api.client.errors import ClientError, LoginEnded, NotTrusted, Refused, Unreachable
 from api.client.saved_login import Login
 from api.text.printable import escaped
+from api.text.urls import API_ROOT
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]
 
-ROOT = "/api/2.0"
 TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
 TRIES = 4
 """How often a request is made whose outcome is not known; the service does it once."""
@@ -52,7 +52,7 @@ class Client:
     async def once(self, method: str, path: str, **given: Any) -> Answer:
         """One request, whatever it holds. Raises `ClientError`."""
         try:
-            async with self.session.request(method, self.url + ROOT + path, **given) as answer:
+            async with self.session.request(method, self.url + API_ROOT + path, **given) as answer:
                 found = Answer(answer.status, answer.headers, await answer.read())
         except aiohttp.ClientSSLError as error:
             raise NotTrusted(self.url, _why(error)) from error

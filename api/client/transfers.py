@@ -11,8 +11,9 @@ import aiohttp
 import msgspec
 
 from api.client.errors import ClientError, Refused, Unreachable
-from api.client.http import BAD, ROOT, Answer, Client, decoded
+from api.client.http import BAD, Answer, Client, decoded
 from api.client.responses import Reference
+from api.text.urls import API_ROOT
 
 CHUNK_BYTES = 4 * 1024**2
 CHUNKS_MOST = 50_000
@@ -111,7 +112,7 @@ async def _fetch(client: Client, drive: str, part: Path, progress: Progress) -> 
     if part.exists() and part.stat().st_size:
         found = part.stat()
         headers = {"Range": f"bytes={found.st_size}-", "If-Range": _http_date(found.st_mtime)}
-    target = f"{client.url}{ROOT}/drives/{drive}/download/"
+    target = f"{client.url}{API_ROOT}/drives/{drive}/download/"
     try:
         async with client.session.get(target, headers={**headers, "Accept": "*/*"}) as answer:
             if answer.status >= BAD:

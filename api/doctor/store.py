@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from api.doctor.probes import DURABLE_IN_POSTGRES
 from api.doctor.subject import Subject
 from ledger.archives import Shelf
 from ledger.merkle.signed_note import BadCheckpoint, read_checkpoint
 from ledger.proofs.keys import VERIFIER_FILE, verifier_of
 from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
+from ledger.store.engines import DURABLE_IN_POSTGRES
 from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.tables import checkpoints
 from projections.maintenance.retention.compaction import ARCHIVES

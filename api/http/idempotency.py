@@ -12,6 +12,7 @@ import re
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from api.http.access import access_of
 from api.http.errors import BadRequest, RequestRefused
 from api.http.keyed_request import KeyedRequest
 from api.http.requests import ANONYMOUS, BODY, CLAIMING, NEW_ID, chunks, owner_of, read_body
@@ -19,8 +20,6 @@ from api.service.service import Service
 from ledger.domain.idempotency import KeptAnswer
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
-RAW_URLS = web.AppKey("raw-urls", set[web.AbstractResource])
-"""Where bodies are too long to be read before they are handled."""
 
 _KEY = re.compile(r"[!-~]{1,255}")
 
@@ -96,7 +95,8 @@ def _key(request: web.Request) -> str:
 
 
 def _is_raw(request: web.Request) -> bool:
-    return request.match_info.route.resource in request.app[RAW_URLS]
+    """Return whether the body is too long to be read before it is handled."""
+    return access_of(request) == "raw"
 
 
 def _kept(answer: web.StreamResponse) -> KeptAnswer:

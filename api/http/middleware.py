@@ -7,15 +7,15 @@ from aiohttp.typedefs import Handler, Middleware
 
 from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
+from api.http.access import access_of, is_public
 from api.http.errors import Forbidden, answer_to, unknown_error
 from api.http.etags import conditional
 from api.http.idempotency import Once, has_key
-from api.http.public_urls import PublicUrls
 from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
-from api.http.staff_access import STAFF_URLS, owner_asked_for, require_staff
+from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import route_of
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
@@ -35,7 +35,7 @@ _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 log = logging.getLogger(__name__)
 
 
-def guard(service: Service, public: PublicUrls) -> Middleware:
+def make_middleware(service: Service) -> Middleware:
     """Every request passes here: it is named, its account found, and any error answered.
 
     At a public URL no account is looked for: the caller is `ANONYMOUS`. Every answer tells how new
@@ -47,7 +47,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
     once = Once(service)
 
     @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = ids.of(request)
         CURRENT_REQUEST_ID.set(request_id)
         request[POSITION] = ledger.position
@@ -56,7 +56,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
         try:
             account = None
             owner = ANONYMOUS
-            if not await public.include(request):
+            if not await is_public(request):
                 account = await account_of(request, service.accounts)
                 owner = await owner_asked_for(request, account, service.accounts)
             request[CALLER] = Caller(owner, request_id)
@@ -80,7 +80,7 @@ def guard(service: Service, public: PublicUrls) -> Middleware:
             await _send_and_close(request, answer)
         return answer
 
-    return guarded
+    return handle
 
 
 def _comes_from_a_script(request: web.Request) -> bool:
@@ -115,7 +115,7 @@ def _check_allowed(request: web.Request, account: Account | None) -> None:
         raise nothing
     if account and account.role == "auditor" and request.method not in _READING:
         raise Forbidden("an auditor changes nothing")
-    if account and request.match_info.route.resource in request.app[STAFF_URLS]:
+    if account and access_of(request) == "staff":
         require_staff(account, "sees the whole ledger")
     check_accept(request)
 

@@ -5,13 +5,8 @@ from typing import Protocol
 from aiohttp import hdrs, web
 
 from api.accounts.account import Account, AccountNotFound
+from api.http.access import access_of
 from api.http.errors import BadRequest, Forbidden
-
-VIEWABLE_URLS = web.AppKey("viewable-urls", set[web.AbstractResource])
-"""Where a GET may name an owner. What holds secrets is none of them: servers have passwords."""
-
-STAFF_URLS = web.AppKey("staff-urls", set[web.AbstractResource])
-"""What only auditors and operators may ask for."""
 
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
@@ -30,8 +25,7 @@ async def owner_asked_for(request: web.Request, account: Account, accounts: Know
     `Forbidden` for whoever may not look, and `BadRequest` if there is no such account.
     """
     given = request.query.getall("owner", ()) if request.query_string else ()
-    resource = request.match_info.route.resource
-    if not given or request.method not in _READING or resource not in request.app[VIEWABLE_URLS]:
+    if not given or request.method not in _READING or access_of(request) != "viewable":
         return account.uuid
     wanted = given[-1].lower()
     if wanted == account.uuid:

@@ -20,6 +20,7 @@ from api.http.responses import json_answer
 from api.http.same_origin import check_origin
 from api.resources.collections import do_action
 from api.service.service import Service
+from api.text.urls import API_ROOT
 
 CSRF_VALID_FOR = timedelta(days=365)
 
@@ -58,7 +59,7 @@ class AccountsActions:
         password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)
         session = await self._accounts.log_in(email, password, request.remote or "")
         uuid = session.account.uuid
-        answer = json_answer({"uuid": uuid, "resource_uri": f"/api/2.0/user/{uuid}/"})
+        answer = json_answer({"uuid": uuid, "resource_uri": f"{API_ROOT}/user/{uuid}/"})
         _set_session(answer, session, secure=_is_secure(request))
         return answer
 

@@ -13,6 +13,7 @@ from api.resources.representations import (
     server_json,
     tag_json,
 )
+from api.text.urls import API_ROOT
 from projections.feed.feed import Render
 from projections.feed.resource_kinds import View
 from projections.views.read_models import DriveView, JobTree, ProfileView, ServerView, TagView
@@ -21,13 +22,19 @@ from projections.views.read_models import DriveView, JobTree, ProfileView, Serve
 def frames(figures: LiveFigures) -> Render:
     """Makes frames whose `object` is what a GET of the resource answers; none if it is gone."""
 
-    def render(resource_type: str, uri: str, view: View | None) -> bytes:
+    def render(resource_type: str, uuid: str, view: View | None) -> bytes:
+        uri = _uri(resource_type, uuid)
         frame: JsonObject = {"resource_type": resource_type, "resource_uri": uri}
         if view is not None:
             frame["object"] = _shown(view, figures)
         return orjson.dumps(frame)
 
     return render
+
+
+def _uri(resource_type: str, uuid: str) -> str:
+    """An account has one profile."""
+    return f"{API_ROOT}/{resource_type}/" + ("" if resource_type == "profile" else f"{uuid}/")
 
 
 def _shown(view: View, figures: LiveFigures) -> JsonObject:

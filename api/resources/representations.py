@@ -20,6 +20,7 @@ from api.resources.servers.bodies import (
     Server,
     ServerRuntime,
 )
+from api.text.urls import API_ROOT
 from ledger.codec import decode, fields_of
 from ledger.domain import events
 from ledger.domain.aggregates.drive import LIBRARY
@@ -102,13 +103,13 @@ def _told(tree: JobTree, figures: LiveFigures) -> _Told:
         data["worker_lost"] = True
     shown: JsonObject = {
         "uuid": job.uuid,
-        "resource_uri": f"/api/2.0/jobs/{job.uuid}/",
+        "resource_uri": f"{API_ROOT}/jobs/{job.uuid}/",
         "operation": job.operation,
         "state": job.state,
         "data": data,
         "created": job.created,
         "last_modified": job.last_modified,
-        "resources": [f"/api/2.0/{named}/" for named in tree.resources],
+        "resources": [f"{API_ROOT}/{named}/" for named in tree.resources],
         "children": [child.json for child in children],
     }
     return _Told(shown, progress, copied, worker_lost)
@@ -210,7 +211,7 @@ def drive_json(drive: DriveView) -> JsonObject:
             jobs=_jobs_of(drive.jobs),
             mounted_on=_references("servers", drive.mounted_on),
             owner=None if drive.owner == LIBRARY else _reference_to("user", drive.owner),
-            resource_uri=f"/api/2.0/drives/{drive.uuid}/",
+            resource_uri=f"{API_ROOT}/drives/{drive.uuid}/",
             runtime=DriveRuntime(
                 is_snapshotable=True if drive.ready else None, storage_type=definition.storage_type
             ),
@@ -259,7 +260,7 @@ def libdrive_json(drive: DriveView) -> JsonObject:
         "favourite": said.get("favourite") == "true",
         "image_type": said.get("image_type", IMAGE_TYPES[drive.definition.media]),
         "paid": said.get("paid") == "true",
-        "resource_uri": f"/api/2.0/libdrives/{drive.uuid}/",
+        "resource_uri": f"{API_ROOT}/libdrives/{drive.uuid}/",
     }
 
 
@@ -277,7 +278,7 @@ def server_json(server: ServerView) -> JsonObject:
             jobs=_jobs_of(server.jobs),
             nics=tuple(_nic(nic, runs=runs) for nic in server.nics),
             owner=_reference_to("user", server.owner),
-            resource_uri=f"/api/2.0/servers/{server.uuid}/",
+            resource_uri=f"{API_ROOT}/servers/{server.uuid}/",
             runtime=_runtime(server),
             status="running" if runs else "stopped",
             tags=_references("tags", server.tags),
@@ -342,7 +343,7 @@ def tag_json(tag: TagView) -> JsonObject:
         "meta": tag.meta,
         "name": tag.name,
         "owner": _reference("user", tag.owner),
-        "resource_uri": f"/api/2.0/tags/{tag.uuid}/",
+        "resource_uri": f"{API_ROOT}/tags/{tag.uuid}/",
         "resources": [_tagged(resource, tag.owner) for resource in tag.resources],
         "uuid": tag.uuid,
     }
@@ -390,11 +391,11 @@ def _references(kind: str, uuids: Sequence[str]) -> tuple[Reference, ...]:
 
 
 def _reference_to(kind: str, uuid: str) -> Reference:
-    return Reference(f"/api/2.0/{kind}/{uuid}/", uuid)
+    return Reference(f"{API_ROOT}/{kind}/{uuid}/", uuid)
 
 
 def _reference(kind: str, uuid: str) -> JsonObject:
-    return {"resource_uri": f"/api/2.0/{kind}/{uuid}/", "uuid": uuid}
+    return {"resource_uri": f"{API_ROOT}/{kind}/{uuid}/", "uuid": uuid}
 
 
 def _reference_or_none(kind: str, uuid: str | None) -> Reference | None:

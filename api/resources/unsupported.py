@@ -16,6 +16,7 @@ from api.resources.servers.bodies import (
     SMP_MOST,
 )
 from api.service.service import Service
+from api.text.urls import API_ROOT
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ
 from ledger.domain.errors import NotFound
 from ledger.images import Pool
@@ -122,7 +123,7 @@ def _drive_limits(storage_type: str) -> JsonObject:
 
 
 def _location(request: web.Request) -> JsonObject:
-    endpoint = f"{request.scheme}://{request.host}/api/2.0/"
+    endpoint = f"{request.scheme}://{request.host}{API_ROOT}/"
     websocket = "wss" if request.scheme == "https" else "ws"
     return {
         "alternative_frontend_url": "",

@@ -48,7 +48,7 @@ class Subscriber(Protocol):
 
 
 Render = Callable[[str, str, View | None], bytes]
-"""Makes the frame of a resource from its type, its URI and its view; None means it is gone."""
+"""Makes the frame of a resource from its type, its uuid and its view; None means it is gone."""
 
 
 class Feed:
@@ -276,8 +276,7 @@ class Feed:
             view = views.get(item)
             if isinstance(view, JobTree) and view.children:
                 self._pacing.note_shown(item.uuid, _count_jobs(view), now)
-            kind = KINDS[item.kind]
-            frame = self._render(kind.resource_type, kind.uri_of(item.uuid), view)
+            frame = self._render(KINDS[item.kind].resource_type, item.uuid, view)
             for subscriber in tuple(self._subscribers[account]):
                 subscriber.take(frame, again=again)
 

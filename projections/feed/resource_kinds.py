@@ -15,14 +15,8 @@ Read = Callable[[Snapshot, Sequence[str], str], Mapping[str, View]]
 
 
 class Kind(NamedTuple):
-    """A kind; its `uri` has a place for the uuid, unless an account has one such resource."""
-
     resource_type: str
-    uri: str
     read: Read
-
-    def uri_of(self, uuid: str) -> str:
-        return self.uri.format(uuid)
 
 
 def _among(read: Callable[[Snapshot, Sequence[str], str], Sequence[ViewWithUuid]]) -> Read:
@@ -38,11 +32,11 @@ def _profile(snapshot: Snapshot, _: Sequence[str], owner: str) -> Mapping[str, V
 
 
 KINDS: Mapping[str, Kind] = {
-    "job": Kind("jobs", "/api/2.0/jobs/{}/", _among(Snapshot.jobs_among)),
-    "drive": Kind("drives", "/api/2.0/drives/{}/", _among(Snapshot.drives_among)),
-    "server": Kind("servers", "/api/2.0/servers/{}/", _among(Snapshot.servers_among)),
-    "tag": Kind("tags", "/api/2.0/tags/{}/", _among(Snapshot.tags_among)),
-    "profile": Kind("profile", "/api/2.0/profile/", _profile),
+    "job": Kind("jobs", _among(Snapshot.jobs_among)),
+    "drive": Kind("drives", _among(Snapshot.drives_among)),
+    "server": Kind("servers", _among(Snapshot.servers_among)),
+    "tag": Kind("tags", _among(Snapshot.tags_among)),
+    "profile": Kind("profile", _profile),
 }
 """By the first word of a stream's name."""
 

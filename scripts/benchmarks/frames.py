@@ -24,7 +24,6 @@ from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.events import ProgressUpdated
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
-from projections.feed.resource_kinds import KINDS
 from scripts.benchmarks.support.data_directories import seed
 from scripts.benchmarks.support.listeners import NUMBER, Arrivals, listeners
 from scripts.benchmarks.support.processes import Served
@@ -85,8 +84,7 @@ class ReportingJob:
     def text(self) -> str:
         """Return an example of a frame."""
         tree = self._service.views.job(self.job, self._caller.actor)
-        uri = KINDS["job"].uri_of(self.job)
-        return frames(self._service.figures)("jobs", uri, tree).decode()
+        return frames(self._service.figures)("jobs", self.job, tree).decode()
 
     async def round(self, sockets: int, count: int) -> list[float]:
         """Return latencies from a commit to a subscriber."""

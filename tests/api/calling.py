@@ -64,8 +64,8 @@ class KnownAccounts:
     async def new_async_cookie(self, account: Account) -> str:
         return self.cookies.make(Entitled(account.uuid, 0))
 
-    def ending_known_to(self, async_cookie: str) -> int:
-        return self.cookies.read(async_cookie).ending
+    def last_revocation_before(self, async_cookie: str) -> int:
+        return self.cookies.read(async_cookie).revocation
 
     async def account_of_async_cookie(self, value: str) -> Account:
         return self._by_uuid[self.cookies.read(value).account]

@@ -11,6 +11,7 @@ from api.client.format import seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job
 from api.text.printable import escaped
+from api.text.urls import API_ROOT
 from ledger.domain.operations import OPERATIONS, operation_of
 
 PAGE_JOBS_MAX = 200
@@ -88,7 +89,7 @@ def _lines(job: Job, *, tree: bool) -> Iterator[str]:
     yield f"created      {time(job.created)} UTC"
     yield f"last change  {time(job.last_modified)} UTC"
     for uri in job.resources:
-        yield f"of           {escaped(uri.removeprefix('/api/2.0'))}"
+        yield f"of           {escaped(uri.removeprefix(API_ROOT))}"
     if tree:
         yield from _tree(job, "")
     elif job.children:

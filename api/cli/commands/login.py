@@ -12,6 +12,7 @@ from api.client.errors import ClientError, LoginEnded
 from api.client.http import connected, decoded
 from api.client.responses import NewToken
 from api.client.saved_login import Login, forget, keep, kept_in_file
+from api.text.urls import API_ROOT
 
 NAME_MOST = 64
 
@@ -34,7 +35,7 @@ def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
         if password_stdin
         else click.prompt("Password", hide_input=True, err=True)
     )
-    url = url.rstrip("/").removesuffix("/api/2.0")
+    url = url.rstrip("/").removesuffix(API_ROOT)
     token = asyncio.run(_token(url, email, password))
     _replace_earlier()
     file = keep(Login(url, token, email))

@@ -14,6 +14,7 @@ from api.resources.drives.bodies import SIZE_MOST, ChunkRequest
 from api.resources.drives.images import body_length
 from api.resources.drives.upload_links import LinkedChunk, UploadLinks
 from api.service.service import Service
+from api.text.urls import API_ROOT
 from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound
 from ledger.images import CHUNKS_MAX, Chunking
 
@@ -49,7 +50,7 @@ class Uploads:
         if await self._intake.has_chunk(drive, asked.chunk_number, Chunking(asked.chunk_size)):
             raise ChunkPresent
         token = self._links.token(LinkedChunk(drive, asked.chunk_number, asked.chunk_size))
-        return json_answer({"link": f"/api/2.0/uploads/{token}/"})
+        return json_answer({"link": f"{API_ROOT}/uploads/{token}/"})
 
     async def send_by_link(self, request: web.Request) -> web.Response:
         """Takes in a chunk as the body; the answer comes once it is on disk."""

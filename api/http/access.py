@@ -1,0 +1,35 @@
+"""Who may use a URL: declared beside its route, and asked for by the middleware."""
+
+from typing import Literal
+
+from aiohttp import web
+
+Access = Literal["account", "raw", "viewable", "staff", "public"]
+"""Who may use a URL, and how.
+
+- `account`: every account, for what it has itself;
+- `raw`: the same, and a body is as long as an image, and no JSON;
+- `viewable`: the same, and a GET by staff may name another account as `owner`. What holds secrets
+  is not viewable: servers have passwords;
+- `staff`: only auditors and operators;
+- `public`: anyone. Credentials are not looked at: a handler that needs an account finds it itself.
+"""
+
+URL_ACCESS = web.AppKey("url-access", dict[web.AbstractResource, Access])
+
+
+def access_of(request: web.Request) -> Access | None:
+    """Return None if the router found no handler."""
+    resource = request.match_info.route.resource
+    return None if resource is None else request.app[URL_ACCESS][resource]
+
+
+async def is_public(request: web.Request) -> bool:
+    """Return whether the URL is public, whatever the method."""
+    if request.match_info.route.resource is not None:
+        return access_of(request) == "public"
+    if not isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
+        return False
+    public = (url for url, access in request.app[URL_ACCESS].items() if access == "public")
+    resolved = [await resource.resolve(request) for resource in public]
+    return any(allowed for _, allowed in resolved)
