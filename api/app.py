@@ -17,7 +17,7 @@ from api.resources.jobs.time_travel import TimeTravel
 from api.resources.libdrives import Libdrives
 from api.resources.logs import Logs
 from api.resources.page_files import ADDRESSES, PageFiles
-from api.resources.profile import Profile
+from api.resources.profile import Profiles
 from api.resources.proofs import Proofs
 from api.resources.schema import serve_schema
 from api.resources.servers.handlers import Servers
@@ -48,7 +48,7 @@ def make_app(service: Service) -> web.Application:
     _add_servers(app, Servers(service))
     _add_tags(app, Tags(service))
     _add_libdrives(app, Libdrives(service, drives))
-    _add_account(app, Profile(service), Logs(service))
+    _add_account(app, Profiles(service), Logs(service))
     _add_accounts(app, AccountsActions(service))
     _add_proofs(app, Proofs(service))
     _add_staff(app, Staff(service))
@@ -136,7 +136,7 @@ def _add_libdrives(app: web.Application, libdrives: Libdrives) -> None:
     _add(app, f"/libdrives/{UUID}/action", post=libdrives.act)
 
 
-def _add_account(app: web.Application, profile: Profile, logs: Logs) -> None:
+def _add_account(app: web.Application, profile: Profiles, logs: Logs) -> None:
     _add(app, "/profile", get=profile.show, put=profile.edit)
     _add(app, "/profile/schema", get=serve_schema("profile"))
     _add(app, "/logs", get=logs.list)

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from api.http.errors import BadRequest
-from api.http.fields import Fields
+from api.http.fields import Text, Texts, decode_fields
 from api.resources.drives.bodies import SIZE_MOST, default_storage_type
 from api.resources.representations import IMAGE_TYPES, LIBRARY_TEXTS
 from api.service.service import Service
@@ -72,16 +72,21 @@ class Library:
 
     def _definition(self, image: NewImage, size: int) -> DriveDefinition:
         """Checked as what a client says would be. Raises `BadRequest`."""
-        said = Fields({"name": image.name, "meta": image.meta})
+        said = decode_fields({"name": image.name, "meta": image.meta}, _Said)
         if not 0 < size <= SIZE_MOST:
             raise BadRequest(f"an image has 1 to {SIZE_MOST} bytes, not {size}")
         return DriveDefinition(
-            name=said.text("name", ""),
+            name=said.name,
             media=image.media,
             size=round_up(size),
             storage_type=image.storage_type or default_storage_type(self._service.pools),
-            meta={**_facts(image.media), **said.meta("meta", {})},
+            meta={**_facts(image.media), **said.meta},
         )
+
+
+class _Said(Struct):
+    name: Text
+    meta: Texts
 
 
 def _facts(media: Media) -> dict[str, str]:

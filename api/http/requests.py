@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from msgspec import Struct
 
 from api.http.errors import BadRequest, RequestRefused
-from api.http.fields import SURROGATES, UUID, B, Fields, UuidList, decode_fields
+from api.http.fields import SURROGATES, UUID, B, UuidList, decode_fields
 from api.http.keyed_request import KeyedRequest
 from ledger.domain.errors import NotFound
 from ledger.store.writer import Caller
@@ -137,14 +137,6 @@ async def read_objects(request: web.Request, kind: type[B]) -> list[B]:
     """The objects of a body that is one bare object, a list of them or `{"objects": [..]}`."""
     values = await _read_list(request)
     return [decode_fields(_object(value), kind) for value in values]
-
-
-async def read_fields(request: web.Request) -> Fields:
-    return Fields(await check_object(request))
-
-
-async def read_all_fields(request: web.Request) -> list[Fields]:
-    return [Fields(_object(value)) for value in await _read_list(request)]
 
 
 async def read_references(request: web.Request) -> tuple[str, ...]:

@@ -12,51 +12,53 @@ from msgspec.json import schema_components
 
 from api.http.requests import BULK_LIMIT
 from api.http.responses import JsonObject
+from api.resources.account_bodies import Login, Profile, ProfileEdit, TokenLogin
 from api.resources.drives.bodies import (
     ChunkRequest,
     Drive,
     DriveClone,
     DriveEdit,
     DriveResize,
+    LibraryDrive,
     NewDrive,
     NewUpload,
 )
 from api.resources.representations import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS
 from api.resources.servers.bodies import NewServer, RuntimeNic, Server, ServerClone, ServerEdit
+from api.resources.tag_bodies import NewTag, Tag, TagEdit
 
 Schemas = dict[str, JsonObject]
 
 BODIES = (
-    ChunkRequest,
-    Drive,
-    DriveClone,
-    DriveEdit,
-    DriveResize,
-    NewDrive,
-    NewServer,
-    NewUpload,
-    RuntimeNic,
-    Server,
-    ServerClone,
-    ServerEdit,
+    *(Drive, NewDrive, NewUpload, DriveEdit, DriveClone, DriveResize, ChunkRequest, LibraryDrive),
+    *(Server, NewServer, ServerEdit, ServerClone, RuntimeNic),
+    *(Tag, NewTag, TagEdit),
+    *(Profile, ProfileEdit, Login, TokenLogin),
 )
-LISTED: Mapping[str, Collection[str]] = {"Drive": DRIVE_LIST_FIELDS, "Server": SERVER_LIST_FIELDS}
-"""What there are lists of, and what a list in short shows of each."""
-BULK = ("NewDrive", "NewServer", "NewUpload")
+LISTED = ("Drive", "LibraryDrive", "Server", "Tag")
+IN_SHORT: Mapping[str, Collection[str]] = {
+    "Drive": DRIVE_LIST_FIELDS,
+    "Server": SERVER_LIST_FIELDS,
+}
+"""What lists show of these, but for those in detail."""
+MADE = ("Drive", "Server", "Tag")
+GIVEN = ("NewDrive", "NewServer", "NewTag", "NewUpload")
 """What one request may make several of."""
 
 _NULL: JsonObject = {"type": "null"}
 
 
-def component_schemas() -> Schemas:
+def describe_bodies() -> Schemas:
     """Describe the structs, and lists of them, by name."""
     schemas: Schemas = {}
     _, structs = schema_components(BODIES, ref_template=_pointer("{name}"))
     for name, struct in structs.items():
         schemas[name] = _object(struct, schemas)
-    for name, fields in LISTED.items():
-        schemas |= _lists(name, schemas[name], fields)
-    for name in BULK:
+    for name in LISTED:
+        schemas |= _lists(name, schemas[name], IN_SHORT.get(name))
+    for name in MADE:
+        schemas[f"{name}s"] = _closed({"objects": {**_several(name), "minItems": 1}})
+    for name in GIVEN:
         schemas[f"{name}s"] = _one_or_several(name)
     return schemas
 
@@ -104,7 +106,7 @@ def _named(schema: dict[str, Any], schemas: Schemas, *, is_given: bool) -> JsonO
     about = {"description": schema.pop("description")} if "description" in schema else {}
     if name == "Uuid" and is_given:
         return {**about, **_reference("GivenReference")}
-    schemas[name] = schema
+    assert schemas.setdefault(name, schema) == schema, f"there are two kinds of {name}"
     return {**about, **_reference(name)}
 
 
@@ -132,15 +134,16 @@ def _pointer(name: str) -> str:
 # Lists
 
 
-def _lists(name: str, whole: Any, short: Collection[str]) -> Schemas:
+def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:
     """Describe the lists of a resource; `fields` chooses the keys of what is in them."""
     properties = whole["properties"]
+    part = {"description": "The keys that `fields` names.", **_closed(properties), "required": []}
+    lists: Schemas = {f"{name}Part": part}
+    if short is None:
+        return lists | {f"{name}List": _page(name, f"{name}Part")}
     listed = {key: schema for key, schema in properties.items() if key in short}
-    part = {"type": "object", "additionalProperties": False, "properties": properties}
-    return {
-        f"{name}Part": {"description": "The keys that `fields` names.", **part},
+    return lists | {
         f"Listed{name}": _closed(listed),
-        f"{name}s": _closed({"objects": {**_several(name), "minItems": 1}}),
         f"{name}List": _page(f"Listed{name}", f"{name}Part"),
         f"{name}DetailList": _page(name, f"{name}Part"),
     }

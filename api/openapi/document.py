@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from api.openapi.components import component_schemas
+from api.openapi.components import describe_bodies
 from ledger.domain.operations import OPERATIONS
 
 FILE = Path(__file__).with_name("openapi.yaml")
@@ -23,7 +23,7 @@ def document_json() -> bytes:
     """
     read: Any = msgspec.yaml.decode(FILE.read_bytes())
     del read[SHARED]
-    schemas, written = component_schemas(), read["components"]["schemas"]
+    schemas, written = describe_bodies(), read["components"]["schemas"]
     written["Operation"] |= {"enum": list(OPERATIONS), "description": _titles()}
     read["components"]["schemas"] = {
         name: {**schemas.get(name, {}), **written.get(name, {})}

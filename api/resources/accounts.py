@@ -9,15 +9,16 @@ from datetime import timedelta
 from aiohttp import hdrs, web
 
 from api.accounts.account import AccountNotFound, LoginRefused
-from api.accounts.credentials import PASSWORD_LENGTH_MAX, parse_bearer
+from api.accounts.credentials import parse_bearer
 from api.accounts.sessions import VALID_FOR, NewSession
 from api.accounts.tokens import InvalidTokenName
 from api.accounts.websocket_cookie import ASYNC_COOKIE, VALID_S
 from api.http.errors import BadRequest, Forbidden
 from api.http.request_auth import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
-from api.http.requests import owner_of, read_fields
+from api.http.requests import owner_of, read_object
 from api.http.responses import json_answer
 from api.http.same_origin import check_origin
+from api.resources.account_bodies import Login, TokenLogin
 from api.resources.collections import do_action
 from api.service.service import Service
 from api.text.urls import API_ROOT
@@ -53,11 +54,8 @@ class AccountsActions:
 
     async def _log_in(self, request: web.Request) -> web.Response:
         check_origin(request)  # or a page could have its reader act as somebody else
-        fields = await read_fields(request)
-        fields.require("username", "password")
-        email = fields.text("username", "")
-        password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)
-        session = await self._accounts.log_in(email, password, request.remote or "")
+        said = await read_object(request, Login)
+        session = await self._accounts.log_in(said.username, said.password, request.remote or "")
         uuid = session.account.uuid
         answer = json_answer({"uuid": uuid, "resource_uri": f"{API_ROOT}/user/{uuid}/"})
         _set_session(answer, session, secure=_is_secure(request))
@@ -75,16 +73,14 @@ class AccountsActions:
 
     async def _create_token(self, request: web.Request) -> web.Response:
         """A token for a program, which it is told this once."""
-        fields = await read_fields(request)
-        fields.require("username", "password")
-        email = fields.text("username", "")
-        password = fields.text("password", "", most=PASSWORD_LENGTH_MAX)
-        name = fields.text("name", "")
+        said = await read_object(request, TokenLogin)
         try:
-            new = await self._accounts.new_token(email, password, request.remote or "", name)
+            new = await self._accounts.new_token(
+                said.username, said.password, request.remote or "", said.name
+            )
         except InvalidTokenName as error:
             raise BadRequest(str(error), point="name") from None
-        told = {"id": new.id, "name": name, "token": new.token, "uuid": new.account}
+        told = {"id": new.id, "name": said.name, "token": new.token, "uuid": new.account}
         return json_answer(told, status=201)
 
     async def _remove_token(self, request: web.Request) -> web.Response:

@@ -25,7 +25,7 @@ def _icontains(shown: object, wanted: str) -> bool:
 
 
 def _among(shown: object, wanted: str) -> bool:
-    return isinstance(shown, list) and wanted in shown
+    return isinstance(shown, tuple) and wanted in shown
 
 
 FILTERS: Mapping[str, tuple[str, Callable[[object, str], bool]]] = {

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import asdict
 
 from api.http.fields import Reference
 from api.http.responses import JsonObject
-from api.resources.drives.bodies import Drive, DriveRuntime
+from api.resources.drives.bodies import Drive, DriveRuntime, LibraryDrive
 from api.resources.servers.bodies import (
     IpConf,
     Mount,
@@ -20,6 +20,7 @@ from api.resources.servers.bodies import (
     Server,
     ServerRuntime,
 )
+from api.resources.tag_bodies import Tag, Tagged
 from api.text.urls import API_ROOT
 from ledger.codec import decode, fields_of
 from ledger.domain import events
@@ -201,25 +202,28 @@ def _working(drive: DriveView) -> str | None:
 
 
 def drive_json(drive: DriveView) -> JsonObject:
+    storage_type = drive.definition.storage_type
+    runtime = DriveRuntime(is_snapshotable=True if drive.ready else None, storage_type=storage_type)
+    return _json(Drive(**_of_any_drive(drive), runtime=runtime))
+
+
+def _of_any_drive(drive: DriveView) -> dict[str, Any]:
+    """The fields of `ShownDrive`."""
     definition = drive.definition
     meta = definition.meta
     if drive.owner == LIBRARY:
         meta = {key: value for key, value in meta.items() if key not in LIBRARY_KEYS}
-    return _json(
-        Drive(
-            **{**asdict(definition), "meta": meta},
-            jobs=_jobs_of(drive.jobs),
-            mounted_on=_references("servers", drive.mounted_on),
-            owner=None if drive.owner == LIBRARY else _reference_to("user", drive.owner),
-            resource_uri=f"{API_ROOT}/drives/{drive.uuid}/",
-            runtime=DriveRuntime(
-                is_snapshotable=True if drive.ready else None, storage_type=definition.storage_type
-            ),
-            status=drive_status(drive),
-            tags=_references("tags", drive.tags),
-            uuid=drive.uuid,
-        )
-    )
+    return {
+        **asdict(definition),
+        "meta": meta,
+        "jobs": _jobs_of(drive.jobs),
+        "mounted_on": _references("servers", drive.mounted_on),
+        "owner": None if drive.owner == LIBRARY else _reference("user", drive.owner),
+        "resource_uri": f"{API_ROOT}/drives/{drive.uuid}/",
+        "status": drive_status(drive),
+        "tags": _references("tags", drive.tags),
+        "uuid": drive.uuid,
+    }
 
 
 # Library drives
@@ -235,33 +239,22 @@ LIBRARY_TEXTS = (
 )
 LIBRARY_KEYS = frozenset({*LIBRARY_TEXTS, "category", "favourite", "image_type", "paid"})
 """What a library drive says of itself; a clone has it in its meta."""
-_NOT_OF_LIBRARY = frozenset(
-    {
-        "backup_scheduler",
-        "grantees",
-        "iops",
-        "permissions",
-        "remote_snapshots",
-        "runtime",
-        "snapshots",
-    }
-)
 IMAGE_TYPES = {"disk": "preinst", "cdrom": "install"}
 
 
 def libdrive_json(drive: DriveView) -> JsonObject:
     """A library drive as the library shows it; each key is always there."""
     said = drive.definition.meta
-    shown = {key: value for key, value in drive_json(drive).items() if key not in _NOT_OF_LIBRARY}
-    return {
-        **shown,
+    fields = {
+        **_of_any_drive(drive),
         **{name: said.get(name, "") for name in LIBRARY_TEXTS},
-        "category": [part for part in said.get("category", "general").split(",") if part],
+        "category": tuple(part for part in said.get("category", "general").split(",") if part),
         "favourite": said.get("favourite") == "true",
         "image_type": said.get("image_type", IMAGE_TYPES[drive.definition.media]),
         "paid": said.get("paid") == "true",
         "resource_uri": f"{API_ROOT}/libdrives/{drive.uuid}/",
     }
+    return _json(LibraryDrive(**fields))
 
 
 # Servers
@@ -277,7 +270,7 @@ def server_json(server: ServerView) -> JsonObject:
             drives=tuple(_mount(mount, runs=runs) for mount in server.mounts),
             jobs=_jobs_of(server.jobs),
             nics=tuple(_nic(nic, runs=runs) for nic in server.nics),
-            owner=_reference_to("user", server.owner),
+            owner=_reference("user", server.owner),
             resource_uri=f"{API_ROOT}/servers/{server.uuid}/",
             runtime=_runtime(server),
             status="running" if runs else "stopped",
@@ -311,7 +304,7 @@ def _mount(mount: events.Mount, *, runs: bool) -> Mount:
         boot_order=mount.boot_order,
         dev_channel=mount.dev_channel,
         device=mount.device,
-        drive=_reference_to("drives", mount.drive),
+        drive=_reference("drives", mount.drive),
         runtime=MountRuntime() if runs else None,
     )
 
@@ -339,22 +332,22 @@ def _ip_conf(conf: events.IpConf | None) -> IpConf | None:
 
 
 def tag_json(tag: TagView) -> JsonObject:
-    return {
-        "meta": tag.meta,
-        "name": tag.name,
-        "owner": _reference("user", tag.owner),
-        "resource_uri": f"{API_ROOT}/tags/{tag.uuid}/",
-        "resources": [_tagged(resource, tag.owner) for resource in tag.resources],
-        "uuid": tag.uuid,
-    }
+    owner = _reference("user", tag.owner)
+    return _json(
+        Tag(
+            name=tag.name,
+            meta=tag.meta,
+            owner=owner,
+            resource_uri=f"{API_ROOT}/tags/{tag.uuid}/",
+            resources=tuple(_tagged(resource, owner) for resource in tag.resources),
+            uuid=tag.uuid,
+        )
+    )
 
 
-def _tagged(resource: TaggedView, owner: str) -> JsonObject:
-    return {
-        **_reference(resource.kind, resource.uuid),
-        "owner": _reference("user", owner),
-        "res_type": resource.kind,
-    }
+def _tagged(resource: TaggedView, owner: Reference) -> Tagged:
+    reference = _reference(resource.kind, resource.uuid)
+    return Tagged(**asdict(reference), owner=owner, res_type=resource.kind)
 
 
 def log_json(entry: LogEntry) -> JsonObject:
@@ -365,7 +358,7 @@ def log_json(entry: LogEntry) -> JsonObject:
     line, by_account = entry.line, ":" not in entry.actor
     return {
         "action": line.action,
-        "actor": _reference("user", entry.actor) if by_account else None,
+        "actor": asdict(_reference("user", entry.actor)) if by_account else None,
         "category": line.category,
         "details": "" if by_account else entry.actor.partition(":")[0],
         "error_message": line.error,
@@ -387,16 +380,12 @@ def _jobs_of(references: Sequence[JobReference]) -> tuple[Reference, ...]:
 
 
 def _references(kind: str, uuids: Sequence[str]) -> tuple[Reference, ...]:
-    return tuple(_reference_to(kind, uuid) for uuid in uuids)
+    return tuple(_reference(kind, uuid) for uuid in uuids)
 
 
-def _reference_to(kind: str, uuid: str) -> Reference:
-    return Reference(f"{API_ROOT}/{kind}/{uuid}/", uuid)
-
-
-def _reference(kind: str, uuid: str) -> JsonObject:
-    return {"resource_uri": f"{API_ROOT}/{kind}/{uuid}/", "uuid": uuid}
+def _reference(kind: str, uuid: str) -> Reference:
+    return Reference(resource_uri=f"{API_ROOT}/{kind}/{uuid}/", uuid=uuid)
 
 
 def _reference_or_none(kind: str, uuid: str | None) -> Reference | None:
-    return None if uuid is None else _reference_to(kind, uuid)
+    return None if uuid is None else _reference(kind, uuid)

@@ -1,24 +1,23 @@
 """The answers to `/schema/`: what fields there are, for clients that ask."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import NODEFAULT, Meta, Struct, inspect
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from api.http.fields import Reference
 from api.http.requests import DEFAULT_LIMIT
 from api.http.responses import JsonObject, json_answer
-from api.resources.drives.bodies import DRIVE_STATUSES, Drive, DriveEdit, NewDrive
+from api.resources.account_bodies import Profile, ProfileEdit
+from api.resources.drives.bodies import Drive, DriveEdit, LibraryDrive, NewDrive
 from api.resources.servers.bodies import NewServer, Server, ServerEdit
+from api.resources.tag_bodies import NewTag, Tag
 
 NO_DEFAULT = "No default provided."
 
-_FOLDER = Path(__file__).with_name("schemas")
 _TYPES = {bool: "boolean", int: "integer", str: "string"}
 
 
@@ -30,22 +29,13 @@ class Schema(Struct, frozen=True, kw_only=True):
     default_format: str = "application/json"
     default_limit: int = DEFAULT_LIMIT
     fields: Mapping[str, JsonObject]
-    filtering: dict[str, int]
-    ordering: list[str]
-
-
-def load_schema(kind: str) -> Schema:
-    """Return what `schemas/` holds for a kind of resource; the statuses have their own table."""
-    schema = msgspec.json.decode((_FOLDER / f"{kind}.json").read_bytes(), type=Schema)
-    if "status" not in schema.fields:
-        return schema
-    status = {**schema.fields["status"], "choices": DRIVE_STATUSES}
-    return replace(schema, fields={**schema.fields, "status": status})
+    filtering: dict[str, int] = {}
+    ordering: list[str] = []
 
 
 def serve_schema(kind: str) -> Handler:
     """The handler of the kind's `/schema/`."""
-    schema = asdict(SCHEMAS[kind] if kind in SCHEMAS else load_schema(kind))
+    schema = asdict(SCHEMAS[kind])
 
     async def serve(request: web.Request) -> web.Response:
         return json_answer(schema)
@@ -65,7 +55,7 @@ class _Type(NamedTuple):
     extra: Mapping[str, object]
 
 
-def schema_fields(shown: type[Struct], *given: type[Struct]) -> Mapping[str, JsonObject]:
+def describe_fields(shown: type[Struct], *given: type[Struct]) -> Mapping[str, JsonObject]:
     """Describe what is shown; `given` is what clients say, first of all to make one."""
     return _fields(_struct(shown), *map(_struct, given))
 
@@ -158,15 +148,76 @@ SCHEMAS = {
     "drives": Schema(
         allowed_detail_http_methods=["get", "put", "delete"],
         allowed_list_http_methods=["get", "put", "delete", "post"],
-        fields=schema_fields(Drive, NewDrive, DriveEdit),
+        fields=describe_fields(Drive, NewDrive, DriveEdit),
         filtering={"name": 1, "tag": 1, "uuid": 1},
         ordering=["uuid", "name"],
     ),
     "servers": Schema(
         allowed_detail_http_methods=["get", "put", "delete"],
         allowed_list_http_methods=["get", "put", "delete", "post"],
-        fields=schema_fields(_ServerSchema, NewServer, ServerEdit),
+        fields=describe_fields(_ServerSchema, NewServer, ServerEdit),
         filtering={"name": 1, "tag": 1, "uuid": 1},
         ordering=["uuid", "name"],
     ),
+    "tags": Schema(
+        allowed_detail_http_methods=["get", "put", "delete"],
+        allowed_list_http_methods=["get", "post"],
+        fields=describe_fields(Tag, NewTag),
+        filtering={"name": 1, "uuid": 1},
+        ordering=["uuid", "name"],
+    ),
+    "profile": Schema(
+        allowed_detail_http_methods=["get", "put"],
+        allowed_list_http_methods=["get", "put"],
+        fields=describe_fields(Profile, ProfileEdit),
+    ),
+    "libdrives": Schema(
+        allowed_detail_http_methods=["get"],
+        allowed_list_http_methods=["get"],
+        fields=describe_fields(LibraryDrive),
+        filtering=dict.fromkeys(
+            ("arch", "category", "distribution", "image_type", "name", "os", "uuid", "version"), 1
+        ),
+        ordering=["uuid", "name"],
+    ),
 }
+
+
+# Jobs: the public API tells of their fields in another way.
+
+_TEXT = 'Unicode string data. Ex: "Hello State"'
+_TIME = 'A date & time as a string. Ex: "2010-11-10T03:07:43"'
+
+
+def describe_jobs(now: str) -> Schema:
+    """Describe jobs; a time's default is now."""
+    return Schema(
+        allowed_detail_http_methods=["get"],
+        allowed_list_http_methods=["get"],
+        fields={
+            "children": _job_field(
+                "related", "Background jobs, initiated by this job.", nullable=True
+            ),
+            "created": _job_field("datetime", _TIME, default=now),
+            "data": _job_field(
+                "object",
+                "Meta information related to this background job's execution.",
+                nullable=True,
+            ),
+            "last_modified": _job_field("datetime", _TIME, default=now),
+            "operation": _job_field("string", _TEXT, nullable=True),
+            "resource_uri": _job_field("string", _TEXT, readonly=True),
+            "resources": _job_field(
+                "list", "Resources linked to this background job.", nullable=True
+            ),
+            "state": _job_field("string", _TEXT, default="started"),
+            "uuid": _job_field("string", _TEXT, unique=True),
+        },
+        filtering={"state": 1},
+        ordering=["-last_modified"],
+    )
+
+
+def _job_field(kind: str, help_text: str, *, default: str = NO_DEFAULT, **said: bool) -> JsonObject:
+    flags = {"blank": False, "nullable": False, "readonly": False, "unique": False}
+    return {"type": kind, "help_text": help_text, "default": default, **flags, **said}

@@ -1,27 +1,25 @@
 """`/tags/`: names that drives and servers bear."""
 
 from collections.abc import Mapping
-from typing import TypeVar
 
 from aiohttp import web
+from msgspec.structs import asdict
 
-from api.http.errors import BadRequest
-from api.http.fields import Fields
 from api.http.record import new_id, record_command
-from api.http.requests import owner_of, read_all_fields, read_fields, uuid_in_url
+from api.http.requests import owner_of, read_object, read_objects, uuid_in_url
 from api.http.responses import created, json_answer
 from api.resources.collections import Collection
 from api.resources.drives.handlers import drives_of
 from api.resources.representations import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS, tag_json
 from api.resources.servers.handlers import servers_of
+from api.resources.tag_bodies import NewTag, TagEdit
 from api.resources.unsupported import empty_list
 from api.service.service import Service
-from ledger.domain.commands import CreateTags, DeleteTag, EditTag, NewTag
+from ledger.domain import commands
+from ledger.domain.commands import CreateTags, DeleteTag, EditTag
 from ledger.domain.errors import TagNotFound
 from projections.views.filters import Condition, Lookup
 from projections.views.snapshot import Snapshot
-
-D = TypeVar("D")
 
 FILTERS: Mapping[str, Lookup] = {
     "uuid": "uuid",
@@ -57,7 +55,10 @@ class Tags:
     async def create(self, request: web.Request) -> web.Response:
         """All or none."""
         owner = owner_of(request)
-        new = tuple(_new_tag(fields, new_id(request)) for fields in await read_all_fields(request))
+        new = tuple(
+            commands.NewTag(new_id(request), said.name, said.meta, said.resources)
+            for said in await read_objects(request, NewTag)
+        )
         await record_command(request, self._ledger, CreateTags(owner, new))
         return created(self._collection.shown(owner, [tag.tag for tag in new]))
 
@@ -65,14 +66,8 @@ class Tags:
         """Partial; `meta` and `resources` are replaced whole if they are given."""
         uuid = uuid_in_url(request, TagNotFound)
         owner = owner_of(request)
-        fields = await read_fields(request)
-        command = EditTag(
-            owner,
-            uuid,
-            _name(fields, None),
-            fields.meta("meta", None),
-            fields.references("resources", None),
-        )
+        said = await read_object(request, TagEdit)
+        command = EditTag(owner=owner, tag=uuid, **asdict(said))
         await record_command(request, self._ledger, command)
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
@@ -98,17 +93,3 @@ class Tags:
                 return await self._servers.answer(request, fields, borne)
             case _:
                 return await empty_list(request)
-
-
-def _new_tag(fields: Fields, uuid: str) -> NewTag:
-    fields.require("name")
-    return NewTag(
-        uuid, _name(fields, ""), fields.meta("meta", {}), fields.references("resources", ())
-    )
-
-
-def _name(fields: Fields, default: D) -> str | D:
-    name = fields.text("name", default)
-    if name == "":
-        raise BadRequest("a tag must have a name", point="name")
-    return name

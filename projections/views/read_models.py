@@ -2,7 +2,15 @@
 
 from typing import NamedTuple
 
-from ledger.domain.events import CloneNaming, DriveDefinition, Mount, Nic, Role, ServerDefinition
+from ledger.domain.events import (
+    CloneNaming,
+    DriveDefinition,
+    Mount,
+    Nic,
+    ResourceKind,
+    Role,
+    ServerDefinition,
+)
 from projections.audit_log import Line
 from projections.tables import JobRow
 
@@ -76,7 +84,7 @@ class TaggedView(NamedTuple):
     """A drive or server that bears a tag."""
 
     uuid: str
-    kind: str
+    kind: ResourceKind
 
 
 class TagView(NamedTuple):

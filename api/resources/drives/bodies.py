@@ -22,7 +22,7 @@ from api.http.fields import (
     Text,
     TextList,
     UuidList,
-    optional,
+    make_partial,
 )
 from ledger.domain import events
 from ledger.domain.aggregates.drive import SIZE_STEP, round_up
@@ -100,8 +100,8 @@ class NewUpload(NewDrive, kw_only=True):
     ]
 
 
-DriveEdit = optional("DriveEdit", DriveFields, size=_Size, tags=UuidList)
-DriveClone = optional("DriveClone", DriveFields, size=_Size, storage_type=_StorageType)
+DriveEdit = make_partial("DriveEdit", DriveFields, size=_Size, tags=UuidList)
+DriveClone = make_partial("DriveClone", DriveFields, size=_Size, storage_type=_StorageType)
 
 
 class DriveResize(Struct):
@@ -187,6 +187,34 @@ class Drive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
         Meta(description="State of the drive at this moment.", extra={"default": None}),
     ]
     snapshots: Annotated[NoReferences, Meta(description="Snapshots of the drive.")] = ()
+
+
+class LibraryDrive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
+    """A drive that nobody owns.
+
+    `arch` to `version` are said by whoever put it into the library, and go into the `meta` of a
+    clone.
+    """
+
+    arch: Annotated[str, Meta(description="Architecture of the operating system.")] = ""
+    category: Annotated[tuple[str, ...], Meta(description="Categories the image belongs to.")] = (
+        "general",
+    )
+    description: Annotated[str, Meta(description="Description of the image.")] = ""
+    distribution: Annotated[str, Meta(description="Distribution of the operating system.")] = ""
+    favourite: Annotated[bool, Meta(description="Whether the image is a favourite one.")] = False
+    image_type: Annotated[
+        str,
+        Meta(
+            description="What kind of image this is.",
+            extra={"choices": ("preinst", "install", "live")},
+        ),
+    ] = "preinst"
+    install_notes: Annotated[str, Meta(description="Notes on the installation.")] = ""
+    os: Annotated[str, Meta(description="Operating system.")] = ""
+    paid: Annotated[bool, Meta(description="Whether the image has to be paid for.")] = False
+    url: Annotated[str, Meta(description="Where there is more about the image.")] = ""
+    version: Annotated[str, Meta(description="Version of the operating system.")] = ""
 
 
 # Rules

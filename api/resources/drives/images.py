@@ -4,12 +4,13 @@ import asyncio
 import logging
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from api.http.errors import BadRequest, RequestRefused
-from api.http.fields import Fields
+from api.http.fields import Text, decode_fields
 from api.http.record import is_recorded, new_id, record_command
 from api.http.requests import chunks, owner_of, uuid_in_url
-from api.resources.drives.bodies import MEDIA, SIZE_MOST, default_storage_type
+from api.resources.drives.bodies import SIZE_MOST, Media, default_storage_type
 from api.service.service import Service
 from ledger.domain.aggregates.drive import round_up
 from ledger.domain.errors import Busy, DriveBusy, DriveNotFound
@@ -75,13 +76,22 @@ class Images:
             raise RequestRefused(
                 415, "the body must be the image itself, and no form that holds it"
             )
-        fields = Fields({**request.match_info, **request.query})
+        said = decode_fields({**request.match_info, **request.query}, _Upload)
+        storage_type = self._storage_type if said.storage_type is None else said.storage_type
         return DriveDefinition(
-            name=fields.text("name", ""),
-            media=fields.one_of("media", MEDIA, "disk"),
+            name=said.name,
+            media=said.media,
             size=round_up(body_length(request)),
-            storage_type=fields.text("storage_type", self._storage_type),
+            storage_type=storage_type,
         )
+
+
+class _Upload(Struct):
+    """What the URL says of an image."""
+
+    name: Text = ""
+    media: Media = "disk"
+    storage_type: Text | None = None
 
 
 def _check_range(request: web.Request, size: int) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 from aiohttp import web
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from api.http.errors import BadRequest
 from api.http.etags import digest
@@ -37,7 +37,7 @@ from api.resources.collections import do_action
 from api.resources.jobs.lists import KeyPage, WantedJobs, key_answer, key_page, wanted_jobs
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.representations import activity_json, is_moving, job_json, no_figures
-from api.resources.schema import load_schema
+from api.resources.schema import describe_jobs
 from api.service.service import Service
 from ledger.domain.commands import CancelJob
 from ledger.domain.errors import JobNotFound
@@ -69,7 +69,6 @@ class Jobs:
         self._feed = service.feed
         self._figures = service.figures
         self._now = service.now
-        self._schema = load_schema("jobs")
         self._kept: dict[str, _Recorded] = {}
 
     async def one(self, request: web.Request) -> web.Response:
@@ -153,11 +152,7 @@ class Jobs:
         return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
 
     async def schema(self, request: web.Request) -> web.Response:
-        now = timestamp(self._now())
-        fields = dict(self._schema.fields)
-        for name in ("created", "last_modified"):
-            fields[name] = {**fields[name], "default": now}
-        return json_answer(asdict(replace(self._schema, fields=fields)))
+        return json_answer(asdict(describe_jobs(timestamp(self._now()))))
 
     def _tree(self, uuid: str, owner: str) -> JobTree:
         tree = self._views.job(uuid, owner)

@@ -24,7 +24,7 @@ from api.http.fields import (
     TextList,
     Uuid,
     UuidList,
-    optional,
+    make_partial,
 )
 from ledger.domain import commands, events
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ
@@ -174,7 +174,7 @@ class NewServer(ServerFields, kw_only=True):
     nics: Annotated[tuple[GivenNic, ...], Meta(max_length=LIST_LIMIT)] = ()
 
 
-ServerEdit = optional("ServerEdit", NewServer, tags=UuidList)
+ServerEdit = make_partial("ServerEdit", NewServer, tags=UuidList)
 
 
 class ServerClone(Struct, kw_only=True):

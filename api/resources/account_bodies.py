@@ -1,0 +1,81 @@
+"""Logins and profiles in bodies: what clients say, and what is shown."""
+
+from typing import Annotated, get_args
+
+from msgspec import Meta, Struct
+
+from api.accounts.credentials import PASSWORD_LENGTH_MAX
+from api.http.fields import NO_NUL, Text, Texts, Time, Uuid, make_partial
+from ledger.domain import events
+
+CloneNaming = Annotated[
+    events.CloneNaming, Meta(title="CloneNaming", extra={"choices": get_args(events.CloneNaming)})
+]
+Decimal = Annotated[
+    str,
+    Meta(
+        title="Decimal",
+        pattern=r"^[0-9]+(\.[0-9]+)?(E-?[0-9]+)?$",
+        extra={"type": "decimal"},
+    ),
+]
+_NONE = "0E-16"
+
+
+class Login(Struct):
+    username: Annotated[Text, Meta(description="The email.")]
+    password: Annotated[str, Meta(max_length=PASSWORD_LENGTH_MAX, pattern=NO_NUL)]
+
+
+class TokenLogin(Login):
+    name: Annotated[Text, Meta(description="Tells the token from others.")] = ""
+
+
+class PersonalFields(Struct, kw_only=True):
+    """What an account says of itself."""
+
+    address: Text = ""
+    company: Text = ""
+    country: Annotated[Text, Meta(description="Country, two letters.")] = ""
+    first_name: Text = ""
+    language: Text = ""
+    last_name: Text = ""
+    mailing_list: Annotated[bool, Meta(description="Whether to be on the mailing list.")] = False
+    meta: Annotated[Texts, Meta(description="Free texts by name.")] = {}
+    my_notes: Annotated[Text, Meta(description="Notes of one's own.")] = ""
+    nickname: Text = ""
+    phone: Annotated[Text, Meta(description="Telephone number.")] = ""
+    postcode: Text = ""
+    title: Text = ""
+    town: Text = ""
+    vat: Annotated[Text, Meta(description="VAT number.")] = ""
+
+
+ProfileEdit = make_partial("ProfileEdit", PersonalFields, clone_naming=CloneNaming)
+
+
+class Profile(PersonalFields, kw_only=True, forbid_unknown_fields=True):
+    """What `ProfileEdit` has not cannot be changed: there is no billing, and no reseller."""
+
+    api_https_only: bool = False
+    autotopup_amount: Decimal = _NONE
+    autotopup_threshold: Decimal = _NONE
+    bank_reference: str = ""
+    clone_naming: Annotated[
+        CloneNaming, Meta(description="What a clone is called that is given no name.")
+    ] = "NONE"
+    currency: str = "EUR"
+    email: str
+    has_autotopup: bool = False
+    has_tx_autotopup: bool = False
+    invoicing: bool = False
+    key_auth: bool = False
+    network_restrictions: str | None = None
+    reseller: str = ""
+    signup_time: Time
+    state: str = "REGULAR"
+    tax_name: str | None = None
+    tax_rate: Decimal | None = None
+    tx_autotopup_amount: Decimal = _NONE
+    tx_autotopup_threshold: Decimal = _NONE
+    uuid: Uuid

@@ -1,0 +1,44 @@
+"""Tags in bodies: what clients say of them, and what is shown."""
+
+from typing import Annotated, get_args
+
+from msgspec import Meta, Struct
+
+from api.http.fields import Reference, Text, Texts, Uri, Uuid, UuidList, make_partial
+from ledger.domain.events import ResourceKind
+
+_OWNER = {"type": "object"}
+"""In `/schema/`, unlike the owner of anything else."""
+
+
+class TagFields(Struct, kw_only=True):
+    """What a client says of a tag, and is shown."""
+
+    name: Annotated[Text, Meta(title="TagName", min_length=1, description="Name of the tag.")]
+    meta: Annotated[Texts, Meta(description="Free texts by name.")] = {}
+
+
+class NewTag(TagFields, kw_only=True):
+    resources: Annotated[UuidList, Meta(description="Drives and servers to put it on.")] = ()
+
+
+TagEdit = make_partial("TagEdit", NewTag)
+
+
+class Tagged(Reference, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What bears a tag."""
+
+    owner: Annotated[Reference, Meta(description="Owner of the resource.", extra=_OWNER)]
+    res_type: Annotated[
+        ResourceKind,
+        Meta(description="Kind of the resource.", extra={"choices": get_args(ResourceKind)}),
+    ]
+
+
+class Tag(TagFields, kw_only=True, forbid_unknown_fields=True):
+    owner: Annotated[Reference, Meta(description="Owner of the tag.", extra=_OWNER)]
+    resource_uri: Uri
+    resources: Annotated[
+        tuple[Tagged, ...], Meta(description="Drives and servers that bear the tag.")
+    ] = ()
+    uuid: Annotated[Uuid, Meta(description="UUID")]
