@@ -1,13 +1,19 @@
-"""Many parameters of one statement."""
+"""Parameters of statements: many at once, and times."""
 
 from collections.abc import Iterator, Sequence, Sized
+from datetime import datetime
 from typing import Any
 
 from ledger.store.batches import sliced
 from ledger.store.seam import Cursor, Scalar
 
-ASKED_FOR = 500
-"""Values in one statement; SQLite bounds the number of its parameters."""
+VALUES_MAX = 500
+"""In one statement; SQLite bounds the number of its parameters."""
+
+
+def timestamp(time: datetime) -> str:
+    """Return a time as it is stored; as texts, times sort in their order."""
+    return time.isoformat(timespec="microseconds")
 
 
 def marks(values: Sized, mark: str = "?") -> str:
@@ -18,10 +24,10 @@ def marks(values: Sized, mark: str = "?") -> str:
 def among(
     cursor: Cursor, sql: str, values: Sequence[Scalar], *more: Scalar, mark: str = "?"
 ) -> Iterator[Any]:
-    """Yield what a statement finds for these values, asking for some at a time.
+    """Yield what a statement finds for these values, some of them at a time.
 
-    `...` in it stands for the values; `more` parameters come behind them.
+    `...` in the statement stands for the values; `more` parameters come after them.
     """
-    for some in sliced(values, ASKED_FOR):
+    for some in sliced(values, VALUES_MAX):
         cursor.execute(sql.replace("...", marks(some, mark)), (*some, *more))
         yield from cursor.fetchall()

@@ -1,8 +1,9 @@
-"""The table of accounts: who may log in. A plain table: secrets are kept out of the ledger."""
+"""The table of accounts, which may log in. A plain table: secrets are kept out of the ledger."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ledger.store.parameters import timestamp
 from ledger.store.seam import Cursor
 
 _SELECT = "SELECT uuid, email, role, password_hash, password_version, created FROM accounts"
@@ -25,15 +26,17 @@ class StoredAccount:
 
 
 def find(cursor: Cursor, email: str) -> StoredAccount | None:
-    """The account with exactly this email."""
-    cursor.execute(f"{_SELECT} WHERE email = ?", (email,))
-    row = cursor.fetchone()
-    return None if row is None else StoredAccount(*row)
+    """Return the account with exactly this email."""
+    return _find(cursor, "email", email)
 
 
 def find_by_uuid(cursor: Cursor, uuid: str) -> StoredAccount | None:
-    """The account with this uuid."""
-    cursor.execute(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    """Return the account with this uuid."""
+    return _find(cursor, "uuid", uuid)
+
+
+def _find(cursor: Cursor, column: str, value: str) -> StoredAccount | None:
+    cursor.execute(f"{_SELECT} WHERE {column} = ?", (value,))
     row = cursor.fetchone()
     return None if row is None else StoredAccount(*row)
 
@@ -41,16 +44,16 @@ def find_by_uuid(cursor: Cursor, uuid: str) -> StoredAccount | None:
 def add(
     cursor: Cursor, *, uuid: str, email: str, role: str, password_hash: str, created: datetime
 ) -> bool:
-    """Adds an account with its first password; False if the email is taken."""
+    """Add an account with its first password; return False if the email is taken."""
     cursor.execute(
         _ADD,
-        (uuid, email, role, password_hash, created.isoformat(timespec="microseconds")),
+        (uuid, email, role, password_hash, timestamp(created)),
     )
     return bool(cursor.fetchall())
 
 
 def set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:
-    """Replaces the password and raises its version; the account's uuid, if there is one."""
+    """Replace the password and raise its version; return the account's uuid, if there is one."""
     cursor.execute(
         "UPDATE accounts SET password_hash = ?, password_version = password_version + 1"
         " WHERE email = ? RETURNING uuid",
@@ -61,18 +64,18 @@ def set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:
 
 
 def remove(cursor: Cursor, email: str) -> str | None:
-    """Removes the account; its uuid, if there was one."""
+    """Remove the account; return its uuid, if there was one."""
     cursor.execute("DELETE FROM accounts WHERE email = ? RETURNING uuid", (email,))
     removed = cursor.fetchall()
     return removed[0][0] if removed else None
 
 
 def every(cursor: Cursor) -> list[StoredAccount]:
-    """All accounts, oldest first."""
+    """Return all accounts, oldest first."""
     cursor.execute(f"{_SELECT} ORDER BY created, uuid")
     return [StoredAccount(*row) for row in cursor.fetchall()]
 
 
 def remove_personal_fields(cursor: Cursor, uuid: str) -> None:
-    """What the account said of itself in its profile is its own, and goes with it."""
+    """Remove the personal fields of an account's profile, which go with the account."""
     cursor.execute("DELETE FROM personal_fields WHERE account = ?", (uuid,))

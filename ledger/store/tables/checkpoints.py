@@ -1,14 +1,15 @@
-"""The newest checkpoint that was kept. What proves something is what somebody else keeps."""
+"""The newest checkpoint. It proves nothing by itself; a copy that somebody else keeps does."""
 
 from datetime import datetime
 from typing import NamedTuple
 
 from ledger.merkle.signed_note import Checkpoint
+from ledger.store.parameters import timestamp
 from ledger.store.seam import Cursor
 
 
 class Kept(NamedTuple):
-    """A checkpoint that was made from time to time; `note` is signed."""
+    """A stored checkpoint; `note` is its signed form."""
 
     made: datetime
     epoch: int
@@ -17,7 +18,7 @@ class Kept(NamedTuple):
 
 
 def signed_by(cursor: Cursor, verifier: str) -> str:
-    """Whose key signs, from now on this one if there was none."""
+    """Return whose key signs; if there is none, it is this one from now on."""
     cursor.execute(
         "INSERT INTO signed_by SELECT CAST(? AS text) WHERE NOT EXISTS (SELECT 1 FROM signed_by)",
         (verifier,),
@@ -27,14 +28,14 @@ def signed_by(cursor: Cursor, verifier: str) -> str:
 
 
 def keep(cursor: Cursor, made: datetime, checkpoint: Checkpoint, note: str) -> None:
-    """Put a checkpoint in the place of those before it."""
-    row = (made.isoformat(timespec="microseconds"), checkpoint.epoch, checkpoint.size, note)
+    """Store a checkpoint in place of earlier ones."""
+    row = (timestamp(made), checkpoint.epoch, checkpoint.size, note)
     cursor.execute("DELETE FROM checkpoints")
     cursor.execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?)", row)
 
 
 def newest(cursor: Cursor) -> Kept | None:
-    """The one that was made last; earlier versions have left more than one."""
+    """Return the newest checkpoint; earlier versions have left more than one."""
     cursor.execute(
         "SELECT made, epoch, size, note FROM checkpoints ORDER BY epoch DESC, size DESC LIMIT 1"
     )

@@ -1,4 +1,4 @@
-"""What was last believed of the clocks: a row for each boot of a machine that has the ledger."""
+"""The last readings of the clocks, one row for each boot of a machine that runs the ledger."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from ledger.store.seam import Cursor
 
 
 def find(cursor: Cursor, boot: str) -> Watched | None:
-    """What was believed in this boot when its clocks were last looked at, else in any other."""
+    """Return the last reading in this boot or, if there is none, in any other."""
     cursor.execute(
         "SELECT boot, booted, seen FROM clock_watch"
         " ORDER BY CASE boot WHEN ? THEN 0 ELSE 1 END, seen DESC LIMIT 1",
@@ -21,7 +21,7 @@ def find(cursor: Cursor, boot: str) -> Watched | None:
 
 
 def put(cursor: Cursor, watched: Watched) -> None:
-    """Believes this from now on, and nothing of boots that are long over."""
+    """Store a reading, and remove those of boots that ended long ago."""
     cursor.execute(
         "DELETE FROM clock_watch WHERE boot = ? OR seen < ?",
         (watched.boot, (watched.seen - OFF_AT_MOST).isoformat()),
@@ -33,6 +33,6 @@ def put(cursor: Cursor, watched: Watched) -> None:
 
 
 def put_alone(cursor: Cursor, watched: Watched) -> None:
-    """Believes this, and nothing that was believed before in any boot."""
+    """Store a reading, and remove all others."""
     cursor.execute("DELETE FROM clock_watch")
     put(cursor, watched)

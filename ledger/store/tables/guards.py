@@ -1,4 +1,4 @@
-"""The table of guards: how often something was decided that rests on a drive or server."""
+"""The table of guards, which count the decisions that rest on a drive or server."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from ledger.store.seam import Cursor
 
 
 def version_of(cursor: Cursor, uuid: str) -> int:
-    """The version of the guard of a drive or server; 0 before anything was decided."""
+    """Return the version of the guard of a drive or server; 0 before the first decision."""
     cursor.execute("SELECT coalesce((SELECT version FROM guards WHERE uuid = ?), 0)", (uuid,))
     return int(cursor.fetchone()[0])
 

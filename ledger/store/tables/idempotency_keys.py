@@ -1,9 +1,10 @@
-"""The table of claims, with the answers. A plain table: it says nothing that holds for long."""
+"""The table of claims and their answers. A plain table: nothing in it holds for long."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
+from ledger.store.parameters import timestamp
 from ledger.store.seam import Cursor
 
 _RECORD = (
@@ -30,7 +31,7 @@ _REMOVE = (
 
 
 def find(cursor: Cursor, account: str, key: str) -> RecordedClaim | None:
-    """The claim that was last recorded under this key, over or not."""
+    """Return the claim that was last recorded under this key, even if it is over."""
     cursor.execute(
         "SELECT fingerprint, seed, recorded FROM claims WHERE account = ? AND key = ?",
         (account, key),
@@ -43,7 +44,7 @@ def find(cursor: Cursor, account: str, key: str) -> RecordedClaim | None:
 
 
 def find_answer(cursor: Cursor, account: str, key: str) -> KeptAnswer | None:
-    """The answer of that claim, if it was kept."""
+    """Return the answer of that claim, if there is one."""
     cursor.execute(
         "SELECT status, content_type, location, body FROM claims"
         " WHERE account = ? AND key = ? AND status IS NOT NULL",
@@ -54,33 +55,29 @@ def find_answer(cursor: Cursor, account: str, key: str) -> KeptAnswer | None:
 
 
 def record(cursor: Cursor, claims: Sequence[RecordedClaim]) -> bool:
-    """Adds the claims in place of those that are over; False if one of another's still holds."""
-    rows = [(account, *claim, _text(at), _text(at - KEPT)) for account, claim, at in claims]
+    """Record the claims in place of those that are over; return False if one still holds."""
+    rows = [(account, *claim, timestamp(at), timestamp(at - KEPT)) for account, claim, at in claims]
     cursor.executemany(_RECORD, rows)
     return cursor.rowcount == len(rows)
 
 
 def record_or_fail(cursor: Cursor, claims: Sequence[RecordedClaim]) -> None:
-    """The same for a pipeline, in which no row count can be looked at: divides by zero."""
+    """Do the same in a pipeline, which has no row counts: fail by a division by zero."""
     for account, claim, at in claims:
-        cursor.execute(_RECORD_OR_FAIL, (account, *claim, _text(at), _text(at - KEPT)))
+        cursor.execute(_RECORD_OR_FAIL, (account, *claim, timestamp(at), timestamp(at - KEPT)))
 
 
 def keep(cursor: Cursor, account: str, claim: Claim, answer: KeptAnswer) -> None:
-    """Adds the answer to a claim, if that is there still."""
+    """Add the answer to a claim, if that is still there."""
     cursor.execute(_KEEP, (*answer, account, claim.key, claim.seed))
 
 
-def remove_over(cursor: Cursor, now: datetime, most: int) -> int:
-    """Removes the oldest claims that are over, up to so many; how many there were."""
-    cursor.execute(_REMOVE, (_text(now - KEPT), most))
+def remove_over(cursor: Cursor, now: datetime, limit: int) -> int:
+    """Remove the oldest claims that are over, up to a limit; return how many."""
+    cursor.execute(_REMOVE, (timestamp(now - KEPT), limit))
     return cursor.rowcount
 
 
 def remove_all_of(cursor: Cursor, account: str) -> None:
-    """Removes the account's claims, and the answers that tell of its things."""
+    """Remove the account's claims, and with them the answers."""
     cursor.execute("DELETE FROM claims WHERE account = ?", (account,))
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds")

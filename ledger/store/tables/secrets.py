@@ -1,4 +1,4 @@
-"""The plain tables that commands write besides their events: VNC passwords and personal fields."""
+"""The plain tables that commands write beside their events: VNC passwords, personal fields."""
 
 from typing import assert_never
 
@@ -13,7 +13,7 @@ from ledger.store.seam import Cursor
 
 
 def write_secret(cursor: Cursor, secret: Secret) -> None:
-    """Makes the change, in the transaction of its command."""
+    """Apply the change, in the transaction of its command."""
     match secret:
         case SetVncPassword(server=server, vnc_password=password):
             cursor.execute(

@@ -1,8 +1,9 @@
-"""The table of sessions: who has logged in with a cookie, until when. It holds hashes only."""
+"""The table of sessions, which are logins with a cookie. It holds hashes only."""
 
 from datetime import datetime
 from typing import NamedTuple
 
+from ledger.store.parameters import timestamp
 from ledger.store.seam import Cursor
 
 _ADD = (
@@ -17,7 +18,7 @@ _TRIM = (
 
 
 class StoredSession(NamedTuple):
-    """One session as it is stored."""
+    """A session as it is stored."""
 
     account: str
     csrf_hash: bytes
@@ -25,7 +26,7 @@ class StoredSession(NamedTuple):
 
 
 def find(cursor: Cursor, id_hash: bytes) -> StoredSession | None:
-    """The session whose id has this hash, expired or not."""
+    """Return the session whose id has this hash, even if it has expired."""
     cursor.execute("SELECT account, csrf_hash, expires FROM sessions WHERE id_hash = ?", (id_hash,))
     row = cursor.fetchone()
     return None if row is None else StoredSession(row[0], row[1], datetime.fromisoformat(row[2]))
@@ -41,33 +42,27 @@ def add(
     created: datetime,
     expires: datetime,
 ) -> bool:
-    """Adds a session; False if the account is gone or has another password by now."""
-    times = _text(created), _text(expires)
+    """Add a session; return False if the account is gone or its password has changed."""
+    times = timestamp(created), timestamp(expires)
     cursor.execute(_ADD, (id_hash, csrf_hash, *times, account, password_version))
     return bool(cursor.fetchall())
 
 
-def trim(cursor: Cursor, account: str, most: int) -> list[bytes]:
-    """Removes all but the newest sessions of an account; the hashes of what is removed."""
-    cursor.execute(_TRIM, (account, most))
+def trim(cursor: Cursor, account: str, limit: int) -> list[bytes]:
+    """Remove all but the newest sessions of an account; return the hashes of the removed ids."""
+    cursor.execute(_TRIM, (account, limit))
     return [id_hash for (id_hash,) in cursor.fetchall()]
 
 
 def remove(cursor: Cursor, id_hash: bytes) -> None:
-    """Removes a session, if it is there."""
     cursor.execute("DELETE FROM sessions WHERE id_hash = ?", (id_hash,))
 
 
 def remove_all_of(cursor: Cursor, account: str) -> None:
-    """Removes every session of an account."""
     cursor.execute("DELETE FROM sessions WHERE account = ?", (account,))
 
 
 def remove_expired(cursor: Cursor, now: datetime) -> int:
-    """Removes what has expired; how many there were."""
-    cursor.execute("DELETE FROM sessions WHERE expires <= ?", (_text(now),))
+    """Remove expired sessions; return how many there were."""
+    cursor.execute("DELETE FROM sessions WHERE expires <= ?", (timestamp(now),))
     return cursor.rowcount
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds")

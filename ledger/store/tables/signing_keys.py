@@ -1,20 +1,20 @@
-"""The table of keys for what is signed for minutes: one for each hour, for all nodes."""
+"""The table of keys for short-lived signatures: one for each hour, shared by all nodes."""
 
 from ledger.store.seam import Cursor
 
 
 def make(cursor: Cursor, hour: int, key: bytes) -> None:
-    """Keeps the key of an hour, unless there is one."""
+    """Store the key of an hour, unless there is one."""
     cursor.execute("INSERT INTO hourly_keys VALUES (?, ?) ON CONFLICT DO NOTHING", (hour, key))
 
 
 def every(cursor: Cursor) -> dict[int, bytes]:
-    """All keys by their hours."""
+    """Return all keys by their hours."""
     cursor.execute("SELECT hour, key FROM hourly_keys")
     return dict(cursor.fetchall())
 
 
 def remove_before(cursor: Cursor, hour: int) -> int:
-    """Removes the keys of earlier hours; how many there were."""
+    """Remove the keys of earlier hours; return how many there were."""
     cursor.execute("DELETE FROM hourly_keys WHERE hour < ?", (hour,))
     return cursor.rowcount

@@ -1,4 +1,4 @@
-"""Streams read many at a time: where they lie, and what they held at a position."""
+"""Streams, read many at a time: where they are, and what they held at a position."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -23,15 +23,15 @@ class Span(NamedTuple):
 
 
 def newest(cursor: Cursor) -> int:
-    """The position of the newest event; 0 before the first."""
+    """Return the position of the newest event; 0 before the first."""
     cursor.execute("SELECT coalesce(max(position), 0) FROM stored_events")
     return int(cursor.fetchone()[0])
 
 
 def spans(cursor: Cursor, streams: Sequence[str]) -> dict[str, Span]:
-    """Where these streams lie; those that have no event are missing.
+    """Return where these streams are, without those that have no event.
 
-    Two look-ups in an index for each of them, however long it is.
+    This takes two index look-ups for each stream, no matter how long it is.
     """
     rows = among(
         cursor,
@@ -49,7 +49,7 @@ def spans(cursor: Cursor, streams: Sequence[str]) -> dict[str, Span]:
 def histories(
     cursor: Cursor, streams: Sequence[str], until: int
 ) -> Iterator[tuple[str, list[Stored]]]:
-    """Each of these streams that had begun, with its events as far as this position."""
+    """Yield each of these streams that had begun, with its events up to this position."""
     rows = among(
         cursor,
         "SELECT originator_id, topic, state FROM stored_events"
@@ -63,7 +63,7 @@ def histories(
 
 
 def stored_of(cursor: Cursor, stream: str) -> list[Stored]:
-    """All events of one stream, in order, as they are folded."""
+    """Return the events of one stream, in order, in the form in which they are folded."""
     cursor.execute(
         "SELECT topic, state FROM stored_events"
         " WHERE originator_id = ? ORDER BY originator_version",
@@ -73,7 +73,7 @@ def stored_of(cursor: Cursor, stream: str) -> list[Stored]:
 
 
 def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
-    """All events of one stream, in order."""
+    """Return the events of one stream, in order."""
     cursor.execute(
         f"{SELECT_EVENTS} WHERE originator_id = ? ORDER BY originator_version", (stream,)
     )
@@ -81,7 +81,7 @@ def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
 
 
 def events_of_kind(cursor: Cursor, kind: str, after: int) -> list[Recorded[Event]]:
-    """The events after this position of all streams whose names begin with this word."""
+    """Return the events after this position of all streams whose names begin with `kind-`."""
     cursor.execute(
         "SELECT topic, state FROM stored_events"
         " WHERE originator_id > ? AND originator_id < ? AND position > ? ORDER BY position",

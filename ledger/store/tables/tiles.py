@@ -1,8 +1,8 @@
 """The tables of the tree: leaf hashes and roots of subtrees in tiles, and moments beside them.
 
-Tiles are made behind the events, in order, by `extend`. From then on a leaf's hash is in its tile,
-whether the event is there or gone; the leaves behind the newest tiled one are in `stored_events`
-only. Bit `i % 8` of byte `i // 8` of a tile's `gone` stands for its leaf `i`.
+`extend` makes tiles some time after the events, in order. From then on a leaf's hash is in its tile
+even when its event is gone; leaves after the last tiled one are in `stored_events` only. Bit
+`i % 8` of byte `i // 8` of a tile's `gone` stands for its leaf `i`.
 """
 
 from collections import defaultdict
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ledger.codec import recorded_at
 from ledger.domain.errors import Expected, UnknownEvent
 from ledger.merkle.tree import HASH_BYTES, complete_root
+from ledger.store.log import streamed
 from ledger.store.seam import Cursor, LoggedEvent
 
 TILE = 256
@@ -23,7 +24,6 @@ _NONE_GONE = bytes(TILE // 8)
 _ALL_GONE = (1 << TILE) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-READ_ROWS = 256
 
 
 def _nothing(_: int) -> Iterable[LoggedEvent]:
@@ -31,11 +31,11 @@ def _nothing(_: int) -> Iterable[LoggedEvent]:
 
 
 class LeavesMissing(Expected):
-    """Events have been removed from the ledger before their leaves were in the tree."""
+    """Events were removed from the ledger before their leaves were in the tree."""
 
 
 class Tiled(NamedTuple):
-    """How far the tiles go: how many leaves, the last one's position, and the latest stamp."""
+    """How far the tiles go: the number of leaves, the last position, and the latest stamp."""
 
     leaves: int
     position: int
@@ -43,14 +43,13 @@ class Tiled(NamedTuple):
 
 
 class LeafTile(NamedTuple):
-    """Some leaves' hashes, in order, and which of their events are gone, as bits of a number."""
+    """The hashes of some leaves, in order, and as bits of a number which events are gone."""
 
     leaves: list[bytes]
     gone: int
 
 
 def tiled(cursor: Cursor) -> Tiled:
-    """How far the tiles go."""
     cursor.execute(
         "SELECT leaf_index + 1, position, latest FROM moments ORDER BY leaf_index DESC LIMIT 1"
     )
@@ -58,9 +57,9 @@ def tiled(cursor: Cursor) -> Tiled:
 
 
 def extend(cursor: Cursor) -> int:
-    """Tiles the leaves that follow, to the end of the newest tile at the most; how many it were.
+    """Tile the leaves that follow, at most to the end of the newest tile; return how many.
 
-    Raises `LeavesMissing` if one that follows is not there.
+    Raises `LeavesMissing` if one of them is not there.
     """
     before = tiled(cursor)
     events = _following(cursor, before, TILE - before.leaves % TILE)
@@ -72,7 +71,7 @@ def extend(cursor: Cursor) -> int:
 
 
 def fill(cursor: Cursor, before: Tiled, leaves: list[bytes], end: Tiled) -> None:
-    """Adds leaves to the newest tile, which has room for them; it then goes to `end`."""
+    """Add leaves to the newest tile, which has room for them and then goes to `end`."""
     tile = before.leaves // TILE
     newest = leaf_tile(cursor, tile)
     if newest is None:
@@ -89,10 +88,10 @@ def fill(cursor: Cursor, before: Tiled, leaves: list[bytes], end: Tiled) -> None
         _add_node(cursor, 1, tile, complete_root(leaves))
 
 
-def _following(cursor: Cursor, before: Tiled, most: int) -> list[tuple[int, bytes, bytes]]:
-    """The events behind the tiles as (position, leaf, state)."""
+def _following(cursor: Cursor, before: Tiled, limit: int) -> list[tuple[int, bytes, bytes]]:
+    """Return the events after the tiles as (position, leaf, state)."""
     cursor.execute("SELECT leaves FROM leaf_count")
-    wanted = min(most, cursor.fetchone()[0] - before.leaves)
+    wanted = min(limit, cursor.fetchone()[0] - before.leaves)
     cursor.execute(
         "SELECT position, leaf, state, leaf_index FROM stored_events WHERE position > ?"
         " ORDER BY position LIMIT ?",
@@ -106,7 +105,7 @@ def _following(cursor: Cursor, before: Tiled, most: int) -> list[tuple[int, byte
 
 
 def _stamp(state: bytes) -> int:
-    """When an event was recorded, in microseconds; of one that cannot be read nothing is known."""
+    """Return when an event was recorded, in microseconds; 0 if it cannot be read."""
     try:
         return _microseconds(recorded_at(state))
     except UnknownEvent:
@@ -117,9 +116,9 @@ def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _add_node(cursor: Cursor, level: int, nth: int, node: bytes) -> None:
-    """Adds the root of the `nth` full tile below, and that of its own tile once it is full."""
-    tile, held = divmod(nth, TILE)
+def _add_node(cursor: Cursor, level: int, number: int, node: bytes) -> None:
+    """Add the root of full tile `number` below, and that of its own tile once it is full."""
+    tile, held = divmod(number, TILE)
     joined = [*nodes(cursor, level, tile), node]
     if held:
         cursor.execute(
@@ -136,21 +135,21 @@ def _add_node(cursor: Cursor, level: int, nth: int, node: bytes) -> None:
 
 
 def leaf_tile(cursor: Cursor, tile: int) -> LeafTile | None:
-    """The tile; None if it is dropped, or not begun."""
+    """Return the tile; None if it is dropped, or not begun."""
     cursor.execute("SELECT leaves, gone FROM leaf_tiles WHERE tile = ?", (tile,))
     row = cursor.fetchone()
     return None if row is None else LeafTile(_hashes(row[0]), int.from_bytes(row[1], "little"))
 
 
 def nodes(cursor: Cursor, level: int, tile: int) -> list[bytes]:
-    """The roots in a tile of level 1 and above; none if it is not begun."""
+    """Return the roots in a tile of level 1 and above; none if it is not begun."""
     cursor.execute("SELECT nodes FROM node_tiles WHERE level = ? AND tile = ?", (level, tile))
     row = cursor.fetchone()
     return [] if row is None else _hashes(row[0])
 
 
 def stored_leaves(cursor: Cursor, first: int, end: int) -> list[bytes]:
-    """The leaf hashes of events that are there, from `first` up to `end`."""
+    """Return the leaf hashes of stored events, from `first` up to `end`."""
     cursor.execute(
         "SELECT leaf FROM stored_events WHERE leaf_index >= ? AND leaf_index < ?"
         " ORDER BY leaf_index",
@@ -162,11 +161,11 @@ def stored_leaves(cursor: Cursor, first: int, end: int) -> list[bytes]:
 def position_at(
     cursor: Cursor, moment: datetime, archived: Callable[[int], Iterable[LoggedEvent]] = _nothing
 ) -> int:
-    """The end of the longest prefix of the ledger in which no event is stamped later than this.
+    """Return the end of the longest prefix of the ledger without an event stamped later.
 
-    `archived` gives the archived events after a position, in order. Events that are gone for good
-    are not seen: where one of them was the first that was stamped later, the position is at most
-    255 events further on.
+    `archived` returns the archived events after a position, in order. Events that are gone for good
+    are not seen: if one of them was the first that was stamped later, the position is at most 255
+    events too far.
     """
     latest = _microseconds(moment)
     cursor.execute(
@@ -190,13 +189,12 @@ def position_at(
 
 
 def _states(cursor: Cursor, after: int, end: int) -> Iterator[tuple[int, bytes]]:
-    cursor.execute(
+    return streamed(
+        cursor,
         "SELECT position, state FROM stored_events WHERE position > ? AND position <= ?"
         " ORDER BY position",
         (after, end),
     )
-    while events := cursor.fetchmany(READ_ROWS):
-        yield from events
 
 
 def _until(end: int) -> Callable[[tuple[int, bytes]], bool]:
@@ -207,7 +205,7 @@ def _until(end: int) -> Callable[[tuple[int, bytes]], bool]:
 
 
 def mark_gone(cursor: Cursor, leaf_indexes: Iterable[int]) -> None:
-    """Notes that these leaves' events are gone; for the transaction that deletes them.
+    """Note that the events of these leaves are gone, in the transaction that deletes them.
 
     They must be tiled. A full tile whose events are all gone is dropped: its root stays.
     """
@@ -222,7 +220,7 @@ def mark_gone(cursor: Cursor, leaf_indexes: Iterable[int]) -> None:
     for tile, more in sorted(bits.items()):
         cursor.execute("SELECT gone FROM leaf_tiles WHERE tile = ?", (tile,))
         row = cursor.fetchone()
-        if row is not None:  # else all of it is gone already
+        if row is not None:  # otherwise all of it is gone already
             _set_gone(cursor, tile, int.from_bytes(row[0], "little") | more)
 
 
@@ -235,18 +233,17 @@ def _set_gone(cursor: Cursor, tile: int, gone: int) -> None:
 
 
 def gone_count(cursor: Cursor) -> int:
-    """How many leaves are of events that are gone."""
+    """Return how many leaves there are whose events are gone."""
     full = tiled(cursor).leaves // TILE
-    cursor.execute("SELECT tile < ?, gone FROM leaf_tiles", (full,))
     kept = gone = 0
-    while rows := cursor.fetchmany(READ_ROWS):
-        kept += sum(is_full for is_full, _ in rows)
-        gone += sum(int.from_bytes(bits).bit_count() for _, bits in rows)
+    for is_full, bits in streamed(cursor, "SELECT tile < ?, gone FROM leaf_tiles", (full,)):
+        kept += is_full
+        gone += int.from_bytes(bits).bit_count()
     return (full - kept) * TILE + gone
 
 
 def gone_between(cursor: Cursor, first: int, end: int) -> int:
-    """How many leaves from `first` up to `end` are of events that are gone."""
+    """Return how many leaves from `first` up to `end` have events that are gone."""
     gone = 0
     for tile in range(first // TILE, (end - 1) // TILE + 1):
         found = leaf_tile(cursor, tile)

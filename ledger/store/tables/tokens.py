@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from ledger.store.parameters import timestamp
 from ledger.store.seam import Cursor
 
 _LIST = (
@@ -13,7 +14,7 @@ _LIST = (
 
 
 class StoredToken(NamedTuple):
-    """What is known of a token."""
+    """A token as it is listed."""
 
     id: str
     email: str
@@ -22,14 +23,14 @@ class StoredToken(NamedTuple):
 
 
 def account_of(cursor: Cursor, token_hash: bytes) -> str | None:
-    """The uuid of the account whose token has this hash."""
+    """Return the uuid of the account whose token has this hash."""
     cursor.execute("SELECT account FROM tokens WHERE token_hash = ?", (token_hash,))
     row = cursor.fetchone()
     return None if row is None else row[0]
 
 
 def id_of(cursor: Cursor, token_hash: bytes) -> str | None:
-    """The public id of the token with this hash."""
+    """Return the public id of the token with this hash."""
     cursor.execute("SELECT id FROM tokens WHERE token_hash = ?", (token_hash,))
     row = cursor.fetchone()
     return None if row is None else row[0]
@@ -40,23 +41,22 @@ def add(
 ) -> None:
     cursor.execute(
         "INSERT INTO tokens (id, token_hash, account, name, created) VALUES (?, ?, ?, ?, ?)",
-        (token_id, token_hash, account, name, created.isoformat(timespec="microseconds")),
+        (token_id, token_hash, account, name, timestamp(created)),
     )
 
 
 def every(cursor: Cursor, email: str | None) -> list[StoredToken]:
-    """The tokens of the account with this email, or all; oldest first."""
+    """Return the tokens of the account with this email, or all; oldest first."""
     cursor.execute(_LIST, (email,))
     return [StoredToken(*row) for row in cursor.fetchall()]
 
 
 def remove(cursor: Cursor, token_id: str) -> str | None:
-    """Removes a token; the uuid of its account, if there was one."""
+    """Remove a token; return the uuid of its account, if there was one."""
     cursor.execute("DELETE FROM tokens WHERE id = ? RETURNING account", (token_id,))
     removed = cursor.fetchall()
     return removed[0][0] if removed else None
 
 
 def remove_all_of(cursor: Cursor, account: str) -> None:
-    """Removes every token of an account."""
     cursor.execute("DELETE FROM tokens WHERE account = ?", (account,))
