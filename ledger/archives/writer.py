@@ -35,7 +35,7 @@ from ledger.archives.layout import (
 from ledger.archives.lines import line_of
 from ledger.archives.streams import StreamIndexBuilder
 from ledger.archives.trees import ArchivedTree, span_of
-from ledger.images.errors import described
+from ledger.images.errors import describe_os_error
 from ledger.images.files import opened, sync_directory
 from ledger.images.transfer import write_all
 from ledger.store.seam import LoggedEvent
@@ -73,7 +73,7 @@ def write_archive(
         with _removing_on_error(path):
             sync_directory(directory)
     except OSError as error:
-        raise ArchiveNotWritten(f"{path}: {described(error)}") from error
+        raise ArchiveNotWritten(f"{path}: {describe_os_error(error)}") from error
     finally:
         _remove(part)
     return Written(

@@ -1,4 +1,4 @@
-"""Disk images: where they lie, how they are made, copied and received. Linux only."""
+"""Disk images: where they are, and how they are made, copied and received. Linux only."""
 
 from ledger.domain.events import Fingerprint
 from ledger.images.background_sync import Checkpoint

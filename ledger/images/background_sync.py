@@ -23,7 +23,7 @@ class PipelinedSync:
     """fdatasync of one file in a second thread, never more than one at a time.
 
     A checkpoint is yielded only after an fdatasync that began after everything it names was
-    written. What fdatasync raises is raised to whoever collects the checkpoint.
+    written. What fdatasync raises is raised when the checkpoint is collected.
     """
 
     def __init__(self, fd: int, thread: ThreadPoolExecutor) -> None:
@@ -37,12 +37,12 @@ class PipelinedSync:
         self._outstanding = checkpoint, self._thread.submit(os.fdatasync, self._fd)
 
     def finished(self) -> Iterator[Checkpoint]:
-        """The outstanding checkpoint if it is durable by now."""
+        """Yield the outstanding checkpoint if it is durable by now."""
         if self._outstanding is not None and self._outstanding[1].done():
             yield from self.waited()
 
     def waited(self) -> Iterator[Checkpoint]:
-        """The outstanding checkpoint, if there is one, as soon as it is durable."""
+        """Yield the outstanding checkpoint, if there is one, as soon as it is durable."""
         if self._outstanding is not None:
             checkpoint, synced = self._outstanding
             self._outstanding = None
@@ -52,6 +52,6 @@ class PipelinedSync:
 
 @contextmanager
 def pipelined_sync(fd: int) -> Iterator[PipelinedSync]:
-    """A pipelined sync of `fd`; no fdatasync runs any more when this is left."""
+    """Sync `fd` in a pipeline; no fdatasync runs any more when the block is left."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="image-sync") as thread:
         yield PipelinedSync(fd, thread)

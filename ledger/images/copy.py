@@ -24,7 +24,7 @@ from ledger.images.errors import (
     CopyStopped,
     SourceChanged,
     SourceVanished,
-    described,
+    describe_os_error,
     full_pool_errors,
 )
 from ledger.images.extents import data_extents
@@ -37,7 +37,7 @@ from ledger.images.files import (
 from ledger.images.parts import own_part
 from ledger.images.rate import RateLimit
 from ledger.images.transfer import move, reflink
-from ledger.images.verification import verified
+from ledger.images.verification import verify_copy
 
 CHUNK_BYTES = 8 * 1024 * 1024
 CHECKPOINT_BYTES = 64 * 1024 * 1024
@@ -64,8 +64,8 @@ def copy_image(
     checkpoint does.
 
     `on_checkpoint` is called in the calling thread, after every 64 MiB of data and, with a `rate`,
-    also about once a second; then with the source's size as offset, again and again during the
-    verification. What it raises ends the copy and comes out as it is.
+    also about once a second; then with the source's size as offset, repeatedly during the
+    verification. What it raises ends the copy and passes unchanged.
 
     `resume` continues a part file: what it holds beyond the checkpoint is cut off first. Where the
     part is missing, or shorter than the checkpoint says, the copy starts from 0; the bytes_done
@@ -77,73 +77,54 @@ def copy_image(
     When `stop` is set, what was copied is synced and reported, then CopyStopped is raised. Other
     errors, after which nothing more is reported: SourceVanished, SourceChanged, PoolFull,
     VerificationFailed, PartTaken, CopyFailed (any other OSError). ValueError where `size` is less
-    than the source's, or both paths are one file. The part stays as it is: the caller decides about
-    it.
+    than the source's, or both paths are one file. The part stays as it is, for the caller to
+    decide about.
     """
     if size < expected.size:
         raise ValueError(f"the source has {expected.size} bytes, more than {size}")
-    copy = _checkpoints(
-        source=source,
-        part=part,
-        size=size,
-        resume=resume,
-        figures=figures,
-        rate=rate,
-        verify=verify,
-        stop=stop,
-        expected=expected,
-    )
+
+    def checkpoints() -> Generator[Checkpoint]:
+        with (
+            _copy_errors(),
+            _opened_source(source, expected) as source_fd,
+            _opened_part(part, source_fd) as part_fd,
+        ):
+            start = _cut_to_checkpoint(part_fd, resume, expected.size)
+            copy = _Copy(source_fd, part_fd, expected.size, start, figures)
+            if not copy.reflink():
+                with pipelined_sync(part_fd) as sync:
+                    yield from _copy_extents(copy, sync, rate, stop)
+            os.ftruncate(part_fd, size)
+            os.fsync(part_fd)
+            _check_unchanged(source, expected)
+            completed = copy.complete()
+            yield completed
+            if verify:
+                steps = verify_copy(
+                    source_fd, part_fd, source_size=expected.size, size=size, stop=stop
+                )
+                for _ in steps:
+                    yield completed
+                _check_unchanged(source, expected)
+
     # A generator, so that errors raised by the caller's function are not taken for the copy's.
-    with closing(copy):
-        for checkpoint in copy:
+    with closing(checkpoints()) as reached:
+        for checkpoint in reached:
             on_checkpoint(checkpoint)
 
 
-def _checkpoints(
-    *,
-    source: Path,
-    part: Path,
-    size: int,
-    resume: Checkpoint | None,
-    figures: Figures,
-    rate: RateLimit | None,
-    verify: bool,
-    stop: threading.Event,
-    expected: Fingerprint,
-) -> Generator[Checkpoint]:
-    with (
-        _failures_named(),
-        _opened_source(source, expected) as source_fd,
-        _opened_part(part, source_fd) as part_fd,
-    ):
-        start = _cut_to_checkpoint(part_fd, resume, expected.size)
-        copy = _Copy(source_fd, part_fd, expected.size, start, figures)
-        if not copy.reflinked():
-            with pipelined_sync(part_fd) as sync:
-                yield from _copied(copy, sync, rate, stop)
-        os.ftruncate(part_fd, size)
-        os.fsync(part_fd)
-        _check_unchanged(source, expected)
-        completed = copy.completed()
-        yield completed
-        if verify:
-            for _ in verified(source_fd, part_fd, source_size=expected.size, size=size, stop=stop):
-                yield completed
-            _check_unchanged(source, expected)
-
-
 @contextmanager
-def _failures_named() -> Iterator[None]:
+def _copy_errors() -> Iterator[None]:
     try:
         with full_pool_errors():
             yield
     except OSError as error:
-        raise CopyFailed(described(error)) from error
+        raise CopyFailed(describe_os_error(error)) from error
 
 
 @contextmanager
 def _opened_source(source: Path, expected: Fingerprint) -> Iterator[int]:
-    with _vanishing_named(source):
+    with _vanished_source_errors(source):
         fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _compare(source, fingerprint_of(os.fstat(fd)), expected)
@@ -154,7 +135,7 @@ def _opened_source(source: Path, expected: Fingerprint) -> Iterator[int]:
 
 @contextmanager
 def _opened_part(part: Path, source_fd: int) -> Iterator[int]:
-    """The part file, made where missing; its name is durable before anything is written to it."""
+    """Open the part file, or create it; its name is durable before anything is written to it."""
     with own_part(part) as fd:
         if os.path.samestat(os.fstat(fd), os.fstat(source_fd)):
             raise ValueError(f"the part is the source itself: {part}")
@@ -163,7 +144,7 @@ def _opened_part(part: Path, source_fd: int) -> Iterator[int]:
 
 
 @contextmanager
-def _vanishing_named(source: Path) -> Iterator[None]:
+def _vanished_source_errors(source: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -173,8 +154,8 @@ def _vanishing_named(source: Path) -> Iterator[None]:
 
 
 def _check_unchanged(source: Path, expected: Fingerprint) -> None:
-    """By name and not by descriptor: a source that was replaced has changed too."""
-    with _vanishing_named(source):
+    """Look by name and not by descriptor: a source that was replaced has changed too."""
+    with _vanished_source_errors(source):
         found = fingerprint(source)
     _compare(source, found, expected)
 
@@ -185,7 +166,7 @@ def _compare(source: Path, found: Fingerprint, expected: Fingerprint) -> None:
 
 
 def _cut_to_checkpoint(part_fd: int, resume: Checkpoint | None, source_size: int) -> int:
-    """Cut off what no checkpoint promised; return the offset to go on from."""
+    """Cut off what no checkpoint promised; return the offset to resume from."""
     start = 0 if resume is None else resume.offset
     if start > min(source_size, os.fstat(part_fd).st_size):
         start = 0
@@ -194,7 +175,7 @@ def _cut_to_checkpoint(part_fd: int, resume: Checkpoint | None, source_size: int
 
 
 class _Copy:
-    """One copy under way: how far it is, and the next step."""
+    """A copy under way: how far it is, and the next step."""
 
     def __init__(
         self, source_fd: int, part_fd: int, end: int, start: int, figures: Figures
@@ -211,11 +192,11 @@ class _Copy:
         figures.begin(self._done, self._total)
 
     def extents(self) -> Iterator[tuple[int, int]]:
-        """The source's extents from here on."""
+        """Return the source's extents from here on."""
         return data_extents(self._source_fd, self._offset, self._end)
 
-    def reflinked(self) -> bool:
-        """Try to be done at once."""
+    def reflink(self) -> bool:
+        """Try to share all blocks at once; return whether that worked."""
         return reflink(self._source_fd, self._part_fd)
 
     def step(self, offset: int, length: int) -> None:
@@ -226,25 +207,25 @@ class _Copy:
         self._figures.advance(length)
 
     def checkpoint(self) -> Checkpoint:
-        """What a sync that begins now makes durable."""
+        """Return what a sync that begins now makes durable."""
         # The extents may have grown since they were summed up: a page read from preallocated space
         # counts as data from then on (seen on ext4).
         return Checkpoint(self._offset, min(self._done, self._total), self._total)
 
-    def completed(self) -> Checkpoint:
-        """The last checkpoint, once everything is durable."""
+    def complete(self) -> Checkpoint:
+        """Return the last checkpoint, once everything is durable."""
         self._figures.complete()
         return Checkpoint(self._end, self._total, self._total)
 
 
-def _copied(
+def _copy_extents(
     copy: _Copy, sync: PipelinedSync, rate: RateLimit | None, stop: threading.Event
 ) -> Iterator[Checkpoint]:
     """Copy all extents; yield checkpoints as they become durable, not all of the last ones."""
     due = _CheckpointDue(timed=rate is not None)
     for offset, length in _chunks(copy, rate):
         if stop.is_set() or (rate is not None and not rate.take(length, stop)):
-            yield from _stopped(copy, sync)
+            yield from _stop_copy(copy, sync)
         copy.step(offset, length)
         if due.after(length):
             yield from sync.waited()
@@ -254,7 +235,7 @@ def _copied(
     yield from sync.waited()
 
 
-def _stopped(copy: _Copy, sync: PipelinedSync) -> Iterator[Checkpoint]:
+def _stop_copy(copy: _Copy, sync: PipelinedSync) -> Iterator[Checkpoint]:
     yield from sync.waited()
     sync.begin(copy.checkpoint())
     yield from sync.waited()
@@ -271,7 +252,7 @@ def _chunks(copy: _Copy, rate: RateLimit | None) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class _CheckpointDue:
-    """Says when it is time for the next checkpoint."""
+    """Decides when the next checkpoint is due."""
 
     timed: bool
     copied_bytes: int = 0

@@ -61,7 +61,7 @@ def full_pool_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise PoolFull(described(error)) from error
+            raise PoolFull(describe_os_error(error)) from error
         raise
 
 
@@ -73,7 +73,7 @@ def owner_reason(error: Exception, otherwise: str) -> str:
     return otherwise
 
 
-def described(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """Return the errno's text, with the file's name if the error has one."""
     text = error.strerror or str(error)
     return f"{text}: {error.filename}" if error.filename else text

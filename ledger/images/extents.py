@@ -38,7 +38,7 @@ def _next_hole(fd: int, position: int, end: int) -> int:
     try:
         return min(os.lseek(fd, position, os.SEEK_HOLE), end)
     except OSError as error:
-        # ENXIO: the file was cut off under us; whoever reads the extent finds that out.
+        # ENXIO: the file was cut off meanwhile; reading the extent will show it.
         if error.errno == errno.ENXIO or error.errno in _UNSUPPORTED:
             return end
         raise

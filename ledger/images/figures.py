@@ -21,7 +21,7 @@ class Figures:
         self._done = 0
         self._total = 0
         self.moved = 0
-        """Bytes that were copied under these figures, whatever they began with."""
+        """Bytes that were copied under these figures, without those before `begin`."""
         self._rate = 0.0
         self._measured = False
         self._sampled_at = clock()

@@ -1,4 +1,4 @@
-"""Image files: made, published and removed so that a crash leaves all of it or nothing."""
+"""Image files, created, published and removed so that a crash leaves all of one or nothing."""
 
 import errno
 import fcntl
@@ -16,7 +16,7 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """The fingerprint of the file at `path`; FileNotFoundError where there is none."""
+    """Return the fingerprint of the file at `path`; FileNotFoundError where there is none."""
     return fingerprint_of(path.stat())
 
 
@@ -26,7 +26,7 @@ def fingerprint_of(state: os.stat_result) -> Fingerprint:
 
 @contextmanager
 def opened(path: Path, flags: int) -> Iterator[int]:
-    """An open descriptor of `path`, closed on every way out."""
+    """Open `path`, and close the descriptor on every way out."""
     fd = os.open(path, flags | os.O_CLOEXEC, IMAGE_MODE)
     try:
         yield fd
@@ -34,8 +34,8 @@ def opened(path: Path, flags: int) -> Iterator[int]:
         os.close(fd)
 
 
-def hold(fd: int) -> bool:
-    """Whether the file's lock could be taken; it is held until the descriptor is closed."""
+def try_lock(fd: int) -> bool:
+    """Lock the file until the descriptor is closed; return False if another holds the lock."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -52,37 +52,36 @@ def sync_directory(path: Path) -> None:
 def create_blank(path: Path, size: int) -> None:
     """Make a durable image of `size` bytes, all of it one hole.
 
-    Order: written under a name of its own that ends in ``.new``, synced, linked, directory synced;
-    so `path` exists whole or not at all, and of several that make it one is first.
-
-    FileExistsError where there is an image already. PoolFull; other OSErrors pass. After an error
-    nothing is left behind; after a crash the ``.new`` name may be.
+    FileExistsError where there is an image already. PoolFull; other OSErrors pass.
     """
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    with full_pool_errors():
-        try:
-            with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
-                os.ftruncate(fd, size)
-                os.fsync(fd)
-            _link(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        sync_directory(path.parent)
+    with full_pool_errors(), _new_file(path) as fd:
+        os.ftruncate(fd, size)
 
 
 def write_once(path: Path, text: str) -> str:
-    """What the file at `path` says: this text, durably, unless there was one before."""
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    with suppress(FileExistsError):
-        try:
-            with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
-                os.write(fd, text.encode())
-                os.fsync(fd)
-            _link(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        sync_directory(path.parent)
+    """Write a file durably, unless there is one; return the text that it has."""
+    with suppress(FileExistsError), _new_file(path) as fd:
+        os.write(fd, text.encode())
     return path.read_text(encoding="utf-8")
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[int]:
+    """Create a file that is durable when the block is left; FileExistsError if it exists.
+
+    Order: written under a name of its own that ends in ``.new``, synced, linked, directory synced.
+    So `path` exists whole or not at all, and if several create it, one is first. After an error
+    nothing is left behind; after a crash the ``.new`` name may be.
+    """
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
+            yield fd
+            os.fsync(fd)
+        _link(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    sync_directory(path.parent)
 
 
 def _link(unfinished: Path, path: Path) -> None:
@@ -91,7 +90,7 @@ def _link(unfinished: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # A file system without links, which nobody would share.
+        # A file system without links, which no two machines share.
         if path.exists():
             raise FileExistsError(f"there is an image already: {path}") from error
         unfinished.rename(path)
@@ -100,14 +99,14 @@ def _link(unfinished: Path, path: Path) -> None:
 def grow(image: Path, size: int) -> None:
     """Make a finished image `size` bytes long, durably, with a hole at its end.
 
-    Done again, after a crash or for a size it has, it changes nothing and is durable all the same.
-    ValueError where the image is longer, which leaves it as it is. ImageBusy while another lets it
-    grow; PoolFull; other OSErrors pass.
+    Repeated, after a crash or for the size it has, this changes nothing and syncs all the same.
+    ValueError where the image is longer, which leaves it as it is. ImageBusy while another process
+    grows it; PoolFull; other OSErrors pass.
     """
     with full_pool_errors(), opened(image, os.O_WRONLY) as fd:
-        # Of a writer that was paused between looking and cutting nobody may be ahead.
-        if not hold(fd):
-            raise ImageBusy(f"another process lets {image} grow")
+        # No other writer may come between looking at the size and changing it.
+        if not try_lock(fd):
+            raise ImageBusy(f"another process is growing {image}")
         found = os.fstat(fd).st_size
         if found > size:
             raise ValueError(f"{image} has {found} bytes, more than {size}")
@@ -115,7 +114,7 @@ def grow(image: Path, size: int) -> None:
             os.ftruncate(fd, size)
             os.fsync(fd)
         except OSError:
-            os.ftruncate(fd, found)  # what could not be made durable is not to be seen either
+            os.ftruncate(fd, found)  # what could not be made durable must not be seen either
             raise
 
 
@@ -123,7 +122,7 @@ def publish(part: Path, image: Path) -> None:
     """Give a finished part file its image's name, durably; both lie in one file system.
 
     Order: part synced, renamed, directory synced. An image already there is replaced. OSErrors
-    pass (PoolFull for want of room); FileNotFoundError where the part is missing, which after a
+    pass (PoolFull if there is no room); FileNotFoundError where the part is missing, which after a
     crash can mean that it was published.
     """
     with full_pool_errors():
@@ -134,7 +133,7 @@ def publish(part: Path, image: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, durably. That it is missing is fine; that its directory is, is an OSError."""
+    """Remove a file, durably. It may be missing; a missing directory is an OSError."""
     path.unlink(missing_ok=True)
-    # Also when it was missing: the crash may have come between the unlink and this.
+    # Even if it was missing: a crash may have come between the unlink and this.
     sync_directory(path.parent)

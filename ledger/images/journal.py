@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ledger.domain.errors import ConcurrentChange
 from ledger.images.chunk_layout import Chunking
-from ledger.images.files import IMAGE_MODE, hold, opened
+from ledger.images.files import IMAGE_MODE, opened, try_lock
 from ledger.images.transfer import write_all
 
 _LINE = re.compile(rb"([1-9][0-9]{0,17}) (-|[1-9][0-9]{0,17}) ([0-9]{1,18})\n")
@@ -32,7 +32,7 @@ class ChunkJournal:
         The file is made where it is missing. Raises `ConcurrentChange`.
         """
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, IMAGE_MODE)
-        if not hold(fd):
+        if not try_lock(fd):
             os.close(fd)
             raise ConcurrentChange
         return fd

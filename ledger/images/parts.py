@@ -1,16 +1,15 @@
-"""Part files: who may write one, and what a later attempt makes of those of earlier ones.
+"""Part files: which attempt may write one, and what later attempts do with those of earlier ones.
 
-A writer may be gone, or only paused for longer than anybody waits, on this machine or on another
-that has the pool mounted too. So that it can never harm what a later attempt makes:
+A writer may be gone, or only paused for longer than others wait, on this machine or on another that
+has the pool mounted too. So that it can never harm the work of a later attempt:
 
-- A part is written by whoever holds its flock and has found it, after that, under the name of its
-  own attempt. The lock ends with its process. Nobody but the attempt itself makes that name.
+- An attempt writes a part only while it holds the part's flock and, after locking it, has found it
+  under its own name. The lock ends with its process. Only the attempt itself creates that name.
 - A later attempt goes through the parts of all earlier ones. If it gets the lock, the writer is
-  gone: the part is renamed, and gone on with. If not, the writer lives: its file is left alone, but
+  gone: the part is renamed and resumed. If not, the writer is alive: its file is left alone but
   loses its name; where the file system can, the later attempt begins with a copy of its blocks.
-- A part becomes the image by its name. So a writer that was passed over finds nothing to publish,
-  and one that published just before is found to have: whoever takes over looks for the image
-  afterwards.
+- A part becomes the image by its name. So a writer that was overtaken finds nothing to publish. One
+  that published just before is noticed: the later attempt looks for the image after taking over.
 """
 
 import os
@@ -19,27 +18,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.images.errors import PartTaken
-from ledger.images.files import IMAGE_MODE, hold, opened
+from ledger.images.files import IMAGE_MODE, opened, try_lock
 from ledger.images.pools import Pool
 from ledger.images.transfer import reflink
 
 
 @contextmanager
 def own_part(path: Path) -> Iterator[int]:
-    """The part file of this attempt, open for writing and locked; made where it is missing.
+    """Open this attempt's part file for writing, and lock it; create it where it is missing.
 
-    Raises `PartTaken`, also where it was taken over between being opened and being locked.
+    Raises `PartTaken`, also if it was taken over between being opened and being locked.
     """
     with opened(path, os.O_RDWR | os.O_CREAT) as fd:
-        if not hold(fd) or not _is_called(fd, path):
+        if not try_lock(fd) or not _has_name(fd, path):
             raise PartTaken(f"another attempt has {path}")
         yield fd
 
 
 def take_over(pool: Pool, drive: str, attempt: int) -> None:
-    """Leaves no part of an earlier attempt; the newest becomes this one's, if it can.
+    """Take over or remove the parts of earlier attempts; the newest becomes this one's, if it can.
 
-    Called once, before the attempt makes its own. Raises `PartTaken` if there is a later attempt;
+    Called once, before the attempt creates its own. Raises `PartTaken` if there is a later attempt;
     OSErrors pass.
     """
     own = pool.part(drive, attempt)
@@ -55,19 +54,19 @@ def _take(path: Path, own: Path) -> None:
         with opened(path, os.O_RDWR) as fd:
             if own.exists():
                 path.unlink()
-            elif hold(fd):
+            elif try_lock(fd):
                 path.rename(own)
-                if not _is_called(fd, own):  # its writer came to make it only now
+                if not _has_name(fd, own):  # its writer has just created it again
                     own.unlink()
             else:
-                _share(fd, own)
+                _copy_blocks(fd, own)
                 path.unlink()
-    except FileNotFoundError:  # its writer has published it, or somebody else has taken it over
+    except FileNotFoundError:  # its writer has published it, or another attempt has taken it over
         return
 
 
-def _share(fd: int, own: Path) -> None:
-    """Begins with the blocks of another part, without touching that; or not at all."""
+def _copy_blocks(fd: int, own: Path) -> None:
+    """Begin with the blocks of another part, which stays as it is, if the file system can."""
     new = os.open(own, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, IMAGE_MODE)
     shared = False
     try:
@@ -79,7 +78,7 @@ def _share(fd: int, own: Path) -> None:
             own.unlink(missing_ok=True)
 
 
-def _is_called(fd: int, path: Path) -> bool:
+def _has_name(fd: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Writing a stream of bytes so that whole blocks of zeros take no room."""
+"""Writes a stream of bytes so that whole blocks of zeros take no room."""
 
 from ledger.images.extents import data_extents
 from ledger.images.transfer import write_all
@@ -8,10 +8,10 @@ _ZERO_BLOCK = bytes(BLOCK_BYTES)
 
 
 class SparseWriter:
-    """Writes what comes into an open file, from an offset on; whole blocks of zeros become holes.
+    """Writes into an open file, from an offset on; whole blocks of zeros become holes.
 
-    Where the file may hold data already (`over`), those under the zeros are overwritten; else it is
-    taken to be one hole. OSErrors pass; after one the writer is of no more use.
+    With `over`, zeros overwrite data that the file may hold; without, the file is taken to be one
+    hole. OSErrors pass; after one the writer cannot be used any more.
     """
 
     def __init__(self, fd: int, offset: int, *, over: bool) -> None:
@@ -26,7 +26,7 @@ class SparseWriter:
         return self._offset + len(self._waiting)
 
     def write(self, data: bytes) -> None:
-        """Append `data`; the last of them may wait for the rest of their block."""
+        """Append `data`; the end may wait for the rest of its block."""
         self._waiting += data
         self._write_blocks(len(self._waiting) // BLOCK_BYTES * BLOCK_BYTES)
 
@@ -56,7 +56,7 @@ class SparseWriter:
             write_all(self._fd, run, self._offset + start)
 
     def _skip(self, start: int, end: int) -> None:
-        """Leave a hole, or see that there are zeros."""
+        """Leave a hole, or overwrite data with zeros."""
         if self._over:
             for at, length in data_extents(self._fd, self._offset + start, self._offset + end):
                 write_all(self._fd, bytes(length), at)

@@ -1,4 +1,4 @@
-"""Bytes from one open file to another, by the shortest way both file systems know."""
+"""Moves bytes from one open file to another, by the shortest way both file systems know."""
 
 import errno
 import fcntl
@@ -35,12 +35,12 @@ def move(source_fd: int, part_fd: int, offset: int, length: int) -> None:
     while offset < end:
         moved = _move_in_kernel(source_fd, part_fd, offset, end - offset)
         if moved == 0:
-            moved = _move_by_hand(source_fd, part_fd, offset, end - offset)
+            moved = _move_through_memory(source_fd, part_fd, offset, end - offset)
         offset += moved
 
 
 def _move_in_kernel(source_fd: int, part_fd: int, offset: int, length: int) -> int:
-    """Bytes moved; 0 where the kernel cannot, or says it reached the end."""
+    """Return the bytes moved; 0 if the kernel cannot, or reports the end of the file."""
     try:
         return os.copy_file_range(source_fd, part_fd, length, offset, offset)
     except OSError as error:
@@ -49,7 +49,7 @@ def _move_in_kernel(source_fd: int, part_fd: int, offset: int, length: int) -> i
         raise
 
 
-def _move_by_hand(source_fd: int, part_fd: int, offset: int, length: int) -> int:
+def _move_through_memory(source_fd: int, part_fd: int, offset: int, length: int) -> int:
     data = os.pread(source_fd, min(length, BUFFER_BYTES), offset)
     if not data:
         raise SourceChanged(f"the source ends at {offset} bytes, before the data it had")
@@ -58,7 +58,7 @@ def _move_by_hand(source_fd: int, part_fd: int, offset: int, length: int) -> int
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
-    """Write all of `data` at `offset`, however often the kernel takes only some."""
+    """Write all of `data` at `offset`, even if the kernel takes only some at a time."""
     with memoryview(data) as view:
         written = 0
         while written < len(view):

@@ -12,7 +12,7 @@ STEP_BYTES = 64 * READ_BYTES
 _ZEROS = bytes(READ_BYTES)
 
 
-def verified(
+def verify_copy(
     source_fd: int, part_fd: int, *, source_size: int, size: int, stop: threading.Event
 ) -> Iterator[None]:
     """Compare a synced part file of `size` bytes with its source; yield after each `STEP_BYTES`.
@@ -28,7 +28,7 @@ def verified(
     if found != size:
         raise VerificationFailed(f"the part file has {found} bytes, not {size}")
     since = 0
-    for count in _compared(source_fd, part_fd, source_size, size):
+    for count in _compare(source_fd, part_fd, source_size, size):
         since += count
         if stop.is_set():
             raise CopyStopped("stopped while verifying")
@@ -37,24 +37,24 @@ def verified(
             yield
 
 
-def _compared(source_fd: int, part_fd: int, source_size: int, size: int) -> Iterator[int]:
-    """Yields how much was read and found right."""
+def _compare(source_fd: int, part_fd: int, source_size: int, size: int) -> Iterator[int]:
+    """Yield how much was read and found right."""
     hole = 0
     for offset, length in data_extents(source_fd, 0, source_size):
-        yield from _compared_hole(part_fd, hole, offset)
-        yield from _compared_extent(source_fd, part_fd, offset, length)
+        yield from _compare_hole(part_fd, hole, offset)
+        yield from _compare_extent(source_fd, part_fd, offset, length)
         hole = offset + length
-    yield from _compared_hole(part_fd, hole, size)
+    yield from _compare_hole(part_fd, hole, size)
 
 
-def _compared_extent(source_fd: int, part_fd: int, offset: int, length: int) -> Iterator[int]:
+def _compare_extent(source_fd: int, part_fd: int, offset: int, length: int) -> Iterator[int]:
     for at, count in _pieces(offset, length):
         if os.pread(source_fd, count, at) != os.pread(part_fd, count, at):
             raise VerificationFailed(f"source and part differ within {count} bytes at {at}")
         yield count
 
 
-def _compared_hole(part_fd: int, start: int, end: int) -> Iterator[int]:
+def _compare_hole(part_fd: int, start: int, end: int) -> Iterator[int]:
     for offset, length in data_extents(part_fd, start, end):
         for at, count in _pieces(offset, length):
             if not _ZEROS.startswith(os.pread(part_fd, count, at)):

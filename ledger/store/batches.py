@@ -7,6 +7,6 @@ T = TypeVar("T")
 
 
 def sliced(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The whole in order, at most `size` at a time."""
+    """Yield the whole in order, at most `size` elements at a time."""
     for start in range(0, len(whole), size):
         yield whole[start : start + size]

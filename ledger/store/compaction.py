@@ -1,4 +1,4 @@
-"""What a compaction reads and deletes in the store; `Cursor`s come from its own transactions."""
+"""What a compaction reads and deletes in the store, in its own transactions."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,14 +10,14 @@ from ledger.store.tables.tiles import mark_gone
 
 
 def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
-    """The positions of all events of these streams that are in the store."""
+    """Yield the positions of all stored events of these streams."""
     sql = "SELECT position FROM stored_events WHERE originator_id IN (...)"
     for (position,) in among(cursor, sql, streams):
         yield position
 
 
 def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent]:
-    """The first and the last event of a stream that is in the store."""
+    """Return the first and the last event of a stream that is in the store."""
     cursor.execute(
         f"{SELECT_EVENTS} WHERE originator_id = ?1 AND originator_version IN"  # noqa: S608 - constants
         " (1, (SELECT max(originator_version) FROM stored_events WHERE originator_id = ?1))"
@@ -29,27 +29,27 @@ def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent]:
 
 
 def is_stored(cursor: Cursor, position: int) -> bool:
-    """Whether the event of this position is in the store."""
+    """Return whether the event at this position is in the store."""
     cursor.execute("SELECT 1 FROM stored_events WHERE position = ?", (position,))
     return cursor.fetchone() is not None
 
 
 def events_at(cursor: Cursor, positions: Sequence[int]) -> Iterator[LoggedEvent]:
-    """The events at these positions, which are in order."""
+    """Return the events at these positions, which are sorted."""
     sql = f"{SELECT_EVENTS} WHERE position IN (...) ORDER BY position"
     return map(LoggedEvent._make, among(cursor, sql, positions))
 
 
 def delete_events(cursor: Cursor, positions: Sequence[int]) -> None:
-    """Deletes events that are in an archive, and marks their leaves as gone; they are tiled."""
+    """Delete events that are in an archive and in tiles, and mark their leaves as gone."""
     sql = "DELETE FROM stored_events WHERE position IN (...) RETURNING leaf_index"
     mark_gone(cursor, [leaf_index for (leaf_index,) in among(cursor, sql, positions)])
 
 
 def give_back(cursor: Cursor, pages: int) -> bool:
-    """Gives some of the file's free pages back to the file system; says whether more are left.
+    """Give free pages of the file back to the file system; return whether more are left.
 
-    In PostgreSQL that is its own business (autovacuum).
+    PostgreSQL does this itself, by autovacuum.
     """
     if isinstance(cursor, PgCursor):
         return False

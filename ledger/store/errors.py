@@ -15,15 +15,15 @@ LOST = (
     pg.TransactionTimeout,
     pg.IdleInTransactionSessionTimeout,
 )
-"""The server went away, is about to, or may not be written to: another may do, or it later; or it
-has ended the session, because it had waited for this process for too long."""
+"""The server is gone, is about to be, or cannot be written to; another one may do, or the same one
+later. Or it has ended the session after waiting too long for this process."""
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Translate what a database cannot do: after a lost connection it may be tried again.
+    """Translate database errors: after a lost connection it may be tried again.
 
-    Everything else is final, and so is whatever SQLite cannot do.
+    Every other error is final, as are all of SQLite's.
     """
     try:
         yield

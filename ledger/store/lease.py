@@ -1,11 +1,11 @@
-"""What only one does at a time."""
+"""Leases on work that only one thread of one process does at a time."""
 
 import threading
 from typing import Protocol
 
 
 class Lease(Protocol):
-    """Held by one thread of a process at a time, and by one process of all that share a ledger."""
+    """Held by one thread at a time, in one of the processes that share a ledger."""
 
     def acquire(self) -> bool:
         """Take the lease if nobody holds it, and say whether it was taken.
@@ -16,14 +16,14 @@ class Lease(Protocol):
     def release(self) -> None: ...
 
     def locked(self) -> bool:
-        """Whether somebody in this process holds it."""
+        """Whether this process holds it."""
 
     def check(self) -> None:
-        """Raises `StoreUnreachable` if another process may hold it by now."""
+        """Raise `StoreUnreachable` if another process may hold it by now."""
 
 
 class ThreadLease:
-    """A `Lease` among the threads of the only process that has the ledger."""
+    """A `Lease` among the threads of the only process that uses the ledger."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,4 +38,4 @@ class ThreadLease:
         return self._lock.locked()
 
     def check(self) -> None:
-        """No other process could hold it."""
+        """Do nothing: no other process can hold it."""

@@ -12,11 +12,11 @@ SELECT_EVENTS = (
     "SELECT position, leaf_index, originator_id, originator_version, topic, state, leaf"
     " FROM stored_events"
 )
-"""Gives the columns of a `LoggedEvent`."""
+"""Selects the columns of a `LoggedEvent`."""
 
 
 class Connection(Protocol):
-    """What the connections to both databases have in common."""
+    """The common part of connections to both databases."""
 
     def cursor(self) -> Cursor: ...
 
@@ -26,7 +26,7 @@ class Connection(Protocol):
 
 
 def streamed(cursor: Cursor, sql: str, parameters: Sequence[Scalar] = ()) -> Iterator[Any]:
-    """Yield all rows of a statement, of which only some are in memory at a time."""
+    """Yield all rows of a statement, with only some in memory at a time."""
     if isinstance(cursor, PgCursor):
         yield from cursor.streamed(sql, parameters, rows=READ_ROWS)
         return
@@ -40,7 +40,7 @@ class SqlLog:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        # SQLite's snapshot is that of the first read.
+        # In SQLite the first read fixes the snapshot.
         self._last = self._number("SELECT coalesce(max(position), 0) FROM stored_events")
 
     def cursor(self) -> Cursor:

@@ -1,4 +1,4 @@
-"""Waiting for a store that cannot be reached."""
+"""Reads that wait for a store that cannot be reached."""
 
 import time
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from ledger.store.seam import Cursor, Store
 
 T = TypeVar("T")
 
-REACHED_S = 60
-"""How long a store that cannot be reached is waited for."""
+WAIT_MAX_S = 60
+"""How long to wait for a store that cannot be reached."""
 PAUSE_S = 0.1
 
 
 def read_patiently(store: Store, work: Callable[[Cursor], T]) -> T:
-    """Read from the store, again and again as long as it cannot be reached.
+    """Read from the store; repeat the read while the store cannot be reached.
 
     Raises `StoreUnreachable` in the end.
     """
-    until = time.monotonic() + REACHED_S
+    until = time.monotonic() + WAIT_MAX_S
     while True:
         try:
             return store.read(work)

@@ -1,4 +1,4 @@
-"""Reading from a database, whichever it is, as of one moment."""
+"""Reads from either database, as of one moment."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Reader:
-    """Reads from one database, in any thread; whatever goes wrong is `StoreFailed`.
+    """Reads from one database, in any thread; every failure is `StoreFailed`.
 
     Connections of short reads are kept for the next ones: making one takes longer than the read.
     """
@@ -58,7 +58,7 @@ class Reader:
             return work(connection.cursor())
 
     def let_go(self) -> None:
-        """Keep no connection that there is now, nor any that is in use."""
+        """Close all connections: idle ones now, and those in use after their read."""
         kept, self._kept = self._kept, []
         _close(kept)
 

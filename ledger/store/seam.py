@@ -1,9 +1,9 @@
 """The seam between the ledger and its stores, and between the ledger and its projections.
 
-A store keeps events, guards and plain tables; a projection turns an aggregate's state into the rows
+A store keeps events, guards and plain tables. A projection turns an aggregate's state into the rows
 that show it. Both write in one transaction, so a read after an acknowledged command is never stale.
-`tests/ledger/conformance.py` is what every store must pass. Only `ledger.store.writer` and the
-composition root lean on `append` and `exclusive`.
+Every store must pass `tests/ledger/conformance.py`. Only `ledger.store.writer` and the composition
+root call `append` and `exclusive`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,42 +48,39 @@ class Cursor(Protocol):
 
 
 class Projection(Protocol):
-    """Read models that are written inline. The ledger owns this protocol; projections fill it."""
+    """Read models that are written inline. Projections implement it."""
 
     def rows(self, state: Aggregate | None) -> Rows:
-        """The rows that show this aggregate; a pure function of its state alone."""
+        """Return the rows that show this aggregate; a pure function of its state alone."""
 
     def entries(self, stream: str, version: int, recorded: Recorded[Event], owner: str) -> Rows:
-        """The rows that tell of this one event of somebody's; a pure function of it."""
+        """Return the rows that show this event to its owner; a pure function of the arguments."""
 
     def create(self, cursor: Cursor) -> None:
-        """Makes the tables where they are missing."""
+        """Create missing tables."""
 
     def look_again(self, cursor: Cursor) -> None:
-        """What is remembered of the tables may be out of date: a write has failed."""
+        """Read the state of the tables again at the next write, because one has failed."""
 
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
-        """Puts and drops rows of the live generation, sorted by table and key.
+        """Put and drop rows of the live generation, sorted by table and key.
 
         Unsorted upserts of two nodes deadlock in PostgreSQL.
         """
 
     def relations(self, cursor: Cursor, uuid: str) -> Relations:
-        """What the live rows say about this drive or server."""
+        """Return the relations of this drive or server according to the live rows."""
 
 
 class Guard(NamedTuple):
-    """A decision rests on this drive or server as it was at `version` of its guard."""
+    """A drive or server that a decision rests on, as it was at `version` of its guard."""
 
     uuid: str
     version: int
 
 
 class Batch(NamedTuple):
-    """All that one transaction writes.
-
-    `tasks` are what follows for workers, where they are fed by the store.
-    """
+    """Everything that one transaction writes; `tasks` are for workers that the store feeds."""
 
     events: Sequence[StoredEvent]
     guards: Sequence[Guard]
@@ -95,7 +92,7 @@ class Batch(NamedTuple):
 
 
 class News(NamedTuple):
-    """An event that another process has recorded; its topic says what happened."""
+    """An event that another process has recorded; its topic names its kind."""
 
     position: int
     stream: str
@@ -103,12 +100,12 @@ class News(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """What one transaction brought about, or several one after the other.
+    """The effects of one transaction, or of several in a row.
 
-    `position` is its last event's; `events` are (stream, event) in order, `states` the aggregates
-    of their streams as they are now: one that was deleted still tells whose it was. `related` are
-    the drives and servers about which a job, a server or a tag now says something else; `tasks`
-    what is to be done to images now, by whoever is not fed by the store.
+    `position` is that of the last event. `events` are (stream, event) in order; `states` are the
+    aggregates of their streams as they are now, in which even a deleted one names its owner.
+    `related` are the drives and servers whose relations have changed, and `tasks` the work on
+    images that follows, for workers that the store does not feed.
     """
 
     position: int
@@ -119,22 +116,22 @@ class Commit(NamedTuple):
 
 
 Listener = Callable[[Commit], None]
-"""Told of each commit, in order; must not block."""
+"""Called with each commit, in order; must not block."""
 
 
 class CommitFeed(Protocol):
-    """Tells of commits as they are made."""
+    """Passes commits to listeners as they are made."""
 
     def listen(self, listener: Listener, wanted: Callable[[], bool]) -> None:
-        """Tells `listener` of each commit from now on, at least while `wanted` says so."""
+        """Call `listener` with each commit from now on, at least while `wanted` returns true."""
 
     @property
     def position(self) -> int:
-        """The position of the newest event that it knows of; raised before anybody is told."""
+        """The position of the newest known event; raised before any listener is called."""
 
 
 class SharedCommitFeed(CommitFeed, Protocol):
-    """One that tells of the commits of all processes."""
+    """A feed of the commits of all processes."""
 
     def close(self) -> None: ...
 
@@ -152,57 +149,57 @@ class LoggedEvent(NamedTuple):
 
 
 class Conflict(Exception):
-    """Another process was first with a stream, guard or claim; nothing of the batch is kept."""
+    """Another process was first with a stream, guard or claim; the batch was not written."""
 
 
 class Log(Protocol):
     """The ledger as it was at one moment, for as long as it is held open."""
 
     def last_position(self) -> int:
-        """The position of the newest event; 0 before the first."""
+        """Return the position of the newest event; 0 before the first."""
 
     def events(self, after: int = 0) -> Iterator[LoggedEvent]:
-        """Every event with a higher position, in order."""
+        """Yield every event with a higher position, in order."""
 
     def by_stream(self) -> Iterator[tuple[str, str, bytes]]:
-        """Every event as (stream, topic, state), one stream after the other, each in order."""
+        """Yield every event as (stream, topic, state), stream by stream, each in order."""
 
     def count(self) -> int:
-        """How many events there are."""
+        """Return how many events there are."""
 
     def leaf_count(self) -> int:
-        """How many events there have ever been; the next one's leaf index."""
+        """Return how many events there have ever been: the next one's leaf index."""
 
     def streams_after(self, after: int) -> list[str]:
-        """The streams that have an event with a higher position."""
+        """Return the streams that have an event with a higher position."""
 
     def streams_of(self, kind: str) -> list[str]:
-        """The streams whose names begin with `kind-`, in the order of their names."""
+        """Return the streams whose names begin with `kind-`, sorted by name."""
 
     def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
-        """The events of one stream as (position, topic, state), in order."""
+        """Return the events of one stream as (position, topic, state), in order."""
 
     def cursor(self) -> Cursor:
-        """For reading other tables as of the same moment."""
+        """Return a cursor that reads other tables as of the same moment."""
 
 
 class Others(Protocol):
-    """The other processes that may have the ledger, too."""
+    """The other processes that may use the ledger."""
 
     def news(self) -> Sequence[News] | None:
-        """What others have appended since this was last asked; None if it is too much to say.
+        """Return what others have appended since the last call; None if it is too much.
 
         In the writer's thread only.
         """
 
     def paused(self) -> AbstractContextManager[None]:
-        """Meanwhile no other process appends anything. In the writer's thread only."""
+        """Keep other processes from appending meanwhile. In the writer's thread only."""
 
     def lease(self, name: str) -> Lease:
-        """The lease on what is done by one process at a time."""
+        """Return the lease on work that one process does at a time."""
 
     def commit_tail(self) -> SharedCommitFeed:
-        """Begins behind what there was when the store was opened."""
+        """Return a feed that begins after the events that the store was opened with."""
 
 
 class Store(Protocol):
@@ -210,27 +207,27 @@ class Store(Protocol):
 
     @property
     def others(self) -> Others | None:
-        """None where no other process can have the ledger."""
+        """None if no other process can use the ledger."""
 
     def append(self, batch: Batch) -> int:
-        """Writes the batch in one durable transaction and returns the last position.
+        """Write the batch in one durable transaction and return the last position.
 
         Raises `Conflict`, and `StoreFailed` on any error of input or output.
         """
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
-        """Runs `work` in one writing transaction, beside which no other exclusive work runs.
+        """Run `work` in a writing transaction, while no other exclusive work runs.
 
-        Called in the writer's thread only.
+        In the writer's thread only.
         """
 
     def read(self, work: Callable[[Cursor], T]) -> T:
-        """What `work` finds as of the last commit, by a few short reads; in any thread.
+        """Return what `work` finds as of the last commit, by a few short reads; in any thread.
 
         Raises `StoreUnreachable` if it may be tried again.
         """
 
     def log(self) -> AbstractContextManager[Log]:
-        """A snapshot to read from, in any thread."""
+        """Open a snapshot to read from, in any thread."""
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Rows as they are, whatever somebody has made of them: for who verifies and trusts nothing."""
+"""Raw rows, read without trusting them, for verification."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from ledger.store.tables.tiles import TILE, LeafTile
 
 _GONE_BYTES = TILE // 8
 _NO_BITS = 1 << TILE
-"""No leaf is marked as gone, but one that is not in any tile."""
+"""Marks no leaf of a tile, but one that no tile has."""
 
 
 def _of_type(column: str, kind: str) -> str:
-    """The column, or NULL: text that is no UTF-8 could not be fetched at all."""
+    """Return the column, or NULL: text that is not UTF-8 could not be fetched at all."""
     value = f"CAST({column} AS BLOB)" if kind == "text" else column
     return f"CASE typeof({column}) WHEN '{kind}' THEN {value} END"
 
@@ -44,7 +44,7 @@ _NODE_TILE = f"SELECT {_NODES} FROM node_tiles WHERE level = ? AND tile = ?"  # 
 
 
 class Damaged(NamedTuple):
-    """The row of an event that no store has written so."""
+    """An event's row that no store has written in this form."""
 
     position: int
     reason: str
@@ -54,13 +54,13 @@ _OF_ANOTHER_TYPE = "what is stored is not of the type that was stored"
 
 
 def events(cursor: Cursor) -> Iterator[LoggedEvent | Damaged]:
-    """All events in the order of positions, those at impossible positions too."""
+    """Yield all events by position, even those at impossible positions."""
     for row in streamed(cursor, _ALL_EVENTS):
         yield _event(row) if None not in row else Damaged(row[0], _OF_ANOTHER_TYPE)
 
 
 def events_of(cursor: Cursor, kind: str) -> list[LoggedEvent]:
-    """The events of streams whose names begin with `kind-`, but for damaged ones."""
+    """Return the events of streams whose names begin with `kind-`, except damaged ones."""
     cursor.execute(_EVENTS_OF_A_KIND, (f"{kind}-", f"{kind}."))  # "." comes right after "-"
     found = [_event(row) for row in cursor.fetchall() if None not in row]
     return [event for event in found if isinstance(event, LoggedEvent)]
@@ -71,18 +71,18 @@ def _event(row: tuple[int, int, bytes, int, bytes, bytes, bytes]) -> LoggedEvent
     try:
         texts = stream.decode(), version, topic.decode()
     except UnicodeDecodeError:
-        return Damaged(position, "its stream or its topic is no text")
+        return Damaged(position, "its stream or its topic is not text")
     return LoggedEvent(position, leaf_index, *texts, state, leaf)
 
 
 def leaf_count(cursor: Cursor) -> int:
-    """How many events there are said to have been."""
+    """Return how many events there have been, according to the table."""
     cursor.execute(_COUNT)
     return cursor.fetchone()[0] or 0
 
 
 def versions(cursor: Cursor) -> Iterator[tuple[bytes, int | None, int]]:
-    """(stream, version, position) of all events, stream by stream, in the order of versions."""
+    """Yield (stream, version, position) of all events, by stream and version."""
     yield from streamed(cursor, _VERSIONS)
 
 
@@ -90,13 +90,13 @@ def versions(cursor: Cursor) -> Iterator[tuple[bytes, int | None, int]]:
 
 
 def full_tiles(cursor: Cursor) -> int:
-    """How many leaf tiles have been full, by the roots that are kept of them."""
+    """Return how many leaf tiles have been full, according to their roots."""
     cursor.execute("SELECT coalesce(sum(length(nodes)), 0) FROM node_tiles WHERE level = 1")
     return int(cursor.fetchone()[0]) // HASH_BYTES
 
 
 def leaf_tile(cursor: Cursor, tile: int) -> LeafTile | None:
-    """The tile, or None. Of one that no store has written so, what can be read."""
+    """Return the tile, or None; of a damaged one, what can be read."""
     cursor.execute(_LEAF_TILE, (tile,))
     row = cursor.fetchone()
     if row is None:
@@ -108,20 +108,20 @@ def leaf_tile(cursor: Cursor, tile: int) -> LeafTile | None:
 
 
 def nodes(cursor: Cursor, level: int, tile: int) -> list[bytes]:
-    """As much of a tile of level 1 and above as can be read."""
+    """Return what can be read of a tile of level 1 and above."""
     cursor.execute(_NODE_TILE, (level, tile))
     row = cursor.fetchone()
     return [] if row is None else _hashes(row[0])
 
 
 def leaf_tiles_outside(cursor: Cursor, end: int) -> list[int]:
-    """The leaf tiles that are none of the first `end`."""
+    """Return the leaf tiles beyond the first `end`."""
     cursor.execute("SELECT tile FROM leaf_tiles WHERE tile < 0 OR tile >= ?", (end,))
     return [tile for (tile,) in cursor.fetchall()]
 
 
 def node_tiles(cursor: Cursor) -> list[tuple[int, int]]:
-    """All (level, tile) of level 1 and above."""
+    """Return all (level, tile) of level 1 and above."""
     cursor.execute("SELECT level, tile FROM node_tiles ORDER BY level, tile")
     return [(level, tile) for level, tile in cursor.fetchall()]
 

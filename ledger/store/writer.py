@@ -1,10 +1,10 @@
 """The group-commit writer: one thread decides every command and commits many in one transaction.
 
-Commands that wait are taken together, each is decided against the state as the ones before it leave
-it, and events and rows are written in one durable transaction; then all callers are woken. A
-refused command is refused alone. What other processes have changed before the batch is read anew.
-When one writes meanwhile and is first, what may be stale is read again and the batch is redone in
-halves, so that nobody else's command is lost.
+The writer takes all waiting commands, decides each against the state that the ones before it leave,
+writes events and rows in one durable transaction, and then wakes all callers. A refused command
+affects no other. Before each batch, what other processes have changed is dropped from the cache. If
+another process writes meanwhile and is first, what may be stale is read again and the batch is
+repeated in halves, so that no other command is lost.
 """
 
 import asyncio
@@ -42,10 +42,10 @@ T = TypeVar("T")
 BATCH_LIMIT = 256
 """Commands decided in one transaction."""
 LOST_LIMIT = 2
-"""Times a command may be second to others before nobody else may be first."""
+"""Conflicts that a command may lose before other processes must wait for it."""
 CONFLICT_LIMIT = 8
-"""Times a single command is redone before it is refused as a `ConcurrentChange`."""
-FOLLOWED = timedelta(seconds=1)
+"""Times a single command is repeated before it is refused as a `ConcurrentChange`."""
+SETBACK_FOLLOWED = timedelta(seconds=1)
 """A clock set back by at least this much is followed."""
 TICK = timedelta(microseconds=1)
 
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class Caller(NamedTuple):
-    """Who asks, for the envelope of what comes of it.
+    """The caller, as recorded in the envelope of each event.
 
     With a `claim`, the command is refused as `AlreadyClaimed` if that was recorded before.
     """
@@ -71,9 +71,9 @@ class _Waiting(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """Something other than a command, done between two batches in a transaction of its own.
+    """Work other than a command, done between two batches in a transaction of its own.
 
-    With an `afterwards`, other processes append nothing until that was called too.
+    With an `afterwards`, other processes append nothing until that has been called too.
     """
 
     run: Callable[[Cursor], Any]
@@ -86,17 +86,17 @@ def always() -> bool:
 
 
 class _Stop:
-    """The end of the queue."""
+    """Ends the queue."""
 
 
 _Item = _Waiting | _Work | _Stop
 
 
 class Clock:
-    """Stamps that are never equal within a process, so that time orders what it did.
+    """Time stamps that are never equal within a process, so that time orders what it did.
 
-    A wall clock that stands still, or is set back by less than a second, is helped by a microsecond
-    at a time; one that is set back further is followed.
+    While the wall clock stands still, or is less than a second behind, each stamp is a microsecond
+    after the last; a clock that is set back further is followed.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
@@ -105,7 +105,7 @@ class Clock:
 
     def stamp(self) -> datetime:
         now = self._now()
-        if self._latest - now >= FOLLOWED:
+        if self._latest - now >= SETBACK_FOLLOWED:
             self._latest = self._stamp = now
         else:
             self._latest = max(self._latest, now)
@@ -144,11 +144,11 @@ class Writer:
         self._thread.start()
 
     def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:
-        """From now on tells `listener` of every commit of events, in the writer's thread."""
+        """Call `listener` with every commit of events from now on, in the writer's thread."""
         self._listeners.append(listener)
 
     async def execute(self, command: Command, caller: Caller) -> int:
-        """Decides and records the command; returns the ledger's position once it is on disk.
+        """Decide and record the command; return the ledger's position once it is on disk.
 
         Raises the command's `Refusal`, or `StoreFailed`.
         """
@@ -158,7 +158,7 @@ class Writer:
         return await future
 
     def execute_blocking(self, command: Command, caller: Caller) -> int:
-        """The same, for threads other than an event loop's."""
+        """Do the same, for threads other than an event loop's."""
         future: Future[int] = Future()
         self._put(_Waiting(command, caller, None, future))
         return future.result()
@@ -166,10 +166,10 @@ class Writer:
     def exclusive(
         self, work: Callable[[Cursor], T], afterwards: Callable[[], None] | None = None
     ) -> "Future[T]":
-        """Runs `work` in the writer's thread, in a writing transaction between two batches.
+        """Run `work` in the writer's thread, in a writing transaction between two batches.
 
         `afterwards` is called there once it is committed, before anything else is, and before any
-        other process appends something.
+        other process appends anything.
         """
         future: Future[T] = Future()
         self._put(_Work(work, afterwards, future))
@@ -177,23 +177,23 @@ class Writer:
 
     @property
     def commits(self) -> int:
-        """How often this process has committed; raised before anybody is told of a commit."""
+        """How often this process has committed; raised before any listener is called."""
         return self._commits
 
     @property
     def position(self) -> int:
         """The position of the newest event that this process has committed, or found at its start.
 
-        Raised before anybody is told of a commit.
+        Raised before any listener is called.
         """
         return self._position
 
     def busy(self) -> bool:
-        """Whether anything waits."""
+        """Whether commands or work wait."""
         return not self._queue.empty()
 
     def stop(self) -> None:
-        """Finishes what waits, then ends the thread. Later calls raise `StoreFailed`."""
+        """Finish what waits, then end the thread. Later calls raise `StoreFailed`."""
         with self._closing:
             self._closed = True
             self._queue.put(_Stop())
@@ -209,12 +209,12 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            batch, behind = self._take()
+            batch, next_item = self._take()
             if batch:
                 self._record(batch)
-            match behind:
+            match next_item:
                 case _Work():
-                    self._work(behind)
+                    self._do_work(next_item)
                 case _Stop():
                     self._reject_waiting()
                     return
@@ -222,7 +222,7 @@ class Writer:
                     pass
 
     def _take(self) -> tuple[list[_Waiting], _Work | _Stop | None]:
-        """The commands that wait, and what is in the queue behind them that is no command."""
+        """Return the waiting commands, and what follows them in the queue other than commands."""
         batch: list[_Waiting] = []
         item = self._queue.get()
         while isinstance(item, _Waiting):
@@ -247,7 +247,7 @@ class Writer:
             elif isinstance(item, _Work) and item.future.set_running_or_notify_cancel():
                 item.future.set_exception(error)
 
-    def _work(self, work: _Work) -> None:
+    def _do_work(self, work: _Work) -> None:
         if not work.future.set_running_or_notify_cancel():
             return  # its caller went away before it began
         if self._failed is not None:
@@ -255,7 +255,7 @@ class Writer:
             return
         try:
             result = self._exclusive(work)
-        except StoreUnreachable as error:  # it has not failed: whoever asked may ask again
+        except StoreUnreachable as error:  # not a failure of the store: the caller may try again
             work.future.set_exception(error)
         except StoreFailed as error:
             self._fail(error)
@@ -274,11 +274,11 @@ class Writer:
         return result
 
     def _paused(self) -> AbstractContextManager[None]:
-        """Meanwhile no other process appends anything."""
+        """Keep other processes from appending meanwhile."""
         return nullcontext() if self._store.others is None else self._store.others.paused()
 
-    def _record(self, batch: list[_Waiting], redone: int = 0) -> None:
-        """Decides and commits a batch, and wakes its callers."""
+    def _record(self, batch: list[_Waiting], repeats: int = 0) -> None:
+        """Decide and commit a batch, and wake its callers."""
         if self._failed is not None:
             _wake([(waiting, self._failed) for waiting in batch])
             return
@@ -296,7 +296,7 @@ class Writer:
             position = self._append(unit, len(accepted)) if accepted else self._position
         except Conflict:
             self._cache.drop_stale(unit)
-            self._redo(batch, redone + 1)
+            self._repeat(batch, repeats + 1)
             return
         except StoreFailed as error:
             self._fail(error)
@@ -308,12 +308,12 @@ class Writer:
             if len(batch) == 1:
                 _wake([(batch[0], error)])
             else:
-                self._redo(batch, redone)
+                self._repeat(batch, repeats)
             return
         self._remember(unit, position)
         self._count(outcomes, accepted)
         _wake(outcomes + [(waiting, position) for waiting in accepted])
-        self._tell(unit, position)
+        self._notify(unit, position)
 
     def _append(self, unit: UnitOfWork, commands: int) -> int:
         began = time.perf_counter()
@@ -332,7 +332,7 @@ class Writer:
             commands.labels(type(waiting.command).__name__, type(error).__name__).inc()
 
     def _catch_up(self) -> None:
-        """Forgets what others have changed: also a refusal rests on what is there now."""
+        """Forget what others have changed: a refusal, too, rests on the newest state."""
         if self._store.others is None:
             return
         news = self._store.others.news()
@@ -343,41 +343,41 @@ class Writer:
             self._position = max(self._position, news[-1].position)
 
     def _remember(self, unit: UnitOfWork, position: int) -> None:
-        """What is committed is committed; if it cannot be remembered, it is read again."""
+        """Take over a commit. If that fails, it is committed all the same, and read again."""
         self._commits += 1
         self._position = position
         try:
             self._cache.remember(unit)
         except Exception:
-            log.exception("the writer forgets what it knew")
+            log.exception("the writer clears its cache")
             self.forget()
 
     def forget(self) -> None:
-        """Reads everything anew from the store. In the writer's thread only."""
+        """Read everything again from the store. In the writer's thread only."""
         self._cache.clear()
 
-    def _redo(self, batch: list[_Waiting], redone: int) -> None:
-        if len(batch) == 1 and redone > CONFLICT_LIMIT:
+    def _repeat(self, batch: list[_Waiting], repeats: int) -> None:
+        if len(batch) == 1 and repeats > CONFLICT_LIMIT:
             _wake([(batch[0], ConcurrentChange())])
             return
-        if len(batch) == 1 and redone > LOST_LIMIT:
-            self._redo_alone(batch, redone)
+        if len(batch) == 1 and repeats > LOST_LIMIT:
+            self._repeat_alone(batch, repeats)
             return
         middle = (len(batch) + 1) // 2
         for part in (batch[:middle], batch[middle:]):
             if part:
-                self._record(part, redone)
+                self._record(part, repeats)
 
-    def _redo_alone(self, batch: list[_Waiting], redone: int) -> None:
-        """Where many nodes want the same, one must not lose for ever: the others wait for it."""
+    def _repeat_alone(self, batch: list[_Waiting], repeats: int) -> None:
+        """Make other nodes wait: a command must not lose to them forever."""
         try:
             with self._paused():
-                self._record(batch, redone)
+                self._record(batch, repeats)
         except StoreUnreachable as error:
             _wake([(waiting, error) for waiting in batch])
 
     def _decide(self, waiting: _Waiting, batch: UnitOfWork) -> Exception | None:
-        """Stages the command's changes on the batch, or says why not."""
+        """Stage the command's changes on the batch, or return why not."""
         at = self._clock.stamp()
         unit = UnitOfWork(batch, self._projection, at)
         actor, request_id, claim = waiting.caller
@@ -403,7 +403,7 @@ class Writer:
         return None
 
     def _claim(self, wanted: RecordedClaim, batch: UnitOfWork, unit: UnitOfWork) -> None:
-        """Stages the claim. It is read from the store: most are new, and what is old is rare."""
+        """Stage the claim. It is looked up in the store, without a cache: most are new."""
         key = wanted.account, wanted.claim.key
         earlier = batch.claims.get(key) or read_patiently(
             self._store, lambda cursor: claims.find(cursor, *key)
@@ -412,7 +412,7 @@ class Writer:
             raise AlreadyClaimed
         unit.claims[key] = wanted
 
-    def _tell(self, unit: UnitOfWork, position: int) -> None:
+    def _notify(self, unit: UnitOfWork, position: int) -> None:
         if not self._listeners or not unit.events:
             return
         commit = Commit(
@@ -426,10 +426,10 @@ class Writer:
             try:
                 listener(commit)
             except Exception:
-                log.exception("a listener failed; the events it was told of are committed")
+                log.exception("a listener failed; its events are committed")
 
     def _fail(self, error: StoreFailed) -> None:
-        """Fail-stop: nothing is acknowledged any more."""
+        """Stop for good: nothing more is acknowledged."""
         if self._failed is None:
             self._failed = error
             log.critical("the store failed, the process must stop: %s", error)
@@ -438,7 +438,7 @@ class Writer:
 
 
 def _wake(outcomes: list[tuple[_Waiting, Exception | int]]) -> None:
-    """Tells callers how it went: one call into each event loop, however many wait there."""
+    """Wake callers with their outcomes, by one call into each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Exception | int]]] = {}
     for waiting, outcome in outcomes:
         if waiting.loop is None:

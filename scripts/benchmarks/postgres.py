@@ -17,7 +17,7 @@ import psycopg
 
 from api.composition import open_ledger
 from ledger.store.postgres.connections import postgres_reader
-from ledger.store.postgres.cursor import translated
+from ledger.store.postgres.cursor import translate
 from ledger.store.postgres.store import PostgresStore
 from projections.views.postgres_writer import PostgresProjection, upsert_columns
 from scripts.benchmarks.support.databases import databases
@@ -90,7 +90,7 @@ def _floor(url: str, transactions: Sequence[Written]) -> list[float]:
                 connection.execute("BEGIN")
                 for name, keys in groupby(sorted(rows), _table_of_key):
                     columns = [list(column) for column in zip(*map(rows.get, keys), strict=True)]
-                    connection.execute(translated(upsert_columns(name, 1)), columns)
+                    connection.execute(translate(upsert_columns(name, 1)), columns)
                 connection.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")
                 connection.execute(_INSERT, [list(column) for column in zip(*events, strict=True)])
                 connection.execute("NOTIFY stored_events")

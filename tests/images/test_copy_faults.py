@@ -129,7 +129,7 @@ def test_source_changed_before(source, part):
 def test_source_changed_while_verifying(source, part, monkeypatch):
     """A source changed during the verification is a changed source."""
     monkeypatch.setattr(
-        ledger.images.copy, "verified", lambda *_, **__: [os.utime(source, ns=(0, 0))]
+        ledger.images.copy, "verify_copy", lambda *_, **__: [os.utime(source, ns=(0, 0))]
     )
     with pytest.raises(SourceChanged):
         copied(source, part, verify=True)

@@ -98,7 +98,7 @@ def test_a_node_that_has_missed_much_forgets_what_it_knew(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not read, before its next command, all that others did while it had nothing to do."""
-    monkeypatch.setattr(pg_others, "NEWS_MOST", 20)
+    monkeypatch.setattr(pg_others, "NEWS_MAX", 20)
     one, two = nodes
     make_drive(two, "d")
     one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))

@@ -375,7 +375,7 @@ def test_a_database_that_somebody_has(
 ) -> None:
     monkeypatch.setattr(pg_locks, "LOCK_WAIT", "10ms")
     store = PostgresStore(database, PostgresProjection())
-    with pytest.raises(StoreFailed, match="a process has a ledger in this database"):
+    with pytest.raises(StoreFailed, match="a process uses a ledger in this database"):
         moved(data, database)
     store.close()
 

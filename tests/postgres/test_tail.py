@@ -145,7 +145,7 @@ def test_a_tail_goes_on_where_there_are_many_connections(
 
         opened(1_100)
         end_listeners(database)
-        wait_for("for the connection to be lost", lambda: "listened to anew" in caplog.text)
+        wait_for("for the connection to be lost", lambda: "listening to channel" in caplog.text)
         opened(100)  # in the place of that one, too
         for nth in range(3):  # the last are waited for over the new one
             one.do(CreateJob(ME, f"j{nth}", "x"))

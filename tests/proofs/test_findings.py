@@ -147,7 +147,7 @@ def test_no_text(history: History, column: str) -> None:
         )
     findings = found(of)
     assert findings[:2] == (
-        Changed(120, "its stream or its topic is no text"),
+        Changed(120, "its stream or its topic is not text"),
         Missing(119, 119),
     )
 

@@ -1,4 +1,4 @@
-"""Where a PostgreSQL database is: one server, or several of which one is the primary."""
+"""The address of a PostgreSQL database: one server, or several of which one is the primary."""
 
 import re
 from urllib.parse import unquote
@@ -9,28 +9,28 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 DEFAULTS = {
     "target_session_attrs": "read-write",
     "connect_timeout": "5",
-    # Seconds, times, and milliseconds; a host that went away says nothing more.
+    # Seconds, times, and milliseconds; a host that has gone away says nothing more.
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
-    # The same at the other end: locks of a host that went away are locks until the server sees it.
+    # The same on the server, which holds the locks of a host that has gone away until it notices.
     "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3",
 }
-"""What holds unless the url says otherwise."""
+"""Parameters that apply unless the url sets them."""
 
 SECRET = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 _LOGIN = re.compile(r"([^:@/]*)(?::[^@/]*)?@")
 
 
 class BadAddress(ValueError):
-    """No url that PostgreSQL's clients understand."""
+    """A url that PostgreSQL's clients do not understand."""
 
 
 def conninfo(url: str) -> str:
-    """How to connect: of several servers, to the one that can be written to.
+    """Return the connection string, which selects the writable one of several servers.
 
-    Raises `BadAddress`, which says nothing of what is in the url.
+    Raises `BadAddress`, which quotes nothing of the url.
     """
     try:
         return make_conninfo(make_conninfo(**DEFAULTS), **conninfo_to_dict(url))
@@ -39,11 +39,11 @@ def conninfo(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The url as it may be shown, whether it is understood or not."""
+    """Return the url in a form that may be shown, even if it is malformed."""
     scheme, slashes, rest = url.partition("://")
     login = _LOGIN.match(rest)
     if login is None and "@" in rest:
-        return f"{scheme}://..."  # part of a password, for all one knows
+        return f"{scheme}://..."  # possibly part of a password
     user = f"{login[1]}@" if login else ""
     place, question, options = rest[login.end() if login else 0 :].partition("?")
     kept = [option for option in options.split("&") if not _is_secret(option)]

@@ -1,7 +1,7 @@
-"""Tells of every commit to a ledger in PostgreSQL, whichever process made it.
+"""The feed of all commits to a ledger in PostgreSQL, whichever process made them.
 
-Positions become visible in their order and without gaps, so whoever reads on from the last one
-misses nothing and is told nothing twice. Notifications only say when to look.
+Positions become visible in order and without gaps, so reading on from the last one misses nothing
+and repeats nothing. Notifications only say when to read.
 """
 
 import logging
@@ -13,16 +13,16 @@ from ledger.domain.aggregates import Aggregate, evolve
 from ledger.domain.aggregates.relations import relations_of, subject_of
 from ledger.domain.events import Event, Recorded
 from ledger.store.postgres.cursor import PgConnection
-from ledger.store.postgres.listener import Listening
+from ledger.store.postgres.listener import ChannelListener
 from ledger.store.seam import Commit, Listener
 
 CHANNEL = "job_ledger"
 """Notified by each transaction that appends events."""
 POLL_S = 1.0
 IDLE_S = 0.1
-"""How long none is looked at while nobody wants to know: others may make hundreds a second."""
+"""How long to ignore notifications while no listener is interested: hundreds may come a second."""
 READ_ROWS = 1_000
-REMEMBERED = 50_000
+CACHED_STREAMS_MAX = 50_000
 """How many streams' states are kept in memory."""
 
 log = logging.getLogger(__name__)
@@ -37,30 +37,30 @@ class _Row(NamedTuple):
 
 
 class CommitTail:
-    """A `ledger.store.seam.SharedCommitFeed`; while nobody wants to know, it only skips."""
+    """A `ledger.store.seam.SharedCommitFeed`; while no listener is interested, it only skips."""
 
     def __init__(self, connect: Callable[[], PgConnection], position: int) -> None:
-        """It tells of what comes after this position."""
+        """Begin after this position."""
         self._position = position
         self._states: dict[str, Aggregate] = {}
         self._listeners: list[tuple[Listener, Callable[[], bool]]] = []
-        self._listening = Listening(connect, CHANNEL, self._look, poll_s=POLL_S)
+        self._channel = ChannelListener(connect, CHANNEL, self._look, poll_s=POLL_S)
 
     def listen(self, listener: Listener, wanted: Callable[[], bool]) -> None:
-        """Tells `listener` of each commit from now on, while somebody's `wanted` says so."""
+        """Call `listener` with each commit from now on, while any `wanted` returns true."""
         self._listeners.append((listener, wanted))
 
     @property
     def position(self) -> int:
-        """The position of the newest event that was told of, or skipped."""
+        """The position of the newest event that was passed on, or skipped."""
         return self._position
 
     def close(self) -> None:
-        self._listening.close()
+        self._channel.close()
 
     def _look(self, connection: PgConnection) -> float:
         head = connection.execute("SELECT position FROM leaf_count").fetchone()[0]
-        # Asked after the head was read: whoever wants to know by then hears of all behind it.
+        # Asked after the head was read: a listener interested by then gets all that follows.
         if not any(wanted() for _, wanted in self._listeners):
             self._states.clear()
             self._position = max(self._position, head)
@@ -70,7 +70,7 @@ class CommitTail:
             commit = self._commit(connection, rows) if rows else None
             self._position = rows[-1].position if rows else head
             if commit is not None:
-                self._tell(commit)
+                self._pass_on(commit)
         return 0.0
 
     def _read(self, connection: PgConnection) -> list[_Row]:
@@ -82,10 +82,10 @@ class CommitTail:
         return [*map(_Row._make, rows.fetchall())]
 
     def _commit(self, connection: PgConnection, rows: Sequence[_Row]) -> Commit:
-        """What these events brought about, as if they were of one transaction."""
-        if len(self._states) > REMEMBERED:
+        """Return the effects of these events, as if they were of one transaction."""
+        if len(self._states) > CACHED_STREAMS_MAX:
             self._states.clear()
-        self._recall(connection, rows)
+        self._read_states(connection, rows)
         events: list[tuple[str, Recorded[Event]]] = []
         related: set[str] = set()
         for row in rows:
@@ -94,7 +94,7 @@ class CommitTail:
                 before = self._states.get(row.stream)
                 after = evolve(before, row.stream, recorded)
             except Exception:
-                log.exception("nobody is told of event %d, it cannot be read", row.position)
+                log.exception("event %d cannot be read and is not passed on", row.position)
                 continue
             self._states[row.stream] = after
             events.append((row.stream, recorded))
@@ -102,8 +102,8 @@ class CommitTail:
         states = {stream: self._states[stream] for stream, _ in events}
         return Commit(rows[-1].position, events, states, frozenset(related))
 
-    def _recall(self, connection: PgConnection, rows: Sequence[_Row]) -> None:
-        """Reads the states of streams that are not remembered, as of the last event told of."""
+    def _read_states(self, connection: PgConnection, rows: Sequence[_Row]) -> None:
+        """Read the states of streams that are not cached, as of the last event passed on."""
         unknown = {row.stream for row in rows if row.version > 1} - self._states.keys()
         if not unknown:
             return
@@ -123,11 +123,11 @@ class CommitTail:
         except Exception:
             log.exception("stream %s cannot be read", stream)
 
-    def _tell(self, commit: Commit) -> None:
+    def _pass_on(self, commit: Commit) -> None:
         if not commit.events:
             return
         for listener, _ in self._listeners:
             try:
                 listener(commit)
             except Exception:
-                log.exception("a listener failed; the events it was told of are committed")
+                log.exception("a listener failed; its events are committed")

@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL database, and what is done when they are lost."""
+"""Connections to a PostgreSQL database, and what happens when they are lost."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SHORTEST_PAUSE_S = 0.005
 
 
 def connect(url: str) -> PgConnection:
-    """A connection in autocommit mode to the primary. Raises `StoreUnreachable`."""
+    """Connect to the primary, in autocommit mode. Raises `StoreUnreachable`."""
     try:
         connection = psycopg.connect(conninfo(url), autocommit=True)
     except (psycopg.Error, BadAddress) as error:
@@ -31,13 +31,13 @@ def connect(url: str) -> PgConnection:
 
 
 def postgres_reader(url: str) -> Reader:
-    """Reads from this database."""
+    """Return a reader of this database."""
     return Reader(lambda: connect(url), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 @contextmanager
 def connected(url: str) -> Iterator[PgConnection]:
-    """A connection for something short. Raises `StoreUnreachable`, and `StoreFailed` in it."""
+    """Connect for a short time. Raises `StoreUnreachable`, or `StoreFailed` from the block."""
     connection = connect(url)
     try:
         with store_errors():
@@ -47,23 +47,23 @@ def connected(url: str) -> Iterator[PgConnection]:
 
 
 class _Sum(Loader):
-    """A sum of integers is `numeric`, and a number without a fraction."""
+    """Loads the sum of integers, which is `numeric`, as an integer."""
 
     def load(self, data: Buffer) -> int:
         return int(bytes(data))
 
 
 class Patience:
-    """With what is lost again and again: for a minute since it was lost first."""
+    """Patience with a connection that is lost repeatedly: a minute from the first loss."""
 
     def __init__(self) -> None:
         self._until = 0.0
         self._pause_s = SHORTEST_PAUSE_S
 
     def spend(self, error: Exception) -> None:
-        """Waits a little, but not the first time. Raises `StoreFailed` when it is over."""
+        """Wait a little, but not the first time. Raise `StoreFailed` when patience is over."""
         if isinstance(error, pg.TransactionTimeout):
-            self._until = 0.0  # the server is there: it waits for others, or their standby
+            self._until = 0.0  # the server is there, but waits for others or for a standby
             return
         now = time.monotonic()
         if not self._until:

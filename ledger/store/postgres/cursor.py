@@ -1,6 +1,6 @@
-"""PostgreSQL behind the cursor that the store's and the views' SQL is written for.
+"""PostgreSQL behind the cursor that the SQL of the store and the views is written for.
 
-That SQL is SQLite's, and little of it is another in PostgreSQL: all of that is said here.
+That SQL is SQLite's. The little that differs in PostgreSQL is translated here.
 """
 
 import re
@@ -15,8 +15,8 @@ from psycopg.rows import TupleRow
 
 from ledger.domain.context import Scalar
 
-NOWHERE = "\ufffe"
-"""A noncharacter."""
+NUL_REPLACEMENT = "\ufffe"
+"""A noncharacter, which is in no stored text."""
 _MARK = re.compile(r"\?(\d*)")
 _numbers = count(1)
 _COLUMNS = (
@@ -26,7 +26,7 @@ _COLUMNS = (
     (" BLOB", " bytea"),
     (") WITHOUT ROWID", ")"),
 )
-"""What a table is made of in SQLite, and in PostgreSQL; texts sort by their bytes in both."""
+"""Column types in SQLite and in PostgreSQL; texts sort by their bytes in both."""
 _NAMES = (
     "(SELECT relname::text AS name, CASE relkind WHEN 'i' THEN 'index' ELSE 'table' END AS type"
     " FROM pg_class WHERE relkind IN ('r', 'i')"
@@ -35,7 +35,7 @@ _NAMES = (
 _EXPRESSIONS = tuple(
     (re.compile(ours), theirs)
     for ours, theirs in (
-        (r"IN \(\)", "IN (NULL)"),  # in nothing
+        (r"IN \(\)", "IN (NULL)"),  # an empty list
         (r"\binstr\(", "strpos("),
         (r"\bgroup_concat\(([^()]+)\)", r"string_agg(\1, ',')"),
         (r"\bjson_array_length\((\w+)\)", r"json_array_length(convert_from(\1, 'UTF8')::json)"),
@@ -45,12 +45,12 @@ _EXPRESSIONS = tuple(
         (r"\bFROM sqlite_master\b", f"FROM {_NAMES}"),
     )
 )
-"""What SQLite writes in one way and PostgreSQL in another."""
+"""Expressions in SQLite and in PostgreSQL."""
 
 
 @lru_cache(maxsize=4096)
-def translated(sql: str) -> LiteralString:
-    """With psycopg's marks: `?` is the next parameter, `?2` the second one."""
+def translate(sql: str) -> LiteralString:
+    """Translate a statement for psycopg: `?` is the next parameter, `?2` the second one."""
     if sql.lstrip().startswith("CREATE TABLE") or "\nCREATE TABLE" in sql:
         for ours, theirs in _COLUMNS:
             sql = sql.replace(ours, theirs)
@@ -64,21 +64,21 @@ def _is_numbered(sql: str) -> bool:
     return "?1" in sql
 
 
-def _given(sql: str, parameters: Sequence[Scalar]) -> Sequence[Scalar] | Mapping[str, Scalar]:
+def _parameters(sql: str, parameters: Sequence[Scalar]) -> Sequence[Scalar] | Mapping[str, Scalar]:
     if _is_numbered(sql):
-        return {f"p{nth}": _text(parameter) for nth, parameter in enumerate(parameters, 1)}
+        return {f"p{number}": _text(parameter) for number, parameter in enumerate(parameters, 1)}
     return [_text(parameter) for parameter in parameters]
 
 
 def _text(parameter: Scalar) -> Scalar:
-    """No text has a NUL in PostgreSQL, nor in the ledger: one with it is found nowhere."""
+    """Replace NULs, which PostgreSQL's and the ledger's texts cannot have: nothing is found."""
     if isinstance(parameter, str) and "\0" in parameter:
-        return parameter.replace("\0", NOWHERE)
+        return parameter.replace("\0", NUL_REPLACEMENT)
     return parameter
 
 
 class PgCursor:
-    """A `ledger.store.seam.Cursor`; iterates over the rows that are left."""
+    """A `ledger.store.seam.Cursor`; iterates over the remaining rows."""
 
     def __init__(self, cursor: psycopg.Cursor[TupleRow]) -> None:
         self._cursor = cursor
@@ -88,16 +88,16 @@ class PgCursor:
         return self._cursor.rowcount
 
     def execute(self, sql: str, parameters: Sequence[Scalar] = (), /) -> "PgCursor":
-        self._cursor.execute(translated(sql), _given(sql, parameters))
+        self._cursor.execute(translate(sql), _parameters(sql, parameters))
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Scalar]], /) -> "PgCursor":
-        self._cursor.executemany(translated(sql), [_given(sql, some) for some in parameters])
+        self._cursor.executemany(translate(sql), [_parameters(sql, some) for some in parameters])
         return self
 
     def execute_columns(self, sql: str, columns: Sequence[Sequence[Scalar]], /) -> None:
-        """The statement, once, with a whole column of many rows as each of its parameters."""
-        self._cursor.execute(translated(sql), [list(column) for column in columns])
+        """Execute the statement once, with a column of many rows as each parameter."""
+        self._cursor.execute(translate(sql), [list(column) for column in columns])
 
     def fetchone(self) -> Any:
         return self._cursor.fetchone()
@@ -109,7 +109,7 @@ class PgCursor:
         return self._cursor.fetchall()
 
     def streamed(self, sql: str, parameters: Sequence[Scalar], *, rows: int) -> Iterator[Any]:
-        """Yield all rows, so many fetched at a time, by a cursor of the server's.
+        """Yield all rows by a server-side cursor that fetches so many at a time.
 
         `execute` fetches all of them at once. In a transaction only.
         """
@@ -117,10 +117,10 @@ class PgCursor:
         cursor = self._cursor.connection.cursor(name=name)
         try:
             cursor.itersize = rows
-            cursor.execute(translated(sql), _given(sql, parameters))
+            cursor.execute(translate(sql), _parameters(sql, parameters))
             yield from cursor
         finally:
-            with suppress(psycopg.OperationalError):  # it was not known yet that it is lost
+            with suppress(psycopg.OperationalError):  # the connection was lost unnoticed
                 cursor.close()
             cursor.close()
 
@@ -129,14 +129,14 @@ class PgCursor:
 
 
 class PgConnection:
-    """A connection in autocommit mode, with the few methods of sqlite3's that are used."""
+    """A connection in autocommit mode, with the few methods of sqlite3's that we use."""
 
     def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
         self.raw = connection
 
     @property
     def lost(self) -> bool:
-        """Whether nothing can be done with it any more."""
+        """Whether the connection is unusable."""
         return self.raw.closed
 
     def cursor(self) -> PgCursor:

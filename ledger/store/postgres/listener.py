@@ -1,4 +1,4 @@
-"""A thread that listens to a channel of a PostgreSQL database, with a poll behind it."""
+"""A thread that listens to a channel of a PostgreSQL database, and polls as well."""
 
 import logging
 import os
@@ -13,17 +13,17 @@ from ledger.domain.errors import StoreFailed
 from ledger.store.postgres.cursor import PgConnection
 
 RECONNECT_S = 0.2
-PATIENCE_S = 5.0
-"""How long whoever closes it waits for a look that is under way."""
+CLOSE_S = 5.0
+"""How long `close` waits for a look that is under way."""
 
 log = logging.getLogger(__name__)
 
 
-class Listening:
-    """Looks at the start, whenever the channel is notified, and after `poll_s` anyway.
+class ChannelListener:
+    """Looks at the start, at each notification, and after `poll_s` at the latest.
 
-    So nothing is missed for longer than that, whatever became of a notification. A lost connection
-    is made anew, for as long as it takes.
+    So nothing is missed for longer than that, even if a notification is lost. A lost connection is
+    replaced, however long that takes.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class Listening:
         *,
         poll_s: float,
     ) -> None:
-        """`look` is called in the thread of this, over its connection in autocommit mode.
+        """`look` is called in the listener's thread, with its connection in autocommit mode.
 
-        It returns for how many seconds it need not be called again, whatever comes.
+        It returns for how many seconds it need not be called again.
         """
         self._connect = connect
         self._channel = channel
@@ -48,10 +48,10 @@ class Listening:
         self._thread.start()
 
     def close(self) -> None:
-        """There are no more looks from now on."""
+        """Look no more."""
         self._closing.set()
         os.write(self._wake, b"x")
-        self._thread.join(PATIENCE_S)
+        self._thread.join(CLOSE_S)
         if not self._thread.is_alive():
             os.close(self._wake)
             os.close(self._woken)
@@ -61,13 +61,13 @@ class Listening:
             try:
                 self._listen()
             except (psycopg.Error, StoreFailed) as error:
-                log.warning("the channel %s is listened to anew: %s", self._channel, error)
+                log.warning("listening to channel %s again: %s", self._channel, error)
             except Exception:
-                log.exception("the channel %s is listened to anew", self._channel)
+                log.exception("listening to channel %s again", self._channel)
             self._closing.wait(RECONNECT_S)
 
     def _listen(self) -> None:
-        """Until the connection is lost."""
+        """Look until the connection is lost."""
         connection = self._connect()
         try:
             connection.execute(f"SET application_name = 'job-ledger, listening to {self._channel}'")
@@ -80,15 +80,15 @@ class Listening:
                 connection.close()
 
     def _wait(self, connection: PgConnection) -> None:
-        """For a notification, whatever is in it, but no longer than until the next poll."""
-        if not _notified(connection):
+        """Wait for a notification, or until the next poll."""
+        if not _take_notifications(connection):
             waiting = select.poll()  # select(2) knows no descriptors above 1023
             waiting.register(connection.raw.fileno(), select.POLLIN)
             waiting.register(self._woken, select.POLLIN)
             waiting.poll(self._poll_s * 1000)
-            _notified(connection)
+            _take_notifications(connection)
 
 
-def _notified(connection: PgConnection) -> bool:
-    """Whether there were notifications; they are taken."""
+def _take_notifications(connection: PgConnection) -> bool:
+    """Take all notifications; return whether there were any."""
     return len(list(connection.raw.notifies(timeout=0))) > 0

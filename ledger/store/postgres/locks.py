@@ -1,6 +1,6 @@
-"""Advisory locks of a PostgreSQL database: what the nodes that share a ledger do one at a time.
+"""Advisory locks of a PostgreSQL database, for what the nodes of a ledger do one at a time.
 
-A lock belongs to a session and ends with it, however that ends.
+A lock belongs to a session and ends with it, in whatever way that ends.
 """
 
 import hashlib
@@ -15,25 +15,25 @@ from ledger.domain.errors import StoreUnreachable
 from ledger.store.postgres.cursor import PgConnection
 
 HAVING = 0x6A6F62
-"""Of whoever has the ledger, shared; of a move into the database, alone. The letters are `job`."""
+"""Shared by all who use the ledger; exclusive for a move into the database. In letters: `job`."""
 MAKING = HAVING + 1
-"""Of who makes or changes tables, alone."""
+"""Exclusive for creating or changing tables."""
 APPENDING = HAVING + 2
-"""Of each batch, shared; of who needs that nobody appends, alone."""
+"""Shared by all batches; exclusive while nothing may be appended."""
 EXCLUSIVE = HAVING + 3
-"""Of exclusive work, alone."""
+"""Exclusive for exclusive work."""
 LOCK_WAIT = "10s"
 """The server takes a moment to notice that a process is gone."""
 
 
 @contextmanager
 def alone(connection: PgConnection) -> Iterator[None]:
-    """Nobody else has the ledger meanwhile. Raises `StoreUnreachable` if somebody has."""
+    """Keep others from the ledger meanwhile. Raises `StoreUnreachable` if a process uses it."""
     connection.execute(f"SET lock_timeout = '{LOCK_WAIT}'")
     try:
         connection.execute("SELECT pg_advisory_lock(?)", (HAVING,))
     except pg.LockNotAvailable as error:
-        raise StoreUnreachable("a process has a ledger in this database") from error
+        raise StoreUnreachable("a process uses a ledger in this database") from error
     connection.execute("RESET lock_timeout")
     yield
     connection.execute("SELECT pg_advisory_unlock(?)", (HAVING,))
@@ -45,11 +45,11 @@ class PgLease:
     def __init__(self, connect: Callable[[], PgConnection], name: str) -> None:
         self._connect = connect
         self._key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        self._one = threading.Lock()
+        self._lock = threading.Lock()
         self._connection: PgConnection | None = None
 
     def acquire(self) -> bool:
-        with self._one:
+        with self._lock:
             if self._connection is not None:
                 return False
             connection = self._connect()
@@ -65,7 +65,7 @@ class PgLease:
             return self._connection is not None
 
     def release(self) -> None:
-        assert self._connection is not None, "nobody here holds the lease"
+        assert self._connection is not None, "the lease is not held here"
         connection = self._connection
         with suppress(psycopg.Error):  # the server takes a moment to notice that a session ended
             connection.execute("SELECT pg_advisory_unlock(?)", (self._key,))
@@ -77,7 +77,7 @@ class PgLease:
 
     def check(self) -> None:
         try:
-            assert self._connection is not None, "nobody here holds the lease"
+            assert self._connection is not None, "the lease is not held here"
             self._connection.execute("SELECT 1")
         except psycopg.Error as error:
             raise StoreUnreachable(f"another process may hold the lease by now: {error}") from error

@@ -1,4 +1,4 @@
-"""The other processes that have a ledger in PostgreSQL."""
+"""The other processes that use a ledger in PostgreSQL."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,8 +16,8 @@ from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.session import WritingSession
 from ledger.store.seam import News, SharedCommitFeed
 
-NEWS_MOST = 10_000
-"""After so many events of others it is quicker to forget all than to read what they were about."""
+NEWS_MAX = 10_000
+"""Beyond so many events of others it is quicker to forget everything than to read them."""
 
 _NEWS = (
     "SELECT position, originator_id, topic FROM stored_events"
@@ -34,21 +34,21 @@ class PgOthers:
         self._session = session
         self._opened = session.position
         self._seen = session.position
-        """Up to here others' events were told as news, or are not there."""
+        """Up to here, all events of others have been returned as news."""
         self._own = (0, 0)
-        """The positions of the last batch: behind the first, up to the second."""
+        """The positions of the last batch: after the first, up to the second."""
         self._pausing: PgConnection | None = None
 
     def news(self) -> Sequence[News] | None:
-        """By one statement, that mostly finds nothing."""
-        return self._session.again(self._news)
+        """Read the news by one statement, which mostly finds nothing."""
+        return self._session.repeat(self._news)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """If the connection is lost, so is the pause: what was to be done in it then fails.
+        """Lose the pause with the connection: what was to be done in it then fails.
 
-        Whoever appends behind this one waits with it; so it does not wait long for a node that was
-        paused in a batch.
+        Appending processes queue up behind this lock, so it does not wait long for a node that was
+        suspended during a batch.
         """
         connection = self._session.connection
         with store_errors(), transaction(connection) as cursor:
@@ -73,20 +73,20 @@ class PgOthers:
         return CommitTail(lambda: connect(self._url), self._opened)
 
     def check_pause(self) -> None:
-        """Raises `StoreUnreachable` if a pause that was begun was lost with its connection."""
+        """Raise `StoreUnreachable` if a pause was lost with its connection."""
         if self._pausing not in (None, self._session.connection):
             raise StoreUnreachable("others may have appended meanwhile")
 
     def note_own(self, position: int, events: int) -> None:
-        """Our own events are no news; those of others may lie before them."""
+        """Note our own events, which are not news; others' events may lie before them."""
         if position - events == self._seen:
             self._seen = position
         self._own = position - events, position
 
     def _news(self) -> Sequence[News] | None:
         connection = self._session.connection
-        rows = connection.execute(_NEWS, (self._seen, *self._own, NEWS_MOST + 1)).fetchall()
-        if len(rows) > NEWS_MOST:
+        rows = connection.execute(_NEWS, (self._seen, *self._own, NEWS_MAX + 1)).fetchall()
+        if len(rows) > NEWS_MAX:
             self._seen = connection.execute("SELECT position FROM leaf_count").fetchone()[0]
             return None
         if rows:

@@ -1,13 +1,12 @@
 """The session in which a store writes to PostgreSQL.
 
-- A connection that is lost, or leads to a server that is no primary any more, is made anew. What a
-  lost session still does is over as soon as the next one has its lock. If there is no server for a
-  minute, that is `StoreFailed`.
-- What is found then may be on this server only, if the wait for its standby was broken off. So it
-  is confirmed by another commit, which waits for all that was before it.
-- A process that is paused holds its locks. So the server ends its session if it does not go on; it
-  then does anew what was under way. That a process or its machine is gone, the server sees by
-  keepalives.
+- A connection that is lost, or leads to a server that is no longer the primary, is replaced. Once
+  the next session has the lock, nothing of the lost one is still running. If there is no server for
+  a minute, that is `StoreFailed`.
+- What is found then may be on this server only, if the wait for its standby was interrupted. So it
+  is confirmed by another commit, which waits for everything before it.
+- A paused process holds its locks. So the server ends its session after a while, and the process
+  repeats what it was doing. The server notices by keepalives that a process or its machine is gone.
 """
 
 import secrets
@@ -26,15 +25,15 @@ from ledger.store.postgres.cursor import PgConnection
 T = TypeVar("T")
 
 TRANSACTION_S = 10
-"""How long the server lets one last: a process that is paused holds its locks, and all wait."""
+"""How long a transaction may last: a paused process holds its locks while all others wait."""
 _CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
 
 
 class WritingSession:
-    """One session at a time, for one thread; while there is one, nobody moves a ledger in."""
+    """One session at a time, for one thread; it keeps a ledger from being moved in."""
 
     def __init__(self, url: str, on_reconnect: Callable[[], None]) -> None:
-        """`on_reconnect` is called when another server may be written to from now on.
+        """`on_reconnect` is called when the server may have changed.
 
         Raises `StoreUnreachable`, and `StoreFailed`.
         """
@@ -43,11 +42,11 @@ class WritingSession:
         self._lock = secrets.randbits(62)
         self._unconfirmed = True
         self.position = 0
-        """Up to here is durable, and may have been told."""
-        self.connection = self._connected()
+        """Up to here events are durable, and may have been acknowledged."""
+        self.connection = self._connect()
 
-    def again(self, work: Callable[[], T]) -> T:
-        """Does what may be done twice; over another connection, if this one is lost."""
+    def repeat(self, work: Callable[[], T]) -> T:
+        """Do work that may be done twice; repeat it over a new connection if this one is lost."""
         patience = Patience()
         while True:
             try:
@@ -59,7 +58,7 @@ class WritingSession:
                 raise StoreFailed(f"PostgreSQL: {error}") from error
 
     def reconnect(self) -> None:
-        """Makes the connection anew, as long as that takes; what is found there is confirmed.
+        """Replace the connection, however long that takes, and confirm what is found there.
 
         Raises `StoreFailed` in the end.
         """
@@ -67,7 +66,7 @@ class WritingSession:
         while True:
             self.connection.close()
             try:
-                self.connection = self._connected()
+                self.connection = self._connect()
                 self._on_reconnect()
                 self._unconfirmed = True
                 self.confirm()
@@ -77,7 +76,7 @@ class WritingSession:
                 return
 
     def confirm(self) -> None:
-        """Makes what is committed durable everywhere, if it may not be: by a commit that waits."""
+        """Make commits durable everywhere, if they may not be, by a commit that waits."""
         while self._unconfirmed:
             self._unconfirmed = False
             position = self.connection.execute(_CONFIRM).fetchone()[0]
@@ -90,15 +89,15 @@ class WritingSession:
             self.position = position
 
     def close(self) -> None:
-        if not self.connection.lost:  # the server takes a moment to notice the end
+        if not self.connection.lost:  # the server takes a moment to notice that it ended
             with suppress(psycopg.Error):
                 self.connection.execute("SELECT pg_advisory_unlock_all()")
         self.connection.close()
 
-    def _connected(self) -> PgConnection:
+    def _connect(self) -> PgConnection:
         connection = connect(self._url)
-        connection.raw.prepare_threshold = None  # but for batches
-        connection.raw.add_notice_handler(self._notice)
+        connection.raw.prepare_threshold = None  # except in batches
+        connection.raw.add_notice_handler(self._note_unconfirmed)
         try:
             with store_errors():
                 connection.execute(f"SET transaction_timeout = '{TRANSACTION_S}s'")
@@ -116,7 +115,7 @@ class WritingSession:
         if not taken.fetchone()[0]:
             raise StoreUnreachable("the session before this one has not ended")
 
-    def _notice(self, said: psycopg.errors.Diagnostic) -> None:
-        """Takes note of a commit that did not wait for its standby, in whatever language."""
-        if said.source_function == "SyncRepWaitForLSN":
+    def _note_unconfirmed(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Note a commit that did not wait for its standby, whatever the notice's language."""
+        if notice.source_function == "SyncRepWaitForLSN":
             self._unconfirmed = True

@@ -1,15 +1,15 @@
 """The ledger in a PostgreSQL database, by psycopg.
 
 - A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, the tasks that
-  follow, then the events, then `COMMIT`. Nobody waits for a round trip while locks are held.
-- Any number of processes may have the ledger. What others have appended is asked for before each
-  batch (`news`); who needs that nobody appends takes the lock that each batch shares (`paused`).
+  follow, then the events, then `COMMIT`. Nothing waits for a round trip while locks are held.
+- Any number of processes may use the ledger. Before each batch, `news` reads what others have
+  appended; `paused` takes the lock that every batch shares, so that nothing is appended.
 - Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
   raises: its lock is held until the commit, so positions become visible in order and without gaps.
-- A guard, claim or generation that is not as it should be makes its statement divide by zero: in a
-  pipeline nobody could look at a row count in between.
-- If the connection is lost (see `pg_session`), the last event of the batch under way shows whether
-  it was committed.
+- A guard, claim or generation that is not as expected makes its statement divide by zero: inside a
+  pipeline there are no row counts.
+- If the connection is lost (see `postgres/session`), the last event of the batch shows whether it
+  was committed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -67,9 +67,9 @@ _SHARE_APPENDING = f"SELECT pg_advisory_xact_lock_shared({pg_locks.APPENDING})"
 _EXCLUDE = (
     f"SELECT pg_advisory_xact_lock({pg_locks.EXCLUSIVE}), set_config('lock_timeout', '1s', true)"
 )
-"""While this is held nobody else's exclusive work goes on, nor what waits behind that."""
-PREPARED_AFTER = 5
-"""Times that a statement of batches comes before the server keeps it."""
+"""While this is held, no other exclusive work runs, nor anything that waits behind it."""
+PREPARE_THRESHOLD = 5
+"""Executions of a batch's statement before the server prepares it."""
 
 _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
 
@@ -78,14 +78,14 @@ class PostgresStore:
     """A `Store` in one database; `append` and `exclusive` from one thread."""
 
     def __init__(self, url: str, projection: Projection, *, put_back: bool = False) -> None:
-        """Raises `StoreUnreachable`, and `StoreFailed` if this is no ledger of this schema.
+        """Raise `StoreUnreachable`, and `StoreFailed` if this is not a ledger of this schema.
 
-        A ledger that was put back from a dump is opened only by who says that it is `put_back`.
+        A ledger that was restored from a dump is opened only with `put_back`.
         """
         self._projection = projection
         self._reader = postgres_reader(url)
         self.read, self.log = self._reader.read, self._reader.log
-        # Whoever reads must not stay with another server than the one that is written to.
+        # Reads must not stay with another server than writes.
         self._session = WritingSession(url, on_reconnect=self._reader.let_go)
         try:
             with store_errors():
@@ -113,17 +113,18 @@ class PostgresStore:
             else:
                 return position
             session.reconnect()
-            found = session.again(partial(self._position_of, batch))
+            found = session.repeat(partial(self._position_of, batch))
             if found is not None:
                 return found
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
-        """A connection that is lost meanwhile is `StoreUnreachable`: it may have been done.
+        """Raise `StoreUnreachable` if the connection is lost: `work` may have been committed.
 
-        What others hold for long, as readers do their tables, is not waited for: `StoreBusy`.
+        Raise `StoreBusy` instead of waiting for locks that others hold for long, as readers of
+        tables do.
         """
         session = self._session
-        session.again(lambda: session.connection.execute("BEGIN"))
+        session.repeat(lambda: session.connection.execute("BEGIN"))
         with store_errors():
             try:
                 self.others.check_pause()
@@ -148,8 +149,8 @@ class PostgresStore:
         self._session.close()
 
     def _create(self, cursor: Cursor) -> None:
-        cursor.execute("SET LOCAL transaction_timeout = 0")  # tables may take long to change
-        # Of several processes that start at once, one makes what is missing.
+        cursor.execute("SET LOCAL transaction_timeout = 0")  # changing tables may take long
+        # Of several processes that start at once, one creates what is missing.
         cursor.execute("SELECT pg_advisory_xact_lock(?)", (pg_locks.MAKING,))
         cursor.execute("SELECT to_regclass(?)", (MOVING,))
         if cursor.fetchone()[0] is not None:
@@ -177,7 +178,7 @@ class PostgresStore:
                 last = _insert_events(connection, batch.events)
                 connection.execute("COMMIT")
         except _CONFLICTS as error:
-            connection.rollback()  # psycopg forgets with it what it had prepared
+            connection.rollback()  # this also makes psycopg forget what it had prepared
             self._projection.look_again(session.cursor())
             raise Conflict(str(error)) from error
         except LOST:
@@ -191,7 +192,7 @@ class PostgresStore:
 
     def _position_of(self, batch: Batch) -> int | None:
         if not batch.events:
-            return None  # if it was, its guards or claims conflict with themselves
+            return None  # if it was committed, its guards or claims conflict with themselves
         event = batch.events[-1]
         leaf = leaf_of(event)
         rows = self._session.connection.execute(
@@ -204,13 +205,13 @@ class PostgresStore:
 
 @contextmanager
 def _prepared(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
-    """The statements of a batch are planned once: all of them find rows by their keys.
+    """Prepare the statements of a batch, all of which find rows by their keys.
 
-    Others are not: one that was planned for an empty table would go on reading all of it. What is
-    prepared in a pipeline that then fails is not there, and psycopg believes that it is, until
-    `rollback`.
+    Other statements are not prepared: one that was planned for an empty table would go on reading
+    all of it. What a failed pipeline has prepared does not exist, but psycopg believes that it does
+    until `rollback`.
     """
-    connection.prepare_threshold = PREPARED_AFTER
+    connection.prepare_threshold = PREPARE_THRESHOLD
     try:
         yield
     finally:
@@ -220,7 +221,7 @@ def _prepared(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
 def _insert_events(
     connection: psycopg.Connection[TupleRow], events: Sequence[StoredEvent]
 ) -> psycopg.Cursor[TupleRow]:
-    """The last position is its only row, once the pipeline is through."""
+    """Insert the events; the result's only row, after the pipeline, is the last position."""
     if not events:
         return connection.execute("SELECT position FROM leaf_count")
     connection.execute(f"NOTIFY {CHANNEL}")
@@ -238,7 +239,7 @@ def _insert_events(
 
 
 def _raise_guards(connection: psycopg.Connection[TupleRow], guards: Sequence[Guard]) -> None:
-    """Raises each guard by one; who rests on the same version and comes second fails."""
+    """Raise each guard by one. A second batch that rests on the same version fails."""
     if guards:
         given = sorted(guards)
         connection.execute(

@@ -1,4 +1,4 @@
-"""The tables of a ledger in PostgreSQL, and whether they are the ledger's or a copy of them."""
+"""The tables of a ledger in PostgreSQL, and whether they are its home or a copy."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from ledger.store.seam import Cursor
 
 OWN_TABLES = Path(__file__).with_name("tables.sql")
 MOVING = "moving"
-"""A table; as long as it is there, the database holds what may be half of a ledger."""
+"""A table; while it exists, the database may hold half of a ledger."""
 _TRANSLATED = 5
-"""Since this schema what only SQLite has is translated, and not made in the database."""
+"""The first schema without objects that imitate SQLite's."""
 _MADE_BEFORE = (
     ("VIEW", "sqlite_master", ""),
     ("FUNCTION", "instr", "(text, text)"),
@@ -24,9 +24,9 @@ _MADE_BEFORE = (
 
 
 def create_tables(cursor: Cursor) -> None:
-    """Makes a store's tables where they are missing; refuses those of a later schema.
+    """Create missing tables of a store; refuse those of a later schema.
 
-    Where they are of this schema nothing is locked: other nodes go on meanwhile.
+    If they have this schema nothing is locked, so other nodes can go on.
     """
     cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
     cursor.execute("SELECT version FROM schema_version")
@@ -44,7 +44,7 @@ def create_tables(cursor: Cursor) -> None:
 
 
 def _drop_made_before(cursor: Cursor) -> None:
-    """Drops what only an earlier version needed, in the schema where it made them."""
+    """Drop what only earlier versions needed, in the schema where they created it."""
     cursor.execute("SELECT quote_ident(current_schema())")
     (schema,) = cursor.fetchone()
     for kind, name, arguments in _MADE_BEFORE:  # in quotes, no name is translated
@@ -52,7 +52,7 @@ def _drop_made_before(cursor: Cursor) -> None:
 
 
 def move_in(cursor: Cursor) -> None:
-    """From now on this database is the ledger's home, and any other one a copy of it."""
+    """Make this database the ledger's home; any other one is a copy from now on."""
     cursor.execute("UPDATE home SET place = (SELECT place FROM here)")
 
 

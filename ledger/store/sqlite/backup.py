@@ -1,4 +1,4 @@
-"""A copy of the ledger's file as it is at one moment, made beside whoever writes to it."""
+"""A copy of the ledger's file as of one moment, made while a service writes to it."""
 
 import os
 import sqlite3
@@ -11,11 +11,11 @@ from ledger.store.sqlite.store import open_connection
 
 
 def copy_ledger(file: Path, copy: Path) -> None:
-    """Makes `copy`, which must not be there, durable and with mode 0600; its name is not synced.
+    """Make `copy`, a new file, durable and with mode 0600; its name is not synced.
 
-    It has all that the file has: events and the highest position ever given, read models, plain
-    tables, settings. Nobody waits for it, but the file's WAL grows meanwhile. Raises `StoreFailed`,
-    and OSError; then there may be a part of a copy.
+    It has everything that the file has: events and the highest position ever assigned, read models,
+    plain tables, settings. No writer waits for it, but the file's WAL grows meanwhile. Raises
+    `StoreFailed` and OSError, and may then leave part of a copy.
     """
     with opened(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
         _vacuum_into(file, copy)
@@ -25,7 +25,7 @@ def copy_ledger(file: Path, copy: Path) -> None:
 def _vacuum_into(file: Path, copy: Path) -> None:
     with closing(open_connection(file, writing=False)) as connection:
         try:
-            # Writes to the copy, but would be refused all the same; the file stays read-only.
+            # It writes to the copy only, but would be refused; the file stays read-only.
             connection.execute("PRAGMA query_only=OFF")
             connection.execute("VACUUM INTO ?", (str(copy),))
         except sqlite3.Error as error:

@@ -1,12 +1,12 @@
-"""The ledger in one SQLite file, by the eventsourcing library's recorder made ours.
+"""The ledger in one SQLite file, on top of the eventsourcing library's recorder.
 
-What is ours, and why:
+What differs from the library's, and why:
 - positions come from `AUTOINCREMENT`: the library's implicit rowids are used again after the newest
   rows are deleted, and a reader that remembers a position would skip events;
 - writing transactions begin with `BEGIN IMMEDIATE`, on one connection; a deferred one that reads
-  first meets "database is locked" whatever the time-out;
+  first meets "database is locked", whatever the time-out;
 - `synchronous=FULL`: with NORMAL, acknowledged commits are lost when the power goes;
-- `auto_vacuum=INCREMENTAL`, set before the first table, because later it takes a full VACUUM;
+- `auto_vacuum=INCREMENTAL`, set before the first table, because later that takes a full VACUUM;
 - only the writing connection checkpoints the WAL: SQLite before 3.51.3 can corrupt one that two
   connections checkpoint at once;
 - any error of input or output is `StoreFailed`: after one failed fsync SQLite goes on acknowledging
@@ -45,13 +45,13 @@ OPENING_S = 5
 BUSY_MS = 50
 LOCK_PAUSE_S = 0.002
 LOCK_TIMEOUT_S = 60
-"""SQLite's lock is not fair: a second writer may wait for seconds beside a busy one."""
+"""SQLite's lock is not fair: beside a busy writer, a second one may wait for seconds."""
 WAL_PAGES = 8_192
 """The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
 
 
 def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
-    """A connection to the ledger's file in autocommit mode; a reading one can change nothing.
+    """Open the ledger's file in autocommit mode; a reading connection can change nothing.
 
     Raises `StoreUnreachable` if the file cannot be opened.
     """
@@ -80,15 +80,15 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
 
 
 def sqlite_reader(file: Path) -> Reader:
-    """Reads from this file, and makes none where there is none."""
+    """Return a reader of this file, which does not create it."""
     return Reader(lambda: open_connection(file, writing=False), "BEGIN")
 
 
 def _begin_immediate(cursor: SQLiteCursor) -> None:
-    """Takes the writing lock, waiting for another writer in Python and not inside SQLite.
+    """Take the writing lock; wait for another writer in Python, not inside SQLite.
 
-    With its busy handler, two stores in one process hung until the time-out, the lock's holder
-    standing still in Python code. Why was not found; waiting here, it was not seen again.
+    With SQLite's busy handler, two stores in one process hung until the time-out while the lock's
+    holder stood still in Python code. The cause was not found; waiting here, it did not recur.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
@@ -103,7 +103,7 @@ def _begin_immediate(cursor: SQLiteCursor) -> None:
 
 
 class _Connection(SQLiteConnection):
-    """The library's connection, whose writing transactions take the lock at their beginning."""
+    """The library's connection, with writing transactions that take the lock when they begin."""
 
     @contextmanager
     def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
@@ -124,7 +124,7 @@ class _Connection(SQLiteConnection):
 
 
 class _ConnectionPool(SQLiteConnectionPool):
-    """The library's pool, with connections of ours."""
+    """The library's pool, with our connections."""
 
     def _create_connection(self) -> SQLiteConnection:
         connection = open_connection(Path(self.db_name), writing=True)
@@ -167,7 +167,7 @@ class Recorder(SQLiteApplicationRecorder):
 
 
 def head(cursor: Cursor) -> tuple[int, int]:
-    """The highest position ever given, which outlives its event, and how many leaves there are."""
+    """Return the highest position ever assigned, which outlives its event, and the leaf count."""
     cursor.execute(
         "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'stored_events'), 0),"
         " (SELECT leaves FROM leaf_count)"
@@ -179,7 +179,7 @@ def head(cursor: Cursor) -> tuple[int, int]:
 class SqliteStore:
     """A `Store` in one file. One process writes; `append` and `exclusive` from one thread only.
 
-    What another process has written all the same is met as a `Conflict`.
+    If another process has written all the same, that is a `Conflict`.
     """
 
     others: None = None
@@ -228,9 +228,9 @@ class SqliteStore:
 
 
 def fold_wal(file: Path) -> None:
-    """What is in the WAL is in the file when this returns, durably; nobody else may write to it.
+    """Move the WAL into the file, durably; no other process may write to it.
 
-    Raises `StoreFailed`, too if somebody reads what is in the WAL.
+    Raises `StoreFailed`, also if another process is reading the WAL.
     """
     with store_errors():
         connection = open_connection(file, writing=True)
@@ -247,7 +247,7 @@ def _cursor_of(c: SQLiteCursor) -> sqlite3.Cursor:
 
 
 def _raise_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
-    """Raises each guard by one; who rests on the same version and comes second finds it raised."""
+    """Raise each guard by one. A second batch that rests on the same version conflicts."""
     if not guards:
         return
     c.executemany(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ledger.domain.errors import Expected
-from ledger.images.errors import described
+from ledger.images.errors import describe_os_error
 
 
 class NotBackedUp(Expected):
@@ -25,6 +25,6 @@ def failures_as(kind: type[NotBackedUp] | type[NotRestored]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise kind(described(error)) from error
+        raise kind(describe_os_error(error)) from error
     except Expected as error:
         raise kind(str(error)) from error
