@@ -153,7 +153,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             **vars(opened),
             views=views,
             archives=Shelf(data / ARCHIVES),
-            claims=IdempotencyKeys(ledger, now=now),
+            idempotency_keys=IdempotencyKeys(ledger, now=now),
             checkpoints=Checkpoints(ledger, signer, now=now),
             intake=work.image_keeper,
             feed=feed,
@@ -177,7 +177,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             ):
                 yield service
         finally:
-            service.claims.close()
+            service.idempotency_keys.close()
             views.close()
 
 

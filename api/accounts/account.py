@@ -1,4 +1,4 @@
-"""Who somebody is, once they have shown it."""
+"""An account, and its role."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,19 +13,17 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who may log in."""
-
     uuid: str
     email: str
     role: Role
 
 
 class LoginRefused(Expected):
-    """No, malformed or wrong credentials; which of these is not told."""
+    """The credentials are missing, malformed or wrong; clients do not learn which."""
 
 
 class AccountNotFound(Expected):
-    """There is no account with this email."""
+    """No account has this email, or this uuid."""
 
 
 def account_of(stored: StoredAccount) -> Account:
@@ -33,7 +31,7 @@ def account_of(stored: StoredAccount) -> Account:
 
 
 def checked_role(role: str) -> Role:
-    """Raises `InvalidAccount` for what is no role."""
+    """Raise `InvalidAccount` unless it is a role."""
     if role not in ROLES:
         raise InvalidAccount(f"a role is one of {', '.join(ROLES)}")
     return role

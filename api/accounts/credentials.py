@@ -1,4 +1,4 @@
-"""What emails, passwords and Authorization headers look like, and how secrets are hashed."""
+"""Emails, passwords and Authorization headers as they are read, and secrets as they are hashed."""
 
 import base64
 import binascii
@@ -24,21 +24,21 @@ _hasher = argon2.PasswordHasher()
 
 
 class InvalidAccount(Expected):
-    """The email, the password or the role can never be an account's."""
+    """No account can have this email, password or role."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What somebody claims to be; not verified."""
+    """An email and a password that are not verified yet."""
 
     email: str
     password: str = field(repr=False)
 
 
 def normal_email(text: str) -> str:
-    """The one form in which an email is stored and looked up: upper and lower case are the same.
+    """Return the form in which an email is stored and looked up; case does not matter.
 
-    Raises `InvalidAccount`.
+    Raise `InvalidAccount` for what is not an email.
     """
     email = unicodedata.normalize("NFC", text.strip().casefold())
     if len(email) > EMAIL_LENGTH_MAX:
@@ -49,24 +49,23 @@ def normal_email(text: str) -> str:
 
 
 def normal_password(text: str) -> str:
-    """The password as it is hashed. Raises `InvalidAccount` for one that could never log in."""
+    """Return the password as it is hashed. Raise `InvalidAccount` if it could never log in."""
     password = unicodedata.normalize("NFC", text)
     if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
         raise InvalidAccount(
             f"a password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
         )
-    if _unsendable(password):
+    if _is_unsendable(password):
         raise InvalidAccount("a password may not hold control characters")
     return password
 
 
 def new_password() -> str:
-    """A random password that nobody can guess."""
     return secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
 
 
 def parse_basic(header: str) -> Credentials | None:
-    """The credentials in an Authorization header (RFC 7617, UTF-8); None if there are none."""
+    """Return the credentials of an Authorization header (RFC 7617, UTF-8); None if it has none."""
     scheme, _, encoded = header.partition(" ")
     if len(header) > HEADER_LENGTH_MAX or scheme.lower() != "basic":
         return None
@@ -75,19 +74,19 @@ def parse_basic(header: str) -> Credentials | None:
     except (binascii.Error, ValueError):
         return None
     user, colon, password = text.partition(":")
-    if not colon or _unsendable(text):
+    if not colon or _is_unsendable(text):
         return None
     return credentials_of(user, password)
 
 
 def parse_bearer(header: str) -> str | None:
-    """The token in an Authorization header (RFC 6750); None if it is none of that scheme."""
+    """Return the token of an Authorization header (RFC 6750); None for another scheme."""
     scheme, _, token = header.partition(" ")
     return token.strip(" ") if scheme.lower() == "bearer" else None
 
 
 def credentials_of(user: str, password: str) -> Credentials | None:
-    """What somebody claims to be; None for what no account can have."""
+    """Return None for an email or a password that no account can have."""
     try:
         return Credentials(normal_email(user), normal_password(password))
     except InvalidAccount:
@@ -95,23 +94,23 @@ def credentials_of(user: str, password: str) -> Credentials | None:
 
 
 def new_secret() -> str:
-    """A random text that nobody can guess, of letters, digits, `-` and `_`."""
+    """Draw a random text of letters, digits, `-` and `_`."""
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
 def secret_hash(secret: str) -> bytes:
-    """The form in which such a text is kept; a quick hash will do where nobody can guess."""
+    """Return the hash by which a random secret is stored; as it cannot be guessed, a fast one."""
     # What clients send may hold lone surrogates: aiohttp's form of bytes that are not UTF-8.
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def hash_password(password: str) -> str:
-    """Blocks for about a tenth of a second."""
+    """Hash a password; blocks for about a tenth of a second."""
     return _hasher.hash(password)
 
 
 def is_password(password: str, password_hash: str) -> bool:
-    """Whether the hash was made from the password; blocks for about a tenth of a second."""
+    """Return whether it is the hash of the password; blocks for about a tenth of a second."""
     try:
         return _hasher.verify(password_hash, password)
     except argon2.exceptions.VerifyMismatchError:
@@ -119,7 +118,7 @@ def is_password(password: str, password_hash: str) -> bool:
 
 
 def unmatchable_hash() -> str:
-    """A hash that no password has, and that takes as long to verify as a real one."""
+    """Return a hash that no password has; verifying it takes as long as for a real one."""
     h = _hasher
     salt, digest = (
         base64.b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
@@ -129,6 +128,6 @@ def unmatchable_hash() -> str:
     return f"$argon2id$v=19${cost}${salt}${digest}"
 
 
-def _unsendable(text: str) -> bool:
-    """Control characters, which RFC 7617 excludes, or lone surrogates, which have no UTF-8."""
+def _is_unsendable(text: str) -> bool:
+    """Look for control characters, which RFC 7617 excludes, and surrogates, which have no UTF-8."""
     return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)

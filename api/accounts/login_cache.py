@@ -1,12 +1,12 @@
-"""What was verified or looked up a while ago, so that a request costs a dict lookup."""
+"""A cache of logins, by which a request costs a dict lookup."""
 
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
 
-REMEMBERED_S = 300.0
-REMEMBERED_MAX = 10_000
+CACHED_S = 300.0
+ENTRIES_MAX = 10_000
 
 
 class _Entry(NamedTuple, Generic[V]):
@@ -16,50 +16,48 @@ class _Entry(NamedTuple, Generic[V]):
 
 
 class LoginCache(Generic[V]):
-    """Values by a hash of the secret that they were found by; the oldest makes room for a new one.
+    """Values by a hash of the secret that they were found by; a new one displaces the oldest.
 
-    A value belongs to an account and ends with it at once. A lookup that is under way then may
-    have seen what was before, so it remembers nothing. As long as nobody is sure that all endings
-    are known of, nothing is found.
+    A value belongs to an account, and is removed with its logins. A lookup that is under way then
+    may have read what was there before, so its result is not added. Nothing is found while it is
+    uncertain whether all revocations are known.
     """
 
-    def __init__(self, clock: Callable[[], float], sure: Callable[[], bool]) -> None:
+    def __init__(self, clock: Callable[[], float], is_current: Callable[[], bool]) -> None:
         self._clock = clock
-        self._sure = sure
+        self._is_current = is_current
         self._entries: dict[bytes, _Entry[V]] = {}
-        self._endings = 0
+        self._removals = 0
 
     @property
-    def endings(self) -> int:
-        """How often something ended. A lookup notes it before it looks."""
-        return self._endings
+    def removals(self) -> int:
+        """How often something was removed. A lookup reads it before it begins."""
+        return self._removals
 
     def find(self, key: bytes) -> V | None:
         entry = self._entries.get(key)
-        if entry is None or self._clock() >= entry.until or not self._sure():
+        if entry is None or self._clock() >= entry.until or not self._is_current():
             return None
         return entry.value
 
     def add(
-        self, key: bytes, value: V, *, account: str, since: int, most_s: float = REMEMBERED_S
+        self, key: bytes, value: V, *, account: str, since: int, valid_s: float = CACHED_S
     ) -> None:
-        """Remembers for a while what was looked up; not if anything ended since that began."""
-        if since != self._endings:
+        """Add what a lookup found, unless anything was removed since the lookup began."""
+        if since != self._removals:
             return
         self._entries.pop(key, None)
-        until = self._clock() + min(REMEMBERED_S, most_s)
+        until = self._clock() + min(CACHED_S, valid_s)
         self._entries[key] = _Entry(value, account, until)
-        if len(self._entries) > REMEMBERED_MAX:
+        if len(self._entries) > ENTRIES_MAX:
             del self._entries[next(iter(self._entries))]
 
-    def end(self, key: bytes) -> None:
-        """Ends one."""
-        self._endings += 1
+    def remove(self, key: bytes) -> None:
+        self._removals += 1
         self._entries.pop(key, None)
 
-    def end_all_of(self, account: str) -> None:
-        """Ends all of an account."""
-        self._endings += 1
+    def remove_all_of(self, account: str) -> None:
+        self._removals += 1
         self._entries = {
             key: entry for key, entry in self._entries.items() if entry.account != account
         }

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from api.data.private_tables import PlainTables
+from api.data.private_tables import PrivateTables
 from ledger.store.tables import login_revocations as table
 
 KNOWN_S = 1.0
@@ -26,7 +26,7 @@ class Revocations:
 
     def __init__(
         self,
-        tables: PlainTables,
+        tables: PrivateTables,
         *,
         shared: bool,
         on_revocation: Callable[[Revocation], None],

@@ -1,10 +1,9 @@
 """Accounts: who may log in, and the login of every request.
 
-A password or token is verified once and then remembered for a while under a keyed hash of the
-header it came in, so that a request costs a dict lookup and not an argon2. Memory only holds that
-hash, never the header. All changes go through this class, so what is remembered is never older than
-the tables; where other nodes change them too, it may be for less than a second
-(`api.accounts.revocations`).
+A password or token is verified once, and then cached for a while under a keyed hash of the header
+it came in, so that a request costs a dict lookup and not an argon2. Memory holds only that hash,
+never the header. All changes go through this class, so the cache is never older than the tables;
+where other nodes change them too, it may be, for less than a second (`api.accounts.revocations`).
 """
 
 import asyncio
@@ -40,8 +39,8 @@ from api.accounts.sessions import NewSession, Sessions
 from api.accounts.signing_keys import HourlyKeys
 from api.accounts.throttle import LoginThrottle, TooManyAttempts
 from api.accounts.tokens import NewToken, Tokens
-from api.accounts.websocket_cookie import AsyncCookies, Entitled
-from api.data.private_tables import PlainTables
+from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
+from api.data.private_tables import PrivateTables
 from ledger.application import Ledger
 from ledger.domain.errors import Expected
 from ledger.store.seam import Cursor
@@ -63,11 +62,11 @@ __all__ = [
 
 
 class EmailTaken(Expected):
-    """There is an account with this email already."""
+    """An account has this email already."""
 
 
 class Accounts:
-    """Logs in, adds and changes accounts. For one event loop; nothing here blocks it."""
+    """Logs in, adds and changes accounts. For one event loop, which it never blocks."""
 
     def __init__(
         self,
@@ -81,21 +80,21 @@ class Accounts:
         self._new_id = new_id
         self._key = secrets.token_bytes(32)
         self._listeners: list[Callable[[str, int], None]] = []
-        self._tables = PlainTables(ledger)
+        self._tables = PrivateTables(ledger)
         self.revocations = Revocations(
             self._tables,
             shared=ledger.shared,
             on_revocation=self._end_revoked_elsewhere,
             clock=clock,
         )
-        self._remembered: LoginCache[Account] = LoginCache(clock, self.revocations.are_known)
+        self._cache: LoginCache[Account] = LoginCache(clock, self.revocations.are_known)
         self.keys = HourlyKeys(self._tables, now)
-        """For what is signed for minutes; `open_service` renews them."""
+        """For what is signed for minutes; a service renews them every hour."""
         self._async_cookies = AsyncCookies(now, self.keys)
-        guessing = LoginThrottle(clock)
-        self._passwords = Passwords(self._tables, guessing)
+        throttle = LoginThrottle(clock)
+        self._passwords = Passwords(self._tables, throttle)
         self.sessions = Sessions(self._tables, now=now, clock=clock, revocations=self.revocations)
-        self.tokens = Tokens(self._tables, guessing, now=now, on_revocation=self._end_revoked)
+        self.tokens = Tokens(self._tables, throttle, now=now, on_revocation=self._end_revoked)
 
     def listen(self, listener: Callable[[str, int], None]) -> None:
         """Call `listener` with the account and the number of each revocation."""
@@ -104,57 +103,58 @@ class Accounts:
     # Logging in
 
     async def authenticate(self, authorization: str | None, address: str) -> Account:
-        """Whose request this is, by its Authorization header: Basic or Bearer.
+        """Return the account of a request, by its Authorization header: Basic or Bearer.
 
-        Raises `LoginRefused`, or `TooManyAttempts` for this email or address.
+        Raise `LoginRefused`, or `TooManyAttempts` for this email or address.
         """
         if authorization is None or len(authorization) > HEADER_LENGTH_MAX:
             raise LoginRefused
         digest = self._digest(authorization)
-        return self._remembered.find(digest) or await self._look_up(authorization, address, digest)
+        return self._cache.find(digest) or await self._look_up(authorization, address, digest)
 
     async def log_in(self, email: str, password: str, address: str) -> NewSession:
-        """A session for whoever has the password.
+        """Begin a session by a password.
 
-        Raises `LoginRefused`, or `TooManyAttempts` for this email or address.
+        Raise `LoginRefused`, or `TooManyAttempts` for this email or address.
         """
         credentials = credentials_of(email, password)
         if credentials is None:
             raise LoginRefused
-        return await self.sessions.begin(await self._passwords.verified(credentials, address))
+        return await self.sessions.begin(await self._passwords.verify(credentials, address))
 
     async def new_token(self, email: str, password: str, address: str, name: str) -> NewToken:
-        """A token for whoever has the password.
+        """Add a token by a password.
 
-        Raises `InvalidTokenName`, `LoginRefused`, or `TooManyAttempts` for this email or address.
+        Raise `InvalidTokenName`, `LoginRefused`, or `TooManyAttempts` for this email or address.
         """
         credentials = credentials_of(email, password)
         if credentials is None:
             raise LoginRefused
-        login = await self._passwords.verified(credentials, address)
+        login = await self._passwords.verify(credentials, address)
         try:
             return await self.tokens.add(
                 login.account.email, name, password_version=login.password_version
             )
-        except AccountNotFound:  # removed meanwhile, or another password
+        except AccountNotFound:  # meanwhile removed, or its password changed
             raise LoginRefused from None
 
     async def new_async_cookie(self, account: Account) -> str:
-        """The value of a cookie by which this account can open a websocket, for two minutes."""
+        """Return a cookie by which this account can open a websocket within two minutes."""
         number = await self._tables.read(lambda c: login_revocations.last_of(c, account.uuid))
-        return self._async_cookies.make(Entitled(account.uuid, number))
+        return self._async_cookies.make(CookieHolder(account.uuid, number))
 
     async def account_of_async_cookie(self, value: str) -> Account:
-        """Whose cookie this is.
+        """Return the account of a cookie.
 
-        Raises `LoginRefused` if it is bad, old, or of nobody any more, or if logins have ended.
+        Raise `LoginRefused` if the cookie is forged or old, if the account was removed, or if its
+        logins were revoked since.
         """
-        entitled = self._async_cookies.read(value)
+        holder = self._async_cookies.read(value)
 
         def find(cursor: Cursor) -> table.StoredAccount | None:
-            if login_revocations.last_of(cursor, entitled.account) != entitled.revocation:
+            if login_revocations.last_of(cursor, holder.account) != holder.revocation:
                 return None
-            return table.find_by_uuid(cursor, entitled.account)
+            return table.find_by_uuid(cursor, holder.account)
 
         stored = await self._tables.read(find)
         if stored is None:
@@ -165,10 +165,10 @@ class Accounts:
         """Return the number of the account's last revocation when a good cookie was made."""
         return self._async_cookies.read(async_cookie).revocation
 
-    # Changing who may
+    # Changing accounts
 
     async def add(self, email: str, password: str, role: str = "user") -> Account:
-        """Makes an account; durable on return. Raises `InvalidAccount` or `EmailTaken`."""
+        """Add an account; durable on return. Raise `InvalidAccount` or `EmailTaken`."""
         account = Account(self._new_id(), normal_email(email), checked_role(role))
         add = functools.partial(
             table.add,
@@ -183,35 +183,35 @@ class Accounts:
         return account
 
     async def set_password(self, email: str, password: str) -> None:
-        """Replaces a password; logins with the old one, and sessions, have ended on return.
+        """Replace a password, and revoke sessions and logins with the old one; durable on return.
 
-        Tokens are managed by themselves and stay. Raises `InvalidAccount` or `AccountNotFound`.
+        Tokens stay: they are managed by themselves. Raise `InvalidAccount` or `AccountNotFound`.
         """
         email = normal_email(email)
         password_hash = await self._passwords.hash(normal_password(password))
         await self._change(email, lambda c: _set_password(c, email, password_hash))
 
     async def remove(self, email: str) -> None:
-        """Removes an account; whatever it logged in with has ended on return.
+        """Remove an account, and revoke all its logins; durable on return.
 
-        Raises `AccountNotFound`.
+        Raise `AccountNotFound`.
         """
         email = normal_email(email)
         await self._change(email, lambda c: _remove(c, email))
 
     async def find(self, uuid: str) -> Account:
-        """The account with this uuid. Raises `AccountNotFound`."""
+        """Raise `AccountNotFound` if no account has this uuid."""
         stored = await self._tables.read(lambda c: table.find_by_uuid(c, uuid))
         if stored is None:
             raise AccountNotFound("there is no account with this uuid")
         return account_of(stored)
 
     async def every(self) -> list[Account]:
-        """All accounts, oldest first."""
+        """Return all accounts, oldest first."""
         return [account_of(stored) for stored in await self._tables.read(table.every)]
 
     def close(self) -> None:
-        """Takes no more logins; those under way end by themselves."""
+        """Take no more logins; those under way end by themselves."""
         self._passwords.close()
         self._tables.close()
 
@@ -221,7 +221,7 @@ class Accounts:
         return hashlib.blake2b(value, key=self._key, digest_size=32).digest()
 
     async def _look_up(self, authorization: str, address: str, digest: bytes) -> Account:
-        since = self._remembered.endings
+        since = self._cache.removals
         token = parse_bearer(authorization)
         if token is not None:
             account = await self.tokens.account_of(token, address)
@@ -229,8 +229,8 @@ class Accounts:
             credentials = parse_basic(authorization)
             if credentials is None:
                 raise LoginRefused
-            account = (await self._passwords.verified(credentials, address)).account
-        self._remembered.add(digest, account, account=account.uuid, since=since)
+            account = (await self._passwords.verify(credentials, address)).account
+        self._cache.add(digest, account, account=account.uuid, since=since)
         return account
 
     async def _change(self, email: str, work: Callable[[Cursor], Revocation | None]) -> None:
@@ -244,7 +244,7 @@ class Accounts:
         revocation = await self._tables.write(work)
         if revocation is None:
             raise AccountNotFound(f"there is no account {email}")
-        self._passwords.changed(email)
+        self._passwords.note_change(email)
         self._end_revoked(revocation)
 
     def _end_revoked(self, revocation: Revocation) -> None:
@@ -252,12 +252,12 @@ class Accounts:
         self._drop_logins(revocation)
 
     def _end_revoked_elsewhere(self, revocation: Revocation) -> None:
-        self._passwords.changed_elsewhere()
+        self._passwords.note_change_elsewhere()
         self._drop_logins(revocation)
 
     def _drop_logins(self, revocation: Revocation) -> None:
         """Drop what is cached of the account's logins, and tell the listeners."""
-        self._remembered.end_all_of(revocation.account)
+        self._cache.remove_all_of(revocation.account)
         self.sessions.forget(revocation.account)
         for listener in self._listeners:
             listener(revocation.account, revocation.number)

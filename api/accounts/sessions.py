@@ -1,7 +1,7 @@
-"""Sessions: a login that a client keeps as a cookie.
+"""Sessions: logins that clients keep as cookies.
 
-Whoever has the session's id is logged in; to change anything it takes the session's csrf token
-too, which pages of others cannot read. Both are random; the service keeps only their hashes.
+The session's id logs a client in; changes also need the session's CSRF token, which the pages of
+other sites cannot read. Both are random; the service stores only their hashes.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from typing import NamedTuple
 
 from api.accounts.account import Account, LoginRefused, account_of
 from api.accounts.credentials import new_secret, secret_hash
-from api.accounts.login_cache import REMEMBERED_S, LoginCache
-from api.accounts.passwords import Verified
+from api.accounts.login_cache import CACHED_S, LoginCache
+from api.accounts.passwords import VerifiedLogin
 from api.accounts.revocations import KNOWN_S, Revocations
-from api.data.private_tables import PlainTables
+from api.data.private_tables import PrivateTables
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, sessions
 
 VALID_FOR = timedelta(days=14)
 SESSIONS_MAX = 10_000
-"""Sessions of one account; the oldest end when there are more. Scripts log in at each run."""
+"""Sessions of one account; beyond that the oldest ends. Scripts log in at each run."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What the client is given, once."""
+    """A session as its client gets it, once."""
 
     account: Account
     id: str = field(repr=False)
@@ -35,8 +35,6 @@ class NewSession:
 
 
 class Session(NamedTuple):
-    """A session that is valid."""
-
     account: Account
     csrf_hash: bytes
 
@@ -45,11 +43,11 @@ class Session(NamedTuple):
 
 
 class Sessions:
-    """Begins, finds and ends sessions; they outlive this process."""
+    """Begins, finds and ends sessions; these outlive the process."""
 
     def __init__(
         self,
-        tables: PlainTables,
+        tables: PrivateTables,
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -58,13 +56,13 @@ class Sessions:
         self._tables = tables
         self._now = now
         # A logout at another node is not reported here: it revokes a single login.
-        self._remembered_s = KNOWN_S if revocations.shared else REMEMBERED_S
-        self._remembered: LoginCache[Session] = LoginCache(clock, revocations.are_known)
+        self._cached_s = KNOWN_S if revocations.shared else CACHED_S
+        self._cache: LoginCache[Session] = LoginCache(clock, revocations.are_known)
 
-    async def begin(self, login: Verified) -> NewSession:
-        """A new session, durable on return.
+    async def begin(self, login: VerifiedLogin) -> NewSession:
+        """Begin a session; durable on return.
 
-        Raises `LoginRefused` if the account has another password by now, or is gone.
+        Raise `LoginRefused` if the account was removed since, or has another password.
         """
         new = NewSession(login.account, new_secret(), new_secret())
         now = self._now()
@@ -85,29 +83,29 @@ class Sessions:
         if trimmed is None:
             raise LoginRefused
         for id_hash in trimmed:
-            self._remembered.end(id_hash)
+            self._cache.remove(id_hash)
         return new
 
     async def find(self, session_id: str) -> Session:
-        """Raises `LoginRefused` for one that is unknown, has expired or was ended."""
+        """Raise `LoginRefused` if the session is unknown, has expired or was ended."""
         id_hash = secret_hash(session_id)
-        return self._remembered.find(id_hash) or await self._look_up(id_hash)
+        return self._cache.find(id_hash) or await self._look_up(id_hash)
 
     async def end(self, session_id: str) -> None:
-        """Ends a session; it is refused from then on."""
-        # Shielded: whoever logs out and leaves is logged out.
+        """End a session; it is refused from then on."""
+        # Shielded: a client that logs out and disconnects is logged out.
         await asyncio.shield(self._end(secret_hash(session_id)))
 
     def forget(self, account: str) -> None:
-        """The sessions of an account were removed from the table."""
-        self._remembered.end_all_of(account)
+        """Drop the sessions of an account from the cache; the table has none any more."""
+        self._cache.remove_all_of(account)
 
     async def expire(self) -> int:
-        """Removes what has expired; how many there were."""
+        """Remove the expired sessions and return their number."""
         return await self._tables.write(lambda c: sessions.remove_expired(c, self._now()))
 
     async def _look_up(self, id_hash: bytes) -> Session:
-        since = self._remembered.endings
+        since = self._cache.removals
 
         def find(cursor: Cursor) -> tuple[sessions.StoredSession, Account] | None:
             stored = sessions.find(cursor, id_hash)
@@ -122,10 +120,10 @@ class Sessions:
         if left_s <= 0:
             raise LoginRefused
         session = Session(account, stored.csrf_hash)
-        most_s = min(self._remembered_s, left_s)
-        self._remembered.add(id_hash, session, account=account.uuid, since=since, most_s=most_s)
+        valid_s = min(self._cached_s, left_s)
+        self._cache.add(id_hash, session, account=account.uuid, since=since, valid_s=valid_s)
         return session
 
     async def _end(self, id_hash: bytes) -> None:
         await self._tables.write(lambda c: sessions.remove(c, id_hash))
-        self._remembered.end(id_hash)
+        self._cache.remove(id_hash)

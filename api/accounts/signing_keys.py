@@ -1,37 +1,37 @@
 """Keys for what is signed for a few minutes: cookies for websockets, links for uploads.
 
-They are kept beside the ledger, so that what one node signs is good on all of them. There is one
-for each hour, and none for long: who has an old copy of the tables can sign nothing with it.
+They are stored beside the ledger, so that all nodes accept what one of them signs. Each hour has a
+key of its own, which is soon removed: an old copy of the tables can sign nothing.
 """
 
 import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from api.data.private_tables import PlainTables
+from api.data.private_tables import PrivateTables
 from ledger.store.seam import Cursor
 from ledger.store.tables import signing_keys as table
 
 HOUR_S = 3600
 AHEAD = 2
-"""Hours for which there are keys before they come."""
+"""Hours for which keys are made in advance."""
 KEY_BYTES = 32
 
 
 class HourlyKeys:
-    """The keys of one ledger; to be renewed at the start, and at least every hour."""
+    """The keys of one ledger, to be renewed at the start and at least every hour."""
 
-    def __init__(self, tables: PlainTables, now: Callable[[], datetime]) -> None:
+    def __init__(self, tables: PrivateTables, now: Callable[[], datetime]) -> None:
         self._tables = tables
         self._now = now
         self._keys: dict[int, bytes] = {}
 
     def __call__(self, hour: int) -> bytes | None:
-        """The key of an hour since 1970; None for one that is over, or far ahead."""
+        """Return the key of an hour since 1970; None for a past one, or one far ahead."""
         return self._keys.get(hour)
 
     async def renew(self) -> int:
-        """Makes the keys of the hours to come, drops old ones, and says how many these were."""
+        """Make the keys of the hours to come; remove old ones and return their number."""
         now = int(self._now().timestamp()) // HOUR_S
 
         def renew(cursor: Cursor) -> tuple[int, dict[int, bytes]]:

@@ -1,6 +1,6 @@
 """Bearer tokens: logins for programs, made and removed at the command line.
 
-A token is told once; the service keeps its hash, and a public id by which it is managed.
+A token is shown once; the service stores its hash, and a public id by which it is managed.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from api.accounts.account import Account, AccountNotFound, LoginRefused, account
 from api.accounts.credentials import new_secret, normal_email, secret_hash
 from api.accounts.revocations import Revocation
 from api.accounts.throttle import LoginThrottle
-from api.data.private_tables import PlainTables
+from api.data.private_tables import PrivateTables
 from ledger.domain.errors import Expected
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, login_revocations, tokens
 from ledger.store.tables.tokens import StoredToken
 
 PREFIX = "jl_"
-"""By which a token is recognised where it should not be: in a log, in a repository."""
+"""Makes a token recognisable where it should not be: in a log, in a repository."""
 ID_BYTES = 6
 NAME_LENGTH_MAX = 64
 
@@ -29,16 +29,16 @@ log = logging.getLogger(__name__)
 
 
 class InvalidTokenName(Expected):
-    """The name can never be a token's."""
+    """No token can have this name."""
 
 
 class TokenNotFound(Expected):
-    """There is no token with this id."""
+    """No token has this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """What is told once."""
+    """A token as it is shown, once."""
 
     id: str
     email: str
@@ -51,24 +51,24 @@ class Tokens:
 
     def __init__(
         self,
-        tables: PlainTables,
-        guessing: LoginThrottle,
+        tables: PrivateTables,
+        throttle: LoginThrottle,
         *,
         now: Callable[[], datetime],
         on_revocation: Callable[[Revocation], None],
     ) -> None:
         self._tables = tables
-        self._guessing = guessing
+        self._throttle = throttle
         self._now = now
         self._on_revocation = on_revocation
 
     async def add(
         self, email: str, name: str = "", *, password_version: int | None = None
     ) -> NewToken:
-        """A new token of an account; the name is for those who manage it.
+        """Add a token to an account; the name is for people who manage it.
 
-        With a version, the account's password must still be that one. Raises `InvalidAccount`,
-        `InvalidTokenName` or `AccountNotFound`.
+        With `password_version`, the account's password must still have that version.
+        Raise `InvalidAccount`, `InvalidTokenName` or `AccountNotFound`.
         """
         token_id, email, token = (
             secrets.token_hex(ID_BYTES),
@@ -98,9 +98,9 @@ class Tokens:
         return NewToken(token_id, email, account, token)
 
     async def every(self, email: str | None = None) -> list[StoredToken]:
-        """The tokens of one account, or all; oldest first.
+        """Return the tokens of one account, or all; oldest first.
 
-        Raises `InvalidAccount` or `AccountNotFound` for an email that has no account.
+        Raise `InvalidAccount` or `AccountNotFound` for an email that has no account.
         """
         if email is None:
             return await self._tables.read(lambda c: tokens.every(c, None))
@@ -113,19 +113,19 @@ class Tokens:
         return found
 
     async def remove(self, token_id: str) -> None:
-        """Removes a token; it is refused from then on. Raises `TokenNotFound`."""
+        """Remove a token; it is refused from then on. Raise `TokenNotFound`."""
         await asyncio.shield(self._remove(token_id))
 
     async def remove_itself(self, token: str) -> None:
-        """Removes the token by what it is; whoever has it may. Raises `TokenNotFound`."""
+        """Remove the token itself, as its owner may. Raise `TokenNotFound`."""
         token_id = await self._tables.read(lambda c: tokens.id_of(c, secret_hash(token)))
         if token_id is None:
             raise TokenNotFound("there is no such token")
         await self.remove(token_id)
 
     async def account_of(self, token: str, address: str) -> Account:
-        """Whose token this is. Raises `LoginRefused`, or `TooManyAttempts` for this address."""
-        self._guessing.check(address)
+        """Raise `LoginRefused`, or `TooManyAttempts` for this address."""
+        self._throttle.check(address)
         token_hash = secret_hash(token)
 
         def find(cursor: Cursor) -> accounts.StoredAccount | None:
@@ -134,7 +134,7 @@ class Tokens:
 
         stored = await self._tables.read(find)
         if stored is None:
-            self._guessing.note(address)
+            self._throttle.note(address)
             log.info("wrong token from %s", address)
             raise LoginRefused
         return account_of(stored)

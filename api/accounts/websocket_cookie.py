@@ -1,7 +1,7 @@
 """The cookie that opens a websocket: `<account>.<revocation>|<unix time>|<hex hmac>`.
 
-It is for whoever cannot send other credentials there, and good for as long as it takes to connect,
-unless the account's logins end before.
+It is for clients that cannot send other credentials there. It is valid for as long as connecting
+takes, unless the account's logins are revoked before.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ ASYNC_COOKIE = "async_auth"
 VALID_S = 120
 
 
-class Entitled(NamedTuple):
+class CookieHolder(NamedTuple):
     """The uuid of an account, and its last revocation when the cookie was made."""
 
     account: str
@@ -23,22 +23,22 @@ class Entitled(NamedTuple):
 
 
 class AsyncCookies:
-    """Makes and reads them."""
+    """Makes and reads cookies."""
 
     def __init__(self, now: Callable[[], datetime], keys: Keys) -> None:
         self._signing = Signing(now, keys, separator="|", valid_s=VALID_S)
 
-    def make(self, entitled: Entitled) -> str:
-        """A cookie's value. Raises `StoreUnreachable`."""
-        return self._signing.sign(f"{entitled.account}.{entitled.revocation}")
+    def make(self, holder: CookieHolder) -> str:
+        """Return the value of a cookie. Raise `StoreUnreachable`."""
+        return self._signing.sign(f"{holder.account}.{holder.revocation}")
 
-    def read(self, value: str) -> Entitled:
-        """For whom the cookie was made; by now the account may be gone, or its logins ended.
+    def read(self, value: str) -> CookieHolder:
+        """Return the holder; since then the account may have been removed, or its logins revoked.
 
-        Raises `LoginRefused` for one that is not ours, is too old, or made later than now.
+        Raise `LoginRefused` if the cookie is not ours, too old, or from the future.
         """
         parts = self._signing.read(value)
         if parts is None:
             raise LoginRefused
         account, _, number = parts[0].rpartition(".")
-        return Entitled(account, int(number))
+        return CookieHolder(account, int(number))

@@ -1,4 +1,4 @@
-"""The library: images that every account may clone, kept by whoever runs the service."""
+"""The library: images that every account may clone, managed by the operators."""
 
 import asyncio
 import stat
@@ -23,7 +23,7 @@ _OPERATOR = Caller("system:library", "")
 
 
 class NewImage(Struct, frozen=True):
-    """An image to be added: a raw disk image in a file of the machine that the service runs on."""
+    """An image to add: a raw disk image in a file on the machine of the service."""
 
     path: str
     name: str
@@ -50,9 +50,9 @@ class Library:
         self._service = service
 
     async def add(self, image: NewImage) -> LibraryImage:
-        """Copies an image into a pool and makes a library drive of it.
+        """Copy an image into a pool and make a library drive of it.
 
-        Raises `BadRequest`, OSError, and what keeps an image from being taken.
+        Raise `BadRequest`, OSError, and what keeps an image from being taken.
         """
         path = Path(image.path)
         definition = self._definition(image, await asyncio.to_thread(_size, path))
@@ -61,13 +61,13 @@ class Library:
         return _image(uuid, definition)
 
     async def every(self) -> list[LibraryImage]:
-        """All that is in the library, oldest first."""
+        """Return the drives of the library, oldest first."""
         with self._service.views.snapshot() as snapshot:
             found = snapshot.drives(LIBRARY, limit=-1)
         return [_image(drive.uuid, drive.definition) for drive in found]
 
     async def remove(self, uuid: str) -> None:
-        """Takes a drive out of the library; its clones stay. Raises the command's `Refusal`."""
+        """Remove a drive from the library; its clones stay. Raise the command's `Refusal`."""
         await self._service.ledger.execute(DeleteDrives(LIBRARY, (uuid,)), _OPERATOR)
 
     def _definition(self, image: NewImage, size: int) -> DriveDefinition:
@@ -114,7 +114,7 @@ def _image(uuid: str, definition: DriveDefinition) -> LibraryImage:
 def _size(path: Path) -> int:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise BadRequest(f"{path} is no file")
+        raise BadRequest(f"{path} is not a file")
     return found.st_size
 
 

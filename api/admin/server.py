@@ -1,6 +1,6 @@
-"""The admin socket: commands that change something reach the running service through it.
+"""The admin socket, over which the command line has the running service do the verbs.
 
-One process writes to a ledger, and a second connection would wait seconds for its lock. So while a
+Only one process writes to a ledger; a second connection would wait seconds for its lock. So while a
 service runs, the command line asks it over `<data>/admin.sock`.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from api.admin.library import Library
-from api.admin.socket import SOCKET_FILE, bound_socket, listens, short_path
+from api.admin.socket import SOCKET_FILE, bind_socket, is_listening, short_path
 from api.admin.verbs import VERBS, Admin, LocalAdmin, Report, Verb, read_arguments, read_result
 from api.service.service import Service
 from ledger.domain.errors import Expected
@@ -25,18 +25,18 @@ from projections.maintenance.rebuild import Rebuilt
 from projections.maintenance.retention.service import Retention
 
 REPORT_S = 0.2
-"""How often the progress of a rebuild is told."""
+"""How often the progress of a rebuild is reported."""
 ANSWER_S = 60
 STOP_S = 10
 LONG: frozenset[Verb] = frozenset({Library.add, Retention.plan, Retention.run})
-"""However long these take, the client waits."""
+"""Verbs that the client waits for, however long they take."""
 
 log = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
 
 
 class AdminRefused(Expected):
-    """The service did not do what it was asked for, and says why; or it is gone."""
+    """The service refused, and says why; or it is gone."""
 
 
 # What goes over the socket besides arguments and results
@@ -58,7 +58,7 @@ _line: Callable[[bytes], _Progress | _Refused | Rebuilt] = msgspec.json.Decoder(
 
 
 class AdminServer:
-    """Does the verbs for whoever asks at the admin socket of a service's data directory."""
+    """Does the verbs for clients at the admin socket of a service's data directory."""
 
     def __init__(self, service: Service) -> None:
         accounts = service.accounts
@@ -71,7 +71,7 @@ class AdminServer:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.SockSite(self._runner, bound_socket(self._data)).start()
+        await web.SockSite(self._runner, bind_socket(self._data)).start()
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -88,12 +88,12 @@ class AdminServer:
             arguments = read_arguments(verb, await request.read())
         except msgspec.MsgspecError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
-        outcome = await _outcome(self._admin.do(verb, arguments))
+        outcome = await _result_or_refusal(self._admin.do(verb, arguments))
         status = 409 if isinstance(outcome, _Refused) else 200
         return web.json_response(body=encode(outcome), status=status)
 
     async def _rebuild(self, request: web.Request) -> web.StreamResponse:
-        """Streams progress, then the result; goes on to its end even if nobody listens."""
+        """Stream the progress, then the result; finish even if the client is gone."""
         latest = _Progress(0, 0)
 
         def report(done: int, total: int) -> None:  # in the rebuilding thread
@@ -101,20 +101,19 @@ class AdminServer:
             latest = _Progress(done, total)
 
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        rebuilding = asyncio.create_task(_outcome(self._admin.rebuild(report)))
+        rebuilding = asyncio.create_task(_result_or_refusal(self._admin.rebuild(report)))
         try:
             await response.prepare(request)
             while not (await asyncio.wait({rebuilding}, timeout=REPORT_S))[0]:
                 await response.write(encode(latest) + b"\n")
             await response.write(encode(await rebuilding) + b"\n")
         except ConnectionError:
-            log.info("nobody waits for the rebuild any more; it goes on")
+            log.info("the client of the rebuild is gone; the rebuild goes on")
             await rebuilding
         return response
 
 
-async def _outcome(doing: Awaitable[object]) -> object:
-    """What comes of it, or why nothing does."""
+async def _result_or_refusal(doing: Awaitable[object]) -> object:
     try:
         return await doing
     except (Expected, OSError) as error:
@@ -122,7 +121,7 @@ async def _outcome(doing: Awaitable[object]) -> object:
 
 
 class AdminClient(Admin):
-    """Has the verbs done by the service that runs; made by `connected`. Raises `AdminRefused`."""
+    """Has the running service do the verbs; made by `connected`. Raises `AdminRefused`."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -168,9 +167,9 @@ def _lost_service() -> Iterator[None]:
 
 @asynccontextmanager
 async def connected(data: Path) -> AsyncIterator[AdminClient | None]:
-    """A client of the service that runs on this data directory; None if none listens."""
+    """Yield a client of the service that runs on this data directory; None if none listens."""
     with short_path(data) as folder:
-        if folder is None or not listens(f"{folder}/{SOCKET_FILE}"):
+        if folder is None or not is_listening(f"{folder}/{SOCKET_FILE}"):
             yield None
             return
         async with aiohttp.ClientSession(

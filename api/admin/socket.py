@@ -1,7 +1,7 @@
-"""The admin socket's place in the file system.
+"""The admin socket in the file system.
 
-Socket paths are limited to about 100 bytes; bound and connected through `/proc/self/fd/N/`, the
-path of the data directory does not count.
+Socket paths are limited to about 100 bytes. Through `/proc/self/fd/N/` the length of the data
+directory's own path does not count.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ SOCKET_FILE = "admin.sock"
 
 @contextmanager
 def short_path(data: Path) -> Iterator[str | None]:
-    """A short path to the directory; None if there is no such directory."""
+    """Yield a short path to the directory; None if there is no such directory."""
     try:
         fd = os.open(data, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -28,19 +28,19 @@ def short_path(data: Path) -> Iterator[str | None]:
         os.close(fd)
 
 
-def bound_socket(data: Path) -> socket.socket:
-    """The admin socket in the place of a stale one; only whoever has the lock may call this."""
+def bind_socket(data: Path) -> socket.socket:
+    """Bind the admin socket in place of a stale one; the caller holds the directory's lock."""
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with short_path(data) as folder, contextlib.ExitStack() as undo:
         undo.callback(bound.close)
         (data / SOCKET_FILE).unlink(missing_ok=True)
-        os.fchmod(bound.fileno(), 0o600)  # before it has a name, so there is no moment without
+        os.fchmod(bound.fileno(), 0o600)  # before it has a name, so that others can never connect
         bound.bind(f"{folder}/{SOCKET_FILE}")
         undo.pop_all()
     return bound
 
 
-def listens(path: str) -> bool:
+def is_listening(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)

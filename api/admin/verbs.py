@@ -1,7 +1,7 @@
-"""What an operator can have done with a ledger, by name: by this process, or by the service.
+"""The verbs of operators, called by name: in this process, or in the service that runs.
 
-A verb is a function that exists anyhow. Its arguments and its result are JSON by their annotations
-where they go over the admin socket.
+A verb is a method that exists anyhow. Over the admin socket, its arguments and its result are JSON
+by their annotations.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ T = TypeVar("T")
 Verb = Callable[..., object]
 
 Report = Callable[[int, int], None]
-"""Told how many of how many events are done; may be called in any thread."""
+"""Called with the number of events done and of all events; in any thread."""
 
 _VERBS_OF: Mapping[type, tuple[Verb, ...]] = {
     Accounts: (Accounts.add, Accounts.set_password, Accounts.remove),
@@ -48,11 +48,11 @@ _VERBS_OF: Mapping[type, tuple[Verb, ...]] = {
 }
 _TARGETS = {verb: target for target, verbs in _VERBS_OF.items() for verb in verbs}
 VERBS: Mapping[str, Verb] = {verb.__qualname__: verb for verb in _TARGETS}
-"""All that can be asked for; nothing else can."""
+"""The verbs by name; nothing else can be called."""
 
 
 class Admin(ABC):
-    """Does the verbs with a ledger. Raises what is expected of them."""
+    """Does the verbs with a ledger. Raises what they raise."""
 
     @overload
     async def call(
@@ -63,21 +63,21 @@ class Admin(ABC):
         self, verb: Callable[Concatenate[S, P], T], *args: P.args, **named: P.kwargs
     ) -> T: ...
     async def call(self, verb: Verb, *args: object, **named: object) -> object:
-        """Do as the verb does, with these arguments after its first, which is found here."""
+        """Do the verb with these arguments; its `self` is found here."""
         _, *given = inspect.signature(verb).bind(None, *args, **named).arguments.items()
         return await self.do(verb, dict(given))
 
     @abstractmethod
     async def do(self, verb: Verb, arguments: Mapping[str, object]) -> object:
-        """Do as the verb does."""
+        """Do the verb."""
 
     @abstractmethod
     async def rebuild(self, report: Report) -> Rebuilt:
-        """Build the read models anew."""
+        """Build the read models anew, and report the progress."""
 
 
 class LocalAdmin(Admin):
-    """Does the verbs with what this process has open."""
+    """Does the verbs with a ledger that this process has open."""
 
     def __init__(self, ledger: Ledger, *targets: object) -> None:
         self._ledger = ledger
@@ -94,12 +94,11 @@ class LocalAdmin(Admin):
 
 
 def read_arguments(verb: Verb, body: bytes) -> dict[str, object]:
-    """Raises `msgspec.MsgspecError` for what cannot be the verb's arguments."""
+    """Raise `msgspec.MsgspecError` unless they are arguments of the verb."""
     return msgspec.structs.asdict(_arguments_of(verb).decode(body))
 
 
 def read_result(verb: Verb, body: bytes) -> object:
-    """What the verb has returned."""
     return _result_of(verb).decode(body)
 
 

@@ -24,7 +24,7 @@ class Expiring(NamedTuple):
 def expiring_things(service: Service) -> tuple[Expiring, ...]:
     return (
         Expiring("sessions", service.accounts.sessions.expire),
-        Expiring("idempotency keys", service.claims.expire),
+        Expiring("idempotency keys", service.idempotency_keys.expire),
         Expiring("keys of the hour", service.accounts.keys.renew),
     )
 

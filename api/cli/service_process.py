@@ -20,7 +20,7 @@ from api.composition import open_service
 from api.data.directory import data_lock
 from api.http.server import ApiRunner
 from api.metrics.collector import of_service
-from api.metrics.request_counts import Requests
+from api.metrics.request_counts import RequestCounts
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.errors import Refusal
@@ -63,7 +63,7 @@ async def serve(
         async with open_service(settings) as service:
             watching = asyncio.create_task(end_with_store(service.failed))
             demo = await _demo(service, settings)
-            requests = Requests()
+            requests = RequestCounts()
             async with (
                 AdminServer(service) if first else nullcontext(),
                 _listening(service, settings, share, requests) as address,
@@ -126,7 +126,7 @@ class _UnderWay:
 
 @asynccontextmanager
 async def _listening(
-    service: Service, settings: Settings, share: Share | None, requests: Requests
+    service: Service, settings: Settings, share: Share | None, requests: RequestCounts
 ) -> AsyncIterator[str]:
     """Answers requests; leaving waits for those under way."""
     app = make_app(service)
@@ -156,7 +156,7 @@ async def _listening(
 
 
 def _telling_metrics(
-    service: Service, settings: Settings, share: Share | None, requests: Requests
+    service: Service, settings: Settings, share: Share | None, requests: RequestCounts
 ) -> AbstractAsyncContextManager[str | None]:
     """Yields where, if they are wanted."""
     port = settings.metrics_port

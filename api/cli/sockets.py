@@ -6,7 +6,7 @@ from errno import EADDRINUSE
 from typing import Self
 
 from api.metrics.collector import Metrics
-from api.metrics.endpoint import serving_metrics
+from api.metrics.endpoint import serve_metrics
 from ledger.domain.errors import Expected
 
 
@@ -24,7 +24,7 @@ async def telling_metrics(metrics: Metrics, host: str, port: int) -> AsyncIterat
     """Yields where. Raises `CannotListen`."""
     async with AsyncExitStack() as stack:
         try:
-            port = await stack.enter_async_context(serving_metrics(metrics, host, port))
+            port = await stack.enter_async_context(serve_metrics(metrics, host, port))
         except OSError as error:
             raise CannotListen.at(host, port, error) from error
         yield f"http://{host}:{port}/metrics"

@@ -16,7 +16,7 @@ from ledger.domain.errors import Expected
 
 LOCK_FILE = "lock"
 PROBING_S = 0.2
-"""How long somebody who only looks may hold the lock, at the very most."""
+"""How long a probe may hold the lock, at the very most."""
 PAUSE_S = 0.01
 
 
@@ -34,21 +34,21 @@ class DataInUse(Expected):
 
 
 class Holder(NamedTuple):
-    """The process that has a data directory; it says its pid right after it took it."""
+    """The process that has a data directory; it writes its pid right after it takes the lock."""
 
     pid: int | None
 
 
 @contextmanager
 def data_lock(data: Path) -> Iterator[None]:
-    """Makes the data directory if need be, and has it to itself for the length of the block.
+    """Make the data directory if necessary, and hold its lock for the length of the block.
 
-    Raises `DataInUse` or `DataUnusable`.
+    Raise `DataInUse` or `DataUnusable`.
     """
     fd = _open(data)
     try:
-        if not _acquired(fd):
-            raise DataInUse(data, _pid(fd))
+        if not _acquire(fd):
+            raise DataInUse(data, _read_pid(fd))
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -57,7 +57,7 @@ def data_lock(data: Path) -> Iterator[None]:
 
 
 def holder(data: Path) -> Holder | None:
-    """Who has the data directory, if anybody. Raises `DataUnusable`."""
+    """Return the process that has the data directory, if any. Raise `DataUnusable`."""
     try:
         fd = os.open(data / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -67,7 +67,7 @@ def holder(data: Path) -> Holder | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return Holder(_pid(fd))
+        return Holder(_read_pid(fd))
     else:
         return None
     finally:
@@ -83,12 +83,12 @@ def _open(data: Path) -> int:
 
 
 def _unusable(data: Path, error: OSError) -> DataUnusable:
-    reason = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+    reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
     return DataUnusable(f"cannot use data directory {data}: {reason}")
 
 
-def _acquired(fd: int) -> bool:
-    """Tries until somebody who only looks would be gone."""
+def _acquire(fd: int) -> bool:
+    """Try for as long as a probe may hold the lock."""
     give_up = time.monotonic() + PROBING_S
     while True:
         try:
@@ -101,6 +101,6 @@ def _acquired(fd: int) -> bool:
             return True
 
 
-def _pid(fd: int) -> int | None:
+def _read_pid(fd: int) -> int | None:
     text = os.pread(fd, 32, 0).strip()
     return int(text) if text.isdigit() else None

@@ -1,7 +1,7 @@
 """Which database the ledger of a data directory is in: SQLite there, or PostgreSQL anywhere.
 
-A directory whose ledger is in PostgreSQL says where, in a file of its own. So every command finds
-the ledger by its data directory, and nobody begins a second one beside it by forgetting a flag.
+A directory whose ledger is in PostgreSQL holds a file that says where. So every command finds the
+ledger by its data directory, and a forgotten flag begins no second ledger beside it.
 """
 
 import os
@@ -23,40 +23,40 @@ from projections.views.views import Views
 LEDGER_FILE = "ledger.sqlite"
 STORE_FILE = "store"
 MOVING_FILE = "moving"
-"""Names a move to PostgreSQL that has begun; goes when that is done."""
+"""Names a move to PostgreSQL under way; the move removes it in the end."""
 MOVED_FILE = "ledger.sqlite.moved"
-"""What the ledger's file is called once the ledger is in PostgreSQL; nobody opens it."""
+"""The ledger's file once the ledger is in PostgreSQL; nothing opens it."""
 
 
 class Opened(NamedTuple):
-    """A store, and the projection that it writes with its events."""
+    """A store, and the projection that it writes along with events."""
 
     store: Store
     projection: InlineProjection
 
 
 class Database(Protocol):
-    """Where a ledger is."""
+    """The place of a ledger."""
 
     @property
     def address(self) -> Path | str:
-        """The file, or the url, by which an auditor finds it."""
+        """Return the file or the URL of the ledger, as an auditor names it."""
 
     def exists(self) -> bool:
-        """Whether there is a ledger, or may be."""
+        """Return whether there is a ledger, or may be."""
 
     def open(self) -> Opened:
-        """To write. Raises `StoreFailed`."""
+        """Open the ledger to write. Raise `StoreFailed`."""
 
     def views(self, commits: Callable[[], int]) -> Views:
-        """To read from what is shown."""
+        """Open the read models."""
 
     def log(self) -> AbstractContextManager[Log]:
-        """To read the record. Raises `StoreFailed`."""
+        """Open the log of events to read. Raise `StoreFailed`."""
 
 
 class SqliteDatabase:
-    """A file in the data directory; the directory's lock says who has it."""
+    """A file in the data directory, which the directory's lock protects."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -80,10 +80,10 @@ class SqliteDatabase:
 
 
 class PostgresDatabase:
-    """A database, of which others may have data directories too."""
+    """A database that several data directories may share."""
 
     def __init__(self, url: str, *, put_back: bool = False) -> None:
-        """`put_back`: the database is a copy, and is to be gone on with all the same."""
+        """With `put_back`, a database that was restored from a dump is accepted."""
         self.url = url
         self._put_back = put_back
 
@@ -100,7 +100,7 @@ class PostgresDatabase:
         return Opened(store, projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
-        """Others may write there, too: nothing is remembered."""
+        """Open the read models without a cache: other processes write, too."""
         return Views(postgres_reader(self.url), None)
 
     def log(self) -> AbstractContextManager[Log]:
@@ -108,26 +108,26 @@ class PostgresDatabase:
 
 
 def store_of(data: Path) -> str | None:
-    """Where the data directory says that its ledger is, if it says so."""
+    """Return the URL that the data directory remembers, if any."""
     file = data / STORE_FILE
     return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else None
 
 
 def database_of(data: Path, store: str | None = None) -> Database:
-    """Where the ledger of this data directory is; `store` must be what the directory says, if any.
+    """Return where the ledger of this data directory is.
 
-    Raises `DataUnusable`.
+    Raise `DataUnusable`, also if the directory remembers another URL than `store`.
     """
-    said = store_of(data)
-    url = said or store
+    remembered = store_of(data)
+    url = remembered or store
     in_sqlite = (data / LEDGER_FILE).exists()
-    if said is not None and (data / MOVING_FILE).exists():
+    if remembered is not None and (data / MOVING_FILE).exists():
         raise DataUnusable(f"a move of the ledger of {data} has not ended: run it again")
     if url is not None and in_sqlite:
         raise DataUnusable(
             f"{data} has a ledger in SQLite; it is not in PostgreSQL (`job-ledger move` brings it)"
         )
-    if None not in (said, store) and said != store:
+    if None not in (remembered, store) and remembered != store:
         raise DataUnusable(f"the ledger of {data} is in another database: see {data / STORE_FILE}")
     if url is not None:
         return PostgresDatabase(url)
@@ -137,14 +137,14 @@ def database_of(data: Path, store: str | None = None) -> Database:
 
 
 def remember(data: Path, database: Database) -> None:
-    """Makes the data directory say where its ledger is, once it is there."""
+    """Make the data directory remember a PostgreSQL database, once the ledger is there."""
     file = data / STORE_FILE
     if isinstance(database, PostgresDatabase) and not file.exists():
         write_line(file, database.url)
 
 
 def write_line(file: Path, line: str) -> None:
-    """Makes a file with mode 0600 and one line, whole and durable, or not at all."""
+    """Write a file of one line with mode 0600: whole and durable, or not at all."""
     part = file.with_suffix(f".{os.getpid()}.part")  # processes of one service may write at once
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as opened:

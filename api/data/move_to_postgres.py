@@ -1,4 +1,4 @@
-"""A data directory's ledger is moved out of SQLite into a PostgreSQL database.
+"""Moving a data directory's ledger out of SQLite into a PostgreSQL database.
 
     named (`moving`) -> copied -> verified -> the directory says where (`store`)
     -> no longer marked as unfinished there -> SQLite's file renamed -> `moving` removed
@@ -31,7 +31,7 @@ from ledger.store.sqlite.store import fold_wal
 from projections.maintenance.migrate import Moved, Report, open_migration
 
 Showing = Callable[[str, str], AbstractContextManager[Report]]
-"""Shows what is being done, and how much of it is."""
+"""Shows a step of the move and its progress."""
 
 
 def move(data: Path, url: str, *, new_id: Callable[[], str], showing: Showing) -> Moved | None:
@@ -46,31 +46,31 @@ def move(data: Path, url: str, *, new_id: Callable[[], str], showing: Showing) -
             with open_copy(url) as copy:
                 copy.finish()
         else:
-            moved = _moved(data, url, new_id, showing)
+            moved = _copy_and_switch(data, url, new_id, showing)
         _set_aside(data)
         return moved
 
 
 def _require_ledger(data: Path) -> None:
-    """Before the lock, which would make the directory."""
+    """Raise `NotMoved` before taking the lock, which would make the directory."""
     if not any((data / name).exists() for name in (LEDGER_FILE, STORE_FILE)):
         raise NotMoved(f"there is no ledger at {data / LEDGER_FILE}")
 
 
 def _is_switched(data: Path, url: str) -> bool:
-    """Whether the ledger is the one in PostgreSQL by now, and the rest is left to do."""
-    said = store_of(data)
-    if said is not None and not (data / MOVING_FILE).exists():
+    """Return whether the ledger is the one in PostgreSQL already, and only the end is left."""
+    remembered = store_of(data)
+    if remembered is not None and not (data / MOVING_FILE).exists():
         raise NotMoved(f"the ledger of {data} is in PostgreSQL already")
-    if said not in {None, url}:
+    if remembered not in {None, url}:
         raise NotMoved(f"the ledger of {data} was moved elsewhere: see {data / STORE_FILE}")
     if (data / LEDGER_FILE).exists() and (data / MOVED_FILE).exists():
         raise NotMoved(f"{data / MOVED_FILE} is in the way: put it elsewhere")
-    return said is not None
+    return remembered is not None
 
 
-def _moved(data: Path, url: str, new_id: Callable[[], str], showing: Showing) -> Moved:
-    """Copies the ledger, holds the copy against it, and makes the directory say where it is."""
+def _copy_and_switch(data: Path, url: str, new_id: Callable[[], str], showing: Showing) -> Moved:
+    """Copy the ledger, compare and verify the copy, and make the directory remember it."""
     file, name = data / LEDGER_FILE, data / MOVING_FILE
     if not name.exists():
         write_line(name, new_id())
@@ -89,11 +89,11 @@ def _moved(data: Path, url: str, new_id: Callable[[], str], showing: Showing) ->
 
 
 def _set_aside(data: Path) -> None:
-    """SQLite's file gets another name; with that the move has ended."""
+    """Rename SQLite's file: that ends the move."""
     file = data / LEDGER_FILE
     if file.exists():
         for left in (data / f"{LEDGER_FILE}-wal", data / f"{LEDGER_FILE}-shm"):
-            # Of whoever has only read; nobody has written since the WAL was folded.
+            # Left by readers; nothing has been written since the WAL was folded.
             assert left.suffix.endswith("-shm") or not left.exists() or not left.stat().st_size
             left.unlink(missing_ok=True)
         file.rename(data / MOVED_FILE)

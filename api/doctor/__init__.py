@@ -1,5 +1,5 @@
-"""The doctor: how a ledger, its data directory and its pools are, and what is wrong with them.
+"""The doctor: it checks a ledger, its data directory and its pools, and reports what is wrong.
 
-It reads only. A running service examines itself: it knows its pools, and whether it is just writing
-an archive. Without one, the same is asked of the files.
+It only reads. A running service examines itself: it knows its pools, and whether it is writing an
+archive. Without one, the doctor examines the files.
 """

@@ -1,8 +1,10 @@
-"""All checks, one after the other. What cannot be read is a problem, no error."""
+"""All checks, in order. What cannot be read is reported as a problem, not raised as an error."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from api.data.location import Database
 from api.doctor import directory, images, retention, store
@@ -18,14 +20,16 @@ from ledger.store.schema import SCHEMA_VERSION
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.status import RetentionStatus, read_status
 
+T = TypeVar("T")
+
 Checks = Mapping[str, Callable[[Subject], Iterable[str]]]
-"""By name, in the order in which they are made; each says what is wrong."""
+"""Checks by name, in the order in which they run; each yields the problems that it finds."""
 
 LEDGER = "ledger"
-"""The check that there is one that can be read; without it there are none of what is in it."""
+"""The check that the ledger can be read; if it cannot, its contents are not checked."""
 
 RETENTION = "retention"
-"""The check that it can be told how retention stands."""
+"""The check that the status of retention can be read."""
 
 WHOLE: Checks = {
     "data-directory": directory.read_by_others,
@@ -36,7 +40,7 @@ WHOLE: Checks = {
     "wal": directory.long_wal,
     "open-files": directory.few_files,
 }
-"""What is looked at in any case."""
+"""Checks that always run."""
 
 INSIDE: Checks = {
     "journal-mode": store.journal_mode,
@@ -50,7 +54,7 @@ INSIDE: Checks = {
     "pool-space": images.full_pools,
     "images": images.images_not_there,
 }
-"""What is looked at in a ledger of any schema."""
+"""Checks of a ledger of any schema."""
 
 CURRENT: Checks = {
     "read-models": store.read_models,
@@ -61,15 +65,14 @@ CURRENT: Checks = {
     "parked": retention.parked,
     "archives": retention.archives,
 }
-"""What is looked at in a ledger of this schema."""
+"""Checks of a ledger of this schema."""
 
-_PROBLEMS = (Expected, OSError)
-_NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What reading raises that was written by nobody who knows the ledger."""
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""Errors from reading data that no version of the ledger has written."""
 
 
 def examine_service(service: Service) -> Findings:
-    """Look at a service from inside."""
+    """Examine a service from inside."""
     return examine(
         service.data,
         service.database,
@@ -89,47 +92,48 @@ def examine(
     service: int | None,
     archiving: bool,
 ) -> Findings:
-    """Looks at everything; blocks for a few reads.
+    """Run all checks; blocks for a few reads.
 
-    `archiving` says whether an archive may be being written.
+    `archiving` says whether an archive may be under way.
     """
     pools = list(pools)
     pools_found = [examine_pool(pool) for pool in pools]
     runs = service is not None
     subject = Subject(data, database, pools, pools_found, reading, archiving, runs)
-    checks = _make(WHOLE, subject)
-    try:
-        subject = subject._replace(found=examine_ledger(database))
-    except (*_PROBLEMS, *_NONSENSE) as error:
-        checks.append(Check(LEDGER, [_told(error)]))
+    checks = _run(WHOLE, subject)
+    ledger, problems = _attempt(partial(examine_ledger, database))
+    checks.append(Check(LEDGER, problems))
+    if ledger is None:
         return Findings(str(data), service, None, None, pools_found, checks)
-    checks += [Check(LEDGER, []), *_make(INSIDE, subject)]
+    subject = subject._replace(found=ledger)
+    checks += _run(INSIDE, subject)
     if subject.ledger.schema_version == SCHEMA_VERSION:
-        standing, problems = _standing(subject)
-        subject = subject._replace(standing=standing)
-        checks += [Check(RETENTION, problems), *_make(CURRENT, subject)]
-    return Findings(str(data), service, subject.found, subject.standing, pools_found, checks)
+        status, problems = _attempt(partial(_read_status, subject))
+        subject = subject._replace(retention=status)
+        checks += [Check(RETENTION, problems), *_run(CURRENT, subject)]
+    return Findings(str(data), service, subject.found, subject.retention, pools_found, checks)
 
 
-def _standing(subject: Subject) -> tuple[RetentionStatus | None, list[str]]:
-    shelf, reading = Shelf(subject.data / ARCHIVES), subject.reading
+def _read_status(subject: Subject) -> RetentionStatus:
+    with subject.database.log() as log:
+        shelf, reading = Shelf(subject.data / ARCHIVES), subject.reading
+        return read_status(log, shelf, reading.wall, reading)
+
+
+def _run(checks: Checks, subject: Subject) -> list[Check]:
+    return [Check(name, _problems(check, subject)) for name, check in checks.items()]
+
+
+def _problems(check: Callable[[Subject], Iterable[str]], subject: Subject) -> list[str]:
+    found, problems = _attempt(lambda: list(check(subject)))
+    return problems if found is None else found
+
+
+def _attempt(read: Callable[[], T]) -> tuple[T | None, list[str]]:
+    """Return what is read, or the problem that keeps it from being read."""
     try:
-        with subject.database.log() as log:
-            return read_status(log, shelf, reading.wall, reading), []
-    except (*_PROBLEMS, *_NONSENSE) as error:
-        return None, [_told(error)]
-
-
-def _make(checks: Checks, subject: Subject) -> list[Check]:
-    return [Check(name, _problems(look, subject)) for name, look in checks.items()]
-
-
-def _problems(look: Callable[[Subject], Iterable[str]], subject: Subject) -> list[str]:
-    try:
-        return list(look(subject))
-    except (*_PROBLEMS, *_NONSENSE) as error:
-        return [_told(error)]
-
-
-def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, _PROBLEMS) else f"what is there makes no sense: {error}"
+        return read(), []
+    except (Expected, OSError) as error:
+        return None, [str(error)]
+    except _DAMAGE as error:
+        return None, [f"what is there makes no sense: {error}"]

@@ -1,4 +1,4 @@
-"""The doctor's look at the data directory and at this process."""
+"""Checks of the data directory and of this process."""
 
 import os
 import resource
@@ -15,22 +15,22 @@ from projections.maintenance.retention.compaction import ARCHIVES
 FREE_BYTES_LOW = 1024**3
 """With less than this free, the ledger's disk will soon be full."""
 WAL_BYTES_HIGH = 1024**3
-"""A WAL of this size is held back by a reader that has not ended for long."""
-FILES_LEAST = 1024
-"""Each connection and each image that is copied is an open file."""
+"""A WAL of this size means that a reader has not ended for long."""
+FILES_MIN = 1024
+"""Each connection and each image under copy is an open file."""
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read_by_others(subject: Subject) -> Iterable[str]:
-    """It has password hashes and the signing key in it, and images by default."""
+    """It holds password hashes and the signing key, and by default images."""
     if subject.data.exists() and subject.data.stat().st_mode & _OTHERS:
         mode = stat.S_IMODE(subject.data.stat().st_mode)
         yield f"others may read {subject.data}: its mode is {mode:04o}; chmod 700 keeps them out"
 
 
 def unusable_key(subject: Subject) -> Iterable[str]:
-    """Checkpoints are signed by it; before the first start there is none."""
+    """The key signs checkpoints; the first start makes it."""
     if any((subject.data / name).exists() for name in (KEY_FILE, VERIFIER_FILE)):
         try:
             kept_signer(subject.data)
@@ -44,7 +44,7 @@ def unfinished_restore(subject: Subject) -> Iterable[str]:
 
 
 def unfinished_archives(subject: Subject) -> Iterable[str]:
-    """What a crash left of writing archives; the next one that is written removes it."""
+    """A crash leaves them; writing the next archive removes them."""
     if not subject.archiving:
         for part in Shelf(subject.data / ARCHIVES).unfinished():
             yield f"archive {part} was not finished; the next `job-ledger retention run` removes it"
@@ -66,7 +66,7 @@ def long_wal(subject: Subject) -> Iterable[str]:
 
 
 def few_files(subject: Subject) -> Iterable[str]:
-    """The most that this process could have open; a service takes all it may."""
+    """Look at the hard limit: a service raises its own to that."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < FILES_LEAST:
+    if most != resource.RLIM_INFINITY and most < FILES_MIN:
         yield f"a process may have only {most} files open here: raise the limit (ulimit -n)"

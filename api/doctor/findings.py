@@ -1,4 +1,4 @@
-"""What the doctor finds, as it is told."""
+"""The doctor's findings, as they are reported."""
 
 from msgspec import Struct
 
@@ -6,7 +6,7 @@ from projections.maintenance.retention.status import RetentionStatus
 
 
 class PoolFound(Struct, frozen=True):
-    """A pool and the room in it; None where it cannot be looked at."""
+    """A pool and the room in it; None if the pool cannot be read."""
 
     name: str
     path: str
@@ -15,9 +15,9 @@ class PoolFound(Struct, frozen=True):
 
 
 class LedgerFound(Struct, frozen=True):
-    """The ledger, and the database that it is in with what makes its commits durable.
+    """The ledger, and its database with the settings that make commits durable.
 
-    `drives` says how many there are in each pool.
+    `drives` counts the drives in each pool.
     """
 
     where: str
@@ -30,14 +30,14 @@ class LedgerFound(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """One of the things that are looked after, by name; all is well if there are no problems."""
+    """A check and the problems it found; none if all is well."""
 
     name: str
     problems: list[str]
 
 
 class Findings(Struct, frozen=True):
-    """All that was found; sound if there are no problems. `service` is a pid."""
+    """All findings; the ledger is sound if there are no problems. `service` is a pid."""
 
     data: str
     service: int | None
@@ -48,5 +48,4 @@ class Findings(Struct, frozen=True):
 
     @property
     def problems(self) -> list[str]:
-        """Those of all checks."""
         return [problem for check in self.checks for problem in check.problems]

@@ -1,4 +1,4 @@
-"""The doctor's look at pools and images."""
+"""Checks of pools and images."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,8 +16,8 @@ from projections.views.drives import expected_images
 FREE_BYTES_LOW = 1024**3
 """With less than this free, a pool will soon be full."""
 
-NAMED = 10
-"""Drives without an image are named, but no more than so many."""
+NAMED_MAX = 10
+"""Drives without an image that are named."""
 
 
 def unreachable_pools(subject: Subject) -> Iterable[str]:
@@ -33,28 +33,28 @@ def full_pools(subject: Subject) -> Iterable[str]:
 
 
 def unknown_pools(subject: Subject) -> Iterable[str]:
-    """Those that drives lie in, and that nobody has."""
-    known = {pool.name for pool in subject.pools_found} | _elsewhere(subject.database)
+    """Pools that hold drives, and that no process has."""
+    known = {pool.name for pool in subject.pools_found} | _pools_elsewhere(subject.database)
     for pool, count in sorted(subject.ledger.drives.items()):
         if pool not in known:
             yield f"{count} drives are in pool {pool}, which is not among those looked at (--pool)"
 
 
 def images_not_there(subject: Subject) -> Iterable[str]:
-    """Looks twice: a drive may have been deleted, and its image removed, since the first look."""
+    """Look twice: since the first look, a drive and its image may have been deleted."""
     reached = {pool.name for pool in subject.pools_found if pool.free_bytes is not None}
     pools = [pool for pool in subject.pools if pool.name in reached]
-    missing = _not_there(subject.database, pools)
+    missing = _find_missing(subject.database, pools)
     if missing:
-        missing &= _not_there(subject.database, pools)
+        missing &= _find_missing(subject.database, pools)
     if missing:
-        named = [f"{drive} in pool {pool}" for drive, pool in sorted(missing)[:NAMED]]
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        named = [f"{drive} in pool {pool}" for drive, pool in sorted(missing)[:NAMED_MAX]]
+        more = f" and {len(missing) - NAMED_MAX} more" if len(missing) > NAMED_MAX else ""
         yield f"the image of {len(missing)} drives is not there: {', '.join(named)}{more}"
 
 
-def _elsewhere(database: Database) -> set[str]:
-    """The pools that workers have, or had a short while ago; none where that cannot be asked."""
+def _pools_elsewhere(database: Database) -> set[str]:
+    """Return the pools that workers have, or had recently; none if that cannot be read."""
     if not isinstance(database, PostgresDatabase):
         return set()
     with suppress(StoreFailed), connected(database.url) as connection:
@@ -62,7 +62,7 @@ def _elsewhere(database: Database) -> set[str]:
     return set()
 
 
-def _not_there(database: Database, pools: list[Pool]) -> set[MissingImage]:
+def _find_missing(database: Database, pools: list[Pool]) -> set[MissingImage]:
     with database.log() as log:
         expected = expected_images(log.cursor())
     return set(missing_images(expected, {pool.name: pool for pool in pools}))

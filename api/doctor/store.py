@@ -1,4 +1,4 @@
-"""The doctor's look at the ledger's database and at what is in it."""
+"""Checks of the ledger's database and of its contents."""
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -16,9 +16,9 @@ from projections.rows import timestamp
 from projections.views.generations import is_outdated
 from projections.views.jobs import silent_jobs
 
-STUCK = timedelta(hours=1)
-"""A copy reports every ten minutes at the least."""
-NAMED = 10
+STUCK_FOR = timedelta(hours=1)
+"""A copy reports at least every ten minutes."""
+NAMED_MAX = 10
 
 
 def journal_mode(subject: Subject) -> Iterable[str]:
@@ -34,33 +34,33 @@ def auto_vacuum(subject: Subject) -> Iterable[str]:
 
 
 def durable_in_postgres(name: str) -> Callable[[Subject], Iterable[str]]:
-    """Looks at one setting of the server."""
+    """Make the check of one setting of the server."""
     assert name in DURABLE_IN_POSTGRES
 
-    def look(subject: Subject) -> Iterable[str]:
+    def check(subject: Subject) -> Iterable[str]:
         mode = subject.ledger.settings.get(name, "on")
         if mode in ("off", "local"):
             yield f"{name} is {mode}: what is acknowledged may be lost"
 
-    return look
+    return check
 
 
 def schema(subject: Subject) -> Iterable[str]:
-    """One that is lower is raised by the next start."""
+    """Accept a lower version: the next start raises it."""
     version = subject.ledger.schema_version
     if version > SCHEMA_VERSION:
         yield f"the schema is {version}; this is schema {SCHEMA_VERSION}"
 
 
 def read_models(subject: Subject) -> Iterable[str]:
-    """The next start rebuilds them; beside a service that runs they must be right."""
+    """Accept an earlier shape without a service: the next start rebuilds the read models."""
     with subject.database.log() as log:
         if subject.runs and is_outdated(log.cursor()):
             yield "the read models have an earlier shape: `job-ledger rebuild` makes them anew"
 
 
 def checkpoint(subject: Subject) -> Iterable[str]:
-    """The newest one that is kept: it is signed by the ledger's key, and the tree has its root."""
+    """Verify the signature of the newest checkpoint, and its root against the tree."""
     if not (subject.data / VERIFIER_FILE).exists():
         return
     verifier, shelf = verifier_of(subject.data), Shelf(subject.data / ARCHIVES)
@@ -69,8 +69,8 @@ def checkpoint(subject: Subject) -> Iterable[str]:
         if kept is None:
             return
         try:
-            told = read_checkpoint(kept.note.encode(), verifier)
-            if Tree(log, _archived(shelf)).root(told.size) != told.root:
+            checkpoint = read_checkpoint(kept.note.encode(), verifier)
+            if Tree(log, _archived(shelf)).root(checkpoint.size) != checkpoint.root:
                 yield (
                     f"the tree is not that of the checkpoint of {kept.size} events that was kept:"
                     " `job-ledger audit replay` says what was changed"
@@ -90,11 +90,11 @@ def _archived(shelf: Shelf) -> Callable[[int, int], list[bytes]]:
 
 
 def stuck_jobs(subject: Subject) -> Iterable[str]:
-    """Beside a service that runs, what has not moved for long is worked on by nobody."""
+    """Look only where a service runs: no worker has what has not moved for long."""
     if not subject.runs:
         return
     with subject.database.log() as log:
-        stuck = silent_jobs(log.cursor(), timestamp(subject.reading.wall - STUCK), NAMED)
+        stuck = silent_jobs(log.cursor(), timestamp(subject.reading.wall - STUCK_FOR), NAMED_MAX)
     if stuck:
         named = ", ".join(stuck)
         yield f"jobs run that have not reported for an hour; is a worker missing? {named}"

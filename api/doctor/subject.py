@@ -1,4 +1,4 @@
-"""What is looked at, as far as it is known before a check."""
+"""The subject of the checks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from projections.maintenance.retention.status import RetentionStatus
 
 
 class Subject(NamedTuple):
-    """A data directory, its ledger and its pools."""
+    """A data directory, its ledger and its pools, as far as earlier checks could read them."""
 
     data: Path
     database: Database
@@ -20,16 +20,16 @@ class Subject(NamedTuple):
     pools_found: Sequence[PoolFound]
     reading: Reading
     archiving: bool
-    """Whether an archive may be being written."""
+    """Whether an archive may be under way."""
     runs: bool
-    """Whether a service keeps up with it."""
+    """Whether a service runs and keeps up with the work."""
     found: LedgerFound | None = None
     """The ledger, if it can be read."""
-    standing: RetentionStatus | None = None
-    """How retention stands, if that can be read."""
+    retention: RetentionStatus | None = None
+    """The status of retention, if it can be read."""
 
     @property
     def ledger(self) -> LedgerFound:
-        """The ledger, for checks of what is in it."""
-        assert self.found is not None, "nothing is looked for in a ledger that cannot be read"
+        """Return the ledger, for checks of its contents."""
+        assert self.found is not None, "a ledger that cannot be read is not checked"
         return self.found

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 from api.http.access import access_of
 from api.http.errors import BadRequest, RequestRefused
 from api.http.keyed_request import KeyedRequest
-from api.http.requests import ANONYMOUS, BODY, CLAIMING, NEW_ID, chunks, owner_of, read_body
+from api.http.requests import ANONYMOUS, BODY, KEYED_REQUEST, NEW_ID, chunks, owner_of, read_body
 from api.service.service import Service
 from ledger.domain.idempotency import KeptAnswer
 
@@ -37,7 +37,7 @@ class Once:
     """Handles requests that are to be done once."""
 
     def __init__(self, service: Service) -> None:
-        self._claims = service.claims
+        self._keys = service.idempotency_keys
         self._new_id = service.new_id
         self._under_way: set[asyncio.Task[web.StreamResponse]] = set()
 
@@ -48,41 +48,41 @@ class Once:
         raises.
         """
         about = f"{request.method} {request.path_qs}"
-        claiming = request[CLAIMING] = KeyedRequest(_key(request), about, seed=self._new_id())
+        keyed = request[KEYED_REQUEST] = KeyedRequest(_key(request), about, seed=self._new_id())
         if not _is_raw(request):
             request[BODY] = await read_body(request)
         # Whoever goes away now will ask again: this is brought to its end, and the twin waits.
-        task = asyncio.create_task(self._in_turn(request, handler, claiming))
+        task = asyncio.create_task(self._in_turn(request, handler, keyed))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
     async def _in_turn(
-        self, request: web.Request, handler: Handler, claiming: KeyedRequest
+        self, request: web.Request, handler: Handler, keyed: KeyedRequest
     ) -> web.StreamResponse:
         account = owner_of(request)
-        async with self._claims.turn(account, claiming.key):
-            kept = await self._kept_answer(request, claiming)
+        async with self._keys.turn(account, keyed.key):
+            kept = await self._kept_answer(request, keyed)
             if kept is not None:
                 return _answer_of(kept)
-            request[NEW_ID] = claiming.ids().__next__
+            request[NEW_ID] = keyed.ids().__next__
             answer = await handler(request)
-            if claiming.recorded:
-                await self._claims.keep(account, claiming.claim, _kept(answer))
+            if keyed.recorded:
+                await self._keys.keep(account, keyed.claim, _kept(answer))
             return answer
 
-    async def _kept_answer(self, request: web.Request, claiming: KeyedRequest) -> KeptAnswer | None:
+    async def _kept_answer(self, request: web.Request, keyed: KeyedRequest) -> KeptAnswer | None:
         """What the request was answered with before. Raises `RequestRefused` if it was another."""
-        found = await self._claims.find(owner_of(request), claiming.key)
+        found = await self._keys.find(owner_of(request), keyed.key)
         if found is None:
             return None
         if _is_raw(request):
             async for _ in chunks(request):
                 pass  # only to be compared: it is there already
-        if found.claim.fingerprint != claiming.claim.fingerprint:
+        if found.claim.fingerprint != keyed.claim.fingerprint:
             message = "this key was used with another request"
             raise RequestRefused(422, message, point=IDEMPOTENCY_KEY)
-        claiming.resume(found.claim)
+        keyed.resume(found.claim)
         return found.answer
 
 

@@ -16,7 +16,7 @@ from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
 from api.http.staff_access import owner_asked_for, require_staff
-from api.http.url_template import route_of
+from api.http.url_template import url_template_of
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
 from ledger.domain.errors import Expected, StoreFailed, StoreUnreachable
@@ -71,7 +71,9 @@ def make_middleware(service: Service) -> Middleware:
             raise  # the client has gone; there is nobody to answer
         except Exception:
             # Not the path: that of an upload link is a secret.
-            log.exception("request %s failed: %s %s", request_id, request.method, route_of(request))
+            log.exception(
+                "request %s failed: %s %s", request_id, request.method, url_template_of(request)
+            )
             answer = unknown_error()
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id

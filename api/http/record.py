@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.http.requests import CALLER, CLAIMING, NEW_ID, POSITION
+from api.http.requests import CALLER, KEYED_REQUEST, NEW_ID, POSITION
 from ledger.application import Ledger
 from ledger.domain.commands import Command
 
@@ -14,8 +14,8 @@ def new_id(request: web.Request) -> str:
 
 def is_recorded(request: web.Request) -> bool:
     """Whether the request's command was recorded at an earlier time that it was sent."""
-    claiming = request.get(CLAIMING)
-    return claiming is not None and claiming.recorded
+    keyed = request.get(KEYED_REQUEST)
+    return keyed is not None and keyed.recorded
 
 
 async def record_command(request: web.Request, ledger: Ledger, command: Command) -> None:
@@ -24,10 +24,10 @@ async def record_command(request: web.Request, ledger: Ledger, command: Command)
     Does nothing if it was recorded earlier: a request with a key has one command at the most.
     Raises the command's `Refusal` and then nothing was recorded, or `StoreFailed`.
     """
-    caller, claiming = request[CALLER], request.get(CLAIMING)
-    if claiming is None:
+    caller, keyed = request[CALLER], request.get(KEYED_REQUEST)
+    if keyed is None:
         request[POSITION] = await ledger.execute(command, caller)
-    elif not claiming.recorded:
-        caller = caller._replace(claim=claiming.claim)
+    elif not keyed.recorded:
+        caller = caller._replace(claim=keyed.claim)
         request[POSITION] = await ledger.execute(command, caller)
-        claiming.recorded = True
+        keyed.recorded = True

@@ -28,7 +28,7 @@ The middleware notes the one before anything is read; a command, its own.
 """
 NEW_ID: web.RequestKey[Callable[[], str]] = web.RequestKey("new-id")
 """Draws uuids for what the request makes."""
-CLAIMING = web.RequestKey("claiming", KeyedRequest)
+KEYED_REQUEST = web.RequestKey("keyed-request", KeyedRequest)
 """There if the request has an `Idempotency-Key` (`api.http.idempotency`)."""
 BODY = web.RequestKey("body", bytes)
 """There if the body has been read."""
@@ -70,7 +70,7 @@ def owner_of(request: web.Request) -> str:
 
 async def chunks(request: web.Request) -> AsyncIterator[bytes]:
     """The body as it comes. Raises `RequestRefused` if it stops coming or does not come whole."""
-    claiming = request.get(CLAIMING)
+    keyed = request.get(KEYED_REQUEST)
     while True:
         try:
             async with asyncio.timeout(SILENCE_S):
@@ -81,8 +81,8 @@ async def chunks(request: web.Request) -> AsyncIterator[bytes]:
             raise BadRequest("the request body ended early or is badly encoded") from None
         if not chunk:
             return
-        if claiming is not None:
-            claiming.read(chunk)
+        if keyed is not None:
+            keyed.read(chunk)
         yield chunk
 
 

@@ -13,11 +13,11 @@ _PORT = re.compile(r":[0-9]+$")
 def check_origin(request: web.Request) -> None:
     """Raises `Forbidden` for the page of another host; clients other than browsers name none."""
     origin = request.headers.get(hdrs.ORIGIN)
-    if origin is not None and not is_own(origin, request.host):
+    if origin is not None and not is_same_origin(origin, request.host):
         raise Forbidden("the page's origin is another host")
 
 
-def is_own(origin: str, host: str) -> bool:
+def is_same_origin(origin: str, host: str) -> bool:
     """Whether an origin is the host that was asked; the scheme's own port may be left out."""
     scheme, _, place = origin.lower().partition("://")
     port = _DEFAULT_PORTS.get(scheme)

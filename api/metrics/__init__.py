@@ -1,1 +1,1 @@
-"""What is told of a running process, in the form that Prometheus reads."""
+"""The metrics of a running process, as Prometheus reads them."""

@@ -1,4 +1,4 @@
-"""Puts together what is told: counters of the process, and what the ledger says of itself."""
+"""Collects the metrics: counters of the process, and figures read from the ledger."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from api.metrics.request_counts import Requests
+from api.metrics.request_counts import RequestCounts
 from api.metrics.table import METRICS
 from api.service.service import Service, Worker
 from api.service.single_flight import SingleFlight
@@ -35,19 +35,19 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 Part = Callable[[], Iterable[Metric]]
 
 FRESH_S = 10.0
-"""How old what is read may be."""
+"""How old figures may be that take a read."""
 
 _TABLE = {metric.name: metric for metric in METRICS}
 _STATES = ("started", "success", "failed", "cancelled")
 
-# When each of them began is another series for each, which nobody reads.
+# The time when a series began would be another series for each, which nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 log = logging.getLogger(__name__)
 
 
 class Metrics:
-    """Tells of one process: at once what is in its memory, and what takes longer to read."""
+    """The metrics of one process: counters in its memory, and figures that take longer to read."""
 
     def __init__(self, *parts: Part, reads: Iterable["Read"]) -> None:
         self._parts = parts
@@ -57,24 +57,24 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     async def text(self) -> bytes:
-        """All of it, as Prometheus reads it; what takes longer may be some seconds old."""
+        """Return all metrics as Prometheus reads them; figures may be some seconds old."""
         await asyncio.gather(*(read.renew() for read in self._reads))
         return generate_latest(self._registry)
 
     async def close(self) -> None:
-        """Waits for what is being read, but not for long."""
+        """Wait for reads under way, but not for long."""
         await asyncio.gather(*(read.close() for read in self._reads))
 
     def collect(self) -> Iterator[Metric]:
-        """For `prometheus_client`, which calls it for each text."""
+        """Yield all metrics; `prometheus_client` calls it for each text."""
         for part in self._parts:
             yield from part()
         for read in self._reads:
-            yield from read.told
+            yield from read.metrics
 
 
-def of_service(service: Service, requests: Requests) -> Metrics:
-    """What a process tells that answers requests."""
+def of_service(service: Service, requests: RequestCounts) -> Metrics:
+    """Collect the metrics of a process that answers requests."""
     return Metrics(
         requests.answered.collect,
         requests.seconds.collect,
@@ -89,7 +89,7 @@ def of_service(service: Service, requests: Requests) -> Metrics:
 
 
 def of_worker(worker: Worker) -> Metrics:
-    """What a process tells that works on images only; of jobs, services tell."""
+    """Collect the metrics of a process that only works on images; services report the jobs."""
     return Metrics(
         lambda: _of_ledger(worker.ledger),
         lambda: [_counter("copied_bytes", [((), worker.copied_bytes())])],
@@ -98,27 +98,27 @@ def of_worker(worker: Worker) -> Metrics:
 
 
 class Read:
-    """What is read now and then, and left out as long as that cannot be done."""
+    """Metrics that are read now and then, and left out while they cannot be read."""
 
     def __init__(self, name: str, read: Callable[[], Iterable[Metric]]) -> None:
         self._name = name
         self._read = SingleFlight(name, lambda: list(read()))
         self._read_at = -math.inf
-        self.told: list[Metric] = []
+        self.metrics: list[Metric] = []
 
     async def renew(self) -> None:
-        """Reads again what is older than `FRESH_S`."""
+        """Read again what is older than `FRESH_S`."""
         if time.monotonic() - self._read_at < FRESH_S:
             return
         try:
-            self.told = await self._read.value()
+            self.metrics = await self._read.value()
             self._read_at = time.monotonic()
         except StoreFailed as error:
-            self.told = []
-            log.warning("metrics are told without those of the %s: %s", self._name, error)
-        except Exception:  # whatever it is, the process must go on telling of itself
-            self.told = []
-            log.exception("metrics are told without those of the %s", self._name)
+            self.metrics = []
+            log.warning("metrics lack those of the %s: %s", self._name, error)
+        except Exception:  # whatever it is, the other metrics must be served
+            self.metrics = []
+            log.exception("metrics lack those of the %s", self._name)
 
     async def close(self) -> None:
         await self._read.close()

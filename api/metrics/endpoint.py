@@ -1,4 +1,4 @@
-"""`GET /metrics`, at an address of its own: what is told there is for whoever runs the service."""
+"""`GET /metrics`, at an address of its own: metrics are for the operators of the service."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,8 +10,8 @@ from api.metrics.collector import Metrics
 
 
 @asynccontextmanager
-async def serving_metrics(metrics: Metrics, host: str, port: int) -> AsyncIterator[int]:
-    """Yields the port. Raises OSError if it cannot be listened on."""
+async def serve_metrics(metrics: Metrics, host: str, port: int) -> AsyncIterator[int]:
+    """Serve the metrics and yield the port. Raise OSError if it cannot be listened on."""
 
     async def get(_: web.Request) -> web.Response:
         return web.Response(

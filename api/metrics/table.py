@@ -1,4 +1,4 @@
-"""All metrics there are: the registry, the documentation and their tests are made of this table."""
+"""The table of all metrics, from which the registry, the documentation and tests are made."""
 
 from ledger.store.metrics import BATCH_COMMANDS, COMMANDS, COMMIT_SECONDS, Metric
 
@@ -24,7 +24,9 @@ METRICS = (
     Metric("jobs", "gauge", ("state",), "Jobs that are shown, of all accounts."),
     Metric("copied_bytes", "counter", (), "Data bytes that this process has copied; no holes."),
     Metric("pool_free_bytes", "gauge", ("pool",), "Room in a pool of this process."),
-    Metric("parked_streams", "gauge", (), "Streams that could not be read, and wait for somebody."),
+    Metric(
+        "parked_streams", "gauge", (), "Streams that could not be read, and wait for an operator."
+    ),
     Metric(
         *("retention_overdue_seconds", "gauge", ()),
         "How long the oldest tree of jobs should have been discarded already; 0: none is due.",

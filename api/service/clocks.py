@@ -15,9 +15,9 @@ def now() -> datetime:
 
 
 class Clocks:
-    """Reads the wall clock, and how long ago the machine was booted.
+    """Reads the wall clock, and the time since the machine was booted.
 
-    Where the machine does not tell, each process counts as a boot of its own, timed by the
+    Where the machine has no boot id, each process counts as a boot of its own, timed by the
     monotonic clock: a wall clock that is set forward while no process runs is then not noticed.
     """
 

@@ -1,4 +1,4 @@
-"""Uuids, drawn."""
+"""Drawing uuids."""
 
 import random
 import threading
@@ -9,10 +9,10 @@ _random = random.SystemRandom()
 
 
 class TimeOrderedIds:
-    """UUIDs of version 7 (RFC 9562): microseconds first, then randomness; they sort as they come.
+    """Draws UUIDs of version 7 (RFC 9562): microseconds, then randomness, so that they sort.
 
-    The rows of what is made together lie together in every index: a clone dirties a tenth of the
-    pages that it does with random ids.
+    Rows that are made together lie together in every index: a clone dirties a tenth of the pages
+    that it does with random ids.
     """
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ ExceptionInfo = (
 )
 
 CURRENT_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that is being answered, where one is."""
+"""The id of the request that is being answered, if any."""
 
 
 def log_to_stderr(log_format: LogFormat = "text") -> None:

@@ -53,7 +53,7 @@ class Service(OpenLedger):
 
     views: Views
     archives: Shelf
-    claims: IdempotencyKeys
+    idempotency_keys: IdempotencyKeys
     checkpoints: Checkpoints
     intake: ImageKeeper
     feed: Feed

@@ -1,4 +1,4 @@
-"""Reads for whatever watches the service, which must be told how it is while all else is busy."""
+"""Reads for monitoring, which has to work while everything else is busy."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from ledger.domain.errors import StoreUnreachable
 V = TypeVar("V")
 
 READ_S = 5.0
-"""How long a read may take."""
+"""How long a caller waits for a read."""
 
 
 class SingleFlight(Generic[V]):
-    """A read in a thread of its own, once at a time: who asks meanwhile waits for that one."""
+    """A read in a thread of its own, one at a time: callers share the read under way."""
 
     def __init__(self, name: str, read: Callable[[], V]) -> None:
         self._name = name
@@ -23,15 +23,15 @@ class SingleFlight(Generic[V]):
         self._reading: Future[V] | None = None
 
     async def value(self) -> V:
-        """As of now, or a little earlier.
+        """Return the result of a read that began now, or a little earlier.
 
-        Raises what the read raises, and `StoreUnreachable` if it takes longer than `READ_S`; it
-        goes on then.
+        Raise what the read raises, and `StoreUnreachable` if it takes longer than `READ_S`; the
+        read itself goes on then.
         """
         if self._reading is None or self._reading.done():
             self._reading = self._thread.submit(self._read)
         reading = asyncio.wrap_future(self._reading)
-        reading.add_done_callback(_seen)
+        reading.add_done_callback(_retrieve)
         try:
             async with asyncio.timeout(READ_S):
                 return await asyncio.shield(reading)
@@ -44,13 +44,13 @@ class SingleFlight(Generic[V]):
         if self._reading is None:
             return
         reading = asyncio.wrap_future(self._reading)
-        reading.add_done_callback(_seen)
+        reading.add_done_callback(_retrieve)
         ended, _ = await asyncio.wait([reading], timeout=READ_S)
         if ended:
             self._thread.shutdown()  # it has nothing left to do
 
 
-def _seen(reading: asyncio.Future[V]) -> None:
-    """Retrieve what an abandoned read raises: asyncio logs it as an error otherwise."""
+def _retrieve(reading: asyncio.Future[V]) -> None:
+    """Retrieve the error of an abandoned read, which asyncio would log otherwise."""
     if not reading.cancelled():
         reading.exception()

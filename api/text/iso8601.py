@@ -1,10 +1,10 @@
-"""Times and durations as texts, as ISO 8601 has them."""
+"""Times and durations as ISO 8601 writes them."""
 
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-# With an offset always: a time without one would be taken for one of this machine's own zone.
+# The offset is required: without one, a time would be taken for one of this machine's zone.
 _TIME = re.compile(r"[0-9-]{8,10}[Tt ][0-9:.,]+(?:[Zz]|[+ -][0-9:]+)")
 _DURATION = re.compile(
     r"P(?=.)(?:([0-9]+)W)?(?:([0-9]+)D)?(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
@@ -15,9 +15,9 @@ EXAMPLE = "2026-04-17T08:15:30Z"
 
 
 def moment(text: str) -> datetime | None:
-    """The time that a query gives, in UTC; None for what is none, or has no offset.
+    """Parse a time of a query, into UTC; return None if it is not one, or has no offset.
 
-    A `+` in a query means a blank, and some clients forget it: one before an offset is a `+`.
+    In a query `+` means a blank, which some clients forget: a blank before an offset is a `+`.
     """
     if _TIME.fullmatch(text):
         with suppress(ValueError, OverflowError):
@@ -26,7 +26,7 @@ def moment(text: str) -> datetime | None:
 
 
 def duration(text: str) -> timedelta | None:
-    """None for what is none, or too long; years and months are none, they have no fixed length."""
+    """Parse a duration; return None if it is not one, is too long, or has years or months."""
     found = _DURATION.fullmatch(text)
     if found is None:
         return None
@@ -37,7 +37,6 @@ def duration(text: str) -> timedelta | None:
 
 
 def duration_text(duration: timedelta) -> str:
-    """As it could be given."""
     minutes, seconds = divmod(duration.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     days = f"{duration.days}D" if duration.days else ""

@@ -13,7 +13,7 @@ from api.accounts import credentials, passwords
 from api.accounts.service import Account, Accounts
 from api.app import make_app
 from api.composition import open_ledger, open_service
-from api.data.private_tables import PlainTables
+from api.data.private_tables import PrivateTables
 from api.service.ids import new_id
 from api.service.settings import Settings
 from ledger.store.seam import Cursor
@@ -108,13 +108,13 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def lookups(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What was looked up in the tables."""
     noted: list[object] = []
-    really = PlainTables.read
+    really = PrivateTables.read
 
-    async def read(self: PlainTables, work: Callable[[Cursor], object]) -> object:
+    async def read(self: PrivateTables, work: Callable[[Cursor], object]) -> object:
         noted.append(work)
         return await really(self, work)
 
-    monkeypatch.setattr(PlainTables, "read", read)
+    monkeypatch.setattr(PrivateTables, "read", read)
     return noted
 
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from api.accounts.service import Account, Accounts, LoginRefused
 from api.accounts.signing_keys import HOUR_S
-from api.accounts.websocket_cookie import VALID_S, AsyncCookies, Entitled
+from api.accounts.websocket_cookie import VALID_S, AsyncCookies, CookieHolder
 from tests.accounts.clocks import Wall
 
 ACCOUNT = "f3ebf024-0c96-4929-9a1c-210feb673958"
-ENTITLED = Entitled(ACCOUNT, 7)
+ENTITLED = CookieHolder(ACCOUNT, 7)
 
 
 def cookies_of(wall: Wall) -> AsyncCookies:

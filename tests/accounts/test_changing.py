@@ -86,7 +86,7 @@ async def test_no_secrets_in_logs_or_reprs(
             await opened.accounts.authenticate(basic(EMAIL, "wrong horse"), "1.2.3.4")
         stored = opened.ledger.exclusive(lambda cursor: table.find(cursor, EMAIL)).result()
         printed = caplog.text + repr(added) + repr(stored) + repr(refused.value)
-        printed += repr(opened.accounts._remembered._entries)
+        printed += repr(opened.accounts._cache._entries)
     assert "horse" not in printed
     assert "argon2" not in printed
     assert "wrong login from 1.2.3.4" in caplog.text

@@ -51,7 +51,7 @@ def test_what_may_have_ended_is_not_remembered(clock: Clock) -> None:
     """As long as nobody is sure; then it is again."""
     sure = True
     remembered: LoginCache[str] = LoginCache(clock, lambda: sure)
-    remembered.add(b"login", "ada", account="ada", since=remembered.endings)
+    remembered.add(b"login", "ada", account="ada", since=remembered.removals)
     assert remembered.find(b"login") == "ada"
     sure = False
     assert remembered.find(b"login") is None

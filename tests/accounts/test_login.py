@@ -8,7 +8,7 @@ import pytest
 import api.accounts.login_cache
 import api.accounts.passwords
 from api.accounts.credentials import unmatchable_hash
-from api.accounts.login_cache import REMEMBERED_S
+from api.accounts.login_cache import CACHED_S
 from api.accounts.service import Accounts, LoginRefused
 from tests.support.wait import PATIENCE_S, wait_until
 
@@ -56,7 +56,7 @@ async def test_login_is_verified_once_in_a_while(
     for _ in range(3):
         await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
     assert len(verified) == 1
-    clock.s += REMEMBERED_S
+    clock.s += CACHED_S
     await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
     assert len(verified) == 2
 
@@ -65,11 +65,11 @@ async def test_memory_of_logins_is_bounded(
     quick_hashing, accounts: Accounts, basic, monkeypatch
 ) -> None:
     """The oldest remembered login makes room for a new one."""
-    monkeypatch.setattr(api.accounts.login_cache, "REMEMBERED_MAX", 3)
+    monkeypatch.setattr(api.accounts.login_cache, "ENTRIES_MAX", 3)
     for n in range(5):
         await accounts.add(f"user{n}@example.test", PASSWORD)
         await accounts.authenticate(basic(f"user{n}@example.test", PASSWORD), "1.2.3.4")
-    kept = [entry.value.email for entry in accounts._remembered._entries.values()]
+    kept = [entry.value.email for entry in accounts._cache._entries.values()]
     assert kept == ["user2@example.test", "user3@example.test", "user4@example.test"]
 
 
@@ -78,8 +78,8 @@ async def test_header_is_not_kept(quick_hashing, accounts: Accounts, basic) -> N
     await accounts.add(EMAIL, PASSWORD)
     header = basic(EMAIL, PASSWORD)
     await accounts.authenticate(header, "1.2.3.4")
-    assert all(header.encode() not in key for key in accounts._remembered._entries)
-    assert PASSWORD not in repr(accounts._remembered._entries)
+    assert all(header.encode() not in key for key in accounts._cache._entries)
+    assert PASSWORD not in repr(accounts._cache._entries)
 
 
 async def test_new_password_ends_logins_at_once(quick_hashing, accounts: Accounts, basic) -> None:
@@ -103,7 +103,7 @@ async def test_removed_account_ends_logins_at_once(
     await accounts.remove(EMAIL)
     with pytest.raises(LoginRefused):
         await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
-    assert [entry.value for entry in accounts._remembered._entries.values()] == [other]
+    assert [entry.value for entry in accounts._cache._entries.values()] == [other]
 
 
 class _Held:
@@ -237,7 +237,7 @@ async def test_the_loop_never_waits(accounts: Accounts, basic, clock, monkeypatc
             ticks += computing.is_set()
 
     async def ticked() -> bool:
-        clock.s += REMEMBERED_S
+        clock.s += CACHED_S
         await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
         return ticks > 5
 

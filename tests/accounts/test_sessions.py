@@ -7,7 +7,7 @@ import pytest
 
 import api.accounts.login_cache
 import api.accounts.sessions
-from api.accounts.login_cache import REMEMBERED_S
+from api.accounts.login_cache import CACHED_S
 from api.accounts.service import Account, Accounts, LoginRefused, TooManyAttempts
 from api.accounts.sessions import VALID_FOR, NewSession
 from api.accounts.throttle import ACCOUNT_FAILURES
@@ -90,18 +90,18 @@ async def test_a_session_costs_a_dict_lookup(
     for _ in range(3):
         assert await _is_valid(accounts, session)
     assert len(lookups) == 1
-    clock.s += REMEMBERED_S
+    clock.s += CACHED_S
     assert await _is_valid(accounts, session)
     assert len(lookups) == 2
 
 
 async def test_memory_of_sessions_is_bounded(accounts: Accounts, ada: Account, monkeypatch) -> None:
     """The oldest that is remembered makes room, and is looked up again."""
-    monkeypatch.setattr(api.accounts.login_cache, "REMEMBERED_MAX", 3)
+    monkeypatch.setattr(api.accounts.login_cache, "ENTRIES_MAX", 3)
     sessions = [await _log_in(accounts) for _ in range(5)]
     for session in sessions * 2:
         assert await _is_valid(accounts, session)
-    assert len(accounts.sessions._remembered._entries) == 3
+    assert len(accounts.sessions._cache._entries) == 3
 
 
 @pytest.mark.parametrize("remembered", [True, False], ids=["remembered", "looked up"])
@@ -190,7 +190,7 @@ async def test_a_login_under_way_does_not_outlive_the_password(
     accounts: Accounts, ada: Account, monkeypatch, change: str
 ) -> None:
     """A session is not begun by a password that was replaced while it was verified."""
-    really = accounts._passwords.verified
+    really = accounts._passwords.verify
 
     async def verified_and_then_changed(*given):
         login = await really(*given)
@@ -254,6 +254,6 @@ async def test_sessions_can_be_printed(accounts: Accounts, ada: Account) -> None
     """No repr holds what logs in."""
     session = await _log_in(accounts)
     found = await accounts.sessions.find(session.id)
-    printed = repr((session, found, accounts.sessions._remembered._entries))
+    printed = repr((session, found, accounts.sessions._cache._entries))
     assert session.id not in printed
     assert session.csrf_token not in printed

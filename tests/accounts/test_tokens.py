@@ -61,7 +61,7 @@ async def test_a_token_costs_a_dict_lookup(accounts: Accounts, ada: Account, loo
     for _ in range(3):
         assert await _account_of(accounts, new) == ada
     assert len(lookups) == 1
-    assert all(new.token.encode() not in key for key in accounts._remembered._entries)
+    assert all(new.token.encode() not in key for key in accounts._cache._entries)
 
 
 async def test_guessing_tokens_ends(accounts: Accounts, ada: Account, basic, clock) -> None:
@@ -179,7 +179,7 @@ async def test_tokens_are_not_printed(
     assert await _is_valid(accounts, new)
     with pytest.raises(LoginRefused) as refused:
         await accounts.authenticate("Bearer jl_secret", ADDRESS)
-    printed = caplog.text + repr((new, refused.value, accounts._remembered._entries))
+    printed = caplog.text + repr((new, refused.value, accounts._cache._entries))
     assert new.token not in printed
     assert "jl_" not in printed
     assert f"wrong token from {ADDRESS}" in caplog.text

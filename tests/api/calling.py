@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 
 from api.accounts.service import Account, AccountNotFound, LoginRefused
-from api.accounts.websocket_cookie import AsyncCookies, Entitled
+from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
 from api.service.clocks import now
 from api.service.service import Service
 from ledger.domain.commands import (
@@ -62,7 +62,7 @@ class KnownAccounts:
         return self._by_uuid[uuid]
 
     async def new_async_cookie(self, account: Account) -> str:
-        return self.cookies.make(Entitled(account.uuid, 0))
+        return self.cookies.make(CookieHolder(account.uuid, 0))
 
     def last_revocation_before(self, async_cookie: str) -> int:
         return self.cookies.read(async_cookie).revocation

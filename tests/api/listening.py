@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from api.accounts.service import Account
-from api.accounts.websocket_cookie import Entitled
+from api.accounts.websocket_cookie import CookieHolder
 from tests.api.calling import ALICE, Api, KnownAccounts
 from tests.support.wait import PATIENCE_S, patience
 
@@ -76,7 +76,7 @@ def cookie(api: Api, account: Account) -> dict[str, str]:
     """Of the accounts that stand in for real ones."""
     accounts = api.service.accounts
     assert isinstance(accounts, KnownAccounts)
-    return {"Cookie": f"async_auth={accounts.cookies.make(Entitled(account.uuid, 0))}"}
+    return {"Cookie": f"async_auth={accounts.cookies.make(CookieHolder(account.uuid, 0))}"}
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from api.http import responses as answers
 from api.metrics.collector import of_service
-from api.metrics.request_counts import Requests
+from api.metrics.request_counts import RequestCounts
 from api.service import single_flight
 from ledger.domain.errors import StoreUnreachable
 from tests.api.calling import Api
@@ -104,7 +104,7 @@ async def test_it_is_ready_while_clients_read_lists(api: Api) -> None:
     """However slowly they do, and however many; its metrics are told as well."""
     read = threading.Event()
     reading = [answers._THREADS.submit(read.wait) for _ in range(answers.STREAMS)]
-    metrics = of_service(api.service, Requests())
+    metrics = of_service(api.service, RequestCounts())
     try:
         assert (await told(api, "/readyz"))[0] == 200
         assert b"job_ledger_jobs{" in await metrics.text()

@@ -375,7 +375,7 @@ async def test_a_client_that_goes_away_finds_what_it_asked_for(
         with pytest.raises(asyncio.CancelledError):
             await first
         repeat = asyncio.create_task(api.post("/drives/", DRIVE, headers=KEY))
-        (turn,) = api.service.claims._turns.values()
+        (turn,) = api.service.idempotency_keys._turns.values()
         await wait_until("the repeat waits for its turn", lambda: turn._waiters)
         go_on.set()
         assert (await repeat).status == 201
@@ -409,7 +409,7 @@ async def test_what_is_over_is_removed(api: Api, monkeypatch: pytest.MonkeyPatch
         await api.post("/tags/", {"name": f"t{nth}"}, headers={"Idempotency-Key": f"key-{nth}"})
     age(api, 24)
     await api.post("/tags/", {"name": "hazel"}, headers=KEY)
-    assert await api.service.claims.expire() == 5
+    assert await api.service.idempotency_keys.expire() == 5
     assert await kept(api) == 1
 
 

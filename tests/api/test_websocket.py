@@ -15,10 +15,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.accounts.service import Account
-from api.accounts.websocket_cookie import AsyncCookies, Entitled
+from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
 from api.app import make_app
 from api.composition import open_service
-from api.http.same_origin import is_own
+from api.http.same_origin import is_same_origin
 from api.resources import websocket
 from api.resources.frames import frames
 from api.service.clocks import now
@@ -297,15 +297,15 @@ async def test_everybody_sees_their_own(api: Api) -> None:
 async def test_a_bad_or_old_cookie(api: Api, value: str | None) -> None:
     """Refused with 401 in the one form of errors, also if the password is right."""
     cookies = api.service.accounts.cookies
-    made = cookies.make(Entitled(ALICE.uuid, 0))
+    made = cookies.make(CookieHolder(ALICE.uuid, 0))
     if value == "changed":
         value = made.replace(ALICE.uuid, BOB.uuid)
     if value == "old":
         cookies._signing._now = lambda: now() - timedelta(seconds=121)
-        value = cookies.make(Entitled(ALICE.uuid, 0))
+        value = cookies.make(CookieHolder(ALICE.uuid, 0))
         cookies._signing._now = now
     if value == "another's":
-        value = AsyncCookies(now, lambda _hour: b"another").make(Entitled(ALICE.uuid, 0))
+        value = AsyncCookies(now, lambda _hour: b"another").make(CookieHolder(ALICE.uuid, 0))
     headers = HANDSHAKE | ({} if value is None else {"Cookie": f"async_auth={value}"})
     for by in (None, ALICE):
         answer = await api.call("GET", "/websocket", headers=headers, by=by)
@@ -346,7 +346,7 @@ async def test_a_foreign_origin(api: Api, origin: str) -> None:
 )
 def test_whose_page_asks(origin: str, host: str, own: object) -> None:
     """An origin is ours if its host and port are what was asked for."""
-    assert is_own(origin, host) == own
+    assert is_same_origin(origin, host) == own
 
 
 async def test_requests_that_are_no_websocket(api: Api) -> None:

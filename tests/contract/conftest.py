@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import make_app
 from api.composition import open_service
-from api.data.private_tables import PlainTables
+from api.data.private_tables import PrivateTables
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.images import Pool
@@ -64,7 +64,7 @@ async def _served(directory: Path, store: str | None, *, copying: bool) -> Async
 
 
 async def _add_accounts(service: Service) -> None:
-    tables = PlainTables(service.ledger)
+    tables = PrivateTables(service.ledger)
     for account in (ALICE, BOB, AUDITOR):
         add = partial(
             table.add,
