@@ -240,7 +240,7 @@ def test_a_file_too_many_is_refused(backup: Path, tmp_path: Path) -> None:
 
 
 def reseal(backup: Path, *names: str) -> None:
-    """What somebody does who changes a file and knows how manifests are encode_manifest."""
+    """What somebody does who changes a file and knows how manifests are encoded."""
     manifest = read_manifest(backup)
     files = manifest.files | {name: describe_file(backup / name) for name in names}
     (backup / MANIFEST).write_bytes(encode_manifest(replace(manifest, files=files)))
