@@ -1,4 +1,4 @@
-"""What every test has: its options, its order, and what is watched while it runs."""
+"""Options and order of all tests, and what is watched while they run."""
 
 import secrets
 import signal
@@ -97,7 +97,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> order.Scheduling | None:
-    """Divide the tests as the plugin does if another way is asked for."""
+    """Divide tests in parts of files, unless another distribution is requested."""
     return order.Scheduling(config, log) if config.getoption("dist") == "load" else None
 
 
@@ -121,7 +121,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _seed(config: pytest.Config) -> int:
-    """Return the one that was given, or drawn for all processes of the run."""
+    """Return the seed that was given, or drawn for all processes of the run."""
     if _is_worker(config):
         return int(config.workerinput["seed"])
     given = config.option.seed
@@ -159,5 +159,5 @@ def _is_worker(config: pytest.Config) -> bool:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """Return what a test that draws at random begins from; another one for each test of a run."""
+    """Return the random seed of a test; each test of a run has another."""
     return order.seed_of(request.node.nodeid, request.config.option.seed)

@@ -14,7 +14,7 @@ from api.service.settings import Settings
 from ledger.images import Pool
 from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
-from tests.support.postgres import tell_of_whoever_copies
+from tests.support.postgres import record_pools_elsewhere
 
 __all__ = ["begun"]
 
@@ -32,7 +32,7 @@ async def service(tmp_path: Path, begun: Path, store: str | None) -> AsyncIterat
     pools = (Pool("main", tmp_path / "pools" / "main"),)
     settings = Settings(data=tmp_path, store=store, pools=pools, copying=False)
     if store is not None:
-        tell_of_whoever_copies(store, settings)
+        record_pools_elsewhere(store, settings)
     async with open_service(settings) as opened:
         yield replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
 

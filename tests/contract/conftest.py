@@ -20,7 +20,7 @@ from api.service.settings import Settings
 from ledger.images import Pool
 from ledger.store.tables import accounts as table
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
-from tests.support.postgres import tell_of_whoever_copies
+from tests.support.postgres import record_pools_elsewhere
 
 HOSTS = ("first", "second")
 NO_PASSWORD = "!"
@@ -55,7 +55,7 @@ async def _served(directory: Path, store: str | None, *, copying: bool) -> Async
         data=directory, store=store, pools=pools, compute_hosts=HOSTS, copying=copying
     )
     if store is not None and not copying:
-        tell_of_whoever_copies(store, settings)
+        record_pools_elsewhere(store, settings)
     async with open_service(settings) as opened:
         await _add_accounts(opened)
         service = replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))

@@ -1,4 +1,4 @@
-"""What is known of the services that a test started, shown if it fails."""
+"""Shows what is known about the services of a test if it fails."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ import pytest
 LAST_REQUESTS = 20
 DUMP_S = 2.0
 LOG_BYTES = 64 * 1024
-"""So much of the end of a log is shown."""
+"""How much of the end of a log is shown."""
 
 _requests: deque[str] = deque(maxlen=LAST_REQUESTS)
 _services: dict[int, tuple[str, Callable[[], str]]] = {}
@@ -73,7 +73,7 @@ def _other_threads() -> str:
 
 
 def _dump_threads(pid: int, log: Callable[[], str]) -> None:
-    """Let a service write the stacks of its threads to its log, if it lives and knows how."""
+    """Let a service write the stacks of its threads to its log, if it runs and knows how."""
     if not _handles_usr1(pid):
         return
     before = len(log())
@@ -85,7 +85,7 @@ def _dump_threads(pid: int, log: Callable[[], str]) -> None:
 
 
 def _handles_usr1(pid: int) -> bool:
-    """Whether the signal does not end the process."""
+    """Return whether the process survives the signal."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""What makes a quick, quiet machine slow: other work for its processors and its disk."""
+"""Makes a fast, idle machine slow with other work for its processors and its disk."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import tempfile
 import time
 
 LONGEST_S = 3_600
-"""The load ends by itself then, whatever has become of the tests."""
+"""The load ends by itself after this time, whatever the tests do."""
 FILE_BYTES = 32 * 1024**2
 PAUSE_S = 0.05
 

@@ -1,4 +1,4 @@
-"""A long run can be interrupted: what has passed is kept, and left out when it is resumed."""
+"""Resumes an interrupted long run: what has passed is kept and left out."""
 
 import hashlib
 import subprocess
@@ -9,11 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 KEPT = "job-ledger/long-run"
-"""Where pytest's cache holds what passed, of one state of the files."""
+"""Where pytest's cache holds what passed, for one state of the files."""
 
 
 class LongRun:
-    """Leaves out what has passed since the files last changed, and says what was run in all."""
+    """Leaves out tests that passed since the files last changed, and reports the total."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._cache = config.cache
@@ -28,7 +28,7 @@ class LongRun:
         return list(self._passed)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep each test as it passes: the next moment may be the interruption."""
+        """Keep each test as it passes: the run may be interrupted at any moment."""
         is_part = isinstance(report, pytest.SubtestReport)
         if is_part or report.when != "call" or not report.passed:
             return
@@ -40,7 +40,7 @@ class LongRun:
         self._cache.set(KEPT, {"state": self._state, "passed": self._passed})
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Nothing left to run is no failure."""
+        """Let a run pass in which nothing is left to do."""
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._passed:
             session.exitstatus = pytest.ExitCode.OK
 
@@ -58,7 +58,7 @@ class LongRun:
 
 
 def leave_out(items: list[pytest.Item], passed: list[str], config: pytest.Config) -> None:
-    """Deselect what has passed."""
+    """Deselect tests that have passed."""
     out = set(passed)
     left = [item for item in items if item.nodeid in out]
     if left:
@@ -67,7 +67,7 @@ def leave_out(items: list[pytest.Item], passed: list[str], config: pytest.Config
 
 
 def _state_of_files() -> str:
-    """Return a digest of all files that git knows or would take, as they are now."""
+    """Return a digest of all files that git tracks or would add, as they are now."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Which test runs where and when: long files in parts, the longest first, or all of it shuffled."""
+"""Which test runs where and when: long files in parts, longest first, or everything shuffled."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 RECORDED = Path(__file__).with_name("durations.json")
 """Seconds that each file took when `--record-durations` was last given, for the order alone."""
 PART_S = 15.0
-"""A file that takes longer is given to several processes, each of which makes its fixtures."""
+"""A file that takes longer is divided among processes, each of which makes its fixtures."""
 UNKNOWN_S = 5.0
 
 
@@ -29,7 +29,7 @@ def shuffle(items: list[pytest.Item], seed: int) -> None:
 
 
 def put_longest_first(items: list[pytest.Item]) -> None:
-    """Begin with the parts that take long: none of them is waited for alone at the end."""
+    """Begin with the longest parts, so that the end of the run does not wait for one alone."""
     by_id = {item.nodeid: item for item in items}
     longest_first = sorted(parts(list(by_id)), key=lambda part: -part[0])
     items[:] = [by_id[nodeid] for _, tests in longest_first for nodeid in tests]
@@ -59,7 +59,7 @@ class Scheduling(LoadScopeScheduling):
 
 
 class Durations:
-    """Adds up how long each file takes, and writes that down at the end."""
+    """Adds up how long each file takes, and records it at the end."""
 
     def __init__(self) -> None:
         self._taken: defaultdict[str, float] = defaultdict(float)

@@ -1,4 +1,4 @@
-"""Nothing is collected while source is parsed.
+"""Switches garbage collection off while source is parsed.
 
 Garbage may log an exception as it goes, whose traceback parses source in turn; CPython's parser
 cannot be entered twice (gh-106905: "AST constructor recursion depth mismatch"). Hypothesis parses

@@ -8,7 +8,7 @@ from tests.harness import order
 
 
 class Item(NamedTuple):
-    """What the order needs of a test."""
+    """A test, as far as the order needs it."""
 
     nodeid: str
 

@@ -1,4 +1,4 @@
-"""Garbage that parses source, as an exception does that is logged late, disturbs no parser."""
+"""Garbage that parses source, such as an exception that is logged late, disturbs no parser."""
 
 import ast
 import inspect
@@ -7,7 +7,7 @@ import hypothesis.strategies
 
 
 class Garbage:
-    """Goes only when the collector finds it."""
+    """Garbage that only the collector frees."""
 
     parsed = 0
 

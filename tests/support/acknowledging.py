@@ -1,4 +1,4 @@
-"""A process that makes drives one after the other, and says which ones were acknowledged.
+"""A process that creates drives one after the other, and prints which ones were acknowledged.
 
     python -m tests.support.acknowledging FILE COUNT [LIMIT_BYTES]
 

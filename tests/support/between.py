@@ -1,4 +1,4 @@
-"""What lies between a browser and a service, and can be cut: a real TCP proxy."""
+"""A TCP proxy between a browser and a service, which can be cut."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ CHUNK = 64 * 1024
 
 
 class Between:
-    """Passes connections on until it is cut; then it ends them and takes no others.
+    """Forwards connections until it is cut; then it ends them and refuses others.
 
     It has a thread of its own: what drives the browser has the event loop of this one.
     """
@@ -19,7 +19,7 @@ class Between:
     def __init__(
         self, port: int, *, up_most: float = math.inf, down_most: float = math.inf
     ) -> None:
-        """It is cut by itself once more bytes than these have gone up, or come down."""
+        """Cut it once more bytes than these have gone up, or come down."""
         self._port = port
         self._left = {"up": up_most, "down": down_most}
         self._loop: asyncio.AbstractEventLoop
@@ -28,7 +28,7 @@ class Between:
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_cut = False
         self.refused = 0
-        """How many connections it did not take since it was cut first."""
+        """How many connections it has refused since it was first cut."""
         self.address = ""
 
     @contextmanager
@@ -82,7 +82,7 @@ class Between:
     async def _copy(
         self, way: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Until one of the two ends; then the other is not waited for."""
+        """Forward until one side ends, without waiting for the other."""
         while chunk := await reader.read(CHUNK):
             self._left[way] -= len(chunk)
             if self._left[way] < 0:

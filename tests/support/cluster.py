@@ -1,4 +1,4 @@
-"""A primary and its synchronous standby, of the same programs as the tests' other servers."""
+"""A PostgreSQL primary and its synchronous standby."""
 
 import os
 import secrets
@@ -25,12 +25,12 @@ _USER = "embedded_postgres"
 SHARES = 16
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
 PORTS = range(20_000, 32_000)[int(_worker) % SHARES :: SHARES]
-"""Those of this process: another would find one free that we have not bound yet."""
+"""Ports of this process: another process would find one free that is not bound yet."""
 _given: set[int] = set()
 
 
 def server_user() -> str | None:
-    """Who runs servers, which must not be root; None for us. May then run the programs."""
+    """Return the user that runs servers, which may not be root; None for our own."""
     if os.geteuid():
         return None
     embedded.ensure_user_exists(_USER)
@@ -41,20 +41,20 @@ def server_user() -> str | None:
 
 
 def environment() -> Mapping[str, str | Path]:
-    """Ours, with the programs to be found and nothing of other servers."""
+    """Return our environment, with the programs in PATH and without other servers' settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
 def run(*words: str | Path) -> str:
-    """A program, or a script of `scripts/deploy`, as the user that servers run as; what it says."""
+    """Run a program or a script of `scripts/deploy` as the servers' user; return its output."""
     return run_as(server_user(), *words)
 
 
 def run_as(
     user: str | None, *words: str | Path, cwd: Path | str = "/", **settings: str | Path
 ) -> str:
-    """The same as somebody else, with more in its environment."""
+    """Do the same as another user, with more in the environment."""
     with tempfile.TemporaryFile("w+") as said:  # a pipe would stay open with the server
         done = subprocess.run(
             words,
@@ -74,7 +74,7 @@ def run_as(
 
 
 def free_port() -> int:
-    """Below those that connections are made from; never the same twice.
+    """Return a free port below those that connections are made from; never the same twice.
 
     Whoever tries again and again to reach a server that is down would else get such a port for
     itself one day, and reach itself.
@@ -116,7 +116,7 @@ class Node:
         run("pg_ctl", "-D", self.data, "-w", "-m", "fast", "stop")
 
     def kill(self) -> None:
-        """As a power cut would: the server with all its sessions."""
+        """Kill the server with all its sessions, like a power cut."""
         for process in self.processes()[:1]:
             _send(process, signal.SIGSTOP)  # it starts no more of them
         processes = self.processes()
@@ -127,7 +127,7 @@ class Node:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def pause(self) -> None:
-        """As a machine that hangs: nothing is refused, nothing is answered."""
+        """Stop the processes, like a machine that hangs: nothing is refused or answered."""
         for process in self.processes():
             _send(process, signal.SIGSTOP)
 
@@ -136,7 +136,7 @@ class Node:
             _send(process, signal.SIGCONT)
 
     def processes(self) -> list[psutil.Process]:
-        """The server's, the first one first; none if it does not run."""
+        """Return the server's processes, the first one first; none if it does not run."""
         try:
             pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
             first = psutil.Process(pid)
@@ -182,7 +182,7 @@ class Cluster:
         self.add_standby()
 
     def add_standby(self) -> None:
-        """Makes the second server from the first one, which waits for it from then on."""
+        """Make the second server from the first one, which waits for it from then on."""
         standby = self.standby
         shutil.rmtree(standby.data, ignore_errors=True)
         run(DEPLOY / "standby.sh", standby.data, standby.name, self.primary.url)
@@ -190,7 +190,7 @@ class Cluster:
         self.wait_for_standby(SYNCHRONOUS)
 
     def wait_for_standby(self, which: str) -> None:
-        """From now on commits do, if it is one of these; returns once that is so."""
+        """Let commits wait for these standbys, or for none; return once they do."""
         self.primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{which}'")
         self.primary.execute("SELECT pg_reload_conf()")
         state = ("quorum",) if which else ("async",)
@@ -198,13 +198,13 @@ class Cluster:
         wait_for("for the standby", lambda: self.primary.execute(query) == [state])
 
     def fail_over(self) -> None:
-        """The primary dies, and the standby takes its place."""
+        """Kill the primary, and promote the standby."""
         self.primary.kill()
         self.standby.promote()
         self.swap()
 
     def swap(self) -> None:
-        """The standby is the primary by now."""
+        """Exchange the roles: the standby is the primary by now."""
         self.primary, self.standby = self.standby, self.primary
 
     def stop(self) -> None:

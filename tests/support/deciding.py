@@ -24,13 +24,13 @@ from ledger.store.state_cache import NO_STREAM, CachedRelations, CachedStream, U
 from tests.support.world import START, Foreseen
 
 History = Fact | Command | Iterable["History"]
-"""What came before: events, commands that were accepted, and any nesting of them."""
+"""The history: events, accepted commands, and any nesting of them."""
 
 _COMMANDS = get_args(Command)
 
 
 class _Nothing:
-    """The state before the first event; and a projection that shows nothing."""
+    """The state before the first event, and a projection without rows."""
 
     def cached_stream(self, stream: str) -> CachedStream:
         return NO_STREAM
@@ -52,14 +52,14 @@ _nothing = _Nothing()
 
 
 class Outcome(NamedTuple):
-    """What came of a command: its changes, or its refusal."""
+    """The result of a command: its changes, or its refusal."""
 
     world: UnitOfWork
     changes: list[Change]
     refusal: Refusal | None
 
     def then(self, *expected: Change) -> Self:
-        """Exactly these changes, in this order."""
+        """Expect exactly these changes, in this order."""
         assert self.refusal is None
         assert list(expected) == self.changes
         return self
@@ -67,19 +67,19 @@ class Outcome(NamedTuple):
     def then_refused(
         self, refusal: type[Refusal], saying: str = "", *, point: str | None = None
     ) -> None:
-        """Refused in exactly this way, with words like these, for this field of the request."""
+        """Expect exactly this refusal, with words like these, for this field of the request."""
         assert self.refusal is not None, f"accepted, with {self.changes}"
         assert refusal is type(self.refusal)
         assert saying in str(self.refusal)
         assert point == self.refusal.point
 
     def events_of(self, stream: str) -> list[Event]:
-        """What was decided for one stream."""
+        """Return what was decided for one stream."""
         return [c.event for c in self.changes if isinstance(c, Fact) and c.stream == stream]
 
 
 class Given:
-    """A world in which all of this has happened."""
+    """Return a state after all of this has happened."""
 
     def __init__(self, *history: History, environment: Environment | None = None) -> None:
         self.world = UnitOfWork(_nothing, _nothing)
@@ -87,7 +87,7 @@ class Given:
         self._take(history)
 
     def when(self, command: Command) -> Outcome:
-        """Decides the command, on top of the history; a refused one leaves nothing of itself."""
+        """Decide the command after the history; a refused one leaves nothing."""
         above = UnitOfWork(self.world, _nothing, START)
         changes: list[Change] = []
         try:

@@ -1,4 +1,4 @@
-"""Discarding what is over under a policy that keeps nothing, and a compaction half way."""
+"""Discards everything that has ended, and leaves a compaction half way."""
 
 import sqlite3
 from contextlib import closing
@@ -12,11 +12,11 @@ from projections.streams import discarded_streams, sweeps
 from tests.support.opened import behind_its_back
 
 AT_ONCE = timedelta(0)
-"""The policy by which all that is over is due."""
+"""The policy by which everything that has ended is due."""
 
 
 def discard(ledger: Ledger, uuid: str, cutoff: datetime) -> None:
-    """Sweeps what ended before this, under a policy of `AT_ONCE`."""
+    """Discard everything that has ended, by the policy `AT_ONCE`."""
     with ledger.log() as log:
         plan = plan_of(log, AT_ONCE, cutoff)
     assert ledger.maintenance.acquire()
@@ -27,7 +27,7 @@ def discard(ledger: Ledger, uuid: str, cutoff: datetime) -> None:
 
 
 def half_gone(ledger: Ledger, file: Path, copy: Path) -> None:
-    """A copy of the ledger's file without every other event of what was discarded."""
+    """Copy the ledger's file without every other event of the discarded streams."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("VACUUM INTO ?", (str(copy),))
     with ledger.log() as log:

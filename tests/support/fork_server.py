@@ -27,7 +27,7 @@ SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class Request(NamedTuple):
-    """What to run, as `subprocess.Popen` is told; `files` are standard input, output and error."""
+    """What to run, as for `subprocess.Popen`; `files` are standard input, output and error."""
 
     words: list[str]
     cwd: str | None
@@ -45,7 +45,7 @@ def import_commands() -> None:
 
 
 def serve(asked: socket.socket) -> Request | None:
-    """Fork for each request; return it in the fork, and None once nobody can ask any more."""
+    """Fork for each request; return it in the fork, and None once the requests end."""
     while True:
         data, files, _, _ = socket.recv_fds(asked, REQUEST_BYTES, STANDARD_FILES)
         if not data:
@@ -70,7 +70,7 @@ def serve(asked: socket.socket) -> Request | None:
 
 
 def die_with_parent(first: int, last: int) -> None:
-    """Be killed when the test's process ends, also if that is killed, once it is the parent."""
+    """Be killed with the test's process, however that ends, once it is the parent."""
     while os.getppid() == first:
         time.sleep(0.0005)
     ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
@@ -79,7 +79,7 @@ def die_with_parent(first: int, last: int) -> None:
 
 
 def become(request: Request) -> None:
-    """Make this process what the request asks for; runs nothing yet."""
+    """Make this process what the request asks for, without running anything yet."""
     for number, given in enumerate(request.files):
         os.dup2(given, number)
     os.closerange(STANDARD_FILES, os.sysconf("SC_OPEN_MAX"))

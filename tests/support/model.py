@@ -1,4 +1,4 @@
-"""What the ledger should say, told again with plain dicts and none of its code.
+"""A model of what the ledger should answer, made of plain dicts and none of its code.
 
 Every command is a method. It returns the class of the refusal that must come, and then nothing has
 changed; or None, and the model is as the ledger must be.
@@ -153,7 +153,7 @@ class Model(State):
     def clone_server(
         self, owner: str, source: str, destination: str, job: str, copies: list[tuple[str, str]]
     ) -> None:
-        """`copies` are the new drives and jobs that were made for its disks, in order."""
+        """Clone a server; `copies` are the new drives and jobs for its disks, in order."""
         mounted = self._own_server(owner, source).mounts
         self.jobs[job] = ModelJob(owner, [source, destination], destination, None)
         ids, mounts = iter(copies), []
@@ -257,7 +257,7 @@ class Model(State):
                 self._ended(leaf)
 
     def _settle(self, uuid: str) -> None:
-        """All below has ended; so the job does."""
+        """End the job, as all jobs below it have ended."""
         job = self.jobs[uuid]
         below = [self.jobs[child].state for child in job.children]
         ends = [end for end in ("failed", "cancelled") if end in below]
@@ -267,7 +267,7 @@ class Model(State):
         self._ended(uuid)
 
     def _stays(self, uuid: str) -> bool:
-        """A server that runs, and a complete drive that one mounts, stay when their job fails."""
+        """Return whether it survives a failed job: a running server, or a mounted ready drive."""
         if uuid in self.servers:
             return self.servers[uuid].running
         return uuid in self.drives and self.drives[uuid].ready and bool(self.mounted_on(uuid))

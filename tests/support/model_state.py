@@ -1,4 +1,4 @@
-"""What there is, told with plain dicts, and what can be asked of it."""
+"""The state of the model, made of plain dicts, and queries on it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class ModelJob:
 
 
 class Refuse(Exception):
-    """Ends a command half way."""
+    """The command is refused."""
 
     def __init__(self, refusal: type[errors.Refusal]) -> None:
         self.refusal = refusal

@@ -31,7 +31,7 @@ CALLER = Caller(ME, "request-1")
 
 
 class Opened:
-    """A ledger, its store and its views; what it is told to do is done at once."""
+    """A ledger, its store and its views; commands are executed at once."""
 
     def __init__(
         self,
@@ -73,14 +73,14 @@ class Opened:
         self.ledger.close()
 
     def do(self, *commands: Command, by: Caller = CALLER) -> int:
-        """Executes the commands one after the other; the position after the last."""
+        """Execute the commands one after the other; return the position after the last."""
         position = 0
         for command in commands:
             position = self._execute(command, by)
         return position
 
     def _execute(self, command: Command, by: Caller) -> int:
-        """In a thread of its own: a writer that has died must not hang the tests."""
+        """Close in a thread of its own: a writer that has died must not hang the tests."""
         future: Future[int] = Future()
 
         def execute() -> None:
@@ -117,19 +117,19 @@ def _silent(done: int, total: int) -> None:
 
 @contextmanager
 def behind_its_back(file: Path) -> Iterator[sqlite3.Connection]:
-    """A writing connection that knows nothing of the ledger's rules; commits at the end."""
+    """Open a writing connection that ignores the ledger's rules; commit at the end."""
     with closing(sqlite3.connect(file)) as connection, connection:
         yield connection
 
 
 def shown_rows(file: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of the live generation, by table, in the order of their keys."""
+    """Return every row of the live generation, by table, in key order."""
     with closing(sqlite3.connect(file)) as connection:
         return rows_of(connection.cursor())
 
 
 def rows_of(cursor: Cursor) -> dict[str, list[tuple[object, ...]]]:
-    """The same, read by this cursor."""
+    """Return the same, read by this cursor."""
     live = live_generation(cursor)
     rows = {}
     for table in TABLES:

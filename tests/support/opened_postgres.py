@@ -1,4 +1,4 @@
-"""The same ledgers in PostgreSQL."""
+"""Whole ledgers in PostgreSQL."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.support.retained import Retained
 
 
 class InPostgres(Opened):
-    """An opened ledger in a database; `url` is set by whoever makes the class."""
+    """An opened ledger in a database; a subclass sets `url`."""
 
     url: str
 
@@ -29,11 +29,11 @@ class InPostgres(Opened):
 
 
 def in_postgres(url: str, environment: Environment | None = None) -> Opened:
-    """An opened ledger in this database."""
+    """Return the class of opened ledgers in this database."""
     opened: type[Opened] = type("OpenedInPostgres", (InPostgres,), {"url": url})
     return opened(Path("no file"), environment=environment)
 
 
 def retained_in_postgres(url: str) -> type[Retained]:
-    """The same with archives and retention."""
+    """Return the same with archives and retention."""
     return type("RetainedInPostgres", (InPostgres, Retained), {"url": url})

@@ -1,4 +1,4 @@
-"""Events that cannot be read, written straight into the file, with leaves that fit them."""
+"""Events that cannot be read, written directly to the file, with matching leaves."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from tests.support.opened import Opened, behind_its_back
 
 
 class Poisoned(NamedTuple):
-    """An event as it was before; `mend` puts it back."""
+    """An event as it was before; `mend` restores it."""
 
     opened: Opened
     position: int
@@ -32,11 +32,11 @@ UNREADABLE: dict[str, tuple[str | None, bytes | None]] = {
     "no JSON": (None, b"\xff\x00 grandmother"),
     "another thing's event": ("profile-changed/1", _ANOTHER),
 }
-"""What is stored in the place of an event: a topic and bytes; None: as they were."""
+"""What replaces an event: a topic and bytes; None keeps the original."""
 
 
 def poison(opened: Opened, stream: str, how: str = "no JSON", *, version: int = 1) -> Poisoned:
-    """One event of a stream, made unreadable while nobody looks; the writer remembers nothing."""
+    """Make one event of a stream unreadable; the writer forgets its cache."""
     with opened.ledger.log() as log:
         stored = [each for each in log.events() if each.stream == stream]
     event = stored[version - 1 if version > 0 else version]

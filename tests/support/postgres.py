@@ -23,10 +23,10 @@ from projections.views.postgres_writer import PostgresProjection
 from tests.support.cluster import run, server_user
 
 PORT = 5432
-"""Only a part of the socket's name: the server listens to no address."""
+"""Only part of the socket's name: the server listens at no address."""
 OPTIONS = {
     "listen_addresses": "''",
-    "fsync": "off",  # what is in it is worth no sync
+    "fsync": "off",  # its contents are not worth a sync
     "full_page_writes": "off",
     "max_connections": "500",
     "autovacuum": "off",
@@ -40,7 +40,7 @@ _names = count(1)
 
 
 class PostgresServer:
-    """A server that is reached by a socket in its directory."""
+    """A server that listens at a socket in its directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -67,28 +67,28 @@ class PostgresServer:
         return self.directory / "data"
 
     def new_database(self, *, template: str = "template1", named: str | None = None) -> str:
-        """Return the url of a database with nothing in it but what the template has."""
+        """Return the URL of a new database with the contents of the template."""
         name = named or f"ledger_{os.getpid()}_{next(_names)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG')
         return self.url.replace("/postgres?", f"/{name}?")
 
     def drop(self, url: str) -> None:
-        """Remove a database, whoever is still connected to it."""
+        """Remove a database, even with open connections."""
         name = conninfo_to_dict(url)["dbname"]
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def new_ledger(self) -> str:
-        """Return the url of a ledger with nothing in it, which is a copy of one."""
+        """Return the URL of an empty ledger, copied from the template."""
         url = self.new_database(template=TEMPLATE)
         with psycopg.connect(url) as connection:
             connection.execute("INSERT INTO home SELECT place FROM here")
         return url
 
 
-def tell_of_whoever_copies(url: str, settings: Settings) -> None:
-    """Somebody has all pools of a service that copies nothing, so that clones are not refused."""
+def record_pools_elsewhere(url: str, settings: Settings) -> None:
+    """Record another worker for all pools of a service that copies nothing: clones need one."""
     PostgresStore(url, PostgresProjection()).close()
     spaces = [
         PoolSpace(pool.name, pool.storage_type, 0) for pool in settings.named_pools().values()
@@ -99,7 +99,7 @@ def tell_of_whoever_copies(url: str, settings: Settings) -> None:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> PostgresServer:
-    """Return the one server of all processes of tests; the first that wants it starts it."""
+    """Return the one server of all test processes; the first that needs it starts it."""
     run_directory = tmp_path_factory.getbasetemp()
     if worker_id != "master":
         run_directory = run_directory.parent
@@ -114,7 +114,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Postgr
 
 
 def stop_server(run_directory: Path) -> None:
-    """Stop the server of a run, if there is one; for when all of its tests are over."""
+    """Stop the server of a run, if there is one, after all of its tests."""
     started = run_directory / STARTED
     if started.exists():
         server = PostgresServer(Path(started.read_text()))
@@ -123,7 +123,7 @@ def stop_server(run_directory: Path) -> None:
 
 
 def new_directory() -> Path:
-    """Return a directory that the server's user may have, with a path short enough for sockets."""
+    """Return a directory for the server's user, with a path short enough for sockets."""
     directory = Path(tempfile.mkdtemp(prefix="pg-", dir=_in_memory()))
     user = server_user()
     if user is not None:
@@ -139,7 +139,7 @@ def _in_memory() -> Path | None:
 
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[str]:
-    """Yield the url of a database with nothing in it."""
+    """Yield the URL of an empty database."""
     url = postgres.new_database()
     yield url
     postgres.drop(url)
@@ -147,7 +147,7 @@ def database(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def ledger_database(postgres: PostgresServer) -> Iterator[str]:
-    """Yield the url of a database with a ledger in which nothing was recorded."""
+    """Yield the URL of a database with an empty ledger."""
     url = postgres.new_ledger()
     yield url
     postgres.drop(url)
@@ -155,7 +155,7 @@ def ledger_database(postgres: PostgresServer) -> Iterator[str]:
 
 @contextmanager
 def away(url: str) -> Iterator[None]:
-    """Nobody is, or gets, connected to this database."""
+    """End all connections to this database, and refuse new ones."""
     name = conninfo_to_dict(url)["dbname"]
     with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
@@ -169,17 +169,17 @@ def away(url: str) -> Iterator[None]:
 
 
 def end_connections(url: str) -> int:
-    """Ends all connections to this database, as an administrator may; how many there were."""
+    """End all connections to this database, like an administrator; return how many."""
     return _end(url, "true")
 
 
 def end_listeners(url: str) -> int:
-    """Those on which nodes are notified of each other's commits; how many there were."""
+    """End those on which nodes are notified of each other's commits; return how many."""
     return _end(url, f"application_name LIKE '%listening to {CHANNEL}'")
 
 
 def end_turns(url: str) -> int:
-    """Those of nodes that have their turn at something, which are not told; how many there were."""
+    """End those of nodes that hold a lease, without notice; return how many."""
     return _end(
         url,
         "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock')"

@@ -35,7 +35,7 @@ def environment(code: Path = ROOT) -> dict[str, str]:
 
 
 class _ForkServer:
-    """The process that forks, and the only way to ask it; one for each process of tests."""
+    """The process that forks, and the interface to it; one for each test process."""
 
     def __init__(self) -> None:
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -82,7 +82,7 @@ def _fork_server() -> _ForkServer:
 
 
 class _Forked(subprocess.Popen[Any]):
-    """A `Popen` whose child is forked; everything else of it is as ever."""
+    """A `Popen` whose child is forked; nothing else differs."""
 
     def _execute_child(self, *given: Any) -> None:
         told = inspect.signature(subprocess.Popen._execute_child).bind(self, *given).arguments  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A ledger with its archives: what is discarded and moved there, on a clock of the test's."""
+"""A ledger with retention and archives, on a clock of the test."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ class Retained(Opened):
         environment: Environment | None = None,
         acts: str = "act",
     ) -> None:
-        """`acts` is how the uuids of sweeps and compactions begin."""
+        """`acts` is the prefix of the uuids of sweeps and compactions."""
         super().__init__(file, environment=environment, now=now)
         self.archives = file.parent / "archive"
         self.clock_error = timedelta(0)
@@ -44,13 +44,13 @@ class Retained(Opened):
         return Shelf(self.archives)
 
     def keep(self, **time: float) -> None:
-        """Sets the policy."""
+        """Set the policy."""
         self.retention.set(timedelta(**time))
 
     def run(self) -> Ran:
         return self.retention.run()
 
     def _clocks(self) -> Reading:
-        """Of a machine that was booted when the test began."""
+        """Return the clocks of a machine that booted when the test began."""
         now = self._now()
         return Reading(self.boot, now + self.clock_error, now - START)

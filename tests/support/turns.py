@@ -1,4 +1,4 @@
-"""A lease that somebody else holds, for as long as a test wants it."""
+"""A lease that another process holds during a test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from ledger.store.lease import Lease
 
 @contextmanager
 def taken(lease: Lease) -> Iterator[None]:
-    """Nobody else gets it meanwhile."""
+    """Hold it until the block ends."""
     assert lease.acquire()
     try:
         yield

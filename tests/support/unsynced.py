@@ -1,4 +1,4 @@
-"""Files that are not synced: most tests end processes, and none the power."""
+"""Files without syncs: tests kill processes, but never cut the power."""
 
 import os
 import sqlite3
@@ -13,7 +13,7 @@ from ledger.store.sqlite import store as sqlite
 
 @contextmanager
 def not_synced() -> Iterator[None]:
-    """Nobody in this process waits for a disk, which others may keep busy."""
+    """Let nothing in this process wait for a disk, which others may keep busy."""
     really = sqlite.open_connection
 
     def opened(file: Path, *, writing: bool) -> sqlite3.Connection:
@@ -30,6 +30,6 @@ def not_synced() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def unsynced() -> Iterator[None]:
-    """So it is in all tests below the `conftest.py` that imports this."""
+    """Skip syncs in all tests below the `conftest.py` that imports this."""
     with not_synced():
         yield

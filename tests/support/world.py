@@ -1,4 +1,4 @@
-"""Ids, macs, pools and time that a test can foretell, and drives and servers to begin with."""
+"""Predictable ids, MACs, pools and time, and drives and servers to begin with."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -60,7 +60,7 @@ class Foreseen:
 
 
 class Ticking:
-    """A clock that goes on by a millisecond whenever it is looked at."""
+    """A clock that advances by a millisecond at each reading."""
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start
@@ -108,7 +108,7 @@ def ready_drive(
     owner: str = ME,
     pool: str = "fast",
 ) -> tuple[Fact, Fact]:
-    """A drive with a complete image."""
+    """Return a drive with a complete image."""
     return drive_created(uuid, definition, owner=owner, pool=pool), drive_is_ready(uuid)
 
 
