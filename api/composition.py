@@ -92,7 +92,7 @@ async def _run_ledger(
     hosts: tuple[str, ...] = DEFAULT_HOSTS,
     data: Path | None = None,
 ) -> AsyncIterator[RunningLedger]:
-    """Open the ledger in a database, and rebuild read models of an earlier shape.
+    """Open the ledger in a database, and rebuild read models of an earlier version.
 
     `data` is a directory that remembers the database.
     """
@@ -122,7 +122,7 @@ def _setter(failed: asyncio.Event) -> Callable[[StoreFailed], None]:
 
 def _bring_up_to_date(ledger: Ledger) -> None:
     while ledger.exclusive(is_outdated).result():
-        log.info("the read models have an earlier shape: they are rebuilt")
+        log.info("the read models have an earlier version: they are rebuilt")
         try:
             rebuilt = rebuild(ledger, lambda _done, _total: None)
             log.info("rebuilt from %d events in %.1f s", rebuilt.events, rebuilt.seconds)

@@ -12,7 +12,7 @@ from typing import NamedTuple, get_type_hints
 from ledger.store.seam import Row, RowKey, Rows
 
 SCHEMA_VERSION = 5
-"""The version of these tables; rows of an earlier shape are rebuilt before all else."""
+"""The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
 
@@ -35,7 +35,7 @@ class AttachmentRow(NamedTuple):
 
 
 class AuditLogRow(NamedTuple):
-    """An event that its account's log tells of; `lines` are `projections.audit_log.Line`s."""
+    """An event in its account's log; `lines` are `projections.audit_log.Line`s."""
 
     owner: str
     recorded_at: str
@@ -100,7 +100,7 @@ class JobRow(NamedTuple):
 
 
 class ProfileRow(NamedTuple):
-    """What decisions rest on of an account's profile."""
+    """The part of an account's profile on which decisions depend."""
 
     owner: str
     clone_naming: str

@@ -134,7 +134,7 @@ class _Connection(asyncio.Protocol):
         self._run = run
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._end = 0  # of the answer, once its head has told
+        self._end = 0  # of the answer, once its head is read
         self._waiting = False
         self._sent_at = 0.0
 

@@ -56,7 +56,7 @@ def read_models(subject: Subject) -> Iterable[str]:
     """Accept an earlier shape without a service: the next start rebuilds the read models."""
     with subject.database.log() as log:
         if subject.runs and is_outdated(log.cursor()):
-            yield "the read models have an earlier shape: `job-ledger rebuild` makes them anew"
+            yield "the read models have an earlier version: `job-ledger rebuild` makes them anew"
 
 
 def checkpoint(subject: Subject) -> Iterable[str]:

@@ -57,7 +57,7 @@ def replay(
     before = () if archives is None else Shelf(archives).names()
     with open_log() as log:
         if is_outdated(log.cursor()):
-            raise CannotReplay("the read models have an earlier shape: a start rebuilds them")
+            raise CannotReplay("the read models have an earlier version: a start rebuilds them")
         try:
             shelf = None if archives is None else _Archives(Shelf(archives), log, before)
             return _replay(log, report, shelf)

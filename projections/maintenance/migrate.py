@@ -56,7 +56,7 @@ def open_migration(file: Path, url: str, move: str) -> Iterator["Migration"]:
         cursor = log.cursor()
         require_schema(cursor)
         if is_outdated(cursor):
-            raise NotMoved("the read models have an earlier shape: start the service once")
+            raise NotMoved("the read models have an earlier version: start the service once")
         head = head_here(cursor)
         copy.prepare(move, PostgresProjection().create)
         yield Migration(log, copy, head)

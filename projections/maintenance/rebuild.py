@@ -60,7 +60,7 @@ SLICE_S = 0.1
 READ_S = 1.0
 """The pause between two checks whether a superseded generation is still being read."""
 REPORT_EVENTS = 10_000
-EARLIER_SHAPE = "rows of an earlier shape"
+EARLIER_ROWS = "rows of an earlier version"
 """Stands for their digest: they cannot be compared."""
 
 Report = Callable[[int, int], None]
@@ -184,7 +184,7 @@ class _Rebuild:
             self._ledger.forget()  # relations it may have read from rows that had drifted
 
         self._exclusive(finish, pin).result()
-        before = EARLIER_SHAPE if self._outdated else digest(pinned[0], self._live)
+        before = EARLIER_ROWS if self._outdated else digest(pinned[0], self._live)
         return before, digest(pinned[0], self._next)
 
     def _exclusive(

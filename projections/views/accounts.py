@@ -1,4 +1,4 @@
-"""Reads of what an account has besides drives, servers, tags and jobs: its profile and its log."""
+"""Reads of an account's profile and audit log."""
 
 from collections.abc import Iterator
 

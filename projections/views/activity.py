@@ -50,7 +50,7 @@ def read_activity(snapshot: Snapshot, owner: str, now: datetime, span: timedelta
     counts = _BucketCounts(length)
     for what, minute, number in _by_minute(snapshot, owner, first):
         counts.add(what, datetime.fromisoformat(minute).replace(tzinfo=UTC), number)
-    starts = [first + nth * length for nth in range((last - first) // length + 1)]
+    starts = [first + number * length for number in range((last - first) // length + 1)]
     return Activity(length, counts.buckets(starts, _count_running(snapshot, owner)))
 
 

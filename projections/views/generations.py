@@ -57,7 +57,7 @@ class InlineProjection:
             create_generation(cursor, 1)
         elif head[1] > SCHEMA_VERSION:
             raise StoreFailed(
-                f"the read models have shape {head[1]}; this code knows {SCHEMA_VERSION}"
+                f"the read models have version {head[1]}; this code knows {SCHEMA_VERSION}"
             )
 
     def look_again(self, cursor: Cursor) -> None:

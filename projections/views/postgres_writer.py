@@ -32,7 +32,9 @@ class PostgresProjection(InlineProjection):
     def look_again(self, cursor: Cursor) -> None:
         """Raise `StoreFailed` if another node has given the rows another schema version."""
         if shape_of(cursor) != SCHEMA_VERSION:
-            raise StoreFailed("the read models have another shape by now: this node is out of date")
+            raise StoreFailed(
+                "the read models have another version by now: this node is out of date"
+            )
         self._generation = live_generation(cursor)
 
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:

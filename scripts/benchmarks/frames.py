@@ -182,7 +182,7 @@ async def _arrivals(
         return await asyncio.to_thread(listening.arrivals)
 
 
-def _latencies(told: Sequence[float], arrivals: Arrivals) -> list[float]:
+def _latencies(sent: Sequence[float], arrivals: Arrivals) -> list[float]:
     """Return the latencies of every frame at every socket after the warm-up."""
-    pairs = list(zip(told, arrivals, strict=True))[WARM_UP:]
+    pairs = list(zip(sent, arrivals, strict=True))[WARM_UP:]
     return [came - at for at, times in pairs for came in times]

@@ -104,19 +104,19 @@ async def _latencies(
     page: Page, server: Served, cookie: str, tell: Callable[[int], Awaitable[None]], count: int
 ) -> list[float]:
     """Return seconds from the end of a command to its picture, after the warm-up."""
-    told = {}
+    sent = {}
     with listeners(server, cookie, sockets=OTHERS) as others:
         await asyncio.to_thread(others.wait_until_connected)
         await page.evaluate(_WATCH)
         for number in range(1, count + 1):
             await tell(number)
-            told[number] = time.time()
+            sent[number] = time.time()
             await asyncio.sleep(PAUSE_S)
         await page.wait_for_function(f"window.shown[{count}] > 0", timeout=SHOWN_S * 1000)
         shown = await page.evaluate("window.shown")
     await page.close()
     return [
         max(0.0, shown[str(number)] / 1000 - at)
-        for number, at in told.items()
+        for number, at in sent.items()
         if number > WARM_UP and str(number) in shown
     ]

@@ -65,7 +65,7 @@ class Updating:
         self._jobs = jobs
         self._done = 0
         self._batches: list[int] = []
-        if not ledger.shared:  # there it would be read anew, in this process
+        if not ledger.shared:  # otherwise this process would read it again
             ledger.listen(self._notice)
 
     @classmethod
@@ -93,7 +93,7 @@ class Updating:
         started = perf_counter()
         await asyncio.gather(*(self._one(job, each, latencies) for job in self._jobs))
         seconds = perf_counter() - started
-        # The writer tells of its last commit after it has woken who waits for it.
+        # The writer reports its last commit after it has woken the callers.
         await asyncio.wrap_future(self._ledger.exclusive(_do_nothing))
         self._done += each
         return Updated(seconds, latencies, self._batches)
@@ -181,7 +181,7 @@ def cut(events: Sequence[Stored], after: int, batches: Sequence[int]) -> list[Wr
         for _, its_rows in some:
             puts |= its_rows
         transactions.append(Written([event for event, _ in some], puts))
-    assert start == len(shown), "an event was not told of"
+    assert start == len(shown), "an event was not reported"
     return transactions
 
 

@@ -110,7 +110,7 @@ class Bearer:
 
 
 def test_a_ledger_goes_on(machine: Machine, answers: dict[str, Any], tmp_path: Path) -> None:
-    check(machine, "rebuild")  # rows of an earlier shape cannot be compared
+    check(machine, "rebuild")  # rows of an earlier version cannot be compared
     replayed = json.loads(check(machine, "audit", "replay", "--json"))
     assert_kept(answers["replay"], replayed, "replay")
     check_record(machine, answers, tmp_path)

@@ -1,4 +1,4 @@
-"""Nodes that begin: at once, while the ledger is moved, or with rows of another shape."""
+"""Nodes that begin: at once, while the ledger is moved, or with rows of another version."""
 
 import psycopg
 import pytest
@@ -46,7 +46,7 @@ def test_a_move_has_the_place_alone(database: str) -> None:
 
 
 def test_a_node_that_is_out_of_date_stops(nodes: Nodes, database: str) -> None:
-    """Where another has given the rows another shape it must not write its own."""
+    """Where another has given the rows another version it must not write its own."""
     one, _ = nodes
     one.do(CreateJob(ME, "j", "x"))
     with psycopg.connect(database, autocommit=True) as connection:

@@ -388,7 +388,7 @@ def test_a_directory_that_a_service_has(data: Path, database: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("UPDATE projection_head SET shape = 2", "earlier shape: start the service once"),
+        ("UPDATE projection_head SET shape = 2", "earlier version: start the service once"),
         ("PRAGMA user_version = 2", "earlier version: start the service once"),
         ("PRAGMA user_version = 99", "has schema 99"),
         ("UPDATE sqlite_sequence SET seq = 1", "beyond the ledger's end"),

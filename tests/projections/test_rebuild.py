@@ -283,7 +283,7 @@ def test_a_rebuild_that_crashed_leaves_the_live_rows_as_they_were(
 def test_a_rebuild_after_a_crashed_one_begins_anew(
     told: Opened, monkeypatch: pytest.MonkeyPatch, *, reopened: bool
 ) -> None:
-    """What was left of the last one is cleared first: it may be stale, or of another shape."""
+    """What was left of the last one is cleared first: it may be stale, or of another version."""
     rebuild_and_die(told, monkeypatch)
     with behind_its_back(told.file) as connection:
         connection.execute("INSERT INTO attachments_g2 VALUES ('stale', 9, 'stale', 'stale')")

@@ -16,7 +16,7 @@ AT_ONCE = timedelta(0)
 
 
 def discard(ledger: Ledger, uuid: str, cutoff: datetime) -> None:
-    """Discard everything that has ended, by the policy `AT_ONCE`."""
+    """Discard what ended before the cutoff, by the policy `AT_ONCE`."""
     with ledger.log() as log:
         plan = plan_of(log, AT_ONCE, cutoff)
     assert ledger.maintenance.acquire()
