@@ -149,7 +149,7 @@ async def test_a_ledger_of_a_later_shape_is_refused(file: Path):
     with behind_its_back(file) as connection:
         connection.execute("UPDATE projection_head SET shape = ?", (SCHEMA_VERSION + 1,))
     before = tables(file)
-    with pytest.raises(StoreFailed, match=f"shape {SCHEMA_VERSION + 1}"):
+    with pytest.raises(StoreFailed, match=f"version {SCHEMA_VERSION + 1}"):
         async with open_ledger(file.parent):
             pass
     assert (tables(file), shape(file)) == (before, SCHEMA_VERSION + 1)
@@ -157,5 +157,5 @@ async def test_a_ledger_of_a_later_shape_is_refused(file: Path):
 
 def test_an_earlier_ledger_cannot_be_audited_before_its_first_start(file: Path):
     """The auditor writes nothing; it says what is wanting."""
-    with pytest.raises(CannotReplay, match="shape"):
+    with pytest.raises(CannotReplay, match="earlier version"):
         replay(sqlite_reader(file).log, silent)
