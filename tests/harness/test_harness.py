@@ -155,11 +155,13 @@ def test_a_run_that_is_terminated_ends_what_it_started(tmp_path: Path) -> None:
     base = tmp_path / "base"
     with start(tmp_path, WAITS_WITH_A_SERVER, "-n", "1", f"--basetemp={base}") as ended:
         note = base / STARTED
-        wait_for("for its server", lambda: note.exists() and note.read_text())
-        directory = Path(note.read_text())
-        server = (directory / "data" / "postmaster.pid").read_text().split()[0]
-        children = Path(f"/proc/{ended.pid}/task/{ended.pid}/children").read_text().split()
-        ended.terminate()
+        try:
+            wait_for("for its server", lambda: note.exists() and note.read_text())
+            directory = Path(note.read_text())
+            server = (directory / "data" / "postmaster.pid").read_text().split()[0]
+            children = Path(f"/proc/{ended.pid}/task/{ended.pid}/children").read_text().split()
+        finally:
+            ended.terminate()
         out, error = ended.communicate(timeout=PATIENCE_S)
     assert ended.returncode == pytest.ExitCode.INTERRUPTED, out + error
     assert not directory.exists()
