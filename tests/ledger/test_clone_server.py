@@ -159,7 +159,7 @@ def test_a_server_with_a_disk_that_has_no_image_cannot_be_cloned() -> None:
     ).when(CLONE)
     outcome.then_refused(errors.DriveBusy, "b")
     streams = ("job-j", "job-new-2", "drive-new-1", "server-copy")
-    assert not any(outcome.world.held(stream).version for stream in streams)
+    assert not any(outcome.world.cached_stream(stream).version for stream in streams)
 
 
 def test_a_server_with_a_disk_that_no_pool_can_take_cannot_be_cloned() -> None:

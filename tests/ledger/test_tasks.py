@@ -106,7 +106,7 @@ def test_what_is_outstanding(
 ) -> None:
     """From what there is now, however it came about."""
     found = world(*history).world
-    assert outstanding_task(found.held(stream).state, found.drive_even_deleted) == expected
+    assert outstanding_task(found.cached_stream(stream).state, found.drive_even_deleted) == expected
 
 
 def test_a_task_is_written_and_read() -> None:
