@@ -1,7 +1,7 @@
 """Where the parts of an archive lie, and how each is packed.
 
-Nothing is unpacked before its digest and its size, when unpacked, have been looked at: a small file
-cannot make a reader take much memory.
+Nothing is unpacked before its digest and its unpacked size have been checked: a small file cannot
+make a reader use much memory.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ from ledger.archives.trees import TreesSpan
 FORMAT = 1
 SUFFIX = ".jsonl.zst"
 PART = ".part"
-"""Behind the name of a file that is not whole yet."""
+"""The suffix of a file that is not complete yet."""
 LEVEL = 9
-"""Of 3, 6, 9, 12 and 15 the first beyond which files were hardly smaller, only slower to write."""
+"""Of 3, 6, 9, 12 and 15; higher levels made files hardly smaller, but slower to write."""
 FRAME_EVENTS = 2_000
 """A frame ends after so many events: 4,000 made files 4 % smaller, 1,000 made them 6 % larger."""
 FRAME_BYTES = 4 * 1024**2
-"""It ends sooner where its lines come to so many bytes."""
+"""A frame ends sooner if its lines have so many bytes."""
 FRAME_BYTES_MOST = 64 * 1024**2
-"""No frame comes to more, unpacked."""
+"""No frame is larger, unpacked."""
 TREES_TOGETHER = 1_000
-"""So many trees are packed together: nobody waits long while these are encoded or decoded."""
+"""Trees that are packed together: few enough that other threads do not wait long."""
 INDEX_BYTES_MOST = 512 * 1024**2
-"""No part of an index comes to more, unpacked: it can tell of 32 million streams."""
+"""No part of an index is larger, unpacked; that suffices for 32 million streams."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _SKIPPABLE = struct.Struct("<II")
@@ -44,7 +44,7 @@ _MAGIC = b"jobledgr"
 
 
 class Packed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One part of the index: so many bytes in the file, and when unpacked."""
+    """One part of the index: its bytes in the file, and when unpacked."""
 
     length: int
     size: int
@@ -52,7 +52,7 @@ class Packed(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, g
 
 
 class Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """So many bytes in the file, and when unpacked, and the events there.
+    """A frame's bytes in the file, and when unpacked, and its events.
 
     The leaf indexes are the lowest and the highest. Offsets follow from the lengths.
     """
@@ -111,19 +111,19 @@ def pack(content: bytes, compressor: zstandard.ZstdCompressor) -> tuple[Packed, 
 
 
 def unpack(packed: bytes, of: Packed | Frame) -> bytes:
-    """The content of a part of an archive. Raises `BadArchive` if it is not what was packed."""
+    """Return the content of a part. Raise `BadArchive` if it is not what was packed."""
     if digest_of(packed) != of.digest:
         raise BadArchive("a part of it was changed, or lies elsewhere")
     most = FRAME_BYTES_MOST if isinstance(of, Frame) else INDEX_BYTES_MOST
-    return _decompressed(packed, of.size, most)
+    return _decompress(packed, of.size, most)
 
 
-def _decompressed(packed: bytes, size: int | None, most: int) -> bytes:
-    """`size` None: as much as the frame says of itself."""
+def _decompress(packed: bytes, size: int | None, most: int) -> bytes:
+    """Decompress; `size` None is what the frame itself claims."""
     try:
-        said = zstandard.frame_content_size(packed)
-        if not 0 <= said <= most:
-            raise BadArchive(f"a part of it comes to {said} bytes, and {most} are the most")
+        claimed = zstandard.frame_content_size(packed)
+        if not 0 <= claimed <= most:
+            raise BadArchive(f"a part of it comes to {claimed} bytes, and {most} are the most")
         content = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise BadArchive(f"a part of it cannot be unpacked: {error}") from error
@@ -133,7 +133,7 @@ def _decompressed(packed: bytes, size: int | None, most: int) -> bytes:
 
 
 def index(contents: Contents, streams: bytes, trees: Sequence[bytes]) -> bytes:
-    """The index as it stands behind the frames, its footer included."""
+    """Return the index as it follows the frames, including its footer."""
     packed = zstandard.ZstdCompressor(LEVEL, write_checksum=True).compress(
         msgspec.msgpack.encode(contents)
     )
@@ -144,12 +144,12 @@ def index(contents: Contents, streams: bytes, trees: Sequence[bytes]) -> bytes:
 
 
 def _footer(length: int, contents_length: int, packed: bytes) -> bytes:
-    said = struct.pack("<III", length, contents_length, FORMAT)
-    return _FOOTER.pack(length, contents_length, digest_of(said, packed), FORMAT, _MAGIC)
+    claimed = struct.pack("<III", length, contents_length, FORMAT)
+    return _FOOTER.pack(length, contents_length, digest_of(claimed, packed), FORMAT, _MAGIC)
 
 
 def read_footer(footer: bytes) -> Footer:
-    """Raises `BadArchive` if these are not the last bytes of an archive of this format."""
+    """Read the last bytes of an archive. Raise `BadArchive` if they are not of this format."""
     if len(footer) != FOOTER_BYTES or not footer.endswith(_MAGIC):
         raise BadArchive("it does not end as an archive ends: cut off, or something else")
     index_length, contents_length, digest, version, _ = _FOOTER.unpack(footer)
@@ -161,18 +161,18 @@ def read_footer(footer: bytes) -> Footer:
 
 
 def read_contents(packed: bytes, footer: Footer) -> Contents:
-    """Raises `BadArchive` if these are not the contents that the footer tells of."""
-    said = struct.pack("<III", footer.index_length, footer.contents_length, FORMAT)
-    if digest_of(said, packed) != footer.digest:
+    """Read the contents. Raise `BadArchive` if they are not those that the footer names."""
+    claimed = struct.pack("<III", footer.index_length, footer.contents_length, FORMAT)
+    if digest_of(claimed, packed) != footer.digest:
         raise BadArchive("its contents or its footer were changed")
     try:
-        contents = _decode_contents(_decompressed(packed, None, INDEX_BYTES_MOST))
+        contents = _decode_contents(_decompress(packed, None, INDEX_BYTES_MOST))
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadArchive(f"its contents cannot be read: {error}") from error
     _check_frames(contents.frames)
-    of_trees = sum(trees.packed.length for trees in contents.trees)
+    tree_bytes = sum(trees.packed.length for trees in contents.trees)
     if (
-        contents.streams.length + of_trees + footer.contents_length + FOOTER_BYTES
+        contents.streams.length + tree_bytes + footer.contents_length + FOOTER_BYTES
         != footer.index_length
     ):
         raise BadArchive("its index has not the parts that it tells of")
@@ -192,7 +192,7 @@ def is_index_header(header: bytes, footer: Footer) -> bool:
 
 
 def is_name(name: str) -> bool:
-    """Whether an archive may be called so: never what leads out of its directory."""
+    """Whether an archive may have this name, which never leads out of its directory."""
     return _NAME.fullmatch(name) is not None
 
 

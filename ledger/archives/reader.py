@@ -51,7 +51,7 @@ class Archive:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Raises `BadArchive`; `ArchiveMissing` where there is no file."""
+        """Open an archive. Raise `BadArchive`, or `ArchiveMissing` if there is no file."""
         with _name_in_errors(path), opened(path, os.O_RDONLY) as fd:
             return cls(path, _contents(fd))
 
@@ -61,17 +61,17 @@ class Archive:
 
     @property
     def count(self) -> int:
-        """How many events it holds."""
+        """The number of events."""
         return sum(frame.events for frame in self.contents.frames)
 
     @property
     def first(self) -> int:
-        """The lowest position; 0 where there are no events."""
+        """The lowest position; 0 if there are no events."""
         return self.contents.frames[0].first if self.contents.frames else 0
 
     @property
     def last(self) -> int:
-        """The highest position; 0 where there are no events."""
+        """The highest position; 0 if there are no events."""
         return self.contents.frames[-1].last if self.contents.frames else 0
 
     @cached_property
@@ -89,49 +89,49 @@ class Archive:
         return StreamIndex(self._read_streams())
 
     def events(self, after: int = 0) -> Iterator[LoggedEvent]:
-        """Every event with a higher position, in order."""
-        for nth, frame in enumerate(self.contents.frames):
+        """Yield every event with a higher position, in order."""
+        for number, frame in enumerate(self.contents.frames):
             if frame.last > after:
                 with _name_in_errors(self.path):
-                    events = self._events(nth)
+                    events = self._events(number)
                 yield from (event for event in events if event.position > after)
 
     def stream(self, name: str) -> list[LoggedEvent]:
-        """The events of one stream, in order; none where it is not here."""
+        """Return the events of one stream, in order; none if it is not here."""
         with _name_in_errors(self.path):
             return [
                 event
-                for nth in self._streams.frames(name)
-                for event in events_of_stream(self._lines(nth), name)
+                for number in self._streams.frames(name)
+                for event in events_of_stream(self._lines(number), name)
             ]
 
     def may_have(self, stream: str) -> bool:
-        """Whether to look for a stream here; no is certain, yes nearly so."""
+        """Whether a stream may be here; no is certain, yes nearly so."""
         with _name_in_errors(self.path):
             return bool(self._streams.frames(stream))
 
     def leaves(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-        """(leaf index, leaf) of the events with leaf indexes from `first` to `last`, both included.
+        """Yield (leaf index, leaf) of the leaves from `first` to `last`, both included.
 
-        In the order of positions.
+        They come in the order of positions.
         """
-        for nth, frame in enumerate(self.contents.frames):
+        for number, frame in enumerate(self.contents.frames):
             if frame.first_leaf <= last and frame.last_leaf >= first:
                 with _name_in_errors(self.path):
-                    events = self._events(nth)
+                    events = self._events(number)
                 for event in events:
                     if first <= event.leaf_index <= last:
                         yield event.leaf_index, event.leaf
 
     def tree_of(self, job: str) -> ArchivedTree | None:
-        """The tree that the job belongs to, if it is here."""
+        """Return the tree of the job, if it is here."""
         return self._tree_by_job.get(job)
 
     def check(self, digest: str | None = None) -> None:
-        """Reads all of it: every byte, frame, line and part of the index fits the others.
+        """Read the whole file and check that every part fits the others. Raise `BadArchive`.
 
-        `digest` is that of the whole file, as `Written` has it; without it, a file is only known to
-        be whole.
+        `digest` is that of the whole file, as in `Written`; without it, the file is only known to
+        be complete.
         """
         with _name_in_errors(self.path):
             if digest is not None and _digest(self.path) != digest:
@@ -144,8 +144,8 @@ class Archive:
 
     def _check_streams(self) -> None:
         seen = StreamIndexBuilder()
-        for nth in range(len(self.contents.frames)):
-            seen.note(nth, {event.stream for event in self._events(nth)})
+        for number in range(len(self.contents.frames)):
+            seen.note(number, {event.stream for event in self._events(number)})
         if seen.packed() != self._read_streams():
             raise BadArchive("its index of streams is not that of its frames")
 
@@ -154,16 +154,16 @@ class Archive:
         if spans != [trees.span for trees in self.contents.trees]:
             raise BadArchive("its contents tell of other trees than it has")
 
-    def _events(self, nth: int) -> list[LoggedEvent]:
-        """The events of one frame, which are those that the index tells of."""
-        events = events_of(self._lines(nth))
-        _check_events(events, self.contents.frames[nth])
+    def _events(self, number: int) -> list[LoggedEvent]:
+        """Return the events of one frame, after a check that they are those of the index."""
+        events = events_of(self._lines(number))
+        _check_events(events, self.contents.frames[number])
         return events
 
-    def _lines(self, nth: int) -> bytes:
-        if nth >= len(self.contents.frames):
+    def _lines(self, number: int) -> bytes:
+        if number >= len(self.contents.frames):
             raise BadArchive("its index of streams tells of a frame that is not there")
-        return self._part(self._offsets[nth], self.contents.frames[nth])
+        return self._part(self._offsets[number], self.contents.frames[number])
 
     def _read_streams(self) -> bytes:
         return self._part(self.contents.index_start + HEADER_BYTES, self.contents.streams)
@@ -187,7 +187,7 @@ def _offsets(contents: Contents) -> Iterator[int]:
 
 
 def _contents(fd: int) -> Contents:
-    """What the end of the file says, which must fit the whole file's size."""
+    """Read the contents from the end of the file, which must fit the file's size."""
     size = os.fstat(fd).st_size
     footer_start = max(0, size - FOOTER_BYTES)
     footer = read_footer(_read(fd, footer_start, size - footer_start))
@@ -243,7 +243,7 @@ def _digest(path: Path) -> str:
 
 @contextmanager
 def _name_in_errors(path: Path) -> Iterator[None]:
-    """Errors say which file; those of the operating system are `BadArchive` too."""
+    """Name the file in errors; turn those of the operating system into `BadArchive`."""
     try:
         yield
     except FileNotFoundError as error:

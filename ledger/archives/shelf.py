@@ -1,11 +1,10 @@
-"""All archives of a ledger, as one thing to look things up in.
+"""All archives of a ledger, in which streams, trees, leaves and events are looked up.
 
-The directory is looked at each time, so archives that are added or removed meanwhile are noticed.
-Of each one only what it spans is remembered, and the indexes of the few that were used last. May be
-used from several threads. Whatever is wrong with an archive that had to be read is `BadArchive`.
+The directory is listed each time, so archives that are added or removed meanwhile are noticed. What
+each archive spans is cached, and so are the indexes of those used last. Thread-safe. Whatever is
+wrong with an archive that has to be read raises `BadArchive`.
 """
 
-import heapq
 import threading
 from collections import OrderedDict
 from collections.abc import Container, Iterator, Sequence
@@ -15,15 +14,16 @@ from typing import NamedTuple
 
 from ledger.archives.errors import ArchiveMissing, BadArchive
 from ledger.archives.layout import PART, SUFFIX, Trees, archive_path, is_name
+from ledger.archives.merge import merge_by_position
 from ledger.archives.reader import Archive
 from ledger.archives.trees import ArchivedTree, TreesSpan
 from ledger.domain.events import job_stream
 from ledger.store.seam import LoggedEvent
 
-INDEXES_KEPT = 4
+CACHED_INDEXES_MAX = 4
 
 _Identity = tuple[int, int, int]
-"""Inode, size and time of change: another one is another file."""
+"""Inode, size and time of change: if one differs, it is another file."""
 
 
 class _Span(NamedTuple):
@@ -36,7 +36,7 @@ class _Span(NamedTuple):
 
 
 class Shelf:
-    """The archives in one directory, which need not be there."""
+    """The archives in one directory, which need not exist."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -45,7 +45,7 @@ class Shelf:
         self._kept: OrderedDict[str, tuple[_Identity, Archive]] = OrderedDict()
 
     def names(self) -> list[str]:
-        """What archives there are, by name. Raises `BadArchive` where one cannot look."""
+        """Return the names of all archives. Raise `BadArchive` if the directory cannot be read."""
         try:
             files = [path.name for path in self._directory.iterdir()]
         except FileNotFoundError:
@@ -56,7 +56,7 @@ class Shelf:
         return sorted(filter(is_name, names))
 
     def get(self, name: str) -> Archive:
-        """Raises `BadArchive`; `ArchiveMissing` where there is none of that name."""
+        """Return the archive of this name. Raise `BadArchive`, or `ArchiveMissing` if absent."""
         if not is_name(name):
             raise ArchiveMissing(f"no archive is called {name!r}")
         path = archive_path(self._directory, name)
@@ -70,38 +70,38 @@ class Shelf:
         with self._lock:
             self._kept[name] = identity, archive
             self._kept.move_to_end(name)
-            if len(self._kept) > INDEXES_KEPT:
+            if len(self._kept) > CACHED_INDEXES_MAX:
                 self._kept.popitem(last=False)
         return archive
 
     def size(self, name: str) -> int:
-        """The bytes of an archive's file. Raises `BadArchive`."""
+        """Return the size of an archive's file in bytes. Raise `BadArchive`."""
         return _identity(archive_path(self._directory, name))[1]
 
     def remove(self, name: str) -> None:
-        """Deletes an archive whose events are elsewhere."""
+        """Delete an archive whose events are elsewhere."""
         archive_path(self._directory, name).unlink(missing_ok=True)
 
     def unfinished(self) -> list[Path]:
-        """What is being written, or was left so by a crash."""
+        """Return the files that are being written, or were left so by a crash."""
         return sorted(self._directory.glob(f"*{SUFFIX}{PART}"))
 
     def remove_unfinished(self) -> None:
-        """Deletes what a crash left; for whoever alone writes archives here."""
+        """Delete what a crash left; only for the one process that writes archives here."""
         for part in self.unfinished():
             part.unlink(missing_ok=True)
 
     def stream(self, stream: str) -> list[LoggedEvent] | None:
-        """The events of a stream, from the newest archive that has it; None where none has."""
+        """Return a stream's events from the newest archive that has it; None if none has."""
         for span in self._newest_first():
             if found := self.get(span.name).stream(stream):
                 return found
         return None
 
     def trees(self, owner: str, position: int) -> list[ArchivedTree]:
-        """The owner's trees of which there was something at this position, not yet discarded.
+        """Return the owner's trees that had begun at this position and were not yet discarded.
 
-        In the order of their first positions.
+        They come in the order of their first positions.
         """
         found = [
             tree
@@ -113,14 +113,14 @@ class Shelf:
         return sorted(found, key=lambda tree: tree.first)
 
     def discarded_after(self, position: int) -> Iterator[ArchivedTree]:
-        """All trees that were discarded after this position; other archives are not looked into."""
+        """Yield all trees that were discarded after this position; skip other archives."""
         for span in self._newest_first():
             if span.trees is not None and span.trees.discarded > position:
                 trees = self.get(span.name).trees
                 yield from (tree for tree in trees if tree.discarded > position)
 
     def tree_of(self, job: str) -> ArchivedTree | None:
-        """The tree that a job belongs to, from the newest archive that has it."""
+        """Return the tree of a job from the newest archive that has it."""
         for span in self._newest_first():
             archive = self.get(span.name)
             # Its events are looked for first: for that the trees need not be decoded.
@@ -129,7 +129,7 @@ class Shelf:
         return None
 
     def leaves(self, first: int, last: int) -> dict[int, bytes]:
-        """The leaves with these indexes that are here, from `first` to `last`, both included."""
+        """Return the leaves that are here by index, from `first` to `last`, both included."""
         return {
             leaf_index: leaf
             for span in self._newest_first()
@@ -138,29 +138,24 @@ class Shelf:
         }
 
     def events(self, after: int = 0, names: Container[str] | None = None) -> Iterator[LoggedEvent]:
-        """Every event with a higher position, of all archives, in the order of positions.
+        """Yield every event with a higher position, in the order of positions.
 
-        With `names`, of these archives only: those of a ledger as it was at one moment.
-
-        An archive's frames are read from when its first position is reached. The same event in two
-        archives comes twice.
+        With `names`, only those of these archives: the ones of a ledger as it was at one moment.
+        An event that is in two archives comes twice.
         """
-        spans = sorted(
-            (span for span in self._all_spans() if names is None or span.name in names),
-            key=lambda span: span.first,
+        spans = (span for span in self._all_spans() if names is None or span.name in names)
+        yield from merge_by_position(
+            (span.first, self._events(span.name, after)) for span in spans if span.last > after
         )
-        reached: list[tuple[int, int, LoggedEvent, Iterator[LoggedEvent]]] = []
-        for nth, span in enumerate(spans):
-            if span.last > after:
-                yield from _merged(reached, before=span.first)
-                _push(reached, nth, self.get(span.name).events(after))
-        yield from _merged(reached)
+
+    def _events(self, name: str, after: int) -> Iterator[LoggedEvent]:
+        yield from self.get(name).events(after)
 
     def _newest_first(self) -> list[_Span]:
         return sorted(self._all_spans(), key=lambda span: span.last, reverse=True)
 
     def _all_spans(self) -> list[_Span]:
-        """Of all archives that are there now."""
+        """Return what each archive spans that is there now."""
         names = self.names()
         spans = []
         for name in names:
@@ -196,7 +191,7 @@ def _span_of(archive: Archive) -> _Span:
 
 
 def _whole(trees: Sequence[Trees]) -> TreesSpan | None:
-    """What all of them span together; None where there are none."""
+    """Return what all of them span together; None if there are none."""
     if not trees:
         return None
     return TreesSpan(
@@ -212,24 +207,3 @@ def _identity(path: Path) -> _Identity:
     except OSError as error:
         raise BadArchive(f"{path}: it cannot be read: {error.strerror}") from error
     return state.st_ino, state.st_size, state.st_mtime_ns
-
-
-def _push(
-    heap: list[tuple[int, int, LoggedEvent, Iterator[LoggedEvent]]],
-    nth: int,
-    events: Iterator[LoggedEvent],
-) -> None:
-    """The next of these events, if there is one; `nth` decides between equal positions."""
-    for event in events:
-        heapq.heappush(heap, (event.position, nth, event, events))
-        return
-
-
-def _merged(
-    heap: list[tuple[int, int, LoggedEvent, Iterator[LoggedEvent]]], before: int | None = None
-) -> Iterator[LoggedEvent]:
-    """What is on the heap, and comes after it, up to the position `before`."""
-    while heap and (before is None or heap[0][0] < before):
-        _, nth, event, events = heapq.heappop(heap)
-        yield event
-        _push(heap, nth, events)

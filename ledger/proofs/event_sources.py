@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ledger.archives import ArchiveMissing, BadArchive, Shelf
+from ledger.archives.merge import merge_by_position
 from ledger.codec import leaf_hash
 from ledger.proofs.findings import BadArchiveFound, Changed, Finding, Misplaced, VersionGap
 from ledger.store import untrusted_rows as raw
@@ -66,7 +67,7 @@ class EventSources:
         """Yield each event once, in the order of positions; find what differs between places."""
         copies = heapq.merge(self._stored(), self._archived(), key=attrgetter("position"))
         for _, group in groupby(copies, key=attrgetter("position")):
-            yield self._locate(list(group))
+            yield self._locate(sorted(group, key=attrgetter("archive")))
 
     def _locate(self, copies: list[_Copy]) -> LocatedEvent:
         event = copies[0].event
@@ -100,17 +101,9 @@ class EventSources:
                 yield _Copy(row.position, "", row)
 
     def _archived(self) -> Iterator[_Copy]:
-        """Merge the archives; read from each only once its first position is reached."""
-        waiting = sorted(self._firsts(), reverse=True)
-        reading: list[tuple[int, str, _Copy, Iterator[_Copy]]] = []
-        while waiting or reading:
-            if waiting and (not reading or waiting[-1][0] <= reading[0][0]):
-                _, name = waiting.pop()
-                _push(reading, self._archive_events(name))
-            else:
-                _, _, copy, rest = heapq.heappop(reading)
-                yield copy
-                _push(reading, rest)
+        return merge_by_position(
+            (first, self._archive_events(name)) for first, name in self._firsts()
+        )
 
     def _firsts(self) -> Iterator[tuple[int, str]]:
         for name in list(self.archives):
@@ -133,12 +126,6 @@ class EventSources:
         except BadArchive as error:
             self._found(BadArchiveFound(name, str(error)))
         versions.clear()
-
-
-def _push(reading: list[tuple[int, str, _Copy, Iterator[_Copy]]], rest: Iterator[_Copy]) -> None:
-    for copy in rest:
-        heapq.heappush(reading, (copy.position, copy.archive, copy, rest))
-        return
 
 
 def version_gaps(

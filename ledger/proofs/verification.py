@@ -1,11 +1,11 @@
-"""Verifies a ledger against a checkpoint that somebody has kept: offline, and changing nothing.
+"""Verifies a ledger against a checkpoint that was kept elsewhere: offline, and changing nothing.
 
 Every leaf is hashed anew from the exact bytes in the store and in the archives, and the tree from
-these leaves; nothing that is kept beside the events is trusted. A tile's hash stands for an event
-only where the event is marked as gone and its archive is not here: such events are counted as not
-checked. What was recorded after the checkpoint is held against what is kept of it, no more.
+these leaves; nothing that is stored beside the events is trusted. A tile's hash stands for an event
+only if the event is marked as gone and its archive is not here: such events are counted as not
+checked. Events after the checkpoint are only compared with the stored tiles.
 
-In memory is one tile at a time, and what the archives that span it have in one frame.
+Memory holds one tile at a time, and one frame of each archive that spans it.
 """
 
 from collections import Counter
@@ -39,21 +39,21 @@ from ledger.store.seam import Log
 from ledger.store.tables.tiles import TILE, tiled
 
 FINDINGS_PER_KIND_MAX = 5
-"""Findings: where an archive was replaced, thousands of its events need not be told."""
+"""If an archive was replaced, thousands of its events need not be listed."""
 MISSING_LEAVES_MAX = 1 << 16
-"""Missing events that are looked for one by one; nobody waits for as many as a forger writes."""
+"""Missing events that are found one by one; a forger could claim any number."""
 REPORT_TILES = 64
 
 Report = Callable[[int, int], None]
-"""Told how many of how many leaves are verified."""
+"""Called with how many of how many leaves are verified."""
 
 
 class CannotVerify(Expected):
-    """The checkpoint ends among leaves that are archived, and their archive is not here."""
+    """The checkpoint ends among archived leaves whose archive is not here."""
 
 
 class Verified(NamedTuple):
-    """What a verification has come to; of `found` findings the first few of each kind.
+    """The result of a verification; of `found` findings it has the first few of each kind.
 
     `stored` and `archived` events were hashed; `unchecked` ones are in archives that are not here.
     """
@@ -81,11 +81,11 @@ def verify(
     names: Collection[str],
     report: Report | None = None,
 ) -> Verified:
-    """Whether the ledger is the one that the checkpoint was signed for, and has only grown since.
+    """Check that the ledger is the one that the checkpoint is of, and has only grown since.
 
-    `names` are the archives that were there *before* the log was opened: what a compaction writes
-    meanwhile is not of this moment. Whoever has read the checkpoint knows that it is signed;
-    `verifier` is for those of restores. Raises `CannotVerify`, and `StoreFailed`.
+    `names` are the archives that existed *before* the log was opened: what a compaction writes
+    meanwhile does not belong to this moment. The checkpoint's own signature was checked when it was
+    read; `verifier` is for those of restores. Raise `CannotVerify`, `StoreFailed`.
     """
     trusted = _Trusted(checkpoint, verifier)
     return _Verification(log, shelf, names, trusted, report or _silent).run()
@@ -96,14 +96,14 @@ def _silent(done: int, total: int) -> None:
 
 
 class _Trusted(NamedTuple):
-    """What does not come from the ledger."""
+    """The input that does not come from the ledger."""
 
     checkpoint: Checkpoint
     verifier: Verifier
 
 
 class _Tile:
-    """What was met of the leaves of one tile."""
+    """The events that were found of one tile."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -130,7 +130,7 @@ class _Verification:
         self._report = report
         self._findings: list[Finding] = []
         self._found: Counter[type[Finding]] = Counter()
-        # What was recorded since the names were looked up is there too.
+        # Archives recorded since the names were listed exist too.
         names = {*names, *archives_recorded(self._cursor)}
         self._sources = EventSources(log.cursor(), shelf, names, self._find)
         self._acts = OwnActs(self._find)
@@ -142,13 +142,13 @@ class _Verification:
         self._nodes = GrowingNodes(self._compare_nodes)
         self._kept_nodes: tuple[int, list[bytes]] = (-1, [])
         self._unknown = False
-        """Whether the tree has a hole from here on; what made it was found."""
+        """Whether the tree has a hole from here on, which is a finding already."""
         self._root: bytes | None = None
         self._newest_signed: LocatedEvent | None = None
         self._stored = self._archived = self._unchecked = self._absent = self._gone = 0
 
     def run(self) -> Verified:
-        self._take_all()
+        self._read_all()
         self._nodes.finish()
         self._compare_shape()
         excused = streams_being_deleted(self._cursor, self._acts)
@@ -177,27 +177,27 @@ class _Verification:
             self._findings.append(finding)
 
     def _leaf_count(self) -> int:
-        """How many leaves the ledger says it has, unless that is far more than there can be."""
-        said = raw.leaf_count(self._cursor)
+        """Return how many leaves the ledger claims to have, or how many it can have at most."""
+        claimed = raw.leaf_count(self._cursor)
         most = self._tiled + self._log.count() + MISSING_LEAVES_MAX
-        if said > most:
-            self._find(Missing(most, said - 1))
-        return min(said, most)
+        if claimed > most:
+            self._find(Missing(most, claimed - 1))
+        return min(claimed, most)
 
     # Leaf by leaf
 
-    def _take_all(self) -> None:
+    def _read_all(self) -> None:
         tile = _Tile(0)
         expected = 0
         for met in self._sources.events():
             event = met.event
-            if not self._may_be(met):
+            if not self._has_place(met):
                 continue
             if event.leaf_index < expected:
                 reason = f"its leaf has index {event.leaf_index}, and {expected - 1} came before"
                 self._find(Misplaced(event.position, reason))
             while event.leaf_index // TILE > tile.number:
-                self._take(tile)
+                self._finish_tile(tile)
                 tile = _Tile(tile.number + 1)
             expected = max(expected, event.leaf_index + 1)
             at = event.leaf_index - tile.first
@@ -205,11 +205,11 @@ class _Verification:
                 tile.met[at] = met
                 self._acts.take(event)
         while tile.first < self._end:
-            self._take(tile)
+            self._finish_tile(tile)
             tile = _Tile(tile.number + 1)
-        self._look_at(tile, [])
+        self._compute_roots(tile, [])
 
-    def _may_be(self, met: LocatedEvent) -> bool:
+    def _has_place(self, met: LocatedEvent) -> bool:
         """Whether the event has a place in the ledger at all."""
         event = met.event
         self._stored += met.stored
@@ -219,8 +219,8 @@ class _Verification:
             return False
         return True
 
-    def _take(self, tile: _Tile) -> None:
-        """All there is of this tile is met: its leaves are compared and added to the tree."""
+    def _finish_tile(self, tile: _Tile) -> None:
+        """Compare the leaves of a tile whose events were all found, and add it to the tree."""
         if tile.number % REPORT_TILES == 0:
             self._report(tile.first, self._end)
         count = min(TILE, self._end - tile.first)
@@ -229,14 +229,14 @@ class _Verification:
             leaves = self._leaves_of_dropped(tile)
         else:
             leaves = self._leaves_of(tile, count, *(kept or ([], 0)))
-        self._look_at(tile, leaves)
+        self._compute_roots(tile, leaves)
         if count == TILE:
             self._add(tile, leaves)
 
     def _leaves_of_dropped(self, tile: _Tile) -> list[bytes | None]:
-        """The leaves of a tile all of whose events are gone, as far as they are in archives.
+        """Return the leaves of a tile whose events are all gone, if they are in archives.
 
-        If some are not, the others are not checked either: only the root of all is kept.
+        If some are not, the others are not checked either: only the root of all is stored.
         """
         self._gone += TILE
         for met in tile.met:
@@ -274,7 +274,7 @@ class _Verification:
     def _leaf(
         self, index: int, met: LocatedEvent | None, kept: bytes | None, gone: int
     ) -> bytes | None:
-        """The hash of a leaf; None if its event is missing, and should not be."""
+        """Return the hash of a leaf; None if its event is missing but should be there."""
         is_gone = gone & 1 == 1
         if met is None:
             self._absent += is_gone
@@ -300,8 +300,8 @@ class _Verification:
 
     # Roots
 
-    def _look_at(self, tile: _Tile, leaves: Sequence[bytes | None]) -> None:
-        """Takes the roots that are asked for within this tile, before it is added."""
+    def _compute_roots(self, tile: _Tile, leaves: Sequence[bytes | None]) -> None:
+        """Compute the wanted roots within this tile, before it is added."""
         size = self._checkpoint.size
         if self._is_within(tile, size, leaves):
             self._root = self._root_at(tile, size, leaves)
@@ -330,7 +330,7 @@ class _Verification:
             self._nodes.add(root)
 
     def _kept_root(self, tile: int) -> bytes | None:
-        """The root that is kept of a leaf tile."""
+        """Return the stored root of a leaf tile."""
         above, at = divmod(tile, TILE)
         if self._kept_nodes[0] != above:
             self._kept_nodes = above, raw.nodes(self._cursor, 1, above)
@@ -338,16 +338,16 @@ class _Verification:
         return nodes[at] if at < len(nodes) else None
 
     def _compare_nodes(self, level: int, tile: int, nodes: list[bytes]) -> None:
-        # The newest leaf tiles may be full of events and not be made yet.
+        # The newest events may fill leaf tiles that are not made yet.
         made = self._full // TILE ** (level - 1) - tile * TILE
         if raw.nodes(self._cursor, level, tile) != nodes[: max(made, 0)]:
             self._find(BadTile(level, tile, "its nodes are not the roots of what is below"))
 
     def _compare_shape(self) -> None:
-        """The tiles are those that so many leaves have, no more and no less."""
-        said = tiled(self._cursor).leaves
-        if said != self._tiled:
-            reason = f"{self._tiled} leaves are tiled, not {said}"
+        """Check that there are exactly the tiles that so many leaves have."""
+        claimed = tiled(self._cursor).leaves
+        if claimed != self._tiled:
+            reason = f"{self._tiled} leaves are tiled, not {claimed}"
             self._find(BadTile(0, self._full, reason))
         for tile in raw.leaf_tiles_outside(self._cursor, -(-self._tiled // TILE)):
             self._find(BadTile(0, tile, "there is no such tile"))
@@ -364,7 +364,7 @@ class _Verification:
             self._find(WronglyGone(self._gone, least if self._gone < least else most))
 
     def _judge_archives(self) -> None:
-        """Each archive is what an event says was written, and no event is missing without one."""
+        """Check that each archive is what an event says was written, and that none is missing."""
         may_be_absent = unrecorded = self._acts.unrecorded(self._gone)
         here = self._sources.archives
         for name, written in self._acts.archives.items():
@@ -389,12 +389,12 @@ class _Verification:
     # The checkpoint
 
     def _judge_restore(self, restore: Restore, root: bytes | None) -> None:
-        reason = self._why_forged(restore, root)
+        reason = self._forgery_of(restore, root)
         if reason is not None:
             self._find(ForgedRestore(restore.position, restore.epoch, reason))
             self._acts.disbelieve(restore)
 
-    def _why_forged(self, restore: Restore, root: bytes | None) -> str | None:
+    def _forgery_of(self, restore: Restore, root: bytes | None) -> str | None:
         try:
             note = read_checkpoint(restore.note.encode(), self._verifier)
         except BadCheckpoint as error:
@@ -425,15 +425,15 @@ class _Verification:
             )
 
     def _compare_position(self) -> None:
-        """Positions are under no hash, but the checkpoint says that of its last leaf."""
-        newest, said = self._newest_signed, self._checkpoint.position
-        if newest is not None and newest.event.position != said:
-            reason = f"the checkpoint says that its last event is at position {said}"
+        """Check the last leaf's position: it is not hashed, but stated in the checkpoint."""
+        newest, claimed = self._newest_signed, self._checkpoint.position
+        if newest is not None and newest.event.position != claimed:
+            reason = f"the checkpoint says that its last event is at position {claimed}"
             self._find(Misplaced(newest.event.position, reason))
 
 
 def _node_tiles(full: int) -> Iterator[tuple[int, int]]:
-    """The node tiles over so many full leaf tiles."""
+    """Yield the node tiles over so many full leaf tiles."""
     level, nodes = 1, full
     while nodes:
         yield from ((level, tile) for tile in range(-(-nodes // TILE)))

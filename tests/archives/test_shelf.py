@@ -81,7 +81,7 @@ def test_a_shelf_is_its_archives(
 ) -> None:
     """Every look-up finds what the archives hold, as they are added, replaced and removed."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger.archives.shelf, "INDEXES_KEPT", 2)
+        patch.setattr(ledger.archives.shelf, "CACHED_INDEXES_MAX", 2)
         patch.setattr(ledger.archives.writer, "FRAME_EVENTS", 3)
         path, shelf = Path(directory), Shelf(Path(directory))
         held: dict[str, int] = {}
@@ -175,7 +175,7 @@ def test_a_bad_archive_is_named(tmp_path: Path) -> None:
 
 def test_few_indexes_are_kept(tmp_path: Path) -> None:
     """The last ones that were used are not read again, unless the file is another one."""
-    names = [f"a-{nth}" for nth in range(ledger.archives.shelf.INDEXES_KEPT + 1)]
+    names = [f"a-{nth}" for nth in range(ledger.archives.shelf.CACHED_INDEXES_MAX + 1)]
     for nth, name in enumerate(names):
         write_archive(tmp_path, name, history(range(1 + nth * FEW, 1 + (nth + 1) * FEW)), [])
     shelf = Shelf(tmp_path)
