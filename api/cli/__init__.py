@@ -1,7 +1,7 @@
-"""The command line, `job-ledger`: one command for each thing that is done with it.
+"""The command line, `job-ledger`.
 
-A command is imported when it is used: what only asks a service must not wait until all that a
-service is made of is there.
+A command is imported when it is used, so that one that only asks a service does not wait for the
+import of everything that a service is made of.
 """
 
 import sys
@@ -41,11 +41,11 @@ COMMANDS = {
     "move": "move",
     "doctor": "doctor",
 }
-"""In which module each of them is, under its own name."""
+"""The module of each command; its name there is that of the command."""
 
 
-class _NotAsked(click.ClickException):
-    """A service could not be asked, or refused; with `watch`, 1 is a job that failed."""
+class _ServiceError(click.ClickException):
+    """A service could not be reached, or refused; for `watch`, 1 is a job that failed."""
 
     exit_code = 3
 
@@ -67,23 +67,23 @@ class _Commands(click.Group):
         except (BrokenPipeError, click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except Exception as error:
-            told = _told(error)
-            if told is None:
+            expected = _one_line_error(error)
+            if expected is None:
                 raise
-            raise told from error
+            raise expected from error
 
 
-def _told(error: Exception) -> click.ClickException | None:
-    """What can go wrong without being a fault of the program is told in one line."""
+def _one_line_error(error: Exception) -> click.ClickException | None:
+    """Return a one-line error for what can go wrong without being a fault of the program."""
     text = " ".join(str(error).split())
     if isinstance(error, ClientError):
-        return _NotAsked(text)
+        return _ServiceError(text)
     return click.ClickException(text) if isinstance(error, (Expected, OSError)) else None
 
 
-def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's
-    """Import what knows the version only for whoever asks: it takes longer than many a command."""
-    if asked and not ctx.resilient_parsing:
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    """Import what knows the version only on demand: that takes longer than many a command."""
+    if wanted and not ctx.resilient_parsing:
         version = import_module(f"{__name__}.version")
         click.echo(f"job-ledger {version.installed_version()}")
         click.echo(f"What changed, version by version: {version.CHANGES}")
@@ -100,16 +100,16 @@ def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None: 
     help="Show the version, and where its changes are described.",
 )
 def cli() -> None:
-    """Keeps the history of long-running operations on drives and servers, and does them.
+    """Record long-running operations on drives and servers, and execute them.
 
-    Whoever has an account logs in and uses the commands from `login` to `export`, anywhere; the
-    others are for whoever runs the service, where it runs.
+    The commands from `login` to `export` work on any machine, with an account; the others are for
+    those who run the service, on its machine.
 
-    Every option can also be given in the environment, as JOB_LEDGER_ and its name: JOB_LEDGER_DATA,
-    JOB_LEDGER_COPY_RATE. JOB_LEDGER_POOLS names several pools with ; between them.
+    Settings can also be given in the environment, as JOB_LEDGER_ and its name:
+    JOB_LEDGER_DATA, JOB_LEDGER_COPY_RATE. JOB_LEDGER_POOLS separates several pools by ;.
     """
 
 
 def main(*command: str) -> None:
-    """Runs the command line, after the words of `command`; ends the process with its exit code."""
+    """Run the command line, with `command` in front; end the process with its exit code."""
     cli([*command, *sys.argv[1:]], prog_name="job-ledger")

@@ -1,4 +1,4 @@
-"""How a command gets at a ledger: through the service that runs, or else by itself."""
+"""How a command reaches a ledger: through the service that runs, or else by opening it."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from ledger.images import Pool
 
 T = TypeVar("T")
 
-TAKING_S = 5.0
+LOCK_WAIT_S = 5.0
 """How long a command waits for a service that starts or for another command that ends."""
 PAUSE_S = 0.05
 
@@ -35,15 +35,15 @@ def ask(
 ) -> T:
     """Ask the service that has the data directory, or else do it in this process.
 
-    With `images` the pools are there, too. Raises `DataInUse` if somebody has the data directory
-    who does not answer, `DataUnusable`, and what is expected of the verbs.
+    With `images` the pools are open, too. Raises `DataInUse` if the process that has the data
+    directory does not answer, `DataUnusable`, and the errors of the verbs.
     """
 
-    async def asked() -> T:
+    async def answer() -> T:
         async with open_admin(settings, images=images) as admin:
             return await question(admin)
 
-    return asyncio.run(asked())
+    return asyncio.run(answer())
 
 
 def ask_existing(settings: Settings, question: Callable[[Admin], Awaitable[T]]) -> T:
@@ -56,36 +56,36 @@ def ask_existing(settings: Settings, question: Callable[[Admin], Awaitable[T]]) 
 
 @asynccontextmanager
 async def open_admin(settings: Settings, *, images: bool = False) -> AsyncIterator[Admin]:
-    """The service that has the data directory, or what is opened here once nobody has it."""
-    give_up = time.monotonic() + TAKING_S
+    """Yield the service that has the data directory, or what is opened here once it is free."""
+    give_up = time.monotonic() + LOCK_WAIT_S
     while True:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(connected(settings.data))
             if client is not None:
                 yield client
                 return
-            if _taken(stack, settings.data, or_raise=time.monotonic() > give_up):
-                opened = _own_service(settings) if images else _own_ledger(settings)
+            if _take_lock(stack, settings.data, or_raise=time.monotonic() > give_up):
+                opened = _open_service_here(settings) if images else _open_ledger_here(settings)
                 yield await stack.enter_async_context(opened)
                 return
         await asyncio.sleep(PAUSE_S)
 
 
 @asynccontextmanager
-async def _own_ledger(settings: Settings) -> AsyncIterator[LocalAdmin]:
+async def _open_ledger_here(settings: Settings) -> AsyncIterator[LocalAdmin]:
     async with open_ledger(settings.data) as opened:
         accounts = opened.accounts
         yield LocalAdmin(opened.ledger, accounts, accounts.tokens, opened.retention)
 
 
 @asynccontextmanager
-async def _own_service(settings: Settings) -> AsyncIterator[LocalAdmin]:
+async def _open_service_here(settings: Settings) -> AsyncIterator[LocalAdmin]:
     async with open_service(structs.replace(settings, copying=False)) as service:
         yield LocalAdmin(service.ledger, Library(service))
 
 
 async def pools_in_use(settings: Settings) -> dict[str, Pool]:
-    """The pools that were named, or else those of the service that runs, or those by default."""
+    """Return the pools that were named, else those of the running service, else the default."""
     async with connected(settings.data) as client:
         if settings.pools or client is None:
             return settings.named_pools()
@@ -94,7 +94,7 @@ async def pools_in_use(settings: Settings) -> dict[str, Pool]:
 
 
 async def diagnose(settings: Settings) -> Findings:
-    """Examines a data directory, by the service if one runs; changes nothing."""
+    """Examine a data directory, through the service if one runs; change nothing."""
     async with connected(settings.data) as client:
         if client is not None:
             return await client.call(examine_service)
@@ -116,7 +116,7 @@ async def diagnose(settings: Settings) -> Findings:
     return found
 
 
-def _taken(stack: AsyncExitStack, data: Path, *, or_raise: bool) -> bool:
+def _take_lock(stack: AsyncExitStack, data: Path, *, or_raise: bool) -> bool:
     try:
         stack.enter_context(data_lock(data))
     except DataInUse:

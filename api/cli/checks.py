@@ -18,7 +18,7 @@ class CouldNotRun(click.ClickException):
 
 
 @contextmanager
-def checking(check: str) -> Iterator[None]:
+def reporting_failure_of(check: str) -> Iterator[None]:
     """Raise `CouldNotRun` for every failure: exit code 1 would say that the ledger is bad."""
     try:
         yield

@@ -9,7 +9,7 @@ import msgspec
 
 from api.cli.output import TableColumn, print_table
 from api.client.http import Answer, Client, connected, decoded
-from api.client.saved_login import kept
+from api.client.saved_login import saved_login
 from api.text.printable import escaped_json
 
 T = TypeVar("T")
@@ -18,11 +18,11 @@ T = TypeVar("T")
 def ask(work: Callable[[Client], Awaitable[T]]) -> T:
     """Run `work` with a client of the service and return its result. Raises `ClientError`."""
 
-    async def asked() -> T:
-        async with connected(kept()) as client:
+    async def answer() -> T:
+        async with connected(saved_login()) as client:
             return await work(client)
 
-    return asyncio.run(asked())
+    return asyncio.run(answer())
 
 
 def get(path: str, **query: str | int | None) -> Answer:

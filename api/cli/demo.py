@@ -1,4 +1,4 @@
-"""The demo: an account, a drive and a clone of it, so that there is something to look at."""
+"""The demo: an account, a drive and a clone of it, to have something to look at."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -22,14 +22,14 @@ BLOCK_BYTES = 1024 * 1024
 
 
 class Demo(NamedTuple):
-    """The demo account, and the job of the clone that was started for it; None: it has things."""
+    """The demo account, and the clone job, if one was started."""
 
     email: str
     password: str
     job: str | None
 
     def announcement(self, address: str) -> Iterator[str]:
-        """How to use it, line by line."""
+        """Yield lines that say how to use it."""
         yield f"demo account: {self.email}"
         yield f"demo password: {self.password}"
         if self.job is not None:
@@ -38,33 +38,33 @@ class Demo(NamedTuple):
 
 
 async def make_demo(service: Service, data: Path) -> Demo:
-    """The demo account, made at the first start; and a clone, while the account has nothing."""
+    """Make the demo account at the first start, and a clone while the account has nothing."""
     account, password = await _demo_account(service, data)
-    job = None if _has_something(service, account) else await _start_clone(service, account)
+    job = None if _has_drives_or_jobs(service, account) else await _start_clone(service, account)
     return Demo(account.email, password, job)
 
 
 async def _demo_account(service: Service, data: Path) -> tuple[Account, str]:
-    """The account and its password, which is kept in a file for later starts."""
-    kept = _kept_password(data)
-    password = kept or _keep_password(data)
-    known = {account.email: account for account in await service.accounts.every()}
-    account = known.get(DEMO_EMAIL)
+    """Return the account and its password, which a file keeps for later starts."""
+    saved = _read_password(data)
+    password = saved or _save_new_password(data)
+    accounts = {account.email: account for account in await service.accounts.every()}
+    account = accounts.get(DEMO_EMAIL)
     if account is None:
         return await service.accounts.add(DEMO_EMAIL, password, "user"), password
-    if kept is None:
+    if saved is None:
         await service.accounts.set_password(DEMO_EMAIL, password)
     return account, password
 
 
-def _kept_password(data: Path) -> str | None:
+def _read_password(data: Path) -> str | None:
     try:
         return (data / PASSWORD_FILE).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
 
 
-def _keep_password(data: Path) -> str:
+def _save_new_password(data: Path) -> str:
     password = new_password()
     new = data / f"{PASSWORD_FILE}.new"
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -73,13 +73,13 @@ def _keep_password(data: Path) -> str:
     return password
 
 
-def _has_something(service: Service, account: Account) -> bool:
+def _has_drives_or_jobs(service: Service, account: Account) -> bool:
     with service.views.snapshot() as snapshot:
         return snapshot.count_drives(account.uuid) + snapshot.count_jobs(account.uuid, None) > 0
 
 
 async def _start_clone(service: Service, account: Account) -> str:
-    """Uploads a small drive and starts a clone of it; returns the job."""
+    """Upload a small drive and start a clone of it; return the job."""
     caller = Caller(account.uuid, service.new_id())
     storage_type = default_storage_type(service.pools)
     definition = DriveDefinition("demo", "disk", IMAGE_BYTES, storage_type)
@@ -93,6 +93,6 @@ async def _start_clone(service: Service, account: Account) -> str:
 
 
 async def _half_sparse() -> AsyncIterator[bytes]:
-    """A disk image of which every other block is a hole."""
+    """Yield a disk image in which every other block is a hole."""
     for at in range(0, IMAGE_BYTES, BLOCK_BYTES):
         yield os.urandom(BLOCK_BYTES) if at // BLOCK_BYTES % 2 else bytes(BLOCK_BYTES)

@@ -1,32 +1,20 @@
 """Options of the commands that run where the ledger is."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from api.service.settings import Settings, load_settings
+from api.service.settings import load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _settings_of(_: click.Context, __: click.Parameter, data: Path | None) -> Settings:
-    return load_settings(data=data)
-
-
-_DIRECTORY = click.Path(path_type=Path)
-
-data_option = click.option("--data", type=_DIRECTORY, metavar="DIR", help="The data directory.")
-settings_option = click.option(
-    "--data",
-    "settings",
-    type=_DIRECTORY,
-    metavar="DIR",
-    callback=_settings_of,
-    help="The data directory.",
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path), metavar="DIR", help="The data directory."
 )
-"""For a command that needs no other setting."""
 pool_option = click.option(
     "--pool",
     "pools",
@@ -34,6 +22,16 @@ pool_option = click.option(
     metavar="NAME=PATH[,type=TYPE]",
     help="A directory for disk images; may be repeated.  [default: `main`, in the data directory]",
 )
+
+
+def settings_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--data` to a command, which gets the settings that it gives."""
+
+    @wraps(command)
+    def with_settings(data: Path | None, **given: Any) -> None:
+        command(settings=load_settings(data=data), **given)
+
+    return data_option(with_settings)
 
 
 def monitoring_options(command: F) -> F:

@@ -1,4 +1,4 @@
-"""Several processes that answer at one address, over one ledger in PostgreSQL."""
+"""Several processes that answer requests at one address, over one ledger in PostgreSQL."""
 
 import ctypes
 import os
@@ -10,17 +10,17 @@ from types import FrameType
 
 from api.cli.sockets import CannotListen
 
-_WELL = (0, -signal.SIGTERM)
-"""How a process may end that was asked to, early on or later."""
+_ENDED_ON_REQUEST = (0, -signal.SIGTERM)
+"""How a process ends that was asked to stop; the latter if it had hardly begun."""
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
-def multiplied(processes: int) -> int | None:
-    """Makes so many processes of this one, which must not have threads or connections yet.
+def fork_processes(processes: int) -> int | None:
+    """Fork this process, which must not have threads or connections yet.
 
-    Returns in each of them, with its number from 0 up; and in this one, which has waited for their
-    ends, with None. They all stop with the first that ends, or with this one. Raises `SystemExit`
-    with the exit code of the first that did not end well.
+    Returns the number of the process in each of them, from 0 up, and None in this one, once they
+    have ended. They all stop with the first that ends, or with this one. Raises `SystemExit` with
+    the exit code of the first that failed.
     """
     pids: list[int] = []
     for number in range(processes):
@@ -29,13 +29,13 @@ def multiplied(processes: int) -> int | None:
             _end_with_parent()
             return number
         pids.append(pid)
-    with _forwarded(pids):
+    with _forward_signals(pids):
         _wait(pids)
     return None
 
 
 def _end_with_parent() -> None:
-    """Also if that is killed: nobody would know of its children any more."""
+    """Ask for SIGTERM when the parent ends: if it is killed, nothing else stops us."""
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     if os.getppid() != parent:
@@ -43,8 +43,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _forwarded(pids: list[int]) -> Iterator[None]:
-    """Who asks this process to stop asks them all."""
+def _forward_signals(pids: list[int]) -> Iterator[None]:
+    """Pass requests to stop on to all of them."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         _stop(pids)
@@ -69,27 +69,27 @@ def _wait(pids: list[int]) -> None:
         pids.remove(pid)
         _stop(pids)
         ended = os.waitstatus_to_exitcode(status)
-        if ended not in _WELL:
+        if ended not in _ENDED_ON_REQUEST:
             code = code or max(ended, 1)
     if code:
         raise SystemExit(code)
 
 
 @contextmanager
-def reserved(host: str, port: int) -> Iterator[int]:
-    """A port that processes of ours can all listen on, with `reuse_port`; any free one for 0.
+def reserve_port(host: str, port: int) -> Iterator[int]:
+    """Reserve a port that all our processes can listen on with `reuse_port`; any free one for 0.
 
-    Raises `CannotListen` if it is taken, also if it is by others who would share it.
+    Raises `CannotListen` if it is taken, even by a process that would share it.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as looking:
-            looking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            looking.bind(address)
-            free = looking.getsockname()
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            free = probe.getsockname()
     except OSError as error:
         raise CannotListen.at(host, port, error) from error
-    with socket.socket(family, kind) as reserving:
-        reserving.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        reserving.bind(free)
+    with socket.socket(family, kind) as reservation:
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reservation.bind(free)
         yield int(free[1])

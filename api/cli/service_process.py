@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from typing import NamedTuple
 
 from aiohttp import web
@@ -14,8 +14,8 @@ from msgspec import structs
 from api.admin.server import AdminServer
 from api.app import make_app
 from api.cli.demo import Demo, make_demo
-from api.cli.signals import asked_to_stop, end_with_store
-from api.cli.sockets import CannotListen, telling_metrics
+from api.cli.signals import end_with_store, stop_event
+from api.cli.sockets import CannotListen, metrics_endpoint
 from api.composition import open_service
 from api.data.directory import data_lock
 from api.http.server import ApiRunner
@@ -30,15 +30,15 @@ KEEPALIVE_S = 75
 REQUESTS_END_S = 9
 """How long requests may take to finish once the service is asked to stop ..."""
 CONNECTIONS_END_S = 1
-"""... and how long their connections then."""
+"""... and then their connections."""
 
 log = logging.getLogger(__name__)
 
 
 class Share(NamedTuple):
-    """One of several processes of a service, by its number; they all listen on one port.
+    """One of several processes of a service, which all listen on one port.
 
-    The first does what is done once for all of them.
+    Process 0 does what is done once for all of them.
     """
 
     number: int
@@ -48,17 +48,18 @@ class Share(NamedTuple):
 async def serve(
     settings: Settings, announce: Callable[[str], None], share: Share | None = None
 ) -> None:
-    """Serves until SIGTERM or SIGINT; `announce` is told once it listens, and of the demo.
+    """Serve until SIGTERM or SIGINT; announce the address once it listens, and the demo.
 
-    A share of a service does so in a data directory that all of them have.
+    The processes of a service share its data directory, which the caller has locked.
 
-    Raises `DataInUse`, `DataUnusable`, `KeyUnusable`, `CannotListen`, `StoreFailed` and OSError for
-    what keeps it from starting. If the store fails, the process ends here and now.
+    Raises `DataInUse`, `DataUnusable`, `KeyUnusable`, `CannotListen`, `StoreFailed` or OSError if
+    it cannot start. If the store fails, the process ends at once.
     """
-    stopping = asked_to_stop()
-    first = share is None or share.number == 0
+    stopping = stop_event()
+    number = 0 if share is None else share.number
+    first = number == 0
     if not first:
-        settings = _leaving_work_to_the_first(settings)
+        settings = _without_work(settings)
     with nullcontext() if share else data_lock(settings.data):
         async with open_service(settings) as service:
             watching = asyncio.create_task(end_with_store(service.failed))
@@ -67,7 +68,9 @@ async def serve(
             async with (
                 AdminServer(service) if first else nullcontext(),
                 _listening(service, settings, share, requests) as address,
-                _telling_metrics(service, settings, share, requests) as metrics,
+                metrics_endpoint(
+                    lambda: of_service(service, requests), settings, number
+                ) as metrics,
             ):
                 if first:
                     announce(f"job-ledger listens on {address}")
@@ -80,16 +83,17 @@ async def serve(
         watching.cancel()
 
 
-def _leaving_work_to_the_first(settings: Settings) -> Settings:
-    """It has the same pools, and takes images in."""
+def _without_work(settings: Settings) -> Settings:
+    """Return the settings of the other processes: they have the pools, and only receive images."""
     pools = tuple(settings.named_pools().values()) if settings.copying else settings.pools
     return structs.replace(settings, copying=False, demo=False, pools=pools)
 
 
-class _UnderWay:
-    """The requests under way, so that stopping can wait for their ends.
+class _OpenRequests:
+    """The requests that are being answered, so that stopping can wait for them.
 
-    aiohttp alone waits too, but reads no more: a request whose body still comes would never end.
+    aiohttp alone waits too, but stops reading: a request whose body is still arriving would never
+    end.
     """
 
     def __init__(self) -> None:
@@ -98,7 +102,7 @@ class _UnderWay:
         self._changed = asyncio.Event()
 
     def watch(self, app: web.Application) -> None:
-        """Counts the requests of an application; one for a websocket lasts as long as that."""
+        """Count the requests of an application; a websocket counts until it closes."""
 
         @web.middleware
         async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -115,7 +119,7 @@ class _UnderWay:
         app.middlewares.insert(0, counted)
 
     async def end(self) -> None:
-        """Waits, within limits, until there are none; their connections take no further ones."""
+        """Wait, within limits, for the last one; their connections take no further requests."""
         self._stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REQUESTS_END_S):
@@ -128,10 +132,10 @@ class _UnderWay:
 async def _listening(
     service: Service, settings: Settings, share: Share | None, requests: RequestCounts
 ) -> AsyncIterator[str]:
-    """Answers requests; leaving waits for those under way."""
+    """Answer requests and yield the address; on the way out, wait for open requests."""
     app = make_app(service)
-    under_way = _UnderWay()
-    under_way.watch(app)
+    open_requests = _OpenRequests()
+    open_requests.watch(app)
     if settings.metrics_port is not None:
         requests.watch(app)
     runner = ApiRunner(
@@ -149,22 +153,10 @@ async def _listening(
         yield _address(runner)
         for site in runner.sites:
             await site.stop()
-        service.feed.close()  # what only waits for news would not end by itself
-        await under_way.end()
+        service.feed.close()  # long polls would not end by themselves
+        await open_requests.end()
     finally:
         await runner.cleanup()
-
-
-def _telling_metrics(
-    service: Service, settings: Settings, share: Share | None, requests: RequestCounts
-) -> AbstractAsyncContextManager[str | None]:
-    """Yields where, if they are wanted."""
-    port = settings.metrics_port
-    if port is None:
-        return nullcontext()
-    if port and share is not None:
-        port += share.number
-    return telling_metrics(of_service(service, requests), settings.metrics_host, port)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int, *, shared: bool) -> None:
@@ -180,7 +172,7 @@ def _address(runner: web.AppRunner) -> str:
 
 
 async def _demo(service: Service, settings: Settings) -> Demo | None:
-    """The demo, if one is wanted; the service is of use without."""
+    """Make the demo if the settings ask for it; the service runs without it, too."""
     if not settings.demo:
         return None
     try:

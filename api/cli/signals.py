@@ -1,4 +1,4 @@
-"""The signals of processes that run until they are stopped, and how these end."""
+"""The signals of processes that run until they are stopped, and their end if the store fails."""
 
 import asyncio
 import logging
@@ -16,8 +16,8 @@ STORE_FAILED = 70
 log = logging.getLogger(__name__)
 
 
-def asked_to_stop() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT, from now on."""
+def stop_event() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -25,15 +25,15 @@ def asked_to_stop() -> asyncio.Event:
     return stopping
 
 
-def show_stacks_when_asked() -> None:
-    """Let SIGUSR1 write the stacks of all threads to standard error, from now on, also in forks."""
+def show_stacks_on_signal() -> None:
+    """Make SIGUSR1 write the stacks of all threads to standard error, also in forks."""
     signal.signal(signal.SIGUSR1, _write_stacks)
 
 
 def _write_stacks(number: int, frame: FrameType | None) -> None:
-    """Write them as Python sees them: `faulthandler` reads frames that change meanwhile, and dies.
+    """Write the stacks from Python: `faulthandler` crashes if frames change while it reads them.
 
-    It runs in the main thread, between two steps of Python; one that hangs in C is not interrupted.
+    This runs in the main thread, between two steps of Python; it does not interrupt a hang in C.
     """
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     stacks = [
@@ -45,7 +45,7 @@ def _write_stacks(number: int, frame: FrameType | None) -> None:
 
 
 async def end_with_store(failed: asyncio.Event) -> NoReturn:
-    """Ends the process without any cleaning up: nothing it would write can be relied on."""
+    """End the process without cleaning up: nothing that it writes can be trusted any more."""
     await failed.wait()
     log.critical("the store failed; the process ends, the next start recovers")
     sys.stdout.flush()

@@ -1,17 +1,18 @@
-"""Addresses that a process listens on, and what it says if it cannot."""
+"""The addresses that a process listens on, and the error if it cannot."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from errno import EADDRINUSE
 from typing import Self
 
 from api.metrics.collector import Metrics
 from api.metrics.endpoint import serve_metrics
+from api.service.settings import WorkSettings
 from ledger.domain.errors import Expected
 
 
 class CannotListen(Expected):
-    """The address is taken or is none of this machine's."""
+    """The address is taken, or is not one of this machine's."""
 
     @classmethod
     def at(cls, host: str, port: int, error: OSError) -> Self:
@@ -20,11 +21,22 @@ class CannotListen(Expected):
 
 
 @asynccontextmanager
-async def telling_metrics(metrics: Metrics, host: str, port: int) -> AsyncIterator[str]:
-    """Yields where. Raises `CannotListen`."""
+async def metrics_endpoint(
+    make: Callable[[], Metrics], settings: WorkSettings, number: int = 0
+) -> AsyncIterator[str | None]:
+    """Serve metrics if the settings say so, for the process of this number; yield their URL.
+
+    Raises `CannotListen`.
+    """
+    host, port = settings.metrics_host, settings.metrics_port
+    if port is None:
+        yield None
+        return
+    if port:
+        port += number
     async with AsyncExitStack() as stack:
         try:
-            port = await stack.enter_async_context(serve_metrics(metrics, host, port))
+            port = await stack.enter_async_context(serve_metrics(make(), host, port))
         except OSError as error:
             raise CannotListen.at(host, port, error) from error
         yield f"http://{host}:{port}/metrics"

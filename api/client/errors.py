@@ -1,12 +1,12 @@
-"""What keeps a client from getting what it asked for; each says what to do next."""
+"""Why a client gets no answer; each error says what to do next."""
 
 
 class ClientError(Exception):
-    """Told in one line."""
+    """Printed in one line."""
 
 
 class NotLoggedIn(ClientError):
-    """No login is kept."""
+    """There is no saved login."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -20,7 +20,7 @@ class LoginEnded(ClientError):
 
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"{url} refuses the token, which was removed or never was one:"
+            f"{url} refuses the token, which was revoked or is unknown:"
             f" run `job-ledger login {url} --email EMAIL`"
         )
 
@@ -33,7 +33,7 @@ class Unreachable(ClientError):
 
 
 class NotTrusted(ClientError):
-    """There is no encrypted connection to whom the certificate names."""
+    """The certificate does not prove that the service is the one at this URL."""
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(
@@ -43,16 +43,16 @@ class NotTrusted(ClientError):
 
 
 class Refused(ClientError):
-    """The service said no."""
+    """The service refused the request."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"{said}{_ADVICE.get(status, '')}")
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{reason}{_ADVICE.get(status, '')}")
         self.status = status
 
 
 _ADVICE = {
-    403: ": another account may, or an operator can give this one another role",
-    404: " (what is deleted, and jobs whose history is over, are found no more)",
+    403: ": use another account, or ask an operator for another role",
+    404: " (it may be deleted, or a job whose history has been discarded)",
     429: ": wait a little, then try again",
     503: ": nothing was changed; try again in a moment",
 }

@@ -3,13 +3,13 @@
 from api.text.printable import escaped
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-NAME_MOST = 200
+NAME_LENGTH_MAX = 200
 
 
 def short(text: str) -> str:
-    """The same, and no longer than a name should be."""
-    shown = escaped(text[: NAME_MOST + 1])
-    return shown if len(shown) <= NAME_MOST else f"{shown[: NAME_MOST - 1]}…"
+    """Return the text, cut to the length of a name."""
+    shown = escaped(text[: NAME_LENGTH_MAX + 1])
+    return shown if len(shown) <= NAME_LENGTH_MAX else f"{shown[: NAME_LENGTH_MAX - 1]}…"
 
 
 def size(count: float) -> str:

@@ -1,4 +1,4 @@
-"""Requests, and what becomes of their answers."""
+"""Requests to a service, and their answers."""
 
 import asyncio
 import secrets
@@ -20,7 +20,7 @@ Query = Mapping[str, str | int | None]
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
 TRIES = 4
-"""How often a request is made whose outcome is not known; the service does it once."""
+"""How often a request is sent whose outcome is unknown; the service executes it once."""
 PAUSE_S = 0.5
 UNAUTHORIZED, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 304, 503, 400
 
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """Asks one service, as one account."""
+    """Sends requests to one service, as one account."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self.url = url
@@ -41,34 +41,34 @@ class Client:
     async def get(
         self, path: str, query: Query | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Raises `ClientError`; an answer 304 to a conditional request is none."""
-        return await self._insist("GET", path, query, dict(headers or {}), None)
+        """Send a GET. Raises `ClientError`; a 304 to a conditional request is no error."""
+        return await self._repeat("GET", path, query, dict(headers or {}), None)
 
     async def post(self, path: str, query: Query | None = None, body: object = None) -> Answer:
-        """Done once, however often the connection is lost meanwhile. Raises `ClientError`."""
+        """Send a POST, executed once even if the connection is lost. Raises `ClientError`."""
         headers = {"Idempotency-Key": secrets.token_hex(16)}
-        return await self._insist("POST", path, query, headers, {} if body is None else body)
+        return await self._repeat("POST", path, query, headers, {} if body is None else body)
 
-    async def once(self, method: str, path: str, **given: Any) -> Answer:
-        """One request, whatever it holds. Raises `ClientError`."""
+    async def send(self, method: str, path: str, **given: Any) -> Answer:
+        """Send one request once. Raises `ClientError`."""
         try:
             async with self.session.request(method, self.url + API_ROOT + path, **given) as answer:
                 found = Answer(answer.status, answer.headers, await answer.read())
         except aiohttp.ClientSSLError as error:
-            raise NotTrusted(self.url, _why(error)) from error
+            raise NotTrusted(self.url, _reason(error)) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Unreachable(self.url, _why(error)) from error
+            raise Unreachable(self.url, _reason(error)) from error
         if found.status >= BAD:
             raise self.refusal(found)
         return found
 
     def refusal(self, answer: Answer) -> ClientError:
-        """What an answer that is no success comes to."""
+        """Return the error for an answer that is no success."""
         if answer.status == UNAUTHORIZED:
             return LoginEnded(self.url)
-        return Refused(answer.status, _said(answer))
+        return Refused(answer.status, _error_text(answer))
 
-    async def _insist(
+    async def _repeat(
         self, method: str, path: str, query: Query | None, headers: dict[str, str], body: object
     ) -> Answer:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
@@ -78,10 +78,10 @@ class Client:
             headers[hdrs.CONTENT_TYPE] = "application/json"
         for tries_left in reversed(range(TRIES)):
             try:
-                return await self.once(method, path, **given)
+                return await self.send(method, path, **given)
             except (Unreachable, Refused) as error:
-                passes = isinstance(error, Unreachable) or error.status == UNAVAILABLE
-                if not passes or not tries_left:
+                may_pass = isinstance(error, Unreachable) or error.status == UNAVAILABLE
+                if not may_pass or not tries_left:
                     raise
             await asyncio.sleep(PAUSE_S)
         raise AssertionError("the last try returns or raises")
@@ -89,7 +89,7 @@ class Client:
 
 @asynccontextmanager
 async def connected(login: Login) -> AsyncIterator[Client]:
-    """A client with this login; with no token, one of nobody."""
+    """Yield a client with this login; without a token, an anonymous one."""
     headers = {"Authorization": f"Bearer {login.token}"} if login.token else {}
     session = aiohttp.ClientSession(
         headers={**headers, "Accept": "application/json"}, timeout=TIMEOUT, trust_env=True
@@ -99,20 +99,22 @@ async def connected(login: Login) -> AsyncIterator[Client]:
 
 
 def decoded(answer: Answer, kind: type[T]) -> T:
-    """Raises `ClientError` for what the service would never say."""
+    """Decode an answer. Raises `ClientError` if it cannot come from the service."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except msgspec.DecodeError as error:
-        raise ClientError(f"this is no answer of Job Ledger ({error}): is the URL right?") from None
+        raise ClientError(
+            f"this is not an answer of Job Ledger ({error}): is the URL right?"
+        ) from None
 
 
-def _said(answer: Answer) -> str:
+def _error_text(answer: Answer) -> str:
     try:
-        told = msgspec.json.decode(answer.body, type=list[dict[str, str | None]])
-        return escaped("; ".join(str(each["error_message"]) for each in told))
+        errors = msgspec.json.decode(answer.body, type=list[dict[str, str | None]])
+        return escaped("; ".join(str(each["error_message"]) for each in errors))
     except (msgspec.DecodeError, KeyError):
         return f"status {answer.status}"
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return escaped(str(error)) or type(error).__name__

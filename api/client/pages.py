@@ -6,7 +6,7 @@ from msgspec import Raw, Struct
 
 from api.client.http import Client, decoded
 
-PAGE = 200
+PAGE_JOBS = 200
 
 
 class _Meta(Struct):
@@ -19,13 +19,13 @@ class _Page(Struct):
 
 
 async def every_job(client: Client, filters: Mapping[str, str | None]) -> AsyncIterator[Raw]:
-    """All jobs that the filters let through, as the service shows them, the latest change first.
+    """Yield all jobs that match the filters, as the service shows them, the latest change first.
 
-    One that changes meanwhile may come as it was before, and not as it is.
+    A job that changes meanwhile may appear as it was before.
     """
     after: str | None = ""
     while after is not None:
-        query = {**filters, "limit": PAGE, "after": after}
+        query = {**filters, "limit": PAGE_JOBS, "after": after}
         page = decoded(await client.get("/jobs/", query), _Page)
         for raw in page.objects:
             yield raw

@@ -1,10 +1,10 @@
-"""What answers hold, as far as it is shown; anything else in them is passed over."""
+"""The fields of answers that commands show; others are ignored."""
 
 from msgspec import Struct
 
 
 class Data(Struct, frozen=True):
-    """How far a job is; figures of bytes are there while it runs and they are known."""
+    """A job's progress; the numbers of bytes are there while it runs, once they are known."""
 
     progress: int
     bytes_done: int | None = None
@@ -16,7 +16,7 @@ class Data(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """A job and all below it."""
+    """A job and its sub-jobs."""
 
     uuid: str
     operation: str
@@ -54,7 +54,7 @@ class Server(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """What happened to a job; `event` is its name and the version of its shape."""
+    """An event of a job; `event` is its name and schema version."""
 
     position: int
     recorded_at: str

@@ -1,4 +1,4 @@
-"""The login that is kept between commands: an address and a token, in a file for its owner only."""
+"""The login that later commands use: an address and a token, in a file only its owner reads."""
 
 import os
 from pathlib import Path
@@ -9,26 +9,26 @@ from api.client.errors import ClientError, NotLoggedIn
 
 
 class Login(msgspec.Struct, frozen=True):
-    """Which service, and by which token."""
+    """The service, and a token for it."""
 
     url: str
     token: str
     email: str = ""
 
 
-def kept() -> Login:
-    """By the environment, else from the file. Raises `NotLoggedIn`, and `ClientError`."""
+def saved_login() -> Login:
+    """Return the login in the environment, else in the file. Raises `ClientError`."""
     url, token = os.environ.get("JOB_LEDGER_URL"), os.environ.get("JOB_LEDGER_TOKEN")
     if url and token:
         return Login(url.rstrip("/"), token)
     if url or token:
         # The other half is not taken from the file: the command might go to another service.
         raise ClientError("JOB_LEDGER_URL and JOB_LEDGER_TOKEN go together: set both, or none")
-    return kept_in_file()
+    return login_in_file()
 
 
-def kept_in_file() -> Login:
-    """What `keep` has kept. Raises `NotLoggedIn`, and `ClientError`."""
+def login_in_file() -> Login:
+    """Return the login that `save_login` saved. Raises `ClientError`; `NotLoggedIn` without one."""
     file = _file()
     try:
         return msgspec.json.decode(file.read_bytes(), type=Login)
@@ -38,21 +38,21 @@ def kept_in_file() -> Login:
         raise ClientError(f"{file} is damaged: remove it, and log in again") from None
 
 
-def keep(login: Login) -> Path:
-    """Replaces what is kept; returns where."""
+def save_login(login: Login) -> Path:
+    """Replace the saved login; return its file."""
     file = _file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.parent.chmod(0o700)
     part = file.with_suffix(".part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.fchmod(fd, 0o600)  # it may have been there with another mode
+    os.fchmod(fd, 0o600)  # it may have existed with another mode
     with os.fdopen(fd, "wb") as opened:
         opened.write(msgspec.json.encode(login) + b"\n")
     part.rename(file)
     return file
 
 
-def forget() -> None:
+def forget_login() -> None:
     _file().unlink(missing_ok=True)
 
 

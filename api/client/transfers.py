@@ -1,4 +1,4 @@
-"""Images up and down, in pieces, and on from where an earlier attempt was broken off."""
+"""Uploads and downloads of images, in pieces; both resume after an interruption."""
 
 import asyncio
 import os
@@ -16,66 +16,66 @@ from api.client.responses import Reference
 from api.text.urls import API_ROOT
 
 CHUNK_BYTES = 4 * 1024**2
-CHUNKS_MOST = 50_000
+CHUNKS_MAX = 50_000
 TRIES = 8
 PAUSE_S = 1.0
-"""Long enough together for a service that is started anew."""
+"""All pauses together are long enough for a service to restart."""
 NOT_FOUND, PARTIAL = 404, 206
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many bytes are there."""
+"""Called with the number of bytes transferred, and of all bytes."""
 
 
-class _Made(msgspec.Struct):
+class _NewDrives(msgspec.Struct):
     objects: list[Reference]
 
 
 async def begin_upload(client: Client, file: Path, name: str, media: str) -> str:
-    """Makes the drive that the file is uploaded to; its uuid."""
+    """Make the drive to upload the file to; return its uuid."""
     size = file.stat().st_size
     if not size:
-        raise ClientError(f"{file} is empty: there is no image in it")
+        raise ClientError(f"{file} is empty: it is not an image")
     body = {"name": name, "media": media, "size": size}
-    return decoded(await client.post("/initupload/", body=body), _Made).objects[0].uuid
+    return decoded(await client.post("/initupload/", body=body), _NewDrives).objects[0].uuid
 
 
 async def upload(client: Client, file: Path, drive: str, progress: Progress) -> None:
-    """Sends what is not there yet of a file; a chunk that is lost on its way is sent again."""
+    """Send the chunks of a file that the service lacks, again if one is lost on its way."""
     total = file.stat().st_size
-    size = max(CHUNK_BYTES, -(-total // CHUNKS_MOST))
+    size = max(CHUNK_BYTES, -(-total // CHUNKS_MAX))
     count = max(1, total // size)
     with file.open("rb") as opened:
         for number in range(count):
             start = number * size
             end = total if number == count - 1 else start + size
-            said = {
+            chunk = {
                 "resumableChunkNumber": str(number + 1),
                 "resumableChunkSize": str(size),
                 "resumableTotalSize": str(total),
             }
-            if not await _is_there(client, drive, said):
+            if not await _is_there(client, drive, chunk):
                 opened.seek(start)
-                await _send(client, drive, said, opened.read(end - start))
+                await _send(client, drive, chunk, opened.read(end - start))
             progress(end, total)
 
 
-async def _is_there(client: Client, drive: str, said: dict[str, str]) -> bool:
+async def _is_there(client: Client, drive: str, chunk: dict[str, str]) -> bool:
     try:
-        await client.get(f"/drives/{drive}/upload/", said)
+        await client.get(f"/drives/{drive}/upload/", chunk)
     except Refused as error:
-        # Once all is there the drive is no upload any more, and says that it is busy or ready.
+        # Once the upload is complete, the drive refuses with another status: it is busy or ready.
         if error.status != NOT_FOUND:
             raise
         return False
     return True
 
 
-async def _send(client: Client, drive: str, said: dict[str, str], content: bytes) -> None:
+async def _send(client: Client, drive: str, chunk: dict[str, str], content: bytes) -> None:
     for tries_left in reversed(range(TRIES)):
-        form = aiohttp.FormData(said)
+        form = aiohttp.FormData(chunk)
         form.add_field("file", content, filename="chunk", content_type="application/octet-stream")
         try:
-            await client.once("POST", f"/drives/{drive}/upload/", data=form)
+            await client.send("POST", f"/drives/{drive}/upload/", data=form)
         except Unreachable:
             if not tries_left:
                 raise
@@ -85,14 +85,14 @@ async def _send(client: Client, drive: str, said: dict[str, str], content: bytes
 
 
 def part_of(file: Path) -> Path:
-    """What there is of a file until all of it is there."""
+    """Return the file that holds a download until it is complete."""
     return file.with_name(f"{file.name}.part")
 
 
 async def download(client: Client, drive: str, file: Path, progress: Progress) -> None:
-    """The image, in the file once all of it is there; until then beside it, as `.part`.
+    """Download an image, as `.part` beside the file until it is complete.
 
-    What is there of an earlier attempt stays, if the image has not changed since.
+    What an earlier attempt received is kept if the image has not changed since.
     """
     part = part_of(file)
     for tries_left in reversed(range(TRIES)):
@@ -136,7 +136,7 @@ async def _write(answer: aiohttp.ClientResponse, opened: IO[bytes], progress: Pr
 
 
 def _date(opened: IO[bytes], last_modified: str) -> None:
-    """The part has the date of its image: that says later whether both still belong together."""
+    """Give the part the date of its image, which shows later whether it is still the same image."""
     at = parsedate_to_datetime(last_modified).timestamp()
     os.utime(opened.fileno(), (at, at))
 

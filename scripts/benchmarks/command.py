@@ -13,7 +13,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from api.cli.commands.serve import COLLECTED
+from api.cli.commands.serve import GARBAGE_THRESHOLDS
 from api.cli.output import console, json_option
 from scripts.benchmarks import (
     archives,
@@ -87,7 +87,7 @@ def main(names: tuple[str, ...], *, quick: bool, as_json: bool) -> None:
     """
     signal.signal(signal.SIGTERM, _terminated)
     gc.freeze()
-    gc.set_threshold(*COLLECTED)  # as in the service; the floors that run here have it too
+    gc.set_threshold(*GARBAGE_THRESHOLDS)  # as in the service; the floors that run here have it too
     scale = QUICK if quick else FULL
     with tempfile.TemporaryDirectory(prefix="job-ledger-benchmark-") as directory:
         before = machine.machine(Path(directory))

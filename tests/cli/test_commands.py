@@ -182,7 +182,7 @@ def test_doctor_finds_what_is_wrong(data: Path) -> None:
 
 def test_somebody_has_it_who_does_not_answer(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command waits a while for whoever has the data directory, then says who that is."""
-    monkeypatch.setattr("api.cli.admin.TAKING_S", 0.1)
+    monkeypatch.setattr("api.cli.admin.LOCK_WAIT_S", 0.1)
     with data_lock(data):
         refused = CliRunner().invoke(cli, ["account", "add", "a@b.test", "--data", str(data)])
     assert refused.exit_code == 1

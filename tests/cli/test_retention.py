@@ -128,7 +128,9 @@ def test_what_is_no_duration(data: Path, duration: str) -> None:
     for arguments in (("set", "--", duration), ("plan", "--keep", duration)):
         answer = ask("retention", *arguments[:1], "--data", data, *arguments[1:])
         assert answer.code == 2
-        assert "is no duration such as P3D, PT12H or P1DT6H" in answer.err or "long" in answer.err
+        assert (
+            "is not a duration such as P3D, PT12H or P1DT6H" in answer.err or "long" in answer.err
+        )
     assert not data.exists()
 
 

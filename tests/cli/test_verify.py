@@ -166,7 +166,7 @@ def test_only_the_first_findings_are_shown(kept: Kept) -> None:
     with behind_its_back(kept.data / FILE) as connection:
         connection.execute("UPDATE stored_events SET leaf = zeroblob(32)")
     assert (found(kept)["found"], len(found(kept)["findings"])) == (69, 5)
-    assert "NOT INTACT, 69 things were found, the first of each kind:\n" in kept.verify().output
+    assert "NOT INTACT, 69 findings, the first of each kind:\n" in kept.verify().output
 
 
 def test_a_restore_is_told_from_tampering(kept: Kept) -> None:

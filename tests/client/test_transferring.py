@@ -36,7 +36,7 @@ def test_an_image_goes_up_and_comes_back(server: Server, shell: Shell, image: Pa
     assert content[: image.stat().st_size] == image.read_bytes()
     assert set(content[image.stat().st_size :]) <= {0}
     again = shell.run("download", drive)
-    assert (again.code, "is there already" in again.err) == (3, True)
+    assert (again.code, "exists already" in again.err) == (3, True)
     assert shell.run("download", drive, "--force").code == 0
 
 
@@ -49,7 +49,7 @@ def test_an_upload_goes_on_where_it_was_cut(server: Server, shell: Shell, image:
         assert shell.run(*login, stdin=f"{PASSWORD}\n").code == 0
         broken = shell.run("upload", str(image))
         assert broken.code == 3
-        assert f"go on with: job-ledger upload {image} --resume " in broken.err
+        assert f"resume with: job-ledger upload {image} --resume " in broken.err
     drive = broken.err.split("--resume ")[1].split()[0]
     assert server.api.drive(drive)["status"] == "uploading"
     shell.log_in(server)
@@ -58,7 +58,7 @@ def test_an_upload_goes_on_where_it_was_cut(server: Server, shell: Shell, image:
     whole = server.api.download(drive)[: image.stat().st_size]
     assert sha256(whole) == sha256(image.read_bytes())
     over = shell.run("upload", str(image), "--resume", drive)
-    assert (over.code, "is no upload any more" in over.err) == (3, True)
+    assert (over.code, "is complete already" in over.err) == (3, True)
 
 
 def test_a_download_goes_on_where_it_was_cut(server: Server, shell: Shell, image: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_download_goes_on_where_it_was_cut(server: Server, shell: Shell, image
         assert shell.run(*login, stdin=f"{PASSWORD}\n").code == 0
         broken = shell.run("download", drive, "x.img")
         assert broken.code == 3
-        assert f"go on with: job-ledger download {drive} x.img\n" in broken.err
+        assert f"resume with: job-ledger download {drive} x.img\n" in broken.err
     part = shell.home / "x.img.part"
     came = part.stat().st_size
     assert MIB < came <= 5 * MIB

@@ -132,9 +132,9 @@ def test_the_time_can_be_up(
     begun += [shell.begin("watch", job, "--timeout", str(TIMEOUT_S)) for job in (runs, UNKNOWN)]
     (_, err), (out, _) = (watching.communicate(timeout=PATIENCE_S) for watching in begun)
     assert [watching.returncode for watching in begun] == [124, 124]
-    assert err == "the time is up; the jobs go on\n"
+    assert err == "the time is up; the jobs continue\n"
     assert slow.api.job(runs)["state"] == "started"
-    assert f"{UNKNOWN} is not there yet" in out
+    assert f"{UNKNOWN} does not exist yet" in out
 
 
 def test_a_clone_that_is_waited_for_speaks_json(server: Server, shell: Shell) -> None:
@@ -159,7 +159,7 @@ def test_what_runs_is_watched_by_default(
     server = slow.api.create_server(slow.api.upload(data_blocks(1)))
     with another(machine, slow) as api:
         before = endless(api)
-        assert shell.run("watch") == (0, "", "nothing runs\n")
+        assert shell.run("watch") == (0, "", "no job is running\n")
         job = slow.api.clone_server(server).job
         begun.append(watching := shell.begin("watch", "--compact"))
         said = lines_of(watching, job)
@@ -225,7 +225,7 @@ def test_a_job_that_is_not_there_yet(
     watching = shell.begin("watch", job)
     begun.append(watching)
     assert watching.stdout is not None
-    assert f"{job} is not there yet" in watching.stdout.readline()
+    assert f"{job} does not exist yet" in watching.stdout.readline()
     assert server.stop() == 0
     machine.data.rename(before)
     after.rename(machine.data)

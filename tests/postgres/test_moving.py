@@ -463,8 +463,10 @@ def test_the_command(tmp_path: Path, database: str) -> None:
     answer = run("move", "--to", database, "--data", data)
 
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith("moved 0 events and all that is beside them, up to position 0\n")
-    assert answer.out.endswith(f"kept as {data}/{MOVED_FILE}, and not used any more\n")
+    assert answer.out.startswith(
+        "moved 0 events and everything that belongs to them, up to position 0\n"
+    )
+    assert answer.out.endswith(f"kept as {data}/{MOVED_FILE}, and is no longer used\n")
     again = invoked("move", "--to", database, "--data", data)
     assert again.output == f"Error: the ledger of {data} is in PostgreSQL already\n"
     restore = invoked("restore", tmp_path / "backup", "--data", data)

@@ -1,4 +1,4 @@
-"""`job-ledger account`: who may log in."""
+"""`job-ledger account`: the accounts that may log in."""
 
 import sys
 
@@ -15,14 +15,14 @@ _LINE_BYTES_MAX = PASSWORD_LENGTH_MAX * 4 + 2
 _stdin_option = click.option(
     "--password-stdin",
     is_flag=True,
-    help="Read the password from the first line of standard input. Otherwise it is asked for,"
-    " or without a terminal made up and printed.",
+    help="Read the password from the first line of standard input. Without this option the"
+    " command asks for it, or without a terminal makes one up and prints it.",
 )
 
 
 @click.group()
 def account() -> None:
-    """Add and remove accounts and change passwords, while the service runs or not."""
+    """Add and remove accounts and change passwords; the service may run or not."""
 
 
 @account.command()
@@ -33,7 +33,7 @@ def account() -> None:
     type=click.Choice(ROLES),
     default="user",
     show_default=True,
-    help="user: clones and follows jobs. auditor: also sees and checks everything."
+    help="user: has drives, servers and jobs. auditor: also sees and checks everything."
     " operator: also changes how the service works.",
 )
 @_stdin_option
@@ -65,14 +65,14 @@ def change_password(email: str, settings: Settings, password_stdin: bool) -> Non
 def remove(email: str, settings: Settings) -> None:
     """Remove the account EMAIL: its logins, sessions and tokens end at once.
 
-    So does what it said of itself; what it did is in the ledger, and stays.
+    Its profile goes, too. What it did stays in the ledger.
     """
     ask(settings, lambda admin: admin.call(Accounts.remove, email))
     click.echo(f"removed {email}")
 
 
 def _new_password(*, from_stdin: bool) -> tuple[str, bool]:
-    """The password to set, and whether it was made up here."""
+    """Return the password to set, and whether it was made up here."""
     if from_stdin:
         return _password_of_stdin(), False
     if sys.stdin.isatty():

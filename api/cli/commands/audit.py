@@ -1,4 +1,4 @@
-"""`job-ledger audit`: whether the record is sound, and what shows later that it still is."""
+"""`job-ledger audit`: check the ledger, and sign checkpoints to check it against later."""
 
 import sys
 from datetime import UTC
@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from api.cli.checks import NOT_SOUND, CouldNotRun, checking
+from api.cli.checks import NOT_SOUND, CouldNotRun, reporting_failure_of
 from api.cli.commands.verify import verify
 from api.cli.options import data_option, settings_option
 from api.cli.output import TableColumn, json_option, print_json, print_table, progress_bar
@@ -27,7 +27,7 @@ from projections.maintenance.retention.compaction import ARCHIVES
 
 @click.group()
 def audit() -> None:
-    """Check the ledger against itself and against what is shown; changes nothing in it."""
+    """Check the ledger against itself and its read models; change nothing."""
 
 
 audit.add_command(verify)
@@ -36,11 +36,11 @@ audit.add_command(verify)
 @audit.command()
 @data_option
 @click.option("--job", metavar="UUID", help="Print the history of one job instead.")
-@click.option("--with-archive", is_flag=True, help="With what is in the ledger's archives, too.")
+@click.option("--with-archive", is_flag=True, help="Replay the ledger's archives, too.")
 @click.option(
     "--archive",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Replay just this archive; it needs no ledger. What was discarded unread is a violation.",
+    help="Replay only this archive, without a ledger. Streams discarded unread are violations.",
 )
 @json_option
 def replay(
@@ -52,33 +52,32 @@ def replay(
 ) -> None:
     """Replay every event from the first and compare the outcome with the read models.
 
-    Works beside a running service. Exit code 0: all is sound; 1: the first divergence is printed;
-    2: the replay could not run.
+    The service may run meanwhile. Exit code 0: the ledger is sound; 1: it is not, and the first
+    divergence is printed; 2: the replay could not run.
     """
-    with checking("replay"):
-        if archive is not None:
-            with progress_bar("replaying", "events") as report:
-                outcome = replay_archive(archive, report)
-            _conclude(outcome, as_json=as_json)
-            return
-        home = load_settings(data=data).data
-        database = _existing_database(home)
-        if job is None:
-            with progress_bar("replaying", "events") as report:
-                archives = home / ARCHIVES if with_archive else None
-                outcome = replay_ledger(database.log, report, archives)
-            _conclude(outcome, as_json=as_json)
-        else:
-            with database.log() as log:
+    with reporting_failure_of("replay"):
+        if archive is None and job is not None:
+            with _existing_database(load_settings(data=data).data).log() as log:
                 _print_history(log, job, as_json=as_json)
+            return
+        with progress_bar("replaying", "events") as report:
+            if archive is not None:
+                outcome = replay_archive(archive, report)
+            else:
+                directory = load_settings(data=data).data
+                archives = directory / ARCHIVES if with_archive else None
+                outcome = replay_ledger(_existing_database(directory).log, report, archives)
+        print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
+    if outcome.divergence is not None:
+        sys.exit(NOT_SOUND)
 
 
 @audit.command()
 @settings_option
 def checkpoint(settings: Settings) -> None:
-    """Print a signed checkpoint of the ledger as it is now, to be kept somewhere else.
+    """Print a signed checkpoint of the ledger as it is now; keep it somewhere else.
 
-    Works beside a running service, and without one. The key is made if there is none yet.
+    The service may run meanwhile. The key is made if there is none yet.
     """
     with database_of(settings.data).log() as log:
         signer = signer_of(settings.data, new_id=new_id)
@@ -90,12 +89,6 @@ def _existing_database(directory: Path) -> Database:
     if not database.exists():
         raise CannotReplay(f"there is no ledger at {database.address}")
     return database
-
-
-def _conclude(outcome: Replay, *, as_json: bool) -> None:
-    print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
-    if outcome.divergence is not None:
-        sys.exit(NOT_SOUND)
 
 
 def _print_history(log: Log, job: str, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`job-ledger backup` and `job-ledger restore`: a ledger kept elsewhere, and taken from there."""
+"""`job-ledger backup` and `job-ledger restore`."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ from api.data.location import SqliteDatabase, database_of, store_of
 from api.service.clocks import now
 from api.service.ids import new_id
 from api.service.settings import Settings, load_settings
+from ledger.application import Ledger
 from ledger.domain.commands import RecordRestore
 from ledger.proofs.keys import signer_of
 from ledger.store.writer import Caller
@@ -25,20 +26,19 @@ from projections.maintenance.backup.restoration import restore as restore_backup
 from projections.maintenance.retention.compaction import ARCHIVES
 
 _directory = click.Path(path_type=Path, file_okay=False)
-_SYSTEM = Caller("system", "")
 
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=_directory)
 @data_option
-@click.option("--images", is_flag=True, help="Also the images of the drives that are ready.")
+@click.option("--images", is_flag=True, help="Include the images of drives that are ready.")
 @pool_option
 def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, ...]) -> None:  # noqa: FBT001 - click's
-    """Back the ledger up into the new directory DIR, while the service runs or not.
+    """Back up the ledger into the new directory DIR; the service may run or not.
 
-    It is a copy of one moment, checked before it gets its name, with the archives and the key that
-    signs checkpoints: whoever has it has that key, and the hashes of passwords. Printed is a signed
-    checkpoint of just this backup, to be kept somewhere else.
+    The backup is a copy of one moment, checked before it gets its name. It includes the archives,
+    the key that signs checkpoints and the hashes of passwords, so keep it safe. The command prints
+    a signed checkpoint of this backup; keep that somewhere else.
     """
     settings = load_settings(data=data, pools=pools)
     taken = take(
@@ -49,9 +49,9 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
         pools=asyncio.run(pools_in_use(settings)) if images else None,
         now=now,
     )
-    _tell(f"backed up {taken.events} events, up to position {taken.position}, to {directory}")
-    _tell_missing(taken.missing)
-    _tell("keep this checkpoint somewhere else; a restore can be held against it:")
+    _print(f"backed up {taken.events} events, up to position {taken.position}, to {directory}")
+    _print_missing(taken.missing)
+    _print("keep this checkpoint somewhere else, to check a restore against it:")
     click.echo(taken.note, nl=False)
 
 
@@ -69,24 +69,24 @@ def _file_of(data: Path) -> Path:
 @data_option
 @pool_option
 def restore(directory: Path, data: Path | None, pools: tuple[str, ...]) -> None:
-    """Make a ledger of a data directory that has none, out of BACKUP.
+    """Restore BACKUP into a data directory that has no ledger.
 
-    The backup is checked first, and the restore is recorded: it begins a new epoch. Images come
-    from the backup, or are those that are in the pools already; what is in the way, or belongs to
-    no drive, is moved to `lost+found`. Drives whose image is missing are named.
+    The backup is checked first. The restore is recorded and begins a new epoch. Images come from
+    the backup, or are in the pools already; files that are in the way or belong to no drive are
+    moved to `lost+found`. Drives whose image is missing are named.
     """
     settings = load_settings(data=data, pools=pools)
     restored = _restore(directory.absolute(), settings)
-    tell_restored(restored)
+    print_restored(restored)
 
 
-def tell_restored(restored: Restored) -> None:
-    """What there is now, and what is not."""
+def print_restored(restored: Restored) -> None:
+    """Say what there is now, and what is missing."""
     first = restored.first
-    _tell(f"restored up to position {first.position}; this is epoch {first.epoch}")
+    _print(f"restored up to position {first.position}; this is epoch {first.epoch}")
     for path in restored.aside:
-        _tell(f"moved aside: {path}")
-    _tell_missing(restored.missing)
+        _print(f"moved aside: {path}")
+    _print_missing(restored.missing)
 
 
 def _restore(directory: Path, settings: Settings) -> Restored:
@@ -104,17 +104,21 @@ def _restore(directory: Path, settings: Settings) -> Restored:
 def _record(data: Path, epoch: int, checkpoint: str) -> None:
     async def record() -> None:
         async with open_ledger(data) as opened:
-            command = RecordRestore(new_id(), epoch, checkpoint)
-            await opened.ledger.execute(command, _SYSTEM)
+            await record_restore(opened.ledger, epoch, checkpoint)
 
     asyncio.run(record())
 
 
-def _tell_missing(missing: Iterable[MissingImage]) -> None:
+async def record_restore(ledger: Ledger, epoch: int, checkpoint: str) -> None:
+    """Begin the epoch after a restore up to the checkpoint."""
+    await ledger.execute(RecordRestore(new_id(), epoch, checkpoint), Caller("system", ""))
+
+
+def _print_missing(missing: Iterable[MissingImage]) -> None:
     for drive, pool in missing:
-        _tell(f"the image of drive {drive} is not there, in pool {pool}")
+        _print(f"the image of drive {drive} is missing in pool {pool}")
 
 
-def _tell(line: str) -> None:
-    """Beside what is printed: that is for a file, or a program."""
+def _print(line: str) -> None:
+    """Print to standard error: standard output is for a file, or a program."""
     click.echo(line, err=True)

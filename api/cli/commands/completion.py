@@ -1,4 +1,4 @@
-"""`job-ledger completion`: for the shell."""
+"""`job-ledger completion`: complete commands in a shell."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete commands and options.
+    """Print the script that makes SHELL complete commands and options.
 
     For bash: `job-ledger completion bash >> ~/.bashrc`.
     """

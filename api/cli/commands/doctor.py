@@ -1,4 +1,4 @@
-"""`job-ledger doctor`: how the ledger and the pools are."""
+"""`job-ledger doctor`: check the ledger and the pools."""
 
 import asyncio
 import sys
@@ -23,10 +23,10 @@ SICK = 1
 @pool_option
 @json_option
 def doctor(data: Path | None, pools: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's
-    """Look at the ledger's file and the pools and say what is wrong; changes nothing.
+    """Check the ledger and the pools and say what is wrong; change nothing.
 
-    Works with and without a running service; one that runs knows its own pools. Exit code 0: all
-    is well; 1: something is wrong.
+    The service may run or not; if it runs, its pools are checked. Exit code 0: all is well; 1:
+    something is wrong.
     """
     findings = asyncio.run(diagnose(load_settings(data=data, pools=pools)))
     if as_json:

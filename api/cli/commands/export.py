@@ -1,4 +1,4 @@
-"""`job-ledger export`: all jobs, for whatever reads lines or tables."""
+"""`job-ledger export`: all jobs, for programs that read lines or tables."""
 
 import asyncio
 import csv
@@ -10,7 +10,7 @@ import msgspec
 from api.client.http import connected
 from api.client.pages import every_job
 from api.client.responses import Job
-from api.client.saved_login import kept
+from api.client.saved_login import saved_login
 from api.text.printable import escaped, escaped_json
 
 COLUMNS = (
@@ -18,18 +18,20 @@ COLUMNS = (
     *("resources", "children", "error"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""The beginnings of what a spreadsheet takes for a formula."""
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
-@click.option("--state", help="Only jobs in these states, commas between them.")
-@click.option("--since", help="Only those that changed at this time or later.")
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True
+)
+@click.option("--state", help="Only jobs in these states, separated by commas.")
+@click.option("--since", help="Only jobs that changed at this time or later.")
 def export(form: str, state: str | None, since: str | None) -> None:
     """Print all jobs that are kept, the latest change first.
 
-    As JSON, a line each, just as the service shows them; or as CSV, with a line of headings. A job
-    that changes meanwhile may be in it as it was before.
+    `jsonl` is a line of JSON for each job, as the service shows it; `csv` has a line of headings. A
+    job that changes meanwhile may appear as it was before.
     """
     asyncio.run(_export(form, {"state": state, "last_modified__gte": since}))
 
@@ -38,7 +40,7 @@ async def _export(form: str, filters: dict[str, str | None]) -> None:
     table = csv.writer(sys.stdout)
     if form == "csv":
         table.writerow(COLUMNS)
-    async with connected(kept()) as client:
+    async with connected(saved_login()) as client:
         async for raw in every_job(client, filters):
             if form == "csv":
                 table.writerow(map(_cell, _row(msgspec.json.decode(raw, type=Job))))
@@ -54,7 +56,7 @@ def _row(job: Job) -> tuple[object, ...]:
 
 
 def _cell(value: object) -> object:
-    """A text that a spreadsheet would compute is written so that it stays one."""
+    """Return a text such that a spreadsheet does not compute it."""
     if not isinstance(value, str):
         return value
     return f"'{escaped(value)}" if value.startswith(FORMULA) else escaped(value)

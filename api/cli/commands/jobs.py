@@ -19,15 +19,16 @@ NO_LIMIT = 0
 
 
 @click.command()
-@click.option("--state", help="started, success, failed or cancelled; commas between several.")
-@click.option("--operation", help=f"{' or '.join(OPERATIONS)}; commas likewise.")
-@click.option("--resource", help="Only jobs of this drive or server, by its uuid.")
+@click.option("--state", help="started, success, failed or cancelled; separate several by commas.")
 @click.option(
-    "--since", help="Only those that changed at this time or later: 2026-04-17T08:15:30Z."
+    "--operation",
+    help=f"{', '.join(OPERATIONS)} or another; separate several by commas.",
 )
-@click.option("--as-of", help="As the list was at this time, or ledger position.")
+@click.option("--resource", help="Only jobs of the drive or server with this uuid.")
+@click.option("--since", help="Only jobs that changed at this time or later: 2026-04-17T08:15:30Z.")
+@click.option("--as-of", help="Show the list as it was at this time or ledger position.")
 @click.option("--limit", type=click.IntRange(1, PAGE_JOBS_MAX), default=20, show_default=True)
-@click.option("--after", help="Go on behind the page that said so.")
+@click.option("--after", help="The next page: the value that the page before printed.")
 @json_option
 def jobs(
     *,
@@ -59,15 +60,15 @@ def jobs(
 
 @click.command()
 @click.argument("uuid", type=click.UUID)
-@click.option("--tree", is_flag=True, help="All sub-jobs, however deep.")
-@click.option("--history", is_flag=True, help="The events that made it what it is.")
-@click.option("--as-of", help="As it was at this time, or ledger position.")
+@click.option("--tree", is_flag=True, help="Show all sub-jobs, however deep.")
+@click.option("--history", is_flag=True, help="Show the job's events.")
+@click.option("--as-of", help="Show the job as it was at this time or ledger position.")
 @json_option
 def job(uuid: UUID, as_of: str | None, *, tree: bool, history: bool, as_json: bool) -> None:
     """Show a job."""
     if history and (tree or as_of):
         raise click.UsageError(
-            "--history tells of all times and of this job: no --as-of, no --tree"
+            "--history shows all times and one job: use it without --as-of and --tree"
         )
     if history:
         _show_history(uuid, as_json=as_json)
@@ -76,8 +77,7 @@ def job(uuid: UUID, as_of: str | None, *, tree: bool, history: bool, as_json: bo
     if as_json:
         print_answer(answer)
         return
-    shown = decoded(answer, Job)
-    for line in _lines(shown, tree=tree):
+    for line in _lines(decoded(answer, Job), tree=tree):
         console().print(line, soft_wrap=True)
 
 
@@ -89,7 +89,7 @@ def _lines(job: Job, *, tree: bool) -> Iterator[str]:
     yield f"created      {time(job.created)} UTC"
     yield f"last change  {time(job.last_modified)} UTC"
     for uri in job.resources:
-        yield f"of           {escaped(uri.removeprefix(API_ROOT))}"
+        yield f"resource     {escaped(uri.removeprefix(API_ROOT))}"
     if tree:
         yield from _tree(job, "")
     elif job.children:
@@ -97,11 +97,11 @@ def _lines(job: Job, *, tree: bool) -> Iterator[str]:
 
 
 def _tree(job: Job, before: str) -> Iterator[str]:
-    for nth, child in enumerate(job.children, start=1):
-        last = nth == len(job.children)
+    for number, child in enumerate(job.children, start=1):
+        last = number == len(job.children)
         mark, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        said = f"{escaped(child.state)} {child.data.progress} %  {figures(child)}".rstrip()
-        yield f"{before}{mark}{escaped(child.uuid)}  {said}"
+        state = f"{escaped(child.state)} {child.data.progress} %  {figures(child)}".rstrip()
+        yield f"{before}{mark}{escaped(child.uuid)}  {state}"
         yield from _tree(child, before + below)
 
 
@@ -118,7 +118,7 @@ def _details(event: Event) -> str:
 @click.argument("uuid", type=click.UUID)
 @json_option
 def cancel(uuid: UUID, *, as_json: bool) -> None:
-    """Cancel a running job: what it has made is removed."""
+    """Cancel a running job and remove what it has made."""
     answer = ask(lambda client: client.post(f"/jobs/{uuid}/action/", {"do": "cancel"}))
     if as_json:
         print_answer(answer)
@@ -130,11 +130,11 @@ def _operation(job: Job) -> str:
     return escaped(operation_of(job.operation).title)
 
 
-WORKER_LOST = "worker lost, waits for another"
+WORKER_LOST = "worker lost, waiting for another"
 
 
 def figures(job: Job) -> str:
-    """Bytes, rate and time left of what runs, the error of what failed."""
+    """Return the bytes, rate and time left of a running job, or the error of a failed one."""
     data = job.data
     if data.error:
         return escaped(data.error)
@@ -142,10 +142,10 @@ def figures(job: Job) -> str:
         return WORKER_LOST
     if data.bytes_total is None or data.bytes_done is None:
         return ""
-    told = f"{size(data.bytes_done)} of {size(data.bytes_total)}"
+    text = f"{size(data.bytes_done)} of {size(data.bytes_total)}"
     if data.bytes_per_s:
-        told += f", {size(data.bytes_per_s)}/s"
-    return told if data.eta_s is None else f"{told}, {seconds(data.eta_s)} left"
+        text += f", {size(data.bytes_per_s)}/s"
+    return text if data.eta_s is None else f"{text}, {seconds(data.eta_s)} left"
 
 
 _JOB_COLUMNS: tuple[TableColumn[Job], ...] = (

@@ -19,21 +19,21 @@ T = TypeVar("T")
 
 @click.group()
 def library() -> None:
-    """Add, list and remove images that every account may clone, while the service runs or not."""
+    """Add, list and remove images that every account may clone; the service may run or not."""
 
 
 @library.command()
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", required=True, help="What the library drive is called.")
+@click.option("--name", required=True, help="The name of the library drive.")
 @click.option("--media", type=click.Choice(get_args(Media)), default="disk", show_default=True)
-@click.option("--storage-type", help="Of the pool it goes to.  [default: the service's]")
+@click.option("--storage-type", help="The storage type of its pool.  [default: the service's]")
 @click.option(
     "--meta",
     "meta",
     multiple=True,
     metavar="KEY=VALUE",
-    help="What there is to know: arch, os, distribution, version, description, image_type,"
-    " category, install_notes, url, favourite, paid, and anything else. May be repeated.",
+    help="Metadata: arch, os, distribution, version, description, image_type, category,"
+    " install_notes, url, favourite, paid, or any other key. May be repeated.",
 )
 @data_option
 @pool_option
@@ -56,9 +56,9 @@ def add(  # noqa: PLR0917 - click's
 @data_option
 @pool_option
 def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
-    """List what is in the library."""
+    """List the images in the library."""
     found = _ask(data, pools, lambda admin: admin.call(Library.every))
-    print_table(found, _COLUMNS, "there is nothing in the library")
+    print_table(found, _COLUMNS, "the library is empty")
 
 
 @library.command()
@@ -66,7 +66,7 @@ def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
 @data_option
 @pool_option
 def remove(uuid: str, data: Path | None, pools: tuple[str, ...]) -> None:
-    """Take the drive UUID out of the library; refused while it is being cloned."""
+    """Remove the drive UUID from the library; refused while it is being cloned."""
     _ask(data, pools, lambda admin: admin.call(Library.remove, uuid))
     click.echo(f"removed {uuid}")
 
@@ -82,7 +82,7 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _said(image: LibraryImage) -> str:
+def _meta_text(image: LibraryImage) -> str:
     return "\n".join(f"{key}={value}" for key, value in sorted(image.meta.items()))
 
 
@@ -92,5 +92,5 @@ _COLUMNS: tuple[TableColumn[LibraryImage], ...] = (
     ("media", lambda image: image.media),
     ("size", lambda image: f"{image.size:,}"),
     ("storage type", lambda image: image.storage_type),
-    ("meta", _said),
+    ("meta", _meta_text),
 )

@@ -11,22 +11,26 @@ from api.cli.output import json_option, print_result
 from api.client.errors import ClientError, LoginEnded
 from api.client.http import connected, decoded
 from api.client.responses import NewToken
-from api.client.saved_login import Login, forget, keep, kept_in_file
+from api.client.saved_login import Login, forget_login, login_in_file, save_login
 from api.text.urls import API_ROOT
 
-NAME_MOST = 64
+NAME_LENGTH_MAX = 64
 
 
 @click.command()
 @click.argument("url")
-@click.option("--email", required=True, help="Whose account it is.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
+@click.option("--email", required=True, help="The account's email address.")
+@click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Read the password from the first line of standard input.",
+)
 @json_option
 def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
-    """Log in to the service at URL: other commands use the token that it gives.
+    """Log in to the service at URL; other commands use the token that it issues.
 
-    The token is kept in a file that only you can read, until `job-ledger logout`; the password is
-    not. JOB_LEDGER_URL and JOB_LEDGER_TOKEN in the environment are used instead where they are set.
+    The token is stored in a file that only you can read, until `job-ledger logout`; the password is
+    not stored. If JOB_LEDGER_URL and JOB_LEDGER_TOKEN are set, commands use those instead.
     """
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter("it must begin with http:// or https://", param_hint="URL")
@@ -37,8 +41,8 @@ def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
     )
     url = url.rstrip("/").removesuffix(API_ROOT)
     token = asyncio.run(_token(url, email, password))
-    _replace_earlier()
-    file = keep(Login(url, token, email))
+    _revoke_earlier()
+    file = save_login(Login(url, token, email))
     print_result(
         {"url": url, "email": email, "file": str(file)},
         f"logged in to {url} as {email}; the token is in {file}",
@@ -49,21 +53,21 @@ def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
 @click.command()
 @json_option
 def logout(*, as_json: bool) -> None:
-    """Give back the token that `login` has kept: nobody can use it any more."""
-    asyncio.run(_give_back(kept_in_file()))
-    forget()
+    """Revoke the token that `login` stored, and remove it from this machine."""
+    asyncio.run(_revoke(login_in_file()))
+    forget_login()
     print_result({}, "logged out", as_json=as_json)
 
 
-def _replace_earlier() -> None:
-    """The token of an earlier login is given back, if its service can be asked."""
+def _revoke_earlier() -> None:
+    """Revoke the token of an earlier login, if its service can be reached."""
     with contextlib.suppress(ClientError):
-        asyncio.run(_give_back(kept_in_file()))
+        asyncio.run(_revoke(login_in_file()))
 
 
 async def _token(url: str, email: str, password: str) -> str:
     body = {"username": email, "password": password, "name": f"job-ledger on {platform.node()}"}
-    body["name"] = body["name"][:NAME_MOST]
+    body["name"] = body["name"][:NAME_LENGTH_MAX]
     async with connected(Login(url, "")) as client:
         try:
             answer = await client.post("/accounts/action/", {"do": "create_token"}, body)
@@ -72,9 +76,9 @@ async def _token(url: str, email: str, password: str) -> str:
     return decoded(answer, NewToken).token
 
 
-async def _give_back(login: Login) -> None:
+async def _revoke(login: Login) -> None:
     async with connected(login) as client:
         try:
             await client.post("/accounts/action/", {"do": "remove_token"})
         except LoginEnded:
-            return  # it is no token any more
+            return  # it is revoked already

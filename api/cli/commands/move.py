@@ -1,4 +1,4 @@
-"""`job-ledger move`: a ledger out of SQLite into PostgreSQL."""
+"""`job-ledger move`: from SQLite to PostgreSQL."""
 
 import click
 
@@ -18,14 +18,14 @@ from ledger.store.postgres.address import without_password
     "url",
     metavar="postgresql://...",
     required=True,
-    help="An empty database, in which the ledger is from then on.",
+    help="An empty database, which has the ledger from then on.",
 )
 def move(settings: Settings, url: str) -> None:
-    """Move the ledger out of SQLite into a PostgreSQL database, while no service runs.
+    """Move the ledger from SQLite into a PostgreSQL database, while no service runs.
 
-    The ledger stays in SQLite until every row is copied and has been compared. If the move is
+    The ledger stays in SQLite until every row has been copied and compared. If the move is
     interrupted, the ledger can still be used; run the command again, and it starts anew. Archives,
-    the key and images stay in the data directory, which from then on says where its ledger is.
+    the key and images stay in the data directory, which names the database from then on.
     """
     try:
         checked_store(url)
@@ -35,9 +35,9 @@ def move(settings: Settings, url: str) -> None:
     moved = move_ledger(directory, url, new_id=new_id, showing=progress_bar)
     if moved is not None:
         click.echo(
-            f"moved {moved.events} events and all that is beside them, up to position"
+            f"moved {moved.events} events and everything that belongs to them, up to position"
             f" {moved.position}"
         )
         click.echo(f"verified: the tree of {moved.leaves} leaves has the root {moved.root.hex()}")
     click.echo(f"the ledger of {directory} is in {without_password(url)}")
-    click.echo(f"what it was before is kept as {directory / MOVED_FILE}, and not used any more")
+    click.echo(f"the old file is kept as {directory / MOVED_FILE}, and is no longer used")

@@ -13,13 +13,13 @@ from projections.maintenance.retention.service import Retention
 
 @click.group()
 def parked() -> None:
-    """List what a sweep could not read and left alone, and say what becomes of it."""
+    """List the streams that a sweep could not read, and decide what becomes of them."""
 
 
 @parked.command("list")
 @settings_option
 def list_parked(settings: Settings) -> None:
-    """List streams that are parked, or were released and are not discarded yet."""
+    """List streams that are parked, or are released but not discarded yet."""
     found = ask_existing(settings, lambda admin: admin.call(Retention.parked))
     print_table(found, _COLUMNS, "nothing is parked")
 
@@ -28,7 +28,7 @@ def list_parked(settings: Settings) -> None:
 @click.argument("stream")
 @settings_option
 def retry(stream: str, settings: Settings) -> None:
-    """Let the next sweep try STREAM again: it can be read by now."""
+    """Let the next sweep try STREAM again, now that it can be read."""
     ask_existing(settings, lambda admin: admin.call(Retention.release, stream, skip=False))
     click.echo(f"the next sweep tries {stream} again")
 
@@ -37,7 +37,7 @@ def retry(stream: str, settings: Settings) -> None:
 @click.argument("stream")
 @settings_option
 def skip(stream: str, settings: Settings) -> None:
-    """Let the next sweep discard STREAM unread: its events go to an archive as they are."""
+    """Let the next sweep discard STREAM unread: its events are archived as they are."""
     ask_existing(settings, lambda admin: admin.call(Retention.release, stream, skip=True))
     click.echo(f"the next sweep discards {stream} unread")
 

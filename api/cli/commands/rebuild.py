@@ -1,4 +1,4 @@
-"""`job-ledger rebuild`: the read models, made anew from the ledger."""
+"""`job-ledger rebuild`: the read models, from the ledger's events."""
 
 import click
 
@@ -12,9 +12,9 @@ from projections.maintenance.rebuild import Rebuilt
 @click.command()
 @settings_option
 def rebuild(settings: Settings) -> None:
-    """Build all read models anew from the ledger, beside the live ones, while the service runs.
+    """Rebuild all read models from the ledger, beside the live ones; the service may run meanwhile.
 
-    Prints a digest of what was shown before and of what is shown now.
+    The command prints digests of the read models before and after.
     """
     with progress_bar("rebuilding", "events") as report:
         rebuilt = ask_existing(settings, lambda admin: admin.rebuild(report))
@@ -30,4 +30,4 @@ def rebuild(settings: Settings) -> None:
 def _verdict(rebuilt: Rebuilt) -> str:
     if rebuilt.before == rebuilt.after:
         return "identical"
-    return "NOT identical: what was shown before was not what the ledger says; now it is"
+    return "NOT identical: the read models differed from the ledger; now they agree"

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from api.cli.client import ask, get, print_answer, print_list
-from api.cli.commands.watch import watched
+from api.cli.commands.watch import watch_jobs
 from api.cli.output import TableColumn, json_option
 from api.client.format import short, size
 from api.client.http import decoded
@@ -99,7 +99,7 @@ def clone(
         click.echo(f"{kind} {made.uuid}")
         click.echo(f"job {job.uuid}")
     if wait:
-        sys.exit(asyncio.run(watched([job.uuid], as_json=as_json)))
+        sys.exit(asyncio.run(watch_jobs([job.uuid], as_json=as_json)))
 
 
 def _escaped(name: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""`job-ledger retention`: how long jobs are kept, and discarding what is due."""
+"""`job-ledger retention`: how long jobs are kept, and discarding those that are due."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -21,17 +21,17 @@ from projections.maintenance.retention.status import RetentionStatus, SweepSumma
 
 @click.group()
 def retention() -> None:
-    """Set how long jobs are kept after their end, and discard what is due."""
+    """Set how long jobs are kept after their end, and discard those that are due."""
 
 
 @retention.command("set")
 @click.argument("keep", metavar="DURATION", type=duration)
 @settings_option
 def set_policy(keep: timedelta, settings: Settings) -> None:
-    """Keep jobs for DURATION after the whole of their tree has ended: P3D, PT12H, P1DT6H.
+    """Keep jobs for DURATION after their whole tree has ended: P3D, PT12H, P1DT6H.
 
-    It holds from now on: the next sweep, within the hour, discards what is due by it. What was
-    discarded before stays so.
+    The next sweep, within the hour, discards what is due by this policy. What was discarded before
+    stays discarded.
     """
     ask_existing(settings, lambda admin: admin.call(Retention.set, keep))
     click.echo(f"jobs are kept for {duration_text(keep)} from now on")
@@ -40,7 +40,7 @@ def set_policy(keep: timedelta, settings: Settings) -> None:
 @retention.command()
 @settings_option
 def show(settings: Settings) -> None:
-    """Show the policy, what is due next, and what there is in archives."""
+    """Show the policy, what is due next, and the archives."""
     standing = ask_existing(settings, lambda admin: admin.call(Retention.status))
     archives = [
         (f"archive {archive.name}", counted(archive.bytes, "byte")) for archive in standing.archives
@@ -49,19 +49,19 @@ def show(settings: Settings) -> None:
 
 
 @retention.command()
-@click.option("--as-of", type=moment, metavar="TIME", help="At that time.  [default: now]")
+@click.option("--as-of", type=moment, metavar="TIME", help="Plan for this time.  [default: now]")
 @click.option(
     "--keep",
     type=duration,
     metavar="DURATION",
-    help="By that policy.  [default: the one that holds at the time]",
+    help="Plan by this policy.  [default: the policy at that time]",
 )
 @settings_option
 @json_option
 def plan(as_of: datetime | None, keep: timedelta | None, settings: Settings, as_json: bool) -> None:  # noqa: FBT001 - click's
-    """Name the jobs that a sweep would discard, or would have, at any time and by any policy.
+    """Name the jobs that a sweep would discard, at any time, past or future, and by any policy.
 
-    Changes nothing. The digest in the last line is for `run --plan`.
+    Nothing changes. The last line has the plan's digest, for `run --plan`.
     """
     found = ask_existing(settings, lambda admin: admin.call(Retention.plan, as_of, keep))
     if as_json:
@@ -78,12 +78,12 @@ def plan(as_of: datetime | None, keep: timedelta | None, settings: Settings, as_
 
 
 @retention.command()
-@click.option("--plan", "digest", metavar="DIGEST", help="Discard just what this plan names.")
+@click.option("--plan", "digest", metavar="DIGEST", help="Discard exactly what this plan names.")
 @settings_option
 def run(digest: str | None, settings: Settings) -> None:
     """Discard what is due now, as the service does every hour, and move it to an archive.
 
-    Refused if the plan with DIGEST is not what would be discarded any more.
+    With --plan, refused if that plan is no longer what would be discarded.
     """
     ran = ask_existing(settings, lambda admin: admin.call(Retention.run, digest))
     for line in outcome(ran):
@@ -97,16 +97,16 @@ def run(digest: str | None, settings: Settings) -> None:
 @retention.command("confirm-clock")
 @settings_option
 def confirm_clock(settings: Settings) -> None:
-    """Say that the wall clock is right: after it was set by more than an hour nothing is discarded.
+    """Confirm the wall clock after it was set by more than an hour, which stops all discarding.
 
-    Look at the time first: what is discarded stays so.
+    Check the time first: what is discarded stays discarded.
     """
     ask_existing(settings, lambda admin: admin.call(Retention.confirm_clock))
     click.echo("the wall clock is trusted as it is")
 
 
 def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, str]]:
-    """How retention stands, as rows of a table."""
+    """Return the state of retention as names and values."""
     since = "by default" if standing.since is None else f"since {moment_text(standing.since)}"
     yield "jobs are kept for", f"{duration_text(standing.keep)}, {since}"
     due = standing.next_due

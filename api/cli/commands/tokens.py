@@ -1,4 +1,4 @@
-"""`job-ledger token`: bearer tokens, with which programs log in."""
+"""`job-ledger token`: the bearer tokens of programs."""
 
 from datetime import datetime
 
@@ -14,17 +14,17 @@ from ledger.store.tables.tokens import StoredToken
 
 @click.group()
 def token() -> None:
-    """Add, list and remove bearer tokens, while the service runs or not."""
+    """Add, list and remove bearer tokens; the service may run or not."""
 
 
 @token.command()
 @click.argument("email")
 @settings_option
-@click.option("--name", default="", help="What it is for, to tell it from others.")
+@click.option("--name", default="", help="A note to tell the token from others.")
 def add(email: str, settings: Settings, name: str) -> None:
-    """Add a token of the account EMAIL, for `Authorization: Bearer`; it is printed this once.
+    """Add a token for the account EMAIL, for `Authorization: Bearer`; it is printed only once.
 
-    It logs in until it is removed, or the account is; other passwords do not matter to it.
+    It works until it or the account is removed; a new password does not end it.
     """
     added = ask(settings, lambda admin: admin.call(Tokens.add, email, name))
     click.echo(f"added token {added.id} of {added.email}")
@@ -35,7 +35,7 @@ def add(email: str, settings: Settings, name: str) -> None:
 @click.argument("email", required=False)
 @settings_option
 def list_tokens(email: str | None, settings: Settings) -> None:
-    """List the tokens of the account EMAIL, or of all; not the tokens themselves but their ids."""
+    """List the ids of tokens, not the tokens themselves: of the account EMAIL, or of all."""
     found = ask(settings, lambda admin: admin.call(Tokens.every, email))
     print_table(found, _COLUMNS, "there are no tokens")
 

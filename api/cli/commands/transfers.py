@@ -19,14 +19,12 @@ from api.text.printable import escaped
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", help="What the drive is called.  [default: as the file]")
+@click.option("--name", help="The name of the drive.  [default: that of the file]")
 @click.option("--media", type=click.Choice(["disk", "cdrom"]), default="disk", show_default=True)
-@click.option(
-    "--resume", type=click.UUID, metavar="UUID", help="Go on with the upload to this drive."
-)
+@click.option("--resume", type=click.UUID, metavar="UUID", help="Resume the upload to this drive.")
 @json_option
 def upload(file: Path, name: str | None, media: str, resume: UUID | None, *, as_json: bool) -> None:
-    """Make a drive of an image; prints its uuid once all of it is on the service's disk."""
+    """Upload an image as a new drive; print its uuid once the service has stored all of it."""
     drive = ask(lambda client: _upload(client, file, name or file.name, media, resume))
     print_result({"uuid": drive}, drive, as_json=as_json)
 
@@ -34,32 +32,32 @@ def upload(file: Path, name: str | None, media: str, resume: UUID | None, *, as_
 async def _upload(client: Client, file: Path, name: str, media: str, resume: UUID | None) -> str:
     drive = str(resume) if resume else await begin_upload(client, file, name, media)
     if resume and decoded(await client.get(f"/drives/{drive}/"), Drive).status != "uploading":
-        raise ClientError(f"drive {drive} is no upload any more: all of it is there")
+        raise ClientError(f"the upload to drive {drive} is complete already")
     try:
         with progress_bar(
             "uploading", "bytes", DownloadColumn(), TransferSpeedColumn()
         ) as progress:
             await transferring.upload(client, file, drive, progress)
     except BaseException:
-        _say_how_to_go_on("upload", str(file), "--resume", drive)
+        _print_resume_command("upload", str(file), "--resume", drive)
         raise
     return drive
 
 
-def _say_how_to_go_on(*words: str) -> None:
-    click.echo(f"go on with: job-ledger {escaped(shlex.join(words))}", err=True)
+def _print_resume_command(*words: str) -> None:
+    click.echo(f"resume with: job-ledger {escaped(shlex.join(words))}", err=True)
 
 
 @click.command()
 @click.argument("uuid", type=click.UUID)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @json_option
 def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> None:
-    """Save a drive's image as FILE, or as UUID.img; the same command goes on where it was cut."""
+    """Save a drive's image as FILE, or as UUID.img; run it again to resume."""
     target = file or Path(f"{uuid}.img")
     if target.exists() and not force:
-        raise ClientError(f"{target} is there already: give another name, or --force")
+        raise ClientError(f"{target} exists already: choose another name, or --force")
     try:
         with progress_bar(
             "downloading", "bytes", DownloadColumn(), TransferSpeedColumn()
@@ -67,6 +65,8 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
             ask(lambda client: transferring.download(client, str(uuid), target, progress))
     except BaseException:
         if part_of(target).exists():
-            _say_how_to_go_on("download", str(uuid), str(target), *(["--force"] if force else []))
+            _print_resume_command(
+                "download", str(uuid), str(target), *(["--force"] if force else [])
+            )
         raise
     print_result({"file": str(target)}, escaped(str(target)), as_json=as_json)

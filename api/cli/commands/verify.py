@@ -1,4 +1,4 @@
-"""`job-ledger audit verify`: whether a ledger is still the one a checkpoint was signed for."""
+"""`job-ledger audit verify`: compare a ledger with a checkpoint that was signed earlier."""
 
 import sys
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from typing import Any
 import click
 import msgspec
 
-from api.cli.checks import NOT_SOUND, checking
-from api.cli.options import settings_option
+from api.cli.checks import NOT_SOUND, reporting_failure_of
+from api.cli.options import data_option
 from api.cli.output import json_option, print_json, progress_bar
 from api.data.location import database_of
-from api.service.settings import Settings
+from api.service.settings import load_settings
 from ledger.archives import Shelf
 from ledger.merkle.signed_note import NOTE_BYTES, BadCheckpoint, BadKey, Verifier, read_checkpoint
 from ledger.proofs.findings import Restored, described
@@ -23,13 +23,13 @@ from projections.maintenance.retention.compaction import ARCHIVES
 
 KEY_BYTES_MAX = 4096
 OWN_KEY = (
-    "the key is the one in the data directory: whoever could write there could sign another"
-    " checkpoint; --key takes the one that was kept with the checkpoint"
+    "the key comes from the data directory, and anyone who can write there can sign another"
+    " checkpoint; --key takes the key that was kept with the checkpoint"
 )
 
 
 @click.command()
-@settings_option
+@data_option
 @click.option(
     "--checkpoint",
     "note",
@@ -42,18 +42,18 @@ OWN_KEY = (
     "--key",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The verifier key that was kept with it. Default: the data directory's checkpoint.pub.",
+    help="The verifier key that was kept with it.  [default: checkpoint.pub in the data directory]",
 )
 @json_option
-def verify(settings: Settings, note: Path, key: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's
-    """Verify the ledger and its archives against a checkpoint; offline, changing nothing.
+def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's
+    """Verify the ledger and its archives against a checkpoint, offline; change nothing.
 
-    Works beside a running service, too. Exit code 0: it is the ledger that the checkpoint was
-    signed for, and has only grown since; 1: it is not, or this is no such checkpoint; 2: it could
-    not run.
+    The service may run meanwhile. Exit code 0: the checkpoint was signed for this ledger, which has
+    only grown since; 1: it was not, or the checkpoint is not valid; 2: the verification could not
+    run.
     """
-    with checking("verification"):
-        verified = _verify(settings.data, note, key)
+    with reporting_failure_of("verification"):
+        verified = _verify(load_settings(data=data).data, note, key)
     if as_json:
         print_json(_fields(verified, own_key=key is None))
     else:
@@ -81,10 +81,10 @@ def _verifier(file: Path) -> Verifier:
         raise BadKey(f"{file}: {error}") from error
 
 
-def _read(file: Path, most: int) -> bytes:
-    """A little more than the most there may be, so that whoever reads it sees that it is more."""
+def _read(file: Path, bytes_max: int) -> bytes:
+    """Read one byte more than allowed, so that the parser notices a file that is too long."""
     with file.open("rb") as opened:
-        return opened.read(most + 1)
+        return opened.read(bytes_max + 1)
 
 
 def _fields(verified: Verified, *, own_key: bool) -> dict[str, Any]:
@@ -139,5 +139,5 @@ def _lines(verified: Verified, *, own_key: bool) -> Iterator[str]:
 def _number(verified: Verified) -> str:
     shown = len(verified.findings)
     if verified.found == shown:
-        return "one thing was found" if shown == 1 else f"{shown} things were found"
-    return f"{verified.found} things were found, the first of each kind"
+        return "one finding" if shown == 1 else f"{shown} findings"
+    return f"{verified.found} findings, the first of each kind"

@@ -1,4 +1,4 @@
-"""`job-ledger watch`: until jobs have ended, live on a terminal, line by line anywhere else."""
+"""`job-ledger watch`: follow jobs to their end, live on a terminal, line by line elsewhere."""
 
 import asyncio
 import sys
@@ -19,22 +19,24 @@ from api.client.http import Client, connected
 from api.client.job_watch import Followed, follow
 from api.client.pages import every_job
 from api.client.responses import Job
-from api.client.saved_login import kept
+from api.client.saved_login import saved_login
 from api.text.printable import escaped, escaped_json
 
 FAILED, TIMED_OUT = 1, 124
 """Exit codes; the second is that of timeout(1)."""
-STEP = 10
-"""Progress is told in steps of so many hundredths where nothing can be drawn."""
+STEP_PERCENT = 10
+"""Outside a terminal, progress is printed in steps of this size."""
 
 Show = Callable[[Sequence[Followed]], None]
 
 
 @click.command()
 @click.argument("uuids", type=click.UUID, metavar="[UUID]...", nargs=-1)
-@click.option("--compact", is_flag=True, help="No sub-jobs.")
-@click.option("--fail-fast", is_flag=True, help="End as soon as one has failed.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait at most.")
+@click.option("--compact", is_flag=True, help="Show no sub-jobs.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), help="Stop after this many seconds."
+)
 @json_option
 def watch(
     uuids: tuple[UUID, ...],
@@ -44,15 +46,15 @@ def watch(
     fail_fast: bool,
     as_json: bool,
 ) -> None:
-    """Watch jobs until they have ended; with no UUID, those that run now.
+    """Watch jobs until they have ended; without UUID, those that are running.
 
-    A job that is not there yet is waited for, and so is a service that cannot be reached. Exit code
-    0: all ended in success; 1: one failed or was cancelled; 3: the service refused to tell of them;
-    124: the time was up before.
+    The command waits for jobs that do not exist yet and for a service that cannot be reached. Exit
+    code 0: all jobs succeeded; 1: one failed or was cancelled; 3: the service refused to show them;
+    124: the time ran out.
     """
     sys.exit(
         asyncio.run(
-            watched(
+            watch_jobs(
                 [*map(str, uuids)],
                 compact=compact,
                 fail_fast=fail_fast,
@@ -63,7 +65,7 @@ def watch(
     )
 
 
-async def watched(
+async def watch_jobs(
     uuids: Sequence[str],
     *,
     compact: bool = False,
@@ -71,26 +73,26 @@ async def watched(
     timeout_s: float | None = None,
     as_json: bool = False,
 ) -> int:
-    """The exit code. Raises `ClientError`."""
-    async with connected(kept()) as client:
-        wanted = uuids or await _running(client)
-        if not wanted:
-            click.echo("nothing runs", err=True)
+    """Watch jobs and return the exit code. Raises `ClientError`."""
+    async with connected(saved_login()) as client:
+        watched = uuids or await _running(client)
+        if not watched:
+            click.echo("no job is running", err=True)
             return 0
         last: list[Followed] = []
         try:
-            with _showing(compact=compact, as_json=as_json) as show:
+            with _display(compact=compact, as_json=as_json) as show:
                 async with asyncio.timeout(timeout_s):
-                    async for last in follow(client, wanted, fail_fast=fail_fast):
+                    async for last in follow(client, watched, fail_fast=fail_fast):
                         show(last)
         except TimeoutError:
-            click.echo("the time is up; the jobs go on", err=True)
+            click.echo("the time is up; the jobs continue", err=True)
             return TIMED_OUT
-    return 0 if all(each.went_well for each in last) else FAILED
+    return 0 if all(each.has_succeeded for each in last) else FAILED
 
 
 async def _running(client: Client) -> list[str]:
-    """Those that are no sub-jobs of others that run."""
+    """Return the running jobs, without sub-jobs of one another."""
     jobs = every_job(client, {"state": "started"})
     found = [msgspec.json.decode(raw, type=Job) async for raw in jobs]
     below = {child.uuid for job in found for child in _descendants(job)}
@@ -104,7 +106,7 @@ def _descendants(job: Job) -> Iterator[Job]:
 
 
 @contextmanager
-def _showing(*, compact: bool, as_json: bool) -> Iterator[Show]:
+def _display(*, compact: bool, as_json: bool) -> Iterator[Show]:
     screen = console()
     if as_json:
         yield _Objects()
@@ -112,10 +114,10 @@ def _showing(*, compact: bool, as_json: bool) -> Iterator[Show]:
         yield _Lines(compact=compact)
     else:
         with Live(console=screen, auto_refresh=False) as live:
-            yield lambda followed: live.update(_drawn(followed, compact=compact), refresh=True)
+            yield lambda followed: live.update(_table(followed, compact=compact), refresh=True)
 
 
-def _drawn(followed: Sequence[Followed], *, compact: bool) -> Table:
+def _table(followed: Sequence[Followed], *, compact: bool) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(width=9)
@@ -124,7 +126,7 @@ def _drawn(followed: Sequence[Followed], *, compact: bool) -> Table:
     table.add_column(overflow="fold")
     for each in followed:
         if each.job is None:
-            table.add_row(each.uuid, "is not there yet")
+            table.add_row(each.uuid, "does not exist yet")
             continue
         _draw(table, each.job, "", compact=compact)
     if any(each.lost for each in followed):
@@ -143,43 +145,43 @@ def _draw(table: Table, job: Job, before: str, *, compact: bool) -> None:
 
 
 class _Lines:
-    """Says what is new since the last look, with the time."""
+    """Prints what is new since the last look, with the time."""
 
     def __init__(self, *, compact: bool) -> None:
         self._compact = compact
-        self._told: dict[str, tuple[str, int]] = {}
+        self._printed: dict[str, tuple[str, int]] = {}
         self._lost = False
 
     def __call__(self, followed: Sequence[Followed]) -> None:
         for each in followed:
             if each.job is None:
-                self._tell(each.uuid, "is not there yet", 0, "")
+                self._print_progress(each.uuid, "does not exist yet", 0, "")
                 continue
             for job in (each.job, *([] if self._compact else _descendants(each.job))):
-                self._tell(job.uuid, job.state, job.data.progress, figures(job))
+                self._print_progress(job.uuid, job.state, job.data.progress, figures(job))
         lost = any(each.lost for each in followed)
         if lost != self._lost:
             self._lost = lost
-            self._say("connection lost, trying again" if lost else "connected again")
+            self._print("connection lost, trying again" if lost else "connected again")
 
-    def _tell(self, uuid: str, state: str, progress: int, said: str) -> None:
-        step = state, progress // STEP
-        if self._told.get(uuid) != step:
-            self._told[uuid] = step
-            self._say(f"{escaped(uuid)} {escaped(state)} {progress} % {said}".rstrip())
+    def _print_progress(self, uuid: str, state: str, progress: int, details: str) -> None:
+        step = state, progress // STEP_PERCENT
+        if self._printed.get(uuid) != step:
+            self._printed[uuid] = step
+            self._print(f"{escaped(uuid)} {escaped(state)} {progress} % {details}".rstrip())
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         click.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")
 
 
 class _Objects:
-    """A JSON object for each job that is another than at the last look."""
+    """Prints a JSON object for each job that has changed since the last look."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Job] = {}
+        self._printed: dict[str, Job] = {}
 
     def __call__(self, followed: Sequence[Followed]) -> None:
         for each in followed:
-            if each.job is not None and self._told.get(each.uuid) != each.job:
-                self._told[each.uuid] = each.job
+            if each.job is not None and self._printed.get(each.uuid) != each.job:
+                self._printed[each.uuid] = each.job
                 click.echo(escaped_json(msgspec.json.encode(each.job).decode()))
