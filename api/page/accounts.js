@@ -1,4 +1,4 @@
-// All accounts, for auditors and operators; each leads to what it has.
+// All accounts, with links to their jobs and drives, for auditors and operators.
 
 import { html } from "./vendor/preact.js";
 import { useAddress } from "./address.js";
@@ -21,7 +21,7 @@ export function Accounts() {
         ["Role", (each) => each.role],
         ["Since", (each) => html`<${Moment} at=${each.created} />`],
         ["Running jobs", (each) => number(each.running_jobs)],
-        ["Look at", (each) => html`<a href=${`/jobs?owner=${each.uuid}`} aria-label=${`Jobs of ${each.email}`}>jobs</a>, <a href=${`/drives?owner=${each.uuid}`} aria-label=${`Drives of ${each.email}`}>drives</a>`],
+        ["Show", (each) => html`<a href=${`/jobs?owner=${each.uuid}`} aria-label=${`Jobs of ${each.email}`}>jobs</a>, <a href=${`/drives?owner=${each.uuid}`} aria-label=${`Drives of ${each.email}`}>drives</a>`],
       ]} />
       <${Pager} meta=${meta} />
     `}<//>

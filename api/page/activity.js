@@ -1,7 +1,7 @@
 // Throughput and running jobs over time.
 
 import { html, useEffect, useRef } from "./vendor/preact.js";
-import { changed, useAddress } from "./address.js";
+import { addressWith, useAddress } from "./address.js";
 import { Facts, Heading, Loaded } from "./parts.js";
 import { useFrames, useRead, useThrottled } from "./read.js";
 import { bytes, number } from "./words.js";
@@ -20,8 +20,8 @@ export function Activity() {
   useFrames((frames) => frames.some((frame) => frame.resource_type === "jobs") && readAgain());
   return html`
     <${Heading}>Activity<//>
-    <nav class="choices" aria-label="How far back">${SPANS.map(
-      ([span, words]) => html`<a class="button" href=${changed({ hours: span })} aria-current=${span === hours ? "true" : null}>${words}</a>`,
+    <nav class="choices" aria-label="Period">${SPANS.map(
+      ([span, words]) => html`<a class="button" href=${addressWith({ hours: span })} aria-current=${span === hours ? "true" : null}>${words}</a>`,
     )}</nav>
     <${Loaded} read=${read}>${(body) => html`<${Plots} body=${body} />`}<//>
   `;
@@ -34,18 +34,18 @@ function Plots({ body: { buckets, bucket_s: length } }) {
   const rate = of("copied_bytes").map((value) => value / length);
   const per = length < 3600 ? `${length / 60} min` : `${length / 3600} h`;
   return html`
-    <section class="card" aria-label="In all"><${Facts} facts=${[
+    <section class="card" aria-label="Totals"><${Facts} facts=${[
       ["Running now", number(buckets.at(-1).running)],
-      ["Begun", number(sum("created"))],
+      ["Started", number(sum("created"))],
       ["Success", number(sum("success"))],
       ["Failed", number(sum("failed"))],
       ["Cancelled", number(sum("cancelled"))],
       ["Copied", bytes(sum("copied_bytes"))],
     ]} /></section>
     <${Plot} title="Running jobs" data=${[at, of("running")]} lines=${[["running", "--started"]]} />
-    <${Plot} title=${`Jobs ended in ${per}`} data=${[at, of("success"), of("failed"), of("cancelled")]}
+    <${Plot} title=${`Jobs ended per ${per}`} data=${[at, of("success"), of("failed"), of("cancelled")]}
       lines=${[["success", "--success"], ["failed", "--failed"], ["cancelled", "--cancelled"]]} />
-    <${Plot} title="Copied in a second" data=${[at, rate]} lines=${[["bytes/s", "--started"]]} show=${bytes} least=${1024} />
+    <${Plot} title="Copied per second" data=${[at, rate]} lines=${[["bytes/s", "--started"]]} show=${bytes} least=${1024} />
   `;
 }
 
@@ -79,10 +79,10 @@ function Plot({ title, data, lines, show = number, least = 1 }) {
     };
   }, [title]);
   useEffect(() => plot.current.setData(data), [data]);
-  const last = lines.map(([name], nth) => `${name} ${show(data[nth + 1].at(-1))}`).join(", ");
+  const last = lines.map(([name], index) => `${name} ${show(data[index + 1].at(-1))}`).join(", ");
   return html`<section class="card" aria-label=${title}>
     <h2>${title}</h2>
-    <div class="plot" ref=${place} role="img" aria-label=${`${title} over time; at last ${last}`}></div>
+    <div class="plot" ref=${place} role="img" aria-label=${`${title} over time; now ${last}`}></div>
   </section>`;
 }
 
@@ -95,11 +95,11 @@ function options(place, lines, show, least) {
     height: HEIGHT,
     series: [
       { label: "time" },
-      ...lines.map(([label, name], nth) => ({
+      ...lines.map(([label, name], index) => ({
         label,
         stroke: colour(name),
         width: 2,
-        dash: DASHES[nth],
+        dash: DASHES[index],
         value: (_, value) => (value === null ? "–" : show(value)),
       })),
     ],

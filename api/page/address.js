@@ -1,8 +1,8 @@
-// The address says what is shown: which view, of what, with which filters, as of when.
+// The address holds the view, its resource, its filters, and the time it shows.
 
 import { makeStore, useStore } from "./store.js";
 
-const KEPT = ["owner"];
+const KEPT_PARAMETERS = ["owner"];
 
 const here = makeStore(read());
 
@@ -10,9 +10,9 @@ function read() {
   return { path: location.pathname.replace(/(.)\/$/, "$1"), query: new URLSearchParams(location.search) };
 }
 
-function written(path, query) {
-  const said = query.toString();
-  return path + (said ? `?${said}` : "");
+function join(path, query) {
+  const text = query.toString();
+  return path + (text ? `?${text}` : "");
 }
 
 addEventListener("popstate", () => here.set(read()));
@@ -25,33 +25,33 @@ addEventListener("click", (event) => {
   go(link.pathname + link.search);
 });
 
-/** Shows another address; it is one step of the browser's history. */
+/** Show another address, as one step of the browser's history. */
 export function go(target) {
   history.pushState(null, "", target);
   here.set(read());
 }
 
-/** The query of the address with some values replaced; null removes one. Filters begin a list anew. */
-export function changed(changes) {
+/** The address with some parameters replaced; null removes one. */
+export function addressWith(changes) {
   const query = new URLSearchParams(here.get().query);
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === "") query.delete(name);
     else query.set(name, value);
   }
-  return written(here.get().path, query);
+  return join(here.get().path, query);
 }
 
-/** An address of the page; whose things are looked at stays as it is. */
+/** An address of the page, for the same owner. */
 export function to(path, query = {}) {
-  const said = new URLSearchParams(query);
-  for (const name of KEPT) {
+  const parameters = new URLSearchParams(query);
+  for (const name of KEPT_PARAMETERS) {
     const value = here.get().query.get(name);
-    if (value && !said.has(name)) said.set(name, value);
+    if (value && !parameters.has(name)) parameters.set(name, value);
   }
-  return written(path, said);
+  return join(path, parameters);
 }
 
 export const useAddress = () => useStore(here);
 
-/** Whose things are looked at, if not one's own. */
+/** The account whose drives and jobs are shown, if not the user's own. */
 export const viewedOwner = () => here.get().query.get("owner");

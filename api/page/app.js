@@ -1,4 +1,4 @@
-// The page: who is logged in, which view is shown, and what is around it.
+// The page: the login, the view and the frame around it.
 
 import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
 import { Accounts } from "./accounts.js";
@@ -12,7 +12,7 @@ import { Login } from "./login.js";
 import { Act, Heading, Trouble, keepFocus } from "./parts.js";
 import { DriveList, DrivePage, ServerList, ServerPage } from "./resources.js";
 import { Retention } from "./retention.js";
-import { findOut, isStaff, logOut, useSession } from "./session.js";
+import { readSession, isStaff, logOut, useSession } from "./session.js";
 import { useStore } from "./store.js";
 import { visible } from "./words.js";
 
@@ -26,14 +26,14 @@ const VIEWS = [
   { path: "/accounts", title: "Accounts", view: Accounts, staff: true },
 ];
 
-const CONNECTIONS = { live: "Live", connecting: "Connecting …", lost: "Connection lost, trying again …" };
+const CONNECTIONS = { live: "Live", connecting: "Connecting …", lost: "Connection lost, reconnecting …" };
 
 function Page() {
   const account = useSession();
   const [error, setError] = useState(null);
   const find = () => {
     setError(null);
-    findOut().catch(setError);
+    readSession().catch(setError);
   };
   useEffect(find, []);
   useEffect(() => {
@@ -52,7 +52,7 @@ function Shell({ account }) {
   const first = useRef(true);
   const views = VIEWS.filter((each) => !each.staff || isStaff(account));
   useEffect(() => {
-    // After a link was followed, a screen reader and the keyboard go on at the new view.
+    // After a link was followed, a screen reader and the keyboard continue at the new view.
     if (!first.current) main.current.querySelector("h1")?.focus();
   }, [path]);
   useEffect(() => {
@@ -84,7 +84,7 @@ function view(views, path) {
   const [, , uuid, ...rest] = path.split("/");
   if (found && !uuid) return html`<${found.view} key=${found.path} />`;
   if (found?.one && UUID.test(uuid) && !rest.length) return html`<${found.one} key=${path} uuid=${uuid} />`;
-  return html`<${Heading}>Nothing is here<//><p>Your account may not see it, or there is no such view. <a href="/jobs">Jobs</a></p>`;
+  return html`<${Heading}>Not found<//><p>There is no such view, or your account may not see it. <a href="/jobs">Jobs</a></p>`;
 }
 
 function Connection() {
@@ -94,7 +94,7 @@ function Connection() {
 
 function Viewed({ owner, own }) {
   if (!owner || owner === own) return null;
-  return html`<p class="then" role="status">You look at what the account <code>${owner}</code> has; it is read anew every five seconds. <a class="button" href="/jobs">Back to your own</a></p>`;
+  return html`<p class="notice" role="status">These are the drives and jobs of account <code>${owner}</code>, updated every five seconds. <a class="button" href="/jobs">Back to yours</a></p>`;
 }
 
 render(html`<${Page} />`, document.getElementById("page"));

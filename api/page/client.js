@@ -1,10 +1,10 @@
-// Calls of the API, in the session that the browser's cookies are of.
+// Calls of the API, in the session of the browser's cookies.
 
 import { makeStore } from "./store.js";
 
 const ROOT = "/api/2.0";
 
-/** The service said no; `point` is the field that it is about, or null. */
+/** The service refused; `point` is the field at fault, or null. */
 export class Refused extends Error {
   constructor(status, message, point) {
     super(message);
@@ -13,64 +13,64 @@ export class Refused extends Error {
   }
 }
 
-/** No answer came, or none that can be read. */
+/** There was no answer, or none that can be read. */
 export class Unreachable extends Error {}
 
-/** The newest 401: nobody is logged in, or not any more. */
+/** The newest 401: the session has ended, or there was none. */
 export const unauthorized = makeStore(null);
 
-/** The csrf token of the session that is shown; empty as long as none is. */
+/** The CSRF token of the session that is shown; empty without one. */
 let shown = "";
 
-/** From now on nothing is shown or done in another session than that of the cookies as they are. */
-export function hold() {
+/** From now on show and do nothing in another session than that of the present cookies. */
+export function pinSession() {
   shown = csrfToken();
 }
 
-export function letGo() {
+export function unpinSession() {
   shown = "";
 }
 
-/** Whether another tab has logged in since: the cookies are of all tabs, and may be of another account now. */
-function isAnothers() {
+/** Whether another tab has logged in since: all tabs share the cookies, which may belong to another account now. */
+function isOtherSession() {
   const now = csrfToken();
   return shown !== "" && now !== "" && now !== shown;
 }
 
-addEventListener("visibilitychange", () => isAnothers() && location.reload());
+addEventListener("visibilitychange", () => isOtherSession() && location.reload());
 
-/** The URL of something below the API's root; what is null or undefined is left out. */
+/** The URL of a path of the API; parameters that are null or undefined are left out. */
 export function url(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
-  const said = new URLSearchParams(given).toString();
-  return ROOT + path + (said ? `?${said}` : "");
+  const text = new URLSearchParams(given).toString();
+  return ROOT + path + (text ? `?${text}` : "");
 }
 
 export const get = (path, query) => call("GET", url(path, query));
 export const post = (path, query, body = {}) => call("POST", url(path, query), body);
 
-/** A key for a POST. (`randomUUID` is not there for pages that come by plain HTTP.) */
+/** A key for a POST. (Pages over plain HTTP have no `randomUUID`.) */
 export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, "0")).join("");
 
-/** A POST that does what it does once, however often it is sent with this key. */
+/** A POST that is executed once, however often it is sent with this key. */
 export const postOnce = (key, path, query, body) => call("POST", url(path, query), body, { "Idempotency-Key": key });
 
-/** A GET whose answer is no JSON. */
+/** A GET whose answer is not JSON. */
 export async function getText(path) {
-  const answer = await fetched(url(path), {});
+  const answer = await send(url(path), {});
   if (!answer.ok) throw await refusal(answer);
   return answer.text();
 }
 
 async function call(method, target, body, more = {}) {
   const headers = { Accept: "application/json", ...more };
-  const asked = { method, headers };
+  const options = { method, headers };
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";
     headers["X-CSRFToken"] = csrfToken();
-    asked.body = JSON.stringify(body);
+    options.body = JSON.stringify(body);
   }
-  const answer = await fetched(target, asked);
+  const answer = await send(target, options);
   if (!answer.ok) throw await refusal(answer);
   try {
     return await answer.json();
@@ -79,20 +79,20 @@ async function call(method, target, body, more = {}) {
   }
 }
 
-async function fetched(target, asked) {
-  if (isAnothers()) return begunAnew();
+async function send(target, options) {
+  if (isOtherSession()) return reloadPage();
   try {
-    // Without this header a 401 would make the browser ask for a login with a box of its own.
-    const headers = { ...asked.headers, "X-Requested-With": "XMLHttpRequest" };
-    const answer = await fetch(target, { credentials: "same-origin", ...asked, headers });
-    return isAnothers() ? begunAnew() : answer;
+    // Without this header the browser would answer a 401 with a login dialog of its own.
+    const headers = { ...options.headers, "X-Requested-With": "XMLHttpRequest" };
+    const answer = await fetch(target, { credentials: "same-origin", ...options, headers });
+    return isOtherSession() ? reloadPage() : answer;
   } catch (error) {
     throw new Unreachable(String(error));
   }
 }
 
-/** Never answers: the page goes away. */
-function begunAnew() {
+/** Reload the page; never resolves. */
+function reloadPage() {
   location.reload();
   return new Promise(() => {});
 }
@@ -105,7 +105,7 @@ async function refusal(answer) {
     message = first.error_message;
     point = first.error_point;
   } catch {
-    // A proxy in between may answer in its own way.
+    // A proxy may answer in its own format.
   }
   const refused = new Refused(answer.status, message, point);
   if (answer.status === 401) unauthorized.set(refused);

@@ -1,9 +1,9 @@
-// A job: its tree with bars, figures and the age of the last report, and its timeline.
+// A job: its tree with progress, figures and the age of the last report, and its timeline.
 
 import { html, useEffect, useRef } from "./vendor/preact.js";
-import { changed, useAddress, viewedOwner } from "./address.js";
+import { addressWith, useAddress, viewedOwner } from "./address.js";
 import { Age, Cancel, Facts, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table, counted } from "./parts.js";
-import { AsOf, Then } from "./past.js";
+import { AsOf, PastNote } from "./past.js";
 import { useFrames, useRead, useThrottled } from "./read.js";
 import { duration, plain, title, visible } from "./words.js";
 
@@ -21,7 +21,7 @@ export function JobPage({ uuid }) {
   }, Boolean(asOf));
   return html`
     <${Heading}>Job <code>${uuid}</code><//>
-    <${Then} />
+    <${PastNote} />
     <${Loaded} read=${read}>${(job) => html`<${Job} job=${job} past=${asOf} again=${read.again} />`}<//>
     <${Timeline} uuid=${uuid} job=${read.body} past=${asOf} />
   `;
@@ -36,8 +36,8 @@ function Job({ job, past, again }) {
         ["State", html`<${State} state=${job.state} />`],
         ["Operation", title(job.operation)],
         ["Progress", html`<${Progress} job=${job} /> <${Figures} job=${job} />`],
-        ["Of", html`<${Links} uris=${job.resources} />`],
-        ["Begun", html`<${Moment} at=${job.created} />`],
+        ["Resources", html`<${Links} uris=${job.resources} />`],
+        ["Started", html`<${Moment} at=${job.created} />`],
         running && !past
           ? ["Last report", html`<${Age} at=${job.last_modified} />`]
           : [running ? "Last report" : "Ended", html`<${Moment} at=${job.last_modified} />, after ${duration(took)}`],
@@ -56,16 +56,16 @@ function Job({ job, past, again }) {
 
 const descendants = (job) => job.children.reduce((count, child) => count + 1 + descendants(child), 0);
 
-/** A job in a tree; what was drawn stays as long as nothing about it or below it is another. */
+/** A job in a tree, drawn again only if it or a sub-job has changed. */
 function Node({ job, past }) {
-  const kept = useRef({});
-  if (past !== kept.current.past || !kept.current.job || !same(job, kept.current.job)) {
-    kept.current = { job, past, drawn: drawn(job, past) };
+  const last = useRef({});
+  if (past !== last.current.past || !last.current.job || !same(job, last.current.job)) {
+    last.current = { job, past, drawn: drawNode(job, past) };
   }
-  return kept.current.drawn;
+  return last.current.drawn;
 }
 
-const drawn = (job, past) => html`<li>
+const drawNode = (job, past) => html`<li>
   <div class="node">
     <${Link} kind="jobs" uuid=${job.uuid} />
     <${State} state=${job.state} />
@@ -86,7 +86,7 @@ function same(one, other) {
     one.children.length === other.children.length &&
     one.resources.length === other.resources.length &&
     FIGURES.every((name) => one.data[name] === other.data[name]) &&
-    one.children.every((child, nth) => child.uuid === other.children[nth].uuid && same(child, other.children[nth]))
+    one.children.every((child, index) => child.uuid === other.children[index].uuid && same(child, other.children[index]))
   );
 }
 
@@ -107,14 +107,14 @@ function Timeline({ uuid, job, past }) {
 }
 
 const EVENT_COLUMNS = [
-  ["Position", (event) => html`<a href=${changed({ as_of: event.position })} title="Show the job as it was then">${event.position}</a>`],
+  ["Position", (event) => html`<a href=${addressWith({ as_of: event.position })} title="Show the job as it was then">${event.position}</a>`],
   ["Recorded", (event) => html`<${Moment} at=${event.recorded_at} />`],
   ["Event", (event) => plain(event.event.split("/")[0].replaceAll("-", " "))],
-  ["Actor", (event) => html`<span class="name">${event.actor === null ? "somebody else" : visible(event.actor)}</span>`],
-  ["Says", (event) => html`<span class="fields">${fields(event.fields)}</span>`, "wide"],
+  ["Actor", (event) => html`<span class="name">${event.actor === null ? "another account" : visible(event.actor)}</span>`],
+  ["Details", (event) => html`<span class="fields">${fields(event.fields)}</span>`, "wide"],
 ];
 
-const fields = (said) =>
-  Object.entries(said)
+const fields = (values) =>
+  Object.entries(values)
     .map(([name, value]) => `${plain(name)}: ${visible(typeof value === "string" ? value : JSON.stringify(value))}`)
     .join(", ");

@@ -1,10 +1,10 @@
-// The list of jobs: filters and place are in the address; now, or as it was.
+// The list of jobs, now or in the past; the address holds the filters and the page.
 
 import { html } from "./vendor/preact.js";
-import { changed, go, useAddress, viewedOwner } from "./address.js";
+import { addressWith, go, useAddress, viewedOwner } from "./address.js";
 import { OPERATIONS } from "./operations.js";
 import { Age, Cancel, Field, Figures, Heading, Link, Links, Loaded, Moment, MomentField, Progress, State, Table, counted } from "./parts.js";
-import { AsOf, Then } from "./past.js";
+import { AsOf, PastNote } from "./past.js";
 import { useList } from "./read.js";
 import { plain, title } from "./words.js";
 
@@ -18,17 +18,17 @@ export function JobList() {
   const offset = Number(query.get("offset") ?? 0);
   const place = asOf ? { as_of: asOf, offset } : { after: query.get("after") ?? "" };
   const filters = Object.fromEntries(FILTERS.map((name) => [name, query.get(name)]));
-  const asked = asOf ? { state: filters.state } : filters;
+  const applied = asOf ? { state: filters.state } : filters;
   return html`
     <${Heading}>Jobs<//>
-    <${Then} />
+    <${PastNote} />
     <${Filters} filters=${filters} past=${asOf} />
-    <${Jobs} query=${{ limit: LIMIT, ...asked, ...place }} past=${asOf} />
+    <${Jobs} query=${{ limit: LIMIT, ...applied, ...place }} past=${asOf} />
   `;
 }
 
 function Filters({ filters, past }) {
-  const change = (name) => (value) => go(changed({ [name]: value, after: null, offset: null }));
+  const change = (name) => (value) => go(addressWith({ [name]: value, after: null, offset: null }));
   return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
     <${Choice} label="State" value=${filters.state} among=${STATES} wording=${plain} change=${change("state")} />
     ${!past && html`
@@ -37,8 +37,8 @@ function Filters({ filters, past }) {
       <label>Changed from <${MomentField} value=${filters.last_modified__gte} take=${change("last_modified__gte")} /></label>
       <label>before <${MomentField} value=${filters.last_modified__lt} take=${change("last_modified__lt")} /></label>
     `}
-    ${past && FILTERS.some((name) => name !== "state" && filters[name]) && html`<p class="faint">Of the past, jobs are filtered by state only.</p>`}
-    ${FILTERS.some((name) => filters[name]) && html`<a class="button" href=${changed(Object.fromEntries([...FILTERS, "after", "offset"].map((name) => [name, null])))}>Clear filters</a>`}
+    ${past && FILTERS.some((name) => name !== "state" && filters[name]) && html`<p class="faint">Jobs of the past can be filtered by state only.</p>`}
+    ${FILTERS.some((name) => filters[name]) && html`<a class="button" href=${addressWith(Object.fromEntries([...FILTERS, "after", "offset"].map((name) => [name, null])))}>Clear filters</a>`}
     <${AsOf} />
   </form>`;
 }
@@ -51,7 +51,7 @@ const Choice = ({ label, value, among, wording, change }) => html`<label>${label
   </select>
 </label>`;
 
-/** A page of jobs, kept current unless it is of the past. */
+/** A page of jobs, kept current unless it shows the past. */
 export function Jobs({ query, past, label = "Jobs" }) {
   const read = useList("jobs", "/jobs/", query, Boolean(past));
   return html`<${Loaded} read=${read}>${(body) => html`
@@ -59,7 +59,7 @@ export function Jobs({ query, past, label = "Jobs" }) {
       label=${label}
       rows=${body.objects}
       keyOf=${(job) => job.uuid}
-      empty=${past ? "There were no such jobs then." : "There are no such jobs. Clone a drive or a server, and its job is here."}
+      empty=${past ? "There were no such jobs at that time." : "There are no such jobs. Clone a drive or a server to start one."}
       columns=${past ? [...COLUMNS, CHANGED_AT] : [...COLUMNS, CHANGED, ...(viewedOwner() ? [] : [cancelling(read)])]}
     />
     <${Pager} meta=${body.meta} />
@@ -71,14 +71,14 @@ const COLUMNS = [
   ["Operation", (job) => html`${title(job.operation)}${job.children.length ? html`, <span class="faint">${counted(job.children.length, "sub-job")}</span>` : ""}`],
   ["State", (job) => html`<${State} state=${job.state} />`],
   ["Progress", (job) => html`<${Progress} job=${job} label=${`Progress of ${job.uuid}`} /><${Figures} job=${job} />`, "wide"],
-  ["Of", (job) => html`<${Links} uris=${job.resources} />`],
+  ["Resources", (job) => html`<${Links} uris=${job.resources} />`],
 ];
 const CHANGED = ["Last change", (job) => html`<${Age} at=${job.last_modified} />`];
 const CHANGED_AT = ["Last change", (job) => html`<${Moment} at=${job.last_modified} />`];
 
 const cancelling = (read) => ["Actions", (job) => html`<${Cancel} job=${job} then=${read.again} />`];
 
-/** By key: there is a next page, and the browser's way back. In the past: by offset. */
+/** Pages by key have a next page, and the browser's way back; pages of the past have offsets. */
 export function Pager({ meta }) {
   const { query } = useAddress();
   const { limit, offset, total_count: total, next } = meta;
@@ -86,8 +86,8 @@ export function Pager({ meta }) {
   const further = next ?? (total > offset + limit ? offset + limit : null);
   if (!deep && further === null) return null;
   return html`<nav class="pager" aria-label="Pages">
-    ${deep && html`<a class="button" href=${changed({ after: null, offset: null })}>First page</a>`}
+    ${deep && html`<a class="button" href=${addressWith({ after: null, offset: null })}>First page</a>`}
     ${total !== undefined && html`<span>${offset + 1} to ${Math.min(offset + limit, total)} of ${total}</span>`}
-    ${further !== null && html`<a class="button" rel="next" href=${changed(next ? { after: next } : { offset: further })}>Next page</a>`}
+    ${further !== null && html`<a class="button" rel="next" href=${addressWith(next ? { after: next } : { offset: further })}>Next page</a>`}
   </nav>`;
 }

@@ -1,4 +1,4 @@
-// The ledger as a whole, for auditors and operators: position, checkpoint, and whether it holds.
+// The whole ledger, for auditors and operators: position, checkpoint, and its verification.
 
 import { html, useState } from "./vendor/preact.js";
 import { get, getText } from "./client.js";
@@ -8,8 +8,8 @@ import { useRead } from "./read.js";
 import { bytes, number } from "./words.js";
 
 const POLL_MS = 10_000;
-/** Under this name the browser keeps the checkpoint that it verified last: somebody else has it. */
-const KEPT = "verified-checkpoint";
+/** The browser stores the checkpoint that it verified last, out of the ledger's reach, under this name. */
+const STORED = "verified-checkpoint";
 
 export function Ledger() {
   const read = useRead("/ledger/status/", {}, { owned: false, pollMs: POLL_MS });
@@ -33,8 +33,8 @@ export function Ledger() {
       <section class="card" aria-labelledby="checkpoint">
         <h2 id="checkpoint">Checkpoint</h2>
         ${body.checkpoint
-          ? html`<p>Kept <${Moment} at=${body.checkpoint.at} />:</p><pre tabindex="0">${body.checkpoint.note}</pre>`
-          : html`<p>None is kept yet.</p>`}
+          ? html`<p>Stored <${Moment} at=${body.checkpoint.at} />:</p><pre tabindex="0">${body.checkpoint.note}</pre>`
+          : html`<p>There is none yet.</p>`}
         <p class="faint">Verifier: <code>${body.verifier}</code></p>
         <${Verify} verifier=${body.verifier} />
       </section>
@@ -42,34 +42,34 @@ export function Ledger() {
   `;
 }
 
-/** Asks for a checkpoint signed now, and checks it against the one that this browser saw last. */
+/** Ask for a checkpoint signed now, and check it against the last one that this browser saw. */
 function Verify({ verifier }) {
-  const [found, setFound] = useState(null);
+  const [findings, setFindings] = useState(null);
   const verify = async () => {
-    setFound(null);
-    setFound(await verified(verifier));
+    setFindings(null);
+    setFindings(await verifyCheckpoint(verifier));
   };
   return html`<div class="actions"><${Act} does=${verify}>Verify now<//></div>
-    <div role="status">${found && html`<ul class="findings">${found.map(({ holds, says }) => html`<li><${State} state=${holds ? "success" : "failed"} /> ${says}</li>`)}</ul>`}</div>`;
+    <div role="status">${findings && html`<ul class="findings">${findings.map(({ holds, text }) => html`<li><${State} state=${holds ? "success" : "failed"} /> ${text}</li>`)}</ul>`}</div>`;
 }
 
-async function verified(verifier) {
+async function verifyCheckpoint(verifier) {
   const note = await getText("/ledger/checkpoint/");
   const newer = parsed(note);
-  const findings = [{ holds: await isSigned(newer, verifier), says: `The checkpoint of ${number(newer.size)} events is signed by the ledger's key.` }];
-  const kept = localStorage.getItem(KEPT);
-  if (kept === null) {
-    findings.push({ holds: true, says: "This browser has seen no checkpoint before. It keeps this one, and checks the next against it." });
+  const findings = [{ holds: await isSigned(newer, verifier), text: `The checkpoint of ${number(newer.size)} events is signed by the ledger's key.` }];
+  const stored = localStorage.getItem(STORED);
+  if (stored === null) {
+    findings.push({ holds: true, text: "This browser has seen no checkpoint before. It stores this one, and checks the next against it." });
   } else {
-    const older = parsed(kept);
+    const older = parsed(stored);
     const same = older.origin === newer.origin;
     const hashes = same && older.size <= newer.size ? (await get("/ledger/proofs/consistency/", { old: older.size, new: newer.size })).hashes : [];
     findings.push({
       holds: same && (await isContinued(older, newer, hashes)),
-      says: `It continues the checkpoint of ${number(older.size)} events that this browser saw before: nothing up to there was changed, removed or put in between.`,
+      text: `It continues the checkpoint of ${number(older.size)} events that this browser saw before: no earlier event was changed, removed or inserted.`,
     });
   }
-  // What does not hold must not become what the next look is compared with.
-  if (findings.every(({ holds }) => holds)) localStorage.setItem(KEPT, note);
+  // A checkpoint that fails must not become the one that the next is compared with.
+  if (findings.every(({ holds }) => holds)) localStorage.setItem(STORED, note);
   return findings;
 }

@@ -1,7 +1,7 @@
 // The websocket: each frame names a resource that has changed, and shows it.
 //
-// Whenever the connection was gone, everything that is shown is read anew once it is back: what
-// happened meanwhile is in no frame.
+// After a lost connection everything that is shown is read again: no frame has what happened
+// meanwhile.
 
 import { post } from "./client.js";
 import { makeStore } from "./store.js";
@@ -10,7 +10,7 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 /** How long a connection may take to open. */
 const OPEN_MS = 15_000;
-/** What has said nothing for so long may be gone without a word; or nothing happens. */
+/** A connection that is silent for so long may be dead; or nothing happens. */
 const QUIET_MS = 60_000;
 
 /** "live", "connecting" or "lost". */
@@ -26,13 +26,13 @@ let timer = 0;
 let quiet = 0;
 let opened = 0;
 
-/** Calls `listener` with each frame; returns what ends that. */
+/** Call `listener` with each frame; return a function that ends that. */
 export function listen(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
-/** Calls `reader` whenever frames may have been missed; returns what ends that. */
+/** Call `reader` whenever frames may have been missed; return a function that ends that. */
 export function onGap(reader) {
   readers.add(reader);
   return () => readers.delete(reader);
@@ -57,10 +57,10 @@ addEventListener("online", () => {
   if (wanted && connection.get() !== "live") retry(0);
 });
 
-/** Opens a connection, which takes the place of the one that there is; of several attempts the newest counts. */
+/** Open a connection that replaces the present one; of several attempts the newest counts. */
 async function open() {
-  const nth = (attempt += 1);
-  const counts = () => wanted && nth === attempt;
+  const number = (attempt += 1);
+  const counts = () => wanted && number === attempt;
   const fail = () => counts() && retry();
   clearTimeout(timer);
   timer = setTimeout(fail, OPEN_MS);
@@ -83,7 +83,7 @@ async function open() {
     socket = fresh;
     pause = FIRST_PAUSE_MS;
     heard();
-    // Also the first time: a change may lie between what was read and the first frame.
+    // Also the first time: something may have changed between the first read and the first frame.
     opened += 1;
     for (const reader of [...readers]) reader();
     connection.set("live");
@@ -106,7 +106,7 @@ function leave() {
   socket = null;
 }
 
-/** Nothing is lost by another connection in time; so nobody is told of it unless it fails. */
+/** A second connection in time loses nothing, so the page shows it only if it fails. */
 function heard() {
   clearTimeout(quiet);
   quiet = setTimeout(open, QUIET_MS);

@@ -15,7 +15,7 @@ export function Login() {
     setState({ busy: true });
     try {
       if (await logIn(given.get("email"), given.get("password"))) keepFocus();
-      else setState({ forgets: true });
+      else setState({ hasNoCookies: true });
     } catch (error) {
       setState({ error });
     }
@@ -23,14 +23,14 @@ export function Login() {
   const wrong = state.error instanceof Refused && state.error.status === 401;
   return html`<main id="main" class="login">
     <${Heading}>Log in to Job Ledger<//>
-    ${hasEnded && !state.error && html`<p class="then" role="status">Your session has ended. Log in to go on where you were.</p>`}
+    ${hasEnded && !state.error && html`<p class="notice" role="status">Your session has ended. Log in to continue where you were.</p>`}
     <form class="card" onSubmit=${submit}>
       <label>Email <input name="email" type="email" autocomplete="username" required /></label>
       <label>Password <input name="password" type="password" autocomplete="current-password" required /></label>
       <button type="submit" disabled=${state.busy}>Log in</button>
-      ${state.forgets && html`<p class="trouble" role="alert"><strong>This browser keeps no cookies for this address, and a login needs them.</strong></p>`}
+      ${state.hasNoCookies && html`<p class="trouble" role="alert"><strong>This browser blocks cookies for this address, and a login needs them.</strong></p>`}
       ${wrong ? html`<p class="trouble" role="alert"><strong>Email or password is wrong.</strong></p>` : html`<${Trouble} error=${state.error} />`}
     </form>
-    <p class="faint">Accounts are made by <code>job-ledger account add</code>. <a href="/api/docs/">API</a></p>
+    <p class="faint">An operator adds accounts with <code>job-ledger account add</code>. <a href="/api/docs/">API</a></p>
   </main>`;
 }

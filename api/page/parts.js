@@ -1,4 +1,4 @@
-// Small pieces that all views are made of.
+// The components that all views share.
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { to } from "./address.js";
@@ -7,13 +7,13 @@ import { Unable } from "./proofs.js";
 import { makeStore, useStore } from "./store.js";
 import { bytes, duration, fromInput, local, number, plain, secondsSince, toInput, utc, visible } from "./words.js";
 
-const TITLE_MOST = 500;
+const TITLE_LENGTH_MAX = 500;
 const MARKS = { started: "▶", success: "✓", failed: "✗", cancelled: "⊘" };
 
 const clock = makeStore(Date.now());
 setInterval(() => clock.set(Date.now()), 1000);
 
-/** The view's heading, and the document's title; it has the focus after a link was followed. */
+/** The view's heading and the document's title; it gets the focus after a link was followed. */
 export function Heading({ children }) {
   useEffect(() => {
     document.title = `${document.querySelector("h1").textContent} · Job Ledger`;
@@ -24,52 +24,52 @@ export function Heading({ children }) {
 export const State = ({ state }) =>
   html`<span class=${`state state-${state}`}><span aria-hidden="true">${MARKS[state] ?? "•"}</span> ${plain(state)}</span>`;
 
-/** A text of somebody's, whatever is in it. */
+/** A text from a user, whatever it contains. */
 export function Name({ text }) {
   const shown = visible(text);
-  return html`<bdi class="name" title=${shown.slice(0, TITLE_MOST)}>${shown || "(no name)"}</bdi>`;
+  return html`<bdi class="name" title=${shown.slice(0, TITLE_LENGTH_MAX)}>${shown || "(no name)"}</bdi>`;
 }
 
-/** A job, drive or server by the beginning and end of its uuid: those made at one time begin alike. */
+/** A job, drive or server by both ends of its uuid: uuids made at the same time begin alike. */
 export const Link = ({ kind, uuid, owner, children }) =>
   html`<a href=${to(`/${kind}/${uuid}`, owner ? { owner } : {})} title=${uuid}>${children ?? html`<code>${uuid.slice(0, 8)}…${uuid.slice(-6)}</code>`}</a>`;
 
-/** Those of a job's resources, or a resource's jobs. */
+/** Links to a job's resources, or to a resource's jobs. */
 export const Links = ({ uris }) =>
   uris.length
-    ? uris.map((uri, nth) => {
+    ? uris.map((uri, index) => {
         const [, , , kind, uuid] = uri.split("/");
-        return html`${nth ? ", " : ""}${kind === "jobs" ? "" : `${kind.slice(0, -1)} `}<${Link} kind=${kind} uuid=${uuid} />`;
+        return html`${index ? ", " : ""}${kind === "jobs" ? "" : `${kind.slice(0, -1)} `}<${Link} kind=${kind} uuid=${uuid} />`;
       })
     : html`<span class="faint">none</span>`;
 
 export const Moment = ({ at }) => html`<time datetime=${at} title=${utc(at)}>${local(at)}</time>`;
 
-/** A field whose value is taken once it is whole; what is typed meanwhile stays, whatever is drawn anew around it. */
+/** A field that passes its value on once it is complete; redrawing the view keeps what is being typed. */
 export function Field({ value, take, ...more }) {
   const input = useRef();
   const settled = useRef();
   useEffect(() => {
     input.current.value = value ?? "";
-    // As the browser writes it: a moment loses its seconds if there are none.
+    // As the browser writes it: a time without seconds loses them.
     settled.current = input.current.value;
   }, [value]);
   const settle = () => {
-    // One that is taken away while it has the focus is left, too.
+    // The field may be removed while it has the focus.
     const given = input.current?.value.trim() ?? settled.current;
     if (given === settled.current) return;
     settled.current = given;
     take(given);
   };
-  // No change is listened to: of a moment that is typed each key is one.
+  // Not on `change`: while a time is typed, each key is one.
   return html`<input ...${more} ref=${input} onBlur=${settle} onKeyDown=${(event) => event.key === "Enter" && settle()} />`;
 }
 
-/** Picks a moment. */
+/** A field for a time. */
 export const MomentField = ({ value, take }) =>
   html`<${Field} type="datetime-local" step="1" value=${toInput(value)} take=${(text) => take(fromInput(text))} />`;
 
-/** How long ago it was, from second to second. */
+/** How long ago it was, updated every second. */
 export function Age({ at }) {
   useStore(clock);
   return html`<time datetime=${at} title=${utc(at)}>${duration(secondsSince(at))} ago</time>`;
@@ -87,14 +87,14 @@ export function Progress({ job, label }) {
 export function Figures({ job }) {
   const { bytes_done: done, bytes_total: total, bytes_per_s: rate, eta_s: left, error, worker_lost: lost } = job.data;
   if (error) return html`<span class="error">${visible(error)}</span>`;
-  if (lost) return html`<strong class="error">worker lost, waits for another</strong>`;
+  if (lost) return html`<strong class="error">worker lost, waiting for another</strong>`;
   if (total === undefined) return null;
   return html`<span class="figures">
     ${bytes(done)} of ${bytes(total)}${rate ? html`, ${bytes(rate)}/s` : ""}${left === null ? "" : html`, ${duration(left)} left`}
   </span>`;
 }
 
-/** Columns are [title, what a row shows, class of the cell]; narrow windows show rows as cards. */
+/** Columns are [title, a row's content, class of the cell]; narrow windows show rows as cards. */
 export function Table({ label, columns, rows, keyOf, empty }) {
   if (!rows.length) return html`<p class="empty">${empty}</p>`;
   return html`<table class="list" role="table" aria-label=${label}>
@@ -107,46 +107,46 @@ export function Table({ label, columns, rows, keyOf, empty }) {
   </table>`;
 }
 
-/** Pairs of a word and what it is. */
+/** Names and values. */
 export const Facts = ({ facts }) =>
-  html`<dl class="facts">${facts.map(([word, what]) => html`<div><dt>${word}</dt><dd>${what}</dd></div>`)}</dl>`;
+  html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 
 const WORDS = {
-  401: "You are not logged in any more.",
-  403: "Your account may not see or do this. An operator can give it another role.",
-  404: "It is not here. It may have been deleted, or its history is over (completed jobs are kept for a while only).",
+  401: "Your session has ended.",
+  403: "Your account may not see this. An operator can give it another role.",
+  404: "Not found. It may have been deleted, or it is a completed job that has been discarded.",
   429: "Too many attempts. Wait a little, then try again.",
-  503: "The ledger cannot be reached just now. It is worth trying again in a moment.",
+  503: "The ledger cannot be reached at the moment. Try again soon.",
 };
 
-/** Of what somebody did: the service says why, and that is not always what somebody may. */
+/** For actions: the service gives the reason, which is not always a lack of permission. */
 const WORDS_OF_ACTIONS = {
   403: "The service refused this.",
-  503: "This could not be done just now. Look whether it was done after all before you try again.",
+  503: "This failed for the moment. Check whether it was done after all before you try again.",
 };
 
-/** What went wrong in words of its own, and the way on; `did` if somebody wanted something changed. */
+/** What went wrong, and what to do; `did` after an action. */
 export function Trouble({ error, again, did }) {
   if (!error) return null;
-  let words = "The page did something wrong.";
-  if (error instanceof Unreachable) words = "No answer from the service: it may be stopped, or the network is away.";
-  else if (error instanceof Unable) words = "This browser cannot do that here.";
+  let words = "The page has made an error.";
+  if (error instanceof Unreachable) words = "The service does not answer: it may be stopped, or the network is down.";
+  else if (error instanceof Unable) words = "This browser cannot do this.";
   else if (error instanceof Refused) words = (did && WORDS_OF_ACTIONS[error.status]) ?? WORDS[error.status] ?? "The service refused this.";
-  const said = error instanceof Unreachable ? "" : visible(error.message);
+  const details = error instanceof Unreachable ? "" : visible(error.message);
   return html`<div class="trouble" role="alert">
-    <p><strong>${words}</strong>${said && html`<br /><span class="said">${said}</span>`}</p>
+    <p><strong>${words}</strong>${details && html`<br /><span class="reason">${details}</span>`}</p>
     ${again && html`<button type="button" onClick=${again}>Try again</button>`}
   </div>`;
 }
 
-/** What was read, its error, or that it is on its way. */
+/** The content that was read, its error, or a note that it is loading. */
 export function Loaded({ read, children }) {
   if (read.error && read.body === undefined) return html`<${Trouble} error=${read.error} again=${read.again} />`;
   if (read.body === undefined) return html`<p class="empty" role="status">Loading …</p>`;
   return html`${read.error && html`<${Trouble} error=${read.error} again=${read.again} />`}${children(read.body)}`;
 }
 
-/** A button that does something once, tells what went wrong, and asks first if it should. */
+/** A button that acts once, shows what went wrong, and asks first if `sure` is a question. */
 export function Act({ does, sure, children, kind = "" }) {
   const [state, setState] = useState({});
   const act = async () => {
@@ -164,16 +164,16 @@ export function Act({ does, sure, children, kind = "" }) {
     <${Trouble} error=${state.error} did />`;
 }
 
-/** The keyboard and a screen reader go on at the heading if what had the focus is gone. */
+/** Move the focus to the heading if the focused element is gone. */
 export const keepFocus = () =>
   requestAnimationFrame(() =>
     requestAnimationFrame(() => document.activeElement === document.body && document.querySelector("h1")?.focus()),
   );
 
-/** Cancels a running job, once that was confirmed. */
+/** Cancel a running job, after a confirmation. */
 export const Cancel = ({ job, then }) =>
   job.state === "started" &&
-  html`<${Act} kind="danger" sure="Cancel this job, and remove what it has made?" does=${async () => {
+  html`<${Act} kind="danger" sure="Cancel this job and remove what it has made?" does=${async () => {
     await post(`/jobs/${job.uuid}/action/`, { do: "cancel" });
     await then();
   }}>Cancel<//>`;

@@ -1,19 +1,19 @@
-// Verifying in the browser: that a checkpoint is signed by the ledger's key (c2sp.org/signed-note),
-// and that it continues an earlier one (RFC 9162, section 2.1.4.2).
+// Verification in the browser: a checkpoint is signed by the ledger's key (c2sp.org/signed-note)
+// and continues an earlier one (RFC 9162, section 2.1.4.2).
 
 const KEY_HASH_BYTES = 4;
 const ED25519 = 1;
 
-/** The browser lacks what it takes. */
+/** The browser lacks a feature. */
 export class Unable extends Error {}
 
 const decoded = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
-const equal = (one, other) => one.length === other.length && one.every((byte, nth) => byte === other[nth]);
+const equal = (one, other) => one.length === other.length && one.every((byte, index) => byte === other[index]);
 
-/** The parts of a signed checkpoint; throws for what is none. */
+/** The parts of a signed checkpoint; throws if it is not one. */
 export function parsed(note) {
   const end = note.indexOf("\n\n");
-  if (end < 0) throw new Error("it is no signed note");
+  if (end < 0) throw new Error("it is not a signed note");
   const text = note.slice(0, end + 1);
   const [origin, size, root] = text.split("\n");
   const signatures = note.slice(end + 2).split("\n").filter(Boolean).map((line) => {
@@ -25,19 +25,19 @@ export function parsed(note) {
 
 /** Whether one of the note's signatures is by this verifier's key. */
 export async function isSigned(checkpoint, verifier) {
-  if (!crypto.subtle) throw new Unable("Signatures can be verified on pages that come by HTTPS, or from this machine.");
+  if (!crypto.subtle) throw new Unable("Browsers verify signatures only on pages that come over HTTPS or from this machine.");
   // The key itself is base64, which has plus signs too.
   const [, name, key] = /^([^+]+)\+[^+]+\+(.+)$/.exec(verifier) ?? [];
-  if (!key) throw new Error("it is no verifier key");
+  if (!key) throw new Error("it is not a verifier key");
   const raw = decoded(key);
   if (raw[0] !== ED25519) throw new Error("the key is of another kind");
   const imported = await crypto.subtle.importKey("raw", raw.slice(1), "Ed25519", false, ["verify"]).catch(() => {
-    throw new Unable("It does not know the signatures that this ledger makes (Ed25519).");
+    throw new Unable("It does not support this ledger's signatures (Ed25519).");
   });
-  const said = new TextEncoder().encode(checkpoint.text);
+  const text = new TextEncoder().encode(checkpoint.text);
   for (const signature of checkpoint.signatures) {
     const bytes = signature.value.slice(KEY_HASH_BYTES);
-    if (signature.name === name && (await crypto.subtle.verify("Ed25519", imported, bytes, said))) return true;
+    if (signature.name === name && (await crypto.subtle.verify("Ed25519", imported, bytes, text))) return true;
   }
   return false;
 }
@@ -50,7 +50,7 @@ async function node(left, right) {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", both));
 }
 
-/** Whether these hashes lead from the earlier root to the later one. Sizes may be beyond 2^32. */
+/** Whether these hashes lead from the older root to the newer one. Sizes may exceed 2^32. */
 export async function isContinued(older, newer, hashes) {
   if (older.size > newer.size) return false;
   if (older.size === newer.size) return equal(older.root, newer.root) && !hashes.length;

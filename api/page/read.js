@@ -1,18 +1,18 @@
-// Reading what is shown, and keeping it as new as the ledger.
+// Read what is shown, and keep it up to date.
 
 import { useCallback, useEffect, useRef, useState } from "./vendor/preact.js";
 import { viewedOwner } from "./address.js";
 import { Refused, get } from "./client.js";
 import { listen, onGap } from "./live.js";
 
-/** Others' things are told of in no frame of ours: they are asked for again and again. */
+/** Frames show only the user's own resources; those of other accounts are polled. */
 const POLL_MS = 5_000;
-/** A tab that is hidden draws no pictures. */
+/** A hidden tab gets no animation frames. */
 const NO_PICTURE_MS = 1_000;
 
 /**
- * What a GET answers: {body, error, again, put}, neither of the first two as long as it is on its way. What there is stays until there is
- * something newer; `again` reads anew, `put` changes the body to what a frame has shown.
+ * The answer to a GET: {body, error, again, put}, without body and error while it is loading. A body stays until there is a newer one;
+ * `again` reads it again, `put` changes it to what a frame shows.
  */
 export function useRead(path, query = {}, { owned = true, pollMs = 0 } = {}) {
   const owner = owned ? viewedOwner() : null;
@@ -22,19 +22,19 @@ export function useRead(path, query = {}, { owned = true, pollMs = 0 } = {}) {
   if (current.current.asked !== asked) current.current = { asked, begun: 0, settled: 0, puts: [] };
   const again = useCallback(async () => {
     const reads = current.current;
-    const nth = (reads.begun += 1);
+    const number = (reads.begun += 1);
     const settle = (found) => {
-      // An answer that a newer one has overtaken is dropped; one that is overtaken by a question is not.
-      if (reads !== current.current || nth <= reads.settled) return;
-      reads.settled = nth;
+      // Drop an answer if a newer one has come, but not if a newer request is only under way.
+      if (reads !== current.current || number <= reads.settled) return;
+      reads.settled = number;
       setState((before) => ({ asked, ...found(before.asked === asked ? before.body : undefined) }));
     };
     try {
       const body = await get(path, { ...query, owner });
-      // It may have been put together before what came in frames since it was asked for.
-      settle(() => ({ body: reads.puts.reduce((now, put) => (nth <= put.begun ? put.change(now) : now), body) }));
+      // The answer may be older than frames that came since the request.
+      settle(() => ({ body: reads.puts.reduce((now, put) => (number <= put.begun ? put.change(now) : now), body) }));
     } catch (error) {
-      settle((body) => ({ error, body: passes(error) ? body : undefined }));
+      settle((body) => ({ error, body: mayPass(error) ? body : undefined }));
     }
     reads.puts = reads.puts.filter((put) => put.begun > reads.settled);
   }, [asked]);
@@ -57,10 +57,10 @@ export function useRead(path, query = {}, { owned = true, pollMs = 0 } = {}) {
   return { body, error, again, put };
 }
 
-/** Whether what is shown may be right in spite of it. */
-const passes = (error) => !(error instanceof Refused) || error.status === 429 || error.status >= 500;
+/** Whether the present content may still be right despite the error. */
+const mayPass = (error) => !(error instanceof Refused) || error.status === 429 || error.status >= 500;
 
-/** Calls `take` with the newest frame of each resource, all of one picture together; never while `paused`. */
+/** Call `take` with the newest frame of each resource, once per animation frame; never while `paused`. */
 export function useFrames(take, paused = false) {
   const latest = useRef(take);
   latest.current = take;
@@ -86,7 +86,7 @@ export function useFrames(take, paused = false) {
       picture = requestAnimationFrame(hand);
       late = setTimeout(hand, NO_PICTURE_MS);
     });
-    // What is read then is newer than what waits.
+    // The reads after a gap are newer than waiting frames.
     const endGaps = onGap(drop);
     return () => {
       end();
@@ -96,7 +96,7 @@ export function useFrames(take, paused = false) {
   }, [paused]);
 }
 
-/** `work`, at once and then not more often than every so many milliseconds; the last call counts. */
+/** Return a function that runs `work` at once, then at most every `ms` milliseconds; the last call counts. */
 export function useThrottled(work, ms) {
   const latest = useRef(work);
   latest.current = work;
@@ -121,8 +121,8 @@ export function useThrottled(work, ms) {
 }
 
 /**
- * A list of the API that frames of one type keep current: what is on the page is replaced, and if
- * something else has changed that may belong there, the page is read anew.
+ * A list of the API that frames of one type keep current: a frame replaces its object in the list; if
+ * another object changed that may belong to the page, the page is read again.
  */
 export function useList(type, path, query, paused) {
   const list = useRead(path, query);
@@ -138,17 +138,17 @@ export function useList(type, path, query, paused) {
       ...body,
       objects: body.objects.map((each) => shown.get(each.resource_uri) ?? each),
     }));
-    // A page by key stays where it is; at the front what is new comes in, and what is gone goes.
-    if (isPicky(query) || [...shown].some(([uri, object]) => !object || !known.has(uri) || moved(list.body, uri, object))) readAgain();
+    // A page by key stays where it is; on the first page, new objects appear and deleted ones go.
+    if (isVolatile(query) || [...shown].some(([uri, object]) => !object || !known.has(uri) || hasChangedState(list.body, uri, object))) readAgain();
   }, paused);
   return list;
 }
 
-/** Whether what is listed may leave by any change. */
-const isPicky = (query) => Boolean(query.last_modified__lt || query.name__contains);
+/** Whether any change may remove an object from the list. */
+const isVolatile = (query) => Boolean(query.last_modified__lt || query.name__contains);
 
-/** Whether a filter by state may have another opinion of it now. */
-function moved(body, uri, object) {
+/** Whether the object's state has changed, so that a filter by state may drop it. */
+function hasChangedState(body, uri, object) {
   const before = body.objects.find((each) => each.resource_uri === uri);
   return before.state !== object.state;
 }

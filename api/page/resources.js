@@ -1,7 +1,7 @@
-// Drives and servers with their jobs: cloned, cancelled and downloaded from here.
+// Drives and servers with their jobs; the place to clone and download.
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
-import { changed, go, to, useAddress, viewedOwner } from "./address.js";
+import { addressWith, go, to, useAddress, viewedOwner } from "./address.js";
 import { Refused, newKey, postOnce, url } from "./client.js";
 import { Jobs } from "./jobs.js";
 import { Facts, Field, Heading, Link, Links, Loaded, Name, State, Table, Trouble } from "./parts.js";
@@ -15,7 +15,7 @@ const DRIVES = {
   type: "drives",
   title: "Drives",
   one: "Drive",
-  empty: "There are no drives. Upload an image through the API, or clone one of the library.",
+  empty: "There are no drives. Upload an image through the API, or clone one from the library.",
   columns: [
     ["Size", (drive) => bytes(drive.size)],
     ["Storage", (drive) => drive.storage_type],
@@ -46,21 +46,21 @@ export const ServerList = () => (viewedOwner() ? html`<${NotShown} />` : html`<$
 export const DrivePage = ({ uuid }) => html`<${One} kind=${DRIVES} uuid=${uuid} />`;
 export const ServerPage = ({ uuid }) => (viewedOwner() ? html`<${NotShown} />` : html`<${One} kind=${SERVERS} uuid=${uuid} />`);
 
-const NotShown = () => html`<${Heading}>Servers<//><p class="empty">Servers are shown to their owners only: they have passwords.</p>`;
+const NotShown = () => html`<${Heading}>Servers<//><p class="empty">Only their owner can see servers, as they contain passwords.</p>`;
 
 function List({ kind }) {
   const { query } = useAddress();
   const offset = Number(query.get("offset") ?? 0);
   const name = query.get("name__contains") ?? "";
   const read = useList(kind.type, `/${kind.type}/detail/`, { limit: LIMIT, offset, name__contains: name ? escaped(name) : null });
-  const filter = (text) => go(changed({ name__contains: text, offset: null }));
+  const filter = (text) => go(addressWith({ name__contains: text, offset: null }));
   return html`
     <${Heading}>${kind.title}<//>
     <form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
       <label>Name contains <${Field} type="text" value=${name} take=${filter} /></label>
     </form>
     <${Loaded} read=${read}>${({ meta, objects }) => html`
-      <${Table} label=${kind.title} rows=${objects} keyOf=${(each) => each.uuid} empty=${name ? "None has such a name." : kind.empty}
+      <${Table} label=${kind.title} rows=${objects} keyOf=${(each) => each.uuid} empty=${name ? "No name contains this." : kind.empty}
         columns=${[
           ["Name", (each) => html`<${Link} kind=${kind.type} uuid=${each.uuid}><${Name} text=${each.name} /><//>`, "wide"],
           ["Status", (each) => html`<${State} state=${each.status} />`],
@@ -73,15 +73,15 @@ function List({ kind }) {
   `;
 }
 
-/** A comma in a filter's value stands between alternatives. */
+/** Escape commas, which separate alternatives in a filter. */
 const escaped = (text) => text.replaceAll("\\", "\\\\").replaceAll(",", "\\,");
 
 function Pager({ meta: { limit, offset, total_count: total } }) {
   if (total <= limit) return null;
   return html`<nav class="pager" aria-label="Pages">
-    ${offset > 0 && html`<a class="button" rel="prev" href=${changed({ offset: Math.max(0, offset - limit) || null })}>Previous page</a>`}
+    ${offset > 0 && html`<a class="button" rel="prev" href=${addressWith({ offset: Math.max(0, offset - limit) || null })}>Previous page</a>`}
     <span>${offset + 1} to ${Math.min(offset + limit, total)} of ${total}</span>
-    ${offset + limit < total && html`<a class="button" rel="next" href=${changed({ offset: offset + limit })}>Next page</a>`}
+    ${offset + limit < total && html`<a class="button" rel="next" href=${addressWith({ offset: offset + limit })}>Next page</a>`}
   </nav>`;
 }
 
@@ -101,14 +101,14 @@ function One({ kind, uuid }) {
         <${Facts} facts=${[
           ["Status", html`<${State} state=${each.status} />`],
           ...kind.facts(each),
-          ["Uuid", html`<code>${each.uuid}</code>`],
+          ["UUID", html`<code>${each.uuid}</code>`],
         ]} />
         <${Actions} kind=${kind} each=${each} />
       </section>
     `}<//>
     <section aria-labelledby="jobs">
       <h2 id="jobs">Jobs</h2>
-      <${Jobs} query=${{ resource: uuid, limit: JOBS, after: query.get("after") ?? "" }} label="Jobs of it" />
+      <${Jobs} query=${{ resource: uuid, limit: JOBS, after: query.get("after") ?? "" }} label="Its jobs" />
     </section>
   `;
 }
@@ -116,11 +116,11 @@ function One({ kind, uuid }) {
 function Actions({ kind, each }) {
   const [naming, setNaming] = useState(null);
   const button = useRef();
-  // Whoever leaves the form goes on where it was opened.
+  // On leaving the form, the focus returns to where it was opened.
   useEffect(() => {
     if (naming === false) button.current?.focus();
   }, [naming]);
-  if (viewedOwner()) return html`<span class="faint">only its owner's</span>`;
+  if (viewedOwner()) return html`<span class="faint">owner only</span>`;
   if (naming) return html`<${CloneForm} kind=${kind} each=${each} close=${() => setNaming(false)} />`;
   return html`<div class="actions">
     <button type="button" ref=${button} onClick=${() => setNaming(true)}>Clone</button>
@@ -131,7 +131,7 @@ function Actions({ kind, each }) {
 function CloneForm({ kind, each, close }) {
   const [state, setState] = useState({});
   const input = useRef();
-  // If no answer comes, the same is asked for again, not another clone.
+  // After no answer, the same request is sent again, not one for another clone.
   const sent = useRef({});
   useEffect(() => input.current.focus(), []);
   const clone = async (event) => {
@@ -150,9 +150,9 @@ function CloneForm({ kind, each, close }) {
     }
   };
   return html`<form class="clone" aria-label="Clone" onSubmit=${clone}>
-    <label>Name of the clone <input name="name" ref=${input} placeholder="as the service names it" /></label>
+    <label>Name of the clone <input name="name" ref=${input} placeholder="chosen by the service" /></label>
     <button type="submit" aria-disabled=${state.busy}>Clone</button>
-    <button type="button" onClick=${close}>Leave it</button>
+    <button type="button" onClick=${close}>Close</button>
     <${Trouble} error=${state.error} did />
   </form>`;
 }

@@ -1,23 +1,23 @@
-// Who is logged in: undefined as long as it is not known, null for nobody.
+// The account that is logged in: undefined until it is known, null for none.
 
-import { Refused, get, hasLoggedIn, hold, letGo, post, unauthorized } from "./client.js";
+import { Refused, get, hasLoggedIn, pinSession, unpinSession, post, unauthorized } from "./client.js";
 import { makeStore, useStore } from "./store.js";
 
 export const session = makeStore(undefined);
-/** Set if a session has ended by itself, so that the login can say so. */
+/** Whether a session has ended without a logout, so that the login can say so. */
 export const ended = makeStore(false);
 
 export const useSession = () => useStore(session);
 
 export const isStaff = (account) => account.role !== "user";
 
-/** Finds out who is logged in. Throws what keeps it from that. */
-export async function findOut() {
+/** Find out who is logged in; throws if that fails. */
+export async function readSession() {
   if (!hasLoggedIn()) {
     session.set(null);
     return;
   }
-  hold();
+  pinSession();
   try {
     session.set(await get("/accounts/self/"));
   } catch (error) {
@@ -26,11 +26,11 @@ export async function findOut() {
   }
 }
 
-/** Whether somebody is logged in afterwards: a browser that keeps no cookies forgets it at once. */
+/** Log in; return false if the browser stores no cookies, which ends the session at once. */
 export async function logIn(username, password) {
   await post("/accounts/action/", { do: "login" }, { username, password });
   ended.set(false);
-  await findOut();
+  await readSession();
   return session.get() !== null;
 }
 
@@ -45,7 +45,7 @@ export async function logOut() {
 }
 
 function leave() {
-  letGo();
+  unpinSession();
   session.set(null);
 }
 

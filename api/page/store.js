@@ -1,8 +1,8 @@
-// Values that several parts of the page look at.
+// Values that several parts of the page share.
 
 import { useEffect, useState } from "./vendor/preact.js";
 
-/** A value, and whoever is told when there is another. */
+/** A value, and the listeners that are called when it changes. */
 export function makeStore(value) {
   const listeners = new Set();
   return {
@@ -19,7 +19,7 @@ export function makeStore(value) {
   };
 }
 
-/** The store's value; the component is drawn again with each new one. */
+/** The store's value; the component is drawn again when it changes. */
 export function useStore(store) {
   const [value, setValue] = useState(store.get);
   useEffect(() => {

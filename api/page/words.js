@@ -1,4 +1,4 @@
-// Numbers, times and texts as people read them.
+// Numbers, times and texts for people.
 
 import { OPERATIONS } from "./operations.js";
 
@@ -38,7 +38,7 @@ export const utc = (iso) => `${new Date(iso).toISOString().slice(0, 19).replace(
 
 export const secondsSince = (iso) => (Date.now() - Date.parse(iso)) / 1000;
 
-/** What an input of type datetime-local holds for a time, and the other way about. */
+/** The value of a datetime-local input for a time, and back. */
 export function toInput(iso) {
   if (!iso || Number.isNaN(Date.parse(iso))) return "";
   const at = new Date(iso);
@@ -47,7 +47,7 @@ export function toInput(iso) {
 
 export const fromInput = (text) => (text ? new Date(text).toISOString() : "");
 
-/** A text in which what cannot be seen, or turns others around, is written out. */
+/** A text with invisible and direction-changing characters written out. */
 export const visible = (text) =>
   text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
 

@@ -66,7 +66,7 @@ def test_every_view(
         (f"/drives/{drive}", "Drive archive of Monday"),
         ("/jobs?as_of=2020-01-01T00:00:00Z", "Jobs"),
         (f"/jobs/{UNKNOWN}", f"Job {UNKNOWN}"),
-        ("/jobs/nothing", "Nothing is here"),
+        ("/jobs/nothing", "Not found"),
     ):
         page.goto(path)
         look({f"/jobs/{job}": "job", f"/drives/{drive}": "drive"}.get(path, "other"), heading)
@@ -77,7 +77,7 @@ def test_an_address_that_is_nobody_s_says_so(server: Server, watch: Any) -> None
     page: Page = watch(server.api.address).log_in()
     expect(page.get_by_role("link", name="Retention")).to_have_count(0)
     page.goto("/retention")
-    expect(page.get_by_role("heading", name="Nothing is here")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
 
 
 def test_it_works_with_the_keyboard(server: Server, watch: Any) -> None:

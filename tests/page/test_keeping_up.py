@@ -283,7 +283,7 @@ def test_a_clone_whose_answer_is_lost(server: Server, watch: Any) -> None:
     page.get_by_role("button", name="Clone").click()
     form = page.get_by_role("form", name="Clone")
     form.get_by_role("button", name="Clone").click()
-    expect(page.get_by_role("alert")).to_contain_text("No answer from the service")
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
     page.unroute("**/action/?do=clone")
     form.get_by_role("button", name="Clone").click()
     expect(page.get_by_role("heading", name="Job")).to_be_visible()

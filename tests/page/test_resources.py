@@ -34,7 +34,7 @@ def test_a_drive_is_cloned_and_downloaded(server: Server, watch: Any) -> None:
     expect(page.locator(".card").get_by_text("success")).to_be_visible()
     (clone,) = [drive for drive in server.api.drives() if drive["name"] == "willow"]
     page.goto(f"/drives/{source}")
-    expect(page.get_by_role("table", name="Jobs of it").get_by_text("success")).to_be_visible()
+    expect(page.get_by_role("table", name="Its jobs").get_by_text("success")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert sha256(Path(download.value.path()).read_bytes()) == sha256(content)
@@ -49,7 +49,7 @@ def test_the_jobs_of_a_drive_are_paged(server: Server, watch: Any) -> None:
     oldest = min(api.jobs(), key=lambda job: (job["last_modified"], job["uuid"]))
     page: Page = watch(api.address).log_in()
     page.goto(f"/drives/{source}")
-    rows = page.get_by_role("table", name="Jobs of it").get_by_role("row")
+    rows = page.get_by_role("table", name="Its jobs").get_by_role("row")
     expect(rows).to_have_count(1 + 20)
     page.get_by_role("link", name="Next page").click()
     expect(rows).to_have_count(1 + 1)
@@ -81,7 +81,7 @@ def test_a_form_that_is_left(server: Server, watch: Any) -> None:
     page: Page = watch(server.api.address).log_in()
     page.get_by_role("link", name="Drives").click()
     page.get_by_role("button", name="Clone").click()
-    page.get_by_role("button", name="Leave it").click()
+    page.get_by_role("button", name="Close").click()
     expect(page.get_by_role("button", name="Clone")).to_be_focused()
 
 

@@ -73,7 +73,7 @@ def test_a_browser_that_keeps_no_cookies(server: Server, watch: Any) -> None:
     page.add_init_script("Object.defineProperty(document, 'cookie', {get: () => ''})")
     page.goto("/")
     fill_in(page)
-    expect(page.get_by_role("alert")).to_contain_text("keeps no cookies")
+    expect(page.get_by_role("alert")).to_contain_text("blocks cookies")
     expect(page.get_by_role("button", name="Log in")).to_be_enabled()
 
 
@@ -85,7 +85,7 @@ def test_an_address_that_is_none(server: Server, watch: Any, path: str) -> None:
     page: Page = watch(server.api.address).log_in()
     page.evaluate("path => history.pushState(null, '', path)", path)
     page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
-    expect(page.get_by_role("heading", name="Nothing is here")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
     page.locator("main").get_by_role("link", name="Jobs").click()
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
 
@@ -109,8 +109,8 @@ def test_what_one_may_not_see_is_refused_in_words(server: Server, watch: Any) ->
     """A 403: another account's jobs, for a user."""
     page: Page = watch(server.api.address).log_in()
     page.goto(f"/jobs?owner={UNKNOWN}")
-    expect(page.get_by_role("alert")).to_contain_text("Your account may not see or do this.")
-    page.get_by_role("link", name="Back to your own").click()
+    expect(page.get_by_role("alert")).to_contain_text("Your account may not see this.")
+    page.get_by_role("link", name="Back to yours").click()
     expect(page.get_by_text("There are no such jobs.")).to_be_visible()
 
 
@@ -120,7 +120,7 @@ def test_a_503_can_be_tried_again(server: Server, watch: Any) -> None:
     refuse = {"status": 503, "content_type": "application/json", "body": UNAVAILABLE}
     page.route("**/api/2.0/drives/**", lambda route: route.fulfill(**refuse))
     page.get_by_role("link", name="Drives").click()
-    expect(page.get_by_role("alert")).to_contain_text("It is worth trying again")
+    expect(page.get_by_role("alert")).to_contain_text("Try again soon")
     page.unroute("**/api/2.0/drives/**")
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_text("There are no drives.")).to_be_visible()
@@ -139,7 +139,7 @@ def test_a_service_that_stops_and_comes_back(machine: Machine, watch: Any) -> No
     expect(page.locator(".connection")).to_contain_text("Connection lost")
     expect(page.locator(f'a[title="{job}"]')).to_be_visible()
     page.get_by_role("link", name="Drives").click()
-    expect(page.get_by_role("alert")).to_contain_text("No answer from the service")
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
     machine.start(*port)
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("row")).to_have_count(3)
@@ -157,7 +157,7 @@ def test_an_operator_looks_at_what_somebody_has(server: Server, watch: Any) -> N
     expect(page.get_by_text("There are no such jobs.")).to_be_visible()
     page.get_by_role("link", name="Accounts").click()
     page.get_by_role("link", name=f"Jobs of {EMAIL}").click()
-    expect(page.get_by_text("You look at what the account")).to_be_visible()
+    expect(page.get_by_text("These are the drives and jobs of account")).to_be_visible()
     expect(page.locator(f'a[title="{job}"]')).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     page.get_by_role("link", name="Servers").click()
@@ -167,7 +167,7 @@ def test_an_operator_looks_at_what_somebody_has(server: Server, watch: Any) -> N
     expect(page.get_by_role("button", name="Clone")).to_have_count(0)
     server.api.upload(striped(1), name="hers too")
     expect(page.get_by_role("link", name="hers too")).to_be_visible()
-    page.get_by_role("link", name="Back to your own").click()
+    page.get_by_role("link", name="Back to yours").click()
     expect(page.get_by_text("There are no such jobs.")).to_be_visible()
 
 
@@ -178,14 +178,14 @@ def test_an_operator_sees_what_retention_would_discard(server: Server, watch: An
     page: Page = watch(server.api.address).log_in(OPERATOR, OPERATORS_PASSWORD)
     page.get_by_role("link", name="Retention").click()
     expect(page.get_by_text("Nothing is due.")).to_be_visible()
-    page.get_by_label("Kept for").fill("PT0S")
-    page.get_by_label("Kept for").press("Enter")
-    expect(page.get_by_text("1 tree of 1 job and 0 other streams would go")).to_be_visible()
+    page.get_by_label("Keep for").fill("PT0S")
+    page.get_by_label("Keep for").press("Enter")
+    expect(page.get_by_text("1 tree of 1 job and 0 other streams that ended before")).to_be_visible()
     page.get_by_title(job).click()
     expect(page.get_by_role("region", name="The job")).to_contain_text("success")
     page.go_back()
-    page.get_by_label("Kept for").fill("three days")
-    page.get_by_label("Kept for").press("Enter")
+    page.get_by_label("Keep for").fill("three days")
+    page.get_by_label("Keep for").press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("keep must be a duration such as P3D")
     assert server.api.job(job)["state"] == "success"
 
@@ -197,7 +197,7 @@ def test_an_operator_verifies_the_ledger(server: Server, watch: Any) -> None:
     verify = page.get_by_role("button", name="Verify now")
     findings = page.locator(".findings")
     verify.click()
-    expect(findings).to_contain_text("It keeps this one")
+    expect(findings).to_contain_text("It stores this one")
     for blocks in (1, 2, 3):
         server.api.succeed(server.api.clone(server.api.upload(striped(blocks))).job)
         before = findings.inner_text()
@@ -219,7 +219,7 @@ def test_an_operator_verifies_the_ledger(server: Server, watch: Any) -> None:
 @pytest.mark.parametrize(
     ("lacks", "says"),
     [
-        ("Object.defineProperty(crypto, 'subtle', {value: undefined})", "by HTTPS"),
+        ("Object.defineProperty(crypto, 'subtle', {value: undefined})", "over HTTPS"),
         ("crypto.subtle.importKey = () => Promise.reject(new Error('no'))", "Ed25519"),
     ],
 )
@@ -230,7 +230,7 @@ def test_a_browser_that_cannot_verify(server: Server, watch: Any, lacks: str, sa
     page = watched.log_in(OPERATOR, OPERATORS_PASSWORD)
     page.get_by_role("link", name="Ledger", exact=True).click()
     page.get_by_role("button", name="Verify now").click()
-    expect(page.get_by_role("alert")).to_contain_text("This browser cannot do that here.")
+    expect(page.get_by_role("alert")).to_contain_text("This browser cannot do this.")
     expect(page.get_by_role("alert")).to_contain_text(says)
 
 
@@ -241,14 +241,14 @@ def test_activity_counts_what_happened(slow: Server, watch: Any) -> None:
     api.succeed(api.clone(source).job)
     page: Page = watch(api.address).log_in()
     page.get_by_role("link", name="Activity").click()
-    facts = page.get_by_role("region", name="In all")
+    facts = page.get_by_role("region", name="Totals")
     expect(facts).to_contain_text("Success1")
     expect(facts).to_contain_text("Copied256 KiB")
     expect(
-        page.get_by_role("img", name="Running jobs over time; at last running 0")
+        page.get_by_role("img", name="Running jobs over time; now running 0")
     ).to_be_visible()
     page.get_by_role("link", name="an hour").click()
-    expect(page.get_by_role("heading", name="Jobs ended in 1 min")).to_be_visible()
+    expect(page.get_by_role("heading", name="Jobs ended per 1 min")).to_be_visible()
     running = api.clone(api.upload(endless())).job
     expect(facts).to_contain_text("Running now1")
     api.post(f"/jobs/{running}/action/?do=cancel", {}, status=202)

@@ -14,7 +14,7 @@ from tests.client.conftest import Shell
 from tests.postgres.fleet import STALLED_S, Worker
 from tests.support.wait import wait_for
 
-LOST = "worker lost, waits for another"
+LOST = "worker lost, waiting for another"
 
 
 @pytest.fixture
