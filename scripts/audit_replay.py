@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Replays the ledger and compares it with itself and with the read models.
+"""Replay the ledger and compare it with its read models: `job-ledger audit replay`.
 
-The same as `job-ledger audit replay`: scripts/audit_replay.py --data DIR [--job UUID] [--json]
+scripts/audit_replay.py --data DIR [--job UUID] [--json]
 """
 
 import sys

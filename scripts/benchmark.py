@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures the service, each number beside a floor taken in the same run.
+"""Measure the service, each number beside a floor measured in the same run.
 
-scripts/benchmark.py [--quick] [--only NAME]... [--json]; TMPDIR says on which file system.
+scripts/benchmark.py [--quick] [--only NAME]... [--json]; TMPDIR chooses the file system.
 """
 
 import sys

@@ -1,36 +1,35 @@
-# Sourced by scripts/serve, scripts/check and scripts/test: makes .venv what the pinned requirements
-# say.
+# Sourced by scripts/serve, scripts/check and scripts/test: makes .venv from pinned requirements.
 #
-# A stamp in .venv names what it was made from (Python, folder, the requirements' hash) and what is
-# in it. It is taken away before anything changes and written last, so an environment without a
-# fitting stamp (interrupted, moved, outdated, changed by another tool) is made anew, and one with
-# it costs a single short Python run.
+# A stamp in .venv records what it was made from (Python, folder, the requirements' hash) and its
+# contents. It is removed before anything changes and written last, so an environment without a
+# matching stamp (interrupted, moved, outdated, changed by another tool) is made again; one with a
+# matching stamp costs a single short Python run.
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 venv=$root/.venv
-# What installs lies here while it does, and is not part of what is made.
+# The installers are here while they run; they are not part of the environment.
 tools=$venv/.tools
 
 say() { printf '%s\n' "$*" >&2; }
 
-# step NAME COMMAND...: says which check begins, and exits with its code if it fails.
+# step NAME COMMAND...: names the check that begins, and exits with its code if it fails.
 step() {
     printf '== %s\n' "$1"
     shift
     "$@" || exit
 }
 
-# python_ok PYTHON: runs, and is new enough. (A pyenv shim exists for versions that are not active.)
+# python_ok PYTHON: it runs and is new enough. (pyenv has shims for versions that are not active.)
 python_ok() {
     "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
 uv_on_path() { uv --version >/dev/null 2>&1; }
 
-# find_python: prints python3, or else the newest python3.x, that is at least 3.11 and makes venvs.
+# find_python: prints python3, or else the newest python3.x, that is 3.11 or newer and makes venvs.
 find_python() {
     local candidate without_venv='' needed='venv, ensurepip'
-    # pip comes with ensurepip; who has uv needs no pip.
+    # pip comes with ensurepip; uv makes pip unnecessary.
     uv_on_path && needed=venv
     for candidate in python3 $(compgen -c python3. | grep -E '^python3\.[0-9]+$' | sort -Vru); do
         python_ok "$candidate" || continue
@@ -51,12 +50,12 @@ find_python() {
     return 1
 }
 
-# stamp_of runtime|test: a digest of what is in .venv, then what one made here and now is made from.
+# stamp_of runtime|test: a digest of the contents of .venv, then what it would be made from now.
 #
-# The digest holds the name, size and time of change of every file, so it notices each package that
-# was added, removed, replaced or edited, in some ten milliseconds. It does not notice a file
-# replaced by one of the same size and time, which takes intent. Bytecode is left out, as running
-# writes it; so are the stamps and what else begins with a dot at the top.
+# The digest covers the name, size and modification time of every file, so it notices each package
+# that was added, removed, replaced or edited, in about ten milliseconds. It misses a file that was
+# replaced by one of the same size and time, which takes intent. It omits bytecode, which running
+# writes, and top-level names that begin with a dot, such as the stamps.
 stamp_of() {
     local files=(requirements.txt)
     [[ $1 == test ]] && files+=(requirements-test.txt)
@@ -81,7 +80,7 @@ print(installed.hexdigest(), *made_from)
 PYTHON
 }
 
-# ready runtime|test: .venv is what it should be. Sets `changed` where only what is in it differs.
+# ready runtime|test: .venv is up to date. Sets `changed` if only its contents differ.
 ready() {
     local stamp=$venv/.stamp-$1 made now
     changed=''
@@ -93,13 +92,12 @@ ready() {
     return 1
 }
 
-# The project itself is put on the path as it lies there: no build, and edits count at once.
+# The checkout itself is put on the path: no build, and edits take effect at once.
 write_launcher() {
     local site
     site=$("$venv/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return
     printf '%s\n' "$root" >"$site/job-ledger.pth" || return
-    # sh runs the second line, Python reads it as a string: no limit on the length of the path, and
-    # spaces are allowed in it.
+    # sh runs the second line, Python reads it as a string: the path may be long and have spaces.
     cat >"$venv/bin/job-ledger" <<LAUNCHER || return
 #!/bin/sh
 '''exec' "$venv/bin/python" -P "\$0" "\$@"
@@ -129,8 +127,8 @@ PYTHON
     "$venv/bin/python" -I "$tools/pip" --no-input --disable-pip-version-check "$@"
 }
 
-# settings_for_uv: prints, as VARIABLE=VALUE, what the machine's pip is told and uv is not, as uv
-# reads no configuration of pip's: where packages come from, and how the network is reached.
+# settings_for_uv: prints pip's configuration as VARIABLE=VALUE for uv, which does not read it:
+# where packages come from, and how to reach the network.
 settings_for_uv() {
     PIP_SAYS=$({ python3 -P -m pip config list || run_pip config list; } 2>/dev/null) \
         "$venv/bin/python" -I - <<'PYTHON'
@@ -138,7 +136,7 @@ import ast, os
 
 pip = {}
 lines = [line.partition("=") for line in os.environ["PIP_SAYS"].splitlines() if "=" in line]
-for section in "global.", "install.", ":env:.":  # the later ones count
+for section in "global.", "install.", ":env:.":  # later sections win
     for name, _, value in lines:
         if name.startswith(section):
             pip[name.removeprefix(section)] = ast.literal_eval(value).split()
@@ -148,7 +146,7 @@ sources = {
     "UV_INDEX": " ".join(pip.get("extra-index-url", [])),
     "UV_FIND_LINKS": ",".join(pip.get("find-links", [])),
     "UV_NO_INDEX": "".join(word for word in pip.get("no-index", []) if word in ("1", "true")),
-    # pip takes a version from any index that has it, and so may uv, as hashes say what it is.
+    # pip takes a version from any index that has it; so may uv, as hashes identify it.
     "UV_INDEX_STRATEGY": "unsafe-best-match",
 }
 network = {
@@ -157,7 +155,7 @@ network = {
     "SSL_CERT_FILE": " ".join(pip.get("cert", [])),
     "ALL_PROXY": " ".join(pip.get("proxy", [])),
 }
-# Who told uv itself where packages come from meant it.
+# A source configured for uv itself wins.
 own = {*sources, "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_CONFIG_FILE"}
 settings = network if own & os.environ.keys() else sources | network
 for name, value in settings.items():
@@ -166,8 +164,8 @@ for name, value in settings.items():
 PYTHON
 }
 
-# find_uv: sets `uv` to the machine's, or to the pinned one, which is here for this run alone. Where
-# there is none, `why` says why.
+# find_uv: sets `uv` to the machine's, or to the pinned one, installed for this run only. If there
+# is none, `why` has the reason.
 find_uv() {
     uv=uv
     uv_on_path && return
@@ -177,16 +175,16 @@ find_uv() {
     why=$("$uv" --version 2>&1)
 }
 
-# install_by_uv FILE: in a shell of its own, for its environment.
+# install_by_uv FILE: runs in a subshell, to keep its environment apart.
 install_by_uv() (
     while IFS= read -r setting; do
         export "${setting?}"
     done < <(settings_for_uv)
     cache=$("$uv" cache dir 2>/dev/null)
     { mkdir -p -- "$cache" 2>/dev/null && [[ -w $cache ]]; } || export UV_NO_CACHE=1
-    # Copies, as whoever edits a file linked to uv's cache edits what is installed next. Bytecode, as
-    # the service's first start, and each that may not write it, compile for a second otherwise.
-    # UV_NO_INDEX is no variable of uv's.
+    # Copy files: editing a file linked to uv's cache would change later installations. Compile
+    # bytecode: otherwise the service's first start compiles for a second, and so does every start
+    # that cannot write. UV_NO_INDEX is not a variable of uv's.
     "$uv" pip install --quiet --project "$root" --python "$venv/bin/python" --link-mode copy \
         --compile-bytecode ${UV_NO_INDEX:+--no-index} --require-hashes -r "$root/$1"
 )
@@ -201,38 +199,38 @@ install_requirements() {
             say "$why"
             return 1
         fi
-        # What uv leaves may be half a package, which pip takes for a whole one.
+        # uv may leave half a package, which pip takes for a whole one.
         make_venv || return
     fi
-    say "No uv here (${why%%$'\n'*}): installing $1 by pip, which takes longer ..."
+    say "No uv here (${why%%$'\n'*}): installing $1 with pip, which takes longer ..."
     run_pip install --quiet --quiet --require-hashes -r "$root/$1"
 }
 
 make_venv() { "$python" -m venv --without-pip --clear "$venv"; }
 
-# make_environment runtime|test: called with the lock held.
+# make_environment runtime|test: the caller holds the lock.
 make_environment() {
     local wanted=$1 requirements=requirements.txt changed python started=$SECONDS
     ready "$wanted" && return
     [[ $wanted == test ]] && requirements="requirements-test.txt"
     python=$(find_python) || return
-    # Added only to what was made without: of other test requirements something would be left over.
+    # Add only to an environment without test requirements: others would leave packages behind.
     if [[ $wanted == test && ! -e $venv/.stamp-test ]] && ready runtime; then
         say "Adding $requirements to .venv ..."
         rm -f "$venv"/.stamp-*
     else
-        [[ -n $changed ]] && say "Something else changed what is in .venv."
+        [[ -n $changed ]] && say "Something else changed the contents of .venv."
         say "Making .venv from $requirements with $("$python" -V) ..."
         rm -f "$venv"/.stamp-*
         make_venv || return
     fi
     install_requirements "$requirements" || {
-        say "Could not install $requirements; what was said is above. The next run starts afresh."
+        say "Could not install $requirements; the errors are above. The next run starts again."
         return 1
     }
     rm -rf -- "$tools"
     write_launcher || return
-    # The test requirements hold the runtime ones, at the same versions.
+    # The test requirements include the runtime ones, at the same versions.
     if [[ $wanted == test ]]; then
         stamp_of test >"$venv/.stamp-test" || return
     fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Builds the read models anew from the ledger and flips to them.
+"""Rebuild the read models from the ledger and switch to them: `job-ledger rebuild`.
 
-The same as `job-ledger rebuild`: scripts/rebuild_projections.py --data DIR
+scripts/rebuild_projections.py --data DIR
 """
 
 import sys

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints the reference: commands, settings, events, errors and metrics, as the code has them.
+"""Print the reference of commands, settings, events, errors and metrics from the code.
 
-`scripts/reference.py > api/REFERENCE.md` renews it; a test says when that is due.
+`scripts/reference.py > api/REFERENCE.md` renews it; a test fails when that is due.
 """
 
 import re
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def lines() -> Iterator[str]:
-    """The whole page in Markdown."""
+    """Yield the whole page in Markdown."""
     yield "# Reference"
     yield ""
     yield "Made from the code by `scripts/reference.py`; the API is described at `/api/docs/`."
@@ -44,7 +44,7 @@ def lines() -> Iterator[str]:
 def _commands() -> Iterator[str]:
     yield "## Commands"
     context = click.Context(cli, info_name="job-ledger")
-    for path, command in _every("job-ledger", cli, context):
+    for path, command in _commands_below("job-ledger", cli, context):
         yield ""
         yield f"### {path}"
         yield ""
@@ -55,26 +55,26 @@ def _commands() -> Iterator[str]:
             yield "```"
 
 
-def _every(
+def _commands_below(
     path: str, command: click.Command, context: click.Context
 ) -> Iterator[tuple[str, click.Command]]:
-    """The command, if it does something itself, and all below it."""
+    """Yield the command, or all commands of a group, with their paths."""
     if not isinstance(command, click.Group):
         yield path, command
         return
     for name in command.list_commands(context):
         below = command.get_command(context, name)
         assert below is not None
-        yield from _every(f"{path} {name}", below, context)
+        yield from _commands_below(f"{path} {name}", below, context)
 
 
 def _settings() -> Iterator[str]:
     yield "## Settings"
     yield ""
-    yield "In the environment; a flag of the same name wins."
+    yield "These are variables of the environment; a flag of the same name wins."
     for title, kind in (("serve", Settings), ("worker", WorkerSettings)):
         yield ""
-        yield f"### of {title}"
+        yield f"### Of `{title}`"
         yield ""
         yield "| name | default |"
         yield "|---|---|"
@@ -98,7 +98,7 @@ def _default(value: object) -> str:
 def _events() -> Iterator[str]:
     yield "## Events"
     yield ""
-    yield "| event | fields | says |"
+    yield "| event | fields | meaning |"
     yield "|---|---|---|"
     for event in sorted(get_args(Event), key=lambda each: each.__name__):
         fields = ", ".join(f"`{name}`" for name in event.__struct_fields__)
@@ -108,9 +108,9 @@ def _events() -> Iterator[str]:
 def _refusals() -> Iterator[str]:
     yield "## Errors"
     yield ""
-    yield "What the ledger refuses. Which status each answer has is described at `/api/docs/`."
+    yield "Why the ledger refuses a command. `/api/docs/` has the status of each answer."
     yield ""
-    yield "| error | means |"
+    yield "| error | meaning |"
     yield "|---|---|"
     for refusal in sorted(_below(Refusal), key=lambda each: each.__name__):
         if refusal.__module__ == errors.__name__:
@@ -124,7 +124,7 @@ def _below(kind: type[T]) -> Iterator[type[T]]:
 
 
 def _checks() -> Iterator[str]:
-    yield "## What the doctor looks at"
+    yield "## Checks of the doctor"
     yield ""
     yield ", ".join(f"`{name}`" for name in (*WHOLE, LEDGER, *INSIDE, RETENTION, *CURRENT))
 
@@ -132,7 +132,7 @@ def _checks() -> Iterator[str]:
 def _metrics() -> Iterator[str]:
     yield "## Metrics"
     yield ""
-    yield "| metric | kind | labels | means |"
+    yield "| metric | kind | labels | meaning |"
     yield "|---|---|---|---|"
     for metric in METRICS:
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
@@ -141,7 +141,7 @@ def _metrics() -> Iterator[str]:
 
 
 def _summary(kind: type) -> str:
-    """The first paragraph of its description, or else the words of its name."""
+    """Return the first paragraph of the docstring, or else the words of the name."""
     doc = kind.__dict__.get("__doc__")
     if not doc or doc.startswith(f"{kind.__name__}("):
         return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize() + "."

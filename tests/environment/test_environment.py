@@ -200,7 +200,7 @@ def test_pip_installs_where_uv_has_another_hash_and_says_so_in_one_line(clone):
     first, by_pip, last = said.splitlines()
     assert first.startswith("Making .venv from requirements.txt with Python 3.")
     assert by_pip.startswith("No uv here (ERROR: THESE PACKAGES DO NOT MATCH THE HASHES")
-    assert by_pip.endswith("installing requirements.txt by pip, which takes longer ...")
+    assert by_pip.endswith("installing requirements.txt with pip, which takes longer ...")
     assert last.startswith("Made .venv in ")
 
 
@@ -270,7 +270,7 @@ def test_what_another_tool_changed_is_made_anew(clone_with_uv, change):
 
     said = clone_with_uv.prepare()
 
-    assert said.startswith("Something else changed what is in .venv.\nMaking .venv from ")
+    assert said.startswith("Something else changed the contents of .venv.\nMaking .venv from ")
     assert clone_with_uv.version() == "1.0"
     assert clone_with_uv.installed() == ["tiny-1.0.dist-info"]
     assert not (clone_with_uv.site / "more.py").exists()

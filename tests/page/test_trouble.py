@@ -180,7 +180,9 @@ def test_an_operator_sees_what_retention_would_discard(server: Server, watch: An
     expect(page.get_by_text("Nothing is due.")).to_be_visible()
     page.get_by_label("Keep for").fill("PT0S")
     page.get_by_label("Keep for").press("Enter")
-    expect(page.get_by_text("1 tree of 1 job and 0 other streams that ended before")).to_be_visible()
+    expect(
+        page.get_by_text("1 tree of 1 job and 0 other streams that ended before")
+    ).to_be_visible()
     page.get_by_title(job).click()
     expect(page.get_by_role("region", name="The job")).to_contain_text("success")
     page.go_back()
@@ -244,9 +246,7 @@ def test_activity_counts_what_happened(slow: Server, watch: Any) -> None:
     facts = page.get_by_role("region", name="Totals")
     expect(facts).to_contain_text("Success1")
     expect(facts).to_contain_text("Copied256 KiB")
-    expect(
-        page.get_by_role("img", name="Running jobs over time; now running 0")
-    ).to_be_visible()
+    expect(page.get_by_role("img", name="Running jobs over time; now running 0")).to_be_visible()
     page.get_by_role("link", name="an hour").click()
     expect(page.get_by_role("heading", name="Jobs ended per 1 min")).to_be_visible()
     running = api.clone(api.upload(endless())).job
