@@ -139,7 +139,7 @@ def test_what_is_no_time(data: Path, moment: str) -> None:
     """Also one without an offset: it would be another's on another machine."""
     answer = ask("retention", "plan", "--as-of", moment, "--data", data)
     assert answer.code == 2
-    assert "is no time with its offset" in answer.err
+    assert "is not a time with an offset" in answer.err
 
 
 @pytest.mark.parametrize("given", ["P3D", "PT12H", "P1DT6H", "PT0S", "PT1M30S", "P2W"])

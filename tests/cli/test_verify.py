@@ -78,7 +78,7 @@ def test_an_intact_ledger(kept: Kept) -> None:
 def test_a_key_from_the_same_directory_proves_less(kept: Kept) -> None:
     """And that is said."""
     answer = kept.verify()
-    assert "note: the key is the one in the data directory" in answer.output
+    assert "note: the key comes from the data directory" in answer.output
     assert answer.output.endswith("intact\n")
     assert answer.exit_code == INTACT
 

@@ -95,7 +95,7 @@ def test_what_goes_wrong_says_what_to_do(server: Server, shell: Shell) -> None:
     assert (done.code, "is the service running there?" in done.err) == (3, True)
     shell.log_in(server)
     missing = shell.run("job", UNKNOWN)
-    assert (missing.code, "are found no more" in missing.err) == (3, True)
+    assert (missing.code, "may be deleted" in missing.err) == (3, True)
     assert shell.run("login", "localhost", "--email", EMAIL).code == 2
 
 

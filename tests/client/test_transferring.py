@@ -100,6 +100,6 @@ def test_an_empty_file_is_no_image(server: Server, shell: Shell, machine: Machin
     shell.log_in(server)
     (shell.home / "empty.img").touch()
     done = shell.run("upload", "empty.img")
-    assert (done.code, "there is no image in it" in done.err) == (3, True)
+    assert (done.code, "is not an image" in done.err) == (3, True)
     assert server.api.drives() == []
     wait_for("nothing in the pool", lambda: not [f for f in machine.files() if f[0] != "."])
