@@ -11,7 +11,7 @@ from msgspec import Struct
 from api.http.errors import BadRequest
 from api.http.fields import Text, Texts, decode_fields
 from api.resources.drives.bodies import SIZE_MOST, default_storage_type
-from api.resources.representations import IMAGE_TYPES, LIBRARY_TEXTS
+from api.resources.drives.representation import IMAGE_TYPES, LIBRARY_TEXTS
 from api.service.service import Service
 from ledger.domain.aggregates.drive import LIBRARY, round_up
 from ledger.domain.commands import DeleteDrives

@@ -23,8 +23,9 @@ from api.resources.drives.bodies import (
     NewDrive,
     NewUpload,
 )
-from api.resources.representations import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS
+from api.resources.drives.representation import DRIVE_LIST_FIELDS
 from api.resources.servers.bodies import NewServer, RuntimeNic, Server, ServerClone, ServerEdit
+from api.resources.servers.representation import SERVER_LIST_FIELDS
 from api.resources.tag_bodies import NewTag, Tag, TagEdit
 
 Schemas = dict[str, JsonObject]

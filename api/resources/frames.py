@@ -5,14 +5,11 @@ from typing import assert_never
 import orjson
 
 from api.http.responses import JsonObject
+from api.resources.drives.representation import drive_json
+from api.resources.jobs.representation import LiveFigures, job_json
 from api.resources.profile import profile_json
-from api.resources.representations import (
-    LiveFigures,
-    drive_json,
-    job_json,
-    server_json,
-    tag_json,
-)
+from api.resources.servers.representation import server_json
+from api.resources.tag_bodies import tag_json
 from api.text.urls import API_ROOT
 from projections.feed.feed import Render
 from projections.feed.resource_kinds import View

@@ -8,7 +8,7 @@ from api.http.requests import alternatives, page, shown_fields, uuid_in_url
 from api.http.responses import JsonObject, json_answer, only, page_answer
 from api.resources.collections import do_action
 from api.resources.drives.handlers import Drives
-from api.resources.representations import libdrive_json
+from api.resources.drives.representation import libdrive_json
 from api.service.service import Service
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.errors import DriveNotFound

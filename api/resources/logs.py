@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from itertools import islice
 
 from aiohttp import web
+from msgspec.structs import asdict
 
 from api.http.requests import SHORT_LIMIT, Page, owner_of, page, shown_fields
 from api.http.responses import JsonObject, answer_of, aside, list_parts, only, stream
-from api.resources.representations import log_json
+from api.resources.references import reference_to
 from api.service.service import Service
+from projections.views.read_models import LogEntry
 from projections.views.reader import STREAM_ROWS
 
 
@@ -37,3 +39,23 @@ class Logs:
 def _batches(shown: Iterator[JsonObject]) -> Iterator[list[JsonObject]]:
     while batch := list(islice(shown, STREAM_ROWS)):
         yield batch
+
+
+def log_json(entry: LogEntry) -> JsonObject:
+    """A line of the audit log; what no account did, but the service itself, has no actor.
+
+    The timestamp has a blank where all others have a `T`.
+    """
+    line, by_account = entry.line, ":" not in entry.actor
+    return {
+        "action": line.action,
+        "actor": asdict(reference_to("user", entry.actor)) if by_account else None,
+        "category": line.category,
+        "details": "" if by_account else entry.actor.partition(":")[0],
+        "error_message": line.error,
+        "error_point": None,
+        "error_type": "backend" if line.error else None,
+        "success": not line.error,
+        "timestamp": entry.recorded_at.replace("T", " "),
+        "uuid": line.uuid,
+    }

@@ -3,9 +3,14 @@
 from typing import Annotated, get_args
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from api.http.fields import Reference, Text, Texts, Uri, Uuid, UuidList, make_partial
+from api.http.responses import JsonObject
+from api.resources.references import reference_to, to_json
+from api.text.urls import API_ROOT
 from ledger.domain.events import ResourceKind
+from projections.views.read_models import TaggedView, TagView
 
 _OWNER = {"type": "object"}
 """In `/schema/`, unlike the owner of anything else."""
@@ -42,3 +47,22 @@ class Tag(TagFields, kw_only=True, forbid_unknown_fields=True):
         tuple[Tagged, ...], Meta(description="Drives and servers that bear the tag.")
     ] = ()
     uuid: Annotated[Uuid, Meta(description="UUID")]
+
+
+def tag_json(tag: TagView) -> JsonObject:
+    owner = reference_to("user", tag.owner)
+    return to_json(
+        Tag(
+            name=tag.name,
+            meta=tag.meta,
+            owner=owner,
+            resource_uri=f"{API_ROOT}/tags/{tag.uuid}/",
+            resources=tuple(_tagged(resource, owner) for resource in tag.resources),
+            uuid=tag.uuid,
+        )
+    )
+
+
+def _tagged(resource: TaggedView, owner: Reference) -> Tagged:
+    reference = reference_to(resource.kind, resource.uuid)
+    return Tagged(**asdict(reference), owner=owner, res_type=resource.kind)

@@ -10,9 +10,10 @@ from api.http.requests import owner_of, read_object, read_objects, uuid_in_url
 from api.http.responses import created, json_answer
 from api.resources.collections import Collection
 from api.resources.drives.handlers import drives_of
-from api.resources.representations import DRIVE_LIST_FIELDS, SERVER_LIST_FIELDS, tag_json
+from api.resources.drives.representation import DRIVE_LIST_FIELDS
 from api.resources.servers.handlers import servers_of
-from api.resources.tag_bodies import NewTag, TagEdit
+from api.resources.servers.representation import SERVER_LIST_FIELDS
+from api.resources.tag_bodies import NewTag, TagEdit, tag_json
 from api.resources.unsupported import empty_list
 from api.service.service import Service
 from ledger.domain import commands

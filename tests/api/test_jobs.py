@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from api.http.requests import SHORT_LIMIT, alternatives, filter_values
-from api.resources.representations import job_json
+from api.resources.jobs.representation import job_json
 from ledger.domain.commands import (
     CreateJob,
     FailJob,

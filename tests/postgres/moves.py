@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from api.data.move_to_postgres import move
-from api.resources.representations import job_json, no_figures
+from api.resources.jobs.representation import job_json, no_figures
 from api.service.ids import new_id
 from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.merkle.signed_note import read_checkpoint

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from api.resources.frames import frames
-from api.resources.representations import no_figures
+from api.resources.jobs.representation import no_figures
 from ledger.codec import decode
 from ledger.domain.commands import (
     CloneDrive,

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from api.resources.representations import job_json, no_figures
+from api.resources.jobs.representation import job_json, no_figures
 from ledger.archives import Shelf
 from ledger.domain.commands import SetRetention
 from ledger.store.seam import Commit

@@ -25,8 +25,8 @@ from api.resources.drives.bodies import (
     default_storage_type,
     drive_definition,
 )
+from api.resources.drives.representation import DRIVE_LIST_FIELDS, drive_json
 from api.resources.drives.uploads import Uploads
-from api.resources.representations import DRIVE_LIST_FIELDS, drive_json
 from api.service.service import Service
 from ledger.domain import commands
 from ledger.domain.commands import (

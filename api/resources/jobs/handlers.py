@@ -35,8 +35,8 @@ from api.http.responses import (
 )
 from api.resources.collections import do_action
 from api.resources.jobs.lists import KeyPage, WantedJobs, key_answer, key_page, wanted_jobs
+from api.resources.jobs.representation import activity_json, is_moving, job_json, no_figures
 from api.resources.jobs.time_travel import TimeTravel
-from api.resources.representations import activity_json, is_moving, job_json, no_figures
 from api.resources.schema import describe_jobs
 from api.service.service import Service
 from ledger.domain.commands import CancelJob

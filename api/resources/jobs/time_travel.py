@@ -19,7 +19,7 @@ from api.http.requests import (
 )
 from api.http.responses import aside, json_answer, only, page_answer
 from api.resources.jobs.lists import refuse_in_the_past
-from api.resources.representations import event_json, job_json, no_figures
+from api.resources.jobs.representation import event_json, job_json, no_figures
 from api.service.service import Service
 from api.text.iso8601 import EXAMPLE, moment
 from ledger.domain.errors import JobNotFound

@@ -29,8 +29,8 @@ from api.resources.collections import (
     group_of,
     groups,
 )
-from api.resources.representations import SERVER_LIST_FIELDS, server_json
 from api.resources.servers.bodies import NewServer, ServerClone, ServerEdit, new_server, server_edit
+from api.resources.servers.representation import SERVER_LIST_FIELDS, server_json
 from api.service.service import Service
 from ledger.domain.commands import ChangePower, CloneServer, CreateServers, DeleteServers, Recurse
 from ledger.domain.errors import ServerNotFound

@@ -1,0 +1,98 @@
+"""Servers as the API shows them."""
+
+from datetime import datetime
+
+from msgspec.structs import asdict
+
+from api.http.responses import JsonObject
+from api.resources.drives.representation import DRIVE_LIST_FIELDS
+from api.resources.references import (
+    job_references,
+    reference_or_none,
+    reference_to,
+    references,
+    to_json,
+)
+from api.resources.servers.bodies import (
+    IpConf,
+    Mount,
+    MountRuntime,
+    Nic,
+    NicRuntime,
+    RuntimeNic,
+    Server,
+    ServerRuntime,
+)
+from api.text.urls import API_ROOT
+from ledger.domain import events
+from projections.views.read_models import ServerView
+
+SERVER_LIST_FIELDS = DRIVE_LIST_FIELDS | {"runtime"}
+
+
+def server_json(server: ServerView) -> JsonObject:
+    """A server; the runtime of one that runs has counted nothing, because nothing runs it."""
+    definition = server.definition
+    runs = server.active_since is not None
+    return to_json(
+        Server(
+            **{**asdict(definition), "pubkeys": references("keypairs", definition.pubkeys)},
+            drives=tuple(_mount(mount, runs=runs) for mount in server.mounts),
+            jobs=job_references(server.jobs),
+            nics=tuple(_nic(nic, runs=runs) for nic in server.nics),
+            owner=reference_to("user", server.owner),
+            resource_uri=f"{API_ROOT}/servers/{server.uuid}/",
+            runtime=_runtime(server),
+            status="running" if runs else "stopped",
+            tags=references("tags", server.tags),
+            uuid=server.uuid,
+            vnc_password=server.vnc_password,
+        )
+    )
+
+
+def _runtime(server: ServerView) -> ServerRuntime | None:
+    if server.active_since is None:
+        return None
+    since = datetime.fromisoformat(server.active_since).isoformat(timespec="seconds")
+    nics = (RuntimeNic(**asdict(_nic_runtime(nic)), mac=nic.mac) for nic in server.nics)
+    return ServerRuntime(active_since=since, nics=tuple(nics))
+
+
+def _nic_runtime(nic: events.Nic) -> NicRuntime:
+    """An address by DHCP comes into being only with something that runs."""
+    v4, v6 = nic.ip_v4_conf, nic.ip_v6_conf
+    return NicRuntime(
+        interface_type="public" if nic.vlan is None else "private",
+        ip_v4=None if v4 is None else reference_or_none("ips", v4.ip),
+        ip_v6=None if v6 is None else reference_or_none("ips", v6.ip),
+    )
+
+
+def _mount(mount: events.Mount, *, runs: bool) -> Mount:
+    return Mount(
+        boot_order=mount.boot_order,
+        dev_channel=mount.dev_channel,
+        device=mount.device,
+        drive=reference_to("drives", mount.drive),
+        runtime=MountRuntime() if runs else None,
+    )
+
+
+def _nic(nic: events.Nic, *, runs: bool) -> Nic:
+    return Nic(
+        boot_order=nic.boot_order,
+        firewall_policy=reference_or_none("fwpolicies", nic.firewall_policy),
+        ip_v4_conf=_ip_conf(nic.ip_v4_conf),
+        ip_v6_conf=_ip_conf(nic.ip_v6_conf),
+        mac=nic.mac,
+        model=nic.model,
+        runtime=_nic_runtime(nic) if runs else None,
+        vlan=reference_or_none("vlans", nic.vlan),
+    )
+
+
+def _ip_conf(conf: events.IpConf | None) -> IpConf | None:
+    if conf is None:
+        return None
+    return IpConf(conf=conf.conf, ip=reference_or_none("ips", conf.ip))
