@@ -25,7 +25,7 @@ from api.service.settings import DEFAULT_HOSTS, Settings, WorkerSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.errors import StoreFailed
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of

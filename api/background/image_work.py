@@ -14,7 +14,9 @@ from api.service.ids import new_id
 from api.service.service import RunningLedger
 from api.service.settings import WorkSettings
 from ledger.domain.events import drive_stream, job_stream
-from ledger.images import Pool, RateLimit, write_once
+from ledger.images.files import write_once
+from ledger.images.pools import Pool
+from ledger.images.rate import RateLimit
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.pool_registry import identify_pool
 from ledger.workers.attempts import CopySettings

@@ -21,7 +21,7 @@ from api.doctor.findings import Check, Findings
 from api.service.clocks import Clocks, now
 from api.service.ids import new_id
 from api.service.settings import Settings
-from ledger.images import Pool
+from ledger.images.pools import Pool
 
 T = TypeVar("T")
 

@@ -24,7 +24,7 @@ from api.metrics.request_counts import RequestCounts
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.errors import Refusal
-from ledger.images import ImageError
+from ledger.images.errors import ImageError
 
 KEEPALIVE_S = 75
 REQUESTS_END_S = 9

@@ -15,7 +15,7 @@ from api.service.service import Service
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
 from ledger.domain.errors import Expected
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.schema import SCHEMA_VERSION
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.status import RetentionStatus, read_status

@@ -6,7 +6,7 @@ from contextlib import suppress
 from api.data.location import Database, PostgresDatabase
 from api.doctor.subject import Subject
 from ledger.domain.errors import StoreFailed
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.pool_registry import recent_pools
 from ledger.workers.worker_registry import WORKERS_REMEMBERED_FOR

@@ -3,7 +3,7 @@
 from api.data.location import Database, PostgresDatabase
 from api.doctor.findings import LedgerFound, PoolFound
 from ledger.domain.errors import StoreFailed
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.engines import postgres_engine, sqlite_engine
 from ledger.store.postgres.address import without_password
 from projections.views.drives import drives_by_pool

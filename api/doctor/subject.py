@@ -7,7 +7,7 @@ from typing import NamedTuple
 from api.data.location import Database
 from api.doctor.findings import LedgerFound, PoolFound
 from ledger.domain.clock_trust import Reading
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from projections.maintenance.retention.status import RetentionStatus
 
 

@@ -20,7 +20,7 @@ from ledger.domain.errors import (
     StoreFailed,
     WrongState,
 )
-from ledger.images import ImageMissing, PoolFull, PoolMissing
+from ledger.images.errors import ImageMissing, PoolFull, PoolMissing
 from ledger.proofs.tree import LeavesArchived
 
 ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]

@@ -19,7 +19,7 @@ from api.service.service import Service
 from api.text.urls import API_ROOT
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ
 from ledger.domain.errors import NotFound
-from ledger.images import Pool
+from ledger.images.pools import Pool
 
 ABSENT = (
     "acls",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from api.service.ids import new_id
 from api.service.settings import DEFAULT_HOSTS
 from ledger.domain.context import PoolSpace
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.postgres.pool_registry import WorkerPool
 
 VNC_PASSWORD_LENGTH = 8

@@ -13,7 +13,8 @@ from api.service.environment import ServiceEnvironment
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
-from ledger.images import Figures, Pool
+from ledger.images.figures import Figures
+from ledger.images.pools import Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.worker_registry import WorkerRegistry

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from api.service.logging import LogFormat
 from ledger.domain.errors import Expected
-from ledger.images import Pool, parse_pool
+from ledger.images.pools import Pool, parse_pool
 from ledger.store.postgres.address import conninfo
 from ledger.workers.engine import STALLED_S
 

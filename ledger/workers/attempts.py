@@ -11,7 +11,11 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command, UpdateProgress
 from ledger.domain.errors import JobOver, StaleAttempt
 from ledger.domain.events import Fingerprint
-from ledger.images import Checkpoint, Figures, Pool, PoolMissing, RateLimit
+from ledger.images.background_sync import Checkpoint
+from ledger.images.errors import PoolMissing
+from ledger.images.figures import Figures
+from ledger.images.pools import Pool
+from ledger.images.rate import RateLimit
 from ledger.store.writer import Caller
 
 PROGRESS_INTERVAL_S = 1.0

@@ -14,14 +14,11 @@ from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import MarkDriveReady
 from ledger.domain.errors import Busy, ChunkPresent, DriveBusy, DriveNotFound, NotUploading
-from ledger.images import (
-    ChunkedUpload,
-    Chunking,
-    IncomingChunk,
-    Pool,
-    PoolMissing,
-    remove,
-)
+from ledger.images.chunk_layout import Chunking
+from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
+from ledger.images.errors import PoolMissing
+from ledger.images.files import remove
+from ledger.images.pools import Pool
 from ledger.store.writer import Caller
 from ledger.workers.blocks import join_blocks
 

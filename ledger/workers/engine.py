@@ -34,7 +34,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.errors import StoreFailed
 from ledger.domain.events import drive_stream
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.postgres.address import conninfo
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.task_queue import defer, lock_for_check, streams_at_work

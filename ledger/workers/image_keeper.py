@@ -33,19 +33,10 @@ from ledger.domain.decisions.placement import place_here
 from ledger.domain.errors import DriveBusy, Refusal, StoreFailed
 from ledger.domain.events import DriveDefinition, DriveDeleted
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob
-from ledger.images import (
-    ImageBusy,
-    ImageError,
-    IncomingImage,
-    Pool,
-    PoolFull,
-    create_blank,
-    grow,
-    owner_reason,
-    publish,
-    remove,
-    sync_directory,
-)
+from ledger.images.errors import ImageBusy, ImageError, PoolFull, owner_reason
+from ledger.images.files import create_blank, grow, publish, remove, sync_directory
+from ledger.images.incoming_image import IncomingImage
+from ledger.images.pools import Pool
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from ledger.workers.blocks import join_blocks

@@ -28,18 +28,17 @@ from ledger.domain.commands import FailJob, LoseAttempt, StartAttempt, SucceedJo
 from ledger.domain.errors import Refusal, StoreFailed
 from ledger.domain.events import Fingerprint, JobCancelled, Role
 from ledger.domain.image_tasks import RunJob, task_of_job
-from ledger.images import (
+from ledger.images.errors import (
     CopyStopped,
-    Figures,
     ImageError,
     PartTaken,
-    Pool,
     PoolMissing,
     SourceVanished,
-    fingerprint,
     owner_reason,
-    remove,
 )
+from ledger.images.figures import Figures
+from ledger.images.files import fingerprint, remove
+from ledger.images.pools import Pool
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from ledger.workers.attempts import Attempt, CopySettings, pool_of

@@ -8,15 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ledger.domain.events import Fingerprint, OperationName
-from ledger.images import (
-    Checkpoint,
-    PartTaken,
-    SourceChanged,
-    copy_image,
-    publish,
-    remove,
-    take_over,
-)
+from ledger.images.background_sync import Checkpoint
+from ledger.images.copy import copy_image
+from ledger.images.errors import PartTaken, SourceChanged
+from ledger.images.files import publish, remove
+from ledger.images.parts import take_over
 from ledger.workers.attempts import Attempt
 
 

@@ -6,7 +6,9 @@ import threading
 from pathlib import Path
 from time import perf_counter
 
-from ledger.images import Figures, copy_image, fingerprint, publish
+from ledger.images.copy import copy_image
+from ledger.images.figures import Figures
+from ledger.images.files import fingerprint, publish
 from scripts.benchmarks.support.images import make_image, remove_durably
 from scripts.benchmarks.support.processes import BenchmarkBroken
 from scripts.benchmarks.support.rows import Round, Row, missing, row

@@ -11,7 +11,7 @@ from api.app import make_app
 from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 from tests.support.postgres import record_pools_elsewhere

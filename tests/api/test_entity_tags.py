@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.app import make_app
 from api.http.requests import SHORT_LIMIT
 from api.service.service import Service
-from ledger.images import Figures
+from ledger.images.figures import Figures
 from tests.api.calling import (
     ALICE,
     BOB,

@@ -17,7 +17,7 @@ from api.http import requests
 from api.http.errors import answer_to
 from api.http.requests import BODY_BYTES
 from ledger.domain import errors
-from ledger.images import PoolFull
+from ledger.images.errors import PoolFull
 from projections.views.snapshot import Snapshot
 from tests.api.calling import (
     ALICE,

@@ -14,7 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.app import make_app
 from api.composition import open_service
 from api.service.settings import Settings
-from ledger.images import IncomingImage, Pool, PoolFull
+from ledger.images.errors import PoolFull
+from ledger.images.incoming_image import IncomingImage
+from ledger.images.pools import Pool
 from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, KnownAccounts, authorization
 from tests.support.wait import patience, wait_until
 

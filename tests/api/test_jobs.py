@@ -20,7 +20,7 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.images import Figures
+from ledger.images.figures import Figures
 from projections.tables import JobRow
 from projections.views.read_models import JobTree
 from tests.api.calling import ALICE, UNKNOWN, Api

@@ -19,7 +19,7 @@ from api.http import requests
 from api.http.multipart import FIELD_BYTES, FIELDS_MOST
 from api.resources.drives import upload_links
 from api.service.settings import Settings
-from ledger.images import CHUNKS_MAX
+from ledger.images.chunk_layout import CHUNKS_MAX
 from tests.api.calling import (
     ALICE,
     AUDITOR,

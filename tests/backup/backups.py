@@ -15,7 +15,7 @@ from ledger.domain.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Checkpoint
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of

@@ -21,7 +21,7 @@ from api.service.ids import new_id
 from ledger.archives import Shelf
 from ledger.codec import decode
 from ledger.domain.events import LedgerRestored
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.proofs.keys import KEY_FILE, signer_of
 from projections.maintenance.backup.creation import take
 from projections.maintenance.backup.inspection import check

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.domain.commands import CompleteResize, CreateDrives, DeleteDrives, NewDrive, ResizeDrive
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from projections.maintenance.backup import files as backup_files
 from projections.maintenance.backup.errors import NotBackedUp, NotRestored
 from projections.maintenance.backup.images import LOST_AND_FOUND, MissingImage

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.service.settings import BadSettings, load_settings
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from tests.cli.processes import Serve, Serving, ask, run
 from tests.support.wait import PATIENCE_S, wait_for
 

@@ -17,7 +17,7 @@ from api.composition import open_service
 from api.data.private_tables import PrivateTables
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.tables import accounts as table
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 from tests.support.postgres import record_pools_elsewhere

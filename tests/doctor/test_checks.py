@@ -23,7 +23,7 @@ from api.doctor.subject import Subject
 from api.service.ids import new_id
 from ledger.domain.clock_trust import Reading
 from ledger.domain.commands import CreateDrives, CreateJob, NewDrive, ParkStream, SetRetention
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
 from projections.maintenance.backup.restoration import STAGING

@@ -7,7 +7,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger.images import Checkpoint, Figures, Fingerprint, RateLimit, copy_image, fingerprint
+from ledger.domain.events import Fingerprint
+from ledger.images.background_sync import Checkpoint
+from ledger.images.copy import copy_image
+from ledger.images.figures import Figures
+from ledger.images.files import fingerprint
+from ledger.images.rate import RateLimit
 
 PAGE = 4096
 

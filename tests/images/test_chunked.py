@@ -18,7 +18,9 @@ from ledger.domain.errors import (
     ConcurrentChange,
     UploadGone,
 )
-from ledger.images import CHUNKS_MAX, ChunkedUpload, Chunking, PoolFull
+from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
+from ledger.images.chunked_upload import ChunkedUpload
+from ledger.images.errors import PoolFull
 
 KIB = 1024
 STEP = 16 * KIB

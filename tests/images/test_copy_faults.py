@@ -12,15 +12,15 @@ import pytest
 
 import ledger.images.copy
 import ledger.images.transfer
-from ledger.images import (
+from ledger.images.errors import (
     CopyFailed,
     CopyStopped,
     PoolFull,
     SourceChanged,
     SourceVanished,
     VerificationFailed,
-    fingerprint,
 )
+from ledger.images.files import fingerprint
 from ledger.images.transfer import move
 from tests.images.copies import PAGE, copied, sha256, sparse_file, striped_file
 

@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ledger.images.transfer
-from ledger.images import Checkpoint, CopyStopped, Figures, data_extents, fingerprint
-from ledger.images.background_sync import PipelinedSync
+from ledger.images.background_sync import Checkpoint, PipelinedSync
+from ledger.images.errors import CopyStopped
+from ledger.images.extents import data_extents
+from ledger.images.figures import Figures
+from ledger.images.files import fingerprint
 from tests.images.copies import PAGE, copied, padded_sha256, sha256, sparse_file, striped_file
 from tests.support.wait import PATIENCE_S
 

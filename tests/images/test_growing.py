@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.images import PoolFull, grow
+from ledger.images.errors import PoolFull
+from ledger.images.files import grow
 
 ROOT = Path(__file__).parents[2]
 CONTENT = b"x" * 10_000

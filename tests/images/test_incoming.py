@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.images import IncomingImage, PoolFull
+from ledger.images.errors import PoolFull
+from ledger.images.incoming_image import IncomingImage
 from tests.support.wait import PATIENCE_S, wait_for
 
 BLOCK = 65536

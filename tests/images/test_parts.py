@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.images import PartTaken, Pool, parts, publish
+from ledger.images import parts
+from ledger.images.errors import PartTaken
+from ledger.images.files import publish
 from ledger.images.parts import own_part, take_over
+from ledger.images.pools import Pool
 
 DRIVE = "d"
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.images import STORAGE_TYPES, Pool, PoolFull, create_blank, parse_pool, publish, remove
-from ledger.images.files import sync_directory
+from ledger.images.errors import PoolFull
+from ledger.images.files import create_blank, publish, remove, sync_directory
+from ledger.images.pools import STORAGE_TYPES, Pool, parse_pool
 
 
 @pytest.mark.parametrize(

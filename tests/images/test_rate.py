@@ -9,7 +9,10 @@ import pytest
 
 import ledger.images.copy
 import ledger.images.rate
-from ledger.images import Checkpoint, CopyStopped, Figures, RateLimit
+from ledger.images.background_sync import Checkpoint
+from ledger.images.errors import CopyStopped
+from ledger.images.figures import Figures
+from ledger.images.rate import RateLimit
 from tests.images.copies import copied, sparse_file
 
 MB = 1_000_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.metrics import PREFIX
 from tests.metrics.conftest import samples
 from tests.postgres.fleet import MIB, Fleet, Worker, fleet_on

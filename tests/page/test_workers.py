@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from tests.acceptance.client import data_blocks
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 from tests.client.conftest import Shell

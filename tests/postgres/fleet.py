@@ -19,7 +19,7 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CloneDrive, Command, CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.context import PoolSpace
 from ledger.domain.events import DriveDefinition, Event, job_stream
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.writer import Caller
 from tests.harness.evidence import watch_service
 from tests.support import processes

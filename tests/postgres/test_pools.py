@@ -17,7 +17,7 @@ from api.service.settings import Settings
 from ledger.domain.commands import CloneDrive, Command, CreateDrives, NewDrive
 from ledger.domain.errors import PoolElsewhere, PoolsApart, UnknownStorageType
 from ledger.domain.events import DriveDefinition
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from tests.postgres.fleet import ME, Fleet, fleet_on
 from tests.support.wait import wait_for, wait_until
 

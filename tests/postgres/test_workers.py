@@ -12,7 +12,7 @@ import pytest
 
 from ledger.domain.commands import CancelJob
 from ledger.domain.events import JobAttemptLost, JobAttemptStarted, JobSucceeded, ProgressUpdated
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from tests.postgres.fleet import MIB, Fleet, Worker, fleet_on
 from tests.support.postgres import away, end_connections
 from tests.support.wait import wait_for

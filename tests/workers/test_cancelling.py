@@ -14,7 +14,8 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CancelJob, CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.events import DriveDefinition, drive_stream, job_stream
-from ledger.images import Pool, RateLimit
+from ledger.images.pools import Pool
+from ledger.images.rate import RateLimit
 from ledger.store.writer import Caller
 from ledger.workers import job_worker, operations
 from ledger.workers.attempts import CopySettings

@@ -15,7 +15,9 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import CreateDrives, DeleteDrives, NewDrive
 from ledger.domain.errors import ChunkPresent, DriveNotFound, NotUploading, UploadGone
 from ledger.domain.events import DriveDefinition, DriveOrigin, drive_stream
-from ledger.images import ChunkedUpload, Chunking, IncomingChunk, PoolFull
+from ledger.images.chunk_layout import Chunking
+from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
+from ledger.images.errors import PoolFull
 from ledger.store.writer import Caller
 from ledger.workers import chunk_intake as chunks
 from tests.support.wait import PATIENCE_S, patience, wait_until

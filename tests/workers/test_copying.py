@@ -23,7 +23,10 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from ledger.domain.events import DriveDefinition, ProgressUpdated, drive_stream, job_stream
-from ledger.images import Checkpoint, Pool, fingerprint, take_over
+from ledger.images.background_sync import Checkpoint
+from ledger.images.files import fingerprint
+from ledger.images.parts import take_over
+from ledger.images.pools import Pool
 from ledger.store.writer import Caller
 from ledger.workers import attempts, operations
 from ledger.workers.attempts import CopySettings

@@ -12,7 +12,8 @@ from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.events import DriveDefinition
-from ledger.images import IncomingImage, PoolFull
+from ledger.images.errors import PoolFull
+from ledger.images.incoming_image import IncomingImage
 from ledger.store.writer import Caller
 from ledger.workers import image_keeper
 from tests.support.wait import PATIENCE_S

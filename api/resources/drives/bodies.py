@@ -28,7 +28,8 @@ from ledger.domain import events
 from ledger.domain.aggregates.drive import SIZE_STEP, round_up
 from ledger.domain.events import DriveDefinition
 from ledger.domain.operations import OPERATIONS
-from ledger.images import CHUNKS_MAX, Pool
+from ledger.images.chunk_layout import CHUNKS_MAX
+from ledger.images.pools import Pool
 
 MEDIA: tuple[events.Media, ...] = get_args(events.Media)
 STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")

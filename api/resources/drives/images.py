@@ -15,7 +15,7 @@ from api.service.service import Service
 from ledger.domain.aggregates.drive import round_up
 from ledger.domain.errors import Busy, DriveBusy, DriveNotFound
 from ledger.domain.events import DriveDefinition
-from ledger.images import ImageMissing, PoolMissing
+from ledger.images.errors import ImageMissing, PoolMissing
 
 log = logging.getLogger(__name__)
 

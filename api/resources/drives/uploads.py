@@ -16,7 +16,7 @@ from api.resources.drives.upload_links import LinkedChunk, UploadLinks
 from api.service.service import Service
 from api.text.urls import API_ROOT
 from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound
-from ledger.images import CHUNKS_MAX, Chunking
+from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 
 
 class Uploads:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from api.http.responses import JsonObject
 from api.text.urls import API_ROOT
 from ledger.codec import decode, fields_of
-from ledger.images import Figures
+from ledger.images.figures import Figures
 from ledger.store.seam import LoggedEvent
 from projections.rows import timestamp
 from projections.tables import JobRow

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ledger.archives import Shelf
 from ledger.archives.layout import archive_path
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.store.seam import Log

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from ledger.archives import Shelf
 from ledger.archives.layout import archive_path
-from ledger.images import Pool, sync_directory
+from ledger.images.files import sync_directory
+from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Checkpoint, Signer
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE

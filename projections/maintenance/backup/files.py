@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from itertools import chain, count
 from pathlib import Path
 
-from ledger.images import Figures, copy_image, data_extents, fingerprint, sync_directory
-from ledger.images.files import opened
+from ledger.images.copy import copy_image
+from ledger.images.extents import data_extents
+from ledger.images.figures import Figures
+from ledger.images.files import fingerprint, opened, sync_directory
 from projections.maintenance.backup.manifest import FileRecord
 
 READ_BYTES = 1024**2

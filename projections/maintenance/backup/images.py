@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger.images import Pool, SourceChanged, SourceVanished, publish
+from ledger.images.errors import SourceChanged, SourceVanished
+from ledger.images.files import publish
+from ledger.images.pools import Pool
 from projections.maintenance.backup.files import (
     copy_file,
     describe_file,

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from ledger.archives import Shelf
 from ledger.archives.layout import archive_path
-from ledger.images import Pool, sync_directory
+from ledger.images.files import sync_directory
+from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Checkpoint
 from ledger.store.sqlite.store import sqlite_reader
 from projections.maintenance.backup.errors import NotRestored, failures_as

@@ -23,7 +23,7 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.events import DriveDefinition, IpConf, Mount, Nic, ServerDefinition
-from ledger.images import Pool
+from ledger.images.pools import Pool
 from ledger.store.writer import Caller
 from scripts.benchmarks.support.processes import BenchmarkBroken, Served
 from scripts.benchmarks.support.scale import GIB
