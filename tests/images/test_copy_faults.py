@@ -165,7 +165,7 @@ def test_file_too_big(source, tmp_path):
     script = f"""
         import resource
         from pathlib import Path
-        from ledger.images import PoolFull
+        from ledger.images.errors import PoolFull
         from tests.images.copies import copied
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
         try:

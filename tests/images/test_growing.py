@@ -96,7 +96,8 @@ def test_file_too_big(image):
     script = f"""
         import resource
         from pathlib import Path
-        from ledger.images import PoolFull, grow
+        from ledger.images.errors import PoolFull
+        from ledger.images.files import grow
         resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
         try:
             grow(Path({str(image)!r}), 20_000)

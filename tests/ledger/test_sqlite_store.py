@@ -148,7 +148,7 @@ def test_rows_of_another_shape_are_refused(store: SqliteStore, file: Path) -> No
     store.close()
     with behind_its_back(file) as connection:
         connection.execute("UPDATE projection_head SET shape = shape + 1")
-    with pytest.raises(StoreFailed, match="shape"):
+    with pytest.raises(StoreFailed, match="version"):
         SqliteStore(file, InlineProjection())
 
 
