@@ -1,4 +1,4 @@
-"""Which format a client accepts: there is JSON, and nothing else."""
+"""The formats that a client accepts: the API answers with JSON only."""
 
 from aiohttp import hdrs, web
 
@@ -8,9 +8,9 @@ _USABLE = frozenset({"*/*", "application/*", "application/json"})
 
 
 def check_accept(request: web.Request) -> None:
-    """Raises `RequestRefused` unless JSON will do; `?format=` on a GET beats the header.
+    """Raise `RequestRefused` unless JSON is accepted; `?format=` on a GET overrides the header.
 
-    An image or a checkpoint is sent as it is, and let through whatever is accepted.
+    Images and checkpoints are sent as they are, whatever is accepted.
     """
     formats = None
     if request.query_string and request.method == hdrs.METH_GET:
@@ -33,7 +33,7 @@ def _includes_json(accept: str) -> bool:
 
 
 def _is_zero(parameter: str) -> bool:
-    """Whether a parameter of a range says that it is not acceptable: `q=0`, `q=0.000`."""
+    """Return whether the parameter rules its range out: `q=0`, `q=0.000`."""
     name, _, value = parameter.partition("=")
     return name.strip().lower() == "q" and value.strip().strip("0") in ("", ".")
 

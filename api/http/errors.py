@@ -1,4 +1,4 @@
-"""Errors as clients see them: each gets its status here, and its answer is always a JSON list."""
+"""Errors as clients see them: each gets its status here, and is answered with a JSON list."""
 
 import logging
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from ledger.proofs.tree import LeavesArchived
 ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]
 
 RequestStatus = Literal[400, 403, 406, 408, 411, 413, 415, 416, 422, 426]
-"""What a request is answered with that will not do, whatever the ledger holds."""
+"""The statuses of requests that are bad, whatever the ledger holds."""
 
 _TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "notexist"}
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class RequestRefused(Expected):
-    """The request itself will not do, whatever the ledger holds; `point` names the field."""
+    """The request itself is bad, whatever the ledger holds; `point` names the field."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class RequestRefused(Expected):
 
 
 class BadRequest(RequestRefused):
-    """A value cannot be taken, or the body is no JSON."""
+    """A value is not acceptable, or the body is not JSON."""
 
     def __init__(self, message: str, *, point: str | None = None) -> None:
         super().__init__(400, message, point=point)
 
 
 class Forbidden(RequestRefused):
-    """The account or the link may not do this, or the session's csrf token is not the right one."""
+    """The account or the link may not do this, or the session's CSRF token is wrong."""
 
     def __init__(self, message: str, *, point: str | None = None) -> None:
         super().__init__(403, message, point=point)
@@ -81,14 +81,14 @@ def error_answer(
 
 
 def unknown_error() -> web.Response:
-    """For what nobody expected; the log has the rest."""
+    """Answer to an unexpected error; the log has the details."""
     return error_answer(500, "backend", "unknown error")
 
 
 def answer_to(error: Expected | web.HTTPException) -> web.Response:
-    """The one place where errors get their HTTP status.
+    """Return the answer to an error: the one place where errors get their HTTP status.
 
-    An error that has none is as unknown to clients as those that nobody expected.
+    An error without a status is answered like an unexpected one.
     """
     match error:
         case RequestRefused():
@@ -124,7 +124,7 @@ def answer_to(error: Expected | web.HTTPException) -> web.Response:
         case LeavesArchived():
             return error_answer(404, "notexist", str(error))
         case BadArchive():
-            log.error("an archive will not do", exc_info=error)
+            log.error("an archive is damaged", exc_info=error)
             return error_answer(503, "backend", "an archive of the ledger cannot be read")
         case web.HTTPException():
             return _answer_to_http(error)
@@ -134,7 +134,7 @@ def answer_to(error: Expected | web.HTTPException) -> web.Response:
 
 
 def _answer_to_http(error: web.HTTPException) -> web.Response:
-    """What the router says: no such URL, or not with this method."""
+    """Return the answer to the router's errors: no such URL, or not with this method."""
     match error:
         case web.HTTPMethodNotAllowed():
             message = f"method {error.method} is not allowed on this URL"

@@ -1,4 +1,4 @@
-"""Entity tags: what a client has already is not sent again."""
+"""Entity tags: a client is not sent again what it has already."""
 
 import re
 from hashlib import blake2b
@@ -15,34 +15,34 @@ def digest(body: bytes) -> str:
 
 
 def tag_of(body: bytes) -> str:
-    """The strong tag of exactly these bytes."""
+    """Return the strong tag of these bytes."""
     return f'"{digest(body)}"'
 
 
 def given_tags(request: web.Request) -> list[str]:
-    """What the client has, as strong tags."""
-    return _TAGS.findall(_given(request))
+    """Return the tags of the answers that the client has, as strong tags."""
+    return _TAGS.findall(_if_none_match(request))
 
 
-def conditional(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
-    """The answer to a GET or HEAD with its tag, or a 304 if the client has just that.
+def make_conditional(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
+    """Return the answer to a GET or HEAD with its tag, or a 304 if the client has it already.
 
-    A handler may have given it the tag. What is sent in pieces, or is no 200, stays as it is.
+    A handler may have set the tag. Answers that are streamed, or are not a 200, stay as they are.
     """
     if answer.status != web.HTTPOk.status_code or not isinstance(answer, web.Response):
         return answer
     tag = answer.headers.get(hdrs.ETAG)
     if tag is None and isinstance(answer.body, bytes):
         tag = answer.headers[hdrs.ETAG] = tag_of(answer.body)
-    if tag is None or hdrs.IF_NONE_MATCH not in request.headers or not _has(request, tag):
+    if tag is None or hdrs.IF_NONE_MATCH not in request.headers or not _client_has(request, tag):
         return answer
     return web.Response(status=web.HTTPNotModified.status_code, headers={hdrs.ETAG: tag})
 
 
-def _has(request: web.Request, tag: str) -> bool:
-    """Whether the client has the answer of this tag. Weak tags are as good as strong ones here."""
-    return _given(request).strip() == "*" or tag in given_tags(request)
+def _client_has(request: web.Request, tag: str) -> bool:
+    """Return whether the client has the answer of this tag; weak tags count as strong ones."""
+    return _if_none_match(request).strip() == "*" or tag in given_tags(request)
 
 
-def _given(request: web.Request) -> str:
+def _if_none_match(request: web.Request) -> str:
     return ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))

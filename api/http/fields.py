@@ -1,9 +1,8 @@
 """The fields of bodies: their types, and how those of a request are read.
 
-A struct says what a body may hold. Clients may say it in more than one way: a field that is null is
-not given, an integer may be written in decimal digits, and an object may stand for the uuid that it
-has. What cannot be taken raises `BadRequest` with the field as its point; inside a nested object,
-the outermost one.
+A struct declares what a body may hold. Clients have more than one way to write it: a null field is
+an absent one, an integer may be a text of decimal digits, and an object may stand for its uuid.
+Anything else raises `BadRequest`, whose point is the field; in a nested object, the outermost.
 """
 
 import re
@@ -14,12 +13,13 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 from msgspec import Meta, Struct, ValidationError, convert, defstruct, inspect
 
 from api.http.errors import BadRequest
+from api.text.urls import API_ROOT
 from ledger.domain.decisions.naming import NAME_LENGTH
 
 B = TypeVar("B", bound=Struct)
 
 SURROGATES = re.compile("[\ud800-\udfff]")
-"""What a URL's bytes become that are no UTF-8; JSON that holds such is refused as a whole."""
+"""The form of a URL's bytes that are not UTF-8; JSON that holds them is refused as a whole."""
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 TEXT_LENGTH = NAME_LENGTH
 """Characters of any text, names among them."""
@@ -54,7 +54,7 @@ Time = Annotated[
         extra={"type": "datetime"},
     ),
 ]
-Uri = Annotated[str, Meta(pattern=r"^/api/2\.0/.+/$", description="Resource URI")]
+Uri = Annotated[str, Meta(pattern=f"^{re.escape(API_ROOT)}/.+/$", description="Resource URI")]
 
 
 class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

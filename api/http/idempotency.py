@@ -1,9 +1,9 @@
-"""`Idempotency-Key`: a POST that has one is done once, and a repeat gets the first answer.
+"""`Idempotency-Key`: a POST with a key is executed once, and a repeat gets the first answer.
 
-The key is recorded in the transaction of the request's command (`ledger.domain.idempotency`), the
-answer before it is sent. If a crash comes between the two, a repeat goes the same way again, with
-the same uuids for what is new; its command is not executed, and the answer is made of what there is
-by now. A request that was refused has recorded nothing, so it may be sent again, mended or not.
+The key is recorded in the transaction of the request's command (`ledger.domain.idempotency`), and
+the answer before it is sent. After a crash between the two, a repeat takes the same path again,
+with the same uuids for what is new; its command is not executed, and the answer shows the present
+state. A refused request has recorded nothing, so it may be sent again, corrected or not.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _KEY = re.compile(r"[!-~]{1,255}")
 
 
 def has_key(request: web.Request) -> bool:
-    """Whether the request is to be done once. Nobody's are done as often as they come: logins."""
+    """Return whether the request is to be executed once; anonymous ones, as logins, are not."""
     return (
         request.method == hdrs.METH_POST
         and IDEMPOTENCY_KEY in request.headers
@@ -34,7 +34,7 @@ def has_key(request: web.Request) -> bool:
 
 
 class Once:
-    """Handles requests that are to be done once."""
+    """Handles requests that are to be executed once."""
 
     def __init__(self, service: Service) -> None:
         self._keys = service.idempotency_keys
@@ -42,16 +42,16 @@ class Once:
         self._under_way: set[asyncio.Task[web.StreamResponse]] = set()
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The handler's answer, or the one that was given before.
+        """Return the handler's answer, or the answer to the first request with this key.
 
-        Raises `RequestRefused` for a key that is bad or of another request, and what the handler
-        raises.
+        Raise `RequestRefused` for a key that is bad or was used with another request, and what the
+        handler raises.
         """
         about = f"{request.method} {request.path_qs}"
         keyed = request[KEYED_REQUEST] = KeyedRequest(_key(request), about, seed=self._new_id())
         if not _is_raw(request):
             request[BODY] = await read_body(request)
-        # Whoever goes away now will ask again: this is brought to its end, and the twin waits.
+        # A client that disconnects will repeat the request: finish this one, and let the twin wait.
         task = asyncio.create_task(self._in_turn(request, handler, keyed))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -62,23 +62,23 @@ class Once:
     ) -> web.StreamResponse:
         account = owner_of(request)
         async with self._keys.turn(account, keyed.key):
-            kept = await self._kept_answer(request, keyed)
+            kept = await self._find_answer(request, keyed)
             if kept is not None:
-                return _answer_of(kept)
+                return _repeated_answer(kept)
             request[NEW_ID] = keyed.ids().__next__
             answer = await handler(request)
             if keyed.recorded:
-                await self._keys.keep(account, keyed.claim, _kept(answer))
+                await self._keys.keep(account, keyed.claim, _answer_to_keep(answer))
             return answer
 
-    async def _kept_answer(self, request: web.Request, keyed: KeyedRequest) -> KeptAnswer | None:
-        """What the request was answered with before. Raises `RequestRefused` if it was another."""
+    async def _find_answer(self, request: web.Request, keyed: KeyedRequest) -> KeptAnswer | None:
+        """Return the first answer, if any. Raise `RequestRefused` if the request was another."""
         found = await self._keys.find(owner_of(request), keyed.key)
         if found is None:
             return None
         if _is_raw(request):
             async for _ in chunks(request):
-                pass  # only to be compared: it is there already
+                pass  # only for the fingerprint: the image is there already
         if found.claim.fingerprint != keyed.claim.fingerprint:
             message = "this key was used with another request"
             raise RequestRefused(422, message, point=IDEMPOTENCY_KEY)
@@ -99,9 +99,8 @@ def _is_raw(request: web.Request) -> bool:
     return access_of(request) == "raw"
 
 
-def _kept(answer: web.StreamResponse) -> KeptAnswer:
-    """What of an answer a repeat gets."""
-    assert isinstance(answer, web.Response), "what changes something is answered in one piece"
+def _answer_to_keep(answer: web.StreamResponse) -> KeptAnswer:
+    assert isinstance(answer, web.Response), "an answer to a change is not streamed"
     body = answer.body or b""
     assert isinstance(body, bytes)
     headers = answer.headers
@@ -109,7 +108,7 @@ def _kept(answer: web.StreamResponse) -> KeptAnswer:
     return KeptAnswer(answer.status, headers.get(hdrs.CONTENT_TYPE, ""), location, body)
 
 
-def _answer_of(kept: KeptAnswer) -> web.Response:
+def _repeated_answer(kept: KeptAnswer) -> web.Response:
     headers = {hdrs.CONTENT_TYPE: kept.content_type}
     if kept.location is not None:
         headers[hdrs.LOCATION] = kept.location

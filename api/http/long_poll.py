@@ -1,8 +1,8 @@
-"""`?wait=SECONDS` on a job: the answer comes when the job has changed, or when the time is over.
+"""`?wait=SECONDS` on a job: the answer comes when the job has changed, or the time is over.
 
-With `If-None-Match` it comes at once if the job is not what the client has, so that nothing is
-missed between two requests. What moves all the time while a copy runs, its bytes and its rate, is
-no change here: else there would be no waiting for such a job.
+With `If-None-Match` it comes at once if the client does not have the present state, so that no
+change is missed between two requests. A copy's bytes and rate move all the time, and do not count
+as a change: otherwise there would be no waiting for a copy.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ _SECONDS = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?")
 
 
 def job_tag(recorded: str, shown: str) -> str:
-    """A job's entity tag: digests of what is recorded, and of what is shown, live figures too."""
+    """Return a job's entity tag: digests of its recorded state, and of the answer with figures."""
     return f'"{recorded}-{shown}"'
 
 
 def wait_of(request: web.Request) -> float:
-    """How many seconds the client will wait at the most; 0 if it will not. Raises `BadRequest`."""
+    """Return how many seconds the client will wait; 0 if it will not. Raise `BadRequest`."""
     given = request.query.getall("wait", ()) if request.query_string else ()
     if not given:
         return 0.0
@@ -38,7 +38,7 @@ def wait_of(request: web.Request) -> float:
 
 
 def known_to(request: web.Request) -> frozenset[str]:
-    """The digests of what is recorded of the job in the states that the client has."""
+    """Return the digests of the recorded states that the client has."""
     return frozenset(tag.strip('"').partition("-")[0] for tag in given_tags(request))
 
 
@@ -50,9 +50,9 @@ async def changed(
     known: frozenset[str],
     wait_s: float,
 ) -> JobTree:
-    """The job once its `recorded` is none of the known ones, once it has ended, or after `wait_s`.
+    """Return the job once its `recorded` digest is not known, once it has ended, or after `wait_s`.
 
-    With none known, what it is now is known. Raises whatever `read` raises.
+    With none known, the present one is. Raise whatever `read` raises.
     """
     tree = read()
     known = known or frozenset({recorded(tree)})

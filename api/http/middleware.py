@@ -1,4 +1,4 @@
-"""The one middleware: who asks, may they, and what a client sees of any error."""
+"""The one middleware: it authenticates and authorises requests, and answers errors."""
 
 import logging
 
@@ -9,7 +9,7 @@ from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
 from api.http.access import access_of, is_public
 from api.http.errors import Forbidden, answer_to, unknown_error
-from api.http.etags import conditional
+from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
 from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
@@ -26,21 +26,21 @@ METHODS = ("GET", "PUT", "DELETE", "POST")
 """In the order in which OPTIONS names them."""
 
 SCRIPT_CHALLENGE = 'Bearer realm="users"'
-"""For scripts of pages: asked for a Basic login, a browser would stop them and ask with a box."""
+"""For scripts of pages: a Basic challenge would make the browser open its login dialog."""
 
 BODY_TOO_SLOW = 408
-"""The rest of the body may still come; nobody wants it."""
+"""The rest of the body may still arrive, and is not read."""
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 log = logging.getLogger(__name__)
 
 
 def make_middleware(service: Service) -> Middleware:
-    """Every request passes here: it is named, its account found, and any error answered.
+    """Make the middleware: it names each request, finds its account and answers any error.
 
-    At a public URL no account is looked for: the caller is `ANONYMOUS`. Every answer tells how new
-    it is at the least: as the ledger's position before anything was read, or, after a command, as
-    that command's own.
+    At a public URL it looks for no account: the caller is `ANONYMOUS`. Every answer carries a
+    position that it is at least as new as: the ledger's before anything was read or, after a
+    command, the command's own.
     """
     ledger = service.ledger
     ids = RequestIds(service.new_id())
@@ -60,7 +60,7 @@ def make_middleware(service: Service) -> Middleware:
                 account = await account_of(request, service.accounts)
                 owner = await owner_asked_for(request, account, service.accounts)
             request[CALLER] = Caller(owner, request_id)
-            answer = await _allowed(request, account, handler, once)
+            answer = await _authorise_and_handle(request, account, handler, once)
         except (Expected, web.HTTPException) as error:
             if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                 service.failed.set()
@@ -68,9 +68,9 @@ def make_middleware(service: Service) -> Middleware:
             if isinstance(error, LoginRefused) and _comes_from_a_script(request):
                 answer.headers[hdrs.WWW_AUTHENTICATE] = SCRIPT_CHALLENGE
         except ConnectionError:
-            raise  # the client has gone; there is nobody to answer
+            raise  # the client is gone
         except Exception:
-            # Not the path: that of an upload link is a secret.
+            # The template, as the path of an upload link is a secret.
             log.exception(
                 "request %s failed: %s %s", request_id, request.method, url_template_of(request)
             )
@@ -89,21 +89,21 @@ def _comes_from_a_script(request: web.Request) -> bool:
     return request.headers.get("X-Requested-With") == "XMLHttpRequest"
 
 
-async def _allowed(
+async def _authorise_and_handle(
     request: web.Request, account: Account | None, handler: Handler, once: Once
 ) -> web.StreamResponse:
-    """What is answered to whoever asks, if they may. Raises all that a handler may raise."""
+    """Handle a request, if its account may make it. Raise whatever a handler may raise."""
     if request.method == hdrs.METH_OPTIONS:
         return _options(request)
     _check_allowed(request, account)
     if has_key(request):
         return await once.answer(request, handler)
     answer = await handler(request)
-    return conditional(request, answer) if request.method in _READING else answer
+    return make_conditional(request, answer) if request.method in _READING else answer
 
 
 async def _send_and_close(request: web.Request, answer: web.StreamResponse) -> None:
-    """Left to itself, aiohttp would first wait for the rest of the body once more."""
+    """Send an answer without waiting for the rest of the body, as aiohttp would."""
     answer.force_close()
     await answer.prepare(request)
     await answer.write_eof()
@@ -111,10 +111,10 @@ async def _send_and_close(request: web.Request, answer: web.StreamResponse) -> N
 
 
 def _check_allowed(request: web.Request, account: Account | None) -> None:
-    """That there is something at the URL comes first, then what the account may do."""
-    nothing = request.match_info.http_exception
-    if nothing is not None:
-        raise nothing
+    """Raise what keeps a request from its handler: first the router's error, then permissions."""
+    routing_error = request.match_info.http_exception
+    if routing_error is not None:
+        raise routing_error
     if account and account.role == "auditor" and request.method not in _READING:
         raise Forbidden("an auditor changes nothing")
     if account and access_of(request) == "staff":
@@ -123,9 +123,9 @@ def _check_allowed(request: web.Request, account: Account | None) -> None:
 
 
 def _options(request: web.Request) -> web.Response:
-    """Which methods there are for the URL; the router has looked for one named OPTIONS."""
-    nothing = request.match_info.http_exception
-    if not isinstance(nothing, web.HTTPMethodNotAllowed):
-        raise nothing or web.HTTPNotFound
-    allowed = [method for method in METHODS if method in nothing.allowed_methods]
+    """Answer with the methods of the URL; the router has looked for one named OPTIONS."""
+    routing_error = request.match_info.http_exception
+    if not isinstance(routing_error, web.HTTPMethodNotAllowed):
+        raise routing_error or web.HTTPNotFound
+    allowed = [method for method in METHODS if method in routing_error.allowed_methods]
     return web.Response(text=",".join(allowed))

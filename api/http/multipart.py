@@ -1,4 +1,4 @@
-"""Reading a multipart form that ends in a file, bounded like every other body."""
+"""Multipart forms that end in a file, read within bounds like every other body."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from api.http.errors import BadRequest, RequestRefused
 from api.http.requests import SILENCE_S
 
-FIELDS_MOST = 64
+FIELDS_MAX = 64
 FIELD_BYTES = 8 * 1024
 FILE = "file"
 """The name of the part that is the file."""
@@ -20,17 +20,17 @@ T = TypeVar("T")
 
 
 class Form(NamedTuple):
-    """The fields that come before the file, and the file's bytes as they come."""
+    """The fields before the file, and the file's bytes as they arrive."""
 
     fields: dict[str, str]
     file: AsyncIterator[bytes]
 
 
 async def read_form(request: web.Request) -> Form:
-    """The form up to its file; what follows that is not read.
+    """Read a form up to its file; what follows the file is not read.
 
-    Raises `RequestRefused` for what is no form, is compressed, stops coming, is badly made or has
-    no file; so does reading the file.
+    Raise `RequestRefused` if the body is not a form, is compressed, malformed or stalled, or has no
+    file; so does reading the file.
     """
     if request.content_type != "multipart/form-data":
         raise RequestRefused(415, "the request body must be multipart/form-data")
@@ -38,12 +38,12 @@ async def read_form(request: web.Request) -> Form:
         raise RequestRefused(415, "an upload cannot be compressed")
     parts = await _read(request.multipart())
     fields: dict[str, str] = {}
-    for _ in range(FIELDS_MOST):
+    for _ in range(FIELDS_MAX):
         part = await _next(parts)
         if part.name == FILE:
             return Form(fields, _bytes(part))
         fields[part.name or ""] = await _text(part)
-    raise BadRequest(f"a form has {FIELDS_MOST} parts at the most")
+    raise BadRequest(f"a form has {FIELDS_MAX} parts at the most")
 
 
 async def _next(parts: MultipartReader) -> BodyPartReader:
@@ -65,7 +65,7 @@ async def _text(part: BodyPartReader) -> str:
 
 
 async def _bytes(part: BodyPartReader) -> AsyncIterator[bytes]:
-    # Some clients give every part a file name: it says nothing.
+    # A file name means nothing: some clients give every part one.
     while piece := await _read(part.read_chunk(_READ_BYTES)):
         yield piece
     if not part.at_eof():
@@ -73,7 +73,7 @@ async def _bytes(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 
 async def _read(reading: Awaitable[T]) -> T:
-    """What is read, if it comes in time and is well made."""
+    """Return what is read. Raise `RequestRefused` if it is malformed, or stalls."""
     try:
         async with asyncio.timeout(SILENCE_S):
             return await reading
@@ -82,4 +82,4 @@ async def _read(reading: Awaitable[T]) -> T:
     except web.RequestPayloadError:
         raise BadRequest("the request body ended early or is badly encoded") from None
     except (ValueError, RuntimeError, HttpProcessingError):
-        raise BadRequest("the request body is not a well made form") from None
+        raise BadRequest("the request body is not a well-formed form") from None

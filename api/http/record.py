@@ -1,4 +1,4 @@
-"""Commands of requests: whatever a handler changes is recorded from here."""
+"""Recording the commands of requests: all that handlers change is recorded here."""
 
 from aiohttp import web
 
@@ -8,21 +8,21 @@ from ledger.domain.commands import Command
 
 
 def new_id(request: web.Request) -> str:
-    """A uuid for something new; a repeat of the request gets the same ones in the same order."""
+    """Draw a uuid; a repeat of a keyed request gets the same ones in the same order."""
     return request[NEW_ID]()
 
 
 def is_recorded(request: web.Request) -> bool:
-    """Whether the request's command was recorded at an earlier time that it was sent."""
+    """Return whether an earlier request with the same key has recorded the command."""
     keyed = request.get(KEYED_REQUEST)
     return keyed is not None and keyed.recorded
 
 
 async def record_command(request: web.Request, ledger: Ledger, command: Command) -> None:
-    """Records, for whoever asks, what comes of the command; its answer will tell the position.
+    """Execute a command for the request's caller; the answer will carry its position.
 
-    Does nothing if it was recorded earlier: a request with a key has one command at the most.
-    Raises the command's `Refusal` and then nothing was recorded, or `StoreFailed`.
+    Do nothing if it was recorded earlier: a request with a key has at most one command. Raise the
+    command's `Refusal`, and then nothing is recorded, or `StoreFailed`.
     """
     caller, keyed = request[CALLER], request.get(KEYED_REQUEST)
     if keyed is None:

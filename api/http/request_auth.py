@@ -1,4 +1,4 @@
-"""How a request says whose it is: by its Authorization header, or else by a session's cookie."""
+"""Authentication of requests: by the Authorization header, or else by a session's cookie."""
 
 from aiohttp import hdrs, web
 
@@ -12,17 +12,17 @@ CSRF_COOKIE = "csrftoken"
 CSRF_HEADER = "X-CSRFToken"
 
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-"""Methods that change nothing, so that nobody gains by making a browser send them."""
+"""Methods that change nothing: another site gains nothing by making a browser send them."""
 
 
 async def account_of(request: web.Request, accounts: Accounts) -> Account:
-    """Whose request it is. With an Authorization header, cookies are not looked at.
+    """Return the account of a request. With an Authorization header, cookies are ignored.
 
-    A browser sends a Basic login that it remembers, and cookies, for the pages of others too; so
-    only our own may make it change something.
+    A browser attaches cookies and a Basic login that it remembers to the requests of other sites'
+    pages, too; so only our own pages may make it change something.
 
-    Raises `LoginRefused`, `TooManyAttempts`, or `Forbidden` for the page of another host, or if a
-    session lacks its csrf token.
+    Raise `LoginRefused`, `TooManyAttempts`, or `Forbidden` for another site's page, or if a
+    session's CSRF token is missing.
     """
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if request.method not in _SAFE:
@@ -37,7 +37,7 @@ async def account_of(request: web.Request, accounts: Accounts) -> Account:
 
 
 def session_id(request: web.Request) -> str:
-    """What the cookie says; raises `LoginRefused` if there is none."""
+    """Return the session's id from its cookie. Raise `LoginRefused` if there is none."""
     cookie = request.cookies.get(SESSION_COOKIE) if hdrs.COOKIE in request.headers else None
     if not cookie:
         raise LoginRefused
@@ -45,8 +45,8 @@ def session_id(request: web.Request) -> str:
 
 
 def _check_csrf(request: web.Request, session: Session) -> None:
-    """That the header has the session's token, and that the cookie says the same."""
+    """Raise `Forbidden` unless header and cookie both have the session's token."""
     token = request.headers.get(CSRF_HEADER, "")
     cookie = request.cookies.get(CSRF_COOKIE, "")
     if token != cookie or not session.has_csrf_token(token):
-        raise Forbidden(f"the header {CSRF_HEADER} must have the session's csrf token")
+        raise Forbidden(f"the header {CSRF_HEADER} must have the session's CSRF token")

@@ -1,4 +1,4 @@
-"""What requests are called: in their answers, in the ledger and in the log."""
+"""Ids of requests, as they appear in answers, in the ledger and in the log."""
 
 import re
 from itertools import count
@@ -11,15 +11,15 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIds:
-    """Names requests. Counting costs a tenth of what a uuid for each does."""
+    """Gives requests their ids. Counting costs a tenth of a uuid for each."""
 
     def __init__(self, prefix: str) -> None:
-        """No two of these have the same `prefix`."""
+        """`prefix` is unique to this object."""
         self._prefix = prefix
         self._numbers = count(1)
 
     def of(self, request: web.BaseRequest) -> str:
-        """The client's own name for its request, if it is fit to be kept; else a new one."""
+        """Return the client's own id of its request, if it is acceptable; otherwise a new one."""
         given = request.headers.get(REQUEST_ID)
         if given is not None and _REQUEST_ID.fullmatch(given):
             return given

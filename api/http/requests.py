@@ -1,4 +1,4 @@
-"""Reading requests: bodies and query parameters, bounded and checked before anything is done."""
+"""Reading requests: bodies and query parameters, bounded and checked before anything changes."""
 
 import asyncio
 import re
@@ -17,35 +17,35 @@ from ledger.store.writer import Caller
 from projections.views.filters import Condition, Lookup
 
 CALLER = web.RequestKey("caller", Caller)
-"""Whose request it is; put there by the middleware.
+"""The caller, set by the middleware.
 
-Who looks at what another account has, by `api.http.staff_access`, reads as that account.
+Staff who look at another account (`api.http.staff_access`) read as that account.
 """
 POSITION = web.RequestKey("position", int)
-"""The ledger's position that the answer is as new as, at the least.
+"""A position of the ledger that the answer is at least as new as.
 
-The middleware notes the one before anything is read; a command, its own.
+The middleware sets the one before anything is read; a command sets its own.
 """
 NEW_ID: web.RequestKey[Callable[[], str]] = web.RequestKey("new-id")
-"""Draws uuids for what the request makes."""
+"""Draws the uuids of what the request makes."""
 KEYED_REQUEST = web.RequestKey("keyed-request", KeyedRequest)
-"""There if the request has an `Idempotency-Key` (`api.http.idempotency`)."""
+"""Set if the request has an `Idempotency-Key` (`api.http.idempotency`)."""
 BODY = web.RequestKey("body", bytes)
-"""There if the body has been read."""
+"""Set if the body has been read."""
 ANONYMOUS = "anonymous"
 """The actor of a request to a public URL. No account has it, so it owns nothing."""
 
 BODY_BYTES = 256 * 1024
-"""The longest body that is taken, uploads aside."""
+"""The longest body that is accepted, apart from uploads."""
 ENCODINGS = ("identity", "gzip", "deflate", "br", "zstd")
-"""What aiohttp undoes, or refuses by itself; of others it says nothing."""
+"""The encodings that aiohttp decodes or refuses; it ignores others."""
 SILENCE_S = 10.0
 """How long a body may send nothing before it is cut."""
 BULK_LIMIT = 200
 """Objects in one request."""
 DEFAULT_LIMIT = 20
 SHORT_LIMIT = 200
-"""Objects of a list that is read in the event loop's thread; more are streamed."""
+"""Objects of a list that is read in the event loop's thread; longer lists are streamed."""
 AVOID_LIMIT = 100
 ALTERNATIVES_LIMIT = 500
 CONDITIONS_LIMIT = 100
@@ -69,7 +69,7 @@ def owner_of(request: web.Request) -> str:
 
 
 async def chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `RequestRefused` if it stops coming or does not come whole."""
+    """Yield the body as it arrives. Raise `RequestRefused` if it stalls or is cut short."""
     keyed = request.get(KEYED_REQUEST)
     while True:
         try:
@@ -87,7 +87,7 @@ async def chunks(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body. Raises `RequestRefused`, too if it is too long."""
+    """Read the whole body. Raise `RequestRefused`, also if it is too long."""
     if not request.can_read_body:
         return b""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ENCODINGS:
@@ -105,7 +105,7 @@ async def read_body(request: web.Request) -> bytes:
 
 
 async def read_json(request: web.Request) -> object:
-    """The body's value; no body and `null` are an empty object."""
+    """Read the body as JSON; no body and `null` are an empty object."""
     body = request.get(BODY)
     if body is None:
         body = await read_body(request)
@@ -121,12 +121,12 @@ async def read_json(request: web.Request) -> object:
 
 
 async def read_object(request: web.Request, kind: type[B]) -> B:
-    """The body of an action."""
+    """Read the body of an action."""
     return decode_fields(await check_object(request), kind)
 
 
 async def check_object(request: web.Request) -> dict[str, object]:
-    """The body of an action whose fields do not matter."""
+    """Read the body of an action whose fields do not matter."""
     value = await read_json(request)
     if not isinstance(value, dict):
         raise BadRequest("the request body must be a JSON object")
@@ -134,13 +134,13 @@ async def check_object(request: web.Request) -> dict[str, object]:
 
 
 async def read_objects(request: web.Request, kind: type[B]) -> list[B]:
-    """The objects of a body that is one bare object, a list of them or `{"objects": [..]}`."""
+    """Read a body that is one bare object, a list of objects or `{"objects": [..]}`."""
     values = await _read_list(request)
     return [decode_fields(_object(value), kind) for value in values]
 
 
 async def read_references(request: web.Request) -> tuple[str, ...]:
-    """The uuids of a body that names things, in any form of list and of reference."""
+    """Read the uuids of a body of references, in any form of list and of reference."""
     return decode_fields({"objects": await _read_list(request)}, _References).objects
 
 
@@ -169,7 +169,7 @@ class _References(Struct):
 
 
 def uuid_in_url(request: web.Request, missing: Callable[[str], NotFound]) -> str:
-    """The uuid that the URL names; raises `missing` for what cannot be one."""
+    """Return the uuid in the URL. Raise `missing` if it cannot be one."""
     text = request.match_info["uuid"]
     if not UUID.fullmatch(text):
         raise missing(text)
@@ -177,18 +177,23 @@ def uuid_in_url(request: web.Request, missing: Callable[[str], NotFound]) -> str
 
 
 class Page(NamedTuple):
-    """Which part of a list is asked for; a limit of 0 is no limit."""
+    """The requested part of a list; a limit of 0 is no limit."""
 
     limit: int
     offset: int
 
     def is_short(self, total: int) -> bool:
-        """Whether what it asks for, of so many objects, is read at once."""
+        """Return whether the page of so many objects is read in the event loop's thread."""
         return min(self.limit or total, total - self.offset) <= SHORT_LIMIT
 
     @property
+    def bounds(self) -> slice:
+        """Return the page as a slice of the whole list."""
+        return slice(self.offset, self.offset + self.limit if self.limit else None)
+
+    @property
     def sql_limit(self) -> int:
-        """The limit as SQL has it, where a negative one is none."""
+        """Return the limit for SQL, where a negative one is none."""
         return self.limit or -1
 
 
@@ -201,7 +206,7 @@ def _count(request: web.Request, name: str, default: int) -> int:
 
 
 def number(request: web.Request, name: str, default: int | None = None) -> int:
-    """A number from 0 up; the last one counts. Raises `BadRequest`, also if there must be one."""
+    """Return the last number of this name. Raise `BadRequest`, also without a default."""
     texts = request.query.getall(name, ())
     if not texts and default is not None:
         return default
@@ -214,14 +219,14 @@ def number(request: web.Request, name: str, default: int | None = None) -> int:
 
 
 def shown_fields(request: web.Request) -> frozenset[str] | None:
-    """The keys each object of a list is to have; None: all."""
+    """Return the keys that each object of a list is to have; None for all."""
     given = request.query.getall("fields", ())
     names = frozenset(name.strip() for text in given for name in text.split(","))
     return names - {""} or None
 
 
 def avoided(request: web.Request) -> tuple[str, ...]:
-    """The uuids of `?avoid=`, the most important first. Raises `BadRequest` for what is none."""
+    """Return the uuids of `?avoid=`, the most important first. Raise `BadRequest` for others."""
     texts = [part for text in request.query.getall("avoid", ()) for part in text.split(",")]
     uuids = [text.strip().lower() for text in texts if text.strip()]
     if len(uuids) > AVOID_LIMIT or not all(map(UUID.fullmatch, uuids)):
@@ -230,7 +235,7 @@ def avoided(request: web.Request) -> tuple[str, ...]:
 
 
 def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Condition]:
-    """What the filters of a list ask for; all of it must hold."""
+    """Return the conditions of a list's filters; all of them must hold."""
     asked = [(name, text) for name in filters for text in request.query.getall(name, ())]
     for name, _ in asked[CONDITIONS_LIMIT:]:
         raise BadRequest(f"there are more than {CONDITIONS_LIMIT} filters", point=name)
@@ -240,14 +245,14 @@ def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Cond
 
 
 def _check_searches(found: Sequence[Condition]) -> None:
-    """No index helps to find a part of a name: each is looked for in every name there is."""
+    """Limit searches for a part of a name: no index helps, so each one reads every name."""
     searches = [each.alternatives for each in found if each.lookup == "name_contains"]
     if sum(map(len, searches)) > SEARCHES_LIMIT:
         raise BadRequest(f"at most {SEARCHES_LIMIT} parts can be searched", point="name__contains")
 
 
 def _condition(lookup: Lookup, wanted: Sequence[str]) -> Condition:
-    """Uuids are the same in upper case, as they are in URLs."""
+    """Lower the case of uuids, which does not matter in URLs either."""
     if lookup in ("uuid", "tag", "resource"):
         wanted = [text.lower() for text in wanted]
     return Condition(lookup, tuple(wanted))
@@ -263,7 +268,7 @@ def _checked_alternatives(text: str, name: str) -> list[str]:
 
 
 def filter_values(request: web.Request, name: str) -> list[str] | None:
-    """What a field may be, by the filter of its name; None: anything.
+    """Return the values that a field may have by the filter of its name; None for any.
 
     A comma separates alternatives; a repeated parameter narrows down further.
     """
@@ -276,7 +281,7 @@ def filter_values(request: web.Request, name: str) -> list[str] | None:
 
 
 def alternatives(text: str) -> list[str]:
-    r"""The parts between the commas. `\,` is a comma in a part, `\\,` a backslash at its end."""
+    r"""Split at commas. `\,` is a comma in a part, `\\,` a backslash at its end."""
     parts = [""]
     end = 0
     for found in _BACKSLASHES.finditer(text):

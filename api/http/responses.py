@@ -1,7 +1,7 @@
-"""Answers: single objects, pages, and lists too long to be put together at once.
+"""Answers: single objects, pages, and streams of lists that are too long to build at once.
 
-What is put together has an entity tag (`api.http.etags`); what is sent in pieces has none, because
-its end is not known when its head is sent.
+A whole answer has an entity tag (`api.http.etags`); a stream has none, because its end is not known
+when its head is sent.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ V = TypeVar("V")
 JsonObject = dict[str, object]
 
 STALL_S = 20.0
-"""How long a client may take to receive a part of a streamed list ..."""
+"""How long a client may take to receive a part of a stream ..."""
 STREAM_S = 600.0
 """... and all of it, which takes a thread and a snapshot that keeps the WAL from shrinking."""
 WHOLE_BYTES = 256 * 1024
-"""What a list may come to and still be sent in one piece."""
+"""Lists up to this length are sent in one piece."""
 JSON_TYPE = "application/json; charset=utf-8"
 LEDGER_POSITION = "X-Ledger-Position"
 
 STREAMS = 16
 _THREADS = ThreadPoolExecutor(STREAMS, thread_name_prefix="list")
-"""Threads of their own: a client that takes its time must not keep uploads waiting."""
+"""Threads of their own: a slow client must not keep uploads waiting."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def answer_of(body: bytes, status: int = 200, *, tag: str | None = None) -> web.
 
 
 def created(objects: Sequence[JsonObject]) -> web.Response:
-    """The answer to a create: with the place of the new object, if it is one."""
+    """Answer a create; a single new object gets a `Location`."""
     answer = json_answer({"objects": objects}, status=201)
     if len(objects) == 1:
         answer.headers[hdrs.LOCATION] = str(objects[0]["resource_uri"])
@@ -70,7 +70,7 @@ def page_answer(page: Page, total: int, objects: Sequence[JsonObject]) -> web.Re
 
 
 def list_parts(page: Page, total: int, batches: Iterable[Sequence[JsonObject]]) -> Iterator[bytes]:
-    """The same answer in pieces, for `stream`."""
+    """Yield the same answer in pieces, for `stream`."""
     before = b'{"meta":' + orjson.dumps(_meta(page, total)) + b',"objects":['
     for batch in batches:
         if batch:
@@ -80,8 +80,8 @@ def list_parts(page: Page, total: int, batches: Iterable[Sequence[JsonObject]]) 
 
 
 def within(batches: Iterable[Sequence[V]], page: Page) -> Iterator[Sequence[V]]:
-    """The part of a whole list, which comes in batches, that a page asks for."""
-    start, end = page.offset, page.offset + page.limit if page.limit else None
+    """Yield the page's part of a whole list that comes in batches."""
+    start, end = page.bounds.start, page.bounds.stop
     passed = 0
     for batch in batches:
         yield batch[max(0, start - passed) : None if end is None else max(0, end - passed)]
@@ -91,10 +91,10 @@ def within(batches: Iterable[Sequence[V]], page: Page) -> Iterator[Sequence[V]]:
 
 
 async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResponse:
-    """Sends what comes of `parts`, which is run in one thread, as fast as the client takes it.
+    """Send the parts, which one thread iterates, as fast as the client reads them.
 
-    What comes to little is answered whole. An error before anything is sent is raised; after that
-    the connection is cut, so that the client does not take what it has for all.
+    A short list is answered whole. An error before anything is sent is raised; after that the
+    connection is cut, so that the client does not mistake a part for the whole.
     """
     response = web.StreamResponse(
         headers={
@@ -112,7 +112,7 @@ async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResp
             await response.write(part)
 
     def pump() -> bytes:
-        """Sends what comes; returns what is too little to begin with."""
+        """Send the parts; return the answer instead if it is short."""
         waiting = b""
         give_up = time.monotonic() + STREAM_S
         with closing(parts):  # type: ignore[type-var]
@@ -137,8 +137,8 @@ async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResp
     return response if response.prepared else answer_of(whole)
 
 
-async def aside(read: Callable[[], V]) -> V:
-    """A read that is too long for the event loop, done in a thread of the lists."""
+async def read_in_thread(read: Callable[[], V]) -> V:
+    """Do a read that is too long for the event loop in a thread of the lists."""
     return await asyncio.get_running_loop().run_in_executor(_THREADS, read)
 
 

@@ -1,4 +1,4 @@
-"""Whose page a browser asks for: it sends what it knows of us for anybody's."""
+"""Same-origin check: browsers attach our cookies to the requests of other sites' pages, too."""
 
 import re
 
@@ -11,14 +11,14 @@ _PORT = re.compile(r":[0-9]+$")
 
 
 def check_origin(request: web.Request) -> None:
-    """Raises `Forbidden` for the page of another host; clients other than browsers name none."""
+    """Raise `Forbidden` for another host's page; clients other than browsers name no origin."""
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and not is_same_origin(origin, request.host):
         raise Forbidden("the page's origin is another host")
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Whether an origin is the host that was asked; the scheme's own port may be left out."""
+    """Return whether an origin is this host; the scheme's default port may be left out."""
     scheme, _, place = origin.lower().partition("://")
     port = _DEFAULT_PORTS.get(scheme)
     return port is not None and _with_port(place, port) == _with_port(host.lower(), port)

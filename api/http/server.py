@@ -1,7 +1,7 @@
-"""The HTTP server, whose every error is the API's JSON.
+"""The HTTP server, which answers every error with the API's JSON.
 
-What cannot be read as a request meets no handler and no middleware: aiohttp would answer by itself,
-in plain text. The same goes for an `Expect` that it does not know.
+What cannot be parsed as a request reaches no middleware: aiohttp would answer it by itself, in
+plain text. The same goes for an unknown `Expect`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from api.http.request_ids import REQUEST_ID, RequestIds
 
 
 class ApiRunner(web.AppRunner):
-    """Runs the application on connections of ours; `prefix` begins the names of requests."""
+    """Runs the application on our connections; `prefix` begins the ids of requests."""
 
     __slots__ = ("_ids",)
 
@@ -36,7 +36,7 @@ class ApiRunner(web.AppRunner):
 
 
 class _Server(web.Server):
-    """aiohttp's server, but for the class of its connections."""
+    """aiohttp's server with another class of connections."""
 
     def __init__(
         self, *given: Any, connection: Callable[..., web.RequestHandler], **named: Any
@@ -49,7 +49,7 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's connection, but for what it says of errors."""
+    """aiohttp's connection with other answers to errors."""
 
     __slots__ = ("_ids",)
 
@@ -64,10 +64,10 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP, and to errors outside of the middleware.
+        """Answer what is not HTTP, and errors outside the middleware.
 
-        What the parser says of it quotes the request, and is for the log only. The connection is
-        closed: nobody knows where the next request would begin.
+        The parser's message quotes the request, and is for the log only. The connection is closed,
+        as it is unknown where the next request would begin.
         """
         super().handle_error(request, status, exc, message)
         answer = _answer_to(exc)
@@ -78,7 +78,7 @@ class _Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Sends the answer; one of aiohttp's own comes from before the middleware."""
+        """Send the answer; replace those of aiohttp itself, from before the middleware."""
         if isinstance(resp, web.HTTPException):
             resp = answer_to(resp)
             resp.headers[REQUEST_ID] = self._ids.of(request)

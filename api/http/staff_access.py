@@ -1,4 +1,4 @@
-"""What auditors and operators may see: what another account has, by `?owner=`, and the ledger."""
+"""Access of auditors and operators: to another account by `?owner=`, and to the whole ledger."""
 
 from typing import Protocol
 
@@ -12,17 +12,17 @@ _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
 class KnownAccounts(Protocol):
-    """Where accounts are found."""
+    """Finds accounts."""
 
     async def find(self, uuid: str) -> Account:
-        """The account with this uuid. Raises `AccountNotFound`."""
+        """Raise `AccountNotFound` if no account has this uuid."""
 
 
 async def owner_asked_for(request: web.Request, account: Account, accounts: KnownAccounts) -> str:
-    """Whose things a request is about: the account's own, if it names nobody else.
+    """Return the owner of what a request is about: the account itself, or the one it names.
 
-    Anywhere but at a viewable URL `owner` is a parameter like others that are not known. Raises
-    `Forbidden` for whoever may not look, and `BadRequest` if there is no such account.
+    At other than viewable URLs `owner` is ignored, like any unknown parameter. Raise `Forbidden` if
+    the account is not staff, and `BadRequest` if there is no such owner.
     """
     given = request.query.getall("owner", ()) if request.query_string else ()
     if not given or request.method not in _READING or access_of(request) != "viewable":
@@ -38,6 +38,6 @@ async def owner_asked_for(request: web.Request, account: Account, accounts: Know
 
 
 def require_staff(account: Account, does: str, *, point: str | None = None) -> None:
-    """Raises `Forbidden` unless it is an auditor or an operator."""
+    """Raise `Forbidden` unless the account is an auditor's or an operator's."""
     if account.role == "user":
         raise Forbidden(f"only an auditor or an operator {does}", point=point)

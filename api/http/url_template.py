@@ -1,12 +1,11 @@
-"""What was asked for, without what somebody made up or keeps secret."""
+"""The template of a request's URL, without ids and the tokens of upload links."""
 
 from aiohttp import web
 
 NO_ROUTE = "none"
-"""For what leads nowhere."""
+"""The template of a URL that has no route."""
 
 
 def url_template_of(request: web.Request) -> str:
-    """The template of the URL: it has no uuid in it, and no token of an upload link."""
     resource = request.match_info.route.resource
     return NO_ROUTE if resource is None else resource.canonical.rstrip("/") or "/"

@@ -115,10 +115,10 @@ class Read:
             self._read_at = time.monotonic()
         except StoreFailed as error:
             self.metrics = []
-            log.warning("metrics lack those of the %s: %s", self._name, error)
+            log.warning("metrics are served without those of the %s: %s", self._name, error)
         except Exception:  # whatever it is, the other metrics must be served
             self.metrics = []
-            log.exception("metrics lack those of the %s", self._name)
+            log.exception("metrics are served without those of the %s", self._name)
 
     async def close(self) -> None:
         await self._read.close()

@@ -47,8 +47,7 @@ class Libdrives:
     async def list(self, request: web.Request) -> web.Response:
         asked, fields = page(request), shown_fields(request)
         found = [drive for drive in self._all() if _fits(request, drive)]
-        end = asked.offset + asked.limit if asked.limit else None
-        shown = [only(drive, fields) for drive in found[asked.offset : end]]
+        shown = [only(drive, fields) for drive in found[asked.bounds]]
         return page_answer(asked, len(found), shown)
 
     async def one(self, request: web.Request) -> web.Response:

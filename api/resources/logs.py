@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.http.requests import SHORT_LIMIT, Page, owner_of, page, shown_fields
-from api.http.responses import JsonObject, answer_of, aside, list_parts, only, stream
+from api.http.responses import JsonObject, answer_of, list_parts, only, read_in_thread, stream
 from api.resources.references import reference_to
 from api.service.service import Service
 from projections.views.read_models import LogEntry
@@ -25,13 +25,12 @@ class Logs:
         owner, asked = owner_of(request), page(request)
         parts = self._parts(owner, asked, shown_fields(request))
         if 0 < asked.limit <= SHORT_LIMIT:
-            return answer_of(await aside(lambda: b"".join(parts)))
+            return answer_of(await read_in_thread(lambda: b"".join(parts)))
         return await stream(request, parts)
 
     def _parts(self, owner: str, asked: Page, fields: frozenset[str] | None) -> Iterator[bytes]:
         with self._views.long_snapshot() as snapshot:
-            end = asked.offset + asked.limit if asked.limit else None
-            entries = islice(snapshot.log_entries(owner), asked.offset, end)
+            entries = islice(snapshot.log_entries(owner), asked.bounds.start, asked.bounds.stop)
             shown = (only(log_json(entry), fields) for entry in entries)
             yield from list_parts(asked, snapshot.count_log_entries(owner), _batches(shown))
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from api.data.location import SqliteDatabase
 from api.http.errors import BadRequest
 from api.http.requests import page
-from api.http.responses import JsonObject, aside, json_answer, page_answer
+from api.http.responses import JsonObject, json_answer, page_answer, read_in_thread
 from api.service.service import Service
 from api.text.iso8601 import EXAMPLE, duration, duration_text, moment
 from ledger.domain.decisions.housekeeping import KEEP_MOST
@@ -30,7 +30,7 @@ class Staff:
 
     async def status(self, request: web.Request) -> web.Response:
         """How far the ledger is, what is in it, and the newest checkpoint that is kept."""
-        return json_answer(await aside(self._status))
+        return json_answer(await read_in_thread(self._status))
 
     async def accounts(self, request: web.Request) -> web.Response:
         """All accounts, oldest first, and what runs for each."""
@@ -40,8 +40,7 @@ class Staff:
             with self._service.views.long_snapshot() as snapshot:
                 return accounts.every(snapshot.cursor), snapshot.count_running_by_owner()
 
-        every, running = await aside(read)
-        end = asked.offset + asked.limit if asked.limit else None
+        every, running = await read_in_thread(read)
         shown: list[JsonObject] = [
             {
                 "uuid": account.uuid,
@@ -50,18 +49,18 @@ class Staff:
                 "created": account.created,
                 "running_jobs": running.get(account.uuid, 0),
             }
-            for account in every[asked.offset : end]
+            for account in every[asked.bounds]
         ]
         return page_answer(asked, len(every), shown)
 
     async def retention(self, request: web.Request) -> web.Response:
         """How retention stands: the policy, what is due next, what waits."""
-        return json_answer(_standing_json(await aside(self._service.retention.status)))
+        return json_answer(_standing_json(await read_in_thread(self._service.retention.status)))
 
     async def plan(self, request: web.Request) -> web.Response:
         """A dry run: what a sweep would discard, by a policy, at a moment."""
         as_of, keep = _moment(request), _keep(request)
-        plan = await aside(lambda: self._service.retention.plan(as_of, keep))
+        plan = await read_in_thread(lambda: self._service.retention.plan(as_of, keep))
         return json_answer(_plan_json(plan))
 
     def _status(self) -> JsonObject:

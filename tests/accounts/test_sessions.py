@@ -200,7 +200,7 @@ async def test_a_login_under_way_does_not_outlive_the_password(
             await accounts.remove(EMAIL)
         return login
 
-    monkeypatch.setattr(accounts._passwords, "verified", verified_and_then_changed)
+    monkeypatch.setattr(accounts._passwords, "verify", verified_and_then_changed)
     with pytest.raises(LoginRefused):
         await _log_in(accounts)
 

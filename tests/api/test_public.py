@@ -26,9 +26,9 @@ async def _who(request: web.Request) -> web.Response:
 async def api(service: Service) -> AsyncIterator[Api]:
     """The service with a public URL of each form, one of them outside `/api/2.0/`."""
     app = make_app(service)
-    _add(app, "/open", get=_who, post=_who, public=True)
-    _add(app, "/open/{name}", get=_who, public=True)
-    _add(app, "/api/open", root="", get=_who, public=True)
+    _add(app, "/open", get=_who, post=_who, access="public")
+    _add(app, "/open/{name}", get=_who, access="public")
+    _add(app, "/api/open", root="", get=_who, access="public")
     async with TestClient(TestServer(app)) as client:
         yield Api(client, service)
 

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from api.app import make_app
 from api.composition import open_service
 from api.http import requests
-from api.http.multipart import FIELD_BYTES, FIELDS_MOST
+from api.http.multipart import FIELD_BYTES, FIELDS_MAX
 from api.resources.drives import upload_links
 from api.service.settings import Settings
 from ledger.images.chunk_layout import CHUNKS_MAX
@@ -295,7 +295,7 @@ GOOD = PART + bytes(CHUNK) + b"\r\n--b--\r\n"
             b"--b\r\n\r\n" + bytes(FIELD_BYTES + 1) + b"\r\n" + GOOD,
             400,
         ),
-        ("multipart/form-data; boundary=b", b"--b\r\n\r\n\r\n" * FIELDS_MOST + GOOD, 400),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\n\r\n" * FIELDS_MAX + GOOD, 400),
     ],
 )
 async def test_forms_that_are_none(upload: Upload, kind: str, body: bytes, status: int):
@@ -306,7 +306,7 @@ async def test_forms_that_are_none(upload: Upload, kind: str, body: bytes, statu
     assert answer.error[:2] == (status, "validation")
     assert await upload.present() == []
     form = {"Content-Type": "multipart/form-data; boundary=b"}
-    body = b"--b\r\n\r\n\r\n" * (FIELDS_MOST - 1) + GOOD
+    body = b"--b\r\n\r\n\r\n" * (FIELDS_MAX - 1) + GOOD
     assert (await upload.api.post(path, data=body, headers=form)).status == 200
 
 

@@ -14,7 +14,7 @@ from api.http.requests import (
     read_references,
     uuid_in_url,
 )
-from api.http.responses import aside, created, json_answer
+from api.http.responses import created, json_answer, read_in_thread
 from api.resources.collections import FILTERS, Collection, Placed, do_action, group_of, groups
 from api.resources.drives.bodies import (
     DriveClone,
@@ -108,7 +108,7 @@ class Drives:
             with self._views.long_snapshot() as snapshot:
                 return snapshot.pools(owner_of(request))
 
-        return await aside(read)
+        return await read_in_thread(read)
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, DriveNotFound)])

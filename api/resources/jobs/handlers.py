@@ -25,11 +25,11 @@ from api.http.requests import (
 from api.http.responses import (
     JsonObject,
     answer_of,
-    aside,
     json_answer,
     list_parts,
     only,
     page_answer,
+    read_in_thread,
     stream,
     within,
 )
@@ -119,12 +119,12 @@ class Jobs:
         def read(snapshot: Snapshot) -> list[JobTree]:
             return snapshot.jobs_after(owner, *wanted, key=asked.key, limit=asked.limit + 1)
 
-        def read_aside() -> list[JobTree]:
+        def read_long() -> list[JobTree]:
             with self._views.long_snapshot() as snapshot:
                 return read(snapshot)
 
         if not wanted.are_indexed:
-            return await aside(read_aside)
+            return await read_in_thread(read_long)
         with self._views.snapshot() as snapshot:
             return read(snapshot)
 
@@ -138,7 +138,7 @@ class Jobs:
             with self._views.long_snapshot() as snapshot:
                 return read_activity(snapshot, owner, now, timedelta(hours=hours))
 
-        return json_answer(activity_json(await aside(read)))
+        return json_answer(activity_json(await read_in_thread(read)))
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         return await do_action(request, {"cancel": self._cancel})

@@ -17,7 +17,7 @@ from api.http.requests import (
     shown_fields,
     uuid_in_url,
 )
-from api.http.responses import aside, json_answer, only, page_answer
+from api.http.responses import json_answer, only, page_answer, read_in_thread
 from api.resources.jobs.lists import refuse_in_the_past
 from api.resources.jobs.representation import event_json, job_json, no_figures
 from api.service.service import Service
@@ -85,11 +85,10 @@ class TimeTravel:
                 events = history(snapshot, self._archives, uuid, owner)
             if events is None:
                 raise JobNotFound(uuid)
-            end = asked.offset + asked.limit if asked.limit else None
-            shown = [event_json(event, owner) for event in events[asked.offset : end]]
+            shown = [event_json(event, owner) for event in events[asked.bounds]]
             return page_answer(asked, len(events), [only(each, fields) for each in shown])
 
-        return await aside(read)
+        return await read_in_thread(read)
 
     async def _told(self, request: web.Request, as_of: AsOf, read: Callable[[Past], V]) -> V:
         """What is read of the past; the answer's position is the one that it tells of."""
@@ -100,7 +99,7 @@ class TimeTravel:
                 return past.position, read(past)
 
         try:
-            request[POSITION], told = await aside(travel)
+            request[POSITION], told = await read_in_thread(travel)
         except CannotTell as error:
             raise BadRequest(f"as_of: {error}", point="as_of") from None
         return told

@@ -19,7 +19,7 @@ from api.http.requests import (
     read_references,
     uuid_in_url,
 )
-from api.http.responses import aside, created, json_answer
+from api.http.responses import created, json_answer, read_in_thread
 from api.resources.collections import (
     FILTERS,
     Action,
@@ -102,7 +102,7 @@ class Servers:
             with self._views.long_snapshot() as snapshot:
                 return snapshot.hosts(owner_of(request))
 
-        return await aside(read)
+        return await read_in_thread(read)
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, ServerNotFound)])
