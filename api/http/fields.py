@@ -6,7 +6,7 @@ Anything else raises `BadRequest`, whose point is the field; in a nested object,
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -35,6 +35,18 @@ _DIGITS = re.compile(f"[0-9]{{1,{DIGITS_LIMIT}}}")
 _LOWER_UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
+def about(
+    description: str,
+    *,
+    choices: Sequence[str] = (),
+    extra: Mapping[str, object] = {},
+    **bounds: Any,
+) -> Meta:
+    """Say what a field is; choices and what is extra are for `/schema/` only."""
+    told = {"choices": choices, **extra} if choices else dict(extra)
+    return Meta(description=description, extra=told or None, **bounds)
+
+
 # Types. The title of one is the name of its schema in the API's description.
 
 _Unbounded = Annotated[str, Meta(pattern=NO_NUL)]
@@ -54,37 +66,33 @@ Time = Annotated[
         extra={"type": "datetime"},
     ),
 ]
-Uri = Annotated[str, Meta(pattern=f"^{re.escape(API_ROOT)}/.+/$", description="Resource URI")]
+Uri = Annotated[str, about("Resource URI", pattern=f"^{re.escape(API_ROOT)}/.+/$")]
 
 
 class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names another resource."""
 
     resource_uri: Uri
-    uuid: Annotated[str, Meta(description="UUID")]
+    uuid: Annotated[str, about("UUID")]
 
 
 # What several resources have
 
 ResourceMeta = Annotated[
-    Texts,
-    Meta(description="Texts by name, kept for the client; names have up to 32 characters."),
+    Texts, about("Texts by name, kept for the client; names have up to 32 characters.")
 ]
-ResourceUri = Annotated[Uri, Meta(description="Resource URI.")]
-ResourceUuid = Annotated[Uuid, Meta(description="UUID of the resource.")]
-Owner = Annotated[Reference | None, Meta(description="Owner of the resource.")]
+ResourceUri = Annotated[Uri, about("Resource URI.")]
+ResourceUuid = Annotated[Uuid, about("UUID of the resource.")]
+Owner = Annotated[Reference | None, about("Owner of the resource.")]
 Jobs = Annotated[
-    tuple[Reference, ...],
-    Meta(description="Background jobs related to this resource, oldest first."),
+    tuple[Reference, ...], about("Background jobs related to this resource, oldest first.")
 ]
-Tags = Annotated[tuple[Reference, ...], Meta(description="Tags of the resource.")]
+Tags = Annotated[tuple[Reference, ...], about("Tags of the resource.")]
 NoReferences = Annotated[tuple[Reference, ...], Meta(max_length=0)]
 NoObjects = Annotated[tuple[dict[str, Any], ...], Meta(max_length=0)]
-Grantees = Annotated[
-    NoObjects, Meta(description="Accounts that were given permissions on this resource.")
-]
+Grantees = Annotated[NoObjects, about("Accounts that were given permissions on this resource.")]
 Permissions = Annotated[
-    NoObjects, Meta(description="Permissions of the caller on a resource of another account.")
+    NoObjects, about("Permissions of the caller on a resource of another account.")
 ]
 
 

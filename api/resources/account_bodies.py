@@ -5,7 +5,7 @@ from typing import Annotated, get_args
 from msgspec import Meta, Struct
 
 from api.accounts.credentials import PASSWORD_LENGTH_MAX
-from api.http.fields import NO_NUL, Text, Texts, Time, Uuid, make_partial
+from api.http.fields import NO_NUL, Text, Texts, Time, Uuid, about, make_partial
 from ledger.domain import events
 
 CloneNaming = Annotated[
@@ -13,22 +13,18 @@ CloneNaming = Annotated[
 ]
 Decimal = Annotated[
     str,
-    Meta(
-        title="Decimal",
-        pattern=r"^[0-9]+(\.[0-9]+)?(E-?[0-9]+)?$",
-        extra={"type": "decimal"},
-    ),
+    Meta(title="Decimal", pattern=r"^[0-9]+(\.[0-9]+)?(E-?[0-9]+)?$", extra={"type": "decimal"}),
 ]
 _NONE = "0E-16"
 
 
 class Login(Struct):
-    username: Annotated[Text, Meta(description="The email.")]
+    username: Annotated[Text, about("The email.")]
     password: Annotated[str, Meta(max_length=PASSWORD_LENGTH_MAX, pattern=NO_NUL)]
 
 
 class TokenLogin(Login):
-    name: Annotated[Text, Meta(description="Tells the token from others.")] = ""
+    name: Annotated[Text, about("Tells the token from others.")] = ""
 
 
 class PersonalFields(Struct, kw_only=True):
@@ -36,19 +32,19 @@ class PersonalFields(Struct, kw_only=True):
 
     address: Text = ""
     company: Text = ""
-    country: Annotated[Text, Meta(description="Country, two letters.")] = ""
+    country: Annotated[Text, about("Country, two letters.")] = ""
     first_name: Text = ""
     language: Text = ""
     last_name: Text = ""
-    mailing_list: Annotated[bool, Meta(description="Whether to be on the mailing list.")] = False
-    meta: Annotated[Texts, Meta(description="Free texts by name.")] = {}
-    my_notes: Annotated[Text, Meta(description="Notes of one's own.")] = ""
+    mailing_list: Annotated[bool, about("Whether to be on the mailing list.")] = False
+    meta: Annotated[Texts, about("Free texts by name.")] = {}
+    my_notes: Annotated[Text, about("Notes of one's own.")] = ""
     nickname: Text = ""
-    phone: Annotated[Text, Meta(description="Telephone number.")] = ""
+    phone: Annotated[Text, about("Telephone number.")] = ""
     postcode: Text = ""
     title: Text = ""
     town: Text = ""
-    vat: Annotated[Text, Meta(description="VAT number.")] = ""
+    vat: Annotated[Text, about("VAT number.")] = ""
 
 
 ProfileEdit = make_partial("ProfileEdit", PersonalFields, clone_naming=CloneNaming)
@@ -61,9 +57,9 @@ class Profile(PersonalFields, kw_only=True, forbid_unknown_fields=True):
     autotopup_amount: Decimal = _NONE
     autotopup_threshold: Decimal = _NONE
     bank_reference: str = ""
-    clone_naming: Annotated[
-        CloneNaming, Meta(description="What a clone is called that is given no name.")
-    ] = "NONE"
+    clone_naming: Annotated[CloneNaming, about("What a clone is called that is given no name.")] = (
+        "NONE"
+    )
     currency: str = "EUR"
     email: str
     has_autotopup: bool = False

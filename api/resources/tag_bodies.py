@@ -2,10 +2,10 @@
 
 from typing import Annotated, get_args
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import asdict
 
-from api.http.fields import Reference, Text, Texts, Uri, Uuid, UuidList, make_partial
+from api.http.fields import Reference, Text, Texts, Uri, Uuid, UuidList, about, make_partial
 from api.http.responses import JsonObject
 from api.resources.references import reference_to, to_json
 from api.text.urls import API_ROOT
@@ -19,12 +19,12 @@ _OWNER = {"type": "object"}
 class TagFields(Struct, kw_only=True):
     """What a client says of a tag, and is shown."""
 
-    name: Annotated[Text, Meta(title="TagName", min_length=1, description="Name of the tag.")]
-    meta: Annotated[Texts, Meta(description="Free texts by name.")] = {}
+    name: Annotated[Text, about("Name of the tag.", title="TagName", min_length=1)]
+    meta: Annotated[Texts, about("Free texts by name.")] = {}
 
 
 class NewTag(TagFields, kw_only=True):
-    resources: Annotated[UuidList, Meta(description="Drives and servers to put it on.")] = ()
+    resources: Annotated[UuidList, about("Drives and servers to put it on.")] = ()
 
 
 TagEdit = make_partial("TagEdit", NewTag)
@@ -33,20 +33,17 @@ TagEdit = make_partial("TagEdit", NewTag)
 class Tagged(Reference, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What bears a tag."""
 
-    owner: Annotated[Reference, Meta(description="Owner of the resource.", extra=_OWNER)]
+    owner: Annotated[Reference, about("Owner of the resource.", extra=_OWNER)]
     res_type: Annotated[
-        ResourceKind,
-        Meta(description="Kind of the resource.", extra={"choices": get_args(ResourceKind)}),
+        ResourceKind, about("Kind of the resource.", choices=get_args(ResourceKind))
     ]
 
 
 class Tag(TagFields, kw_only=True, forbid_unknown_fields=True):
-    owner: Annotated[Reference, Meta(description="Owner of the tag.", extra=_OWNER)]
+    owner: Annotated[Reference, about("Owner of the tag.", extra=_OWNER)]
     resource_uri: Uri
-    resources: Annotated[
-        tuple[Tagged, ...], Meta(description="Drives and servers that bear the tag.")
-    ] = ()
-    uuid: Annotated[Uuid, Meta(description="UUID")]
+    resources: Annotated[tuple[Tagged, ...], about("Drives and servers that bear the tag.")] = ()
+    uuid: Annotated[Uuid, about("UUID")]
 
 
 def tag_json(tag: TagView) -> JsonObject:

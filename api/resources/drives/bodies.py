@@ -22,6 +22,7 @@ from api.http.fields import (
     Text,
     TextList,
     UuidList,
+    about,
     make_partial,
 )
 from ledger.domain import events
@@ -53,15 +54,11 @@ DRIVE_STATUSES = (
 class DriveFields(Struct, kw_only=True):
     """What a client says of a drive, and is shown."""
 
-    name: Annotated[Text, Meta(description="Human readable name; may be empty.")]
-    media: Annotated[Media, Meta(description="Media type.")]
+    name: Annotated[Text, about("Human readable name; may be empty.")]
+    media: Annotated[Media, about("Media type.")]
     meta: ResourceMeta = {}
-    affinities: Annotated[
-        TextList, Meta(description="Affinities of the drive.", extra={"choices": ("ssd",)})
-    ] = ()
-    allow_multimount: Annotated[
-        bool, Meta(description="Whether several servers may mount the drive.")
-    ] = False
+    affinities: Annotated[TextList, about("Affinities of the drive.", choices=("ssd",))] = ()
+    allow_multimount: Annotated[bool, about("Whether several servers may mount the drive.")] = False
 
 
 # What clients say
@@ -69,23 +66,18 @@ class DriveFields(Struct, kw_only=True):
 _StorageType = Annotated[
     Text, Meta(title="StorageType", extra_json_schema={"enum": list(STORAGE_TYPES)})
 ]
-_Size = Annotated[int, Meta(ge=1, le=SIZE_MOST, description="Bytes; not less than it has.")]
+_Size = Annotated[int, about("Bytes; not less than it has.", ge=1, le=SIZE_MOST)]
 
 
 class NewDrive(DriveFields, kw_only=True):
     """A blank drive."""
 
     size: Annotated[
-        int,
-        Meta(
-            ge=_SIZE_LEAST,
-            le=SIZE_MOST,
-            description="512 MiB to 16 TiB; rounded up to 16 KiB.",
-        ),
+        int, about("512 MiB to 16 TiB; rounded up to 16 KiB.", ge=_SIZE_LEAST, le=SIZE_MOST)
     ]
-    storage_type: (
-        Annotated[_StorageType, Meta(description="The kind of pool; one that there is.")] | None
-    ) = None
+    storage_type: Annotated[_StorageType, about("The kind of pool; one that there is.")] | None = (
+        None
+    )
 
 
 class NewUpload(NewDrive, kw_only=True):
@@ -93,10 +85,10 @@ class NewUpload(NewDrive, kw_only=True):
 
     size: Annotated[
         int,
-        Meta(
+        about(
+            "The image's; rounded up to 16 KiB. What the image has less is a hole.",
             ge=1,
             le=SIZE_MOST,
-            description="The image's; rounded up to 16 KiB. What the image has less is a hole.",
         ),
     ]
 
@@ -114,10 +106,10 @@ class ChunkRequest(Struct):
     # Then the chunk that ends within the drive's last step is the last, which nobody says.
     chunk_size: Annotated[
         int,
-        Meta(
+        about(
+            "What all chunks have but the last, which has the rest as well.",
             ge=SIZE_STEP,
             le=SIZE_MOST,
-            description="What all chunks have but the last, which has the rest as well.",
         ),
     ]
 
@@ -126,19 +118,14 @@ class ChunkRequest(Struct):
 
 
 class DriveRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
-    is_downloadable: Annotated[bool, Meta(description="Whether the image can be downloaded.")] = (
-        True
+    is_downloadable: Annotated[bool, about("Whether the image can be downloaded.")] = True
+    is_ephemeral: Annotated[Literal[False], about("Whether the drive is lost with its host.")] = (
+        False
     )
-    is_ephemeral: Annotated[
-        Literal[False], Meta(description="Whether the drive is lost with its host.")
-    ] = False
     is_snapshotable: Annotated[
-        bool | None,
-        Meta(description="Whether snapshots can be taken; null until the image is complete."),
+        bool | None, about("Whether snapshots can be taken; null until the image is complete.")
     ] = None
-    snapshots_allocated_size: Annotated[
-        Literal[0], Meta(description="Bytes that snapshots take.")
-    ] = 0
+    snapshots_allocated_size: Annotated[Literal[0], about("Bytes that snapshots take.")] = 0
     storage_type: Annotated[str, Meta(extra={"default": None})]
 
 
@@ -146,25 +133,23 @@ class ShownDrive(DriveFields, kw_only=True):
     """What is shown of a drive, also of one in the library."""
 
     jobs: Jobs = ()
-    licenses: Annotated[NoObjects, Meta(description="Licenses attached to the drive.")] = ()
-    mounted_on: Annotated[
-        tuple[Reference, ...], Meta(description="Servers that mount the drive.")
-    ] = ()
+    licenses: Annotated[NoObjects, about("Licenses attached to the drive.")] = ()
+    mounted_on: Annotated[tuple[Reference, ...], about("Servers that mount the drive.")] = ()
     owner: Owner = None
     resource_uri: ResourceUri
     size: Annotated[
         int,
-        Meta(
+        about(
+            "Size in bytes, rounded up to a multiple of 16 KiB.",
             ge=SIZE_STEP,
             multiple_of=SIZE_STEP,
-            description="Size in bytes, rounded up to a multiple of 16 KiB.",
         ),
     ]
     status: Annotated[
         str,
-        Meta(
-            description="Status of the resource.",
-            extra={"choices": DRIVE_STATUSES},
+        about(
+            "Status of the resource.",
+            choices=DRIVE_STATUSES,
             extra_json_schema={"enum": DRIVE_STATUSES},
         ),
     ]
@@ -178,16 +163,13 @@ class Drive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
 
     backup_scheduler: str | None = None
     grantees: Grantees = ()
-    iops: Annotated[int | None, Meta(description="Provisioned operations per second.")] = None
+    iops: Annotated[int | None, about("Provisioned operations per second.")] = None
     permissions: Permissions = ()
-    remote_snapshots: Annotated[
-        NoReferences, Meta(description="Remote snapshots of the drive.")
-    ] = ()
+    remote_snapshots: Annotated[NoReferences, about("Remote snapshots of the drive.")] = ()
     runtime: Annotated[
-        DriveRuntime,
-        Meta(description="State of the drive at this moment.", extra={"default": None}),
+        DriveRuntime, about("State of the drive at this moment.", extra={"default": None})
     ]
-    snapshots: Annotated[NoReferences, Meta(description="Snapshots of the drive.")] = ()
+    snapshots: Annotated[NoReferences, about("Snapshots of the drive.")] = ()
 
 
 class LibraryDrive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
@@ -197,25 +179,19 @@ class LibraryDrive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
     clone.
     """
 
-    arch: Annotated[str, Meta(description="Architecture of the operating system.")] = ""
-    category: Annotated[tuple[str, ...], Meta(description="Categories the image belongs to.")] = (
-        "general",
-    )
-    description: Annotated[str, Meta(description="Description of the image.")] = ""
-    distribution: Annotated[str, Meta(description="Distribution of the operating system.")] = ""
-    favourite: Annotated[bool, Meta(description="Whether the image is a favourite one.")] = False
+    arch: Annotated[str, about("Architecture of the operating system.")] = ""
+    category: Annotated[tuple[str, ...], about("Categories the image belongs to.")] = ("general",)
+    description: Annotated[str, about("Description of the image.")] = ""
+    distribution: Annotated[str, about("Distribution of the operating system.")] = ""
+    favourite: Annotated[bool, about("Whether the image is a favourite one.")] = False
     image_type: Annotated[
-        str,
-        Meta(
-            description="What kind of image this is.",
-            extra={"choices": ("preinst", "install", "live")},
-        ),
+        str, about("What kind of image this is.", choices=("preinst", "install", "live"))
     ] = "preinst"
-    install_notes: Annotated[str, Meta(description="Notes on the installation.")] = ""
-    os: Annotated[str, Meta(description="Operating system.")] = ""
-    paid: Annotated[bool, Meta(description="Whether the image has to be paid for.")] = False
-    url: Annotated[str, Meta(description="Where there is more about the image.")] = ""
-    version: Annotated[str, Meta(description="Version of the operating system.")] = ""
+    install_notes: Annotated[str, about("Notes on the installation.")] = ""
+    os: Annotated[str, about("Operating system.")] = ""
+    paid: Annotated[bool, about("Whether the image has to be paid for.")] = False
+    url: Annotated[str, about("Where there is more about the image.")] = ""
+    version: Annotated[str, about("Version of the operating system.")] = ""
 
 
 # Rules

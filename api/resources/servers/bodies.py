@@ -24,6 +24,7 @@ from api.http.fields import (
     TextList,
     Uuid,
     UuidList,
+    about,
     make_partial,
 )
 from ledger.domain import commands, events
@@ -55,72 +56,49 @@ _Objects = Annotated[
 class ServerFields(Struct, kw_only=True):
     """What a client says of a server, and is shown."""
 
-    name: Annotated[Text, Meta(description="Human readable name; may be empty.")]
+    name: Annotated[Text, about("Human readable name; may be empty.")]
     cpu: Annotated[
-        int,
-        Meta(
-            ge=CPU_LEAST_MHZ,
-            le=CPU_MOST_MHZ,
-            description="Processor clock in MHz, 250 to 96000.",
-        ),
+        int, about("Processor clock in MHz, 250 to 96000.", ge=CPU_LEAST_MHZ, le=CPU_MOST_MHZ)
     ]
-    mem: Annotated[
-        int, Meta(ge=MEM_LEAST, le=MEM_MOST, description="Memory in bytes, 256 MiB to 128 GiB.")
-    ]
-    vnc_password: Annotated[Text, Meta(description="Password of the VNC console.")]
-    cpu_type: Annotated[
-        Text, Meta(description="Processor type.", extra={"choices": ("amd", "intel")})
-    ] = "amd"
-    cpu_model: Annotated[Text | None, Meta(description="Processor model.")] = None
+    mem: Annotated[int, about("Memory in bytes, 256 MiB to 128 GiB.", ge=MEM_LEAST, le=MEM_MOST)]
+    vnc_password: Annotated[Text, about("Password of the VNC console.")]
+    cpu_type: Annotated[Text, about("Processor type.", choices=("amd", "intel"))] = "amd"
+    cpu_model: Annotated[Text | None, about("Processor model.")] = None
     hypervisor: Annotated[Text, Meta(extra={"choices": ("kvm",)})] = "kvm"
-    auto_start: Annotated[bool, Meta(description="Whether the server starts with its host.")] = (
-        False
-    )
-    context: Annotated[bool, Meta(description="Whether the server can read its definition.")] = True
-    cpus_instead_of_cores: Annotated[
-        bool, Meta(description="Whether cores are shown as processors.")
-    ] = False
-    enable_numa: Annotated[bool, Meta(description="Whether NUMA is shown to the guest.")] = False
-    hv_relaxed: Annotated[bool, Meta(description="Hyper-V relaxed timers.")] = False
-    hv_tsc: Annotated[bool, Meta(description="Hyper-V time stamp counter.")] = False
+    auto_start: Annotated[bool, about("Whether the server starts with its host.")] = False
+    context: Annotated[bool, about("Whether the server can read its definition.")] = True
+    cpus_instead_of_cores: Annotated[bool, about("Whether cores are shown as processors.")] = False
+    enable_numa: Annotated[bool, about("Whether NUMA is shown to the guest.")] = False
+    hv_relaxed: Annotated[bool, about("Hyper-V relaxed timers.")] = False
+    hv_tsc: Annotated[bool, about("Hyper-V time stamp counter.")] = False
     meta: ResourceMeta = {}
-    requirements: Annotated[TextList, Meta(description="Requirements of the host.")] = ()
-    gpus: Annotated[_Objects, Meta(description="Graphics processors.")] = ()
-    epcs: Annotated[_Objects, Meta(description="Enclave page caches.")] = ()
+    requirements: Annotated[TextList, about("Requirements of the host.")] = ()
+    gpus: Annotated[_Objects, about("Graphics processors.")] = ()
+    epcs: Annotated[_Objects, about("Enclave page caches.")] = ()
 
 
 class MountFields(Struct, kw_only=True):
     """The same of a drive that a server has."""
 
-    boot_order: Annotated[_BootOrder | None, Meta(description="Place in the boot order.")] = None
+    boot_order: Annotated[_BootOrder | None, about("Place in the boot order.")] = None
     dev_channel: Annotated[
         str,
-        Meta(
-            description="Controller and unit, as `0:1`.",
-            extra_json_schema={"pattern": f"^{_CHANNEL.pattern}$"},
+        about(
+            "Controller and unit, as `0:1`.", extra_json_schema={"pattern": f"^{_CHANNEL.pattern}$"}
         ),
     ]
     device: Annotated[
-        events.Device,
-        Meta(
-            title="Device",
-            description="Kind of device.",
-            extra={"choices": get_args(events.Device)},
-        ),
+        events.Device, about("Kind of device.", title="Device", choices=get_args(events.Device))
     ]
 
 
 class NicFields(Struct, kw_only=True):
     """The same of a network card."""
 
-    boot_order: Annotated[_BootOrder | None, Meta(description="Place in the boot order.")] = None
+    boot_order: Annotated[_BootOrder | None, about("Place in the boot order.")] = None
     model: Annotated[
         events.NicModel,
-        Meta(
-            title="NicModel",
-            description="Model of the card.",
-            extra={"choices": get_args(events.NicModel)},
-        ),
+        about("Model of the card.", title="NicModel", choices=get_args(events.NicModel)),
     ] = "virtio"
 
 
@@ -139,26 +117,24 @@ class HasUuid(Struct):
 
 class GivenIpConf(Struct, kw_only=True):
     conf: events.IpMode
-    ip: Annotated[
-        Text | HasUuid | None, Meta(description="Needed with static, and with no other.")
-    ] = None
+    ip: Annotated[Text | HasUuid | None, about("Needed with static, and with no other.")] = None
 
 
 class GivenNic(NicFields, kw_only=True):
     mac: (
         Annotated[
             str,
-            Meta(
+            about(
+                "Drawn if none is given.",
                 max_length=17,
                 pattern="^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$",
-                description="Drawn if none is given.",
             ),
         ]
         | None
     ) = None
     ip_v4_conf: GivenIpConf | None = None
     ip_v6_conf: GivenIpConf | None = None
-    vlan: Annotated[Uuid | None, Meta(description="Not together with an ip conf.")] = None
+    vlan: Annotated[Uuid | None, about("Not together with an ip conf.")] = None
     firewall_policy: Uuid | None = None
 
 
@@ -166,8 +142,7 @@ class NewServer(ServerFields, kw_only=True):
     """A server, stopped."""
 
     smp: Annotated[
-        _Smp | None,
-        Meta(description="Each has at least 1000 MHz. If not given, as few as can carry the cpu."),
+        _Smp | None, about("Each has at least 1000 MHz. If not given, as few as can carry the cpu.")
     ] = None
     pubkeys: UuidList = ()
     drives: Annotated[tuple[GivenMount, ...], Meta(max_length=LIST_LIMIT)] = ()
@@ -180,7 +155,7 @@ ServerEdit = make_partial("ServerEdit", NewServer, tags=UuidList)
 class ServerClone(Struct, kw_only=True):
     name: Text | None = None
     random_vnc_password: Annotated[
-        bool, Meta(description="Whether the clone gets a new password, or the source's.")
+        bool, about("Whether the clone gets a new password, or the source's.")
     ] = False
 
 
@@ -207,10 +182,8 @@ class MountRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
 class Mount(MountFields, kw_only=True, forbid_unknown_fields=True):
     """A drive of a server. They are sorted by device, controller and unit."""
 
-    drive: Annotated[Reference, Meta(description="The drive.")]
-    runtime: Annotated[
-        MountRuntime | None, Meta(description="State of the device at this moment.")
-    ] = None
+    drive: Annotated[Reference, about("The drive.")]
+    runtime: Annotated[MountRuntime | None, about("State of the device at this moment.")] = None
 
 
 class NicIo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -238,30 +211,25 @@ class IpConf(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class Nic(NicFields, kw_only=True, forbid_unknown_fields=True):
     firewall_policy: Reference | None = None
-    ip_v4_conf: Annotated[
-        IpConf | None, Meta(description="IPv4 configuration; not together with vlan.")
-    ] = None
-    ip_v6_conf: Annotated[
-        IpConf | None, Meta(description="IPv6 configuration; not together with vlan.")
-    ] = None
-    mac: Annotated[
-        str,
-        Meta(
-            pattern="^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="MAC address; drawn if not given."
-        ),
-    ]
-    runtime: Annotated[NicRuntime | None, Meta(description="State of the card at this moment.")] = (
+    ip_v4_conf: Annotated[IpConf | None, about("IPv4 configuration; not together with vlan.")] = (
         None
     )
-    vlan: Annotated[Reference | None, Meta(description="VLAN the card is connected to.")] = None
+    ip_v6_conf: Annotated[IpConf | None, about("IPv6 configuration; not together with vlan.")] = (
+        None
+    )
+    mac: Annotated[
+        str, about("MAC address; drawn if not given.", pattern="^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+    ]
+    runtime: Annotated[NicRuntime | None, about("State of the card at this moment.")] = None
+    vlan: Annotated[Reference | None, about("VLAN the card is connected to.")] = None
 
 
 class ServerRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
     active_since: Annotated[
         str,
-        Meta(
+        about(
+            "UTC, without a fraction of a second.",
             pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$",
-            description="UTC, without a fraction of a second.",
         ),
     ]
     nics: tuple[RuntimeNic, ...] = ()
@@ -270,27 +238,19 @@ class ServerRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
 class Server(ServerFields, kw_only=True, forbid_unknown_fields=True):
     """A server; what is `runtime` in it is null while it is stopped."""
 
-    drives: Annotated[tuple[Mount, ...], Meta(description="Attached drives.")] = ()
+    drives: Annotated[tuple[Mount, ...], about("Attached drives.")] = ()
     grantees: Grantees = ()
     jobs: Jobs = ()
-    nics: Annotated[tuple[Nic, ...], Meta(description="Network cards.")] = ()
+    nics: Annotated[tuple[Nic, ...], about("Network cards.")] = ()
     owner: Owner = None
     permissions: Permissions = ()
-    pubkeys: Annotated[tuple[Reference, ...], Meta(description="Public keys.")] = ()
+    pubkeys: Annotated[tuple[Reference, ...], about("Public keys.")] = ()
     resource_uri: ResourceUri
-    runtime: Annotated[
-        ServerRuntime | None, Meta(description="State of the server at this moment.")
-    ] = None
-    smp: Annotated[
-        _Smp, Meta(description="Processors, 1 to 32; derived from cpu if not given.")
-    ] = 1
+    runtime: Annotated[ServerRuntime | None, about("State of the server at this moment.")] = None
+    smp: Annotated[_Smp, about("Processors, 1 to 32; derived from cpu if not given.")] = 1
     status: Annotated[
         ServerStatus,
-        Meta(
-            title="ServerStatus",
-            description="Status of the resource.",
-            extra={"choices": get_args(ServerStatus)},
-        ),
+        about("Status of the resource.", title="ServerStatus", choices=get_args(ServerStatus)),
     ]
     tags: Tags = ()
     uuid: ResourceUuid
