@@ -119,7 +119,7 @@ def _load(kind: type[S], flags: Mapping[str, Any]) -> S:
                     read(value) if read else value, field.type, strict=False
                 )
             elif field.required:
-                raise ValueError("is missing")  # noqa: TRY301 - told like everything else
+                raise ValueError("is missing")  # noqa: TRY301 - reported like other errors
         except ValueError as error:
             problems.append(f"{_names_of(field.name)}: {_reason(error, value)}")
     if problems:

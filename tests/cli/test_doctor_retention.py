@@ -62,7 +62,7 @@ def exchange(archive: Path) -> None:
         (Path.unlink, "it is not there"),
         (truncate, "it does not end as an archive ends"),
         (empty, "cut off"),
-        (exchange, "it is not the one that was written"),
+        (exchange, "is not the one that was written"),
     ],
     ids=["missing", "truncated", "empty", "exchanged"],
 )
@@ -72,7 +72,7 @@ def test_an_archive_that_is_not_as_it_was(
     """It is named."""
     damage(archived)
     [problem] = found(data)["problems"]
-    assert problem.startswith(f"archive {archived}: ")
+    assert problem.startswith(f"archive {archived}")
     assert saying in problem
 
 

@@ -106,7 +106,7 @@ def test_refusals(old: Path) -> None:
     other = f"{digest[:-1]}{'0' if digest[-1] != '0' else '1'}"
     before = events(old)
     refusals = {
-        ("retention", "set", "P36526D"): "jobs are kept for 0:00:00 to 36525 days",
+        ("retention", "set", "P36526D"): "jobs can be kept for 0 to 36525 days",
         ("retention", "run", "--plan", "kettle"): "'kettle' is no digest of a plan",
         ("retention", "run", "--plan", ""): "'' is no digest of a plan",
         ("retention", "run", "--plan", other): "by now something else would be discarded: plan"

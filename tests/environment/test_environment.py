@@ -211,7 +211,7 @@ def test_pip_takes_over_from_a_uv_that_fails_and_minds_hashes_too(clone_with_uv)
     code, said = clone_with_uv.try_to_prepare(UV_FAILS="1")
 
     assert code != 0
-    assert "No uv here (error: out of order): installing requirements.txt by pip" in said
+    assert "No uv here (error: out of order): installing requirements.txt with pip" in said
     assert "this line is too much" not in said
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in said
     assert clone_with_uv.stamps() == []
@@ -229,7 +229,7 @@ def test_the_real_uv_is_called_as_it_understands_and_minds_hashes(clone):
     code, said = clone.try_to_prepare(PIP_HAS_SETTINGS="1", UV_NO_CACHE="1")
 
     assert code != 0
-    assert "installing requirements.txt by pip" in said
+    assert "installing requirements.txt with pip" in said
     assert clone.stamps() == []
 
 

@@ -81,7 +81,7 @@ def test_the_timeline_leads_into_the_past(server: Server, watch: Any) -> None:
     expect(page.locator(".card").get_by_text("success")).to_be_visible()
     table.get_by_role("link", name=str(events[0]["position"]), exact=True).click()
     expect(page.get_by_text(f"position {events[0]['position']}")).to_be_visible()
-    expect(page.locator(".card").get_by_text("started")).to_be_visible()
+    expect(page.locator(".card .state-started")).to_be_visible()
     page.get_by_role("link", name="Back to now").click()
     expect(page.locator(".card").get_by_text("success")).to_be_visible()
 
@@ -205,7 +205,7 @@ def test_what_happened_while_the_connection_was_lost(slow: Server, watch: Any, v
         expect(row(page, kept)).to_be_visible()
         if view == "job":
             page.goto(f"/jobs/{kept}")
-            expect(page.locator(".card").get_by_text("started")).to_be_visible()
+            expect(page.locator(".card .state-started")).to_be_visible()
         expect(page.locator(".connection")).to_contain_text("Live")
         between.cut()
         expect(page.locator(".connection")).to_contain_text("Connection lost")

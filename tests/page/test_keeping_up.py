@@ -134,7 +134,7 @@ def test_a_tab_that_nobody_looks_at(slow: Server, watch: Any) -> None:
         watched: Watched = watch(between.address)
         page = watched.log_in()
         page.goto(f"/jobs/{job}")
-        expect(card(page).get_by_text("started")).to_be_visible()
+        expect(card(page).locator(".state-started")).to_be_visible()
         expect(page.locator(".connection")).to_contain_text("Live")
         page.evaluate(HIDE)
         figures = card(page).locator(".figures").inner_text()

@@ -161,7 +161,7 @@ def test_an_operator_looks_at_what_somebody_has(server: Server, watch: Any) -> N
     expect(page.locator(f'a[title="{job}"]')).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     page.get_by_role("link", name="Servers").click()
-    expect(page.get_by_text("Servers are shown to their owners only")).to_be_visible()
+    expect(page.get_by_text("Only their owner can see servers")).to_be_visible()
     page.get_by_role("link", name="Drives").click()
     expect(page.get_by_role("link", name="hers")).to_have_count(2)
     expect(page.get_by_role("button", name="Clone")).to_have_count(0)
