@@ -109,8 +109,8 @@ def test_refusals(old: Path) -> None:
         ("retention", "set", "P36526D"): "jobs can be kept for 0 to 36525 days",
         ("retention", "run", "--plan", "kettle"): "'kettle' is no digest of a plan",
         ("retention", "run", "--plan", ""): "'' is no digest of a plan",
-        ("retention", "run", "--plan", other): "by now something else would be discarded: plan"
-        " anew",
+        ("retention", "run", "--plan", other): "something else would be discarded by now:"
+        " plan anew",
         ("parked", "skip", "job-a"): "job-a is not parked",
         ("parked", "retry", "kettle"): "kettle is not parked",
     }
