@@ -404,7 +404,7 @@ async def test_a_key_holds_for_a_day(api: Api) -> None:
 
 async def test_what_is_over_is_removed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it, in small transactions; what still holds stays."""
-    monkeypatch.setattr("api.data.idempotency_keys.REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr("api.data.idempotency_keys.KEYS_PER_REMOVAL", 2)
     for nth in range(5):
         await api.post("/tags/", {"name": f"t{nth}"}, headers={"Idempotency-Key": f"key-{nth}"})
     age(api, 24)

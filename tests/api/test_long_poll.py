@@ -56,11 +56,11 @@ async def all_told(api: Api) -> None:
 def waits(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The jobs for whose next change somebody was kept waiting."""
     noted: list[str] = []
-    watching = api.service.feed.watching
+    watch = api.service.feed.watch
 
     @contextmanager
-    def watching_noted(job: str, account: str) -> Iterator[asyncio.Event]:
-        with watching(job, account) as news:
+    def watch_noted(job: str, account: str) -> Iterator[asyncio.Event]:
+        with watch(job, account) as news:
             wait = news.wait
 
             def wait_noted() -> Coroutine[Any, Any, Any]:
@@ -70,7 +70,7 @@ def waits(api: Api, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             monkeypatch.setattr(news, "wait", wait_noted)
             yield news
 
-    monkeypatch.setattr(api.service.feed, "watching", watching_noted)
+    monkeypatch.setattr(api.service.feed, "watch", watch_noted)
     return noted
 
 

@@ -247,7 +247,7 @@ def test_processes_where_there_can_be_one(tmp_path: Path) -> None:
     """A ledger in SQLite is written by one process; a port that is taken is said to be."""
     done = run_command("serve", "--data", str(tmp_path / "data"), "--processes", "2")
     assert done.returncode == 1
-    assert "SQLite" in done.stderr
+    assert "only a ledger in PostgreSQL can have several" in done.stderr
 
 
 def test_processes_at_a_port_that_others_have(several: Node, tmp_path: Path, place: str) -> None:

@@ -70,7 +70,7 @@ def test_every_position_can_be_asked_for(told: Opened) -> None:
 
 def test_a_history_is_as_long_as_was_asked_for(opened: Opened, monkeypatch: pytest.MonkeyPatch):
     """Streams are found however many are asked for, and none that is not there."""
-    monkeypatch.setattr(parameters, "ASKED_FOR", 2)
+    monkeypatch.setattr(parameters, "VALUES_MAX", 2)
     ends = {}
     for job in "abcde":
         opened.do(CreateJob(ME, job, "x"), StartAttempt(job, 1, "w"))
