@@ -32,6 +32,9 @@ def new_password() -> str:
 class ServiceEnvironment:
     """The environment of decisions in one process. Any thread may call its methods."""
 
+    new_id = staticmethod(new_id)
+    new_mac = staticmethod(new_mac)
+
     def __init__(
         self,
         pools: Mapping[str, Pool],
@@ -44,12 +47,6 @@ class ServiceEnvironment:
         self._seen = seen
         self._spaces: tuple[PoolSpace, ...] = ()
         self._measured = -math.inf
-
-    def new_id(self) -> str:
-        return new_id()
-
-    def new_mac(self) -> str:
-        return new_mac()
 
     def hosts(self) -> tuple[str, ...]:
         return self._hosts
