@@ -30,7 +30,7 @@ from api.text.urls import API_ROOT
 
 PAGE = "page"
 """The name of the route to the page for people."""
-# With no method is the name of another URL taken for a uuid.
+# The name of another URL is not taken for a uuid, whatever the method is.
 UUID = r"{uuid:(?!(?:detail|schema|statistics|upload|availability_groups)(?:/|$))[^/]+}"
 
 
@@ -178,7 +178,7 @@ def _add_documents(app: web.Application) -> None:
 
 
 def _add_websocket(app: web.Application, websocket: Websocket) -> None:
-    # As documented, as clients configure it, and beside everything else.
+    # Where the public API documents it, where clients configure it, and below the API's root.
     for root in ("/2.0", "", API_ROOT):
         _add(app, "/websocket", root=root, get=websocket.open, access="public")
 

@@ -1,8 +1,8 @@
-"""The schemas of the API's description that are made of the structs of bodies.
+"""The schemas of the API's description that are made from the structs of bodies.
 
-An object that is shown has all its keys, always, and no others (`forbid_unknown_fields`). Of one
-that clients say, other keys are ignored, a key that is null is not given, and integers and uuids
-may be said in another way, too (`api.http.fields`).
+An object that is shown always has all its keys, and no others (`forbid_unknown_fields`). In an
+object that clients send, other keys are ignored, a null key counts as absent, and integers and
+uuids may have other forms too (`api.http.fields`).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -41,10 +41,10 @@ IN_SHORT: Mapping[str, Collection[str]] = {
     "Drive": DRIVE_LIST_FIELDS,
     "Server": SERVER_LIST_FIELDS,
 }
-"""What lists show of these, but for those in detail."""
+"""The fields that lists show of these; detailed lists show all."""
 MADE = ("Drive", "Server", "Tag")
 GIVEN = ("NewDrive", "NewServer", "NewTag", "NewUpload")
-"""What one request may make several of."""
+"""Bodies of which one request may hold several."""
 
 _NULL: JsonObject = {"type": "null"}
 
@@ -68,7 +68,7 @@ def describe_bodies() -> Schemas:
 
 
 def _object(struct: Any, schemas: Schemas) -> JsonObject:
-    """Describe an object; the named types in it are put into `schemas`."""
+    """Describe an object; put the named types in it into `schemas`."""
     is_given = "additionalProperties" not in struct
     required = struct["required"] if is_given else list(struct["properties"])
     properties = {}
@@ -93,14 +93,14 @@ def _value(said: Any, schemas: Schemas, *, is_given: bool) -> JsonObject:
 
 
 def _digits(minimum: int, maximum: int, **_: object) -> JsonObject:
-    """Describe an integer that is written as a text, about as large as it may be."""
+    """Describe an integer that is written as text, with as many digits as it may have."""
     more, most = len(str(minimum)) - 1, len(str(maximum)) - 1
     pattern = f"^[1-9][0-9]{{{more},{most}}}$" if minimum else f"^[0-9]{{1,{most + 1}}}$"
     return {"type": "string", "pattern": pattern}
 
 
 def _named(schema: dict[str, Any], schemas: Schemas, *, is_given: bool) -> JsonObject:
-    """A reference in the place of a type that has a name."""
+    """Return a reference in place of a type that has a name."""
     if "title" not in schema:
         return schema
     name = schema.pop("title")
@@ -136,7 +136,7 @@ def _pointer(name: str) -> str:
 
 
 def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:
-    """Describe the lists of a resource; `fields` chooses the keys of what is in them."""
+    """Describe the lists of a resource; `fields` chooses the keys of their objects."""
     properties = whole["properties"]
     part = {"description": "The keys that `fields` names.", **_closed(properties), "required": []}
     lists: Schemas = {f"{name}Part": part}

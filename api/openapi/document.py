@@ -1,4 +1,4 @@
-"""The API's own description as JSON: `openapi.yaml`, schemas of bodies, names of operations."""
+"""The API's description as JSON: `openapi.yaml`, schemas of bodies, names of operations."""
 
 from functools import cache
 from pathlib import Path
@@ -12,14 +12,14 @@ from ledger.domain.operations import OPERATIONS
 
 FILE = Path(__file__).with_name("openapi.yaml")
 SHARED = "x-shared"
-"""Where the file keeps what its merge keys put elsewhere; of no use to anybody else."""
+"""Where the file keeps what its merge keys insert elsewhere; nothing else needs it."""
 
 
 @cache
 def document_json() -> bytes:
-    """The document for programs, with all that is shared in its place.
+    """Return the document for programs, with all that is shared in its place.
 
-    What the file says of a schema is put to what the structs of bodies make of it.
+    What the file says about a schema adds to what the structs of bodies say, and overrides it.
     """
     read: Any = msgspec.yaml.decode(FILE.read_bytes())
     del read[SHARED]

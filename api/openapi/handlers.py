@@ -1,4 +1,4 @@
-"""The API's description, for programs and for people; anybody may have it."""
+"""Handlers of the API's description, for programs and for people; anybody may read it."""
 
 from aiohttp import web
 
@@ -8,12 +8,12 @@ from api.openapi.page import POLICY, STYLE, docs_page
 
 
 async def serve_document(request: web.Request) -> web.Response:
-    """`/openapi.json`."""
+    """Answer `/openapi.json`."""
     return answer_of(document_json())
 
 
 async def serve_page(request: web.Request) -> web.Response:
-    """`/api/docs/`."""
+    """Answer `/api/docs/`."""
     headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
     return web.Response(
         body=docs_page(), content_type="text/html", charset="utf-8", headers=headers
@@ -21,5 +21,5 @@ async def serve_page(request: web.Request) -> web.Response:
 
 
 async def serve_style(request: web.Request) -> web.Response:
-    """The page's stylesheet."""
+    """Answer with the page's stylesheet."""
     return web.Response(body=STYLE.read_bytes(), content_type="text/css", charset="utf-8")

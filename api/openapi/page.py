@@ -1,7 +1,7 @@
-"""The API's description as a page to read: the OpenAPI document as it stands, with links.
+"""The API's description as a page to read: the whole OpenAPI document, with links.
 
 It is one HTML document without a script. Descriptions are Markdown; schemas are shown in YAML, in
-which a reference to a component is a link to it.
+which each reference to a component is a link.
 """
 
 import re
@@ -21,7 +21,7 @@ from api.openapi.document import document_json
 
 STYLE = Path(__file__).with_name("style.css")
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'"
-"""What the page needs of a browser: its stylesheet, and nothing else."""
+"""Lets the page load its stylesheet, and nothing else."""
 
 METHODS = ("get", "put", "post", "delete")
 COMPONENTS = {
@@ -31,7 +31,7 @@ COMPONENTS = {
     "responses": ("answer", "Answers of many operations"),
     "schemas": ("schema", "Schemas"),
 }
-"""The kinds of components: what their anchors begin with, and their chapter's title."""
+"""The kinds of components: the beginning of their anchors, and the title of their chapter."""
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
 _REFERENCE = re.compile(r"(\{\$ref: )?'#/components/(\w+)/([\w-]+)'(?(1)\})")
@@ -39,7 +39,7 @@ _REFERENCE = re.compile(r"(\{\$ref: )?'#/components/(\w+)/([\w-]+)'(?(1)\})")
 
 @cache
 def docs_page() -> bytes:
-    """The page of this API, in UTF-8; its stylesheet is `style.css` beside it."""
+    """Return the page of this API in UTF-8; its stylesheet is `style.css` beside it."""
     return page_html(orjson.loads(document_json())).encode()
 
 
@@ -100,7 +100,7 @@ def _chapter_id(tag: Any) -> str:
 
 
 def _operations(described: Any, tag: Any) -> Iterator[tuple[str, str, Any]]:
-    """The operations of a chapter, each with its URL and method."""
+    """Yield the operations of a chapter, each with its URL and method."""
     for path, item in described["paths"].items():
         for method in METHODS:
             if method in item and tag["name"] in item[method]["tags"]:
@@ -144,7 +144,7 @@ def _credentials(way: Iterable[str]) -> str:
 
 
 def _parameters(described: Any, parameters: Iterable[Any]) -> str:
-    """Each in a row of a table; headers that many operations take are only named."""
+    """Put each into a row of a table; only name headers that many operations take."""
     known = described["components"]["parameters"]
     rows, headers = [], []
     for parameter in parameters:
@@ -177,7 +177,7 @@ def _body(body: Any) -> str:
 
 
 def _answers(responses: Mapping[str, Any]) -> str:
-    """Its own answers in full; those that many operations have are only named."""
+    """Show the operation's own answers in full; only name those that many operations have."""
     own, shared = [], []
     for status, answer in sorted(responses.items()):
         name, phrase = _referred(answer), escape(HTTPStatus(int(status)).phrase)
@@ -197,7 +197,7 @@ def _answer(answer: Any) -> str:
 
 
 def _content(content: Mapping[str, Any]) -> str:
-    """Bodies, by media type."""
+    """Show bodies by media type."""
     return "".join(
         f"{_yaml({media_type: each['schema']})}{_examples(each)}"
         for media_type, each in content.items()
@@ -220,7 +220,7 @@ def _badge(method: str) -> str:
 
 
 def _prose(node: Any) -> str:
-    """A description; markup in it is shown as it is written."""
+    """Render a description; markup in it is shown as it is written."""
     html: str = _MARKDOWN.render(node.get("description", ""))
     return html
 
@@ -230,7 +230,7 @@ def _schema(node: Any) -> str:
 
 
 def _examples(node: Any) -> str:
-    """Those of a schema, of a body, or the only one, in JSON."""
+    """Show in JSON all examples of a schema or body, or its only one."""
     given = node.get("examples", [node["example"]] if "example" in node else [])
     named = given.values() if isinstance(given, dict) else ({"value": each} for each in given)
     return "".join(
@@ -244,12 +244,12 @@ def _folded(summary: str, html: str) -> str:
 
 
 def _referred(node: Any) -> str | None:
-    """The name of the component that a reference is to."""
+    """Return the name of the component that a reference points to; None if it is none."""
     return node["$ref"].rpartition("/")[2] if "$ref" in node else None
 
 
 def _bare(node: Any, *but: str) -> JsonObject:
-    """What is not told elsewhere."""
+    """Return the keys that are not shown elsewhere."""
     return {key: value for key, value in node.items() if key not in {"description", *but}}
 
 

@@ -1,4 +1,4 @@
-"""Logins and profiles in bodies: what clients say, and what is shown."""
+"""Logins and profiles, as clients send them and as they are shown."""
 
 from typing import Annotated, get_args
 
@@ -28,7 +28,7 @@ class TokenLogin(Login):
 
 
 class PersonalFields(Struct, kw_only=True):
-    """What an account says of itself."""
+    """The personal data of an account."""
 
     address: Text = ""
     company: Text = ""
@@ -51,7 +51,7 @@ ProfileEdit = make_partial("ProfileEdit", PersonalFields, clone_naming=CloneNami
 
 
 class Profile(PersonalFields, kw_only=True, forbid_unknown_fields=True):
-    """What `ProfileEdit` has not cannot be changed: there is no billing, and no reseller."""
+    """A profile. Only fields of `ProfileEdit` can change: there is no billing and no reseller."""
 
     api_https_only: bool = False
     autotopup_amount: Decimal = _NONE

@@ -1,7 +1,7 @@
-"""`/accounts/`: logging in and out with a session, the cookie for a websocket, and who asks.
+"""`/accounts/`: sessions, tokens, the cookie for a websocket, and the caller's own account.
 
-The actions' URL is public, because a login has no other credentials; the other actions find out
-for themselves whose a request is. None of them changes anything that an auditor may not.
+The URL of the actions is public, because a login has no other credentials; the other actions
+authenticate the caller themselves. None of them changes anything that an auditor may not change.
 """
 
 from datetime import timedelta
@@ -27,8 +27,6 @@ CSRF_VALID_FOR = timedelta(days=365)
 
 
 class AccountsActions:
-    """Handlers of the URLs."""
-
     def __init__(self, service: Service) -> None:
         self._accounts = service.accounts
 
@@ -45,15 +43,15 @@ class AccountsActions:
         )
 
     async def own(self, request: web.Request) -> web.Response:
-        """Whose request this is, and what they may."""
+        """Show the account that makes this request, and its role."""
         try:
             account = await self._accounts.find(owner_of(request))
-        except AccountNotFound:  # removed since its login was looked at
+        except AccountNotFound:  # removed since its login was verified
             raise LoginRefused from None
         return json_answer({"uuid": account.uuid, "email": account.email, "role": account.role})
 
     async def _log_in(self, request: web.Request) -> web.Response:
-        check_origin(request)  # or a page could have its reader act as somebody else
+        check_origin(request)  # or a page could log its reader in as somebody else
         said = await read_object(request, Login)
         session = await self._accounts.log_in(said.username, said.password, request.remote or "")
         uuid = session.account.uuid
@@ -72,7 +70,7 @@ class AccountsActions:
         return answer
 
     async def _create_token(self, request: web.Request) -> web.Response:
-        """A token for a program, which it is told this once."""
+        """Make a token for a program; only this answer shows it."""
         said = await read_object(request, TokenLogin)
         try:
             new = await self._accounts.new_token(
@@ -84,7 +82,7 @@ class AccountsActions:
         return json_answer(told, status=201)
 
     async def _remove_token(self, request: web.Request) -> web.Response:
-        """Removes the token that this request came with."""
+        """Remove the token that this request came with."""
         await account_of(request, self._accounts)
         token = parse_bearer(request.headers.get(hdrs.AUTHORIZATION, ""))
         if token is None:
@@ -101,7 +99,7 @@ class AccountsActions:
 
 
 def _set_session(answer: web.Response, session: NewSession, *, secure: bool) -> None:
-    """A page's scripts must read the csrf token, and must not read the session's id."""
+    """Set a session's cookies: scripts must read the CSRF token, and must not read the id."""
     answer.set_cookie(
         CSRF_COOKIE,
         session.csrf_token,
@@ -120,5 +118,5 @@ def _set_session(answer: web.Response, session: NewSession, *, secure: bool) -> 
 
 
 def _is_secure(request: web.Request) -> bool:
-    """Whether a proxy says that the client came by TLS; a lie only spoils the liar's own cookie."""
+    """Whether a proxy says that the client came over TLS; a lie spoils only the liar's cookie."""
     return request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"

@@ -1,4 +1,4 @@
-"""What drives and servers have in common: lists of either, and actions."""
+"""What drives, servers and tags have in common: lists, actions and availability groups."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ FILTERS: Mapping[str, Lookup] = {
 
 
 class Named(Protocol):
-    """What has a uuid."""
+    """Anything with a uuid."""
 
     @property
     def uuid(self) -> str: ...
@@ -36,7 +36,7 @@ Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ReadPage(Protocol[R_co]):
-    """Reads a page of an account's resources that fulfil the conditions."""
+    """Reads a page of an account's resources that meet the conditions."""
 
     def __call__(
         self, snapshot: Snapshot, owner: str, conditions: Conditions, /, *, limit: int, offset: int
@@ -56,7 +56,7 @@ class Collection(Generic[R_co]):
     missing: Callable[[str], NotFound]
 
     def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
-        """All of these, in this order; raises `missing` if the account does not see one of them."""
+        """Return all of these, in this order; raise `missing` if the account may not see one."""
         with self.views.snapshot() as snapshot:
             found = self.read_among(snapshot, uuids, owner)
         absent = set(uuids).difference(each.uuid for each in found)
@@ -70,11 +70,10 @@ class Collection(Generic[R_co]):
         fields: frozenset[str] | None = None,
         always: Conditions = (),
     ) -> web.StreamResponse:
-        """A short list at once, a longer one as a stream.
+        """Answer with a short list at once, with a longer one as a stream.
 
-        `fields` are what is shown if none are asked for.
-
-        What is listed fulfils `always` besides what the request asks for.
+        `fields` are shown if the request names none. The listed resources meet the conditions
+        `always` as well as those of the request.
         """
         owner = owner_of(request)
         asked, fields = page(request), shown_fields(request) or fields
@@ -98,7 +97,7 @@ class Collection(Generic[R_co]):
     def _batches(
         self, snapshot: Snapshot, owner: str, wanted: Conditions, page: Page
     ) -> Iterator[Sequence[R_co]]:
-        """All that a page asks for, some at a time."""
+        """Yield all that a page asks for, some at a time."""
         done = 0
         while not page.limit or done < page.limit:
             size = min(page.limit - done, SHORT_LIMIT) if page.limit else SHORT_LIMIT
@@ -119,7 +118,7 @@ async def do_action(
     request: web.Request,
     actions: Mapping[str, Action],
 ) -> web.StreamResponse:
-    """What `?do=` names."""
+    """Do the action that `?do=` names."""
     name = request.query.get("do")
     if name is None:
         raise BadRequest("do is required: the action's name", point="do")
@@ -129,11 +128,11 @@ async def do_action(
 
 
 Placed = Sequence[tuple[str, str]]
-"""Uuids, each with the pool or host where it is."""
+"""Uuids, each with the pool or host that it is on."""
 
 
 def groups(placed: Placed) -> list[list[str]]:
-    """Availability groups: the uuids that share a place."""
+    """Return the availability groups: the uuids that share a place."""
     found: dict[str, list[str]] = {}
     for uuid, place in placed:
         found.setdefault(place, []).append(uuid)
@@ -141,6 +140,6 @@ def groups(placed: Placed) -> list[list[str]]:
 
 
 def group_of(uuid: str, placed: Placed) -> list[str]:
-    """The group that the uuid is in; none if it is in no place."""
+    """Return the group that the uuid is in; it is empty if the uuid has no place."""
     place = dict(placed).get(uuid)
     return [] if place is None else [other for other, where in placed if where == place]

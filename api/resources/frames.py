@@ -1,4 +1,4 @@
-"""What subscribers are sent: which resource changed, and how it is now."""
+"""The frames that subscribers get: which resource changed, and how it is now."""
 
 from typing import assert_never
 
@@ -17,7 +17,10 @@ from projections.views.read_models import DriveView, JobTree, ProfileView, Serve
 
 
 def frames(figures: LiveFigures) -> Render:
-    """Makes frames whose `object` is what a GET of the resource answers; none if it is gone."""
+    """Return the function that makes frames.
+
+    A frame's `object` is what a GET of the resource answers; a resource that is gone has none.
+    """
 
     def render(resource_type: str, uuid: str, view: View | None) -> bytes:
         uri = _uri(resource_type, uuid)
@@ -30,7 +33,7 @@ def frames(figures: LiveFigures) -> Render:
 
 
 def _uri(resource_type: str, uuid: str) -> str:
-    """An account has one profile."""
+    """Return the resource's URI; a profile's has no uuid, because an account has only one."""
     return f"{API_ROOT}/{resource_type}/" + ("" if resource_type == "profile" else f"{uuid}/")
 
 

@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`: for whatever watches the service and sends it requests."""
+"""`/healthz` and `/readyz`: for monitors and load balancers."""
 
 from aiohttp import web
 
@@ -8,23 +8,23 @@ from api.service.single_flight import SingleFlight
 
 
 class Health:
-    """Handlers of both URLs; anybody may ask, and learns nothing of what is recorded."""
+    """Handlers of both URLs. Anybody may ask; the answers reveal nothing of what is recorded."""
 
     def __init__(self, service: Service) -> None:
         self._views = service.views
         self._store = SingleFlight("store", self._read)
 
     async def alive(self, request: web.Request) -> web.Response:
-        """Answered as long as the process answers anything."""
+        """Answer as long as the process answers anything."""
         return json_answer({"status": "ok"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """Answered if the store can be read. Raises `StoreFailed`: a 503 as all others."""
+        """Answer if the store can be read. Raise `StoreFailed`: a 503 like all others."""
         await self._store.value()
         return json_answer({"status": "ready"})
 
     async def close(self, _: web.Application) -> None:
-        """Called when the service stops."""
+        """Stop reading the store; called when the service stops."""
         await self._store.close()
 
     def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""`/libdrives/`: the library, which everybody may look at and clone."""
+"""`/libdrives/`: the library, whose drives everybody may see and clone."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -34,11 +34,11 @@ FILTERS: Mapping[str, tuple[str, Callable[[object, str], bool]]] = {
     "category": ("category", _among),
     "uuid": ("uuid", _is_uuid),
 }
-"""By the parameter's name: the field it is about, and whether that fits an alternative."""
+"""For each parameter: the field that it filters, and whether a value fits an alternative."""
 
 
 class Libdrives:
-    """Handlers of the URLs below `/libdrives/`. The library is small: all of it is read."""
+    """Handlers of the URLs below `/libdrives/`. Each reads the whole library, which is small."""
 
     def __init__(self, service: Service, drives: Drives) -> None:
         self._views = service.views
@@ -58,7 +58,7 @@ class Libdrives:
         raise DriveNotFound(uuid)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
-        """A clone is a drive of the account; all else about a library drive is fixed."""
+        """Clone the drive for the account; nothing else can be done to a library drive."""
         await self.one(request)
         return await do_action(request, {"clone": self._drives.clone})
 

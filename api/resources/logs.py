@@ -1,4 +1,4 @@
-"""`/logs/`: what was done to an account's things, and by whom."""
+"""`/logs/`: what was done to an account's resources, and by whom."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -21,7 +21,7 @@ class Logs:
         self._views = service.views
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """The newest first. A page is answered at once, a longer list streamed."""
+        """List the newest entry first. A page is answered at once, a longer list is streamed."""
         owner, asked = owner_of(request), page(request)
         parts = self._parts(owner, asked, shown_fields(request))
         if 0 < asked.limit <= SHORT_LIMIT:
@@ -41,7 +41,7 @@ def _batches(shown: Iterator[JsonObject]) -> Iterator[list[JsonObject]]:
 
 
 def log_json(entry: LogEntry) -> JsonObject:
-    """A line of the audit log; what no account did, but the service itself, has no actor.
+    """Return a line of the audit log; one that the service itself caused has no actor.
 
     The timestamp has a blank where all others have a `T`.
     """

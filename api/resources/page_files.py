@@ -1,7 +1,7 @@
-"""The page in a browser: one document at all of its addresses, and the files that it loads.
+"""The page for browsers: one document at all of its addresses, and the files that it loads.
 
-They are read when the service starts. A browser asks each time whether what it has is the newest,
-so that after an upgrade it never runs scripts of two versions.
+The service reads them when it starts. A browser asks each time whether its copy is the newest, so
+that it never runs scripts of two versions after an upgrade.
 """
 
 import gzip
@@ -22,7 +22,7 @@ ADDRESSES = (
     r"{path:(?:page/.*|(?:jobs|drives|servers)(?:/[^/]+)?/?"
     r"|(?:login|activity|retention|ledger|accounts)/?|)}"
 )
-"""Where the page shows something, as a pattern of the router; its scripts tell these apart."""
+"""The addresses of the page, as a pattern of the router; its scripts tell them apart."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -37,7 +37,7 @@ _HEADERS = {
 
 
 class _File(NamedTuple):
-    """A file as it is sent, and compressed."""
+    """A file as it is sent, plain and compressed."""
 
     content_type: str
     plain: bytes
@@ -45,8 +45,6 @@ class _File(NamedTuple):
 
 
 class PageFiles:
-    """Handler of the page's URLs."""
-
     def __init__(self) -> None:
         self._files = {
             path.relative_to(FOLDER).as_posix(): _read(path)
@@ -56,7 +54,7 @@ class PageFiles:
         self._files["operations.js"] = _operations()
 
     async def get(self, request: web.Request) -> web.Response:
-        """The document, or below `/page/` a file; both whatever the query is."""
+        """Answer with the document or, below `/page/`, a file, whatever the query is."""
         path = request.match_info["path"]
         name = path.removeprefix("page/") if path.startswith("page/") else DOCUMENT
         file = self._files.get(name)
@@ -72,13 +70,13 @@ class PageFiles:
 
 @cache
 def _read(path: Path) -> _File:
-    """Once for all applications of a process."""
+    """Read a file, once for all applications of a process."""
     kind, _ = mimetypes.guess_type(path.name)
     return _file(kind or "text/plain", path.read_bytes())
 
 
 def _operations() -> _File:
-    """A script that is made of the table of operations: their titles by name."""
+    """Make a script from the table of operations: their titles by name."""
     titles = {operation.name: operation.title for operation in OPERATIONS.values()}
     return _file("text/javascript", b"export const OPERATIONS = " + orjson.dumps(titles) + b";\n")
 

@@ -1,4 +1,4 @@
-"""`/profile/`: what an account says about itself, and how its clones are named."""
+"""`/profile/`: the personal data of an account, and how its clones are named."""
 
 import orjson
 from aiohttp import web
@@ -38,7 +38,7 @@ class Profiles:
         return json_answer(self._shown(request))
 
     async def edit(self, request: web.Request) -> web.Response:
-        """Partial; what cannot be changed is passed over, so a whole profile may be sent back."""
+        """Change the given fields; ignore fixed ones, so that a whole profile may be sent back."""
         owner = owner_of(request)
         said = asdict(await read_object(request, ProfileEdit))
         naming, shown = said.pop("clone_naming"), self._shown(request)

@@ -1,6 +1,6 @@
 """`/ledger/`: signed checkpoints of the ledger's tree, and proofs against them.
 
-They are for everybody who may log in: a hash tells nothing of what was recorded.
+Everybody who may log in gets them: a hash reveals nothing of what was recorded.
 """
 
 from base64 import b64encode
@@ -27,11 +27,11 @@ class Proofs:
         self._archives = service.archives
 
     async def checkpoint(self, request: web.Request) -> web.Response:
-        """The newest event's, signed now."""
+        """Answer with a checkpoint up to the newest event, signed now."""
         return web.Response(text=await read_in_thread(self._checkpoints.sign))
 
     async def inclusion(self, request: web.Request) -> web.Response:
-        """That a leaf is in the tree of a size."""
+        """Prove that a leaf is in the tree of a size."""
         leaf, size = number(request, "leaf"), number(request, "size")
 
         def prove(tree: Tree) -> JsonObject:
@@ -50,7 +50,7 @@ class Proofs:
         return json_answer(await read_in_thread(lambda: self._asked(prove)))
 
     async def consistency(self, request: web.Request) -> web.Response:
-        """That the tree of one size begins with that of another."""
+        """Prove that the tree of one size begins with that of another."""
         old, new = number(request, "old"), number(request, "new")
 
         def prove(tree: Tree) -> JsonObject:

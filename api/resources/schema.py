@@ -1,4 +1,4 @@
-"""The answers to `/schema/`: what fields there are, for clients that ask."""
+"""The answers of `/schema/`: which fields each kind of resource has."""
 
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
@@ -22,7 +22,7 @@ _TYPES = {bool: "boolean", int: "integer", str: "string"}
 
 
 class Schema(Struct, frozen=True, kw_only=True):
-    """A schema answer; the fields by name."""
+    """An answer of `/schema/`; `fields` is keyed by name."""
 
     allowed_detail_http_methods: list[str]
     allowed_list_http_methods: list[str]
@@ -34,7 +34,7 @@ class Schema(Struct, frozen=True, kw_only=True):
 
 
 def serve_schema(kind: str) -> Handler:
-    """The handler of the kind's `/schema/`."""
+    """Return the handler of the kind's `/schema/`."""
     schema = asdict(SCHEMAS[kind])
 
     async def serve(request: web.Request) -> web.Response:
@@ -43,11 +43,11 @@ def serve_schema(kind: str) -> Handler:
     return serve
 
 
-# Fields, out of the structs of bodies
+# Fields, derived from the structs of bodies
 
 
 class _Type(NamedTuple):
-    """A type without what is said about it."""
+    """A type without its annotations, and what they say."""
 
     bare: inspect.Type
     is_nullable: bool
@@ -56,7 +56,10 @@ class _Type(NamedTuple):
 
 
 def describe_fields(shown: type[Struct], *given: type[Struct]) -> Mapping[str, JsonObject]:
-    """Describe what is shown; `given` is what clients say, first of all to make one."""
+    """Describe the fields of `shown`; `given` are the bodies that clients send.
+
+    The body that creates a resource comes first: it says which fields are required.
+    """
     return _fields(_struct(shown), *map(_struct, given))
 
 
@@ -105,7 +108,10 @@ def _type_of(kind: inspect.Type) -> _Type:
 
 
 def _within(kind: _Type) -> inspect.StructType | None:
-    """The object, or that in a list, whose fields are told of; not of one that may be null."""
+    """Return the object, or a list's kind of object, whose fields are described too.
+
+    Those of an object that may be null are not, unless it is a reference.
+    """
     match kind.bare:
         case inspect.VarTupleType(item_type=item):
             return _within(_type_of(item))
@@ -138,7 +144,7 @@ def _default(field: inspect.Field) -> object:
 
 
 class _ServerSchema(Server, kw_only=True):
-    """Has what only `/schema/` tells of, as that of the public API does."""
+    """A server with the fields that only `/schema/` shows, as in the public API."""
 
     allocation_pool: str | None = None
     is_grey: Annotated[bool, Meta(description="Reserved.")] = False
@@ -183,14 +189,14 @@ SCHEMAS = {
 }
 
 
-# Jobs: the public API tells of their fields in another way.
+# Jobs: the public API describes their fields in another way.
 
 _TEXT = 'Unicode string data. Ex: "Hello State"'
 _TIME = 'A date & time as a string. Ex: "2010-11-10T03:07:43"'
 
 
 def describe_jobs(now: str) -> Schema:
-    """Describe jobs; a time's default is now."""
+    """Describe jobs; the default of a time is `now`."""
     return Schema(
         allowed_detail_http_methods=["get"],
         allowed_list_http_methods=["get"],

@@ -1,4 +1,4 @@
-"""`/ledger/`: what auditors and operators see of the whole ledger, without changing anything."""
+"""`/ledger/`: what auditors and operators see of the whole ledger; nothing here changes it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,22 +18,22 @@ from projections.maintenance.retention.status import RetentionStatus, SweepSumma
 from projections.rows import timestamp
 
 TREES_SHOWN = 1_000
-"""Trees of a plan that are told one by one; all are counted."""
+"""Trees of a plan that are listed; the totals count all of them."""
 STREAMS_SHOWN = 1_000
 
 
 class Staff:
-    """Handlers of these URLs. Each reads in a thread: what they tell of grows with the ledger."""
+    """Handlers of these URLs. Each reads in a thread: what it shows grows with the ledger."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     async def status(self, request: web.Request) -> web.Response:
-        """How far the ledger is, what is in it, and the newest checkpoint that is kept."""
+        """Show how far the ledger is, what is in it, and the newest checkpoint that is kept."""
         return json_answer(await read_in_thread(self._status))
 
     async def accounts(self, request: web.Request) -> web.Response:
-        """All accounts, oldest first, and what runs for each."""
+        """List all accounts, oldest first, and how many jobs run for each."""
         asked = page(request)
 
         def read() -> tuple[list[accounts.StoredAccount], dict[str, int]]:
@@ -54,11 +54,11 @@ class Staff:
         return page_answer(asked, len(every), shown)
 
     async def retention(self, request: web.Request) -> web.Response:
-        """How retention stands: the policy, what is due next, what waits."""
+        """Show how retention stands: the policy, what is due next, what waits."""
         return json_answer(_standing_json(await read_in_thread(self._service.retention.status)))
 
     async def plan(self, request: web.Request) -> web.Response:
-        """A dry run: what a sweep would discard, by a policy, at a moment."""
+        """Show what a sweep would discard under a policy at a moment: a dry run."""
         as_of, keep = _moment(request), _keep(request)
         plan = await read_in_thread(lambda: self._service.retention.plan(as_of, keep))
         return json_answer(_plan_json(plan))
@@ -89,7 +89,7 @@ class Staff:
 
 
 def _standing_json(standing: RetentionStatus) -> JsonObject:
-    """All keys that there are; times and durations as ISO 8601 has them."""
+    """Return every key, null where there is no value; times and durations are ISO 8601."""
     moved = None if standing.clock_moved is None else abs(standing.clock_moved)
     return {
         "keep": duration_text(standing.keep),

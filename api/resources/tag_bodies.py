@@ -1,4 +1,4 @@
-"""Tags in bodies: what clients say of them, and what is shown."""
+"""Tags, as clients send them and as they are shown."""
 
 from typing import Annotated, get_args
 
@@ -13,11 +13,11 @@ from ledger.domain.events import ResourceKind
 from projections.views.read_models import TaggedView, TagView
 
 _OWNER = {"type": "object"}
-"""In `/schema/`, unlike the owner of anything else."""
+"""The type that `/schema/` gives here; the owner of anything else has another."""
 
 
 class TagFields(Struct, kw_only=True):
-    """What a client says of a tag, and is shown."""
+    """The fields of a tag that clients send and are shown."""
 
     name: Annotated[Text, about("Name of the tag.", title="TagName", min_length=1)]
     meta: Annotated[Texts, about("Free texts by name.")] = {}
@@ -31,7 +31,7 @@ TagEdit = make_partial("TagEdit", NewTag)
 
 
 class Tagged(Reference, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What bears a tag."""
+    """A drive or server that bears a tag."""
 
     owner: Annotated[Reference, about("Owner of the resource.", extra=_OWNER)]
     res_type: Annotated[

@@ -54,7 +54,7 @@ class Tags:
         return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
-        """All or none."""
+        """Create all of the tags or none."""
         owner = owner_of(request)
         new = tuple(
             commands.NewTag(new_id(request), said.name, said.meta, said.resources)
@@ -64,7 +64,7 @@ class Tags:
         return created(self._collection.shown(owner, [tag.tag for tag in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
-        """Partial; `meta` and `resources` are replaced whole if they are given."""
+        """Change the given fields; `meta` and `resources` are replaced as a whole."""
         uuid = uuid_in_url(request, TagNotFound)
         owner = owner_of(request)
         said = await read_object(request, TagEdit)
@@ -73,14 +73,14 @@ class Tags:
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Nothing bears the tag any more; what bore it stays."""
+        """Delete the tag; what bore it stays."""
         uuid = uuid_in_url(request, TagNotFound)
         owner = owner_of(request)
         await record_command(request, self._ledger, DeleteTag(owner, uuid))
         return web.Response(status=204)
 
     async def resources(self, request: web.Request) -> web.StreamResponse:
-        """What bears the tag, of one kind, as the lists of that kind show it."""
+        """List what bears the tag, of one kind, as the lists of that kind do."""
         uuid = uuid_in_url(request, TagNotFound)
         self._collection.shown(owner_of(request), [uuid])
         detail = request.path.rstrip("/").endswith("/detail")

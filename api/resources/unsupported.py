@@ -1,4 +1,4 @@
-"""What clients ask of a cloud besides its drives and servers, and what there is none of here."""
+"""What clients ask a cloud for besides drives and servers; most of it does not exist here."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ ABSENT = (
     "subscriptions",
     "vlans",
 )
-"""Kinds of things that no account has: there is no network, no billing and no snapshot here."""
+"""Kinds of resources that no account has: there is no network, billing or snapshot here."""
 
 _HOST_LIMITS: JsonObject = {
     "cpu": {"min": CPU_LEAST_MHZ, "max": CPU_MOST_MHZ},
@@ -59,13 +59,13 @@ _CLOUD_STATUS: JsonObject = {
 
 
 class SideResources:
-    """Handlers of the URLs of single resources that clients look at before they do anything."""
+    """Handlers of the single resources that clients read before they do anything."""
 
     def __init__(self, service: Service) -> None:
         self._capabilities = capabilities(service.pools)
 
     async def capabilities(self, request: web.Request) -> web.Response:
-        """The limits that are enforced, as integers; one object, never a list."""
+        """Show the limits that are enforced, as integers; one object, never a list."""
         return json_answer(self._capabilities)
 
     async def capabilities_schema(self, request: web.Request) -> web.Response:
@@ -74,26 +74,26 @@ class SideResources:
         )
 
     async def cloud_status(self, request: web.Request) -> web.Response:
-        """Which parts of the public cloud there are; hardly any."""
+        """Show which parts of the public cloud exist here: hardly any."""
         return json_answer(_CLOUD_STATUS)
 
     async def locations(self, request: web.Request) -> web.Response:
-        """One place, this one, under the address that the client has reached it by."""
+        """List one place, this one, at the address by which the client has reached it."""
         return page_answer(Page(0, 0), 1, [_location(request)])
 
 
 async def empty_list(request: web.Request) -> web.StreamResponse:
-    """The list of something of which an account has none."""
+    """Answer with the list of something that no account has."""
     return page_answer(page(request), 0, [])
 
 
 async def nothing(request: web.Request) -> web.StreamResponse:
-    """One of those things. Raises `NotFound`."""
+    """Raise `NotFound` for one of those things."""
     raise NotFound(f"nothing with uuid {request.match_info['uuid']}")
 
 
 def capabilities(pools: Mapping[str, Pool]) -> JsonObject:
-    """What drives and servers may be like, by the storage types of the pools."""
+    """Return the limits of drives and servers, given the storage types of the pools."""
     types = sorted({pool.storage_type for pool in pools.values()})
     return {
         "backfilling": False,
@@ -112,7 +112,7 @@ def capabilities(pools: Mapping[str, Pool]) -> JsonObject:
 
 
 def _drive_limits(storage_type: str) -> JsonObject:
-    """Sizes in bytes. Operations per second are neither promised nor limited."""
+    """Return sizes in bytes. Operations per second are neither promised nor limited."""
     least = least_size(storage_type)
     return {
         "iops": {"base": 0, "max": 0, "min": 0},

@@ -1,7 +1,7 @@
 """The websocket: each frame names a resource that has changed, and shows it.
 
-A client is never waited for. What it has not taken yet waits in a bounded queue of its own; one
-that falls too far behind is sent away, and finds out by GET what it has missed.
+The service never waits for a client. Frames that a client has not taken yet wait in a bounded queue
+of its own. A client that falls too far behind is disconnected, and learns by GET what it missed.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from projections.feed.feed import Reason
 
 FRAMES_MAX = 2_000
 BYTES_MAX = 4 * 1024**2
-"""What may wait for one client: so many frames, so many bytes."""
+"""The most frames, and the most bytes, that may wait for one client."""
 REPEATS_MAX = FRAMES_MAX // 2
-"""Frames that may wait for a client before it is spared those that repeat what is known."""
+"""While this many frames wait for a client, it gets none that repeat what it may know."""
 MESSAGE_BYTES = 4 * 1024
-"""The longest message that a client may send; all of them are ignored."""
+"""The longest message that a client may send; the service ignores them all."""
 HEARTBEAT_S = 60.0
-"""How long there may be silence before a client is asked whether it is there."""
+"""How long a client may be silent before the service asks whether it is still there."""
 CLOSE_S = 2.0
 """How long a client may take to close, before it is cut off."""
 
@@ -39,14 +39,12 @@ _CODES: dict[Reason, WSCloseCode] = {
 
 
 class Websocket:
-    """Handler of the websocket's URLs."""
-
     def __init__(self, service: Service) -> None:
         self._accounts = service.accounts
         self._feed = service.feed
 
     async def open(self, request: web.Request) -> web.StreamResponse:
-        """Sends frames for as long as the client stays. The cookie is its only credential."""
+        """Send frames for as long as the client stays. The cookie is its only credential."""
         if not _asks_for_websocket(request):
             message = "this URL is for websockets"
             raise RequestRefused(426, message, headers={hdrs.UPGRADE: "websocket"})
@@ -71,7 +69,7 @@ class Websocket:
         return response
 
     async def _send_away_if_ended(self, socket: "Socket", cookie: str) -> None:
-        """What ended between the look at the cookie and the subscription was told to nobody."""
+        """Disconnect a client whose login ended before it subscribed: nobody told its socket."""
         try:
             await self._accounts.account_of_async_cookie(cookie)
         except LoginRefused:
@@ -84,7 +82,7 @@ def _asks_for_websocket(request: web.Request) -> bool:
 
 
 class Socket:
-    """One client, who follows the feed: a queue of frames, and a task that sends them."""
+    """A client that follows the feed: a queue of frames, and a task that sends them."""
 
     def __init__(
         self, response: web.WebSocketResponse, transport: asyncio.Transport | None, ending: int
@@ -98,10 +96,10 @@ class Socket:
         self._closing: asyncio.Task[None] | None = None
 
     def take(self, frame: bytes, *, again: bool) -> None:
-        """One more frame; a client that is too far behind for it is sent away instead."""
+        """Queue a frame, or disconnect a client that is too far behind for it."""
         if self._closing is not None or (again and len(self._frames) >= REPEATS_MAX):
             return
-        # A single frame may be larger than all that may wait: a tree of jobs has no bound.
+        # A single frame may exceed the limit on its own: a tree of jobs has no bound.
         full = len(self._frames) >= FRAMES_MAX or self._bytes + len(frame) > BYTES_MAX
         if full and self._frames:
             self._close(WSCloseCode.TRY_AGAIN_LATER, b"too slow")
@@ -111,23 +109,23 @@ class Socket:
         self._ready.set()
 
     def leave(self, reason: Reason) -> None:
-        """Closes the socket; what still waits is not sent."""
+        """Close the socket; frames that still wait are not sent."""
         if self._closing is None:
             self._close(_CODES[reason], reason.encode())
 
     async def serve(self) -> None:
-        """Sends and reads until the client has gone, or has been sent away."""
+        """Send and read until the client has left, or has been disconnected."""
         sending = asyncio.create_task(self._send())
         try:
             async for _ in self._response:
-                pass  # What clients say is ignored; but who does not read does not see them go.
+                pass  # Messages are ignored, but only reading shows that a client has left.
         finally:
             sending.cancel()
             if self._closing is not None:
                 await self._closing
 
     async def _send(self) -> None:
-        with suppress(ConnectionError):  # the client has gone; reading ends too
+        with suppress(ConnectionError):  # the client has left; reading ends too
             while True:
                 await self._ready.wait()
                 self._ready.clear()
@@ -141,7 +139,7 @@ class Socket:
         self._closing = asyncio.create_task(self._say_goodbye(code, reason))
 
     async def _say_goodbye(self, code: WSCloseCode, reason: bytes) -> None:
-        """A client that does not listen is cut off."""
+        """Close the socket, and cut off a client that does not respond."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._response.close(code=code, message=reason)

@@ -1,4 +1,4 @@
-"""Drives in bodies: what clients say of them, and what is shown."""
+"""Drives, as clients send them and as they are shown."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
@@ -52,7 +52,7 @@ DRIVE_STATUSES = (
 
 
 class DriveFields(Struct, kw_only=True):
-    """What a client says of a drive, and is shown."""
+    """The fields of a drive that clients send and are shown."""
 
     name: Annotated[Text, about("Human readable name; may be empty.")]
     media: Annotated[Media, about("Media type.")]
@@ -61,7 +61,7 @@ class DriveFields(Struct, kw_only=True):
     allow_multimount: Annotated[bool, about("Whether several servers may mount the drive.")] = False
 
 
-# What clients say
+# What clients send
 
 _StorageType = Annotated[
     Text, Meta(title="StorageType", extra_json_schema={"enum": list(STORAGE_TYPES)})
@@ -103,7 +103,8 @@ class DriveResize(Struct):
 
 class ChunkRequest(Struct):
     chunk_number: Annotated[int, Meta(ge=0, le=CHUNKS_MAX - 1)]
-    # Then the chunk that ends within the drive's last step is the last, which nobody says.
+    # With at least one step, the chunk that ends within the drive's last step is the last chunk:
+    # no client says which one is.
     chunk_size: Annotated[
         int,
         about(
@@ -130,7 +131,7 @@ class DriveRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ShownDrive(DriveFields, kw_only=True):
-    """What is shown of a drive, also of one in the library."""
+    """The fields that any drive shows, also one in the library."""
 
     jobs: Jobs = ()
     licenses: Annotated[NoObjects, about("Licenses attached to the drive.")] = ()
@@ -159,7 +160,7 @@ class ShownDrive(DriveFields, kw_only=True):
 
 
 class Drive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
-    """A drive."""
+    """A drive of an account."""
 
     backup_scheduler: str | None = None
     grantees: Grantees = ()
@@ -175,8 +176,8 @@ class Drive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
 class LibraryDrive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
     """A drive that nobody owns.
 
-    `arch` to `version` are said by whoever put it into the library, and go into the `meta` of a
-    clone.
+    Whoever puts it into the library gives the values of `arch` to `version`; a clone has them in
+    its `meta`.
     """
 
     arch: Annotated[str, about("Architecture of the operating system.")] = ""
@@ -198,18 +199,18 @@ class LibraryDrive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
 
 
 def least_size(storage_type: str) -> int:
-    """Bytes of a new blank drive at the least; uploads, and so their clones, may be smaller."""
+    """Return the least size of a new blank drive; uploads, and so their clones, may be smaller."""
     return _SIZES_LEAST.get(storage_type, _SIZE_LEAST)
 
 
 def default_storage_type(pools: Mapping[str, Pool]) -> str:
-    """The public API's default where a pool has it, or none is here, else the first pool's."""
+    """Return the public API's default if a pool has it, or there is none, else the first pool's."""
     types = [pool.storage_type for pool in pools.values()]
     return DEFAULT_STORAGE_TYPE if DEFAULT_STORAGE_TYPE in types or not types else types[0]
 
 
 def drive_definition(new: NewDrive, storage_type: str) -> DriveDefinition:
-    """Return what a new drive is to be; `storage_type` is the default."""
+    """Return the definition of a new drive; `storage_type` is the default."""
     if new.storage_type is not None:
         storage_type = new.storage_type
     least = 1 if isinstance(new, NewUpload) else least_size(storage_type)

@@ -1,4 +1,4 @@
-"""`/drives/`: drives are made, looked at, changed, cloned and deleted."""
+"""`/drives/`: makes, shows, changes, clones and deletes drives."""
 
 from collections.abc import Sequence
 
@@ -43,7 +43,7 @@ from projections.views.snapshot import Snapshot
 
 
 class Drives:
-    """Handlers of the URLs below `/drives/`, but for those that carry images."""
+    """Handlers of the URLs below `/drives/`, except those that carry images."""
 
     def __init__(self, service: Service, uploads: Uploads) -> None:
         self._uploads = uploads
@@ -63,11 +63,11 @@ class Drives:
         return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
-        """All or none; the answer does not wait for the images."""
+        """Create all of the drives or none; the answer does not wait for the images."""
         return await self._create(request, "blank", NewDrive)
 
     async def begin_upload(self, request: web.Request) -> web.Response:
-        """The same, for drives whose images are to come in chunks."""
+        """Do the same for drives whose images come in chunks."""
         return await self._create(request, "chunked", NewUpload)
 
     async def _create(
@@ -83,7 +83,7 @@ class Drives:
         return created(self._collection.shown(owner, [drive.drive for drive in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
-        """Partial; another size is a resize, and until that is done the old one is shown."""
+        """Change the given fields. A new size is a resize, and the old one is shown meanwhile."""
         uuid = uuid_in_url(request, DriveNotFound)
         owner = owner_of(request)
         said = await read_object(request, DriveEdit)
@@ -92,11 +92,11 @@ class Drives:
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def availability_groups(self, request: web.Request) -> web.Response:
-        """The account's drives, by the pool they lie in."""
+        """Group the account's drives by the pool that they are in."""
         return json_answer(groups(await self._pools(request)))
 
     async def availability_group(self, request: web.Request) -> web.Response:
-        """The drives in the pool of this one, itself among them."""
+        """List the drives in the pool of this one, itself among them."""
         uuid = uuid_in_url(request, DriveNotFound)
         group = group_of(uuid, await self._pools(request))
         if not group:
@@ -154,7 +154,7 @@ class Drives:
 
 
 def drives_of(service: Service) -> Collection[DriveView]:
-    """The lists of drives."""
+    """Return the collection of drives."""
     return Collection(
         service.views,
         FILTERS,

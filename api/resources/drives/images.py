@@ -1,4 +1,4 @@
-"""Whole disk images, as they are: uploads and downloads."""
+"""Uploads and downloads of whole disk images, as raw bodies."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ class Images:
         self._storage_type = default_storage_type(service.pools)
 
     async def upload(self, request: web.Request) -> web.Response:
-        """Makes a drive of the body; the answer, once it is on disk, is the drive's uuid."""
+        """Make a drive from the body; answer with the drive's uuid once the image is on disk."""
         definition = self._uploaded(request)
         uuid = new_id(request)
         if not is_recorded(request):
@@ -45,7 +45,7 @@ class Images:
         return web.Response(text=uuid)
 
     async def download(self, request: web.Request) -> web.StreamResponse:
-        """The image, or a range of it; holes read as zeros."""
+        """Answer with the image, or a range of it; holes read as zeros."""
         uuid = uuid_in_url(request, DriveNotFound)
         with self._views.snapshot() as snapshot:
             drive = snapshot.drive(uuid, owner_of(request))
@@ -65,7 +65,7 @@ class Images:
         return web.FileResponse(image, headers={hdrs.CONTENT_TYPE: "application/octet-stream"})
 
     def _check_deleted(self, uuid: str, owner: str) -> None:
-        """Raises `ImageMissing` if the drive was not deleted since it was looked at."""
+        """Raise `ImageMissing` unless the drive was deleted since it was read."""
         with self._views.snapshot() as snapshot:
             if snapshot.drive(uuid, owner) is not None:
                 log.error("the image of drive %s is gone", uuid)
@@ -87,7 +87,7 @@ class Images:
 
 
 class _Upload(Struct):
-    """What the URL says of an image."""
+    """What the URL says about an image."""
 
     name: Text = ""
     media: Media = "disk"
@@ -95,7 +95,7 @@ class _Upload(Struct):
 
 
 def _check_range(request: web.Request, size: int) -> None:
-    """That there is something to send; one that depends on `If-Range` may come to nothing."""
+    """Check that there is something to send, unless `If-Range` may make the range void."""
     if hdrs.RANGE not in request.headers or hdrs.IF_RANGE in request.headers:
         return
     try:
@@ -115,7 +115,7 @@ def _no_range(size: int) -> RequestRefused:
 
 
 def body_length(request: web.Request) -> int:
-    """How many bytes an upload has; it must say so, and be neither empty nor compressed."""
+    """Return an upload's length, which it must give; refuse an empty or a compressed one."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise RequestRefused(415, "an upload cannot be compressed")
     length = request.content_length

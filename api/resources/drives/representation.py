@@ -27,7 +27,7 @@ def drive_status(drive: DriveView) -> str:
 
 
 def _working(drive: DriveView) -> str | None:
-    """Return what the first running job that has a word for it makes of the drive's status."""
+    """Return the status that the first running job with a word for it gives the drive."""
     for job in drive.jobs:
         word = operation_of(job.operation).status.get(job.role) if job.running else None
         if word is not None:
@@ -42,7 +42,7 @@ def drive_json(drive: DriveView) -> JsonObject:
 
 
 def _of_any_drive(drive: DriveView) -> dict[str, Any]:
-    """The fields of `ShownDrive`."""
+    """Return the fields of `ShownDrive`."""
     definition = drive.definition
     meta = definition.meta
     if drive.owner == LIBRARY:
@@ -72,12 +72,12 @@ LIBRARY_TEXTS = (
     "version",
 )
 LIBRARY_KEYS = frozenset({*LIBRARY_TEXTS, "category", "favourite", "image_type", "paid"})
-"""What a library drive says of itself; a clone has it in its meta."""
+"""The keys that describe a library drive; a clone has them in its `meta`."""
 IMAGE_TYPES = {"disk": "preinst", "cdrom": "install"}
 
 
 def libdrive_json(drive: DriveView) -> JsonObject:
-    """A library drive as the library shows it; each key is always there."""
+    """Return a library drive as the library shows it; no key is ever absent."""
     said = drive.definition.meta
     fields = {
         **_of_any_drive(drive),

@@ -1,6 +1,6 @@
-"""Links to send a chunk to: `<drive>.<number>.<chunk size>.<unix time>.<hex hmac>`.
+"""Links for sending a chunk: `<drive>.<number>.<chunk size>.<unix time>.<hex hmac>`.
 
-Whoever has one needs no other credentials, and can do nothing but send this chunk.
+Whoever has a link needs no other credentials, and can do nothing but send this chunk.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ VALID_S = 300
 
 
 class LinkedChunk(NamedTuple):
-    """What a link is for; the chunk's number is from 0 up, its size in bytes."""
+    """The chunk that a link is for; `number` counts from 0, `chunk_size` is in bytes."""
 
     drive: str
     number: int
@@ -22,17 +22,17 @@ class LinkedChunk(NamedTuple):
 
 
 class UploadLinks:
-    """Makes and reads their tokens."""
+    """Makes and reads the tokens of links."""
 
     def __init__(self, now: Callable[[], datetime], keys: Keys) -> None:
         self._signing = Signing(now, keys, separator=".", valid_s=VALID_S)
 
     def token(self, chunk: LinkedChunk) -> str:
-        """Raises `StoreUnreachable`."""
+        """Return the token of a chunk. Raise `StoreUnreachable`."""
         return self._signing.sign(chunk.drive, str(chunk.number), str(chunk.chunk_size))
 
     def read(self, token: str) -> LinkedChunk:
-        """Raises `Forbidden` for one that is not ours, too old, or made later than now."""
+        """Return a token's chunk. Raise `Forbidden` if it is forged, too old or from the future."""
         parts = self._signing.read(token)
         if parts is None:
             raise Forbidden("the link is not valid, or not any more: ask for another")

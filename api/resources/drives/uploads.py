@@ -1,4 +1,4 @@
-"""Uploads in chunks: as resumable.js sends them, and by links that need no credentials."""
+"""Uploads in chunks: from resumable.js, and by links that need no credentials."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -20,7 +20,7 @@ from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 
 
 class Uploads:
-    """Handlers of the URLs to which chunks are sent."""
+    """Handlers of the URLs that take chunks."""
 
     def __init__(self, service: Service) -> None:
         self._views = service.views
@@ -28,7 +28,7 @@ class Uploads:
         self._links = UploadLinks(service.now, service.accounts.keys)
 
     async def find(self, request: web.Request) -> web.Response:
-        """Whether a chunk is there, as resumable.js asks before it sends one."""
+        """Answer whether a chunk is there; resumable.js asks before it sends one."""
         drive = self._drive(request)
         number, chunking = _resumable(request.query)
         if not await self._intake.has_chunk(drive, number, chunking):
@@ -36,7 +36,7 @@ class Uploads:
         return web.Response()
 
     async def send(self, request: web.Request) -> web.Response:
-        """Takes in a chunk as resumable.js sends it; the answer comes once it is on disk."""
+        """Take in a chunk as resumable.js sends it; answer once it is on disk."""
         drive = self._drive(request)
         form = await read_form(request)
         number, chunking = _resumable({**request.query, **form.fields})
@@ -44,7 +44,7 @@ class Uploads:
         return web.Response()
 
     async def link(self, request: web.Request) -> web.Response:
-        """A link for one chunk that is not there yet."""
+        """Answer with a link for one chunk that is not there yet."""
         drive = self._drive(request)
         asked = await read_object(request, ChunkRequest)
         if await self._intake.has_chunk(drive, asked.chunk_number, Chunking(asked.chunk_size)):
@@ -53,7 +53,7 @@ class Uploads:
         return json_answer({"link": f"{API_ROOT}/uploads/{token}/"})
 
     async def send_by_link(self, request: web.Request) -> web.Response:
-        """Takes in a chunk as the body; the answer comes once it is on disk."""
+        """Take in a chunk as the body; answer once it is on disk."""
         chunk = self._links.read(request.match_info["token"])
         length = body_length(request)
         chunking = Chunking(chunk.chunk_size)
@@ -63,7 +63,7 @@ class Uploads:
         return web.Response()
 
     def _drive(self, request: web.Request) -> str:
-        """The uuid in the URL, if it is of a drive that the account may see."""
+        """Return the uuid in the URL if it is of a drive that the account may see."""
         uuid = uuid_in_url(request, DriveNotFound)
         with self._views.snapshot() as snapshot:
             if snapshot.drive(uuid, owner_of(request)) is None:
@@ -72,7 +72,7 @@ class Uploads:
 
 
 class _ResumableChunk(Struct):
-    """What resumable.js says of a chunk."""
+    """What resumable.js says about a chunk."""
 
     number: Annotated[int, Meta(ge=1, le=CHUNKS_MAX)] = field(name="resumableChunkNumber")
     chunk_size: Annotated[int, Meta(ge=1, le=SIZE_MOST)] = field(name="resumableChunkSize")
@@ -80,6 +80,6 @@ class _ResumableChunk(Struct):
 
 
 def _resumable(fields: Mapping[str, str]) -> tuple[int, Chunking]:
-    """A chunk's number, which is from 1 up for resumable.js, and what is said of the upload."""
+    """Return a chunk's number, counted from 0 and not from 1, and how the upload is cut."""
     said = decode_fields(fields, _ResumableChunk)
     return said.number - 1, Chunking(said.chunk_size, said.total_size)

@@ -1,4 +1,4 @@
-"""`/jobs/`: what runs and what has run. A running job can be cancelled, and that is all."""
+"""`/jobs/`: running and ended jobs. All that a client can do to a job is to cancel it."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -52,7 +52,7 @@ HOURS_MOST = 30 * DAY
 
 
 class _Recorded(NamedTuple):
-    """What is recorded of a job, as JSON: without live figures."""
+    """A job as JSON, as it is recorded: without live figures."""
 
     tree: JobTree
     body: bytes
@@ -72,7 +72,7 @@ class Jobs:
         self._kept: dict[str, _Recorded] = {}
 
     async def one(self, request: web.Request) -> web.Response:
-        """At once, or when the job has changed (`api.http.long_poll`), or as it was earlier."""
+        """Show the job now, when it has changed (`api.http.long_poll`), or as it was earlier."""
         uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
         as_of = self._travel.as_of(request)
         if as_of is not None:
@@ -91,9 +91,9 @@ class Jobs:
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """The newest change first. A short list is read at once, a longer one is streamed.
+        """List the newest change first. A short list is read at once, a longer one is streamed.
 
-        What was earlier is told by the page.
+        A list as of an earlier moment comes only in pages.
         """
         as_of = self._travel.as_of(request)
         if as_of is not None:
@@ -114,7 +114,7 @@ class Jobs:
         return await stream(request, self._parts(owner, wanted, asked, fields))
 
     async def _found(self, owner: str, wanted: WantedJobs, asked: KeyPage) -> Sequence[JobTree]:
-        """The jobs of the page, and one more if there is one."""
+        """Return the jobs of the page, and one more if there is one."""
 
         def read(snapshot: Snapshot) -> list[JobTree]:
             return snapshot.jobs_after(owner, *wanted, key=asked.key, limit=asked.limit + 1)
@@ -129,7 +129,7 @@ class Jobs:
             return read(snapshot)
 
     async def statistics(self, request: web.Request) -> web.Response:
-        """What the account's jobs did in the last hours, in buckets."""
+        """Show what the account's jobs did in the last hours, in buckets."""
         owner, now, hours = owner_of(request), self._now(), number(request, "hours", DAY)
         if not 1 <= hours <= HOURS_MOST:
             raise BadRequest(f"hours goes from 1 to {HOURS_MOST}", point="hours")
@@ -144,7 +144,7 @@ class Jobs:
         return await do_action(request, {"cancel": self._cancel})
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        """The job has ended on return, and what it made is gone; its thread stops soon."""
+        """Cancel the job. On return it is over and its results are gone; its thread stops soon."""
         uuid = uuid_in_url(request, JobNotFound)
         await check_object(request)
         owner = owner_of(request)
@@ -161,7 +161,7 @@ class Jobs:
         return tree
 
     def _answer(self, tree: JobTree) -> web.Response:
-        """With live figures, if there are any, and an entity tag."""
+        """Answer with live figures, if there are any, and an entity tag."""
         _, body, recorded = self._recorded(tree)
         shown = recorded
         if is_moving(tree, self._figures):
@@ -173,7 +173,7 @@ class Jobs:
         return self._recorded(tree).digest
 
     def _recorded(self, tree: JobTree) -> _Recorded:
-        """Kept for as long as the job's tree is remembered."""
+        """Return the job as it is recorded; kept for as long as its tree is remembered."""
         kept = self._kept.get(tree.job.uuid)
         if kept is None or kept.tree is not tree:
             if len(self._kept) >= REMEMBERED_ANSWERS:

@@ -1,4 +1,4 @@
-"""Lists of jobs: which jobs are asked for, and where in the list a page by key goes on."""
+"""Lists of jobs: which jobs a request asks for, and where a page by key begins."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -27,20 +27,20 @@ _KEY = re.compile(r"([0-9T:.+-]{32}) ([0-9a-f-]{36})")
 
 
 class WantedJobs(NamedTuple):
-    """What the filters of a list ask for; `states` None is any."""
+    """The jobs that the filters of a list ask for; `states` None means any state."""
 
     states: Sequence[str] | None
     conditions: tuple[Condition, ...]
 
     @property
     def are_indexed(self) -> bool:
-        """Whether an index leads to them: else all of the account's jobs may be gone through."""
+        """Whether an index finds them; otherwise all of the account's jobs may be searched."""
         searched = any(each.lookup == "operation" for each in self.conditions)
         return not searched and (self.states is None or len(self.states) <= 1)
 
 
 def wanted_jobs(request: web.Request) -> WantedJobs:
-    """Raises `BadRequest` for a filter that makes no sense."""
+    """Return the jobs that the request asks for. Raise `BadRequest` for a senseless filter."""
     found = conditions(request, _FILTERS)
     found += [
         Condition(lookup, (_time(text, name),))
@@ -58,14 +58,14 @@ def _time(text: str, name: str) -> str:
 
 
 class KeyPage(NamedTuple):
-    """So many jobs behind that place in the list; None: from its beginning."""
+    """Up to `limit` jobs after the place `key` in the list; None means from its beginning."""
 
     limit: int
     key: JobKey | None
 
 
 def key_page(request: web.Request) -> KeyPage | None:
-    """The page that `after` asks for; None if it is not there. Raises `BadRequest`."""
+    """Return the page that `after` asks for; None without `after`. Raise `BadRequest`."""
     given = request.query.getall("after", ())
     if not given:
         return None
@@ -80,7 +80,7 @@ def key_page(request: web.Request) -> KeyPage | None:
 def key_answer(
     asked: KeyPage, found: Sequence[JobTree], shown: Sequence[JsonObject]
 ) -> web.Response:
-    """The page, out of one job more than it has, which tells whether there are more."""
+    """Answer with the page; `found` has one job more than the page if there are more."""
     more = len(found) > asked.limit
     meta = {
         "limit": asked.limit,
@@ -90,14 +90,14 @@ def key_answer(
 
 
 def refuse_in_the_past(request: web.Request) -> None:
-    """Raises `BadRequest` for what a list as of an earlier moment does not offer."""
+    """Raise `BadRequest` for parameters that a list as of an earlier moment does not take."""
     for name in ("after", *_FILTERS, *_TIMES):
         if name in request.query:
             raise BadRequest(f"with as_of, {name} is not offered", point=name)
 
 
 def cursor_of(key: JobKey) -> str:
-    """What `after` is for the page behind that place in the list."""
+    """Return the `after` of the page that follows this place in the list."""
     return urlsafe_b64encode(" ".join(key).encode()).decode().rstrip("=")
 
 

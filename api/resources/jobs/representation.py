@@ -17,23 +17,23 @@ LiveFigures = Callable[[str], Figures | None]
 
 
 def job_json(tree: JobTree, figures: LiveFigures) -> JsonObject:
-    """A job with all below it. A running one also tells of its bytes, a failed one of its error."""
+    """Return a job with all below it: a running one with its bytes, a failed one with its error."""
     return _told(tree, figures).json
 
 
 def no_figures(_: str) -> None:
-    """Stands for `LiveFigures` where only what is recorded is shown."""
+    """Return no figures: the `LiveFigures` of answers that show only what is recorded."""
 
 
 def is_moving(tree: JobTree, figures: LiveFigures) -> bool:
-    """Whether there are live figures of the job or of one below it."""
+    """Whether the job or one below it has live figures."""
     if figures(tree.job.uuid) is not None:
         return True
     return any(is_moving(child, figures) for child in tree.children)
 
 
 class _Copied(NamedTuple):
-    """How far a copy is, or several together; the rate in bytes per second."""
+    """The progress of a copy, or of several together; `rate` is in bytes per second."""
 
     bytes_done: int
     bytes_total: int
@@ -42,7 +42,7 @@ class _Copied(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """A job as it is shown, and what its parent's figures are made of."""
+    """A job as it is shown, and what its parent's figures are computed from."""
 
     json: JsonObject
     progress: int
@@ -83,9 +83,9 @@ def _told(tree: JobTree, figures: LiveFigures) -> _Told:
 
 
 def _copied(job: JobRow, figures: LiveFigures) -> _Copied | None:
-    """The live figures of a copy if there are any, else the recorded ones; None before both."""
+    """Return the live figures of a copy, or else the recorded ones; None before both."""
     live = figures(job.uuid) if job.state == "started" else None
-    # A copy that has only just begun does not know its total yet; what is recorded may.
+    # A copy that has just begun does not know its total yet; the record may.
     if live is not None and live.bytes_total:
         return _Copied(live.bytes_done, live.bytes_total, live.bytes_per_s, live.eta_s)
     if job.bytes_total:
@@ -104,7 +104,7 @@ def _together(children: Sequence[_Told]) -> _Copied | None:
 
 
 def activity_json(told: Activity) -> JsonObject:
-    """What jobs did over time; `bucket_s` is the length of each bucket in seconds."""
+    """Return what jobs did over time; `bucket_s` is the length of each bucket in seconds."""
     return {
         "bucket_s": round(told.length.total_seconds()),
         "buckets": [
@@ -123,10 +123,10 @@ def activity_json(told: Activity) -> JsonObject:
 
 
 def event_json(event: LoggedEvent, owner: str) -> JsonObject:
-    """An event of a job for the job's owner.
+    """Return an event of a job, for the job's owner.
 
-    Jobs are acted on by their owner, by workers and by the service itself; who else did is not
-    told, nor in which request.
+    The owner, workers and the service itself act on jobs. If anybody else did, the owner learns
+    neither who it was nor in which request.
     """
     recorded = decode(event.topic, event.state)
     actor = recorded.actor

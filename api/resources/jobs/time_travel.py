@@ -1,4 +1,4 @@
-"""`?as_of=`, and `/jobs/{uuid}/history/`: jobs as they were, and how they came to be so."""
+"""`?as_of=` and `/jobs/{uuid}/history/`: jobs as they were, and the events of a job."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -32,7 +32,7 @@ AsOf = int | datetime
 
 
 class TimeTravel:
-    """Answers about the past; they are read in a thread, and what comes of it is bounded."""
+    """Answers about the past; they are read in a thread, and their size is bounded."""
 
     def __init__(self, service: Service) -> None:
         self._views = service.views
@@ -40,9 +40,9 @@ class TimeTravel:
         self._now = service.now
 
     def as_of(self, request: web.Request) -> AsOf | None:
-        """What the request asks to be told of the past; None if it asks of now.
+        """Return the moment of the past that the request asks for; None means now.
 
-        Raises `BadRequest` for what is no position or time, and for a time to come.
+        Raise `BadRequest` for what is neither a position nor a time, and for a future time.
         """
         given = request.query.getall("as_of", ()) if request.query_string else ()
         if not given:
@@ -60,7 +60,7 @@ class TimeTravel:
         return json_answer(job_json(tree, no_figures))
 
     async def list(self, request: web.Request, as_of: AsOf) -> web.Response:
-        """A page of the list, ordered and counted as it was."""
+        """Answer with a page of the list, in the order and with the count of that moment."""
         owner, asked, fields = owner_of(request), page(request), shown_fields(request)
         states = filter_values(request, "state")
         refuse_in_the_past(request)
@@ -76,7 +76,7 @@ class TimeTravel:
         )
 
     async def history(self, request: web.Request) -> web.Response:
-        """The oldest event first. A job has some hundreds at the most: no page is too long."""
+        """List the oldest event first. A job has a few hundred at most: no page is too long."""
         uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
         asked, fields = page(request), shown_fields(request)
 
@@ -91,7 +91,7 @@ class TimeTravel:
         return await read_in_thread(read)
 
     async def _told(self, request: web.Request, as_of: AsOf, read: Callable[[Past], V]) -> V:
-        """What is read of the past; the answer's position is the one that it tells of."""
+        """Read from the past; the answer's position is that of the moment it shows."""
 
         def travel() -> tuple[int, V]:
             with self._views.long_snapshot() as snapshot:

@@ -1,4 +1,4 @@
-"""Servers in bodies: what clients say of them, and what is shown."""
+"""Servers, as clients send them and as they are shown."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -54,7 +54,7 @@ _Objects = Annotated[
 
 
 class ServerFields(Struct, kw_only=True):
-    """What a client says of a server, and is shown."""
+    """The fields of a server that clients send and are shown."""
 
     name: Annotated[Text, about("Human readable name; may be empty.")]
     cpu: Annotated[
@@ -78,7 +78,7 @@ class ServerFields(Struct, kw_only=True):
 
 
 class MountFields(Struct, kw_only=True):
-    """The same of a drive that a server has."""
+    """The fields of an attached drive that clients send and are shown."""
 
     boot_order: Annotated[_BootOrder | None, about("Place in the boot order.")] = None
     dev_channel: Annotated[
@@ -93,7 +93,7 @@ class MountFields(Struct, kw_only=True):
 
 
 class NicFields(Struct, kw_only=True):
-    """The same of a network card."""
+    """The fields of a network card that clients send and are shown."""
 
     boot_order: Annotated[_BootOrder | None, about("Place in the boot order.")] = None
     model: Annotated[
@@ -102,11 +102,11 @@ class NicFields(Struct, kw_only=True):
     ] = "virtio"
 
 
-# What clients say
+# What clients send
 
 
 class GivenMount(MountFields, kw_only=True):
-    """A drive to attach; of ide there are the channels 0:0, 0:1, 1:0 and 1:1."""
+    """A drive to attach; ide has the channels 0:0, 0:1, 1:0 and 1:1."""
 
     drive: Uuid
 
@@ -139,7 +139,7 @@ class GivenNic(NicFields, kw_only=True):
 
 
 class NewServer(ServerFields, kw_only=True):
-    """A server, stopped."""
+    """A server, which is stopped at first."""
 
     smp: Annotated[
         _Smp | None, about("Each has at least 1000 MHz. If not given, as few as can carry the cpu.")
@@ -163,7 +163,7 @@ class ServerClone(Struct, kw_only=True):
 
 
 class DriveIo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Nothing runs, so nothing is counted; this goes for network cards, too."""
+    """Counters, all 0 because nothing really runs; so are those of network cards."""
 
     bytes_read: _Counter = 0
     bytes_written: _Counter = 0
@@ -180,7 +180,7 @@ class MountRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Mount(MountFields, kw_only=True, forbid_unknown_fields=True):
-    """A drive of a server. They are sorted by device, controller and unit."""
+    """A drive of a server. Drives are sorted by device, controller and unit."""
 
     drive: Annotated[Reference, about("The drive.")]
     runtime: Annotated[MountRuntime | None, about("State of the device at this moment.")] = None
@@ -236,7 +236,7 @@ class ServerRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Server(ServerFields, kw_only=True, forbid_unknown_fields=True):
-    """A server; what is `runtime` in it is null while it is stopped."""
+    """A server; each `runtime` in it is null while it is stopped."""
 
     drives: Annotated[tuple[Mount, ...], about("Attached drives.")] = ()
     grantees: Grantees = ()
@@ -273,7 +273,7 @@ def new_server(said: NewServer, *, server: str, new_mac: Callable[[], str]) -> c
 def server_edit(
     said: Struct, *, owner: str, server: str, new_mac: Callable[[], str]
 ) -> commands.EditServer:
-    """What is not given stays. Whole answers of GET are taken too."""
+    """Return the edit: what is not given stays. Whole answers of GET are accepted too."""
     given = asdict(said)
     mounts, nics = given["drives"], given["nics"]
     edit = {name: given[name] for name in commands.ServerEdit.__struct_fields__}
@@ -289,7 +289,7 @@ def server_edit(
 
 
 def _smp(said: NewServer) -> int:
-    """As many as are given, else as few as can carry this much `cpu`."""
+    """Return the number that is given, or else the fewest that can carry this much `cpu`."""
     if said.smp is None:
         return max(1, -(-said.cpu // CPU_PER_SMP_MOST_MHZ))
     if said.smp > 1 and said.cpu < said.smp * CPU_PER_SMP_LEAST_MHZ:

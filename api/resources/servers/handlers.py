@@ -1,6 +1,6 @@
-"""`/servers/`: servers are made, looked at, changed, switched, cloned and deleted.
+"""`/servers/`: makes, shows, changes, switches, clones and deletes servers.
 
-Switching one is recorded, and that is all: there is no hypervisor.
+Switching a server only records it: there is no hypervisor.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Servers:
         return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
-        """All or none, and stopped at once."""
+        """Create all of the servers or none; they are ready and stopped at once."""
         owner = owner_of(request)
         new = tuple(
             new_server(said, server=new_id(request), new_mac=self._new_mac)
@@ -73,7 +73,7 @@ class Servers:
         return created(self._collection.shown(owner, [server.server for server in new]))
 
     async def edit(self, request: web.Request) -> web.Response:
-        """Partial; `drives`, `nics`, `meta` and `tags` are replaced whole if they are given."""
+        """Change the given fields; `drives`, `nics`, `meta` and `tags` are replaced as a whole."""
         uuid = uuid_in_url(request, ServerNotFound)
         owner = owner_of(request)
         said = await read_object(request, ServerEdit)
@@ -82,17 +82,17 @@ class Servers:
         return json_answer(self._collection.shown(owner, [uuid])[0])
 
     async def runtime(self, request: web.Request) -> web.Response:
-        """What runs of it; of a stopped one an object too, because the public client needs one."""
+        """Show the server's runtime: an object even of a stopped one, for the public client."""
         uuid = uuid_in_url(request, ServerNotFound)
         runtime = self._collection.shown(owner_of(request), [uuid])[0]["runtime"]
         return json_answer(runtime or {"active_since": None, "nics": []})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
-        """The account's running servers, by the host they are on."""
+        """Group the account's running servers by the host that they are on."""
         return json_answer(groups(await self._hosts(request)))
 
     async def availability_group(self, request: web.Request) -> web.Response:
-        """The servers on the host of this one; none while it is stopped."""
+        """List the servers on the host of this one; none while it is stopped."""
         uuid = uuid_in_url(request, ServerNotFound)
         self._collection.shown(owner_of(request), [uuid])
         return json_answer(group_of(uuid, await self._hosts(request)))
@@ -118,7 +118,7 @@ class Servers:
 
     async def _switch(self, request: web.Request, action: PowerAction) -> web.Response:
         uuid = uuid_in_url(request, ServerNotFound)
-        # It may name an allocation method of start; there are no pools of cpu.
+        # It may name an allocation method, which has no meaning here: there are no pools of cpu.
         await check_object(request)
         owner = owner_of(request)
         command = ChangePower(owner, uuid, action, avoided(request))
@@ -126,7 +126,7 @@ class Servers:
         return json_answer({"action": action, "result": "success", "uuid": uuid}, status=202)
 
     async def _clone(self, request: web.Request) -> web.Response:
-        """Answered with the new server, which is stopped and has its drives already."""
+        """Answer with the new server, which is stopped and has its drives already."""
         owner = owner_of(request)
         source = uuid_in_url(request, ServerNotFound)
         said = await read_object(request, ServerClone)
@@ -150,7 +150,7 @@ class Servers:
 
 
 def _recurse(request: web.Request) -> Recurse:
-    """Which drives go with the server."""
+    """Return which drives are deleted with the server."""
     given = request.query.get("recurse")
     if given is None:
         return "none"
@@ -161,7 +161,7 @@ def _recurse(request: web.Request) -> Recurse:
 
 
 def servers_of(service: Service) -> Collection[ServerView]:
-    """The lists of servers."""
+    """Return the collection of servers."""
     return Collection(
         service.views,
         FILTERS,

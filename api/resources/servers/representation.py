@@ -31,7 +31,7 @@ SERVER_LIST_FIELDS = DRIVE_LIST_FIELDS | {"runtime"}
 
 
 def server_json(server: ServerView) -> JsonObject:
-    """A server; the runtime of one that runs has counted nothing, because nothing runs it."""
+    """Return a server; the counters of a running one are all 0, because nothing really runs."""
     definition = server.definition
     runs = server.active_since is not None
     return to_json(
@@ -60,7 +60,7 @@ def _runtime(server: ServerView) -> ServerRuntime | None:
 
 
 def _nic_runtime(nic: events.Nic) -> NicRuntime:
-    """An address by DHCP comes into being only with something that runs."""
+    """Return a card's runtime; it has no address by DHCP, because nothing really runs."""
     v4, v6 = nic.ip_v4_conf, nic.ip_v6_conf
     return NicRuntime(
         interface_type="public" if nic.vlan is None else "private",
