@@ -64,7 +64,7 @@ class Ledger:
     def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:
         """Call `listener` with every commit to the ledger, by any process, in order.
 
-        The calls come in a thread of its own; commits may be left out while `wanted` is false.
+        The calls come from a background thread; commits may be left out while `wanted` is false.
         """
         self._feed.listen(listener, wanted)
 
@@ -84,14 +84,14 @@ class Ledger:
 
     @property
     def commits(self) -> int:
-        """How often this process has committed; raised before listeners hear of a commit."""
+        """How often this process has committed; incremented before listeners hear of it."""
         return self._writer.commits
 
     @property
     def position(self) -> int:
         """The position of the newest event that this process knows of.
 
-        Raised before listeners hear of a commit.
+        It is updated before listeners hear of a commit.
         """
         return max(self._writer.position, self._feed.position)
 
@@ -100,13 +100,13 @@ class Ledger:
         self._writer.forget()
 
     def busy(self) -> bool:
-        """Whether commands wait; exclusive work that can be cut short then ends."""
+        """Whether commands wait; exclusive work that can be cut short should then end."""
         return self._writer.busy()
 
     def current(self, stream: str) -> Aggregate | None:
-        """The aggregate of a stream as of the last commit, folded from its events; any thread.
+        """Return the aggregate of a stream as of the last commit, folded from its events.
 
-        A store that cannot be reached is waited for, like by those who write.
+        In any thread. If the store cannot be reached, wait for it as writers do.
         """
         return read_patiently(
             self._store, lambda cursor: fold(stream, starmap(decode, stored_of(cursor, stream)))

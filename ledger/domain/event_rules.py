@@ -64,7 +64,7 @@ _ONLY = {
     "restoration": LedgerRestored,
     "parking": StreamParked | StreamReleased,
 }
-"""No particular event begins these: any of their own may be the first."""
+"""Streams that no particular event begins: any of their own events may be the first."""
 FULL = 100
 TREES_MOST = 200
 """Trees that one event can discard."""
@@ -182,9 +182,9 @@ def _end_violation(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> 
     else:
         due = JobCancelled if "cancelled" in ended else JobSucceeded
     if ended and not isinstance(event, due):
-        return "its children did not end so"
+        return "its children ended otherwise"
     if isinstance(event, JobFailed) and not job.children and not job.attempt:
-        return "nobody had tried"
+        return "no attempt had started"
     return None
 
 

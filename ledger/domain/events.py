@@ -1,10 +1,10 @@
 """The vocabulary: every event the ledger may hold, and the envelope each one carries.
 
 An event says what happened to one stream (a job, a drive, a server, a tag, an account's profile, or
-one of the ledger's own acts);
-`Recorded` adds when, by whom and in which request. Events are immutable and the unions are closed:
-a `match` over one ends in `assert_never`. Nothing secret may be put into an event: passwords,
-tokens and personal data live in plain tables, because what is in the ledger stays there.
+one of the ledger's own acts); `Recorded` adds when, by whom and in which request. Events are
+immutable and the unions are closed: a `match` over one ends in `assert_never`. An event may contain
+nothing secret: passwords, tokens and personal data live in plain tables, because what is in the
+ledger stays there.
 """
 
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from typing import Generic, Literal, TypeVar
 from msgspec import Struct
 
 OperationName = str
-"""What a job does; `ledger.domain.operations` has ours, others may be recorded too."""
+"""What a job does; `ledger.domain.operations` has ours, and others may be recorded too."""
 
 Ending = Literal["success", "failed", "cancelled"]
 Media = Literal["disk", "cdrom"]
@@ -31,15 +31,15 @@ Scalar = str | int | float | bool | None
 
 
 class Closed(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """What is stored: a field that is not known is not passed over, it is another shape.
+    """A stored value. An unknown field is not ignored: it means another shape.
 
-    `gc=False` here and for what is made of events: immutable values have no cycles, and hundreds
-    of thousands of them, held in memory, would make each garbage collection stop everybody.
+    `gc=False` here and for whatever is made of events: immutable values have no cycles, and
+    hundreds of thousands of them in memory would make each garbage collection stop the process.
     """
 
 
 class Resource(Closed, frozen=True):
-    """A drive or server that a job names, and what it is to the job."""
+    """A drive or server that a job names, and its role in the job."""
 
     kind: ResourceKind
     uuid: str
@@ -54,12 +54,12 @@ class Fingerprint(Closed, frozen=True):
     inode: int
 
     def is_of_a_copy_of(self, other: "Fingerprint") -> bool:
-        """Whether only the file is another, as in a pool that was moved, or is that of a backup."""
+        """Whether only the file differs, as in a pool that was moved or came from a backup."""
         return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
 
 
 class DriveDefinition(Closed, frozen=True):
-    """What the owner of a drive says about it; `size` in bytes, a multiple of 16 KiB."""
+    """What the owner decides about a drive; `size` is in bytes, a multiple of 16 KiB."""
 
     name: str
     media: Media
@@ -95,7 +95,7 @@ class Nic(Closed, frozen=True):
 
 
 class ServerDefinition(Closed, frozen=True):
-    """What the owner of a server says about it; `cpu` in MHz, `mem` in bytes."""
+    """What the owner decides about a server; `cpu` is in MHz, `mem` in bytes."""
 
     name: str
     cpu: int
@@ -136,7 +136,7 @@ class ChildAttached(Closed, frozen=True):
 
 
 class JobAttemptStarted(Closed, frozen=True):
-    """A worker took the job up; reports of earlier attempts are refused from now on."""
+    """A worker took the job up; reports of earlier attempts are refused from then on."""
 
     attempt: int
     worker: str
@@ -144,15 +144,15 @@ class JobAttemptStarted(Closed, frozen=True):
 
 
 class JobAttemptLost(Closed, frozen=True):
-    """The worker of this attempt is taken for dead. It ends nothing: another takes the job up."""
+    """The worker of this attempt is presumed dead. The job goes on: another worker takes it up."""
 
     attempt: int
 
 
 class ProgressUpdated(Closed, frozen=True):
-    """So much is durable: `progress` in percent, bytes of data (holes are not counted).
+    """The durable part of a copy: `progress` in percent, and bytes of data without holes.
 
-    `offset` is where a later attempt may go on: the image is complete below it.
+    `offset` is where a later attempt may resume: the image is complete below it.
     """
 
     attempt: int
@@ -176,7 +176,7 @@ class JobFailed(Closed, frozen=True):
 
 
 class JobCancelled(Closed, frozen=True):
-    """Its owner wanted it no longer."""
+    """The owner no longer wanted the job."""
 
 
 JobEvent = (
@@ -209,23 +209,23 @@ class DriveReady(Closed, frozen=True):
 
 
 class DriveChanged(Closed, frozen=True):
-    """The owner says something else about the drive; its size is never changed by this."""
+    """The owner changed the drive's definition, but never its size: that takes a resize."""
 
     definition: DriveDefinition
 
 
 class DriveResizeStarted(Closed, frozen=True):
-    """The image is to have this many bytes; until it has, the drive shows its old size."""
+    """The image is to grow to this many bytes; until it has, the drive shows its old size."""
 
     size: int
 
 
 class DriveResized(Closed, frozen=True):
-    """The image has the size that was wanted, durably."""
+    """The image durably has the wanted size."""
 
 
 class DriveResizeFailed(Closed, frozen=True):
-    """The image has the size that it had."""
+    """The image keeps its old size."""
 
     error: str
 
@@ -256,7 +256,7 @@ class ServerCreated(Closed, frozen=True):
 
 
 class ServerChanged(Closed, frozen=True):
-    """What is named was replaced; None is as before."""
+    """The given parts were replaced; None means that a part is unchanged."""
 
     mounts: tuple[Mount, ...] | None = None
     nics: tuple[Nic, ...] | None = None
@@ -264,7 +264,7 @@ class ServerChanged(Closed, frozen=True):
 
 
 class ServerPowerChanged(Closed, frozen=True):
-    """The server was switched, on a compute host if it runs; there is nothing but this record."""
+    """The server was switched; `host` is its compute host if it runs. Only this record exists."""
 
     action: PowerAction
     power: Power
@@ -312,10 +312,10 @@ TagEvent = TagCreated | TagChanged | ResourceTagged | ResourceUntagged | TagDele
 
 
 class ProfileChanged(Closed, frozen=True):
-    """Which fields of an account's profile have other values now.
+    """These fields of an account's profile have new values.
 
-    The values are personal and in a plain table, but for `clone_naming`, which decisions rest on;
-    None: it is as before.
+    The values are personal and live in a plain table, except `clone_naming`, which decisions rest
+    on; None means that it is unchanged.
     """
 
     fields: tuple[str, ...]
@@ -326,7 +326,7 @@ ProfileEvent = ProfileChanged
 
 
 # The ledger's own acts: each sweep, compaction, restore and parked stream has a stream of its own,
-# so that what is old can go; the retention policy has one for all times.
+# so that old ones can be deleted; the retention policy has one stream, which stays.
 
 
 class RetentionPolicySet(Closed, frozen=True):
@@ -337,7 +337,7 @@ class RetentionPolicySet(Closed, frozen=True):
 
 
 class DiscardedTree(Closed, frozen=True):
-    """A root job and all below it; `jobs` are theirs, the root first, `ended` is the latest end."""
+    """A root job and all below it; `jobs` lists the root first, `ended` is their latest end."""
 
     owner: str
     jobs: tuple[str, ...]
@@ -348,11 +348,11 @@ class DiscardedTree(Closed, frozen=True):
 
 
 class JobsDiscarded(Closed, frozen=True):
-    """These trees ended before `cutoff`, under a policy of `keep`, and are shown no more.
+    """These trees ended before `cutoff`, under a policy of `keep`, and are no longer shown.
 
     `streams` are those of deleted drives, servers and tags that no tree names any more, and of the
-    ledger's own old acts. `last`: all that was due by the cutoff, and had ended by the position
-    as of which the sweep was planned, is discarded.
+    ledger's own old acts. `last` means that all is discarded that was due by the cutoff and had
+    ended by `planned_at`, the position as of which the sweep was planned.
     """
 
     keep: timedelta
@@ -364,7 +364,7 @@ class JobsDiscarded(Closed, frozen=True):
 
 
 class ArchiveWritten(Closed, frozen=True):
-    """All events of what these sweeps discarded are in an archive, on disk; they may be deleted.
+    """All events of what these sweeps discarded are in an archive on disk, so they may be deleted.
 
     `digest` is the SHA-256 of the file, `first` and `last` the positions that it spans.
     """
@@ -378,13 +378,13 @@ class ArchiveWritten(Closed, frozen=True):
 
 
 class LedgerCompacted(Closed, frozen=True):
-    """The archived events are deleted; `gone` is how many ever were, in all compactions."""
+    """The archived events are deleted; `gone` counts the deleted events of all compactions."""
 
     gone: int
 
 
 class LedgerRestored(Closed, frozen=True):
-    """The ledger is that of a backup: what was recorded after it is lost.
+    """The ledger comes from a backup: what was recorded after the backup is lost.
 
     `checkpoint` is the first of the new epoch, signed over the ledger as the backup held it.
     """
@@ -430,7 +430,7 @@ E_co = TypeVar("E_co", covariant=True)
 
 
 class Recorded(Closed, Generic[E_co], frozen=True):
-    """An event with its envelope; what a stream and the whole ledger are made of.
+    """An event with its envelope: streams, and the whole ledger, consist of these.
 
     `actor` is an account's uuid, or `worker:<name>` or `system` for our own acts.
     """
@@ -477,5 +477,5 @@ def restoration_stream(uuid: str) -> str:
 
 
 def parking_stream(stream: str) -> str:
-    """Of a stream that is parked, or was."""
+    """Return the stream that records whether `stream` is parked."""
     return f"parking-{stream}"

@@ -1,8 +1,8 @@
-"""The operations that this service executes: one table with everything that depends on one.
+"""One table of the operations that this service executes, with everything that depends on them.
 
-From here come the task that follows from a job, the status of a drive while the job runs, the
-actions in the audit log, and what people and the API's description read. A job may have any other
-operation too; then somebody else executes it, and only its name is known.
+It decides which task follows from a job, the status of a drive while the job runs, the actions in
+the audit log, and what people and the API's description read. A job may also have any other
+operation; then somebody else executes it, and only its name is known.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class Operation(NamedTuple):
 
     name: OperationName
     executor: Executor
-    """Who does the jobs: our workers on images (`ledger.workers.operations`), or their sub-jobs."""
+    """Who does the jobs: our workers (`ledger.workers.operations`), their sub-jobs, or others."""
     title: str
-    """For people."""
+    """The name that people read."""
     log: Mapping[Role, str] = {}
     """The action in the audit log when a job begins."""
     status: Mapping[Role, str] = {}
@@ -45,9 +45,9 @@ OPERATIONS = {
         Operation("server_clone", executor="sub-jobs", title="Clone of a server", log=_CLONE_LOG),
     )
 }
-"""By name, in the order in which people are offered them."""
+"""The operations by name, in the order in which they are listed."""
 
 
 def operation_of(name: OperationName) -> Operation:
-    """Return the operation; of one that is not ours only the name is known."""
+    """Return the operation; if it is not ours, only its name is known."""
     return OPERATIONS.get(name) or Operation(name, "others", title=name.replace("_", " "))

@@ -1,8 +1,8 @@
 """Copy an image into a part file so that what a checkpoint names survives a crash.
 
-Order at each checkpoint: write, fdatasync of the part, and only then the report. The fdatasync of
-one checkpoint runs while the data of the next are copied; a checkpoint therefore names only what
-had been written before its fdatasync began.
+Order at each checkpoint: write, fdatasync the part, and only then report. The fdatasync of one
+checkpoint runs while the data of the next are copied; a checkpoint therefore names only what was
+written before its fdatasync began.
 
 Limits: a source written to through a shared mapping may not show a new mtime before it is synced;
 such a change is noticed late or not at all.
@@ -59,9 +59,9 @@ def copy_image(
 ) -> None:
     """Copy the image `source` into the part file `part` and extend it with a hole to `size` bytes.
 
-    On return the part and its name are durable, it has the source's content, and the source was at
-    the start and at the end the file whose fingerprint is `expected`. Only the return says so: no
-    checkpoint does.
+    On return the part and its name are durable, the part has the source's content, and the source
+    was the file whose fingerprint is `expected`, both at the start and at the end. Only the return
+    guarantees this: no checkpoint does.
 
     `on_checkpoint` is called in the calling thread, after every 64 MiB of data and, with a `rate`,
     also about once a second; then with the source's size as offset, repeatedly during the
@@ -77,8 +77,8 @@ def copy_image(
     When `stop` is set, what was copied is synced and reported, then CopyStopped is raised. Other
     errors, after which nothing more is reported: SourceVanished, SourceChanged, PoolFull,
     VerificationFailed, PartTaken, CopyFailed (any other OSError). ValueError where `size` is less
-    than the source's, or both paths are one file. The part stays as it is, for the caller to
-    decide about.
+    than the source's, or both paths are one file. The part stays as it is: the
+    caller decides what becomes of it.
     """
     if size < expected.size:
         raise ValueError(f"the source has {expected.size} bytes, more than {size}")
@@ -221,7 +221,7 @@ class _Copy:
 def _copy_extents(
     copy: _Copy, sync: PipelinedSync, rate: RateLimit | None, stop: threading.Event
 ) -> Iterator[Checkpoint]:
-    """Copy all extents; yield checkpoints as they become durable, not all of the last ones."""
+    """Copy all extents; yield checkpoints as they become durable. The last data may have none."""
     due = _CheckpointDue(timed=rate is not None)
     for offset, length in _chunks(copy, rate):
         if stop.is_set() or (rate is not None and not rate.take(length, stop)):

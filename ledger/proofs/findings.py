@@ -1,4 +1,4 @@
-"""What a verification may find: each kind says what somebody has done, or what has happened."""
+"""The findings of a verification: each kind says what somebody did, or what happened."""
 
 from typing import assert_never
 
@@ -6,39 +6,39 @@ from msgspec import Struct
 
 
 class _Finding(Struct, frozen=True, tag_field="finding", gc=False):
-    """Written as JSON with the name of its kind."""
+    """A finding; as JSON it carries the name of its kind."""
 
 
 class Changed(_Finding, frozen=True, tag="changed"):
-    """An event is not the one that was recorded, or not stored as it was."""
+    """An event is not the one that was recorded, or is not stored as it was."""
 
     position: int
     reason: str
 
 
 class Missing(_Finding, frozen=True, tag="missing"):
-    """The events of these leaves, both included, are neither here nor marked as gone."""
+    """The events of these leaves, first and last included, are neither here nor marked as gone."""
 
     first_leaf: int
     last_leaf: int
 
 
 class Misplaced(_Finding, frozen=True, tag="misplaced"):
-    """An event is where none was recorded, or not in the order in which it was."""
+    """An event is where none was recorded, or is out of the recorded order."""
 
     position: int
     reason: str
 
 
 class VersionGap(_Finding, frozen=True, tag="version-gap"):
-    """The versions of a stream do not follow each other."""
+    """The versions of a stream are not consecutive."""
 
     position: int
     stream: str
 
 
 class BadTile(_Finding, frozen=True, tag="bad-tile"):
-    """What is kept of the tree is not what follows from the events; level 0 has the leaves."""
+    """A stored tile of the tree does not follow from the events; level 0 has the leaves."""
 
     level: int
     tile: int
@@ -46,35 +46,35 @@ class BadTile(_Finding, frozen=True, tag="bad-tile"):
 
 
 class WronglyGone(_Finding, frozen=True, tag="wrongly-gone"):
-    """Another number of events is gone than the ledger's compactions have deleted."""
+    """The number of gone events differs from the number that compactions have deleted."""
 
     gone: int
     compacted: int
 
 
 class NotArchived(_Finding, frozen=True, tag="not-archived"):
-    """Of the events that are gone more are not here than the archives that are not here have."""
+    """The archives here lack more of the gone events than the missing archives hold."""
 
     absent: int
     archived: int
 
 
 class BadArchiveFound(_Finding, frozen=True, tag="bad-archive"):
-    """An archive is not the one that was written, or none of this ledger's."""
+    """An archive is not the one that was written, or does not belong to this ledger."""
 
     archive: str
     reason: str
 
 
 class UnreadableAct(_Finding, frozen=True, tag="unreadable-act"):
-    """An act of the ledger's own, on which the rest is judged, cannot be read."""
+    """One of the ledger's own acts, by which the rest is judged, cannot be read."""
 
     position: int
     reason: str
 
 
 class ForgedRestore(_Finding, frozen=True, tag="forged-restore"):
-    """A restore is recorded that nobody with the key has made."""
+    """The record of a restore was not made by anybody with the key."""
 
     position: int
     epoch: int
@@ -82,7 +82,7 @@ class ForgedRestore(_Finding, frozen=True, tag="forged-restore"):
 
 
 class AnotherRoot(_Finding, frozen=True, tag="another-root"):
-    """The first events of the ledger, as many as the checkpoint covers, are not those it covers."""
+    """The ledger's first events, as many as the checkpoint covers, are not the covered ones."""
 
     size: int
 
@@ -95,9 +95,9 @@ class PutBack(_Finding, frozen=True, tag="put-back"):
 
 
 class Restored(_Finding, frozen=True, tag="restored"):
-    """Not tampering: a restore began this epoch, and the checkpoint is of what was lost with it.
+    """Not tampering: a restore began this epoch, and lost events that the checkpoint covers.
 
-    `lost` of the events that the checkpoint covers are; the first `size` are those of the backup.
+    `lost` is the number of those events; the first `size` events come from the backup.
     """
 
     epoch: int
@@ -123,7 +123,7 @@ Finding = (
 
 
 def described(finding: Finding) -> str:
-    """The finding as a sentence."""
+    """Return the finding as a sentence."""
     match finding:
         case Changed(position, reason):
             return f"the event at position {position} was changed: {reason}"

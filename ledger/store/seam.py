@@ -60,7 +60,7 @@ class Projection(Protocol):
         """Create missing tables."""
 
     def look_again(self, cursor: Cursor) -> None:
-        """Read the state of the tables again at the next write, because one has failed."""
+        """Read the state of the tables again at the next write, because a write has failed."""
 
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
         """Put and drop rows of the live generation, sorted by table and key.
@@ -103,7 +103,7 @@ class Commit(NamedTuple):
     """The effects of one transaction, or of several in a row.
 
     `position` is that of the last event. `events` are (stream, event) in order; `states` are the
-    aggregates of their streams as they are now, in which even a deleted one names its owner.
+    aggregates of their streams as they are now; even a deleted one names its owner.
     `related` are the drives and servers whose relations have changed, and `tasks` the work on
     images that follows, for workers that the store does not feed.
     """
@@ -127,7 +127,7 @@ class CommitFeed(Protocol):
 
     @property
     def position(self) -> int:
-        """The position of the newest known event; raised before any listener is called."""
+        """The position of the newest known event; updated before any listener is called."""
 
 
 class SharedCommitFeed(CommitFeed, Protocol):
@@ -149,7 +149,7 @@ class LoggedEvent(NamedTuple):
 
 
 class Conflict(Exception):
-    """Another process was first with a stream, guard or claim; the batch was not written."""
+    """Another process wrote a stream, guard or claim first; the batch was not written."""
 
 
 class Log(Protocol):

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS stored_events (
 );
 CREATE TABLE IF NOT EXISTS leaf_count (leaves INTEGER NOT NULL);
 INSERT INTO leaf_count SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM leaf_count);
--- Guards: how often something was decided that rests on this drive or server.
+-- Guards: how many decisions have rested on this drive or server.
 CREATE TABLE IF NOT EXISTS guards (
     uuid TEXT PRIMARY KEY,
     version INTEGER NOT NULL
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS accounts (
     password_version INTEGER NOT NULL,
     created TEXT NOT NULL
 ) WITHOUT ROWID;
--- Of what lets somebody in there are only hashes.
+-- Sessions and tokens give access, so only their hashes are stored.
 CREATE TABLE IF NOT EXISTS sessions (
     id_hash BLOB PRIMARY KEY,
     account TEXT NOT NULL,
@@ -44,12 +44,12 @@ CREATE TABLE IF NOT EXISTS sessions (
     expires TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sessions_of_account ON sessions (account, created);
--- The last ending of an account's logins, numbered over all accounts.
+-- The last revocation of an account's logins, numbered across all accounts.
 CREATE TABLE IF NOT EXISTS endings (
     account TEXT PRIMARY KEY,
     nth INTEGER NOT NULL UNIQUE
 ) WITHOUT ROWID;
--- Keys for what is signed for minutes; those of earlier hours are removed.
+-- Keys for signatures that are valid for minutes; keys of earlier hours are removed.
 CREATE TABLE IF NOT EXISTS hourly_keys (
     hour INTEGER PRIMARY KEY,
     key BLOB NOT NULL
@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS tokens (
     name TEXT NOT NULL,
     created TEXT NOT NULL
 ) WITHOUT ROWID;
--- Requests that clients have named, recorded with their commands, and how they were answered.
+-- Requests with an idempotency key, recorded with their commands, and their answers.
 CREATE TABLE IF NOT EXISTS claims (
     account TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -75,9 +75,10 @@ CREATE TABLE IF NOT EXISTS claims (
     PRIMARY KEY (account, key)
 );
 CREATE INDEX IF NOT EXISTS claims_by_age ON claims (recorded);
--- The tree over the leaves, behind the events: what a proof needs, whether the event is there or gone.
+-- The tree over the leaves, which follows the events with a delay. It holds what a proof needs,
+-- whether the event is there or gone.
 -- The hashes of 256 leaves, 32 bytes each, and a bit for each whose event is gone; the newest tile
--- grows. A full one all of whose events are gone is dropped: its root stays.
+-- grows. A full tile whose events are all gone is dropped, but its root stays.
 CREATE TABLE IF NOT EXISTS leaf_tiles (
     tile INTEGER PRIMARY KEY,
     gone BLOB NOT NULL,
@@ -90,24 +91,25 @@ CREATE TABLE IF NOT EXISTS node_tiles (
     nodes BLOB NOT NULL,
     PRIMARY KEY (level, tile)
 );
--- The last leaf of every full tile, and of all tiles: its position, and the latest time that any
--- event up to there is stamped with, in microseconds since 1970.
+-- The last leaf of every full tile, and of all tiles: its position, and the latest timestamp of any
+-- event up to it, in microseconds since 1970.
 CREATE TABLE IF NOT EXISTS moments (
     leaf_index INTEGER PRIMARY KEY,
     position INTEGER NOT NULL,
     latest INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS moments_by_time ON moments (latest, leaf_index);
--- Signed states of the tree, as they were made from time to time.
+-- Checkpoints: states of the tree, signed from time to time.
 CREATE TABLE IF NOT EXISTS checkpoints (
     made TEXT PRIMARY KEY,
     epoch INTEGER NOT NULL,
     size INTEGER NOT NULL,
     note TEXT NOT NULL
 ) WITHOUT ROWID;
--- Whose key signs the checkpoints, where processes with keys of their own may share the ledger.
+-- The verifier of the only key that signs checkpoints: processes that share the ledger may each
+-- have a key.
 CREATE TABLE IF NOT EXISTS signed_by (verifier TEXT PRIMARY KEY) WITHOUT ROWID;
--- What was last believed of the clocks, so that nothing is discarded by one that somebody moved.
+-- The clocks as they were last trusted, so that a clock that somebody moved discards nothing.
 CREATE TABLE IF NOT EXISTS clock_watch (
     boot TEXT NOT NULL,
     booted TEXT NOT NULL,

@@ -2,9 +2,9 @@
 
 The writer takes all waiting commands, decides each against the state that the ones before it leave,
 writes events and rows in one durable transaction, and then wakes all callers. A refused command
-affects no other. Before each batch, what other processes have changed is dropped from the cache. If
-another process writes meanwhile and is first, what may be stale is read again and the batch is
-repeated in halves, so that no other command is lost.
+affects no other. Before each batch it drops from the cache what other processes have changed. If
+another process commits first, it reads again what may be stale and repeats the batch in halves, so
+that a conflict of one command costs no other.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class _Waiting(NamedTuple):
 class _Work(NamedTuple):
     """Work other than a command, done between two batches in a transaction of its own.
 
-    With an `afterwards`, other processes append nothing until that has been called too.
+    With an `afterwards`, other processes append nothing until it has been called.
     """
 
     run: Callable[[Cursor], Any]
@@ -93,7 +93,7 @@ _Item = _Waiting | _Work | _Stop
 
 
 class Clock:
-    """Time stamps that are never equal within a process, so that time orders what it did.
+    """Timestamps that never repeat within a process, so that time orders what it did.
 
     While the wall clock stands still, or is less than a second behind, each stamp is a microsecond
     after the last; a clock that is set back further is followed.
@@ -114,7 +114,7 @@ class Clock:
 
 
 class Writer:
-    """The only one who writes to the store."""
+    """The only writer to the store."""
 
     def __init__(
         self,
@@ -168,8 +168,8 @@ class Writer:
     ) -> "Future[T]":
         """Run `work` in the writer's thread, in a writing transaction between two batches.
 
-        `afterwards` is called there once it is committed, before anything else is, and before any
-        other process appends anything.
+        `afterwards` is called there once it is committed, before this or any other process commits
+        anything else.
         """
         future: Future[T] = Future()
         self._put(_Work(work, afterwards, future))
@@ -177,14 +177,14 @@ class Writer:
 
     @property
     def commits(self) -> int:
-        """How often this process has committed; raised before any listener is called."""
+        """How often this process has committed; incremented before any listener is called."""
         return self._commits
 
     @property
     def position(self) -> int:
         """The position of the newest event that this process has committed, or found at its start.
 
-        Raised before any listener is called.
+        It is updated before any listener is called.
         """
         return self._position
 
@@ -222,7 +222,7 @@ class Writer:
                     pass
 
     def _take(self) -> tuple[list[_Waiting], _Work | _Stop | None]:
-        """Return the waiting commands, and what follows them in the queue other than commands."""
+        """Return the waiting commands, and the first other item that follows them in the queue."""
         batch: list[_Waiting] = []
         item = self._queue.get()
         while isinstance(item, _Waiting):
@@ -332,7 +332,7 @@ class Writer:
             commands.labels(type(waiting.command).__name__, type(error).__name__).inc()
 
     def _catch_up(self) -> None:
-        """Forget what others have changed: a refusal, too, rests on the newest state."""
+        """Forget what other processes have changed: even a refusal rests on the newest state."""
         if self._store.others is None:
             return
         news = self._store.others.news()
@@ -343,7 +343,7 @@ class Writer:
             self._position = max(self._position, news[-1].position)
 
     def _remember(self, unit: UnitOfWork, position: int) -> None:
-        """Take over a commit. If that fails, it is committed all the same, and read again."""
+        """Cache what was committed. If that fails, the commit stands, and is read again."""
         self._commits += 1
         self._position = position
         try:
@@ -353,7 +353,7 @@ class Writer:
             self.forget()
 
     def forget(self) -> None:
-        """Read everything again from the store. In the writer's thread only."""
+        """Drop the cache, to read everything again. In the writer's thread only."""
         self._cache.clear()
 
     def _repeat(self, batch: list[_Waiting], repeats: int) -> None:

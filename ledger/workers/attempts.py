@@ -71,7 +71,6 @@ class Attempt:
         self._last = time.monotonic()
 
     def pool(self, drive: Drive) -> Pool:
-        """Return the pool that a drive's image is in. Raises `PoolMissing`."""
         return pool_of(self._pools, drive)
 
     def report(self, checkpoint: Checkpoint) -> None:

@@ -1,12 +1,12 @@
-"""The engine: works on tasks from queues in PostgreSQL, by Procrastinate.
+"""The engine: does tasks from queues in PostgreSQL, with Procrastinate.
 
-For each pool one Procrastinate worker copies images into it, from the same pool or from another one
-that is here, so many at once; a second worker does the chores, which are short. Both send
-heartbeats. Every few seconds each engine looks after the tasks of all engines:
+For each pool one Procrastinate worker copies images into it, up to a number at once, from the same
+pool or from another one that is here; a second worker does the chores, which are short. Both send
+heartbeats. Every few seconds each engine checks the tasks of all engines:
 
 - A task whose worker has stopped sending heartbeats goes back into its queue, and its job shows
-  that the worker is lost until another takes it up. The engine does so only once it has reached the
-  database for long enough itself: otherwise heartbeats may be missing because the database was
+  that the worker is lost until another takes it up. An engine does so only after it has reached the
+  database itself for long enough: otherwise heartbeats may be missing because the database was
   away. The worker may only be paused: a later attempt fences it off (`ledger.workers.job_worker`),
   and it cannot end a task that is no longer its own.
 - Work that the ledger says is outstanding, and that has no task, gets one: after a move from
@@ -43,23 +43,23 @@ from ledger.workers.job_worker import JobWorker
 from ledger.workers.task_manager import TaskManager
 
 STALLED_S = 30.0
-"""A worker without a heartbeat for so long is taken for dead."""
+"""A worker that sends no heartbeat for this long is presumed dead."""
 BEATS = 3
-"""Heartbeats, and checks of other workers, in that time."""
+"""Heartbeats, and checks of other workers, during that time."""
 FORGOTTEN_S = 3600.0
-"""Procrastinate forgets a worker without a heartbeat for so long."""
+"""Procrastinate forgets a worker that sends no heartbeat for this long."""
 POLL_S = 5.0
-"""How often queues are polled, besides being looked at when a task is announced."""
+"""How often queues are polled; they are also read when a task is announced."""
 CHORES_PER_POOL = 4
-"""At once."""
+"""Chores that run at once."""
 CHECK_THREADS = 2
-"""For stalled and for missing tasks; neither check waits for chores."""
+"""Threads for the checks for stalled and for missing tasks, which do not wait for chores."""
 RETRY_S = 5
 RETRY_MAX_S = 600
 RESTART_S = 1.0
 CONNECTIONS = 4
 RECONNECT_S = 5.0
-"""After so long, attempts to connect start over; otherwise the pauses between them grow, and
+"""Attempts to connect start over after this long; otherwise the pauses between them grow, and
 heartbeats come late once the database is back."""
 
 log = logging.getLogger(__name__)
@@ -70,20 +70,20 @@ class Stopped(Exception):
 
 
 class WorkerSetup(NamedTuple):
-    """What an engine works on, and with."""
+    """What an engine works on, and what it works with."""
 
     ledger: Ledger
     pools: Mapping[str, Pool]
     job_worker: JobWorker
     image_keeper: ImageKeeper
     copies_per_pool: int
-    """At once; with 0 the engine leaves copies to others and does chores only."""
+    """Copies at once; with 0 the engine leaves copies to others and does only chores."""
     unfinished: Callable[[], Sequence[str]]
     """Returns the streams of jobs and drives that may have outstanding work."""
 
 
 class _Retry(BaseRetryStrategy):
-    """Retry at once what was stopped, and what failed after growing intervals."""
+    """Retry stopped tasks at once, and failed tasks after growing intervals."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         if isinstance(exception, Stopped):
@@ -96,10 +96,10 @@ class _Retry(BaseRetryStrategy):
 async def run_worker(
     url: str, setup: WorkerSetup, *, stalled_s: float = STALLED_S
 ) -> AsyncIterator[None]:
-    """Work on the tasks in this database for the pools that are here.
+    """Do the tasks in this database for the pools that are here.
 
-    On the way out no more tasks are taken; copies under way stop at their next checkpoint, and
-    their tasks go back. Raises `StoreFailed` if the database cannot be reached.
+    On exit it takes no more tasks; copies under way stop at their next checkpoint, and their tasks
+    go back into their queues. Raises `StoreFailed` if the database cannot be reached.
     """
     engine = _Engine(url, setup, stalled_s)
     try:
@@ -130,9 +130,9 @@ class _Engine:
         self._chores = ThreadPoolExecutor(max(1, here * CHORES_PER_POOL) + CHECK_THREADS, "chore")
         self._running: list[asyncio.Task[None]] = []
         self._answered = 0.0
-        """When this began, or the database last answered which workers send no heartbeats."""
+        """When the engine began, or the database last said which workers send no heartbeats."""
         self._answering_since = -math.inf
-        """Since when it has answered every time."""
+        """Since when the database has answered every time."""
 
     async def start(self) -> None:
         try:
@@ -191,13 +191,13 @@ class _Engine:
             await self._pause(pause_s)
 
     async def _pause(self, pause_s: float) -> None:
-        """Sleep, but end while stopping: the cancellation may have been lost."""
+        """Sleep, or end if the engine is stopping: the cancellation may have been lost."""
         if self._tasks.stopping:
             raise asyncio.CancelledError
         await asyncio.sleep(pause_s)
 
     async def _stalled(self) -> Sequence[Job]:
-        """Return the tasks of workers that have sent no heartbeat for long, though they could."""
+        """Return the tasks of workers that have long sent no heartbeat, though they could have."""
         manager = self._app.job_manager
         stalled = await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s)
         now = asyncio.get_running_loop().time()
@@ -210,8 +210,8 @@ class _Engine:
     async def _return_stalled(self) -> None:
         """Put stalled tasks back into their queues, and record that their workers are lost.
 
-        An attempt belongs to the dead worker if that has the task both before and after the attempt
-        is looked up: meanwhile no other worker can have begun one.
+        An attempt belongs to the dead worker if that worker has the task both before and after the
+        attempt is looked up: no other worker can have begun one meanwhile.
         """
         stalled = await self._stalled()
         if not stalled:
