@@ -2,8 +2,8 @@
 
 Each commit is handed to the event loop. There, one task reads what changed in short snapshots, and
 sends each account's subscribers a frame for each changed resource. So a frame shows nothing that a
-GET could not show, several changes may become one frame, and what cannot be read any more is sent
-as gone.
+GET could not show, several changes may become one frame, and a resource that can no longer be read
+is sent as gone.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ REPEAT_S = 5.0
 PROGRESS_S = 1.0
 """The shortest time between two frames of a job that show progress below it."""
 FRAMES_AT_ONCE = 50
-"""Frames that are made before other tasks in the event loop have their turn."""
+"""Frames that are made before other tasks in the event loop get their turn."""
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,10 @@ class Subscriber(Protocol):
     """A follower of an account."""
 
     ending: int
-    """The last ending of the account's logins before this login."""
+    """The number of the last revocation of the account's logins before this login."""
 
     def take(self, frame: bytes, *, again: bool) -> None:
-        """Take a frame; `again` says that it repeats what may not be news. Must not block."""
+        """Take a frame; `again` says that it may repeat what is known. Must not block."""
 
     def leave(self, reason: Reason) -> None:
         """Leave: there will be no more frames."""
@@ -52,7 +52,7 @@ Render = Callable[[str, str, View | None], bytes]
 
 
 class Feed:
-    """For one event loop; only `notice` is called in another thread."""
+    """Sends changes, in one event loop; other threads call only `notice` and `is_followed`."""
 
     def __init__(
         self,
@@ -139,16 +139,16 @@ class Feed:
         return self._closed
 
     def dismiss(self, account: str, ending: int) -> None:
-        """Send away those subscribers of an account who logged in before this ending.
+        """Disconnect those subscribers of an account who logged in before this revocation.
 
-        Another node reports an ending a little later; who has logged in since then stays.
+        Another node reports a revocation a little later; subscribers who log in meanwhile stay.
         """
         for subscriber in tuple(self._subscribers.get(account, ())):
             if subscriber.ending < ending:
                 subscriber.leave("logged out")
 
     def close(self) -> None:
-        """Send all subscribers away, and wake all long polls."""
+        """Disconnect all subscribers, and wake all long polls."""
         self._closed = True
         self._send_away("stopping")
 
@@ -190,7 +190,9 @@ class Feed:
             try:
                 await self._send_all()
             except Exception as error:
-                log.exception("the feed failed; its subscribers are sent away and read anew")
+                log.exception(
+                    "the feed failed; its subscribers are disconnected, and must read again"
+                )
                 self._send_away("feed failed")
                 if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                     self._on_failure()
@@ -224,7 +226,7 @@ class Feed:
                 self._gather_repeats(snapshot)
 
     def _gather_jobs(self, snapshot: Snapshot, changes: Changes, now: float) -> None:
-        """Gather jobs that changed or name what is gone, and all above them, which show them."""
+        """Gather jobs that changed or name what is gone, and the jobs above, which show them."""
         jobs = {
             uuid: JobChange(owner, parent)
             for uuid, owner, parent in snapshot.jobs_naming(changes.gone)

@@ -13,7 +13,7 @@ _lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 
 class Accounts(Reader):
     def profile(self, account: str) -> ProfileView | None:
-        """Return the profile of an account, which has one from its beginning."""
+        """Return the profile of an account; every account has one from its beginning."""
         found = self._all(
             "SELECT email, created, coalesce((SELECT clone_naming"
             f" FROM profiles_g{self._g} WHERE owner = uuid), 'NONE') FROM accounts WHERE uuid = ?",

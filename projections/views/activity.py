@@ -1,6 +1,7 @@
 """What an account's jobs did over time: how many began, ended and ran, and how much was copied.
 
-Only jobs that are still kept count. Timestamps decide, so a clock that was set back shows here.
+Only jobs that are still stored count. Timestamps decide, so the answer shows when a clock was set
+back.
 """
 
 from collections import Counter
@@ -13,9 +14,9 @@ from projections.views.snapshot import Snapshot
 
 BUCKETS_MAX = 300
 BUCKET_LENGTHS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30, 60, 240))
-"""Possible lengths of a bucket; the shortest that needs at most `BUCKETS_MAX` is taken."""
+"""The possible lengths of a bucket; the shortest that needs at most `BUCKETS_MAX` is used."""
 MINUTE_CHARS = len("2026-04-17T08:15")
-"""How much of a timestamp says in which minute it is."""
+"""The length of the part of a timestamp that names its minute."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,7 +45,7 @@ class Activity(NamedTuple):
 
 
 def read_activity(snapshot: Snapshot, owner: str, now: datetime, span: timedelta) -> Activity:
-    """Return what happened in this span until now; the first bucket is a whole one."""
+    """Return what happened in the span that ends now; the first bucket is whole."""
     length = next(each for each in BUCKET_LENGTHS if span <= each * BUCKETS_MAX)
     first, last = _start_of(now - span, length), _start_of(now, length)
     counts = _BucketCounts(length)

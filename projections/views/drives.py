@@ -61,11 +61,10 @@ class Drives(Reader):
         )
 
     def count_by_pool(self) -> dict[str, int]:
-        """Return how many drives of all accounts are in each pool."""
         return drives_by_pool(self._cursor)
 
     def unfinished_drives(self) -> list[str]:
-        """Return all drives that wait for an image other than a clone, or grow; oldest first."""
+        """Return all drives that grow, or wait for an image that is no clone; oldest first."""
         rows = self._all(
             f"SELECT uuid FROM drives_g{self._g} WHERE (ready = 0 OR resizing IS NOT NULL)"
             " AND (origin <> 'clone' OR ready = 1) ORDER BY created, uuid"

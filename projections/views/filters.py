@@ -6,16 +6,16 @@ from typing import Literal, NamedTuple, assert_never
 from ledger.store.parameters import marks
 
 NamedLookup = Literal["uuid", "name", "name_contains", "tag", "tag_name"]
-"""By what drives, servers and tags can be looked up."""
+"""What drives, servers and tags can be looked up by."""
 
 JobLookup = Literal["uuid", "operation", "resource", "modified_from", "modified_before"]
-"""By what jobs can be looked up."""
+"""What jobs can be looked up by."""
 
 Lookup = NamedLookup | JobLookup
 
 
 class Condition(NamedTuple):
-    """Holds for a resource if one of the alternatives does; texts must match exactly."""
+    """A condition on a resource: one of the alternatives must match, exactly if it is a text."""
 
     lookup: Lookup
     alternatives: tuple[str, ...]

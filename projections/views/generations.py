@@ -61,7 +61,7 @@ class InlineProjection:
             )
 
     def look_again(self, cursor: Cursor) -> None:
-        """Nothing is remembered."""
+        """Do nothing: this projection remembers nothing."""
 
     def write(self, cursor: Cursor, puts: Rows, drops: Iterable[RowKey]) -> None:
         """Put and drop rows of the live generation, sorted by table and key."""
@@ -87,7 +87,7 @@ def _set(concatenated: str | None) -> frozenset[str]:
 
 
 def is_outdated(cursor: Cursor) -> bool:
-    """Return whether the live rows have an earlier schema version: nothing may use them then."""
+    """Return whether the live rows have an earlier schema version; then nothing may use them."""
     return shape_of(cursor) < SCHEMA_VERSION
 
 

@@ -1,4 +1,4 @@
-"""Reads of jobs: trees, lists of any length, and rows by themselves."""
+"""Reads of jobs: trees, lists of any length, and plain rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -14,7 +14,7 @@ from projections.views.read_models import JobTree
 from projections.views.reader import STREAM_ROWS, Reader, sql_limit
 
 NAMING_LIMIT = 100
-"""Jobs that are found to name a drive or server, the newest first."""
+"""The most jobs that are found for a drive or server that they name, the newest first."""
 
 
 class JobKey(NamedTuple):
@@ -34,9 +34,10 @@ def key_of(tree: JobTree) -> JobKey:
 
 @lru_cache
 def _job_columns(generation: int) -> str:
-    """Return a job's columns, and last what it names that still exists: `drives/UUID,servers/UUID`.
+    """Return a job's columns, the last of which lists resources: `drives/UUID,servers/UUID`.
 
-    Each is looked up by its key: PostgreSQL would answer an EXISTS here by reading all drives.
+    These are the resources that the job names and that still exist. Each is looked up by its key:
+    PostgreSQL would answer an EXISTS here by reading all drives.
     """
     return (
         f"{', '.join(JobRow._fields)}, (SELECT group_concat(kind || '/' || resource)"
@@ -69,7 +70,7 @@ class Jobs(Reader):
         return self._trees_below([row for row in rows if row[1] == owner])
 
     def leaves_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
-        """Do the same for jobs that have no sub-jobs and get none; nothing of their trees is read.
+        """Do the same for jobs that have no sub-jobs and get none; their trees are not read.
 
         A job that a worker has started is such a leaf.
         """
@@ -110,7 +111,7 @@ class Jobs(Reader):
         key: JobKey | None,
         limit: int,
     ) -> list[JobTree]:
-        """Return the page of the same list that follows a job's place in it; None: the first page.
+        """Return the page of the same list that follows the place `key`; None means the first page.
 
         A page far into the list costs no more than the first one.
         """
@@ -128,7 +129,7 @@ class Jobs(Reader):
     def all_jobs(
         self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
     ) -> Iterator[list[JobTree]]:
-        """Yield all of them, some at a time."""
+        """Yield all jobs of the same list, some at a time."""
         where, parameters = self._jobs_where(owner, states, conditions)
         cursor = self._connection.execute(
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
@@ -144,7 +145,7 @@ class Jobs(Reader):
         """Return the SQL for an account's jobs in these states that meet all these conditions."""
         clauses, parameters = self._where(owner, conditions)
         if any(condition.lookup == "resource" for condition in conditions):
-            # A resource has few jobs: they are looked up, instead of reading all of the account's.
+            # A resource has few jobs: looking them up is quicker than reading all of the account's.
             clauses = clauses.replace("owner = ?", "owner || '' = ?", 1)
         where, within = _in_states(states)
         return clauses + where, [*parameters, *within]
@@ -171,14 +172,14 @@ class Jobs(Reader):
             )
         )
 
-    # Rows by themselves, without what jobs name or what is below them
+    # Plain rows, without the resources that jobs name or the jobs below them
 
     def job_rows(self, owner: str) -> list[JobRow]:
         """Return all jobs of an account, in no order."""
         return self._job_rows("owner IN (...)", owner)
 
     def tree_rows(self, job: str) -> list[JobRow]:
-        """Return all jobs of the tree that this job is in, in no order; none without the job."""
+        """Return all jobs of the tree that this job is in, in no order; none if it is gone."""
         return self._job_rows(
             f"root IN (SELECT root FROM jobs_g{self._g} WHERE uuid IN (...))", job
         )

@@ -1,4 +1,4 @@
-"""What is read: jobs, drives, servers, tags, profiles, log entries, and what belongs to each."""
+"""What reads return: jobs, drives, servers, tags, profiles and log entries, with their parts."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from projections.tables import JobRow
 
 
 class JobTree(NamedTuple):
-    """A job, what it names that still exists, and its sub-jobs in order.
+    """A job, the existing resources that it names, and its sub-jobs in order.
 
     `resources` are sorted texts: `drives/UUID` and `servers/UUID`.
     """
@@ -98,7 +98,7 @@ class TagView(NamedTuple):
 
 
 class ProfileView(NamedTuple):
-    """An account's profile; `personal` holds the fields it has set, from a private table."""
+    """An account's profile; `personal` holds the fields that it has set, from a private table."""
 
     account: str
     email: str

@@ -53,7 +53,7 @@ class Reader:
             yield resource, JobReference(job, role, bool(running), operation)
 
     def count_by(self, sql: str, parameters: Sequence[str]) -> list[tuple[str, str, int]]:
-        """Return the numbers that a statement counts by two texts; `{g}` is the generation."""
+        """Return what a statement counts, grouped by two texts; `{g}` stands for the generation."""
         found = self._all(sql.replace("{g}", str(self._g)), parameters)
         return [(what, which, int(number)) for what, which, number in found]
 
@@ -69,5 +69,5 @@ class Reader:
 
 
 def sql_limit(limit: int) -> int:
-    """Return the limit; a negative one is none."""
+    """Return the limit for SQL; a negative one means no limit."""
     return limit if limit >= 0 else NO_LIMIT

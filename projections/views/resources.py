@@ -6,7 +6,7 @@ from projections.views.read_models import OwnedResource
 from projections.views.reader import Reader
 
 IN_MOTION_LIMIT = 500
-"""Running jobs of an account, and its unfinished drives, that count as in motion: the oldest."""
+"""The most jobs, and the most unfinished drives, of an account that count as in motion."""
 
 
 class Resources(Reader):
@@ -26,7 +26,7 @@ class Resources(Reader):
         return {stream for (stream,) in rows}
 
     def in_motion(self, owner: str) -> list[OwnedResource]:
-        """Return the account's running jobs, what they name of its own, and unfinished drives.
+        """Return the account's running jobs, its resources that they name, and unfinished drives.
 
         At most `IN_MOTION_LIMIT` jobs and as many unfinished drives, the oldest.
         """
@@ -38,7 +38,7 @@ class Resources(Reader):
         named = self._among(
             f"SELECT DISTINCT resource FROM job_resources_g{self._g} WHERE job IN ({jobs})", [owner]
         )
-        # The `||` keeps it to the index of the drives that are not finished: they are few.
+        # The `||` makes this use the index of unfinished drives, which are few.
         unfinished = self._among(
             f"SELECT uuid FROM drives_g{self._g}"
             " WHERE (ready = 0 OR resizing IS NOT NULL) AND owner || '' IN (...)"

@@ -33,7 +33,7 @@ def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
 
 
 def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
-    """Return when the tree ended that is due first, except trees that hold a parked job."""
+    """Return when the tree that is due first ended, leaving out trees with a parked job."""
     g = live_generation(cursor)
     cursor.execute(
         f"SELECT min(last_modified) FROM jobs_g{g} WHERE parent IS NULL AND state <> 'started'"
@@ -70,7 +70,7 @@ def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
 
 
 def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
-    """Return the row keys of a stream whose events cannot be read; search the audit log for it."""
+    """Return the row keys of a stream whose events cannot be read, also from its log entries."""
     g = live_generation(cursor)
     uuid = stream.partition("-")[2]
     keys: list[RowKey] = [("jobs", (uuid,)), ("departed", (stream,))]

@@ -13,10 +13,10 @@ REMEMBERED_ANSWERS = 1_000
 
 
 class Views:
-    """Where the API reads.
+    """Gives the API its snapshots.
 
     `commits` returns a number that changes with every commit to the ledger, before the commit is
-    reported: what was read under the same number would be read again. Without it nothing is
+    reported: while it stays the same, so does every answer. Without `commits` nothing is
     remembered. Any failure to read is `StoreFailed`.
     """
 
@@ -45,7 +45,7 @@ class Views:
         states: Sequence[str] | None,
         conditions: Conditions = (),
     ) -> int:
-        """Return `snapshot.count_jobs`, also from memory: it reads all of these jobs."""
+        """Return `snapshot.count_jobs`, if possible from memory: it reads all of these jobs."""
         key = owner, None if states is None else tuple(states), tuple(conditions)
         if key not in self._counts:
             self._counts[key] = snapshot.count_jobs(owner, states, conditions)
@@ -62,7 +62,7 @@ class Views:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Open a snapshot for a few short reads in the event loop, without awaiting in between."""
-        # Before it begins, so that what is read is at least as new as the commit it is kept for.
+        # Before the snapshot begins: an answer must be as new as the commit that it is kept for.
         self._drop_stale_answers()
         with self._reader.snapshot() as connection:
             yield Snapshot(connection)
