@@ -2,8 +2,9 @@
 
 A password or token is verified once, and then cached for a while under a keyed hash of the header
 it came in, so that a request costs a dict lookup and not an argon2. Memory holds only that hash,
-never the header. All changes go through this class, so the cache is never older than the tables;
-where other nodes change them too, it may be, for less than a second (`api.accounts.revocations`).
+never the header. All changes go through this class, so the cache is never older than the tables,
+except that it may lag behind changes by other nodes for less than a second
+(`api.accounts.revocations`).
 """
 
 import asyncio
@@ -89,7 +90,7 @@ class Accounts:
         )
         self._cache: LoginCache[Account] = LoginCache(clock, self.revocations.are_known)
         self.keys = HourlyKeys(self._tables, now)
-        """For what is signed for minutes; a service renews them every hour."""
+        """Keys for signatures that are valid for minutes; the service renews them every hour."""
         self._async_cookies = AsyncCookies(now, self.keys)
         throttle = LoginThrottle(clock)
         self._passwords = Passwords(self._tables, throttle)
@@ -135,7 +136,7 @@ class Accounts:
             return await self.tokens.add(
                 login.account.email, name, password_version=login.password_version
             )
-        except AccountNotFound:  # meanwhile removed, or its password changed
+        except AccountNotFound:  # removed meanwhile, or its password changed
             raise LoginRefused from None
 
     async def new_async_cookie(self, account: Account) -> str:
@@ -185,7 +186,7 @@ class Accounts:
     async def set_password(self, email: str, password: str) -> None:
         """Replace a password, and revoke sessions and logins with the old one; durable on return.
 
-        Tokens stay: they are managed by themselves. Raise `InvalidAccount` or `AccountNotFound`.
+        Tokens stay: they are removed one by one. Raise `InvalidAccount` or `AccountNotFound`.
         """
         email = normal_email(email)
         password_hash = await self._passwords.hash(normal_password(password))
@@ -211,7 +212,7 @@ class Accounts:
         return [account_of(stored) for stored in await self._tables.read(table.every)]
 
     def close(self) -> None:
-        """Take no more logins; those under way end by themselves."""
+        """Take no more logins; those under way finish on their own."""
         self._passwords.close()
         self._tables.close()
 

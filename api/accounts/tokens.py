@@ -1,6 +1,6 @@
-"""Bearer tokens: logins for programs, made and removed at the command line.
+"""Bearer tokens: logins for programs, made and removed at the command line or over HTTP.
 
-A token is shown once; the service stores its hash, and a public id by which it is managed.
+A token is shown once; the service stores its hash, and a public id for managing it.
 """
 
 import asyncio
@@ -117,14 +117,14 @@ class Tokens:
         await asyncio.shield(self._remove(token_id))
 
     async def remove_itself(self, token: str) -> None:
-        """Remove the token itself, as its owner may. Raise `TokenNotFound`."""
+        """Remove the token with which a request came. Raise `TokenNotFound`."""
         token_id = await self._tables.read(lambda c: tokens.id_of(c, secret_hash(token)))
         if token_id is None:
             raise TokenNotFound("there is no such token")
         await self.remove(token_id)
 
     async def account_of(self, token: str, address: str) -> Account:
-        """Raise `LoginRefused`, or `TooManyAttempts` for this address."""
+        """Return its account. Raise `LoginRefused`, or `TooManyAttempts` for this address."""
         self._throttle.check(address)
         token_hash = secret_hash(token)
 

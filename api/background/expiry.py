@@ -1,4 +1,4 @@
-"""What a service deletes once its time has come: at the start, and then every hour."""
+"""Deletes what has expired: at the start of the service, and then every hour."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Expiring(NamedTuple):
-    """Things of one kind; `expire` deletes those whose time has come and returns their number."""
+    """Things of one kind; `expire` deletes the expired ones and returns their number."""
 
     name: str
     expire: Callable[[], Awaitable[int]]
@@ -25,13 +25,13 @@ def expiring_things(service: Service) -> tuple[Expiring, ...]:
     return (
         Expiring("sessions", service.accounts.sessions.expire),
         Expiring("idempotency keys", service.idempotency_keys.expire),
-        Expiring("keys of the hour", service.accounts.keys.renew),
+        Expiring("hourly keys", service.accounts.keys.renew),
     )
 
 
 @asynccontextmanager
 async def delete_expired(things: Sequence[Expiring]) -> AsyncIterator[None]:
-    """Delete what expires, each kind in a loop of its own: one that fails keeps no other back."""
+    """Delete what expires, each kind in a loop of its own: one that fails holds up no other."""
     async with AsyncExitStack() as stack:
         for thing in things:
             failure = f"expired {thing.name} could not be deleted"

@@ -15,22 +15,25 @@ from projections.maintenance.retention.compaction import ARCHIVES
 FREE_BYTES_LOW = 1024**3
 """With less than this free, the ledger's disk will soon be full."""
 WAL_BYTES_HIGH = 1024**3
-"""A WAL of this size means that a reader has not ended for long."""
+"""A WAL of this size means that some read has been going on for long."""
 FILES_MIN = 1024
-"""Each connection and each image under copy is an open file."""
+"""Each connection, and each image that is being copied, takes an open file."""
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read_by_others(subject: Subject) -> Iterable[str]:
-    """It holds password hashes and the signing key, and by default images."""
+    """Find a data directory that others may read.
+
+    It holds password hashes and the signing key, and by default images.
+    """
     if subject.data.exists() and subject.data.stat().st_mode & _OTHERS:
         mode = stat.S_IMODE(subject.data.stat().st_mode)
         yield f"others may read {subject.data}: its mode is {mode:04o}; chmod 700 keeps them out"
 
 
 def unusable_key(subject: Subject) -> Iterable[str]:
-    """The key signs checkpoints; the first start makes it."""
+    """Find a key that cannot sign checkpoints; if there is none yet, the first start makes it."""
     if any((subject.data / name).exists() for name in (KEY_FILE, VERIFIER_FILE)):
         try:
             kept_signer(subject.data)
@@ -44,13 +47,14 @@ def unfinished_restore(subject: Subject) -> Iterable[str]:
 
 
 def unfinished_archives(subject: Subject) -> Iterable[str]:
-    """A crash leaves them; writing the next archive removes them."""
+    """Find archives that a crash left unfinished; writing the next archive removes them."""
     if not subject.archiving:
         for part in Shelf(subject.data / ARCHIVES).unfinished():
             yield f"archive {part} was not finished; the next `job-ledger retention run` removes it"
 
 
 def full_disk(subject: Subject) -> Iterable[str]:
+    """Find a disk on which less than `FREE_BYTES_LOW` is free for the ledger."""
     if subject.data.exists():
         found = os.statvfs(subject.data)
         free = found.f_bavail * found.f_frsize
@@ -59,6 +63,7 @@ def full_disk(subject: Subject) -> Iterable[str]:
 
 
 def long_wal(subject: Subject) -> Iterable[str]:
+    """Find a WAL of more than `WAL_BYTES_HIGH`."""
     wal = subject.data / f"{LEDGER_FILE}-wal"
     if wal.exists() and wal.stat().st_size > WAL_BYTES_HIGH:
         size = wal.stat().st_size
@@ -66,7 +71,7 @@ def long_wal(subject: Subject) -> Iterable[str]:
 
 
 def few_files(subject: Subject) -> Iterable[str]:
-    """Look at the hard limit: a service raises its own to that."""
+    """Find a low limit of open files: the hard one, because a service raises its own to that."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < FILES_MIN:
         yield f"a process may have only {most} files open here: raise the limit (ulimit -n)"

@@ -1,8 +1,9 @@
 """A sweep: discards what a plan names, some trees at a time, between the commands of others.
 
-Each command drops the rows of its trees in the transaction that records them as discarded. Which
-rows those are is found out here, not in the writer's thread. A tree with an event that cannot be
-read is parked and stays, and the others go; once it is released with `skip`, it goes unread.
+Each command drops the rows of its trees in the transaction that records them as discarded. The
+sweep finds those rows here, to spare the writer's thread. A tree with an event that cannot be read
+is parked and stays, while the others are discarded; once it is released with `skip`, it is
+discarded unread.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,9 +50,9 @@ class Swept:
 
 
 class _Rows(NamedTuple):
-    """The rows of some streams, and which of the streams could not be read."""
+    """The keys of the rows of some streams, and the streams that could not be read."""
 
-    rows: list[RowKey]
+    keys: list[RowKey]
     unread: list[str]
 
 
@@ -87,14 +88,14 @@ class _Sweep:
     def run(self) -> Swept:
         for trees in sliced(self._plan.trees, TREES_AT_ONCE):
             self._discard(trees, ())
-        for streams in sliced(self._others(), STREAMS_AT_ONCE):
+        for streams in sliced(self._streams(), STREAMS_AT_ONCE):
             self._discard((), streams)
         if self._done.trees or self._done.streams:
             self._record((), (), _Rows([], []), last=True)
         return self._done
 
-    def _others(self) -> Sequence[str]:
-        """Return the streams to discard; what a just parked tree names stays with it.
+    def _streams(self) -> Sequence[str]:
+        """Return the streams to discard; what a tree parked by this sweep names stays with it.
 
         Compactions come last: they say which sweeps are compacted.
         """
@@ -108,18 +109,18 @@ class _Sweep:
         """Discard these, except those that cannot be read."""
         if self._stopping():
             raise RetentionStopped("the sweep was interrupted")
-        going = _Rows([], [])
+        rows = _Rows([], [])
         with self._ledger.log() as log:
-            known = [tree for tree in trees if self._add(log, tree.streams(), going)]
-            others = [stream for stream in streams if self._add(log, [stream], going)]
-        if known or others:
-            self._record(tuple(known), tuple(others), going)
+            due_trees = tuple(tree for tree in trees if self._add(log, tree.streams(), rows))
+            due_streams = tuple(stream for stream in streams if self._add(log, [stream], rows))
+        if due_trees or due_streams:
+            self._record(due_trees, due_streams, rows)
 
     def _record(
         self,
         trees: tuple[DiscardedTree, ...],
         streams: tuple[str, ...],
-        going: _Rows,
+        rows: _Rows,
         *,
         last: bool = False,
     ) -> None:
@@ -131,8 +132,8 @@ class _Sweep:
             plan.position,
             trees,
             streams,
-            tuple(going.rows),
-            tuple(going.unread),
+            tuple(rows.keys),
+            tuple(rows.unread),
             last,
         )
         self._ledger.maintenance.check()
@@ -141,20 +142,20 @@ class _Sweep:
         done.jobs += sum(len(tree.jobs) for tree in trees)
         done.streams += len(streams)
 
-    def _add(self, log: Log, streams: Sequence[str], going: _Rows) -> bool:
-        """Add the rows of these streams to `going`: of all of them, or of none if one is parked."""
+    def _add(self, log: Log, streams: Sequence[str], rows: _Rows) -> bool:
+        """Add the rows of all these streams; if one is parked, add none and return false."""
         found = _Rows([], [])
         for stream in streams:
             try:
-                found.rows.extend(rows_of_stream(log, stream))
+                found.keys.extend(rows_of_stream(log, stream))
             except UnreadableStream as error:
                 if stream not in self._skipped:
                     self._park(error)
                     return False
-                found.rows.extend(rows_that_show(log.cursor(), stream))
+                found.keys.extend(rows_that_show(log.cursor(), stream))
                 found.unread.append(stream)
-        going.rows.extend(found.rows)
-        going.unread.extend(found.unread)
+        rows.keys.extend(found.keys)
+        rows.unread.extend(found.unread)
         return True
 
     def _park(self, error: UnreadableStream) -> None:
