@@ -22,7 +22,7 @@ async def test_create_takes_any_wrapping(api: Api, body: Any):
     assert answer.status == 201
     assert set(answer.json) == {"objects"}
     (drive,) = answer.json["objects"]
-    assert drive["status"] == "creating"
+    assert drive["status"] in {"creating", "unmounted"}  # its image may be there already
     assert answer.headers["Location"] == drive["resource_uri"]
 
 

@@ -60,11 +60,11 @@ def test_tokens_without_a_service(serve: Serve, data: Path) -> None:
 def test_token_refusals(shared: Serving, data: Path, *, running: bool) -> None:
     """Both ways say the same, in one line."""
     where = shared.data if running else data
-    ask("account", "add", "tess@example.test", "--data", where)
+    ask("account", "add", "tara@example.test", "--data", where)
     refusals = {
         ("add", "nobody@example.test"): "there is no account nobody@example.test",
-        ("add", "tess"): "not an email: expected NAME@DOMAIN",
-        ("add", "tess@example.test", "--name", "x" * 65): "a token's name has up to 64 characters",
+        ("add", "tara"): "not an email: expected NAME@DOMAIN",
+        ("add", "tara@example.test", "--name", "x" * 65): "a token's name has up to 64 characters",
         ("list", "nobody@example.test"): "there is no account nobody@example.test",
         ("remove", "0123456789ab"): "there is no token 0123456789ab",
     }
