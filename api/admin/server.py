@@ -163,6 +163,8 @@ def _lost_service() -> Iterator[None]:
         yield
     except (aiohttp.ClientError, TimeoutError) as error:
         raise AdminRefused(f"the service does not answer any more: {error}") from error
+    except msgspec.MsgspecError as error:
+        raise AdminRefused("the service is another version of job-ledger: restart it") from error
 
 
 @asynccontextmanager

@@ -137,8 +137,9 @@ def _plain(value: object, kind: inspect.Type) -> object:
         case inspect.DictType() if isinstance(value, dict):
             return {key: _plain(each, kind.value_type) for key, each in value.items()}
         case inspect.StrType(pattern=pattern) if pattern == _LOWER_UUID:
-            named = value.get("uuid") if isinstance(value, dict) else value
-            return named.lower() if isinstance(named, str) else named
+            # Without a uuid it stays what it is, and is refused: None would be no value at all.
+            named = value.get("uuid", value) if isinstance(value, dict) else value
+            return named.lower() if isinstance(named, str) else value
         case inspect.StrType() if isinstance(value, str) and SURROGATES.search(value):
             return value.encode(errors="surrogatepass")
     return value

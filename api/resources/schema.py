@@ -191,7 +191,7 @@ SCHEMAS = {
 
 # Jobs: the public API describes their fields in another way.
 
-_TEXT = 'Unicode string data. Ex: "Hello State"'
+_TEXT = 'Unicode string data. Ex: "Hello World"'
 _TIME = 'A date & time as a string. Ex: "2010-11-10T03:07:43"'
 
 

@@ -115,9 +115,7 @@ def _load(kind: type[S], flags: Mapping[str, Any]) -> S:
         try:
             if value is not None:
                 read = _READERS.get(field.name)
-                values[field.name] = msgspec.convert(
-                    read(value) if read else value, field.type, strict=False
-                )
+                values[field.name] = msgspec.convert(read(value) if read else value, field.type)
             elif field.required:
                 raise ValueError("is missing")  # noqa: TRY301 - reported like other errors
         except ValueError as error:
@@ -145,6 +143,21 @@ def _read_rate(text: str) -> int:
     if size is None:
         raise ValueError(f"{text!r} is no number of bytes per second such as 200M or 1G")
     return int(size[1]) * _FACTORS[size[2].upper()]
+
+
+def _read_integer(value: str | int) -> int:
+    """Read as Python does: blanks around it and zeros before it do no harm."""
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"expected int, not {value!r}") from None
+
+
+def _read_seconds(value: str | float) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"expected float, not {value!r}") from None
 
 
 def _read_switch(value: str | bool) -> bool:  # noqa: FBT001 - a flag's value
@@ -195,5 +208,7 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "demo": _read_switch,
     "copying": _read_switch,
     "log_format": _read_log_format,
+    **dict.fromkeys(("port", "metrics_port", "processes", "copies_per_pool"), _read_integer),
+    "stalled_after": _read_seconds,
 }
-"""How the settings that are more than a number or a text are read."""
+"""How the settings that are more than a text are read."""

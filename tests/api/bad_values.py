@@ -110,6 +110,8 @@ SERVERS: list[tuple[dict[str, Any], str]] = [
     ({"nics": [{"mac": "22:00:00:00:00:01"}] * 2}, "nics"),
     (nic(model="rtl"), "nics"),
     (nic(vlan="nonsense"), "nics"),
+    (nic(vlan={}), "nics"),
+    (nic(firewall_policy={"name": "x"}), "nics"),
     (nic(vlan=UNKNOWN, ip_v4_conf={"conf": "dhcp"}), "nics"),
     (nic(vlan=UNKNOWN, ip_v6_conf={"conf": "dhcp"}), "nics"),
     (nic(firewall_policy={"uuid": "x"}), "nics"),

@@ -215,3 +215,21 @@ def test_settings_from_the_environment(data: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("JOB_LEDGER_DATA")
     with pytest.raises(BadSettings, match=r"--data .or JOB_LEDGER_DATA.: is missing"):
         load_settings()
+
+
+@pytest.mark.parametrize("text", ["08080", " 8080 ", "+8080", "8_080"])
+def test_a_number_is_read_as_python_reads_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("JOB_LEDGER_PORT", text)
+    assert load_settings(data=data).port == 8080
+
+
+@pytest.mark.parametrize("name", ["PORT", "METRICS_PORT", "COPIES_PER_POOL", "STALLED_AFTER"])
+@pytest.mark.parametrize("text", ["null", "", "fast", "-1"])
+def test_what_is_no_number_is_refused(
+    data: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"JOB_LEDGER_{name}", text)
+    with pytest.raises(BadSettings, match=f"JOB_LEDGER_{name}"):
+        load_settings(data=data)

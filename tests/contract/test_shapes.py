@@ -155,3 +155,8 @@ async def test_the_schema_describes_every_field(api: Api, kind: str, expected: d
         schema = await shown(api, path)
         assert_shape(schema, SCHEMA)
         assert set(expected) <= set(schema["fields"])
+
+
+async def test_the_schema_of_jobs_has_the_words_of_the_public_api(api: Api):
+    fields = (await shown(api, "/jobs/schema/"))["fields"]
+    assert fields["operation"]["help_text"] == 'Unicode string data. Ex: "Hello World"'
