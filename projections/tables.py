@@ -194,7 +194,8 @@ def keyed(*rows: TableRow) -> Rows:
     shown: dict[RowKey, Row] = {}
     for row in rows:
         table = _BY_ROW[type(row)]
-        shown[table.name, tuple(row[: table.key])] = row
+        # A plain tuple: the garbage collector passes it over, and there are tens of each commit.
+        shown[table.name, row[: table.key]] = tuple(row)
     return shown
 
 

@@ -128,8 +128,10 @@ def _run_job_task(
     job: str, name: OperationName, resources: tuple[Resource, ...], drive: DriveOf
 ) -> RunJob | None:
     operation = operation_of(name)
+    if operation.executor != "workers":
+        return None
     drives = {named.role: named.uuid for named in resources if named.kind == "drives"}
-    if operation.executor != "workers" or not operation.needs <= drives.keys():
+    if not operation.needs <= drives.keys():
         return None
     source = _recorded_drive(drive, drives["source"])
     destination = _recorded_drive(drive, drives.get("destination", source.uuid))
