@@ -8,12 +8,14 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
 
 import api.admin.server
 import api.admin.verbs
 from api.accounts.service import Accounts
 from api.accounts.tokens import Tokens
 from api.admin.server import AdminClient, AdminRefused, AdminServer, connected
+from api.admin.socket import SOCKET_FILE, short_path
 from api.admin.verbs import VERBS, Verb, read_arguments, read_result
 from api.cli.admin import open_admin
 from api.composition import open_service
@@ -90,6 +92,25 @@ async def test_rebuild_outlives_whoever_asked(
     slow.go.set()
     assert await asyncio.to_thread(slow.ended.wait, PATIENCE_S)
     assert (await client.call(examine_service)).problems == []
+
+
+async def test_a_service_of_another_version_is_told_as_such(tmp_path: Path) -> None:
+    """Its answers cannot be read: one line says what to do, and nothing breaks."""
+
+    async def rebuild(_: web.Request) -> web.Response:
+        return web.Response(body=b'{"type": "of another version"}\n')
+
+    app = web.Application()
+    app.add_routes([web.post("/rebuild", rebuild)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    with short_path(tmp_path) as folder:
+        await web.UnixSite(runner, f"{folder}/{SOCKET_FILE}").start()
+        async with connected(tmp_path) as client:
+            assert client is not None
+            with pytest.raises(AdminRefused, match="another version"):
+                await client.rebuild(lambda *_: None)
+    await runner.cleanup()
 
 
 async def test_one_rebuild_at_a_time(client: AdminClient, service: Service) -> None:
