@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--long", action="store_true", help="also what takes minutes; resumes an interrupted run")
     add("--quick", action="store_true", help="no PostgreSQL, browser, processes or high counts")
     add("--stress", action="store_true", help="shuffled, on processors and a disk that are busy")
-    add("--seed", type=int, help="of the order and of what is drawn; drawn itself if not given")
+    add("--seed", type=int, help="of the order and of what is drawn; a new one in a longer search")
     add("--screenshots", action="store_true", help="renew those of the page")
     add("--record-durations", action="store_true", help="of files, for the order of later runs")
 
@@ -121,11 +121,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _seed(config: pytest.Config) -> int:
-    """Return the seed that was given, or drawn for all processes of the run."""
+    """Return the seed of all processes of the run.
+
+    A plain run judges a change, so it draws the same each time: what fails was caused by the
+    change. Those who search, with --stress or --long, search somewhere else each time.
+    """
     if _is_worker(config):
         return int(config.workerinput["seed"])
-    given = config.option.seed
-    return secrets.randbelow(1_000_000) if given is None else int(given)
+    given: int | None = config.option.seed
+    if given is not None:
+        return given
+    searches = config.getoption("--stress") or config.getoption("--long")
+    return secrets.randbelow(1_000_000) if searches else 0
 
 
 def _marks(item: pytest.Item) -> list[str]:

@@ -238,7 +238,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, which=WHICH, nested=st.integers(0, 3))
     def create_job(self, owner: str, which: int, nested: int) -> None:
-        parent = self.pick(self.jobs, which) if nested else None
+        attempted = [uuid for uuid in self.jobs if self.model.jobs[uuid].attempt]
+        parents: Sequence[str] = attempted if nested == 1 else self.jobs
+        parent = self.pick(parents, which) if nested else None
         uuid = self.new("job")
         self.do(
             c.CreateJob(owner, uuid, "x", parent=parent), self.model.create_job(owner, uuid, parent)

@@ -62,7 +62,7 @@ def was_answered(then: Past) -> Answers:
     return answers
 
 
-class LoginCache(Histories):
+class Remembered(Histories):
     """Histories in which trees are discarded and the clock jumps, and all answers are noted."""
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ def longest_prefix(stamps: list[tuple[int, datetime]], moment: datetime) -> int:
 
 
 @pytest.mark.thorough
-class TestPast(LoginCache.TestCase):
+class TestPast(Remembered.TestCase):
     """Whatever happened, as of each position is answered exactly what was answered there.
 
     Also of what was discarded since, wherever its events are; and as of a time, what was answered

@@ -211,7 +211,7 @@ class Model(State):
             if above.state != "started":
                 raise Refuse(errors.JobOver)
             if above.attempt:
-                raise Refuse(errors.WrongState)
+                raise Refuse(errors.JobHasWorker)
             above.children.append(uuid)
         self.jobs[uuid] = ModelJob(owner, [], None, parent)
 

@@ -46,6 +46,7 @@ class Refuse(Exception):
     """The command is refused."""
 
     def __init__(self, refusal: type[errors.Refusal]) -> None:
+        assert not refusal.__subclasses__(), f"{refusal.__name__} is a family: name the refusal"
         self.refusal = refusal
 
 
