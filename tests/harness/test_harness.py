@@ -191,11 +191,12 @@ def test_a_long_run_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert third.returncode == 0
 
 
-def test_all_processes_of_a_run_have_one_seed(tmp_path: Path) -> None:
-    """Drawn once: otherwise they would not agree on the order."""
+@pytest.mark.parametrize("search", [False, True])
+def test_all_processes_of_a_run_have_one_seed(tmp_path: Path, *, search: bool) -> None:
+    """Drawn once, or they would not agree on the order; a plain run repeats the one before it."""
+    options = ["-n", "2", "-rA", *(["--stress"] if search else [])]
     seeds = [
-        set(re.findall(r"drawn (\d+)", run(tmp_path, DRAWN, "-n", "2", "--stress", "-rA").stdout))
-        for _ in range(2)
+        set(re.findall(r"drawn (\d+)", run(tmp_path, DRAWN, *options).stdout)) for _ in range(2)
     ]
     assert [len(each) for each in seeds] == [1, 1]
-    assert seeds[0] != seeds[1]
+    assert (seeds[0] != seeds[1]) == search
