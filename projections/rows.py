@@ -59,26 +59,30 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")
 
 
+def job_row(job: Job) -> JobRow:
+    return JobRow(
+        uuid=job.uuid,
+        owner=job.owner,
+        root=job.root,
+        parent=job.parent,
+        ordinal=job.ordinal,
+        operation=job.operation,
+        state=job.state,
+        created=timestamp(job.created),
+        last_modified=timestamp(job.last_modified),
+        progress=job.progress,
+        bytes_done=job.bytes_done,
+        bytes_total=job.bytes_total,
+        error=job.error,
+        worker_lost=int(job.lost),
+    )
+
+
 def _job_rows(job: Job) -> Rows:
     running = int(job.state == "started")
-    created = timestamp(job.created)
+    shown = job_row(job)
     return keyed(
-        JobRow(
-            uuid=job.uuid,
-            owner=job.owner,
-            root=job.root,
-            parent=job.parent,
-            ordinal=job.ordinal,
-            operation=job.operation,
-            state=job.state,
-            created=created,
-            last_modified=timestamp(job.last_modified),
-            progress=job.progress,
-            bytes_done=job.bytes_done,
-            bytes_total=job.bytes_total,
-            error=job.error,
-            worker_lost=int(job.lost),
-        ),
+        shown,
         *(
             JobResourceRow(
                 job=job.uuid,
@@ -86,7 +90,7 @@ def _job_rows(job: Job) -> Rows:
                 resource=named.uuid,
                 kind=named.kind,
                 role=named.role,
-                created=created,
+                created=shown.created,
                 running=running,
                 operation=job.operation,
             )

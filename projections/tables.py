@@ -9,6 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, get_type_hints
 
+from msgspec import Struct
+from msgspec.structs import astuple
+
 from ledger.store.seam import Row, RowKey, Rows
 
 SCHEMA_VERSION = 5
@@ -25,7 +28,7 @@ _SQL_TYPES = {
 }
 
 
-class AttachmentRow(NamedTuple):
+class AttachmentRow(Struct, frozen=True, gc=False):
     """A server mounts a drive."""
 
     server: str
@@ -34,7 +37,7 @@ class AttachmentRow(NamedTuple):
     server_created: str
 
 
-class AuditLogRow(NamedTuple):
+class AuditLogRow(Struct, frozen=True, gc=False):
     """An event in its account's log; `lines` are `projections.audit_log.Line`s."""
 
     owner: str
@@ -45,14 +48,14 @@ class AuditLogRow(NamedTuple):
     lines: bytes
 
 
-class DepartedRow(NamedTuple):
+class DepartedRow(Struct, frozen=True, gc=False):
     """A deleted drive, server or tag whose stream is still in the ledger."""
 
     stream: str
     at: str
 
 
-class DriveRow(NamedTuple):
+class DriveRow(Struct, frozen=True, gc=False):
     """A drive; `resizing` is the size in bytes that it is to have."""
 
     uuid: str
@@ -67,7 +70,7 @@ class DriveRow(NamedTuple):
     definition: bytes
 
 
-class JobResourceRow(NamedTuple):
+class JobResourceRow(Struct, frozen=True, gc=False):
     """A job names a drive or server; `running` and `operation` are the job's."""
 
     job: str
@@ -80,7 +83,7 @@ class JobResourceRow(NamedTuple):
     operation: str
 
 
-class JobRow(NamedTuple):
+class JobRow(Struct, frozen=True, gc=False):
     """A job; `progress` is its own, not its children's."""
 
     uuid: str
@@ -99,14 +102,14 @@ class JobRow(NamedTuple):
     worker_lost: int
 
 
-class ProfileRow(NamedTuple):
+class ProfileRow(Struct, frozen=True, gc=False):
     """The part of an account's profile on which decisions depend."""
 
     owner: str
     clone_naming: str
 
 
-class ServerRow(NamedTuple):
+class ServerRow(Struct, frozen=True, gc=False):
     """A server; `host` and `active_since` while it runs."""
 
     uuid: str
@@ -120,7 +123,7 @@ class ServerRow(NamedTuple):
     nics: bytes
 
 
-class TagResourceRow(NamedTuple):
+class TagResourceRow(Struct, frozen=True, gc=False):
     """A drive or server bears a tag."""
 
     tag: str
@@ -128,7 +131,7 @@ class TagResourceRow(NamedTuple):
     kind: str
 
 
-class TagRow(NamedTuple):
+class TagRow(Struct, frozen=True, gc=False):
     uuid: str
     owner: str
     name: str
@@ -159,7 +162,7 @@ class Table(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return self.row._fields
+        return self.row.__struct_fields__
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -194,8 +197,8 @@ def keyed(*rows: TableRow) -> Rows:
     shown: dict[RowKey, Row] = {}
     for row in rows:
         table = _BY_ROW[type(row)]
-        # A plain tuple: the garbage collector passes it over, and there are tens of each commit.
-        shown[table.name, row[: table.key]] = tuple(row)
+        values = astuple(row)
+        shown[table.name, values[: table.key]] = values
     return shown
 
 

@@ -14,7 +14,7 @@ from ledger.domain.aggregates import fold
 from ledger.domain.aggregates.job import Job
 from ledger.domain.events import DiscardedTree, job_stream
 from ledger.store.tables.streams import Stored, histories, spans
-from projections.rows import rows as rows_of
+from projections.rows import job_row
 from projections.streams import CANNOT_FOLD
 from projections.tables import JobRow
 from projections.time_travel.resources import resources_at
@@ -44,7 +44,7 @@ class PastJobs:
         for stream, stored in histories(self._snapshot.cursor, changed, self._position):
             job = _fold_job(stream, stored)
             if job is not None:
-                self.rows[job.uuid] = _row(job)
+                self.rows[job.uuid] = job_row(job)
 
     def add_stored(self, trees: Iterable[DiscardedTree]) -> None:
         """Add discarded jobs whose events are in the store."""
@@ -65,7 +65,7 @@ class PastJobs:
         job = _fold_job(stream, stored) if stored else None
         if job is not None:
             self._gone[job.uuid] = job
-            self.rows[job.uuid] = _row(job)
+            self.rows[job.uuid] = job_row(job)
 
     # Trees
 
@@ -115,7 +115,3 @@ def _fold_job(stream: str, stored: Iterable[Stored]) -> Job | None:
         return None
     assert isinstance(job, Job)
     return job
-
-
-def _row(job: Job) -> JobRow:
-    return JobRow._make(rows_of(job)["jobs", (job.uuid,)])

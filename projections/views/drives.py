@@ -1,6 +1,7 @@
 """Reads of drives, with the jobs, servers and tags that name them, and of the images they need."""
 
 from collections.abc import Sequence
+from itertools import starmap
 from typing import NamedTuple
 
 import msgspec
@@ -73,7 +74,7 @@ class Drives(Reader):
 
     def _drives(self, where: str, parameters: Sequence[str | int]) -> list[DriveView]:
         rows = self._all(f"{select('drives', self._g)} WHERE {where}", parameters)
-        found = {row.uuid: _view(row) for row in map(DriveRow._make, rows)}
+        found = {row.uuid: _view(row) for row in starmap(DriveRow, rows)}
         owned = [drive.uuid for drive in found.values() if drive.owner != LIBRARY]
         for drive, server in self._among(
             f"SELECT drive, server FROM attachments_g{self._g} WHERE drive IN (...)"

@@ -40,7 +40,7 @@ def _job_columns(generation: int) -> str:
     PostgreSQL would answer an EXISTS here by reading all drives.
     """
     return (
-        f"{', '.join(JobRow._fields)}, (SELECT group_concat(kind || '/' || resource)"
+        f"{', '.join(JobRow.__struct_fields__)}, (SELECT group_concat(kind || '/' || resource)"
         f" FROM job_resources_g{generation} WHERE job = jobs_g{generation}.uuid AND CASE kind"
         f" WHEN 'drives' THEN (SELECT 1 FROM drives_g{generation} WHERE uuid = resource)"
         f" ELSE (SELECT 1 FROM servers_g{generation} WHERE uuid = resource) END = 1)"
@@ -186,8 +186,7 @@ class Jobs(Reader):
 
     def _job_rows(self, where: str, key: str) -> list[JobRow]:
         return [
-            JobRow._make(row)
-            for row in self._among(f"{select('jobs', self._g)} WHERE {where}", [key])
+            JobRow(*row) for row in self._among(f"{select('jobs', self._g)} WHERE {where}", [key])
         ]
 
     def has_job(self, job: str) -> bool:
@@ -248,7 +247,7 @@ class Jobs(Reader):
 def _tree(row: Any) -> JobTree:
     """Return a job without the jobs below it."""
     *columns, resources = row
-    return JobTree(JobRow._make(columns), sorted(resources.split(",")) if resources else [], [])
+    return JobTree(JobRow(*columns), sorted(resources.split(",")) if resources else [], [])
 
 
 def _in_states(states: Sequence[str] | None) -> tuple[str, Sequence[str]]:

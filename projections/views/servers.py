@@ -45,14 +45,14 @@ class Servers(Reader):
         )
 
     def _servers(self, where: str, parameters: Sequence[str | int]) -> list[ServerView]:
-        columns = ", ".join(ServerRow._fields)
+        columns = ", ".join(ServerRow.__struct_fields__)
         rows = self._all(
             f"SELECT {columns},"
             " coalesce((SELECT vnc_password FROM server_secrets WHERE server = uuid), '')"
             f" FROM servers_g{self._g} WHERE {where}",
             parameters,
         )
-        found = {row[0]: _view(ServerRow._make(row[:-1]), row[-1]) for row in rows}
+        found = {row[0]: _view(ServerRow(*row[:-1]), row[-1]) for row in rows}
         for resource, reference in self._references(list(found)):
             found[resource].jobs.append(reference)
         for resource, tag in self._tags_of(list(found)):

@@ -1,6 +1,7 @@
 """Reads of tags, with the resources that bear them."""
 
 from collections.abc import Sequence
+from itertools import starmap
 
 import msgspec
 
@@ -34,9 +35,10 @@ class Tags(Reader):
         return self._count(f"tags_g{self._g} WHERE {where}", parameters)
 
     def _tags(self, where: str, parameters: Sequence[str | int]) -> list[TagView]:
-        rows = map(TagRow._make, self._all(f"{select('tags', self._g)} WHERE {where}", parameters))
+        rows = self._all(f"{select('tags', self._g)} WHERE {where}", parameters)
         found = {
-            row.uuid: TagView(row.uuid, row.owner, row.name, _meta(row.meta), []) for row in rows
+            row.uuid: TagView(row.uuid, row.owner, row.name, _meta(row.meta), [])
+            for row in starmap(TagRow, rows)
         }
         for tag, resource, kind in self._among(
             f"SELECT tag, resource, kind FROM tag_resources_g{self._g} WHERE tag IN (...)"

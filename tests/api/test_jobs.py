@@ -8,6 +8,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from yarl import URL
 
 from api.http.requests import SHORT_LIMIT, alternatives, filter_values
@@ -135,7 +136,7 @@ def leaf(uuid: str, **said: Any) -> JobTree:
     row = JobRow(
         uuid, "o", "r", None, 0, "drive_clone", "started", "", "", 0, 0, 0, None, 0
     )  # fmt: skip
-    return JobTree(row._replace(**said), [], [])
+    return JobTree(replace(row, **said), [], [])
 
 
 def parent(*children: JobTree, **said: Any) -> JobTree:
