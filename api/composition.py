@@ -29,6 +29,7 @@ from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
+from ledger.store.lease import PATIENCE_S
 from ledger.store.tables import checkpoints
 from ledger.workers.worker_registry import WorkerRegistry
 from projections.feed.feed import Feed
@@ -78,7 +79,14 @@ async def open_ledger(
     async with _run_ledger(database, pools or {}, hosts, data) as running:
         ledger, clocks = running.ledger, Clocks(now, new_id)
         accounts = Accounts(ledger, now=now, new_id=new_id)
-        retention = Retention(ledger, data / ARCHIVES, now=now, new_id=new_id, clocks=clocks)
+        retention = Retention(
+            ledger,
+            data / ARCHIVES,
+            now=now,
+            new_id=new_id,
+            clocks=clocks,
+            patience_s=PATIENCE_S,
+        )
         try:
             yield OpenLedger(**vars(running), accounts=accounts, retention=retention, clocks=clocks)
         finally:

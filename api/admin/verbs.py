@@ -19,6 +19,7 @@ from api.admin.library import Library
 from api.doctor.checks import examine_service
 from api.service.service import Service
 from ledger.application import Ledger
+from ledger.store.lease import PATIENCE_S
 from projections.maintenance.rebuild import Rebuilt, rebuild
 from projections.maintenance.retention.service import Retention
 
@@ -90,7 +91,7 @@ class LocalAdmin(Admin):
         return await asyncio.to_thread(verb, target, **arguments)
 
     async def rebuild(self, report: Report) -> Rebuilt:
-        return await asyncio.to_thread(rebuild, self._ledger, report)
+        return await asyncio.to_thread(rebuild, self._ledger, report, patience_s=PATIENCE_S)
 
 
 def read_arguments(verb: Verb, body: bytes) -> dict[str, object]:

@@ -1,7 +1,13 @@
 """Leases on work that only one thread of one process does at a time."""
 
 import threading
+import time
+from threading import Event
 from typing import Protocol
+
+POLL_S = 0.1
+PATIENCE_S = 30.0
+"""So long does what an operator asks for wait for the service's own maintenance to end."""
 
 
 class Lease(Protocol):
@@ -39,3 +45,16 @@ class ThreadLease:
 
     def check(self) -> None:
         """Do nothing: no other process can hold it."""
+
+
+def acquire_within(lease: Lease, patience_s: float, stopping: Event | None = None) -> bool:
+    """Take a lease that others may hold for some seconds, and say whether it was taken.
+
+    Give up at once when `stopping` is set.
+    """
+    until = time.monotonic() + patience_s
+    stopping = stopping or Event()
+    while not lease.acquire():
+        if time.monotonic() >= until or stopping.wait(POLL_S):
+            return False
+    return True

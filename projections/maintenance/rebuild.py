@@ -23,6 +23,7 @@ from ledger.codec import decode
 from ledger.domain.errors import Expected, StoreBusy
 from ledger.domain.events import Event, Recorded
 from ledger.store.batches import sliced
+from ledger.store.lease import acquire_within
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
 from projections.streams import (
     CANNOT_FOLD,
@@ -81,12 +82,13 @@ class Rebuilt(NamedTuple):
     seconds: float
 
 
-def rebuild(ledger: Ledger, report: Report) -> Rebuilt:
+def rebuild(ledger: Ledger, report: Report, *, patience_s: float = 0.0) -> Rebuilt:
     """Rebuild all read models while the ledger is in use; block, so call it in a thread.
 
-    Raise `AlreadyRebuilding`, `StoreFailed`, and `UnreadableStream` for one that cannot be folded.
+    Wait `patience_s` for other maintenance to end. Raise `AlreadyRebuilding`, `StoreFailed`, and
+    `UnreadableStream` for a stream that cannot be folded.
     """
-    if not ledger.maintenance.acquire():
+    if not acquire_within(ledger.maintenance, patience_s):
         raise AlreadyRebuilding("a rebuild or a compaction is under way")
     try:
         return _Rebuild(ledger).run(report)

@@ -54,11 +54,11 @@ class _SlowRebuild:
         monkeypatch.setattr(api.admin.verbs, "rebuild", self._rebuild)
         monkeypatch.setattr(api.admin.server, "REPORT_S", 0.01)
 
-    def _rebuild(self, ledger, report) -> Rebuilt:
+    def _rebuild(self, ledger, report, *, patience_s: float) -> Rebuilt:
         report(1, 2)
         assert self.go.wait(PATIENCE_S)
         try:
-            return self._really(ledger, report)
+            return self._really(ledger, report, patience_s=patience_s)
         finally:
             self.ended.set()
 
@@ -113,8 +113,9 @@ async def test_a_service_of_another_version_is_told_as_such(tmp_path: Path) -> N
     await runner.cleanup()
 
 
-async def test_one_rebuild_at_a_time(client: AdminClient, service: Service) -> None:
-    """A second rebuild meanwhile is refused."""
+async def test_one_rebuild_at_a_time(client: AdminClient, service: Service, monkeypatch) -> None:
+    """A second rebuild meanwhile is refused, once its patience is over."""
+    monkeypatch.setattr(api.admin.verbs, "PATIENCE_S", 0.0)
     with taken(service.ledger.maintenance), pytest.raises(AdminRefused, match="under way"):
         await client.rebuild(lambda *_: None)
 
@@ -152,7 +153,7 @@ async def test_what_is_refused_says_why(client: AdminClient) -> None:
 async def test_a_rebuild_that_fails_says_why(client: AdminClient, monkeypatch) -> None:
     """Whatever is expected to happen to a rebuild is told whoever waits for it."""
 
-    def rebuild(*_: object) -> Rebuilt:
+    def rebuild(*_: object, **__: object) -> Rebuilt:
         raise UnknownEvent("nobody knows kettle/1")
 
     monkeypatch.setattr(api.admin.verbs, "rebuild", rebuild)

@@ -14,6 +14,7 @@ from ledger.domain.clock_trust import Reading, moved, moved_text, watch
 from ledger.domain.commands import ReleaseStream, SetRetention
 from ledger.domain.errors import Expected
 from ledger.domain.retention_policy import Plan, cutoff_at, cutoff_of
+from ledger.store.lease import acquire_within
 from ledger.store.seam import Cursor
 from ledger.store.tables import clock_watch
 from ledger.store.writer import Caller
@@ -61,12 +62,15 @@ class Retention:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         clocks: Callable[[], Reading],
+        patience_s: float = 0.0,
     ) -> None:
+        """`patience_s` is how long an operator's run waits for other maintenance to end."""
         self._ledger = ledger
         self._archives = archives
         self._now = now
         self._new_id = new_id
         self._clocks = clocks
+        self._patience_s = patience_s
         self._stopping = Event()
 
     def stop(self) -> None:
@@ -110,7 +114,7 @@ class Retention:
         Raise `RetentionBusy`, `ClockMoved`, `PlanChanged`, `NotDue`, `ArchiveNotWritten`,
         `BadArchive` and `RetentionStopped`.
         """
-        with self._maintaining():
+        with self._maintaining(self._patience_s):
             self._check_clocks()
             swept = self._sweep(OPERATOR, digest)
             return Ran(swept, self._compact(OPERATOR))
@@ -170,8 +174,8 @@ class Retention:
             )
 
     @contextmanager
-    def _maintaining(self) -> Iterator[None]:
-        if not self._ledger.maintenance.acquire():
+    def _maintaining(self, patience_s: float = 0.0) -> Iterator[None]:
+        if not acquire_within(self._ledger.maintenance, patience_s, self._stopping):
             raise RetentionBusy("a rebuild or another run is under way")
         try:
             yield
