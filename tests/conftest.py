@@ -55,7 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--long", action="store_true", help="also what takes minutes; resumes an interrupted run")
     add("--quick", action="store_true", help="no PostgreSQL, browser, processes or high counts")
     add("--stress", action="store_true", help="shuffled, on processors and a disk that are busy")
-    add("--seed", type=int, help="of the order and of what is drawn; a new one in a longer search")
+    add(
+        "--seed",
+        type=int,
+        help="of the order and of what is drawn; 0, or new if --stress or --long",
+    )
     add("--screenshots", action="store_true", help="renew those of the page")
     add("--record-durations", action="store_true", help="of files, for the order of later runs")
 

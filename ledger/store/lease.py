@@ -2,12 +2,12 @@
 
 import threading
 import time
-from threading import Event
 from typing import Protocol
 
-POLL_S = 0.1
+POLL_S = 0.5
+"""In PostgreSQL, each try makes a connection."""
 PATIENCE_S = 30.0
-"""So long does what an operator asks for wait for the service's own maintenance to end."""
+"""How long a run or rebuild that an operator asks for waits for other maintenance to end."""
 
 
 class Lease(Protocol):
@@ -47,14 +47,16 @@ class ThreadLease:
         """Do nothing: no other process can hold it."""
 
 
-def acquire_within(lease: Lease, patience_s: float, stopping: Event | None = None) -> bool:
+def acquire_within(
+    lease: Lease, patience_s: float, stopping: threading.Event | None = None
+) -> bool:
     """Take a lease that others may hold for some seconds, and say whether it was taken.
 
-    Give up at once when `stopping` is set.
+    Give up at once when `stopping` is set. Raise `StoreUnreachable`.
     """
     until = time.monotonic() + patience_s
-    stopping = stopping or Event()
+    interrupted = stopping or threading.Event()
     while not lease.acquire():
-        if time.monotonic() >= until or stopping.wait(POLL_S):
+        if time.monotonic() >= until or interrupted.wait(POLL_S):
             return False
     return True

@@ -1,7 +1,7 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -25,8 +25,11 @@ from api.service.service import Service
 from api.service.settings import load_settings
 from ledger.domain.errors import UnknownEvent
 from projections.maintenance.rebuild import Rebuilt
+from projections.maintenance.retention.service import Retention
 from tests.support.turns import taken
 from tests.support.wait import PATIENCE_S, patience
+
+Ask = Callable[[AdminClient], Awaitable[None]]
 
 
 @pytest.fixture
@@ -111,6 +114,56 @@ async def test_a_service_of_another_version_is_told_as_such(tmp_path: Path) -> N
             with pytest.raises(AdminRefused, match="another version"):
                 await client.rebuild(lambda *_: None)
     await runner.cleanup()
+
+
+async def rebuild_all(client: AdminClient) -> None:
+    await client.rebuild(lambda *_: None)
+
+
+async def run_retention(client: AdminClient) -> None:
+    await client.call(Retention.run)
+
+
+@pytest.fixture
+def tried(service: Service, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Is set when something has tried to begin maintenance."""
+    lease, tried = service.ledger.maintenance, threading.Event()
+    acquire = lease.acquire
+
+    def try_it() -> bool:
+        taken_now = acquire()
+        tried.set()
+        return taken_now
+
+    monkeypatch.setattr(lease, "acquire", try_it)
+    return tried
+
+
+@pytest.mark.parametrize("ask", [rebuild_all, run_retention])
+async def test_what_an_operator_asks_for_waits_for_other_maintenance(
+    client: AdminClient, service: Service, tried: threading.Event, ask: Ask
+) -> None:
+    """A command does not fail because the service happens to run its own."""
+    with taken(service.ledger.maintenance):
+        tried.clear()
+        asking = asyncio.ensure_future(ask(client))
+        assert await asyncio.to_thread(tried.wait, PATIENCE_S)
+        assert not asking.done()
+    await asking
+
+
+async def test_a_run_that_waits_ends_with_the_service(
+    client: AdminClient, service: Service, tried: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.retention, "_patience_s", 10 * PATIENCE_S)
+    with taken(service.ledger.maintenance):
+        tried.clear()
+        asking = asyncio.create_task(run_retention(client))
+        assert await asyncio.to_thread(tried.wait, PATIENCE_S)
+        service.retention.stop()
+        async with patience("it is over"):
+            with pytest.raises(AdminRefused, match="interrupted"):
+                await asking
 
 
 async def test_one_rebuild_at_a_time(client: AdminClient, service: Service, monkeypatch) -> None:

@@ -238,12 +238,25 @@ class Histories(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, which=WHICH, nested=st.integers(0, 3))
     def create_job(self, owner: str, which: int, nested: int) -> None:
-        attempted = [uuid for uuid in self.jobs if self.model.jobs[uuid].attempt]
-        parents: Sequence[str] = attempted if nested == 1 else self.jobs
-        parent = self.pick(parents, which) if nested else None
+        parent = self.pick(self.jobs, which) if nested else None
         uuid = self.new("job")
         self.do(
             c.CreateJob(owner, uuid, "x", parent=parent), self.model.create_job(owner, uuid, parent)
+        )
+
+    @rule(which=WHICH)
+    def create_job_below_work(self, which: int) -> None:
+        """Let a worker begin a job, then create one below it: chance alone rarely does so."""
+        running = [uuid for uuid in self.jobs if self.is_running_leaf(uuid)]
+        if not running:
+            return
+        parent = running[which % len(running)]
+        known, uuid = self.model.jobs[parent], self.new("job")
+        attempt = known.attempt + 1
+        self.do(c.StartAttempt(parent, attempt, "w"), self.model.start(parent, attempt))
+        self.do(
+            c.CreateJob(known.owner, uuid, "x", parent=parent),
+            self.model.create_job(known.owner, uuid, parent),
         )
 
     @rule(

@@ -1,10 +1,7 @@
 """Retention at work, on a real ledger with its archives."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from threading import Event
-from types import SimpleNamespace
 
 import pytest
 
@@ -29,7 +26,6 @@ from tests.retention.telling import DAYS, check, clone, drive, jobs, streams
 from tests.support.retained import Retained
 from tests.support.story import STORY
 from tests.support.turns import taken
-from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, disk
 
 
@@ -286,30 +282,6 @@ def test_retention_and_a_rebuild_do_not_run_beside_each_other(kept: Retained) ->
         with pytest.raises(AlreadyRebuilding):
             kept.rebuild()
     kept.run()
-
-
-def test_what_an_operator_asks_for_waits_for_the_services_own_run(
-    kept: Retained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise a command would fail by chance when the service happens to tidy up."""
-    lease, tried = kept.ledger.maintenance, Event()
-
-    def acquire() -> bool:
-        taken_now = lease.acquire()
-        tried.set()
-        return taken_now
-
-    observed = SimpleNamespace(acquire=acquire, release=lease.release, check=lease.check)
-    patient = kept.retention_of(patience_s=PATIENCE_S)
-    with ThreadPoolExecutor() as pool:
-        with taken(lease):
-            monkeypatch.setattr(kept.ledger, "maintenance", observed)
-            ran = pool.submit(patient.run)
-            rebuilt = pool.submit(kept.rebuild, patience_s=PATIENCE_S)
-            assert tried.wait(PATIENCE_S)
-            assert not ran.done()
-        ran.result()
-        assert rebuilt.result().before == rebuilt.result().after
 
 
 def test_what_is_discarded_during_a_rebuild_is_not_in_the_new_rows(

@@ -100,8 +100,8 @@ class Opened:
     def current(self, stream: str) -> Aggregate | None:
         return self.ledger.current(stream)
 
-    def rebuild(self, patience_s: float = 0.0) -> Rebuilt:
-        return rebuild(self.ledger, _silent, patience_s=patience_s)
+    def rebuild(self) -> Rebuilt:
+        return rebuild(self.ledger, _silent)
 
     def replay(self, archives: Path | None = None) -> Replay:
         return replay(self.ledger.log, _silent, archives)

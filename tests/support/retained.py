@@ -30,18 +30,13 @@ class Retained(Opened):
         self.clock_error = timedelta(0)
         self.boot = "boot-1"
         self._now = now
-        self._acts, self._numbers = acts, count(1)
-        self.retention = self.retention_of()
-
-    def retention_of(self, patience_s: float = 0.0) -> Retention:
-        """Return a retention that waits so long for other maintenance."""
-        return Retention(
+        numbers = count(1)
+        self.retention = Retention(
             self.ledger,
             self.archives,
-            now=self._now,
-            new_id=lambda: f"{self._acts}-{next(self._numbers):06}",
+            now=now,
+            new_id=lambda: f"{acts}-{next(numbers):06}",
             clocks=self._clocks,
-            patience_s=patience_s,
         )
 
     @property

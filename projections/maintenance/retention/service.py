@@ -21,7 +21,7 @@ from ledger.store.writer import Caller
 from projections.maintenance.retention.compaction import Compacted, compact
 from projections.maintenance.retention.plan import plan_as_of, plan_of
 from projections.maintenance.retention.status import RetentionStatus, parked_streams, read_status
-from projections.maintenance.retention.sweep import SYSTEM, Swept, sweep
+from projections.maintenance.retention.sweep import SYSTEM, RetentionStopped, Swept, sweep
 from projections.streams import pending_sweeps, policy_of
 
 TREES_PENDING = 1_000
@@ -176,6 +176,8 @@ class Retention:
     @contextmanager
     def _maintaining(self, patience_s: float = 0.0) -> Iterator[None]:
         if not acquire_within(self._ledger.maintenance, patience_s, self._stopping):
+            if self._stopping.is_set():
+                raise RetentionStopped("the run was interrupted before it began")
             raise RetentionBusy("a rebuild or another run is under way")
         try:
             yield
