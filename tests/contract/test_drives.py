@@ -1,11 +1,16 @@
 """Changing, resizing and deleting drives: tests/contract/CONTRACT.md 3.2."""
 
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ledger.workers import image_keeper
 from tests.api.calling import BOB, SIZE, UNKNOWN, Api
 from tests.contract.following import Json, listed, reference, settled, shown
+from tests.support.wait import PATIENCE_S
 
 GREATER = 2 * SIZE
 
@@ -152,11 +157,28 @@ async def resize_by_action(api: Api, drive: str, body: Json) -> Json:
 RESIZES = pytest.mark.parametrize("resize", [resize_by_put, resize_by_action])
 
 
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Resizes wait until it is set."""
+    let_go, really = threading.Event(), image_keeper.grow
+
+    def grow_then(image: Path, size: int) -> None:
+        assert let_go.wait(PATIENCE_S)
+        really(image, size)
+
+    monkeypatch.setattr(image_keeper, "grow", grow_then)
+    yield let_go
+    let_go.set()
+
+
 @RESIZES
-async def test_a_resize_shows_the_old_size_until_it_is_done(api: Api, resize: Any):
+async def test_a_resize_shows_the_old_size_until_it_is_done(
+    api: Api, resize: Any, held: threading.Event
+):
     """The answer has status `resizing` and the old size; the new one comes with `unmounted`."""
     drive = await api.drive()
     answer = await resize(api, drive, {"size": GREATER})
+    held.set()
     assert (answer["status"], answer["size"], answer["jobs"]) == ("resizing", SIZE, [])
     done = await settled(api, drive, "resizing")
     assert (done["status"], done["size"], done["jobs"]) == ("unmounted", GREATER, [])
