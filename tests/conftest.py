@@ -14,7 +14,7 @@ from tests.support.postgres import database, ledger_database, postgres, stop_ser
 __all__ = ["database", "ledger_database", "nothing_left_behind", "postgres"]
 
 pytest.register_assert_rewrite(
-    "tests.ledger.conformance",
+    "tests.ledger.store.conformance",
     "tests.projections.checking",
     "tests.support.deciding",
     "tests.support.opened",
@@ -33,17 +33,8 @@ NOT_QUICK = {
     "postgres": {"postgres"},
     "browser": {"page"},
     "process": {
-        *(
-            "acceptance",
-            "backup",
-            "benchmark",
-            "cli",
-            "client",
-            "compatibility",
-            "deploy",
-            "environment",
-        ),
-        *("faults", "harness", "metrics", "readme"),
+        *("acceptance", "backup", "cli", "client", "compatibility", "faults"),
+        *("harness", "metrics", "readme", "scripts"),
     },
     "thorough": set[str](),
 }
@@ -143,9 +134,9 @@ def _marks(item: pytest.Item) -> list[str]:
     needs = {*getattr(item, "fixturenames", ())}
     if hasattr(item, "callspec"):
         needs |= {each for each in item.callspec.params.values() if isinstance(each, str)}
-    folder = item.path.parent.name
+    folders = {*item.nodeid.partition("::")[0].split("/")}
     needs |= {marker.name for marker in item.iter_markers()}
-    return [mark for mark, folders in NOT_QUICK.items() if folder in folders or mark in needs]
+    return [mark for mark, slow in NOT_QUICK.items() if folders & slow or mark in needs]
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,8 +2,8 @@
 
 A store keeps events, guards and plain tables. A projection turns an aggregate's state into the rows
 that show it. Both write in one transaction, so a read after an acknowledged command is never stale.
-Every store must pass `tests/ledger/conformance.py`. Only `ledger.store.writer` and the composition
-root call `append` and `exclusive`.
+Every store must pass `tests/ledger/store/conformance.py`. Only `ledger.store.writer` and the
+composition root call `append` and `exclusive`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

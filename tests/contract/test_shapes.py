@@ -1,4 +1,4 @@
-"""The keys and JSON types of the answers that tests/api/test_shapes.py leaves.
+"""The keys and JSON types of the answers that tests/api/openapi/test_shapes.py leaves.
 
 tests/contract/CONTRACT.md 3 and 5.
 """

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from ledger.images.pools import Pool
 from tests.acceptance.client import data_blocks
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
-from tests.client.conftest import Shell
-from tests.postgres.fleet import STALLED_S, Worker
+from tests.commands.client.conftest import Shell
+from tests.postgres.workers.fleet import STALLED_S, Worker
 from tests.support.wait import wait_for
 
 LOST = "worker lost, waiting for another"

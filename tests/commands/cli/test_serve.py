@@ -1,0 +1,235 @@
+import os
+import resource
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from api.service.settings import BadSettings, load_settings
+from ledger.images.pools import Pool
+from tests.commands.cli.processes import Serve, Serving, ask, run
+from tests.support.wait import PATIENCE_S, wait_for
+
+JOBS = "/api/2.0/jobs/"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+def test_stops_cleanly(serve: Serve, data: Path, number: signal.Signals) -> None:
+    """Asked to stop, it ends with 0 and leaves a closed ledger and no socket."""
+    service = serve()
+    assert service.get(JOBS) == 401
+    assert service.stop(number) == 0
+    left = {path.name for path in data.iterdir()}
+    assert left == {"checkpoint.key", "checkpoint.pub", "ledger.sqlite", "lock", "pools"}
+    assert "Traceback" not in service.log
+
+
+def test_files_are_private(serve: Serve, data: Path) -> None:
+    """Nobody else can read the data directory or speak to the admin socket."""
+    service = serve()
+    modes = {p: stat.S_IMODE((data / p).stat().st_mode) for p in (".", "lock", "admin.sock")}
+    assert modes == {".": 0o700, "lock": 0o600, "admin.sock": 0o600}
+    assert (data / "lock").read_text() == f"{service.pid}\n"
+
+
+def test_second_start_is_refused(serve: Serve, data: Path) -> None:
+    """A data directory is one process's; who has it is told."""
+    service = serve()
+    refused = run("serve", "--data", data, "--port", 0)
+    assert refused == (
+        1,
+        "",
+        f"Error: data directory {data} is in use by job-ledger process {service.pid}\n",
+    )
+    assert service.get(JOBS) == 401
+
+
+def test_starts_again_after_kill(serve: Serve, data: Path) -> None:
+    """The lock and the socket of a process that was killed are in nobody's way."""
+    serve().stop(signal.SIGKILL)
+    assert (data / "admin.sock").exists()
+    assert ask("account", "add", "ada@example.test", "--data", data).code == 0
+    service = serve()
+    assert ask("account", "add", "bob@example.test", "--data", data).code == 0
+    assert service.stop() == 0
+
+
+def test_what_is_no_http_is_answered_in_json(serve: Serve) -> None:
+    """Like every other error; the log has one line of it, and quotes nothing."""
+    service = serve()
+    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as connection:
+        connection.sendall(b"kettle\r\n\r\n")
+        with connection.makefile("rb") as answer:
+            head, body = answer.read().split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 400 ")
+    assert b"X-Request-ID: " in head
+    assert body.startswith(b'[{"error_type":"validation","error_message":"')
+    assert service.stop() == 0
+    assert "Traceback" not in service.log
+    assert "kettle" not in service.log
+
+
+def test_port_in_use(data: Path) -> None:
+    """An address that is taken is told in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = run("serve", "--data", data, "--port", port)
+    assert refused.code == 1
+    said = [line for line in refused.err.splitlines() if " INFO " not in line]
+    assert said == [f"Error: cannot listen on 127.0.0.1:{port}: it is in use"]
+
+
+def test_foreign_address(data: Path) -> None:
+    """An address of another machine is told in one line."""
+    refused = run("serve", "--data", data, "--host", "192.0.2.1", "--port", 0)
+    assert refused.code == 1
+    assert refused.err.startswith("Error: cannot listen on 192.0.2.1:0: ")
+    assert refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("where", ["/dev/null", "/dev/null/data", "/proc/data"])
+def test_unusable_directory(where: str) -> None:
+    """A data directory that cannot be is told in one line."""
+    refused = run("serve", "--data", where, "--port", 0)
+    assert refused.code == 1
+    assert refused.err.startswith(f"Error: cannot use data directory {where}: ")
+    assert refused.err.count("\n") == 1
+
+
+def test_no_ledger_of_ours(data: Path) -> None:
+    """A file that is no database is told in one line and left alone."""
+    data.mkdir()
+    (data / "ledger.sqlite").write_text("a letter to grandmother" * 1000)
+    refused = run("serve", "--data", data, "--port", 0)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "not a database" in refused.err
+    assert (data / "ledger.sqlite").read_text().startswith("a letter")
+
+
+def test_failed_store_ends_the_process(serve: Serve, data: Path) -> None:
+    """When the store cannot write, nothing is acknowledged and the process ends with 70."""
+    service = serve()
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+    refused = ask("account", "add", "ada@example.test", "--data", data)
+    assert refused.code == 1
+    assert refused.err.count("\n") == 1
+    assert service.wait() == 70
+    assert "the store failed" in service.log
+    service = serve()
+    assert ask("account", "add", "ada@example.test", "--data", data).code == 0
+    assert service.stop() == 0
+
+
+def test_as_many_connections_as_there_may_be(serve: Serve) -> None:
+    """The usual low limit of open files is raised to what the process may have."""
+    low, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        service = serve()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low, most))
+    assert resource.prlimit(service.pid, resource.RLIMIT_NOFILE) == (most, most)
+
+
+def test_request_under_way_is_answered(serve: Serve, data: Path) -> None:
+    """Asked to stop, it takes no new requests and finishes those it has."""
+    ask("account", "add", "ada@example.test", "--password-stdin", "--data", data, stdin=b"a secret")
+    body = b'{"media":"disk","name":"late","size":1073741824}'
+    service = serve()
+    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as connection:
+        connection.sendall(
+            b"POST /api/2.0/drives/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Authorization: Basic YWRhQGV4YW1wbGUudGVzdDphIHNlY3JldA==\r\n"
+            b"Accept: application/json\r\nExpect: 100-continue\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
+        # It is handled from now on.
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        os.kill(service.pid, signal.SIGTERM)
+        wait_for("nobody else is let in", lambda: not _accepts(service.port))
+        connection.sendall(body)
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert service.wait() == 0
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_long_path(tmp_path: Path) -> None:
+    """A data directory deeper than a socket's path may be long works like any other."""
+    data = tmp_path / ("d" * 100) / ("e" * 100) / "data"
+    service = Serving(data)
+    try:
+        assert ask("account", "add", "ada@example.test", "--data", data).code == 0
+        assert ask("doctor", "--data", data).code == 0
+    finally:
+        service.end()
+
+
+def test_demo(serve: Serve, data: Path) -> None:
+    """The first start makes an account, a drive and a job; later ones show the account again."""
+    service = serve("--demo")
+    email, password = (service.line().rpartition(" ")[2] for _ in range(2))
+    curl = service.line()
+    job = curl.rpartition("/api/2.0/jobs/")[2].rstrip("/")
+    assert curl.startswith(
+        f"demo job: curl -u '{email}:{password}' http://127.0.0.1:{service.port}/"
+    )
+    assert service.get(f"{JOBS}{job}/", email, password) == 200
+    assert stat.S_IMODE((data / "demo-password").stat().st_mode) == 0o600
+    assert service.stop() == 0
+
+    service = serve("--demo")
+    assert service.line() == f"demo account: {email}"
+    assert service.line() == f"demo password: {password}"
+    assert service.get(JOBS, email, password) == 200
+    assert service.stop() == 0
+    assert service.line() == ""
+
+
+def test_settings_from_the_environment(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags win over the environment, and both are checked."""
+    monkeypatch.setenv("JOB_LEDGER_DATA", str(data))
+    monkeypatch.setenv("JOB_LEDGER_COPY_RATE", "200M")
+    monkeypatch.setenv("JOB_LEDGER_POOLS", "fast=/mnt/fast,type=nvme; slow=relative")
+    monkeypatch.setenv("JOB_LEDGER_DEMO", "true")
+    found = load_settings(port=1, host=None)
+    assert (found.data, found.port, found.copy_rate, found.demo) == (data, 1, 200 * 1024**2, True)
+    assert found.pools == (
+        Pool("fast", Path("/mnt/fast"), "nvme"),
+        Pool("slow", Path.cwd() / "relative"),
+    )
+    assert load_settings(copy_rate="1G").copy_rate == 1024**3
+    for bad in ({"copy_rate": "fast"}, {"copy_rate": "0"}, {"pools": ("x",)}, {"port": 70000},
+                {"pools": ("a=/x", "a=/y")}, {"copies_per_pool": 0}):  # fmt: skip
+        with pytest.raises(BadSettings, match=r"^--"):
+            load_settings(**bad)
+    monkeypatch.delenv("JOB_LEDGER_DATA")
+    with pytest.raises(BadSettings, match=r"--data .or JOB_LEDGER_DATA.: is missing"):
+        load_settings()
+
+
+@pytest.mark.parametrize("text", ["08080", " 8080 ", "+8080", "8_080"])
+def test_a_number_is_read_as_python_reads_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("JOB_LEDGER_PORT", text)
+    assert load_settings(data=data).port == 8080
+
+
+@pytest.mark.parametrize("name", ["PORT", "METRICS_PORT", "COPIES_PER_POOL", "STALLED_AFTER"])
+@pytest.mark.parametrize("text", ["null", "", "fast", "-1"])
+def test_what_is_no_number_is_refused(
+    data: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"JOB_LEDGER_{name}", text)
+    with pytest.raises(BadSettings, match=f"JOB_LEDGER_{name}"):
+        load_settings(data=data)

@@ -1,0 +1,192 @@
+"""The command line as a client: logging in, listing, showing, cloning, exporting."""
+
+import csv
+import io
+import json
+import re
+import stat
+
+import pytest
+
+from tests.acceptance.client import data_blocks, striped
+from tests.acceptance.running import EMAIL, Machine, Server, run_command
+from tests.commands.client.conftest import Shell, endless
+
+UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
+HOSTILE = "\x1b]0;taken\x07\x1b[31mred \u202etxt.exe [bold]b[/bold] \n next"
+COMMANDS = (
+    ("jobs",),
+    ("job", UNKNOWN),
+    ("watch", UNKNOWN),
+    ("drives",),
+    ("servers",),
+    ("clone", "drive", UNKNOWN),
+    ("cancel", UNKNOWN),
+    ("download", UNKNOWN),
+    ("export",),
+    ("logout",),
+)
+
+
+def test_a_login_is_kept_for_its_owner_only(server: Server, shell: Shell) -> None:
+    """The token, and not the password, in a file with mode 0600; until it is given back."""
+    shell.log_in(server)
+    file = shell.home / "c" / "job-ledger" / "login.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    kept = json.loads(file.read_text())
+    assert set(kept) == {"url", "token", "email"}
+    assert shell.run("jobs").code == 0
+    assert shell.run("logout").code == 0
+    assert not file.exists()
+    refused = shell.run("jobs", JOB_LEDGER_URL=kept["url"], JOB_LEDGER_TOKEN=kept["token"])
+    assert refused.code == 3
+    assert f"run `job-ledger login {kept['url']}" in refused.err
+
+
+def test_the_environment_comes_first(machine: Machine, server: Server, shell: Shell) -> None:
+    """Scripts need no file."""
+    added = run_command("token", "add", EMAIL, "--data", str(machine.data))
+    token = re.search(r"token: (\S+)", added.stdout)
+    assert token
+    said = {"JOB_LEDGER_URL": server.api.address, "JOB_LEDGER_TOKEN": token[1]}
+    assert shell.run("jobs", "--json", **said).code == 0
+    assert not (shell.home / "c").exists()
+
+
+def test_half_a_login_in_the_environment_is_refused(server: Server, shell: Shell) -> None:
+    """The other half is not taken from the file: the command might go to another service."""
+    shell.log_in(server)
+    for name in ("JOB_LEDGER_URL", "JOB_LEDGER_TOKEN"):
+        done = shell.run("jobs", **{name: "http://127.0.0.1:1"})
+        assert (done.code, "go together" in done.err) == (3, True)
+
+
+def test_a_new_login_gives_the_earlier_token_back(
+    machine: Machine, server: Server, shell: Shell
+) -> None:
+    """Tokens do not pile up; and a logout is of the file's token, whatever the environment says."""
+    for _ in range(3):
+        shell.log_in(server)
+    kept = json.loads((shell.home / "c" / "job-ledger" / "login.json").read_text())
+    listed = run_command("token", "list", "--data", str(machine.data))
+    assert listed.stdout.count(EMAIL) == 1
+    said = {"JOB_LEDGER_URL": server.api.address, "JOB_LEDGER_TOKEN": "jl_another"}
+    assert shell.run("logout", **said).code == 0
+    assert EMAIL not in run_command("token", "list", "--data", str(machine.data)).stdout
+    assert kept["token"].startswith("jl_")
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_nobody_is_told_to_log_in(shell: Shell, words: tuple[str, ...]) -> None:
+    """Every command says how, in one line."""
+    done = shell.run(*words)
+    assert done.code == 3
+    assert done.err.startswith("Error: not logged in: run `job-ledger login URL")
+    assert done.err.count("\n") == 1
+
+
+def test_what_goes_wrong_says_what_to_do(server: Server, shell: Shell) -> None:
+    """A wrong password, a service that is not there, something that is not one, and a 404."""
+    login = ("login", server.api.address, "--email", EMAIL, "--password-stdin")
+    assert "password is wrong" in shell.run(*login, stdin="wrong password\n").err
+    away = ("login", "http://127.0.0.1:1", "--email", EMAIL, "--password-stdin")
+    done = shell.run(*away, stdin="a password\n")
+    assert (done.code, "is the service running there?" in done.err) == (3, True)
+    shell.log_in(server)
+    missing = shell.run("job", UNKNOWN)
+    assert (missing.code, "may be deleted" in missing.err) == (3, True)
+    assert shell.run("login", "localhost", "--email", EMAIL).code == 2
+
+
+def test_jobs_are_listed_and_shown(server: Server, shell: Shell) -> None:
+    """As tables, as a tree, with their events, as they were; and as JSON, whole."""
+    api = server.api
+    shell.log_in(server)
+    disks = [api.upload(striped(2)), api.upload(striped(2))]
+    clone = api.clone_server(api.create_server(*disks))
+    api.succeed(clone.job)
+    listed = shell.run("jobs", "--operation", "server_clone")
+    assert clone.job in listed.out
+    assert "100 %" in listed.out
+    assert [job["uuid"] for job in json.loads(shell.run("jobs", "--json").out)["objects"]] == [
+        job["uuid"] for job in api.jobs()
+    ]
+    first = shell.run("jobs", "--limit", "1")
+    after = first.err.removeprefix("more: --after ").strip()
+    assert clone.job not in shell.run("jobs", "--limit", "2", "--after", after).out
+    tree = shell.run("job", clone.job, "--tree").out
+    children = [child["uuid"] for child in api.job(clone.job)["children"]]
+    assert [line[3:39] for line in tree.splitlines() if line[0] in "├└"] == children
+    events = api.get(f"/jobs/{clone.job}/history/")["objects"]
+    history = shell.run("job", clone.job, "--history")
+    assert all(str(event["position"]) in history.out for event in events)
+    then = shell.run("job", clone.job, "--as-of", str(events[0]["position"]), "--json")
+    assert json.loads(then.out)["state"] == "started"
+
+
+def test_a_clone_is_waited_for(server: Server, shell: Shell) -> None:
+    """Its exit code is the job's; the drive has the name that was asked for."""
+    shell.log_in(server)
+    source = server.api.upload(data_blocks(4))
+    done = shell.run("clone", "drive", source, "--name", "willow", "--avoid", source, "--wait")
+    assert done.code == 0, done.err
+    found = re.match(r"drive (\S+)\njob (\S+)\n", done.out)
+    assert found
+    assert server.api.drive(found[1])["name"] == "willow"
+    assert f"{found[2]} success 100 %" in done.out
+    server_clone = shell.run("clone", "server", server.api.create_server(source), "--json")
+    assert json.loads(server_clone.out)["jobs"]
+
+
+def test_a_job_is_cancelled(slow: Server, shell: Shell) -> None:
+    """And cannot be cancelled twice."""
+    shell.log_in(slow)
+    job = endless(slow.api)
+    assert shell.run("cancel", job) == (0, f"cancelled {job}\n", "")
+    assert slow.api.job(job)["state"] == "cancelled"
+    again = shell.run("cancel", job)
+    assert (again.code, again.err[:6]) == (3, "Error:")
+
+
+def test_a_hostile_name_stays_text(server: Server, shell: Shell) -> None:
+    """Nothing of it moves the cursor, colours or titles a terminal, or turns text around."""
+    shell.log_in(server)
+    drive = server.api.upload(striped(1))
+    renamed = server.api.call("PUT", f"/drives/{drive}/", json={"name": HOSTILE})
+    assert renamed.status_code == 200, renamed.text
+    raw = shell.run("drives", "--json").out
+    assert json.loads(raw)["objects"][0]["name"] == HOSTILE
+    assert not set(raw) & set("\x1b\x07\u202e")
+    piped, shown = shell.run("drives"), shell.run_on_terminal("drives")
+    assert "[bold]b[/bold]" in piped.out
+    for done in (piped, shown):
+        assert done.code == 0
+        assert "\x07" not in done.out
+        assert "\u202e" not in done.out
+        assert "\x1b]0;" not in done.out
+        assert r"\u{1b}" in done.out
+
+
+def test_everything_is_exported(server: Server, shell: Shell) -> None:
+    """All jobs, more than a page of them, as JSON lines and as CSV."""
+    shell.log_in(server)
+    source = server.api.upload(striped(1))
+    jobs = [server.api.clone(source).job for _ in range(205)]
+    server.api.succeed(*jobs)
+    whole = server.api.jobs()
+    lines = shell.run("export").out.splitlines()
+    assert [json.loads(line) for line in lines] == whole
+    rows = list(csv.DictReader(io.StringIO(shell.run("export", "--format", "csv").out)))
+    assert [(row["uuid"], row["state"], row["progress"]) for row in rows] == [
+        (job["uuid"], job["state"], "100") for job in whole
+    ]
+    assert shell.run("export", "--state", "failed").out == ""
+
+
+@pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
+def test_shells_complete_it(shell: Shell, kind: str) -> None:
+    """What is printed is for that shell, and names the command."""
+    done = shell.run("completion", kind)
+    assert done.code == 0
+    assert f"_JOB_LEDGER_COMPLETE={kind}_complete" in done.out

@@ -1,0 +1,178 @@
+"""The SQLite store: all that every store must do, and what is its own."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ledger.domain.errors import StoreFailed
+from ledger.store.schema import SCHEMA_VERSION
+from ledger.store.sqlite.store import SqliteStore, open_connection, sqlite_reader
+from ledger.store.tables import sessions, tiles, tokens
+from projections.views.generations import InlineProjection
+from tests.ledger.store.conformance import OpenStore, StoreConformance, batch, event, read_stream
+from tests.support.opened import behind_its_back
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def handles(file: Path) -> Iterator[Callable[[], SqliteStore]]:
+    opened: list[SqliteStore] = []
+
+    def open_one_more() -> SqliteStore:
+        opened.append(SqliteStore(file, InlineProjection()))
+        return opened[-1]
+
+    yield open_one_more
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(handles: Callable[[], SqliteStore]) -> SqliteStore:
+    return handles()
+
+
+class TestSqliteStore(StoreConformance):
+    """SQLite is the first of them."""
+
+    @pytest.fixture
+    def open_store(self, handles: OpenStore) -> OpenStore:
+        return handles
+
+    @pytest.fixture
+    def projection(self) -> InlineProjection:
+        return InlineProjection()
+
+
+# What is SQLite's own
+
+
+def pragma(store: SqliteStore, name: str) -> object:
+    def ask(cursor: sqlite3.Cursor) -> object:
+        return cursor.execute(f"PRAGMA {name}").fetchone()[0]
+
+    return store.exclusive(ask)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("synchronous", 2), ("journal_mode", "wal"), ("auto_vacuum", 2)],
+    ids=["synchronous=FULL", "WAL", "auto_vacuum=INCREMENTAL"],
+)
+def test_pragmas_are_really_in_force(store: SqliteStore, name: str, value: object) -> None:
+    """On the very connection that writes: a pragma that comes too late is ignored in silence."""
+    assert value == pragma(store, name)
+
+
+@pytest.mark.parametrize(("name", "value"), [("journal_mode", "wal"), ("auto_vacuum", 2)])
+def test_the_file_keeps_its_pragmas(
+    store: SqliteStore, file: Path, name: str, value: object
+) -> None:
+    """Whoever opens it."""
+    with closing(sqlite3.connect(file)) as connection:
+        assert (value,) == connection.execute(f"PRAGMA {name}").fetchone()
+
+
+def test_a_writing_transaction_takes_the_lock_at_its_beginning(
+    store: SqliteStore, file: Path
+) -> None:
+    """Before its first statement: a deferred one is refused whatever the time-out."""
+    with closing(sqlite3.connect(file, timeout=0)) as rival:
+
+        def work(cursor: sqlite3.Cursor) -> None:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                rival.execute("BEGIN IMMEDIATE")
+
+        store.exclusive(work)
+        rival.execute("BEGIN IMMEDIATE")
+
+
+def test_a_reading_connection_cannot_write(store: SqliteStore, file: Path) -> None:
+    """Whatever SQL it is given."""
+    with (
+        closing(open_connection(file, writing=False)) as reader,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        reader.execute("DELETE FROM stored_events")
+
+
+def test_only_the_writing_connection_checkpoints(store: SqliteStore, file: Path) -> None:
+    """A reader that closes last leaves the WAL: two that checkpoint at once can corrupt it."""
+    store.append(batch(event("drive-a")))
+    wal = file.with_name(f"{file.name}-wal")
+    size = wal.stat().st_size
+    with sqlite_reader(file).log() as log:
+        assert log.count() == 1
+    assert size == wal.stat().st_size > 0
+
+
+def test_a_schema_from_the_future_is_refused(store: SqliteStore, file: Path) -> None:
+    """The versions of both are named, and the file stays as it is."""
+    store.close()
+    with behind_its_back(file) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(StoreFailed, match=f"schema {SCHEMA_VERSION + 1}.*schema {SCHEMA_VERSION}$"):
+        SqliteStore(file, InlineProjection())
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
+
+
+def test_a_schema_of_the_past_is_brought_up_to_date(store: SqliteStore, file: Path) -> None:
+    """A ledger of schema 1 has no sessions, no tokens and no tree; opening it adds them."""
+    store.append(batch(event("drive-a")))
+    store.close()
+    with behind_its_back(file) as connection:
+        for table in ("sessions", "tokens", "leaf_tiles", "node_tiles", "moments", "checkpoints"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 1")
+    later = SqliteStore(file, InlineProjection())
+    try:
+        assert pragma(later, "user_version") == SCHEMA_VERSION
+        assert later.exclusive(lambda c: sessions.find(c, b"x")) is None
+        assert later.exclusive(lambda c: tokens.every(c, None)) == []
+        assert later.exclusive(tiles.extend) == 1
+        assert len(read_stream(later, "drive-a")) == 1
+    finally:
+        later.close()
+
+
+def test_rows_of_another_shape_are_refused(store: SqliteStore, file: Path) -> None:
+    """They must be rebuilt, not read."""
+    store.close()
+    with behind_its_back(file) as connection:
+        connection.execute("UPDATE projection_head SET shape = shape + 1")
+    with pytest.raises(StoreFailed, match="version"):
+        SqliteStore(file, InlineProjection())
+
+
+def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
+    """By our own error, and it is not overwritten."""
+    file.write_bytes(b"something else entirely " * 100)
+    with pytest.raises(StoreFailed):
+        SqliteStore(file, InlineProjection())
+    assert file.read_bytes().startswith(b"something else")
+
+
+def test_a_ledger_that_is_not_there_cannot_be_read(file: Path) -> None:
+    """Reading makes no file."""
+    with pytest.raises(StoreFailed), sqlite_reader(file).log():
+        pass
+    assert not file.exists()
+
+
+def test_a_lock_held_by_somebody_else_fails_in_time(
+    store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second process that writes for longer than the time-out is a failure of the store."""
+    monkeypatch.setattr("ledger.store.sqlite.store.LOCK_TIMEOUT_S", 0.1)
+    with closing(sqlite3.connect(file, isolation_level=None)) as rival:
+        rival.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreFailed, match="locked"):
+            store.append(batch(event("drive-a")))

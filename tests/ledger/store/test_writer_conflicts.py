@@ -1,0 +1,185 @@
+"""Another process writes to the same ledger, behind the writer's back."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from ledger.domain import errors
+from ledger.domain.commands import (
+    CloneDrive,
+    CreateDrives,
+    CreateJob,
+    DeleteDrives,
+    MarkDriveReady,
+    NewDrive,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+from ledger.store.seam import Batch, Conflict
+from ledger.store.writer import CONFLICT_LIMIT
+from tests.ledger.store.test_writer import drives, new_drive, together
+from tests.support.opened import Opened
+from tests.support.world import ME, Foreseen, disk
+
+
+@pytest.fixture
+def other(opened: Opened) -> Iterator[Opened]:
+    """Another process's ledger over the same file."""
+    with Opened(opened.file, environment=Foreseen(prefix="other")) as ledger:
+        yield ledger
+
+
+def test_a_writer_does_not_conflict_with_itself(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It remembers the versions and guards that it has written: every batch is stored at once."""
+    append, conflicts = opened.store.append, []
+
+    def spy(batch: Batch) -> int:
+        try:
+            return append(batch)
+        except Conflict as conflict:
+            conflicts.append(conflict)
+            raise
+
+    monkeypatch.setattr(opened.store, "append", spy)
+    opened.do(CreateDrives(ME, (NewDrive("d", disk()),), "blank"), MarkDriveReady("d"))
+    for nth in range(3):
+        opened.do(
+            CloneDrive(ME, "d", f"copy-{nth}", f"j{nth}"),
+            StartAttempt(f"j{nth}", 1, "w"),
+            SucceedJob(f"j{nth}", 1),
+        )
+    opened.do(DeleteDrives(ME, ("d",)), DeleteDrives(ME, ("copy-1",)))
+    assert conflicts == []
+
+
+def test_a_command_that_meets_a_new_version_is_redone(opened: Opened, other: Opened) -> None:
+    """The stream is read again, and the command decided on what is there now."""
+    opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    other.do(UpdateProgress("j", 1, 40))
+    opened.do(UpdateProgress("j", 1, 50))
+    job = other.current("job-j")
+    assert job is not None
+    assert job.progress == 50
+    assert opened.replay().divergence is None
+
+
+def test_a_command_that_is_redone_may_be_refused(opened: Opened, other: Opened) -> None:
+    """What was right before is decided anew."""
+    opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    other.do(SucceedJob("j", 1))
+    with pytest.raises(errors.JobOver):
+        opened.do(UpdateProgress("j", 1, 50))
+    assert opened.replay().divergence is None
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_clone_and_a_deletion_of_one_drive_meet(
+    opened: Opened, other: Opened, times: int
+) -> None:
+    """They write to no common stream, but one of them is refused."""
+    opened.do(CreateDrives(ME, (NewDrive("d", disk()),), "blank"), MarkDriveReady("d"))
+    for nth in range(times):
+        other.do(CloneDrive(ME, "d", f"copy-{nth}", f"j{nth}"))
+    with pytest.raises(errors.DriveBusy):
+        opened.do(DeleteDrives(ME, ("d",)))
+    assert opened.current("drive-d") == other.current("drive-d")
+    assert opened.replay().divergence is None
+
+
+def test_a_deletion_and_a_clone_of_one_drive_meet(opened: Opened, other: Opened) -> None:
+    """The other way round."""
+    opened.do(CreateDrives(ME, (NewDrive("d", disk()),), "blank"), MarkDriveReady("d"))
+    other.do(DeleteDrives(ME, ("d",)))
+    with pytest.raises(errors.DriveNotFound):
+        opened.do(CloneDrive(ME, "d", "copy", "j"))
+    assert opened.replay().divergence is None
+
+
+def test_what_a_conflict_made_stale_is_read_again(opened: Opened, other: Opened) -> None:
+    """Also what is said about a drive that the refused command did not look at."""
+    opened.do(
+        CreateDrives(ME, (NewDrive("d", disk()),), "blank"),
+        MarkDriveReady("d"),
+        CloneDrive(ME, "d", "copy", "j"),
+        StartAttempt("j", 1, "w"),
+    )
+    other.do(SucceedJob("j", 1))
+    with pytest.raises(errors.JobOver):
+        opened.do(SucceedJob("j", 1))
+    opened.do(DeleteDrives(ME, ("d",)))
+
+
+async def test_a_conflict_costs_nobody_else_a_command(opened: Opened, other: Opened) -> None:
+    """The batch is redone in parts; all that can be recorded is."""
+    opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    other.do(UpdateProgress("j", 1, 40))
+    commands = [new_drive(f"d{nth:02}") for nth in range(20)]
+    outcomes = await together(
+        opened,
+        *commands[:10],
+        UpdateProgress("j", 1, 50),
+        new_drive("d03"),
+        UpdateProgress("j", 1, 30),
+        *commands[10:],
+    )
+    refused = [type(outcome) for outcome in outcomes if not isinstance(outcome, int)]
+    assert [errors.AlreadyExists, errors.ProgressWentBack] == refused
+    assert [f"d{nth:02}" for nth in range(20)] == drives(opened)
+    assert opened.replay().divergence is None
+
+
+async def test_two_processes_at_once_lose_nothing(opened: Opened, other: Opened) -> None:
+    """Both continue the same streams and clone the same drive, all the time."""
+    opened.do(CreateDrives(ME, (NewDrive("d", disk()),), "blank"), MarkDriveReady("d"))
+    opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+
+    def work(process: Opened, name: str) -> int:
+        recorded = 0
+        for nth in range(40):
+            try:
+                process.do(UpdateProgress("j", 1, nth))
+                recorded += 1
+            except errors.ProgressWentBack:
+                pass
+            process.do(CloneDrive(ME, "d", f"{name}-{nth}", f"{name}-job-{nth}"))
+        return recorded
+
+    recorded = sum(
+        await asyncio.gather(
+            asyncio.to_thread(work, opened, "one"), asyncio.to_thread(work, other, "two")
+        )
+    )
+    with opened.snapshot() as snapshot:
+        assert snapshot.count_drives(ME) == 81
+        assert snapshot.count_jobs(ME, ["started"]) == 81
+    with opened.ledger.log() as log:
+        assert 2 + recorded == len(log.stream("job-j"))
+    assert opened.replay().divergence is None
+
+
+@pytest.mark.parametrize("conflicts", [CONFLICT_LIMIT, CONFLICT_LIMIT + 1])
+def test_repeated_conflicts_are_given_up(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, conflicts: int
+) -> None:
+    """After so many the caller is told to try again, and the writer goes on."""
+    append, left = opened.store.append, [conflicts]
+
+    def conflict(batch: Batch) -> int:
+        if left[0]:
+            left[0] -= 1
+            raise Conflict
+        return append(batch)
+
+    monkeypatch.setattr(opened.store, "append", conflict)
+    if conflicts <= CONFLICT_LIMIT:
+        opened.do(new_drive("a"))
+    else:
+        with pytest.raises(errors.ConcurrentChange):
+            opened.do(new_drive("a"))
+    opened.do(new_drive("b"))
+    assert left[0] == 0
+    assert opened.failures == []

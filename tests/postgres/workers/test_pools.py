@@ -1,0 +1,128 @@
+"""Pools that this node has not: work goes where they are, or it is said why not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from api.composition import open_service
+from api.data.directory import DataUnusable
+from api.doctor.checks import examine
+from api.service.service import Service
+from api.service.settings import Settings
+from ledger.domain.commands import CloneDrive, Command, CreateDrives, NewDrive
+from ledger.domain.errors import PoolElsewhere, PoolsApart, UnknownStorageType
+from ledger.domain.events import DriveDefinition
+from ledger.images.pools import Pool
+from tests.postgres.workers.fleet import ME, Fleet, fleet_on
+from tests.support.wait import wait_for, wait_until
+
+MAIN, TAPE = "main", "tape"
+
+
+@pytest.fixture
+def fleet(database: str, tmp_path: Path) -> Iterator[Fleet]:
+    pools = Pool(MAIN, tmp_path / MAIN), Pool(TAPE, tmp_path / TAPE, "zadara")
+    with fleet_on(database, tmp_path, *pools) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+async def service(fleet: Fleet, tmp_path: Path) -> AsyncIterator[Service]:
+    """A node without pools."""
+    (tmp_path / "data").mkdir()
+    settings = Settings(data=tmp_path / "data", store=fleet.url, copying=False)
+    async with open_service(settings) as service:
+        yield service
+
+
+async def accepted(service: Service, command: Command, *refusals: type[Exception]) -> None:
+    """Once the node has heard of the pools; until then it refuses."""
+
+    async def is_accepted() -> bool:
+        with suppress(*refusals):
+            await service.ledger.execute(command, ME)
+            return True
+        return False
+
+    await wait_until("for the node to hear of the pools", is_accepted, pause_s=0.1)
+
+
+async def test_a_copy_between_two_pools_takes_a_worker_that_has_both(
+    fleet: Fleet, service: Service
+) -> None:
+    """Else it is refused, and the text says which pools they are."""
+    source = fleet.source()
+    clone = CloneDrive("me", source, "copy", "job", storage_type="zadara")
+    with pytest.raises(UnknownStorageType):
+        await service.ledger.execute(clone, ME)
+    alone = [fleet.worker(pools=[name]) for name in (MAIN, TAPE)]
+    with pytest.raises(PoolsApart, match="from pool main to pool tape: no worker has both"):
+        await accepted(service, clone, UnknownStorageType)
+    for worker in alone:
+        worker.kill()
+    fleet.worker()
+    await accepted(service, clone, PoolsApart)
+    await asyncio.to_thread(fleet.wait_until, "success", ["job"])
+    assert fleet.sha256("copy", TAPE) == fleet.sha256(source)
+
+
+async def test_what_a_node_without_pools_cannot_take(fleet: Fleet, service: Service) -> None:
+    """A blank drive it can; an image that is sent to it would have nowhere to go.
+
+    A doctor misses a pool once no worker has it.
+    """
+    assert service.pools == {}
+    worker = fleet.worker(pools=[MAIN])
+    blank = DriveDefinition("blank", "disk", 2**20, "dssd")
+    command = CreateDrives("me", (NewDrive("new", blank),), "blank")
+    await accepted(service, command, UnknownStorageType)
+    chunked = CreateDrives("me", (NewDrive("other", blank),), "chunked")
+    with pytest.raises(PoolElsewhere, match="pool main is not mounted on this node"):
+        await service.ledger.execute(chunked, ME)
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    record = partial(service.ledger.execute, by=ME)
+    with pytest.raises(PoolElsewhere):
+        await service.intake.receive("me", blank, sent(), record)
+    made = partial(wait_for, "for the blank image", lambda: fleet.files() == {"new.img"})
+    await asyncio.to_thread(made)
+    assert not [problem for problem in problems(service) if "pool main" in problem]
+    worker.kill()
+    with psycopg.connect(fleet.url) as connection:
+        connection.execute("UPDATE pools SET seen = seen - interval '2 hours'")
+    assert [problem for problem in problems(service) if "pool main" in problem]
+
+
+def problems(service: Service) -> list[str]:
+    """What a doctor finds who looks at no pool."""
+    found = examine(
+        service.data,
+        service.database,
+        [],
+        reading=service.clocks(),
+        service=None,
+        archiving=False,
+    )
+    return found.problems
+
+
+async def test_another_pool_of_the_same_name(fleet: Fleet, tmp_path: Path) -> None:
+    """As if every machine had its own: images would be looked for where they are not."""
+    worker = fleet.worker(pools=[MAIN]).wait_until_it_works()
+    there = Pool(MAIN, tmp_path / "another")
+    settings = Settings(data=tmp_path / "data", store=fleet.url, pools=(there,))
+    settings.data.mkdir()
+    with pytest.raises(DataUnusable, match="is not the pool main that other processes"):
+        async with open_service(settings):
+            pass
+    there.identity_file.write_text(fleet.pools[MAIN].identity_file.read_text())
+    async with open_service(settings):
+        pass
+    assert worker.stop() == 0
