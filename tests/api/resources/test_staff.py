@@ -10,6 +10,7 @@ import pytest
 from api.accounts.service import Account
 from api.openapi.document import document_json
 from tests.api.calling import ALICE, AUDITOR, BOB, UNKNOWN, Api
+from tests.support.wait import wait_until
 
 DOCUMENT = orjson.loads(document_json())
 
@@ -93,8 +94,13 @@ async def test_the_status_counts_all_jobs(api: Api):
     assert_conforms(status, "LedgerStatus")
     assert status["jobs"] == {"started": 1, "failed": 1}
     assert status["position"] == api.service.ledger.position
-    api.service.checkpoints.keep()
-    status = (await api.get("/ledger/status/", by=AUDITOR)).json
+
+    async def with_checkpoint() -> Any:
+        api.service.checkpoints.keep()  # unless the service itself is doing it
+        shown = (await api.get("/ledger/status/", by=AUDITOR)).json
+        return shown if shown["checkpoint"] else None
+
+    status = await wait_until("a checkpoint is shown", with_checkpoint)
     assert_conforms(status, "LedgerStatus")
     assert status["checkpoint"]["note"].startswith(status["verifier"].split("+")[0])
 
