@@ -4,6 +4,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from api.http.access import URL_ACCESS, Access
+from api.http.caching import keep_private
 from api.http.middleware import make_middleware
 from api.http.requests import BODY_BYTES
 from api.openapi.handlers import serve_document, serve_page, serve_style
@@ -37,6 +38,7 @@ UUID = r"{uuid:(?!(?:detail|schema|statistics|upload|availability_groups)(?:/|$)
 def make_app(service: Service) -> web.Application:
     """Make the API over a running service, which outlives it."""
     app = web.Application(middlewares=[make_middleware(service)], client_max_size=BODY_BYTES)
+    app.on_response_prepare.append(keep_private)
     app[URL_ACCESS] = {}
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
