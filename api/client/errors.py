@@ -42,12 +42,29 @@ class NotTrusted(ClientError):
         )
 
 
-class Refused(ClientError):
-    """The service refused the request."""
+class Unintelligible(ClientError):
+    """What answers is not the service, or not one that this command understands."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this is not an answer of Job Ledger ({why}): is the URL right?")
+
+
+class UnknownJob(ClientError):
+    """The job has not come into being while it was waited for."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(
+            f"job {uuid} does not exist: it was never created, or its history has been discarded"
+        )
+
+
+class Refused(ClientError):
+    """The service refused the request; `retry_after_s` is the pause that it asks for, or 0."""
+
+    def __init__(self, status: int, reason: str, retry_after_s: float = 0.0) -> None:
         super().__init__(f"{reason}{_ADVICE.get(status, '')}")
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 _ADVICE = {

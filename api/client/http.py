@@ -1,6 +1,7 @@
 """Requests to a service, and their answers."""
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +11,14 @@ import aiohttp
 import msgspec
 from aiohttp import hdrs
 
-from api.client.errors import ClientError, LoginEnded, NotTrusted, Refused, Unreachable
+from api.client.errors import (
+    ClientError,
+    LoginEnded,
+    NotTrusted,
+    Refused,
+    Unintelligible,
+    Unreachable,
+)
 from api.client.saved_login import Login
 from api.text.printable import escaped
 from api.text.urls import API_ROOT
@@ -22,6 +30,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
 TRIES = 4
 """How often a request is sent whose outcome is unknown; the service executes it once."""
 PAUSE_S = 0.5
+RETRY_AFTER_S_MAX = 60.0
+_SECONDS = re.compile(r"[0-9]{1,9}")
 UNAUTHORIZED, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 304, 503, 400
 
 
@@ -66,7 +76,7 @@ class Client:
         """Return the error for an answer that is no success."""
         if answer.status == UNAUTHORIZED:
             return LoginEnded(self.url)
-        return Refused(answer.status, _error_text(answer))
+        return Refused(answer.status, _error_text(answer), _retry_after_s(answer))
 
     async def _repeat(
         self, method: str, path: str, query: Query | None, headers: dict[str, str], body: object
@@ -99,13 +109,11 @@ async def connected(login: Login) -> AsyncIterator[Client]:
 
 
 def decoded(answer: Answer, kind: type[T]) -> T:
-    """Decode an answer. Raises `ClientError` if it cannot come from the service."""
+    """Decode an answer. Raises `Unintelligible` if it cannot come from the service."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except msgspec.DecodeError as error:
-        raise ClientError(
-            f"this is not an answer of Job Ledger ({error}): is the URL right?"
-        ) from None
+        raise Unintelligible(str(error)) from None
 
 
 def _error_text(answer: Answer) -> str:
@@ -114,6 +122,12 @@ def _error_text(answer: Answer) -> str:
         return escaped("; ".join(str(each["error_message"]) for each in errors))
     except (msgspec.DecodeError, KeyError):
         return f"status {answer.status}"
+
+
+def _retry_after_s(answer: Answer) -> float:
+    """Return the pause that the service asks for in seconds, a minute at most."""
+    asked = answer.headers.get(hdrs.RETRY_AFTER, "")
+    return min(float(asked), RETRY_AFTER_S_MAX) if _SECONDS.fullmatch(asked) else 0.0
 
 
 def _reason(error: Exception) -> str:

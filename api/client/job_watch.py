@@ -1,10 +1,13 @@
 """Follow jobs until they have ended, whatever happens to the connection."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from api.client.errors import Refused, Unreachable
+import aiohttp
+
+from api.client.errors import Refused, Unintelligible, UnknownJob, Unreachable
 from api.client.http import NOT_MODIFIED, Client, decoded
 from api.client.responses import Job
 
@@ -12,9 +15,14 @@ PAUSE_S = 0.5
 """The pause between two looks at a job, at least ..."""
 LOOKS_PER_S_MAX = 50
 """... and the number of looks at all jobs together: a watch must cost the service little."""
+LOOK_TIMEOUT = aiohttp.ClientTimeout(total=8)
+"""A look that takes longer is a lost connection, which the watcher is told of."""
+UNKNOWN_S = 60.0
+"""For so long a job that does not exist is waited for."""
 NOT_FOUND = 404
-SERVICE_AWAY = frozenset({502, 503, 504})
-"""The statuses while a service stops or starts, also from a proxy in front of it."""
+MAY_PASS = frozenset({408, 425, 429})
+SERVER_ERROR = 500
+"""From here on, too, an error may pass, be it of the service or of a proxy before it."""
 
 
 @dataclass
@@ -24,8 +32,13 @@ class Followed:
     uuid: str
     job: Job | None = None
     lost: bool = False
-    """Whether the service cannot be reached at the moment."""
+    """Whether the service gives no answer at the moment."""
     etag: str = ""
+    known: bool = False
+    """Whether the service has ever given an answer of its own."""
+    unknown_since: float | None = None
+    pause_s: float = 0.0
+    """For so long the service asks not to be asked again."""
 
     @property
     def has_ended(self) -> bool:
@@ -41,8 +54,8 @@ async def follow(
 ) -> AsyncIterator[list[Followed]]:
     """Yield all jobs after each look, until all have ended; with `fail_fast`, until one fails.
 
-    Jobs that do not exist yet and a service that is away are waited for. Raises any other
-    `ClientError`.
+    A service that is away, and whatever else may pass, is waited for; a job that does not exist,
+    for `UNKNOWN_S`. Raises any other `ClientError`.
     """
     followed = [Followed(uuid) for uuid in dict.fromkeys(uuids)]
     while True:
@@ -52,22 +65,40 @@ async def follow(
         failed = any(each.has_ended and not each.has_succeeded for each in followed)
         if all(each.has_ended for each in followed) or (fail_fast and failed):
             return
-        await asyncio.sleep(max(PAUSE_S, len(running) / LOOKS_PER_S_MAX))
+        asked = max((each.pause_s for each in running), default=0.0)
+        await asyncio.sleep(max(PAUSE_S, len(running) / LOOKS_PER_S_MAX, asked))
 
 
 async def _look(client: Client, followed: Followed) -> None:
+    """Look once: the next look is the repetition. Raises what will not pass."""
+    followed.lost, followed.pause_s = True, 0.0
     headers = {"If-None-Match": followed.etag} if followed.etag else {}
+    path = f"/jobs/{followed.uuid}/"
     try:
-        answer = await client.get(f"/jobs/{followed.uuid}/", headers=headers)
+        answer = await client.send("GET", path, headers=headers, timeout=LOOK_TIMEOUT)
+        if answer.status != NOT_MODIFIED:
+            followed.job = decoded(answer, Job)
+            followed.etag = answer.headers.get("ETag", "")
+        followed.lost, followed.known = False, True
     except Unreachable:
-        followed.lost = True
         return
+    except Unintelligible:
+        if not followed.known:
+            raise  # the URL may be wrong; later it is a proxy that speaks for the service
     except Refused as error:
-        followed.lost = error.status in SERVICE_AWAY
-        if not followed.lost and (error.status != NOT_FOUND or followed.job is not None):
-            raise  # also for a job that existed: it has been discarded
+        _wait_or_raise(followed, error)
+
+
+def _wait_or_raise(followed: Followed, error: Refused) -> None:
+    """Raise the refusal unless it may pass."""
+    if error.status in MAY_PASS or error.status >= SERVER_ERROR:
+        followed.pause_s = error.retry_after_s
         return
-    followed.lost = False
-    if answer.status != NOT_MODIFIED:
-        followed.job = decoded(answer, Job)
-        followed.etag = answer.headers.get("ETag", "")
+    if error.status != NOT_FOUND or followed.job is not None:
+        raise error  # also for a job that existed: it has been discarded
+    followed.lost, followed.known = False, True
+    now = time.monotonic()
+    if followed.unknown_since is None:
+        followed.unknown_since = now
+    if now - followed.unknown_since > UNKNOWN_S:
+        raise UnknownJob(followed.uuid)

@@ -48,9 +48,9 @@ def watch(
 ) -> None:
     """Watch jobs until they have ended; without UUID, those that are running.
 
-    The command waits for jobs that do not exist yet and for a service that cannot be reached. Exit
-    code 0: all jobs succeeded; 1: one failed or was cancelled; 3: the service refused to show them;
-    124: the time ran out.
+    The command waits for a service that cannot be reached, and for a minute for jobs that do not
+    exist yet. Exit code 0: all jobs succeeded; 1: one failed or was cancelled; 3: the service
+    refused to show them; 124: the time ran out.
     """
     sys.exit(
         asyncio.run(
@@ -126,7 +126,7 @@ def _table(followed: Sequence[Followed], *, compact: bool) -> Table:
     table.add_column(overflow="fold")
     for each in followed:
         if each.job is None:
-            table.add_row(each.uuid, "does not exist yet")
+            table.add_row(each.uuid, "does not exist yet" if each.known else "not seen yet")
             continue
         _draw(table, each.job, "", compact=compact)
     if any(each.lost for each in followed):
@@ -155,7 +155,8 @@ class _Lines:
     def __call__(self, followed: Sequence[Followed]) -> None:
         for each in followed:
             if each.job is None:
-                self._print_progress(each.uuid, "does not exist yet", 0, "")
+                if each.known and not each.lost:
+                    self._print_unknown(each.uuid)
                 continue
             for job in (each.job, *([] if self._compact else _descendants(each.job))):
                 self._print_progress(job.uuid, job.state, job.data.progress, figures(job))
@@ -169,6 +170,11 @@ class _Lines:
         if self._printed.get(uuid) != step:
             self._printed[uuid] = step
             self._print(f"{escaped(uuid)} {escaped(state)} {progress} % {details}".rstrip())
+
+    def _print_unknown(self, uuid: str) -> None:
+        if uuid not in self._printed:
+            self._printed[uuid] = "", 0
+            self._print(f"{escaped(uuid)} does not exist yet")
 
     def _print(self, line: str) -> None:
         click.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")
