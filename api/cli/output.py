@@ -1,9 +1,11 @@
 """What commands print: JSON for programs, tables and progress bars for people."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from types import FrameType
+from typing import NoReturn, TypeVar
 
 import click
 import msgspec
@@ -28,6 +30,8 @@ TableColumn = tuple[str, Callable[[T], str]]
 
 PIPED_WIDTH = 200
 """The width in characters of a table that is not printed to a terminal."""
+SIGNALLED = 128
+"""The exit code of a shell's child that a signal ended, but for the signal's number."""
 UNBROKEN = frozenset({"id", "job", "stream", "uuid"})
 """Columns whose text stays in one line, as people copy it."""
 
@@ -39,6 +43,25 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def is_animated(screen: Console) -> bool:
+    """Return whether what is shown may move: on a terminal only, whatever FORCE_COLOR says."""
+    return screen.file.isatty() and not screen.is_dumb_terminal
+
+
+@contextmanager
+def terminal_restored() -> Iterator[None]:
+    """Let SIGTERM end the body as an exception does, so that the terminal gets its cursor back."""
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(SIGNALLED + number)
 
 
 def print_json(value: object) -> None:
@@ -82,6 +105,9 @@ def progress_bar(
     screen = console(stderr=True)
     figures = columns or (MofNCompleteColumn(), TimeRemainingColumn())
     shown = (TextColumn(activity), BarColumn(), *figures)
-    with Progress(*shown, console=screen, disable=not screen.is_terminal) as progress:
+    if not is_animated(screen):
+        yield lambda _done, _total: None
+        return
+    with terminal_restored(), Progress(*shown, console=screen) as progress:
         task = progress.add_task(unit, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from api.cli.commands.jobs import figures
-from api.cli.output import console, json_option
+from api.cli.output import console, is_animated, json_option, terminal_restored
 from api.client.http import Client, connected
 from api.client.job_watch import Followed, follow
 from api.client.pages import every_job
@@ -110,10 +110,10 @@ def _display(*, compact: bool, as_json: bool) -> Iterator[Show]:
     screen = console()
     if as_json:
         yield _Objects()
-    elif not screen.is_terminal:
+    elif not is_animated(screen):
         yield _Lines(compact=compact)
     else:
-        with Live(console=screen, auto_refresh=False) as live:
+        with terminal_restored(), Live(console=screen, auto_refresh=False) as live:
             yield lambda followed: live.update(_table(followed, compact=compact), refresh=True)
 
 

@@ -110,6 +110,9 @@ class Terminal:
         wait_for(f"for {text!r}", lambda: text in self.printed or not self._read(), pause_s=0)
         assert text in self.printed
 
+    def terminate(self) -> None:
+        self._process.terminate()
+
     def ended(self) -> Ended:
         wait_for("for its end", lambda: not self._read(), pause_s=0)
         return Ended(self._process.wait(PATIENCE_S), self._printed.decode(), "")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from tests.support.wait import PATIENCE_S
 
 UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 ANOTHER, ANOTHERS_PASSWORD = "fir@example.test", "battery staple correct horse"
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 TIMEOUT_S = 8
 """Time enough for a first look."""
 
@@ -85,6 +87,32 @@ def test_a_terminal_gets_bars(slow: Server, shell: Shell) -> None:
     assert "of 1.0 MiB" in done.out
     assert "/s" in done.out
     assert "success" in done.out
+
+
+def test_a_terminated_watch_gives_the_cursor_back(slow: Server, shell: Shell) -> None:
+    shell.log_in(slow)
+    with shell.begun_on_terminal("watch", endless(slow.api)) as terminal:
+        terminal.wait_for("started")
+        terminal.terminate()
+        done = terminal.ended()
+    assert done.code == 128 + signal.SIGTERM
+    assert done.out.rfind(SHOW_CURSOR) > done.out.rfind(HIDE_CURSOR) >= 0
+
+
+def test_a_log_gets_lines_though_colours_are_forced(slow: Server, shell: Shell) -> None:
+    """FORCE_COLOR, which build servers set, makes no terminal of a pipe."""
+    shell.log_in(slow)
+    bad = endless(slow.api)
+    slow.api.cancel(bad)
+    done = shell.run("watch", bad, FORCE_COLOR="1")
+    assert (done.code, done.err) == (1, "")
+    assert f"{bad} cancelled" in done.out
+    assert "\x1b" not in done.out
+    out = shell.home / "image"
+    source = slow.api.upload(striped(1))
+    done = shell.run("download", source, str(out), FORCE_COLOR="1")
+    assert done.code == 0
+    assert HIDE_CURSOR not in done.err
 
 
 def test_programs_get_objects(
