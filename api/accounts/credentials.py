@@ -65,14 +65,21 @@ def new_password() -> str:
 
 
 def parse_basic(header: str) -> Credentials | None:
-    """Return the credentials of an Authorization header (RFC 7617, UTF-8); None if it has none."""
+    """Return the credentials of an Authorization header (RFC 7617); None if it has none.
+
+    Many clients send Latin-1 though the challenge asks for UTF-8, so what is not UTF-8 is that.
+    """
     scheme, _, encoded = header.partition(" ")
     if len(header) > HEADER_LENGTH_MAX or scheme.lower() != "basic":
         return None
     try:
-        text = base64.b64decode(encoded.strip(" "), validate=True).decode("utf-8")
+        sent = base64.b64decode(encoded.strip(" "), validate=True)
     except (binascii.Error, ValueError):
         return None
+    try:
+        text = sent.decode("utf-8")
+    except UnicodeDecodeError:
+        text = sent.decode("latin-1")
     user, colon, password = text.partition(":")
     if not colon or _is_unsendable(text):
         return None

@@ -78,6 +78,8 @@ def _one_line_error(error: Exception) -> click.ClickException | None:
     text = " ".join(str(error).split())
     if isinstance(error, ClientError):
         return _ServiceError(text)
+    if isinstance(error, UnicodeError):
+        return click.UsageError(f"names, passwords and other texts have to be UTF-8 ({text})")
     return click.ClickException(text) if isinstance(error, (Expected, OSError)) else None
 
 

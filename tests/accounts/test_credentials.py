@@ -105,6 +105,12 @@ def test_normal_email_is_normal(text: str) -> None:
         email.encode()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_password_logs_in_from_clients_that_send_latin_1(encoding: str) -> None:
+    header = _basic("a@b.test:größer als alles".encode(encoding))
+    assert parse_basic(header) == Credentials("a@b.test", "größer als alles")
+
+
 @pytest.mark.parametrize(
     "email",
     ["", "ada", "@b.test", "ada@", "a b@c.test", "a:b@c.test", "a@b@c.test", "a@b..test", "a@.b",
