@@ -7,8 +7,10 @@ so that none of them passes for a line of its own.
 
 import json
 import logging
+import math
 import sys
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
@@ -23,6 +25,9 @@ ExceptionInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
 
+PAUSE_S = 1.0
+KINDS_MAX = 100
+
 CURRENT_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being answered, if any."""
 
@@ -33,6 +38,7 @@ def log_to_stderr(log_format: LogFormat = "text") -> None:
     handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aiohttp.server").addFilter(_in_one_line)
+    logging.getLogger("asyncio").addFilter(OncePerSecond())
     logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it logs every task
 
 
@@ -80,6 +86,33 @@ class _Json(logging.Formatter):
         if record.stack_info:
             line["stack_info"] = record.stack_info
         return json.dumps(line, sort_keys=True)
+
+
+class OncePerSecond(logging.Filter):
+    """Drops what begins like a record of the last second; the next one says how many.
+
+    Without a free descriptor, asyncio reports each of a hundred connections that it cannot accept,
+    every second.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        kind, now = message.partition("\n")[0], self._clock()
+        logged_at, dropped = self._last.get(kind, (-math.inf, 0))
+        if now - logged_at < PAUSE_S:
+            self._last[kind] = logged_at, dropped + 1
+            return False
+        if len(self._last) > KINDS_MAX:
+            self._last.clear()
+        self._last[kind] = now, 0
+        if dropped:
+            record.msg, record.args = f"{message} (and {dropped} more like it before)", None
+        return True
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:

@@ -4,16 +4,22 @@ import io
 import json
 import logging
 import re
+import resource
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import get_args
+from urllib.parse import urlsplit
 
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.service.logging import CURRENT_REQUEST_ID, LogFormat, formatter
+from api.service.logging import CURRENT_REQUEST_ID, LogFormat, OncePerSecond, formatter
 from tests.acceptance.client import Api
 from tests.acceptance.running import EMAIL, PASSWORD, Machine
-from tests.support.wait import PATIENCE_S
+from tests.support.wait import PATIENCE_S, wait_for
 
 HOSTILE = "a\nb\r\x1b[31m\u202ec\u2028d"
 
@@ -52,6 +58,51 @@ def test_json_is_an_object_a_line() -> None:
     assert set(said) == {"event", "level", "logger", "request_id", "timestamp"}
     assert (said["event"], said["level"]) == (f"drive {HOSTILE}", "warning")
     assert said["request_id"] == "deploy-42"
+
+
+def test_what_repeats_itself_is_logged_once_a_second() -> None:
+    """With the number of those that were dropped; other records are not held back."""
+    now = 0.0
+    once = OncePerSecond(lambda: now)
+    said: list[str] = []
+
+    def log(message: str) -> None:
+        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, "%s", (message,), None)
+        if once.filter(record):
+            said.append(record.getMessage())
+
+    for number in range(3):
+        log(f"full\nsocket {number}")
+    log("something else")
+    assert said == ["full\nsocket 0", "something else"]
+    now = 1.0
+    log("full\nsocket 3")
+    assert said[2:] == ["full\nsocket 3 (and 2 more like it before)"]
+
+
+def test_a_service_out_of_descriptors_does_not_flood_its_log(machine: Machine) -> None:
+    """It answers again once there are some."""
+    server = machine.start()
+    pid = server.pid
+    used = len([*Path(f"/proc/{pid}/fd").iterdir()])
+    limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 8, limit[1]))
+    address = urlsplit(server.api.address)
+    assert address.hostname is not None
+
+    def complaints() -> int:
+        return machine.log.read_text().count("out of system resource")
+
+    with ExitStack() as connections:
+        began = time.monotonic()
+        for _ in range(60):  # fewer than wait to be accepted
+            connected = socket.create_connection((address.hostname, address.port), PATIENCE_S)
+            connections.enter_context(connected)
+        wait_for("the third complaint", lambda: complaints() >= 3)
+        found, passed_s = complaints(), time.monotonic() - began
+        assert found <= passed_s + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+    assert server.api.drives() == []
 
 
 def test_json_has_tracebacks() -> None:
