@@ -13,10 +13,11 @@ What differs from the library's, and why:
   commits that are not on disk, so the process must stop.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +47,7 @@ BUSY_MS = 50
 LOCK_PAUSE_S = 0.002
 LOCK_TIMEOUT_S = 60
 """SQLite's lock is not fair: beside a busy writer, a second one may wait for seconds."""
+FILE_MODE = 0o600
 WAL_PAGES = 8_192
 """The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
 
@@ -57,6 +59,8 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
     """
     mode = "rwc" if writing else "ro"
     try:
+        if writing:
+            _create_private(file)
         connection = sqlite3.connect(
             f"{file.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -74,9 +78,18 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
         else:
             connection.execute("PRAGMA query_only=ON")
         connection.execute("PRAGMA cache_size=-65536")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreUnreachable(f"cannot open {file}: {error}") from error
     return connection
+
+
+def _create_private(file: Path) -> None:
+    """Create a ledger that nobody else may read; SQLite's other files get the same mode.
+
+    A file that exists is not touched: closing it would end this process's locks on it.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
 
 
 def sqlite_reader(file: Path) -> Reader:

@@ -1,6 +1,8 @@
 """The SQLite store: all that every store must do, and what is its own."""
 
+import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -78,6 +80,18 @@ def test_the_file_keeps_its_pragmas(
     """Whoever opens it."""
     with closing(sqlite3.connect(file)) as connection:
         assert (value,) == connection.execute(f"PRAGMA {name}").fetchone()
+
+
+def test_nobody_else_may_read_a_new_ledger(handles: Callable[[], SqliteStore], file: Path) -> None:
+    """Nor what SQLite puts beside it, whatever the directory and the process allow."""
+    file.parent.chmod(0o755)
+    umask = os.umask(0)
+    try:
+        handles().exclusive(lambda cursor: tokens.every(cursor, "nobody"))
+    finally:
+        os.umask(umask)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
+    assert modes == dict.fromkeys((file.name, f"{file.name}-wal", f"{file.name}-shm"), 0o600)
 
 
 def test_a_writing_transaction_takes_the_lock_at_its_beginning(
