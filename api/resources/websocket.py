@@ -61,15 +61,15 @@ class Websocket:
         )
         response.headers[REQUEST_ID] = request[CALLER].request_id
         await response.prepare(request)
-        ending = self._accounts.last_revocation_before(cookie)
-        socket = Socket(response, request.transport, ending)
+        revocation = self._accounts.last_revocation_before(cookie)
+        socket = Socket(response, request.transport, revocation)
         with self._feed.subscription(account.uuid, socket):
-            await self._send_away_if_ended(socket, cookie)
+            await self._send_away_if_revoked(socket, cookie)
             await socket.serve()
         return response
 
-    async def _send_away_if_ended(self, socket: "Socket", cookie: str) -> None:
-        """Disconnect a client whose login ended before it subscribed: nobody told its socket."""
+    async def _send_away_if_revoked(self, socket: "Socket", cookie: str) -> None:
+        """Disconnect a client whose login was revoked before it subscribed: the feed missed it."""
         try:
             await self._accounts.account_of_async_cookie(cookie)
         except LoginRefused:
@@ -85,9 +85,9 @@ class Socket:
     """A client that follows the feed: a queue of frames, and a task that sends them."""
 
     def __init__(
-        self, response: web.WebSocketResponse, transport: asyncio.Transport | None, ending: int
+        self, response: web.WebSocketResponse, transport: asyncio.Transport | None, revocation: int
     ) -> None:
-        self.ending = ending
+        self.revocation = revocation
         self._response = response
         self._transport = transport
         self._frames: deque[bytes] = deque()

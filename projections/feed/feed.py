@@ -37,7 +37,7 @@ Reason = Literal["stopping", "logged out", "feed failed"]
 class Subscriber(Protocol):
     """A follower of an account."""
 
-    ending: int
+    revocation: int
     """The number of the last revocation of the account's logins before this login."""
 
     def take(self, frame: bytes, *, again: bool) -> None:
@@ -138,13 +138,13 @@ class Feed:
     def closed(self) -> bool:
         return self._closed
 
-    def dismiss(self, account: str, ending: int) -> None:
+    def dismiss(self, account: str, revocation: int) -> None:
         """Disconnect those subscribers of an account who logged in before this revocation.
 
         Another node reports a revocation a little later; subscribers who log in meanwhile stay.
         """
         for subscriber in tuple(self._subscribers.get(account, ())):
-            if subscriber.ending < ending:
+            if subscriber.revocation < revocation:
                 subscriber.leave("logged out")
 
     def close(self) -> None:

@@ -92,18 +92,16 @@ async def test_no_secrets_in_logs_or_reprs(
     assert "wrong login from 1.2.3.4" in caplog.text
 
 
-@pytest.mark.parametrize("ending", ["password", "removal", "token"])
-async def test_a_websockets_cookie_ends_with_what_it_was_made_for(
-    accounts: Accounts, ending: str
-) -> None:
-    """A new password, the removal of the account, or of one of its tokens; and it is told."""
+@pytest.mark.parametrize("revoked_by", ["password", "removal", "token"])
+async def test_a_revocation_ends_a_websockets_cookie(accounts: Accounts, revoked_by: str) -> None:
+    """A new password, or the removal of the account or of a token; listeners learn of each."""
     ada = await accounts.add(EMAIL, PASSWORD)
     token = await accounts.tokens.add(EMAIL)
-    told: list[tuple[str, int]] = []
-    accounts.listen(lambda *ended: told.append(ended))
+    revocations: list[tuple[str, int]] = []
+    accounts.listen(lambda *revocation: revocations.append(revocation))
     cookie = await accounts.new_async_cookie(ada)
     assert await accounts.account_of_async_cookie(cookie) == ada
-    match ending:
+    match revoked_by:
         case "password":
             await accounts.set_password(EMAIL, "another horse")
         case "removal":
@@ -113,7 +111,7 @@ async def test_a_websockets_cookie_ends_with_what_it_was_made_for(
     with pytest.raises(LoginRefused):
         await accounts.account_of_async_cookie(cookie)
     known = accounts.last_revocation_before(cookie)
-    assert [(account, ending > known) for account, ending in told] == [(ada.uuid, True)]
+    assert [(account, number > known) for account, number in revocations] == [(ada.uuid, True)]
 
 
 async def test_what_an_account_said_of_itself_goes_with_it(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ class Told(NamedTuple):
 class Ear:
     """A subscriber that keeps what it is told."""
 
-    def __init__(self, looking: Callable[[Told], None] | None = None, ending: int = 0) -> None:
-        self.ending = ending
+    def __init__(self, looking: Callable[[Told], None] | None = None, revocation: int = 0) -> None:
+        self.revocation = revocation
         self.told: list[Told] = []
         self.left: list[Reason] = []
         self._looking = looking
@@ -432,9 +432,9 @@ async def test_the_end_of_the_feed(opened: Opened) -> None:
     assert ear.left[0] == late.left[0] == "stopping"
 
 
-async def test_an_account_whose_logins_end(feed: Feed) -> None:
-    """Its subscribers are sent away, but for those of later logins, and nobody else."""
-    mine, theirs, later = Ear(), Ear(), Ear(ending=1)
+async def test_a_revocation_disconnects_those_who_logged_in_before(feed: Feed) -> None:
+    """Subscribers who logged in later stay, and so do those of other accounts."""
+    mine, theirs, later = Ear(), Ear(), Ear(revocation=1)
     with (
         feed.subscription(ME, mine),
         feed.subscription(SOMEBODY_ELSE, theirs),

@@ -1,6 +1,7 @@
 """Revocations of logins, numbered: the last one of each account.
 
 Nodes that cache logins poll for new ones; what is signed for an account carries its last number.
+The stored table is still called `endings`.
 """
 
 from ledger.store.seam import Cursor

@@ -1,4 +1,4 @@
-"""Logins that end at one node end at the others, whatever they remember, and in time."""
+"""A login that is revoked at one node ends at every node in time, even where it is cached."""
 
 import shutil
 import time
@@ -27,7 +27,7 @@ EMAIL = "ada@example.test"
 
 @pytest.fixture
 async def services(tmp_path: Path, database: str) -> AsyncIterator[tuple[Service, Service]]:
-    """Two, each with a data directory; they sign with one key."""
+    """Two services, each with a data directory, which sign with the same key."""
     async with AsyncExitStack() as stack:
         opened = []
         for name in ("one", "two"):
@@ -41,16 +41,16 @@ async def services(tmp_path: Path, database: str) -> AsyncIterator[tuple[Service
 
 
 async def another_poll(revocations: Revocations) -> None:
-    """Whatever was revoked before is known then."""
+    """Wait until the node knows every revocation recorded before this call."""
     now = time.monotonic()
     await wait_until("for another poll", lambda: revocations._polled_at > now)
 
 
-@pytest.mark.parametrize("ending", ["password", "token", "removal"])
-async def test_websockets_at_other_nodes_end_in_time(
-    services: tuple[Service, Service], ending: str
+@pytest.mark.parametrize("revoked_by", ["password", "token", "removal"])
+async def test_a_revocation_closes_websockets_at_other_nodes(
+    services: tuple[Service, Service], revoked_by: str
 ) -> None:
-    """With the password, a token or the account; a new login's stays."""
+    """A new password, or the removal of a token or the account; a later login stays connected."""
     assert POLL_S < KNOWN_S
     one, two = services
     ada = await one.accounts.add(EMAIL, "correct horse")
@@ -58,7 +58,7 @@ async def test_websockets_at_other_nodes_end_in_time(
     async with TestClient(TestServer(make_app(two))) as client:
         api = Api(client, two)
         async with listening(api, ada) as listener:
-            match ending:
+            match revoked_by:
                 case "password":
                     await one.accounts.set_password(EMAIL, "another horse")
                 case "token":
@@ -66,7 +66,7 @@ async def test_websockets_at_other_nodes_end_in_time(
                 case _:
                     await one.accounts.remove(EMAIL)
             assert await listener.closed() == aiohttp.WSCloseCode.POLICY_VIOLATION
-        if ending == "removal":
+        if revoked_by == "removal":
             return
         async with listening(api, ada) as later:
             await another_poll(two.accounts.revocations)
@@ -77,7 +77,7 @@ async def test_websockets_at_other_nodes_end_in_time(
 async def test_a_cookie_made_at_one_node_opens_a_websocket_at_another(
     services: tuple[Service, Service],
 ) -> None:
-    """Until the logins it was made by have ended."""
+    """Until the account's logins are revoked."""
     one, two = services
     ada = await one.accounts.add(EMAIL, "correct horse")
     cookie = await one.accounts.new_async_cookie(ada)
@@ -87,10 +87,10 @@ async def test_a_cookie_made_at_one_node_opens_a_websocket_at_another(
         await two.accounts.account_of_async_cookie(cookie)
 
 
-async def test_a_node_that_cannot_ask_remembers_nothing(
+async def test_a_node_that_cannot_poll_trusts_no_cached_login(
     services: tuple[Service, Service], database: str
 ) -> None:
-    """What has ended meanwhile it cannot know; once it can ask again it remembers."""
+    """Logins may have been revoked meanwhile; once it can poll again, it uses its cache again."""
     revocations = services[1].accounts.revocations
     await wait_until("for a poll", revocations.are_known)
     with away(database):
