@@ -88,7 +88,17 @@ async def open_ledger(
             patience_s=PATIENCE_S,
         )
         try:
-            yield OpenLedger(**vars(running), accounts=accounts, retention=retention, clocks=clocks)
+            yield OpenLedger(
+                ledger=ledger,
+                pools=running.pools,
+                environment=running.environment,
+                database=database,
+                worker_registry=running.worker_registry,
+                failed=running.failed,
+                accounts=accounts,
+                retention=retention,
+                clocks=clocks,
+            )
         finally:
             accounts.close()
 
@@ -158,7 +168,15 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         ledger.listen(feed.notice, feed.is_followed)
         accounts.listen(feed.dismiss)
         service = Service(
-            **vars(opened),
+            ledger=ledger,
+            pools=pools,
+            environment=opened.environment,
+            database=opened.database,
+            worker_registry=opened.worker_registry,
+            failed=opened.failed,
+            accounts=accounts,
+            retention=opened.retention,
+            clocks=opened.clocks,
             views=views,
             archives=Shelf(data / ARCHIVES),
             idempotency_keys=IdempotencyKeys(ledger, now=now),
@@ -211,6 +229,11 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[Worker]:
         work = ImageWork(running, views, settings)
         try:
             async with work.run(copying=True):
-                yield Worker(**vars(running), copied_bytes=work.job_worker.copied_bytes)
+                yield Worker(
+                    ledger=running.ledger,
+                    environment=running.environment,
+                    failed=running.failed,
+                    copied_bytes=work.job_worker.copied_bytes,
+                )
         finally:
             views.close()

@@ -9,7 +9,6 @@ stored bytes are JSON of `Recorded`: the envelope and the event's fields.
 import hashlib
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, cast
 
 import msgspec
 from eventsourcing.persistence import StoredEvent
@@ -58,8 +57,8 @@ Decode = Callable[[bytes], Recorded[Event]]
 
 
 def _decoder(event: type[Event]) -> Decode:
-    decoder = msgspec.json.Decoder(Recorded[event])  # type: ignore[valid-type]
-    return cast(Decode, decoder.decode)
+    decode: Decode = msgspec.json.Decoder(Recorded[event]).decode  # type: ignore[valid-type]
+    return decode
 
 
 class _ServerChanged1(e.Closed, frozen=True):
@@ -151,6 +150,7 @@ def leaf_of(event: StoredEvent) -> bytes:
     return leaf_hash(str(event.originator_id), event.originator_version, event.topic, event.state)
 
 
-def fields_of(recorded: Recorded[Event]) -> dict[str, Any]:
-    """Return the event and its envelope as JSON values."""
-    return cast(dict[str, Any], msgspec.to_builtins(recorded))
+def fields_of(event: Event) -> dict[str, object]:
+    """Return the fields of an event as JSON values."""
+    fields: dict[str, object] = msgspec.to_builtins(event)
+    return fields

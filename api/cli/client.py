@@ -47,5 +47,8 @@ def print_list(
     if as_json:
         print_answer(answer)
         return
-    objects = decoded(answer, dict[str, msgspec.Raw])["objects"]
-    print_table(msgspec.json.decode(objects, type=list[kind]), columns, empty)  # type: ignore[valid-type]
+    objects = msgspec.json.decode(
+        decoded(answer, dict[str, msgspec.Raw])["objects"], type=list[msgspec.Raw]
+    )
+    rows = [msgspec.json.decode(each, type=kind) for each in objects]
+    print_table(rows, columns, empty)

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
 from api.service.settings import load_settings
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 data_option = click.option(
@@ -28,7 +28,7 @@ def settings_option(command: Callable[..., None]) -> Callable[..., None]:
     """Add `--data` to a command, which gets the settings that it gives."""
 
     @wraps(command)
-    def with_settings(data: Path | None, **given: Any) -> None:
+    def with_settings(data: Path | None, **given: object) -> None:
         command(settings=load_settings(data=data), **given)
 
     return data_option(with_settings)

@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import aiohttp
 import msgspec
@@ -59,10 +59,22 @@ class Client:
         headers = {"Idempotency-Key": secrets.token_hex(16)}
         return await self._repeat("POST", path, query, headers, {} if body is None else body)
 
-    async def send(self, method: str, path: str, **given: Any) -> Answer:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | aiohttp.FormData | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout = TIMEOUT,  # noqa: ASYNC109 - aiohttp's own
+    ) -> Answer:
         """Send one request once. Raises `ClientError`."""
+        url = self.url + API_ROOT + path
         try:
-            async with self.session.request(method, self.url + API_ROOT + path, **given) as answer:
+            async with self.session.request(
+                method, url, data=body, params=params, headers=headers, timeout=timeout
+            ) as answer:
                 found = Answer(answer.status, answer.headers, await answer.read())
         except aiohttp.ClientSSLError as error:
             raise NotTrusted(self.url, _reason(error)) from error
@@ -82,13 +94,13 @@ class Client:
         self, method: str, path: str, query: Query | None, headers: dict[str, str], body: object
     ) -> Answer:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
-        given: dict[str, Any] = {"params": params, "headers": headers}
+        sent = None
         if body is not None:
-            given["data"] = msgspec.json.encode(body)
+            sent = msgspec.json.encode(body)
             headers[hdrs.CONTENT_TYPE] = "application/json"
         for tries_left in reversed(range(TRIES)):
             try:
-                return await self.send(method, path, **given)
+                return await self.send(method, path, sent, params=params, headers=headers)
             except (Unreachable, Refused) as error:
                 may_pass = isinstance(error, Unreachable) or error.status == UNAVAILABLE
                 if not may_pass or not tries_left:

@@ -75,7 +75,7 @@ async def _send(client: Client, drive: str, chunk: dict[str, str], content: byte
         form = aiohttp.FormData(chunk)
         form.add_field("file", content, filename="chunk", content_type="application/octet-stream")
         try:
-            await client.send("POST", f"/drives/{drive}/upload/", data=form)
+            await client.send("POST", f"/drives/{drive}/upload/", form)
         except Unreachable:
             if not tries_left:
                 raise

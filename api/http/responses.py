@@ -7,7 +7,7 @@ when its head is sent.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
@@ -69,7 +69,7 @@ def page_answer(page: Page, total: int, objects: Sequence[JsonObject]) -> web.Re
     return json_answer({"meta": _meta(page, total), "objects": objects})
 
 
-def list_parts(page: Page, total: int, batches: Iterable[Sequence[JsonObject]]) -> Iterator[bytes]:
+def list_parts(page: Page, total: int, batches: Iterable[Sequence[JsonObject]]) -> Generator[bytes]:
     """Yield the same answer in pieces, for `stream`."""
     before = b'{"meta":' + orjson.dumps(_meta(page, total)) + b',"objects":['
     for batch in batches:
@@ -90,7 +90,7 @@ def within(batches: Iterable[Sequence[V]], page: Page) -> Iterator[Sequence[V]]:
             return
 
 
-async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResponse:
+async def stream(request: web.Request, parts: Generator[bytes]) -> web.StreamResponse:
     """Send the parts, which one thread iterates, as fast as the client reads them.
 
     A short list is answered whole. An error before anything is sent is raised; after that the
@@ -115,7 +115,7 @@ async def stream(request: web.Request, parts: Iterator[bytes]) -> web.StreamResp
         """Send the parts; return the answer instead if it is short."""
         waiting = b""
         give_up = time.monotonic() + STREAM_S
-        with closing(parts):  # type: ignore[type-var]
+        with closing(parts):
             for part in parts:
                 if time.monotonic() > give_up:
                     raise TimeoutError

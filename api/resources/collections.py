@@ -1,6 +1,6 @@
 """What drives, servers and tags have in common: lists, actions and availability groups."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -88,7 +88,7 @@ class Collection(Generic[R_co]):
 
     def _parts(
         self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes]:
         with self.views.long_snapshot() as snapshot:
             batches = self._batches(snapshot, owner, wanted, asked)
             shown = (self._show_all(batch, fields) for batch in batches)

@@ -1,6 +1,6 @@
 """`/logs/`: what was done to an account's resources, and by whom."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 
 from aiohttp import web
@@ -28,7 +28,7 @@ class Logs:
             return answer_of(await read_in_thread(lambda: b"".join(parts)))
         return await stream(request, parts)
 
-    def _parts(self, owner: str, asked: Page, fields: frozenset[str] | None) -> Iterator[bytes]:
+    def _parts(self, owner: str, asked: Page, fields: frozenset[str] | None) -> Generator[bytes]:
         with self._views.long_snapshot() as snapshot:
             entries = islice(snapshot.log_entries(owner), asked.bounds.start, asked.bounds.stop)
             shown = (only(log_json(entry), fields) for entry in entries)

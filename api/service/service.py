@@ -68,7 +68,10 @@ class Service(OpenLedger):
 
 
 @dataclass(frozen=True)
-class Worker(RunningLedger):
+class Worker:
     """A worker on pools, as its metrics show it."""
 
+    ledger: Ledger
+    environment: ServiceEnvironment
+    failed: asyncio.Event
     copied_bytes: Callable[[], int]

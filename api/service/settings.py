@@ -84,7 +84,7 @@ class Settings(WorkSettings, frozen=True, kw_only=True):
         return super().named_pools() or {"main": Pool("main", self.data / "pools" / "main")}
 
 
-def load_settings(**flags: Any) -> Settings:
+def load_settings(**flags: object) -> Settings:
     """Return the settings of a service. A flag that is None or () was not given.
 
     Raises `BadSettings`.
@@ -92,7 +92,7 @@ def load_settings(**flags: Any) -> Settings:
     return _load(Settings, flags)
 
 
-def load_worker_settings(**flags: Any) -> WorkerSettings:
+def load_worker_settings(**flags: object) -> WorkerSettings:
     """Return the settings of a worker, in the same way."""
     return _load(WorkerSettings, flags)
 
@@ -105,7 +105,7 @@ def checked_store(url: str) -> str:
     return url
 
 
-def _load(kind: type[S], flags: Mapping[str, Any]) -> S:
+def _load(kind: type[S], flags: Mapping[str, object]) -> S:
     """Read every setting from its flag, else from its variable; say everything that is wrong."""
     values, problems = {}, []
     for field in msgspec.structs.fields(kind):

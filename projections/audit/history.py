@@ -1,7 +1,7 @@
 """The history of one job, as an audit shows it to people and programs."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ledger.codec import decode, fields_of
 from ledger.domain.errors import UnknownEvent
@@ -19,7 +19,7 @@ class HistoryLine(NamedTuple):
     actor: str
     request_id: str
     event: str
-    fields: dict[str, Any]
+    fields: dict[str, object]
 
 
 def job_history(log: Log, uuid: str) -> list[HistoryLine]:
@@ -42,5 +42,5 @@ def _line(position: int, version: int, topic: str, state: bytes) -> HistoryLine:
         recorded.actor,
         recorded.request_id,
         topic,
-        fields_of(recorded)["event"],
+        fields_of(recorded.event),
     )

@@ -3,7 +3,6 @@
 import sys
 from datetime import UTC
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -101,7 +100,7 @@ def _print_history(log: Log, job: str, *, as_json: bool) -> None:
         print_table(history, _COLUMNS, "nothing is recorded")
 
 
-def _replay_fields(outcome: Replay) -> dict[str, Any]:
+def _replay_fields(outcome: Replay) -> dict[str, object]:
     divergence = outcome.divergence
     fields = outcome._asdict() | {"divergence": divergence and divergence._asdict()}
     return {"sound": divergence is None, **fields}
@@ -124,7 +123,7 @@ def _recorded(line: HistoryLine) -> str:
     return line.recorded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
-def _fields_text(fields: dict[str, Any]) -> str:
+def _fields_text(fields: dict[str, object]) -> str:
     return "\n".join(
         f"{name}: {msgspec.json.encode(value).decode()}" for name, value in fields.items()
     )

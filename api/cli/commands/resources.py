@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from typing import Any
 from uuid import UUID
 
 import click
@@ -87,7 +86,7 @@ def clone(
     kind: str, uuid: UUID, name: str | None, avoid: str | None, *, wait: bool, as_json: bool
 ) -> None:
     """Clone a drive or a server; with --wait, the exit code is that of `watch`."""
-    body: dict[str, Any] = {} if name is None else {"name": name}
+    body = {} if name is None else {"name": name}
     query = {"do": "clone", "avoid": avoid}
     answer = ask(lambda client: client.post(f"/{kind}s/{uuid}/action/", query, body))
     found = decoded(answer, _Cloned)

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import resource
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -58,7 +57,7 @@ those that stay, in the writer's cache, would stop every request for a third of 
     " only.  [default: copying]",
 )
 def serve(
-    data: Path | None, pools: tuple[str, ...], compute_hosts: tuple[str, ...], **given: Any
+    data: Path | None, pools: tuple[str, ...], compute_hosts: tuple[str, ...], **given: object
 ) -> None:
     """Serve the ledger and execute its jobs, until SIGTERM or SIGINT.
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -87,7 +86,7 @@ def _read(file: Path, bytes_max: int) -> bytes:
         return opened.read(bytes_max + 1)
 
 
-def _fields(verified: Verified, *, own_key: bool) -> dict[str, Any]:
+def _fields(verified: Verified, *, own_key: bool) -> dict[str, object]:
     signed = verified.checkpoint
     return {
         "intact": verified.intact,

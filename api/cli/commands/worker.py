@@ -1,7 +1,6 @@
 """`job-ledger worker`: work on images of a ledger in PostgreSQL, on the machine of its pools."""
 
 import asyncio
-from typing import Any
 
 import click
 
@@ -23,7 +22,7 @@ from api.service.settings import load_worker_settings
 )
 @monitoring_options
 @copying_options
-def worker(pools: tuple[str, ...], **given: Any) -> None:
+def worker(pools: tuple[str, ...], **given: object) -> None:
     """Make, copy and remove images in these pools, until SIGTERM or SIGINT.
 
     A worker answers no requests and stores only images. Any number of workers may share the same

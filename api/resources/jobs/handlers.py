@@ -1,6 +1,6 @@
 """`/jobs/`: running and ended jobs. All that a client can do to a job is to cancel it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -188,7 +188,7 @@ class Jobs:
         wanted: WantedJobs,
         asked: Page,
         fields: frozenset[str] | None,
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes]:
         with self._views.long_snapshot() as snapshot:
             total = snapshot.count_jobs(owner, *wanted)
             batches = within(snapshot.all_jobs(owner, *wanted), asked)

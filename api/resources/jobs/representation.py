@@ -139,6 +139,6 @@ def event_json(event: LoggedEvent, owner: str) -> JsonObject:
         "actor": actor if may_know else None,
         "request_id": recorded.request_id if may_know else None,
         "event": event.topic,
-        "fields": fields_of(recorded)["event"],
+        "fields": fields_of(recorded.event),
         "leaf": event.leaf.hex(),
     }
