@@ -31,8 +31,8 @@ from ledger.domain.events import (
     TagDeleted,
 )
 from ledger.domain.operations import operation_of
+from ledger.store.parameters import timestamp
 from ledger.store.seam import Rows
-from projections.rows import timestamp
 from projections.tables import AuditLogRow, keyed
 
 

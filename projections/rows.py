@@ -1,7 +1,5 @@
 """From an aggregate's state to the rows that show it."""
 
-from datetime import datetime
-from functools import lru_cache
 from typing import assert_never
 
 import msgspec
@@ -13,6 +11,7 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.store.parameters import timestamp
 from ledger.store.seam import Rows
 from projections.tables import (
     AttachmentRow,
@@ -48,15 +47,6 @@ def rows(state: Aggregate | None) -> Rows:
             return _NO_ROWS
         case _:
             assert_never(state)
-
-
-@lru_cache(maxsize=1024)
-def timestamp(moment: datetime) -> str:
-    """Return the text of a time as in the API, with six digits and `+00:00`; it sorts as time does.
-
-    Cached, because a job's creation is written again with each of its updates.
-    """
-    return moment.isoformat(timespec="microseconds")
 
 
 def job_row(job: Job) -> JobRow:

@@ -9,10 +9,10 @@ from ledger.merkle.signed_note import BadCheckpoint, read_checkpoint
 from ledger.proofs.keys import VERIFIER_FILE, verifier_of
 from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
 from ledger.store.engines import DURABLE_IN_POSTGRES
+from ledger.store.parameters import timestamp
 from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.tables import checkpoints
 from projections.maintenance.retention.compaction import ARCHIVES
-from projections.rows import timestamp
 from projections.views.generations import is_outdated
 from projections.views.jobs import silent_jobs
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import orjson
@@ -12,6 +13,7 @@ from msgspec import Struct
 from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import SURROGATES, UUID, B, UuidList, decode_fields
 from api.http.keyed_request import KeyedRequest
+from api.text.iso8601 import EXAMPLE, moment
 from ledger.domain.errors import NotFound
 from ledger.store.writer import Caller
 from projections.views.filters import Condition, Lookup
@@ -216,6 +218,14 @@ def number(request: web.Request, name: str, default: int | None = None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT):
         raise BadRequest(f"{name} must be a number from 0 up, of {DIGITS_LIMIT} digits", point=name)
     return int(text)
+
+
+def read_time(text: str, name: str) -> datetime:
+    """Return the time that a parameter of this name gives. Raise `BadRequest`."""
+    found = moment(text)
+    if found is None:
+        raise BadRequest(f"{name} must be a time with its offset, such as {EXAMPLE}", point=name)
+    return found
 
 
 def shown_fields(request: web.Request) -> frozenset[str] | None:

@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 
 from api.http.responses import JsonObject
 from api.openapi.document import document_json
+from api.text.urls import API_ROOT
 
 STYLE = Path(__file__).with_name("style.css")
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'"
@@ -62,7 +63,7 @@ def page_html(document: JsonObject) -> str:
 <h1>{title} <small>API {version}</small></h1>
 <p class="lead">{escape(info["summary"])}</p>
 {_prose(info)}
-<p><a href="/api/2.0/openapi.json">The same as an OpenAPI document</a>, for programs.</p>
+<p><a href="{API_ROOT}/openapi.json">The same as an OpenAPI document</a>, for programs.</p>
 {"".join(_chapter(described, tag) for tag in described["tags"])}
 {"".join(_components(described, kind) for kind in COMPONENTS)}
 </main>

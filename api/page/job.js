@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef } from "./vendor/preact.js";
 import { addressWith, useAddress, viewedOwner } from "./address.js";
+import { url } from "./client.js";
 import { Age, Cancel, Facts, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table, counted } from "./parts.js";
 import { AsOf, PastNote } from "./past.js";
 import { useFrames, useRead, useThrottled } from "./read.js";
@@ -13,7 +14,7 @@ export function JobPage({ uuid }) {
   const { query } = useAddress();
   const asOf = query.get("as_of");
   const read = useRead(`/jobs/${uuid}/`, { as_of: asOf });
-  const uri = `/api/2.0/jobs/${uuid}/`;
+  const uri = url(`/jobs/${uuid}/`);
   useFrames((frames) => {
     const newest = frames.filter((frame) => frame.resource_uri === uri).at(-1);
     if (newest?.object) read.put(() => newest.object);

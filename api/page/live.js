@@ -3,7 +3,7 @@
 // After a lost connection everything that is shown is read again: no frame has what happened
 // meanwhile.
 
-import { post } from "./client.js";
+import { post, url } from "./client.js";
 import { makeStore } from "./store.js";
 
 const FIRST_PAUSE_MS = 500;
@@ -72,7 +72,7 @@ async function open() {
   }
   if (!counts()) return;
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const fresh = new WebSocket(`${scheme}://${location.host}/api/2.0/websocket`);
+  const fresh = new WebSocket(`${scheme}://${location.host}${url("/websocket")}`);
   fresh.onopen = () => {
     if (!counts()) {
       fresh.close();

@@ -88,7 +88,7 @@ function Pager({ meta: { limit, offset, total_count: total } }) {
 function One({ kind, uuid }) {
   const { query } = useAddress();
   const read = useRead(`/${kind.type}/${uuid}/`);
-  const uri = `/api/2.0/${kind.type}/${uuid}/`;
+  const uri = url(`/${kind.type}/${uuid}/`);
   useFrames((frames) => {
     const newest = frames.filter((frame) => frame.resource_uri === uri).at(-1);
     if (newest?.object) read.put(() => newest.object);

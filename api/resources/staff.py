@@ -1,21 +1,21 @@
 """`/ledger/`: what auditors and operators see of the whole ledger; nothing here changes it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from aiohttp import web
 
 from api.data.location import SqliteDatabase
 from api.http.errors import BadRequest
-from api.http.requests import page
+from api.http.requests import page, read_time
 from api.http.responses import JsonObject, json_answer, page_answer, read_in_thread
 from api.service.service import Service
-from api.text.iso8601 import EXAMPLE, duration, duration_text, moment
+from api.text.iso8601 import duration, duration_text
 from ledger.domain.decisions.housekeeping import KEEP_MOST
 from ledger.domain.events import DiscardedTree
 from ledger.domain.retention_policy import Plan
+from ledger.store.parameters import timestamp
 from ledger.store.tables import accounts, checkpoints
 from projections.maintenance.retention.status import RetentionStatus, SweepSummary
-from projections.rows import timestamp
 
 TREES_SHOWN = 1_000
 """Trees of a plan that are listed; the totals count all of them."""
@@ -75,7 +75,7 @@ class Staff:
             "store": "SQLite" if isinstance(database, SqliteDatabase) else "PostgreSQL",
             "jobs": jobs,
             "accounts": count,
-            "checkpoint": None if kept is None else {"at": _time(kept.made), "note": kept.note},
+            "checkpoint": None if kept is None else {"at": timestamp(kept.made), "note": kept.note},
             "verifier": str(service.checkpoints.verifier),
             "pools": [
                 {
@@ -103,7 +103,7 @@ def _standing_json(standing: RetentionStatus) -> JsonObject:
                 "stream": parking.stream,
                 "reader": parking.reader,
                 "reason": parking.reason,
-                "at": _time(parking.at),
+                "at": timestamp(parking.at),
                 "handling": parking.handling,
             }
             for parking in standing.parked
@@ -116,7 +116,7 @@ def _found_json(found: SweepSummary | None) -> JsonObject | None:
     if found is None:
         return None
     return {
-        "at": _time(found.at),
+        "at": timestamp(found.at),
         "trees": found.trees,
         "jobs": found.jobs,
         "streams": found.streams,
@@ -126,7 +126,7 @@ def _found_json(found: SweepSummary | None) -> JsonObject | None:
 def _plan_json(plan: Plan) -> JsonObject:
     return {
         "keep": duration_text(plan.keep),
-        "cutoff": _time(plan.cutoff),
+        "cutoff": timestamp(plan.cutoff),
         "position": plan.position,
         "digest": plan.digest,
         "trees_total": len(plan.trees),
@@ -142,16 +142,13 @@ def _tree_json(tree: DiscardedTree) -> JsonObject:
         "job": tree.jobs[0],
         "jobs": len(tree.jobs),
         "owner": tree.owner,
-        "ended": _time(tree.ended),
+        "ended": timestamp(tree.ended),
     }
 
 
 def _moment(request: web.Request) -> datetime | None:
     text = request.query.get("as_of")
-    found = None if text is None else moment(text)
-    if text is not None and found is None:
-        raise BadRequest(f"as_of must be a time with its offset, such as {EXAMPLE}", point="as_of")
-    return found
+    return None if text is None else read_time(text, "as_of")
 
 
 def _keep(request: web.Request) -> timedelta | None:
@@ -165,9 +162,5 @@ def _keep(request: web.Request) -> timedelta | None:
     return keep
 
 
-def _time(moment: datetime) -> str:
-    return timestamp(moment.astimezone(UTC))
-
-
 def _time_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else _time(moment)
+    return None if moment is None else timestamp(moment)

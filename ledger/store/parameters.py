@@ -1,7 +1,8 @@
 """Parameters of statements: many at once, and times."""
 
 from collections.abc import Iterator, Sequence, Sized
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from ledger.store.batches import sliced
@@ -11,9 +12,13 @@ VALUES_MAX = 500
 """In one statement; SQLite bounds the number of its parameters."""
 
 
-def timestamp(time: datetime) -> str:
-    """Return a time as it is stored; as texts, times sort in their order."""
-    return time.isoformat(timespec="microseconds")
+@lru_cache(maxsize=1024)
+def timestamp(moment: datetime) -> str:
+    """Return a time as it is stored and answered: in UTC, with six digits, so that texts sort.
+
+    Cached, because a job's creation is written again with each of its updates.
+    """
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def marks(values: Sized, mark: str = "?") -> str:

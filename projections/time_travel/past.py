@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from ledger.archives import ArchivedTree, Shelf
 from ledger.domain.errors import Expected
+from ledger.store.parameters import timestamp
 from ledger.store.tables.streams import newest
 from ledger.store.tables.tiles import position_at
-from projections.rows import timestamp
 from projections.time_travel.discards import discard_of, discards_of
 from projections.time_travel.jobs import PastJobs
 from projections.views.read_models import JobTree

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from projections.rows import timestamp
+from ledger.store.parameters import timestamp
 from projections.views.snapshot import Snapshot
 
 BUCKETS_MAX = 300

@@ -6,9 +6,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from ledger.domain.retention_policy import Departed, JobInTree, Tree
-from ledger.store.parameters import among, marks
+from ledger.store.parameters import among, marks, timestamp
 from ledger.store.seam import Cursor, RowKey
-from projections.rows import timestamp
 from projections.views.generations import live_generation
 
 

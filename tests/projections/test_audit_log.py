@@ -21,9 +21,9 @@ from ledger.domain.commands import (
     NewTag,
     ResizeDrive,
 )
+from ledger.store.parameters import timestamp
 from ledger.store.writer import Caller
 from projections.audit_log import LOGGED_EVENTS, Line, entries
-from projections.rows import timestamp
 from projections.views.read_models import LogEntry
 from tests.support.opened import Opened, behind_its_back
 from tests.support.story import STORY

@@ -10,8 +10,9 @@ from ledger.domain.aggregates import fold
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.store.parameters import timestamp
 from projections.audit_log import entries
-from projections.rows import rows, timestamp
+from projections.rows import rows
 from projections.tables import BY_NAME, TABLES
 from tests.support.opened import Opened
 from tests.support.story import STORY

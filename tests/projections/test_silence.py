@@ -15,7 +15,7 @@ from ledger.domain.commands import (
     StartAttempt,
     UpdateProgress,
 )
-from projections.rows import timestamp
+from ledger.store.parameters import timestamp
 from projections.views.jobs import silent_jobs
 from tests.retention.conftest import Clock
 from tests.support.opened import Opened

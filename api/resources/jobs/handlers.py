@@ -41,7 +41,7 @@ from api.resources.schema import describe_jobs
 from api.service.service import Service
 from ledger.domain.commands import CancelJob
 from ledger.domain.errors import JobNotFound
-from projections.rows import timestamp
+from ledger.store.parameters import timestamp
 from projections.views.activity import Activity, read_activity
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from api.http.errors import BadRequest
-from api.http.requests import SHORT_LIMIT, conditions, filter_values, page
+from api.http.requests import SHORT_LIMIT, conditions, filter_values, page, read_time
 from api.http.responses import JsonObject, json_answer
-from api.text.iso8601 import EXAMPLE, moment
-from projections.rows import timestamp
+from ledger.store.parameters import timestamp
 from projections.views.filters import Condition, Lookup
 from projections.views.jobs import JobKey, key_of
 from projections.views.read_models import JobTree
@@ -43,18 +42,11 @@ def wanted_jobs(request: web.Request) -> WantedJobs:
     """Return the jobs that the request asks for. Raise `BadRequest` for a senseless filter."""
     found = conditions(request, _FILTERS)
     found += [
-        Condition(lookup, (_time(text, name),))
+        Condition(lookup, (timestamp(read_time(text, name)),))
         for name, lookup in _TIMES.items()
         for text in request.query.getall(name, ())
     ]
     return WantedJobs(filter_values(request, "state"), tuple(found))
-
-
-def _time(text: str, name: str) -> str:
-    found = moment(text)
-    if found is None:
-        raise BadRequest(f"{name} must be a time with its offset, such as {EXAMPLE}", point=name)
-    return timestamp(found)
 
 
 class KeyPage(NamedTuple):

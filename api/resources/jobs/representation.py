@@ -7,8 +7,8 @@ from api.http.responses import JsonObject
 from api.text.urls import API_ROOT
 from ledger.codec import decode, fields_of
 from ledger.images.figures import Figures
+from ledger.store.parameters import timestamp
 from ledger.store.seam import LoggedEvent
-from projections.rows import timestamp
 from projections.tables import JobRow
 from projections.views.activity import Activity
 from projections.views.read_models import JobTree
