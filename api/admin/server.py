@@ -161,7 +161,10 @@ class AdminClient(Admin):
 def _lost_service() -> Iterator[None]:
     try:
         yield
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except TimeoutError as error:
+        text = f"the service has not answered for {ANSWER_S} s; it may still do what was asked"
+        raise AdminRefused(text) from error
+    except aiohttp.ClientError as error:
         raise AdminRefused(f"the service does not answer any more: {error}") from error
     except msgspec.MsgspecError as error:
         raise AdminRefused("the service is another version of job-ledger: restart it") from error

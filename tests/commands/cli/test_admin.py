@@ -1,7 +1,8 @@
 import asyncio
 import inspect
+import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from click.testing import CliRunner, Result
 
 import api.admin.server
 import api.admin.verbs
@@ -17,6 +19,7 @@ from api.accounts.tokens import Tokens
 from api.admin.server import AdminClient, AdminRefused, AdminServer, connected
 from api.admin.socket import SOCKET_FILE, short_path
 from api.admin.verbs import VERBS, Verb, read_arguments, read_result
+from api.cli import cli
 from api.cli.admin import open_admin
 from api.composition import open_service
 from api.data.directory import data_lock
@@ -26,6 +29,7 @@ from api.service.settings import load_settings
 from ledger.domain.errors import UnknownEvent
 from projections.maintenance.rebuild import Rebuilt
 from projections.maintenance.retention.service import Retention
+from tests.commands.cli.here import served_here
 from tests.support.turns import taken
 from tests.support.wait import PATIENCE_S, patience
 
@@ -234,12 +238,53 @@ async def test_nobody_listens(tmp_path: Path) -> None:
             assert client is None
 
 
-async def test_connection_errors_are_refusals(client: AdminClient, monkeypatch) -> None:
-    """Whatever breaks on the way is one refusal with a reason."""
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (aiohttp.ServerDisconnectedError(), "does not answer any more: Server disconnected"),
+        (TimeoutError(), "has not answered for 60 s; it may still do what was asked"),
+    ],
+    ids=["disconnected", "timeout"],
+)
+async def test_connection_errors_are_refusals(
+    client: AdminClient, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """A lost connection and a missing answer are refusals with a reason."""
 
     def broken(*_: object, **__: object) -> None:
-        raise aiohttp.ServerDisconnectedError
+        raise error
 
     monkeypatch.setattr(client._session, "post", broken)
-    with pytest.raises(AdminRefused, match="does not answer any more"):
+    with pytest.raises(AdminRefused, match=reason):
         await client.call(examine_service)
+
+
+REFUSED = [
+    ["account", "add", "no-email", "--password-stdin"],
+    ["account", "password", "nobody@example.test", "--password-stdin"],
+    ["account", "remove", "nobody@example.test"],
+    ["token", "add", "nobody@example.test"],
+    ["token", "list", "nobody@example.test"],
+    ["token", "remove", "kettle"],
+    ["library", "remove", "0190b2a0-0000-7000-8000-000000000000"],
+    ["retention", "run", "--plan", "kettle"],
+    ["parked", "retry", "job-0190b2a0-0000-7000-8000-000000000000"],
+    ["parked", "skip", "job-0190b2a0-0000-7000-8000-000000000000"],
+]
+
+
+def test_a_service_refuses_in_the_same_words(tmp_path: Path) -> None:
+    """A command that is refused prints one line and exits with 1, whether a service runs or not."""
+
+    def run(command: Sequence[str]) -> Result:
+        told = [*command, "--data", str(tmp_path)]
+        return CliRunner().invoke(cli, told, input="a long secret\n")
+
+    assert run(["account", "add", "ada@example.test", "--password-stdin"]).exit_code == 0
+    alone = list(map(run, REFUSED))
+    with served_here(tmp_path):
+        beside = list(map(run, REFUSED))
+    for command, here, there in zip(REFUSED, alone, beside, strict=True):
+        assert (here.exit_code, there.exit_code) == (1, 1), (command, here.output, there.output)
+        assert here.output == there.output, command
+        assert re.fullmatch("Error: .+\n", here.output), command
