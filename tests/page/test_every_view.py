@@ -107,3 +107,30 @@ def test_nothing_is_asked_of_anybody_else(server: Server, watch: Any) -> None:
     expect(page.get_by_role("img", name="Running jobs")).to_be_visible()
     assert asked
     assert all(url.startswith(server.api.address) for url in asked)
+
+
+COVERED = """card => {
+  const { left, right, top, bottom } = card.getBoundingClientRect();
+  const points = [];
+  for (let y = top + 2; y < bottom; y += 4) for (let x = left + 2; x < right; x += 4) points.push([x, y]);
+  return points.some(([x, y]) => !card.contains(document.elementFromPoint(x, y)));
+}"""
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/drives"])
+def test_a_narrow_list_hides_its_header_from_sight_only(
+    server: Server, watch: Any, path: str
+) -> None:
+    """Nothing lies over the first card; assistive technology still finds the columns."""
+    server.api.clone(server.api.upload(striped(1), name="birch"))
+    page: Page = watch(server.api.address, viewport={"width": NARROW, "height": 900}).log_in()
+    page.goto(path)
+    card = page.locator(".list tbody tr").first
+    expect(card).to_be_visible()
+    card.scroll_into_view_if_needed()
+    assert not card.evaluate(COVERED)
+    header = page.locator(".list thead")
+    size = header.bounding_box()
+    assert size is not None
+    assert (size["width"], size["height"]) == (1, 1)
+    assert header.get_by_role("columnheader").count() > 2
