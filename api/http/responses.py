@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+import msgspec
 import orjson
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from api.http.request_ids import REQUEST_ID
 from api.http.requests import CALLER, POSITION, Page
@@ -21,6 +23,8 @@ from api.http.requests import CALLER, POSITION, Page
 V = TypeVar("V")
 
 JsonObject = dict[str, object]
+Shown = JsonObject | Struct
+"""A resource as it is shown."""
 
 STALL_S = 20.0
 """How long a client may take to receive a part of a stream ..."""
@@ -38,15 +42,35 @@ _THREADS = ThreadPoolExecutor(STREAMS, thread_name_prefix="list")
 log = logging.getLogger(__name__)
 
 
-def only(shown: JsonObject, fields: frozenset[str] | None) -> JsonObject:
-    """The object with no other keys than these; None: all of it."""
+class Located(Protocol):
+    """A resource that has a URL."""
+
+    @property
+    def resource_uri(self) -> str: ...
+
+
+def encode(value: object) -> bytes:
+    """Return the value as JSON; structs in it are encoded as they are."""
+    return orjson.dumps(value, default=_encode_struct)
+
+
+def _encode_struct(value: object) -> orjson.Fragment:
+    if not isinstance(value, Struct):
+        raise TypeError
+    return orjson.Fragment(msgspec.json.encode(value))
+
+
+def only(shown: Shown, fields: frozenset[str] | None) -> Shown:
+    """Return the object with no other keys than these; None: all of it."""
     if fields is None:
         return shown
+    if isinstance(shown, Struct):
+        return {key: getattr(shown, key) for key in shown.__struct_fields__ if key in fields}
     return {key: value for key, value in shown.items() if key in fields}
 
 
 def json_answer(value: object, status: int = 200) -> web.Response:
-    return answer_of(orjson.dumps(value), status)
+    return answer_of(encode(value), status)
 
 
 def answer_of(body: bytes, status: int = 200, *, tag: str | None = None) -> web.Response:
@@ -57,24 +81,24 @@ def answer_of(body: bytes, status: int = 200, *, tag: str | None = None) -> web.
     return web.Response(body=body, status=status, headers=headers)
 
 
-def created(objects: Sequence[JsonObject]) -> web.Response:
+def created(objects: Sequence[Located]) -> web.Response:
     """Answer a create; a single new object gets a `Location`."""
     answer = json_answer({"objects": objects}, status=201)
     if len(objects) == 1:
-        answer.headers[hdrs.LOCATION] = str(objects[0]["resource_uri"])
+        answer.headers[hdrs.LOCATION] = objects[0].resource_uri
     return answer
 
 
-def page_answer(page: Page, total: int, objects: Sequence[JsonObject]) -> web.Response:
+def page_answer(page: Page, total: int, objects: Sequence[Shown]) -> web.Response:
     return json_answer({"meta": _meta(page, total), "objects": objects})
 
 
-def list_parts(page: Page, total: int, batches: Iterable[Sequence[JsonObject]]) -> Generator[bytes]:
+def list_parts(page: Page, total: int, batches: Iterable[Sequence[Shown]]) -> Generator[bytes]:
     """Yield the same answer in pieces, for `stream`."""
-    before = b'{"meta":' + orjson.dumps(_meta(page, total)) + b',"objects":['
+    before = b'{"meta":' + encode(_meta(page, total)) + b',"objects":['
     for batch in batches:
         if batch:
-            yield before + orjson.dumps(batch)[1:-1]
+            yield before + encode(batch)[1:-1]
             before = b","
     yield b"]}" if before == b"," else before + b"]}"
 

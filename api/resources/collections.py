@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from aiohttp import web
+from msgspec import Struct
 
 from api.http.errors import BadRequest
 from api.http.requests import SHORT_LIMIT, Page, conditions, owner_of, page, shown_fields
-from api.http.responses import JsonObject, list_parts, only, page_answer, stream
+from api.http.responses import Shown, list_parts, only, page_answer, stream
 from ledger.domain.errors import NotFound
 from projections.views.filters import Conditions, Lookup
 from projections.views.snapshot import Snapshot
@@ -32,6 +33,7 @@ class Named(Protocol):
 
 
 R_co = TypeVar("R_co", bound=Named, covariant=True)
+S_co = TypeVar("S_co", bound=Struct, covariant=True)
 Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -44,7 +46,7 @@ class ReadPage(Protocol[R_co]):
 
 
 @dataclass(frozen=True)
-class Collection(Generic[R_co]):
+class Collection(Generic[R_co, S_co]):
     """An account's drives, servers or tags: how they are counted, read and shown."""
 
     views: Views
@@ -52,17 +54,17 @@ class Collection(Generic[R_co]):
     count: Callable[[Snapshot, str, Conditions], int]
     read_page: ReadPage[R_co]
     read_among: Callable[[Snapshot, Sequence[str], str], Sequence[R_co]]
-    show: Callable[[R_co], JsonObject]
+    show: Callable[[R_co], S_co]
     missing: Callable[[str], NotFound]
 
-    def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[JsonObject]:
+    def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
         """Return all of these, in this order; raise `missing` if the account may not see one."""
         with self.views.snapshot() as snapshot:
             found = self.read_among(snapshot, uuids, owner)
         absent = set(uuids).difference(each.uuid for each in found)
         if absent:
             raise self.missing(min(absent))
-        return self._show_all(found)
+        return list(map(self.show, found))
 
     async def answer(
         self,
@@ -108,9 +110,7 @@ class Collection(Generic[R_co]):
                 return
             done += size
 
-    def _show_all(
-        self, found: Sequence[R_co], fields: frozenset[str] | None = None
-    ) -> list[JsonObject]:
+    def _show_all(self, found: Sequence[R_co], fields: frozenset[str] | None) -> list[Shown]:
         return [only(self.show(each), fields) for each in found]
 
 

@@ -2,14 +2,12 @@
 
 from typing import assert_never
 
-import orjson
-
-from api.http.responses import JsonObject
-from api.resources.drives.representation import drive_json
+from api.http.responses import JsonObject, Shown, encode
+from api.resources.drives.representation import represent_drive
 from api.resources.jobs.representation import LiveFigures, job_json
 from api.resources.profile import profile_json
-from api.resources.servers.representation import server_json
-from api.resources.tag_bodies import tag_json
+from api.resources.servers.representation import represent_server
+from api.resources.tag_bodies import represent_tag
 from api.text.urls import API_ROOT
 from projections.feed.feed import Render
 from projections.feed.resource_kinds import View
@@ -27,7 +25,7 @@ def frames(figures: LiveFigures) -> Render:
         frame: JsonObject = {"resource_type": resource_type, "resource_uri": uri}
         if view is not None:
             frame["object"] = _shown(view, figures)
-        return orjson.dumps(frame)
+        return encode(frame)
 
     return render
 
@@ -37,16 +35,16 @@ def _uri(resource_type: str, uuid: str) -> str:
     return f"{API_ROOT}/{resource_type}/" + ("" if resource_type == "profile" else f"{uuid}/")
 
 
-def _shown(view: View, figures: LiveFigures) -> JsonObject:
+def _shown(view: View, figures: LiveFigures) -> Shown:
     match view:
         case JobTree():
             return job_json(view, figures)
         case DriveView():
-            return drive_json(view)
+            return represent_drive(view)
         case ServerView():
-            return server_json(view)
+            return represent_server(view)
         case TagView():
-            return tag_json(view)
+            return represent_tag(view)
         case ProfileView():
             return profile_json(view)
         case _:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from api.http.requests import alternatives, page, shown_fields, uuid_in_url
-from api.http.responses import JsonObject, json_answer, only, page_answer
+from api.http.responses import json_answer, only, page_answer
 from api.resources.collections import do_action
+from api.resources.drives.bodies import LibraryDrive
 from api.resources.drives.handlers import Drives
-from api.resources.drives.representation import libdrive_json
+from api.resources.drives.representation import represent_library_drive
 from api.service.service import Service
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.errors import DriveNotFound
@@ -53,7 +54,7 @@ class Libdrives:
     async def one(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
         for drive in self._all():
-            if drive["uuid"] == uuid:
+            if drive.uuid == uuid:
                 return json_answer(drive)
         raise DriveNotFound(uuid)
 
@@ -62,15 +63,15 @@ class Libdrives:
         await self.one(request)
         return await do_action(request, {"clone": self._drives.clone})
 
-    def _all(self) -> Sequence[JsonObject]:
+    def _all(self) -> Sequence[LibraryDrive]:
         with self._views.snapshot() as snapshot:
-            return [libdrive_json(drive) for drive in snapshot.drives(LIBRARY, limit=-1)]
+            return [represent_library_drive(drive) for drive in snapshot.drives(LIBRARY, limit=-1)]
 
 
-def _fits(request: web.Request, drive: JsonObject) -> bool:
+def _fits(request: web.Request, drive: LibraryDrive) -> bool:
     """Whether the drive passes each of the request's filters."""
     return all(
-        any(fits(drive[field], wanted) for wanted in alternatives(text))
+        any(fits(getattr(drive, field), wanted) for wanted in alternatives(text))
         for name, (field, fits) in FILTERS.items()
         for text in request.query.getall(name, ())
     )

@@ -7,7 +7,15 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from api.http.requests import SHORT_LIMIT, Page, owner_of, page, shown_fields
-from api.http.responses import JsonObject, answer_of, list_parts, only, read_in_thread, stream
+from api.http.responses import (
+    JsonObject,
+    Shown,
+    answer_of,
+    list_parts,
+    only,
+    read_in_thread,
+    stream,
+)
 from api.resources.references import reference_to
 from api.service.service import Service
 from projections.views.read_models import LogEntry
@@ -35,7 +43,7 @@ class Logs:
             yield from list_parts(asked, snapshot.count_log_entries(owner), _batches(shown))
 
 
-def _batches(shown: Iterator[JsonObject]) -> Iterator[list[JsonObject]]:
+def _batches(shown: Iterator[Shown]) -> Iterator[list[Shown]]:
     while batch := list(islice(shown, STREAM_ROWS)):
         yield batch
 

@@ -2,17 +2,9 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct, to_builtins
-
 from api.http.fields import Reference
-from api.http.responses import JsonObject
 from api.text.urls import API_ROOT
 from projections.views.read_models import JobReference
-
-
-def to_json(shown: Struct) -> JsonObject:
-    json: JsonObject = to_builtins(shown)
-    return json
 
 
 def job_references(jobs: Sequence[JobReference]) -> tuple[Reference, ...]:

@@ -6,8 +6,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from api.http.fields import Reference, Text, Texts, Uri, Uuid, UuidList, about, make_partial
-from api.http.responses import JsonObject
-from api.resources.references import reference_to, to_json
+from api.resources.references import reference_to
 from api.text.urls import API_ROOT
 from ledger.domain.events import ResourceKind
 from projections.views.read_models import TaggedView, TagView
@@ -46,17 +45,15 @@ class Tag(TagFields, kw_only=True, forbid_unknown_fields=True):
     uuid: Annotated[Uuid, about("UUID")]
 
 
-def tag_json(tag: TagView) -> JsonObject:
+def represent_tag(tag: TagView) -> Tag:
     owner = reference_to("user", tag.owner)
-    return to_json(
-        Tag(
-            name=tag.name,
-            meta=tag.meta,
-            owner=owner,
-            resource_uri=f"{API_ROOT}/tags/{tag.uuid}/",
-            resources=tuple(_tagged(resource, owner) for resource in tag.resources),
-            uuid=tag.uuid,
-        )
+    return Tag(
+        name=tag.name,
+        meta=tag.meta,
+        owner=owner,
+        resource_uri=f"{API_ROOT}/tags/{tag.uuid}/",
+        resources=tuple(_tagged(resource, owner) for resource in tag.resources),
+        uuid=tag.uuid,
     )
 
 

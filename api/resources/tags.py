@@ -13,7 +13,7 @@ from api.resources.drives.handlers import drives_of
 from api.resources.drives.representation import DRIVE_LIST_FIELDS
 from api.resources.servers.handlers import servers_of
 from api.resources.servers.representation import SERVER_LIST_FIELDS
-from api.resources.tag_bodies import NewTag, TagEdit, tag_json
+from api.resources.tag_bodies import NewTag, TagEdit, represent_tag
 from api.resources.unsupported import empty_list
 from api.service.service import Service
 from ledger.domain import commands
@@ -40,7 +40,7 @@ class Tags:
             Snapshot.count_tags,
             Snapshot.tags,
             Snapshot.tags_among,
-            tag_json,
+            represent_tag,
             TagNotFound,
         )
         self._drives = drives_of(service)

@@ -17,6 +17,7 @@ from api.http.requests import (
 from api.http.responses import created, json_answer, read_in_thread
 from api.resources.collections import FILTERS, Collection, Placed, do_action, group_of, groups
 from api.resources.drives.bodies import (
+    Drive,
     DriveClone,
     DriveEdit,
     DriveResize,
@@ -25,7 +26,7 @@ from api.resources.drives.bodies import (
     default_storage_type,
     drive_definition,
 )
-from api.resources.drives.representation import DRIVE_LIST_FIELDS, drive_json
+from api.resources.drives.representation import DRIVE_LIST_FIELDS, represent_drive
 from api.resources.drives.uploads import Uploads
 from api.service.service import Service
 from ledger.domain import commands
@@ -153,7 +154,7 @@ class Drives:
         return web.Response(status=204)
 
 
-def drives_of(service: Service) -> Collection[DriveView]:
+def drives_of(service: Service) -> Collection[DriveView, Drive]:
     """Return the collection of drives."""
     return Collection(
         service.views,
@@ -161,6 +162,6 @@ def drives_of(service: Service) -> Collection[DriveView]:
         Snapshot.count_drives,
         Snapshot.drives,
         Snapshot.drives_among,
-        drive_json,
+        represent_drive,
         DriveNotFound,
     )

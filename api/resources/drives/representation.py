@@ -4,9 +4,8 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from api.http.responses import JsonObject
 from api.resources.drives.bodies import Drive, DriveRuntime, LibraryDrive
-from api.resources.references import job_references, reference_to, references, to_json
+from api.resources.references import job_references, reference_to, references
 from api.text.urls import API_ROOT
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.operations import operation_of
@@ -35,10 +34,10 @@ def _working(drive: DriveView) -> str | None:
     return None
 
 
-def drive_json(drive: DriveView) -> JsonObject:
+def represent_drive(drive: DriveView) -> Drive:
     storage_type = drive.definition.storage_type
     runtime = DriveRuntime(is_snapshotable=True if drive.ready else None, storage_type=storage_type)
-    return to_json(Drive(**_of_any_drive(drive), runtime=runtime))
+    return Drive(**_of_any_drive(drive), runtime=runtime)
 
 
 def _of_any_drive(drive: DriveView) -> dict[str, Any]:
@@ -76,7 +75,7 @@ LIBRARY_KEYS = frozenset({*LIBRARY_TEXTS, "category", "favourite", "image_type",
 IMAGE_TYPES = {"disk": "preinst", "cdrom": "install"}
 
 
-def libdrive_json(drive: DriveView) -> JsonObject:
+def represent_library_drive(drive: DriveView) -> LibraryDrive:
     """Return a library drive as the library shows it; no key is ever absent."""
     said = drive.definition.meta
     fields = {
@@ -88,4 +87,4 @@ def libdrive_json(drive: DriveView) -> JsonObject:
         "paid": said.get("paid") == "true",
         "resource_uri": f"{API_ROOT}/libdrives/{drive.uuid}/",
     }
-    return to_json(LibraryDrive(**fields))
+    return LibraryDrive(**fields)

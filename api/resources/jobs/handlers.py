@@ -23,7 +23,7 @@ from api.http.requests import (
     uuid_in_url,
 )
 from api.http.responses import (
-    JsonObject,
+    Shown,
     answer_of,
     json_answer,
     list_parts,
@@ -194,7 +194,5 @@ class Jobs:
             batches = within(snapshot.all_jobs(owner, *wanted), asked)
             yield from list_parts(asked, total, (self._shown(batch, fields) for batch in batches))
 
-    def _shown(
-        self, trees: Sequence[JobTree], fields: frozenset[str] | None
-    ) -> Sequence[JsonObject]:
+    def _shown(self, trees: Sequence[JobTree], fields: frozenset[str] | None) -> Sequence[Shown]:
         return [only(job_json(tree, self._figures), fields) for tree in trees]

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from api.http.errors import BadRequest
 from api.http.requests import SHORT_LIMIT, conditions, filter_values, page, read_time
-from api.http.responses import JsonObject, json_answer
+from api.http.responses import Shown, json_answer
 from ledger.store.parameters import timestamp
 from projections.views.filters import Condition, Lookup
 from projections.views.jobs import JobKey, key_of
@@ -69,9 +69,7 @@ def key_page(request: web.Request) -> KeyPage | None:
     return KeyPage(limit, _key(given[-1]) if given[-1] else None)
 
 
-def key_answer(
-    asked: KeyPage, found: Sequence[JobTree], shown: Sequence[JsonObject]
-) -> web.Response:
+def key_answer(asked: KeyPage, found: Sequence[JobTree], shown: Sequence[Shown]) -> web.Response:
     """Answer with the page; `found` has one job more than the page if there are more."""
     more = len(found) > asked.limit
     meta = {

@@ -29,8 +29,15 @@ from api.resources.collections import (
     group_of,
     groups,
 )
-from api.resources.servers.bodies import NewServer, ServerClone, ServerEdit, new_server, server_edit
-from api.resources.servers.representation import SERVER_LIST_FIELDS, server_json
+from api.resources.servers.bodies import (
+    NewServer,
+    Server,
+    ServerClone,
+    ServerEdit,
+    new_server,
+    server_edit,
+)
+from api.resources.servers.representation import SERVER_LIST_FIELDS, represent_server
 from api.service.service import Service
 from ledger.domain.commands import ChangePower, CloneServer, CreateServers, DeleteServers, Recurse
 from ledger.domain.errors import ServerNotFound
@@ -84,7 +91,7 @@ class Servers:
     async def runtime(self, request: web.Request) -> web.Response:
         """Show the server's runtime: an object even of a stopped one, for the public client."""
         uuid = uuid_in_url(request, ServerNotFound)
-        runtime = self._collection.shown(owner_of(request), [uuid])[0]["runtime"]
+        runtime = self._collection.shown(owner_of(request), [uuid])[0].runtime
         return json_answer(runtime or {"active_since": None, "nics": []})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
@@ -160,7 +167,7 @@ def _recurse(request: web.Request) -> Recurse:
     raise BadRequest(f"recurse must be one of {', '.join(RECURSE)}", point="recurse")
 
 
-def servers_of(service: Service) -> Collection[ServerView]:
+def servers_of(service: Service) -> Collection[ServerView, Server]:
     """Return the collection of servers."""
     return Collection(
         service.views,
@@ -168,6 +175,6 @@ def servers_of(service: Service) -> Collection[ServerView]:
         Snapshot.count_servers,
         Snapshot.servers,
         Snapshot.servers_among,
-        server_json,
+        represent_server,
         ServerNotFound,
     )

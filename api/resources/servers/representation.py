@@ -4,14 +4,12 @@ from datetime import datetime
 
 from msgspec.structs import asdict
 
-from api.http.responses import JsonObject
 from api.resources.drives.representation import DRIVE_LIST_FIELDS
 from api.resources.references import (
     job_references,
     reference_or_none,
     reference_to,
     references,
-    to_json,
 )
 from api.resources.servers.bodies import (
     IpConf,
@@ -30,24 +28,22 @@ from projections.views.read_models import ServerView
 SERVER_LIST_FIELDS = DRIVE_LIST_FIELDS | {"runtime"}
 
 
-def server_json(server: ServerView) -> JsonObject:
+def represent_server(server: ServerView) -> Server:
     """Return a server; the counters of a running one are all 0, because nothing really runs."""
     definition = server.definition
     runs = server.active_since is not None
-    return to_json(
-        Server(
-            **{**asdict(definition), "pubkeys": references("keypairs", definition.pubkeys)},
-            drives=tuple(_mount(mount, runs=runs) for mount in server.mounts),
-            jobs=job_references(server.jobs),
-            nics=tuple(_nic(nic, runs=runs) for nic in server.nics),
-            owner=reference_to("user", server.owner),
-            resource_uri=f"{API_ROOT}/servers/{server.uuid}/",
-            runtime=_runtime(server),
-            status="running" if runs else "stopped",
-            tags=references("tags", server.tags),
-            uuid=server.uuid,
-            vnc_password=server.vnc_password,
-        )
+    return Server(
+        **{**asdict(definition), "pubkeys": references("keypairs", definition.pubkeys)},
+        drives=tuple(_mount(mount, runs=runs) for mount in server.mounts),
+        jobs=job_references(server.jobs),
+        nics=tuple(_nic(nic, runs=runs) for nic in server.nics),
+        owner=reference_to("user", server.owner),
+        resource_uri=f"{API_ROOT}/servers/{server.uuid}/",
+        runtime=_runtime(server),
+        status="running" if runs else "stopped",
+        tags=references("tags", server.tags),
+        uuid=server.uuid,
+        vnc_password=server.vnc_password,
     )
 
 
