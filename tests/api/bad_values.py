@@ -1,4 +1,4 @@
-"""Values that no field of a drive or server can take, and the point of the error they get."""
+"""Values that no field of a drive or server accepts, and the point of the error that each gets."""
 
 from typing import Any
 

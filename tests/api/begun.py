@@ -1,6 +1,6 @@
-"""Data directories in which a service has run that had no request: most tests begin there.
+"""Data directories of a service that has had no request: most tests begin with a copy of one.
 
-To make one takes a dozen transactions and some keys; to copy it takes next to nothing.
+Making one takes a dozen transactions and some keys; copying it takes next to nothing.
 """
 
 import asyncio

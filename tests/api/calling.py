@@ -1,4 +1,4 @@
-"""Calling a real service: short names for what tests do again and again."""
+"""A client of a real service, with short names for what tests do often."""
 
 import json as json_module
 from collections.abc import Mapping

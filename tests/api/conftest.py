@@ -1,4 +1,4 @@
-"""A real service in a directory of the test's own, whose copies the test does by hand."""
+"""A real service in the test's own directory, where the test itself does the work of copies."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

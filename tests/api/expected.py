@@ -1,4 +1,4 @@
-"""Every class of expected errors, and one error of each."""
+"""Every class of expected errors, with one error of each."""
 
 import pkgutil
 from collections.abc import Iterator

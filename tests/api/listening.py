@@ -1,4 +1,4 @@
-"""A client of the websocket, and the service that it follows."""
+"""A client of the websocket."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping

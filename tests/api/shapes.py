@@ -1,4 +1,4 @@
-"""The keys and JSON types of what the API shows.
+"""The keys and JSON types of all resources, as a second opinion on the service's own.
 
 tests/contract/CONTRACT.md 1.3, 1.7, 3.1, 3.3 and 5.
 """

@@ -1,4 +1,4 @@
-"""What an auditor holds against the ledger's own acts."""
+"""The auditor's rules for the ledger's own acts."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The stamps of events: they order what one process did."""
+"""The timestamps of events: those of one process always grow."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise

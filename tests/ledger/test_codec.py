@@ -1,4 +1,4 @@
-"""The stored form of events, which is written once and read for ever."""
+"""The stored form of events: it must stay readable for ever."""
 
 import json
 from datetime import UTC, datetime, timedelta

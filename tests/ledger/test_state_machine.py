@@ -1,4 +1,4 @@
-"""The diagram in `ledger/job.py` against what decisions and auditors allow."""
+"""A job's state diagram, compared with what decisions and the auditor allow."""
 
 import re
 from typing import get_args

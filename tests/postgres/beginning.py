@@ -1,4 +1,4 @@
-"""What tests of whole services on PostgreSQL begin with, and ask all the time."""
+"""Starting whole services on PostgreSQL, and common requests to them."""
 
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 

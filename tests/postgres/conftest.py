@@ -1,4 +1,4 @@
-"""Machines and nodes that have their ledger in PostgreSQL."""
+"""Machines and nodes whose ledger is in PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

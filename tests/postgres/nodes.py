@@ -1,4 +1,4 @@
-"""What tests of several nodes over one ledger begin with."""
+"""Starting several nodes over one ledger."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

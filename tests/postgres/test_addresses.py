@@ -1,4 +1,4 @@
-"""Where a database is: one server or several, and never with its password where others look."""
+"""Addresses of databases: one server or several; passwords are never shown."""
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict

@@ -1,4 +1,4 @@
-"""A whole service on PostgreSQL, and every command beside it and without it."""
+"""A service on PostgreSQL, and every command with and without it running."""
 
 from pathlib import Path
 

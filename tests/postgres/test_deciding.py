@@ -1,4 +1,4 @@
-"""Two nodes over one ledger in PostgreSQL: neither decides by what is out of date."""
+"""Two nodes over one ledger: neither decides on outdated state."""
 
 import time
 from collections.abc import Callable, Collection, Iterator

@@ -1,4 +1,4 @@
-"""Nodes that begin: at once, while the ledger is moved, or with rows of another version."""
+"""Nodes that start: at the same time, during a move, or with outdated rows."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""All that a ledger does, in PostgreSQL: the same rows, rebuilds, audits, discards, archives."""
+"""A ledger in PostgreSQL does all that one in SQLite does: rows, rebuilds, audits, archives."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Several services over one ledger in PostgreSQL: processes of their own, as operators run them."""
+"""Several services over one ledger, in processes of their own, as operators run them."""
 
 import os
 import re

@@ -1,6 +1,6 @@
-"""Two nodes over one ledger and one directory of archives: nothing is discarded or archived twice.
+"""Two nodes with one directory of archives: nothing is discarded or archived twice.
 
-A node loses its turn when the server ends its session, and knows nothing of it; another takes it.
+A node loses its lease when the server ends its session, without noticing; the other takes over.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A service whose ledger is in PostgreSQL is found by its data directory."""
+"""A data directory leads to its ledger in PostgreSQL."""
 
 import asyncio
 from pathlib import Path

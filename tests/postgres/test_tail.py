@@ -1,4 +1,4 @@
-"""What nodes over one ledger in PostgreSQL are told of each other: all of it, once, in order."""
+"""The commits of other nodes: each is reported once, and in order."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""What cannot be taken: 400 with the field at fault, and nothing happens."""
+"""Bad input: it is answered with 400 and the field at fault, and changes nothing."""
 
 from typing import Any
 

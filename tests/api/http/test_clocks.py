@@ -1,4 +1,4 @@
-"""The machine's clocks, where it tells and where it does not."""
+"""Reading the machine's clocks, with and without a boot id."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""`ETag` and `If-None-Match`: what a client has already is not sent again."""
+"""`ETag` and `If-None-Match`: clients are not sent again what they have."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Expected errors as they are answered."""
+"""The answers to expected errors."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What watches the service and sends it requests is told whether it can."""
+"""`/healthz` and `/readyz`, for monitoring and load balancers."""
 
 import asyncio
 import gc

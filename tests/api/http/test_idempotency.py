@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: what is sent again is done once, and answered as it was."""
+"""`Idempotency-Key`: a repeated request is executed once and gets the first answer."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The page as it is served: one document everywhere, its files, and what a browser may do."""
+"""The files of the page: one document for every address, and a strict content policy."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`X-Ledger-Position`: how new an answer is."""
+"""`X-Ledger-Position`: the position that an answer reflects."""
 
 import asyncio
 

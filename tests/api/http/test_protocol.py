@@ -1,4 +1,4 @@
-"""What comes in over a bare connection: whatever it is, the answer is the API's JSON."""
+"""Bytes on a bare connection: whatever they are, the answer is the API's JSON."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The API's description as a page: whole, without a script, and fit for a strict policy."""
+"""The page of the API's description: complete, without scripts, under a strict content policy."""
 
 from html.parser import HTMLParser
 

@@ -1,4 +1,4 @@
-"""The API's description: true to the router, complete, valid, and fit to be read."""
+"""The API's description: valid, complete, readable, and true to the router."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Checkpoints are kept while the service runs."""
+"""The loop that keeps checkpoints while the service runs."""
 
 import asyncio
 import logging

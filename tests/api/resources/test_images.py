@@ -1,4 +1,4 @@
-"""Whole images: uploads and downloads. tests/contract/CONTRACT.md 5."""
+"""Uploads and downloads of whole images: tests/contract/CONTRACT.md 5."""
 
 import asyncio
 import gzip

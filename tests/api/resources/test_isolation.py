@@ -1,4 +1,4 @@
-"""Two accounts: what is another's is the same as what never was.
+"""Isolation of accounts: what belongs to another account looks as if it did not exist.
 
 tests/contract/CONTRACT.md 7, row 27.
 """

@@ -1,4 +1,4 @@
-"""Lists of jobs: their filters, and pages by key."""
+"""Lists of jobs: filters, and paging by key."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`?wait=SECONDS` on a job: an answer at its next change, at its end, or when the time is over."""
+"""`?wait=SECONDS` on a job: it answers at the next change, at the end, or after that time."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Whoever may log in gets a checkpoint of all that was answered, and proofs against it."""
+"""Every account can get a checkpoint of all that was answered, and proofs against it."""
 
 from base64 import b64decode
 from typing import Any

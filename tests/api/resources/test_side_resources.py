@@ -1,4 +1,4 @@
-"""What clients ask before they do anything, and what there is none of.
+"""`/capabilities/`, `/cloud_status/`, `/locations/` and the resources of which there are none.
 
 tests/contract/CONTRACT.md 5.
 """

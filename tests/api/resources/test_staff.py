@@ -1,4 +1,4 @@
-"""Auditors and operators see the whole ledger, and what another account has; nobody else does."""
+"""Auditors and operators see the whole ledger and other accounts' resources; nobody else does."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""`?as_of=` and `/jobs/{uuid}/history/`: jobs as they were, and how they came to be so."""
+"""`?as_of=` and `/jobs/{uuid}/history/`: jobs as they were, and the events that changed them."""
 
 import asyncio
 from collections.abc import Awaitable

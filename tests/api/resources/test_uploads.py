@@ -1,4 +1,4 @@
-"""Uploads in chunks: as resumable.js sends them, and by links."""
+"""Uploads in chunks: as resumable.js sends them, and by signed links."""
 
 import asyncio
 import hmac

@@ -1,4 +1,4 @@
-"""Cancelling jobs: what is wanted no longer ends, and what it made goes away."""
+"""Cancelling jobs: the job and all below it end, and what they made is removed."""
 
 import pytest
 

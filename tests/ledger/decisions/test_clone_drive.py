@@ -1,4 +1,4 @@
-"""Cloning a drive: one command, a new drive and its job."""
+"""Cloning a drive: one command makes the new drive and its job."""
 
 from typing import Any
 

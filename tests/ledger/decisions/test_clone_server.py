@@ -1,4 +1,4 @@
-"""Cloning a server: one command, a job with a child for each disk, all or nothing."""
+"""Cloning a server: one command makes a job with a child for each disk, all or nothing."""
 
 import pytest
 from msgspec.structs import replace

@@ -1,4 +1,4 @@
-"""Making, readying and deleting drives."""
+"""Creating drives, completing their images, and deleting them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Changing drives: what their owner says of them, and letting them grow."""
+"""Editing and resizing drives."""
 
 import pytest
 from msgspec.structs import replace

@@ -1,4 +1,4 @@
-"""Changing servers: their definition, what they mount, and their secret."""
+"""Editing servers: their definition, mounts, network cards and VNC password."""
 
 import pytest
 from msgspec.structs import replace

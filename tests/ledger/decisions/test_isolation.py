@@ -1,4 +1,4 @@
-"""Accounts know nothing of each other."""
+"""No decision reveals anything about another account."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Drives of the library: everybody may clone them, and do nothing else to them."""
+"""Library drives: everybody may clone them, but cannot do anything else to them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a clone is called when nobody has said (tests/contract/CONTRACT.md 2.7)."""
+"""The default names of clones (tests/contract/CONTRACT.md 2.7)."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Trees of jobs: how they grow, and how their ends travel upwards."""
+"""Trees of jobs: attaching children, and how their ends reach the parents."""
 
 import pytest
 

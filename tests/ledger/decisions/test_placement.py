@@ -1,4 +1,4 @@
-"""Where things go when some are to be kept apart: a wish, fulfilled as far as it can be."""
+"""Placement of drives and servers that should be kept apart, as far as possible."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Switching servers on and off, and what may not be done to one that runs."""
+"""Starting and stopping servers, and what is refused while a server runs."""
 
 from typing import get_args
 

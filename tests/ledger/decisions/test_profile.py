@@ -1,4 +1,4 @@
-"""Profiles: what the ledger knows of an account, and what it must not be told."""
+"""Profiles: the ledger records how clones are named, but no personal data."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What workers report of a job: attempts, progress and its end."""
+"""Reports of workers: attempts, progress, and the end of a job."""
 
 from typing import get_args
 

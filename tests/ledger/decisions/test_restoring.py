@@ -1,4 +1,4 @@
-"""A restore is recorded once, in a stream of its own."""
+"""A restore is recorded once, in its own stream."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the ledger decides about itself: how long jobs are kept, what goes, what is parked."""
+"""Decisions about the ledger itself: the retention policy, sweeps, archives and parked streams."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Making and deleting servers."""
+"""Creating and deleting servers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tags: made, changed and deleted, and borne by drives and servers."""
+"""Creating, changing and deleting tags, and tagging drives and servers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What work on images follows from what was recorded."""
+"""The work on images that follows from recorded events."""
 
 from collections.abc import Iterable
 

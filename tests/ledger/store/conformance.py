@@ -1,8 +1,8 @@
-"""What every store must do, whatever database it is in: one suite, and each store is listed in it.
+"""What every store must do, whatever database it is in: one suite for all of them.
 
-A store is added by a subclass of `StoreConformance` in a test module of its own, with a fixture
-`open_store` that opens one more handle on the same, at first empty, store. What one database is
-found to do wrong becomes a test here, for all of them.
+To add a store, subclass `StoreConformance` in a test module of its own, with a fixture
+`open_store` that opens another handle on one store, empty at first. A fault that is found in
+one database becomes a test here, for all of them.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""Commands with a claim: recorded once under their key, by whichever process."""
+"""Commands with a claim: recorded once under their key, whichever process gets them."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The PostgreSQL store: all that every store must do."""
+"""The PostgreSQL store, against the suite for every store."""
 
 from collections.abc import Callable, Iterator
 

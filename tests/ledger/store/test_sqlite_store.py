@@ -1,4 +1,4 @@
-"""The SQLite store: all that every store must do, and what is its own."""
+"""The SQLite store, against the suite for every store, and what only SQLite has."""
 
 import os
 import sqlite3

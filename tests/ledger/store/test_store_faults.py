@@ -1,4 +1,4 @@
-"""What remains when the disk fails: everything that was acknowledged, and nobody is lied to."""
+"""A failing disk: everything that was acknowledged is kept, and nothing else is acknowledged."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The group-commit writer: many callers, one thread, one transaction for all who wait."""
+"""The group-commit writer: one thread, and one transaction for all callers that wait."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Another process writes to the same ledger, behind the writer's back."""
+"""Another process writes to the ledger that a writer has cached."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""A service whose primary dies under load: its standby is promoted, and nobody notices more.
+"""The primary dies under load and its standby is promoted: clients notice only a pause.
 
-No acknowledged clone is lost; whoever was not answered, or with 503, asks again under the same key,
-and has it once.
+No acknowledged clone is lost. Clients that got no answer, or a 503, repeat the request with the
+same key and have their clone once.
 """
 
 import random

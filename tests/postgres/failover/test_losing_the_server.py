@@ -1,4 +1,4 @@
-"""A server that restarts, or ends connections: nothing is lost, nothing is done twice."""
+"""The server restarts or ends connections: nothing is lost, and nothing is done twice."""
 
 from collections.abc import Iterator
 from threading import Event, Thread

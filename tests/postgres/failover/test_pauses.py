@@ -1,4 +1,4 @@
-"""A node that is paused while it has the record: for how long others wait, and for what."""
+"""A node is paused while it holds a lock: how long others wait, and for what."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event

@@ -1,6 +1,6 @@
-"""A commit that waits for its standby: acknowledged once it is there, and done once.
+"""Synchronous commits: acknowledged only once the standby has them, and executed once.
 
-Whatever comes in between: the wait is broken off, the connection, or one of the servers.
+Meanwhile the wait is cancelled, the connection is lost, or one of the servers is.
 """
 
 import os

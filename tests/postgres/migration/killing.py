@@ -1,11 +1,11 @@
-"""A move that is killed at one step after the other, in processes of their own.
+"""A move is killed at one step after the other, in processes of their own.
 
     python -m tests.postgres.migration.killing DATA SERVER STRIDE
 
-First every STRIDE-th batch of rows or tile is a step, and each call that changes something on disk;
+First a step is every STRIDE-th batch of rows or tile, and each call that changes something on disk;
 all moves are of one ledger into one database. Then only such calls are steps, and each move has a
-ledger and a database of its own. Prints how many steps there were, both times, and fails if a kill
-left something half done.
+ledger and a database of its own. Prints the number of steps of both runs, and fails if a kill left
+something incomplete.
 """
 
 import shutil

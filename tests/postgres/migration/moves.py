@@ -1,4 +1,4 @@
-"""Ledgers that are moved into PostgreSQL, and all that there is to be asked of them."""
+"""Ledgers that are moved into PostgreSQL, and everything that can be compared afterwards."""
 
 import sqlite3
 from collections.abc import Callable, Iterator

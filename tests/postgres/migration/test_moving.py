@@ -1,4 +1,4 @@
-"""A ledger in SQLite is moved into PostgreSQL: all of it or nothing, and it is the same there."""
+"""Moving a ledger from SQLite to PostgreSQL: all or nothing, and unchanged."""
 
 import shutil
 import subprocess

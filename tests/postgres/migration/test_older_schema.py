@@ -1,4 +1,4 @@
-"""A database that an earlier version has used: what only that needed goes, and all else stays."""
+"""A database of an earlier version: leftovers that only it needed go, everything else stays."""
 
 from pathlib import Path
 

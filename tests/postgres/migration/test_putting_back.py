@@ -1,4 +1,4 @@
-"""A ledger that is dumped while it is written to, and put back into another database."""
+"""A ledger that is dumped while it is written to, and restored into another database."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Pools that this node has not: work goes where they are, or it is said why not."""
+"""Pools that a node does not have: workers that have them do the work, or it is refused."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

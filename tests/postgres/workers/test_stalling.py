@@ -1,4 +1,4 @@
-"""Whose task is taken away: theirs who are silent though they could speak, and nobody else's."""
+"""Tasks are taken only from workers that are silent while the database can be reached."""
 
 import asyncio
 from collections.abc import Iterable, Iterator

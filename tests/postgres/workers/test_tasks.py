@@ -1,4 +1,4 @@
-"""Tasks in the database: there with what they follow from, or neither is."""
+"""Tasks in the database: committed together with the events that they follow from."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What is done by one node at a time, while all others go on."""
+"""Leases: what one node at a time does, while all others continue."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event

@@ -1,4 +1,4 @@
-"""Workers that die, are paused, or are stopped: nothing is done twice, nothing is lost."""
+"""Workers that die, are paused or stop: nothing is done twice, and nothing is lost."""
 
 import time
 from collections.abc import Iterator
