@@ -80,14 +80,14 @@ def judged(stream: str, *events: Event) -> str | None:
 
 
 @pytest.mark.parametrize(("stream", "events"), LEGAL, ids=[stream for stream, _ in LEGAL])
-def test_acts_that_may_be(stream: str, events: tuple[Event, ...]) -> None:
+def test_legal_acts(stream: str, events: tuple[Event, ...]) -> None:
     """One after the other."""
     for end in range(1, len(events) + 1):
         assert judged(stream, *events[:end]) is None
 
 
 @pytest.mark.parametrize(("stream", "events", "saying"), ILLEGAL)
-def test_acts_that_may_not_be(stream: str, events: tuple[Event, ...], saying: str) -> None:
+def test_illegal_acts(stream: str, events: tuple[Event, ...], saying: str) -> None:
     """The last of these may not follow, and it is said why."""
     for end in range(1, len(events)):
         assert judged(stream, *events[:end]) is None

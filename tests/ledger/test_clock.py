@@ -24,12 +24,12 @@ def test_the_wall_clock_is_followed() -> None:
     assert [START, START + timedelta(seconds=1.5)] == stamps(0, 1.5)
 
 
-def test_a_clock_that_stands_still_is_helped() -> None:
+def test_timestamps_grow_while_the_clock_stands_still() -> None:
     """By a microsecond at a time."""
     assert stamps(0, 0, 0) == [START, START + MICROSECOND, START + 2 * MICROSECOND]
 
 
-def test_a_clock_that_is_set_back_a_little_is_outwaited() -> None:
+def test_timestamps_grow_until_a_clock_set_back_a_little_catches_up() -> None:
     """For less than a second stamps creep on from the last one."""
     assert [START, START + MICROSECOND, START + timedelta(seconds=0.5)] == stamps(0, -0.9, 0.5)
 
@@ -41,14 +41,14 @@ def test_a_clock_that_is_set_back_a_lot_is_followed() -> None:
 
 
 @given(st.lists(st.integers(0, 999_999), min_size=2))
-def test_stamps_strictly_grow_while_the_clock_trembles(micros: list[int]) -> None:
+def test_timestamps_grow_while_the_clock_jitters(micros: list[int]) -> None:
     """Whatever a wall clock does within a second, no two stamps are equal or in the wrong order."""
     said = stamps(*(micro / 1_000_000 for micro in micros))
     assert all(earlier < later for earlier, later in pairwise(said))
 
 
 @given(st.lists(st.integers(-10_000_000, 10_000_000), min_size=2))
-def test_stamps_are_never_equal_in_a_row(micros: list[int]) -> None:
+def test_consecutive_timestamps_are_never_equal(micros: list[int]) -> None:
     """Also when the clock is set back."""
     said = stamps(*(micro / 1_000 for micro in micros))
     assert all(earlier != later for earlier, later in pairwise(said))

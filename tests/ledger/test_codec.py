@@ -203,14 +203,14 @@ def test_every_event_has_a_topic() -> None:
 
 
 @pytest.mark.parametrize(("topic", "nth"), NAMED)
-def test_a_golden_line_reads_as_what_was_meant(topic: str, nth: int) -> None:
+def test_a_golden_line_is_decoded_as_expected(topic: str, nth: int) -> None:
     """What was written by any version of this code can be read by this one."""
     line = lines_of(topic)[nth]
     assert EXPECTED[topic][nth] == decode(topic, line.state)
 
 
 @pytest.mark.parametrize(("topic", "nth"), WRITTEN)
-def test_a_golden_line_is_written_the_same_way(topic: str, nth: int) -> None:
+def test_a_golden_line_is_encoded_unchanged(topic: str, nth: int) -> None:
     """Byte for byte: names, order and form of the fields."""
     line = lines_of(topic)[nth]
     stored = encode(line.stream, line.version, EXPECTED[topic][nth])
@@ -223,7 +223,7 @@ def test_a_golden_line_is_written_the_same_way(topic: str, nth: int) -> None:
 
 
 @pytest.mark.parametrize(("topic", "nth"), NAMED)
-def test_a_golden_line_has_the_leaf_that_it_had(topic: str, nth: int) -> None:
+def test_the_leaf_of_a_golden_line_never_changes(topic: str, nth: int) -> None:
     """The hash of what is stored never changes."""
     line = lines_of(topic)[nth]
     assert line.leaf == leaf_hash(line.stream, line.version, topic, line.state).hex()
@@ -292,7 +292,7 @@ def test_an_unknown_shape_is_refused(state: bytes) -> None:
         decode("child-ended/1", state)
 
 
-def test_the_stamp_of_stored_bytes_is_read_alone() -> None:
+def test_a_timestamp_is_read_without_decoding_the_event() -> None:
     """Whatever the event is; bytes without a moment in a time zone are no event's."""
     stored = encode("drive-1", 1, Recorded(_at(5), "me", "", e.DriveReady()))
     assert recorded_at(stored.state) == _at(5)

@@ -70,7 +70,7 @@ def test_the_diagram_names_every_state() -> None:
     assert set(WAYS_INTO) == set(get_args(JobState))
 
 
-def test_the_diagram_is_what_decisions_allow() -> None:
+def test_the_diagram_matches_what_decisions_allow() -> None:
     """Every command in every state of a job leads along an arrow, and every arrow is led along."""
     seen = set()
     for source, history in WAYS_INTO.items():
@@ -150,7 +150,7 @@ STATES["being cancelled"] = job_state.replace(
 
 @pytest.mark.parametrize("event", LEAF_EVENTS)
 @pytest.mark.parametrize("state", STATES)
-def test_an_auditor_allows_what_decisions_bring_about(state: str, event: str) -> None:
+def test_the_auditor_allows_what_decisions_record(state: str, event: str) -> None:
     """In each state exactly the events that a decision could have led to are legal."""
     one = LEAF_EVENTS[event]
     if state == "new" and event == "JobAttemptStarted":
@@ -174,7 +174,7 @@ def test_an_auditor_allows_what_decisions_bring_about(state: str, event: str) ->
         (ProgressUpdated(2, 50, 0, 0, 0), False),
     ],
 )
-def test_an_auditor_sees_stale_attempts_and_progress_that_goes_back(
+def test_the_auditor_finds_stale_attempts_and_falling_progress(
     event: Event, *, legal: bool
 ) -> None:
     """With the job at forty per cent in its first attempt."""
@@ -183,6 +183,6 @@ def test_an_auditor_sees_stale_attempts_and_progress_that_goes_back(
 
 
 @pytest.mark.parametrize("stream", ["drive-d", "server-s", "nonsense-n", ""])
-def test_an_auditor_knows_what_belongs_in_which_stream(stream: str) -> None:
+def test_the_auditor_knows_which_events_belong_in_which_stream(stream: str) -> None:
     """An event of a job is at home in the stream of a job."""
     assert violation(None, stream, LEAF_EVENTS["JobCreated"]) is not None

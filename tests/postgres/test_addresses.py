@@ -9,20 +9,20 @@ from ledger.store.postgres.address import conninfo, without_password
 SEVERAL = "postgresql://ann@one:5432,two:5433/jobs"
 
 
-def test_of_several_servers_the_primary_is_meant() -> None:
+def test_the_primary_of_several_servers_is_used() -> None:
     found = conninfo_to_dict(conninfo(SEVERAL))
     assert (found["host"], found["port"]) == ("one,two", "5432,5433")
     assert found["target_session_attrs"] == "read-write"
 
 
-def test_a_server_that_went_away_is_noticed() -> None:
+def test_a_lost_server_is_noticed() -> None:
     """Without a word from it, and within the time in which clients still wait."""
     found = conninfo_to_dict(conninfo(SEVERAL))
     assert int(found["tcp_user_timeout"] or 0) == 10_000
     assert int(found["keepalives_idle"] or 0) <= 5
 
 
-def test_what_the_url_says_counts() -> None:
+def test_the_url_overrides_the_defaults() -> None:
     said = conninfo_to_dict(
         conninfo(f"{SEVERAL}?target_session_attrs=any&connect_timeout=9&tcp_user_timeout=1")
     )
@@ -58,7 +58,7 @@ def test_passwords_are_not_shown(url: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "url", ["postgresql://ann:s3cret@[one/jobs", "postgresql://ann:s3cret@one/jobs?s3cret=1"]
 )
-def test_a_url_that_nobody_understands_is_refused_without_showing_it(url: str) -> None:
+def test_a_malformed_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(BadSettings, match="--store") as refused:
         load_settings(data="x", store=url)
     assert "s3cret" not in str(refused.value)

@@ -35,7 +35,7 @@ def check_all(machine: Machine) -> None:
     machine.check_sound()
 
 
-def test_the_main_job_and_every_command(machine: Machine, database: str) -> None:
+def test_a_clone_and_every_command(machine: Machine, database: str) -> None:
     """A clone is the source; commands work while the service runs, and after it was killed."""
     server = begin(machine, database)
     content = striped(2)
@@ -57,7 +57,7 @@ def test_the_main_job_and_every_command(machine: Machine, database: str) -> None
     assert again.stop() == 0
 
 
-def test_what_is_for_sqlite_says_so(machine: Machine, database: str, tmp_path: Path) -> None:
+def test_commands_for_sqlite_only_say_so(machine: Machine, database: str, tmp_path: Path) -> None:
     """A backup is the database's own."""
     begin(machine, database)
     done = machine.command("backup", str(tmp_path / "backup"))

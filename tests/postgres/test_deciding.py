@@ -38,7 +38,7 @@ def servers(node: Opened, *uuids: str) -> None:
     node.do(CreateServers(ME, new))
 
 
-def test_a_refusal_rests_on_what_is_there_now(nodes: Nodes) -> None:
+def test_a_refusal_is_based_on_the_current_state(nodes: Nodes) -> None:
     """Each node knew the drive as busy, or as missing, before the other changed that."""
     one, two = nodes
     with pytest.raises(errors.DriveNotFound):
@@ -56,7 +56,7 @@ def test_a_refusal_rests_on_what_is_there_now(nodes: Nodes) -> None:
     assert one.replay().divergence is None
 
 
-def test_what_is_only_looked_at_is_up_to_date_too(nodes: Nodes) -> None:
+def test_state_that_is_only_read_is_current_too(nodes: Nodes) -> None:
     """A clone is named by the naming that its owner chose at the other node; nothing guards it."""
     one, two = nodes
     make_drive(one, "d")
@@ -73,7 +73,7 @@ def _name(node: Opened, uuid: str) -> str:
     return drive.definition.name
 
 
-def test_what_a_node_has_written_itself_it_need_not_read_again(
+def test_a_node_does_not_reread_its_own_writes(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own events are no news to it, also where the other's lie between them."""
@@ -94,7 +94,7 @@ def test_what_a_node_has_written_itself_it_need_not_read_again(
     assert read == []
 
 
-def test_a_node_that_has_missed_much_forgets_what_it_knew(
+def test_a_node_that_missed_many_commits_clears_its_cache(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not read, before its next command, all that others did while it had nothing to do."""
@@ -124,7 +124,9 @@ def until_each_has_won(times: int, won: Collection[int]) -> Iterator[int]:
         yield nth
 
 
-def test_a_clone_and_a_deletion_never_both(nodes: Nodes, many: Callable[[int], int]) -> None:
+def test_a_clone_and_a_deletion_never_both_succeed(
+    nodes: Nodes, many: Callable[[int], int]
+) -> None:
     """From two nodes at the same moment, 1,000 times: one of them is refused."""
     one, two = nodes
     won = {"clone": 0, "deletion": 0}
@@ -164,7 +166,7 @@ def _mounts(nth: int) -> tuple[Any, ...]:
     return (mount(f"d{nth}"),)
 
 
-def test_work_that_meets_loses_nothing(nodes: Nodes) -> None:
+def test_concurrent_commands_of_two_nodes_lose_nothing(nodes: Nodes) -> None:
     """Both go on with the same streams and clone one drive, all the time; each command counts."""
     one, two = nodes
     make_drive(one, "d")
@@ -199,7 +201,7 @@ def somebody_waits(database: str) -> bool:
         return found.fetchone() is not None
 
 
-def test_a_command_that_loses_again_and_again_is_done_before_all_others(
+def test_a_command_that_keeps_conflicting_is_given_precedence(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     """Each time the other node is first, as long as it may be; in the end it has to wait."""

@@ -16,7 +16,7 @@ from tests.support.world import ME
 
 
 @pytest.mark.parametrize("round_", range(3))
-def test_nodes_that_begin_at_once(postgres: PostgresServer, round_: int) -> None:
+def test_nodes_that_start_at_the_same_time(postgres: PostgresServer, round_: int) -> None:
     """The tables are made once, whoever comes first; all of them have the ledger then."""
     url = postgres.new_database()
     stores = at_once(*[lambda: PostgresStore(url, PostgresProjection())] * 6)
@@ -30,7 +30,7 @@ def test_nodes_that_begin_at_once(postgres: PostgresServer, round_: int) -> None
             store.close()  # type: ignore[attr-defined]
 
 
-def test_a_move_has_the_place_alone(database: str) -> None:
+def test_a_move_excludes_nodes(database: str) -> None:
     """It waits for the nodes that there are, and while it is under way none begins."""
     nodes = [PostgresStore(database, PostgresProjection()) for _ in range(2)]
     with connect(database).raw as moving:
@@ -45,7 +45,7 @@ def test_a_move_has_the_place_alone(database: str) -> None:
             PostgresStore(database, PostgresProjection())
 
 
-def test_a_node_that_is_out_of_date_stops(nodes: Nodes, database: str) -> None:
+def test_an_outdated_node_stops(nodes: Nodes, database: str) -> None:
     """Where another has given the rows another version it must not write its own."""
     one, _ = nodes
     one.do(CreateJob(ME, "j", "x"))

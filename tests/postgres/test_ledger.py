@@ -32,7 +32,7 @@ def test_a_rebuild_and_an_audit(database: str, tmp_path: Path) -> None:
         assert opened.replay().divergence is None
 
 
-def test_what_is_over_goes_to_an_archive(database: str, tmp_path: Path) -> None:
+def test_discarded_events_go_to_an_archive(database: str, tmp_path: Path) -> None:
     """And all of it is sound, with the archive and without."""
     clock = Clock()
     with retained_in_postgres(database)(tmp_path / "none", clock) as kept:

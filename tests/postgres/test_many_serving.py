@@ -90,7 +90,7 @@ def test_a_get_at_any_node_is_current(
     assert stale == []
 
 
-def test_a_long_poll_at_one_node_hears_of_the_other(nodes: tuple[Node, Node]) -> None:
+def test_a_long_poll_at_one_node_sees_changes_of_the_other(nodes: tuple[Node, Node]) -> None:
     """As soon as the job is over, long before its time is."""
     one, two = nodes
     source = one.api.upload(b"x" * 65536)
@@ -243,14 +243,14 @@ def test_processes_end_with_their_parent(several: Node) -> None:
     assert machine.start("--processes", "2").stop() == 0
 
 
-def test_processes_where_there_can_be_one(tmp_path: Path) -> None:
+def test_several_processes_need_postgres(tmp_path: Path) -> None:
     """A ledger in SQLite is written by one process; a port that is taken is said to be."""
     done = run_command("serve", "--data", str(tmp_path / "data"), "--processes", "2")
     assert done.returncode == 1
     assert "only a ledger in PostgreSQL can have several" in done.stderr
 
 
-def test_processes_at_a_port_that_others_have(several: Node, tmp_path: Path, place: str) -> None:
+def test_processes_refuse_a_port_in_use(several: Node, tmp_path: Path, place: str) -> None:
     """Also of another service whose processes share it."""
     machine, server = several
     port = server.api.address.rpartition(":")[2]

@@ -36,7 +36,7 @@ def nodes(ledger_database: str, tmp_path: Path) -> Iterator[tuple[Retained, Reta
     "module",
     [projections.maintenance.retention.service, projections.maintenance.retention.compaction],
 )
-def test_a_node_that_has_lost_its_turn_leaves_it_to_the_other(
+def test_a_node_that_lost_its_lease_leaves_the_run_to_the_other(
     nodes: tuple[Retained, Retained],
     ledger_database: str,
     module: Any,

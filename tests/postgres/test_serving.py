@@ -38,7 +38,7 @@ async def test_a_ledger_in_sqlite_stays_there(tmp_path: Path, database: str) -> 
     assert not (tmp_path / STORE_FILE).exists()
 
 
-async def test_a_service_that_is_stopped_as_soon_as_it_begins(
+async def test_a_service_that_is_stopped_while_it_starts(
     tmp_path: Path, ledger_database: str
 ) -> None:
     """It ends, at whatever moment of its start that was: what is cancelled may not have noticed."""

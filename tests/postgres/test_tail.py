@@ -51,7 +51,7 @@ def recorded(node: Opened) -> list[tuple[str, Any]]:
         return [(each.stream, decode(each.topic, each.state).event) for each in log.events()]
 
 
-def test_every_commit_of_all_nodes_is_told_once_and_in_order(
+def test_every_commit_of_all_nodes_is_reported_once_and_in_order(
     nodes: Nodes,
 ) -> None:
     """With the states as these events leave them, also of streams that began before."""
@@ -74,7 +74,7 @@ def test_every_commit_of_all_nodes_is_told_once_and_in_order(
     assert {"d", "copy"} <= set().union(*(commit.related for commit in heard.commits))
 
 
-def test_a_tail_beside_writers_misses_nothing(
+def test_a_tail_misses_nothing_while_others_write(
     nodes: Nodes, many: Callable[[int], int], database: str
 ) -> None:
     """100,000 events of four writers; the tail sees each position once, in order."""
@@ -94,7 +94,7 @@ def test_a_tail_beside_writers_misses_nothing(
     assert told == recorded(reader)
 
 
-def test_nothing_is_lost_with_the_connection_that_listens(
+def test_a_lost_listener_connection_loses_nothing(
     nodes: Nodes, many: Callable[[int], int], database: str
 ) -> None:
     """It is ended again and again while the other node writes."""
@@ -124,7 +124,7 @@ def test_nothing_is_lost_with_the_connection_that_listens(
     assert heard.wait_for(len(recorded(one))) == recorded(one)
 
 
-def test_a_tail_goes_on_where_there_are_many_connections(
+def test_a_tail_works_with_many_connections(
     nodes: Nodes,
     database: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -152,7 +152,7 @@ def test_a_tail_goes_on_where_there_are_many_connections(
             heard.wait_for(nth + 1)
 
 
-def test_a_poll_is_behind_the_notifications(
+def test_polling_backs_up_notifications(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     """Events that nobody was notified of are told within about a second."""
@@ -165,7 +165,7 @@ def test_a_poll_is_behind_the_notifications(
     assert [stream for stream, _ in heard.wait_for(1)][-1] == "job-j"
 
 
-def test_while_nobody_wants_to_know_nothing_is_read(
+def test_nothing_is_read_while_nobody_listens(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And whoever begins to listen is told of what comes after, not of what was before."""

@@ -80,7 +80,7 @@ async def test_bodies_of_the_wrong_form(api: Api, kind: str, body: Any, point: s
         b"\0",
     ],
 )
-async def test_bodies_that_are_no_json(api: Api, kind: str, body: bytes):
+async def test_bodies_that_are_not_json(api: Api, kind: str, body: bytes):
     """Malformed JSON, lone surrogates and bottomless nesting are a 400 without a point."""
     answer = await api.call(
         "POST", f"/{kind}/", data=body, headers={"Content-Type": "application/json"}

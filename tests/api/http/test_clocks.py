@@ -28,7 +28,7 @@ def test_a_boot_is_the_same_for_all_processes() -> None:
     assert abs(uptime - one.since_boot) < timedelta(minutes=1)
 
 
-def test_where_the_machine_does_not_tell_each_process_is_a_boot(tmp_path: Path) -> None:
+def test_without_a_boot_id_each_process_counts_as_a_boot(tmp_path: Path) -> None:
     """Within it a clock that is set is noticed; between two, one that went back."""
     clocks, other = (Clocks(now, new_id, tmp_path / "nothing") for _ in range(2))
     reading = clocks()

@@ -89,7 +89,7 @@ async def test_a_change_changes_the_tag(api: Api):
         assert answer.json
 
 
-async def test_what_moves_has_another_tag_each_time(service: Service):
+async def test_live_figures_change_the_tag(service: Service):
     """The live bytes of a running copy are part of what is shown, so they are part of the tag."""
     figures = Figures(lambda: 0.0)
     figures.begin(0, 1000)
@@ -167,7 +167,7 @@ async def test_an_image_has_a_tag_of_its_own(api: Api):
     assert again.headers["X-Request-ID"]
 
 
-async def test_nobody_is_told_what_others_have(api: Api):
+async def test_a_tag_reveals_nothing_of_other_accounts(api: Api):
     """The same tag means the same bytes, so nothing can be learnt by guessing at one."""
     mine = (await api.get("/drives/", by=ALICE)).headers["ETag"]
     await api.drive(by=BOB)
@@ -177,7 +177,7 @@ async def test_nobody_is_told_what_others_have(api: Api):
 
 @pytest.mark.parametrize("kind", ["jobs", "drives/detail", "logs"])
 @pytest.mark.usefixtures("always_streamed")
-async def test_what_is_sent_in_pieces_has_no_tag(api: Api, kind: str):
+async def test_a_streamed_answer_has_no_tag(api: Api, kind: str):
     """Its tag would have to be sent before its end is known; `If-None-Match` is passed over."""
     await stocked(api)
     answer = await api.get(f"/{kind}/?limit=0", headers={"If-None-Match": "*"})
@@ -186,7 +186,7 @@ async def test_what_is_sent_in_pieces_has_no_tag(api: Api, kind: str):
     assert answer.json["objects"]
 
 
-async def test_all_is_answered_at_once_if_it_is_little(api: Api):
+async def test_a_short_list_is_sent_whole(api: Api):
     """`limit=0`, which clients always send, has a tag up to a limit, and is chunked beyond it."""
     await asyncio.gather(*(api.job() for _ in range(SHORT_LIMIT)))
     whole = await api.get("/jobs/?limit=0")

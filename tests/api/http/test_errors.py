@@ -62,18 +62,20 @@ WITHOUT_STATUS = ONLY_BASES | NEVER_OVER_HTTP | TAMPERED_WITH
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_what_can_reach_http_has_a_status(kind: type[Expected]) -> None:
+def test_every_error_that_reaches_http_has_a_status(kind: type[Expected]) -> None:
     """A new error gets a status, or is named above with the reason why it has none."""
     has_status = answer_to(error_of(kind)).status != 500
     assert has_status != (kind.__name__ in WITHOUT_STATUS)
 
 
-def test_names_without_status_are_of_errors() -> None:
+def test_the_names_without_a_status_are_errors() -> None:
     """Nothing is named above that is not there."""
     assert WITHOUT_STATUS - {kind.__name__ for kind in KINDS} == set()
 
 
-def test_an_error_without_status_is_in_the_log_only(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_without_a_status_appears_only_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """A client is told as little as of what nobody expected."""
 
     class Kettle(Expected):

@@ -69,7 +69,7 @@ async def test_it_is_not_ready_if_its_store_does_not_answer(
     assert len(asked) <= 2  # once for the first two, and once again if that had ended by then
 
 
-def test_a_read_that_was_given_up_ends_with_its_service(
+def test_an_abandoned_read_ends_with_its_service(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is left of it that would be told of later: no thread, and no error unseen."""

@@ -115,7 +115,7 @@ async def test_unknown_urls_do_not_exist(api: Api, path: str):
 
 @pytest.mark.parametrize("kind", ["jobs", "drives", "servers"])
 @pytest.mark.parametrize("name", ["detail", "schema", "upload", "availability_groups"])
-async def test_static_names_are_no_uuids(api: Api, kind: str, name: str):
+async def test_static_names_are_not_uuids(api: Api, kind: str, name: str):
     """No method takes the name of another URL for a uuid."""
     for method in ("GET", "DELETE", "PUT", "OPTIONS"):
         answer = await api.call(method, f"/{kind}/{name}/")
@@ -144,7 +144,7 @@ async def test_every_url_needs_a_login(api: Api, path: str):
             assert answer.headers["WWW-Authenticate"] == 'Basic realm="users"'
 
 
-def test_too_many_logins_are_told_when_to_come_back():
+def test_too_many_logins_are_told_when_to_retry():
     """After too many wrong logins the answer is a 429 with Retry-After in whole seconds."""
     answer = answer_to(TooManyAttempts(4.2))
     assert (answer.status, answer.headers["Retry-After"]) == (429, "4")
@@ -177,7 +177,7 @@ async def test_an_auditor_changes_nothing(api: Api):
         "application/xml, */*;q=0.01",
     ],
 )
-async def test_json_is_what_there_is(api: Api, accept: str | None):
+async def test_json_is_the_only_format(api: Api, accept: str | None):
     """Whoever accepts JSON, alone or among others, gets it."""
     headers = {} if accept is None else {"Accept": accept}
     answer = await api.get("/jobs/", headers=headers)
@@ -189,7 +189,7 @@ async def test_json_is_what_there_is(api: Api, accept: str | None):
     "accept",
     ["application/xml", "text/html", "application/json;q=0", "*/*; q=0.000", "nonsense", ",", ";"],
 )
-async def test_nothing_else_can_be_produced(api: Api, accept: str):
+async def test_other_formats_are_refused(api: Api, accept: str):
     """Whoever accepts no JSON gets a 406 and nothing is done."""
     answer = await api.get("/jobs/", headers={"Accept": accept})
     assert answer.error == (406, "validation", None)
@@ -312,7 +312,7 @@ async def test_a_body_that_is_badly_encoded(api: Api):
 
 
 @pytest.mark.parametrize("path", ["/drives/", "/drives/upload/"])
-async def test_a_silent_body_is_cut(api: Api, monkeypatch: pytest.MonkeyPatch, path: str):
+async def test_a_body_that_stalls_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch, path: str):
     """A body that sends nothing for a while is a 408, and the connection is closed."""
     monkeypatch.setattr(requests, "SILENCE_S", 0.1)
     answer = await raw(api, head("POST", path, "Content-Length: 100") + b"{")
@@ -323,7 +323,7 @@ async def test_a_silent_body_is_cut(api: Api, monkeypatch: pytest.MonkeyPatch, p
     assert api.files() == set()
 
 
-async def test_a_slow_body_is_not_cut(api: Api, monkeypatch: pytest.MonkeyPatch):
+async def test_a_slow_body_is_not_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch):
     """A body that keeps coming is taken, however slowly: each of its pieces has all the time."""
     waits: list[float] = []
     seen = [1]
@@ -368,7 +368,7 @@ async def test_a_body_that_ends_early_changes_nothing(api: Api):
 
 
 @pytest.mark.parametrize("given", ["a", "A.b_c-9", "x" * 64])
-async def test_a_request_keeps_its_name(api: Api, given: str):
+async def test_a_request_keeps_its_id(api: Api, given: str):
     """A fit X-Request-ID is in the answer and in the envelope of every event."""
     headers = {"X-Request-ID": given}
     for path in ("/jobs/", "/jobs/?limit=0", "/nothing/", f"/jobs/{UNKNOWN}/"):
@@ -412,7 +412,7 @@ async def test_unexpected_errors_are_not_shown(
 
 
 @pytest.mark.usefixtures("always_streamed")
-async def test_a_list_that_breaks_is_not_taken_for_whole(
+async def test_a_list_that_breaks_off_does_not_look_complete(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     """If reading fails in the middle of a streamed list, the connection is cut."""

@@ -100,7 +100,7 @@ async def served(data: Path) -> AsyncIterator[Api]:
 # Repeats
 
 
-async def test_a_repeat_is_answered_as_the_first(api: Api) -> None:
+async def test_a_repeat_gets_the_first_answer(api: Api) -> None:
     """Byte for byte, with the place of what is new; and nothing is made again."""
     first = await api.post("/drives/", DRIVE, headers=KEY)
     second = await api.post("/drives/", DRIVE, headers=KEY)
@@ -110,7 +110,7 @@ async def test_a_repeat_is_answered_as_the_first(api: Api) -> None:
     assert await names(api) == ["cedar"]
 
 
-async def test_the_answer_is_the_first_even_if_things_have_changed(api: Api) -> None:
+async def test_a_repeat_gets_the_first_answer_even_after_changes(api: Api) -> None:
     """It is kept, not made anew."""
     first = await api.post("/servers/", SERVER, headers=KEY)
     uuid = first.json["objects"][0]["uuid"]
@@ -120,7 +120,7 @@ async def test_the_answer_is_the_first_even_if_things_have_changed(api: Api) -> 
     assert same(first, await api.post("/servers/", SERVER, headers=KEY))
 
 
-async def test_each_answer_has_an_id_and_a_position_of_its_own(api: Api) -> None:
+async def test_each_answer_has_its_own_id_and_position(api: Api) -> None:
     """A repeat is a request like others, and as new as the ledger is by now."""
     first = await api.post("/drives/", DRIVE, headers={**KEY, "X-Request-ID": "one"})
     await api.post("/tags/", {"name": "hazel"})
@@ -169,7 +169,7 @@ async def test_an_action_on_a_job(api: Api) -> None:
     assert (await api.post(path)).error == (403, "permission", None)
 
 
-async def test_a_request_that_changes_nothing_is_kept_too(api: Api) -> None:
+async def test_a_request_that_changes_nothing_is_stored_too(api: Api) -> None:
     """It was done: another one under its key would be a mistake of the client's."""
     server = await api.server()
     path = f"/servers/{server}/action/?do=stop"
@@ -222,7 +222,7 @@ async def test_another_image_under_the_same_key_is_refused(api: Api) -> None:
     assert api.files() == {f"{first.body.decode()}.img"}
 
 
-async def test_keys_of_other_accounts_are_other_keys(api: Api) -> None:
+async def test_each_account_has_its_own_keys(api: Api) -> None:
     """Nobody can learn or disturb what others do."""
     hers = await api.post("/drives/", DRIVE, headers=KEY)
     his = await api.post("/drives/", DRIVE, headers=KEY, by=BOB)
@@ -233,7 +233,7 @@ async def test_keys_of_other_accounts_are_other_keys(api: Api) -> None:
 # Refusals
 
 
-async def test_what_was_refused_may_be_mended(api: Api) -> None:
+async def test_a_refused_request_can_be_corrected(api: Api) -> None:
     """Nothing was recorded, so nothing is kept: neither of a bad body nor of a refused command."""
     assert (await api.post("/drives/", {"name": "cedar"}, headers=KEY)).status == 400
     unknown = {**SERVER, "drives": [{"drive": UNKNOWN, "device": "ide", "dev_channel": "0:0"}]}
@@ -242,7 +242,7 @@ async def test_what_was_refused_may_be_mended(api: Api) -> None:
     assert (await api.post("/drives/", DRIVE, headers=KEY)).status == 201
 
 
-async def test_what_was_refused_is_tried_anew(api: Api) -> None:
+async def test_a_refused_request_is_tried_again(api: Api) -> None:
     """The same request may succeed later."""
     server = await api.server()
     action = f"/servers/{server}/action/?do="
@@ -277,13 +277,13 @@ async def test_the_longest_key(api: Api) -> None:
     )
 
 
-async def test_a_body_with_a_key_is_no_longer_than_others(api: Api) -> None:
+async def test_a_key_does_not_raise_the_limit_of_bodies(api: Api) -> None:
     """It is read before its handler is asked, within the same limit."""
     refused = await api.post("/drives/", {**DRIVE, "name": "x" * 300_000}, headers=KEY)
     assert refused.error == (413, "validation", None)
 
 
-async def test_other_methods_have_no_keys(api: Api) -> None:
+async def test_other_methods_ignore_keys(api: Api) -> None:
     """They can be repeated as they are; the header means nothing there."""
     drive = await api.drive()
     for name in ("ash", "elm"):
@@ -295,21 +295,21 @@ async def test_other_methods_have_no_keys(api: Api) -> None:
 # Twins, crashes and time
 
 
-async def test_twins_at_once_do_one_thing(api: Api) -> None:
+async def test_simultaneous_repeats_are_executed_once(api: Api) -> None:
     """All of them get the one answer."""
     answers = await asyncio.gather(*(api.post("/drives/", DRIVE, headers=KEY) for _ in range(8)))
     assert all(same(answers[0], answer) for answer in answers)
     assert await names(api) == ["cedar"]
 
 
-async def test_twins_of_an_upload_at_once_do_one_thing(api: Api) -> None:
+async def test_simultaneous_repeats_of_an_upload_are_executed_once(api: Api) -> None:
     """The second one waits for the end of the first."""
     answers = await asyncio.gather(*(upload(api, headers=KEY) for _ in range(3)))
     assert all(same(answers[0], answer) for answer in answers)
     assert await names(api) == ["oak"]
 
 
-async def test_a_repeat_of_what_was_recorded_but_not_answered(api: Api) -> None:
+async def test_a_repeat_of_a_request_that_was_recorded_but_not_answered(api: Api) -> None:
     """A crash came in between: the answer is made again, with the same uuids, and then kept."""
     source = await api.drive()
     server = await api.server(source)
@@ -352,7 +352,7 @@ async def test_an_upload_that_was_recorded_but_not_answered(api: Api) -> None:
     assert api.files() == {f"{first.body.decode()}.img"}
 
 
-async def test_a_client_that_goes_away_finds_what_it_asked_for(
+async def test_a_client_that_disconnects_gets_its_answer_by_a_repeat(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writer goes on with its command, and the repeat waits for that."""
@@ -402,7 +402,7 @@ async def test_a_key_holds_for_a_day(api: Api) -> None:
     assert same(second, await api.post("/drives/", DRIVE, headers=KEY))
 
 
-async def test_what_is_over_is_removed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_expired_keys_are_removed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it, in small transactions; what still holds stays."""
     monkeypatch.setattr("api.data.idempotency_keys.KEYS_PER_REMOVAL", 2)
     for nth in range(5):

@@ -37,7 +37,7 @@ async def test_each_address_has_the_document(api: Api, address: str):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
-async def test_each_file_is_there(api: Api, file: Path):
+async def test_each_file_is_served(api: Api, file: Path):
     """As it is, compressed if that is asked for, and not again if the browser has it."""
     url = f"/page/{file.relative_to(FOLDER).as_posix()}"
     async with api.client.get(url, headers={"Accept-Encoding": "identity"}) as plain:
@@ -55,7 +55,7 @@ async def test_each_file_is_there(api: Api, file: Path):
 @pytest.mark.parametrize(
     "path", ["/page/", "/page/nothing.js", "/page/../app.py", "/page/%2e%2e/app.py", "/nothing"]
 )
-async def test_there_is_nothing_else(api: Api, path: str):
+async def test_nothing_else_is_served(api: Api, path: str):
     """No path leads out of the page's folder."""
     headers = {"Authorization": authorization(ALICE)}
     async with api.client.get(path, headers=headers) as answer:
@@ -82,7 +82,7 @@ def test_nothing_is_inline() -> None:
     assert " on" not in document.replace(" only", "")
 
 
-def test_no_text_is_ever_taken_for_markup() -> None:
+def test_text_is_never_inserted_as_markup() -> None:
     """None of our scripts puts a text into the page other than as text."""
     for path in FILES:
         if path.suffix == ".js" and path.parent == FOLDER:

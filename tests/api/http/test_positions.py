@@ -49,7 +49,7 @@ async def test_a_streamed_list_has_a_position(api: Api):
     assert position(answer) == newest
 
 
-async def test_a_command_tells_its_own_position(api: Api, monkeypatch: pytest.MonkeyPatch):
+async def test_a_command_answers_with_its_own_position(api: Api, monkeypatch: pytest.MonkeyPatch):
     """Whatever a stranger commits before the answer is sent, the position is the command's."""
     execute = Ledger.execute
     reached: list[int] = []
@@ -75,7 +75,7 @@ async def test_a_command_tells_its_own_position(api: Api, monkeypatch: pytest.Mo
     assert [position(answer) for answer in answers] == reached
 
 
-async def test_what_is_read_is_at_least_as_new_as_it_says(
+async def test_an_answer_is_at_least_as_new_as_its_position(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ):
     """What is committed while a GET is under way may be in its answer, but is not promised."""

@@ -98,7 +98,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("sent", UNREADABLE.values(), ids=UNREADABLE)
-async def test_what_cannot_be_read_is_answered_in_json(talk: Talk, sent: bytes) -> None:
+async def test_a_malformed_request_is_answered_in_json(talk: Talk, sent: bytes) -> None:
     """The parser's own words quote what was sent, and are for the log only."""
     answer = await talk(sent)
     check_is_refused(answer)
@@ -106,7 +106,7 @@ async def test_what_cannot_be_read_is_answered_in_json(talk: Talk, sent: bytes) 
 
 
 @pytest.mark.parametrize("what", ["a URL that is too long", "a header that is too long"])
-async def test_what_is_too_long_is_told(talk: Talk, what: str) -> None:
+async def test_a_url_or_header_that_is_too_long_is_refused_as_such(talk: Talk, what: str) -> None:
     """It is the one thing that clients do by mistake."""
     assert b"too long" in (await talk(UNREADABLE[what])).body
 
@@ -144,7 +144,7 @@ async def test_a_body_of_a_known_encoding(talk: Talk) -> None:
 
 
 @pytest.mark.parametrize("path", [b"tags/", b"nothing/", b"drives/upload/"])
-async def test_an_expectation_that_is_unknown(talk: Talk, path: bytes) -> None:
+async def test_an_unknown_expect_header(talk: Talk, path: bytes) -> None:
     """It is refused before any handler is asked; the client's name for the request is kept."""
     head = b"POST /api/2.0/" + path + b" HTTP/1.1\r\n" + HOST + LOGIN
     answer = await talk(head + b"X-Request-ID: mine\r\nExpect: rain\r\nContent-Length: 2\r\n\r\n{}")
@@ -152,7 +152,7 @@ async def test_an_expectation_that_is_unknown(talk: Talk, path: bytes) -> None:
     assert answer.headers["X-Request-ID"] == "mine"
 
 
-async def test_an_expectation_that_is_known(port: int) -> None:
+async def test_a_known_expect_header(port: int) -> None:
     """The body is asked for, and then the answer is as always."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with patience("the answer"):
@@ -164,7 +164,7 @@ async def test_an_expectation_that_is_known(port: int) -> None:
     await writer.wait_closed()
 
 
-async def test_the_connection_is_closed_after_what_cannot_be_read(port: int) -> None:
+async def test_a_malformed_request_closes_the_connection(port: int) -> None:
     """A good request before it is answered; what comes behind it is not looked at."""
     good = b"GET /api/2.0/tags/ HTTP/1.1\r\n" + HOST + LOGIN + b"\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -178,13 +178,13 @@ async def test_the_connection_is_closed_after_what_cannot_be_read(port: int) -> 
     await writer.wait_closed()
 
 
-async def test_each_has_a_name_of_its_own(talk: Talk) -> None:
+async def test_each_request_has_its_own_id(talk: Talk) -> None:
     """One can be told from another in what a client reports."""
     names = {(await talk(UNREADABLE["no HTTP"])).headers["X-Request-ID"] for _ in range(3)}
     assert len(names) == 3
 
 
-async def test_an_error_outside_of_the_middleware(
+async def test_an_error_outside_the_middleware(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is an unknown error like those inside, and the log has the rest."""

@@ -43,13 +43,13 @@ async def test_a_public_url_needs_no_login(api: Api, path: str, headers: dict[st
     assert (await api.post("/open/", by=AUDITOR)).status == 200
 
 
-async def test_a_public_url_may_lie_elsewhere(api: Api):
+async def test_a_public_url_outside_the_api_root(api: Api):
     """A URL outside the API's root is public in the same way."""
     async with api.client.get("/api/open/") as response:
         assert await response.json() == {"actor": ANONYMOUS, "name": None}
 
 
-async def test_errors_of_public_urls_have_the_form_of_all(api: Api):
+async def test_errors_of_public_urls_have_the_common_form(api: Api):
     """A public URL refuses, names its methods and its request as every other does."""
     headers = {"X-Request-ID": "mine"}
     answer = await api.get("/open/?bad", by=None, headers=headers)
@@ -64,7 +64,7 @@ async def test_errors_of_public_urls_have_the_form_of_all(api: Api):
     assert answer.error == (406, "validation", None)
 
 
-async def test_what_lies_beside_a_public_url_needs_a_login(api: Api):
+async def test_other_urls_need_a_login(api: Api):
     """No other URL becomes public, nor does one that there is not."""
     for method, path in (
         ("GET", "/jobs/"),

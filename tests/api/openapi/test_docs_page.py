@@ -33,7 +33,7 @@ async def test_the_page_needs_nothing_but_its_stylesheet(api: Api) -> None:
         assert (sheet.status, sheet.content_type) == (200, "text/css")
 
 
-async def test_the_page_tells_of_everything(api: Api) -> None:
+async def test_the_page_describes_everything(api: Api) -> None:
     """Each operation and each component has its place on the page, and every link leads to one."""
     async with api.client.get("/api/docs/") as page:
         seen = Seen(await page.text())

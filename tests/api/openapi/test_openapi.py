@@ -99,7 +99,7 @@ def mappings(node: Any) -> Iterator[yaml.MappingNode]:
             yield from mappings(value)
 
 
-def test_it_describes_what_there_is(service: Service) -> None:
+def test_it_describes_every_route(service: Service) -> None:
     """Every URL of the router is described with its methods, and no other."""
     served = {each for each in routes(make_app(service)) if not each.startswith("head ")}
     described = slashless(set(OPERATIONS))
@@ -107,7 +107,7 @@ def test_it_describes_what_there_is(service: Service) -> None:
     assert described - slashless(served) == set(), "not served"
 
 
-def test_every_url_is_there_with_a_slash_and_without(service: Service) -> None:
+def test_every_url_exists_with_and_without_a_slash(service: Service) -> None:
     """No URL of the API depends on the slash at its end, and what has GET has HEAD."""
     served = routes(make_app(service))
     assert {f"{each}/" for each in slashless(served)} | slashless(served) == served
@@ -116,7 +116,7 @@ def test_every_url_is_there_with_a_slash_and_without(service: Service) -> None:
     assert heads == gets
 
 
-def test_operations_are_told_apart() -> None:
+def test_operations_have_unique_ids() -> None:
     """No two operations have one operationId."""
     names = [operation["operationId"] for operation in OPERATIONS.values()]
     assert sorted(set(names)) == sorted(names)
@@ -221,7 +221,7 @@ def test_answers_have_a_fixed_set_of_keys() -> None:
 # As it is served
 
 
-async def test_anybody_may_have_it(api: Api) -> None:
+async def test_it_needs_no_login(api: Api) -> None:
     """The document is answered as JSON to whoever asks, without what only the file needs."""
     answer = await api.get("/openapi.json", by=None)
     assert answer.status == 200

@@ -122,7 +122,7 @@ def test_a_pause_is_a_minute() -> None:
     assert (module.PAUSE_S, module.MANY_EVENTS) == (60, 1000)
 
 
-async def test_leaving_waits_for_what_is_under_way(
+async def test_stopping_waits_for_a_checkpoint_under_way(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would read a ledger that is closed; what would take long is asked to stop."""
@@ -142,7 +142,7 @@ async def test_leaving_waits_for_what_is_under_way(
 
 
 @pytest.mark.usefixtures("looks")
-async def test_what_fails_is_tried_again(
+async def test_a_failed_checkpoint_is_tried_again(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And the log says so."""

@@ -46,7 +46,7 @@ async def test_bulk_create_is_all_or_none(api: Api):
     assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
 
 
-async def test_create_keeps_what_is_said(api: Api):
+async def test_create_keeps_all_given_fields(api: Api):
     """Every property that can be given is shown; unknown and read-only keys are ignored."""
     said = {
         "name": "",
@@ -89,7 +89,7 @@ def test_the_largest_size_is_16_tib():
 
 
 @pytest.mark.parametrize("body", [None, {}, {"name": None}, "null", ""])
-async def test_a_clone_inherits_what_is_not_given(api: Api, body: Any):
+async def test_a_clone_inherits_absent_fields(api: Api, body: Any):
     """No body, `{}`, `null` and a null name all make a copy of the source's properties."""
     said = {"meta": {"note": "first"}, "affinities": ["ssd"], "allow_multimount": True}
     source = await api.drive(name="ember", **said)
@@ -252,7 +252,7 @@ async def test_a_malformed_uuid_in_a_body_is_a_bad_request(api: Api):
     assert answer.error == (400, "validation", "objects")
 
 
-async def test_lists_hold_only_ones_own(api: Api):
+async def test_lists_hold_only_the_callers_drives(api: Api):
     """The list of an account has nothing of another's."""
     await api.drive(by=BOB)
     mine = await api.drive()

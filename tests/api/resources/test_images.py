@@ -51,7 +51,7 @@ async def test_an_upload_makes_a_drive(api: Api):
         ("/drives/upload/%C3%A9%2Fx", "é/x", "disk"),
     ],
 )
-async def test_what_is_said_of_an_upload(api: Api, path: str, name: str, media: str):
+async def test_the_fields_of_an_upload(api: Api, path: str, name: str, media: str):
     """Name, media and storage type come from the URL; curl puts a file's name in its path."""
     drive = (await api.get(f"/drives/{await upload(api, path=path)}/")).json
     assert (drive["name"], drive["media"]) == (name, media)
@@ -189,7 +189,7 @@ async def test_a_compressed_upload_is_refused(api: Api):
 @pytest.mark.parametrize(
     "target", ["POST /api/2.0/drives/upload/?name=", "GET /api/2.0/jobs/?state="]
 )
-async def test_a_url_that_is_no_text_is_refused(api: Api, target: str):
+async def test_a_url_that_is_not_unicode_is_refused(api: Api, target: str):
     """Bytes that are no UTF-8 get a 400, and nothing is made of them."""
     reader, writer = await asyncio.open_connection(api.client.host, api.client.port)
     head = f"Host: x\r\nAuthorization: {authorization(ALICE)}\r\nContent-Length: 5\r\n\r\n"
@@ -203,7 +203,7 @@ async def test_a_url_that_is_no_text_is_refused(api: Api, target: str):
     assert api.files() == set()
 
 
-async def test_a_form_is_no_image(api: Api):
+async def test_a_form_is_not_taken_for_an_image(api: Api):
     """It would become a drive that begins with the form's head."""
     form = aiohttp.FormData()
     form.add_field("file", IMAGE, filename="disk.img")
@@ -212,7 +212,7 @@ async def test_a_form_is_no_image(api: Api):
     assert api.files() == set()
 
 
-async def test_an_image_that_is_gone_is_not_a_drive_that_is_gone(api: Api):
+async def test_a_missing_image_is_not_a_missing_drive(api: Api):
     """The drive is there; that its image is not is the service's fault, and logged."""
     drive = await upload(api)
     api.service.pools["main"].image(drive).unlink()
@@ -220,7 +220,7 @@ async def test_an_image_that_is_gone_is_not_a_drive_that_is_gone(api: Api):
     assert (await api.get(f"/drives/{drive}/")).status == 200
 
 
-async def test_a_drive_of_a_pool_that_is_not_there_waits(tmp_path: Path, caplog):
+async def test_a_drive_waits_for_its_missing_pool(tmp_path: Path, caplog):
     """Started without it, the service says so; downloads are refused, a resize waits for it."""
     both = (Pool("main", tmp_path / "main"), Pool("other", tmp_path / "other", "nvme"))
     async with served(Settings(data=tmp_path, pools=both, copying=False)) as api:

@@ -105,7 +105,7 @@ async def test_foreign_uuids_in_bodies_are_like_unknown_ones(api: Api):
     assert await everything(api) == before
 
 
-async def test_lists_are_ones_own(api: Api):
+async def test_lists_show_only_the_callers_own(api: Api):
     """Lists and their counts, read at once or streamed, hold nothing of another's."""
     await made(api)
     for kind in ("jobs", "drives", "servers", "tags", "logs", "libdrives"):

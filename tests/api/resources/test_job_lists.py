@@ -43,7 +43,7 @@ async def test_jobs_are_filtered_by_operation(api: Api):
     assert (await api.get("/jobs/?operation=drive_clone")).json["meta"]["total_count"] == 1
 
 
-async def test_jobs_are_filtered_by_what_they_name(api: Api):
+async def test_jobs_are_filtered_by_their_resources(api: Api):
     """`resource` is a drive or server that a job names; one of another account has no jobs here."""
     one, other = await api.drive(), await api.drive()
     copy, job = await api.clone(one)
@@ -82,7 +82,7 @@ async def test_pages_by_key_are_the_list(api: Api, query: str, limit: int):
     assert await walked(api, query, limit) == whole
 
 
-async def test_what_changes_meanwhile_is_met_at_the_front(api: Api):
+async def test_a_job_that_changes_meanwhile_moves_to_the_front(api: Api):
     """Who pages by key misses no job that stays as it is, and meets none twice."""
     jobs = [await api.job() for _ in range(6)]
     first = (await api.get("/jobs/?limit=2&after=")).json
@@ -123,7 +123,7 @@ async def test_a_page_by_key_has_fields_and_a_tag(api: Api):
         ("operation=%00", "operation"),
     ],
 )
-async def test_what_makes_no_sense_is_refused(api: Api, query: str, point: str):
+async def test_senseless_parameters_are_refused(api: Api, query: str, point: str):
     """With 400, and the name of what will not do."""
     await api.job()
     assert (await api.get(f"/jobs/?{query}")).error == (400, "validation", point)

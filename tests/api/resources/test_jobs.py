@@ -94,7 +94,7 @@ async def test_success_shows_progress_100(api: Api):
     assert (shown["state"], shown["data"]) == ("success", {"progress": 100})
 
 
-async def test_a_failed_job_keeps_its_progress_and_tells_its_error(api: Api):
+async def test_a_failed_job_keeps_its_progress_and_shows_its_error(api: Api):
     """A failed job keeps the progress it had; why it failed is in `data.error`."""
     job = await api.job()
     await api.begin(job)
@@ -104,7 +104,7 @@ async def test_a_failed_job_keeps_its_progress_and_tells_its_error(api: Api):
     assert (shown["state"], shown["data"]) == ("failed", {"progress": 40, "error": "disk on fire"})
 
 
-async def test_a_running_copy_tells_of_its_bytes(api: Api):
+async def test_a_running_copy_shows_its_bytes(api: Api):
     """Once there is something to copy, `data` has the recorded bytes; the rate is not known."""
     job = await api.job()
     await api.begin(job)

@@ -105,7 +105,7 @@ async def test_a_change_below(api: Api) -> None:
     assert len(shown["children"]) == 2
 
 
-async def test_changes_elsewhere(api: Api) -> None:
+async def test_changes_of_other_jobs(api: Api) -> None:
     """Of the job beside it, above it, or of somebody else's, are none of its own."""
     root = await api.job()
     job, beside = await begun_job(api, root), await begun_job(api, root)
@@ -175,7 +175,7 @@ async def test_no_wait(api: Api, waits: list[str], query: str) -> None:
     assert waits == []
 
 
-async def test_a_job_that_is_not_there(api: Api) -> None:
+async def test_an_unknown_job(api: Api) -> None:
     """404 at once, for one that is somebody else's too."""
     theirs = await api.job(owner=BOB)
     for job in (theirs, "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f", "nonsense"):
@@ -187,7 +187,7 @@ async def test_a_job_that_is_not_there(api: Api) -> None:
 # With If-None-Match
 
 
-async def test_what_the_client_has_is_waited_for(api: Api) -> None:
+async def test_with_the_newest_tag_it_waits(api: Api) -> None:
     """With the tag of the last answer it is the next change that is answered."""
     job = await begun_job(api)
     for progress, form in enumerate(("{}", '"other", W/{}')):
@@ -198,7 +198,7 @@ async def test_what_the_client_has_is_waited_for(api: Api) -> None:
         assert answer.result().headers["ETag"] != tag
 
 
-async def test_what_the_client_has_not_is_answered_at_once(api: Api, waits: list[str]) -> None:
+async def test_with_an_older_tag_it_answers_at_once(api: Api, waits: list[str]) -> None:
     """So that a change between two requests is not waited for in vain."""
     job = await begun_job(api)
     tag = (await api.get(f"/jobs/{job}/")).headers["ETag"]
@@ -239,7 +239,7 @@ async def test_no_change_is_missed(api: Api) -> None:
     assert all(asked[job] > 1 for job in (parent, *jobs))
 
 
-async def test_live_figures_are_no_change(service: Service) -> None:
+async def test_live_figures_do_not_count_as_a_change(service: Service) -> None:
     """A copy's bytes move all the time: they change what is shown, and end no wait."""
     live = SimpleNamespace(bytes_done=1, bytes_total=1000, bytes_per_s=5.0, eta_s=2.0)
     moving: dict[str, object] = {}

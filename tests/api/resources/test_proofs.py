@@ -49,7 +49,7 @@ async def test_a_checkpoint_includes_what_was_answered(api: Api, by: Any) -> Non
         assert (found.size, found.position, found.epoch) == (3, log.last_position(), 1)
 
 
-async def test_whoever_has_a_checkpoint_need_not_get_it_again(api: Api) -> None:
+async def test_a_checkpoint_is_not_sent_again(api: Api) -> None:
     """The signature is the same as long as nothing is recorded."""
     first = await api.get("/ledger/checkpoint/")
     has = {"If-None-Match": first.headers["ETag"], "Accept": "text/plain"}
@@ -58,7 +58,7 @@ async def test_whoever_has_a_checkpoint_need_not_get_it_again(api: Api) -> None:
     assert (await api.get("/ledger/checkpoint", headers=has)).status == 200
 
 
-async def test_an_event_is_proved_to_be_there(api: Api) -> None:
+async def test_an_event_is_proved_to_be_in_the_tree(api: Api) -> None:
     """Against a checkpoint of any size since."""
     await jobs(api, 7)
     of_seven = await checkpoint(api)
@@ -101,7 +101,7 @@ async def test_a_checkpoint_is_proved_to_continue_another(api: Api) -> None:
         (f"{CONSISTENCY}?old=2&new=1", "old"),
     ],
 )
-async def test_what_cannot_be_proved_is_refused(api: Api, url: str, point: str) -> None:
+async def test_impossible_proofs_are_refused(api: Api, url: str, point: str) -> None:
     """Of two events; the parameter at fault is named."""
     await jobs(api, 2)
     answer = await api.get(url)
@@ -109,11 +109,11 @@ async def test_what_cannot_be_proved_is_refused(api: Api, url: str, point: str) 
 
 
 @pytest.mark.parametrize("url", ["/ledger/checkpoint/", INCLUSION, CONSISTENCY])
-async def test_nobody_else_gets_any(api: Api, url: str) -> None:
+async def test_checkpoints_and_proofs_need_a_login(api: Api, url: str) -> None:
     assert (await api.get(url, by=None)).error == (401, "permission", None)
 
 
-async def test_what_is_archived_is_not_found(api: Api) -> None:
+async def test_leaves_in_a_missing_archive_are_not_found(api: Api) -> None:
     """As long as its archive is not here; all others are proved as before."""
     ledger = api.service.ledger
     await jobs(api, TILE + 1)

@@ -41,7 +41,7 @@ async def test_smp_is_derived_from_cpu(api: Api, cpu: int, smp: int):
     assert server["smp"] == smp
 
 
-async def test_create_keeps_what_is_said(api: Api):
+async def test_create_keeps_all_given_fields(api: Api):
     """Every property that can be given is shown again."""
     said = {
         "name": "",

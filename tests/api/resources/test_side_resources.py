@@ -75,7 +75,7 @@ async def test_capabilities_have_every_limit_as_an_integer(api: Api):
     assert shape(schema) == {"allowed_methods": list, "help_text": str}
 
 
-async def test_capabilities_are_what_is_enforced(api: Api):
+async def test_capabilities_match_what_is_enforced(api: Api):
     """The least and the greatest of each limit is taken, and one less or more is not."""
     limits = (await api.get("/capabilities/")).json
     drive = {"name": "d", "media": "disk"}
@@ -94,12 +94,12 @@ async def test_capabilities_are_what_is_enforced(api: Api):
             assert (await api.post("/servers/", {**server, name: value})).status == status
 
 
-def test_the_least_size_depends_on_the_storage_type():
+def test_the_minimum_size_depends_on_the_storage_type():
     """As the public API has it."""
     assert [least_size(name) for name in ("dssd", "nvme", "zadara")] == [GIB // 2, GIB // 2, GIB]
 
 
-async def test_cloud_status_says_what_there_is_not(api: Api):
+async def test_cloud_status_names_what_is_missing(api: Api):
     """`vpc` false makes clients leave private clouds alone."""
     answer = await api.get("/cloud_status/")
     assert (answer.status, shape(answer.json)) == (200, CLOUD_STATUS)
@@ -119,7 +119,7 @@ async def test_locations_need_no_login_and_lead_back_here(api: Api):
 
 
 @pytest.mark.parametrize("kind", ABSENT)
-async def test_there_is_none_of_it(api: Api, kind: str):
+async def test_absent_resources_are_empty_lists(api: Api, kind: str):
     """An empty envelope that echoes the page, and every uuid is unknown."""
     for path in (f"/{kind}", f"/{kind}/", f"/{kind}/detail/"):
         answer = await api.get(f"{path}?limit=5&offset=2")

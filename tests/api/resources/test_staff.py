@@ -25,7 +25,7 @@ def assert_conforms(value: Any, name: str) -> None:
 # Another account's things
 
 
-async def test_an_auditor_sees_what_somebody_has(api: Api):
+async def test_an_auditor_sees_another_accounts_resources(api: Api):
     """Drives and jobs, one by one, in lists, their history and as they were."""
     drive = await api.drive()
     copy, job = await api.clone(drive)
@@ -43,7 +43,7 @@ async def test_an_auditor_sees_what_somebody_has(api: Api):
 
 
 @pytest.mark.parametrize("path", ["/jobs/", "/drives/", "/drives/detail/", "/jobs/statistics/"])
-async def test_nobody_else_sees_what_somebody_has(api: Api, path: str):
+async def test_nobody_else_sees_another_accounts_resources(api: Api, path: str):
     """Whether there is such an account is not told; one's own may be named."""
     for owner in (ALICE.uuid, UNKNOWN, "nonsense", ""):
         refused = await api.get(f"{path}?owner={owner}", by=BOB)
@@ -52,14 +52,14 @@ async def test_nobody_else_sees_what_somebody_has(api: Api, path: str):
     assert own.json == (await api.get(path, by=BOB)).json
 
 
-async def test_an_account_that_is_not_there_cannot_be_looked_at(api: Api):
+async def test_an_unknown_owner_is_refused(api: Api):
     """400: the query is wrong."""
     for owner in (UNKNOWN, "nonsense", ""):
         refused = await api.get(f"/jobs/?owner={owner}", by=AUDITOR)
         assert refused.error == (400, "validation", "owner")
 
 
-async def test_secrets_and_changes_are_the_account_s_own(api: Api):
+async def test_staff_neither_see_secrets_nor_change_anything(api: Api):
     """Servers, which have passwords, images and tags are not shown; nothing is changed."""
     drive = await api.drive()
     server = await api.server()
@@ -105,7 +105,7 @@ async def test_the_status_counts_all_jobs(api: Api):
     assert status["checkpoint"]["note"].startswith(status["verifier"].split("+")[0])
 
 
-async def test_retention_is_told_and_planned(api: Api):
+async def test_the_status_and_plan_of_retention(api: Api):
     """A plan names trees, by any policy and moment, and discards nothing."""
     await api.job(owner=BOB)
     standing = (await api.get("/ledger/retention/", by=AUDITOR)).json
@@ -134,14 +134,14 @@ async def test_retention_is_told_and_planned(api: Api):
         ("as_of=2026-04-17T08:15:30", "as_of"),
     ],
 )
-async def test_a_plan_that_makes_no_sense_is_refused(api: Api, query: str, point: str):
+async def test_a_senseless_plan_is_refused(api: Api, query: str, point: str):
     """With 400, and the name of what will not do."""
     refused = await api.get(f"/ledger/retention/plan/?{query}", by=AUDITOR)
     assert refused.error == (400, "validation", point)
 
 
 @pytest.mark.parametrize("account", [ALICE, AUDITOR])
-async def test_everybody_learns_who_they_are(api: Api, account: Account):
+async def test_everybody_can_ask_for_their_own_account(api: Api, account: Account):
     """The page shows what the role may see."""
     own = (await api.get("/accounts/self/", by=account)).json
     assert_conforms(own, "OwnAccount")

@@ -106,7 +106,7 @@ async def test_a_stranger_is_not_named(api: Api):
 
 
 @pytest.mark.parametrize("path", ["history/", "?as_of={position}"])
-async def test_anothers_job_is_not_there(api: Api, path: str):
+async def test_another_accounts_job_is_not_found(api: Api, path: str):
     """What is another's is a 404, as what never was, now and in the past."""
     job = await api.job()
     path = path.format(position=position(await api.get(f"/jobs/{job}/")))
@@ -118,7 +118,7 @@ async def test_anothers_job_is_not_there(api: Api, path: str):
     assert (await api.get(f"/jobs/{job}/{path}")).status == 200
 
 
-async def test_anothers_jobs_are_in_no_list_of_the_past(api: Api):
+async def test_lists_of_the_past_hold_only_the_callers_jobs(api: Api):
     """A list of the past has the caller's own jobs, and counts no others."""
     await api.job()
     mine = await api.job(owner=BOB)
@@ -224,7 +224,7 @@ async def test_as_of_a_time_is_what_was_answered_then(api: Api):
             assert position(answer) == seen.position
 
 
-async def test_before_the_beginning_there_was_nothing(api: Api):
+async def test_before_the_first_event_nothing_existed(api: Api):
     """At position 0, and long ago, the list is empty and no job is there."""
     job = await api.job()
     for long_ago in ("0", "1999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
@@ -234,7 +234,7 @@ async def test_before_the_beginning_there_was_nothing(api: Api):
         assert (await api.get(f"/jobs/{job}/?as_of={long_ago}")).status == 404
 
 
-async def test_an_answer_about_a_position_stays(api: Api):
+async def test_an_answer_about_a_position_never_changes(api: Api):
     """Its entity tag is the same whatever happens afterwards, and the client need not get it."""
     job = await api.job()
     first = await api.get(f"/jobs/{job}/")
@@ -248,7 +248,7 @@ async def test_an_answer_about_a_position_stays(api: Api):
     assert (await api.get(f"/jobs/{job}/", headers=known)).status == 200
 
 
-async def test_of_the_past_nothing_is_waited_for(api: Api):
+async def test_wait_is_ignored_for_the_past(api: Api):
     """With `wait`, the past is answered at once: it will not change."""
     job = await api.job()
     now = position(await api.get("/jobs/"))
@@ -307,7 +307,7 @@ async def test_discarded_jobs_are_in_the_past(api: Api):
         "%ff",
     ],
 )
-async def test_what_is_no_moment_of_the_past_is_refused(api: Api, as_of: str):
+async def test_a_malformed_as_of_is_refused(api: Api, as_of: str):
     """A 400 with `as_of` as its point."""
     job = await api.job()
     for path in ("/jobs/", "/jobs/detail/", f"/jobs/{job}/"):
@@ -334,7 +334,9 @@ async def test_a_page_of_the_past_is_bounded(api: Api):
         assert status == 200 or answer.error == (400, "validation", "limit")
 
 
-async def test_there_is_a_most_that_is_looked_through(api: Api, monkeypatch: pytest.MonkeyPatch):
+async def test_a_list_of_the_past_examines_a_limited_number_of_jobs(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
     """With more jobs than that the list is refused; each of them can be asked for."""
     monkeypatch.setattr(past, "LISTED_JOBS_MAX", 2)
     jobs = [await api.job(), await api.job()]

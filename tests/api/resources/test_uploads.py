@@ -165,7 +165,7 @@ async def test_chunks_at_once(api: Api):
     assert await upload.image() == PADDED
 
 
-async def test_a_chunk_that_is_there(upload: Upload):
+async def test_a_chunk_that_was_sent_before(upload: Upload):
     """It is not taken again, nor is there a link for it; so it is for all of a finished drive."""
     await upload.send(0)
     assert (await upload.send(0)).error == (416, "validation", None)
@@ -178,7 +178,7 @@ async def test_a_chunk_that_is_there(upload: Upload):
     assert await upload.image() == PADDED
 
 
-async def test_an_upload_goes_on_after_a_restart(tmp_path: Path):
+async def test_an_upload_resumes_after_a_restart(tmp_path: Path):
     """What was there stays there, and the next process takes the rest."""
     settings = Settings(data=tmp_path, copying=False)
     drive = ""
@@ -260,7 +260,7 @@ async def test_sizes_that_do_not_fit(upload: Upload, name: str, value: str):
         ("resumableTotalSize", None),
     ],
 )
-async def test_fields_that_cannot_be(upload: Upload, name: str, value: str | None):
+async def test_impossible_fields(upload: Upload, name: str, value: str | None):
     """What is no number in its bounds, or is missing, is named, whether asked or sent."""
     said = {key: text for key, text in {**upload.said(0), name: value}.items() if text is not None}
     assert (await upload.send(0, said=said)).error == (400, "validation", name)
@@ -298,7 +298,7 @@ GOOD = PART + bytes(CHUNK) + b"\r\n--b--\r\n"
         ("multipart/form-data; boundary=b", b"--b\r\n\r\n\r\n" * FIELDS_MAX + GOOD, 400),
     ],
 )
-async def test_forms_that_are_none(upload: Upload, kind: str, body: bytes, status: int):
+async def test_malformed_forms(upload: Upload, kind: str, body: bytes, status: int):
     """What is no form, or an endless or broken one, is refused, and is no chunk."""
     said = "&".join(f"{key}={value}" for key, value in upload.said(0).items())
     path = f"{upload.path}?{said}"
@@ -394,7 +394,7 @@ async def test_a_chunk_by_link_has_its_length(upload: Upload):
         ({"chunk_number": COUNT, "chunk_size": CHUNK}, None),
     ],
 )
-async def test_links_for_what_cannot_be(upload: Upload, body: dict[str, int], point: str | None):
+async def test_links_for_impossible_chunks(upload: Upload, body: dict[str, int], point: str | None):
     """There is no link for a chunk that has no place in the drive."""
     answer = await upload.api.post(f"/drives/{upload.drive}/action/?do=upload_chunk", body)
     assert answer.error == (400, "validation", point)

@@ -127,7 +127,7 @@ async def test_a_clone_is_followed_to_its_end(api: Api, listener: Listener) -> N
     await ending
 
 
-async def test_each_frame_can_be_read_already(api: Api, listener: Listener) -> None:
+async def test_a_get_shows_each_frame_already(api: Api, listener: Listener) -> None:
     """A GET that is sent when a frame comes answers at least what the frame says."""
 
     async def work(nth: int) -> None:
@@ -156,7 +156,7 @@ async def test_each_frame_can_be_read_already(api: Api, listener: Listener) -> N
     await working
 
 
-async def test_frames_alone_make_the_whole_picture(tmp_path: Path) -> None:
+async def test_frames_alone_give_the_whole_state(tmp_path: Path) -> None:
     """Whoever keeps the last frame of each thing has what GET answers, whatever is changed."""
     async with open_service(Settings(data=tmp_path, copying=False)) as service:
         ada = await service.accounts.add("ada@example.test", "password")
@@ -238,7 +238,7 @@ async def _do_children(picture: Picture, job: str, *, fail: bool) -> None:
         await picture.after_command(FailJob(child, 1, "x") if fail else SucceedJob(child, 1))
 
 
-async def test_what_moves_is_told_of_again(tmp_path: Path) -> None:
+async def test_anything_in_progress_is_repeated(tmp_path: Path) -> None:
     """A running copy, with its live figures, and the drives it concerns, while nothing changes."""
     live = SimpleNamespace(bytes_done=1, bytes_total=1000, bytes_per_s=5.0, eta_s=2.0)
     moving: dict[str, object] = {}
@@ -280,7 +280,7 @@ def _shows(uri: str, bytes_done: int):
 # Who may
 
 
-async def test_everybody_sees_their_own(api: Api) -> None:
+async def test_everybody_gets_only_their_own_frames(api: Api) -> None:
     """Of an account's things all its sockets are told, and nobody else's, whatever their role."""
     async with AsyncExitStack() as sockets:
         accounts = (ALICE, ALICE, BOB, AUDITOR)
@@ -344,12 +344,12 @@ async def test_a_foreign_origin(api: Api, origin: str) -> None:
         ("ledger.example", "ledger.example", False),
     ],
 )
-def test_whose_page_asks(origin: str, host: str, own: object) -> None:
+def test_an_origin_is_ours_if_host_and_port_match(origin: str, host: str, own: object) -> None:
     """An origin is ours if its host and port are what was asked for."""
     assert is_same_origin(origin, host) == own
 
 
-async def test_requests_that_are_no_websocket(api: Api) -> None:
+async def test_requests_that_are_not_websocket_handshakes(api: Api) -> None:
     """426 for a plain GET, 400 for a bad handshake, 405 for other methods; OPTIONS names GET."""
     plain = await api.call("GET", "/websocket", headers=cookie(api, ALICE), by=None)
     assert plain.error == (426, "validation", None)
@@ -379,7 +379,7 @@ async def test_the_answer_to_a_handshake(api: Api) -> None:
 # Clients that come and go
 
 
-async def test_what_a_client_says_is_ignored(api: Api, listener: Listener) -> None:
+async def test_messages_from_clients_are_ignored(api: Api, listener: Listener) -> None:
     """Up to a length; who says more than that is sent away."""
     for _ in range(100):
         await listener.socket.send_str("x" * 1000)
@@ -445,7 +445,7 @@ def _read_to_the_end(client: sockets.socket) -> int:
     return count
 
 
-async def test_a_slow_reader_is_dropped_and_nobody_else(
+async def test_only_the_slow_reader_is_disconnected(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is cut off once too much waits for it; others are told of everything meanwhile."""
@@ -485,7 +485,7 @@ def _socket() -> tuple[websocket.Socket, list[int]]:
     return websocket.Socket(SimpleNamespace(close=close), None, 0), codes
 
 
-async def test_how_much_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_limit_of_waiting_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """So many frames, and so many bytes, but one frame however large."""
     monkeypatch.setattr(websocket, "FRAMES_MAX", 3)
     monkeypatch.setattr(websocket, "BYTES_MAX", 10)
@@ -503,7 +503,7 @@ async def test_how_much_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not socket._frames
 
 
-async def test_whoever_is_behind_is_spared_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_is_behind_gets_no_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is only told again does not fill a queue, nor close a socket."""
     monkeypatch.setattr(websocket, "REPEATS_MAX", 2)
     socket, codes = _socket()
@@ -529,7 +529,7 @@ async def test_the_service_stops(api: Api) -> None:
     await forgotten(api.service)
 
 
-async def test_logins_that_end_close_sockets(tmp_path: Path) -> None:
+async def test_a_revoked_login_closes_its_sockets(tmp_path: Path) -> None:
     """An account that gets another password, or is removed, is followed no longer."""
     async with open_service(Settings(data=tmp_path, copying=False)) as service:
         ada = await service.accounts.add("ada@example.test", "correct horse")

@@ -99,7 +99,7 @@ def test_a_cancelled_clone_is_detached_and_loses_its_tags() -> None:
     )
 
 
-def test_a_job_that_makes_nothing_just_ends() -> None:
+def test_a_cancelled_job_that_makes_nothing_just_ends() -> None:
     """Any operation can be cancelled, though nobody has tried it."""
     given(CreateJob(ME, "j", "x")).when(CancelJob(ME, "j")).then(Fact("job-j", JobCancelled()))
 
@@ -107,13 +107,13 @@ def test_a_job_that_makes_nothing_just_ends() -> None:
 @pytest.mark.parametrize(
     "end", [SucceedJob("j", 1), FailJob("j", 1, "no"), CancelJob(ME, "j")], ids=repr
 )
-def test_a_job_that_is_over_cannot_be_cancelled(end: History) -> None:
+def test_an_ended_job_cannot_be_cancelled(end: History) -> None:
     """Its history is closed, and what it made is safe."""
     given(TAKEN_UP, end).when(CancelJob(ME, "j")).then_refused(errors.JobOver, "j")
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs"])
-def test_only_ones_own_jobs_can_be_cancelled(uuid: str) -> None:
+def test_only_own_jobs_can_be_cancelled(uuid: str) -> None:
     """The job of another account is as good as none."""
     given(CreateJob(SOMEBODY_ELSE, "theirs", "x")).when(CancelJob(ME, uuid)).then_refused(
         errors.JobNotFound, uuid
@@ -135,7 +135,7 @@ def test_reports_of_a_cancelled_job_are_refused(report: SucceedJob) -> None:
     given(TAKEN_UP, CancelJob(ME, "j")).when(report).then_refused(errors.JobOver, "cancelled")
 
 
-def test_of_two_clones_of_a_drive_the_other_one_goes_on() -> None:
+def test_cancelling_one_of_two_clones_of_a_drive_leaves_the_other() -> None:
     """The source stays busy as long as one job needs it."""
     world = given(CLONING, CloneDrive(ME, "a", "copy2", "j2"), CancelJob(ME, "j"))
     world.when(DeleteDrives(ME, ("a",))).then_refused(errors.DriveBusy, "a")
@@ -144,7 +144,7 @@ def test_of_two_clones_of_a_drive_the_other_one_goes_on() -> None:
     )
 
 
-def test_a_source_that_is_free_again_can_grow() -> None:
+def test_a_source_can_grow_once_it_is_free_again() -> None:
     """What a running clone forbids, its end allows."""
     given(CLONING, CancelJob(ME, "j")).when(ResizeDrive(ME, "a", 2 * GIB)).then(
         Fact("drive-a", DriveResizeStarted(2 * GIB))
@@ -270,7 +270,7 @@ def test_cancelling_a_branch_leaves_the_others() -> None:
     }
 
 
-def test_what_had_ended_below_a_cancelled_job_stays_as_it_ended() -> None:
+def test_ended_jobs_below_a_cancelled_job_stay_as_they_ended() -> None:
     """Only what runs is ended."""
     outcome = given(FOUR_DEEP, StartAttempt("d", 1, "w"), SucceedJob("d", 1)).when(
         CancelJob(ME, "a")
@@ -280,7 +280,7 @@ def test_what_had_ended_below_a_cancelled_job_stays_as_it_ended() -> None:
     assert outcome.events_of("job-d") == []
 
 
-def test_a_tree_that_is_over_gets_no_new_sub_jobs() -> None:
+def test_an_ended_tree_gets_no_new_sub_jobs() -> None:
     """Nothing begins below what is cancelled."""
     given(FOUR_DEEP, CancelJob(ME, "c")).when(CreateJob(ME, "g", "x", parent="c")).then_refused(
         errors.JobOver, "c"
@@ -299,7 +299,7 @@ HALF_CLONED = (
 """A clone of two disks, the first of which is there, taken from the new server again."""
 
 
-def test_a_copied_disk_that_another_server_mounts_by_now_stays() -> None:
+def test_a_copied_disk_that_another_server_mounts_stays() -> None:
     """It is complete, and in use; the rest of what the clone made goes."""
     outcome = given(HALF_CLONED, server_created("other", mount("new-1"))).when(
         CancelJob(ME, "clone")
@@ -310,7 +310,7 @@ def test_a_copied_disk_that_another_server_mounts_by_now_stays() -> None:
     assert outcome.world.server("copy") is outcome.world.drive("new-3") is None
 
 
-def test_a_cloned_server_that_runs_by_now_stays() -> None:
+def test_a_cloned_server_that_runs_stays() -> None:
     """Nothing is taken from under a server that runs, not by a job either."""
     outcome = given(HALF_CLONED, ChangePower(ME, "copy", "start")).when(CancelJob(ME, "clone"))
     assert job_after(outcome, "clone").state == "cancelled"

@@ -50,7 +50,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("field", SAID)
-def test_a_clone_has_what_the_command_says(field: str) -> None:
+def test_a_clone_has_the_fields_of_the_command(field: str) -> None:
     """Every field can be said, and even what is empty counts as said."""
     outcome = given(ready_drive("source", SOURCE)).when(clone(**{field: SAID[field]}))
     [created] = outcome.events_of("drive-copy")
@@ -101,7 +101,7 @@ def test_a_cdrom_can_be_cloned_by_itself() -> None:
 
 
 @pytest.mark.parametrize("source", ["nothing", "theirs", "gone"])
-def test_only_ones_own_drives_can_be_cloned(source: str) -> None:
+def test_only_own_drives_can_be_cloned(source: str) -> None:
     """What never was, belongs to another account, or is deleted, is not found."""
     given(
         ready_drive("theirs", owner=SOMEBODY_ELSE), ready_drive("gone"), DeleteDrives(ME, ("gone",))
@@ -156,7 +156,7 @@ def test_a_drive_cannot_be_cloned_onto_itself() -> None:
     )
 
 
-def test_a_clone_goes_only_where_somebody_can_bring_it() -> None:
+def test_a_clone_is_placed_only_where_a_worker_can_copy_it() -> None:
     """To a pool within reach, though another has more room; if there is none, it is refused."""
     foreseen = Foreseen()
     foreseen.apart.add(("slow", "roomy"))
@@ -173,7 +173,7 @@ def test_a_clone_goes_only_where_somebody_can_bring_it() -> None:
     assert outcome.refusal is None
 
 
-def test_a_type_that_no_pool_has_is_unknown_not_out_of_reach() -> None:
+def test_a_storage_type_without_a_pool_is_refused_as_unknown() -> None:
     """Whoever reads it would look for a worker in vain."""
     given(ready_drive("source", SOURCE)).when(clone(storage_type="ssd")).then_refused(
         errors.UnknownStorageType, point="storage_type"

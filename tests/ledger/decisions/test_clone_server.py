@@ -136,14 +136,14 @@ def test_a_server_without_disks_is_cloned_at_once(*, with_cdrom: bool) -> None:
     )
 
 
-def test_a_cdrom_without_an_image_does_not_hinder() -> None:
+def test_a_cdrom_without_an_image_does_not_prevent_a_clone() -> None:
     """It is shared and not read."""
     outcome = given(drive_created("cd", cdrom()), server_created("s", mount("cd"))).when(CLONE)
     assert [ServerCreated(ME, machine(), (mount("cd"),), ())] == outcome.events_of("server-copy")
 
 
 @pytest.mark.parametrize("source", ["nothing", "theirs", "gone"])
-def test_only_ones_own_servers_can_be_cloned(source: str) -> None:
+def test_only_own_servers_can_be_cloned(source: str) -> None:
     """What never was, belongs to another account, or is deleted, is not found."""
     given(
         server_created("theirs", owner=SOMEBODY_ELSE),

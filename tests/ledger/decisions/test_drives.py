@@ -36,7 +36,7 @@ from tests.support.world import (
 )
 
 
-def test_drives_are_made_in_the_roomiest_pool_of_their_storage_type() -> None:
+def test_drives_are_created_in_the_pool_of_their_type_with_the_most_room() -> None:
     """Each new drive goes to the pool of its storage type that has most room."""
     new = (NewDrive("a", disk()), NewDrive("b", disk(storage_type="zadara")))
     given().when(CreateDrives(ME, new, "blank")).then(
@@ -46,7 +46,7 @@ def test_drives_are_made_in_the_roomiest_pool_of_their_storage_type() -> None:
 
 
 @pytest.mark.parametrize("pools", [POOLS[:2], POOLS[1::-1]], ids=["as listed", "reversed"])
-def test_of_two_pools_the_roomier_is_chosen_however_they_are_listed(
+def test_the_pool_with_the_most_room_is_chosen_whatever_the_order(
     pools: tuple[PoolSpace, ...],
 ) -> None:
     """The order in which pools are configured does not matter."""
@@ -55,7 +55,7 @@ def test_of_two_pools_the_roomier_is_chosen_however_they_are_listed(
     ).then(Fact("drive-a", DriveCreated(ME, disk(), "roomy", "blank")))
 
 
-def test_room_counts_and_not_the_name_of_a_pool() -> None:
+def test_the_room_of_a_pool_decides_and_not_its_name() -> None:
     """Only among pools with the same room the name decides, so that two nodes choose alike."""
     roomy_first = (PoolSpace("a", "dssd", 2), PoolSpace("z", "dssd", 1))
     even = (PoolSpace("z", "dssd", 1), PoolSpace("a", "dssd", 1))
@@ -121,7 +121,7 @@ def test_a_drive_becomes_ready_once() -> None:
     given(ready_drive("a")).when(MarkDriveReady("a")).then_refused(errors.DriveBusy)
 
 
-def test_a_clone_becomes_ready_by_its_job_only() -> None:
+def test_only_its_job_makes_a_clone_ready() -> None:
     """Nobody but the job that copies it can say that a clone is complete."""
     given(ready_drive("a"), CloneDrive(ME, "a", "b", "j")).when(MarkDriveReady("b")).then_refused(
         errors.DriveBusy
@@ -131,7 +131,7 @@ def test_a_clone_becomes_ready_by_its_job_only() -> None:
 @pytest.mark.parametrize(
     "history", [(), (ready_drive("a"), DeleteDrives(ME, ("a",)))], ids=["never was", "deleted"]
 )
-def test_a_drive_that_is_not_there_cannot_become_ready(history: tuple) -> None:
+def test_an_unknown_drive_cannot_become_ready(history: tuple) -> None:
     """An image for a drive that never was, or is deleted, is refused."""
     given(*history).when(MarkDriveReady("a")).then_refused(errors.DriveNotFound, "a")
 
@@ -171,7 +171,7 @@ def test_two_drives_of_one_server_are_detached_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "gone"])
-def test_a_drive_that_is_not_ones_own_cannot_be_deleted(uuid: str) -> None:
+def test_only_own_drives_can_be_deleted(uuid: str) -> None:
     """What never was, belongs to another account, or is deleted already, is not found."""
     given(
         ready_drive("mine"),
@@ -192,7 +192,7 @@ def test_a_drive_that_is_being_cloned_cannot_be_deleted(uuid: str) -> None:
 @pytest.mark.parametrize(
     "end", [SucceedJob("j", 1), FailJob("j", 1, "no")], ids=["success", "failed"]
 )
-def test_a_source_is_free_once_its_job_is_over(end: SucceedJob | FailJob) -> None:
+def test_a_source_is_free_once_its_job_has_ended(end: SucceedJob | FailJob) -> None:
     """However the job ended, the source can be deleted."""
     given(
         ready_drive("source"),
@@ -202,7 +202,7 @@ def test_a_source_is_free_once_its_job_is_over(end: SucceedJob | FailJob) -> Non
     ).when(DeleteDrives(ME, ("source",))).then(Fact("drive-source", DriveDeleted()))
 
 
-def test_a_source_is_busy_until_the_last_of_its_jobs_is_over() -> None:
+def test_a_source_is_busy_until_the_last_of_its_jobs_has_ended() -> None:
     """Of two clones of one drive, the end of one is not enough."""
     world = given(
         ready_drive("source"),

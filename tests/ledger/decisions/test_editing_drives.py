@@ -66,7 +66,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("field", SAID)
-def test_a_drive_is_changed_in_what_is_said_and_nothing_else(field: str) -> None:
+def test_an_edit_changes_only_the_given_fields_of_a_drive(field: str) -> None:
     """Each field alone; meta and affinities are replaced as a whole, and empty counts as said."""
     after = replace(BEFORE, **{field: SAID[field]})
     outcome = given(ready_drive("d", BEFORE)).when(edit(**{field: SAID[field]}))
@@ -93,7 +93,7 @@ def test_an_edit_that_changes_nothing_records_nothing(said: dict[str, object]) -
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "gone"])
-def test_only_ones_own_drives_can_be_changed(uuid: str) -> None:
+def test_only_own_drives_can_be_changed(uuid: str) -> None:
     """What never was, belongs to another account, or is deleted, is not found."""
     world = given(
         ready_drive("theirs", owner=SOMEBODY_ELSE), ready_drive("gone"), DeleteDrives(ME, ("gone",))
@@ -109,7 +109,7 @@ def test_a_drive_that_is_being_copied_can_be_renamed() -> None:
     world.when(EditDrive(ME, "copy", name="x")).then(Fact("drive-copy", DriveChanged(disk("x"))))
 
 
-def test_of_a_drive_of_a_running_server_only_what_needs_no_stop_changes() -> None:
+def test_a_drive_of_a_running_server_changes_only_what_needs_no_stop() -> None:
     """Size, media and affinities are passed over, silently, though the size is too small."""
     given(RUNNING).when(edit(**SAID, size=SIZE_STEP)).then(
         Fact(
@@ -122,7 +122,7 @@ def test_of_a_drive_of_a_running_server_only_what_needs_no_stop_changes() -> Non
     given(RUNNING).when(edit(media="cdrom", affinities=(), size=2 * GIB)).then()
 
 
-def test_all_of_a_drive_changes_once_its_server_is_stopped() -> None:
+def test_every_field_of_a_drive_can_change_once_its_server_is_stopped() -> None:
     """Being mounted is no hindrance."""
     given(RUNNING, ChangePower(ME, "s", "stop")).when(edit(media="cdrom", size=2 * GIB)).then(
         Fact("drive-d", DriveChanged(replace(BEFORE, media="cdrom"))),
@@ -174,7 +174,7 @@ def test_a_new_size_is_rounded_up(wanted: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("command", [ResizeDrive(ME, "d", GIB), edit(size=GIB)], ids=repr)
-def test_the_size_that_a_drive_has_changes_nothing(command: ResizeDrive) -> None:
+def test_resizing_to_the_same_size_changes_nothing(command: ResizeDrive) -> None:
     """Also where it could not be resized just now."""
     for history in (ready_drive("d"), drive_created("d"), (ready_drive("d"), clone_of_d())):
         given(history).when(command).then()
@@ -226,7 +226,7 @@ def test_a_clone_can_grow_once_it_is_complete() -> None:
 
 
 @pytest.mark.parametrize("end", [CompleteResize("d"), FailResize("d", "no")], ids=repr)
-def test_a_resize_that_nobody_wanted_cannot_end(end: CompleteResize) -> None:
+def test_a_resize_that_was_not_requested_cannot_end(end: CompleteResize) -> None:
     """Nor one that is over, nor one of a drive that is gone."""
     given(ready_drive("d")).when(end).then_refused(errors.DriveBusy, "d")
     given(RESIZING, CompleteResize("d")).when(end).then_refused(errors.DriveBusy, "d")

@@ -79,7 +79,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("field", SAID)
-def test_a_server_is_changed_in_what_is_said_and_nothing_else(field: str) -> None:
+def test_an_edit_changes_only_the_given_fields_of_a_server(field: str) -> None:
     """Each field alone, mounts and nics stay; and even what is empty counts as said."""
     after = replace(BEFORE, **{field: SAID[field]})
     outcome = given(SERVER).when(edit(**{field: SAID[field]}))
@@ -88,7 +88,7 @@ def test_a_server_is_changed_in_what_is_said_and_nothing_else(field: str) -> Non
     assert (server_after(outcome).mounts, server_after(outcome).nics) == ((mount("a"),), (NIC,))
 
 
-def test_every_field_of_a_definition_can_be_said() -> None:
+def test_every_field_of_a_definition_can_be_edited() -> None:
     """A field that is added must be given to the test above too."""
     assert SAID.keys() | {"smp"} == set(ServerEdit.__struct_fields__)
     assert SAID.keys() | {"smp"} == set(BEFORE.__struct_fields__)
@@ -122,7 +122,7 @@ def test_an_edit_that_changes_nothing_records_nothing(command: EditServer) -> No
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "gone"])
-def test_only_ones_own_servers_can_be_changed(uuid: str) -> None:
+def test_only_own_servers_can_be_changed(uuid: str) -> None:
     """What never was, belongs to another account, or is deleted, is not found."""
     given(
         server_created("theirs", owner=SOMEBODY_ELSE),
@@ -165,7 +165,7 @@ def test_mounts_are_replaced_as_a_whole() -> None:
     assert outcome.world.relations("b").servers == frozenset({"s"})
 
 
-def test_a_drive_that_the_server_has_already_can_be_moved() -> None:
+def test_a_mounted_drive_can_be_moved_within_its_server() -> None:
     """To another channel; that it is mounted, by this very server, is no hindrance."""
     moved = Mount("a", "ide", "1:1", boot_order=1)
     outcome = given(SERVER).when(attach(moved))
@@ -181,7 +181,7 @@ def test_a_drive_without_an_image_may_be_attached() -> None:
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "their-cdrom"])
-def test_only_ones_own_drives_can_be_attached(uuid: str) -> None:
+def test_only_own_drives_can_be_attached(uuid: str) -> None:
     """A drive of another account is as good as none."""
     given(
         SERVER,
@@ -218,7 +218,7 @@ def test_cdroms_and_multimount_disks_are_shared(definition: object) -> None:
     ).then(Fact("server-s", ServerChanged(mounts)))
 
 
-def test_of_the_library_cdroms_can_be_attached_and_disks_cannot() -> None:
+def test_library_cdroms_can_be_attached_but_library_disks_cannot() -> None:
     """A disk is cloned first."""
     world = given(
         SERVER, ready_drive("iso", cdrom(), owner=LIBRARY), ready_drive("os", owner=LIBRARY)
@@ -227,7 +227,7 @@ def test_of_the_library_cdroms_can_be_attached_and_disks_cannot() -> None:
     world.when(attach(mount("os"))).then_refused(errors.LibraryDrive, "os", point="drives")
 
 
-def test_a_disk_that_servers_share_no_longer_stays_with_those_that_have_it() -> None:
+def test_a_disk_that_is_no_longer_shared_stays_where_it_is_mounted() -> None:
     """It was shared while it allowed that; a server keeps what it has."""
     given(
         SERVER,
@@ -257,7 +257,7 @@ def test_a_new_vnc_password_goes_to_its_plain_table_only() -> None:
     )
 
 
-def test_of_a_running_server_name_meta_and_tags_change() -> None:
+def test_name_meta_and_tags_of_a_running_server_can_change() -> None:
     """The rest is passed over in silence, though it would be refused for one that is stopped."""
     everything = EditServer(
         ME,
@@ -274,7 +274,7 @@ def test_of_a_running_server_name_meta_and_tags_change() -> None:
     )
 
 
-def test_all_of_a_server_changes_once_it_is_stopped() -> None:
+def test_every_field_of_a_stopped_server_can_change() -> None:
     """Then it is refused what cannot be, too."""
     world = given(RUNNING, ChangePower(ME, "s", "stop"))
     world.when(attach()).then(Fact("server-s", ServerChanged(())))

@@ -79,7 +79,7 @@ def test_what_belongs_to_another_account_does_not_exist(asked: str) -> None:
     unknown.then_refused(refusal, str(foreign.refusal))
 
 
-def test_a_foreign_uuid_is_taken_all_the_same() -> None:
+def test_another_accounts_uuid_is_taken_too() -> None:
     """Uuids are unique over all accounts; the refusal says no more than that."""
     new = CreateDrives(ME, (NewDrive("d", disk()),), "blank")
     given(*THEIRS).when(new).then_refused(errors.AlreadyExists, "drive d exists already")

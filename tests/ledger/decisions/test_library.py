@@ -63,7 +63,7 @@ def meta_of_clone(source: History, said: dict[str, str] | None) -> dict[str, str
         ({"arch": "32"}, {"os": "linux", "arch": "32"}),
     ],
 )
-def test_the_meta_of_a_clone_is_that_of_the_library_with_what_is_said(
+def test_the_meta_of_a_clone_merges_the_librarys_with_the_given(
     said: dict[str, str] | None, merged: dict[str, str]
 ) -> None:
     """What the library tells of its image stays; a clone of one's own drive has what is said."""
@@ -71,7 +71,7 @@ def test_the_meta_of_a_clone_is_that_of_the_library_with_what_is_said(
     assert meta_of_clone(ready_drive("l", IMAGE), said) == (IMAGE.meta if said is None else said)
 
 
-def test_a_clone_is_named_as_its_owner_likes() -> None:
+def test_a_clone_of_a_library_drive_is_named_by_its_owners_rule() -> None:
     """Not as the library does, which likes nothing."""
     outcome = given(IN_THE_LIBRARY, EditProfile(ME, {}, "COUNTER")).when(
         CloneDrive(ME, "l", "copy", "j")
@@ -137,7 +137,7 @@ def test_the_library_can_remove_a_drive_that_nobody_clones() -> None:
     ).then_refused(errors.DriveBusy, "l")
 
 
-def test_the_drives_of_accounts_are_not_the_librarys() -> None:
+def test_the_library_cannot_remove_the_drives_of_accounts() -> None:
     """It owns what it was given, and nothing else."""
     for command in (EditDrive(LIBRARY, "d", name="x"), DeleteDrives(LIBRARY, ("d",))):
         given(ready_drive("d")).when(command).then_refused(errors.DriveNotFound, "d")

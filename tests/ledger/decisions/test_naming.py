@@ -104,7 +104,7 @@ def test_counting_does_not_cut_a_date(naming: CloneNaming, stamp: str):
 
 @pytest.mark.parametrize("naming", ["COUNTER", "DATE", "TIMESTAMP"])
 @pytest.mark.parametrize("digits", range(225, NAME_LENGTH))
-def test_a_counter_too_long_to_be_raised_is_none(naming: CloneNaming, digits: int):
+def test_a_counter_that_is_too_long_is_not_raised(naming: CloneNaming, digits: int):
     """However many nines there are, the name gets its ending and keeps its length."""
     name = f"_{'9' * digits}"
     clone = clone_name(name, naming, NOW)
@@ -137,7 +137,7 @@ SHORT_NAMES = NAMES.map(lambda name: name[-200:])
 
 
 @given(NAMES, NAMINGS, MOMENTS)
-def test_a_clone_has_a_name_that_may_be(name: str, naming: CloneNaming, now: datetime):
+def test_a_clones_name_is_always_valid(name: str, naming: CloneNaming, now: datetime):
     """Of at most as many characters as names may have, and cloned it gives another such name."""
     clone = clone_name(name, naming, now)
     assert len(clone) <= NAME_LENGTH

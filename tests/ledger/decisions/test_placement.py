@@ -105,7 +105,7 @@ AVOIDED: dict[tuple[str, ...], tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("avoid", AVOIDED, ids=", ".join)
-def test_new_drives_and_clones_keep_apart_from_what_is_to_be_avoided(
+def test_new_drives_and_clones_avoid_the_pools_of_the_given_drives(
     avoid: tuple[str, ...],
 ) -> None:
     """A new drive goes to the roomiest of the best pools, a clone stays near if it may."""
@@ -134,14 +134,14 @@ def test_the_storage_type_comes_before_every_wish() -> None:
     )
 
 
-def test_an_image_that_is_there_already_stays_where_it_is() -> None:
+def test_an_existing_image_stays_where_it_is() -> None:
     """A named pool is no wish."""
     new = NewDrive("new", disk(), "a")
     outcome = world().when(CreateDrives(ME, (new,), "upload", ("in-a",)))
     assert pool_of(outcome, "new") == "a"
 
 
-def test_a_wish_guards_nothing() -> None:
+def test_an_avoided_resource_is_not_guarded() -> None:
     """Two clones that avoid the same drive do not have to wait for each other."""
     outcome = world().when(CreateDrives(ME, (NewDrive("new", disk()),), "blank", ("in-a",)))
     assert "in-a" not in outcome.world.guarded
@@ -165,7 +165,7 @@ def times(name: str, crowded: Sequence[Sequence[str]]) -> list[int]:
     near=st.none() | NAMES,
     avoid=CROWDED,
 )
-def test_no_pool_keeps_apart_better_than_the_chosen_one(
+def test_no_pool_separates_better_than_the_chosen_one(
     pools: list[PoolSpace], near: str | None, avoid: list[list[str]]
 ) -> None:
     """From left to right; among equals nearness comes first, then room. Never refused."""
@@ -182,7 +182,7 @@ def test_no_pool_keeps_apart_better_than_the_chosen_one(
 @whatever(
     hosts=st.lists(NAMES, min_size=1, unique=True).map(tuple), server=st.uuids(), avoid=CROWDED
 )
-def test_no_host_keeps_apart_better_than_the_chosen_one(
+def test_no_host_separates_better_than_the_chosen_one(
     hosts: tuple[str, ...], server: object, avoid: list[list[str]]
 ) -> None:
     """From left to right; the same server with the same wishes goes to the same host."""
@@ -191,7 +191,7 @@ def test_no_host_keeps_apart_better_than_the_chosen_one(
     assert chosen == place_server(hosts, str(server), avoid=avoid)
 
 
-def test_servers_without_wishes_are_spread_over_all_hosts() -> None:
+def test_servers_are_spread_over_all_hosts_by_default() -> None:
     """None is left empty, none takes them all."""
     taken = {place_server(HOSTS, f"server-{nth}") for nth in range(50)}
     assert taken == set(HOSTS)
@@ -227,7 +227,7 @@ ON: dict[tuple[str, ...], set[str]] = {
 
 
 @pytest.mark.parametrize("avoid", ON, ids=", ".join)
-def test_a_started_server_keeps_apart_from_what_is_to_be_avoided(avoid: tuple[str, ...]) -> None:
+def test_a_started_server_avoids_the_hosts_of_the_given_servers(avoid: tuple[str, ...]) -> None:
     """The first above all; what does not run, is unknown or somebody else's, is nowhere."""
     outcome = given(
         server_created("s"),

@@ -63,7 +63,7 @@ def test_a_started_server_runs_on_a_host_since_that_moment() -> None:
 
 
 @pytest.mark.parametrize("action", ["stop", "shutdown"])
-def test_a_server_that_is_switched_off_is_nowhere(action: PowerAction) -> None:
+def test_a_stopped_server_has_no_host(action: PowerAction) -> None:
     """At once: there is no guest to ask."""
     outcome = given(RUNNING).when(ChangePower(ME, "s", action))
     outcome.then(Fact("server-s", ServerPowerChanged(action, "stopped")))
@@ -97,7 +97,7 @@ def test_a_stopped_server_can_only_be_started(history: History, action: PowerAct
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "gone"])
-def test_only_ones_own_servers_can_be_switched(uuid: str, action: PowerAction) -> None:
+def test_only_own_servers_can_be_switched(uuid: str, action: PowerAction) -> None:
     """What never was, belongs to another account, or is deleted, is not found."""
     given(
         server_created("theirs", owner=SOMEBODY_ELSE),
@@ -132,7 +132,7 @@ def test_a_cloned_server_is_not_started_before_its_disks_are_copied() -> None:
     assert world.when(ChangePower(ME, "s", "start")).refusal is None
 
 
-def test_a_library_cdrom_in_it_is_no_hindrance() -> None:
+def test_a_server_with_a_library_cdrom_can_be_started() -> None:
     """Many servers run with the same one."""
     given(
         ready_drive("iso", cdrom(), owner=LIBRARY),

@@ -78,7 +78,7 @@ def test_a_profile_keeps_its_naming_when_other_fields_change() -> None:
 
 
 @pytest.mark.parametrize("naming", NAMES)
-def test_clones_are_named_as_their_owner_likes(naming: CloneNaming) -> None:
+def test_clones_are_named_by_their_owners_rule(naming: CloneNaming) -> None:
     """Drives, servers, and the disks of cloned servers."""
     world = given(
         EditProfile(ME, {}, naming),
@@ -92,7 +92,7 @@ def test_clones_are_named_as_their_owner_likes(naming: CloneNaming) -> None:
     assert name_of(server, "drive-new-1") == NAMES[naming]
 
 
-def test_a_clone_that_is_given_a_name_has_it() -> None:
+def test_a_given_name_overrides_the_rule() -> None:
     """The disks of a server that is given one are still named as the owner likes."""
     world = given(
         EditProfile(ME, {}, "COUNTER"),
@@ -104,7 +104,7 @@ def test_a_clone_that_is_given_a_name_has_it() -> None:
     assert (name_of(server, "server-copy"), name_of(server, "drive-new-1")) == ("x", "ember_1")
 
 
-def test_somebody_elses_naming_is_theirs() -> None:
+def test_each_account_has_its_own_naming() -> None:
     """Each account has its own."""
     outcome = given(
         EditProfile(SOMEBODY_ELSE, {}, "COUNTER"), ready_drive("d", disk("ember"))
@@ -112,7 +112,7 @@ def test_somebody_elses_naming_is_theirs() -> None:
     assert name_of(outcome, "drive-copy") == "ember"
 
 
-def test_the_naming_is_remembered_by_the_next_process(opened: Opened, tmp_path: Path) -> None:
+def test_the_naming_survives_a_restart(opened: Opened, tmp_path: Path) -> None:
     """It is in the ledger, and what decides reads it there."""
     opened.do(
         EditProfile(ME, {}, "COUNTER"),

@@ -70,7 +70,7 @@ def test_a_job_cannot_be_made_twice() -> None:
     given(JOB).when(JOB).then_refused(errors.AlreadyExists, "job j")
 
 
-def test_a_worker_takes_a_job_up() -> None:
+def test_a_worker_starts_an_attempt() -> None:
     """The first attempt is number one, and records what the source looked like."""
     fingerprint = Fingerprint(1, 2, 3)
     given(JOB).when(StartAttempt("j", 1, "w", fingerprint)).then(
@@ -78,7 +78,7 @@ def test_a_worker_takes_a_job_up() -> None:
     )
 
 
-def test_a_later_attempt_goes_on_where_the_last_one_was() -> None:
+def test_a_later_attempt_resumes_where_the_last_one_was() -> None:
     """Progress, offset and the first fingerprint stay."""
     job = given(
         JOB,
@@ -121,14 +121,14 @@ def test_progress_may_stand_still_or_grow(progress: int) -> None:
 
 
 @pytest.mark.parametrize("progress", [-1, 0, 39, 101])
-def test_progress_never_goes_back_nor_beyond_all(progress: int) -> None:
+def test_progress_neither_falls_nor_exceeds_the_total(progress: int) -> None:
     """A report below what is recorded, or above a hundred, is refused."""
     given(TAKEN_UP, UpdateProgress("j", 1, 40)).when(UpdateProgress("j", 1, progress)).then_refused(
         errors.ProgressWentBack, "at 40 %"
     )
 
 
-def test_progress_does_not_go_back_with_a_new_attempt() -> None:
+def test_progress_does_not_fall_with_a_new_attempt() -> None:
     """Starting again is no excuse."""
     given(TAKEN_UP, UpdateProgress("j", 1, 40), StartAttempt("j", 2, "w")).when(
         UpdateProgress("j", 2, 39)
@@ -144,7 +144,7 @@ def is_lost(*commands: History) -> bool:
     return job.lost
 
 
-def test_a_worker_is_taken_for_dead_once() -> None:
+def test_an_attempt_is_reported_lost_once() -> None:
     """The job runs on, as far as it was; the second who sees it says nothing more."""
     given(TAKEN_UP).when(LoseAttempt("j", 1)).then(Fact("job-j", JobAttemptLost(1)))
     given(LOST).when(LoseAttempt("j", 1)).then()
@@ -162,7 +162,7 @@ def test_a_worker_is_taken_for_dead_once() -> None:
     ],
     ids=lambda command: type(command).__name__,
 )
-def test_a_job_has_no_lost_worker_any_more(after: History) -> None:
+def test_a_job_no_longer_shows_a_lost_worker(after: History) -> None:
     """Once another took it up, its own is heard of after all, or it has ended."""
     assert not is_lost(LOST, after)
 
@@ -182,7 +182,7 @@ def test_reports_of_an_attempt_that_never_began_are_refused(report: Report) -> N
 
 
 @pytest.mark.parametrize("report", reports("j", 0), ids=lambda report: type(report).__name__)
-def test_nobody_reports_on_a_job_that_nobody_took_up(report: Report) -> None:
+def test_reports_on_a_job_without_an_attempt_are_refused(report: Report) -> None:
     """Attempt zero is none."""
     given(JOB).when(report).then_refused(errors.StaleAttempt)
 
@@ -195,7 +195,7 @@ def test_nobody_reports_on_a_job_that_nobody_took_up(report: Report) -> None:
 @pytest.mark.parametrize(
     "end", [SucceedJob("j", 1), FailJob("j", 1, "no")], ids=["success", "failed"]
 )
-def test_a_job_that_is_over_stays_as_it_is(end: Report, command: Report) -> None:
+def test_an_ended_job_never_changes(end: Report, command: Report) -> None:
     """Nothing is reported of it, nobody takes it up, and it gets no sub-jobs."""
     given(TAKEN_UP, end).when(command).then_refused(errors.JobOver, "job j has ended")
 
@@ -205,7 +205,7 @@ def test_a_job_that_is_over_stays_as_it_is(end: Report, command: Report) -> None
     [StartAttempt("j", 1, "w"), *reports("j", 1), CreateJob(ME, "k", "x", parent="j")],
     ids=lambda command: type(command).__name__,
 )
-def test_a_job_that_never_was_is_not_found(command: Report) -> None:
+def test_an_unknown_job_is_not_found(command: Report) -> None:
     """There is nothing to report on."""
     given().when(command).then_refused(errors.JobNotFound, "j")
 

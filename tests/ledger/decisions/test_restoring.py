@@ -22,7 +22,7 @@ def test_another_restore_is_another_act() -> None:
     )
 
 
-def test_one_restore_is_never_recorded_twice() -> None:
+def test_a_restore_is_never_recorded_twice() -> None:
     """Who tries has lost count."""
     with pytest.raises(AssertionError, match="restoration-r is recorded"):
         given(RECORDED).when(RecordRestore("r", 3, "later"))

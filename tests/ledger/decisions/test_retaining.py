@@ -67,16 +67,16 @@ def discarded(
 # The policy
 
 
-def test_a_policy_holds_from_now_on() -> None:
+def test_a_policy_takes_effect_at_once() -> None:
     """The default is none that was set."""
     given().when(SetRetention(KEEP)).then(Fact(POLICY, RetentionPolicySet(KEEP, START)))
 
 
-def test_a_policy_that_holds_already_is_not_set_again() -> None:
+def test_a_policy_in_force_is_not_set_again() -> None:
     given(SetRetention(KEEP)).when(SetRetention(KEEP)).then()
 
 
-def test_a_policy_holds_from_now_whatever_was_set_for_later() -> None:
+def test_a_policy_takes_effect_at_once_even_after_one_set_in_the_future() -> None:
     """By a clock that was ahead: the one that was set last counts."""
     later = START + timedelta(days=1)
     given(Fact(POLICY, RetentionPolicySet(timedelta(days=9), later))).when(
@@ -105,7 +105,7 @@ def test_a_tree_that_has_ended_is_discarded() -> None:
     )
 
 
-def test_a_sweep_goes_on_until_it_is_over() -> None:
+def test_a_sweep_continues_until_it_has_ended() -> None:
     """What comes after the last is a fault of the program."""
     begun = given(ENDED, discard(TREE))
     begun.when(discard(last=True)).then(Fact("sweep-1", discarded(last=True)), Discarded((), ROWS))
@@ -124,7 +124,7 @@ def test_a_sweep_goes_on_until_it_is_over() -> None:
     ],
     ids=["never was", "runs", "runs below", "no root", "another runs below"],
 )
-def test_what_has_not_ended_is_never_discarded(
+def test_a_running_tree_is_never_discarded(
     history: Sequence[object], jobs: tuple[str, ...]
 ) -> None:
     """Nor is anything else that is to go with it."""
@@ -135,7 +135,7 @@ def test_what_has_not_ended_is_never_discarded(
     )
 
 
-def test_what_ended_at_the_cutoff_stays() -> None:
+def test_a_tree_that_ended_at_the_cutoff_stays() -> None:
     """Before it, it goes."""
     at_cutoff = DiscardedTree(ME, TREE.jobs, CUTOFF)
     given(ENDED).when(discard(at_cutoff)).then_refused(NotDue, "job root is not due")
@@ -174,14 +174,14 @@ def test_a_parked_stream_is_released(*, skip: bool) -> None:
 
 
 @pytest.mark.parametrize("skip", [True, False])
-def test_what_is_not_parked_cannot_be_released(*, skip: bool) -> None:
+def test_only_a_parked_stream_can_be_released(*, skip: bool) -> None:
     """It never was, or was released before."""
     release = ReleaseStream("job-root", skip)
     given().when(release).then_refused(NotParked, "job-root is not parked")
     given(PARK, release).when(release).then_refused(NotParked, "job-root is not parked")
 
 
-def test_what_was_skipped_may_go_unread() -> None:
+def test_a_skipped_stream_may_be_discarded_unread() -> None:
     """Nobody looks at it: there is no such job, as far as a decision can tell."""
     skipped = given(PARK, ReleaseStream("job-root", skip=True))
     skipped.when(discard(TREE, unread=("job-root",))).then(
@@ -190,7 +190,7 @@ def test_what_was_skipped_may_go_unread() -> None:
 
 
 @pytest.mark.parametrize("history", [(), (PARK,), (PARK, ReleaseStream("job-root", skip=False))])
-def test_nothing_else_may_go_unread(history: Sequence[object]) -> None:
+def test_no_other_stream_may_be_discarded_unread(history: Sequence[object]) -> None:
     """Not even what has ended."""
     given(ENDED, history).when(discard(TREE, unread=("job-root",))).then_refused(
         NotReleased, "job-root was not released to be discarded unread"
@@ -213,7 +213,7 @@ def test_an_archive_is_recorded_and_then_that_its_events_are_gone() -> None:
         given(recorded, RecordCompaction("c", 5)).when(RecordCompaction("c", 5))
 
 
-def test_an_archive_of_nothing_is_a_fault_of_the_program() -> None:
+def test_an_empty_archive_is_a_bug() -> None:
     """So is a compaction without an archive."""
     with pytest.raises(AssertionError, match="there is no sweep 1"):
         given().when(RecordArchive("c", WRITTEN))

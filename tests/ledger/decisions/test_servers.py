@@ -71,7 +71,7 @@ def test_a_server_cannot_be_made_twice() -> None:
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs"])
-def test_only_ones_own_drives_can_be_attached(uuid: str) -> None:
+def test_only_own_drives_can_be_attached(uuid: str) -> None:
     """A drive of another account is as good as none."""
     given(ready_drive("theirs", owner=SOMEBODY_ELSE)).when(
         CreateServers(ME, (new_server("s", mount(uuid)),))
@@ -165,7 +165,7 @@ def test_a_drive_that_two_deleted_servers_share_is_deleted_once() -> None:
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "gone"])
-def test_a_server_that_is_not_ones_own_cannot_be_deleted(uuid: str) -> None:
+def test_only_own_servers_can_be_deleted(uuid: str) -> None:
     """What never was, belongs to another account, or is deleted already, is not found."""
     given(
         server_created("mine"),

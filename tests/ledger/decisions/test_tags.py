@@ -61,7 +61,7 @@ def borne(outcome: Outcome, uuid: str) -> frozenset[str]:
 # Tags themselves
 
 
-def test_tags_are_made_with_what_bears_them() -> None:
+def test_tags_are_created_with_their_resources() -> None:
     """Drives and servers, each once, in the order given; which of both, the ledger knows."""
     outcome = given(THINGS).when(
         CreateTags(ME, (NewTag("t", "fleet", {"k": "v"}, ("s", "d", "s")), NewTag("u", "fleet")))
@@ -76,7 +76,7 @@ def test_tags_are_made_with_what_bears_them() -> None:
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "their-server", "gone", "t"])
-def test_only_ones_own_drives_and_servers_can_bear_a_tag(uuid: str) -> None:
+def test_only_own_drives_and_servers_can_be_tagged(uuid: str) -> None:
     """And then none of the tags is made or changed."""
     world = given(TAGGED, ready_drive("gone"), DeleteDrives(ME, ("gone",)))
     made = world.when(CreateTags(ME, (NewTag("v", "x"), NewTag("w", "x", {}, ("d", uuid)))))
@@ -118,12 +118,14 @@ EDITS: list[tuple[EditTag, tuple[Fact, ...]]] = [
 
 
 @pytest.mark.parametrize(("command", "facts"), EDITS, ids=repr)
-def test_a_tag_is_changed_in_what_is_said(command: EditTag, facts: tuple[Fact, ...]) -> None:
+def test_an_edit_changes_only_the_given_fields_of_a_tag(
+    command: EditTag, facts: tuple[Fact, ...]
+) -> None:
     """Meta and resources are replaced as a whole; what holds already is not told again."""
     given(TAGGED).when(command).then(*facts)
 
 
-def test_a_deleted_tag_is_borne_by_nothing() -> None:
+def test_a_deleted_tag_is_removed_from_its_resources() -> None:
     """One event: its bearers need not be told."""
     outcome = given(TAGGED).when(DeleteTag(ME, "t"))
     outcome.then(Fact("tag-t", TagDeleted()))
@@ -132,7 +134,7 @@ def test_a_deleted_tag_is_borne_by_nothing() -> None:
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "their-tag", "gone"])
-def test_only_ones_own_tags_are_there(uuid: str) -> None:
+def test_only_own_tags_are_found(uuid: str) -> None:
     """What never was, another's and a deleted one alike; `tags` is at fault where it names it."""
     commands: tuple[tuple[Command, str | None], ...] = (
         (EditTag(ME, uuid, "x"), None),
@@ -153,9 +155,7 @@ def test_only_ones_own_tags_are_there(uuid: str) -> None:
     [(tag_drive("u", "u"), "drives", "d"), (tag_server("u", "u"), "servers", "s")],
     ids=["drive", "server"],
 )
-def test_a_drive_or_server_bears_the_tags_that_are_said(
-    command: Command, kind: str, uuid: str
-) -> None:
+def test_a_drive_or_server_gets_the_given_tags(command: Command, kind: str, uuid: str) -> None:
     """The list is replaced as a whole: the new one is put on, once, and the old one taken off."""
     outcome = given(TAGGED).when(command)
     outcome.then(
@@ -166,7 +166,7 @@ def test_a_drive_or_server_bears_the_tags_that_are_said(
 
 
 @pytest.mark.parametrize("command", [tag_drive("t"), tag_server("t")], ids=["drive", "server"])
-def test_the_tags_that_are_borne_already_change_nothing(command: Command) -> None:
+def test_giving_the_same_tags_again_changes_nothing(command: Command) -> None:
     """No event."""
     given(TAGGED).when(command).then()
 
@@ -198,7 +198,7 @@ def test_a_deleted_drive_or_server_loses_its_tags() -> None:
     assert tag.resources == {}
 
 
-def test_a_cloned_server_bears_the_tags_of_its_source_and_its_drives_bear_none() -> None:
+def test_a_cloned_server_has_the_tags_of_its_source_and_its_drives_have_none() -> None:
     """As on the public API."""
     outcome = given(TAGGED, EditServer(ME, "s", ServerEdit(), tags=("t", "u"))).when(
         CloneServer(ME, "s", "copy", "j")
@@ -208,7 +208,7 @@ def test_a_cloned_server_bears_the_tags_of_its_source_and_its_drives_bear_none()
     assert outcome.events_of("tag-t") == [ResourceTagged("servers", "copy")]
 
 
-def test_a_cloned_drive_bears_no_tags() -> None:
+def test_a_cloned_drive_has_no_tags() -> None:
     """Though its source does."""
     outcome = given(TAGGED).when(CloneDrive(ME, "d", "copy", "j"))
     assert borne(outcome, "copy") == frozenset()

@@ -197,7 +197,7 @@ class Appending(_Suite):
 
 
 class Conflicts(_Suite):
-    def test_a_version_that_is_taken_conflicts(self, store: Store) -> None:
+    def test_a_taken_version_conflicts(self, store: Store) -> None:
         """A stream has one event at each version."""
         store.append(batch(event("drive-a")))
         with pytest.raises(Conflict):
@@ -215,7 +215,9 @@ class Conflicts(_Suite):
         store.append(batch(event("drive-a", 3, DriveDeleted())))
         assert len(read_stream(other, "drive-a")) == 3
 
-    def test_two_handles_that_rest_on_one_guard_conflict(self, store: Store, other: Store) -> None:
+    def test_two_handles_that_depend_on_one_guard_conflict(
+        self, store: Store, other: Store
+    ) -> None:
         """Two decisions about one drive, though they write to different streams."""
         store.append(batch(event("job-a"), guards=[Guard("d", 0)]))
         with pytest.raises(Conflict):
@@ -248,7 +250,7 @@ class Conflicts(_Suite):
         assert [read_guard(store, uuid) for uuid in "abc"] == [2, 1, 1]
 
     @pytest.mark.parametrize("stale", [Guard("d", 0), Guard("z", 0)], ids=["first", "last"])
-    def test_a_store_goes_on_after_a_conflict_at_any_time(
+    def test_a_store_works_on_after_a_conflict_at_any_time(
         self, store: Store, projection: Projection, stale: Guard
     ) -> None:
         """However often it has done the same before, which it may have prepared for by then."""
@@ -343,7 +345,7 @@ class Leaves(_Suite):
             assert [logged.leaf_index for logged in log.events()] == [0, 1, 2, 3]
             assert 4 == log.leaf_count() == log.count()
 
-    def test_leaf_indexes_go_on_after_events_are_deleted(self, store: Store) -> None:
+    def test_leaf_indexes_continue_after_events_are_deleted(self, store: Store) -> None:
         """A leaf that was once there keeps its index."""
         store.append(batch(event("drive-a"), event("drive-b")))
         cut(store, 0)
@@ -362,7 +364,7 @@ class Reading(_Suite):
         with store.log() as log:
             assert positions(store)[:12] == [position for position, *_ in log.stream("drive-a")]
 
-    def test_a_stream_that_never_was_is_empty(self, store: Store) -> None:
+    def test_an_unknown_stream_is_empty(self, store: Store) -> None:
         """That is no error."""
         assert read_stream(store, "drive-a") == []
         with store.log() as log:
@@ -410,7 +412,7 @@ class Reading(_Suite):
             == 1
         )
 
-    def test_the_log_stands_still_while_others_write(self, store: Store, other: Store) -> None:
+    def test_the_log_is_a_snapshot_while_others_write(self, store: Store, other: Store) -> None:
         """Everything that is read from it is as of the moment when it was opened."""
         position = store.append(batch(event("drive-a")))
         with store.log() as log:
@@ -428,7 +430,7 @@ class Reading(_Suite):
         with store.log() as log:
             assert log.count() == 4
 
-    def test_the_log_stands_still_from_the_moment_it_is_opened(
+    def test_the_log_is_a_snapshot_of_the_moment_it_is_opened(
         self, store: Store, other: Store
     ) -> None:
         """Not from the first read on: nothing that is written after opening is seen."""
@@ -457,7 +459,7 @@ class Reading(_Suite):
         with ThreadPoolExecutor(1) as threads:
             assert threads.submit(count).result() == 1
 
-    def test_streams_with_news_are_named_once(self, store: Store) -> None:
+    def test_streams_with_new_events_are_named_once(self, store: Store) -> None:
         """Those with an event above a position, however many."""
         position = store.append(batch(event("drive-a"), event("drive-b")))
         store.append(batch(event("drive-b", 2), event("drive-c"), event("drive-b", 3)))
@@ -514,7 +516,7 @@ class Showing(_Suite):
             assert frozenset("s") == projection.relations(after.cursor(), "d").servers
             assert after.count() == 2
 
-    def test_a_row_that_is_not_there_is_dropped_without_ado(
+    def test_dropping_a_missing_row_does_nothing(
         self, store: Store, projection: Projection
     ) -> None:
         """Dropping is idempotent."""
@@ -545,7 +547,7 @@ class KeyedRequest(_Suite):
             store.append(batch(event("drive-a"), claims=[claimed("l")]))
         assert read_claim(store, ME, "l") is None
 
-    def test_who_claims_second_conflicts(self, store: Store, other: Store) -> None:
+    def test_the_second_claim_conflicts(self, store: Store, other: Store) -> None:
         """Two processes that were asked for the same at once: one of them does it."""
         store.append(batch(event("drive-a"), claims=[claimed("k", "first")]))
         with pytest.raises(Conflict):
@@ -575,7 +577,7 @@ class KeyedRequest(_Suite):
         with store.log() as log:
             assert claims.find_answer(log.cursor(), ME, "k") is None
 
-    def test_claims_that_are_over_are_removed(self, store: Store) -> None:
+    def test_expired_claims_are_removed(self, store: Store) -> None:
         """The oldest first, no more at once than is said, and none that holds."""
         times = [START + timedelta(hours=hours) for hours in range(3)]
         store.append(batch(claims=[claimed(f"k{at.hour}", at=at) for at in times]))

@@ -50,7 +50,7 @@ def test_a_refused_command_claims_nothing(opened: Opened) -> None:
     opened.do(new_drive("a"), by=keyed())
 
 
-async def test_twins_in_one_batch(opened: Opened) -> None:
+async def test_two_commands_with_one_claim_in_a_batch(opened: Opened) -> None:
     """A claim holds for those that come behind it in the transaction, unless it was refused."""
     commands = (DeleteDrives(ME, ("nothing",)), new_drive("a"), new_drive("b"))
     with held(opened):
@@ -91,7 +91,7 @@ def test_processes_that_claim_at_once(
     assert drives(opened) == ["b"]
 
 
-def test_a_claim_is_over_after_a_day(tmp_path: Path) -> None:
+def test_a_claim_expires_after_a_day(tmp_path: Path) -> None:
     """Then the key may be used for something else, and holds for a day again."""
     moments = iter([0, 1, 24 * 3600 - 1, 24 * 3600, 24 * 3600 + 1, 48 * 3600])
     now = START

@@ -68,7 +68,7 @@ def pragma(store: SqliteStore, name: str) -> object:
     [("synchronous", 2), ("journal_mode", "wal"), ("auto_vacuum", 2)],
     ids=["synchronous=FULL", "WAL", "auto_vacuum=INCREMENTAL"],
 )
-def test_pragmas_are_really_in_force(store: SqliteStore, name: str, value: object) -> None:
+def test_pragmas_are_in_force(store: SqliteStore, name: str, value: object) -> None:
     """On the very connection that writes: a pragma that comes too late is ignored in silence."""
     assert value == pragma(store, name)
 
@@ -127,7 +127,7 @@ def test_only_the_writing_connection_checkpoints(store: SqliteStore, file: Path)
     assert size == wal.stat().st_size > 0
 
 
-def test_a_schema_from_the_future_is_refused(store: SqliteStore, file: Path) -> None:
+def test_a_newer_schema_is_refused(store: SqliteStore, file: Path) -> None:
     """The versions of both are named, and the file stays as it is."""
     store.close()
     with behind_its_back(file) as connection:
@@ -138,7 +138,7 @@ def test_a_schema_from_the_future_is_refused(store: SqliteStore, file: Path) -> 
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 1,)
 
 
-def test_a_schema_of_the_past_is_brought_up_to_date(store: SqliteStore, file: Path) -> None:
+def test_an_older_schema_is_upgraded(store: SqliteStore, file: Path) -> None:
     """A ledger of schema 1 has no sessions, no tokens and no tree; opening it adds them."""
     store.append(batch(event("drive-a")))
     store.close()
@@ -166,7 +166,7 @@ def test_rows_of_another_shape_are_refused(store: SqliteStore, file: Path) -> No
         SqliteStore(file, InlineProjection())
 
 
-def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(file: Path) -> None:
     """By our own error, and it is not overwritten."""
     file.write_bytes(b"something else entirely " * 100)
     with pytest.raises(StoreFailed):
@@ -174,7 +174,7 @@ def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
     assert file.read_bytes().startswith(b"something else")
 
 
-def test_a_ledger_that_is_not_there_cannot_be_read(file: Path) -> None:
+def test_a_missing_ledger_cannot_be_read(file: Path) -> None:
     """Reading makes no file."""
     with pytest.raises(StoreFailed), sqlite_reader(file).log():
         pass

@@ -109,7 +109,7 @@ async def test_64_callers_at_once_lose_nothing(opened: Opened) -> None:
     assert opened.replay().divergence is None
 
 
-async def test_commands_that_wait_are_committed_together(
+async def test_waiting_commands_are_committed_together(
     opened: Opened, batches: list[Batch]
 ) -> None:
     """One transaction for all of them, up to the limit."""
@@ -117,7 +117,7 @@ async def test_commands_that_wait_are_committed_together(
     assert [len(batch.events) for batch in batches] == [BATCH_LIMIT, 1]
 
 
-async def test_each_command_sees_what_those_before_it_did(opened: Opened) -> None:
+async def test_each_command_sees_the_changes_of_those_before_it(opened: Opened) -> None:
     """Though none of them is committed yet."""
     outcomes = await together(
         opened,
@@ -137,7 +137,7 @@ async def test_each_command_sees_what_those_before_it_did(opened: Opened) -> Non
 
 
 async def test_a_refused_command_is_refused_alone(opened: Opened) -> None:
-    """Its worker_registry in the batch are recorded, and of it not even its first half."""
+    """Its neighbours in the batch are recorded, and of it not even its first half."""
     half = CreateDrives(
         ME, (NewDrive("half", disk()), NewDrive("x", disk(storage_type="tape"))), "blank"
     )
@@ -224,7 +224,7 @@ async def test_a_command_that_cannot_be_stored_fails_alone(opened: Opened, why: 
     assert opened.replay().divergence is None
 
 
-async def test_a_caller_that_goes_away_loses_nothing(opened: Opened) -> None:
+async def test_the_command_of_a_caller_that_leaves_is_recorded(opened: Opened) -> None:
     """What it asked for is recorded all the same, and nobody else notices."""
     with held(opened):
         tasks = [
@@ -255,7 +255,7 @@ def test_an_event_loop_that_closes_loses_nothing(
     assert "an event loop closed" in caplog.text
 
 
-def test_exclusive_work_whose_caller_went_away_is_left_out(opened: Opened) -> None:
+def test_exclusive_work_of_a_caller_that_left_is_skipped(opened: Opened) -> None:
     """It had not begun; the writer goes on."""
     done: list[int] = []
     with held(opened):
@@ -276,7 +276,7 @@ def test_positions_are_returned_in_order(opened: Opened) -> None:
         assert log.last_position() == first + 1
 
 
-def test_exclusive_work_comes_in_its_turn(opened: Opened) -> None:
+def test_exclusive_work_keeps_its_place_in_the_queue(opened: Opened) -> None:
     """After the commands that were before it, before those behind it, and `afterwards` at once."""
     order: list[str] = []
     opened.ledger.listen(lambda commit: order.extend(stream for stream, _ in commit.events))
@@ -327,7 +327,7 @@ def test_afterwards_is_not_called_for_work_that_failed(opened: Opened) -> None:
     opened.do(new_drive("a"))
 
 
-async def test_listeners_are_told_what_is_committed(opened: Opened) -> None:
+async def test_listeners_are_notified_of_commits(opened: Opened) -> None:
     """In order, once it can be read, and nothing of what was refused."""
     told: list[tuple[str, str, bool]] = []
 
@@ -342,7 +342,7 @@ async def test_listeners_are_told_what_is_committed(opened: Opened) -> None:
     assert [(f"drive-{uuid}", CALLER.request_id, True) for uuid in "abc"] == told
 
 
-def test_a_commit_tells_what_its_streams_have_become(opened: Opened) -> None:
+def test_a_commit_holds_the_new_states_of_its_streams(opened: Opened) -> None:
     """The states after it, of what was deleted too, and of whom something else is said now."""
     told: list[Commit] = []
     opened.do(new_drive("a"), new_drive("b"), MarkDriveReady("a"), MarkDriveReady("b"))
@@ -362,7 +362,7 @@ def test_a_commit_tells_what_its_streams_have_become(opened: Opened) -> None:
     assert [mounted.drive for mounted in deletion["server-s"].mounts] == ["a"]
 
 
-def test_the_position_is_raised_before_anybody_is_told(opened: Opened) -> None:
+def test_the_position_is_raised_before_anybody_is_notified(opened: Opened) -> None:
     """It is that of the newest event, found in the store at the start; a refusal raises nothing."""
     seen: list[tuple[int, int]] = []
     opened.do(new_drive("a"))
@@ -380,7 +380,7 @@ def test_the_position_is_raised_before_anybody_is_told(opened: Opened) -> None:
         assert seen == [(newest, newest)]
 
 
-def test_a_listener_that_fails_hinders_nobody(
+def test_a_failing_listener_affects_nobody_else(
     opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others are told, callers are answered, and the fault is logged."""
@@ -400,7 +400,7 @@ def test_a_listener_that_fails_hinders_nobody(
 # The end
 
 
-async def test_stop_finishes_what_waits(tmp_path: Path) -> None:
+async def test_stop_finishes_waiting_commands(tmp_path: Path) -> None:
     """Commands that were accepted into the queue are recorded, then no more are taken."""
     opened = Opened(tmp_path / "ledger.sqlite")
     with held(opened):
@@ -453,7 +453,7 @@ async def test_once_the_store_has_failed_everything_is_refused(
     assert [str(failure) for failure in opened.failures] == ["the disk is on fire"]
 
 
-async def test_a_store_that_cannot_read_is_failed_too(
+async def test_a_store_that_cannot_read_has_failed_too(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decision on what cannot be read must not be made."""
@@ -467,7 +467,7 @@ async def test_a_store_that_cannot_read_is_failed_too(
     assert len(opened.failures) == 1
 
 
-def test_work_that_meets_a_failing_store_stops_the_writer(opened: Opened) -> None:
+def test_exclusive_work_that_meets_a_failing_store_stops_the_writer(opened: Opened) -> None:
     """Exclusive work is no exception."""
 
     def work(_: Cursor) -> None:
@@ -480,7 +480,7 @@ def test_work_that_meets_a_failing_store_stops_the_writer(opened: Opened) -> Non
     assert len(opened.failures) == 1
 
 
-async def test_stamps_of_a_batch_grow(opened: Opened) -> None:
+async def test_timestamps_grow_within_a_batch(opened: Opened) -> None:
     """No two commands share one, and time orders what was done."""
     await together(opened, *(new_drive(f"d{nth}") for nth in range(50)))
     with opened.snapshot() as snapshot:

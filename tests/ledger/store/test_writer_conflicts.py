@@ -77,7 +77,7 @@ def test_a_command_that_is_redone_may_be_refused(opened: Opened, other: Opened) 
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_a_clone_and_a_deletion_of_one_drive_meet(
+def test_a_clone_conflicts_with_a_deletion_of_its_source(
     opened: Opened, other: Opened, times: int
 ) -> None:
     """They write to no common stream, but one of them is refused."""
@@ -90,7 +90,7 @@ def test_a_clone_and_a_deletion_of_one_drive_meet(
     assert opened.replay().divergence is None
 
 
-def test_a_deletion_and_a_clone_of_one_drive_meet(opened: Opened, other: Opened) -> None:
+def test_a_deletion_conflicts_with_a_clone_of_its_drive(opened: Opened, other: Opened) -> None:
     """The other way round."""
     opened.do(CreateDrives(ME, (NewDrive("d", disk()),), "blank"), MarkDriveReady("d"))
     other.do(DeleteDrives(ME, ("d",)))
@@ -99,7 +99,7 @@ def test_a_deletion_and_a_clone_of_one_drive_meet(opened: Opened, other: Opened)
     assert opened.replay().divergence is None
 
 
-def test_what_a_conflict_made_stale_is_read_again(opened: Opened, other: Opened) -> None:
+def test_outdated_state_is_read_again_after_a_conflict(opened: Opened, other: Opened) -> None:
     """Also what is said about a drive that the refused command did not look at."""
     opened.do(
         CreateDrives(ME, (NewDrive("d", disk()),), "blank"),

@@ -96,7 +96,7 @@ def at_least(cloning: Cloning, count: int) -> Callable[[], bool]:
 @pytest.mark.parametrize(
     "failures", [1, pytest.param(10, marks=pytest.mark.long)], ids=["once", "ten times"]
 )
-def test_nothing_is_lost_and_nothing_done_twice(
+def test_nothing_is_lost_and_nothing_is_done_twice(
     servers: Cluster, machine: Machine, failures: int
 ) -> None:
     """The service goes on by itself; its record is sound, and every image is there."""

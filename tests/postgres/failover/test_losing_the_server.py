@@ -26,7 +26,7 @@ def opened(database: str) -> Iterator[Opened]:
         yield opened
 
 
-def test_an_idle_ledger_goes_on(opened: Opened, database: str) -> None:
+def test_an_idle_ledger_survives(opened: Opened, database: str) -> None:
     """Writing and reading, over connections that were lost meanwhile."""
     opened.do(CreateJob(ME, "before", "x"))
     assert end_connections(database) >= 2
@@ -44,7 +44,7 @@ def test_an_idle_ledger_goes_on(opened: Opened, database: str) -> None:
     assert opened.replay().divergence is None
 
 
-def test_what_is_written_meanwhile_is_written_once(opened: Opened, database: str) -> None:
+def test_commands_sent_meanwhile_are_recorded_once(opened: Opened, database: str) -> None:
     """Each update is acknowledged, is there, and is there once, however often connections end."""
     opened.do(CreateJob(ME, "job", "x"), StartAttempt("job", 1, "w"))
     ended: list[int] = []

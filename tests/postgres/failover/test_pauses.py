@@ -22,7 +22,7 @@ from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
 
 
-def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
+def test_a_node_paused_in_a_batch_does_not_block_others_for_long(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server ends its transaction; it begins anew once it goes on, and does nothing twice."""
@@ -53,7 +53,7 @@ def test_a_node_that_is_paused_in_mid_batch_holds_nobody_up_for_long(
         assert one.replay().divergence is None
 
 
-def test_a_node_that_is_paused_in_exclusive_work_loses_it(
+def test_a_node_paused_in_exclusive_work_loses_it(
     monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     monkeypatch.setattr(pg_session, "TRANSACTION_S", 1)
@@ -80,7 +80,7 @@ def test_a_node_that_is_paused_in_exclusive_work_loses_it(
         store.close()
 
 
-def test_a_node_that_is_paused_in_a_batch_holds_up_a_flip_only(
+def test_a_node_paused_in_a_batch_blocks_only_the_flip(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
     """Not those who would append behind the flip."""
@@ -97,7 +97,7 @@ def test_a_node_that_is_paused_in_a_batch_holds_up_a_flip_only(
         one.ledger.exclusive(lambda _: None, afterwards=lambda: None).result()
 
 
-def test_a_commit_that_waits_for_its_standby_is_waited_for(
+def test_others_wait_for_a_commit_that_waits_for_its_standby(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By those behind it, too, for longer than a server that is gone would be."""

@@ -89,7 +89,7 @@ def check_done_once(opened: Opened) -> None:
     assert opened.failures == []
 
 
-def test_a_wait_that_is_broken_off_acknowledges_nothing(opened: Opened, servers: Cluster) -> None:
+def test_a_cancelled_wait_acknowledges_nothing(opened: Opened, servers: Cluster) -> None:
     """PostgreSQL then says that it is committed, and warns."""
     servers.standby.pause()
     answered = update(opened)
@@ -101,7 +101,7 @@ def test_a_wait_that_is_broken_off_acknowledges_nothing(opened: Opened, servers:
     check_done_once(opened)
 
 
-def test_what_one_server_has_is_not_acknowledged(opened: Opened, servers: Cluster) -> None:
+def test_a_commit_on_one_server_alone_is_not_acknowledged(opened: Opened, servers: Cluster) -> None:
     """It comes back with the commit, but the standby that waits to take its place has it not."""
     servers.standby.stop()
     answered = update(opened)
@@ -155,7 +155,9 @@ def writer(opened: Opened) -> PgConnection:
     return store._session.connection
 
 
-def test_what_only_the_dead_primary_had_is_written_again(opened: Opened, servers: Cluster) -> None:
+def test_a_commit_that_only_the_dead_primary_had_is_written_again(
+    opened: Opened, servers: Cluster
+) -> None:
     servers.standby.stop()
     answered = update(opened)
     waiting(servers)
@@ -167,7 +169,9 @@ def test_what_only_the_dead_primary_had_is_written_again(opened: Opened, servers
     check_done_once(opened)
 
 
-def test_what_the_standby_has_is_not_written_again(opened: Opened, servers: Cluster) -> None:
+def test_a_commit_that_the_standby_has_is_not_written_again(
+    opened: Opened, servers: Cluster
+) -> None:
     """The primary dies before it can say that it is done."""
     servers.standby.pause()
     answered = update(opened)
@@ -186,7 +190,9 @@ def has_all(servers: Cluster) -> bool:
     return bool(found)
 
 
-def test_of_other_writes_it_is_said_that_nobody_knows(opened: Opened, servers: Cluster) -> None:
+def test_the_outcome_of_other_writes_is_reported_as_unknown(
+    opened: Opened, servers: Cluster
+) -> None:
     """What is no event may have been done; the ledger goes on."""
     servers.standby.pause()
     answered = begun(
@@ -204,7 +210,7 @@ def test_of_other_writes_it_is_said_that_nobody_knows(opened: Opened, servers: C
     check_done_once(opened)
 
 
-def test_a_server_that_becomes_read_only_is_left(opened: Opened, servers: Cluster) -> None:
+def test_a_node_leaves_a_server_that_becomes_read_only(opened: Opened, servers: Cluster) -> None:
     """As in a switchover; connections may stay, but nothing is written."""
     set_read_only(servers, "on")
     try:
@@ -226,7 +232,7 @@ def set_read_only(servers: Cluster, value: str) -> None:
     )
 
 
-def test_a_standby_that_has_not_all_is_not_gone_on_with(opened: Opened, servers: Cluster) -> None:
+def test_a_standby_that_lacks_commits_is_not_used(opened: Opened, servers: Cluster) -> None:
     """If it was not waited for: what was acknowledged is missed, not written over."""
     servers.wait_for_standby("")
     servers.standby.stop()

@@ -94,7 +94,7 @@ def counts_in_sqlite(data: Path, url: str) -> bool:
 # What is there afterwards
 
 
-def test_everything_is_as_it_was(data: Path, clock: Clock, database: str) -> None:
+def test_a_moved_ledger_is_unchanged(data: Path, clock: Clock, database: str) -> None:
     """Whatever is asked of it, with its archives and without; a checkpoint that was kept, too."""
     with Ledger(data, clock) as ledger:
         before = told(ledger)
@@ -118,7 +118,7 @@ def test_everything_is_as_it_was(data: Path, clock: Clock, database: str) -> Non
         assert rebuilt.before == rebuilt.after
 
 
-def test_what_is_recorded_next_follows(data: Path, clock: Clock, database: str) -> None:
+def test_new_events_continue_the_moved_ones(data: Path, clock: Clock, database: str) -> None:
     """At a position above all that were ever given, those of events that are gone as well."""
     with Ledger(data, clock) as ledger, ledger.ledger.log() as log:
         leaves = log.leaf_count()
@@ -137,7 +137,7 @@ def test_what_is_recorded_next_follows(data: Path, clock: Clock, database: str) 
         assert verified(opened, ledger, note).intact
 
 
-def test_what_is_in_the_wal_is_moved_and_kept(data: Path, clock: Clock, database: str) -> None:
+def test_the_wal_is_moved_and_kept(data: Path, clock: Clock, database: str) -> None:
     """As a service that was killed leaves it."""
     with Ledger(data, clock) as ledger:
         position = ledger.do(CreateJob(ME, "just now", "x"))
@@ -289,7 +289,7 @@ HASHED = (
 @pytest.mark.parametrize(
     ("stage", "changes"), [("comparing", COPIED), ("verifying", HASHED)], ids=["rows", "hashes"]
 )
-def test_a_copy_that_was_changed(
+def test_a_changed_copy_is_refused(
     data: Path, database: str, stage: str, changes: tuple[str, ...]
 ) -> None:
     """A byte is enough. The next attempt mends it."""
@@ -310,7 +310,7 @@ def test_a_copy_that_was_changed(
     assert is_moved(data, database)
 
 
-def test_a_ledger_that_is_not_intact_stays(data: Path, database: str) -> None:
+def test_a_damaged_ledger_is_not_moved(data: Path, database: str) -> None:
     """What is wrong with it is named; in its new place nobody could tell since when."""
     with behind_its_back(data / LEDGER_FILE) as connection:
         connection.execute("UPDATE stored_events SET state = CAST(state || ' ' AS BLOB)")
@@ -349,7 +349,7 @@ def test_a_database_with_a_ledger(data: Path, database: str) -> None:
     refused(data, database, "holds a ledger already")
 
 
-def test_a_database_with_anything(data: Path, database: str) -> None:
+def test_a_database_that_is_not_empty(data: Path, database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("CREATE TABLE cookbook (recipe text)")
     refused(data, database, "must be empty")
@@ -370,9 +370,7 @@ def test_a_database_with_the_unfinished_copy_of_another_ledger(
     refused(data, database, "unfinished copy of another ledger")
 
 
-def test_a_database_that_somebody_has(
-    data: Path, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_in_use(data: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pg_locks, "LOCK_WAIT", "10ms")
     store = PostgresStore(database, PostgresProjection())
     with pytest.raises(StoreFailed, match="a process uses a ledger in this database"):
@@ -380,7 +378,7 @@ def test_a_database_that_somebody_has(
     store.close()
 
 
-def test_a_directory_that_a_service_has(data: Path, database: str) -> None:
+def test_a_directory_in_use(data: Path, database: str) -> None:
     with data_lock(data), pytest.raises(DataInUse):
         moved(data, database)
 
@@ -410,13 +408,15 @@ def test_a_directory_without_a_ledger(tmp_path: Path, database: str) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_what_was_moved_before_is_not_replaced(data: Path, database: str) -> None:
+def test_an_earlier_move_is_not_replaced(data: Path, database: str) -> None:
     (data / MOVED_FILE).write_text("of another time")
     refused(data, database, "is in the way")
     assert (data / MOVED_FILE).read_text() == "of another time"
 
 
-def test_once_is_enough(data: Path, postgres: PostgresServer, database: str) -> None:
+def test_a_moved_ledger_is_not_moved_again(
+    data: Path, postgres: PostgresServer, database: str
+) -> None:
     """And what was moved is neither begun anew nor opened where it was."""
     moved(data, database)
     with pytest.raises(NotMoved, match="is in PostgreSQL already"):

@@ -70,7 +70,7 @@ def check_sound(opened: Opened) -> None:
     assert opened.failures == []
 
 
-def test_a_new_ledger_makes_nothing_of_sqlites(database: str) -> None:
+def test_a_new_ledger_creates_nothing_of_sqlites(database: str) -> None:
     """What is there besides tables is the place that the ledger has its home in."""
     with in_postgres(database) as opened:
         opened.do(*STORY)
@@ -78,7 +78,7 @@ def test_a_new_ledger_makes_nothing_of_sqlites(database: str) -> None:
     assert objects(database) == ["public.here"]
 
 
-def test_what_an_earlier_version_made_goes(earlier: str) -> None:
+def test_leftovers_of_an_earlier_version_are_removed(earlier: str) -> None:
     """When it is opened, and only what was made; what is somebody's own stays."""
     assert len(objects(earlier)) == 10
     with in_postgres(earlier) as opened:
@@ -90,7 +90,7 @@ def test_what_an_earlier_version_made_goes(earlier: str) -> None:
     assert found == [(SCHEMA_VERSION,)]
 
 
-def test_what_an_earlier_version_made_is_read_as_it_is(earlier: str) -> None:
+def test_a_database_of_an_earlier_version_is_read_without_changes(earlier: str) -> None:
     """An auditor needs nothing of it, and changes nothing."""
     before = objects(earlier)
     replayed = replay(postgres_reader(earlier).log, lambda done, total: None)
@@ -98,7 +98,7 @@ def test_what_an_earlier_version_made_is_read_as_it_is(earlier: str) -> None:
     assert before == objects(earlier)
 
 
-def test_what_others_rest_on_is_told(earlier: str) -> None:
+def test_a_leftover_that_other_objects_depend_on_is_reported(earlier: str) -> None:
     """Nothing goes that somebody's own view needs, and then nothing is changed."""
     with psycopg.connect(earlier) as connection:
         connection.execute("CREATE VIEW mine.names AS SELECT name FROM public.sqlite_master")

@@ -68,7 +68,7 @@ def put_back(machine: Machine, dump: Path, database: str) -> Machine:
 
 
 @pytest.mark.long
-def test_a_dump_is_put_back(machine: Machine, postgres: PostgresServer, tmp_path: Path) -> None:
+def test_a_dump_is_restored(machine: Machine, postgres: PostgresServer, tmp_path: Path) -> None:
     """What was recorded until then is there and proved; what was later is lost, and told apart."""
     database, other = postgres.new_database(), postgres.new_database()
     server = begin(machine, database)
@@ -112,9 +112,7 @@ def look_at(restored: Machine, database: str, note: Path) -> None:
     assert "INTACT" in check(restored, "audit", "verify", "--checkpoint", str(note)).upper()
 
 
-def test_a_copy_is_opened_only_by_who_knows_that_it_is_one(
-    postgres: PostgresServer, tmp_path: Path
-) -> None:
+def test_a_restored_copy_must_be_adopted(postgres: PostgresServer, tmp_path: Path) -> None:
     """Nobody goes on with it as if nothing had happened."""
     database, other = postgres.new_database(), postgres.new_database()
     PostgresStore(database, PostgresProjection()).close()
@@ -129,7 +127,7 @@ def test_a_copy_is_opened_only_by_who_knows_that_it_is_one(
         PostgresStore(url, PostgresProjection()).close()
 
 
-def test_what_is_put_back_needs_its_key(database: str, tmp_path: Path) -> None:
+def test_adopting_a_copy_needs_its_key(database: str, tmp_path: Path) -> None:
     """Another could not be told from tampering."""
     done = run_command("adopt", "--data", str(tmp_path / "none"), "--store", database)
     assert done.returncode == 1
@@ -137,7 +135,7 @@ def test_what_is_put_back_needs_its_key(database: str, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_nobody_else_has_what_is_put_back(
+def test_a_copy_that_a_service_has_cannot_be_adopted(
     ledger_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service that goes on with a recovery, as if nothing had happened, has to be stopped."""

@@ -71,7 +71,7 @@ async def test_a_copy_between_two_pools_takes_a_worker_that_has_both(
     assert fleet.sha256("copy", TAPE) == fleet.sha256(source)
 
 
-async def test_what_a_node_without_pools_cannot_take(fleet: Fleet, service: Service) -> None:
+async def test_a_node_without_pools_refuses_images(fleet: Fleet, service: Service) -> None:
     """A blank drive it can; an image that is sent to it would have nowhere to go.
 
     A doctor misses a pool once no worker has it.

@@ -96,7 +96,7 @@ def place(opened: Opened) -> WorkerSetup:
     return WorkerSetup(opened.ledger, {}, copying, image_keeper, 0, list)
 
 
-async def test_a_worker_that_falls_silent_loses_its_task(
+async def test_a_silent_worker_loses_its_task(
     opened: Opened, database: str, others: tuple[Other, Other, Other]
 ) -> None:
     """And nobody else does."""
@@ -152,7 +152,7 @@ class Questions:
 
 
 @pytest.mark.parametrize("question", [0, 1], ids=["first", "second"])
-async def test_a_question_that_outlives_the_absence_of_the_database(
+async def test_a_query_that_outlasts_an_outage_of_the_database(
     opened: Opened,
     database: str,
     others: tuple[Other, Other, Other],

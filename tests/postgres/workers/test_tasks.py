@@ -63,7 +63,9 @@ def test_tasks_wait_in_the_queues_of_their_pools(opened: Opened, database: str) 
 
 
 @pytest.mark.parametrize("table", ["procrastinate_jobs", "stored_events"])
-def test_both_or_neither(opened: Opened, database: str, table: str) -> None:
+def test_an_event_and_its_task_are_committed_together(
+    opened: Opened, database: str, table: str
+) -> None:
     """If one of them cannot be written, the other is not there either."""
     run(
         database,
@@ -86,7 +88,7 @@ def test_a_refused_command_leaves_no_task(opened: Opened, database: str) -> None
     assert waiting(database) == []
 
 
-def test_a_batch_whose_end_is_not_known_has_its_tasks_once(
+def test_a_batch_of_unknown_outcome_has_its_tasks_once(
     opened: Opened, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is seen from the events whether it was committed; the tasks came with them."""
@@ -132,7 +134,7 @@ def test_later_scripts_are_run_once(
     assert run(database, "SELECT said FROM more") == [("100%, or ? more",)]
 
 
-def test_which_pools_workers_have(opened: Opened, database: str) -> None:
+def test_the_registry_of_workers_pools(opened: Opened, database: str) -> None:
     """As they said last; nobody counts who was not seen for long."""
     ours, theirs = PoolSpace("a", "ssd", 7, here=False), PoolSpace("b", "dssd", 8, here=False)
     with connected(database) as connection:

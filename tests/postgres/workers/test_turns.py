@@ -17,7 +17,7 @@ from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
 
 
-def test_what_is_done_by_one_node_at_a_time(nodes: Nodes) -> None:
+def test_a_lease_is_held_by_one_node_at_a_time(nodes: Nodes) -> None:
     """While one has its turn the other is refused, and what a dead one had is free."""
     one, two = nodes
     assert one.ledger.maintenance.acquire()
@@ -32,7 +32,7 @@ def test_what_is_done_by_one_node_at_a_time(nodes: Nodes) -> None:
     two.ledger.maintenance.release()
 
 
-def test_a_turn_that_was_lost_is_noticed(nodes: Nodes, database: str) -> None:
+def test_a_lost_lease_is_noticed(nodes: Nodes, database: str) -> None:
     """A rebuild whose session ended does not flip: another may be at it."""
     one, two = nodes
     one.do(CreateJob(ME, "j", "x"))
@@ -45,7 +45,9 @@ def test_a_turn_that_was_lost_is_noticed(nodes: Nodes, database: str) -> None:
     assert two.rebuild().before == two.rebuild().after
 
 
-def test_who_has_lost_a_turn_does_nothing_to_who_has_it(nodes: Nodes, database: str) -> None:
+def test_a_node_that_lost_its_lease_does_not_disturb_the_new_holder(
+    nodes: Nodes, database: str
+) -> None:
     """The other's rebuild is under way when the first one gives up: it loses no table, no row."""
     one, two = nodes
     one.do(CreateJob(ME, "j", "x"))
@@ -107,9 +109,7 @@ def test_a_rebuild_on_one_node_beside_writes_on_the_other(nodes: Nodes) -> None:
     assert one.replay().divergence is None
 
 
-def test_a_reader_that_takes_its_time_holds_up_nobody_but_a_rebuild(
-    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_reader_blocks_only_a_rebuild(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reads the rows that are superseded; their tables cannot go before it is done."""
     one, two = nodes
     two.do(CreateJob(ME, "j", "x"))

@@ -87,7 +87,7 @@ def check_gone_on_with(fleet: Fleet, job: str, *by: str) -> None:
     assert isinstance(events[-1], JobSucceeded)
 
 
-def test_killed_in_mid_copy(fleet: Fleet, rounds: int) -> None:
+def test_a_worker_killed_during_a_copy(fleet: Fleet, rounds: int) -> None:
     """Another goes on from the last checkpoint, and every image is right."""
     for _ in range(rounds):
         slow, copies = under_way(fleet)
@@ -103,7 +103,7 @@ def test_killed_in_mid_copy(fleet: Fleet, rounds: int) -> None:
         assert quick.stop() == 0
 
 
-def test_paused_past_its_lease_and_woken(fleet: Fleet, rounds: int) -> None:
+def test_a_worker_paused_until_it_loses_its_task(fleet: Fleet, rounds: int) -> None:
     """Whoever took its jobs has done them, once; what it says and writes then comes to nothing."""
     for _ in range(rounds):
         slow, copies = under_way(fleet)
@@ -131,7 +131,7 @@ def test_paused_past_its_lease_and_woken(fleet: Fleet, rounds: int) -> None:
         assert quick.stop() == 0
 
 
-def test_asked_to_stop_in_mid_copy(fleet: Fleet) -> None:
+def test_a_worker_stopped_during_a_copy(fleet: Fleet) -> None:
     """Its tasks go back, and another goes on where it stopped; that one hears of a cancellation."""
     slow, copies = under_way(fleet)
     assert slow.stop() == 0
@@ -154,7 +154,7 @@ def test_asked_to_stop_in_mid_copy(fleet: Fleet) -> None:
     wait_for("for all tasks to be gone", lambda: fleet.tasks() == [])
 
 
-def test_what_has_no_task_gets_one(fleet: Fleet) -> None:
+def test_a_job_without_a_task_gets_one(fleet: Fleet) -> None:
     """As after a move from SQLite."""
     source = fleet.source()
     job, drive = fleet.clone(source)
@@ -165,7 +165,7 @@ def test_what_has_no_task_gets_one(fleet: Fleet) -> None:
     assert fleet.sha256(drive) == fleet.sha256(source)
 
 
-def test_a_worker_that_was_forgotten(fleet: Fleet) -> None:
+def test_a_worker_that_was_given_up_takes_tasks_again(fleet: Fleet) -> None:
     """It has been silent for very long, and takes tasks as before."""
     worker = fleet.worker().wait_until_it_works()
     with psycopg.connect(fleet.url) as connection:
@@ -202,7 +202,7 @@ def test_lost_connections(fleet: Fleet) -> None:
     assert quick.stop() == 0
 
 
-def test_while_the_database_is_away_nobody_dies(fleet: Fleet) -> None:
+def test_workers_survive_while_the_database_is_away(fleet: Fleet) -> None:
     """Nor afterwards: heartbeats come first, though all are older than those of the dead."""
     patiently = f"--stalled-after={PATIENTLY_S}"
     worker, copies = under_way(fleet, patiently)
