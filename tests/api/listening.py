@@ -14,7 +14,7 @@ from tests.support.wait import PATIENCE_S, patience
 
 
 class Frame(NamedTuple):
-    """One frame; `shown` is None if there is no object in it."""
+    """One frame; `shown` is None if it has no object."""
 
     type: str
     uri: str
@@ -22,7 +22,7 @@ class Frame(NamedTuple):
 
     @property
     def status(self) -> str | None:
-        """A drive's or server's status, a job's state; None for what is gone."""
+        """A drive's or server's status, a job's state; None for a deleted resource."""
         return self.shown and self.shown.get("status", self.shown.get("state"))
 
 
@@ -55,7 +55,7 @@ class Listener:
         return await self.until(lambda frame: frame.uri == uri and frame.status == status)
 
     async def everything(self, api: Api, *, by: Account = ALICE) -> list[Frame]:
-        """All that is told of what has happened so far."""
+        """Return all frames of what has happened so far."""
         frames: list[Frame] = []
         # Changes that are told together are told in no promised order: the second job's are told
         # after all that was told together with the first.

@@ -74,7 +74,7 @@ ILLEGAL: list[tuple[str, tuple[Event, ...], str]] = [
 
 
 def judged(stream: str, *events: Event) -> str | None:
-    """What is said of the last of these events."""
+    """Return what the rules say about the last of these events."""
     history = [Recorded(START, "system", "", event) for event in events[:-1]]
     return violation(fold(stream, history), stream, events[-1])
 
@@ -88,7 +88,7 @@ def test_legal_acts(stream: str, events: tuple[Event, ...]) -> None:
 
 @pytest.mark.parametrize(("stream", "events", "saying"), ILLEGAL)
 def test_illegal_acts(stream: str, events: tuple[Event, ...], saying: str) -> None:
-    """The last of these may not follow, and it is said why."""
+    """The last of these may not follow, and the rules say why."""
     for end in range(1, len(events)):
         assert judged(stream, *events[:end]) is None
     reason = judged(stream, *events)

@@ -204,7 +204,7 @@ def test_every_event_has_a_topic() -> None:
 
 @pytest.mark.parametrize(("topic", "nth"), NAMED)
 def test_a_golden_line_is_decoded_as_expected(topic: str, nth: int) -> None:
-    """What was written by any version of this code can be read by this one."""
+    """This version reads what any earlier version wrote."""
     line = lines_of(topic)[nth]
     assert EXPECTED[topic][nth] == decode(topic, line.state)
 
@@ -293,7 +293,7 @@ def test_an_unknown_shape_is_refused(state: bytes) -> None:
 
 
 def test_a_timestamp_is_read_without_decoding_the_event() -> None:
-    """Whatever the event is; bytes without a moment in a time zone are no event's."""
+    """Whatever the event is; bytes without a time and its zone are refused."""
     stored = encode("drive-1", 1, Recorded(_at(5), "me", "", e.DriveReady()))
     assert recorded_at(stored.state) == _at(5)
     assert recorded_at(b'{"recorded_at":"2026-01-02T03:04:05Z","event":{"new":1}}') == _at(5)

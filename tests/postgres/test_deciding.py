@@ -76,7 +76,7 @@ def _name(node: Opened, uuid: str) -> str:
 def test_a_node_does_not_reread_its_own_writes(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own events are no news to it, also where the other's lie between them."""
+    """It skips its own events, even where events of the other lie between them."""
     one, two = nodes
     for node, uuid in ((one, "a"), (two, "b")):
         node.do(CreateJob(ME, uuid, "x"), StartAttempt(uuid, 1, "w"))

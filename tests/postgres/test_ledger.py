@@ -21,7 +21,7 @@ def test_the_same_commands_give_the_same_rows(database: str, tmp_path: Path) -> 
 
 
 def test_a_rebuild_and_an_audit(database: str, tmp_path: Path) -> None:
-    """Both find what was written inline."""
+    """Both find the rows as they were written."""
     with in_postgres(database) as opened:
         opened.do(*STORY)
         assert opened.replay().divergence is None

@@ -174,7 +174,7 @@ def test_a_session_is_good_at_every_node_until_it_ends_at_one(nodes: tuple[Node,
 
 
 def test_nodes_sign_with_one_key(nodes: tuple[Node, Node], tmp_path: Path, place: str) -> None:
-    """One that has another is told which file it lacks; all others sign the same."""
+    """A node with another key learns which file it lacks; all others sign the same."""
     one, two = nodes
     stranger = tmp_path / "stranger"
     done = run_command("serve", "--data", str(stranger), "--port", "0", "--store", place)
@@ -244,7 +244,7 @@ def test_processes_end_with_their_parent(several: Node) -> None:
 
 
 def test_several_processes_need_postgres(tmp_path: Path) -> None:
-    """A ledger in SQLite is written by one process; a port that is taken is said to be."""
+    """Only one process writes to a ledger in SQLite."""
     done = run_command("serve", "--data", str(tmp_path / "data"), "--processes", "2")
     assert done.returncode == 1
     assert "only a ledger in PostgreSQL can have several" in done.stderr

@@ -15,7 +15,7 @@ from tests.support.wait import patience
 async def test_a_data_directory_remembers_where_its_ledger_is(
     tmp_path: Path, database: str
 ) -> None:
-    """Whoever names the directory finds it; what is in the url is nobody else's business."""
+    """Every command that names the directory finds it; the url stays private."""
     assert isinstance(database_of(tmp_path), SqliteDatabase)
     async with open_ledger(tmp_path, url=database):
         pass

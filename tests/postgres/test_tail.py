@@ -155,7 +155,7 @@ def test_a_tail_works_with_many_connections(
 def test_polling_backs_up_notifications(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:
-    """Events that nobody was notified of are told within about a second."""
+    """Events without a notification are reported within about a second."""
     one, two = nodes
     one.do(CreateJob(ME, "j", "x"))
     wait_for("for the tail to skip", lambda: two.ledger.position >= one.ledger.position)
@@ -168,7 +168,7 @@ def test_polling_backs_up_notifications(
 def test_nothing_is_read_while_nobody_listens(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And whoever begins to listen is told of what comes after, not of what was before."""
+    """A new listener gets what comes after, not what was before."""
     one, two = nodes
     wanted = Event()
     told: list[Commit] = []

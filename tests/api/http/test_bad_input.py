@@ -102,7 +102,7 @@ async def test_an_action_takes_an_object(api: Api):
     "value", ["-1", "x", "", "1.5", "+1", "1_0", "%20", "%D9%A1", "9" * 19, "9" * 5000]
 )
 async def test_bad_paging(api: Api, kind: str, name: str, value: str):
-    """A limit or offset that is no number from 0 up is a 400 with its name as the point."""
+    """A limit or offset that is not a natural number is a 400 with its name as the point."""
     assert (await api.get(f"/{kind}/?{name}={value}")).error == (400, "validation", name)
 
 

@@ -7,7 +7,7 @@ from tests.api.calling import ALICE, UNKNOWN, Api
 
 
 async def test_an_answer_with_a_tag_is_confirmed_before_it_is_shown_again(api: Api):
-    """Whatever the account is shown, and also if it is told that nothing has changed."""
+    """Every answer to an account, a 304 among them."""
     drive = await api.drive()
     paths = (f"/drives/{drive}/", "/drives/", "/jobs/", f"/drives/{drive}/download/")
     for path in paths:

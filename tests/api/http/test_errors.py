@@ -56,7 +56,7 @@ NEVER_OVER_HTTP = {
 }
 
 TAMPERED_WITH = {"LeavesMissing", "UnknownEvent", "UnreadableStream"}
-"""The ledger is not what was written: clients are told nothing, and the log has the rest."""
+"""A damaged ledger: clients learn nothing of it, and the log has the details."""
 
 WITHOUT_STATUS = ONLY_BASES | NEVER_OVER_HTTP | TAMPERED_WITH
 
@@ -76,7 +76,7 @@ def test_the_names_without_a_status_are_errors() -> None:
 def test_an_error_without_a_status_appears_only_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A client is told as little as of what nobody expected."""
+    """A client learns as little as from an unexpected error."""
 
     class Kettle(Expected):
         pass

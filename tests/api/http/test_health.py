@@ -72,7 +72,7 @@ async def test_it_is_not_ready_if_its_store_does_not_answer(
 def test_an_abandoned_read_ends_with_its_service(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is left of it that would be told of later: no thread, and no error unseen."""
+    """It leaves neither a thread nor an error that nobody awaits."""
     monkeypatch.setattr(single_flight, "READ_S", 0.05)
     answered = threading.Event()
 
@@ -101,7 +101,7 @@ def threads_of(name: str) -> list[str]:
 
 
 async def test_it_is_ready_while_clients_read_lists(api: Api) -> None:
-    """However slowly they do, and however many; its metrics are told as well."""
+    """However slowly they read, and however many they are; metrics are answered too."""
     read = threading.Event()
     reading = [answers._THREADS.submit(read.wait) for _ in range(answers.STREAMS)]
     metrics = of_service(api.service, RequestCounts())

@@ -178,7 +178,7 @@ async def test_an_auditor_changes_nothing(api: Api):
     ],
 )
 async def test_json_is_the_only_format(api: Api, accept: str | None):
-    """Whoever accepts JSON, alone or among others, gets it."""
+    """A client that accepts JSON, alone or among others, gets it."""
     headers = {} if accept is None else {"Accept": accept}
     answer = await api.get("/jobs/", headers=headers)
     assert answer.status == 200
@@ -190,7 +190,7 @@ async def test_json_is_the_only_format(api: Api, accept: str | None):
     ["application/xml", "text/html", "application/json;q=0", "*/*; q=0.000", "nonsense", ",", ";"],
 )
 async def test_other_formats_are_refused(api: Api, accept: str):
-    """Whoever accepts no JSON gets a 406 and nothing is done."""
+    """A client that does not accept JSON gets a 406, and nothing is done."""
     answer = await api.get("/jobs/", headers={"Accept": accept})
     assert answer.error == (406, "validation", None)
     answer = await api.post("/drives/", DRIVE, headers={"Accept": accept})
@@ -460,7 +460,7 @@ def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
     ],
 )
 def test_other_errors(error: Any, status: int, error_type: str):
-    """What the store or a pool cannot do is told without paths."""
+    """Errors of the store or a pool are answered without paths."""
     answer = answer_to(error)
     (body,) = json.loads(answer.body)
     assert (answer.status, body["error_type"]) == (status, error_type)

@@ -121,7 +121,7 @@ async def test_a_repeat_gets_the_first_answer_even_after_changes(api: Api) -> No
 
 
 async def test_each_answer_has_its_own_id_and_position(api: Api) -> None:
-    """A repeat is a request like others, and as new as the ledger is by now."""
+    """A repeat is a request like any other, and its position is the current one."""
     first = await api.post("/drives/", DRIVE, headers={**KEY, "X-Request-ID": "one"})
     await api.post("/tags/", {"name": "hazel"})
     second = await api.post("/drives/", DRIVE, headers={**KEY, "X-Request-ID": "two"})
@@ -252,7 +252,7 @@ async def test_a_refused_request_is_tried_again(api: Api) -> None:
 
 
 async def test_an_auditor_changes_nothing_with_a_key_either(api: Api) -> None:
-    """Who asks comes first."""
+    """The check of the caller comes first."""
     assert (await api.post("/drives/", DRIVE, headers=KEY, by=AUDITOR)).status == 403
 
 
@@ -355,7 +355,7 @@ async def test_an_upload_that_was_recorded_but_not_answered(api: Api) -> None:
 async def test_a_client_that_disconnects_gets_its_answer_by_a_repeat(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The writer goes on with its command, and the repeat waits for that."""
+    """The writer finishes its command, and the repeat waits for that."""
     begun, go_on = asyncio.Event(), asyncio.Event()
     execute = api.service.ledger.execute
 

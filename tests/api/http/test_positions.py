@@ -33,7 +33,7 @@ async def commit_something(api: Api) -> int:
     ],
 )
 async def test_every_answer_has_a_position(api: Api, path: str):
-    """Also a refusal, and one to somebody who is not logged in; it is the newest there is."""
+    """Also a refusal, even without a login; it is the newest position."""
     newest = await commit_something(api)
     for by in (ALICE, None):
         for method in ("GET", "HEAD", "OPTIONS", "POST"):

@@ -36,7 +36,7 @@ async def api(service: Service) -> AsyncIterator[Api]:
 @pytest.mark.parametrize("path", ["/open/", "/open", "/open/door/"])
 @pytest.mark.parametrize("headers", [{}, STALE], ids=["nothing", "stale"])
 async def test_a_public_url_needs_no_login(api: Api, path: str, headers: dict[str, str]):
-    """Whoever asks is anonymous, whatever credentials come along."""
+    """The caller is anonymous, whatever credentials the request carries."""
     for by in (None, ALICE, AUDITOR):
         answer = await api.get(path, by=by, headers=headers)
         assert (answer.status, answer.json["actor"]) == (200, ANONYMOUS)

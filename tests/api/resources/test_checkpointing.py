@@ -105,7 +105,7 @@ async def test_at_the_start_and_after_each_pause(
 async def test_a_pause_is_over_after_many_events(
     api: Api, looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it is a minute."""
+    """Otherwise it is a minute."""
     monkeypatch.setattr("api.background.checkpoints.MANY_EVENTS", 3)
     await api.job()
     async with keeping(api):
@@ -125,7 +125,7 @@ def test_a_pause_is_a_minute() -> None:
 async def test_stopping_waits_for_a_checkpoint_under_way(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it would read a ledger that is closed; what would take long is asked to stop."""
+    """Otherwise it would read a closed ledger; long work is asked to stop."""
     begun, ended = asyncio.Event(), []
     loop = asyncio.get_running_loop()
 

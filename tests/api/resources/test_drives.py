@@ -163,7 +163,7 @@ async def test_a_clone_may_be_attached_while_it_is_made(api: Api):
 
 
 async def test_a_failed_clone_is_removed(api: Api):
-    """When a clone fails its destination is gone and the source is free again."""
+    """When a clone fails, its destination is removed and its source is free again."""
     source = await api.drive()
     destination, job = await api.clone(source)
     await api.fail(job)
@@ -181,7 +181,7 @@ async def test_a_source_is_cloned_many_times_at_once(api: Api):
 
 
 async def test_a_clone_cannot_be_cloned_before_it_is_ready(api: Api):
-    """A drive without a complete image is no source: 403."""
+    """A drive without a complete image cannot be a source: 403."""
     destination, _ = await api.clone(await api.drive())
     answer = await api.post(f"/drives/{destination}/action/?do=clone")
     assert answer.error == (403, "permission", None)

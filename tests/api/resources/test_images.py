@@ -190,7 +190,7 @@ async def test_a_compressed_upload_is_refused(api: Api):
     "target", ["POST /api/2.0/drives/upload/?name=", "GET /api/2.0/jobs/?state="]
 )
 async def test_a_url_that_is_not_unicode_is_refused(api: Api, target: str):
-    """Bytes that are no UTF-8 get a 400, and nothing is made of them."""
+    """Bytes that are not UTF-8 get a 400, and no drive is created."""
     reader, writer = await asyncio.open_connection(api.client.host, api.client.port)
     head = f"Host: x\r\nAuthorization: {authorization(ALICE)}\r\nContent-Length: 5\r\n\r\n"
     writer.write(target.encode() + b"a\xffb HTTP/1.1\r\n" + head.encode() + b"image")

@@ -64,7 +64,7 @@ async def made(api: Api) -> dict[str, str]:
 
 
 async def test_foreign_uuids_are_like_unknown_ones(api: Api):
-    """On every URL another's uuid gives the same bytes as one that never was, and does nothing."""
+    """On every URL, another account's uuid is answered like an unknown one, and does nothing."""
     theirs = await made(api)
     before = await everything(api)
     tried = 0

@@ -119,7 +119,7 @@ async def test_a_running_copy_shows_its_bytes(api: Api):
 
 
 async def test_a_lost_worker_is_shown(api: Api):
-    """A job whose worker is taken for dead says so, and so do those above it, until it goes on."""
+    """A job whose worker is considered dead shows it, as do those above it, until it continues."""
     parent = await api.job()
     job = await api.job(parent=parent)
     await api.begin(job)

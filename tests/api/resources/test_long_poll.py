@@ -47,7 +47,7 @@ async def watched_no_more(service: Service) -> None:
 
 
 async def all_told(api: Api) -> None:
-    """Until the feed has told of all that has happened so far, and woken whoever waits for it."""
+    """Wait until the feed has sent everything so far, and woken everybody who waits for it."""
     async with listening(api) as listener:
         await listener.everything(api)
 
@@ -106,7 +106,7 @@ async def test_a_change_below(api: Api) -> None:
 
 
 async def test_changes_of_other_jobs(api: Api) -> None:
-    """Of the job beside it, above it, or of somebody else's, are none of its own."""
+    """Changes of jobs beside or above it, or of another account's, do not count."""
     root = await api.job()
     job, beside = await begun_job(api, root), await begun_job(api, root)
     theirs = await api.job(owner=BOB)
@@ -176,7 +176,7 @@ async def test_no_wait(api: Api, waits: list[str], query: str) -> None:
 
 
 async def test_an_unknown_job(api: Api) -> None:
-    """404 at once, for one that is somebody else's too."""
+    """404 at once, also for another account's job."""
     theirs = await api.job(owner=BOB)
     for job in (theirs, "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f", "nonsense"):
         answer = await api.get(f"/jobs/{job}/?wait={LONG_S}")
@@ -209,7 +209,7 @@ async def test_with_an_older_tag_it_answers_at_once(api: Api, waits: list[str]) 
 
 
 async def test_no_change_is_missed(api: Api) -> None:
-    """Whoever asks again and again with the last tag is there when a job ends, without waiting."""
+    """A client that keeps asking with the last tag sees the end of a job without waiting."""
     parent = await api.job()
     jobs = [await begun_job(api, parent) for _ in range(3)]
     asked: Counter[str] = Counter()
@@ -304,7 +304,7 @@ async def test_a_client_that_leaves_is_forgotten(api: Api) -> None:
 
 
 async def test_the_service_stops(api: Api, waits: list[str]) -> None:
-    """Who waits is answered, and who comes now is not kept waiting."""
+    """Waiting clients are answered, and new ones do not have to wait."""
     job = await api.job()
     async with waiting(api, job) as answer:
         api.service.feed.close()

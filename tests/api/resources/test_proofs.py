@@ -41,7 +41,7 @@ async def jobs(api: Api, count: int) -> None:
 
 @pytest.mark.parametrize("by", [BOB, AUDITOR])
 async def test_a_checkpoint_includes_what_was_answered(api: Api, by: Any) -> None:
-    """Whoever asks, and whoever's it was."""
+    """Any account can ask, whatever account the event belongs to."""
     assert (await checkpoint(api, by=by)).size == 0
     await jobs(api, 3)
     found = await checkpoint(api, by=by)

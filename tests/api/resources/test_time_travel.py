@@ -94,7 +94,7 @@ async def test_a_history_comes_in_pages(api: Api):
 
 
 async def test_a_stranger_is_not_named(api: Api):
-    """Of an act of another account on the job, neither account nor request are told."""
+    """If another account acted on the job, neither that account nor its request is shown."""
     job = await api.job()
     await api.service.ledger.execute(StartAttempt(job, 1, "w"), Caller(BOB.uuid, "of-bob"))
     answer = await api.get(f"/jobs/{job}/history/")
@@ -132,7 +132,7 @@ async def test_lists_of_the_past_hold_only_the_callers_jobs(api: Api):
 
 
 class Seen(NamedTuple):
-    """What was answered at a position."""
+    """The answers at a position."""
 
     position: int
     at: datetime
@@ -154,7 +154,7 @@ class Watching:
         return done
 
     async def _look(self) -> bool:
-        """Note what is answered now, unless something goes on by itself meanwhile."""
+        """Note the current answers, unless something changes meanwhile."""
         bodies: dict[str, bytes | None] = {}
         listed = await self.api.get(f"/jobs/?limit={SHORT_LIMIT}")
         self.jobs |= set(uuids(listed))

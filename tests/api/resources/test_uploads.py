@@ -179,7 +179,7 @@ async def test_a_chunk_that_was_sent_before(upload: Upload):
 
 
 async def test_an_upload_resumes_after_a_restart(tmp_path: Path):
-    """What was there stays there, and the next process takes the rest."""
+    """The next process keeps the chunks that it finds, and takes the rest."""
     settings = Settings(data=tmp_path, copying=False)
     drive = ""
     for numbers in ([1, 3], [0], [2]):
@@ -199,7 +199,7 @@ async def test_an_upload_resumes_after_a_restart(tmp_path: Path):
 
 
 async def test_as_the_python_client_sends_a_chunk(upload: Upload):
-    """Every field may have a file name, and what is said in the URL need not be said again."""
+    """Every field may have a file name; what the URL says need not be repeated in the form."""
     with aiohttp.MultipartWriter("form-data") as form:
         for key, value in [*upload.said(0).items(), ("file", upload.bytes_of(0))]:
             part = form.append(value)
@@ -261,7 +261,7 @@ async def test_sizes_that_do_not_fit(upload: Upload, name: str, value: str):
     ],
 )
 async def test_impossible_fields(upload: Upload, name: str, value: str | None):
-    """What is no number in its bounds, or is missing, is named, whether asked or sent."""
+    """A field that is missing or out of bounds is named, in a GET and in a POST."""
     said = {key: text for key, text in {**upload.said(0), name: value}.items() if text is not None}
     assert (await upload.send(0, said=said)).error == (400, "validation", name)
     query = "&".join(f"{key}={text}" for key, text in said.items())
@@ -299,7 +299,7 @@ GOOD = PART + bytes(CHUNK) + b"\r\n--b--\r\n"
     ],
 )
 async def test_malformed_forms(upload: Upload, kind: str, body: bytes, status: int):
-    """What is no form, or an endless or broken one, is refused, and is no chunk."""
+    """A body that is not a form, or is endless or broken, is refused and adds no chunk."""
     said = "&".join(f"{key}={value}" for key, value in upload.said(0).items())
     path = f"{upload.path}?{said}"
     answer = await upload.api.post(path, data=body, headers={"Content-Type": kind})
@@ -361,7 +361,7 @@ async def test_links_take_chunks(upload: Upload):
 
 @pytest.mark.parametrize("length", [1, STEP, CHUNK - 1, CHUNK])
 async def test_an_image_of_one_chunk(api: Api, length: int):
-    """An image that is no bigger than a chunk is one, by its link and as a form."""
+    """An image that fits into one chunk is sent as one, by link and as a form."""
     upload = await begun(api, size=length)
     assert (await api.post(await upload.link(0), data=b"x" * length, by=None)).status == 200
     assert (await upload.image()).rstrip(b"\0") == b"x" * length

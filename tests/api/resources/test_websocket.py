@@ -90,7 +90,7 @@ async def test_a_drive_from_creation_to_deletion(api: Api, listener: Listener) -
 
 
 async def test_a_server_from_creation_to_deletion(api: Api, listener: Listener) -> None:
-    """It and the drives that it mounts, and no longer mounts, are told of."""
+    """There are frames of the server, and of the drives that it mounts or no longer mounts."""
     drive = await api.drive()
     server = await api.server(drive)
     told = (await listener.everything(api))[-2:]
@@ -157,7 +157,7 @@ async def test_a_get_shows_each_frame_already(api: Api, listener: Listener) -> N
 
 
 async def test_frames_alone_give_the_whole_state(tmp_path: Path) -> None:
-    """Whoever keeps the last frame of each thing has what GET answers, whatever is changed."""
+    """The last frames of all resources equal what GET answers, whatever is changed."""
     async with open_service(Settings(data=tmp_path, copying=False)) as service:
         ada = await service.accounts.add("ada@example.test", "password")
         async with TestClient(TestServer(make_app(service))) as client:
@@ -281,7 +281,7 @@ def _shows(uri: str, bytes_done: int):
 
 
 async def test_everybody_gets_only_their_own_frames(api: Api) -> None:
-    """Of an account's things all its sockets are told, and nobody else's, whatever their role."""
+    """All sockets of an account get its frames, and no others do, whatever their role."""
     async with AsyncExitStack() as sockets:
         accounts = (ALICE, ALICE, BOB, AUDITOR)
         listeners = [await sockets.enter_async_context(listening(api, each)) for each in accounts]
@@ -448,7 +448,7 @@ def _read_to_the_end(client: sockets.socket) -> int:
 async def test_only_the_slow_reader_is_disconnected(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is cut off once too much waits for it; others are told of everything meanwhile."""
+    """It is cut off once too much waits for it; meanwhile others get every frame."""
     monkeypatch.setattr(websocket, "BYTES_MAX", 512 * 1024)
     monkeypatch.setattr(websocket, "CLOSE_S", 0.2)
     with sockets.socket() as deaf:

@@ -80,7 +80,7 @@ def test_a_cancelled_clone_is_gone_and_its_source_is_free(history: History) -> N
 
 
 def test_a_cancelled_job_keeps_the_progress_it_had() -> None:
-    """It is told how far the work was, and no error."""
+    """It shows how far the work was, and no error."""
     job = job_after(given(TAKEN_UP).when(CancelJob(ME, "j")), "j")
     assert (job.state, job.progress, job.error) == ("cancelled", 40, None)
 
@@ -114,7 +114,7 @@ def test_an_ended_job_cannot_be_cancelled(end: History) -> None:
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs"])
 def test_only_own_jobs_can_be_cancelled(uuid: str) -> None:
-    """The job of another account is as good as none."""
+    """The job of another account is not found."""
     given(CreateJob(SOMEBODY_ELSE, "theirs", "x")).when(CancelJob(ME, uuid)).then_refused(
         errors.JobNotFound, uuid
     )
@@ -194,7 +194,7 @@ def test_a_cancelled_child_leaves_its_siblings_running() -> None:
 
 
 def test_a_parent_is_cancelled_when_the_siblings_of_a_cancelled_child_succeed() -> None:
-    """Half a server is no server: what the others made goes away with it."""
+    """Half a server is of no use: what the others made is removed too."""
     given(CLONING_A_SERVER, CancelJob(ME, "new-2"), StartAttempt("new-4", 1, "w")).when(
         SucceedJob("new-4", 1)
     ).then(

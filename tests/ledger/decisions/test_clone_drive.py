@@ -174,7 +174,7 @@ def test_a_clone_is_placed_only_where_a_worker_can_copy_it() -> None:
 
 
 def test_a_storage_type_without_a_pool_is_refused_as_unknown() -> None:
-    """Whoever reads it would look for a worker in vain."""
+    """Otherwise the reader would look for a worker in vain."""
     given(ready_drive("source", SOURCE)).when(clone(storage_type="ssd")).then_refused(
         errors.UnknownStorageType, point="storage_type"
     )

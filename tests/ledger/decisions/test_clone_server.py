@@ -192,7 +192,7 @@ def cloning(*disks: str) -> list[History]:
 
 
 def test_the_first_disk_to_be_copied_does_not_end_the_job() -> None:
-    """The parent learns of it and goes on."""
+    """The parent learns of it and continues."""
     given(cloning("a", "b")).when(SucceedJob("new-2", 1)).then(
         Fact("job-new-2", JobSucceeded()),
         Fact("drive-new-1", DriveReady()),

@@ -132,7 +132,7 @@ def test_only_its_job_makes_a_clone_ready() -> None:
     "history", [(), (ready_drive("a"), DeleteDrives(ME, ("a",)))], ids=["never was", "deleted"]
 )
 def test_an_unknown_drive_cannot_become_ready(history: tuple) -> None:
-    """An image for a drive that never was, or is deleted, is refused."""
+    """An image for an unknown or deleted drive is refused."""
     given(*history).when(MarkDriveReady("a")).then_refused(errors.DriveNotFound, "a")
 
 

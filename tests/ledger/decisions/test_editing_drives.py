@@ -123,7 +123,7 @@ def test_a_drive_of_a_running_server_changes_only_what_needs_no_stop() -> None:
 
 
 def test_every_field_of_a_drive_can_change_once_its_server_is_stopped() -> None:
-    """Being mounted is no hindrance."""
+    """It may be mounted."""
     given(RUNNING, ChangePower(ME, "s", "stop")).when(edit(media="cdrom", size=2 * GIB)).then(
         Fact("drive-d", DriveChanged(replace(BEFORE, media="cdrom"))),
         Fact("drive-d", DriveResizeStarted(2 * GIB)),
@@ -207,7 +207,7 @@ def test_a_drive_whose_image_is_worked_on_cannot_be_resized(why: str) -> None:
 
 
 def test_a_drive_of_a_running_server_cannot_be_resized() -> None:
-    """Whoever asks for a resize by name is told; the edit passes it over."""
+    """A resize is refused; an edit ignores the size."""
     given(RUNNING).when(ResizeDrive(ME, "d", 2 * GIB)).then_refused(errors.ServerRunning, "s")
 
 
@@ -227,7 +227,7 @@ def test_a_clone_can_grow_once_it_is_complete() -> None:
 
 @pytest.mark.parametrize("end", [CompleteResize("d"), FailResize("d", "no")], ids=repr)
 def test_a_resize_that_was_not_requested_cannot_end(end: CompleteResize) -> None:
-    """Nor one that is over, nor one of a drive that is gone."""
+    """Nor one that has ended, nor one of a deleted drive."""
     given(ready_drive("d")).when(end).then_refused(errors.DriveBusy, "d")
     given(RESIZING, CompleteResize("d")).when(end).then_refused(errors.DriveBusy, "d")
     given(RESIZING, DeleteDrives(ME, ("d",))).when(end).then_refused(errors.DriveNotFound, "d")

@@ -166,7 +166,7 @@ def test_mounts_are_replaced_as_a_whole() -> None:
 
 
 def test_a_mounted_drive_can_be_moved_within_its_server() -> None:
-    """To another channel; that it is mounted, by this very server, is no hindrance."""
+    """To another channel, although this very server mounts it."""
     moved = Mount("a", "ide", "1:1", boot_order=1)
     outcome = given(SERVER).when(attach(moved))
     outcome.then(Fact("server-s", ServerChanged((moved,))))
@@ -182,7 +182,7 @@ def test_a_drive_without_an_image_may_be_attached() -> None:
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "their-cdrom"])
 def test_only_own_drives_can_be_attached(uuid: str) -> None:
-    """A drive of another account is as good as none."""
+    """A drive of another account is not found."""
     given(
         SERVER,
         ready_drive("theirs", owner=SOMEBODY_ELSE),
@@ -241,7 +241,7 @@ def test_a_disk_that_is_no_longer_shared_stays_where_it_is_mounted() -> None:
 
 
 def test_a_server_that_is_being_cloned_can_be_changed() -> None:
-    """Its disks are busy, what is said of it is not."""
+    """Only its disks are busy."""
     given(SERVER, CloneServer(ME, "s", "copy", "j")).when(edit(name="after")).then(
         Fact("server-s", ServerChanged(definition=replace(BEFORE, name="after")))
     )

@@ -71,7 +71,7 @@ ASKED: dict[str, tuple[Command, type[errors.NotFound]]] = {
 
 @pytest.mark.parametrize("asked", ASKED)
 def test_what_belongs_to_another_account_does_not_exist(asked: str) -> None:
-    """The refusal is the one for a thing that never was, word for word."""
+    """The refusal is, word for word, that for an unknown resource."""
     command, refusal = ASKED[asked]
     foreign = given(*THEIRS).when(command)
     foreign.then_refused(refusal)

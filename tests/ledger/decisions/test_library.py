@@ -66,7 +66,7 @@ def meta_of_clone(source: History, said: dict[str, str] | None) -> dict[str, str
 def test_the_meta_of_a_clone_merges_the_librarys_with_the_given(
     said: dict[str, str] | None, merged: dict[str, str]
 ) -> None:
-    """What the library tells of its image stays; a clone of one's own drive has what is said."""
+    """The library's description of its image stays; a clone of an own drive has the given meta."""
     assert meta_of_clone(IN_THE_LIBRARY, said) == merged
     assert meta_of_clone(ready_drive("l", IMAGE), said) == (IMAGE.meta if said is None else said)
 

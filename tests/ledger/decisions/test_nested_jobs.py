@@ -191,7 +191,7 @@ def test_a_tree_has_a_limited_depth() -> None:
 @pytest.mark.parametrize("role", ["source", "destination"])
 @pytest.mark.parametrize("uuid", ["nothing", "theirs", "gone"])
 def test_a_job_names_drives_of_its_owner_only(uuid: str, role: str) -> None:
-    """Else it could make the drive of another account busy, or delete it by failing."""
+    """Otherwise it could make another account's drive busy, or delete it by failing."""
     given(
         ready_drive("theirs", owner=SOMEBODY_ELSE), ready_drive("gone"), DeleteDrives(ME, ("gone",))
     ).when(job("a", None, Resource("drives", uuid, role))).then_refused(errors.DriveNotFound, uuid)
@@ -218,7 +218,7 @@ def test_what_a_job_names_is_guarded() -> None:
     "made", [MADE, HOST, Resource("drives", "busy", "destination")], ids=lambda made: made.uuid
 )
 def test_a_job_cannot_be_said_to_make_what_exists(made: Resource) -> None:
-    """Else a drive would become ready twice, or be removed by the failure of a stranger."""
+    """Otherwise a drive could become ready twice, or be removed when an unrelated job fails."""
     given(
         ready_drive("made"),
         server_created("host"),

@@ -135,7 +135,7 @@ def test_the_storage_type_comes_before_every_wish() -> None:
 
 
 def test_an_existing_image_stays_where_it_is() -> None:
-    """A named pool is no wish."""
+    """A named pool is not a preference."""
     new = NewDrive("new", disk(), "a")
     outcome = world().when(CreateDrives(ME, (new,), "upload", ("in-a",)))
     assert pool_of(outcome, "new") == "a"
@@ -228,7 +228,7 @@ ON: dict[tuple[str, ...], set[str]] = {
 
 @pytest.mark.parametrize("avoid", ON, ids=", ".join)
 def test_a_started_server_avoids_the_hosts_of_the_given_servers(avoid: tuple[str, ...]) -> None:
-    """The first above all; what does not run, is unknown or somebody else's, is nowhere."""
+    """The first matters most; stopped, unknown and other accounts' servers have no host."""
     outcome = given(
         server_created("s"),
         running("freely", FREELY),

@@ -129,7 +129,7 @@ def test_progress_neither_falls_nor_exceeds_the_total(progress: int) -> None:
 
 
 def test_progress_does_not_fall_with_a_new_attempt() -> None:
-    """Starting again is no excuse."""
+    """Starting again does not reset it."""
     given(TAKEN_UP, UpdateProgress("j", 1, 40), StartAttempt("j", 2, "w")).when(
         UpdateProgress("j", 2, 39)
     ).then_refused(errors.ProgressWentBack)
@@ -241,7 +241,7 @@ def test_a_finished_clone_makes_its_drive_ready() -> None:
 
 
 def test_a_failed_clone_removes_its_drive() -> None:
-    """What was half copied goes away, the source is free."""
+    """The incomplete copy is removed, and the source is free."""
     outcome = given(COPYING).when(FailJob("j", 1, "on fire"))
     outcome.then(Fact("job-j", JobFailed("on fire")), Fact("drive-copy", DriveDeleted()))
     assert outcome.world.relations("source").running_jobs == 0

@@ -182,7 +182,7 @@ def test_only_a_parked_stream_can_be_released(*, skip: bool) -> None:
 
 
 def test_a_skipped_stream_may_be_discarded_unread() -> None:
-    """Nobody looks at it: there is no such job, as far as a decision can tell."""
+    """For a decision, the job does not exist."""
     skipped = given(PARK, ReleaseStream("job-root", skip=True))
     skipped.when(discard(TREE, unread=("job-root",))).then(
         Fact("sweep-1", discarded(TREE)), Discarded(("job-root", "job-below"), ROWS)

@@ -72,7 +72,7 @@ def test_a_server_cannot_be_made_twice() -> None:
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs"])
 def test_only_own_drives_can_be_attached(uuid: str) -> None:
-    """A drive of another account is as good as none."""
+    """A drive of another account is not found."""
     given(ready_drive("theirs", owner=SOMEBODY_ELSE)).when(
         CreateServers(ME, (new_server("s", mount(uuid)),))
     ).then_refused(errors.DriveNotFound, uuid)

@@ -116,7 +116,7 @@ def test_a_task_is_written_and_read() -> None:
 
 
 def test_queues() -> None:
-    """Each is somebody's who has the pools; their names are short, and differ."""
+    """Each belongs to workers with certain pools; the names are short and unique."""
     assert tasks.queue_of(RunJob("j", "a", "a")) == "a"
     assert tasks.queue_of(RunJob("j", "a", "b")) == "a>b"
     assert tasks.queue_of(RemoveFiles("d", "a")) == "a:chores"

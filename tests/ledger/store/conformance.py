@@ -167,7 +167,7 @@ class Appending(_Suite):
         assert store.append(batch(event("drive-b"))) > newest
 
     def test_a_position_is_never_used_again_after_reopening(self, open_store: OpenStore) -> None:
-        """What was given out is remembered on disk."""
+        """The highest position is kept on disk."""
         first = open_store()
         newest = first.append(batch(event("drive-a"), event("drive-b")))
         cut(first, 0)
@@ -253,7 +253,7 @@ class Conflicts(_Suite):
     def test_a_store_works_on_after_a_conflict_at_any_time(
         self, store: Store, projection: Projection, stale: Guard
     ) -> None:
-        """However often it has done the same before, which it may have prepared for by then."""
+        """However often it has executed the same statements, which may be prepared by then."""
 
         def written(nth: int, *stale: Guard) -> Batch:
             rows = dict(projection.rows(server(f"s-{nth}", "d")))
@@ -300,7 +300,7 @@ class Conflicts(_Suite):
             assert log.leaf_count() == 1
 
     def test_many_handles_at_once_lose_nothing(self, open_store: OpenStore) -> None:
-        """Each conflict is told to exactly those who came second; positions stay unique."""
+        """Exactly those who came second get a conflict; positions stay unique."""
         handles = [open_store() for _ in range(3)]
         start = threading.Barrier(len(handles))
 
@@ -365,7 +365,7 @@ class Reading(_Suite):
             assert positions(store)[:12] == [position for position, *_ in log.stream("drive-a")]
 
     def test_an_unknown_stream_is_empty(self, store: Store) -> None:
-        """That is no error."""
+        """This is not an error."""
         assert read_stream(store, "drive-a") == []
         with store.log() as log:
             assert log.stream("drive-a") == []
@@ -578,7 +578,7 @@ class KeyedRequest(_Suite):
             assert claims.find_answer(log.cursor(), ME, "k") is None
 
     def test_expired_claims_are_removed(self, store: Store) -> None:
-        """The oldest first, no more at once than is said, and none that holds."""
+        """The oldest first, up to the given number, and none that still holds."""
         times = [START + timedelta(hours=hours) for hours in range(3)]
         store.append(batch(claims=[claimed(f"k{at.hour}", at=at) for at in times]))
         now = times[1] + KEPT
@@ -603,7 +603,7 @@ class Alone(_Suite):
         assert passwords(store) == {"s": "hush"}
 
     def test_exclusive_keeps_nothing_when_the_work_fails(self, store: Store) -> None:
-        """The exception is the work's own, and the store goes on."""
+        """The caller gets the work's own exception, and the store continues."""
 
         def work(cursor: Cursor) -> None:
             cursor.execute("INSERT INTO server_secrets VALUES ('s', 'hush')")

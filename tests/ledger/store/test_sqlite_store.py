@@ -77,7 +77,7 @@ def test_pragmas_are_in_force(store: SqliteStore, name: str, value: object) -> N
 def test_the_file_keeps_its_pragmas(
     store: SqliteStore, file: Path, name: str, value: object
 ) -> None:
-    """Whoever opens it."""
+    """Whichever program opens it."""
     with closing(sqlite3.connect(file)) as connection:
         assert (value,) == connection.execute(f"PRAGMA {name}").fetchone()
 

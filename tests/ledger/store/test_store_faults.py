@@ -56,7 +56,7 @@ def acknowledging(file: Path, *, limit_bytes: int | None = None, inject: str | N
 
 
 def check_nobody_was_lied_to(file: Path, said: Said) -> None:
-    """Fail-stop, then recovery: what was acknowledged is there, and at most one thing more."""
+    """Fail-stop, then recovery: all that was acknowledged is kept, and at most one command more."""
     acknowledged, refused = said.about("acknowledged"), said.about("refused")
     assert acknowledged, "the failure came too early to say anything"
     assert refused, "the failure never came"

@@ -168,7 +168,7 @@ async def test_refused_commands_alone_write_nothing(opened: Opened, batches: lis
 async def test_a_decision_that_crashes_fails_alone(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault of ours costs one caller, who gets the exception; the writer goes on."""
+    """A bug affects one caller, who gets the exception; the writer continues."""
     decide = ledger.store.writer.decide
 
     def crash(command: object, *rest: object) -> object:
@@ -225,7 +225,7 @@ async def test_a_command_that_cannot_be_stored_fails_alone(opened: Opened, why: 
 
 
 async def test_the_command_of_a_caller_that_leaves_is_recorded(opened: Opened) -> None:
-    """What it asked for is recorded all the same, and nobody else notices."""
+    """Its command is recorded all the same, and nobody else notices."""
     with held(opened):
         tasks = [
             asyncio.ensure_future(opened.ledger.execute(new_drive(uuid), CALLER)) for uuid in "abc"
@@ -241,7 +241,7 @@ async def test_the_command_of_a_caller_that_leaves_is_recorded(opened: Opened) -
 def test_an_event_loop_that_closes_loses_nothing(
     opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its commands are recorded, and the writer goes on."""
+    """Its commands are recorded, and the writer continues."""
 
     async def ask_and_leave() -> None:
         task = asyncio.ensure_future(opened.ledger.execute(new_drive("a"), CALLER))
@@ -256,7 +256,7 @@ def test_an_event_loop_that_closes_loses_nothing(
 
 
 def test_exclusive_work_of_a_caller_that_left_is_skipped(opened: Opened) -> None:
-    """It had not begun; the writer goes on."""
+    """It had not begun; the writer continues."""
     done: list[int] = []
     with held(opened):
         left = opened.ledger.exclusive(lambda _: done.append(1))
@@ -297,7 +297,7 @@ def test_exclusive_work_keeps_its_place_in_the_queue(opened: Opened) -> None:
 
 
 def test_afterwards_sees_the_work_committed(opened: Opened) -> None:
-    """By a reader of its own, before anybody is told."""
+    """With a reader of its own, before anybody is notified."""
     seen: list[object] = []
 
     def look() -> None:
@@ -314,7 +314,7 @@ def test_afterwards_sees_the_work_committed(opened: Opened) -> None:
 
 
 def test_afterwards_is_not_called_for_work_that_failed(opened: Opened) -> None:
-    """And the exception is the caller's; the writer goes on."""
+    """The caller gets the exception, and the writer continues."""
     called: list[int] = []
 
     def work(_: Cursor) -> None:
@@ -343,7 +343,7 @@ async def test_listeners_are_notified_of_commits(opened: Opened) -> None:
 
 
 def test_a_commit_holds_the_new_states_of_its_streams(opened: Opened) -> None:
-    """The states after it, of what was deleted too, and of whom something else is said now."""
+    """Also of deleted streams, and of those about which other streams say something new."""
     told: list[Commit] = []
     opened.do(new_drive("a"), new_drive("b"), MarkDriveReady("a"), MarkDriveReady("b"))
     opened.ledger.listen(told.append)
@@ -383,7 +383,7 @@ def test_the_position_is_raised_before_anybody_is_notified(opened: Opened) -> No
 def test_a_failing_listener_affects_nobody_else(
     opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others are told, callers are answered, and the fault is logged."""
+    """The others are notified, callers are answered, and the error is logged."""
     told: list[object] = []
 
     def fail(_: object) -> None:
@@ -425,7 +425,7 @@ async def test_stop_finishes_waiting_commands(tmp_path: Path) -> None:
 async def test_once_the_store_has_failed_everything_is_refused(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The batch, who waits behind it, and who comes later; though the store would work again."""
+    """The batch, those waiting behind it and all later ones, even if the store works again."""
     opened.do(new_drive("before"))
     caplog.set_level(logging.CRITICAL)
     append = opened.store.append
@@ -481,7 +481,7 @@ def test_exclusive_work_that_meets_a_failing_store_stops_the_writer(opened: Open
 
 
 async def test_timestamps_grow_within_a_batch(opened: Opened) -> None:
-    """No two commands share one, and time orders what was done."""
+    """No two commands share a timestamp, and timestamps give their order."""
     await together(opened, *(new_drive(f"d{nth}") for nth in range(50)))
     with opened.snapshot() as snapshot:
         listed = [drive.uuid for drive in snapshot.drives(ME, limit=-1)]

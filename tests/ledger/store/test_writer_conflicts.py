@@ -68,7 +68,7 @@ def test_a_command_that_meets_a_new_version_is_redone(opened: Opened, other: Ope
 
 
 def test_a_command_that_is_redone_may_be_refused(opened: Opened, other: Opened) -> None:
-    """What was right before is decided anew."""
+    """The earlier decision does not count."""
     opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
     other.do(SucceedJob("j", 1))
     with pytest.raises(errors.JobOver):
@@ -100,7 +100,7 @@ def test_a_deletion_conflicts_with_a_clone_of_its_drive(opened: Opened, other: O
 
 
 def test_outdated_state_is_read_again_after_a_conflict(opened: Opened, other: Opened) -> None:
-    """Also what is said about a drive that the refused command did not look at."""
+    """Also what concerns a drive that the refused command did not look at."""
     opened.do(
         CreateDrives(ME, (NewDrive("d", disk()),), "blank"),
         MarkDriveReady("d"),
@@ -165,7 +165,7 @@ async def test_two_processes_at_once_lose_nothing(opened: Opened, other: Opened)
 def test_repeated_conflicts_are_given_up(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, conflicts: int
 ) -> None:
-    """After so many the caller is told to try again, and the writer goes on."""
+    """After so many, the caller is asked to try again, and the writer continues."""
     append, left = opened.store.append, [conflicts]
 
     def conflict(batch: Batch) -> int:

@@ -34,7 +34,7 @@ def servers() -> Iterator[Cluster]:
 
 
 class Cloning:
-    """Clients that clone a drive until they are told to stop, each clone under a key of its own."""
+    """Clients that clone a drive until asked to stop, each clone under its own key."""
 
     def __init__(self, api: Api, drive: str, random: random.Random) -> None:
         self._path = f"/drives/{drive}/action/?do=clone"
@@ -47,7 +47,7 @@ class Cloning:
             thread.start()
 
     def stop(self) -> None:
-        """Whoever has asked asks on until he is answered."""
+        """Each client repeats its request until it gets an answer."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -77,7 +77,7 @@ class Cloning:
 
 
 def fail_over(servers: Cluster, api: Api, drive: str, seed: int) -> Cloning:
-    """Clones, loses the primary at some moment, and goes on until as many are there again."""
+    """Clone, lose the primary at some moment, and continue until there are as many clones again."""
     cloning = Cloning(api, drive, random.Random(seed))  # noqa: S311 - to be run again
     try:
         wait_for("for clones", at_least(cloning, BEFORE))
@@ -99,7 +99,7 @@ def at_least(cloning: Cloning, count: int) -> Callable[[], bool]:
 def test_nothing_is_lost_and_nothing_is_done_twice(
     servers: Cluster, machine: Machine, failures: int
 ) -> None:
-    """The service goes on by itself; its record is sound, and every image is there."""
+    """The service continues by itself; its record is sound, and every image exists."""
     server = begin(machine, servers.url)
     content = striped(2)
     source = server.api.upload(content)

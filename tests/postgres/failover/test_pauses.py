@@ -25,7 +25,7 @@ from tests.support.world import ME
 def test_a_node_paused_in_a_batch_does_not_block_others_for_long(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server ends its transaction; it begins anew once it goes on, and does nothing twice."""
+    """The server ends its transaction; once it continues it starts over, and does nothing twice."""
     monkeypatch.setattr(pg_session, "TRANSACTION_S", 1)
     paused, go_on = Event(), Event()
     really = postgres.tasks.defer
@@ -100,7 +100,7 @@ def test_a_node_paused_in_a_batch_blocks_only_the_flip(
 def test_others_wait_for_a_commit_that_waits_for_its_standby(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By those behind it, too, for longer than a server that is gone would be."""
+    """Those behind it wait too, for longer than they would for a lost server."""
     monkeypatch.setattr(pg_session, "TRANSACTION_S", 1)
     monkeypatch.setattr(pg_connecting, "RECONNECT_S", 0.5)
     ended: list[Exception] = []

@@ -130,7 +130,7 @@ def test_a_connection_that_is_cut_while_it_waits(opened: Opened, servers: Cluste
 
 
 def test_a_connection_that_is_cut_before_it_commits(opened: Opened, servers: Cluster) -> None:
-    """The session still has the batch, and goes on with it: nobody decides anew meanwhile."""
+    """The session still has the batch and finishes it: nobody decides again meanwhile."""
     with psycopg.connect(servers.url, target_session_attrs="read-write") as other:
         other.execute("LOCK TABLE projection_head")
         answered = begun(lambda: opened.do(CreateJob(ME, "another", "x")))
@@ -193,7 +193,7 @@ def has_all(servers: Cluster) -> bool:
 def test_the_outcome_of_other_writes_is_reported_as_unknown(
     opened: Opened, servers: Cluster
 ) -> None:
-    """What is no event may have been done; the ledger goes on."""
+    """Work that records no event may have been done; the ledger continues."""
     servers.standby.pause()
     answered = begun(
         lambda: opened.ledger.exclusive(
@@ -223,7 +223,7 @@ def test_a_node_leaves_a_server_that_becomes_read_only(opened: Opened, servers: 
 
 
 def set_read_only(servers: Cluster, value: str) -> None:
-    """Of every session's next transaction: who begins later has read it, the others are told."""
+    """Set it for the next transaction of every session, new or open."""
     servers.primary.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
     servers.primary.execute("SELECT pg_reload_conf()")
     wait_for(
@@ -233,7 +233,7 @@ def set_read_only(servers: Cluster, value: str) -> None:
 
 
 def test_a_standby_that_lacks_commits_is_not_used(opened: Opened, servers: Cluster) -> None:
-    """If it was not waited for: what was acknowledged is missed, not written over."""
+    """If commits did not wait for it: the loss is noticed, and nothing is overwritten."""
     servers.wait_for_standby("")
     servers.standby.stop()
     update(opened).result(PATIENCE_S)

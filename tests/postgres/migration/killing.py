@@ -91,7 +91,7 @@ class Killing:
             assert list(log.events()) == self._events
 
     def finish(self, data: Path, url: str) -> None:
-        """The next attempt ends what was begun."""
+        """The next attempt completes the move."""
         if (data / MOVING_FILE).exists() or not (data / STORE_FILE).exists():
             assert done(lambda: moved(data, url), never)
         database = database_of(data)

@@ -32,7 +32,7 @@ Showing = Callable[[str, str], AbstractContextManager[Report]]
 
 
 def make(data: Path) -> Clock:
-    """A ledger in which all sorts of things have happened, some of which is archived by now."""
+    """A ledger with events of every kind, some of them archived."""
     data.mkdir()
     clock = Clock()
     with Ledger(data, clock) as ledger:
@@ -62,7 +62,7 @@ def unseen(doing: str, what: str) -> Iterator[Report]:
 
 
 def in_postgres(url: str, data: Path, clock: Clock) -> Retained:
-    """What was moved, opened."""
+    """The moved ledger, opened."""
     kind = retained_in_postgres(url)
     return kind(data / "none", clock, environment=Foreseen(prefix="later"))
 
@@ -90,7 +90,7 @@ def told(opened: Retained) -> dict[str, Any]:
 
 
 def verified(opened: Retained, ledger: Ledger, note: str) -> Verified:
-    """What somebody finds who has kept a checkpoint."""
+    """What the holder of a checkpoint finds."""
     checkpoint = read_checkpoint(note.encode(), ledger.signer.verifier)
     with opened.ledger.log() as log:
         names = opened.shelf.names()

@@ -218,7 +218,7 @@ def _writers(database: str) -> set[str]:
 def test_a_ledger_that_was_used_meanwhile(
     data: Path, clock: Clock, database: str, in_small_steps: None
 ) -> None:
-    """Some of what was copied is gone by then, some has changed, some is new."""
+    """Some copied rows are deleted by then, some changed, some new."""
 
     @contextmanager
     def broken_off(doing: str, what: str) -> Iterator[Report]:
@@ -417,7 +417,7 @@ def test_an_earlier_move_is_not_replaced(data: Path, database: str) -> None:
 def test_a_moved_ledger_is_not_moved_again(
     data: Path, postgres: PostgresServer, database: str
 ) -> None:
-    """And what was moved is neither begun anew nor opened where it was."""
+    """The old ledger is neither moved again nor opened."""
     moved(data, database)
     with pytest.raises(NotMoved, match="is in PostgreSQL already"):
         moved(data, postgres.new_database())

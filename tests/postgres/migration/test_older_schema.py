@@ -79,7 +79,7 @@ def test_a_new_ledger_creates_nothing_of_sqlites(database: str) -> None:
 
 
 def test_leftovers_of_an_earlier_version_are_removed(earlier: str) -> None:
-    """When it is opened, and only what was made; what is somebody's own stays."""
+    """When it is opened; objects of the user's own stay."""
     assert len(objects(earlier)) == 10
     with in_postgres(earlier) as opened:
         opened.do(CreateJob(ME, "late", "x"))

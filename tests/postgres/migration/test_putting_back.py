@@ -69,7 +69,7 @@ def put_back(machine: Machine, dump: Path, database: str) -> Machine:
 
 @pytest.mark.long
 def test_a_dump_is_restored(machine: Machine, postgres: PostgresServer, tmp_path: Path) -> None:
-    """What was recorded until then is there and proved; what was later is lost, and told apart."""
+    """Everything up to the dump is there and proved; what came later is recognized as lost."""
     database, other = postgres.new_database(), postgres.new_database()
     server = begin(machine, database)
     content = striped(2)
@@ -99,7 +99,7 @@ def test_a_dump_is_restored(machine: Machine, postgres: PostgresServer, tmp_path
 
 
 def look_at(restored: Machine, database: str, note: Path) -> None:
-    """Nobody goes on as if nothing had happened; who says that it has, finds all of it sound."""
+    """Without being adopted it cannot be used; once adopted it is sound."""
     pool = f"main={restored.pool}"
     serve = ("serve", "--port", "0", "--pool", pool, "--store", database)
     refused = restored.command(*serve)
@@ -113,7 +113,7 @@ def look_at(restored: Machine, database: str, note: Path) -> None:
 
 
 def test_a_restored_copy_must_be_adopted(postgres: PostgresServer, tmp_path: Path) -> None:
-    """Nobody goes on with it as if nothing had happened."""
+    """It cannot be used without being adopted."""
     database, other = postgres.new_database(), postgres.new_database()
     PostgresStore(database, PostgresProjection()).close()
     run("pg_dump", "-Fc", "-f", str(tmp_path / "dump"), database)
@@ -128,7 +128,7 @@ def test_a_restored_copy_must_be_adopted(postgres: PostgresServer, tmp_path: Pat
 
 
 def test_adopting_a_copy_needs_its_key(database: str, tmp_path: Path) -> None:
-    """Another could not be told from tampering."""
+    """With another key, the recovery would look like tampering."""
     done = run_command("adopt", "--data", str(tmp_path / "none"), "--store", database)
     assert done.returncode == 1
     assert "checkpoint.key" in done.stderr
@@ -138,7 +138,7 @@ def test_adopting_a_copy_needs_its_key(database: str, tmp_path: Path) -> None:
 def test_a_copy_that_a_service_has_cannot_be_adopted(
     ledger_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that goes on with a recovery, as if nothing had happened, has to be stopped."""
+    """A service that runs on a recovered database must be stopped first."""
     monkeypatch.setattr(pg_locks, "LOCK_WAIT", "10ms")
     signer_of(tmp_path, new_id=new_id)
     store = PostgresStore(ledger_database, PostgresProjection())

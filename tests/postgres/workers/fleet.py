@@ -34,7 +34,7 @@ STALLED_S = 3.0
 
 
 class Worker:
-    """One `job-ledger worker`, that works by now."""
+    """One `job-ledger worker` that has started."""
 
     def __init__(self, url: str, pools: Sequence[Pool], log: Path, *options: str) -> None:
         named = [f"--pool={pool.name}={pool.path},type={pool.storage_type}" for pool in pools]

@@ -55,7 +55,7 @@ async def accepted(service: Service, command: Command, *refusals: type[Exception
 async def test_a_copy_between_two_pools_takes_a_worker_that_has_both(
     fleet: Fleet, service: Service
 ) -> None:
-    """Else it is refused, and the text says which pools they are."""
+    """Otherwise it is refused, and the text names the pools."""
     source = fleet.source()
     clone = CloneDrive("me", source, "copy", "job", storage_type="zadara")
     with pytest.raises(UnknownStorageType):

@@ -99,7 +99,7 @@ def place(opened: Opened) -> WorkerSetup:
 async def test_a_silent_worker_loses_its_task(
     opened: Opened, database: str, others: tuple[Other, Other, Other]
 ) -> None:
-    """And nobody else does."""
+    """No other worker does."""
     living, first, second = others
     first.fall_silent()
     async with run_worker(database, place(opened), stalled_s=STALLED_S):

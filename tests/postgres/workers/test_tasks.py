@@ -135,7 +135,7 @@ def test_later_scripts_are_run_once(
 
 
 def test_the_registry_of_workers_pools(opened: Opened, database: str) -> None:
-    """As they said last; nobody counts who was not seen for long."""
+    """As they last reported; workers that were not seen for long do not count."""
     ours, theirs = PoolSpace("a", "ssd", 7, here=False), PoolSpace("b", "dssd", 8, here=False)
     with connected(database) as connection:
         pools.report_pools(connection, "one", [ours, theirs])

@@ -79,7 +79,7 @@ def test_a_node_that_lost_its_lease_does_not_disturb_the_new_holder(
 
 
 def test_a_rebuild_on_one_node_beside_writes_on_the_other(nodes: Nodes) -> None:
-    """The same rows before and after; the other goes on in the new generation."""
+    """The rows are the same before and after; the other node continues in the new generation."""
     one, two = nodes
     two.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
     stop = Event()

@@ -88,7 +88,7 @@ def check_gone_on_with(fleet: Fleet, job: str, *by: str) -> None:
 
 
 def test_a_worker_killed_during_a_copy(fleet: Fleet, rounds: int) -> None:
-    """Another goes on from the last checkpoint, and every image is right."""
+    """Another continues from the last checkpoint, and every image is correct."""
     for _ in range(rounds):
         slow, copies = under_way(fleet)
         slow.kill()
@@ -104,7 +104,7 @@ def test_a_worker_killed_during_a_copy(fleet: Fleet, rounds: int) -> None:
 
 
 def test_a_worker_paused_until_it_loses_its_task(fleet: Fleet, rounds: int) -> None:
-    """Whoever took its jobs has done them, once; what it says and writes then comes to nothing."""
+    """Another worker has done its jobs, once; what it reports and writes then has no effect."""
     for _ in range(rounds):
         slow, copies = under_way(fleet)
         slow.pause()
@@ -132,7 +132,7 @@ def test_a_worker_paused_until_it_loses_its_task(fleet: Fleet, rounds: int) -> N
 
 
 def test_a_worker_stopped_during_a_copy(fleet: Fleet) -> None:
-    """Its tasks go back, and another goes on where it stopped; that one hears of a cancellation."""
+    """Its tasks go back, and another continues where it stopped, and obeys a cancellation."""
     slow, copies = under_way(fleet)
     assert slow.stop() == 0
     assert fleet.tasks() == [("todo", "main")] * AT_ONCE
