@@ -27,8 +27,10 @@ def rows_of_history(stream: str, history: Sequence[Recorded[Event]]) -> Rows:
 
 
 def rows_of_stream(log: Log, stream: str) -> Rows:
-    """Return all rows of a stream. Raise `UnreadableStream`."""
+    """Return all rows of a stream that is shown. Raise `UnreadableStream`."""
     stored = log.stream(stream)
+    if not stored:
+        raise UnreadableStream(stream, 0, "its first event is not there")
     try:
         return rows_of_history(stream, [decode(topic, state) for _, topic, state in stored])
     except CANNOT_FOLD as error:
@@ -105,6 +107,24 @@ def compactions(log: Log) -> list[Compaction]:
     streams.sort(key=lambda stream: log.stream(stream)[0][0])
     states = [fold_stream(log, stream) for stream in streams]
     return [state for state in states if isinstance(state, Compaction)]
+
+
+def streams_being_deleted(log: Log) -> dict[str, str]:
+    """Return the streams that unfinished compactions delete, each with the archive that has it."""
+    archives = {
+        uuid: compaction.written.archive
+        for compaction in compactions(log)
+        if compaction.gone is None
+        for uuid in compaction.written.sweeps
+    }
+    if not archives:
+        return {}  # the usual case; reading all sweeps takes long
+    return {
+        stream: archives[sweep.uuid]
+        for sweep in sweeps(log)
+        if sweep.uuid in archives
+        for stream in sweep.streams()
+    }
 
 
 def pending_sweeps(log: Log) -> list[Sweep]:

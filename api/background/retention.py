@@ -1,4 +1,8 @@
-"""Discarding what is due, and archiving it: soon after the start, and then every hour."""
+"""Discarding what is due, and archiving it: soon after the start, and then every hour.
+
+First comes what an interrupted run left: neither a clock nor an archive that stops everything else
+may keep a compaction half done.
+"""
 
 import asyncio
 import logging
@@ -6,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 
 from api.background.loop import repeat
+from ledger.archives import BadArchive
 from projections.maintenance.retention.service import ClockMoved, Ran, Retention, RetentionBusy
 from projections.maintenance.retention.sweep import RetentionStopped
 
@@ -33,6 +38,7 @@ class _Sweeps:
         self._clock_moved = False
 
     async def sweep(self) -> None:
+        await self._finish_compaction()
         already_logged, self._clock_moved = self._clock_moved, False
         try:
             ran = await asyncio.to_thread(self._retention.run_if_worthwhile)
@@ -44,6 +50,14 @@ class _Sweeps:
             log.info("nothing more is discarded this time: %s", error)
         else:
             _log(ran)
+
+    async def _finish_compaction(self) -> None:
+        try:
+            await asyncio.to_thread(self._retention.finish_compaction)
+        except (RetentionBusy, RetentionStopped) as error:
+            log.info("no compaction is finished this time: %s", error)
+        except BadArchive as error:
+            log.error("a compaction cannot be finished: %s", error)  # noqa: TRY400 - expected
 
 
 def _log(ran: Ran) -> None:

@@ -7,6 +7,7 @@ from ledger.store.parameters import among
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, LoggedEvent
 from ledger.store.tables.tiles import mark_gone
+from ledger.store.whole_streams import FIRST
 
 
 def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
@@ -16,8 +17,8 @@ def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
         yield position
 
 
-def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent]:
-    """Return the first and the last event of a stream that is in the store."""
+def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent] | None:
+    """Return the first and the last event of a stream; None if it is not there."""
     cursor.execute(
         f"{SELECT_EVENTS} WHERE originator_id = ?1 AND originator_version IN"  # noqa: S608 - constants
         " (1, (SELECT max(originator_version) FROM stored_events WHERE originator_id = ?1))"
@@ -25,7 +26,7 @@ def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent]:
         (stream,),
     )
     ends = [LoggedEvent._make(row) for row in cursor.fetchall()]
-    return ends[0], ends[-1]
+    return (ends[0], ends[-1]) if ends and ends[0].version == FIRST else None
 
 
 def is_stored(cursor: Cursor, position: int) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, LoggedEvent, Scalar
+from ledger.store.whole_streams import FIRST, whole
 
 READ_ROWS = 2_000
 """Rows fetched at a time from a long read."""
@@ -60,11 +61,12 @@ class SqlLog:
         return map(LoggedEvent._make, streamed(self.cursor(), sql, (after,)))
 
     def by_stream(self) -> Iterator[tuple[str, str, bytes]]:
-        return streamed(
+        rows = streamed(
             self.cursor(),
-            "SELECT originator_id, topic, state FROM stored_events"
+            "SELECT originator_id, originator_version, topic, state FROM stored_events"
             " ORDER BY originator_id, originator_version",
         )
+        return ((stream, topic, state) for stream, _, topic, state in whole(rows))
 
     def streams_after(self, after: int) -> list[str]:
         return self._names(
@@ -73,18 +75,20 @@ class SqlLog:
 
     def streams_of(self, kind: str) -> list[str]:
         return self._names(
-            "SELECT DISTINCT originator_id FROM stored_events"
-            " WHERE originator_id >= ? AND originator_id < ? ORDER BY originator_id",
+            "SELECT originator_id FROM stored_events WHERE originator_id >= ?"
+            " AND originator_id < ? AND originator_version = ? ORDER BY originator_id",
             f"{kind}-",
             f"{kind}.",  # "." comes right after "-"
+            FIRST,
         )
 
     def stream(self, stream: str) -> list[tuple[int, str, bytes]]:
-        return self._rows(
-            "SELECT position, topic, state FROM stored_events"
+        rows = self._rows(
+            "SELECT originator_id, originator_version, position, topic, state FROM stored_events"
             " WHERE originator_id = ? ORDER BY originator_version",
             stream,
         )
+        return [(position, topic, state) for _, _, position, topic, state in whole(rows)]
 
     def _names(self, sql: str, *parameters: Scalar) -> list[str]:
         return [name for (name,) in self._rows(sql, *parameters)]

@@ -37,7 +37,8 @@ class PastJobs:
         where = spans(self._snapshot.cursor, [job_stream(row.uuid) for row in shown])
         changed = []
         for row in shown:
-            if where[job_stream(row.uuid)].last <= self._position:
+            span = where.get(job_stream(row.uuid))
+            if span is not None and span.last <= self._position:
                 self.rows[row.uuid] = row
             else:
                 changed.append(job_stream(row.uuid))

@@ -15,6 +15,7 @@ from ledger.domain.events import Event, Recorded
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.listener import ChannelListener
 from ledger.store.seam import Commit, Listener
+from ledger.store.whole_streams import FIRST, whole
 
 CHANNEL = "job_ledger"
 """Notified by each transaction that appends events."""
@@ -89,9 +90,11 @@ class CommitTail:
         events: list[tuple[str, Recorded[Event]]] = []
         related: set[str] = set()
         for row in rows:
+            before = self._states.get(row.stream)
+            if before is None and row.version > FIRST:
+                continue  # of a stream that is not there any more, or cannot be read
             try:
                 recorded = decode(row.topic, row.state)
-                before = self._states.get(row.stream)
                 after = evolve(before, row.stream, recorded)
             except Exception:
                 log.exception("event %d cannot be read and is not passed on", row.position)
@@ -104,16 +107,16 @@ class CommitTail:
 
     def _read_states(self, connection: PgConnection, rows: Sequence[_Row]) -> None:
         """Read the states of streams that are not cached, as of the last event passed on."""
-        unknown = {row.stream for row in rows if row.version > 1} - self._states.keys()
+        unknown = {row.stream for row in rows if row.version > FIRST} - self._states.keys()
         if not unknown:
             return
         earlier = connection.raw.execute(
-            "SELECT originator_id, topic, state FROM stored_events"
+            "SELECT originator_id, originator_version, topic, state FROM stored_events"
             " WHERE originator_id = ANY(%s) AND position <= %s"
             " ORDER BY originator_id, originator_version",
             (sorted(unknown), self._position),
         )
-        for stream, topic, state in earlier.fetchall():
+        for stream, _, topic, state in whole(earlier.fetchall()):
             self._fold(stream, topic, state)
 
     def _fold(self, stream: str, topic: str, state: bytes) -> None:

@@ -10,6 +10,7 @@ from ledger.domain.events import Event, Recorded
 from ledger.store.log import SELECT_EVENTS
 from ledger.store.parameters import among
 from ledger.store.seam import Cursor, LoggedEvent
+from ledger.store.whole_streams import whole
 
 Stored = tuple[str, bytes]
 """An event's topic and state."""
@@ -29,7 +30,7 @@ def newest(cursor: Cursor) -> int:
 
 
 def spans(cursor: Cursor, streams: Sequence[str]) -> dict[str, Span]:
-    """Return where these streams are, without those that have no event.
+    """Return where these streams are, without those that are not there.
 
     This takes two index look-ups for each stream, no matter how long it is.
     """
@@ -37,7 +38,7 @@ def spans(cursor: Cursor, streams: Sequence[str]) -> dict[str, Span]:
         cursor,
         "WITH asked (stream) AS (VALUES ...) SELECT stream,"
         " (SELECT position FROM stored_events WHERE originator_id = stream"
-        "  ORDER BY originator_version LIMIT 1),"
+        "  AND originator_version = 1),"
         " (SELECT position FROM stored_events WHERE originator_id = stream"
         "  ORDER BY originator_version DESC LIMIT 1) FROM asked",
         streams,
@@ -52,24 +53,24 @@ def histories(
     """Yield each of these streams that had begun, with its events up to this position."""
     rows = among(
         cursor,
-        "SELECT originator_id, topic, state FROM stored_events"
+        "SELECT originator_id, originator_version, topic, state FROM stored_events"
         " WHERE originator_id IN (...) AND position <= ?"
         " ORDER BY originator_id, originator_version",
         streams,
         until,
     )
-    for stream, events in groupby(rows, itemgetter(0)):
-        yield stream, [(topic, state) for _, topic, state in events]
+    for stream, events in groupby(whole(rows), itemgetter(0)):
+        yield stream, [(topic, state) for _, _, topic, state in events]
 
 
 def stored_of(cursor: Cursor, stream: str) -> list[Stored]:
     """Return the events of one stream, in order, in the form in which they are folded."""
     cursor.execute(
-        "SELECT topic, state FROM stored_events"
+        "SELECT originator_id, originator_version, topic, state FROM stored_events"
         " WHERE originator_id = ? ORDER BY originator_version",
         (stream,),
     )
-    return cursor.fetchall()
+    return [(topic, state) for _, _, topic, state in whole(cursor.fetchall())]
 
 
 def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
@@ -77,14 +78,18 @@ def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
     cursor.execute(
         f"{SELECT_EVENTS} WHERE originator_id = ? ORDER BY originator_version", (stream,)
     )
-    return [LoggedEvent._make(row) for row in cursor.fetchall()]
+    events = [LoggedEvent._make(row) for row in cursor.fetchall()]
+    rows = whole((event.stream, event.version, event) for event in events)
+    return [event for _, _, event in rows]
 
 
 def events_of_kind(cursor: Cursor, kind: str, after: int) -> list[Recorded[Event]]:
     """Return the events after this position of all streams whose names begin with `kind-`."""
     cursor.execute(
-        "SELECT topic, state FROM stored_events"
-        " WHERE originator_id > ? AND originator_id < ? AND position > ? ORDER BY position",
+        "SELECT topic, state FROM stored_events AS event"
+        " WHERE originator_id > ? AND originator_id < ? AND position > ? AND EXISTS"
+        " (SELECT 1 FROM stored_events WHERE originator_id = event.originator_id"
+        "  AND originator_version = 1) ORDER BY position",
         (f"{kind}-", f"{kind}.", after),  # a full stop comes right after a hyphen
     )
     return [decode(topic, state) for topic, state in cursor.fetchall()]

@@ -47,7 +47,10 @@ def _jobs(log: Log, tree: DiscardedTree) -> tuple[ArchivedJob, ...] | None:
 
 def _job(log: Log, uuid: str) -> ArchivedJob:
     """Return the entry of a job that has ended; its first and last event say all that is needed."""
-    first, last = ends_of(log.cursor(), job_stream(uuid))
+    ends = ends_of(log.cursor(), job_stream(uuid))
+    if ends is None:
+        raise UnknownEvent(f"job {uuid} is not there")
+    first, last = ends
     created, ended = decode(first.topic, first.state), decode(last.topic, last.state)
     if not isinstance(created.event, JobCreated) or type(ended.event) not in _ENDINGS:
         raise UnknownEvent(f"job {uuid} goes from {first.topic} to {last.topic}")

@@ -3,8 +3,10 @@
     written and synced -> ArchiveWritten -> events deleted, some at a time -> LedgerCompacted
 
 Until `ArchiveWritten` is recorded, the store has all events and the file counts for nothing. From
-then on the archive has them, whether or not some are still in the store. So a crash leaves a ledger
-that reads right, and the next compaction finishes the deletion.
+then on the archive has them, whether or not some are still in the store. Events are deleted in the
+order of their positions, so each stream is gone from the store with its first event; what is left
+of it is a tail that nothing folds (`ledger.store.whole_streams`). So a crash leaves a ledger that
+reads right, and the next process finishes the deletion.
 """
 
 import time
@@ -77,6 +79,13 @@ def compact(
         raise RetentionStopped("the compaction was interrupted") from error
 
 
+def finish_compaction(
+    ledger: Ledger, archives: Path, by: Caller = SYSTEM, *, stopping: Callable[[], bool] = never
+) -> None:
+    """Delete what an interrupted compaction left in the store; raise as `compact`."""
+    _Compaction(ledger, archives, by, stopping).finish()
+
+
 class _Compaction:
     def __init__(
         self, ledger: Ledger, archives: Path, by: Caller, stopping: Callable[[], bool]
@@ -86,12 +95,15 @@ class _Compaction:
         self._by = by
         self._stopping = stopping
 
-    def run(self, new_id: Callable[[], str]) -> Compacted | None:
+    def finish(self) -> None:
         with self._ledger.log() as log:
             unfinished = [one for one in compactions(log) if one.gone is None]
         for compaction in unfinished:
             Shelf(self._archives).get(compaction.written.archive).check(compaction.written.digest)
             self._delete(compaction.uuid, compaction.written)
+
+    def run(self, new_id: Callable[[], str]) -> Compacted | None:
+        self.finish()
         with self._ledger.log() as log:
             self._remove_unrecorded(log)
             waiting = pending_sweeps(log)
@@ -129,11 +141,6 @@ class _Compaction:
         streams = sorted({stream for sweep in swept for stream in sweep.streams()})
         return array("q", sorted(positions_of(cursor, streams)))
 
-    def _positions_of_acts(self, cursor: Cursor, swept: Sequence[Sweep]) -> set[int]:
-        streams = {stream for sweep in swept for stream in sweep.others}
-        acts = sorted(one for one in streams if one.startswith(("compaction-", "parking-")))
-        return set(positions_of(cursor, acts))
-
     def _remove_unrecorded(self, log: Log) -> None:
         """Remove archives that a crash kept from being recorded; the store has their events."""
         recorded = {one.written.archive for one in compactions(log)}
@@ -148,17 +155,15 @@ class _Compaction:
         with self._ledger.log() as log:
             swept = [sweep for sweep in sweeps(log) if sweep.uuid in written.sweeps]
             positions = self._positions(log.cursor(), swept)
-            whole = self._positions_of_acts(log.cursor(), swept)
         assert len(positions) <= written.events, "an event came after its stream was discarded"
-        left = list(sliced([at for at in positions if at not in whole], DELETED_AT_ONCE))
+        # In ascending order: a stream must lose its first event first.
+        left = list(sliced(positions, DELETED_AT_ONCE))
         left.reverse()
         self._ledger.maintenance.check()
         while left:
             self._unless_stopping(None)
             self._ledger.exclusive(partial(_delete_some, left=left)).result()
             time.sleep(PAUSE_S)
-        # Last, and all at once: half of such a stream cannot be read.
-        self._ledger.exclusive(partial(delete_events, positions=sorted(whole))).result()
         uuids = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
         for some in sliced(uuids, DELETED_AT_ONCE):
             self._ledger.exclusive(partial(guards.remove, uuids=some)).result()

@@ -18,7 +18,7 @@ from ledger.store.lease import acquire_within
 from ledger.store.seam import Cursor
 from ledger.store.tables import clock_watch
 from ledger.store.writer import Caller
-from projections.maintenance.retention.compaction import Compacted, compact
+from projections.maintenance.retention.compaction import Compacted, compact, finish_compaction
 from projections.maintenance.retention.plan import plan_as_of, plan_of
 from projections.maintenance.retention.status import RetentionStatus, parked_streams, read_status
 from projections.maintenance.retention.sweep import SYSTEM, RetentionStopped, Swept, sweep
@@ -125,6 +125,11 @@ class Retention:
             self._check_clocks()
             swept = self._sweep(SYSTEM, None)
             return Ran(swept, self._compact(SYSTEM) if self._is_worth_archiving() else None)
+
+    def finish_compaction(self) -> None:
+        """Finish what an interrupted run left, whatever the clock says. Raise as `run`."""
+        with self._maintaining():
+            finish_compaction(self._ledger, self._archives, stopping=self._stopping.is_set)
 
     def confirm_clock(self) -> None:
         """Trust the wall clock as it is."""

@@ -159,5 +159,6 @@ class _Sweep:
         return True
 
     def _park(self, error: UnreadableStream) -> None:
+        self._ledger.maintenance.check()  # another holder may have discarded it
         self._done.parked.append(error.stream)
         self._ledger.execute_blocking(ParkStream(error.stream, READER, str(error)), self._by)
