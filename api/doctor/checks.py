@@ -63,6 +63,7 @@ CURRENT: Checks = {
     "clock": retention.wall_clock,
     "overdue": retention.late_sweeps,
     "parked": retention.parked,
+    "tails": retention.tails,
     "archives": retention.archives,
 }
 """Checks of a ledger of this schema."""

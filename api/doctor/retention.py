@@ -7,8 +7,10 @@ from api.doctor.subject import Subject
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import moved_text
 from projections.maintenance.retention.compaction import ARCHIVES
-from projections.maintenance.retention.status import Due, wrong_archives
+from projections.maintenance.retention.status import Due, lost_beginnings, wrong_archives
 
+NAMED_MAX = 10
+"""Streams without a beginning that are named."""
 OVERDUE = timedelta(hours=3)
 """Hourly sweeps have missed what has been due for so long."""
 
@@ -30,6 +32,17 @@ def late_sweeps(subject: Subject) -> Iterable[str]:
     if late > OVERDUE:
         due = subject.reading.wall - late
         yield f"jobs have been due since {due:%Y-%m-%d %H:%M} UTC and are still there"
+
+
+def tails(subject: Subject) -> Iterable[str]:
+    """Find streams without a beginning; the status names those that a compaction is deleting."""
+    with subject.database.log() as log:
+        lost = lost_beginnings(log)
+    if lost:
+        yield (
+            f"{len(lost)} streams have lost their first event, and count as gone:"
+            f" {', '.join(lost[:NAMED_MAX])}; `job-ledger audit replay` says what is missing"
+        )
 
 
 def parked(subject: Subject) -> Iterable[str]:

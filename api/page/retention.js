@@ -24,6 +24,7 @@ function Status() {
       ["Latest sweep", swept(body.swept)],
       ["Waiting for an archive", swept(body.waiting)],
       ["Archives", `${number(body.archives.length)}, ${bytes(body.archives.reduce((sum, each) => sum + each.bytes, 0))}`],
+      ...body.unreadable.map((problem) => ["Archive", html`<strong class="error">${problem}</strong>`]),
       ["Wall clock", body.clock_moved_by ? html`<strong class="error">not trusted: moved by ${body.clock_moved_by}</strong>` : "trusted"],
     ]} />
     ${body.parked.length > 0 && html`<h2>Parked</h2>

@@ -98,6 +98,7 @@ def _standing_json(standing: RetentionStatus) -> JsonObject:
         "swept": _found_json(standing.swept),
         "waiting": _found_json(standing.waiting),
         "archives": [{"name": each.name, "bytes": each.bytes} for each in standing.archives],
+        "unreadable": standing.unreadable,
         "parked": [
             {
                 "stream": parking.stream,

@@ -31,7 +31,7 @@ from ledger.archives.layout import (
 from ledger.archives.lines import events_of, events_of_stream
 from ledger.archives.streams import StreamIndex, StreamIndexBuilder
 from ledger.archives.trees import ArchivedTree, span_of
-from ledger.images.files import opened
+from ledger.images.files import opened_regular
 from ledger.store.seam import LoggedEvent
 
 DIGEST_BLOCK_BYTES = 1024**2
@@ -52,7 +52,7 @@ class Archive:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open an archive. Raise `BadArchive`, or `ArchiveMissing` if there is no file."""
-        with _name_in_errors(path), opened(path, os.O_RDONLY) as fd:
+        with _name_in_errors(path), opened_regular(path) as fd:
             return cls(path, _contents(fd))
 
     @property
@@ -136,7 +136,7 @@ class Archive:
         with _name_in_errors(self.path):
             if digest is not None and _digest(self.path) != digest:
                 raise BadArchive("it is not the file that was written: its digest is another")
-            with opened(self.path, os.O_RDONLY) as fd:
+            with opened_regular(self.path) as fd:
                 if _contents(fd) != self.contents:
                     raise BadArchive("it was replaced since it was opened")
             self._check_streams()
@@ -175,7 +175,7 @@ class Archive:
             start += some.packed.length
 
     def _part(self, offset: int, part: Packed | Frame) -> bytes:
-        with opened(self.path, os.O_RDONLY) as fd:
+        with opened_regular(self.path) as fd:
             return unpack(_read(fd, offset, part.length), part)
 
 
@@ -235,8 +235,8 @@ def _check_events(events: list[LoggedEvent], frame: Frame) -> None:
 
 def _digest(path: Path) -> str:
     whole = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while some := file.read(DIGEST_BLOCK_BYTES):
+    with opened_regular(path) as fd:
+        while some := os.read(fd, DIGEST_BLOCK_BYTES):
             whole.update(some)
     return whole.hexdigest()
 

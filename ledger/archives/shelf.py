@@ -18,6 +18,7 @@ from ledger.archives.merge import merge_by_position
 from ledger.archives.reader import Archive
 from ledger.archives.trees import ArchivedTree, TreesSpan
 from ledger.domain.events import job_stream
+from ledger.images.files import require_regular
 from ledger.store.seam import LoggedEvent
 
 CACHED_INDEXES_MAX = 4
@@ -87,9 +88,15 @@ class Shelf:
         return sorted(self._directory.glob(f"*{SUFFIX}{PART}"))
 
     def remove_unfinished(self) -> None:
-        """Delete what a crash left; only for the one process that writes archives here."""
+        """Delete what a crash left; only for the one process that writes archives here.
+
+        Raise `BadArchive` for what cannot be deleted, such as a directory.
+        """
         for part in self.unfinished():
-            part.unlink(missing_ok=True)
+            try:
+                part.unlink(missing_ok=True)
+            except OSError as error:
+                raise BadArchive(f"{part}: it cannot be removed: {error.strerror}") from error
 
     def stream(self, stream: str) -> list[LoggedEvent] | None:
         """Return a stream's events from the newest archive that has it; None if none has."""
@@ -202,6 +209,7 @@ def _whole(trees: Sequence[Trees]) -> TreesSpan | None:
 def _identity(path: Path) -> _Identity:
     try:
         state = path.stat()
+        require_regular(state, path)
     except FileNotFoundError as error:
         raise ArchiveMissing(f"{path}: it is not there") from error
     except OSError as error:

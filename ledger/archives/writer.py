@@ -65,7 +65,7 @@ def write_archive(
     path = archive_path(directory, name)
     part = path.with_name(f"{path.name}{PART}")
     try:
-        with opened(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
+        with opened(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK) as fd:
             out = _Out(fd)
             frames = _write(out, events, trees)
             os.fsync(fd)

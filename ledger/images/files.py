@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,20 @@ def opened(path: Path, flags: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+@contextmanager
+def opened_regular(path: Path) -> Iterator[int]:
+    """Open a regular file to read; OSError for anything else. Never wait, as on a FIFO."""
+    with opened(path, os.O_RDONLY | os.O_NONBLOCK) as fd:
+        require_regular(os.fstat(fd), path)
+        yield fd
+
+
+def require_regular(state: os.stat_result, path: Path) -> None:
+    """Raise OSError unless this is the state of a regular file."""
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def try_lock(fd: int) -> bool:

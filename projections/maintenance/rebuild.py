@@ -20,11 +20,12 @@ from typing import NamedTuple, TypeVar
 
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.domain.errors import Expected, StoreBusy
+from ledger.domain.errors import Expected, StoreBusy, UnreadableStream
 from ledger.domain.events import Event, Recorded
 from ledger.store.batches import sliced
 from ledger.store.lease import acquire_within
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
+from ledger.store.whole_streams import tails
 from projections.streams import (
     CANNOT_FOLD,
     discarded_streams,
@@ -124,6 +125,7 @@ class _Rebuild:
             total = log.count()
             written = _RowWriter(self._exclusive, self._ledger.busy, self._next)
             self._discarded = discarded_streams(sweeps(log))
+            _require_beginnings(log, self._discarded)
             for state_rows in _rows_of_all(log, self._discarded, lambda done: report(done, total)):
                 written.add(state_rows)
             written.finish()
@@ -297,6 +299,13 @@ def _begin(cursor: Cursor) -> tuple[int, int, bool]:
     live = live_generation(cursor)
     create_generation(cursor, live + 1)
     return live, live + 1, is_outdated(cursor)
+
+
+def _require_beginnings(log: Log, discarded: set[str]) -> None:
+    """Raise `UnreadableStream` for a stream that is shown, and has lost its first event."""
+    for stream in tails(log.cursor()):
+        if stream not in discarded:
+            raise UnreadableStream(stream, 0, "its first event is not there")
 
 
 def _rows_of_all(log: Log, discarded: set[str], folded: Callable[[int], None]) -> Iterator[Rows]:

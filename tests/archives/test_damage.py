@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ledger.archives.layout
-from ledger.archives import Archive, ArchiveMissing, BadArchive, Written, write_archive
+from ledger.archives import Archive, ArchiveMissing, BadArchive, Shelf, Written, write_archive
 from ledger.archives.layout import (
     FRAME_BYTES_MOST,
     HEADER_BYTES,
@@ -105,6 +105,26 @@ def test_any_edit_is_found(data: st.DataObject) -> None:
             with pytest.raises(BadArchive):
                 Archive.open(path).check(written.digest)
             check_nothing_false(path)
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "linked"])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["fifo", "directory"])
+def test_what_is_no_regular_file_is_found(
+    file: Path, make: Callable[[Path], None], *, linked: bool
+) -> None:
+    """Nothing waits for a FIFO, in which nobody may ever write."""
+    archive = Archive.open(file)
+    file.unlink()
+    make(file)
+    if linked:
+        file.rename(file.with_name("target"))
+        file.symlink_to("target")
+    check_found(file, "it is not a regular file")
+    with pytest.raises(BadArchive, match="it is not a regular file"):
+        archive.check("digest")
+    for read in (Shelf(file.parent).get, Shelf(file.parent).size):
+        with pytest.raises(BadArchive, match="it is not a regular file"):
+            read("a")
 
 
 # Frames

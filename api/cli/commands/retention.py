@@ -16,7 +16,10 @@ from api.text.iso8601 import duration_text
 from ledger.domain.clock_trust import moved_text
 from ledger.domain.events import DiscardedTree
 from projections.maintenance.retention.service import Retention
-from projections.maintenance.retention.status import RetentionStatus, SweepSummary
+from projections.maintenance.retention.status import Deletion, RetentionStatus, SweepSummary
+
+TAILS_NAMED = 10
+"""Streams named of which a compaction has deleted a part."""
 
 
 @click.group()
@@ -45,7 +48,8 @@ def show(settings: Settings) -> None:
     archives = [
         (f"archive {archive.name}", counted(archive.bytes, "byte")) for archive in standing.archives
     ]
-    print_facts([*standing_lines(standing), *archives])
+    unreadable = [("archive", problem) for problem in standing.unreadable]
+    print_facts([*standing_lines(standing), *archives, *unreadable])
 
 
 @retention.command()
@@ -114,12 +118,20 @@ def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, str]]:
     swept, waiting = standing.swept, standing.waiting
     yield "newest sweep", "none" if swept is None else f"{moment_text(swept.at)}, {_number(swept)}"
     yield "waits for an archive", "nothing" if waiting is None else _number(waiting)
+    if standing.deleting is not None:
+        yield "archived, being deleted", _deletion(standing.deleting)
     size = sum(archive.bytes for archive in standing.archives)
     yield "archives", f"{len(standing.archives)}, {counted(size, 'byte')}"
     parked = sum(parking.handling == "parked" for parking in standing.parked)
     yield "parked streams", str(parked)
     by = standing.clock_moved
     yield "wall clock", "trusted" if by is None else f"NOT TRUSTED: {moved_text(by)}"
+
+
+def _deletion(deleting: Deletion) -> str:
+    parts = counted(len(deleting.tails), "stream")
+    named = "".join(f"\n{stream}" for stream in deleting.tails[:TAILS_NAMED])
+    return f"what is in archive {', '.join(deleting.archives)}; {parts} in part{named}"
 
 
 def _number(found: SweepSummary) -> str:

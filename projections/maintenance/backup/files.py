@@ -10,7 +10,7 @@ from pathlib import Path
 from ledger.images.copy import copy_image
 from ledger.images.extents import data_extents
 from ledger.images.figures import Figures
-from ledger.images.files import fingerprint, opened, sync_directory
+from ledger.images.files import fingerprint, opened, opened_regular, sync_directory
 from projections.maintenance.backup.manifest import FileRecord
 
 READ_BYTES = 1024**2
@@ -69,6 +69,8 @@ def sync_file(path: Path) -> None:
 
 def link_or_copy(source: Path, copy: Path) -> None:
     """Hard-link a file that never changes, or else copy it. Raise as `copy_file`."""
+    with opened_regular(source):
+        pass  # anything else would be linked, too, or waited for
     try:
         os.link(source, copy)
     except FileNotFoundError:
@@ -80,7 +82,7 @@ def link_or_copy(source: Path, copy: Path) -> None:
 def describe_file(path: Path) -> FileRecord:
     """Return a file's size and digest. Raise OSError."""
     digest = hashlib.sha256()
-    with opened(path, os.O_RDONLY) as fd:
+    with opened_regular(path) as fd:
         size = os.fstat(fd).st_size
         for block in _blocks(fd, size):
             digest.update(block)

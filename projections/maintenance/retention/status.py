@@ -11,12 +11,14 @@ from ledger.domain.aggregates.housekeeping import Parking, Policy, Sweep
 from ledger.domain.clock_trust import Reading, moved
 from ledger.store.seam import Log
 from ledger.store.tables import clock_watch
+from ledger.store.whole_streams import tails
 from projections.streams import (
     compactions,
     discarded_streams,
     parkings,
     pending_sweeps,
     policy_of,
+    streams_being_deleted,
     sweeps,
 )
 from projections.views.retention import first_end
@@ -38,6 +40,17 @@ class ArchiveSummary(Struct, frozen=True):
     bytes: int
 
 
+class Deletion(Struct, frozen=True):
+    """What a compaction that has not ended is deleting from the store.
+
+    `archives` have its events, and `tails` are the streams of which some events are left, but not
+    the first.
+    """
+
+    archives: list[str]
+    tails: list[str]
+
+
 class Due(NamedTuple):
     """When the next tree is due, if any has ended, and since when the policy holds."""
 
@@ -57,6 +70,8 @@ class RetentionStatus(Struct, frozen=True):
 
     `since` is None as long as the default policy holds. `next_due` is when the next tree is due, if
     any has ended, except those in `parked`. `waiting` is discarded, but not archived yet.
+    `deleting` is None unless a compaction is under way, or was interrupted. `unreadable` says of
+    each archive that is no regular file, or cannot be looked at, what is wrong with it.
     """
 
     keep: timedelta
@@ -64,7 +79,9 @@ class RetentionStatus(Struct, frozen=True):
     next_due: datetime | None
     swept: SweepSummary | None
     waiting: SweepSummary | None
+    deleting: Deletion | None
     archives: list[ArchiveSummary]
+    unreadable: list[str]
     parked: list[Parking]
     clock_moved: timedelta | None
 
@@ -75,13 +92,16 @@ def read_status(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Rete
     parked = parked_streams(log)
     due = due_of(log, policy, parked, now)
     watched = clock_watch.find(log.cursor(), reading.boot)
+    archives, unreadable = _archives(shelf)
     return RetentionStatus(
         keep=policy.keep(now),
         since=due.since,
         next_due=due.at,
         swept=_summary(sweeps(log)[-1:]),
         waiting=_summary(pending_sweeps(log)),
-        archives=[ArchiveSummary(name, shelf.size(name)) for name in shelf.names()],
+        deleting=_deletion(log),
+        archives=archives,
+        unreadable=unreadable,
         parked=parked,
         clock_moved=None if watched is None else moved(watched, reading),
     )
@@ -95,6 +115,31 @@ def due_of(log: Log, policy: Policy, parked: Iterable[Parking], now: datetime) -
         None if ended is None else ended + policy.keep(now),
         None if held is None else held.holds_from,
     )
+
+
+def _archives(shelf: Shelf) -> tuple[list[ArchiveSummary], list[str]]:
+    archives, unreadable = [], []
+    for name in shelf.names():
+        try:
+            archives.append(ArchiveSummary(name, shelf.size(name)))
+        except BadArchive as error:
+            unreadable.append(str(error))
+    return archives, unreadable
+
+
+def _deletion(log: Log) -> Deletion | None:
+    archives = streams_being_deleted(log)
+    if not archives:
+        return None
+    left = [stream for stream in tails(log.cursor()) if stream in archives]
+    return Deletion(sorted({*archives.values()}), left)
+
+
+def lost_beginnings(log: Log) -> list[str]:
+    """Return the streams that have lost their first event, though no compaction deletes them."""
+    left = tails(log.cursor())
+    archives = streams_being_deleted(log) if left else {}
+    return [stream for stream in left if stream not in archives]
 
 
 def _summary(swept: Sequence[Sweep]) -> SweepSummary | None:
@@ -121,12 +166,17 @@ def parked_streams(log: Log) -> list[Parking]:
 
 
 def wrong_archives(log: Log, shelf: Shelf) -> Iterator[str]:
-    """Yield what a quick check finds wrong with the archives that the ledger names.
+    """Yield what a quick check finds wrong with the archives that the ledger names, or are there.
 
     Their digests are left to a replay: checking them means reading all archives.
     """
-    for compaction in compactions(log):
-        written = compaction.written
+    recorded = [compaction.written for compaction in compactions(log)]
+    for name in sorted(set(shelf.names()) - {written.archive for written in recorded}):
+        try:
+            shelf.get(name)
+        except BadArchive as error:  # what is sought in archives may be in this one
+            yield f"archive {error}"
+    for written in recorded:
         try:
             archive = shelf.get(written.archive)
         except BadArchive as error:

@@ -22,7 +22,14 @@ from api.doctor.probes import examine_ledger
 from api.doctor.subject import Subject
 from api.service.ids import new_id
 from ledger.domain.clock_trust import Reading
-from ledger.domain.commands import CreateDrives, CreateJob, NewDrive, ParkStream, SetRetention
+from ledger.domain.commands import (
+    CreateDrives,
+    CreateJob,
+    NewDrive,
+    ParkStream,
+    SetRetention,
+    StartAttempt,
+)
 from ledger.images.pools import Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
@@ -130,6 +137,15 @@ def leave_job(sick: Sick) -> None:
     sick.write("UPDATE jobs_g1 SET last_modified = '2020-01-01T00:00:00.000000+00:00'")
 
 
+def lose_beginning(sick: Sick) -> None:
+    """As no compaction does, since it has recorded what it deletes."""
+    with Opened(sick.file, now=lambda: NOW) as opened:
+        opened.do(StartAttempt("runs", 1, "w"))
+    sick.write(
+        "DELETE FROM stored_events WHERE originator_id = 'job-runs' AND originator_version = 1"
+    )
+
+
 def park(sick: Sick) -> None:
     with Opened(sick.file, now=lambda: NOW) as opened:
         opened.do(ParkStream("job-runs", "test", "it cannot be read"))
@@ -150,6 +166,7 @@ DONE: dict[str, Callable[[Sick], object]] = {
     "images": lambda sick: sick.pool.image("cedar").unlink(),
     "running-jobs": leave_job,
     "parked": park,
+    "tails": lose_beginning,
     "checkpoint": change_tree,
 }
 
