@@ -1,25 +1,28 @@
 """The commits of other nodes: each is reported once, and in order."""
 
+import logging
 import os
 import resource
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from threading import Event, Lock
 from typing import Any
 
 import pytest
 
-from ledger.codec import decode
+from ledger.codec import decode, encode
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CloneDrive, CreateJob, StartAttempt, SucceedJob, UpdateProgress
-from ledger.store.seam import Commit
+from ledger.domain.events import JobsDiscarded, Recorded
+from ledger.store.seam import Batch, Commit
 from tests.postgres.nodes import Nodes, at_once, make_drive
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import end_listeners
 from tests.support.wait import wait_for
-from tests.support.world import ME, Foreseen
+from tests.support.world import ME, START, Foreseen
 
 TAIL_EVENTS = 100_000
 WRITERS = 4
@@ -72,6 +75,22 @@ def test_every_commit_of_all_nodes_is_reported_once_and_in_order(
     assert isinstance(ended, Job)
     assert ended.state == "success"
     assert {"d", "copy"} <= set().union(*(commit.related for commit in heard.commits))
+
+
+def test_events_of_a_stream_that_is_gone_are_not_told(
+    nodes: Nodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A compaction may delete its first event before a node that lags has read the others."""
+    one, two = nodes
+    heard = Heard(two)
+    discard = JobsDiscarded(timedelta(0), START, 0, (), (), last=False)
+    for version, job in ((2, "next"), (3, "last")):
+        lost = encode("sweep-gone", version, Recorded(START, "test", "", discard))
+        one.store.append(Batch([lost], [], {}, [], []))
+        one.do(CreateJob(ME, job, "x"))
+        told = heard.wait_for(version - 1)
+    assert [stream for stream, _ in told] == ["job-next", "job-last"]
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_a_tail_misses_nothing_while_others_write(

@@ -30,6 +30,7 @@ from ledger.domain.events import (
     ServerCreated,
 )
 from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
+from ledger.store.compaction import ends_of
 from ledger.store.seam import (
     Batch,
     Conflict,
@@ -43,7 +44,14 @@ from ledger.store.seam import (
 )
 from ledger.store.tables import guards
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables.streams import stream_events
+from ledger.store.tables.streams import (
+    events_of_kind,
+    histories,
+    spans,
+    stored_of,
+    stream_events,
+)
+from ledger.store.whole_streams import tails
 from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, START, machine, mount
 
@@ -475,6 +483,32 @@ class Reading(_Suite):
         with store.log() as log:
             assert log.streams_of("drive") == ["drive-", "drive-a", "drive-b"]
             assert log.streams_of("server") == []
+
+    def test_a_stream_without_its_first_event_is_not_there(self, store: Store) -> None:
+        """However it is read; what is left of it are only leaves of the log."""
+        streams = ["drive-a", "drive-half", "drive-z"]
+        store.append(batch(*(event(stream, version) for stream in streams for version in (1, 2))))
+
+        def lose(cursor: Cursor) -> None:
+            cursor.execute(
+                "DELETE FROM stored_events"
+                " WHERE originator_id = 'drive-half' AND originator_version = 1"
+            )
+
+        store.exclusive(lose)
+        with store.log() as log:
+            cursor, there = log.cursor(), ["drive-a", "drive-z"]
+            assert log.count() == len(list(log.events())) == 5
+            assert [stream for stream, _, _ in log.by_stream()] == sorted(there * 2)
+            assert log.streams_of("drive") == there
+            assert log.stream("drive-half") == []
+            assert stored_of(cursor, "drive-half") == []
+            assert stream_events(cursor, "drive-half") == []
+            assert [*spans(cursor, streams)] == there
+            assert [stream for stream, _ in histories(cursor, streams, 6)] == there
+            assert len(events_of_kind(cursor, "drive", 0)) == 4
+            assert [stream for stream in streams if ends_of(cursor, stream)] == there
+            assert tails(cursor) == ["drive-half"]
 
 
 class Showing(_Suite):
