@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, assert_never
 
@@ -287,13 +288,15 @@ class ImageKeeper:
         for pool in self._pools.values():
             for path in pool.path.iterdir():
                 match = _FILE.fullmatch(path.name)
-                if (
-                    match is not None
-                    and (not older_than_s or _changed_at(path) < before)
-                    and self._is_leftover(match["drive"], match["kind"], path)
-                ):
-                    log.info("removing %s, left by an earlier process", path)
-                    remove(path)
+                if match is not None and (not older_than_s or _changed_at(path) < before):
+                    work = partial(self._remove_leftover, match["drive"], match["kind"])
+                    self._run_logged(work, path, match["drive"])
+
+    def _remove_leftover(self, uuid: str, kind: str, path: Path) -> None:
+        """Remove the file if it is a leftover; a drive that cannot be read keeps all its files."""
+        if self._is_leftover(uuid, kind, path):
+            log.info("removing %s, left by an earlier process", path)
+            remove(path)
 
     def _is_leftover(self, uuid: str, kind: str, path: Path) -> bool:
         drive = self._ledger.drive(uuid)

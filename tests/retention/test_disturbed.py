@@ -20,6 +20,7 @@ from projections.maintenance.retention.sweep import RetentionStopped
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, clone, drive, family, jobs, streams
+from tests.support.opened import behind_its_back
 from tests.support.poison import poison
 from tests.support.retained import Retained
 from tests.support.world import ME, START
@@ -252,6 +253,24 @@ def test_an_unreadable_act_is_named(kept: Retained, clock: Clock) -> None:
         assert (divergence.position, divergence.stream) == (event.position, "sweep-act-000001")
     event.mend()
     check(kept)
+
+
+def test_what_is_shown_and_has_lost_its_first_event(kept: Retained, clock: Clock) -> None:
+    """Which no compaction did: a rebuild does not make it vanish, and its tree stays as it is."""
+    family(kept, "a")
+    with behind_its_back(kept.file) as connection:
+        connection.execute(
+            "DELETE FROM stored_events"
+            " WHERE originator_id = 'job-a-below' AND originator_version = 1"
+        )
+    with pytest.raises(UnreadableStream, match="its first event is not there"):
+        kept.rebuild()
+    clock.advance(days=DAYS, seconds=1)
+    swept = kept.run().swept
+    assert swept is not None
+    assert swept.parked == ["job-a-below"]
+    assert jobs(kept) == {"a", "a-below"}
+    assert kept.replay().divergence is not None
 
 
 def test_acts_are_discarded_once(kept: Retained, clock: Clock) -> None:

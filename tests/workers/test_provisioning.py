@@ -16,6 +16,7 @@ from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
 from ledger.store.writer import Caller
 from ledger.workers import image_keeper
+from tests.support.opened import behind_its_back
 from tests.support.wait import PATIENCE_S
 
 ME = Caller("me", "")
@@ -79,3 +80,20 @@ async def test_an_upload_whose_image_cannot_be_published_is_no_drive(
         assert list(service.pools["main"].path.iterdir()) == []
         with service.views.snapshot() as snapshot:
             assert snapshot.count_drives("me") == 0
+
+
+async def test_a_drive_that_cannot_be_read_keeps_its_files(tmp_path: Path):
+    """The service starts all the same, and does what it can for the others."""
+    async with open_service(Settings(data=tmp_path)) as service:
+        kept, gone = await receive(service), service.new_id()
+        pool = service.pools["main"]
+    image, part = pool.image(kept), pool.path / f"{kept}.1.part"
+    left_over = pool.path / f"{gone}.1.part"
+    part.touch()
+    left_over.touch()
+    with behind_its_back(tmp_path / "ledger.sqlite") as connection:
+        connection.execute("UPDATE stored_events SET state = x'00' WHERE topic LIKE 'drive-%'")
+    async with open_service(Settings(data=tmp_path)):
+        assert image.exists()
+        assert part.exists()
+        assert not left_over.exists()

@@ -1,10 +1,12 @@
 """What the doctor says of retention: each thing that can be wrong with it."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,8 @@ from api.doctor.checks import examine
 from api.doctor.retention import OVERDUE
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
+from projections.maintenance.retention import compaction
+from projections.maintenance.retention.sweep import RetentionStopped
 from tests.commands.cli.here import served_here
 from tests.commands.cli.old_ledger import ENDED, found, old_ledger
 from tests.commands.cli.processes import ask
@@ -128,6 +132,31 @@ def test_an_act_that_cannot_be_read(data: Path, archived: Path) -> None:
     [problem] = findings["problems"]
     assert "archive-written/1" in problem
     assert findings["ledger"] is not None
+
+
+def interrupt(_: float) -> None:
+    raise RetentionStopped("interrupted")
+
+
+def test_a_compaction_that_was_interrupted(data: Path) -> None:
+    """Nothing is wrong; the archive and what is partly deleted are named until it is finished."""
+    old_ledger(data, "a")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compaction, "DELETED_AT_ONCE", 1)
+        patch.setattr(compaction, "SLICE_S", 0.0)
+        paused = SimpleNamespace(sleep=interrupt, monotonic=time.monotonic)
+        patch.setattr(compaction, "time", paused)
+        assert ask("retention", "run", "--data", data).code == 1
+    [name] = Shelf(data / "archive").names()
+    findings = found(data)
+    assert findings["problems"] == []
+    assert findings["retention"]["deleting"] == {"archives": [name], "tails": ["job-a"]}
+    for command in (("doctor",), ("retention", "show")):
+        out = " ".join(ask(*command, "--data", data).out.split())
+        assert f"what is in archive {name}; 1 stream in part" in out
+        assert "job-a" in out
+    assert ask("retention", "run", "--data", data).code == 0
+    assert found(data)["retention"]["deleting"] is None
 
 
 def test_a_service_that_archives_is_not_sick(archived: Path, data: Path) -> None:
