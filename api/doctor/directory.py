@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from api.data.location import LEDGER_FILE
 from api.doctor.subject import Subject
 from ledger.archives import Shelf
+from ledger.images.files import is_read_only
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, kept_signer
 from projections.maintenance.backup.restoration import is_unfinished
 from projections.maintenance.retention.compaction import ARCHIVES
@@ -54,8 +55,14 @@ def unfinished_archives(subject: Subject) -> Iterable[str]:
 
 
 def full_disk(subject: Subject) -> Iterable[str]:
-    """Find a disk on which less than `FREE_BYTES_LOW` is free for the ledger."""
-    if subject.data.exists():
+    """Find a disk on which less than `FREE_BYTES_LOW` is free for the ledger.
+
+    A read-only one is wrong only for a service: a copy of a ledger may be audited there.
+    """
+    if subject.data.exists() and is_read_only(subject.data):
+        if subject.runs:
+            yield f"the disk of {subject.data} is read-only: nothing can be recorded"
+    elif subject.data.exists():
         found = os.statvfs(subject.data)
         free = found.f_bavail * found.f_frsize
         if free < FREE_BYTES_LOW:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from api.data.location import Database, PostgresDatabase
 from api.doctor.subject import Subject
 from ledger.domain.errors import StoreFailed
+from ledger.images.files import is_read_only
 from ledger.images.pools import Pool
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.pool_registry import recent_pools
@@ -27,8 +29,11 @@ def unreachable_pools(subject: Subject) -> Iterable[str]:
 
 
 def full_pools(subject: Subject) -> Iterable[str]:
+    """Look at read-only pools only where a service runs."""
     for pool in subject.pools_found:
-        if pool.free_bytes is not None and pool.free_bytes < FREE_BYTES_LOW:
+        if pool.free_bytes is None or (not subject.runs and is_read_only(Path(pool.path))):
+            continue
+        if pool.free_bytes < FREE_BYTES_LOW:
             yield f"pool {pool.name} has only {pool.free_bytes} bytes left"
 
 

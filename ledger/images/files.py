@@ -49,6 +49,11 @@ def require_regular(state: os.stat_result, path: Path) -> None:
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
+def is_read_only(path: Path) -> bool:
+    """Return whether the path is on a file system that is mounted read-only."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def try_lock(fd: int) -> bool:
     """Lock the file until the descriptor is closed; return False if another holds the lock."""
     try:

@@ -1,11 +1,15 @@
 """The database engine that a ledger is in, and the settings that make its commits durable."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ledger.store.seam import Cursor
 
 DURABLE_IN_POSTGRES = ("synchronous_commit", "fsync", "full_page_writes")
 
+_WRITE_VERSION_AT = 18
+_WAL_VERSION = b"\x02"
+"""The byte of SQLite's file format that says that the file is written with a WAL."""
 _AUTO_VACUUM = {0: "none", 1: "full", 2: "incremental"}
 
 
@@ -19,11 +23,21 @@ class Engine(NamedTuple):
 
 def sqlite_engine(cursor: Cursor) -> Engine:
     settings = {
-        "journal_mode": str(_value(cursor, "PRAGMA journal_mode")),
+        "journal_mode": _journal_mode(cursor),
         "auto_vacuum": _AUTO_VACUUM.get(_value(cursor, "PRAGMA auto_vacuum"), "unknown"),
     }
     name = f"SQLite {_value(cursor, 'SELECT sqlite_version()')}"
     return Engine(name, settings, int(_value(cursor, "PRAGMA user_version")))
+
+
+def _journal_mode(cursor: Cursor) -> str:
+    """Return the mode that the file itself states: on read-only media SQLite uses no WAL."""
+    cursor.execute("PRAGMA database_list")
+    with Path(cursor.fetchone()[2]).open("rb") as file:
+        header = file.read(_WRITE_VERSION_AT + 1)
+    if header[_WRITE_VERSION_AT:] == _WAL_VERSION:
+        return "wal"
+    return str(_value(cursor, "PRAGMA journal_mode"))
 
 
 def postgres_engine(cursor: Cursor) -> Engine:

@@ -33,6 +33,7 @@ from eventsourcing.sqlite import (
 from ledger.codec import leaf_of
 from ledger.domain.errors import StoreFailed, StoreUnreachable
 from ledger.domain.idempotency import RecordedClaim
+from ledger.images.files import is_read_only
 from ledger.store.errors import store_errors
 from ledger.store.readers import Reader
 from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
@@ -57,29 +58,60 @@ def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
 
     Raises `StoreUnreachable` if the file cannot be opened.
     """
-    mode = "rwc" if writing else "ro"
     try:
-        if writing:
-            _create_private(file)
-        connection = sqlite3.connect(
-            f"{file.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            check_same_thread=False,
-            isolation_level=None,
-            timeout=OPENING_S,
-            cached_statements=512,
-        )
-        if writing:
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
-            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-        else:
-            connection.execute("PRAGMA query_only=ON")
-        connection.execute("PRAGMA cache_size=-65536")
+        return _open_writer(file) if writing else _open_reader(file)
     except (sqlite3.Error, OSError) as error:
         raise StoreUnreachable(f"cannot open {file}: {error}") from error
+
+
+def _open_writer(file: Path) -> sqlite3.Connection:
+    _create_private(file)
+    pragmas = (
+        "auto_vacuum=INCREMENTAL",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"wal_autocheckpoint={WAL_PAGES}",
+        f"busy_timeout={BUSY_MS}",
+    )
+    return _open(file, "mode=rwc", pragmas)
+
+
+def _open_reader(file: Path) -> sqlite3.Connection:
+    """Open the file to read, also on a read-only file system.
+
+    There SQLite reads the WAL if its index (`-shm`) is there too, which it cannot make. With
+    `immutable` it needs none, but ignores the WAL: so that is only for files without one.
+    """
+    try:
+        return _open(file, "mode=ro", ("query_only=ON",))
+    except sqlite3.OperationalError:
+        if not is_read_only(file):
+            raise
+        wal = file.with_name(f"{file.name}-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise StoreUnreachable(
+                f"cannot open {file}: the newest commits are in {wal.name}, which cannot be read on"
+                f" a read-only file system without {file.name}-shm; copy the whole directory to"
+                " where it can be written"
+            ) from None
+        return _open(file, "mode=ro&immutable=1", ("query_only=ON",))
+
+
+def _open(file: Path, options: str, pragmas: Sequence[str]) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{file.absolute().as_uri()}?{options}",
+        uri=True,
+        check_same_thread=False,
+        isolation_level=None,
+        timeout=OPENING_S,
+        cached_statements=512,
+    )
+    try:
+        for pragma in (*pragmas, "cache_size=-65536"):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -269,6 +269,12 @@ def test_disks_that_are_nearly_full(sick: Sick, monkeypatch: pytest.MonkeyPatch)
     assert failed(sick.examined()) == ["pool-space"]
 
 
+def test_a_disk_that_became_read_only(sick: Sick, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Linux makes it after errors, under a service (an audited copy may be on such a disk)."""
+    monkeypatch.setattr(directory, "is_read_only", lambda _: True)
+    assert failed(sick.examined()) == ["disk"]
+
+
 def test_a_reader_that_never_ends(sick: Sick, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps the WAL from being taken up again, which grows."""
     monkeypatch.setattr(directory, "WAL_BYTES_HIGH", 100_000)
