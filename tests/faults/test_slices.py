@@ -5,6 +5,7 @@ and in the long run everywhere; then the service starts anew, beside an image th
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import api.background.retention
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.sweep import RetentionStopped
 from tests.api.begun import begin_as, begun
+from tests.api.calling import AUDITOR
 from tests.faults.slices import (
     Asking,
     Before,
@@ -119,3 +121,20 @@ async def check_finished(
     monkeypatch.setattr(api.background.retention, "START_S", NEVER_S)
     async with Asking(place) as asking:
         await check(asking, dead, before)
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+async def test_a_fifo_by_the_name_of_the_archive(place: Place) -> None:
+    """Requests that need the archive are answered in words, and wait for nobody to write."""
+    async with Asking(place) as asking:
+        dead = await make_dead(asking.api)
+        await asyncio.to_thread(asking.service.retention.run)
+        for archive in (place.data / ARCHIVES).iterdir():
+            archive.unlink()
+            os.mkfifo(archive)
+        async with asyncio.timeout(PATIENCE_S):
+            past = await asking.api.get(f"/jobs/{dead.job}/history/")
+            standing = await asking.api.get("/ledger/retention/", by=AUDITOR)
+    assert past.error[:2] == (503, "backend")
+    assert standing.status == 200
+    assert len(standing.json["unreadable"]) == 3
