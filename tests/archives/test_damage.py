@@ -109,10 +109,10 @@ def test_any_edit_is_found(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("linked", [False, True], ids=["itself", "linked"])
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["fifo", "directory"])
-def test_what_is_no_regular_file_is_found(
+def test_a_file_that_is_not_regular_is_reported(
     file: Path, make: Callable[[Path], None], *, linked: bool
 ) -> None:
-    """Nothing waits for a FIFO, in which nobody may ever write."""
+    """Nothing waits for a FIFO that nobody writes to."""
     archive = Archive.open(file)
     file.unlink()
     make(file)

@@ -1,6 +1,6 @@
-"""A ledger of which everything is over and discarded, and all that can be asked about it.
+"""A ledger in which everything is discarded, and all commands and requests about it.
 
-`Ask.check` is made before a compaction, to know what is answered, and at any moment of it.
+`ask_before` notes what is answered before a compaction; `check` compares at any moment of it.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class Place(NamedTuple):
 
 
 class Asking:
-    """A service that has just started, and what is asked of it."""
+    """A service that has just started, and its client."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -99,7 +99,7 @@ class Asking:
 
 
 async def make_dead(api: Api) -> Dead:
-    """A ledger with acts of earlier runs, in which all that was made is discarded now."""
+    """Make things and discard them all, in a ledger with acts of earlier runs."""
     ledger, retention = api.service.ledger, api.service.retention
     await api.do(commands.SetRetention(AT_ONCE))
     for _ in range(2):  # so that there is a compaction that is not the newest
@@ -137,7 +137,7 @@ async def _make_things(api: Api) -> Dead:
 
 
 def stops(service: Service) -> dict[str, int]:
-    """How many events are gone when a stream of each kind has just lost its first one."""
+    """Return how many events are gone when a stream of each kind has just lost its first."""
     with service.ledger.log() as log:
         [swept] = pending_sweeps(log)
         dead = {*swept.streams()}
@@ -160,11 +160,11 @@ OF_NOTHING_DEAD = {
     commands.RecordRestore,
     commands.SetRetention,
 }
-"""Commands that name nothing that can be discarded, or that nobody gives of what is."""
+"""Commands that name nothing discarded."""
 
 
 def about(dead: Dead) -> list[Command]:
-    """Every other command, about what is dead; none of them would record anything."""
+    """Return all other commands, about what is dead; none of them records anything."""
     me, job, drive, server, tag = ALICE.uuid, dead.child, dead.drive, dead.server, dead.tag
     nowhere = commands.NewDrive("new", disk(storage_type="nowhere"))
     with_it = commands.NewServer("new", machine(), (mount(drive),), (), "")
@@ -202,7 +202,7 @@ def about(dead: Dead) -> list[Command]:
 
 
 async def outcomes(service: Service, dead: Dead) -> list[type[Exception] | None]:
-    """How each of these commands ends."""
+    """Return how each of these commands ends."""
     asked = about(dead)
     assert {*map(type, asked), *OF_NOTHING_DEAD} == {*get_args(Command)}
     found: list[type[Exception] | None] = []
@@ -288,7 +288,7 @@ async def ask_before(asking: Asking, dead: Dead) -> Before:
 
 
 async def check(asking: Asking, dead: Dead, before: Before) -> None:
-    """Whatever is asked is answered as before, or with 404; and all of the ledger is sound."""
+    """Check that everything is answered as before or with 404, and that the ledger is sound."""
     service = asking.service
     now = await outcomes(service, dead)
     for command, was, is_ in zip(about(dead), before.outcomes, now, strict=True):
@@ -299,7 +299,7 @@ async def check(asking: Asking, dead: Dead, before: Before) -> None:
 
 
 def check_sound(service: Service, note: str) -> None:
-    """By a rebuild, replays, a verification and the doctor."""
+    """Check the ledger by a rebuild, replays, a verification and the doctor."""
     rebuilt = rebuild(service.ledger, _silent)
     assert rebuilt.before == rebuilt.after
     archives = service.data / ARCHIVES

@@ -1,7 +1,7 @@
-"""A compaction that has deleted a part: whatever is asked then is answered, after a kill, too.
+"""A compaction that is half done: the service starts, and every request and command is answered.
 
-Here it deletes event by event. It stops where a stream of each kind has just lost its first event,
-and in the long run everywhere; then the service starts anew, beside an image that was left over.
+Here it deletes one event at a time. It stops where a stream of each kind has just lost its first
+event, in the long run after every event; then a service starts, beside a left-over image.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ __all__ = ["begun"]
 
 NEVER_S = 1e6
 IN_POSTGRES = {"drive", "job"}
-"""The kinds of streams at which it is stopped there; a start and a rebuild take longer."""
+"""The kinds at which it is stopped in PostgreSQL, where a start and a rebuild take longer."""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, begun: Path) -> Iterator[Place]:
-    """Where a service does nothing of its own accord."""
+    """Return where a ledger is, whose services discard nothing by themselves."""
     store = None
     if request.param == "postgres":
         store = request.getfixturevalue("ledger_database")
@@ -72,8 +72,10 @@ def kill_at(gone: int, place: Place) -> int:
     return killed.returncode
 
 
-async def test_at_each_slice(place: Place, request: pytest.FixtureRequest) -> None:
-    """By every command and every URL; and the ledger is sound."""
+async def test_a_compaction_stopped_after_any_slice(
+    place: Place, request: pytest.FixtureRequest
+) -> None:
+    """Each command and URL answers as before or with 404, and the ledger is sound."""
     async with Asking(place) as asking:
         dead = await make_dead(asking.api)
         before = await ask_before(asking, dead)
@@ -93,8 +95,8 @@ async def test_at_each_slice(place: Place, request: pytest.FixtureRequest) -> No
             await check(asking, dead, before)
 
 
-async def test_after_a_kill(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service starts, answers, and soon finishes what was begun."""
+async def test_a_compaction_that_was_killed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service starts, answers, and soon finishes the compaction."""
     async with Asking(place) as asking:
         dead = await make_dead(asking.api)
         before = await ask_before(asking, dead)
@@ -110,7 +112,7 @@ async def test_after_a_kill(place: Place, monkeypatch: pytest.MonkeyPatch) -> No
 async def check_finished(
     place: Place, dead: Dead, before: Before, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that discards what is due from its start on."""
+    """Start a service that does not wait ten seconds, and check it when the compaction is over."""
     monkeypatch.setattr(api.background.retention, "START_S", 0.0)
     async with Asking(place) as asking:
 

@@ -77,7 +77,7 @@ def test_every_commit_of_all_nodes_is_reported_once_and_in_order(
     assert {"d", "copy"} <= set().union(*(commit.related for commit in heard.commits))
 
 
-def test_events_of_a_stream_that_is_gone_are_not_told(
+def test_events_of_a_stream_that_is_gone_are_not_passed_on(
     nodes: Nodes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A compaction may delete its first event before a node that lags has read the others."""

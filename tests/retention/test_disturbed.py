@@ -255,8 +255,8 @@ def test_an_unreadable_act_is_named(kept: Retained, clock: Clock) -> None:
     check(kept)
 
 
-def test_what_is_shown_and_has_lost_its_first_event(kept: Retained, clock: Clock) -> None:
-    """Which no compaction did: a rebuild does not make it vanish, and its tree stays as it is."""
+def test_a_shown_stream_that_has_lost_its_first_event(kept: Retained, clock: Clock) -> None:
+    """No compaction did that: a rebuild stops, and a sweep parks it, so that its tree stays."""
     family(kept, "a")
     with behind_its_back(kept.file) as connection:
         connection.execute(

@@ -1,4 +1,4 @@
-"""Something else by the name of an archive: commands say so, and none waits for a FIFO.
+"""Archives that are not regular files: commands report them, and none waits for a FIFO.
 
 Whatever opens it runs in a process of its own, so that one that waits fails its test.
 """
@@ -30,7 +30,7 @@ def said(answer: Answer, code: int) -> str:
     return " ".join((answer.out + answer.err).split())
 
 
-def test_commands_say_so(data: Path, archive: Path) -> None:
+def test_every_command_reports_it(data: Path, archive: Path) -> None:
     """Those that only need the ledger go on without the archive."""
     archive.unlink()
     os.mkfifo(archive)
