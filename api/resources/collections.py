@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from aiohttp import web
@@ -10,10 +11,12 @@ from msgspec import Struct
 from api.http.errors import BadRequest
 from api.http.requests import SHORT_LIMIT, Page, conditions, owner_of, page, shown_fields
 from api.http.responses import Shown, list_parts, only, page_answer, stream
+from api.resources.walks import walk_answer, walk_asked
 from ledger.domain.errors import NotFound
 from projections.views.filters import Conditions, Lookup
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
+from projections.views.walks import Walked
 
 FILTERS: Mapping[str, Lookup] = {
     "uuid": "uuid",
@@ -49,6 +52,7 @@ class ReadPage(Protocol[R_co]):
 class Collection(Generic[R_co, S_co]):
     """An account's drives, servers or tags: how they are counted, read and shown."""
 
+    kind: Walked
     views: Views
     filters: Mapping[str, Lookup]
     count: Callable[[Snapshot, str, Conditions], int]
@@ -80,6 +84,14 @@ class Collection(Generic[R_co, S_co]):
         owner = owner_of(request)
         asked, fields = page(request), shown_fields(request) or fields
         wanted = [*always, *conditions(request, self.filters)]
+        walk = walk_asked(request, self.kind, wanted)
+        if walk is not None:
+            return await walk_answer(
+                self.views,
+                walk,
+                lambda snapshot, uuids: self.read_among(snapshot, uuids, owner),
+                partial(self._show_all, fields=fields),
+            )
         with self.views.snapshot() as snapshot:
             total = self.count(snapshot, owner, wanted)
             if asked.is_short(total):

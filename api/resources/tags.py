@@ -35,6 +35,7 @@ class Tags:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._collection = Collection(
+            "tags",
             service.views,
             FILTERS,
             Snapshot.count_tags,

@@ -1,6 +1,6 @@
 """The record in either database, as of one moment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Protocol
 
 from ledger.store.postgres.cursor import PgCursor
@@ -26,7 +26,9 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-def streamed(cursor: Cursor, sql: str, parameters: Sequence[Scalar] = ()) -> Iterator[Any]:
+def streamed(
+    cursor: Cursor, sql: str, parameters: Sequence[Scalar] = ()
+) -> Generator[Any, None, None]:
     """Yield all rows of a statement, with only some in memory at a time."""
     if isinstance(cursor, PgCursor):
         yield from cursor.streamed(sql, parameters, rows=READ_ROWS)

@@ -8,7 +8,7 @@ from ledger.store.parameters import marks
 NamedLookup = Literal["uuid", "name", "name_contains", "tag", "tag_name"]
 """What drives, servers and tags can be looked up by."""
 
-JobLookup = Literal["uuid", "operation", "resource", "modified_from", "modified_before"]
+JobLookup = Literal["state", "operation", "resource", "modified_from", "modified_before"]
 """What jobs can be looked up by."""
 
 Lookup = NamedLookup | JobLookup
@@ -28,7 +28,7 @@ def condition_sql(condition: Condition, generation: int) -> str:
     """Return the condition on a row with `uuid` and `name`; its parameters are the alternatives."""
     alternatives = marks(condition.alternatives)
     match condition.lookup:
-        case "uuid" | "name" | "operation":
+        case "uuid" | "name" | "state" | "operation":
             return f"{condition.lookup} IN ({alternatives})"
         case "name_contains":
             return f"({' OR '.join(['instr(name, ?) > 0'] * len(condition.alternatives))})"
@@ -49,6 +49,40 @@ def condition_sql(condition: Condition, generation: int) -> str:
             return "last_modified >= ?"
         case "modified_before":
             return "last_modified < ?"
+        case _:
+            assert_never(condition.lookup)
+
+
+def check_sql(condition: Condition, generation: int) -> str:
+    """Return the condition on one row, `this`; it looks at no more than belongs to that row."""
+    alternatives = marks(condition.alternatives)
+    g = generation
+    match condition.lookup:
+        case "tag":
+            return (
+                f"EXISTS (SELECT 1 FROM tag_resources_g{g} WHERE resource = this.uuid"
+                f" AND tag IN ({alternatives}))"
+            )
+        case "tag_name":
+            return (
+                f"EXISTS (SELECT 1 FROM tag_resources_g{g} JOIN tags_g{g} AS t ON t.uuid = tag"
+                f" WHERE resource = this.uuid AND t.name IN ({alternatives}))"
+            )
+        case "resource":
+            return (
+                f"EXISTS (SELECT 1 FROM job_resources_g{g} WHERE job = this.uuid"
+                f" AND resource IN ({alternatives}))"
+            )
+        case (
+            "uuid"
+            | "name"
+            | "name_contains"
+            | "state"
+            | "operation"
+            | "modified_from"
+            | "modified_before"
+        ):
+            return condition_sql(condition, generation)
         case _:
             assert_never(condition.lookup)
 

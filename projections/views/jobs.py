@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from ledger.store.log import Connection
 from ledger.store.parameters import marks
@@ -15,21 +15,6 @@ from projections.views.reader import STREAM_ROWS, Reader, sql_limit
 
 NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
-
-
-class JobKey(NamedTuple):
-    """A job's place in the list of jobs, sorted by last change and then uuid.
-
-    A page may begin after a job that is gone. A job that changes meanwhile moves to the front, so
-    the following pages do not show it again.
-    """
-
-    last_modified: str
-    uuid: str
-
-
-def key_of(tree: JobTree) -> JobKey:
-    return JobKey(tree.job.last_modified, tree.job.uuid)
 
 
 @lru_cache
@@ -65,9 +50,13 @@ class Jobs(Reader):
         return None
 
     def jobs_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
-        """Return those of these jobs that belong to this account, each with all below it."""
+        """Return those of these jobs that belong to this account, each with all below it.
+
+        They are in the given order.
+        """
         rows = self._among(f"SELECT {self._job} FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
-        return self._trees_below([row for row in rows if row[1] == owner])
+        owned = {row[0]: row for row in rows if row[1] == owner}
+        return self._trees_below([owned[uuid] for uuid in uuids if uuid in owned])
 
     def leaves_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
         """Do the same for jobs that have no sub-jobs and get none; their trees are not read.
@@ -99,30 +88,6 @@ class Jobs(Reader):
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
             " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
             (*parameters, sql_limit(limit), offset),
-        )
-        return self._trees_below(rows)
-
-    def jobs_after(
-        self,
-        owner: str,
-        states: Sequence[str] | None,
-        conditions: Conditions = (),
-        *,
-        key: JobKey | None,
-        limit: int,
-    ) -> list[JobTree]:
-        """Return the page of the same list that follows the place `key`; None means the first page.
-
-        A page far into the list costs no more than the first one.
-        """
-        where, parameters = self._jobs_where(owner, states, conditions)
-        if key is not None:
-            where += " AND last_modified <= ? AND (last_modified < ? OR uuid > ?)"
-            parameters += [key.last_modified, key.last_modified, key.uuid]
-        rows = self._all(
-            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
-            " ORDER BY last_modified DESC, uuid LIMIT ?",
-            (*parameters, limit),
         )
         return self._trees_below(rows)
 

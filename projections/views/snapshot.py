@@ -10,7 +10,8 @@ from projections.views.jobs import Jobs
 from projections.views.resources import Resources
 from projections.views.servers import Servers
 from projections.views.tags import Tags
+from projections.views.walks import Walks
 
 
-class Snapshot(Jobs, Drives, Servers, Resources, Tags, Accounts):
+class Snapshot(Jobs, Drives, Servers, Resources, Tags, Accounts, Walks):
     """The read models as of one moment."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from api.composition import open_ledger
 from api.data.location import LEDGER_FILE
-from api.resources.jobs.lists import cursor_of
+from api.resources.walks import List, cursor_of
 from api.service.ids import new_id
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
@@ -25,8 +25,8 @@ from ledger.store.seam import Row as Stored
 from ledger.store.sqlite.store import sqlite_reader
 from projections.rows import rows
 from projections.views.generations import live_generation, put_rows
-from projections.views.jobs import key_of
 from projections.views.views import Views
+from projections.views.walks import Key
 from scripts.benchmarks.support.data_directories import EMAIL, PASSWORD, request_bytes
 from scripts.benchmarks.support.processes import Served, load, serving
 from scripts.benchmarks.support.rows import Round, Row, percentile_ms, row
@@ -101,7 +101,8 @@ def _middle(ledger: _Ledger) -> str:
     with ledger.views.snapshot() as snapshot:
         middle = snapshot.count_jobs(ledger.owner, None) // 2
         (tree,) = snapshot.jobs(ledger.owner, None, limit=1, offset=middle)
-    return cursor_of(key_of(tree))
+    key = Key(tree.job.created, tree.job.uuid)
+    return cursor_of(key, List("jobs", ledger.owner, ()))
 
 
 def _load_pages(server: Served, cursor: str, count: int) -> Result:

@@ -157,6 +157,7 @@ class Drives:
 def drives_of(service: Service) -> Collection[DriveView, Drive]:
     """Return the collection of drives."""
     return Collection(
+        "drives",
         service.views,
         FILTERS,
         Snapshot.count_drives,

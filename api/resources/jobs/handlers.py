@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
 import orjson
@@ -34,10 +35,11 @@ from api.http.responses import (
     within,
 )
 from api.resources.collections import do_action
-from api.resources.jobs.lists import KeyPage, WantedJobs, key_answer, key_page, wanted_jobs
+from api.resources.jobs.lists import WantedJobs, wanted_jobs
 from api.resources.jobs.representation import activity_json, is_moving, job_json, no_figures
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.schema import describe_jobs
+from api.resources.walks import walk_answer, walk_asked
 from api.service.service import Service
 from ledger.domain.commands import CancelJob
 from ledger.domain.errors import JobNotFound
@@ -99,10 +101,15 @@ class Jobs:
         if as_of is not None:
             return await self._travel.list(request, as_of)
         owner, wanted = owner_of(request), wanted_jobs(request)
-        by_key, fields = key_page(request), shown_fields(request)
-        if by_key is not None:
-            found = await self._found(owner, wanted, by_key)
-            return key_answer(by_key, found, self._shown(found, fields))
+        fields = shown_fields(request)
+        walk = walk_asked(request, "jobs", wanted.all_conditions)
+        if walk is not None:
+            return await walk_answer(
+                self._views,
+                walk,
+                partial(Snapshot.jobs_among, owner=owner),
+                partial(self._shown, fields=fields),
+            )
         asked = page(request)
         if wanted.are_indexed:
             with self._views.snapshot() as snapshot:
@@ -112,21 +119,6 @@ class Jobs:
                     trees = snapshot.jobs(owner, *wanted, limit=limit, offset=offset)
                     return page_answer(asked, total, self._shown(trees, fields))
         return await stream(request, self._parts(owner, wanted, asked, fields))
-
-    async def _found(self, owner: str, wanted: WantedJobs, asked: KeyPage) -> Sequence[JobTree]:
-        """Return the jobs of the page, and one more if there is one."""
-
-        def read(snapshot: Snapshot) -> list[JobTree]:
-            return snapshot.jobs_after(owner, *wanted, key=asked.key, limit=asked.limit + 1)
-
-        def read_long() -> list[JobTree]:
-            with self._views.long_snapshot() as snapshot:
-                return read(snapshot)
-
-        if not wanted.are_indexed:
-            return await read_in_thread(read_long)
-        with self._views.snapshot() as snapshot:
-            return read(snapshot)
 
     async def statistics(self, request: web.Request) -> web.Response:
         """Show what the account's jobs did in the last hours, in buckets."""

@@ -170,6 +170,7 @@ def _recurse(request: web.Request) -> Recurse:
 def servers_of(service: Service) -> Collection[ServerView, Server]:
     """Return the collection of servers."""
     return Collection(
+        "servers",
         service.views,
         FILTERS,
         Snapshot.count_servers,

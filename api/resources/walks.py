@@ -1,0 +1,126 @@
+"""`?after=`: walks through lists, in an order that never changes (`projections.views.walks`)."""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import NamedTuple, TypeVar
+
+import orjson
+from aiohttp import web
+
+from api.http.errors import BadRequest
+from api.http.requests import SHORT_LIMIT, owner_of, page
+from api.http.responses import Shown, json_answer, read_in_thread
+from projections.views.filters import Conditions
+from projections.views.snapshot import Snapshot
+from projections.views.views import Views
+from projections.views.walks import Key, Walked, is_short
+
+V = TypeVar("V")
+
+CURSOR_VERSION = "2"
+_CURSOR = re.compile(r"(\d+) (.+)")
+_PLACE = re.compile(r"([0-9T:.+-]{32}) ([0-9a-f-]{36}) ([0-9a-f]{16})")
+
+
+class List(NamedTuple):
+    """The list that is walked: what its filters ask for, of one account."""
+
+    kind: Walked
+    owner: str
+    conditions: Conditions
+
+    @property
+    def filters(self) -> str:
+        """Return a hash of all that decides what is in the list, in whatever order it is asked."""
+        conditions = sorted(
+            [condition.lookup, *sorted(set(condition.alternatives))]
+            for condition in self.conditions
+        )
+        return sha256(orjson.dumps([self.kind, self.owner, conditions])).hexdigest()[:16]
+
+
+class Walk(NamedTuple):
+    """A page of up to `limit` objects that follows the key; None is the key before the first."""
+
+    of: List
+    limit: int
+    key: Key | None
+
+
+def walk_asked(request: web.Request, kind: Walked, conditions: Conditions) -> Walk | None:
+    """Return the page that `after` asks for; None without `after`. Raise `BadRequest`."""
+    given = request.query.getall("after", ())
+    if not given:
+        return None
+    if "offset" in request.query:
+        raise BadRequest("with after there is no offset", point="offset")
+    limit = page(request).limit
+    if not 0 < limit <= SHORT_LIMIT:
+        raise BadRequest(f"with after, limit goes from 1 to {SHORT_LIMIT}", point="limit")
+    of = List(kind, owner_of(request), conditions)
+    return Walk(of, limit, _key(given[-1], of) if given[-1] else None)
+
+
+async def walk_answer(
+    views: Views,
+    walk: Walk,
+    read: Callable[[Snapshot, Sequence[str]], Sequence[V]],
+    show: Callable[[Sequence[V]], Sequence[Shown]],
+) -> web.Response:
+    """Answer with the page: read the objects that the walk finds, in its order, and show them."""
+
+    def look(snapshot: Snapshot) -> tuple[Sequence[V], Key | None]:
+        kind, owner, conditions = walk.of
+        step = snapshot.walk(kind, owner, conditions, key=walk.key, limit=walk.limit)
+        return read(snapshot, step.uuids), step.next
+
+    def look_far() -> tuple[Sequence[V], Key | None]:
+        with views.long_snapshot() as snapshot:
+            return look(snapshot)
+
+    if is_short(walk.of.kind, walk.of.conditions):
+        with views.snapshot() as snapshot:
+            found, following = look(snapshot)
+    else:
+        found, following = await read_in_thread(look_far)
+    after = None if following is None else cursor_of(following, walk.of)
+    return json_answer({"meta": {"limit": walk.limit, "next": after}, "objects": show(found)})
+
+
+def cursor_of(key: Key, of: List) -> str:
+    """Return the `after` of the page of this list that follows the key."""
+    text = f"{CURSOR_VERSION} {key.created} {key.uuid} {of.filters}"
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _key(cursor: str, of: List) -> Key:
+    versioned = _CURSOR.fullmatch(_decoded(cursor))
+    if versioned is None:
+        raise _refused("after must be what the page before said in next, or empty")
+    version, rest = versioned.groups()
+    if version != CURSOR_VERSION:
+        raise _refused("after is of another version of this service: begin anew with an empty one")
+    place = _PLACE.fullmatch(rest)
+    if place is None:
+        raise _refused("after must be what the page before said in next, or empty")
+    created, uuid, filters = place.groups()
+    if filters != of.filters:
+        raise _refused(
+            "after is of a list with other filters: keep them, or begin anew with an empty one"
+        )
+    return Key(created, uuid)
+
+
+def _decoded(cursor: str) -> str:
+    with suppress(Error, UnicodeError):
+        padded = cursor + "=" * (-len(cursor) % 4)
+        return urlsafe_b64decode(padded.encode("ascii")).decode("ascii")
+    return ""
+
+
+def _refused(why: str) -> BadRequest:
+    return BadRequest(why, point="after")

@@ -1,0 +1,145 @@
+"""Walks: whole lists page by page, newest first, in an order that never changes.
+
+A page begins after the last row that the page before looked at. Nothing moves while somebody walks,
+because neither part of a key ever changes: what exists and matches throughout comes exactly once,
+and nothing comes twice.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any, Literal, NamedTuple
+
+from ledger.store.log import streamed
+from projections.views.filters import Condition, Conditions, Lookup, check_sql, condition_sql
+from projections.views.reader import Reader
+
+Walked = Literal["drives", "jobs", "servers", "tags"]
+"""What can be walked."""
+
+LOOKED_AT_MAX = 20_000
+"""Rows that one page looks at, however few of them match."""
+
+_INDEXED: Mapping[Walked, tuple[Lookup, ...]] = {
+    "drives": ("uuid", "name"),
+    "jobs": ("resource", "state"),
+    "servers": ("uuid", "name"),
+    "tags": ("uuid",),
+}
+"""The lookups that an index serves in the order of keys, the one that finds the fewest first."""
+
+
+class Key(NamedTuple):
+    """A place in a walk; nothing needs to be at it any more."""
+
+    created: str
+    uuid: str
+
+
+class Step(NamedTuple):
+    """A page of a walk, which may be empty. The walk ends where `next` is None."""
+
+    uuids: list[str]
+    next: Key | None
+
+
+class _Path(NamedTuple):
+    """The rows that a walk looks at, in the order of keys, and what else a match must meet."""
+
+    source: str
+    uuid: str
+    where: str
+    parameters: list[str]
+    checks: list[str]
+    checked: list[str]
+
+
+def is_short(kind: Walked, conditions: Conditions) -> bool:
+    """Return whether a page looks at no more rows than it shows."""
+    led_by = _narrowest(kind, conditions)
+    return not _others(conditions, led_by) and (led_by is None or led_by.lookup != "resource")
+
+
+class Walks(Reader):
+    def walk(
+        self,
+        kind: Walked,
+        owner: str,
+        conditions: Conditions = (),
+        *,
+        key: Key | None = None,
+        limit: int,
+    ) -> Step:
+        """Return the page of an account's drives, jobs, servers or tags that follows the key.
+
+        None is the key before the first page.
+        """
+        if not all(condition.alternatives for condition in conditions):
+            return Step([], None)
+        path = self._path(kind, owner, conditions)
+        most = LOOKED_AT_MAX if path.checks else limit + 1
+        sql, parameters = self._looking(kind, path, key)
+        with closing(streamed(self._connection.cursor(), sql, [*parameters, most])) as rows:
+            return _step(rows, key, limit)
+
+    def _looking(self, kind: Walked, path: _Path, key: Key | None) -> tuple[str, list[str]]:
+        """Return the statement that reads (created, uuid, whether it matches) along the path."""
+        matches, after, place = "1", "", list[str]()
+        if path.checks:
+            checks = " AND ".join(path.checks)
+            matches = (
+                f"(SELECT 1 FROM {kind}_g{self._g} AS this"
+                f" WHERE this.uuid = looked_at.{path.uuid} AND {checks})"
+            )
+        if key is not None:
+            after, place = f" AND (created, {path.uuid}) < (?, ?)", [*key]
+        sql = (
+            f"SELECT created, {path.uuid}, {matches} FROM {path.source}_g{self._g} AS looked_at"
+            f" WHERE {path.where}{after} ORDER BY created DESC, {path.uuid} DESC LIMIT ?"
+        )
+        return sql, [*path.checked, *path.parameters, *place]
+
+    def _path(self, kind: Walked, owner: str, conditions: Conditions) -> _Path:
+        led_by = _narrowest(kind, conditions)
+        checks, checked = list[str](), list[str]()
+        for condition in _others(conditions, led_by):
+            checks.append(check_sql(condition, self._g))
+            checked += condition.alternatives
+        if led_by is None:
+            return _Path(kind, "uuid", "owner = ?", [owner], checks, checked)
+        wanted = list(led_by.alternatives)
+        if led_by.lookup == "resource":
+            checks, checked = ["owner = ?", *checks], [owner, *checked]
+            return _Path("job_resources", "job", "resource = ?", wanted, checks, checked)
+        # The `||` makes uuids be looked up: they are fewer than what the account has.
+        owned = "owner || '' = ?" if led_by.lookup == "uuid" else "owner = ?"
+        where = f"{owned} AND {condition_sql(led_by, self._g)}"
+        return _Path(kind, "uuid", where, [owner, *wanted], checks, checked)
+
+
+def _narrowest(kind: Walked, conditions: Conditions) -> Condition | None:
+    """Return the condition whose index leads the walk; None if that of the account does."""
+    by_lookup = {each.lookup: each for each in conditions if _can_lead(each)}
+    return next((by_lookup[each] for each in _INDEXED[kind] if each in by_lookup), None)
+
+
+def _can_lead(condition: Condition) -> bool:
+    """Return whether what it finds is in the order of keys, or is little."""
+    return condition.lookup == "uuid" or len(condition.alternatives) == 1
+
+
+def _others(conditions: Conditions, led_by: Condition | None) -> list[Condition]:
+    return [condition for condition in conditions if condition is not led_by]
+
+
+def _step(rows: Iterator[Any], key: Key | None, limit: int) -> Step:
+    """Read until one more than the page matches, or the rows end."""
+    uuids: list[str] = []
+    at, looked_at = key, 0
+    for created, uuid, matches in rows:
+        looked_at += 1
+        if matches and (created, uuid) != at:  # a job may name a drive twice
+            if len(uuids) == limit:
+                return Step(uuids, at)
+            uuids.append(uuid)
+        at = Key(created, uuid)
+    return Step(uuids, at if looked_at == LOOKED_AT_MAX else None)
