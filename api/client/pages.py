@@ -19,9 +19,9 @@ class _Page(Struct):
 
 
 async def every_job(client: Client, filters: Mapping[str, str | None]) -> AsyncIterator[Raw]:
-    """Yield all jobs that match the filters, as the service shows them, the latest change first.
+    """Yield all jobs that match the filters, as the service shows them, the newest first.
 
-    A job that changes meanwhile may appear as it was before.
+    One that matches throughout comes exactly once. Pages may be empty before the last one.
     """
     after: str | None = ""
     while after is not None:

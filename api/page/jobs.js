@@ -59,12 +59,18 @@ export function Jobs({ query, past, label = "Jobs" }) {
       label=${label}
       rows=${body.objects}
       keyOf=${(job) => job.uuid}
-      empty=${past ? "There were no such jobs at that time." : "There are no such jobs. Clone a drive or a server to start one."}
+      empty=${emptiness(past, body.meta)}
       columns=${past ? [...COLUMNS, CHANGED_AT] : [...COLUMNS, CHANGED, ...(viewedOwner() ? [] : [cancelling(read)])]}
     />
     <${Pager} meta=${body.meta} />
   `}<//>`;
 }
+
+/** A page of a walk may be empty although others follow: it looks at so many jobs at the most. */
+const emptiness = (past, { next }) => {
+  if (next) return "There are no such jobs on this page. The next one looks further back.";
+  return past ? "There were no such jobs at that time." : "There are no such jobs. Clone a drive or a server to start one.";
+};
 
 const COLUMNS = [
   ["Job", (job) => html`<${Link} kind="jobs" uuid=${job.uuid} />`],
@@ -78,7 +84,7 @@ const CHANGED_AT = ["Last change", (job) => html`<${Moment} at=${job.last_modifi
 
 const cancelling = (read) => ["Actions", (job) => html`<${Cancel} job=${job} then=${read.again} />`];
 
-/** Pages by key have a next page, and the browser's way back; pages of the past have offsets. */
+/** Walks have a next page, and the browser's way back; pages of the past have offsets. */
 export function Pager({ meta }) {
   const { query } = useAddress();
   const { limit, offset, total_count: total, next } = meta;

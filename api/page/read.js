@@ -138,7 +138,7 @@ export function useList(type, path, query, paused) {
       ...body,
       objects: body.objects.map((each) => shown.get(each.resource_uri) ?? each),
     }));
-    // A page by key stays where it is; on the first page, new objects appear and deleted ones go.
+    // A page of a walk stays where it is; on the first page, new objects appear and deleted ones go.
     if (isVolatile(query) || [...shown].some(([uri, object]) => !object || !known.has(uri) || hasChangedState(list.body, uri, object))) readAgain();
   }, paused);
   return list;

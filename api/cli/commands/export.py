@@ -28,10 +28,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 @click.option("--state", help="Only jobs in these states, separated by commas.")
 @click.option("--since", help="Only jobs that changed at this time or later.")
 def export(form: str, state: str | None, since: str | None) -> None:
-    """Print all jobs that are kept, the latest change first.
+    """Print all jobs that are kept, the newest first.
 
     `jsonl` is a line of JSON for each job, as the service shows it; `csv` has a line of headings. A
-    job that changes meanwhile may appear as it was before.
+    job that exists and matches throughout appears exactly once, whatever changes meanwhile.
     """
     asyncio.run(_export(form, {"state": state, "last_modified__gte": since}))
 

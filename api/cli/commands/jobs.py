@@ -7,6 +7,7 @@ import click
 
 from api.cli.client import ask, get, print_answer, print_list
 from api.cli.output import TableColumn, console, json_option
+from api.cli.pages import after_option, offset_option, place, print_page
 from api.client.format import seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job
@@ -28,7 +29,8 @@ NO_LIMIT = 0
 @click.option("--since", help="Only jobs that changed at this time or later: 2026-04-17T08:15:30Z.")
 @click.option("--as-of", help="Show the list as it was at this time or ledger position.")
 @click.option("--limit", type=click.IntRange(1, PAGE_JOBS_MAX), default=20, show_default=True)
-@click.option("--after", help="The next page: the value that the page before printed.")
+@offset_option
+@after_option
 @json_option
 def jobs(
     *,
@@ -38,10 +40,15 @@ def jobs(
     since: str | None,
     as_of: str | None,
     limit: int,
+    offset: int,
     after: str | None,
     as_json: bool,
 ) -> None:
-    """List jobs, the latest change first."""
+    """List jobs, the latest change first, or walk them.
+
+    A job that changes moves to the front of the list, but keeps its place in a walk: only a walk
+    meets each job exactly once.
+    """
     query = {
         "state": state,
         "operation": operation,
@@ -49,13 +56,10 @@ def jobs(
         "last_modified__gte": since,
         "as_of": as_of,
         "limit": limit,
-        "after": None if as_of else after or "",
+        **place(offset, after),
     }
     answer = get("/jobs/", **query)
-    print_list(answer, Job, _JOB_COLUMNS, "there are no such jobs", as_json=as_json)
-    meta = decoded(answer, dict[str, object])["meta"]
-    if not as_json and isinstance(meta, dict) and meta.get("next"):
-        click.echo(f"more: --after {meta['next']}", err=True)
+    print_page(answer, Job, _JOB_COLUMNS, "there are no such jobs", as_json=as_json)
 
 
 @click.command()

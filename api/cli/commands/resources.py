@@ -7,9 +7,10 @@ from uuid import UUID
 import click
 import msgspec
 
-from api.cli.client import ask, get, print_answer, print_list
+from api.cli.client import ask, get, print_answer
 from api.cli.commands.watch import watch_jobs
 from api.cli.output import TableColumn, json_option
+from api.cli.pages import after_option, offset_option, place, print_page
 from api.client.format import short, size
 from api.client.http import decoded
 from api.client.responses import Drive, Reference, Server
@@ -21,32 +22,35 @@ _name_option = click.option("--name", help="Only those whose name contains this.
 _limit_option = click.option(
     "--limit", type=LIMIT, default=20, show_default=True, help="At most so many; 0: all."
 )
-_offset_option = click.option(
-    "--offset", type=click.IntRange(0), default=0, help="Skip so many first."
-)
 
 
 @click.command()
 @_name_option
 @_limit_option
-@_offset_option
+@offset_option
+@after_option
 @json_option
-def drives(name: str | None, limit: int, offset: int, *, as_json: bool) -> None:
-    """List drives, the oldest first."""
-    answer = get("/drives/detail/", limit=limit, offset=offset, name__contains=_escaped(name))
+def drives(*, name: str | None, limit: int, offset: int, after: str | None, as_json: bool) -> None:
+    """List drives, the oldest first, or walk them."""
+    answer = get(
+        "/drives/detail/", limit=limit, name__contains=_escaped(name), **place(offset, after)
+    )
     empty = "there are no such drives: `job-ledger upload FILE` makes one"
-    print_list(answer, Drive, _DRIVE_COLUMNS, empty, as_json=as_json)
+    print_page(answer, Drive, _DRIVE_COLUMNS, empty, as_json=as_json)
 
 
 @click.command()
 @_name_option
 @_limit_option
-@_offset_option
+@offset_option
+@after_option
 @json_option
-def servers(name: str | None, limit: int, offset: int, *, as_json: bool) -> None:
-    """List servers, the oldest first."""
-    answer = get("/servers/detail/", limit=limit, offset=offset, name__contains=_escaped(name))
-    print_list(answer, Server, _SERVER_COLUMNS, "there are no such servers", as_json=as_json)
+def servers(*, name: str | None, limit: int, offset: int, after: str | None, as_json: bool) -> None:
+    """List servers, the oldest first, or walk them."""
+    answer = get(
+        "/servers/detail/", limit=limit, name__contains=_escaped(name), **place(offset, after)
+    )
+    print_page(answer, Server, _SERVER_COLUMNS, "there are no such servers", as_json=as_json)
 
 
 _DRIVE_COLUMNS: tuple[TableColumn[Drive], ...] = (
