@@ -134,6 +134,9 @@ def _pointer(name: str) -> str:
 
 # Lists
 
+_WALKED = frozenset({"Drive", "Server", "Tag"})
+"""What `after` walks, besides jobs."""
+
 
 def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:
     """Describe the lists of a resource; `fields` chooses the keys of their objects."""
@@ -141,18 +144,21 @@ def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:
     part = {"description": "The keys that `fields` names.", **_closed(properties), "required": []}
     lists: Schemas = {f"{name}Part": part}
     if short is None:
-        return lists | {f"{name}List": _page(name, f"{name}Part")}
+        return lists | {f"{name}List": _page(name, name)}
     listed = {key: schema for key, schema in properties.items() if key in short}
     return lists | {
         f"Listed{name}": _closed(listed),
-        f"{name}List": _page(f"Listed{name}", f"{name}Part"),
-        f"{name}DetailList": _page(name, f"{name}Part"),
+        f"{name}List": _page(name, f"Listed{name}"),
+        f"{name}DetailList": _page(name, name),
     }
 
 
-def _page(*names: str) -> JsonObject:
-    objects = {"type": "array", "items": _any_of(map(_reference, names))}
-    return _closed({"meta": _reference("ListMeta"), "objects": objects})
+def _page(name: str, shown: str) -> JsonObject:
+    objects = {"type": "array", "items": _any_of(map(_reference, (shown, f"{name}Part")))}
+    meta = _reference("ListMeta")
+    if name in _WALKED:
+        meta = _any_of([meta, _reference("WalkMeta")])
+    return _closed({"meta": meta, "objects": objects})
 
 
 def _one_or_several(name: str) -> JsonObject:

@@ -167,7 +167,7 @@ def test_a_hostile_name_stays_text(server: Server, shell: Shell) -> None:
 
 @pytest.mark.parametrize("kind", ["jobs", "drives"])
 def test_a_page_says_how_to_get_the_next(server: Server, shell: Shell, kind: str) -> None:
-    """In a list and in a walk, whose pages together have all there is; the last one says nothing."""
+    """In a list and in a walk, whose pages together have all there is; the last says nothing."""
     api = server.api
     shell.log_in(server)
     source = api.upload(striped(2))
