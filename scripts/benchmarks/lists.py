@@ -77,7 +77,7 @@ def job_list(setting: Setting) -> Row:
 
 
 def key_page(setting: Setting) -> Row:
-    """A page by key, of the size that the job page asks for, of a million jobs and of a thousand.
+    """A page of a walk, as long as the job page asks for, through a million jobs and a thousand.
 
     It is asked for by HTTP, at the front and from the middle of the list; nothing is counted.
     """

@@ -169,20 +169,20 @@ def test_filters_are_in_the_address(slow: Server, watch: Any) -> None:
     expect(row(page, running)).to_be_visible()
 
 
-def test_pages_go_on_by_key(server: Server, watch: Any) -> None:
+def test_pages_go_on_from_the_newest_to_the_oldest(server: Server, watch: Any) -> None:
     """A page further down stays as it is while new jobs come in at the front."""
     api = server.api
     source = api.upload(striped(1))
     jobs = [api.clone(source).job for _ in range(PAGE + 5)]
     api.succeed(*jobs)
-    whole = [job["uuid"] for job in api.jobs()]
+    oldest = jobs[4::-1]
     watched: Watched = watch(api.address)
     page = watched.log_in()
     links = page.get_by_role("row").locator("td:first-child a")
     expect(links).to_have_count(PAGE)
     page.get_by_role("link", name="Next page").click()
     expect(links).to_have_count(5)
-    assert [link.get_attribute("title") for link in links.all()] == whole[PAGE:]
+    assert [link.get_attribute("title") for link in links.all()] == oldest
     api.succeed(newest := api.clone(source).job)
     wait_on(page, "for frames of it", lambda: any(newest in frame for frame in watched.frames))
     settle(page)
