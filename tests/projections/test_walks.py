@@ -287,6 +287,19 @@ def test_a_page_looks_at_twenty_thousand_rows_and_may_be_empty(many: ReadModels)
     assert many.snapshot().walk("jobs", ME, rare, key=first.next, limit=1) == Step(["000000"], None)
 
 
+def test_whoever_walks_the_jobs_of_a_shared_drive_meets_their_own() -> None:
+    """Others clone what is in the library too: their jobs are looked at, but take up no page."""
+    source = (Resource("drives", "library", "source"),)
+    with ReadModels() as models:
+        for number, owner in enumerate([ME, SOMEBODY_ELSE, ME, SOMEBODY_ELSE]):
+            models.show(job_of(f"job{number}", number, owner=owner, resources=source))
+        wanted = [Condition("resource", ("library",))]
+        first = models.snapshot().walk("jobs", ME, wanted, limit=1)
+        assert first.uuids == ["job2"]
+        second = models.snapshot().walk("jobs", ME, wanted, key=first.next, limit=1)
+        assert second == Step(["job0"], None)
+
+
 def work(models: ReadModels, read: Callable[[], object]) -> int:
     """Return how many hundreds of instructions SQLite needs for this."""
     done = 0
