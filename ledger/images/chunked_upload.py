@@ -17,9 +17,10 @@ from pathlib import Path
 from ledger.domain.errors import ChunkMisfit, ChunkPresent, ConcurrentChange, Refusal, UploadGone
 from ledger.images.chunk_layout import Chunking, ChunkMap, Place
 from ledger.images.errors import full_pool_errors
-from ledger.images.files import opened, publish, remove, sync_directory
+from ledger.images.files import publish, remove, sync_directory
 from ledger.images.incoming_file import IncomingFile
 from ledger.images.journal import ChunkJournal
+from ledger.images.regular_files import is_there, open_regular, regular_file
 from ledger.images.sparse import SparseWriter
 
 
@@ -94,13 +95,13 @@ class ChunkedUpload:
                 self._publish(image)
 
     def _publish(self, image: Path) -> None:
-        if image.exists():
+        if is_there(image):
             sync_directory(image.parent)  # its process may have died before the name was on disk
             return
         total_size = self._chunks.total_size
         assert self.complete
         assert total_size is not None
-        with full_pool_errors(), opened(self._path, os.O_WRONLY) as fd:
+        with full_pool_errors(), regular_file(self._path, os.O_WRONLY) as fd:
             os.ftruncate(fd, total_size)  # cuts off what a crash left beyond the end
             os.ftruncate(fd, self.size)
         publish(self._path, image)
@@ -199,7 +200,7 @@ class ChunkedUpload:
 
     def _create_files(self) -> None:
         """Make both files, empty; a crash may have left chunks in them that do not count."""
-        with opened(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+        with regular_file(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
             self._journal.create()
         sync_directory(self._path.parent)
 
@@ -216,7 +217,7 @@ class IncomingChunk(IncomingFile):
         self.place = place
         self._upload = upload
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            fd = open_regular(path, os.O_WRONLY)
         except FileNotFoundError:  # the drive was deleted meanwhile, and its files with it
             raise UploadGone from None
         # An earlier attempt at this chunk may have left some of it.

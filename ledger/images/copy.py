@@ -36,6 +36,7 @@ from ledger.images.files import (
 )
 from ledger.images.parts import own_part
 from ledger.images.rate import RateLimit
+from ledger.images.regular_files import open_regular
 from ledger.images.transfer import move, reflink
 from ledger.images.verification import verify_copy
 
@@ -76,8 +77,8 @@ def copy_image(
 
     When `stop` is set, what was copied is synced and reported, then CopyStopped is raised. Other
     errors, after which nothing more is reported: SourceVanished, SourceChanged, PoolFull,
-    VerificationFailed, PartTaken, CopyFailed (any other OSError). ValueError where `size` is less
-    than the source's, or both paths are one file. The part stays as it is: the
+    VerificationFailed, PartTaken, NotRegular, CopyFailed (any other OSError). ValueError where
+    `size` is less than the source's, or both paths are one file. The part stays as it is: the
     caller decides what becomes of it.
     """
     if size < expected.size:
@@ -125,7 +126,7 @@ def _copy_errors() -> Iterator[None]:
 @contextmanager
 def _opened_source(source: Path, expected: Fingerprint) -> Iterator[int]:
     with _vanished_source_errors(source):
-        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_regular(source, os.O_RDONLY)
     try:
         _compare(source, fingerprint_of(os.fstat(fd)), expected)
         yield fd

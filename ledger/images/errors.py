@@ -26,6 +26,10 @@ class ImageMissing(ImageError):
     """The image is not where it should be."""
 
 
+class NotRegular(ImageError):
+    """Something that is not a regular file has the name of the image, or of a part of it."""
+
+
 class SourceChanged(ImageError):
     """The source is not, or no longer, the file whose fingerprint was taken."""
 

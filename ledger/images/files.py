@@ -11,14 +11,17 @@ from pathlib import Path
 
 from ledger.domain.events import Fingerprint
 from ledger.images.errors import ImageBusy, full_pool_errors
+from ledger.images.regular_files import IMAGE_MODE, regular_file, state_of
 
-IMAGE_MODE = 0o600
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Return the fingerprint of the file at `path`; FileNotFoundError where there is none."""
-    return fingerprint_of(path.stat())
+    """Return the fingerprint of the file at `path`; FileNotFoundError where there is none.
+
+    Raise `NotRegular`.
+    """
+    return fingerprint_of(state_of(path))
 
 
 def fingerprint_of(state: os.stat_result) -> Fingerprint:
@@ -82,7 +85,8 @@ def write_once(path: Path, text: str) -> str:
     """Write a file durably, unless there is one; return the text that it has."""
     with suppress(FileExistsError), _new_file(path) as fd:
         os.write(fd, text.encode())
-    return path.read_text(encoding="utf-8")
+    with regular_file(path, os.O_RDONLY) as fd, os.fdopen(os.dup(fd), encoding="utf-8") as file:
+        return file.read()
 
 
 @contextmanager
@@ -95,7 +99,7 @@ def _new_file(path: Path) -> Iterator[int]:
     """
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
-        with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
+        with regular_file(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
             yield fd
             os.fsync(fd)
         _link(unfinished, path)
@@ -111,7 +115,7 @@ def _link(unfinished: Path, path: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         # A file system without links, which no two machines share.
-        if path.exists():
+        if os.path.lexists(path):
             raise FileExistsError(f"there is an image already: {path}") from error
         unfinished.rename(path)
 
@@ -121,9 +125,9 @@ def grow(image: Path, size: int) -> None:
 
     Repeated, after a crash or for the size it has, this changes nothing and syncs all the same.
     ValueError where the image is longer, which leaves it as it is. ImageBusy while another process
-    grows it; PoolFull; other OSErrors pass.
+    grows it; PoolFull, NotRegular; other OSErrors pass.
     """
-    with full_pool_errors(), opened(image, os.O_WRONLY) as fd:
+    with full_pool_errors(), regular_file(image, os.O_WRONLY) as fd:
         # No other writer may come between looking at the size and changing it.
         if not try_lock(fd):
             raise ImageBusy(f"another process is growing {image}")
@@ -146,7 +150,7 @@ def publish(part: Path, image: Path) -> None:
     crash can mean that it was published.
     """
     with full_pool_errors():
-        with opened(part, os.O_RDONLY) as fd:
+        with regular_file(part, os.O_RDONLY) as fd:
             os.fsync(fd)
         part.rename(image)
         sync_directory(image.parent)

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from ledger.images.errors import full_pool_errors
-from ledger.images.files import IMAGE_MODE, remove, sync_directory
+from ledger.images.files import remove, sync_directory
 from ledger.images.incoming_file import IncomingFile
+from ledger.images.regular_files import open_regular
 from ledger.images.sparse import SparseWriter
 
 
@@ -15,9 +16,8 @@ class IncomingImage(IncomingFile):
     def __init__(self, path: Path) -> None:
         """Create the file; FileExistsError where another upload has it, or left it in a crash."""
         self._path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with full_pool_errors():
-            fd = os.open(path, flags, IMAGE_MODE)
+            fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         over = ValueError(f"already finished or aborted: {path}")
         super().__init__(fd, SparseWriter(fd, 0, over=False), over)
 

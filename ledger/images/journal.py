@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ledger.domain.errors import ConcurrentChange
 from ledger.images.chunk_layout import Chunking
-from ledger.images.files import IMAGE_MODE, opened, try_lock
+from ledger.images.files import try_lock
+from ledger.images.regular_files import open_regular, regular_file
 from ledger.images.transfer import write_all
 
 _LINE = re.compile(rb"([1-9][0-9]{0,17}) (-|[1-9][0-9]{0,17}) ([0-9]{1,18})\n")
@@ -31,7 +32,7 @@ class ChunkJournal:
 
         The file is made where it is missing. Raises `ConcurrentChange`.
         """
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, IMAGE_MODE)
+        fd = open_regular(self.path, os.O_RDWR | os.O_CREAT)
         if not try_lock(fd):
             os.close(fd)
             raise ConcurrentChange
@@ -43,7 +44,7 @@ class ChunkJournal:
         Nothing where there is no file.
         """
         try:
-            with opened(self.path, os.O_RDONLY) as fd:
+            with regular_file(self.path, os.O_RDONLY) as fd:
                 text = os.pread(fd, max(0, os.fstat(fd).st_size - self._end), self._end)
                 if text:
                     os.fdatasync(fd)  # its writer may not have done so yet
@@ -62,14 +63,14 @@ class ChunkJournal:
 
         The caller has locked the journal and read it.
         """
-        with opened(self.path, os.O_WRONLY) as fd:
+        with regular_file(self.path, os.O_WRONLY) as fd:
             if self._end < os.fstat(fd).st_size:
                 os.ftruncate(fd, self._end)
                 os.fsync(fd)
 
     def create(self) -> None:
         """Make the file, empty; its name is not durable yet."""
-        with opened(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+        with regular_file(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
             self._end = 0
 
     def append(self, chunking: Chunking, number: int) -> None:
@@ -80,7 +81,7 @@ class ChunkJournal:
         """
         line = b"%d %s %d\n" % (chunking.chunk_size, _total(chunking.total_size), number)
         # Opened before it is written to, so that this sync learns of a failure to write it back.
-        with opened(self.path, os.O_WRONLY) as fd:
+        with regular_file(self.path, os.O_WRONLY) as fd:
             with self._lock:
                 write_all(fd, line, self._end)
                 self._end += len(line)

@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.images.errors import PartTaken
-from ledger.images.files import IMAGE_MODE, opened, try_lock
+from ledger.images.files import try_lock
 from ledger.images.pools import Pool
+from ledger.images.regular_files import is_there, open_regular, regular_file
 from ledger.images.transfer import reflink
 
 
@@ -27,9 +28,10 @@ from ledger.images.transfer import reflink
 def own_part(path: Path) -> Iterator[int]:
     """Open this attempt's part file for writing, and lock it; create it where it is missing.
 
-    Raises `PartTaken`, also if it was taken over between being opened and being locked.
+    Raises `PartTaken`, also if it was taken over between being opened and being locked, and
+    `NotRegular`.
     """
-    with opened(path, os.O_RDWR | os.O_CREAT) as fd:
+    with regular_file(path, os.O_RDWR | os.O_CREAT) as fd:
         if not try_lock(fd) or not _has_name(fd, path):
             raise PartTaken(f"another attempt has {path}")
         yield fd
@@ -51,8 +53,8 @@ def take_over(pool: Pool, drive: str, attempt: int) -> None:
 
 def _take(path: Path, own: Path) -> None:
     try:
-        with opened(path, os.O_RDWR) as fd:
-            if own.exists():
+        with regular_file(path, os.O_RDWR) as fd:
+            if is_there(own):
                 path.unlink()
             elif try_lock(fd):
                 path.rename(own)
@@ -67,7 +69,7 @@ def _take(path: Path, own: Path) -> None:
 
 def _copy_blocks(fd: int, own: Path) -> None:
     """Begin with the blocks of another part, which stays as it is, if the file system can."""
-    new = os.open(own, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, IMAGE_MODE)
+    new = open_regular(own, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     shared = False
     try:
         shared = reflink(fd, new)
@@ -80,6 +82,6 @@ def _copy_blocks(fd: int, own: Path) -> None:
 
 def _has_name(fd: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(fd), path.stat())
+        return os.path.samestat(os.fstat(fd), path.lstat())
     except FileNotFoundError:
         return False

@@ -34,10 +34,11 @@ from ledger.domain.decisions.placement import place_here
 from ledger.domain.errors import DriveBusy, Refusal, StoreFailed
 from ledger.domain.events import DriveDefinition, DriveDeleted
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob
-from ledger.images.errors import ImageBusy, ImageError, PoolFull, owner_reason
+from ledger.images.errors import ImageBusy, ImageError, NotRegular, PoolFull, owner_reason
 from ledger.images.files import create_blank, grow, publish, remove, sync_directory
 from ledger.images.incoming_image import IncomingImage
 from ledger.images.pools import Pool
+from ledger.images.regular_files import is_there
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from ledger.workers.blocks import join_blocks
@@ -206,7 +207,7 @@ class ImageKeeper:
         """Make the drive's image, or delete the drive if it can have none."""
         try:
             self._provide_image(uuid)
-        except (FileNotFoundError, PoolFull) as error:
+        except (FileNotFoundError, PoolFull, NotRegular) as error:
             log.warning("drive %s is deleted because it cannot have an image: %s", uuid, error)
             self._delete(uuid)
         except Refusal as refusal:  # deleted meanwhile; its files are removed, or are now
@@ -216,7 +217,7 @@ class ImageKeeper:
     def _provide_image(self, uuid: str) -> None:
         """Publish its upload, or a blank image, and mark the drive ready.
 
-        Raises OSError, `PoolFull`.
+        Raises OSError, `PoolFull`, `NotRegular`.
         """
         drive = self._ledger.drive(uuid)
         if drive is None or drive.ready or drive.deleted or drive.pool not in self._pools:
@@ -224,14 +225,14 @@ class ImageKeeper:
         pool = self._pools[drive.pool]
         image = pool.image(uuid)
         try:
-            if image.exists():
+            if is_there(image):
                 sync_directory(pool.path)  # its process may have died before the name was on disk
             elif drive.origin == "upload":
                 publish(pool.upload(uuid), image)
             else:
                 create_blank(image, drive.definition.size)
         except (FileExistsError, FileNotFoundError):
-            if not image.exists():  # otherwise another process was first
+            if not is_there(image):  # otherwise another process was first
                 raise
             sync_directory(pool.path)
         with suppress(DriveBusy):  # ready already: another process did the same
@@ -313,7 +314,7 @@ class ImageKeeper:
 def _changed_at(path: Path) -> float:
     """Return when the file was last written to; infinity if it is gone."""
     try:
-        return path.stat().st_mtime
+        return path.lstat().st_mtime
     except FileNotFoundError:
         return math.inf
 

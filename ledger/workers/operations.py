@@ -13,6 +13,7 @@ from ledger.images.copy import copy_image
 from ledger.images.errors import PartTaken, SourceChanged
 from ledger.images.files import publish, remove
 from ledger.images.parts import take_over
+from ledger.images.regular_files import is_there, state_of
 from ledger.workers.attempts import Attempt
 
 
@@ -24,7 +25,7 @@ def clone_drive(attempt: Attempt) -> None:
     image = pool.image(destination.uuid)
     part = pool.part(destination.uuid, attempt.number)
     take_over(pool, destination.uuid, attempt.number)
-    if image.exists():
+    if is_there(image):
         # An earlier attempt published it, but could not say so; its name may not be on disk yet.
         remove(part)
         return
@@ -60,7 +61,7 @@ def _checkpoint_to_resume(attempt: Attempt, part: Path) -> Checkpoint | None:
     job = attempt.job
     if not job.offset:
         return None
-    if part.exists() and part.stat().st_size >= job.offset:
+    if is_there(part) and state_of(part).st_size >= job.offset:
         return Checkpoint(job.offset, job.bytes_done, job.bytes_total)
     attempt.start_over()
     return None

@@ -3,12 +3,14 @@
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger.images.errors import SourceChanged, SourceVanished
+from ledger.images.errors import NotRegular, SourceChanged, SourceVanished
 from ledger.images.files import publish
 from ledger.images.pools import Pool
+from ledger.images.regular_files import is_there
 from projections.maintenance.backup.files import (
     copy_file,
     describe_file,
@@ -41,8 +43,14 @@ def missing_images(
     """Yield those of these images that are missing from pools that are here."""
     for image in expected:
         pool = pools.get(image.pool)
-        if pool is not None and not pool.image(image.drive).exists():
+        if pool is not None and not _has_image(pool, image.drive):
             yield MissingImage(image.drive, image.pool)
+
+
+def _has_image(pool: Pool, drive: str) -> bool:
+    with suppress(NotRegular):
+        return is_there(pool.image(drive))
+    return False
 
 
 def copy_images(
@@ -67,7 +75,7 @@ def _copy_if_there(image: Path, copy: Path) -> bool:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             copy_file(image, copy)
-        except (FileNotFoundError, SourceVanished):
+        except (FileNotFoundError, SourceVanished, NotRegular):
             copy.unlink(missing_ok=True)
             return False
         except SourceChanged:
@@ -93,8 +101,8 @@ def put_back(image: Path, expected: FileRecord, pool: Pool) -> Path | None:
     """
     target = pool.path / image.name
     aside = None
-    if target.exists():
-        if describe_file(target) == expected:
+    if os.path.lexists(target):
+        if _has_image(pool, target.stem) and describe_file(target) == expected:
             return None
         aside = set_aside(target, pool.path / LOST_AND_FOUND)
     part = target.with_name(f"{target.name}.new")  # what a crash leaves of it, a start removes
