@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ledger.domain.events import Fingerprint
 from ledger.images.background_sync import Checkpoint, PipelinedSync, pipelined_sync
+from ledger.images.digests import inherit_digest
 from ledger.images.errors import (
     CopyFailed,
     CopyStopped,
@@ -73,7 +74,8 @@ def copy_image(
     reported may then be lower than before, and the caller keeps progress from going back.
 
     `rate` limits the data copied, not what the verification reads. `verify` reads the part back
-    from the disk and compares it with the source, holes included.
+    from the disk and compares it with the source, holes included; then the part has the source's
+    digest, if that is known.
 
     When `stop` is set, what was copied is synced and reported, then CopyStopped is raised. Other
     errors, after which nothing more is reported: SourceVanished, SourceChanged, PoolFull,
@@ -107,6 +109,7 @@ def copy_image(
                 for _ in steps:
                     yield completed
                 _check_unchanged(source, expected)
+                inherit_digest(source_fd, part_fd)
 
     # A generator, so that errors raised by the caller's function are not taken for the copy's.
     with closing(checkpoints()) as reached:

@@ -1,20 +1,16 @@
 """Files of backups: copied durably, digested, and moved aside without replacing any."""
 
-import hashlib
 import os
 import threading
-from collections.abc import Iterator
 from itertools import chain, count
 from pathlib import Path
 
 from ledger.images.copy import copy_image
-from ledger.images.extents import data_extents
+from ledger.images.digests import sha256
 from ledger.images.figures import Figures
 from ledger.images.files import fingerprint, opened, opened_regular, sync_directory
 from projections.maintenance.backup.manifest import FileRecord
 
-READ_BYTES = 1024**2
-_ZEROS = bytes(READ_BYTES)
 DIRECTORY_MODE = 0o700
 
 
@@ -81,28 +77,9 @@ def link_or_copy(source: Path, copy: Path) -> None:
 
 def describe_file(path: Path) -> FileRecord:
     """Return a file's size and digest. Raise OSError."""
-    digest = hashlib.sha256()
     with opened_regular(path) as fd:
         size = os.fstat(fd).st_size
-        for block in _blocks(fd, size):
-            digest.update(block)
-    return FileRecord(size, digest.hexdigest())
-
-
-def _blocks(fd: int, size: int) -> Iterator[bytes]:
-    """Yield the content of a file without reading its holes."""
-    end = 0
-    for offset, length in data_extents(fd, 0, size):
-        yield from _zeros(offset - end)
-        for at in range(offset, offset + length, READ_BYTES):
-            yield os.pread(fd, min(READ_BYTES, offset + length - at), at)
-        end = offset + length
-    yield from _zeros(size - end)
-
-
-def _zeros(length: int) -> Iterator[bytes]:
-    for at in range(0, length, READ_BYTES):
-        yield _ZEROS[: min(READ_BYTES, length - at)]
+        return FileRecord(size, sha256(fd, 0, size).hex())
 
 
 def set_aside(path: Path, directory: Path) -> Path:
