@@ -42,7 +42,9 @@ def make_app(service: Service) -> web.Application:
     app[URL_ACCESS] = {}
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
-    _add_images(app, Images(service))
+    images = Images(service)
+    app.on_cleanup.append(images.close)
+    _add_images(app, images)
     uploads = Uploads(service)
     drives = Drives(service, uploads)
     _add_drives(app, drives)

@@ -20,12 +20,12 @@ from ledger.domain.errors import (
     StoreFailed,
     WrongState,
 )
-from ledger.images.errors import ImageMissing, PoolFull, PoolMissing
+from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
 from ledger.proofs.tree import LeavesArchived
 
 ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]
 
-RequestStatus = Literal[400, 403, 406, 408, 411, 413, 415, 416, 422, 426]
+RequestStatus = Literal[400, 403, 406, 408, 411, 412, 413, 415, 416, 422, 426]
 """The statuses of requests that are bad, whatever the ledger holds."""
 
 _TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "notexist"}
@@ -115,7 +115,7 @@ def answer_to(error: Expected | web.HTTPException) -> web.Response:
             return error_answer(503, "concurrency", str(error))
         case PoolMissing():
             return error_answer(503, "backend", "the pool of the image is not mounted on this node")
-        case ImageMissing():
+        case ImageMissing() | NotRegular():
             return error_answer(503, "backend", "the image cannot be reached; try again later")
         case PoolFull():
             return error_answer(503, "concurrency", "there is no room for the image; try later")

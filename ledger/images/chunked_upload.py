@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ledger.domain.errors import ChunkMisfit, ChunkPresent, ConcurrentChange, Refusal, UploadGone
-from ledger.images.chunk_layout import Chunking, ChunkMap, Place
+from ledger.images.chunk_layout import Chunking, ChunkMap, Extent, Place
 from ledger.images.errors import full_pool_errors
 from ledger.images.files import publish, remove, sync_directory
 from ledger.images.incoming_file import IncomingFile
@@ -62,6 +62,11 @@ class ChunkedUpload:
             self._read()
             self._place(number, chunking)  # raises if it does not fit
             return self._chunks.has(number)
+
+    def extent(self, number: int, chunking: Chunking) -> Extent:
+        """Return where the chunk lies. Raises `ChunkMisfit`, `ChunkingChanged`."""
+        with self._lock:
+            return self._place(number, chunking).extent
 
     def receive(self, number: int, chunking: Chunking) -> "IncomingChunk":
         """Begin to take in a chunk; another client that is sending the same one is cut off.

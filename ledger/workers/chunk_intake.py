@@ -6,22 +6,28 @@ start does it, or the next request for a chunk.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import MarkDriveReady
 from ledger.domain.errors import Busy, ChunkPresent, DriveBusy, DriveNotFound, NotUploading
-from ledger.images.chunk_layout import Chunking
+from ledger.images.chunk_layout import Chunking, Extent
 from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
-from ledger.images.errors import PoolMissing
+from ledger.images.digests import sha256
+from ledger.images.errors import ImageMissing, PoolMissing
 from ledger.images.files import remove
 from ledger.images.pools import Pool
+from ledger.images.regular_files import regular_file
 from ledger.store.writer import Caller
 from ledger.workers.blocks import join_blocks
 
+DIGEST_BYTES_MAX = 512 * 1024**2
+"""Chunks with more bytes get no digest: it would take a thread for long."""
 _CALLER = Caller("worker:chunks", "")
 
 
@@ -67,6 +73,16 @@ class ChunkIntake:
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(self._finish, drive, incoming)
 
+    async def digest(
+        self, drive: str, number: int, chunking: Chunking, *, length: int | None = None
+    ) -> bytes | None:
+        """Return the SHA-256 of a chunk that is there, as it reads from the disk.
+
+        None for one of more than `DIGEST_BYTES_MAX`. Raises what `has_chunk` raises, `NotRegular`,
+        `ImageMissing` and OSError.
+        """
+        return await asyncio.to_thread(self._digest, drive, number, chunking, length)
+
     def complete_drive(self, drive: str) -> None:
         """If all chunks are there, make them the image and the drive ready.
 
@@ -105,6 +121,25 @@ class ChunkIntake:
             self.complete_drive(drive)
         return there
 
+    def _digest(
+        self, drive: str, number: int, chunking: Chunking, length: int | None
+    ) -> bytes | None:
+        upload = self._open(drive)
+        found = self._uploading_drive(drive)
+        if length is not None:
+            chunking = chunking.with_total_from(number, length, found.definition.size)
+        if upload is None:
+            extent = chunking.extent(number, found.definition.size)
+        else:
+            extent = upload.extent(number, chunking)
+        if extent.length > DIGEST_BYTES_MAX:
+            return None
+        pool = self._pools[found.pool]
+        for path in (pool.upload(drive), pool.image(drive)):  # which it becomes once complete
+            with suppress(FileNotFoundError):
+                return _sha256(path, extent)
+        raise ImageMissing(f"the image of drive {drive} is gone")
+
     def _begin(
         self, drive: str, upload: ChunkedUpload, number: int, chunking: Chunking
     ) -> IncomingChunk:
@@ -141,6 +176,11 @@ class ChunkIntake:
         if drive.pool not in self._pools:
             raise DriveBusy(uuid, Busy.POOL_ELSEWHERE)
         return drive
+
+
+def _sha256(path: Path, extent: Extent) -> bytes:
+    with regular_file(path, os.O_RDONLY) as fd:
+        return sha256(fd, extent.offset, extent.offset + extent.length)
 
 
 @asynccontextmanager

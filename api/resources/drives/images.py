@@ -2,20 +2,33 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from aiohttp import hdrs, web
 from msgspec import Struct
 
+from api.http.digests import digest_headers, wants_digest
 from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import Text, decode_fields
+from api.http.preconditions import asked_range, is_current
 from api.http.record import is_recorded, new_id, record_command
 from api.http.requests import chunks, owner_of, uuid_in_url
 from api.resources.drives.bodies import SIZE_MOST, Media, default_storage_type
+from api.resources.drives.image_digests import ImageDigests
+from api.resources.drives.image_response import ImageResponse
+from api.resources.drives.open_image import OpenImage, open_image
 from api.service.service import Service
+from ledger.codec import names_of
 from ledger.domain.aggregates.drive import round_up
 from ledger.domain.errors import Busy, DriveBusy, DriveNotFound
-from ledger.domain.events import DriveDefinition
-from ledger.images.errors import ImageMissing, PoolMissing
+from ledger.domain.events import DriveDefinition, DriveReady, DriveResized, drive_stream
+from ledger.images.errors import ImageMissing, NotRegular, PoolMissing
+from ledger.images.pools import Pool
+from ledger.store.tables.streams import position_of
+
+DIGEST_WAIT_S = 20.0
+"""How long a HEAD waits for a digest: proxies wait longer for an answer."""
+_IMAGE_EVENTS = names_of([DriveReady, DriveResized])
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +41,12 @@ class Images:
         self._views = service.views
         self._pools = service.pools
         self._intake = service.intake
+        self._digests = ImageDigests()
         self._storage_type = default_storage_type(service.pools)
+
+    async def close(self, _app: web.Application) -> None:
+        """End the digests that are being made."""
+        await self._digests.close()
 
     async def upload(self, request: web.Request) -> web.Response:
         """Make a drive from the body; answer with the drive's uuid once the image is on disk."""
@@ -55,14 +73,51 @@ class Images:
             raise DriveBusy(uuid, Busy.NO_IMAGE)
         if drive.pool not in self._pools:
             raise PoolMissing(f"pool {drive.pool} is not configured")
-        image = self._pools[drive.pool].image(uuid)
         try:
-            size = (await asyncio.to_thread(image.stat)).st_size
+            image = await asyncio.to_thread(self._open, uuid, self._pools[drive.pool])
         except FileNotFoundError:
             self._check_deleted(uuid, owner_of(request))
             raise DriveNotFound(uuid) from None
-        _check_range(request, size)
-        return web.FileResponse(image, headers={hdrs.CONTENT_TYPE: "application/octet-stream"})
+        except NotRegular as error:
+            log.error("the image of drive %s: %s", uuid, error)  # noqa: TRY400 - no stack needed
+            raise
+        try:
+            return await self._answer(request, image)
+        except BaseException:
+            image.file.close()
+            raise
+
+    def _open(self, drive: str, pool: Pool) -> OpenImage:
+        """Open an image; the position comes first, so that a tag is never newer than its file."""
+        read = partial(position_of, stream=drive_stream(drive), names=_IMAGE_EVENTS)
+        return open_image(pool.image(drive), drive, self._ledger.read(read))
+
+    async def _answer(self, request: web.Request, image: OpenImage) -> web.StreamResponse:
+        version = image.version
+        headers: dict[str, str] = {hdrs.ETAG: version.tag, hdrs.LAST_MODIFIED: version.date}
+        if is_current(request, version):
+            image.file.close()
+            return web.Response(status=304, headers=headers)
+        asked = asked_range(request, version, image.size)
+        if asked is not None:
+            last = asked.stop - 1
+            headers[hdrs.CONTENT_RANGE] = f"bytes {asked.start}-{last}/{image.size}"
+        headers |= {hdrs.ACCEPT_RANGES: "bytes", hdrs.CONTENT_TYPE: "application/octet-stream"}
+        headers |= digest_headers(await self._digest(request, image))
+        return ImageResponse(
+            image.file,
+            range(image.size) if asked is None else asked,
+            status=200 if asked is None else 206,
+            headers=headers,
+            on_piece=partial(self._digests.keep_wanted, version.tag),
+        )
+
+    async def _digest(self, request: web.Request, image: OpenImage) -> bytes | None:
+        """Return the digest if it is known; only a HEAD waits for one that is being made."""
+        if image.digest is not None or not wants_digest(request):
+            return image.digest
+        wait_s = DIGEST_WAIT_S if request.method == hdrs.METH_HEAD else 0
+        return await self._digests.find(image, wait_s=wait_s)
 
     def _check_deleted(self, uuid: str, owner: str) -> None:
         """Raise `ImageMissing` unless the drive was deleted since it was read."""
@@ -92,26 +147,6 @@ class _Upload(Struct):
     name: Text = ""
     media: Media = "disk"
     storage_type: Text | None = None
-
-
-def _check_range(request: web.Request, size: int) -> None:
-    """Check that there is something to send, unless `If-Range` may make the range void."""
-    if hdrs.RANGE not in request.headers or hdrs.IF_RANGE in request.headers:
-        return
-    try:
-        start = request.http_range.start
-    except ValueError:
-        raise _no_range(size) from None
-    if start is not None and start >= size:
-        raise _no_range(size)
-
-
-def _no_range(size: int) -> RequestRefused:
-    return RequestRefused(
-        416,
-        f"the range lies behind the end of the image, at {size} bytes",
-        headers={hdrs.CONTENT_RANGE: f"bytes */{size}"},
-    )
 
 
 def body_length(request: web.Request) -> int:

@@ -1,11 +1,13 @@
 """Uploads in chunks: from resumable.js, and by links that need no credentials."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 
 from aiohttp import web
 from msgspec import Meta, Struct, field
 
+from api.http.digests import digest_headers, wants_digest
 from api.http.fields import decode_fields
 from api.http.multipart import read_form
 from api.http.requests import chunks, owner_of, read_object, uuid_in_url
@@ -18,6 +20,9 @@ from api.text.urls import API_ROOT
 from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound
 from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 
+DIGESTS_AT_ONCE = 2
+"""Others wait: the threads that make them also take in chunks."""
+
 
 class Uploads:
     """Handlers of the URLs that take chunks."""
@@ -25,6 +30,7 @@ class Uploads:
     def __init__(self, service: Service) -> None:
         self._views = service.views
         self._intake = service.intake.chunks
+        self._digesting = asyncio.Semaphore(DIGESTS_AT_ONCE)
         self._links = UploadLinks(service.now, service.accounts.keys)
 
     async def find(self, request: web.Request) -> web.Response:
@@ -33,7 +39,7 @@ class Uploads:
         number, chunking = _resumable(request.query)
         if not await self._intake.has_chunk(drive, number, chunking):
             raise ChunkAbsent
-        return web.Response()
+        return await self._answer(request, drive, number, chunking)
 
     async def send(self, request: web.Request) -> web.Response:
         """Take in a chunk as resumable.js sends it; answer once it is on disk."""
@@ -41,7 +47,7 @@ class Uploads:
         form = await read_form(request)
         number, chunking = _resumable({**request.query, **form.fields})
         await self._intake.receive(drive, number, chunking, form.file)
-        return web.Response()
+        return await self._answer(request, drive, number, chunking)
 
     async def link(self, request: web.Request) -> web.Response:
         """Answer with a link for one chunk that is not there yet."""
@@ -60,7 +66,22 @@ class Uploads:
         await self._intake.receive(
             chunk.drive, chunk.number, chunking, chunks(request), length=length
         )
-        return web.Response()
+        return await self._answer(request, chunk.drive, chunk.number, chunking, length)
+
+    async def _answer(
+        self,
+        request: web.Request,
+        drive: str,
+        number: int,
+        chunking: Chunking,
+        length: int | None = None,
+    ) -> web.Response:
+        """Answer that a chunk is there, with its digest as it reads from the disk, if wanted."""
+        if not wants_digest(request):
+            return web.Response()
+        async with self._digesting:
+            digest = await self._intake.digest(drive, number, chunking, length=length)
+        return web.Response(headers=digest_headers(digest))
 
     def _drive(self, request: web.Request) -> str:
         """Return the uuid in the URL if it is of a drive that the account may see."""

@@ -1,11 +1,11 @@
 """Streams, read many at a time: where they are, and what they held at a position."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from ledger.codec import decode
+from ledger.codec import decode, name_of
 from ledger.domain.events import Event, Recorded
 from ledger.store.log import SELECT_EVENTS
 from ledger.store.parameters import among
@@ -71,6 +71,17 @@ def stored_of(cursor: Cursor, stream: str) -> list[Stored]:
         (stream,),
     )
     return [(topic, state) for _, _, topic, state in whole(cursor.fetchall())]
+
+
+def position_of(cursor: Cursor, stream: str, names: Collection[str]) -> int:
+    """Return the position of a stream's newest event of one of these names; 0 without any."""
+    cursor.execute(
+        "SELECT position, topic FROM stored_events"
+        " WHERE originator_id = ? ORDER BY originator_version DESC",
+        (stream,),
+    )
+    found = (int(position) for position, topic in cursor.fetchall() if name_of(topic) in names)
+    return next(found, 0)
 
 
 def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:

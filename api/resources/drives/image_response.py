@@ -1,0 +1,69 @@
+"""The answer that sends an image, or a range of it, from the disk to the client."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from io import FileIO
+
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+
+PIECE_BYTES = 1024**2
+PIECE_S = 60.0
+"""How long a client may take to receive a piece; slower ones would hold a connection for ever."""
+
+log = logging.getLogger(__name__)
+
+
+class ImageResponse(web.StreamResponse):
+    """Sends bytes of an open file in pieces; closes the file.
+
+    A client that takes too long for a piece is cut off, and so is one whose bytes cannot be read
+    any more: the connection is the only way left to say that the answer is not whole.
+    """
+
+    def __init__(
+        self,
+        file: FileIO,
+        asked: range,
+        *,
+        status: int,
+        headers: Mapping[str, str],
+        on_piece: Callable[[], None],
+    ) -> None:
+        super().__init__(status=status, headers=headers)
+        self.content_length = len(asked)
+        self._file = file
+        self._asked = asked
+        self._on_piece = on_piece
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send all of it."""
+        with self._file:
+            writer = await super().prepare(request)
+            if request.method != hdrs.METH_HEAD:
+                await self._send(request)
+            await self.write_eof()
+        return writer
+
+    async def _send(self, request: web.BaseRequest) -> None:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        try:
+            for start in self._asked[::PIECE_BYTES]:
+                await self._send_piece(transport, start)
+                self._on_piece()
+        except ConnectionError:
+            raise
+        except (OSError, TimeoutError, EOFError) as error:
+            log.warning("a download was cut off: %r", error)
+            transport.abort()
+            raise ConnectionAbortedError("the answer cannot be completed") from error
+
+    async def _send_piece(self, transport: asyncio.Transport, start: int) -> None:
+        count = min(PIECE_BYTES, self._asked.stop - start)
+        async with asyncio.timeout(PIECE_S):
+            sent = await asyncio.get_running_loop().sendfile(transport, self._file, start, count)
+        if sent < count:
+            raise EOFError("the image has become shorter")
