@@ -1,8 +1,10 @@
 """Uploads in chunks: as resumable.js sends them, and by signed links."""
 
 import asyncio
+import hashlib
 import hmac
 import os
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +22,7 @@ from api.http.multipart import FIELD_BYTES, FIELDS_MAX
 from api.resources.drives import upload_links
 from api.service.settings import Settings
 from ledger.images.chunk_layout import CHUNKS_MAX
+from ledger.workers import chunk_intake
 from tests.api.calling import (
     ALICE,
     AUDITOR,
@@ -176,6 +179,58 @@ async def test_a_chunk_that_was_sent_before(upload: Upload):
     assert (await upload.send(3, b"other")).error == (416, "validation", None)
     assert (await upload.ask(3)).error == (416, "validation", None)
     assert await upload.image() == PADDED
+
+
+WANT = {"Want-Repr-Digest": "sha-256=1"}
+
+
+def repr_digest(content: bytes) -> str:
+    return f"sha-256=:{b64encode(hashlib.sha256(content).digest()).decode()}:"
+
+
+async def test_a_chunk_has_the_digest_of_what_is_on_disk(upload: Upload):
+    """Asked for, it comes when the chunk is sent and ever after, also once the drive is ready."""
+    for number in (3, 0, 2, 1):
+        digest = repr_digest(upload.bytes_of(number))
+        assert (await upload.send(number, headers=WANT)).headers["Repr-Digest"] == digest
+        assert (await upload.find(number, headers=WANT)).headers["Repr-Digest"] == digest
+        assert "Repr-Digest" not in (await upload.find(number)).headers
+    assert await upload.status() == "unmounted"
+    for number in range(COUNT):
+        answer = await upload.find(number, headers=WANT)
+        assert answer.headers["Repr-Digest"] == repr_digest(upload.bytes_of(number))
+
+
+async def test_the_digest_of_a_chunk_is_read_from_the_disk(upload: Upload):
+    """What was lost there is noticed by whoever compares it."""
+    await upload.send(0)
+    file = upload.api.service.pools["main"].upload(upload.drive)
+    with file.open("r+b") as opened:
+        opened.write(b"rotten")
+    found = await upload.find(0, headers=WANT)
+    assert found.headers["Repr-Digest"] == repr_digest(b"rotten" + upload.bytes_of(0)[6:])
+    assert (await upload.find(1, headers=WANT)).error == (404, "notexist", None)
+
+
+async def test_a_chunk_sent_by_a_link_has_its_digest(upload: Upload):
+    """The last one too, whose length only its request says."""
+    for number in range(COUNT):
+        link = await upload.link(number)
+        content = upload.bytes_of(number)
+        answer = await upload.api.post(link, data=content, by=None, headers=WANT)
+        assert answer.headers["Repr-Digest"] == repr_digest(content), number
+
+
+async def test_no_digest_is_made_of_a_very_large_chunk(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+):
+    """It is there, but reading it again would take a thread for long."""
+    monkeypatch.setattr(chunk_intake, "DIGEST_BYTES_MAX", CHUNK)
+    await upload.send(0)
+    await upload.send(3)
+    assert "Repr-Digest" in (await upload.find(0, headers=WANT)).headers
+    longer = await upload.find(3, headers=WANT)
+    assert (longer.status, "Repr-Digest" in longer.headers) == (200, False)
 
 
 async def test_an_upload_resumes_after_a_restart(tmp_path: Path):

@@ -1,0 +1,354 @@
+"""Downloads of one version of an image, and of its digest. tests/contract/CONTRACT.md 5."""
+
+import asyncio
+import hashlib
+import os
+from base64 import b64encode
+from contextlib import suppress
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from api.resources.drives import image_digests, image_response
+from api.resources.drives.image_digests import ImageDigests
+from api.resources.drives.open_image import open_image
+from ledger.images import digests
+from tests.api.calling import ALICE, ROOT, Answer, Api, authorization
+from tests.support.wait import patience, wait_until
+
+KIB = 1024
+SIZE = 64 * KIB
+IMAGE = os.urandom(SIZE)
+WANT = {"Want-Repr-Digest": "sha-256=1"}
+LARGE = 64 * 1024**2
+"""More than the buffers of a connection hold."""
+
+
+def repr_digest(content: bytes) -> str:
+    return f"sha-256=:{b64encode(hashlib.sha256(content).digest()).decode()}:"
+
+
+class Download:
+    """The image of a drive, and requests for it."""
+
+    def __init__(self, api: Api, drive: str) -> None:
+        self.api = api
+        self.drive = drive
+        self.path = f"/drives/{drive}/download/"
+        self.image = api.service.pools["main"].image(drive)
+
+    async def get(self, **headers: str) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.api.get(self.path, headers=named)
+
+    async def head(self, **headers: str) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.api.call("HEAD", self.path, headers=named)
+
+    async def tag(self) -> str:
+        tag: str = (await self.head()).headers["ETag"]
+        return tag
+
+    async def grow(self) -> None:
+        body = {"size": 512 * 1024**2}
+        answer = await self.api.post(f"/drives/{self.drive}/action/?do=resize", body)
+        assert answer.status == 202, answer.body
+        await wait_until("the image has grown", lambda: self.image.stat().st_size > SIZE)
+
+        async def is_over() -> bool:
+            shown = (await self.api.get(f"/drives/{self.drive}/")).json
+            return bool(shown["status"] == "unmounted")
+
+        await wait_until("the resize is over", is_over)
+
+    async def begun(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A download whose client has read nothing yet."""
+        server = self.api.client.server
+        reader, writer = await asyncio.open_connection(server.host, server.port, limit=KIB)
+        writer.write(
+            f"GET {ROOT}{self.path} HTTP/1.1\r\nHost: test\r\n"
+            f"Authorization: {authorization(ALICE)}\r\n\r\n".encode()
+        )
+        await writer.drain()
+        return reader, writer
+
+
+async def uploaded(api: Api, image: bytes = IMAGE) -> Download:
+    answer = await api.call("POST", "/drives/upload/", data=image)
+    assert answer.status == 200, answer.body
+    return Download(api, answer.body.decode())
+
+
+@pytest.fixture
+async def download(api: Api) -> Download:
+    return await uploaded(api)
+
+
+async def test_the_tag_is_of_the_content(download: Download) -> None:
+    """It is strong, stays while the image does, and is of this drive alone."""
+    tag = await download.tag()
+    assert tag.startswith(f'"{download.drive}.')
+    assert tag == (await download.get()).headers["ETag"]
+    assert tag == (await download.get(Range="bytes=5-9")).headers["ETag"]
+    assert tag != await (await uploaded(download.api)).tag()
+    os.utime(download.image, ns=(1, 1))
+    assert tag != (again := await download.tag())
+    await download.grow()
+    assert again != await download.tag()
+
+
+async def test_the_tag_names_the_last_event_of_the_image(download: Download) -> None:
+    """So contents that share size and time are told apart; a new name changes nothing."""
+    tag = await download.tag()
+    body = {"name": "renamed", "media": "disk", "size": SIZE}
+    assert (await download.api.put(f"/drives/{download.drive}/", body)).status == 200
+    assert await download.tag() == tag
+    time = download.image.stat().st_mtime_ns
+    await download.grow()
+    os.truncate(download.image, SIZE)
+    os.utime(download.image, ns=(time, time))
+    before, after = tag.split("."), (await download.tag()).split(".")
+    assert (before[0], before[2:]) == (after[0], after[2:])
+    assert int(before[1]) < int(after[1])
+
+
+async def test_a_range_of_this_version(download: Download) -> None:
+    """With the tag, or exactly the date, a range counts."""
+    head = (await download.head()).headers
+    for named in (head["ETag"], head["Last-Modified"]):
+        answer = await download.get(Range="bytes=5-9", If_Range=named)
+        assert (answer.status, answer.body) == (206, IMAGE[5:10])
+        assert answer.headers["Content-Range"] == f"bytes 5-9/{SIZE}"
+
+
+async def test_a_range_of_another_version(download: Download) -> None:
+    """With any other tag or date, earlier or later, the answer is the whole image."""
+    time = download.image.stat().st_mtime
+    others = [
+        '"another"',
+        f"W/{await download.tag()}",
+        formatdate(time - 1, usegmt=True),
+        formatdate(time + 1, usegmt=True),
+        formatdate(time + 10**9, usegmt=True),
+        "nothing of the kind",
+    ]
+    for named in others:
+        for asked in ("bytes=5-9", f"bytes={10**9}-"):
+            answer = await download.get(Range=asked, If_Range=named)
+            assert (answer.status, answer.body) == (200, IMAGE), named
+            assert "Content-Range" not in answer.headers
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes= 0-1, -3", "lines=0-1"])
+async def test_ranges_that_are_not_given(download: Download, asked: str) -> None:
+    """Several ranges, and other units, are answered with the whole."""
+    answer = await download.get(Range=asked)
+    assert (answer.status, answer.body) == (200, IMAGE)
+
+
+@pytest.mark.parametrize("asked", ["bytes=-0", "bytes=-", "bytes=a-b", f"bytes={'9' * 5000}-"])
+async def test_ranges_of_nothing(download: Download, asked: str) -> None:
+    """A range without a byte, or that cannot be read, is a 416."""
+    answer = await download.get(Range=asked)
+    assert answer.error == (416, "validation", None)
+    assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
+
+
+async def test_a_head_is_the_answer_without_the_image(download: Download) -> None:
+    """It says what a GET without a range would."""
+    get, head = await download.get(), await download.head(Range="bytes=5-9")
+    assert (head.status, head.body) == (200, b"")
+    for name in ("Content-Length", "Content-Type", "ETag", "Last-Modified", "Accept-Ranges"):
+        assert head.headers[name] == get.headers[name]
+    assert get.headers["Content-Length"] == str(SIZE)
+
+
+async def test_what_the_client_has_is_not_sent(download: Download) -> None:
+    """A tag, weak or strong, or a date gives a 304; the tag of another version does not."""
+    head = (await download.head()).headers
+    tag, date = head["ETag"], head["Last-Modified"]
+    for condition in ({"If_None_Match": f'"x", W/{tag}'}, {"If_Modified_Since": date}):
+        answer = await download.get(Range="bytes=0-1", **condition)
+        assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", tag)
+    assert (await download.get(If_None_Match='"x"', If_Modified_Since=date)).status == 200
+
+
+async def test_another_version_is_not_sent(download: Download) -> None:
+    """With If-Match or If-Unmodified-Since, only this one is; a weak tag names none."""
+    head = (await download.head()).headers
+    tag, date = head["ETag"], head["Last-Modified"]
+    for condition in (
+        {"If_Match": f'"x", {tag}'},
+        {"If_Match": "*"},
+        {"If_Unmodified_Since": date},
+    ):
+        assert (await download.get(**condition)).status == 200
+    old = formatdate(0, usegmt=True)
+    for condition in ({"If_Match": '"x"'}, {"If_Match": f"W/{tag}"}, {"If_Unmodified_Since": old}):
+        assert (await download.get(**condition)).error == (412, "validation", None)
+
+
+async def test_nothing_else_is_sent_in_place_of_an_image(download: Download) -> None:
+    """Neither what a symlink leads to, nor a FIFO's, nor a packed file beside the image."""
+    packed = download.image.with_name(f"{download.image.name}.gz")
+    packed.write_bytes(b"packed by somebody")
+    answer = await download.get(Accept_Encoding="gzip")
+    assert (answer.body, answer.headers.get("Content-Encoding")) == (IMAGE, None)
+    secret = download.image.with_name("secret")
+    download.image.rename(secret)
+    download.image.symlink_to(secret)
+    assert (await download.get()).error == (503, "backend", None)
+    download.image.unlink()
+    os.mkfifo(download.image)
+    async with patience("an answer about a FIFO"):
+        assert (await download.get()).error == (503, "backend", None)
+
+
+async def test_a_digest_comes_when_it_is_known(download: Download) -> None:
+    """A HEAD that wants it waits for it; from then on every answer has it, also of a part."""
+    assert "Repr-Digest" not in (await download.get()).headers
+    assert (await download.head(**WANT)).headers["Repr-Digest"] == repr_digest(IMAGE)
+    assert (await download.get()).headers["Repr-Digest"] == repr_digest(IMAGE)
+    part = await download.get(Range="bytes=5-9")
+    assert (part.body, part.headers["Repr-Digest"]) == (IMAGE[5:10], repr_digest(IMAGE))
+
+
+async def test_a_download_that_wants_a_digest_begins_it(download: Download) -> None:
+    """The answer does not wait, but the digest is known some time after."""
+    assert (await download.get(**WANT)).status == 200
+
+    async def is_known() -> bool:
+        return "Repr-Digest" in (await download.head()).headers
+
+    await wait_until("the digest is known", is_known)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [
+        ("sha-256=10", True),
+        ("sha-512=9, sha-256=3", True),
+        ("sha-256=0", False),
+        ("sha-512=1", False),
+        ("xsha-256=1", False),
+        ("nonsense", False),
+    ],
+)
+async def test_which_digest_is_wanted(download: Download, wanted: str, *, given: bool) -> None:
+    """Only SHA-256 is given, to who wants it more than not at all."""
+    answer = await download.head(Want_Repr_Digest=wanted)
+    assert ("Repr-Digest" in answer.headers) == given
+
+
+async def test_a_changed_image_has_another_digest(download: Download) -> None:
+    """What was known of the earlier content is not said of the new one."""
+    assert (await download.head(**WANT)).headers["Repr-Digest"] == repr_digest(IMAGE)
+    other = os.urandom(SIZE)
+    download.image.write_bytes(other)
+    assert "Repr-Digest" not in (await download.head()).headers
+    assert (await download.head(**WANT)).headers["Repr-Digest"] == repr_digest(other)
+
+
+async def test_a_client_that_reads_nothing_is_cut_off(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would keep the connection and the file open for ever."""
+    monkeypatch.setattr(image_response, "PIECE_S", 0.05)
+    download = await uploaded(api)
+    os.truncate(download.image, LARGE)
+    reader, writer = await download.begun()
+    await wait_until("it is given up", lambda: "a download was cut off: Timeout" in caplog.text)
+    assert await rest_of(reader) < LARGE
+    writer.close()
+    await wait_until("the image is closed", lambda: not open_files(download.image))
+
+
+async def test_an_image_that_becomes_shorter_is_cut_off(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client sees that the answer is not whole, however the image was lost."""
+    download = await uploaded(api)
+    os.truncate(download.image, LARGE)
+    reader, writer = await download.begun()
+    await reader.readuntil(b"\r\n\r\n")
+    os.truncate(download.image, KIB)
+    assert await rest_of(reader) < LARGE
+    assert "a download was cut off: EOFError" in caplog.text
+    writer.close()
+    await wait_until("the image is closed", lambda: not open_files(download.image))
+
+
+async def rest_of(reader: asyncio.StreamReader) -> int:
+    """How many bytes come until the connection ends, in whatever way."""
+    received = 0
+    with suppress(ConnectionError):
+        async with patience("the end of the connection"):
+            while block := await reader.read(LARGE):
+                received += len(block)
+    return received
+
+
+async def test_no_answer_leaves_the_image_open(download: Download) -> None:
+    """Whole, in part, without a body, or refused."""
+    tag = await download.tag()
+    await download.get()
+    await download.get(Range="bytes=0-1")
+    await download.get(If_None_Match=tag)
+    await download.get(If_Match='"x"')
+    await download.get(Range=f"bytes={SIZE}-")
+    await download.head(**WANT)
+    await wait_until("the image is closed", lambda: not open_files(download.image))
+
+
+def open_files(path: Path) -> int:
+    """How many descriptors of this process are of the file."""
+    found = 0
+    for fd in Path("/proc/self/fd").iterdir():
+        try:
+            found += fd.readlink() == path
+        except FileNotFoundError:  # closed meanwhile
+            continue
+    return found
+
+
+# Without a service
+
+
+async def test_a_digest_that_nobody_wants_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not worked on further; whoever wants it again begins it again."""
+    monkeypatch.setattr(digests, "STEP_BYTES", digests.READ_BYTES)
+    monkeypatch.setattr(image_digests, "WANTED_S", 0.0)
+    path = tmp_path / "d.img"
+    path.write_bytes(IMAGE)
+    os.truncate(path, 3 * digests.READ_BYTES)
+    image = open_image(path, "d", 1)
+    made = ImageDigests()
+    with image.file:
+        assert await made.find(image, wait_s=60) is None
+        monkeypatch.setattr(image_digests, "WANTED_S", 60.0)
+        digest = hashlib.sha256(path.read_bytes()).digest()
+        assert await made.find(image, wait_s=60) == digest
+        os.utime(path, ns=(1, 1))
+        assert await made.find(image, wait_s=60) is None
+    await made.close()
+
+
+async def test_only_so_many_digests_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wanted beyond that is not given, and takes no room."""
+    monkeypatch.setattr(image_digests, "WANTED_MAX", 1)
+    paths = [tmp_path / name for name in ("d.img", "e.img")]
+    for path in paths:
+        path.write_bytes(IMAGE)
+    first, second = (open_image(path, path.stem, 1) for path in paths)
+    made = ImageDigests()
+    with first.file, second.file:
+        assert await made.find(first, wait_s=0) is None
+        assert await made.find(second, wait_s=60) is None
+        assert await made.find(first, wait_s=60) == hashlib.sha256(IMAGE).digest()
+        assert await made.find(second, wait_s=60) == hashlib.sha256(IMAGE).digest()
+    await made.close()
