@@ -9,7 +9,7 @@ from importlib import import_module
 
 import click
 
-from api.client.errors import ClientError
+from api.client.errors import ClientError, Mismatch
 from ledger.domain.errors import Expected
 
 COMMANDS = {
@@ -76,11 +76,12 @@ class _Commands(click.Group):
 def _one_line_error(error: Exception) -> click.ClickException | None:
     """Return a one-line error for what can go wrong without being a fault of the program."""
     text = " ".join(str(error).split())
-    if isinstance(error, ClientError):
+    if isinstance(error, ClientError) and not isinstance(error, Mismatch):
         return _ServiceError(text)
     if isinstance(error, UnicodeError):
         return click.UsageError(f"names, passwords and other texts have to be UTF-8 ({text})")
-    return click.ClickException(text) if isinstance(error, (Expected, OSError)) else None
+    expected = isinstance(error, (Expected, Mismatch, OSError))
+    return click.ClickException(text) if expected else None
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's

@@ -1,5 +1,7 @@
 """Why a client gets no answer; each error says what to do next."""
 
+from pathlib import Path
+
 
 class ClientError(Exception):
     """Printed in one line."""
@@ -65,6 +67,97 @@ class Refused(ClientError):
         super().__init__(f"{reason}{_ADVICE.get(status, '')}")
         self.status = status
         self.retry_after_s = retry_after_s
+
+
+class Mismatch(ClientError):
+    """What was transferred is not, or may not be, what was to be transferred."""
+
+
+class ForeignPart(Mismatch):
+    """The part of another download has the name."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} is not a part of this download ({why}): choose another name, or remove it"
+        )
+
+
+class PartInUse(Mismatch):
+    """Another download writes to the part."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"another download is writing to {path}: wait for it, or choose another name"
+        )
+
+
+class WrongAnswer(Mismatch):
+    """The answer is not what was asked for, whoever on the way is to blame."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the answer is not what was asked for: {why}. What came before is kept; a proxy may be"
+            " to blame, or the image is being changed"
+        )
+
+
+class ImageChanged(Mismatch):
+    """The image is not the one any more that was downloaded."""
+
+    def __init__(self, drive: str) -> None:
+        super().__init__(
+            f"the image of drive {drive} changed while it was downloaded: download it again"
+        )
+
+
+class DownloadDiffers(Mismatch):
+    """The digest of what was downloaded is not that of the image."""
+
+    def __init__(self, part: Path, drive: str) -> None:
+        super().__init__(
+            f"{part} has another SHA-256 than the image of drive {drive}: it was damaged on its way"
+            " or on a disk. Remove it to download the image again"
+        )
+
+
+class FileChanged(Mismatch):
+    """The file that is uploaded changed, or was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} changed while it was uploaded, and nothing more is sent: upload it as a new"
+            " drive, and delete this one"
+        )
+
+
+class FileMisfit(Mismatch):
+    """The upload was begun with a file of another size."""
+
+    def __init__(self, path: Path, size: int, drive: str, expected: int) -> None:
+        super().__init__(
+            f"the upload to drive {drive} was begun with another file: {path} has {size} bytes,"
+            f" the drive {expected}"
+        )
+
+
+class ChunkDiffers(Mismatch):
+    """A chunk that the service has is not that of the file."""
+
+    def __init__(self, path: Path, drive: str, number: int) -> None:
+        super().__init__(
+            f"chunk {number} of drive {drive} is not that of {path}, and nothing more is sent: the"
+            " upload was begun with another file, or damaged. Upload it as a new drive"
+        )
+
+
+class ChunkUnknown(Mismatch):
+    """The service has a chunk, but cannot say which bytes it has."""
+
+    def __init__(self, drive: str, number: int) -> None:
+        super().__init__(
+            f"chunk {number} of drive {drive} is there, but the service gives no digest to compare"
+            " it by, and nothing more is sent: upload the file as a new drive"
+        )
 
 
 _ADVICE = {

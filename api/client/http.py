@@ -54,6 +54,10 @@ class Client:
         """Send a GET. Raises `ClientError`; a 304 to a conditional request is no error."""
         return await self._repeat("GET", path, query, dict(headers or {}), None)
 
+    async def head(self, path: str, headers: Mapping[str, str]) -> Answer:
+        """Send a HEAD. Raises `ClientError`."""
+        return await self._repeat("HEAD", path, None, dict(headers), None)
+
     async def post(self, path: str, query: Query | None = None, body: object = None) -> Answer:
         """Send a POST, executed once even if the connection is lost. Raises `ClientError`."""
         headers = {"Idempotency-Key": secrets.token_hex(16)}

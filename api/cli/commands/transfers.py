@@ -1,6 +1,8 @@
 """`job-ledger upload` and `download`."""
 
 import shlex
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import UUID
 
@@ -9,11 +11,11 @@ from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from api.cli.client import ask
 from api.cli.output import json_option, print_result, progress_bar
-from api.client import transfers as transferring
-from api.client.errors import ClientError
-from api.client.http import Client, decoded
-from api.client.responses import Drive
-from api.client.transfers import begin_upload, part_of
+from api.client import downloads, uploads
+from api.client.errors import ClientError, Mismatch
+from api.client.http import Client
+from api.client.local_image import local_image
+from api.client.partial_file import part_of
 from api.text.printable import escaped
 
 
@@ -30,21 +32,29 @@ def upload(file: Path, name: str | None, media: str, resume: UUID | None, *, as_
 
 
 async def _upload(client: Client, file: Path, name: str, media: str, resume: UUID | None) -> str:
-    drive = str(resume) if resume else await begin_upload(client, file, name, media)
-    if resume and decoded(await client.get(f"/drives/{drive}/"), Drive).status != "uploading":
-        raise ClientError(f"the upload to drive {drive} is complete already")
-    try:
-        with progress_bar(
-            "uploading", "bytes", DownloadColumn(), TransferSpeedColumn()
-        ) as progress:
-            await transferring.upload(client, file, drive, progress)
-    except BaseException:
-        _print_resume_command("upload", str(file), "--resume", drive)
-        raise
+    with local_image(file) as image:
+        if resume:
+            drive = str(resume)
+            await uploads.check_resumable(client, image, drive)
+        else:
+            drive = await uploads.begin_upload(client, image, name, media)
+        try:
+            with _bar("uploading") as progress:
+                await uploads.upload(client, image, drive, progress)
+        except BaseException as error:
+            _print_resume_command(error, "upload", str(file), "--resume", drive)
+            raise
     return drive
 
 
-def _print_resume_command(*words: str) -> None:
+def _bar(activity: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    return progress_bar(activity, "bytes", DownloadColumn(), TransferSpeedColumn())
+
+
+def _print_resume_command(error: BaseException, *words: str) -> None:
+    """Print how to resume, unless that would only meet what ended the transfer."""
+    if isinstance(error, Mismatch):
+        return
     click.echo(f"resume with: job-ledger {escaped(shlex.join(words))}", err=True)
 
 
@@ -59,14 +69,11 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
     if target.exists() and not force:
         raise ClientError(f"{target} exists already: choose another name, or --force")
     try:
-        with progress_bar(
-            "downloading", "bytes", DownloadColumn(), TransferSpeedColumn()
-        ) as progress:
-            ask(lambda client: transferring.download(client, str(uuid), target, progress))
-    except BaseException:
+        with _bar("downloading") as progress:
+            ask(lambda client: downloads.download(client, str(uuid), target, progress))
+    except BaseException as error:
         if part_of(target).exists():
-            _print_resume_command(
-                "download", str(uuid), str(target), *(["--force"] if force else [])
-            )
+            again = ["--force"] if force else []
+            _print_resume_command(error, "download", str(uuid), str(target), *again)
         raise
     print_result({"file": str(target)}, escaped(str(target)), as_json=as_json)

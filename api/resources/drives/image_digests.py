@@ -49,6 +49,10 @@ class ImageDigests:
         await asyncio.wait([task], timeout=wait_s)
         return task.result() if task.done() and not task.cancelled() else None
 
+    def is_making(self, tag: str) -> bool:
+        """Return whether the digest will be there some time, if it stays wanted."""
+        return tag in self._tasks
+
     def keep_wanted(self, tag: str) -> None:
         """Note that a client still waits for this digest, if it is being made."""
         if tag in self._tasks:

@@ -103,7 +103,7 @@ class Images:
             last = asked.stop - 1
             headers[hdrs.CONTENT_RANGE] = f"bytes {asked.start}-{last}/{image.size}"
         headers |= {hdrs.ACCEPT_RANGES: "bytes", hdrs.CONTENT_TYPE: "application/octet-stream"}
-        headers |= digest_headers(await self._digest(request, image))
+        headers |= await self._digest(request, image)
         return ImageResponse(
             image.file,
             range(image.size) if asked is None else asked,
@@ -112,12 +112,18 @@ class Images:
             on_piece=partial(self._digests.keep_wanted, version.tag),
         )
 
-    async def _digest(self, request: web.Request, image: OpenImage) -> bytes | None:
-        """Return the digest if it is known; only a HEAD waits for one that is being made."""
+    async def _digest(self, request: web.Request, image: OpenImage) -> dict[str, str]:
+        """Return the headers with the digest, if it is known.
+
+        Only a HEAD waits for one that is being made, and says so if that takes longer.
+        """
         if image.digest is not None or not wants_digest(request):
-            return image.digest
+            return digest_headers(image.digest)
         wait_s = DIGEST_WAIT_S if request.method == hdrs.METH_HEAD else 0
-        return await self._digests.find(image, wait_s=wait_s)
+        digest = await self._digests.find(image, wait_s=wait_s)
+        if digest is None and wait_s and self._digests.is_making(image.version.tag):
+            return {hdrs.RETRY_AFTER: "1"}
+        return digest_headers(digest)
 
     def _check_deleted(self, uuid: str, owner: str) -> None:
         """Raise `ImageMissing` unless the drive was deleted since it was read."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.acceptance.client import Api, data_blocks
 from tests.acceptance.conftest import account_data, machine
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
 from tests.support import processes
+from tests.support.between import Between
 from tests.support.wait import PATIENCE_S, wait_for
 
 __all__ = ["account_data", "machine"]
@@ -87,10 +89,20 @@ class Shell:
             process.wait()
 
     def log_in(self, server: Server) -> None:
-        done = self.run(
-            *("login", server.api.address, "--email", EMAIL, "--password-stdin"),
-            stdin=f"{PASSWORD}\n",
-        )
+        self._log_in(server.api.address)
+
+    @contextmanager
+    def cut_off(self, server: Server, **most: float) -> Iterator[None]:
+        """Logged in by a line that is cut after so many bytes (`Between`)."""
+        port = urlsplit(server.api.address).port
+        assert port is not None
+        with Between(port, **most).running() as between:
+            self._log_in(between.address)
+            yield
+
+    def _log_in(self, address: str) -> None:
+        login = ("login", address, "--email", EMAIL, "--password-stdin")
+        done = self.run(*login, stdin=f"{PASSWORD}\n")
         assert (done.code, done.err) == (0, ""), done
 
 

@@ -1,15 +1,12 @@
 """Images up and down, and on from where they were cut."""
 
-import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.acceptance.client import data_blocks, sha256
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
+from tests.acceptance.running import Machine, Server
 from tests.commands.client.conftest import Shell
-from tests.support.between import Between
 from tests.support.wait import wait_for
 
 MIB = 1024**2
@@ -42,11 +39,7 @@ def test_an_image_goes_up_and_comes_back(server: Server, shell: Shell, image: Pa
 
 def test_an_upload_goes_on_where_it_was_cut(server: Server, shell: Shell, image: Path) -> None:
     """What was broken off says how it goes on; what is there is not sent again."""
-    port = urlsplit(server.api.address).port
-    assert port is not None
-    with Between(port, up_most=CHUNK + MIB).running() as between:
-        login = ("login", between.address, "--email", EMAIL, "--password-stdin")
-        assert shell.run(*login, stdin=f"{PASSWORD}\n").code == 0
+    with shell.cut_off(server, up_most=CHUNK + MIB):
         broken = shell.run("upload", str(image))
         assert broken.code == 3
         assert f"resume with: job-ledger upload {image} --resume " in broken.err
@@ -64,35 +57,50 @@ def test_an_upload_goes_on_where_it_was_cut(server: Server, shell: Shell, image:
 def test_a_download_goes_on_where_it_was_cut(server: Server, shell: Shell, image: Path) -> None:
     """What was broken off says how it goes on; what is there is not sent again."""
     drive = server.api.upload(image.read_bytes())
-    port = urlsplit(server.api.address).port
-    assert port is not None
-    with Between(port, down_most=5 * MIB).running() as between:
-        login = ("login", between.address, "--email", EMAIL, "--password-stdin")
-        assert shell.run(*login, stdin=f"{PASSWORD}\n").code == 0
+    with shell.cut_off(server, down_most=5 * MIB):
         broken = shell.run("download", drive, "x.img")
         assert broken.code == 3
         assert f"resume with: job-ledger download {drive} x.img\n" in broken.err
     part = shell.home / "x.img.part"
     came = part.stat().st_size
     assert MIB < came <= 5 * MIB
-    with Between(port, down_most=server.api.drive(drive)["size"] - came + MIB).running() as rest:
-        assert shell.run(*login[:1], rest.address, *login[2:], stdin=f"{PASSWORD}\n").code == 0
+    with shell.cut_off(server, down_most=server.api.drive(drive)["size"] - came + MIB):
         assert shell.run("download", drive, "x.img") == (0, "x.img\n", "")
     assert not part.exists()
     assert sha256((shell.home / "x.img").read_bytes()) == sha256(server.api.download(drive))
 
 
-def test_what_came_of_another_image_does_not_stay(
+def test_a_part_of_another_drive_is_refused(server: Server, shell: Shell, image: Path) -> None:
+    """Under the same name, a download that was cut belongs to its drive alone."""
+    first = server.api.upload(image.read_bytes())
+    second = server.api.upload(image.read_bytes()[::-1])
+    with shell.cut_off(server, down_most=5 * MIB):
+        assert shell.run("download", first, "x.img").code == 3
+    shell.log_in(server)
+    refused = shell.run("download", second, "x.img")
+    assert (refused.code, f"it is of drive {first}" in refused.err) == (1, True)
+    assert "resume with" not in refused.err
+    assert not (shell.home / "x.img").exists()
+    assert shell.run("download", first, "x.img").code == 0
+    assert sha256((shell.home / "x.img").read_bytes()) == sha256(server.api.download(first))
+
+
+def test_an_upload_that_began_with_another_file_is_not_resumed(
     server: Server, shell: Shell, image: Path
 ) -> None:
-    """A part is gone on with only if it has the date of the image."""
+    """It would end as a mixture; the file that it began with is still taken."""
+    with shell.cut_off(server, up_most=CHUNK + MIB):
+        broken = shell.run("upload", str(image))
+        assert broken.code == 3
+    drive = broken.err.split("--resume ")[1].split()[0]
     shell.log_in(server)
-    drive = server.api.upload(image.read_bytes())
-    part = shell.home / "x.img.part"
-    part.write_bytes(b"of another image")
-    os.utime(part, (0, 0))
-    assert shell.run("download", drive, "x.img").code == 0
-    assert sha256((shell.home / "x.img").read_bytes()) == sha256(server.api.download(drive))
+    other = shell.home / "other.img"
+    other.write_bytes(image.read_bytes()[::-1])
+    refused = shell.run("upload", str(other), "--resume", drive)
+    assert (refused.code, "chunk 1 of drive" in refused.err) == (1, True), refused
+    assert "resume with" not in refused.err
+    assert server.api.drive(drive)["status"] == "uploading"
+    assert shell.run("upload", str(image), "--resume", drive).code == 0
 
 
 def test_an_empty_file_is_no_image(server: Server, shell: Shell, machine: Machine) -> None:

@@ -1,0 +1,182 @@
+"""Downloads of images, which resume after an interruption.
+
+A part is continued only if the answer is the rest of just that version of the image: by its strong
+tag, and by exactly the range that was asked for. At the end the whole is compared with the image.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+
+from api.client.digests import WANT, digest_in
+from api.client.errors import DownloadDiffers, ImageChanged, Unreachable, WrongAnswer
+from api.client.http import BAD, Answer, Client, decoded
+from api.client.partial_file import Origin, PartialFile, partial_file
+from api.client.responses import Drive
+from api.text.urls import API_ROOT
+
+BLOCK_BYTES = 4 * 1024**2
+TRIES = 8
+PAUSE_S = 1.0
+"""All pauses together are long enough for a service to restart."""
+OK, PARTIAL = 200, 206
+AS_IT_IS = {"Accept": "*/*", "Accept-Encoding": "identity"}
+
+Progress = Callable[[int, int], None]
+"""Called with the number of bytes transferred, and of all bytes."""
+
+
+async def download(client: Client, drive: str, file: Path, progress: Progress) -> None:
+    """Download an image, as a part beside the file until it is complete.
+
+    What an earlier attempt received is kept if the image is still the same. Raises `ClientError`;
+    the part stays then.
+    """
+    expected = await _origin(client, drive)
+    with partial_file(file) as part:
+        part.check_origin(expected.ledger, expected.drive)
+        if not await _can_continue(client, part, expected):
+            part.cut(0)
+        await _receive(client, part, expected, progress)
+        await _check(client, part)
+        part.complete()
+
+
+async def _origin(client: Client, drive: str) -> Origin:
+    """Return what the download is of; its tag comes with the first byte."""
+    checkpoint = await client.get("/ledger/checkpoint/")
+    found = decoded(await client.get(f"/drives/{drive}/"), Drive)
+    ledger = checkpoint.body.partition(b"\n")[0].decode(errors="replace")
+    return Origin(ledger, found.uuid, found.size)
+
+
+async def _can_continue(client: Client, part: PartialFile, expected: Origin) -> bool:
+    """Return whether what is there is of the image as it is now, as far as is known yet.
+
+    Of a part that is whole nothing more is asked for, so it is compared first.
+    """
+    origin = part.origin
+    if origin is None or origin.etag is None or origin.size != expected.size:
+        return False
+    if part.length < origin.size:
+        return True
+    return part.length == origin.size and _is_version(await _head(client, origin), origin)
+
+
+async def _receive(client: Client, part: PartialFile, expected: Origin, progress: Progress) -> None:
+    """Receive what is missing, over several connections if need be."""
+    most, tries_left = part.length, TRIES
+    while part.length < expected.size:
+        try:
+            await _fetch(client, part, expected, progress)
+        except Unreachable:
+            tries_left = TRIES if part.length > most else tries_left - 1
+            if not tries_left:
+                raise
+            most = max(most, part.length)
+            await asyncio.sleep(PAUSE_S)
+
+
+async def _fetch(client: Client, part: PartialFile, expected: Origin, progress: Progress) -> None:
+    """Receive as much as one answer has."""
+    start, origin = part.length, part.origin
+    headers = {**AS_IT_IS, **WANT}
+    if start and origin is not None and origin.etag is not None:
+        headers |= {"Range": f"bytes={start}-", "If-Range": origin.etag}
+    try:
+        async with client.session.get(_url(client, expected.drive), headers=headers) as answer:
+            if answer.status >= BAD:
+                raise client.refusal(Answer(answer.status, answer.headers, await answer.read()))
+            if answer.status == PARTIAL and start and origin is not None:
+                _check_continues(answer, origin, start)
+            else:
+                part.begin(_begun(answer, expected))
+            await _write(answer, part, expected.size, progress)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unreachable(client.url, str(error)) from error
+
+
+def _check_continues(answer: aiohttp.ClientResponse, origin: Origin, start: int) -> None:
+    """Raise `WrongAnswer` unless the answer is the rest of what the part is of."""
+    _check_plain(answer)
+    if answer.headers.get("ETag") != origin.etag:
+        raise WrongAnswer("it is of another version of the image than the part")
+    expected = f"bytes {start}-{origin.size - 1}/{origin.size}"
+    if answer.headers.get("Content-Range") != expected:
+        raise WrongAnswer(f"it is not {expected}, which was asked for")
+    if answer.content_length not in (None, origin.size - start):
+        raise WrongAnswer("it is not as long as the range that was asked for")
+
+
+def _begun(answer: aiohttp.ClientResponse, expected: Origin) -> Origin:
+    """Return what begins with a whole answer. Raises `WrongAnswer` if it is not one."""
+    _check_plain(answer)
+    if answer.status != OK:
+        raise WrongAnswer(f"it has status {answer.status}")
+    if answer.content_length not in (None, expected.size):
+        raise WrongAnswer(f"it has {answer.content_length} bytes, the drive {expected.size}")
+    return Origin(expected.ledger, expected.drive, expected.size, _strong_tag(answer))
+
+
+def _check_plain(answer: aiohttp.ClientResponse) -> None:
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        raise WrongAnswer("it is compressed")
+
+
+def _strong_tag(answer: aiohttp.ClientResponse) -> str | None:
+    tag = answer.headers.get("ETag", "")
+    return tag if tag.startswith('"') else None
+
+
+async def _write(
+    answer: aiohttp.ClientResponse, part: PartialFile, size: int, progress: Progress
+) -> None:
+    start = part.length
+    async for block in answer.content.iter_chunked(BLOCK_BYTES):
+        if part.length + len(block) > size:
+            part.cut(start)
+            raise WrongAnswer("it has more bytes than the image")
+        part.append(block)
+        progress(part.length, size)
+    if part.length < size:
+        # It was passed off as complete, so its bytes may be any.
+        part.cut(start)
+        raise Unreachable(str(answer.url.origin()), "the answer ended early")
+
+
+async def _check(client: Client, part: PartialFile) -> None:
+    """Raise `ClientError` unless the part is the image: by its tag, and by its digest if given.
+
+    Its size is right, as nothing else ends the download.
+    """
+    assert part.origin is not None
+    answer = await _head(client, part.origin)
+    while "Retry-After" in answer.headers and digest_in(answer.headers) is None:
+        answer = await _head(client, part.origin)  # which waits for the digest
+    if not _is_version(answer, part.origin):
+        raise ImageChanged(part.origin.drive)
+    expected = digest_in(answer.headers)
+    if expected is not None and expected != await asyncio.to_thread(_sha256, part.path):
+        raise DownloadDiffers(part.path, part.origin.drive)
+
+
+async def _head(client: Client, origin: Origin) -> Answer:
+    return await client.head(f"/drives/{origin.drive}/download/", {**AS_IT_IS, **WANT})
+
+
+def _is_version(answer: Answer, origin: Origin) -> bool:
+    """Return whether the image is what the part is of; without a tag only its length can tell."""
+    length = answer.headers.get("Content-Length", str(origin.size))
+    return length == str(origin.size) and origin.etag in (None, answer.headers.get("ETag"))
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _url(client: Client, drive: str) -> str:
+    return f"{client.url}{API_ROOT}/drives/{drive}/download/"

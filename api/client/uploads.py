@@ -1,0 +1,137 @@
+"""Uploads of images in chunks, which resume after an interruption.
+
+Every chunk is compared with the file by its digest, whether it was there before or has just been
+sent. So an upload that ends well has made exactly the file, even if it began with another one.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import aiohttp
+import msgspec
+
+from api.client.digests import WANT, digest_in
+from api.client.errors import (
+    ChunkDiffers,
+    ChunkUnknown,
+    ClientError,
+    FileMisfit,
+    Refused,
+    Unreachable,
+)
+from api.client.http import Answer, Client, decoded
+from api.client.local_image import LocalImage
+from api.client.responses import Drive, Reference
+
+CHUNK_BYTES = 4 * 1024**2
+CHUNKS_MAX = 50_000
+SIZE_STEP = 16 * 1024
+"""The service rounds the size of a drive up to a multiple of this."""
+TRIES = 8
+PAUSE_S = 1.0
+"""All pauses together are long enough for a service to restart."""
+NOT_FOUND, CHUNK_PRESENT = 404, 416
+
+Progress = Callable[[int, int], None]
+"""Called with the number of bytes transferred, and of all bytes."""
+
+
+class _NewDrives(msgspec.Struct):
+    objects: list[Reference]
+
+
+class _Chunk(NamedTuple):
+    """A part of the file; `number` counts from 1, `size` is that of all chunks but the last."""
+
+    number: int
+    size: int
+    start: int
+    end: int
+    total: int
+
+    def fields(self) -> dict[str, str]:
+        return {
+            "resumableChunkNumber": str(self.number),
+            "resumableChunkSize": str(self.size),
+            "resumableTotalSize": str(self.total),
+        }
+
+
+async def begin_upload(client: Client, image: LocalImage, name: str, media: str) -> str:
+    """Make the drive to upload the image to; return its uuid."""
+    body = {"name": name, "media": media, "size": image.size}
+    return decoded(await client.post("/initupload/", body=body), _NewDrives).objects[0].uuid
+
+
+async def check_resumable(client: Client, image: LocalImage, drive: str) -> None:
+    """Raise `ClientError` unless the drive waits for chunks of an image of this size."""
+    found = decoded(await client.get(f"/drives/{drive}/"), Drive)
+    if found.status != "uploading":
+        raise ClientError(f"the upload to drive {drive} is complete already")
+    if not 0 <= found.size - image.size < SIZE_STEP:
+        raise FileMisfit(image.path, image.size, drive, found.size)
+
+
+async def upload(client: Client, image: LocalImage, drive: str, progress: Progress) -> None:
+    """Send the chunks that the service lacks, and compare all; each again if it is lost.
+
+    Raises `ClientError`: `FileChanged`, `ChunkDiffers` and `ChunkUnknown` at the first chunk that
+    may not be the file's; nothing more is sent then.
+    """
+    for chunk in _chunks(image.size):
+        content = image.read(chunk.start, chunk.end)
+        answer = await _find(client, drive, chunk)
+        was_there = answer is not None
+        answer = answer or await _send(client, drive, chunk, content)
+        found = digest_in(answer.headers)
+        if found is None and was_there:
+            raise ChunkUnknown(drive, chunk.number)
+        if found not in (None, hashlib.sha256(content).digest()):
+            raise ChunkDiffers(image.path, drive, chunk.number)
+        progress(chunk.end, image.size)
+    image.check_unchanged()
+
+
+def _chunks(total: int) -> Iterator[_Chunk]:
+    size = max(CHUNK_BYTES, -(-total // CHUNKS_MAX))
+    count = max(1, total // size)
+    for number in range(1, count + 1):
+        start = (number - 1) * size
+        yield _Chunk(number, size, start, total if number == count else start + size, total)
+
+
+async def _find(client: Client, drive: str, chunk: _Chunk) -> Answer | None:
+    """Return the answer about a chunk that is there; None if it is not."""
+    try:
+        return await client.get(f"/drives/{drive}/upload/", chunk.fields(), WANT)
+    except Refused as error:
+        # Once the upload is complete, the drive refuses with another status: it is busy or ready.
+        if error.status != NOT_FOUND:
+            raise
+        return None
+
+
+async def _send(client: Client, drive: str, chunk: _Chunk, content: bytes) -> Answer:
+    """Send a chunk. If the answer is lost, look whether the chunk arrived before sending it again.
+
+    What arrived is told apart from what another client sent meanwhile by its digest.
+    """
+    for tries_left in reversed(range(TRIES)):
+        form = aiohttp.FormData(chunk.fields())
+        form.add_field("file", content, filename="chunk", content_type="application/octet-stream")
+        try:
+            return await client.send("POST", f"/drives/{drive}/upload/", form, headers=WANT)
+        except (Unreachable, Refused) as error:
+            if isinstance(error, Refused) and error.status != CHUNK_PRESENT:
+                raise
+            if not tries_left:
+                raise
+        await asyncio.sleep(PAUSE_S)
+        answer = await _find(client, drive, chunk)
+        if answer is not None:
+            if digest_in(answer.headers) is None:
+                raise ChunkUnknown(drive, chunk.number)
+            return answer
+    raise AssertionError("the last try returns or raises")

@@ -1,0 +1,476 @@
+"""Downloads over cut connections and lying proxies: the image, or an error, and never a mixture."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+
+from api.client import downloads
+from api.client.downloads import download
+from api.client.errors import (
+    ClientError,
+    DownloadDiffers,
+    ForeignPart,
+    ImageChanged,
+    Mismatch,
+    PartInUse,
+    Unreachable,
+    WrongAnswer,
+)
+from api.client.http import TIMEOUT, Client
+from api.client.partial_file import part_of, partial_file
+from tests.api.calling import ALICE, Api, authorization
+from tests.api.conftest import api, begun, service, store
+from tests.support.lying_proxy import Forwarded, Lie, LyingProxy, address_of, honest, lying_proxy
+
+__all__ = ["api", "begun", "service", "store"]
+
+KIB = 1024
+SIZE = 256 * KIB
+CUT = 100 * KIB
+"""Where downloads are cut that are resumed."""
+
+
+@dataclass
+class Downloading:
+    """A drive, a file to download it to, and the proxy between."""
+
+    api: Api
+    proxy: LyingProxy
+    client: Client
+    file: Path
+    drive: str
+    content: bytes
+
+    @property
+    def part(self) -> Path:
+        return part_of(self.file)
+
+    @property
+    def note(self) -> Path:
+        return self.file.with_name("x.img.part.json")
+
+    @property
+    def image(self) -> Path:
+        return self.api.service.pools["main"].image(self.drive)
+
+    @property
+    def ranges(self) -> list[str | None]:
+        """The ranges that were asked for."""
+        return [headers.get("Range") for method, headers in self.proxy.concerned if method == "GET"]
+
+    async def run(self) -> None:
+        await download(self.client, self.drive, self.file, lambda _done, _total: None)
+
+    async def fail(self, kind: type[ClientError], saying: str | None = None) -> None:
+        with pytest.raises(kind, match=saying):
+            await self.run()
+        assert not self.file.exists()
+
+    async def cut(self, at: int = CUT) -> None:
+        """Begin a download that is cut at this byte."""
+        cuts = iter([at])
+        self.proxy.lie = lambda answer: answer._replace(cut_at=next(cuts, 0))
+        await self.fail(Unreachable)
+        self.proxy.lie = honest
+        assert self.part.read_bytes() == self.content[:at]
+        self.proxy.concerned.clear()
+
+    def check(self) -> None:
+        """The file is the image, and nothing is left beside it."""
+        assert self.file.read_bytes() == self.content
+        assert not self.part.exists()
+        assert not self.note.exists()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses, few tries, and small blocks."""
+    monkeypatch.setattr(downloads, "PAUSE_S", 0)
+    monkeypatch.setattr(downloads, "TRIES", 3)
+    monkeypatch.setattr(downloads, "BLOCK_BYTES", 16 * KIB)
+
+
+async def uploaded(api: Api, content: bytes) -> str:
+    answer = await api.call("POST", "/drives/upload/", data=content)
+    assert answer.status == 200, answer.body
+    return answer.body.decode()
+
+
+@asynccontextmanager
+async def connected_to(proxy: LyingProxy) -> AsyncIterator[Client]:
+    headers = {"Authorization": authorization(ALICE), "Accept": "application/json"}
+    async with aiohttp.ClientSession(headers=headers, timeout=TIMEOUT) as session:
+        yield Client(proxy.url, session)
+
+
+@pytest.fixture
+async def downloading(api: Api, tmp_path: Path) -> AsyncIterator[Downloading]:
+    content = os.urandom(SIZE)
+    drive = await uploaded(api, content)
+    (tmp_path / "home").mkdir()
+    async with (
+        lying_proxy(
+            address_of(api.client.server), lambda request: request.path.endswith("/download/")
+        ) as proxy,
+        connected_to(proxy) as client,
+    ):
+        yield Downloading(api, proxy, client, tmp_path / "home" / "x.img", drive, content)
+
+
+async def test_a_download_is_resumed(downloading: Downloading) -> None:
+    """The rest is asked for, of just the version that the part is of."""
+    await downloading.cut()
+    note = msgspec.json.decode(downloading.note.read_bytes())
+    assert (note["drive"], note["size"]) == (downloading.drive, SIZE)
+    assert note["ledger"].startswith("job-ledger/")
+    await downloading.run()
+    (_, headers), *_ = downloading.proxy.concerned
+    assert (headers["Range"], headers["If-Range"]) == (f"bytes={CUT}-", note["etag"])
+    downloading.check()
+
+
+async def test_a_lost_connection_is_resumed_in_one_run(downloading: Downloading) -> None:
+    """As often as it brings anything; what came is not asked for again."""
+    downloading.proxy.lie = lambda answer: answer._replace(cut_at=CUT // 4)
+    await downloading.run()
+    assert len(downloading.ranges) > downloads.TRIES
+    assert downloading.ranges[1] == f"bytes={CUT // 4}-"
+    downloading.check()
+
+
+async def test_a_part_of_another_drive_is_refused(downloading: Downloading) -> None:
+    """In words, and it stays as it is."""
+    await downloading.cut()
+    first, downloading.drive = downloading.drive, await uploaded(downloading.api, bytes(SIZE))
+    await downloading.fail(ForeignPart, f"it is of drive {first}")
+    assert downloading.ranges == []
+    assert downloading.part.read_bytes() == downloading.content[:CUT]
+
+
+async def test_a_part_of_another_ledger_is_refused(downloading: Downloading) -> None:
+    """A restored ledger has the same drives, but perhaps not the same images."""
+    await downloading.cut()
+    note = msgspec.json.decode(downloading.note.read_bytes())
+    downloading.note.write_bytes(msgspec.json.encode({**note, "ledger": "job-ledger/another"}))
+    await downloading.fail(ForeignPart)
+
+
+@pytest.mark.parametrize("note", [None, b"", b"{}", b'{"ledger": 5}', b"\xff"])
+async def test_a_part_of_nobody_knows_what_is_refused(
+    downloading: Downloading, note: bytes | None
+) -> None:
+    """Without its note a part may be of anything, or of a download by an earlier version."""
+    await downloading.cut()
+    downloading.note.unlink()
+    if note is not None:
+        downloading.note.write_bytes(note)
+    await downloading.fail(ForeignPart, "is missing")
+    assert downloading.part.read_bytes() == downloading.content[:CUT]
+
+
+async def test_an_image_that_changed_between_is_downloaded_anew(downloading: Downloading) -> None:
+    """The service answers with the whole, and nothing of the earlier version stays."""
+    await downloading.cut()
+    downloading.content = os.urandom(SIZE)
+    downloading.image.write_bytes(downloading.content)
+    await downloading.run()
+    assert downloading.ranges == [f"bytes={CUT}-"]
+    downloading.check()
+
+
+async def test_a_part_that_is_whole_is_compared_again(downloading: Downloading) -> None:
+    """If the last answer was lost, nothing is downloaded twice; a changed image is."""
+    downloading.proxy.lie = losing_heads
+    await downloading.fail(ClientError)
+    assert downloading.part.stat().st_size == SIZE
+    downloading.proxy.lie = honest
+    downloading.proxy.concerned.clear()
+    await downloading.run()
+    assert downloading.ranges == []
+    downloading.check()
+
+
+async def test_a_whole_part_of_an_earlier_image_is_dropped(downloading: Downloading) -> None:
+    """It would differ in the end, again and again."""
+    downloading.proxy.lie = losing_heads
+    await downloading.fail(ClientError)
+    downloading.proxy.lie = honest
+    downloading.content = os.urandom(SIZE)
+    downloading.image.write_bytes(downloading.content)
+    await downloading.run()
+    downloading.check()
+
+
+def losing_heads(answer: Forwarded) -> Forwarded:
+    """What comes without a body is refused."""
+    return answer if answer.body else answer._replace(status=500)
+
+
+async def test_an_image_that_changes_meanwhile_is_an_error(downloading: Downloading) -> None:
+    """What came may be of both versions."""
+
+    async def change() -> None:
+        downloading.image.write_bytes(os.urandom(SIZE))
+
+    def change_after(answer: Forwarded) -> Forwarded:
+        downloading.proxy.before = change
+        return answer
+
+    downloading.proxy.lie = change_after
+    await downloading.fail(ImageChanged, "changed while it was downloaded")
+    assert downloading.part.stat().st_size == SIZE
+
+
+async def test_two_downloads_do_not_write_one_part(downloading: Downloading) -> None:
+    """The second is refused while the first runs."""
+    with partial_file(downloading.file):
+        await downloading.fail(PartInUse)
+    await downloading.run()
+    downloading.check()
+
+
+async def test_what_is_too_long_was_not_downloaded(downloading: Downloading) -> None:
+    """Somebody else wrote to the part."""
+    await downloading.cut()
+    with downloading.part.open("ab") as part:
+        part.write(bytes(SIZE))
+    await downloading.run()
+    downloading.check()
+
+
+async def test_a_damaged_part_is_an_error(downloading: Downloading) -> None:
+    """The digest of the whole shows what neither sizes nor tags can."""
+    await downloading.cut()
+    with downloading.part.open("r+b") as part:
+        part.write(b"rotten")
+    await downloading.fail(DownloadDiffers, "another SHA-256")
+    await downloading.fail(DownloadDiffers)
+    downloading.part.unlink()
+    await downloading.run()
+    downloading.check()
+
+
+async def test_a_digest_that_takes_long_is_waited_for(
+    downloading: Downloading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service says that it is being made."""
+    monkeypatch.setattr("api.resources.drives.images.DIGEST_WAIT_S", 0.000_001)
+    await downloading.cut()
+    with downloading.part.open("r+b") as part:
+        part.write(b"rotten")
+    await downloading.fail(DownloadDiffers)
+
+
+# What a proxy may make of an answer
+
+
+def shifted(answer: Forwarded) -> Forwarded:
+    return answer.with_headers(Content_Range=f"bytes {CUT - 1}-{SIZE - 2}/{SIZE}")
+
+
+def of_a_shorter_image(answer: Forwarded) -> Forwarded:
+    return answer.with_headers(Content_Range=f"bytes {CUT}-{SIZE - 2}/{SIZE - 1}").with_body(
+        answer.body[:-1]
+    )
+
+
+def shorter_than_it_says(answer: Forwarded) -> Forwarded:
+    return answer.with_body(answer.body[:-5])
+
+
+def without_range(answer: Forwarded) -> Forwarded:
+    return answer.with_headers(Content_Range=None)
+
+
+def without_tag(answer: Forwarded) -> Forwarded:
+    return answer.with_headers(ETag=None)
+
+
+def weakly_tagged(answer: Forwarded) -> Forwarded:
+    return answer.with_headers(ETag=f"W/{answer.headers['ETag']}")
+
+
+def otherwise_tagged(answer: Forwarded) -> Forwarded:
+    return answer.with_headers(ETag='"another"')
+
+
+def compressed(answer: Forwarded) -> Forwarded:
+    return answer.with_headers(Content_Encoding="gzip")
+
+
+def called_whole(answer: Forwarded) -> Forwarded:
+    return answer._replace(status=200).with_headers(Content_Range=None)
+
+
+def longer(answer: Forwarded) -> Forwarded:
+    return answer._replace(body=answer.body + b"more", length=None)
+
+
+def without_length(answer: Forwarded) -> Forwarded:
+    return answer._replace(length=None)
+
+
+def short_without_length(answer: Forwarded) -> Forwarded:
+    return answer._replace(body=answer.body[:-5], length=None)
+
+
+def called_whole_without_length(answer: Forwarded) -> Forwarded:
+    return without_length(called_whole(answer))
+
+
+def other_bytes(answer: Forwarded) -> Forwarded:
+    return answer._replace(body=bytes(len(answer.body)))
+
+
+def redirected(answer: Forwarded) -> Forwarded:
+    return answer._replace(status=204).with_body(b"")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        shifted,
+        of_a_shorter_image,
+        shorter_than_it_says,
+        without_range,
+        without_tag,
+        weakly_tagged,
+        otherwise_tagged,
+        compressed,
+        called_whole,
+        longer,
+        redirected,
+    ],
+)
+async def test_a_wrong_rest_is_an_error(downloading: Downloading, lie: Lie) -> None:
+    """Nothing of it is kept: what came before can still be continued."""
+    await downloading.cut()
+    downloading.proxy.lie = lie
+    await downloading.fail(WrongAnswer)
+    assert downloading.part.read_bytes() == downloading.content[:CUT]
+    downloading.proxy.lie = honest
+    await downloading.run()
+    downloading.check()
+
+
+async def test_an_end_too_early_is_not_continued(downloading: Downloading) -> None:
+    """An answer that claims to be complete and is not may hold any bytes."""
+    await downloading.cut()
+    downloading.proxy.lie = short_without_length
+    await downloading.fail(Unreachable, "ended early")
+    assert downloading.part.read_bytes() == downloading.content[:CUT]
+
+
+async def test_a_rest_that_is_called_the_whole_is_dropped(downloading: Downloading) -> None:
+    """Its bytes would be taken for the first ones; the whole is asked for instead."""
+    await downloading.cut()
+    downloading.proxy.lie = called_whole_without_length
+    await downloading.run()
+    assert downloading.ranges == [f"bytes={CUT}-", None]
+    downloading.check()
+
+
+@pytest.mark.parametrize("lie", [shorter_than_it_says, compressed, longer, redirected])
+async def test_a_wrong_whole_is_an_error(downloading: Downloading, lie: Lie) -> None:
+    """Also where nothing is continued, and nothing is left of it."""
+    downloading.proxy.lie = lie
+    await downloading.fail(WrongAnswer)
+    assert not downloading.part.exists()
+
+
+async def test_a_part_that_was_not_asked_for_is_an_error(downloading: Downloading) -> None:
+    """A 206 answers no request without a range."""
+    downloading.proxy.lie = lambda answer: answer._replace(status=206)
+    await downloading.fail(WrongAnswer, "status 206")
+
+
+async def test_other_bytes_are_an_error(downloading: Downloading) -> None:
+    """A cache may have the head of one image with the bytes of another."""
+    downloading.proxy.lie = other_bytes
+    await downloading.fail(DownloadDiffers)
+
+
+@pytest.mark.parametrize("lie", [without_tag, weakly_tagged, without_length])
+async def test_a_plain_answer_is_enough_for_the_whole(downloading: Downloading, lie: Lie) -> None:
+    """What cannot be resumed can still be downloaded."""
+    downloading.proxy.lie = lie
+    await downloading.run()
+    downloading.check()
+
+
+async def test_without_a_tag_nothing_is_resumed(downloading: Downloading) -> None:
+    """The part cannot be told from one of an earlier image."""
+    downloading.proxy.lie = lambda answer: without_tag(answer)._replace(cut_at=CUT)
+    await downloading.fail(Unreachable)
+    assert downloading.ranges == [None] * (1 + downloads.TRIES)
+    downloading.proxy.lie = honest
+    downloading.proxy.concerned.clear()
+    await downloading.run()
+    assert downloading.ranges == [None]
+    downloading.check()
+
+
+LIES: list[Callable[[random.Random], Lie]] = [
+    *(
+        (lambda _, lie=lie: lie)
+        for lie in (
+            *(honest, shifted, of_a_shorter_image, shorter_than_it_says, without_range),
+            *(without_tag, otherwise_tagged, compressed, called_whole, longer, without_length),
+            *(short_without_length, called_whole_without_length, other_bytes, redirected),
+        )
+    ),
+    *5 * [lambda drawn: lambda answer: answer._replace(cut_at=drawn.randrange(SIZE))],
+]
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(2_000, marks=pytest.mark.long)])
+async def test_whatever_happens_a_download_is_the_image_or_an_error(
+    downloading: Downloading, seed: int, count: int
+) -> None:
+    """Cuts, lies, changed images and damaged parts, drawn one after the other."""
+    drawn = random.Random(seed)  # noqa: S311 - a test that can be repeated
+    completed = 0
+    for _ in range(count):
+        if drawn.random() < 0.2:
+            downloading.content = drawn.randbytes(SIZE)
+            downloading.image.write_bytes(downloading.content)
+        if drawn.random() < 0.1 and downloading.part.exists():
+            os.truncate(downloading.part, drawn.randrange(SIZE))
+        downloading.proxy.lie = drawn.choice(LIES)(drawn)
+        try:
+            await downloading.run()
+        except (Mismatch, Unreachable):
+            assert not downloading.file.exists()
+            if drawn.random() < 0.2:
+                downloading.part.unlink(missing_ok=True)
+            continue
+        downloading.check()
+        downloading.file.unlink()
+        completed += 1
+    assert completed
+
+
+async def test_a_download_leaves_its_name_alone_until_it_is_whole(
+    downloading: Downloading,
+) -> None:
+    """The note is synced before the first byte, and the part before it has the name."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        fsync(fd)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", noted)
+        await asyncio.wait_for(downloading.run(), None)
+    assert synced == ["x.img.part", "x.img.part.json.new", "home", "x.img.part", "home"]
+    downloading.check()
