@@ -6,10 +6,11 @@ tag, and by exactly the range that was asked for. At the end the whole is compar
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import aiohttp
+from msgspec import structs
 
 from api.client.digests import WANT, digest_in
 from api.client.errors import DownloadDiffers, ImageChanged, Unreachable, WrongAnswer
@@ -38,7 +39,7 @@ async def download(client: Client, drive: str, file: Path, progress: Progress) -
     expected = await _origin(client, drive)
     with partial_file(file) as part:
         part.check_origin(expected.ledger, expected.drive)
-        if not await _can_continue(client, part, expected):
+        if not _can_continue(part, expected):
             part.cut(0)
         await _receive(client, part, expected, progress)
         await _check(client, part)
@@ -46,24 +47,18 @@ async def download(client: Client, drive: str, file: Path, progress: Progress) -
 
 
 async def _origin(client: Client, drive: str) -> Origin:
-    """Return what the download is of; its tag comes with the first byte."""
-    checkpoint = await client.get("/ledger/checkpoint/")
+    """Return what the download is of, as it is now. Raises `WrongAnswer`."""
     found = decoded(await client.get(f"/drives/{drive}/"), Drive)
-    ledger = checkpoint.body.partition(b"\n")[0].decode(errors="replace")
-    return Origin(ledger, found.uuid, found.size)
+    headers = (await client.head(_path(drive), AS_IT_IS)).headers
+    origin = Origin(headers.get("X-Ledger-Origin", ""), drive, found.size, _strong_tag(headers))
+    if not _is_version(headers, origin):
+        raise WrongAnswer(f"it has {headers['Content-Length']} bytes, the drive {origin.size}")
+    return origin
 
 
-async def _can_continue(client: Client, part: PartialFile, expected: Origin) -> bool:
-    """Return whether what is there is of the image as it is now, as far as is known yet.
-
-    Of a part that is whole nothing more is asked for, so it is compared first.
-    """
-    origin = part.origin
-    if origin is None or origin.etag is None or origin.size != expected.size:
-        return False
-    if part.length < origin.size:
-        return True
-    return part.length == origin.size and _is_version(await _head(client, origin), origin)
+def _can_continue(part: PartialFile, expected: Origin) -> bool:
+    """Return whether what is there is of the image as it is now."""
+    return part.origin == expected and expected.etag is not None and part.length <= expected.size
 
 
 async def _receive(client: Client, part: PartialFile, expected: Origin, progress: Progress) -> None:
@@ -87,7 +82,8 @@ async def _fetch(client: Client, part: PartialFile, expected: Origin, progress: 
     if start and origin is not None and origin.etag is not None:
         headers |= {"Range": f"bytes={start}-", "If-Range": origin.etag}
     try:
-        async with client.session.get(_url(client, expected.drive), headers=headers) as answer:
+        target = f"{client.url}{API_ROOT}{_path(expected.drive)}"
+        async with client.session.get(target, headers=headers) as answer:
             if answer.status >= BAD:
                 raise client.refusal(Answer(answer.status, answer.headers, await answer.read()))
             if answer.status == PARTIAL and start and origin is not None:
@@ -118,7 +114,7 @@ def _begun(answer: aiohttp.ClientResponse, expected: Origin) -> Origin:
         raise WrongAnswer(f"it has status {answer.status}")
     if answer.content_length not in (None, expected.size):
         raise WrongAnswer(f"it has {answer.content_length} bytes, the drive {expected.size}")
-    return Origin(expected.ledger, expected.drive, expected.size, _strong_tag(answer))
+    return structs.replace(expected, etag=_strong_tag(answer.headers))
 
 
 def _check_plain(answer: aiohttp.ClientResponse) -> None:
@@ -126,8 +122,8 @@ def _check_plain(answer: aiohttp.ClientResponse) -> None:
         raise WrongAnswer("it is compressed")
 
 
-def _strong_tag(answer: aiohttp.ClientResponse) -> str | None:
-    tag = answer.headers.get("ETag", "")
+def _strong_tag(headers: Mapping[str, str]) -> str | None:
+    tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else None
 
 
@@ -153,24 +149,25 @@ async def _check(client: Client, part: PartialFile) -> None:
     Its size is right, as nothing else ends the download.
     """
     assert part.origin is not None
-    answer = await _head(client, part.origin)
+    answer = await _final_head(client, part.origin.drive)
     while "Retry-After" in answer.headers and digest_in(answer.headers) is None:
-        answer = await _head(client, part.origin)  # which waits for the digest
-    if not _is_version(answer, part.origin):
+        answer = await _final_head(client, part.origin.drive)
+    if not _is_version(answer.headers, part.origin):
         raise ImageChanged(part.origin.drive)
     expected = digest_in(answer.headers)
     if expected is not None and expected != await asyncio.to_thread(_sha256, part.path):
         raise DownloadDiffers(part.path, part.origin.drive)
 
 
-async def _head(client: Client, origin: Origin) -> Answer:
-    return await client.head(f"/drives/{origin.drive}/download/", {**AS_IT_IS, **WANT})
+async def _final_head(client: Client, drive: str) -> Answer:
+    """Ask for the digest too, for which the service lets the answer wait."""
+    return await client.head(_path(drive), {**AS_IT_IS, **WANT})
 
 
-def _is_version(answer: Answer, origin: Origin) -> bool:
-    """Return whether the image is what the part is of; without a tag only its length can tell."""
-    length = answer.headers.get("Content-Length", str(origin.size))
-    return length == str(origin.size) and origin.etag in (None, answer.headers.get("ETag"))
+def _is_version(headers: Mapping[str, str], origin: Origin) -> bool:
+    """Return whether this is what the part is of; without a tag only its length can tell."""
+    length = headers.get("Content-Length", str(origin.size))
+    return length == str(origin.size) and origin.etag in (None, headers.get("ETag"))
 
 
 def _sha256(path: Path) -> bytes:
@@ -178,5 +175,5 @@ def _sha256(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _url(client: Client, drive: str) -> str:
-    return f"{client.url}{API_ROOT}/drives/{drive}/download/"
+def _path(drive: str) -> str:
+    return f"/drives/{drive}/download/"

@@ -145,6 +145,16 @@ def test_a_part_that_is_something_else(plant: Plant, pool: Pool, secret: Path) -
     assert secret.read_bytes() == SECRET
 
 
+def test_a_part_is_not_taken_over_as_something_else(plant: Plant, pool: Pool, secret: Path) -> None:
+    """What has the name that it would get is not taken for the work of this attempt."""
+    plant("d.2.part")
+    pool.part("d", 1).write_bytes(b"x" * 100)
+    with pytest.raises(NotRegular):
+        take_over(pool, "d", 2)
+    assert pool.part("d", 1).read_bytes() == b"x" * 100
+    assert secret.read_bytes() == SECRET
+
+
 @pytest.mark.parametrize("name", ["d.upload", "d.chunks"])
 def test_an_upload_that_is_something_else(
     plant: Plant, pool: Pool, secret: Path, name: str

@@ -47,12 +47,16 @@ def honest(answer: Forwarded) -> Forwarded:
 
 
 class LyingProxy:
-    """Forwards requests. `lie` changes answers to those that `concerns` picks."""
+    """Forwards requests. `lie` changes answers to those that `concerns` picks.
+
+    Answers to HEAD have a lie of their own.
+    """
 
     def __init__(self, address: str, concerns: Callable[[web.BaseRequest], bool]) -> None:
         self._address = address
         self._concerns = concerns
         self.lie: Lie = honest
+        self.lie_to_head: Lie = honest
         self.before: Callable[[], Awaitable[None]] | None = None
         """Called once before the next request that is concerned."""
         self.loses_requests = False
@@ -71,7 +75,8 @@ class LyingProxy:
         if self.loses_requests:
             await request.read()
             _cut(request)
-        return await self._answer(request, self.lie(await self._forward(request)))
+        lie = self.lie_to_head if request.method == "HEAD" else self.lie
+        return await self._answer(request, lie(await self._forward(request)))
 
     async def _forward(self, request: web.BaseRequest) -> Forwarded:
         headers = {k: v for k, v in request.headers.items() if k not in _OF_THE_CONNECTION}

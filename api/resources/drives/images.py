@@ -26,6 +26,8 @@ from ledger.images.errors import ImageMissing, NotRegular, PoolMissing
 from ledger.images.pools import Pool
 from ledger.store.tables.streams import position_of
 
+LEDGER_ORIGIN = "X-Ledger-Origin"
+"""Says which ledger the drive is in, as its checkpoints do: a part of a download belongs to it."""
 DIGEST_WAIT_S = 20.0
 """How long a HEAD waits for a digest: proxies wait longer for an answer."""
 _IMAGE_EVENTS = names_of([DriveReady, DriveResized])
@@ -42,6 +44,7 @@ class Images:
         self._pools = service.pools
         self._intake = service.intake
         self._digests = ImageDigests()
+        self._origin = service.checkpoints.verifier.name
         self._storage_type = default_storage_type(service.pools)
 
     async def close(self, _app: web.Application) -> None:
@@ -94,7 +97,11 @@ class Images:
 
     async def _answer(self, request: web.Request, image: OpenImage) -> web.StreamResponse:
         version = image.version
-        headers: dict[str, str] = {hdrs.ETAG: version.tag, hdrs.LAST_MODIFIED: version.date}
+        headers: dict[str, str] = {
+            hdrs.ETAG: version.tag,
+            hdrs.LAST_MODIFIED: version.date,
+            LEDGER_ORIGIN: self._origin,
+        }
         if is_current(request, version):
             image.file.close()
             return web.Response(status=304, headers=headers)
