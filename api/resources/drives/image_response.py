@@ -62,6 +62,8 @@ class ImageResponse(web.StreamResponse):
             raise ConnectionAbortedError("the answer cannot be completed") from error
 
     async def _send_piece(self, transport: asyncio.Transport, start: int) -> None:
+        if transport.is_closing():
+            raise ConnectionResetError("the client is gone")
         count = min(PIECE_BYTES, self._asked.stop - start)
         async with asyncio.timeout(PIECE_S):
             sent = await asyncio.get_running_loop().sendfile(transport, self._file, start, count)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from functools import partial
 
 from aiohttp import hdrs, web
@@ -20,7 +21,7 @@ from api.resources.drives.open_image import OpenImage, open_image
 from api.service.service import Service
 from ledger.codec import names_of
 from ledger.domain.aggregates.drive import round_up
-from ledger.domain.errors import Busy, DriveBusy, DriveNotFound
+from ledger.domain.errors import Busy, DriveBusy, DriveNotFound, StoreFailed
 from ledger.domain.events import DriveDefinition, DriveReady, DriveResized, drive_stream
 from ledger.images.errors import ImageMissing, NotRegular, PoolMissing
 from ledger.images.pools import Pool
@@ -77,7 +78,7 @@ class Images:
         if drive.pool not in self._pools:
             raise PoolMissing(f"pool {drive.pool} is not configured")
         try:
-            image = await asyncio.to_thread(self._open, uuid, self._pools[drive.pool])
+            image = await self._opened(uuid, self._pools[drive.pool])
         except FileNotFoundError:
             self._check_deleted(uuid, owner_of(request))
             raise DriveNotFound(uuid) from None
@@ -88,6 +89,16 @@ class Images:
             return await self._answer(request, image)
         except BaseException:
             image.file.close()
+            raise
+
+    async def _opened(self, drive: str, pool: Pool) -> OpenImage:
+        """Open an image in a thread; close it again if the request is cancelled meanwhile."""
+        opening = asyncio.create_task(asyncio.to_thread(self._open, drive, pool))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with suppress(FileNotFoundError, NotRegular, StoreFailed):
+                (await opening).file.close()
             raise
 
     def _open(self, drive: str, pool: Pool) -> OpenImage:

@@ -4,13 +4,14 @@ import asyncio
 import hashlib
 import os
 from base64 import b64encode
+from collections.abc import Generator
 from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
-from api.resources.drives import image_digests, image_response
+from api.resources.drives import image_digests, image_response, images
 from api.resources.drives.image_digests import ImageDigests
 from api.resources.drives.open_image import open_image
 from ledger.images import digests
@@ -214,6 +215,32 @@ async def test_a_digest_comes_when_it_is_known(download: Download) -> None:
     assert (part.body, part.headers["Repr-Digest"]) == (IMAGE[5:10], repr_digest(IMAGE))
 
 
+async def test_a_digest_that_takes_long_is_announced(
+    download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A HEAD waits only so long, and says that it is worth asking again."""
+    held = [True]
+
+    def slowly(fd: int) -> Generator[None, None, bytes | None]:
+        while held:
+            yield
+        return (yield from digests.digest_in_steps(fd))
+
+    monkeypatch.setattr(images, "DIGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(image_digests, "digest_in_steps", slowly)
+    head = (await download.head(**WANT)).headers
+    assert (head["Retry-After"], "Repr-Digest" in head) == ("1", False)
+    assert "Retry-After" not in (await download.head()).headers
+    assert "Retry-After" not in (await download.get(**WANT)).headers
+    held.clear()
+
+    async def is_known() -> bool:
+        return "Retry-After" not in (await download.head(**WANT)).headers
+
+    await wait_until("the digest is known", is_known)
+    assert (await download.head()).headers["Repr-Digest"] == repr_digest(IMAGE)
+
+
 async def test_a_download_that_wants_a_digest_begins_it(download: Download) -> None:
     """The answer does not wait, but the digest is known some time after."""
     assert (await download.get(**WANT)).status == 200
@@ -277,6 +304,24 @@ async def test_an_image_that_becomes_shorter_is_cut_off(
     assert "a download was cut off: EOFError" in caplog.text
     writer.close()
     await wait_until("the image is closed", lambda: not open_files(download.image))
+
+
+@pytest.mark.parametrize("abruptly", [True, False])
+async def test_a_client_that_goes_away_is_no_error(
+    api: Api, caplog: pytest.LogCaptureFixture, *, abruptly: bool
+) -> None:
+    """Whenever it goes, the image is closed and nothing is said of it."""
+    download = await uploaded(api)
+    os.truncate(download.image, LARGE)
+    for read in (0, KIB, LARGE // 2):
+        reader, writer = await download.begun()
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(read)
+        if abruptly:
+            writer.transport.abort()
+        writer.close()
+        await wait_until("the image is closed", lambda: not open_files(download.image))
+    assert [each.message for each in caplog.records if each.levelname != "INFO"] == []
 
 
 async def rest_of(reader: asyncio.StreamReader) -> int:

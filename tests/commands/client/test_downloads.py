@@ -264,15 +264,24 @@ async def test_a_damaged_part_is_an_error(downloading: Downloading) -> None:
     downloading.check()
 
 
-async def test_a_digest_that_takes_long_is_waited_for(
-    downloading: Downloading, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_digest_that_takes_long_is_waited_for(downloading: Downloading) -> None:
     """The service says that it is being made."""
-    monkeypatch.setattr("api.resources.drives.images.DIGEST_WAIT_S", 0.000_001)
     await downloading.cut()
     with downloading.part.open("r+b") as part:
         part.write(b"rotten")
+    told = [honest, still_making, still_making]
+
+    def tell(answer: Forwarded) -> Forwarded:
+        lie = told.pop(0) if told else honest
+        return lie(answer)
+
+    downloading.proxy.lie_to_head = tell
     await downloading.fail(DownloadDiffers)
+    assert not told
+
+
+def still_making(answer: Forwarded) -> Forwarded:
+    return answer.with_headers(Repr_Digest=None, Retry_After="1")
 
 
 # What a proxy may make of an answer
@@ -434,6 +443,20 @@ async def test_without_a_tag_nothing_is_resumed(downloading: Downloading) -> Non
     downloading.proxy.concerned.clear()
     await downloading.run()
     assert downloading.ranges == [None]
+    downloading.check()
+
+
+async def test_without_a_tag_a_whole_part_is_not_believed(downloading: Downloading) -> None:
+    """It may be of an earlier image."""
+
+    def refuse_in_the_end(answer: Forwarded) -> Forwarded:
+        return without_tag(answer._replace(status=500) if downloading.part.exists() else answer)
+
+    downloading.proxy.lie, downloading.proxy.lie_to_head = without_tag, refuse_in_the_end
+    await downloading.fail(Refused)
+    downloading.proxy.lie_to_head = without_tag
+    await downloading.change()
+    await downloading.run()
     downloading.check()
 
 
