@@ -13,6 +13,7 @@ import pytest
 
 from api.resources.drives import image_digests, image_response, images
 from api.resources.drives.image_digests import ImageDigests
+from api.resources.drives.image_response import ImageResponse
 from api.resources.drives.open_image import open_image
 from ledger.images import digests
 from tests.api.calling import ALICE, ROOT, Answer, Api, authorization
@@ -321,7 +322,34 @@ async def test_a_client_that_goes_away_is_no_error(
             writer.transport.abort()
         writer.close()
         await wait_until("the image is closed", lambda: not open_files(download.image))
+    await download.head()  # whatever went wrong before is logged by now
     assert [each.message for each in caplog.records if each.levelname != "INFO"] == []
+
+
+async def test_a_connection_that_closes_between_two_pieces_is_no_error(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next piece is not begun: asyncio would call that a mistake of the program."""
+    send = ImageResponse._send_piece
+    raised: list[type[Exception]] = []
+
+    async def close_after(self: ImageResponse, transport: asyncio.Transport, start: int) -> None:
+        try:
+            await send(self, transport, start)
+        except Exception as error:
+            raised.append(type(error))
+            raise
+        transport.close()
+
+    monkeypatch.setattr(ImageResponse, "_send_piece", close_after)
+    download = await uploaded(api)
+    os.truncate(download.image, LARGE)
+    reader, writer = await download.begun()
+    assert 0 < await rest_of(reader) < LARGE
+    writer.close()
+    await wait_until("the next piece is not begun", lambda: raised)
+    assert raised == [ConnectionResetError]
+    await wait_until("the image is closed", lambda: not open_files(download.image))
 
 
 async def rest_of(reader: asyncio.StreamReader) -> int:
