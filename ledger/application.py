@@ -53,7 +53,8 @@ class Ledger:
     async def execute(self, command: Command, by: Caller) -> int:
         """Decide the command and record its events; return the ledger's position once durable.
 
-        Raise `StoreFailed`, or the command's `Refusal`; then nothing was recorded.
+        Raise `StoreFailed`, or the command's `Refusal`; `outcome_of` the error tells whether it may
+        have been recorded.
         """
         return await self._writer.execute(command, by)
 
@@ -76,6 +77,13 @@ class Ledger:
         `afterwards` is called after its commit, before any process commits anything else.
         """
         return self._writer.exclusive(work, afterwards)
+
+    async def write(self, work: Callable[[Cursor], T]) -> T:
+        """Run `work` as `exclusive` does, for a request; it goes on if the request is cancelled.
+
+        Raise what `work` raises, or `StoreFailed`.
+        """
+        return await self._writer.write(work)
 
     @property
     def meter(self) -> Meter:

@@ -32,8 +32,7 @@ class PrivateTables:
 
     async def write(self, work: Callable[[Cursor], T]) -> T:
         """Run `work` in a transaction of its own; durable on return."""
-        # Shielded: a cancelled request must not cancel work that the writer is doing.
-        return await asyncio.shield(asyncio.wrap_future(self._ledger.exclusive(work)))
+        return await self._ledger.write(work)
 
     def close(self) -> None:
         """Take no more reads; those under way end by themselves."""

@@ -309,12 +309,23 @@ class StoreFailed(Expected):
     """The store could not read or write; the process must stop, and recovers at its next start."""
 
 
+class CommitFailed(StoreFailed):
+    """The store failed while it committed: what it was to record may be there, or not."""
+
+
 class StoreUnreachable(StoreFailed):
     """The store is closed, or cannot be reached just now. It has not failed."""
 
 
 class StoreBusy(StoreUnreachable):
     """A lock was held by others for longer than a request may wait; nothing was done."""
+
+
+class CommitPending(StoreUnreachable):
+    """The caller waits no longer for a commit: what it was to record may come to be there."""
+
+    def __init__(self) -> None:
+        super().__init__("the store has not said in time whether it was recorded")
 
 
 class UnknownEvent(Expected):

@@ -1,4 +1,4 @@
-"""Reads that wait for a store that cannot be reached."""
+"""How long reads and requests wait for a store that cannot be reached."""
 
 import time
 from collections.abc import Callable
@@ -12,6 +12,8 @@ T = TypeVar("T")
 WAIT_MAX_S = 60
 """How long to wait for a store that cannot be reached."""
 PAUSE_S = 0.1
+ANSWER_S = 50.0
+"""How long a request waits for its commit: clients and proxies wait for a minute at the most."""
 
 
 def read_patiently(store: Store, work: Callable[[Cursor], T]) -> T:

@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
 from ledger.domain.errors import (
     AlreadyClaimed,
+    CommitPending,
     ConcurrentChange,
     Refusal,
     StoreFailed,
@@ -32,7 +33,7 @@ from ledger.domain.errors import (
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import Claim, RecordedClaim
 from ledger.store.metrics import Meter
-from ledger.store.patience import read_patiently
+from ledger.store.patience import ANSWER_S, read_patiently
 from ledger.store.seam import Commit, Conflict, Cursor, Listener, Projection, Store
 from ledger.store.state_cache import StateCache, UnitOfWork
 from ledger.store.tables import idempotency_keys as claims
@@ -63,17 +64,36 @@ class Caller(NamedTuple):
     claim: Claim | None = None
 
 
+class _Turn:
+    """Whose turn a command is: the writer begins it, unless its caller withdraws it before."""
+
+    def __init__(self) -> None:
+        self._taken = threading.Lock()
+        self._begun = False
+
+    def begin(self) -> bool:
+        """Return whether the writer may do it. In the writer's thread; may be repeated."""
+        self._begun = self._begun or self._taken.acquire(blocking=False)
+        return self._begun
+
+    def withdraw(self) -> bool:
+        """Return whether the writer will not do it."""
+        return self._taken.acquire(blocking=False)
+
+
 class _Waiting(NamedTuple):
     command: Command
     caller: Caller
     loop: asyncio.AbstractEventLoop | None
     future: "asyncio.Future[int] | Future[int]"
+    turn: _Turn
 
 
 class _Work(NamedTuple):
     """Work other than a command, done between two batches in a transaction of its own.
 
-    With an `afterwards`, other processes append nothing until it has been called.
+    With an `afterwards`, other processes append nothing until it has been called. Whoever cancels
+    the future before the transaction has begun withdraws the work.
     """
 
     run: Callable[[Cursor], Any]
@@ -83,6 +103,10 @@ class _Work(NamedTuple):
 
 def always() -> bool:
     return True
+
+
+class _Withdrawn(Exception):
+    """The caller of work has withdrawn it."""
 
 
 class _Stop:
@@ -150,17 +174,18 @@ class Writer:
     async def execute(self, command: Command, caller: Caller) -> int:
         """Decide and record the command; return the ledger's position once it is on disk.
 
-        Raises the command's `Refusal`, or `StoreFailed`.
+        Raises the command's `Refusal`, or `StoreFailed`; within `ANSWER_S`, in any case.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
-        self._put(_Waiting(command, caller, loop, future))
-        return await future
+        turn = _Turn()
+        self._put(_Waiting(command, caller, loop, future, turn))
+        return await _within_answer_s(future, turn.withdraw)
 
     def execute_blocking(self, command: Command, caller: Caller) -> int:
         """Do the same, for threads other than an event loop's."""
         future: Future[int] = Future()
-        self._put(_Waiting(command, caller, None, future))
+        self._put(_Waiting(command, caller, None, future, _Turn()))
         return future.result()
 
     def exclusive(
@@ -174,6 +199,14 @@ class Writer:
         future: Future[T] = Future()
         self._put(_Work(work, afterwards, future))
         return future
+
+    async def write(self, work: Callable[[Cursor], T]) -> T:
+        """Run `work` as `exclusive` does; it goes on if the caller is cancelled.
+
+        Raises what `work` raises, or `StoreFailed`; within `ANSWER_S`, in any case.
+        """
+        future = self.exclusive(work)
+        return await _within_answer_s(asyncio.shield(asyncio.wrap_future(future)), future.cancel)
 
     @property
     def commits(self) -> int:
@@ -244,30 +277,35 @@ class Writer:
                 return
             if isinstance(item, _Waiting):
                 _wake([(item, error)])
-            elif isinstance(item, _Work) and item.future.set_running_or_notify_cancel():
-                item.future.set_exception(error)
+            elif isinstance(item, _Work):
+                _reject(item, error)
 
     def _do_work(self, work: _Work) -> None:
-        if not work.future.set_running_or_notify_cancel():
-            return  # its caller went away before it began
         if self._failed is not None:
-            work.future.set_exception(self._failed)
+            _reject(work, self._failed)
             return
         try:
             result = self._exclusive(work)
+        except _Withdrawn:
+            pass
         except StoreUnreachable as error:  # not a failure of the store: the caller may try again
-            work.future.set_exception(error)
+            _reject(work, error)
         except StoreFailed as error:
             self._fail(error)
-            work.future.set_exception(error)
+            _reject(work, error)
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller
-            work.future.set_exception(error)
+            _reject(work, error)
         else:
             work.future.set_result(result)
 
     def _exclusive(self, work: _Work) -> Any:
+        def run(cursor: Cursor) -> Any:
+            if not work.future.set_running_or_notify_cancel():
+                raise _Withdrawn
+            return work.run(cursor)
+
         with nullcontext() if work.afterwards is None else self._paused():
-            result = self._store.exclusive(work.run)
+            result = self._store.exclusive(run)
             self._commits += 1
             if work.afterwards is not None:
                 work.afterwards()
@@ -288,6 +326,8 @@ class Writer:
         try:
             self._catch_up()
             for waiting in batch:
+                if not waiting.turn.begin():
+                    continue
                 error = self._decide(waiting, unit)
                 if error is None:
                     accepted.append(waiting)
@@ -435,6 +475,30 @@ class Writer:
             log.critical("the store failed, the process must stop: %s", error)
             with contextlib.suppress(RuntimeError):  # the event loop is closed already
                 self._on_failure(error)
+
+
+async def _within_answer_s(answer: Awaitable[T], withdraw: Callable[[], bool]) -> T:
+    """Wait for an answer, but not for long: whoever waits for ours has a limit, too.
+
+    Raise `StoreUnreachable` if the work could be withdrawn, `CommitPending` if it is under way.
+    """
+    limit = asyncio.timeout(ANSWER_S)
+    try:
+        async with limit:
+            return await answer
+    except TimeoutError:
+        if not limit.expired():
+            raise  # it is the work's own
+        if withdraw():
+            raise StoreUnreachable("the store could not be reached in time") from None
+        raise CommitPending from None
+
+
+def _reject(work: _Work, error: BaseException) -> None:
+    """Tell the caller of work that it failed, if one waits still."""
+    future = work.future
+    if future.running() or (not future.cancelled() and future.set_running_or_notify_cancel()):
+        future.set_exception(error)
 
 
 def _wake(outcomes: list[tuple[_Waiting, Exception | int]]) -> None:

@@ -3,24 +3,26 @@
 - A connection that is lost, or leads to a server that is no longer the primary, is replaced. Once
   the next session has the lock, nothing of the lost one is still running. If there is no server for
   a minute, that is `StoreFailed`.
+- Whether a commit that was not answered is there is told by its mark (`postgres/marks`), for every
+  transaction of the session. If that cannot be found out either, it is `CommitFailed`.
 - What is found then may be on this server only, if the wait for its standby was interrupted. So it
   is confirmed by another commit, which waits for everything before it.
 - A paused process holds its locks. So the server ends its session after a while, and the process
   repeats what it was doing. The server notices by keepalives that a process or its machine is gone.
 """
 
-import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import psycopg
 
-from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.errors import CommitFailed, StoreFailed, StoreUnreachable
 from ledger.store.errors import LOST, store_errors
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres.connections import Patience, connect
 from ledger.store.postgres.cursor import PgConnection
+from ledger.store.postgres.marks import Marks
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ class WritingSession:
         """
         self._url = url
         self._on_reconnect = on_reconnect
-        self._lock = secrets.randbits(62)
+        self.marks = Marks()
         self._unconfirmed = True
         self.position = 0
         """Up to here events are durable, and may have been acknowledged."""
@@ -74,6 +76,28 @@ class WritingSession:
                 patience.spend(error)
             else:
                 return
+
+    def settle(self) -> None:
+        """Note that the transaction was committed, once that is durable everywhere.
+
+        Raises `LOST` if the connection is lost meanwhile, and `CommitFailed`.
+        """
+        with _in_doubt():
+            self.confirm()
+        self.marks.note_commit()
+
+    def find_out(self, lost: psycopg.Error, patience: Patience) -> bool:
+        """Return whether the transaction was committed whose connection was lost.
+
+        If so, it is not after `position`. Raises `CommitFailed` if that cannot be found out.
+        """
+        with _in_doubt():
+            patience.spend(lost)
+            self.reconnect()
+            committed = self.repeat(lambda: self.marks.find_out(self.connection))
+        if committed:
+            self.marks.note_commit()
+        return committed
 
     def confirm(self) -> None:
         """Make commits durable everywhere, if they may not be, by a commit that waits."""
@@ -111,7 +135,7 @@ class WritingSession:
         having = connection.execute("SELECT pg_try_advisory_lock_shared(?)", (pg_locks.HAVING,))
         if not having.fetchone()[0]:
             raise StoreUnreachable("a ledger is being moved into this database")
-        taken = connection.execute("SELECT pg_try_advisory_lock(?)", (self._lock,))
+        taken = connection.execute("SELECT pg_try_advisory_lock(?)", (self.marks.writer,))
         if not taken.fetchone()[0]:
             raise StoreUnreachable("the session before this one has not ended")
 
@@ -119,3 +143,14 @@ class WritingSession:
         """Note a commit that did not wait for its standby, whatever the notice's language."""
         if notice.source_function == "SyncRepWaitForLSN":
             self._unconfirmed = True
+
+
+@contextmanager
+def _in_doubt() -> Iterator[None]:
+    """Let a failure of the store be that of a commit, which may have been made before."""
+    try:
+        yield
+    except LOST:
+        raise
+    except (StoreFailed, psycopg.Error) as error:
+        raise CommitFailed(str(error)) from error

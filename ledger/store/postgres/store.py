@@ -8,13 +8,12 @@
   raises: its lock is held until the commit, so positions become visible in order and without gaps.
 - A guard, claim or generation that is not as expected makes its statement divide by zero: inside a
   pipeline there are no row counts.
-- If the connection is lost (see `postgres/session`), the last event of the batch shows whether it
-  was committed.
+- If the connection is lost (see `postgres/session`), the writer's mark shows whether the batch was
+  committed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import TypeVar
 
 import psycopg
@@ -29,6 +28,7 @@ from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres import task_queue as tasks
 from ledger.store.postgres.commit_tail import CHANNEL
 from ledger.store.postgres.connections import Patience, postgres_reader, transaction
+from ledger.store.postgres.marks import remove_old
 from ledger.store.postgres.others import PgOthers
 from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.tables import MOVING, create_tables, require_home
@@ -93,6 +93,7 @@ class PostgresStore:
                     self._create(cursor)
                     if not put_back:
                         require_home(cursor)
+                remove_old(self._session.connection)
                 self._session.confirm()
         except StoreFailed:
             self._session.close()
@@ -105,24 +106,28 @@ class PostgresStore:
             try:
                 position = self._append(batch)
                 session.position = max(session.position, position)
-                session.confirm()
+                session.settle()
             except LOST as error:
-                patience.spend(error)
+                if session.find_out(error, patience):
+                    return session.position
             except psycopg.Error as error:
                 raise StoreFailed(f"PostgreSQL: {error}") from error
             else:
                 return position
-            session.reconnect()
-            found = session.repeat(partial(self._position_of, batch))
-            if found is not None:
-                return found
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
-        """Raise `StoreUnreachable` if the connection is lost: `work` may have been committed.
+        """Raise `StoreUnreachable` if the connection is lost and nothing was committed.
 
         Raise `StoreBusy` instead of waiting for locks that others hold for long, as readers of
         tables do.
         """
+        with store_errors():
+            done = self._exclude(work)
+            self._commit()
+            return done
+
+    def _exclude(self, work: Callable[[Cursor], T]) -> T:
+        """Do the work in a transaction; leave none open if that fails."""
         session = self._session
         session.repeat(lambda: session.connection.execute("BEGIN"))
         with store_errors():
@@ -130,8 +135,7 @@ class PostgresStore:
                 self.others.check_pause()
                 session.connection.execute(_EXCLUDE)
                 done = work(session.connection.cursor())
-                session.connection.execute("COMMIT")
-                session.confirm()
+                session.marks.put(session.connection)
             except pg.LockNotAvailable as error:
                 session.connection.execute("ROLLBACK")
                 raise StoreBusy(f"PostgreSQL: {error}") from error
@@ -143,6 +147,16 @@ class PostgresStore:
                     session.connection.execute("ROLLBACK")
                 raise
             return done
+
+    def _commit(self) -> None:
+        session = self._session
+        try:
+            session.connection.execute("COMMIT")
+            session.settle()
+        except LOST as error:
+            if not session.find_out(error, Patience()):
+                raise
+            self.others.check_pause()
 
     def close(self) -> None:
         self._reader.close()
@@ -168,6 +182,7 @@ class PostgresStore:
             with _prepared(connection), connection.pipeline():
                 connection.execute("BEGIN")
                 connection.execute(_SHARE_APPENDING)
+                self._session.marks.put(session)
                 cursor = session.cursor()
                 _raise_guards(connection, batch.guards)
                 claims.record_or_fail(cursor, batch.claims)
@@ -183,24 +198,12 @@ class PostgresStore:
             raise Conflict(str(error)) from error
         except LOST:
             raise
-        except psycopg.Error:
+        except BaseException:
             connection.rollback()
             raise
         position = int(last.fetchall()[0][0])
         self.others.note_own(position, len(batch.events))
         return position
-
-    def _position_of(self, batch: Batch) -> int | None:
-        if not batch.events:
-            return None  # if it was committed, its guards or claims conflict with themselves
-        event = batch.events[-1]
-        leaf = leaf_of(event)
-        rows = self._session.connection.execute(
-            "SELECT position, leaf FROM stored_events"
-            " WHERE originator_id = ? AND originator_version = ?",
-            (str(event.originator_id), event.originator_version),
-        )
-        return next((position for position, found in rows if found == leaf), None)
 
 
 @contextmanager

@@ -5,4 +5,11 @@ CREATE TABLE IF NOT EXISTS home (place text NOT NULL);
 CREATE OR REPLACE VIEW here AS
     SELECT system_identifier || '/' || pg_database.oid AS place
     FROM pg_control_system(), pg_database WHERE datname = current_database();
-INSERT INTO home SELECT place FROM here WHERE NOT EXISTS (SELECT 1 FROM home)
+INSERT INTO home SELECT place FROM here WHERE NOT EXISTS (SELECT 1 FROM home);
+-- Writers and the last transaction of each, by which it finds out whether a commit that was not
+-- answered is there.
+CREATE TABLE IF NOT EXISTS writers (
+    writer bigint PRIMARY KEY,
+    mark bigint NOT NULL,
+    at timestamptz NOT NULL
+)

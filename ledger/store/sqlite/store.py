@@ -10,7 +10,8 @@ What differs from the library's, and why:
 - only the writing connection checkpoints the WAL: SQLite before 3.51.3 can corrupt one that two
   connections checkpoint at once;
 - any error of input or output is `StoreFailed`: after one failed fsync SQLite goes on acknowledging
-  commits that are not on disk, so the process must stop.
+  commits that are not on disk, so the process must stop. If it comes while SQLite commits, only the
+  next start finds out whether the transaction is there: `CommitFailed`.
 """
 
 import os
@@ -31,7 +32,7 @@ from eventsourcing.sqlite import (
 )
 
 from ledger.codec import leaf_of
-from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.errors import CommitFailed, StoreFailed, StoreUnreachable
 from ledger.domain.idempotency import RecordedClaim
 from ledger.images.files import is_read_only
 from ledger.store.errors import store_errors
@@ -166,6 +167,20 @@ class _Connection(SQLiteConnection):
             self.commit()
         else:
             self.rollback()
+
+    def commit(self) -> None:
+        """Commit. Raise `CommitFailed` unless it is known that nothing was committed."""
+        try:
+            super().commit()
+        except sqlite3.Error as error:
+            if _is_full(error):
+                raise  # SQLite has rolled it back, and nothing of it is on disk
+            raise CommitFailed(f"SQLite, while committing: {error}") from error
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    """Return whether there was no room. An error of the `sqlite3` module itself has no code."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 class _ConnectionPool(SQLiteConnectionPool):

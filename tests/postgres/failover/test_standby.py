@@ -190,10 +190,8 @@ def has_all(servers: Cluster) -> bool:
     return bool(found)
 
 
-def test_the_outcome_of_other_writes_is_reported_as_unknown(
-    opened: Opened, servers: Cluster
-) -> None:
-    """Work that records no event may have been done; the ledger continues."""
+def test_of_other_writes_it_is_found_out_too(opened: Opened, servers: Cluster) -> None:
+    """A table is no event: whether the standby has it is told by the writer's mark."""
     servers.standby.pause()
     answered = begun(
         lambda: opened.ledger.exclusive(
@@ -205,7 +203,11 @@ def test_the_outcome_of_other_writes_is_reported_as_unknown(
     servers.standby.resume()
     servers.standby.promote()
     servers.swap()
-    assert isinstance(answered.exception(PATIENCE_S), StoreUnreachable)
+    refused = answered.exception(PATIENCE_S)
+    with psycopg.connect(servers.url, target_session_attrs="read-write") as connection:
+        found = connection.execute("SELECT to_regclass('extra') IS NOT NULL").fetchone()
+    assert found == (refused is None,)
+    assert refused is None or type(refused) is StoreUnreachable
     update(opened).result(PATIENCE_S)
     check_done_once(opened)
 
