@@ -12,6 +12,7 @@ from typing import NoReturn
 
 STORE_FAILED = 70
 """The exit code after a failure of the store (EX_SOFTWARE)."""
+ANSWERING_S = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,12 @@ def _write_stacks(number: int, frame: FrameType | None) -> None:
 
 
 async def end_with_store(failed: asyncio.Event) -> NoReturn:
-    """End the process without cleaning up: nothing that it writes can be trusted any more."""
+    """End the process without cleaning up: nothing that it writes can be trusted any more.
+
+    Requests that have failed with the store are answered first: what they say is known by now.
+    """
     await failed.wait()
+    await asyncio.sleep(ANSWERING_S)
     log.critical("the store failed; the process ends, the next start recovers")
     sys.stdout.flush()
     logging.shutdown()

@@ -28,10 +28,11 @@ class LoginEnded(ClientError):
 
 
 class Unreachable(ClientError):
-    """No answer came."""
+    """No answer came; `sent` tells whether the service may have the request all the same."""
 
-    def __init__(self, url: str, why: str) -> None:
+    def __init__(self, url: str, why: str, *, sent: bool = False) -> None:
         super().__init__(f"{url} cannot be reached ({why}): is the service running there?")
+        self.sent = sent
 
 
 class NotTrusted(ClientError):
@@ -61,12 +62,26 @@ class UnknownJob(ClientError):
 
 
 class Refused(ClientError):
-    """The service refused the request; `retry_after_s` is the pause that it asks for, or 0."""
+    """The service refused the request.
 
-    def __init__(self, status: int, reason: str, retry_after_s: float = 0.0) -> None:
+    `outcome` is what it says of a change, and empty if it says nothing; `retry_after_s` is the
+    pause that it asks for, or 0.
+    """
+
+    def __init__(
+        self, status: int, reason: str, retry_after_s: float = 0.0, outcome: str = ""
+    ) -> None:
         super().__init__(f"{reason}{_ADVICE.get(status, '')}")
         self.status = status
+        self.outcome = outcome
         self.retry_after_s = retry_after_s
+
+
+class Undecided(ClientError):
+    """It is not known whether a change was made: an answer was lost, or said so."""
+
+    def __init__(self, last: ClientError) -> None:
+        super().__init__(f"{last}; it may have been done all the same: look before you repeat it")
 
 
 class Mismatch(ClientError):
@@ -164,5 +179,4 @@ _ADVICE = {
     403: ": use another account, or ask an operator for another role",
     404: " (it may be deleted, or a job whose history has been discarded)",
     429: ": wait a little, then try again",
-    503: ": nothing was changed; try again in a moment",
 }

@@ -16,6 +16,7 @@ from api.client.errors import (
     LoginEnded,
     NotTrusted,
     Refused,
+    Undecided,
     Unintelligible,
     Unreachable,
 )
@@ -33,6 +34,8 @@ PAUSE_S = 0.5
 RETRY_AFTER_S_MAX = 60.0
 _SECONDS = re.compile(r"[0-9]{1,9}")
 UNAUTHORIZED, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 304, 503, 400
+FAILED, TIMED_OUT = 500, 408
+OUTCOME = "X-Ledger-Outcome"
 
 
 class Answer(NamedTuple):
@@ -59,7 +62,10 @@ class Client:
         return await self._repeat("HEAD", path, None, dict(headers), None)
 
     async def post(self, path: str, query: Query | None = None, body: object = None) -> Answer:
-        """Send a POST, executed once even if the connection is lost. Raises `ClientError`."""
+        """Send a POST, executed once even if the connection is lost.
+
+        Raises `ClientError`; `Undecided` if it may have been executed.
+        """
         headers = {"Idempotency-Key": secrets.token_hex(16)}
         return await self._repeat("POST", path, query, headers, {} if body is None else body)
 
@@ -83,7 +89,8 @@ class Client:
         except aiohttp.ClientSSLError as error:
             raise NotTrusted(self.url, _reason(error)) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Unreachable(self.url, _reason(error)) from error
+            sent = not isinstance(error, aiohttp.ClientConnectorError | ValueError)
+            raise Unreachable(self.url, _reason(error), sent=sent) from error
         if found.status >= BAD:
             raise self.refusal(found)
         return found
@@ -92,7 +99,8 @@ class Client:
         """Return the error for an answer that is no success."""
         if answer.status == UNAUTHORIZED:
             return LoginEnded(self.url)
-        return Refused(answer.status, _error_text(answer), _retry_after_s(answer))
+        outcome = answer.headers.get(OUTCOME, "")
+        return Refused(answer.status, _error_text(answer), _retry_after_s(answer), outcome)
 
     async def _repeat(
         self, method: str, path: str, query: Query | None, headers: dict[str, str], body: object
@@ -102,12 +110,17 @@ class Client:
         if body is not None:
             sent = msgspec.json.encode(body)
             headers[hdrs.CONTENT_TYPE] = "application/json"
+        undecided = False
         for tries_left in reversed(range(TRIES)):
             try:
                 return await self.send(method, path, sent, params=params, headers=headers)
             except (Unreachable, Refused) as error:
+                unknown = method != "GET" and _may_be_done(error)
+                undecided = undecided or unknown
                 may_pass = isinstance(error, Unreachable) or error.status == UNAVAILABLE
-                if not may_pass or not tries_left:
+                if not tries_left or not (may_pass or unknown):
+                    if undecided:  # what a later try was told is not of the first one
+                        raise Undecided(error) from error
                     raise
             await asyncio.sleep(PAUSE_S)
         raise AssertionError("the last try returns or raises")
@@ -130,6 +143,19 @@ def decoded(answer: Answer, kind: type[T]) -> T:
         return msgspec.json.decode(answer.body, type=kind)
     except msgspec.DecodeError as error:
         raise Unintelligible(str(error)) from None
+
+
+def _may_be_done(error: Unreachable | Refused) -> bool:
+    """Return whether the service may have made the change, as far as it has told.
+
+    What refuses a request on its way to the service, and what an earlier version of it refuses, is
+    not done; but a failure without an outcome, as a proxy answers with, tells nothing.
+    """
+    if isinstance(error, Unreachable):
+        return error.sent
+    if error.outcome:
+        return error.outcome != "not-recorded"
+    return error.status >= FAILED or error.status == TIMED_OUT
 
 
 def _error_text(answer: Answer) -> str:

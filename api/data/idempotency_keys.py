@@ -9,7 +9,9 @@ from weakref import WeakValueDictionary
 
 from api.data.private_tables import PrivateTables
 from ledger.application import Ledger
+from ledger.domain.errors import CommitPending
 from ledger.domain.idempotency import Claim, KeptAnswer
+from ledger.store.patience import ANSWER_S
 from ledger.store.seam import Cursor
 from ledger.store.tables import idempotency_keys as table
 
@@ -34,9 +36,20 @@ class IdempotencyKeys:
 
     @asynccontextmanager
     async def turn(self, account: str, key: str) -> AsyncIterator[None]:
-        """Let one request of a key in at a time, so that a twin finds the first one's answer."""
-        async with self._turns.setdefault((account, key), asyncio.Lock()):
+        """Let one request of a key in at a time, so that a twin finds the first one's answer.
+
+        Raise `CommitPending` if the first one takes too long.
+        """
+        turn = self._turns.setdefault((account, key), asyncio.Lock())
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await turn.acquire()
+        except TimeoutError:
+            raise CommitPending from None
+        try:
             yield
+        finally:
+            turn.release()
 
     async def find(self, account: str, key: str) -> FoundClaim | None:
         """Return what is recorded under this key, unless it has expired."""

@@ -80,15 +80,16 @@ def error_answer(
     )
 
 
-def unknown_error() -> web.Response:
+def unknown_error(advice: str = "") -> web.Response:
     """Answer to an unexpected error; the log has the details."""
-    return error_answer(500, "backend", "unknown error")
+    return error_answer(500, "backend", f"unknown error: {advice}" if advice else "unknown error")
 
 
-def answer_to(error: Expected | web.HTTPException) -> web.Response:
+def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Response:
     """Return the answer to an error: the one place where errors get their HTTP status.
 
-    An error without a status is answered like an unexpected one.
+    `advice` is what an error of the service says of a change, and what to do. An error without a
+    status is answered like an unexpected one.
     """
     match error:
         case RequestRefused():
@@ -120,7 +121,8 @@ def answer_to(error: Expected | web.HTTPException) -> web.Response:
         case PoolFull():
             return error_answer(503, "concurrency", "there is no room for the image; try later")
         case StoreFailed():
-            return error_answer(503, "backend", "the ledger cannot be reached; try again later")
+            told = advice or "try again later"
+            return error_answer(503, "backend", f"the ledger cannot be reached: {told}")
         case LeavesArchived():
             return error_answer(404, "notexist", str(error))
         case BadArchive():
@@ -130,7 +132,7 @@ def answer_to(error: Expected | web.HTTPException) -> web.Response:
             return _answer_to_http(error)
         case _:
             log.error("an error has no status", exc_info=error)
-            return unknown_error()
+            return unknown_error(advice)
 
 
 def _answer_to_http(error: web.HTTPException) -> web.Response:

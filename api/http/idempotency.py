@@ -7,6 +7,7 @@ state. A refused request has recorded nothing, so it may be sent again, correcte
 """
 
 import asyncio
+import logging
 import re
 
 from aiohttp import hdrs, web
@@ -17,9 +18,15 @@ from api.http.errors import BadRequest, RequestRefused
 from api.http.keyed_request import KeyedRequest
 from api.http.requests import ANONYMOUS, BODY, KEYED_REQUEST, NEW_ID, chunks, owner_of, read_body
 from api.service.service import Service
+from ledger.domain.errors import AlreadyClaimed, StoreFailed
 from ledger.domain.idempotency import KeptAnswer
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
+
+KEEP_S = 10.0
+"""How long an answer waits until it is kept for repeats."""
+
+log = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[!-~]{1,255}")
 
@@ -65,11 +72,30 @@ class Once:
             kept = await self._find_answer(request, keyed)
             if kept is not None:
                 return _repeated_answer(kept)
-            request[NEW_ID] = keyed.ids().__next__
-            answer = await handler(request)
+            try:
+                answer = await self._handle(request, handler, keyed)
+            except AlreadyClaimed:  # by a request at another node, or one that nobody answered
+                kept = await self._find_answer(request, keyed)
+                if kept is not None:
+                    return _repeated_answer(kept)
+                answer = await self._handle(request, handler, keyed)
             if keyed.recorded:
-                await self._keys.keep(account, keyed.claim, _answer_to_keep(answer))
+                await self._keep(account, keyed, answer)
             return answer
+
+    async def _handle(
+        self, request: web.Request, handler: Handler, keyed: KeyedRequest
+    ) -> web.StreamResponse:
+        request[NEW_ID] = keyed.ids().__next__
+        return await handler(request)
+
+    async def _keep(self, account: str, keyed: KeyedRequest, answer: web.StreamResponse) -> None:
+        """Keep the answer; without it, a repeat shows the present state."""
+        try:
+            async with asyncio.timeout(KEEP_S):
+                await self._keys.keep(account, keyed.claim, _answer_to_keep(answer))
+        except (StoreFailed, TimeoutError) as error:
+            log.warning("the answer to a request with a key is not kept: %s", error)
 
     async def _find_answer(self, request: web.Request, keyed: KeyedRequest) -> KeptAnswer | None:
         """Return the first answer, if any. Raise `RequestRefused` if the request was another."""

@@ -11,6 +11,7 @@ from api.http.access import access_of, is_public
 from api.http.errors import Forbidden, answer_to, unknown_error
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
+from api.http.outcome import OUTCOME, advice, note_outcome, recorded_by
 from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
@@ -20,6 +21,7 @@ from api.http.url_template import url_template_of
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
 from ledger.domain.errors import Expected, StoreFailed, StoreUnreachable
+from ledger.domain.outcomes import outcome_of
 from ledger.store.writer import Caller
 
 METHODS = ("GET", "PUT", "DELETE", "POST")
@@ -61,20 +63,12 @@ def make_middleware(service: Service) -> Middleware:
                 owner = await owner_asked_for(request, account, service.accounts)
             request[CALLER] = Caller(owner, request_id)
             answer = await _authorise_and_handle(request, account, handler, once)
-        except (Expected, web.HTTPException) as error:
-            if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
-                service.failed.set()
-            answer = answer_to(error)
-            if isinstance(error, LoginRefused) and _comes_from_a_script(request):
-                answer.headers[hdrs.WWW_AUTHENTICATE] = SCRIPT_CHALLENGE
         except ConnectionError:
             raise  # the client is gone
-        except Exception:
-            # The template, as the path of an upload link is a secret.
-            log.exception(
-                "request %s failed: %s %s", request_id, request.method, url_template_of(request)
-            )
-            answer = unknown_error()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered
+            if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
+                service.failed.set()
+            answer = _answer_to_failure(request, error, request_id)
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id
             answer.headers[LEDGER_POSITION] = str(request[POSITION])
@@ -83,6 +77,31 @@ def make_middleware(service: Service) -> Middleware:
         return answer
 
     return handle
+
+
+def _answer_to_failure(request: web.Request, error: Exception, request_id: str) -> web.Response:
+    """Answer with an error, unless the request's command was recorded: then it has succeeded."""
+    changed = recorded_by(request)
+    if changed is not None or not isinstance(error, Expected | web.HTTPException):
+        # The template, as the path of an upload link is a secret.
+        what = "failed" if changed is None else "was recorded, but cannot be shown"
+        log.error(
+            *("request %s %s: %s %s", request_id, what, request.method, url_template_of(request)),
+            exc_info=error,
+        )
+    if changed is not None:
+        answer = changed.answer()
+        answer.headers[OUTCOME] = "recorded"
+        return answer
+    told = advice(request, error)
+    if isinstance(error, Expected | web.HTTPException):
+        answer = answer_to(error, told)
+    else:
+        answer = unknown_error(told)
+    if isinstance(error, LoginRefused) and _comes_from_a_script(request):
+        answer.headers[hdrs.WWW_AUTHENTICATE] = SCRIPT_CHALLENGE
+    note_outcome(request, answer, outcome_of(error))
+    return answer
 
 
 def _comes_from_a_script(request: web.Request) -> bool:

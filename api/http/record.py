@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from api.http.outcome import RECORDING, Changed, Recording
 from api.http.requests import CALLER, KEYED_REQUEST, NEW_ID, POSITION
 from ledger.application import Ledger
 from ledger.domain.commands import Command
@@ -18,16 +19,27 @@ def is_recorded(request: web.Request) -> bool:
     return keyed is not None and keyed.recorded
 
 
-async def record_command(request: web.Request, ledger: Ledger, command: Command) -> None:
+async def record_command(
+    request: web.Request, ledger: Ledger, command: Command, changed: Changed
+) -> None:
     """Execute a command for the request's caller; the answer will carry its position.
 
-    Do nothing if it was recorded earlier: a request with a key has at most one command. Raise the
-    command's `Refusal`, and then nothing is recorded, or `StoreFailed`.
+    `changed` is what the client is told if what follows fails. Do nothing if the command was
+    recorded earlier: a request with a key has at most one. Raise the command's `Refusal`, and then
+    nothing is recorded, or `StoreFailed`.
     """
     caller, keyed = request[CALLER], request.get(KEYED_REQUEST)
+    recording = request[RECORDING] = Recording(changed)
     if keyed is None:
         request[POSITION] = await ledger.execute(command, caller)
     elif not keyed.recorded:
         caller = caller._replace(claim=keyed.claim)
         request[POSITION] = await ledger.execute(command, caller)
         keyed.recorded = True
+    recording.recorded = True
+
+
+def note_undone(request: web.Request) -> None:
+    """Note that what the request has recorded, if anything, was undone by another command."""
+    if RECORDING in request:
+        request[RECORDING].recorded = False

@@ -12,7 +12,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from api.http.errors import answer_to, error_answer, unknown_error
+from api.http.outcome import note_outcome
 from api.http.request_ids import REQUEST_ID, RequestIds
+
+FAILED = web.HTTPInternalServerError.status_code
 
 
 class ApiRunner(web.AppRunner):
@@ -71,6 +74,7 @@ class _Connection(web.RequestHandler):
         """
         super().handle_error(request, status, exc, message)
         answer = _answer_to(exc)
+        note_outcome(request, answer, "unknown" if answer.status == FAILED else "not-recorded")
         answer.force_close()
         answer.headers[REQUEST_ID] = self._ids.of(request)
         return answer
@@ -81,6 +85,7 @@ class _Connection(web.RequestHandler):
         """Send the answer; replace those of aiohttp itself, from before the middleware."""
         if isinstance(resp, web.HTTPException):
             resp = answer_to(resp)
+            note_outcome(request, resp, "not-recorded")
             resp.headers[REQUEST_ID] = self._ids.of(request)
         return await super().finish_response(request, resp, start_time)
 

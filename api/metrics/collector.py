@@ -78,6 +78,7 @@ def of_service(service: Service, requests: RequestCounts) -> Metrics:
     return Metrics(
         requests.answered.collect,
         requests.seconds.collect,
+        requests.outcomes.collect,
         lambda: _of_ledger(service.ledger),
         lambda: [_counter("copied_bytes", [((), service.copied_bytes())])],
         lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],

@@ -1,21 +1,27 @@
 """Counts the requests that an application answers."""
 
 from time import perf_counter
+from typing import get_args
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api.http.outcome import OUTCOME
 from api.http.url_template import url_template_of
-from api.metrics.table import REQUEST_SECONDS, REQUESTS
+from api.metrics.table import OUTCOMES, REQUEST_SECONDS, REQUESTS
+from ledger.domain.outcomes import Outcome
 from ledger.store.metrics import SECONDS
 
 
 class RequestCounts:
-    """The requests by URL and status, and how long they took."""
+    """The requests by URL and status, how long they took, and what is known of failed changes."""
 
     def __init__(self) -> None:
         self.answered = REQUESTS.counter()
         self.seconds = REQUEST_SECONDS.histogram(SECONDS)
+        self.outcomes = OUTCOMES.counter()
+        for outcome in get_args(Outcome):  # Prometheus sees no increase in what begins at one
+            self.outcomes.labels(outcome)
 
     def watch(self, app: web.Application) -> None:
         """Count the requests of an application that does not run yet."""
@@ -26,6 +32,8 @@ class RequestCounts:
             response = await handler(request)
             method, route = _method(request), url_template_of(request)
             self.answered.labels(method, route, response.status).inc()
+            if OUTCOME in response.headers:
+                self.outcomes.labels(response.headers[OUTCOME]).inc()
             if not _is_paced_by_client(request, response):
                 self.seconds.labels(method, route).observe(perf_counter() - began)
             return response

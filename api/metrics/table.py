@@ -10,9 +10,14 @@ REQUEST_SECONDS = Metric(
     *("request_seconds", "histogram", ("method", "route")),
     "From the head of a request to that of its answer; websockets and long polls are left out.",
 )
+OUTCOMES = Metric(
+    *("outcomes", "counter", ("outcome",)),
+    "Changes whose requests failed, or could not be shown, by what was known of them.",
+)
 METRICS = (
     REQUESTS,
     REQUEST_SECONDS,
+    OUTCOMES,
     COMMANDS,
     BATCH_COMMANDS,
     COMMIT_SECONDS,

@@ -9,6 +9,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from api.http.errors import BadRequest
+from api.http.outcome import show
 from api.http.requests import SHORT_LIMIT, Page, conditions, owner_of, page, shown_fields
 from api.http.responses import Shown, list_parts, only, page_answer, stream
 from api.resources.walks import walk_answer, walk_asked
@@ -69,6 +70,10 @@ class Collection(Generic[R_co, S_co]):
         if absent:
             raise self.missing(min(absent))
         return list(map(self.show, found))
+
+    async def recorded(self, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
+        """Return the same after a command that was recorded, even if the store is away just now."""
+        return await show(lambda: self.shown(owner, uuids))
 
     async def answer(
         self,

@@ -4,11 +4,14 @@ import orjson
 from aiohttp import web
 from msgspec.structs import asdict
 
+from api.http.fields import Reference
+from api.http.outcome import Changed, show
 from api.http.record import record_command
 from api.http.requests import owner_of, read_object
 from api.http.responses import JsonObject, json_answer
 from api.resources.account_bodies import Profile, ProfileEdit
 from api.service.service import Service
+from api.text.urls import API_ROOT
 from ledger.domain.commands import EditProfile
 from ledger.domain.errors import NotFound
 from projections.views.read_models import ProfileView
@@ -42,13 +45,15 @@ class Profiles:
         owner = owner_of(request)
         said = asdict(await read_object(request, ProfileEdit))
         naming, shown = said.pop("clone_naming"), self._shown(request)
-        changed = {
+        edited = {
             name: orjson.dumps(value).decode()
             for name, value in said.items()
             if value is not None and value != shown[name]
         }
-        await record_command(request, self._ledger, EditProfile(owner, changed, naming))
-        return json_answer(self._shown(request))
+        command = EditProfile(owner, edited, naming)
+        profile = Reference(resource_uri=f"{API_ROOT}/profile/", uuid=owner)
+        await record_command(request, self._ledger, command, Changed(200, (profile,)))
+        return json_answer(await show(lambda: self._shown(request)))
 
     def _shown(self, request: web.Request) -> JsonObject:
         account = owner_of(request)

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from aiohttp import web
 from msgspec.structs import asdict
 
+from api.http.outcome import Changed
 from api.http.record import new_id, record_command
 from api.http.requests import owner_of, read_object, read_objects, uuid_in_url
 from api.http.responses import created, json_answer
 from api.resources.collections import Collection
 from api.resources.drives.handlers import drives_of
 from api.resources.drives.representation import DRIVE_LIST_FIELDS
+from api.resources.references import references
 from api.resources.servers.handlers import servers_of
 from api.resources.servers.representation import SERVER_LIST_FIELDS
 from api.resources.tag_bodies import NewTag, TagEdit, represent_tag
@@ -61,8 +63,10 @@ class Tags:
             commands.NewTag(new_id(request), said.name, said.meta, said.resources)
             for said in await read_objects(request, NewTag)
         )
-        await record_command(request, self._ledger, CreateTags(owner, new))
-        return created(self._collection.shown(owner, [tag.tag for tag in new]))
+        made = [tag.tag for tag in new]
+        changed = Changed(201, references("tags", made))
+        await record_command(request, self._ledger, CreateTags(owner, new), changed)
+        return created(await self._collection.recorded(owner, made))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields; `meta` and `resources` are replaced as a whole."""
@@ -70,14 +74,16 @@ class Tags:
         owner = owner_of(request)
         said = await read_object(request, TagEdit)
         command = EditTag(owner=owner, tag=uuid, **asdict(said))
-        await record_command(request, self._ledger, command)
-        return json_answer(self._collection.shown(owner, [uuid])[0])
+        changed = Changed(200, references("tags", [uuid]))
+        await record_command(request, self._ledger, command, changed)
+        return json_answer((await self._collection.recorded(owner, [uuid]))[0])
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete the tag; what bore it stays."""
         uuid = uuid_in_url(request, TagNotFound)
         owner = owner_of(request)
-        await record_command(request, self._ledger, DeleteTag(owner, uuid))
+        changed = Changed(204, references("tags", [uuid]))
+        await record_command(request, self._ledger, DeleteTag(owner, uuid), changed)
         return web.Response(status=204)
 
     async def resources(self, request: web.Request) -> web.StreamResponse:

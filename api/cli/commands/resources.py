@@ -95,14 +95,17 @@ def clone(
     answer = ask(lambda client: client.post(f"/{kind}s/{uuid}/action/", query, body))
     found = decoded(answer, _Cloned)
     (made,) = found.objects or (found,)
-    (job,) = made.jobs
+    if not made.jobs:  # it was recorded, and could not be shown at once
+        made = decoded(get(f"/{kind}s/{made.uuid}/"), _Cloned)
+    jobs = [job.uuid for job in made.jobs]
     if as_json:
         print_answer(answer)
     else:
         click.echo(f"{kind} {made.uuid}")
-        click.echo(f"job {job.uuid}")
+        for job in jobs:
+            click.echo(f"job {job}")
     if wait:
-        sys.exit(asyncio.run(watch_jobs([job.uuid], as_json=as_json)))
+        sys.exit(asyncio.run(watch_jobs(jobs, as_json=as_json)))
 
 
 def _escaped(name: str | None) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from msgspec.structs import asdict
 
+from api.http.outcome import Changed
 from api.http.record import new_id, record_command
 from api.http.requests import (
     avoided,
@@ -28,6 +29,7 @@ from api.resources.drives.bodies import (
 )
 from api.resources.drives.representation import DRIVE_LIST_FIELDS, represent_drive
 from api.resources.drives.uploads import Uploads
+from api.resources.references import references
 from api.service.service import Service
 from ledger.domain import commands
 from ledger.domain.commands import (
@@ -80,8 +82,10 @@ class Drives:
         ]
         new = tuple(commands.NewDrive(new_id(request), definition) for definition in definitions)
         command = CreateDrives(owner, new, origin, avoided(request))
-        await record_command(request, self._ledger, command)
-        return created(self._collection.shown(owner, [drive.drive for drive in new]))
+        made = [drive.drive for drive in new]
+        changed = Changed(201, references("drives", made))
+        await record_command(request, self._ledger, command, changed)
+        return created(await self._collection.recorded(owner, made))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields. A new size is a resize, and the old one is shown meanwhile."""
@@ -89,8 +93,9 @@ class Drives:
         owner = owner_of(request)
         said = await read_object(request, DriveEdit)
         command = EditDrive(owner=owner, drive=uuid, **asdict(said))
-        await record_command(request, self._ledger, command)
-        return json_answer(self._collection.shown(owner, [uuid])[0])
+        changed = Changed(200, references("drives", [uuid]))
+        await record_command(request, self._ledger, command, changed)
+        return json_answer((await self._collection.recorded(owner, [uuid]))[0])
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """Group the account's drives by the pool that they are in."""
@@ -137,20 +142,24 @@ class Drives:
             avoid=avoided(request),
             **asdict(said),
         )
-        await record_command(request, self._ledger, command)
-        drives = self._collection.shown(owner, [command.destination])
+        changed = Changed(202, references("drives", [command.destination]))
+        await record_command(request, self._ledger, command, changed)
+        drives = await self._collection.recorded(owner, [command.destination])
         return json_answer({"objects": drives}, status=202)
 
     async def _resize(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
         owner = owner_of(request)
         said = await read_object(request, DriveResize)
-        await record_command(request, self._ledger, ResizeDrive(owner, uuid, said.size))
-        return json_answer({"objects": self._collection.shown(owner, [uuid])}, status=202)
+        changed = Changed(202, references("drives", [uuid]))
+        await record_command(request, self._ledger, ResizeDrive(owner, uuid, said.size), changed)
+        return json_answer({"objects": await self._collection.recorded(owner, [uuid])}, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
         owner = owner_of(request)
-        await record_command(request, self._ledger, DeleteDrives(owner, tuple(uuids)))
+        command = DeleteDrives(owner, tuple(uuids))
+        changed = Changed(204, references("drives", uuids))
+        await record_command(request, self._ledger, command, changed)
         return web.Response(status=204)
 
 

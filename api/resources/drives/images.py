@@ -11,19 +11,21 @@ from msgspec import Struct
 from api.http.digests import digest_headers, wants_digest
 from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import Text, decode_fields
+from api.http.outcome import Changed
 from api.http.preconditions import asked_range, is_current
-from api.http.record import is_recorded, new_id, record_command
+from api.http.record import is_recorded, new_id, note_undone, record_command
 from api.http.requests import chunks, owner_of, uuid_in_url
 from api.resources.drives.bodies import SIZE_MOST, Media, default_storage_type
 from api.resources.drives.image_digests import ImageDigests
 from api.resources.drives.image_response import ImageResponse
 from api.resources.drives.open_image import OpenImage, open_image
+from api.resources.references import references
 from api.service.service import Service
 from ledger.codec import names_of
 from ledger.domain.aggregates.drive import round_up
 from ledger.domain.errors import Busy, DriveBusy, DriveNotFound, StoreFailed
 from ledger.domain.events import DriveDefinition, DriveReady, DriveResized, drive_stream
-from ledger.images.errors import ImageMissing, NotRegular, PoolMissing
+from ledger.images.errors import ImageError, ImageMissing, NotRegular, PoolMissing
 from ledger.images.pools import Pool
 from ledger.store.tables.streams import position_of
 
@@ -57,14 +59,22 @@ class Images:
         definition = self._uploaded(request)
         uuid = new_id(request)
         if not is_recorded(request):
+            await self._receive(request, definition, uuid)
+        return web.Response(text=uuid)
+
+    async def _receive(self, request: web.Request, definition: DriveDefinition, uuid: str) -> None:
+        changed = Changed(200, references("drives", [uuid]))
+        try:
             await self._intake.receive(
                 owner_of(request),
                 definition,
                 chunks(request),
-                lambda command: record_command(request, self._ledger, command),
+                lambda command: record_command(request, self._ledger, command, changed),
                 drive=uuid,
             )
-        return web.Response(text=uuid)
+        except (OSError, ImageError):  # if the drive was recorded, it has been deleted again
+            note_undone(request)
+            raise
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Answer with the image, or a range of it; holes read as zeros."""

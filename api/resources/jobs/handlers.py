@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 from api.http.errors import BadRequest
 from api.http.etags import digest
 from api.http.long_poll import changed, job_tag, known_to, wait_of
+from api.http.outcome import Changed
 from api.http.record import record_command
 from api.http.requests import (
     POSITION,
@@ -38,6 +39,7 @@ from api.resources.collections import do_action
 from api.resources.jobs.lists import WantedJobs, wanted_jobs
 from api.resources.jobs.representation import activity_json, is_moving, job_json, no_figures
 from api.resources.jobs.time_travel import TimeTravel
+from api.resources.references import references
 from api.resources.schema import describe_jobs
 from api.resources.walks import walk_answer, walk_asked
 from api.service.service import Service
@@ -140,7 +142,8 @@ class Jobs:
         uuid = uuid_in_url(request, JobNotFound)
         await check_object(request)
         owner = owner_of(request)
-        await record_command(request, self._ledger, CancelJob(owner, uuid))
+        changed = Changed(202, references("jobs", [uuid]))
+        await record_command(request, self._ledger, CancelJob(owner, uuid), changed)
         return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
 
     async def schema(self, request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ from functools import partial
 from aiohttp import web
 
 from api.http.errors import BadRequest
+from api.http.outcome import Changed
 from api.http.record import new_id, record_command
 from api.http.requests import (
     avoided,
@@ -29,6 +30,7 @@ from api.resources.collections import (
     group_of,
     groups,
 )
+from api.resources.references import references
 from api.resources.servers.bodies import (
     NewServer,
     Server,
@@ -76,8 +78,10 @@ class Servers:
             new_server(said, server=new_id(request), new_mac=self._new_mac)
             for said in await read_objects(request, NewServer)
         )
-        await record_command(request, self._ledger, CreateServers(owner, new))
-        return created(self._collection.shown(owner, [server.server for server in new]))
+        made = [server.server for server in new]
+        changed = Changed(201, references("servers", made))
+        await record_command(request, self._ledger, CreateServers(owner, new), changed)
+        return created(await self._collection.recorded(owner, made))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields; `drives`, `nics`, `meta` and `tags` are replaced as a whole."""
@@ -85,8 +89,9 @@ class Servers:
         owner = owner_of(request)
         said = await read_object(request, ServerEdit)
         command = server_edit(said, owner=owner, server=uuid, new_mac=self._new_mac)
-        await record_command(request, self._ledger, command)
-        return json_answer(self._collection.shown(owner, [uuid])[0])
+        changed = Changed(200, references("servers", [uuid]))
+        await record_command(request, self._ledger, command, changed)
+        return json_answer((await self._collection.recorded(owner, [uuid]))[0])
 
     async def runtime(self, request: web.Request) -> web.Response:
         """Show the server's runtime: an object even of a stopped one, for the public client."""
@@ -129,7 +134,8 @@ class Servers:
         await check_object(request)
         owner = owner_of(request)
         command = ChangePower(owner, uuid, action, avoided(request))
-        await record_command(request, self._ledger, command)
+        changed = Changed(202, references("servers", [uuid]))
+        await record_command(request, self._ledger, command, changed)
         return json_answer({"action": action, "result": "success", "uuid": uuid}, status=202)
 
     async def _clone(self, request: web.Request) -> web.Response:
@@ -146,13 +152,16 @@ class Servers:
             vnc_password=self._new_password() if said.random_vnc_password else None,
             avoid=avoided(request),
         )
-        await record_command(request, self._ledger, command)
-        return json_answer(self._collection.shown(owner, [command.destination])[0], status=202)
+        changed = Changed(202, references("servers", [command.destination]))
+        await record_command(request, self._ledger, command, changed)
+        shown = await self._collection.recorded(owner, [command.destination])
+        return json_answer(shown[0], status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
         owner = owner_of(request)
         command = DeleteServers(owner, tuple(uuids), _recurse(request))
-        await record_command(request, self._ledger, command)
+        changed = Changed(204, references("servers", uuids))
+        await record_command(request, self._ledger, command, changed)
         return web.Response(status=204)
 
 

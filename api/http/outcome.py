@@ -1,0 +1,107 @@
+"""`X-Ledger-Outcome`: what is known of a change after its request has failed.
+
+Every failed request that could have changed something has it; without it, as from a proxy, nothing
+is known. What was recorded is never answered as a failure: if it cannot be shown, the answer is
+that of success, and only names what was made or changed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from aiohttp import hdrs, web
+
+from api.http.fields import Reference
+from api.http.requests import KEYED_REQUEST
+from api.http.responses import json_answer
+from ledger.domain.errors import StoreUnreachable
+from ledger.domain.outcomes import Outcome, outcome_of
+
+T = TypeVar("T")
+
+OUTCOME = "X-Ledger-Outcome"
+SHOW_S = 10.0
+"""For how long it is tried to show what was recorded."""
+PAUSE_S = 0.1
+NAMED_MAX = 3
+"""How many URLs an error names at the most."""
+
+_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_TRACE})
+
+
+class Changed(NamedTuple):
+    """What a command makes or changes, and the status of its answer; known without a read."""
+
+    status: int
+    objects: tuple[Reference, ...] = ()
+
+    def answer(self) -> web.Response:
+        """Answer a command that was recorded and cannot be shown."""
+        if self.status == web.HTTPNoContent.status_code:
+            answer = web.Response(status=self.status)
+        else:
+            named = [
+                {"uuid": each.uuid, "resource_uri": each.resource_uri} for each in self.objects
+            ]
+            answer = json_answer({"objects": named}, self.status)
+        if self.status == web.HTTPCreated.status_code and len(self.objects) == 1:
+            answer.headers[hdrs.LOCATION] = self.objects[0].resource_uri
+        return answer
+
+
+@dataclass
+class Recording:
+    """The command of a request, and whether it was recorded."""
+
+    changed: Changed
+    recorded: bool = False
+
+
+RECORDING = web.RequestKey("recording", Recording)
+"""Set once a request has begun to record its command."""
+
+
+async def show(read: Callable[[], T]) -> T:
+    """Return what `read` reads of what was recorded; try again while the store is out of reach."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SHOW_S
+    while True:
+        try:
+            return read()
+        except StoreUnreachable:
+            if loop.time() > until:
+                raise
+        await asyncio.sleep(PAUSE_S)
+
+
+def recorded_by(request: web.Request) -> Changed | None:
+    """Return what the request has changed, if its command was recorded."""
+    recording = request.get(RECORDING)
+    return recording.changed if recording is not None and recording.recorded else None
+
+
+def note_outcome(request: web.BaseRequest, answer: web.StreamResponse, outcome: Outcome) -> None:
+    """Add the outcome to the answer of a request that has failed, if it could change anything."""
+    if request.method not in _SAFE:
+        answer.headers[OUTCOME] = outcome
+
+
+def advice(request: web.Request, error: Exception) -> str:
+    """Return what an error of the service says of a change, and what to do; "" for a mere read."""
+    if request.method in _SAFE:
+        return ""
+    if outcome_of(error) == "not-recorded":
+        return "nothing was changed; try again later"
+    return f"it may have been recorded: {_how_to_know(request)}"
+
+
+def _how_to_know(request: web.Request) -> str:
+    recording = request.get(RECORDING)
+    urls = [each.resource_uri for each in recording.changed.objects] if recording else []
+    ways = []
+    if urls:
+        ways.append("look at " + ", ".join(urls[:NAMED_MAX]))
+    if KEYED_REQUEST in request:
+        ways.append("repeat it with the same Idempotency-Key")
+    return ", or ".join(ways) or "repeat it"
