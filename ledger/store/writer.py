@@ -469,9 +469,9 @@ class Writer:
                 log.exception("a listener failed; its events are committed")
 
     def _fail(self, error: StoreFailed) -> None:
-        """Stop for good: nothing more is acknowledged."""
+        """Stop for good: nothing more is begun or acknowledged."""
         if self._failed is None:
-            self._failed = error
+            self._failed = StoreFailed(str(error))  # of what comes later nothing is committed
             log.critical("the store failed, the process must stop: %s", error)
             with contextlib.suppress(RuntimeError):  # the event loop is closed already
                 self._on_failure(error)

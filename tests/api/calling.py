@@ -121,6 +121,8 @@ class Api:
             method, url, data=data, headers=sent, allow_redirects=False
         ) as response:
             note_request(method, url, response.status)
+            if response.status >= 400 and method not in ("GET", "HEAD", "OPTIONS"):
+                assert response.headers["X-Ledger-Outcome"] in ("not-recorded", "unknown"), url
             return Answer(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **given: Any) -> Answer:

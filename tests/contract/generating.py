@@ -66,6 +66,7 @@ class Findings:
             *_unexpected(response),
             *_nonconformities(case, response),
             *_partial(case, response),
+            *_without_outcome(case, response),
         ]
         for fault in faults:
             told = f"{case.as_curl_command()}\n  {response.status_code} {response.content[:500]!r}"
@@ -96,6 +97,13 @@ def _nonconformities(case: Case, response: Response) -> list[str]:
             f"{failure.title}: {failure.message.splitlines()[0]}" for failure in failures.exceptions
         ]
     return []
+
+
+def _without_outcome(case: Case, response: Response) -> Iterator[str]:
+    """A failed change must say whether it was recorded."""
+    if response.status_code >= 400 and case.method not in ("GET", "HEAD", "OPTIONS"):
+        if response.headers.get("X-Ledger-Outcome") not in ("not-recorded", "unknown"):
+            yield "a failed change without its outcome"
 
 
 def _partial(case: Case, response: Response) -> list[str]:
