@@ -173,8 +173,10 @@ class _Connection(SQLiteConnection):
         try:
             super().commit()
         except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self.rollback()  # SQLite mostly has done so
             if _is_full(error):
-                raise  # SQLite has rolled it back, and nothing of it is on disk
+                raise  # nothing of it is on disk
             raise CommitFailed(f"SQLite, while committing: {error}") from error
 
 
