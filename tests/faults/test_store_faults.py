@@ -1,15 +1,18 @@
 """A disk that fails the ledger: the service stops by itself, and what it acknowledged is there."""
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import pytest
 import requests
 
+from api.cli import signals
 from tests.acceptance.client import Api, data_blocks, striped
 from tests.acceptance.running import Machine, Server
 from tests.support.wait import PATIENCE_S
@@ -20,19 +23,52 @@ CLIENTS = 6
 DRIVE = {"media": "disk", "size": 512 * MIB}
 
 
-def create_until_refused(api: Api, client: int) -> list[str]:
-    """Creates drives until one is not acknowledged; returns those that were."""
-    made: list[str] = []
+class Told(NamedTuple):
+    """What clients were told: uuids of drives that they have, names of those that they have not."""
+
+    made: set[str]
+    undone: set[str]
+
+    def and_made(self, uuid: str) -> "Told":
+        return Told(self.made | {uuid}, self.undone)
+
+
+async def test_requests_are_answered_before_the_process_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What their clients are told then is known; a lost connection would tell them nothing."""
+    order: list[str] = []
+
+    def end(code: int) -> NoReturn:
+        order.append(f"exit {code}")
+        raise InterruptedError
+
+    monkeypatch.setattr(signals.os, "_exit", end)
+    monkeypatch.setattr(signals.logging, "shutdown", lambda: None)
+    failed = asyncio.Event()
+    failed.set()
+    asyncio.get_running_loop().call_later(signals.ANSWERING_S / 2, order.append, "answered")
+    with pytest.raises(InterruptedError):
+        await signals.end_with_store(failed)
+    assert order == ["answered", f"exit {STORE_FAILED}"]
+
+
+def create_until_refused(api: Api, client: int) -> Told:
+    """Creates drives until one is not acknowledged."""
+    told = Told(set(), {"too late"})
     for nth in range(10_000):
+        name = f"{client}-{nth}"
         try:
-            answer = api.call("POST", "/drives/", json={**DRIVE, "name": f"{client}-{nth}"})
+            answer = api.call("POST", "/drives/", json={**DRIVE, "name": name})
         except requests.ConnectionError:
-            return made
+            return told
         if answer.status_code != 201:
             assert answer.status_code == 503, answer.text
+            if answer.headers["X-Ledger-Outcome"] == "not-recorded":
+                told.undone.add(name)
             check_nothing_more(api)
-            return made
-        made.append(answer.json()["objects"][0]["uuid"])
+            return told
+        told.made.add(answer.json()["objects"][0]["uuid"])
     pytest.fail("the store never failed")
 
 
@@ -43,25 +79,30 @@ def check_nothing_more(api: Api) -> None:
     except requests.ConnectionError:
         return
     assert answer.status_code == 503, answer.text
+    assert answer.headers["X-Ledger-Outcome"] == "not-recorded"
 
 
-def acknowledged(server: Server) -> set[str]:
-    """The drives that many clients at once were told they have, until the server failed."""
+def told_to_clients(server: Server) -> Told:
+    """What many clients at once were told, until the server failed."""
 
-    def create(client: int) -> list[str]:
+    def create(client: int) -> Told:
         with server.api.another() as api:
             return create_until_refused(api, client)
 
     with ThreadPoolExecutor(CLIENTS) as threads:
-        return {uuid for made in threads.map(create, range(CLIENTS)) for uuid in made}
+        told = list(threads.map(create, range(CLIENTS)))
+    return Told(
+        {uuid for each in told for uuid in each.made},
+        {name for each in told for name in each.undone},
+    )
 
 
-def check_recovered(machine: Machine, before: set[str]) -> None:
-    """The next start shows all of this, works, and is sound."""
+def check_recovered(machine: Machine, told: Told) -> None:
+    """The next start shows all that was acknowledged, works, and is sound."""
     server = machine.start()
     shown = {drive["uuid"]: drive["name"] for drive in server.api.drives()}
-    assert before <= set(shown)
-    assert "too late" not in shown.values()
+    assert told.made <= set(shown)
+    assert told.undone.isdisjoint(shown.values())
     clone = server.api.clone(server.api.upload(striped(1)))
     server.api.succeed(clone.job)
     machine.wait_for_files(*(drive["uuid"] for drive in server.api.drives()))
@@ -101,10 +142,10 @@ def test_failing_sync(machine: Machine, when: str) -> None:
     server = machine.start()
     first = server.api.upload(striped(1))
     with failing_syncs(machine, server, when):
-        before = acknowledged(server)
+        told = told_to_clients(server)
         assert server.ended() == STORE_FAILED
-    assert (len(before) > 0) == (when != "1")
-    check_recovered(machine, before | {first})
+    assert (len(told.made) > 0) == (when != "1")
+    check_recovered(machine, told.and_made(first))
 
 
 def test_failing_sync_during_a_copy(machine: Machine) -> None:
@@ -145,12 +186,12 @@ def test_full_disk_under_the_ledger(small_data: Machine, small_disk: Path) -> No
     with filler.open("wb", buffering=0) as file:
         left = shutil.disk_usage(small_disk).free - MIB // 2
         file.write(bytes(left))
-    before = acknowledged(server)
+    told = told_to_clients(server)
     assert server.ended() == STORE_FAILED
-    assert before
+    assert told.made
 
     filler.unlink()
-    check_recovered(small_data, before | {first})
+    check_recovered(small_data, told.and_made(first))
 
 
 def test_start_on_a_full_disk(small_data: Machine, small_disk: Path) -> None:
@@ -165,4 +206,4 @@ def test_start_on_a_full_disk(small_data: Machine, small_disk: Path) -> None:
     assert "Traceback" not in refused.stderr
 
     filler.unlink()
-    check_recovered(small_data, {drive})
+    check_recovered(small_data, Told({drive}, set()))
