@@ -94,6 +94,8 @@ def test_commands_commits_and_copies_are_counted(server: Server, told: Told) -> 
         if name == f"{PREFIX}commands_total" and dict(labels)["outcome"] != "recorded"
     ]
     assert refused == [{"command": "CancelJob", "outcome": "JobOver"}]
+    assert sample(told, "outcomes_total", outcome="not-recorded") == 1
+    assert sample(told, "outcomes_total", outcome="unknown") == 0
     commits = sample(told, "commit_seconds_count")
     assert commits == sample(told, "batch_commands_count") > 0
     assert sample(told, "batch_commands_sum") >= commits

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from threading import Event, Thread
 from time import sleep
 
+import psycopg
 import pytest
 
 from ledger.domain.aggregates.job import Job
@@ -77,3 +78,23 @@ def test_commands_sent_meanwhile_are_recorded_once(opened: Opened, database: str
         assert log.count() == 2 + updates
     assert opened.failures == []
     assert opened.replay().divergence is None
+
+
+def test_the_marks_of_dead_writers_go(opened: Opened, database: str) -> None:
+    """After a day. Whoever was only silent for so long marks its next transaction as before."""
+    opened.do(CreateJob(ME, "first", "x"))
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE writers SET at = now() - interval '25 hours'")
+    with in_postgres(database):
+        assert marks(database) == []
+    end_connections(database)
+    opened.do(CreateJob(ME, "second", "x"))
+    opened.ledger.exclusive(lambda _: None).result()
+    assert marks(database) == [3]
+    with in_postgres(database):
+        assert marks(database) == [3]
+
+
+def marks(database: str) -> list[int]:
+    with psycopg.connect(database) as connection:
+        return [mark for (mark,) in connection.execute("SELECT mark FROM writers").fetchall()]

@@ -90,6 +90,20 @@ def test_leftovers_of_an_earlier_version_are_removed(earlier: str) -> None:
     assert found == [(SCHEMA_VERSION,)]
 
 
+def test_marks_are_put_from_now_on(database: str) -> None:
+    """Schema 5 had none."""
+    with in_postgres(database) as opened:
+        opened.do(*STORY)
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP TABLE writers")
+        connection.execute("UPDATE schema_version SET version = 5")
+    with in_postgres(database) as opened:
+        opened.do(CreateJob(ME, "late", "x"))
+        check_sound(opened)
+        with psycopg.connect(database) as connection:
+            assert len(connection.execute("SELECT mark FROM writers").fetchall()) == 1
+
+
 def test_a_database_of_an_earlier_version_is_read_without_changes(earlier: str) -> None:
     """An auditor needs nothing of it, and changes nothing."""
     before = objects(earlier)
