@@ -1,0 +1,86 @@
+"""What a failed login says of itself: sessions and tokens record no events."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from api.accounts.service import Account
+from ledger.domain.errors import CommitFailed, StoreUnreachable
+from ledger.store.seam import Cursor
+from tests.accounts.calling import LOGIN, PASSWORD, call
+from tests.api.calling import Api
+from tests.support.wait import PATIENCE_S
+
+TOKEN = "/accounts/action/?do=create_token"
+
+pytestmark = pytest.mark.usefixtures("quick_hashing")
+
+
+def login_of(account: Account) -> dict[str, str]:
+    return {"username": account.email, "password": PASSWORD, "name": "script"}
+
+
+def rows(api: Api) -> int:
+    """Count the sessions and tokens."""
+
+    def count(cursor: Cursor) -> int:
+        cursor.execute("SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM tokens)")
+        return int(cursor.fetchone()[0])
+
+    return api.service.ledger.read(count)
+
+
+@pytest.mark.parametrize("path", [LOGIN, TOKEN], ids=["login", "token"])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StoreUnreachable("away"), ("not-recorded", "nothing was changed")),
+        (CommitFailed("broken"), ("unknown", "it may have been recorded: repeat it")),
+    ],
+    ids=["before the commit", "in the commit"],
+)
+async def test_a_failure_says_what_is_known(
+    api: Api,
+    ada: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    path: str,
+    error: Exception,
+    told: tuple[str, str],
+) -> None:
+    outcome, words = told
+
+    def fail(_: Callable[[Cursor], object]) -> None:
+        raise error
+
+    monkeypatch.setattr(api.service.ledger._writer._store, "exclusive", fail)
+    answer = await call(api, "POST", path, login_of(ada))
+    assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (503, outcome)
+    assert words in answer.json[0]["error_message"]
+    assert rows(api) == 0
+
+
+@pytest.mark.parametrize("path", [LOGIN, TOKEN], ids=["login", "token"])
+async def test_what_takes_too_long_may_be_recorded(
+    api: Api, ada: Account, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    writer, go_on = api.service.ledger._writer, threading.Event()
+    exclusive = writer._store.exclusive
+
+    def held(work: Callable[[Cursor], object]) -> object:
+        def begun(cursor: Cursor) -> object:
+            done = work(cursor)
+            assert go_on.wait(PATIENCE_S)
+            return done
+
+        return exclusive(begun)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ledger.store.writer.ANSWER_S", 1.0)
+        patch.setattr(writer._store, "exclusive", held)
+        answer = await call(api, "POST", path, login_of(ada))
+        go_on.set()
+    assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (503, "unknown")
+    writer.exclusive(lambda _: None).result(PATIENCE_S)
+    assert rows(api) == 1
