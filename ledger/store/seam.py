@@ -212,13 +212,14 @@ class Store(Protocol):
     def append(self, batch: Batch) -> int:
         """Write the batch in one durable transaction and return the last position.
 
-        Raises `Conflict`, and `StoreFailed` on any error of input or output.
+        Raises `Conflict`, and `StoreFailed` on any error of input or output: `CommitFailed` if the
+        batch may be there all the same.
         """
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
         """Run `work` in a writing transaction, while no other exclusive work runs.
 
-        In the writer's thread only.
+        In the writer's thread only. Raises what `work` raises, and `StoreFailed` as `append` does.
         """
 
     def read(self, work: Callable[[Cursor], T]) -> T:

@@ -11,7 +11,7 @@ from api.http import outcome
 from ledger.domain.errors import CommitFailed, StoreFailed, StoreUnreachable
 from ledger.store.seam import Batch
 from ledger.store.writer import Writer
-from tests.api.calling import DRIVE, ROOT, SERVER, UNKNOWN, Answer, Api
+from tests.api.calling import ALICE, DRIVE, ROOT, SERVER, UNKNOWN, Answer, Api
 from tests.support.wait import PATIENCE_S, wait_until
 
 KEY = {"Idempotency-Key": "outcome-of-amber"}
@@ -274,9 +274,7 @@ async def test_with_a_key_it_can_be_repeated(api: Api, monkeypatch: pytest.Monke
 async def test_a_twin_does_not_wait_for_ever(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of its twin nothing is known either."""
     monkeypatch.setattr("api.data.idempotency_keys.ANSWER_S", 0.1)
-    async with api.service.idempotency_keys.turn(
-        "f3ebf024-0c96-4929-9a1c-210feb673958", KEY["Idempotency-Key"]
-    ):
+    async with api.service.idempotency_keys.turn(ALICE.uuid, KEY["Idempotency-Key"]):
         answer = await api.post("/drives/", DRIVE, headers=KEY)
     assert (answer.status, claim(answer)) == (503, "unknown")
 

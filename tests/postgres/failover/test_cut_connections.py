@@ -82,9 +82,9 @@ async def count(api: Api, kind: str, name: str) -> int:
     return len(listed.json["objects"])
 
 
-def sessions(api: Api) -> int:
+def rows(api: Api, table: str) -> int:
     def read(cursor: Any) -> int:
-        cursor.execute("SELECT count(*) FROM sessions")
+        cursor.execute(f"SELECT count(*) FROM {table}")
         return int(cursor.fetchone()[0])
 
     return api.service.ledger.read(read)
@@ -135,19 +135,29 @@ async def tag(api: Api, name: str) -> Change:
     )
 
 
+async def profile(api: Api, name: str) -> Change:
+    """Personal data, of which there is no event."""
+
+    async def is_there() -> int:
+        shown = await call(api, "GET", "/profile/")
+        return int(shown.json["first_name"] == name)
+
+    return Change(lambda: call(api, "PUT", "/profile/", {"first_name": name}), is_there)
+
+
 async def login(api: Api, name: str) -> Change:
     """Which has no events."""
-    before = sessions(api)
+    before = rows(api, "sessions")
 
     async def more() -> int:
-        return sessions(api) - before
+        return rows(api, "sessions") - before
 
     said = {"username": EMAIL, "password": PASSWORD}
     return Change(lambda: api.call("POST", "/accounts/action/?do=login", json=said, by=None), more)
 
 
 SERVER = {"cpu": 1000, "mem": 512 * 1024**2, "vnc_password": "spoon"}
-CHANGES = (creation, creation_with_key, edit, deletion, tag, login)
+CHANGES = (creation, creation_with_key, edit, deletion, tag, profile, login)
 
 
 @pytest.mark.parametrize("prepare", CHANGES, ids=lambda prepare: prepare.__name__)
