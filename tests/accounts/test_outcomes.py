@@ -79,8 +79,10 @@ async def test_what_takes_too_long_may_be_recorded(
     with monkeypatch.context() as patch:
         patch.setattr("ledger.store.writer.ANSWER_S", 1.0)
         patch.setattr(writer._store, "exclusive", held)
-        answer = await call(api, "POST", path, login_of(ada))
-        go_on.set()
+        try:
+            answer = await call(api, "POST", path, login_of(ada))
+        finally:
+            go_on.set()
     assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (503, "unknown")
     writer.exclusive(lambda _: None).result(PATIENCE_S)
     assert rows(api) == 1

@@ -231,8 +231,10 @@ def held(api: Api, monkeypatch: pytest.MonkeyPatch, *, before_commit: bool) -> I
         else:
             patch.setattr(writer._store, "append", hold(writer._store.append))
             patch.setattr(writer._store, "exclusive", hold(writer._store.exclusive))
-        yield
-        go_on.set()
+        try:
+            yield
+        finally:
+            go_on.set()
     writer.exclusive(lambda _: None).result(PATIENCE_S)
 
 
