@@ -1,6 +1,5 @@
 """What a failed login says of itself: sessions and tokens record no events."""
 
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +9,7 @@ from ledger.domain.errors import CommitFailed, StoreUnreachable
 from ledger.store.seam import Cursor
 from tests.accounts.calling import LOGIN, PASSWORD, call
 from tests.api.calling import Api
+from tests.api.late import Held
 from tests.support.wait import PATIENCE_S
 
 TOKEN = "/accounts/action/?do=create_token"
@@ -21,14 +21,14 @@ def login_of(account: Account) -> dict[str, str]:
     return {"username": account.email, "password": PASSWORD, "name": "script"}
 
 
-def rows(api: Api) -> int:
+def rows_in(cursor: Cursor) -> int:
     """Count the sessions and tokens."""
+    cursor.execute("SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM tokens)")
+    return int(cursor.fetchone()[0])
 
-    def count(cursor: Cursor) -> int:
-        cursor.execute("SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM tokens)")
-        return int(cursor.fetchone()[0])
 
-    return api.service.ledger.read(count)
+def rows(api: Api) -> int:
+    return api.service.ledger.read(rows_in)
 
 
 @pytest.mark.parametrize("path", [LOGIN, TOKEN], ids=["login", "token"])
@@ -65,24 +65,21 @@ async def test_a_failure_says_what_is_known(
 async def test_what_takes_too_long_may_be_recorded(
     api: Api, ada: Account, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    writer, go_on = api.service.ledger._writer, threading.Event()
+    writer, held = api.service.ledger._writer, Held()
     exclusive = writer._store.exclusive
 
-    def held(work: Callable[[Cursor], object]) -> object:
-        def begun(cursor: Cursor) -> object:
+    def exclude(work: Callable[[Cursor], object]) -> object:
+        def run(cursor: Cursor) -> object:
             done = work(cursor)
-            assert go_on.wait(PATIENCE_S)
+            if rows_in(cursor):
+                held.pass_here()
             return done
 
-        return exclusive(begun)
+        return exclusive(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ledger.store.writer.ANSWER_S", 1.0)
-        patch.setattr(writer._store, "exclusive", held)
-        try:
-            answer = await call(api, "POST", path, login_of(ada))
-        finally:
-            go_on.set()
+        patch.setattr(writer._store, "exclusive", exclude)
+        answer = await held.answer(lambda: call(api, "POST", path, login_of(ada)), patch)
     assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (503, "unknown")
     writer.exclusive(lambda _: None).result(PATIENCE_S)
     assert rows(api) == 1

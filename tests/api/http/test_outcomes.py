@@ -1,7 +1,6 @@
 """What a failed change says of itself: it is recorded, it is not, or nobody knows."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -12,6 +11,7 @@ from ledger.domain.errors import CommitFailed, StoreFailed, StoreUnreachable
 from ledger.store.seam import Batch
 from ledger.store.writer import Writer
 from tests.api.calling import ALICE, DRIVE, ROOT, SERVER, UNKNOWN, Answer, Api
+from tests.api.late import Held
 from tests.support.wait import PATIENCE_S, wait_until
 
 KEY = {"Idempotency-Key": "outcome-of-amber"}
@@ -209,41 +209,35 @@ async def test_an_upload_that_is_undone_is_not_recorded(
 # Not known
 
 
-@contextmanager
-def held(api: Api, monkeypatch: pytest.MonkeyPatch, *, before_commit: bool) -> Iterator[None]:
-    """The store does not end what it has begun until the end; then it goes on with it.
+async def late(api: Api, monkeypatch: pytest.MonkeyPatch, *, begun: bool, **headers: str) -> Answer:
+    """Return the answer to a new drive whose time is over when the writer has begun, or not yet."""
+    writer, held = writer_of(api), Held()
+    catch_up, append = writer._catch_up, writer._store.append
 
-    The writer has begun with the command unless `before_commit`.
-    """
-    writer, go_on = writer_of(api), threading.Event()
+    def held_before() -> None:
+        held.pass_here()
+        catch_up()
 
-    def hold(then: Callable[..., Any]) -> Callable[..., Any]:
-        def held(*given: Any) -> Any:
-            assert go_on.wait(PATIENCE_S)
-            return then(*given)
-
-        return held
+    def held_after(batch: Batch) -> int:
+        if any("drive-created" in event.topic for event in batch.events):
+            held.pass_here()
+        return append(batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ledger.store.writer.ANSWER_S", 0.3)
-        if before_commit:
-            patch.setattr(writer, "_catch_up", hold(writer._catch_up))
+        if begun:
+            patch.setattr(writer._store, "append", held_after)
         else:
-            patch.setattr(writer._store, "append", hold(writer._store.append))
-            patch.setattr(writer._store, "exclusive", hold(writer._store.exclusive))
-        try:
-            yield
-        finally:
-            go_on.set()
+            patch.setattr(writer, "_catch_up", held_before)
+        answer = await held.answer(lambda: api.post("/drives/", DRIVE, headers=headers), patch)
     writer.exclusive(lambda _: None).result(PATIENCE_S)
+    return answer
 
 
 async def test_what_has_not_begun_in_time_is_withdrawn(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client is told so, and it is never recorded."""
-    with held(api, monkeypatch, before_commit=True):
-        answer = await api.post("/drives/", DRIVE)
+    answer = await late(api, monkeypatch, begun=False)
     assert (answer.status, claim(answer)) == (503, "not-recorded")
     assert "nothing was changed" in words(answer)
     assert await names(api) == []
@@ -253,8 +247,7 @@ async def test_what_is_under_way_for_long_may_be_recorded(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The words say where to look for it; there it is."""
-    with held(api, monkeypatch, before_commit=False):
-        answer = await api.post("/drives/", DRIVE)
+    answer = await late(api, monkeypatch, begun=True)
     assert (answer.status, claim(answer)) == (503, "unknown")
     _, told, uri = words(answer).rpartition("it may have been recorded: look at ")
     assert told
@@ -263,8 +256,7 @@ async def test_what_is_under_way_for_long_may_be_recorded(
 
 
 async def test_with_a_key_it_can_be_repeated(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    with held(api, monkeypatch, before_commit=False):
-        answer = await api.post("/drives/", DRIVE, headers=KEY)
+    answer = await late(api, monkeypatch, begun=True, **KEY)
     assert claim(answer) == "unknown"
     assert words(answer).endswith("or repeat it with the same Idempotency-Key")
     again = await api.post("/drives/", DRIVE, headers=KEY)
