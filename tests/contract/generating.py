@@ -102,7 +102,7 @@ def _nonconformities(case: Case, response: Response) -> list[str]:
 def _without_outcome(case: Case, response: Response) -> Iterator[str]:
     """A failed change must say whether it was recorded."""
     failed = response.status_code >= 400 and case.method not in ("GET", "HEAD", "OPTIONS")
-    if failed and "X-Ledger-Outcome" not in response.headers:
+    if failed and "x-ledger-outcome" not in response.headers:
         yield "a failed change without its outcome"
 
 
