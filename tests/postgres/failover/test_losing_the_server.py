@@ -1,6 +1,7 @@
 """The server restarts or ends connections: nothing is lost, and nothing is done twice."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 from time import sleep
 
@@ -10,9 +11,12 @@ import pytest
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.events import job_stream
+from ledger.store.postgres.connections import Patience
+from ledger.store.postgres.store import PostgresStore
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import end_connections
+from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
 
 UPDATES = 200
@@ -78,6 +82,31 @@ def test_commands_sent_meanwhile_are_recorded_once(opened: Opened, database: str
         assert log.count() == 2 + updates
     assert opened.failures == []
     assert opened.replay().divergence is None
+
+
+def test_nothing_is_looked_for_before_the_old_session_is_over(
+    opened: Opened, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it may commit: what is not there yet would be taken for lost."""
+    tries: list[Exception] = []
+    spend = Patience.spend
+
+    def spend_seen(patience: Patience, error: Exception) -> None:
+        tries.append(error)
+        spend(patience, error)
+
+    monkeypatch.setattr(Patience, "spend", spend_seen)
+    assert isinstance(opened.store, PostgresStore)
+    writer = opened.store._session.marks.writer
+    with psycopg.connect(database) as old, ThreadPoolExecutor(1) as threads:
+        opened.store._session.connection.close()
+        old.execute("SELECT pg_advisory_lock(%s)", (writer,))
+        doing = threads.submit(opened.do, CreateJob(ME, "job", "x"))
+        wait_for("some tries", lambda: len(tries) > 3)
+        assert not doing.done()
+        old.close()
+        doing.result(PATIENCE_S)
+    assert "the session before this one has not ended" in str(tries[-1])
 
 
 def test_the_marks_of_dead_writers_go(opened: Opened, database: str) -> None:
