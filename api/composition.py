@@ -13,6 +13,7 @@ from api.background.expiry import delete_expired, expiring_things
 from api.background.image_work import ImageWork
 from api.background.retention import discard_due
 from api.background.revocations import follow_revocations
+from api.background.store_time import ask_for_time
 from api.data.directory import DataUnusable
 from api.data.idempotency_keys import IdempotencyKeys
 from api.data.location import Database, PostgresDatabase, database_of, remember, store_of
@@ -77,12 +78,13 @@ async def open_ledger(
         raise DataUnusable(f"a restore into {data} was broken off: run it again")
     database = database or database_of(data, url)
     async with _run_ledger(database, pools or {}, hosts, data) as running:
-        ledger, clocks = running.ledger, Clocks(now, new_id)
-        accounts = Accounts(ledger, now=now, new_id=new_id)
+        ledger = running.ledger
+        clocks = Clocks(ledger.clock, new_id)
+        accounts = Accounts(ledger, now=ledger.clock.now, new_id=new_id)
         retention = Retention(
             ledger,
             data / ARCHIVES,
-            now=now,
+            now=ledger.clock.now,
             new_id=new_id,
             clocks=clocks,
             patience_s=PATIENCE_S,
@@ -179,13 +181,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             clocks=opened.clocks,
             views=views,
             archives=Shelf(data / ARCHIVES),
-            idempotency_keys=IdempotencyKeys(ledger, now=now),
-            checkpoints=Checkpoints(ledger, signer, now=now),
+            idempotency_keys=IdempotencyKeys(ledger, now=ledger.clock.now),
+            checkpoints=Checkpoints(ledger, signer, now=ledger.clock.now),
             intake=work.image_keeper,
             feed=feed,
             figures=work.job_worker.figures,
             copied_bytes=work.job_worker.copied_bytes,
-            now=now,
+            now=ledger.clock.now,
             new_id=new_id,
             new_mac=new_mac,
             new_password=new_password,
@@ -196,6 +198,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             async with (
                 work.run(copying=settings.copying),
                 feed,
+                ask_for_time(ledger),
                 follow_revocations(accounts.revocations),
                 delete_expired(expiring_things(service)),
                 keep_checkpoints(ledger, service.checkpoints),
@@ -228,7 +231,7 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[Worker]:
         views = database.views(lambda: running.ledger.commits)
         work = ImageWork(running, views, settings)
         try:
-            async with work.run(copying=True):
+            async with work.run(copying=True), ask_for_time(running.ledger):
                 yield Worker(
                     ledger=running.ledger,
                     environment=running.environment,

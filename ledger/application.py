@@ -37,12 +37,15 @@ class Ledger:
         now: Callable[[], datetime],
         on_failure: Callable[[StoreFailed], None],
     ) -> None:
+        """`now` is the machine's clock, which counts only where no other machine has the ledger."""
         self._store = store
         self.maintenance = self._lease("maintenance")
         """Held by at most one rebuild, compaction or restore."""
         self.checkpointing = self._lease("checkpointing")
         """Held by the process that keeps checkpoints."""
         self._writer = Writer(store, projection, environment, now=now, on_failure=on_failure)
+        self.clock = self._writer.clock
+        """The only clock of the ledger's events."""
         self._tail = None if store.others is None else store.others.commit_tail()
         self._feed: CommitFeed = self._tail or self._writer
 

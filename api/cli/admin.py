@@ -16,7 +16,7 @@ from api.admin.verbs import Admin, LocalAdmin
 from api.composition import open_ledger, open_service
 from api.data.directory import DataInUse, data_lock, holder
 from api.data.location import database_of
-from api.doctor.checks import examine, examine_service
+from api.doctor.checks import clock_of, examine, examine_service
 from api.doctor.findings import Check, Findings
 from api.service.clocks import Clocks, now
 from api.service.ids import new_id
@@ -101,11 +101,12 @@ async def diagnose(settings: Settings) -> Findings:
     pools = [
         pool for pool in settings.named_pools().values() if settings.pools or pool.path.exists()
     ]
+    database = database_of(settings.data)
     found = examine(
         settings.data,
-        database_of(settings.data),
+        database,
         pools,
-        reading=Clocks(now, new_id)(),
+        reading=Clocks(clock_of(database, now), new_id)(),
         service=None,
         archiving=False,
     )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
 from ledger.domain.errors import Expected
 from ledger.images.pools import Pool
+from ledger.store.clock import SeenClock, TimeSource, see_clock
 from ledger.store.schema import SCHEMA_VERSION
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.status import RetentionStatus, read_status
@@ -60,7 +62,7 @@ CURRENT: Checks = {
     "read-models": store.read_models,
     "checkpoint": store.checkpoint,
     "running-jobs": store.stuck_jobs,
-    "clock": retention.wall_clock,
+    "clock": retention.clocks,
     "overdue": retention.late_sweeps,
     "parked": retention.parked,
     "tails": retention.tails,
@@ -113,6 +115,20 @@ def examine(
         subject = subject._replace(retention=status)
         checks += [Check(RETENTION, problems), *_run(CURRENT, subject)]
     return Findings(str(data), service, subject.found, subject.retention, pools_found, checks)
+
+
+def clock_of(database: Database, own: Callable[[], datetime]) -> TimeSource:
+    """Return the clock of a ledger without a service; `own` is the machine's clock.
+
+    If the ledger cannot be read, which is another check, that is all there is.
+    """
+    found, _ = _attempt(partial(_see_clock, database, own))
+    return found or SeenClock(own(), datetime.min.replace(tzinfo=UTC), timedelta(0))
+
+
+def _see_clock(database: Database, own: Callable[[], datetime]) -> SeenClock:
+    with database.log() as log:
+        return see_clock(log.cursor(), own)
 
 
 def _read_status(subject: Subject) -> RetentionStatus:

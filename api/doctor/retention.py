@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from api.doctor.subject import Subject
 from ledger.archives import Shelf
-from ledger.domain.clock_trust import moved_text
+from ledger.domain.clock_trust import WRONG, behind_text, moved_text, offset_text
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.status import Due, lost_beginnings, wrong_archives
 
@@ -15,18 +15,24 @@ OVERDUE = timedelta(hours=3)
 """Hourly sweeps have missed what has been due for so long."""
 
 
-def wall_clock(subject: Subject) -> Iterable[str]:
-    if subject.retention is not None and subject.retention.clock_moved is not None:
+def clocks(subject: Subject) -> Iterable[str]:
+    """Look at the store's clock, and at this machine's."""
+    status, offset = subject.retention, subject.reading.offset
+    if status is not None and status.clock_moved is not None:
         yield (
-            f"{moved_text(subject.retention.clock_moved)}: nothing is discarded until"
+            f"{moved_text(status.clock_moved)}: nothing is discarded until"
             " `job-ledger retention confirm-clock` says that it is right"
         )
+    if status is not None and status.clock_behind is not None:
+        yield behind_text(status.clock_behind)
+    if abs(offset) >= WRONG:
+        yield f"{offset_text(offset)}: one of them is wrong; events are stamped by the database's"
 
 
 def late_sweeps(subject: Subject) -> Iterable[str]:
     """Look only where a service should keep up; a clock that is not trusted is another check."""
     status = subject.retention
-    if not subject.runs or status is None or status.clock_moved is not None:
+    if not subject.runs or status is None or status.distrust is not None:
         return
     late = Due(status.next_due, status.since).overdue(subject.reading.wall)
     if late > OVERDUE:

@@ -16,6 +16,7 @@ from ledger.domain.errors import (
     ConcurrentChange,
     Expected,
     Invalid,
+    NoStoreTime,
     NotFound,
     StoreFailed,
     WrongState,
@@ -120,6 +121,8 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             return error_answer(503, "backend", "the image cannot be reached; try again later")
         case PoolFull():
             return error_answer(503, "concurrency", "there is no room for the image; try later")
+        case NoStoreTime():
+            return error_answer(503, "backend", str(error))
         case StoreFailed():
             told = advice or "try again later"
             return error_answer(503, "backend", f"the ledger cannot be reached: {told}")

@@ -130,6 +130,7 @@ def _of_ledger(ledger: Ledger) -> Iterator[Metric]:
     for counted in (meter.commands, meter.batch_commands, meter.commit_seconds):
         yield from counted.collect()
     yield _gauge("position", [((), ledger.position)])
+    yield _gauge("clock_offset_seconds", [((), ledger.clock.offset().total_seconds())])
 
 
 def _of_pools(spaces: Iterable[PoolSpace]) -> Iterator[Metric]:

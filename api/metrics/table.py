@@ -23,6 +23,11 @@ METRICS = (
     COMMIT_SECONDS,
     Metric("position", "gauge", (), "The ledger's newest position that this process knows of."),
     Metric(
+        *("clock_offset_seconds", "gauge", ()),
+        "By how much at least this machine's clock is ahead of the store's, by which events are"
+        " stamped.",
+    ),
+    Metric(
         *("reader_lag_events", "gauge", ("reader",)),
         "Events that a reader has not seen yet: feed, or checkpoint.",
     ),

@@ -25,7 +25,8 @@ function Status() {
       ["Waiting for an archive", swept(body.waiting)],
       ["Archives", `${number(body.archives.length)}, ${bytes(body.archives.reduce((sum, each) => sum + each.bytes, 0))}`],
       ...body.unreadable.map((problem) => ["Archive", html`<strong class="error">${problem}</strong>`]),
-      ["Wall clock", body.clock_moved_by ? html`<strong class="error">not trusted: moved by ${body.clock_moved_by}</strong>` : "trusted"],
+      ["Wall clock", body.clock_moved_by ? html`<strong class="error">not trusted: moved by ${body.clock_moved_by}</strong>`
+        : body.clock_behind_by ? html`<strong class="error">${body.clock_behind_by} behind the newest event</strong>` : "trusted"],
     ]} />
     ${body.parked.length > 0 && html`<h2>Parked</h2>
       <p>These streams cannot be read, and stay until <code>job-ledger parked retry</code> or <code>skip</code> releases them.</p>

@@ -90,7 +90,6 @@ class Staff:
 
 def _standing_json(standing: RetentionStatus) -> JsonObject:
     """Return every key, null where there is no value; times and durations are ISO 8601."""
-    moved = None if standing.clock_moved is None else abs(standing.clock_moved)
     return {
         "keep": duration_text(standing.keep),
         "since": _time_or_none(standing.since),
@@ -109,8 +108,13 @@ def _standing_json(standing: RetentionStatus) -> JsonObject:
             }
             for parking in standing.parked
         ],
-        "clock_moved_by": None if moved is None else duration_text(moved),
+        "clock_moved_by": _length_or_none(standing.clock_moved),
+        "clock_behind_by": _length_or_none(standing.clock_behind),
     }
+
+
+def _length_or_none(by: timedelta | None) -> str | None:
+    return None if by is None else duration_text(abs(by))
 
 
 def _found_json(found: SweepSummary | None) -> JsonObject | None:

@@ -317,6 +317,15 @@ class StoreUnreachable(StoreFailed):
     """The store is closed, or cannot be reached just now. It has not failed."""
 
 
+class NoStoreTime(StoreUnreachable):
+    """Nothing was recorded, because the time could not be told by the store's clock."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing was recorded: the database's clock has not been of use for a while"
+        )
+
+
 class StoreBusy(StoreUnreachable):
     """A lock was held by others for longer than a request may wait; nothing was done."""
 

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from ledger.domain.errors import Expected
+from ledger.domain.stamps import microseconds
 from ledger.store.errors import store_errors
 from ledger.store.log import streamed
 from ledger.store.postgres.connections import connect, postgres_reader
@@ -20,6 +21,7 @@ from ledger.store.postgres.tables import MOVING, create_tables
 from ledger.store.schema import SCHEMA_VERSION, TABLES
 from ledger.store.seam import Cursor, Log, Row
 from ledger.store.sqlite.store import head
+from ledger.store.tables.stamps import newest_stamp
 
 BATCH_ROWS = 2_000
 """Rows that are copied in one transaction; the largest have some kilobytes."""
@@ -69,20 +71,24 @@ def _copied_table(connection: sqlite3.Connection, name: str) -> CopiedTable:
 
 
 class Head(NamedTuple):
-    """What the next event continues: the highest position ever assigned, and how many leaves."""
+    """What the next event continues.
+
+    That is the highest position ever assigned, how many leaves there are, and the newest stamp.
+    """
 
     position: int
     leaves: int
+    latest: int
 
 
 def head_here(cursor: Cursor) -> Head:
     """Return the head of a ledger in SQLite. Raise `NotMoved` if it has events beyond its head."""
-    found = Head(*head(cursor))
+    found = head(cursor)
     cursor.execute("SELECT max(position), max(leaf_index) + 1 FROM stored_events")
     newest = cursor.fetchone()
     if any(end is not None and end > said for end, said in zip(newest, found, strict=True)):
-        raise NotMoved(f"the newest event is beyond the ledger's end: {newest}, and {tuple(found)}")
-    return found
+        raise NotMoved(f"the newest event is beyond the ledger's end: {newest}, and {found}")
+    return Head(*found, latest=microseconds(newest_stamp(cursor)))
 
 
 def require_schema(cursor: Cursor) -> None:
@@ -142,11 +148,11 @@ class Copy:
 
     def set_head(self, head: Head) -> None:
         """Set where the next event goes."""
-        self._connection.execute("UPDATE leaf_count SET position = ?, leaves = ?", head)
+        self._connection.execute("UPDATE leaf_count SET position = ?, leaves = ?, latest = ?", head)
 
     def head(self) -> Head:
         """Return where the next event goes."""
-        row = self._connection.execute("SELECT position, leaves FROM leaf_count").fetchone()
+        row = self._connection.execute("SELECT position, leaves, latest FROM leaf_count").fetchone()
         return Head._make(row)
 
     def log(self) -> AbstractContextManager[Log]:

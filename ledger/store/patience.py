@@ -14,6 +14,8 @@ WAIT_MAX_S = 60
 PAUSE_S = 0.1
 ANSWER_S = 50.0
 """How long a request waits for its commit: clients and proxies wait for a minute at the most."""
+STAMP_S = 45.0
+"""How long stamps may be refused: its request then still learns that nothing was recorded."""
 
 
 def read_patiently(store: Store, work: Callable[[Cursor], T]) -> T:

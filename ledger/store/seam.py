@@ -8,6 +8,7 @@ composition root call `append` and `exclusive`.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -79,6 +80,13 @@ class Guard(NamedTuple):
     version: int
 
 
+class Stamps(NamedTuple):
+    """The oldest and the newest stamp of a batch of events."""
+
+    oldest: datetime
+    newest: datetime
+
+
 class Batch(NamedTuple):
     """Everything that one transaction writes; `tasks` are for workers that the store feeds."""
 
@@ -89,6 +97,7 @@ class Batch(NamedTuple):
     secrets: Sequence[Secret]
     claims: Sequence[RecordedClaim] = ()
     tasks: Sequence[Task] = ()
+    stamps: Stamps | None = None
 
 
 class News(NamedTuple):
@@ -97,6 +106,16 @@ class News(NamedTuple):
     position: int
     stream: str
     topic: str
+
+
+class Answer(NamedTuple):
+    """What the store answers before a batch: the newest stamp there is, and what others recorded.
+
+    `news` are in order; None if they are too many.
+    """
+
+    newest: datetime
+    news: Sequence[News] | None
 
 
 class Commit(NamedTuple):
@@ -152,6 +171,10 @@ class Conflict(Exception):
     """Another process wrote a stream, guard or claim first; the batch was not written."""
 
 
+class StampsRefused(Exception):
+    """The stamps are too far from the store's time; the batch was not written."""
+
+
 class Log(Protocol):
     """The ledger as it was at one moment, for as long as it is held open."""
 
@@ -186,11 +209,20 @@ class Log(Protocol):
 class Others(Protocol):
     """The other processes that may use the ledger."""
 
-    def news(self) -> Sequence[News] | None:
-        """Return what others have appended since the last call; None if it is too much.
+    def news(self) -> Answer:
+        """Ask for the time, and for what others have appended since the last call.
 
         In the writer's thread only.
         """
+
+    def ask(self) -> datetime:
+        """Ask for the time, in any thread; return the newest stamp. Raise `StoreFailed`."""
+
+    def clock(self) -> datetime:
+        """Return what the store's clock shows, as it was last asked and by the time since."""
+
+    def offset(self, own: Callable[[], datetime]) -> timedelta:
+        """Return by how much at least this clock is ahead of the store's."""
 
     def paused(self) -> AbstractContextManager[None]:
         """Keep other processes from appending meanwhile. In the writer's thread only."""
@@ -212,8 +244,8 @@ class Store(Protocol):
     def append(self, batch: Batch) -> int:
         """Write the batch in one durable transaction and return the last position.
 
-        Raises `Conflict`, and `StoreFailed` on any error of input or output: `CommitFailed` if the
-        batch may be there all the same.
+        Raises `Conflict`, `StampsRefused`, and `StoreFailed` on any error of input or output:
+        `CommitFailed` if the batch may be there all the same.
         """
 
     def exclusive(self, work: Callable[[Cursor], T]) -> T:

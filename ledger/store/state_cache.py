@@ -55,7 +55,18 @@ from ledger.domain.events import (
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
 from ledger.store.patience import read_patiently
-from ledger.store.seam import Batch, Cursor, Guard, News, Projection, Row, RowKey, Rows, Store
+from ledger.store.seam import (
+    Batch,
+    Cursor,
+    Guard,
+    News,
+    Projection,
+    Row,
+    RowKey,
+    Rows,
+    Stamps,
+    Store,
+)
 from ledger.store.tables import guards
 from ledger.store.tables.streams import stored_of
 
@@ -424,4 +435,12 @@ class UnitOfWork:
             secrets=self.secrets,
             claims=list(self.claims.values()),
             tasks=self.tasks,
+            stamps=self._stamps(),
         )
+
+    def _stamps(self) -> Stamps | None:
+        """Return the stamps of the first and last event, which are in order."""
+        if not self.events:
+            return None
+        (_, _, first), (_, _, last) = self.events[0], self.events[-1]
+        return Stamps(first.recorded_at, last.recorded_at)

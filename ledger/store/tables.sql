@@ -9,8 +9,12 @@ CREATE TABLE IF NOT EXISTS stored_events (
     leaf BLOB NOT NULL,
     UNIQUE (originator_id, originator_version)
 );
-CREATE TABLE IF NOT EXISTS leaf_count (leaves INTEGER NOT NULL);
-INSERT INTO leaf_count SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM leaf_count);
+-- How many leaves there have ever been, and the latest moment of any event.
+CREATE TABLE IF NOT EXISTS leaf_count (
+    leaves INTEGER NOT NULL,
+    latest INTEGER NOT NULL DEFAULT 0
+);
+INSERT INTO leaf_count (leaves) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM leaf_count);
 -- Guards: how many decisions have rested on this drive or server.
 CREATE TABLE IF NOT EXISTS guards (
     uuid TEXT PRIMARY KEY,
@@ -91,14 +95,21 @@ CREATE TABLE IF NOT EXISTS node_tiles (
     nodes BLOB NOT NULL,
     PRIMARY KEY (level, tile)
 );
--- The last leaf of every full tile, and of all tiles: its position, and the latest timestamp of any
--- event up to it, in microseconds since 1970.
+-- The last leaf of every full tile, and of all tiles: its position, and the latest moment of any
+-- event up to it. The moment of an event is its timestamp, in microseconds since 1970.
 CREATE TABLE IF NOT EXISTS moments (
     leaf_index INTEGER PRIMARY KEY,
     position INTEGER NOT NULL,
     latest INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS moments_by_time ON moments (latest, leaf_index);
+-- But the timestamps of these events were made by a wrong clock, in an earlier version.
+CREATE TABLE IF NOT EXISTS stamp_faults (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    moment INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS stamp_faults_by_last ON stamp_faults (last);
 -- Checkpoints: states of the tree, signed from time to time.
 CREATE TABLE IF NOT EXISTS checkpoints (
     made TEXT PRIMARY KEY,

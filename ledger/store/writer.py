@@ -4,7 +4,8 @@ The writer takes all waiting commands, decides each against the state that the o
 writes events and rows in one durable transaction, and then wakes all callers. A refused command
 affects no other. Before each batch it drops from the cache what other processes have changed. If
 another process commits first, it reads again what may be stale and repeats the batch in halves, so
-that a conflict of one command costs no other.
+that a conflict of one command costs no other. A batch whose stamps the store refuses is repeated
+with the time of the store.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from ledger.domain.commands import Command
@@ -26,17 +27,28 @@ from ledger.domain.errors import (
     AlreadyClaimed,
     CommitPending,
     ConcurrentChange,
+    NoStoreTime,
     Refusal,
     StoreFailed,
     StoreUnreachable,
 )
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import Claim, RecordedClaim
+from ledger.store.clock import StoreClock
 from ledger.store.metrics import Meter
-from ledger.store.patience import ANSWER_S, read_patiently
-from ledger.store.seam import Commit, Conflict, Cursor, Listener, Projection, Store
+from ledger.store.patience import ANSWER_S, PAUSE_S, STAMP_S, read_patiently
+from ledger.store.seam import (
+    Commit,
+    Conflict,
+    Cursor,
+    Listener,
+    Projection,
+    StampsRefused,
+    Store,
+)
 from ledger.store.state_cache import StateCache, UnitOfWork
 from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables.stamps import newest_stamp
 
 T = TypeVar("T")
 
@@ -46,9 +58,6 @@ LOST_LIMIT = 2
 """Conflicts that a command may lose before other processes must wait for it."""
 CONFLICT_LIMIT = 8
 """Times a single command is repeated before it is refused as a `ConcurrentChange`."""
-SETBACK_FOLLOWED = timedelta(seconds=1)
-"""A clock set back by at least this much is followed."""
-TICK = timedelta(microseconds=1)
 
 log = logging.getLogger(__name__)
 
@@ -116,27 +125,6 @@ class _Stop:
 _Item = _Waiting | _Work | _Stop
 
 
-class Clock:
-    """Timestamps that never repeat within a process, so that time orders what it did.
-
-    While the wall clock stands still, or is less than a second behind, each stamp is a microsecond
-    after the last; a clock that is set back further is followed.
-    """
-
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
-        self._latest = self._stamp = datetime.min.replace(tzinfo=UTC)
-
-    def stamp(self) -> datetime:
-        now = self._now()
-        if self._latest - now >= SETBACK_FOLLOWED:
-            self._latest = self._stamp = now
-        else:
-            self._latest = max(self._latest, now)
-            self._stamp = max(now, self._stamp + TICK)
-        return self._stamp
-
-
 class Writer:
     """The only writer to the store."""
 
@@ -148,11 +136,13 @@ class Writer:
         *,
         now: Callable[[], datetime],
         on_failure: Callable[[StoreFailed], None],
+        elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`now` is the machine's clock."""
         self._store = store
         self._projection = projection
         self._environment = environment
-        self._clock = Clock(now)
+        self._elapsed_s = elapsed_s
         self._on_failure = on_failure
         self._cache = StateCache(store, projection)
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
@@ -160,9 +150,12 @@ class Writer:
         self._failed: StoreFailed | None = None
         self._closed = False
         self._commits = 0
+        self._refused_since: float | None = None
+        """Since when the store has refused all stamps."""
         self.meter = Meter()
         with store.log() as stored:
             self._position = stored.last_position()
+            self.clock = StoreClock(now, store.others, newest_stamp(stored.cursor()))
         self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -320,11 +313,24 @@ class Writer:
         if self._failed is not None:
             _wake([(waiting, self._failed) for waiting in batch])
             return
+        while True:
+            try:
+                self._record_stamped(batch, repeats)
+            except StampsRefused:
+                if not self._may_stamp_again():
+                    _wake([(waiting, NoStoreTime()) for waiting in batch])
+                    return
+            else:
+                return
+
+    def _record_stamped(self, batch: list[_Waiting], repeats: int) -> None:
+        """Do the same; raise `StampsRefused`, with the callers still asleep."""
         unit = UnitOfWork(self._cache, self._projection)
         outcomes: list[tuple[_Waiting, Exception | int]] = []
         accepted: list[_Waiting] = []
         try:
             self._catch_up()
+            self.clock.begin()
             for waiting in batch:
                 if not waiting.turn.begin():
                     continue
@@ -338,6 +344,9 @@ class Writer:
             self._cache.drop_stale(unit)
             self._repeat(batch, repeats + 1)
             return
+        except StampsRefused:
+            self._cache.drop_stale(unit)
+            raise
         except StoreFailed as error:
             self._fail(error)
             _wake([(waiting, error) for waiting in batch])
@@ -357,7 +366,11 @@ class Writer:
 
     def _append(self, unit: UnitOfWork, commands: int) -> int:
         began = time.perf_counter()
-        position = self._store.append(unit.batch())
+        stored = unit.batch()
+        position = self._store.append(stored)
+        self._refused_since = None
+        if stored.stamps is not None:
+            self.clock.note(stored.stamps.newest)
         self.meter.commit_seconds.observe(time.perf_counter() - began)
         self.meter.batch_commands.observe(commands)
         return position
@@ -375,7 +388,8 @@ class Writer:
         """Forget what other processes have changed: even a refusal rests on the newest state."""
         if self._store.others is None:
             return
-        news = self._store.others.news()
+        newest, news = self._store.others.news()
+        self.clock.note(newest)
         if news is None:
             self._cache.clear()
         elif news:
@@ -416,9 +430,22 @@ class Writer:
         except StoreUnreachable as error:
             _wake([(waiting, error) for waiting in batch])
 
+    def _may_stamp_again(self) -> bool:
+        """Return whether to repeat a batch with the time as the store says it now.
+
+        Stamps are refused once if this process stood still. If all are refused for `STAMP_S`, the
+        store's time cannot be told.
+        """
+        now_s = self._elapsed_s()
+        if self._refused_since is None:
+            self._refused_since = now_s
+            return True
+        time.sleep(PAUSE_S)
+        return now_s - self._refused_since <= STAMP_S
+
     def _decide(self, waiting: _Waiting, batch: UnitOfWork) -> Exception | None:
         """Stage the command's changes on the batch, or return why not."""
-        at = self._clock.stamp()
+        at = self.clock.stamp()
         unit = UnitOfWork(batch, self._projection, at)
         actor, request_id, claim = waiting.caller
         try:

@@ -17,6 +17,11 @@ NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
 
 
+Life = tuple[bool, str, str, int, str, int, int]
+"""A job: whether it is a root, its state, the stamps and positions of its first and its last event,
+and how many bytes it copies."""
+
+
 @lru_cache
 def _job_columns(generation: int) -> str:
     """Return a job's columns, the last of which lists resources: `drives/UUID,servers/UUID`.
@@ -123,6 +128,17 @@ class Jobs(Reader):
             "  AND child.parent = job.uuid) ORDER BY created, uuid",
         )
         return [uuid for (uuid,) in rows]
+
+    def lives(self, owner: str, since: str) -> list[Life]:
+        """Return when the account's jobs that have changed since then began and changed last."""
+        return self._all(
+            "SELECT parent IS NULL, state, created, (SELECT position FROM stored_events"
+            "  WHERE originator_id = 'job-' || uuid AND originator_version = 1),"
+            " last_modified, (SELECT position FROM stored_events"
+            "  WHERE originator_id = 'job-' || uuid ORDER BY originator_version DESC LIMIT 1),"
+            f" bytes_total FROM jobs_g{self._g} WHERE owner = ? AND last_modified >= ?",
+            (owner, since),
+        )
 
     def count_by_state(self) -> dict[str, int]:
         """Return how many jobs of all accounts are in each state that occurs."""

@@ -8,16 +8,25 @@ from operator import itemgetter
 from ledger.domain.retention_policy import Departed, JobInTree, Tree
 from ledger.store.parameters import among, marks, timestamp
 from ledger.store.seam import Cursor, RowKey
+from ledger.store.tables.tiles import position_at
 from projections.views.generations import live_generation
+
+_JOB_STREAM = "'job-' || uuid"
 
 
 def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
-    """Yield every tree whose root ended before the cutoff, with all jobs below it."""
+    """Yield every tree whose root ended before the cutoff, with all jobs below it.
+
+    It must also be one of those that the ledger had by then: a clock that was slow does not make a
+    tree old.
+    """
     g = live_generation(cursor)
+    reached = position_at(cursor, cutoff)
     cursor.execute(
         f"SELECT uuid FROM jobs_g{g}"
-        " WHERE parent IS NULL AND state <> 'started' AND last_modified < ? ORDER BY last_modified",
-        (timestamp(cutoff),),
+        " WHERE parent IS NULL AND state <> 'started' AND last_modified < ?"
+        f" AND {_newest_of(_JOB_STREAM)} <= ? ORDER BY last_modified",
+        (timestamp(cutoff), reached),
     )
     roots = [uuid for (uuid,) in cursor.fetchall()]
     jobs = among(
@@ -29,6 +38,14 @@ def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
     for _, rows in groupby(jobs, key=itemgetter(0)):
         tree = list(rows)
         yield Tree(tree[0][1], [_job(*row[2:]) for row in tree])
+
+
+def _newest_of(stream: str) -> str:
+    """Return the SQL of the position of a stream's newest event."""
+    return (
+        "coalesce((SELECT position FROM stored_events"
+        f" WHERE originator_id = {stream} ORDER BY originator_version DESC LIMIT 1), 0)"
+    )
 
 
 def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
@@ -50,8 +67,11 @@ def _job(uuid: str, parent: str | None, state: str, last_modified: str) -> JobIn
 def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
     """Return what was deleted before the cutoff, with the roots of the jobs that name it."""
     g = live_generation(cursor)
+    reached = position_at(cursor, cutoff)
     cursor.execute(
-        f"SELECT stream, at FROM departed_g{g} WHERE at < ? ORDER BY at", (timestamp(cutoff),)
+        f"SELECT stream, at FROM departed_g{g} WHERE at < ? AND {_newest_of('stream')} <= ?"
+        " ORDER BY at",
+        (timestamp(cutoff), reached),
     )
     gone = {stream.partition("-")[2]: (stream, at) for stream, at in cursor.fetchall()}
     named_by: dict[str, set[str]] = {}

@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.store.tables.stamps import date_stored
 from projections.views.activity import BUCKETS_MAX, Bucket, read_activity
-from tests.support.opened import Opened
+from tests.support.opened import Opened, stamped_by
 from tests.support.world import ME, SOMEBODY_ELSE, START
 
 DAYS = 3
@@ -95,6 +97,54 @@ def test_each_bucket_has_what_happened_in_it(jobs: list[Told], hours: int) -> No
     ):
         told = read_activity(snapshot, ME, now, timedelta(hours=hours))
     assert told.buckets == [counted(jobs, bucket.at, told.length) for bucket in told.buckets]
+
+
+def recorded_by_wrong_clocks(file: Path, stamps: Iterator[datetime], jobs: int) -> Opened:
+    """Return a ledger of an earlier version: jobs begin, and every second one ends."""
+    opened = Opened(file, now=lambda: START)
+    stamped_by(opened, lambda: next(stamps))
+    for number in range(jobs):
+        opened.do(CreateJob(ME, f"job-{number}", "x"))
+        if number % 2:
+            opened.do(StartAttempt(f"job-{number}", 1, "w"), SucceedJob(f"job-{number}", 1))
+    opened.ledger.exclusive(lambda c: date_stored(c, START + timedelta(days=9))).result()
+    return opened
+
+
+@given(minutes=st.lists(st.integers(-6_000, 6_000), min_size=16, max_size=16))
+def test_no_clock_makes_a_count_negative(minutes: list[int]) -> None:
+    """Whatever the stamps are, each job began before it ended, and runs in between."""
+    stamps = (START + timedelta(minutes=minute) for minute in minutes)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        recorded_by_wrong_clocks(Path(directory) / "ledger.sqlite", stamps, 8) as opened,
+        opened.views.snapshot() as snapshot,
+    ):
+        told = read_activity(snapshot, ME, START + timedelta(days=9), timedelta(days=20))
+    assert all(bucket.running >= 0 for bucket in told.buckets)
+    assert sum(bucket.created for bucket in told.buckets) == 8
+    assert sum(bucket.success for bucket in told.buckets) == 4
+    assert told.buckets[-1].running == 4
+
+
+@pytest.mark.parametrize("hours", [-96, -2, 2, 96])
+@pytest.mark.parametrize("event", [8, 9, 11])
+def test_what_a_wrong_clock_stamped_counts_when_it_was_recorded(
+    tmp_path: Path, hours: int, event: int
+) -> None:
+    """The creation of a job that runs, of one that has ended, or its end; the others are right."""
+    right = [START + timedelta(minutes=number) for number in range(80)]
+    wrong = list(right)
+    wrong[event] += timedelta(hours=hours)
+    told = []
+    for name, stamps in (("right", right), ("wrong", wrong)):
+        with (
+            recorded_by_wrong_clocks(tmp_path / name, iter(stamps), 40) as opened,
+            opened.views.snapshot() as snapshot,
+        ):
+            now = START + timedelta(hours=2)
+            told.append(read_activity(snapshot, ME, now, timedelta(hours=48)))
+    assert told[0].buckets == told[1].buckets
 
 
 @pytest.mark.parametrize("hours", [1, 2, 5, 6, 24, 25, 168, 720])

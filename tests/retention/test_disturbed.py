@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,14 +14,16 @@ import projections.maintenance.retention.service
 from ledger.domain.commands import Command, DeleteDrives, DiscardJobs, RecordArchive
 from ledger.domain.errors import UnreadableStream
 from ledger.store.seam import Log
+from ledger.store.tables.stamps import date_stored
 from ledger.store.writer import Caller
 from projections.audit.replay import replay
 from projections.maintenance.retention.compaction import Compacted
+from projections.maintenance.retention.service import ClockMoved
 from projections.maintenance.retention.sweep import RetentionStopped
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, clone, drive, family, jobs, streams
-from tests.support.opened import behind_its_back
+from tests.support.opened import behind_its_back, stamped_by
 from tests.support.poison import poison
 from tests.support.retained import Retained
 from tests.support.world import ME, START
@@ -160,19 +163,60 @@ def test_what_a_parked_tree_names_stays_with_it(kept: Retained, clock: Clock) ->
 
 
 def test_a_policy_holds_though_an_earlier_one_was_set_in_the_future(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """By an earlier version and a clock that was ahead: the one that was set last counts."""
+    file = tmp_path / "ledger.sqlite"
+    with Retained(file, clock) as earlier:
+        family(earlier, "before")
+        clock.now = START + timedelta(days=3650)
+        earlier.keep(days=5)
+    with behind_its_back(file) as connection:
+        connection.execute("PRAGMA user_version = 5")
+    clock.now = START + timedelta(hours=1)
+    with Retained(file, clock) as kept:
+        kept.keep(days=30)
+        family(kept, "a")
+        clock.advance(days=29)
+        assert kept.run().swept is None
+        clock.advance(days=2)
+        assert kept.run().swept is not None
+        check(kept)
+
+
+def test_what_a_slow_clock_stamped_is_not_older_for_it(kept: Retained, clock: Clock) -> None:
+    """An earlier version recorded the end of a job, and the deletion of a drive, in the past."""
+    for number in range(9):
+        drive(kept, f"before-{number}")
+    stamped_by(kept, lambda: clock() - timedelta(days=DAYS + 1))
+    family(kept, "a")
+    kept.do(DeleteDrives(ME, ("before-0",)))
+    stamped_by(kept, clock)
+    for number in range(30):
+        drive(kept, f"after-{number}")
+    kept.ledger.exclusive(lambda c: date_stored(c, clock())).result()
+    assert kept.run().swept is None
+    clock.advance(days=DAYS, seconds=1)
+    swept = kept.run().swept
+    assert swept is not None
+    assert (swept.trees, swept.streams) == (1, 1)
+
+
+def test_nothing_is_discarded_while_the_clock_is_behind_the_newest_event(
     kept: Retained, clock: Clock
 ) -> None:
-    """By a clock that was ahead then: the one that was set last counts."""
-    clock.now = START + timedelta(days=3650)
-    kept.keep(days=5)
-    clock.now = START
-    kept.keep(days=30)
+    """Time stands still then, and no age can be told; it goes on once the clock has caught up."""
     family(kept, "a")
-    clock.advance(days=29)
-    assert kept.run().swept is None
-    clock.advance(days=2)
+    clock.advance(days=DAYS + 1)
+    family(kept, "b")
+    clock.advance(hours=-2)
+    kept.boot = "boot-2"
+    with pytest.raises(ClockMoved, match="2:00:00 behind the newest event"):
+        kept.run()
+    assert kept.retention.status().clock_behind is not None
+    clock.advance(hours=2)
     assert kept.run().swept is not None
-    check(kept)
+    assert jobs(kept) == {"b", "b-below"}
 
 
 def test_a_clock_that_is_years_ahead_after_a_boot(kept: Retained, clock: Clock) -> None:
@@ -181,7 +225,7 @@ def test_a_clock_that_is_years_ahead_after_a_boot(kept: Retained, clock: Clock) 
     kept.run()
     kept.boot = "boot-2"
     clock.advance(days=3650)
-    with pytest.raises(projections.maintenance.retention.service.ClockMoved):
+    with pytest.raises(ClockMoved):
         kept.run()
     kept.retention.confirm_clock()
     kept.run()

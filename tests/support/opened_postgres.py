@@ -22,7 +22,7 @@ class InPostgres(Opened):
         return PostgresProjection()
 
     def open_store(self, projection: InlineProjection) -> Store:
-        return PostgresStore(self.url, projection)
+        return PostgresStore(self.url, projection, clock=self.now)
 
     def open_views(self) -> Views:
         return Views(postgres_reader(self.url), None)

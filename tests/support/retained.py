@@ -34,7 +34,7 @@ class Retained(Opened):
         self.retention = Retention(
             self.ledger,
             self.archives,
-            now=now,
+            now=self.ledger.clock.now,
             new_id=lambda: f"{acts}-{next(numbers):06}",
             clocks=self._clocks,
         )
@@ -53,4 +53,5 @@ class Retained(Opened):
     def _clocks(self) -> Reading:
         """Return the clocks of a machine that booted when the test began."""
         now = self._now()
-        return Reading(self.boot, now + self.clock_error, now - START)
+        newest = self.ledger.clock.newest
+        return Reading(self.boot, now + self.clock_error, now - START, newest)

@@ -13,7 +13,6 @@ from api.cli.output import TableColumn, json_option, print_facts, print_json, pr
 from api.cli.times import duration, moment, moment_text
 from api.service.settings import Settings
 from api.text.iso8601 import duration_text
-from ledger.domain.clock_trust import moved_text
 from ledger.domain.events import DiscardedTree
 from projections.maintenance.retention.service import Retention
 from projections.maintenance.retention.status import Deletion, RetentionStatus, SweepSummary
@@ -124,8 +123,10 @@ def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, str]]:
     yield "archives", f"{len(standing.archives)}, {counted(size, 'byte')}"
     parked = sum(parking.handling == "parked" for parking in standing.parked)
     yield "parked streams", str(parked)
-    by = standing.clock_moved
-    yield "wall clock", "trusted" if by is None else f"NOT TRUSTED: {moved_text(by)}"
+    yield (
+        "wall clock",
+        "trusted" if standing.distrust is None else f"NOT TRUSTED: {standing.distrust}",
+    )
 
 
 def _deletion(deleting: Deletion) -> str:

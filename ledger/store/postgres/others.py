@@ -1,11 +1,14 @@
 """The other processes that use a ledger in PostgreSQL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TypeVar
 
 import psycopg
 
 from ledger.domain.errors import StoreUnreachable
+from ledger.domain.stamps import moment_of
 from ledger.store.errors import store_errors
 from ledger.store.lease import Lease
 from ledger.store.postgres import locks as pg_locks
@@ -13,24 +16,41 @@ from ledger.store.postgres import session as pg_session
 from ledger.store.postgres.commit_tail import CommitTail
 from ledger.store.postgres.connections import connect, transaction
 from ledger.store.postgres.cursor import PgConnection
+from ledger.store.postgres.server_clock import CLOCK, ServerClock
 from ledger.store.postgres.session import WritingSession
-from ledger.store.seam import News, SharedCommitFeed
+from ledger.store.seam import Answer, Cursor, News, SharedCommitFeed
+
+T = TypeVar("T")
 
 NEWS_MAX = 10_000
 """Beyond so many events of others it is quicker to forget everything than to read them."""
 
-_NEWS = (
-    "SELECT position, originator_id, topic FROM stored_events"
-    " WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position"
-    " LIMIT ?"
+_TIME = f"SELECT {CLOCK}, latest FROM leaf_count"  # noqa: S608 - constants
+_NEWS = f"""
+WITH asked (clock, latest) AS MATERIALIZED ({_TIME}), news AS (
+    SELECT position, originator_id, topic FROM stored_events
+    WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position LIMIT ?
 )
+SELECT clock, latest, position, originator_id, topic
+FROM asked LEFT JOIN news ON true ORDER BY position
+"""  # noqa: S608 - constants
 
 
 class PgOthers:
     """The `ledger.store.seam.Others` of a store, over its writing session."""
 
-    def __init__(self, url: str, session: WritingSession) -> None:
+    def __init__(
+        self,
+        url: str,
+        session: WritingSession,
+        read: Callable[[Callable[[Cursor], tuple[int, int]]], tuple[int, int]],
+        clock: ServerClock,
+    ) -> None:
+        """`read` reads in any thread. Asks for the time."""
         self._url = url
+        self._read = read
+        self.clock = clock
+        self.offset = clock.offset
         self._session = session
         self._opened = session.position
         self._seen = session.position
@@ -38,10 +58,17 @@ class PgOthers:
         self._own = (0, 0)
         """The positions of the last batch: after the first, up to the second."""
         self._pausing: PgConnection | None = None
+        self.ask()
 
-    def news(self) -> Sequence[News] | None:
-        """Read the news by one statement, which mostly finds nothing."""
+    def news(self) -> Answer:
+        """Ask by one statement, which mostly finds no news."""
         return self._session.repeat(self._news)
+
+    def ask(self) -> datetime:
+        asked_s = self.clock.begin()
+        clock, latest = self._read(_time)
+        self.clock.note(clock, asked_s)
+        return moment_of(latest)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -83,12 +110,23 @@ class PgOthers:
             self._seen = position
         self._own = position - events, position
 
-    def _news(self) -> Sequence[News] | None:
+    def _news(self) -> Answer:
         connection = self._session.connection
+        asked_s = self.clock.begin()
         rows = connection.execute(_NEWS, (self._seen, *self._own, NEWS_MAX + 1)).fetchall()
-        if len(rows) > NEWS_MAX:
+        clock, latest, *_ = rows[0]
+        self.clock.note(clock, asked_s)
+        news = [News(*found) for _, _, *found in rows if found[0] is not None]
+        if len(news) > NEWS_MAX:
             self._seen = connection.execute("SELECT position FROM leaf_count").fetchone()[0]
-            return None
-        if rows:
-            self._seen = max(rows[-1][0], self._own[1])
-        return [*map(News._make, rows)]
+            return Answer(moment_of(latest), None)
+        if news:
+            self._seen = max(news[-1].position, self._own[1])
+        return Answer(moment_of(latest), news)
+
+
+def _time(cursor: Cursor) -> tuple[int, int]:
+    """Return the server's clock and the newest stamp."""
+    cursor.execute(_TIME)
+    clock, latest = cursor.fetchone()
+    return clock, latest

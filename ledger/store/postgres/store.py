@@ -7,22 +7,24 @@
 - Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
   raises: its lock is held until the commit, so positions become visible in order and without gaps.
 - A guard, claim or generation that is not as expected makes its statement divide by zero: inside a
-  pipeline there are no row counts.
+  pipeline there are no row counts. Stamps that are not of the server's time make theirs take the
+  logarithm of zero, which no other statement does.
 - If the connection is lost (see `postgres/session`), the writer's mark shows whether the batch was
   committed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import psycopg
-from eventsourcing.persistence import StoredEvent
 from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
 from ledger.codec import leaf_of
 from ledger.domain.errors import StoreBusy, StoreFailed
+from ledger.domain.stamps import microseconds
 from ledger.store.errors import LOST, store_errors
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres import task_queue as tasks
@@ -30,17 +32,24 @@ from ledger.store.postgres.commit_tail import CHANNEL
 from ledger.store.postgres.connections import Patience, postgres_reader, transaction
 from ledger.store.postgres.marks import remove_old
 from ledger.store.postgres.others import PgOthers
+from ledger.store.postgres.server_clock import CLOCK, ServerClock
 from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.tables import MOVING, create_tables, require_home
-from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
+from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, StampsRefused
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.secrets import write_secret
 
 T = TypeVar("T")
 
-_INSERT_EVENTS = """
+LATE, EARLY = timedelta(seconds=60), timedelta(seconds=1)
+"""How far stamps may be behind the server's time: deciding takes a while. And how far ahead."""
+
+_INSERT_EVENTS = f"""
 WITH head AS (
-    UPDATE leaf_count SET leaves = leaves + %(n)s, position = position + %(n)s
+    UPDATE leaf_count SET leaves = leaves + %(n)s, position = position + %(n)s,
+    latest = greatest(latest, %(newest)s::bigint) + ln(coalesce(
+        greatest(latest, coalesce(%(clock)s::bigint, {CLOCK}))
+        BETWEEN %(least)s::bigint AND %(most)s::bigint, true)::int)::bigint
     RETURNING leaves - %(n)s AS leaf, position - %(n)s AS before
 ), inserted AS (
     INSERT INTO stored_events
@@ -52,7 +61,7 @@ WITH head AS (
     RETURNING position
 )
 SELECT max(position) FROM inserted
-"""
+"""  # noqa: S608 - constants
 _RAISE_GUARDS = """
 WITH raised AS (
     INSERT INTO guards SELECT uuid, version + 1
@@ -71,16 +80,25 @@ _EXCLUDE = (
 PREPARE_THRESHOLD = 5
 """Executions of a batch's statement before the server prepares it."""
 
+_OFF = pg.InvalidArgumentForLogarithm
 _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.SerializationFailure)
 
 
 class PostgresStore:
     """A `Store` in one database; `append` and `exclusive` from one thread."""
 
-    def __init__(self, url: str, projection: Projection, *, put_back: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        projection: Projection,
+        *,
+        put_back: bool = False,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
         """Raise `StoreUnreachable`, and `StoreFailed` if this is not a ledger of this schema.
 
-        A ledger that was restored from a dump is opened only with `put_back`.
+        A ledger that was restored from a dump is opened only with `put_back`. Tests give a `clock`
+        that counts instead of the server's.
         """
         self._projection = projection
         self._reader = postgres_reader(url)
@@ -95,10 +113,11 @@ class PostgresStore:
                         require_home(cursor)
                 remove_old(self._session.connection)
                 self._session.confirm()
+            self._clock = ServerClock(clock)
+            self.others = PgOthers(url, self._session, self.read, self._clock)
         except StoreFailed:
-            self._session.close()
+            self.close()
             raise
-        self.others = PgOthers(url, self._session)
 
     def append(self, batch: Batch) -> int:
         session, patience = self._session, Patience()
@@ -190,12 +209,15 @@ class PostgresStore:
                     write_secret(cursor, secret)
                 self._projection.write(cursor, batch.puts, batch.drops)
                 tasks.defer(connection, batch.tasks)
-                last = _insert_events(connection, batch.events)
+                last = _insert_events(connection, batch, self._clock.parameter())
                 connection.execute("COMMIT")
         except _CONFLICTS as error:
             connection.rollback()  # this also makes psycopg forget what it had prepared
             self._projection.look_again(session.cursor())
             raise Conflict(str(error)) from error
+        except _OFF as error:
+            connection.rollback()
+            raise StampsRefused from error
         except LOST:
             raise
         except BaseException:
@@ -222,9 +244,10 @@ def _prepared(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
 
 
 def _insert_events(
-    connection: psycopg.Connection[TupleRow], events: Sequence[StoredEvent]
+    connection: psycopg.Connection[TupleRow], batch: Batch, clock: int | None
 ) -> psycopg.Cursor[TupleRow]:
     """Insert the events; the result's only row, after the pipeline, is the last position."""
+    events, stamps = batch.events, batch.stamps
     if not events:
         return connection.execute("SELECT position FROM leaf_count")
     connection.execute(f"NOTIFY {CHANNEL}")
@@ -237,6 +260,10 @@ def _insert_events(
             "topics": [event.topic for event in events],
             "states": [event.state for event in events],
             "leaves": [leaf_of(event) for event in events],
+            "newest": stamps and microseconds(stamps.newest),
+            "least": stamps and microseconds(stamps.newest - EARLY),
+            "most": stamps and microseconds(stamps.oldest + LATE),
+            "clock": clock,
         },
     )
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from ledger.domain.errors import StoreFailed
+from ledger.store.postgres.server_clock import server_time
 from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
 from ledger.store.seam import Cursor
+from ledger.store.upgrade import upgrade
 
 OWN_TABLES = Path(__file__).with_name("tables.sql")
 MOVING = "moving"
@@ -39,6 +41,8 @@ def create_tables(cursor: Cursor) -> None:
         cursor.execute(statement)
     if found is not None and found[0] < _TRANSLATED:
         _drop_made_before(cursor)
+    if found is not None:
+        upgrade(cursor, found[0], server_time(cursor))
     cursor.execute("DELETE FROM schema_version")
     cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
 

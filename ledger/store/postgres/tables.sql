@@ -1,5 +1,7 @@
 -- The highest position ever given, which SQLite keeps by itself.
 ALTER TABLE leaf_count ADD COLUMN IF NOT EXISTS position bigint NOT NULL DEFAULT 0;
+-- Schema 6 has the latest moment in both databases.
+ALTER TABLE leaf_count ADD COLUMN IF NOT EXISTS latest bigint NOT NULL DEFAULT 0;
 -- Where this ledger has its home: a copy that is put back elsewhere is another one.
 CREATE TABLE IF NOT EXISTS home (place text NOT NULL);
 CREATE OR REPLACE VIEW here AS

@@ -19,6 +19,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from eventsourcing.sqlite import (
 from ledger.codec import leaf_of
 from ledger.domain.errors import CommitFailed, StoreFailed, StoreUnreachable
 from ledger.domain.idempotency import RecordedClaim
+from ledger.domain.stamps import microseconds, moment_of
 from ledger.images.files import is_read_only
 from ledger.store.errors import store_errors
 from ledger.store.readers import Reader
@@ -41,6 +43,7 @@ from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.secrets import write_secret
+from ledger.store.upgrade import upgrade
 
 T = TypeVar("T")
 
@@ -246,8 +249,16 @@ class SqliteStore:
 
     others: None = None
 
-    def __init__(self, file: Path, projection: Projection) -> None:
+    def __init__(
+        self,
+        file: Path,
+        projection: Projection,
+        *,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        """Tests give a `clock` that counts when a ledger of an earlier schema is opened."""
         self._file = file
+        self._clock = clock
         self._projection = projection
         with store_errors():
             self._recorder = Recorder(file)
@@ -263,8 +274,15 @@ class SqliteStore:
             raise StoreFailed(f"{self._file} has schema {version}; this is schema {SCHEMA_VERSION}")
         for statement in self._recorder.create_table_statements:
             c.execute(statement)
+        if 0 < version < SCHEMA_VERSION:
+            self._upgrade(_cursor_of(c), version)
         self._projection.create(_cursor_of(c))
         c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _upgrade(self, cursor: sqlite3.Cursor, version: int) -> None:
+        _add_latest(cursor)
+        now = cursor.execute("SELECT strftime('%s', 'now') * 1000000").fetchone()[0]
+        upgrade(cursor, version, moment_of(now) if self._clock is None else self._clock())
 
     def append(self, batch: Batch) -> int:
         with store_errors(), self._recorder.datastore.transaction(commit=True) as c:
@@ -272,6 +290,9 @@ class SqliteStore:
                 positions = self._recorder._insert_events(c, batch.events)  # noqa: SLF001 - ours
             except sqlite3.IntegrityError as error:
                 raise Conflict(str(error)) from error
+            if batch.stamps is not None:
+                newest = microseconds(batch.stamps.newest)
+                c.execute("UPDATE leaf_count SET latest = max(latest, ?)", (newest,))
             _raise_guards(c, batch.guards)
             cursor = _cursor_of(c)
             _record_claims(cursor, batch.claims)
@@ -302,6 +323,13 @@ def fold_wal(file: Path) -> None:
             connection.close()
     if busy:
         raise StoreFailed(f"another process reads {file}")
+
+
+def _add_latest(cursor: sqlite3.Cursor) -> None:
+    """Add the column of schema 6; SQLite has no statement that adds only a missing one."""
+    columns = cursor.execute("PRAGMA table_info(leaf_count)").fetchall()
+    if "latest" not in {column["name"] for column in columns}:
+        cursor.execute("ALTER TABLE leaf_count ADD COLUMN latest INTEGER NOT NULL DEFAULT 0")
 
 
 def _cursor_of(c: SQLiteCursor) -> sqlite3.Cursor:

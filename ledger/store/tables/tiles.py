@@ -7,23 +7,22 @@ even when its event is gone; leaves after the last tiled one are in `stored_even
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from heapq import merge
 from itertools import takewhile
 from typing import NamedTuple
 
-from ledger.codec import recorded_at
-from ledger.domain.errors import Expected, UnknownEvent
+from ledger.domain.errors import Expected
+from ledger.domain.stamps import microseconds
 from ledger.merkle.tree import HASH_BYTES, complete_root
 from ledger.store.log import streamed
 from ledger.store.seam import Cursor, LoggedEvent
+from ledger.store.tables.stamps import dating, stamp_of
 
 TILE = 256
 """Hashes in a full tile."""
 _NONE_GONE = bytes(TILE // 8)
 _ALL_GONE = (1 << TILE) - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def _nothing(_: int) -> Iterable[LoggedEvent]:
@@ -35,7 +34,7 @@ class LeavesMissing(Expected):
 
 
 class Tiled(NamedTuple):
-    """How far the tiles go: the number of leaves, the last position, and the latest stamp."""
+    """How far the tiles go: the number of leaves, the last position, and the latest moment."""
 
     leaves: int
     position: int
@@ -64,8 +63,9 @@ def extend(cursor: Cursor) -> int:
     before = tiled(cursor)
     events = _following(cursor, before, TILE - before.leaves % TILE)
     if events:
-        stamps = (_stamp(state) for _, _, state in events)
-        end = Tiled(before.leaves + len(events), events[-1][0], max(before.latest, *stamps))
+        dated = dating(cursor, events[0][0], events[-1][0])
+        moments = (dated.moment(position, stamp_of(state) or 0) for position, _, state in events)
+        end = Tiled(before.leaves + len(events), events[-1][0], max(before.latest, *moments))
         fill(cursor, before, [leaf for _, leaf, _ in events], end)
     return len(events)
 
@@ -102,18 +102,6 @@ def _following(cursor: Cursor, before: Tiled, limit: int) -> list[tuple[int, byt
     if [index for *_, index in events] != list(range(before.leaves, end)):
         raise LeavesMissing(f"events are missing between leaves {before.leaves} and {end - 1}")
     return [(position, leaf, state) for position, leaf, state, _ in events]
-
-
-def _stamp(state: bytes) -> int:
-    """Return when an event was recorded, in microseconds; 0 if it cannot be read."""
-    try:
-        return _microseconds(recorded_at(state))
-    except UnknownEvent:
-        return 0
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _add_node(cursor: Cursor, level: int, number: int, node: bytes) -> None:
@@ -161,13 +149,13 @@ def stored_leaves(cursor: Cursor, first: int, end: int) -> list[bytes]:
 def position_at(
     cursor: Cursor, moment: datetime, archived: Callable[[int], Iterable[LoggedEvent]] = _nothing
 ) -> int:
-    """Return the end of the longest prefix of the ledger without an event stamped later.
+    """Return the end of the longest prefix of the ledger without an event of a later moment.
 
-    `archived` returns the archived events after a position, in order. Events that are gone for good
-    are not seen: if one of them was the first that was stamped later, the position is at most 255
-    events too far.
+    From the newest stamp on, that is all of it. `archived` returns the archived events after a
+    position, in order. Events that are gone for good are not seen: if one of them was the first
+    that came later, the position is at most 255 events too far.
     """
-    latest = _microseconds(moment)
+    latest = microseconds(moment)
     cursor.execute(
         "SELECT leaf_index, position FROM moments WHERE latest <= ?"
         " ORDER BY latest DESC, leaf_index DESC LIMIT 1",
@@ -180,9 +168,10 @@ def position_at(
         (leaf_index,),
     )
     (end,) = cursor.fetchone()
+    dated = dating(cursor, found + 1, end)
     gone = ((event.position, event.state) for event in archived(found))
     for position, state in merge(_states(cursor, found, end), takewhile(_until(end), gone)):
-        if _stamp(state) > latest:
+        if dated.moment(position, stamp_of(state) or 0) > latest:
             break
         found = position
     return int(found)

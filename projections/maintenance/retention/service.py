@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.aggregates.housekeeping import Parking
-from ledger.domain.clock_trust import Reading, moved, moved_text, watch
+from ledger.domain.clock_trust import Reading, behind, behind_text, moved, moved_text, watch
 from ledger.domain.commands import ReleaseStream, SetRetention
 from ledger.domain.errors import Expected
 from ledger.domain.retention_policy import Plan, cutoff_at, cutoff_of
@@ -37,7 +37,7 @@ class RetentionBusy(Expected):
 
 
 class ClockMoved(Expected):
-    """The wall clock was set: nothing is discarded until an operator confirms it."""
+    """The clock was set, or is behind the newest event: nothing is discarded by it."""
 
 
 class PlanChanged(Expected):
@@ -163,6 +163,9 @@ class Retention:
 
     def _check_clocks(self) -> None:
         reading = self._clocks()
+        late = behind(reading)
+        if late is not None:
+            raise ClockMoved(behind_text(late))
 
         def check(cursor: Cursor) -> timedelta | None:
             watched = clock_watch.find(cursor, reading.boot)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from ledger.archives import BadArchive, Shelf
 from ledger.domain.aggregates.housekeeping import Parking, Policy, Sweep
-from ledger.domain.clock_trust import Reading, moved
+from ledger.domain.clock_trust import Reading, behind, behind_text, moved, moved_text
 from ledger.store.seam import Log
 from ledger.store.tables import clock_watch
 from ledger.store.whole_streams import tails
@@ -72,6 +72,7 @@ class RetentionStatus(Struct, frozen=True):
     any has ended, except those in `parked`. `waiting` is discarded, but not archived yet.
     `deleting` is None unless a compaction is under way, or was interrupted. `unreadable` says of
     each archive that is no regular file, or cannot be looked at, what is wrong with it.
+    The clock was set, or is behind the newest event: then nothing is discarded.
     """
 
     keep: timedelta
@@ -84,6 +85,14 @@ class RetentionStatus(Struct, frozen=True):
     unreadable: list[str]
     parked: list[Parking]
     clock_moved: timedelta | None
+    clock_behind: timedelta | None
+
+    @property
+    def distrust(self) -> str | None:
+        """Return why the clock is not trusted, in words."""
+        if self.clock_moved is not None:
+            return moved_text(self.clock_moved)
+        return None if self.clock_behind is None else behind_text(self.clock_behind)
 
 
 def read_status(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> RetentionStatus:
@@ -104,6 +113,7 @@ def read_status(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Rete
         unreadable=unreadable,
         parked=parked,
         clock_moved=None if watched is None else moved(watched, reading),
+        clock_behind=behind(reading),
     )
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import zlib
 from collections.abc import Awaitable, Callable
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from api.http.errors import answer_to
 from api.http.requests import BODY_BYTES
 from ledger.domain import errors
 from ledger.images.errors import PoolFull
+from ledger.store.seam import Batch, StampsRefused
 from projections.views.snapshot import Snapshot
 from tests.api.calling import (
     ALICE,
@@ -465,6 +467,30 @@ def test_other_errors(error: Any, status: int, error_type: str):
     (body,) = json.loads(answer.body)
     assert (answer.status, body["error_type"]) == (status, error_type)
     assert "secret" not in body["error_message"]
+
+
+async def test_without_the_stores_time_nothing_is_recorded(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    """If all stamps are refused for a minute, the answer says so; then the service goes on.
+
+    Stamps that are refused once, whenever that is, are no reason.
+    """
+    writer, minutes = api.service.ledger._writer, count(step=61)
+    append, refusals = writer._store.append, iter([True, True, False, True])
+
+    def refuse(batch: Batch) -> int:
+        if next(refusals, False):
+            raise StampsRefused
+        return append(batch)
+
+    monkeypatch.setattr(writer, "_elapsed_s", lambda: next(minutes))
+    monkeypatch.setattr(writer._store, "append", refuse)
+    refused = await api.post("/drives/", DRIVE)
+    assert refused.error == (503, "backend", None)
+    assert refused.json[0]["error_message"].startswith("nothing was recorded: the database's clock")
+    assert (await api.get("/drives/")).json["meta"]["total_count"] == 0
+    assert [(await api.post("/drives/", DRIVE)).status for _ in range(2)] == [201, 201]
 
 
 async def test_the_point_of_a_refusal_is_shown(api: Api):

@@ -6,9 +6,9 @@ one database becomes a test here, for all of them.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -30,7 +30,7 @@ from ledger.domain.events import (
     ServerCreated,
 )
 from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
-from ledger.store.compaction import ends_of
+from ledger.store.compaction import delete_events, ends_of
 from ledger.store.seam import (
     Batch,
     Conflict,
@@ -40,10 +40,12 @@ from ledger.store.seam import (
     Projection,
     Row,
     RowKey,
+    Stamps,
     Store,
 )
-from ledger.store.tables import guards
+from ledger.store.tables import guards, tiles
 from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables.stamps import date_stored, has_faults, newest_stamp
 from ledger.store.tables.streams import (
     events_of_kind,
     histories,
@@ -691,7 +693,90 @@ class Reopening(_Suite):
         assert again.append(batch(event("drive-a", 2))) > position
 
 
+def stamped(seconds: Iterable[float]) -> list[StoredEvent]:
+    """Return events of one stream with stamps at these seconds."""
+    return [
+        encode(
+            "drive-d", version, Recorded(START + timedelta(seconds=at), "test", "", DriveReady())
+        )
+        for version, at in enumerate(seconds, start=1)
+    ]
+
+
+class Stamping(_Suite):
+    """The newest stamp, and stamps of earlier versions."""
+
+    APART_S = 19
+    NOW = START + timedelta(days=1)
+
+    def check_past(self, store: Store, events: int) -> None:
+        """Each event is found at its time, or with the next one."""
+        for number in range(0, events - 1, 7):
+            at = START + timedelta(seconds=number * self.APART_S)
+            found = store.read(lambda c: tiles.position_at(c, at))  # noqa: B023 - asked at once
+            assert number <= found <= number + 2
+        latest = store.read(newest_stamp)
+        assert store.read(lambda c: tiles.position_at(c, latest)) == events
+
+    def fill(self, store: Store, hours: float, at: int = 100) -> int:
+        """Record events of which a worker has stamped one; all but the last 70 are tiled."""
+        events = 2 * tiles.TILE + 70
+        right = [number * self.APART_S for number in range(events)]
+        wrong = [second + hours * 3600 * (number == at) for number, second in enumerate(right)]
+        every = stamped(wrong)
+        store.append(batch(*every[: 2 * tiles.TILE]))
+        while store.exclusive(tiles.extend):
+            pass
+        store.append(batch(*every[2 * tiles.TILE :]))
+        return events
+
+    def test_the_newest_stamp_is_kept(self, store: Store) -> None:
+        """Whatever is recorded after it."""
+        assert store.read(newest_stamp) == datetime(1970, 1, 1, tzinfo=UTC)
+        now = datetime.now(UTC)
+        store.append(
+            batch(event("drive-a"))._replace(stamps=Stamps(now - timedelta(seconds=9), now))
+        )
+        earlier = now - timedelta(seconds=1)
+        store.append(batch(event("drive-b"))._replace(stamps=Stamps(earlier, earlier)))
+        assert store.read(newest_stamp) == now
+
+    @pytest.mark.parametrize(("hours", "at"), [(-96, 100), (2, 100), (96, 100), (96, 550)])
+    def test_the_past_is_right_beside_the_stamp_of_a_wrong_worker(
+        self, store: Store, hours: int, at: int
+    ) -> None:
+        """To within an event, in tiles, after them, and once they are tiled as well."""
+        events = self.fill(store, hours, at)
+        store.exclusive(lambda c: date_stored(c, self.NOW))
+        self.check_past(store, events)
+        store.append(batch(*stamped(n * self.APART_S for n in range(4 * tiles.TILE))[events:]))
+        while store.exclusive(tiles.extend):
+            pass
+        self.check_past(store, events)
+        late = START + timedelta(seconds=900 * self.APART_S)
+        assert store.read(lambda c: tiles.position_at(c, late)) == 901
+
+    def test_the_past_is_right_when_the_wrong_stamp_is_gone(self, store: Store) -> None:
+        """What a tile says of events that are not there counts as one event."""
+        events = self.fill(store, 96)
+        store.exclusive(lambda c: delete_events(c, range(50, 151)))
+        store.exclusive(lambda c: date_stored(c, self.NOW))
+        at = START + timedelta(seconds=200 * self.APART_S)
+        assert store.read(lambda c: tiles.position_at(c, at)) <= tiles.TILE
+        at = START + timedelta(seconds=300 * self.APART_S)
+        assert abs(store.read(lambda c: tiles.position_at(c, at)) - 301) <= 1
+        assert store.read(newest_stamp) == START + timedelta(seconds=(events - 1) * self.APART_S)
+
+    def test_stamps_in_order_are_no_faults(self, store: Store) -> None:
+        """Then nothing is kept of them but the newest."""
+        self.fill(store, 0)
+        tiled = store.read(tiles.tiled)
+        store.exclusive(lambda c: date_stored(c, self.NOW))
+        assert store.read(tiles.tiled) == tiled
+        assert not store.read(lambda c: has_faults(c, START - timedelta(days=1)))
+
+
 class StoreConformance(
-    Appending, Conflicts, Leaves, Reading, Showing, KeyedRequest, Alone, Reopening
+    Appending, Conflicts, Leaves, Reading, Showing, KeyedRequest, Alone, Reopening, Stamping
 ):
     """All of it."""

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,18 @@ from ledger.domain.errors import StoreFailed
 from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.sqlite.store import SqliteStore, open_connection, sqlite_reader
 from ledger.store.tables import sessions, tiles, tokens
+from ledger.store.tables.stamps import newest_stamp
 from projections.views.generations import InlineProjection
-from tests.ledger.store.conformance import OpenStore, StoreConformance, batch, event, read_stream
+from tests.ledger.store.conformance import (
+    OpenStore,
+    StoreConformance,
+    batch,
+    event,
+    read_stream,
+    stamped,
+)
 from tests.support.opened import behind_its_back
+from tests.support.world import START
 
 
 @pytest.fixture
@@ -153,6 +163,26 @@ def test_an_older_schema_is_upgraded(store: SqliteStore, file: Path) -> None:
         assert later.exclusive(lambda c: tokens.every(c, None)) == []
         assert later.exclusive(tiles.extend) == 1
         assert len(read_stream(later, "drive-a")) == 1
+    finally:
+        later.close()
+
+
+def test_stamps_of_schema_5_are_dated_when_it_is_opened(store: SqliteStore, file: Path) -> None:
+    """It knew neither the newest stamp, nor that one may be wrong."""
+    days = [0, 4, 0.001, 0.002, 0.003]
+    store.append(batch(*stamped(day * 86400 for day in days)))
+    store.close()
+    with behind_its_back(file) as connection:
+        connection.execute("ALTER TABLE leaf_count DROP COLUMN latest")
+        connection.execute("DROP TABLE stamp_faults")
+        connection.execute("PRAGMA user_version = 5")
+    now = START + timedelta(days=1)
+    later = SqliteStore(file, InlineProjection(), clock=lambda: now)
+    try:
+        newest = START + timedelta(days=0.003)
+        assert later.read(newest_stamp) == newest
+        assert later.read(lambda c: tiles.position_at(c, START + timedelta(days=0.0021))) == 4
+        assert later.read(lambda c: tiles.position_at(c, newest)) == 5
     finally:
         later.close()
 

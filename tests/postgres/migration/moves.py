@@ -12,9 +12,12 @@ from api.data.move_to_postgres import move
 from api.resources.jobs.representation import job_json, no_figures
 from api.service.ids import new_id
 from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.stamps import microseconds
 from ledger.merkle.signed_note import read_checkpoint
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.verification import Verified, verify
+from ledger.store.seam import Cursor
+from ledger.store.tables.stamps import newest_stamp
 from projections.maintenance.migrate import Moved, Report
 from projections.tables import TABLES
 from projections.time_travel.past import Past
@@ -23,7 +26,7 @@ from tests.retention.conftest import Clock
 from tests.support.opened_postgres import retained_in_postgres
 from tests.support.retained import Retained
 from tests.support.story import STORY
-from tests.support.world import ME, SOMEBODY_ELSE, Foreseen
+from tests.support.world import ME, SOMEBODY_ELSE, START, Foreseen
 
 UPDATES = 600
 """Of a job that is archived: two tiles, and more, of whose events none is left."""
@@ -49,7 +52,13 @@ def make(data: Path) -> Clock:
         ledger.add_plain_things()
         Checkpoints(ledger.ledger, ledger.signer, now=clock).keep()
         ledger.do(CreateJob(ME, "not tiled yet", "x"))
+        ledger.ledger.exclusive(_add_stamp_fault).result()
     return clock
+
+
+def _add_stamp_fault(cursor: Cursor) -> None:
+    """Add what an upgrade may have found."""
+    cursor.execute("INSERT INTO stamp_faults VALUES (1, 1, ?)", (microseconds(START),))
 
 
 def moved(data: Path, url: str, showing: Showing | None = None) -> Moved | None:
@@ -72,6 +81,7 @@ def told(opened: Retained) -> dict[str, Any]:
     with opened.ledger.log() as log:
         events = list(log.events())
         count, leaves, last = log.count(), log.leaf_count(), log.last_position()
+        newest = newest_stamp(log.cursor())
     past = {}
     with opened.views.long_snapshot() as snapshot:
         for position in range(1, last + 1, 7):
@@ -82,6 +92,7 @@ def told(opened: Retained) -> dict[str, Any]:
     return {
         "events": events,
         "counts": (count, leaves, last),
+        "newest stamp": newest,
         "rows": opened.rows(),
         "past": past,
         "replay": opened.replay(),

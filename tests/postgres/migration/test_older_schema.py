@@ -1,5 +1,7 @@
 """A database of an earlier version: leftovers that only it needed go, everything else stays."""
 
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -12,13 +14,18 @@ from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.verification import verify
 from ledger.store.postgres.connections import postgres_reader
+from ledger.store.postgres.store import PostgresStore
 from ledger.store.schema import SCHEMA_VERSION
+from ledger.store.tables.stamps import newest_stamp
+from ledger.store.tables.tiles import position_at
 from projections.audit.replay import replay
 from projections.views.filters import Condition
+from projections.views.postgres_writer import PostgresProjection
+from tests.ledger.store.conformance import batch, stamped
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.story import STORY
-from tests.support.world import ME
+from tests.support.world import ME, START
 
 SCHEMA_4 = Path(__file__).with_name("made_by_schema_4.sql")
 SIGNER = Signer("job-ledger/test", bytes(32))
@@ -66,7 +73,7 @@ def check_sound(opened: Opened) -> None:
         named = snapshot.drives(ME, [Condition("name_contains", ("a",))], limit=-1)
         assert [drive.uuid for drive in named][:1] == ["a"]
         assert snapshot.count_log_entries(ME) == len(list(snapshot.log_entries(ME)))
-        assert [tree.job.uuid for tree in snapshot.jobs(ME, None, limit=1) if tree.resources]
+        assert [tree.job.uuid for tree in snapshot.jobs(ME, None, limit=-1) if tree.resources]
     assert opened.failures == []
 
 
@@ -102,6 +109,23 @@ def test_marks_are_put_from_now_on(database: str) -> None:
         check_sound(opened)
         with psycopg.connect(database) as connection:
             assert len(connection.execute("SELECT mark FROM writers").fetchall()) == 1
+
+
+def test_stamps_of_schema_5_are_dated_when_it_is_opened(database: str) -> None:
+    """It knew neither the newest stamp, nor that one may be wrong."""
+    days = [0, 4, 0.001, 0.002, 0.003]
+    with closing(PostgresStore(database, PostgresProjection())) as store:
+        store.append(batch(*stamped(day * 86400 for day in days)))
+    with psycopg.connect(database) as connection:
+        connection.execute("ALTER TABLE leaf_count DROP COLUMN latest")
+        connection.execute("DROP TABLE stamp_faults")
+        connection.execute("UPDATE schema_version SET version = 5")
+    with in_postgres(database) as opened:
+        newest = START + timedelta(days=0.003)
+        assert opened.ledger.read(newest_stamp) == newest
+        before = START + timedelta(days=0.0021)
+        assert opened.ledger.read(lambda c: position_at(c, before)) == 4
+        assert opened.ledger.read(lambda c: position_at(c, newest)) == 5
 
 
 def test_a_database_of_an_earlier_version_is_read_without_changes(earlier: str) -> None:

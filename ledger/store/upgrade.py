@@ -1,0 +1,18 @@
+"""What an upgrade does to the contents of an earlier schema, once missing tables were created."""
+
+from datetime import datetime
+
+from ledger.store.seam import Cursor
+from ledger.store.tables.stamps import date_stored
+
+_ONE_CLOCK = 6
+"""The first schema with the newest stamp, and with faults among stamps."""
+
+
+def upgrade(cursor: Cursor, found: int, now: datetime) -> None:
+    """Raise the contents of a schema to this one, in the transaction that creates the tables.
+
+    `now` is what the store's clock shows.
+    """
+    if found < _ONE_CLOCK:
+        date_stored(cursor, now)
