@@ -5,6 +5,7 @@ from aiohttp.typedefs import Handler
 
 from api.http.access import URL_ACCESS, Access
 from api.http.caching import keep_private
+from api.http.cookies import COOKIES, Cookies
 from api.http.middleware import make_middleware
 from api.http.requests import BODY_BYTES
 from api.openapi.handlers import serve_document, serve_page, serve_style
@@ -40,6 +41,7 @@ def make_app(service: Service) -> web.Application:
     app = web.Application(middlewares=[make_middleware(service)], client_max_size=BODY_BYTES)
     app.on_response_prepare.append(keep_private)
     app[URL_ACCESS] = {}
+    app[COOKIES] = cookies = Cookies(service.ledger_id)
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
     images = Images(service)
@@ -60,7 +62,7 @@ def make_app(service: Service) -> web.Application:
     _add_documents(app)
     _add_websocket(app, Websocket(service))
     _add_health(app, Health(service))
-    _add_page(app, PageFiles())
+    _add_page(app, PageFiles(cookies.name("csrftoken")))
     return app
 
 

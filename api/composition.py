@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
 from api.accounts.service import Accounts
 from api.background.checkpoints import keep_checkpoints
 from api.background.expiry import delete_expired, expiring_things
 from api.background.image_work import ImageWork
 from api.background.retention import discard_due
 from api.background.revocations import follow_revocations
+from api.background.sessions import follow_sessions
 from api.background.store_time import ask_for_time
 from api.data.directory import DataUnusable
 from api.data.idempotency_keys import IdempotencyKeys
@@ -66,6 +68,8 @@ async def open_ledger(
     hosts: tuple[str, ...] = DEFAULT_HOSTS,
     url: str | None = None,
     database: Database | None = None,
+    *,
+    limits: LoginLimits = DEFAULT_LIMITS,
 ) -> AsyncIterator[OpenLedger]:
     """Open the ledger of a data directory that no other service has; close it on the way out.
 
@@ -80,7 +84,7 @@ async def open_ledger(
     async with _run_ledger(database, pools or {}, hosts, data) as running:
         ledger = running.ledger
         clocks = Clocks(ledger.clock, new_id)
-        accounts = Accounts(ledger, now=ledger.clock.now, new_id=new_id)
+        accounts = Accounts(ledger, now=ledger.clock.now, new_id=new_id, limits=limits)
         retention = Retention(
             ledger,
             data / ARCHIVES,
@@ -159,7 +163,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     ledger from being opened.
     """
     data, pools = settings.data, _service_pools(settings)
-    async with open_ledger(data, pools, settings.compute_hosts, settings.store) as opened:
+    async with open_ledger(
+        data, pools, settings.compute_hosts, settings.store, limits=settings.limits
+    ) as opened:
         ledger, accounts = opened.ledger, opened.accounts
         signer = signer_of(data, new_id=new_id)
         if ledger.shared:
@@ -192,6 +198,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             new_mac=new_mac,
             new_password=new_password,
             data=data,
+            trusted_proxies=settings.trusted_proxies,
         )
         try:
             await accounts.keys.renew()
@@ -200,6 +207,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 feed,
                 ask_for_time(ledger),
                 follow_revocations(accounts.revocations),
+                follow_sessions(accounts.sessions),
                 delete_expired(expiring_things(service)),
                 keep_checkpoints(ledger, service.checkpoints),
                 discard_due(service.retention),

@@ -13,6 +13,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from api.accounts.account import (
@@ -32,13 +33,18 @@ from api.accounts.credentials import (
     normal_password,
     parse_basic,
     parse_bearer,
+    secret_hash,
 )
+from api.accounts.hashing import Hashing
+from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
 from api.accounts.login_cache import LoginCache
+from api.accounts.meter import LoginMeter
 from api.accounts.passwords import Passwords
+from api.accounts.places import Client
 from api.accounts.revocations import Revocation, Revocations
 from api.accounts.sessions import NewSession, Sessions
 from api.accounts.signing_keys import HourlyKeys
-from api.accounts.throttle import LoginThrottle, TooManyAttempts
+from api.accounts.throttle import Throttle, TooManyAttempts
 from api.accounts.tokens import NewToken, Tokens
 from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
 from api.data.private_tables import PrivateTables
@@ -47,7 +53,7 @@ from ledger.domain.errors import Expected
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts as table
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import login_revocations, sessions, tokens
+from ledger.store.tables import known_places, login_revocations, sessions, tokens
 
 __all__ = [
     "ROLES",
@@ -76,7 +82,9 @@ class Accounts:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
+        limits: LoginLimits = DEFAULT_LIMITS,
     ) -> None:
+        self.limits = limits
         self._now = now
         self._new_id = new_id
         self._key = secrets.token_bytes(32)
@@ -92,46 +100,59 @@ class Accounts:
         self.keys = HourlyKeys(self._tables, now)
         """Keys for signatures that are valid for minutes; the service renews them every hour."""
         self._async_cookies = AsyncCookies(now, self.keys)
-        throttle = LoginThrottle(clock)
-        self._passwords = Passwords(self._tables, throttle)
+        self.meter = LoginMeter()
+        throttle = Throttle(clock, self.limits)
+        self._hashing = Hashing(self.limits, self.meter)
+        self._passwords = Passwords(self._tables, throttle, self._hashing, self.meter, now=now)
         self.sessions = Sessions(self._tables, now=now, clock=clock, revocations=self.revocations)
-        self.tokens = Tokens(self._tables, throttle, now=now, on_revocation=self._end_revoked)
+        self.tokens = Tokens(
+            self._tables, throttle, self.meter, now=now, on_revocation=self._end_revoked
+        )
 
     def listen(self, listener: Callable[[str, int], None]) -> None:
         """Call `listener` with the account and the number of each revocation."""
         self._listeners.append(listener)
 
+    @property
+    def waiting(self) -> int:
+        """How many passwords wait to be hashed."""
+        return self._hashing.waiting
+
+    async def expire_places(self) -> int:
+        """Remove the known places that were last seen too long ago; return their number."""
+        return await self._tables.write(lambda c: known_places.remove_expired(c, self._now()))
+
     # Logging in
 
-    async def authenticate(self, authorization: str | None, address: str) -> Account:
+    async def authenticate(self, authorization: str | None, client: Client) -> Account:
         """Return the account of a request, by its Authorization header: Basic or Bearer.
 
-        Raise `LoginRefused`, or `TooManyAttempts` for this email or address.
+        Raise `LoginRefused`, or `TooManyAttempts` for this client.
         """
         if authorization is None or len(authorization) > HEADER_LENGTH_MAX:
             raise LoginRefused
         digest = self._digest(authorization)
-        return self._cache.find(digest) or await self._look_up(authorization, address, digest)
+        return self._cache.find(digest) or await self._look_up(authorization, client, digest)
 
-    async def log_in(self, email: str, password: str, address: str) -> NewSession:
+    async def log_in(self, email: str, password: str, client: Client) -> NewSession:
         """Begin a session by a password.
 
-        Raise `LoginRefused`, or `TooManyAttempts` for this email or address.
+        Raise `LoginRefused`, or `TooManyAttempts` for this client.
         """
         credentials = credentials_of(email, password)
         if credentials is None:
             raise LoginRefused
-        return await self.sessions.begin(await self._passwords.verify(credentials, address))
+        return await self.sessions.begin(await self._passwords.verify(credentials, client))
 
-    async def new_token(self, email: str, password: str, address: str, name: str) -> NewToken:
+    async def new_token(self, email: str, password: str, client: Client, name: str) -> NewToken:
         """Add a token by a password.
 
-        Raise `InvalidTokenName`, `LoginRefused`, or `TooManyAttempts` for this email or address.
+        Raise `InvalidTokenName`, `LoginRefused`, or `TooManyAttempts` for this client.
         """
         credentials = credentials_of(email, password)
         if credentials is None:
             raise LoginRefused
-        login = await self._passwords.verify(credentials, address)
+        login = await self._passwords.verify(credentials, client)
         try:
             return await self.tokens.add(
                 login.account.email, name, password_version=login.password_version
@@ -139,21 +160,27 @@ class Accounts:
         except AccountNotFound:  # removed meanwhile, or its password changed
             raise LoginRefused from None
 
-    async def new_async_cookie(self, account: Account) -> str:
-        """Return a cookie by which this account can open a websocket within two minutes."""
+    async def new_async_cookie(self, account: Account, session_id: str | None = None) -> str:
+        """Return a cookie by which this account can open a websocket within two minutes.
+
+        Neither the cookie nor its websocket outlives the session, if it is made in one.
+        """
         number = await self._tables.read(lambda c: login_revocations.last_of(c, account.uuid))
-        return self._async_cookies.make(CookieHolder(account.uuid, number))
+        session = None if session_id is None else secret_hash(session_id)
+        return self._async_cookies.make(CookieHolder(account.uuid, number, session))
 
     async def account_of_async_cookie(self, value: str) -> Account:
         """Return the account of a cookie.
 
         Raise `LoginRefused` if the cookie is forged or old, if the account was removed, or if its
-        logins were revoked since.
+        logins were revoked or the cookie's session ended since.
         """
         holder = self._async_cookies.read(value)
 
         def find(cursor: Cursor) -> table.StoredAccount | None:
             if login_revocations.last_of(cursor, holder.account) != holder.revocation:
+                return None
+            if holder.session and not sessions.present(cursor, [holder.session], self._now()):
                 return None
             return table.find_by_uuid(cursor, holder.account)
 
@@ -165,6 +192,13 @@ class Accounts:
     def last_revocation_before(self, async_cookie: str) -> int:
         """Return the number of the account's last revocation when a good cookie was made."""
         return self._async_cookies.read(async_cookie).revocation
+
+    def watch_session(
+        self, async_cookie: str, on_end: Callable[[], None]
+    ) -> AbstractContextManager[None]:
+        """Call `on_end` if the session of a good cookie ends before the block does."""
+        session = self._async_cookies.read(async_cookie).session
+        return nullcontext() if session is None else self.sessions.watch(session, on_end)
 
     # Changing accounts
 
@@ -221,16 +255,16 @@ class Accounts:
         value = authorization.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(value, key=self._key, digest_size=32).digest()
 
-    async def _look_up(self, authorization: str, address: str, digest: bytes) -> Account:
+    async def _look_up(self, authorization: str, client: Client, digest: bytes) -> Account:
         since = self._cache.removals
         token = parse_bearer(authorization)
         if token is not None:
-            account = await self.tokens.account_of(token, address)
+            account = await self.tokens.account_of(token, client.address)
         else:
             credentials = parse_basic(authorization)
             if credentials is None:
                 raise LoginRefused
-            account = (await self._passwords.verify(credentials, address)).account
+            account = (await self._passwords.verify(credentials, client)).account
         self._cache.add(digest, account, account=account.uuid, since=since)
         return account
 
@@ -245,7 +279,7 @@ class Accounts:
         revocation = await self._tables.write(work)
         if revocation is None:
             raise AccountNotFound(f"there is no account {email}")
-        self._passwords.note_change(email)
+        self._passwords.note_change()
         self._end_revoked(revocation)
 
     def _end_revoked(self, revocation: Revocation) -> None:
@@ -253,7 +287,7 @@ class Accounts:
         self._drop_logins(revocation)
 
     def _end_revoked_elsewhere(self, revocation: Revocation) -> None:
-        self._passwords.note_change_elsewhere()
+        self._passwords.note_change()
         self._drop_logins(revocation)
 
     def _drop_logins(self, revocation: Revocation) -> None:
@@ -269,6 +303,7 @@ def _set_password(cursor: Cursor, email: str, password_hash: str) -> Revocation 
     if uuid is None:
         return None
     sessions.remove_all_of(cursor, uuid)
+    known_places.remove_all_of(cursor, uuid)
     return Revocation(login_revocations.record(cursor, uuid), uuid)
 
 
@@ -277,6 +312,7 @@ def _remove(cursor: Cursor, email: str) -> Revocation | None:
     if uuid is None:
         return None
     sessions.remove_all_of(cursor, uuid)
+    known_places.remove_all_of(cursor, uuid)
     tokens.remove_all_of(cursor, uuid)
     table.remove_personal_fields(cursor, uuid)
     claims.remove_all_of(cursor, uuid)

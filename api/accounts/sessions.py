@@ -6,7 +6,8 @@ other sites cannot read. Both are random; the service stores only their hashes.
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -32,6 +33,8 @@ class NewSession:
     account: Account
     id: str = field(repr=False)
     csrf_token: str = field(repr=False)
+    device: str = field(repr=False)
+    """The cookie by which the client's device is known at its next login."""
 
 
 class Session(NamedTuple):
@@ -58,13 +61,14 @@ class Sessions:
         # A logout at another node is not reported here: it revokes a single login.
         self._cached_s = KNOWN_S if revocations.shared else CACHED_S
         self._cache: LoginCache[Session] = LoginCache(clock, revocations.are_known)
+        self._watchers: dict[bytes, set[Callable[[], None]]] = {}
 
     async def begin(self, login: VerifiedLogin) -> NewSession:
         """Begin a session; durable on return.
 
         Raise `LoginRefused` if the account was removed since, or has another password.
         """
-        new = NewSession(login.account, new_secret(), new_secret())
+        new = NewSession(login.account, new_secret(), new_secret(), login.device)
         now = self._now()
 
         def add(cursor: Cursor) -> list[bytes] | None:
@@ -83,7 +87,7 @@ class Sessions:
         if trimmed is None:
             raise LoginRefused
         for id_hash in trimmed:
-            self._cache.remove(id_hash)
+            self._forget(id_hash)
         return new
 
     async def find(self, session_id: str) -> Session:
@@ -95,6 +99,27 @@ class Sessions:
         """End a session; it is refused from then on."""
         # Shielded: a client that logs out and disconnects is logged out.
         await asyncio.shield(self._end(secret_hash(session_id)))
+
+    @contextmanager
+    def watch(self, id_hash: bytes, on_end: Callable[[], None]) -> Iterator[None]:
+        """Call `on_end` if the session ends before the block does."""
+        watchers = self._watchers.setdefault(id_hash, set())
+        watchers.add(on_end)
+        try:
+            yield
+        finally:
+            watchers.discard(on_end)
+            if not watchers:
+                self._watchers.pop(id_hash, None)
+
+    async def find_ended(self) -> None:
+        """Find watched sessions that have expired, or were ended by another node."""
+        watched = list(self._watchers)
+        if watched:
+            now = self._now()
+            present = await self._tables.read(lambda c: sessions.present(c, watched, now))
+            for id_hash in set(watched) - present:
+                self._tell_watchers(id_hash)
 
     def forget(self, account: str) -> None:
         """Drop the sessions of an account from the cache; the table has none any more."""
@@ -126,4 +151,12 @@ class Sessions:
 
     async def _end(self, id_hash: bytes) -> None:
         await self._tables.write(lambda c: sessions.remove(c, id_hash))
+        self._forget(id_hash)
+
+    def _forget(self, id_hash: bytes) -> None:
         self._cache.remove(id_hash)
+        self._tell_watchers(id_hash)
+
+    def _tell_watchers(self, id_hash: bytes) -> None:
+        for on_end in tuple(self._watchers.get(id_hash, ())):
+            on_end()

@@ -12,8 +12,9 @@ from datetime import datetime
 
 from api.accounts.account import Account, AccountNotFound, LoginRefused, account_of
 from api.accounts.credentials import new_secret, normal_email, secret_hash
+from api.accounts.meter import LoginMeter
 from api.accounts.revocations import Revocation
-from api.accounts.throttle import LoginThrottle
+from api.accounts.throttle import Throttle, TooManyAttempts
 from api.data.private_tables import PrivateTables
 from ledger.domain.errors import Expected
 from ledger.store.seam import Cursor
@@ -52,13 +53,15 @@ class Tokens:
     def __init__(
         self,
         tables: PrivateTables,
-        throttle: LoginThrottle,
+        throttle: Throttle,
+        meter: LoginMeter,
         *,
         now: Callable[[], datetime],
         on_revocation: Callable[[Revocation], None],
     ) -> None:
         self._tables = tables
         self._throttle = throttle
+        self._meter = meter
         self._now = now
         self._on_revocation = on_revocation
 
@@ -124,8 +127,10 @@ class Tokens:
         await self.remove(token_id)
 
     async def account_of(self, token: str, address: str) -> Account:
-        """Return its account. Raise `LoginRefused`, or `TooManyAttempts` for this address."""
-        self._throttle.check(address)
+        """Return its account. Raise `LoginRefused`, or `TooManyAttempts` for this address.
+
+        It is looked up in any case: whatever others at its address do, a token is not refused.
+        """
         token_hash = secret_hash(token)
 
         def find(cursor: Cursor) -> accounts.StoredAccount | None:
@@ -134,10 +139,20 @@ class Tokens:
 
         stored = await self._tables.read(find)
         if stored is None:
-            self._throttle.note(address)
-            log.info("wrong token from %s", address)
-            raise LoginRefused
+            raise self._refusal(address)
+        self._meter.note("token", "right")
         return account_of(stored)
+
+    def _refusal(self, address: str) -> LoginRefused | TooManyAttempts:
+        """Return how an unknown token is refused."""
+        log.info("wrong token from %s", address)
+        try:
+            self._throttle.note_unknown_token(address)
+        except TooManyAttempts as error:
+            self._meter.note("token", "delayed")
+            return error
+        self._meter.note("token", "wrong")
+        return LoginRefused()
 
     async def _remove(self, token_id: str) -> None:
         def remove(cursor: Cursor) -> Revocation | None:

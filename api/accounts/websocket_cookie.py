@@ -1,7 +1,8 @@
-"""The cookie that opens a websocket: `<account>.<revocation>|<unix time>|<hex hmac>`.
+"""The cookie that opens a websocket: `<account>.<revocation>.<session>|<unix time>|<hex hmac>`.
 
 It is for clients that cannot send other credentials there. It is valid for as long as connecting
-takes, unless the account's logins are revoked before.
+takes, unless the account's logins are revoked before, or the session that it was made in ends. Made
+without a session, it names none.
 """
 
 from collections.abc import Callable
@@ -11,15 +12,16 @@ from typing import NamedTuple
 from api.accounts.account import LoginRefused
 from api.accounts.signing import Keys, Signing
 
-ASYNC_COOKIE = "async_auth"
 VALID_S = 120
 
 
 class CookieHolder(NamedTuple):
-    """The uuid of an account, and its last revocation when the cookie was made."""
+    """The uuid of an account, its last revocation when the cookie was made, and the session."""
 
     account: str
     revocation: int
+    session: bytes | None = None
+    """The hash of the session's id, if the cookie was made in one."""
 
 
 class AsyncCookies:
@@ -30,7 +32,8 @@ class AsyncCookies:
 
     def make(self, holder: CookieHolder) -> str:
         """Return the value of a cookie. Raise `StoreUnreachable`."""
-        return self._signing.sign(f"{holder.account}.{holder.revocation}")
+        session = () if holder.session is None else (holder.session.hex(),)
+        return self._signing.sign(".".join((holder.account, str(holder.revocation), *session)))
 
     def read(self, value: str) -> CookieHolder:
         """Return the holder; since then the account may have been removed, or its logins revoked.
@@ -40,5 +43,5 @@ class AsyncCookies:
         parts = self._signing.read(value)
         if parts is None:
             raise LoginRefused
-        account, _, number = parts[0].rpartition(".")
-        return CookieHolder(account, int(number))
+        account, number, *session = parts[0].split(".")
+        return CookieHolder(account, int(number), bytes.fromhex(session[0]) if session else None)

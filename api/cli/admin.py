@@ -109,6 +109,7 @@ async def diagnose(settings: Settings) -> Findings:
         reading=Clocks(clock_of(database, now), new_id)(),
         service=None,
         archiving=False,
+        limits=settings.limits,
     )
     held = holder(settings.data)
     if held is not None:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from api.accounts.limits import LoginLimits
 from api.data.location import Database
 from api.doctor import directory, images, retention, store
 from api.doctor.findings import Check, Findings
@@ -83,6 +84,7 @@ def examine_service(service: Service) -> Findings:
         reading=service.clocks(),
         service=os.getpid(),
         archiving=service.ledger.maintenance.locked(),
+        limits=service.accounts.limits,
     )
 
 
@@ -94,6 +96,7 @@ def examine(
     reading: Reading,
     service: int | None,
     archiving: bool,
+    limits: LoginLimits,
 ) -> Findings:
     """Run all checks; blocks for a few reads.
 
@@ -107,14 +110,16 @@ def examine(
     ledger, problems = _attempt(partial(examine_ledger, database))
     checks.append(Check(LEDGER, problems))
     if ledger is None:
-        return Findings(str(data), service, None, None, pools_found, checks)
+        return Findings(str(data), service, None, None, pools_found, limits, checks)
     subject = subject._replace(found=ledger)
     checks += _run(INSIDE, subject)
     if subject.ledger.schema_version == SCHEMA_VERSION:
         status, problems = _attempt(partial(_read_status, subject))
         subject = subject._replace(retention=status)
         checks += [Check(RETENTION, problems), *_run(CURRENT, subject)]
-    return Findings(str(data), service, subject.found, subject.retention, pools_found, checks)
+    return Findings(
+        str(data), service, subject.found, subject.retention, pools_found, limits, checks
+    )
 
 
 def clock_of(database: Database, own: Callable[[], datetime]) -> TimeSource:

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from api.accounts.limits import LoginLimits
 from projections.maintenance.retention.status import RetentionStatus
 
 
@@ -44,6 +45,7 @@ class Findings(Struct, frozen=True):
     ledger: LedgerFound | None
     retention: RetentionStatus | None
     pools: list[PoolFound]
+    limits: LoginLimits
     checks: list[Check]
 
     @property

@@ -102,8 +102,8 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             answer.headers["WWW-Authenticate"] = 'Basic realm="users"'
             return answer
         case TooManyAttempts():
-            answer = error_answer(429, "permission", "too many failed logins; try again later")
-            answer.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+            answer = error_answer(429, "permission", str(error))
+            answer.headers["Retry-After"] = str(error.retry_after_s)
             return answer
         case NotFound():
             return error_answer(404, "notexist", str(error), point=error.point)

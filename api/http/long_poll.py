@@ -18,6 +18,9 @@ from projections.feed.feed import Feed
 from projections.views.read_models import JobTree
 
 WAIT_MAX_S = 60
+"""The longest wait that may be asked for."""
+ANSWER_S = 50.0
+"""When a longer wait is answered: proxies give up on an answer after a minute."""
 
 _SECONDS = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?")
 
@@ -34,7 +37,7 @@ def wait_of(request: web.Request) -> float:
         return 0.0
     if not _SECONDS.fullmatch(given[-1]) or float(given[-1]) > WAIT_MAX_S:
         raise BadRequest(f"wait must be a number of seconds from 0 to {WAIT_MAX_S}", point="wait")
-    return float(given[-1])
+    return min(float(given[-1]), ANSWER_S)
 
 
 def known_to(request: web.Request) -> frozenset[str]:

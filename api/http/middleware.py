@@ -12,6 +12,7 @@ from api.http.errors import Forbidden, answer_to, unknown_error
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
 from api.http.outcome import OUTCOME, advice, note_outcome, recorded_by
+from api.http.proxies import TrustedProxies
 from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
@@ -47,9 +48,11 @@ def make_middleware(service: Service) -> Middleware:
     ledger = service.ledger
     ids = RequestIds(service.new_id())
     once = Once(service)
+    proxies = TrustedProxies(service.trusted_proxies)
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request = proxies.seen_by_client(request)
         request_id = ids.of(request)
         CURRENT_REQUEST_ID.set(request_id)
         request[POSITION] = ledger.position

@@ -2,13 +2,13 @@
 
 from aiohttp import hdrs, web
 
+from api.accounts.places import Client
 from api.accounts.service import Account, Accounts, LoginRefused
 from api.accounts.sessions import Session
+from api.http.cookies import COOKIES
 from api.http.errors import Forbidden
 from api.http.same_origin import check_origin
 
-SESSION_COOKIE = "sessionid"
-CSRF_COOKIE = "csrftoken"
 CSRF_HEADER = "X-CSRFToken"
 
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
@@ -28,7 +28,7 @@ async def account_of(request: web.Request, accounts: Accounts) -> Account:
     if request.method not in _SAFE:
         check_origin(request)
     if authorization is not None:
-        return await accounts.authenticate(authorization, request.remote or "")
+        return await accounts.authenticate(authorization, client_of(request))
     cookie = session_id(request)
     session = await accounts.sessions.find(cookie)
     if request.method not in _SAFE:
@@ -36,10 +36,15 @@ async def account_of(request: web.Request, accounts: Accounts) -> Account:
     return session.account
 
 
+def client_of(request: web.Request) -> Client:
+    """Return where a login comes from."""
+    return Client(request.remote or "", request.app[COOKIES].read(request, "device"))
+
+
 def session_id(request: web.Request) -> str:
     """Return the session's id from its cookie. Raise `LoginRefused` if there is none."""
-    cookie = request.cookies.get(SESSION_COOKIE) if hdrs.COOKIE in request.headers else None
-    if not cookie:
+    cookie = request.app[COOKIES].read(request, "sessionid")
+    if cookie is None:
         raise LoginRefused
     return cookie
 
@@ -47,6 +52,6 @@ def session_id(request: web.Request) -> str:
 def _check_csrf(request: web.Request, session: Session) -> None:
     """Raise `Forbidden` unless header and cookie both have the session's token."""
     token = request.headers.get(CSRF_HEADER, "")
-    cookie = request.cookies.get(CSRF_COOKIE, "")
+    cookie = request.app[COOKIES].read(request, "csrftoken") or ""
     if token != cookie or not session.has_csrf_token(token):
         raise Forbidden(f"the header {CSRF_HEADER} must have the session's CSRF token")

@@ -18,6 +18,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from api.accounts.service import Accounts
 from api.metrics.request_counts import RequestCounts
 from api.metrics.table import METRICS
 from api.service.service import Service, Worker
@@ -81,6 +82,7 @@ def of_service(service: Service, requests: RequestCounts) -> Metrics:
         requests.outcomes.collect,
         lambda: _of_ledger(service.ledger),
         lambda: [_counter("copied_bytes", [((), service.copied_bytes())])],
+        lambda: _of_logins(service.accounts),
         lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],
         reads=[
             Read("store", lambda: _of_store(service)),
@@ -131,6 +133,12 @@ def _of_ledger(ledger: Ledger) -> Iterator[Metric]:
         yield from counted.collect()
     yield _gauge("position", [((), ledger.position)])
     yield _gauge("clock_offset_seconds", [((), ledger.clock.offset().total_seconds())])
+
+
+def _of_logins(accounts: Accounts) -> Iterator[Metric]:
+    for counted in (accounts.meter.logins, accounts.meter.wait_seconds):
+        yield from counted.collect()
+    yield _gauge("login_queue", [((), accounts.waiting)])
 
 
 def _of_pools(spaces: Iterable[PoolSpace]) -> Iterator[Metric]:

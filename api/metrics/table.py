@@ -1,5 +1,6 @@
 """The table of all metrics, from which the registry, the documentation and tests are made."""
 
+from api.accounts.meter import LOGIN_QUEUE, LOGIN_WAIT_SECONDS, LOGINS
 from ledger.store.metrics import BATCH_COMMANDS, COMMANDS, COMMIT_SECONDS, Metric
 
 REQUESTS = Metric(
@@ -21,6 +22,9 @@ METRICS = (
     COMMANDS,
     BATCH_COMMANDS,
     COMMIT_SECONDS,
+    LOGINS,
+    LOGIN_QUEUE,
+    LOGIN_WAIT_SECONDS,
     Metric("position", "gauge", (), "The ledger's newest position that this process knows of."),
     Metric(
         *("clock_offset_seconds", "gauge", ()),

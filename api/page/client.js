@@ -1,5 +1,6 @@
 // Calls of the API, in the session of the browser's cookies.
 
+import { CSRF_COOKIE } from "./cookies.js";
 import { makeStore } from "./store.js";
 
 const ROOT = "/api/2.0";
@@ -116,6 +117,7 @@ async function refusal(answer) {
 export const hasLoggedIn = () => csrfToken() !== "";
 
 function csrfToken() {
-  const found = document.cookie.split("; ").find((each) => each.startsWith("csrftoken="));
-  return found ? found.slice("csrftoken=".length) : "";
+  const start = `${CSRF_COOKIE}=`;
+  const found = document.cookie.split("; ").find((each) => each.startsWith(start));
+  return found ? found.slice(start.length) : "";
 }

@@ -29,7 +29,7 @@ export function Login() {
       <label>Password <input name="password" type="password" autocomplete="current-password" required /></label>
       <button type="submit" disabled=${state.busy}>Log in</button>
       ${state.hasNoCookies && html`<p class="trouble" role="alert"><strong>This browser blocks cookies for this address, and a login needs them.</strong></p>`}
-      ${wrong ? html`<p class="trouble" role="alert"><strong>Email or password is wrong.</strong></p>` : html`<${Trouble} error=${state.error} />`}
+      ${wrong ? html`<p class="trouble" role="alert"><strong>Email or password is wrong.</strong></p>` : html`<${Trouble} error=${state.error} did=${state.error?.status === 403} />`}
     </form>
     <p class="faint">An operator adds accounts with <code>job-ledger account add</code>. <a href="/api/docs/">API</a></p>
   </main>`;

@@ -10,11 +10,13 @@ from aiohttp import hdrs, web
 
 from api.accounts.account import AccountNotFound, LoginRefused
 from api.accounts.credentials import parse_bearer
+from api.accounts.places import DEVICE_VALID_FOR
 from api.accounts.sessions import VALID_FOR, NewSession
 from api.accounts.tokens import InvalidTokenName
-from api.accounts.websocket_cookie import ASYNC_COOKIE, VALID_S
+from api.accounts.websocket_cookie import VALID_S
+from api.http.cookies import COOKIES
 from api.http.errors import BadRequest, Forbidden
-from api.http.request_auth import CSRF_COOKIE, SESSION_COOKIE, account_of, session_id
+from api.http.request_auth import account_of, client_of, session_id
 from api.http.requests import owner_of, read_object
 from api.http.responses import json_answer
 from api.http.same_origin import check_origin
@@ -53,10 +55,10 @@ class AccountsActions:
     async def _log_in(self, request: web.Request) -> web.Response:
         check_origin(request)  # or a page could log its reader in as somebody else
         said = await read_object(request, Login)
-        session = await self._accounts.log_in(said.username, said.password, request.remote or "")
+        session = await self._accounts.log_in(said.username, said.password, client_of(request))
         uuid = session.account.uuid
         answer = json_answer({"uuid": uuid, "resource_uri": f"{API_ROOT}/user/{uuid}/"})
-        _set_session(answer, session, secure=_is_secure(request))
+        _set_session(request, answer, session)
         return answer
 
     async def _log_out(self, request: web.Request) -> web.Response:
@@ -65,8 +67,7 @@ class AccountsActions:
             raise Forbidden("only a session can be logged out")
         await self._accounts.sessions.end(session_id(request))
         answer = json_answer({})
-        for cookie in (SESSION_COOKIE, CSRF_COOKIE, ASYNC_COOKIE):
-            answer.del_cookie(cookie, samesite="Lax", secure=_is_secure(request))
+        request.app[COOKIES].clear_login(request, answer)
         return answer
 
     async def _create_token(self, request: web.Request) -> web.Response:
@@ -74,7 +75,7 @@ class AccountsActions:
         said = await read_object(request, TokenLogin)
         try:
             new = await self._accounts.new_token(
-                said.username, said.password, request.remote or "", said.name
+                said.username, said.password, client_of(request), said.name
             )
         except InvalidTokenName as error:
             raise BadRequest(str(error), point="name") from None
@@ -93,30 +94,15 @@ class AccountsActions:
     async def _authenticate_asynchronous(self, request: web.Request) -> web.Response:
         account = await account_of(request, self._accounts)
         answer = json_answer({})
-        value = await self._accounts.new_async_cookie(account)
-        answer.set_cookie(ASYNC_COOKIE, value, max_age=VALID_S, secure=_is_secure(request))
+        in_session = None if hdrs.AUTHORIZATION in request.headers else session_id(request)
+        value = await self._accounts.new_async_cookie(account, in_session)
+        valid_for = timedelta(seconds=VALID_S)
+        request.app[COOKIES].put(request, answer, "async_auth", value, valid_for=valid_for)
         return answer
 
 
-def _set_session(answer: web.Response, session: NewSession, *, secure: bool) -> None:
-    """Set a session's cookies: scripts must read the CSRF token, and must not read the id."""
-    answer.set_cookie(
-        CSRF_COOKIE,
-        session.csrf_token,
-        max_age=int(CSRF_VALID_FOR.total_seconds()),
-        samesite="Lax",
-        secure=secure,
-    )
-    answer.set_cookie(
-        SESSION_COOKIE,
-        session.id,
-        max_age=int(VALID_FOR.total_seconds()),
-        httponly=True,
-        samesite="Lax",
-        secure=secure,
-    )
-
-
-def _is_secure(request: web.Request) -> bool:
-    """Whether a proxy says that the client came over TLS; a lie spoils only the liar's cookie."""
-    return request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+def _set_session(request: web.Request, answer: web.Response, session: NewSession) -> None:
+    cookies = request.app[COOKIES]
+    cookies.put(request, answer, "csrftoken", session.csrf_token, valid_for=CSRF_VALID_FOR)
+    cookies.put(request, answer, "sessionid", session.id, valid_for=VALID_FOR)
+    cookies.put(request, answer, "device", session.device, valid_for=DEVICE_VALID_FOR)

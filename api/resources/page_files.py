@@ -45,13 +45,14 @@ class _File(NamedTuple):
 
 
 class PageFiles:
-    def __init__(self) -> None:
+    def __init__(self, csrf_cookie: str) -> None:
         self._files = {
             path.relative_to(FOLDER).as_posix(): _read(path)
             for path in FOLDER.rglob("*")
             if path.is_file()
         }
-        self._files["operations.js"] = _operations()
+        self._files["operations.js"] = _script("OPERATIONS", _titles())
+        self._files["cookies.js"] = _script("CSRF_COOKIE", csrf_cookie)
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with the document or, below `/page/`, a file, whatever the query is."""
@@ -75,10 +76,16 @@ def _read(path: Path) -> _File:
     return _file(kind or "text/plain", path.read_bytes())
 
 
-def _operations() -> _File:
-    """Make a script from the table of operations: their titles by name."""
-    titles = {operation.name: operation.title for operation in OPERATIONS.values()}
-    return _file("text/javascript", b"export const OPERATIONS = " + orjson.dumps(titles) + b";\n")
+def _titles() -> dict[str, str]:
+    """Return the titles of all operations by name."""
+    return {operation.name: operation.title for operation in OPERATIONS.values()}
+
+
+def _script(name: str, value: object) -> _File:
+    """Make a script that exports a value."""
+    return _file(
+        "text/javascript", b"export const %b = %b;\n" % (name.encode(), orjson.dumps(value))
+    )
 
 
 def _file(kind: str, plain: bytes) -> _File:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
 from api.accounts.account import LoginRefused
-from api.accounts.websocket_cookie import ASYNC_COOKIE
+from api.http.cookies import COOKIES
 from api.http.errors import RequestRefused
 from api.http.request_ids import REQUEST_ID
 from api.http.requests import CALLER
@@ -26,8 +26,11 @@ REPEATS_MAX = FRAMES_MAX // 2
 """While this many frames wait for a client, it gets none that repeat what it may know."""
 MESSAGE_BYTES = 4 * 1024
 """The longest message that a client may send; the service ignores them all."""
-HEARTBEAT_S = 60.0
-"""How long a client may be silent before the service asks whether it is still there."""
+HEARTBEAT_S = 20.0
+"""How long a client may be silent before the service asks whether it is still there.
+
+Proxies cut a connection on which nothing has moved for a minute.
+"""
 CLOSE_S = 2.0
 """How long a client may take to close, before it is cut off."""
 
@@ -49,7 +52,7 @@ class Websocket:
             message = "this URL is for websockets"
             raise RequestRefused(426, message, headers={hdrs.UPGRADE: "websocket"})
         check_origin(request)
-        cookie = request.cookies.get(ASYNC_COOKIE)
+        cookie = request.app[COOKIES].read(request, "async_auth")
         if cookie is None:
             raise LoginRefused
         account = await self._accounts.account_of_async_cookie(cookie)
@@ -63,7 +66,10 @@ class Websocket:
         await response.prepare(request)
         revocation = self._accounts.last_revocation_before(cookie)
         socket = Socket(response, request.transport, revocation)
-        with self._feed.subscription(account.uuid, socket):
+        with (
+            self._feed.subscription(account.uuid, socket),
+            self._accounts.watch_session(cookie, lambda: socket.leave("logged out")),
+        ):
             await self._send_away_if_revoked(socket, cookie)
             await socket.serve()
         return response

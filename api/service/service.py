@@ -65,6 +65,13 @@ class Service(OpenLedger):
     new_mac: Callable[[], str]
     new_password: Callable[[], str]
     data: Path
+    trusted_proxies: tuple[str, ...]
+    """Peers that say for whom they forward requests."""
+
+    @property
+    def ledger_id(self) -> str:
+        """The id of the ledger's key, which all its processes have."""
+        return self.checkpoints.verifier.id.hex()
 
 
 @dataclass(frozen=True)

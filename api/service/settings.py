@@ -3,12 +3,14 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
+from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
 from api.service.logging import LogFormat
 from ledger.domain.errors import Expected
 from ledger.images.pools import Pool, parse_pool
@@ -23,6 +25,13 @@ STORES = ("postgresql://", "postgres://")
 
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_SINGULAR = {
+    "pools": "pool",
+    "compute_hosts": "compute-host",
+    "trusted_proxies": "trusted-proxy",
+    "limits": "limit",
+}
+"""The flags of settings that have several values."""
 _SWITCH_WORDS = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
@@ -76,6 +85,9 @@ class Settings(WorkSettings, frozen=True, kw_only=True):
     processes: UpTo64 = 1
     """How many processes answer requests; more than one need a ledger in PostgreSQL."""
     demo: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses of proxies that are believed when they say for whom they forward a request."""
+    limits: LoginLimits = DEFAULT_LIMITS
     copying: bool = True
     """Off, jobs are recorded and left to workers, where the ledger is in PostgreSQL."""
 
@@ -126,7 +138,7 @@ def _load(kind: type[S], flags: Mapping[str, object]) -> S:
 
 
 def _names_of(name: str) -> str:
-    flag = {"pools": "pool", "compute_hosts": "compute-host"}.get(name, name.replace("_", "-"))
+    flag = _SINGULAR.get(name, name).replace("_", "-")
     return f"--{flag} (or {ENVIRONMENT_PREFIX}{name.upper()})"
 
 
@@ -191,6 +203,27 @@ def _read_hosts(texts: str | Sequence[str]) -> tuple[str, ...]:
     return hosts
 
 
+def _read_networks(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Read `10.0.0.0/8` or a single address."""
+    return tuple(str(ip_network(text)) for text in _split(texts))
+
+
+def _read_limits(texts: str | Sequence[str]) -> LoginLimits:
+    """Read `NAME=N`; a limit that is not named keeps its default."""
+    return LoginLimits(**dict(map(_read_limit, _split(texts))))
+
+
+def _read_limit(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    limits = {field.name.replace("_", "-"): field for field in msgspec.structs.fields(LoginLimits)}
+    if name not in limits:
+        raise ValueError(f"{text!r} is not NAME=N; the names are {', '.join(limits)}")
+    try:
+        return limits[name].name, msgspec.convert(_read_integer(number), limits[name].type)
+    except ValueError as error:
+        raise ValueError(f"{name}: {_reason(error, number)}") from None
+
+
 def _split(texts: str | Sequence[str]) -> Sequence[str]:
     """Return several values: of a flag that is repeated, or of a variable with `;` between them."""
     if not isinstance(texts, str):
@@ -203,6 +236,8 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "store": checked_store,
     "pools": _read_pools,
     "compute_hosts": _read_hosts,
+    "trusted_proxies": _read_networks,
+    "limits": _read_limits,
     "copy_rate": _read_rate,
     "verify_copies": _read_switch,
     "demo": _read_switch,

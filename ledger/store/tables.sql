@@ -65,6 +65,13 @@ CREATE TABLE IF NOT EXISTS tokens (
     name TEXT NOT NULL,
     created TEXT NOT NULL
 ) WITHOUT ROWID;
+-- From where accounts have logged in by their passwords: a keyed hash of each address.
+CREATE TABLE IF NOT EXISTS known_places (
+    account TEXT NOT NULL,
+    place BLOB NOT NULL,
+    seen TEXT NOT NULL,
+    PRIMARY KEY (account, place)
+) WITHOUT ROWID;
 -- Requests with an idempotency key, recorded with their commands, and their answers.
 CREATE TABLE IF NOT EXISTS claims (
     account TEXT NOT NULL,

@@ -3,10 +3,12 @@
 from http.cookies import Morsel, SimpleCookie
 from typing import Any, NamedTuple
 
+from api.accounts.places import Client
 from api.accounts.service import Account
 from tests.api.calling import Answer, Api
 
 PASSWORD = "correct horse"
+HERE = Client("1.2.3.4")
 LOGIN = "/accounts/action/?do=login"
 LOGOUT = "/accounts/action/?do=logout"
 ASYNCHRONOUS = "/accounts/action/?do=authenticate_asynchronous"

@@ -68,12 +68,15 @@ async def accounts(open_accounts: OpenAccounts) -> AsyncIterator[Accounts]:
 
 @pytest.fixture
 async def api(tmp_path: Path, begun: Path, clock: Clock, wall: Wall) -> AsyncIterator[Api]:
-    """A service whose accounts are real; the client keeps no cookies by itself."""
+    """A service whose accounts are real; the client keeps no cookies by itself.
+
+    It takes the client for a proxy, so that tests can come from any address.
+    """
     begin_as(begun, tmp_path)
     async with open_service(Settings(data=tmp_path, copying=False)) as opened:
         accounts = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
         await accounts.keys.renew()
-        service = replace(opened, accounts=accounts)
+        service = replace(opened, accounts=accounts, trusted_proxies=("127.0.0.1",))
         server = TestServer(make_app(service))
         async with TestClient(server, cookie_jar=aiohttp.DummyCookieJar()) as client:
             yield Api(client, service)

@@ -11,6 +11,7 @@ from ledger.domain.commands import EditProfile
 from ledger.domain.idempotency import Claim
 from ledger.store.tables import accounts as table
 from ledger.store.writer import Caller
+from tests.accounts.calling import HERE
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"
@@ -52,9 +53,9 @@ async def test_accounts_last(tmp_path: Path, basic) -> None:
         added = await opened.accounts.add(EMAIL, PASSWORD, "operator")
         await opened.accounts.set_password(EMAIL, "another horse")
     async with open_ledger(tmp_path) as opened:
-        assert await opened.accounts.authenticate(basic(EMAIL, "another horse"), "") == added
+        assert await opened.accounts.authenticate(basic(EMAIL, "another horse"), HERE) == added
         with pytest.raises(LoginRefused):
-            await opened.accounts.authenticate(basic(EMAIL, PASSWORD), "")
+            await opened.accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
 
 
 async def test_password_version_grows(tmp_path: Path) -> None:
@@ -81,9 +82,9 @@ async def test_no_secrets_in_logs_or_reprs(
     caplog.set_level(logging.DEBUG)
     async with open_ledger(tmp_path) as opened:
         added = await opened.accounts.add(EMAIL, PASSWORD)
-        await opened.accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+        await opened.accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
         with pytest.raises(LoginRefused) as refused:
-            await opened.accounts.authenticate(basic(EMAIL, "wrong horse"), "1.2.3.4")
+            await opened.accounts.authenticate(basic(EMAIL, "wrong horse"), HERE)
         stored = opened.ledger.exclusive(lambda cursor: table.find(cursor, EMAIL)).result()
         printed = caplog.text + repr(added) + repr(stored) + repr(refused.value)
         printed += repr(opened.accounts._cache._entries)

@@ -16,6 +16,7 @@ from api.accounts.credentials import (
     parse_basic,
 )
 from api.accounts.service import Accounts, LoginRefused
+from tests.accounts.calling import HERE
 
 
 def _basic(text: bytes) -> str:
@@ -52,7 +53,7 @@ MALFORMED = [
 async def test_malformed_header_is_a_refusal(accounts: Accounts, header, verified) -> None:
     """What is no Basic login is refused like a wrong one, and nothing is hashed for it."""
     with pytest.raises(LoginRefused):
-        await accounts.authenticate(header, "1.2.3.4")
+        await accounts.authenticate(header, HERE)
     assert verified == []
 
 

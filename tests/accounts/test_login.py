@@ -9,7 +9,9 @@ import api.accounts.login_cache
 import api.accounts.passwords
 from api.accounts.credentials import unmatchable_hash
 from api.accounts.login_cache import CACHED_S
+from api.accounts.places import Client
 from api.accounts.service import Accounts, LoginRefused
+from tests.accounts.calling import HERE
 from tests.support.wait import PATIENCE_S, wait_until
 
 EMAIL = "ada@example.test"
@@ -21,7 +23,7 @@ async def test_right_login(quick_hashing, accounts: Accounts, basic) -> None:
     added = await accounts.add("  Ada@Example.TEST ", PASSWORD, "auditor")
     assert (added.email, added.role) == (EMAIL, "auditor")
     for written in (EMAIL, "ADA@example.test"):
-        assert await accounts.authenticate(basic(written, PASSWORD), "1.2.3.4") == added
+        assert await accounts.authenticate(basic(written, PASSWORD), HERE) == added
 
 
 async def test_password_may_hold_colons_and_any_script(
@@ -30,7 +32,7 @@ async def test_password_may_hold_colons_and_any_script(
     """Only the first colon separates, and accents match however they are composed."""
     added = await accounts.add(EMAIL, "pass:wörd:密码", "user")
     decomposed = "pass:wo\u0308rd:密码"
-    assert await accounts.authenticate(basic(EMAIL, decomposed), "1.2.3.4") == added
+    assert await accounts.authenticate(basic(EMAIL, decomposed), HERE) == added
 
 
 async def test_remembered_login_is_quick(
@@ -39,11 +41,11 @@ async def test_remembered_login_is_quick(
     """After the first request a login waits for nothing: no hash, no table, no other thread."""
     added = await accounts.add(EMAIL, PASSWORD)
     header = basic(EMAIL, PASSWORD)
-    await accounts.authenticate(header, "1.2.3.4")
+    await accounts.authenticate(header, HERE)
     verified.clear()
     lookups.clear()
     with pytest.raises(StopIteration) as answered:
-        accounts.authenticate(header, "1.2.3.4").send(None)
+        accounts.authenticate(header, HERE).send(None)
     assert answered.value.value == added
     assert (verified, lookups) == ([], [])
 
@@ -54,10 +56,10 @@ async def test_login_is_verified_once_in_a_while(
     """A login is remembered for its time and then verified again."""
     await accounts.add(EMAIL, PASSWORD)
     for _ in range(3):
-        await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+        await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
     assert len(verified) == 1
     clock.s += CACHED_S
-    await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+    await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
     assert len(verified) == 2
 
 
@@ -68,7 +70,7 @@ async def test_memory_of_logins_is_bounded(
     monkeypatch.setattr(api.accounts.login_cache, "ENTRIES_MAX", 3)
     for n in range(5):
         await accounts.add(f"user{n}@example.test", PASSWORD)
-        await accounts.authenticate(basic(f"user{n}@example.test", PASSWORD), "1.2.3.4")
+        await accounts.authenticate(basic(f"user{n}@example.test", PASSWORD), HERE)
     kept = [entry.value.email for entry in accounts._cache._entries.values()]
     assert kept == ["user2@example.test", "user3@example.test", "user4@example.test"]
 
@@ -77,7 +79,7 @@ async def test_header_is_not_kept(quick_hashing, accounts: Accounts, basic) -> N
     """What is remembered does not contain the password."""
     await accounts.add(EMAIL, PASSWORD)
     header = basic(EMAIL, PASSWORD)
-    await accounts.authenticate(header, "1.2.3.4")
+    await accounts.authenticate(header, HERE)
     assert all(header.encode() not in key for key in accounts._cache._entries)
     assert PASSWORD not in repr(accounts._cache._entries)
 
@@ -85,11 +87,11 @@ async def test_header_is_not_kept(quick_hashing, accounts: Accounts, basic) -> N
 async def test_new_password_ends_logins_at_once(quick_hashing, accounts: Accounts, basic) -> None:
     """The old password is refused from the moment the new one is set."""
     await accounts.add(EMAIL, PASSWORD)
-    await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+    await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
     await accounts.set_password(EMAIL, "another horse")
     with pytest.raises(LoginRefused):
-        await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
-    assert await accounts.authenticate(basic(EMAIL, "another horse"), "1.2.3.4")
+        await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
+    assert await accounts.authenticate(basic(EMAIL, "another horse"), HERE)
 
 
 async def test_removed_account_ends_logins_at_once(
@@ -99,10 +101,10 @@ async def test_removed_account_ends_logins_at_once(
     other = await accounts.add("bob@example.test", PASSWORD)
     await accounts.add(EMAIL, PASSWORD)
     for email in (EMAIL, other.email):
-        await accounts.authenticate(basic(email, PASSWORD), "1.2.3.4")
+        await accounts.authenticate(basic(email, PASSWORD), HERE)
     await accounts.remove(EMAIL)
     with pytest.raises(LoginRefused):
-        await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+        await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
     assert [entry.value for entry in accounts._cache._entries.values()] == [other]
 
 
@@ -147,13 +149,13 @@ async def test_login_under_way_does_not_outlive_the_password(
 ) -> None:
     """A login that is being verified while the password changes is not remembered."""
     await accounts.add(EMAIL, PASSWORD)
-    login = asyncio.create_task(accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4"))
+    login = asyncio.create_task(accounts.authenticate(basic(EMAIL, PASSWORD), HERE))
     await held.until(1)
     await accounts.set_password(EMAIL, "another horse")
     held.let_go()
     await login
     with pytest.raises(LoginRefused):
-        await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+        await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
 
 
 async def test_login_after_the_change_is_verified_anew(
@@ -161,10 +163,10 @@ async def test_login_after_the_change_is_verified_anew(
 ) -> None:
     """It does not share the outcome of one that began while the old password was right."""
     await accounts.add(EMAIL, PASSWORD)
-    before = asyncio.create_task(accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4"))
+    before = asyncio.create_task(accounts.authenticate(basic(EMAIL, PASSWORD), HERE))
     await held.until(1)
     await accounts.set_password(EMAIL, "another horse")
-    after = asyncio.create_task(accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4"))
+    after = asyncio.create_task(accounts.authenticate(basic(EMAIL, PASSWORD), HERE))
     await held.until(2)
     held.let_go()
     await before
@@ -178,7 +180,7 @@ async def test_same_login_many_times_is_verified_once(
     """A burst of first requests costs one hash, and outlives those of it that are cancelled."""
     added = await accounts.add(EMAIL, PASSWORD)
     header = basic(EMAIL, PASSWORD)
-    burst = [asyncio.create_task(accounts.authenticate(header, "1.2.3.4")) for _ in range(20)]
+    burst = [asyncio.create_task(accounts.authenticate(header, HERE)) for _ in range(20)]
     await held.until(1)
     burst[0].cancel()
     held.let_go()
@@ -191,25 +193,26 @@ async def test_same_login_many_times_is_verified_once(
 async def test_everybody_cancelled(quick_hashing, accounts: Accounts, basic, held: _Held) -> None:
     """If nobody waits any more, the verification ends quietly and nothing is stuck."""
     await accounts.add(EMAIL, PASSWORD)
-    login = asyncio.create_task(accounts.authenticate(basic(EMAIL, "wrong one"), "1.2.3.4"))
+    login = asyncio.create_task(accounts.authenticate(basic(EMAIL, "wrong one"), HERE))
     await held.until(1)
     login.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await login
     held.let_go()
-    assert await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+    assert await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
     await wait_until("for it to end", lambda: not accounts._passwords._verifying)
 
 
 async def test_few_hashes_at_once(quick_hashing, accounts: Accounts, basic, held: _Held) -> None:
     """However many log in at the same time, two hashes are computed at once."""
     logins = [
-        asyncio.create_task(accounts.authenticate(basic(f"a{n}@b.test", PASSWORD), f"1.1.1.{n}"))
+        asyncio.create_task(
+            accounts.authenticate(basic(f"a{n}@b.test", PASSWORD), Client(f"1.1.1.{n}"))
+        )
         for n in range(20)
     ]
     await held.until(2)
-    waiting = accounts._passwords._turns
-    await wait_until("the others wait", lambda: len(waiting._waiters or ()) == 18)
+    await wait_until("the others wait", lambda: accounts.waiting == 18)
     assert held.running == 2
     held.let_go()
     refused = await asyncio.gather(*logins, return_exceptions=True)
@@ -238,7 +241,7 @@ async def test_the_loop_never_waits(accounts: Accounts, basic, clock, monkeypatc
 
     async def ticked() -> bool:
         clock.s += CACHED_S
-        await accounts.authenticate(basic(EMAIL, PASSWORD), "1.2.3.4")
+        await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
         return ticks > 5
 
     monkeypatch.setattr(api.accounts.passwords, "is_password", noted)
@@ -264,7 +267,7 @@ async def test_unknown_email_takes_the_same_path(
         verified.clear()
         lookups.clear()
         with pytest.raises(LoginRefused) as refused:
-            await accounts.authenticate(basic(email, "wrong password"), "1.2.3.4")
+            await accounts.authenticate(basic(email, "wrong password"), HERE)
         said.append(str(refused.value))
         (verified_hash,) = verified
         parts = verified_hash.split("$")

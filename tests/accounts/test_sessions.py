@@ -8,13 +8,12 @@ import pytest
 import api.accounts.login_cache
 import api.accounts.sessions
 from api.accounts.login_cache import CACHED_S
-from api.accounts.service import Account, Accounts, LoginRefused, TooManyAttempts
+from api.accounts.service import Account, Accounts, LoginRefused
 from api.accounts.sessions import VALID_FOR, NewSession
-from api.accounts.throttle import ACCOUNT_FAILURES
+from tests.accounts.calling import HERE
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"
-ADDRESS = "1.2.3.4"
 
 pytestmark = pytest.mark.usefixtures("quick_hashing")
 
@@ -25,7 +24,7 @@ async def ada(accounts: Accounts) -> Account:
 
 
 async def _log_in(accounts: Accounts, email: str = EMAIL) -> NewSession:
-    return await accounts.log_in(email, PASSWORD, ADDRESS)
+    return await accounts.log_in(email, PASSWORD, HERE)
 
 
 async def _is_valid(accounts: Accounts, session: NewSession) -> bool:
@@ -57,19 +56,8 @@ async def test_wrong_logins_begin_nothing(
 ) -> None:
     """A wrong password, an unknown email and what could be neither are refused alike."""
     with pytest.raises(LoginRefused) as refused:
-        await accounts.log_in(email, password, ADDRESS)
+        await accounts.log_in(email, password, HERE)
     assert str(refused.value) == ""
-
-
-async def test_guessing_by_sessions_ends(accounts: Accounts, ada: Account, basic) -> None:
-    """Wrong logins count alike, whether they come as sessions or as Basic."""
-    for n in range(ACCOUNT_FAILURES // 2):
-        with pytest.raises(LoginRefused):
-            await accounts.authenticate(basic(EMAIL, f"wrong one {n}"), f"10.0.0.{n}")
-        with pytest.raises(LoginRefused):
-            await accounts.log_in(EMAIL, f"wrong one {n}", f"10.0.0.{n}")
-    with pytest.raises(TooManyAttempts):
-        await _log_in(accounts)
 
 
 @pytest.mark.parametrize("session_id", ["", "x" * 43, "\ud800", "é", "x" * 5000])

@@ -1,7 +1,8 @@
 """A client of a real service, with short names for what tests do often."""
 
 import json as json_module
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import aiohttp
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 
+from api.accounts.meter import LoginMeter
+from api.accounts.places import Client
 from api.accounts.service import Account, AccountNotFound, LoginRefused
 from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
 from api.service.clocks import now
@@ -50,8 +53,10 @@ class KnownAccounts:
         self._by_uuid = {account.uuid: account for account in accounts}
         self.keys = lambda _hour: b"a key of the tests"
         self.cookies = AsyncCookies(now, self.keys)
+        self.meter = LoginMeter()
+        self.waiting = 0
 
-    async def authenticate(self, header: str | None, address: str) -> Account:
+    async def authenticate(self, header: str | None, client: Client) -> Account:
         if header not in self._by_header:
             raise LoginRefused
         return self._by_header[header]
@@ -60,6 +65,11 @@ class KnownAccounts:
         if uuid not in self._by_uuid:
             raise AccountNotFound
         return self._by_uuid[uuid]
+
+    def watch_session(
+        self, async_cookie: str, on_end: Callable[[], None]
+    ) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def new_async_cookie(self, account: Account) -> str:
         return self.cookies.make(CookieHolder(account.uuid, 0))

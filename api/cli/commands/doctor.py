@@ -57,6 +57,8 @@ def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
     for pool in findings.pools:
         free = "unknown" if pool.free_bytes is None else f"{pool.free_bytes:,} bytes"
         yield f"pool {pool.name}", f"{pool.storage_type}, {free} free, at {pool.path}"
+    for name, limit in msgspec.structs.asdict(findings.limits).items():
+        yield f"limit {name.replace('_', '-')}", str(limit) if limit else "none"
 
 
 def _ledger_lines(ledger: LedgerFound) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,10 @@
 """The table of sessions, which are logins with a cookie. It holds hashes only."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from ledger.store.parameters import timestamp
+from ledger.store.parameters import among, timestamp
 from ledger.store.seam import Cursor
 
 _ADD = (
@@ -11,6 +12,7 @@ _ADD = (
     " SELECT ?, uuid, ?, ?, ? FROM accounts WHERE uuid = ? AND password_version = ?"
     " RETURNING account"
 )
+_PRESENT = "SELECT id_hash FROM sessions WHERE id_hash IN (...) AND expires > ?"
 _TRIM = (
     "DELETE FROM sessions WHERE id_hash IN (SELECT id_hash FROM sessions WHERE account = ?"
     " ORDER BY created DESC, id_hash LIMIT 9223372036854775807 OFFSET ?) RETURNING id_hash"
@@ -30,6 +32,11 @@ def find(cursor: Cursor, id_hash: bytes) -> StoredSession | None:
     cursor.execute("SELECT account, csrf_hash, expires FROM sessions WHERE id_hash = ?", (id_hash,))
     row = cursor.fetchone()
     return None if row is None else StoredSession(row[0], row[1], datetime.fromisoformat(row[2]))
+
+
+def present(cursor: Cursor, id_hashes: Sequence[bytes], now: datetime) -> set[bytes]:
+    """Return those of these sessions that are there and have not expired."""
+    return {id_hash for (id_hash,) in among(cursor, _PRESENT, id_hashes, timestamp(now))}
 
 
 def add(

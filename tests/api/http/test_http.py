@@ -149,7 +149,7 @@ async def test_every_url_needs_a_login(api: Api, path: str):
 def test_too_many_logins_are_told_when_to_retry():
     """After too many wrong logins the answer is a 429 with Retry-After in whole seconds."""
     answer = answer_to(TooManyAttempts(4.2))
-    assert (answer.status, answer.headers["Retry-After"]) == (429, "4")
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
 
 
 async def test_an_auditor_changes_nothing(api: Api):
