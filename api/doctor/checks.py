@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from api.accounts.limits import LoginLimits
+from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
 from api.data.location import Database
 from api.doctor import directory, images, retention, store
 from api.doctor.findings import Check, Findings
@@ -96,7 +96,7 @@ def examine(
     reading: Reading,
     service: int | None,
     archiving: bool,
-    limits: LoginLimits,
+    limits: LoginLimits = DEFAULT_LIMITS,
 ) -> Findings:
     """Run all checks; blocks for a few reads.
 

@@ -11,18 +11,21 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.accounts.account import LoginRefused
+from api.accounts.places import Client
 from api.accounts.revocations import KNOWN_S, Revocations
+from api.accounts.throttle import TooManyAttempts
 from api.app import make_app
 from api.background.revocations import POLL_S
 from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings
 from tests.api.calling import Api
-from tests.api.listening import listening
+from tests.api.listening import Listener, listening
 from tests.support.postgres import away
 from tests.support.wait import wait_until
 
 EMAIL = "ada@example.test"
+HERE = Client("192.0.2.7")
 
 
 @pytest.fixture
@@ -85,6 +88,47 @@ async def test_a_cookie_made_at_one_node_opens_a_websocket_at_another(
     await one.accounts.set_password(EMAIL, "another horse")
     with pytest.raises(LoginRefused):
         await two.accounts.account_of_async_cookie(cookie)
+
+
+@pytest.mark.usefixtures("quick_hashing")
+async def test_a_logout_at_one_node_ends_websockets_at_the_others(
+    services: tuple[Service, Service],
+) -> None:
+    """Those of its session; and a cookie that was made in it opens none."""
+    one, two = services
+    ada = await one.accounts.add(EMAIL, "correct horse")
+    session = await one.accounts.log_in(EMAIL, "correct horse", HERE)
+    cookies = [await one.accounts.new_async_cookie(ada, each) for each in (session.id, None)]
+    async with TestClient(TestServer(make_app(two))) as client:
+        ended, kept = [{"Cookie": f"async_auth={cookie}"} for cookie in cookies]
+        async with client.ws_connect("/websocket", headers=ended) as socket:
+            await wait_until("it follows", lambda: two.feed.subscribers == 1)
+            await one.accounts.sessions.end(session.id)
+            assert await Listener(socket).closed() == aiohttp.WSCloseCode.POLICY_VIOLATION
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await client.ws_connect("/websocket", headers=ended)
+        async with client.ws_connect("/websocket", headers=kept):
+            await wait_until("it follows", lambda: two.feed.subscribers == 1)
+
+
+@pytest.mark.usefixtures("quick_hashing")
+async def test_a_place_is_known_at_every_node(services: tuple[Service, Service]) -> None:
+    """By its address or by the cookie of a device; guesses are counted by each node."""
+    one, two = services
+    await one.accounts.add(EMAIL, "correct horse")
+    session = await one.accounts.log_in(EMAIL, "correct horse", HERE)
+    guesser = HERE._replace(address="10.0.0.1")
+    for client in (HERE, guesser):
+        for n in range(6):
+            with pytest.raises(LoginRefused):
+                await two.accounts.log_in("nobody@example.test", f"wrong one {n}", client)
+    with pytest.raises(TooManyAttempts):
+        await two.accounts.log_in(EMAIL, "correct horse", guesser)
+    for client in (HERE, guesser._replace(device=session.device)):
+        assert (await two.accounts.log_in(EMAIL, "correct horse", client)).device
+    await two.accounts.set_password(EMAIL, "another horse")
+    with pytest.raises(TooManyAttempts):
+        await two.accounts.log_in(EMAIL, "another horse", HERE)
 
 
 async def test_a_node_that_cannot_poll_trusts_no_cached_login(
