@@ -1,15 +1,19 @@
 """What goes wrong has words of its own and a way on: nobody is left with an empty page."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import Page, Route, expect
 
 from tests.acceptance.client import data_blocks, striped
-from tests.acceptance.running import EMAIL, Machine, Server, run_command
+from tests.acceptance.running import EMAIL, Machine, Server, machine_in, run_command
 from tests.page.browsing import Watched, fill_in
 from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD, endless
 from tests.support.cluster import free_port
+from tests.support.wait import PATIENCE_S
 
 UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 UNAVAILABLE = (
@@ -63,8 +67,46 @@ def test_logging_out_of_a_session_that_has_ended(server: Server, watch: Any) -> 
 
 
 def _without_session(watched: Watched, route: Route) -> None:
-    watched.context.clear_cookies(name="sessionid")
+    watched.context.clear_cookies(name=re.compile("sessionid"))
     route.continue_(headers={**route.request.headers, "cookie": ""})
+
+
+def test_two_services_on_one_host(
+    server: Server, tmp_path: Path, account_data: Path, watch: Any
+) -> None:
+    """A login at one, and a logout there, leave the session at the other as it is."""
+    directory = tmp_path / "another"
+    directory.mkdir()
+    with machine_in(directory, account_data) as another:
+        watched: Watched = watch(server.api.address)
+        page = watched.log_in()
+        page.goto(another.start().api.address)
+        fill_in(page)
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        page.goto("/")
+        expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+        expect(page.locator(".connection")).to_contain_text("Live")
+
+
+def test_a_page_of_another_host_is_told_why(server: Server, watch: Any) -> None:
+    """As behind a proxy that does not forward the host; the account's role is not to blame."""
+    page: Page = watch(server.api.address).page
+    page.route("**/accounts/action/?do=login", _as_from_elsewhere)
+    page.goto("/")
+    fill_in(page)
+    expect(page.get_by_role("alert")).to_contain_text("X-Forwarded-Host")
+    expect(page.get_by_role("alert")).not_to_contain_text("role")
+
+
+def _as_from_elsewhere(route: Route) -> None:
+    answer = requests.post(
+        route.request.url,
+        headers={"Origin": "http://elsewhere.example"},
+        data=route.request.post_data,
+        timeout=PATIENCE_S,
+    )
+    route.fulfill(status=answer.status_code, body=answer.text)
 
 
 def test_a_browser_that_keeps_no_cookies(server: Server, watch: Any) -> None:
