@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import click
 import msgspec
 
+from api.accounts.limits import LoginLimits
 from api.cli import cli
 from api.doctor.checks import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE
 from api.metrics.table import METRICS
@@ -90,6 +91,9 @@ def _fields(kind: type[msgspec.Struct]) -> Iterator[str]:
 def _default(value: object) -> str:
     if value is None or value == ():
         return "none"
+    if isinstance(value, LoginLimits):
+        limits = msgspec.structs.asdict(value).items()
+        value = tuple(f"{name.replace('_', '-')}={limit}" for name, limit in limits)
     if isinstance(value, tuple):
         return f"`{';'.join(map(str, value))}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -155,6 +155,32 @@ async def test_no_valid_token_is_refused(api: Api, ada: Account) -> None:
     assert (await log_in(api, EMAIL, **at(GUESSER))).status == 200
 
 
+async def test_logins_are_counted(api: Api, ada: Account) -> None:
+    """By where they came from, and what became of them."""
+    token = await api.service.accounts.tokens.add(EMAIL)
+    await log_in(api, EMAIL)
+    await log_in(api, EMAIL)
+    await guess(api)
+    await log_in(api, EMAIL, **at(GUESSER))
+    for authorization in (f"Bearer {token.token}", "Bearer jl_x"):
+        await profile(api, Authorization=authorization)
+    counted = {
+        (sample.labels["class"], sample.labels["result"]): sample.value
+        for metric in api.service.accounts.meter.logins.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total") and sample.value
+    }
+    assert counted == {
+        ("known", "right"): 1,
+        ("new", "right"): 1,
+        ("new", "wrong"): 1,
+        ("failing", "wrong"): GUESSES - 1,
+        ("failing", "delayed"): 1,
+        ("token", "right"): 1,
+        ("token", "wrong"): 1,
+    }
+
+
 # Known places
 
 

@@ -10,9 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from api.app import make_app
+from api.http.long_poll import wait_of
+from api.resources import websocket
 from api.service.service import Service
 from ledger.domain.commands import UpdateProgress
 from tests.api.calling import ALICE, BOB, Answer, Api
@@ -173,6 +175,13 @@ async def test_no_wait(api: Api, waits: list[str], query: str) -> None:
     """Nothing is waited for; of several waits the last one counts."""
     assert (await api.get(f"/jobs/{await api.job()}/{query}")).status == 200
     assert waits == []
+
+
+def test_answers_come_before_a_proxy_gives_up() -> None:
+    """Whatever is asked for: nginx waits 60 s for an answer, and as long for anything at all."""
+    assert wait_of(make_mocked_request("GET", "/?wait=60")) <= 50
+    assert wait_of(make_mocked_request("GET", "/?wait=49.5")) == 49.5
+    assert websocket.HEARTBEAT_S <= 20
 
 
 async def test_an_unknown_job(api: Api) -> None:

@@ -6,7 +6,7 @@ moment of a test.
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +21,12 @@ Begun = Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]
 
 
 @contextmanager
-def served_here(data: Path) -> Iterator[None]:
+def served_here(data: Path, **settings: object) -> Iterator[None]:
     """It listens at the admin socket of the data directory, in a thread of its own."""
     begun: Begun = Future()
-    thread = threading.Thread(target=asyncio.run, args=[_serve(data, begun)], name="served here")
+    thread = threading.Thread(
+        target=asyncio.run, args=[_serve(data, begun, settings)], name="served here"
+    )
     thread.start()
     loop, stop = begun.result(PATIENCE_S)
     try:
@@ -34,11 +36,12 @@ def served_here(data: Path) -> Iterator[None]:
         thread.join(PATIENCE_S)
 
 
-async def _serve(data: Path, begun: Begun) -> None:
+async def _serve(data: Path, begun: Begun, settings: Mapping[str, object]) -> None:
     stop = asyncio.Event()
     try:
         with data_lock(data):
-            async with open_service(load_settings(data=data)) as service, AdminServer(service):
+            loaded = load_settings(data=data, **settings)
+            async with open_service(loaded) as service, AdminServer(service):
                 begun.set_result((asyncio.get_running_loop(), stop))
                 await stop.wait()
     except BaseException as error:

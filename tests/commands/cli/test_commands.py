@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -136,6 +137,18 @@ def test_doctor_beside_a_service(shared: Serving) -> None:
     shown = ask("doctor", "--data", shared.data)
     assert f"runs as process {shared.pid}" in shown.out
     assert f"nothing is wrong: {len(found['checks'])} checks\n" in shown.out
+
+
+def test_doctor_shows_the_limits(data: Path) -> None:
+    """As they are set here, or where the service runs."""
+    with served_here(data, limits=("login-delay=60", "unknown-tokens=0")):
+        found = json.loads(ask("doctor", "--data", data, "--json").out)
+        shown = re.sub(" +", " ", ask("doctor", "--data", data).out)
+    assert (found["limits"]["login_delay"], found["limits"]["wrong_at_address"]) == (60, 5)
+    assert "limit login-delay 60 \n" in shown
+    assert "limit unknown-tokens none \n" in shown
+    found = json.loads(ask("doctor", "--data", data, "--json").out)
+    assert found["limits"]["login_delay"] == 900
 
 
 def test_doctor_without_a_service(data: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.accounts.limits import LoginLimits
 from api.service.settings import BadSettings, load_settings
 from ledger.images.pools import Pool
 from tests.commands.cli.processes import Serve, Serving, ask, run
@@ -215,6 +216,21 @@ def test_settings_from_the_environment(data: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("JOB_LEDGER_DATA")
     with pytest.raises(BadSettings, match=r"--data .or JOB_LEDGER_DATA.: is missing"):
         load_settings()
+
+
+def test_trusted_proxies_and_limits(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address or a network, and some of the limits; the others keep their defaults."""
+    monkeypatch.setenv("JOB_LEDGER_TRUSTED_PROXIES", "10.0.0.0/8; ::1")
+    monkeypatch.setenv("JOB_LEDGER_LIMITS", "login-delay=60;unknown-tokens=0")
+    found = load_settings(data=data)
+    assert found.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert found.limits == LoginLimits(login_delay=60, unknown_tokens=0)
+    for bad in ({"trusted_proxies": ("10.0.0.1/8",)}, {"trusted_proxies": ("proxy",)},
+                {"limits": ("no-such=1",)}, {"limits": ("login-delay",)},
+                {"limits": ("login-delay=-1",)}, {"limits": ("login-delay=x",)},
+                {"limits": ("login-delay=3601",)}):  # fmt: skip
+        with pytest.raises(BadSettings, match=r"^--(trusted-proxy|limit) "):
+            load_settings(data=data, **bad)
 
 
 @pytest.mark.parametrize("text", ["08080", " 8080 ", "+8080", "8_080"])
