@@ -227,9 +227,10 @@ async def test_a_known_place_is_known_for_90_days(api: Api, ada: Account, wall: 
         await guess(api)
         assert (await log_in(api, EMAIL, **at(GUESSER))).status == 200
     wall.move(known_places.KEPT)
-    assert await api.service.accounts.expire_places() == 1
     await guess(api)
     assert (await log_in(api, EMAIL, **at(GUESSER))).status == 429
+    assert await api.service.accounts.expire_places() == 1
+    assert places(api) == []
 
 
 async def test_a_place_is_recorded_once_a_day(api: Api, ada: Account, wall: Wall) -> None:

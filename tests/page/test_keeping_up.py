@@ -258,15 +258,23 @@ def test_another_account_in_another_tab(server: Server, watch: Any) -> None:
     watched: Watched = watch(server.api.address)
     first = watched.log_in()
     expect(first.get_by_title(mine)).to_be_visible()
-    second = watched.context.new_page()
-    second.goto("/")
-    second.get_by_role("button", name="Log out").click()
-    fill_in(second, OPERATOR, OPERATORS_PASSWORD)
-    expect(second.locator(".who")).to_contain_text(OPERATOR)
+    login = {"username": OPERATOR, "password": OPERATORS_PASSWORD}
+    answer = watched.context.request.post("/api/2.0/accounts/action/?do=login", data=login)
+    assert answer.ok
     first.get_by_label("State").select_option("success")
     expect(first.locator(".who")).to_contain_text(OPERATOR)
     expect(first.get_by_text("There are no such jobs.")).to_be_visible()
     expect(first.get_by_title(mine)).to_have_count(0)
+
+
+def test_a_logout_in_another_tab(server: Server, watch: Any) -> None:
+    """The websocket ends with the session, so that every tab notices at once."""
+    watched: Watched = watch(server.api.address)
+    first = watched.log_in()
+    second = watched.context.new_page()
+    second.goto("/")
+    second.get_by_role("button", name="Log out").click()
+    expect(first.get_by_text("Your session has ended.")).to_be_visible()
 
 
 def test_a_clone_whose_answer_is_lost(server: Server, watch: Any) -> None:
