@@ -5,7 +5,7 @@ from aiohttp.typedefs import Handler
 
 from api.http.access import URL_ACCESS, Access
 from api.http.caching import keep_private
-from api.http.cookies import COOKIES, Cookies
+from api.http.edge.cookies import COOKIES, Cookies
 from api.http.middleware import make_middleware
 from api.http.requests import BODY_BYTES
 from api.openapi.handlers import serve_document, serve_page, serve_style

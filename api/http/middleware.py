@@ -8,11 +8,11 @@ from aiohttp.typedefs import Handler, Middleware
 from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
 from api.http.access import access_of, is_public
+from api.http.edge.proxies import TrustedProxies
 from api.http.errors import Forbidden, answer_to, unknown_error
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
 from api.http.outcome import OUTCOME, advice, note_outcome, recorded_by
-from api.http.proxies import TrustedProxies
 from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION

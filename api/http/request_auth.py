@@ -5,9 +5,9 @@ from aiohttp import hdrs, web
 from api.accounts.places import Client
 from api.accounts.service import Account, Accounts, LoginRefused
 from api.accounts.sessions import Session
-from api.http.cookies import COOKIES
+from api.http.edge.cookies import COOKIES
+from api.http.edge.same_origin import check_origin
 from api.http.errors import Forbidden
-from api.http.same_origin import check_origin
 
 CSRF_HEADER = "X-CSRFToken"
 

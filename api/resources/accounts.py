@@ -14,12 +14,12 @@ from api.accounts.places import DEVICE_VALID_FOR
 from api.accounts.sessions import VALID_FOR, NewSession
 from api.accounts.tokens import InvalidTokenName
 from api.accounts.websocket_cookie import VALID_S
-from api.http.cookies import COOKIES
+from api.http.edge.cookies import COOKIES
+from api.http.edge.same_origin import check_origin
 from api.http.errors import BadRequest, Forbidden
 from api.http.request_auth import account_of, client_of, session_id
 from api.http.requests import owner_of, read_object
 from api.http.responses import json_answer
-from api.http.same_origin import check_origin
 from api.resources.account_bodies import Login, TokenLogin
 from api.resources.collections import do_action
 from api.service.service import Service

@@ -11,11 +11,11 @@ from contextlib import suppress
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
 from api.accounts.account import LoginRefused
-from api.http.cookies import COOKIES
+from api.http.edge.cookies import COOKIES
+from api.http.edge.same_origin import check_origin
 from api.http.errors import RequestRefused
 from api.http.request_ids import REQUEST_ID
 from api.http.requests import CALLER
-from api.http.same_origin import check_origin
 from api.service.service import Service
 from projections.feed.feed import Reason
 

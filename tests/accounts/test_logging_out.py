@@ -8,7 +8,7 @@ import pytest
 
 from api.accounts.service import Account
 from api.accounts.sessions import VALID_FOR
-from api.http.cookies import Cookies
+from api.http.edge.cookies import Cookies
 from tests.accounts.calling import (
     ASYNCHRONOUS,
     LOGOUT,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from api.app import make_app
-from api.http.proxies import TrustedProxies
+from api.http.edge.proxies import TrustedProxies
 from api.service.service import Service
 from tests.api.calling import DRIVE, Api
 

@@ -18,7 +18,7 @@ from api.accounts.service import Account
 from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
 from api.app import make_app
 from api.composition import open_service
-from api.http.same_origin import is_same_origin
+from api.http.edge.same_origin import is_same_origin
 from api.resources import websocket
 from api.resources.frames import frames
 from api.service.clocks import now
