@@ -8,13 +8,21 @@ from api.accounts.service import Account
 from ledger.domain.errors import CommitFailed, StoreUnreachable
 from ledger.store.seam import Cursor
 from tests.accounts.calling import LOGIN, PASSWORD, call
+from tests.accounts.conftest import Basic
 from tests.api.calling import Api
 from tests.api.late import Held
 from tests.support.wait import PATIENCE_S
 
 TOKEN = "/accounts/action/?do=create_token"
 
-pytestmark = pytest.mark.usefixtures("quick_hashing")
+pytestmark = pytest.mark.usefixtures("quick_hashing", "known_place")
+
+
+@pytest.fixture
+async def known_place(quick_hashing: None, api: Api, ada: Account, basic: Basic) -> None:
+    """The first login from an address also records the place; Basic begins no session."""
+    answer = await call(api, "GET", "/profile/", Authorization=basic(ada.email, PASSWORD))
+    assert answer.status == 200
 
 
 def login_of(account: Account) -> dict[str, str]:
