@@ -28,6 +28,7 @@ T = TypeVar("T")
 Query = Mapping[str, str | int | None]
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
+_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 TRIES = 4
 """How often a request is sent whose outcome is unknown; the service executes it once."""
 PAUSE_S = 0.5
@@ -115,7 +116,7 @@ class Client:
             try:
                 return await self.send(method, path, sent, params=params, headers=headers)
             except (Unreachable, Refused) as error:
-                unknown = method != "GET" and _may_be_done(error)
+                unknown = method not in _SAFE and _may_be_done(error)
                 undecided = undecided or unknown
                 may_pass = isinstance(error, Unreachable) or error.status == UNAVAILABLE
                 if not tries_left or not (may_pass or unknown):
