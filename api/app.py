@@ -6,8 +6,9 @@ from aiohttp.typedefs import Handler
 from api.http.access import URL_ACCESS, Access
 from api.http.caching import keep_private
 from api.http.edge.cookies import COOKIES, Cookies
+from api.http.edge.proxies import TRUSTED_PROXIES, TrustedProxies
 from api.http.middleware import make_middleware
-from api.http.requests import BODY_BYTES
+from api.http.wire.bodies import BODY_BYTES, LIMITS
 from api.openapi.handlers import serve_document, serve_page, serve_style
 from api.resources.accounts import AccountsActions
 from api.resources.drives.handlers import Drives
@@ -42,6 +43,8 @@ def make_app(service: Service) -> web.Application:
     app.on_response_prepare.append(keep_private)
     app[URL_ACCESS] = {}
     app[COOKIES] = cookies = Cookies(service.ledger_id)
+    app[LIMITS] = service.limits
+    app[TRUSTED_PROXIES] = TrustedProxies(service.trusted_proxies)
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
     images = Images(service)

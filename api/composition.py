@@ -199,6 +199,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             new_password=new_password,
             data=data,
             trusted_proxies=settings.trusted_proxies,
+            limits=settings.limits,
         )
         try:
             await accounts.keys.renew()

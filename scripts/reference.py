@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import click
 import msgspec
 
-from api.accounts.limits import LoginLimits
 from api.cli import cli
 from api.doctor.checks import CURRENT, INSIDE, LEDGER, RETENTION, WHOLE
 from api.metrics.table import METRICS
+from api.service.limits import Limits, rows_of
 from api.service.settings import ENVIRONMENT_PREFIX, Settings, WorkerSettings
 from ledger.domain import errors
 from ledger.domain.errors import Refusal
@@ -73,6 +73,16 @@ def _settings() -> Iterator[str]:
     yield "## Settings"
     yield ""
     yield "These are variables of the environment; a flag of the same name wins."
+    yield ""
+    yield "### Limits"
+    yield ""
+    yield "`--limit NAME=N` of `serve`; `JOB_LEDGER_LIMITS` holds several, with `;` between them."
+    yield "0 switches a limit off."
+    yield ""
+    yield "| name | default | limits |"
+    yield "|---|---|---|"
+    for limit in rows_of(Limits()):
+        yield f"| `{limit.name}` | {limit.value:.12g} | {limit.meaning} |"
     for title, kind in (("serve", Settings), ("worker", WorkerSettings)):
         yield ""
         yield f"### Of `{title}`"
@@ -91,9 +101,8 @@ def _fields(kind: type[msgspec.Struct]) -> Iterator[str]:
 def _default(value: object) -> str:
     if value is None or value == ():
         return "none"
-    if isinstance(value, LoginLimits):
-        limits = msgspec.structs.asdict(value).items()
-        value = tuple(f"{name.replace('_', '-')}={limit}" for name, limit in limits)
+    if isinstance(value, Limits):
+        return "see above"
     if isinstance(value, tuple):
         return f"`{';'.join(map(str, value))}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

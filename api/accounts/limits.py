@@ -4,24 +4,32 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-Count = Annotated[int, Meta(ge=0)]
 
+class LoginLimits(Struct, frozen=True, kw_only=True, rename="kebab"):
+    """The limits of one process. 0 switches a limit off."""
 
-class LoginLimits(Struct, frozen=True, kw_only=True):
-    """The limits of one process; 0 turns one off."""
-
-    wrong_at_known_place: Count = 10
-    """Wrong passwords at a known place within five minutes; then it counts as unknown."""
-    wrong_at_address: Count = 5
-    """Wrong passwords from an unknown address before the next has to wait."""
-    login_delay: Annotated[int, Meta(ge=0, le=3600)] = 900
-    """The longest wait, in seconds, of an unknown address."""
-    logins_waiting: Count = 128
-    """Passwords that wait to be hashed."""
-    logins_waiting_at_address: Count = 2
-    """Passwords from one unknown address that wait to be hashed."""
-    unknown_tokens: Count = 100
-    """Unknown tokens from one address in a minute."""
+    wrong_at_known_place: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="wrong passwords at a known place in five minutes; then it is unknown",
+        ),
+    ] = 10
+    wrong_at_address: Annotated[
+        int,
+        Meta(ge=0, description="wrong passwords from an unknown address before the next waits"),
+    ] = 5
+    login_delay: Annotated[
+        int, Meta(ge=0, le=3600, description="the longest wait of an unknown address, in seconds")
+    ] = 900
+    logins_waiting: Annotated[int, Meta(ge=0, description="passwords that wait to be hashed")] = 128
+    logins_waiting_at_address: Annotated[
+        int,
+        Meta(ge=0, description="passwords from one unknown address that wait to be hashed"),
+    ] = 2
+    unknown_tokens: Annotated[
+        int, Meta(ge=0, description="unknown tokens from one address in a minute")
+    ] = 100
 
 
 DEFAULT_LIMITS = LoginLimits()

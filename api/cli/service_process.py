@@ -18,7 +18,7 @@ from api.cli.signals import end_with_store, stop_event
 from api.cli.sockets import CannotListen, metrics_endpoint
 from api.composition import open_service
 from api.data.directory import data_lock
-from api.http.server import ApiRunner
+from api.http.wire.server import ApiRunner
 from api.metrics.collector import of_service
 from api.metrics.request_counts import RequestCounts
 from api.service.service import Service
@@ -26,7 +26,6 @@ from api.service.settings import Settings
 from ledger.domain.errors import Refusal
 from ledger.images.errors import ImageError
 
-KEEPALIVE_S = 75
 REQUESTS_END_S = 9
 """How long requests may take to finish once the service is asked to stop ..."""
 CONNECTIONS_END_S = 1
@@ -141,9 +140,7 @@ async def _listening(
     runner = ApiRunner(
         app,
         prefix=service.new_id(),
-        access_log=None,
         handler_cancellation=True,
-        keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=CONNECTIONS_END_S,
     )
     await runner.setup()

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
 from api.data.location import Database
 from api.doctor import directory, images, retention, store
 from api.doctor.findings import Check, Findings
 from api.doctor.probes import examine_ledger, examine_pool
 from api.doctor.subject import Subject
+from api.service.limits import Limits
 from api.service.service import Service
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
@@ -81,10 +81,10 @@ def examine_service(service: Service) -> Findings:
         service.data,
         service.database,
         service.pools.values(),
+        limits=service.limits,
         reading=service.clocks(),
         service=os.getpid(),
         archiving=service.ledger.maintenance.locked(),
-        limits=service.accounts.limits,
     )
 
 
@@ -93,10 +93,10 @@ def examine(
     database: Database,
     pools: Iterable[Pool],
     *,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
     reading: Reading,
     service: int | None,
     archiving: bool,
-    limits: LoginLimits = DEFAULT_LIMITS,
 ) -> Findings:
     """Run all checks; blocks for a few reads.
 

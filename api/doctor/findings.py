@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from api.accounts.limits import LoginLimits
+from api.service.limits import Limits
 from projections.maintenance.retention.status import RetentionStatus
 
 
@@ -45,7 +45,7 @@ class Findings(Struct, frozen=True):
     ledger: LedgerFound | None
     retention: RetentionStatus | None
     pools: list[PoolFound]
-    limits: LoginLimits
+    limits: Limits
     checks: list[Check]
 
     @property

@@ -26,7 +26,7 @@ from ledger.proofs.tree import LeavesArchived
 
 ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]
 
-RequestStatus = Literal[400, 403, 406, 408, 411, 412, 413, 415, 416, 422, 426]
+RequestStatus = Literal[400, 403, 406, 408, 411, 412, 413, 415, 416, 417, 422, 426]
 """The statuses of requests that are bad, whatever the ledger holds."""
 
 _TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "notexist"}

@@ -16,7 +16,8 @@ from aiohttp.typedefs import Handler
 from api.http.access import access_of
 from api.http.errors import BadRequest, RequestRefused
 from api.http.keyed_request import KeyedRequest
-from api.http.requests import ANONYMOUS, BODY, KEYED_REQUEST, NEW_ID, chunks, owner_of, read_body
+from api.http.requests import ANONYMOUS, BODY, NEW_ID, owner_of
+from api.http.wire.bodies import KEYED_REQUEST, read_body, upload_chunks
 from api.service.service import Service
 from ledger.domain.errors import AlreadyClaimed, StoreFailed
 from ledger.domain.idempotency import KeptAnswer
@@ -57,7 +58,7 @@ class Once:
         about = f"{request.method} {request.path_qs}"
         keyed = request[KEYED_REQUEST] = KeyedRequest(_key(request), about, seed=self._new_id())
         if not _is_raw(request):
-            request[BODY] = await read_body(request)
+            request[BODY] = await read_body(request, inflated=True)
         # A client that disconnects will repeat the request: finish this one, and let the twin wait.
         task = asyncio.create_task(self._in_turn(request, handler, keyed))
         self._under_way.add(task)
@@ -103,7 +104,7 @@ class Once:
         if found is None:
             return None
         if _is_raw(request):
-            async for _ in chunks(request):
+            async for _ in upload_chunks(request):
                 pass  # only for the fingerprint: the image is there already
         if found.claim.fingerprint != keyed.claim.fingerprint:
             message = "this key was used with another request"

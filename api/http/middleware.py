@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
 from api.http.access import access_of, is_public
-from api.http.edge.proxies import TrustedProxies
+from api.http.edge.proxies import TRUSTED_PROXIES
 from api.http.errors import Forbidden, answer_to, unknown_error
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
@@ -19,6 +19,8 @@ from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
 from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import url_template_of
+from api.http.wire.bodies import check_expectation, is_awaited
+from api.http.wire.connection import occupy_connection
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
 from ledger.domain.errors import Expected, StoreFailed, StoreUnreachable
@@ -32,7 +34,6 @@ SCRIPT_CHALLENGE = 'Bearer realm="users"'
 """For scripts of pages: a Basic challenge would make the browser open its login dialog."""
 
 BODY_TOO_SLOW = 408
-"""The rest of the body may still arrive, and is not read."""
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 log = logging.getLogger(__name__)
@@ -48,11 +49,10 @@ def make_middleware(service: Service) -> Middleware:
     ledger = service.ledger
     ids = RequestIds(service.new_id())
     once = Once(service)
-    proxies = TrustedProxies(service.trusted_proxies)
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request = proxies.seen_by_client(request)
+        request = request.app[TRUSTED_PROXIES].seen_by_client(request)
         request_id = ids.of(request)
         CURRENT_REQUEST_ID.set(request_id)
         request[POSITION] = ledger.position
@@ -63,6 +63,7 @@ def make_middleware(service: Service) -> Middleware:
             owner = ANONYMOUS
             if not await is_public(request):
                 account = await account_of(request, service.accounts)
+                occupy_connection(request)
                 owner = await owner_asked_for(request, account, service.accounts)
             request[CALLER] = Caller(owner, request_id)
             answer = await _authorise_and_handle(request, account, handler, once)
@@ -75,7 +76,7 @@ def make_middleware(service: Service) -> Middleware:
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id
             answer.headers[LEDGER_POSITION] = str(request[POSITION])
-        if answer.status == BODY_TOO_SLOW:
+        if answer.status == BODY_TOO_SLOW or is_awaited(request):
             await _send_and_close(request, answer)
         return answer
 
@@ -115,6 +116,7 @@ async def _authorise_and_handle(
     request: web.Request, account: Account | None, handler: Handler, once: Once
 ) -> web.StreamResponse:
     """Handle a request, if its account may make it. Raise whatever a handler may raise."""
+    check_expectation(request)
     if request.method == hdrs.METH_OPTIONS:
         return _options(request)
     _check_allowed(request, account)
@@ -125,7 +127,10 @@ async def _authorise_and_handle(
 
 
 async def _send_and_close(request: web.Request, answer: web.StreamResponse) -> None:
-    """Send an answer without waiting for the rest of the body, as aiohttp would."""
+    """Send an answer without waiting for the rest of the body, as aiohttp would.
+
+    It may still come; or it never comes, since nobody has asked for it.
+    """
     answer.force_close()
     await answer.prepare(request)
     await answer.write_eof()

@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 from aiohttp import hdrs, web
 
 from api.http.fields import Reference
-from api.http.requests import KEYED_REQUEST
 from api.http.responses import json_answer
+from api.http.wire.bodies import KEYED_REQUEST
 from ledger.domain.errors import StoreUnreachable
 from ledger.domain.outcomes import Outcome, outcome_of
 

@@ -3,7 +3,8 @@
 from aiohttp import web
 
 from api.http.outcome import RECORDING, Changed, Recording
-from api.http.requests import CALLER, KEYED_REQUEST, NEW_ID, POSITION
+from api.http.requests import CALLER, NEW_ID, POSITION
+from api.http.wire.bodies import KEYED_REQUEST
 from ledger.application import Ledger
 from ledger.domain.commands import Command
 

@@ -1,8 +1,7 @@
 """Reading requests: bodies and query parameters, bounded and checked before anything changes."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from msgspec import Struct
 
 from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import SURROGATES, UUID, B, UuidList, decode_fields
-from api.http.keyed_request import KeyedRequest
+from api.http.wire.bodies import media_type, read_body
 from api.text.iso8601 import EXAMPLE, moment
 from ledger.domain.errors import NotFound
 from ledger.store.writer import Caller
@@ -30,19 +29,11 @@ The middleware sets the one before anything is read; a command sets its own.
 """
 NEW_ID: web.RequestKey[Callable[[], str]] = web.RequestKey("new-id")
 """Draws the uuids of what the request makes."""
-KEYED_REQUEST = web.RequestKey("keyed-request", KeyedRequest)
-"""Set if the request has an `Idempotency-Key` (`api.http.idempotency`)."""
 BODY = web.RequestKey("body", bytes)
 """Set if the body has been read."""
 ANONYMOUS = "anonymous"
 """The actor of a request to a public URL. No account has it, so it owns nothing."""
 
-BODY_BYTES = 256 * 1024
-"""The longest body that is accepted, apart from uploads."""
-ENCODINGS = ("identity", "gzip", "deflate", "br", "zstd")
-"""The encodings that aiohttp decodes or refuses; it ignores others."""
-SILENCE_S = 10.0
-"""How long a body may send nothing before it is cut."""
 BULK_LIMIT = 200
 """Objects in one request."""
 DEFAULT_LIMIT = 20
@@ -56,7 +47,8 @@ SEARCHES_LIMIT = 20
 DIGITS_LIMIT = 18
 """Digits of a number in the query: what fits into 64 bits."""
 
-_BACKSLASHES = re.compile(r"(\\*)(,|$)")
+# One token each: whatever does not match is never looked at twice, however long it is.
+_TOKENS = re.compile(r"(?P<backslashes>\\*+),|\\++|[^\\,]++")
 
 
 # Bodies
@@ -70,50 +62,14 @@ def owner_of(request: web.Request) -> str:
     return request[CALLER].actor
 
 
-async def chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives. Raise `RequestRefused` if it stalls or is cut short."""
-    keyed = request.get(KEYED_REQUEST)
-    while True:
-        try:
-            async with asyncio.timeout(SILENCE_S):
-                chunk = await request.content.readany()
-        except TimeoutError:
-            raise RequestRefused(408, f"the body sent nothing for {SILENCE_S:g} s") from None
-        except web.RequestPayloadError:
-            raise BadRequest("the request body ended early or is badly encoded") from None
-        if not chunk:
-            return
-        if keyed is not None:
-            keyed.read(chunk)
-        yield chunk
-
-
-async def read_body(request: web.Request) -> bytes:
-    """Read the whole body. Raise `RequestRefused`, also if it is too long."""
-    if not request.can_read_body:
-        return b""
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ENCODINGS:
-        raise RequestRefused(
-            415, f"the request body may be encoded as one of {', '.join(ENCODINGS)}"
-        )
-    body = bytearray()
-    if (request.content_length or 0) > BODY_BYTES:
-        raise RequestRefused(413, f"the request body is longer than {BODY_BYTES} bytes")
-    async for chunk in chunks(request):
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise RequestRefused(413, f"the request body is longer than {BODY_BYTES} bytes")
-    return bytes(body)
-
-
 async def read_json(request: web.Request) -> object:
     """Read the body as JSON; no body and `null` are an empty object."""
     body = request.get(BODY)
     if body is None:
-        body = await read_body(request)
+        body = await read_body(request, inflated=owner_of(request) != ANONYMOUS)
     if not body.strip():
         return {}
-    if hdrs.CONTENT_TYPE in request.headers and request.content_type != "application/json":
+    if hdrs.CONTENT_TYPE in request.headers and media_type(request) != "application/json":
         raise RequestRefused(415, "the request body must be application/json")
     try:
         value: object = orjson.loads(body)
@@ -292,18 +248,15 @@ def filter_values(request: web.Request, name: str) -> list[str] | None:
 
 def alternatives(text: str) -> list[str]:
     r"""Split at commas. `\,` is a comma in a part, `\\,` a backslash at its end."""
-    parts = [""]
-    end = 0
-    for found in _BACKSLASHES.finditer(text):
-        parts[-1] += text[end : found.start()]
-        backslashes, comma = found.groups()
-        end = found.end()
-        if not comma:
-            parts[-1] += backslashes
+    parts: list[list[str]] = [[]]
+    for token in _TOKENS.finditer(text):
+        backslashes = token["backslashes"]
+        if backslashes is None:
+            parts[-1].append(token[0])
             continue
-        parts[-1] += "\\" * (len(backslashes) // 2)
+        parts[-1].append("\\" * (len(backslashes) // 2))
         if len(backslashes) % 2:
-            parts[-1] += ","
+            parts[-1].append(",")
         else:
-            parts.append("")
-    return parts
+            parts.append([])
+    return ["".join(part) for part in parts]

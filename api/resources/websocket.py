@@ -16,6 +16,7 @@ from api.http.edge.same_origin import check_origin
 from api.http.errors import RequestRefused
 from api.http.request_ids import REQUEST_ID
 from api.http.requests import CALLER
+from api.http.wire.connection import occupy_connection
 from api.service.service import Service
 from projections.feed.feed import Reason
 
@@ -56,6 +57,7 @@ class Websocket:
         if cookie is None:
             raise LoginRefused
         account = await self._accounts.account_of_async_cookie(cookie)
+        occupy_connection(request)
         response = web.WebSocketResponse(
             timeout=CLOSE_S,
             heartbeat=HEARTBEAT_S,

@@ -10,6 +10,7 @@ from api.accounts.service import Accounts
 from api.data.idempotency_keys import IdempotencyKeys
 from api.data.location import Database
 from api.service.environment import ServiceEnvironment
+from api.service.limits import Limits
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
@@ -65,6 +66,7 @@ class Service(OpenLedger):
     new_mac: Callable[[], str]
     new_password: Callable[[], str]
     data: Path
+    limits: Limits
     trusted_proxies: tuple[str, ...]
     """Peers that say for whom they forward requests."""
 

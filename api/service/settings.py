@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
+from api.service.limits import Limits, read_limits
 from api.service.logging import LogFormat
 from ledger.domain.errors import Expected
 from ledger.images.pools import Pool, parse_pool
@@ -25,13 +25,13 @@ STORES = ("postgresql://", "postgres://")
 
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_SINGULAR = {
+_REPEATED = {
     "pools": "pool",
     "compute_hosts": "compute-host",
     "trusted_proxies": "trusted-proxy",
     "limits": "limit",
 }
-"""The flags of settings that have several values."""
+"""The flags of settings that hold several values, each of which has a flag of its own."""
 _SWITCH_WORDS = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
@@ -87,7 +87,7 @@ class Settings(WorkSettings, frozen=True, kw_only=True):
     demo: bool = False
     trusted_proxies: tuple[str, ...] = ()
     """Addresses of proxies that are believed when they say for whom they forward a request."""
-    limits: LoginLimits = DEFAULT_LIMITS
+    limits: Limits = Limits()
     copying: bool = True
     """Off, jobs are recorded and left to workers, where the ledger is in PostgreSQL."""
 
@@ -138,7 +138,7 @@ def _load(kind: type[S], flags: Mapping[str, object]) -> S:
 
 
 def _names_of(name: str) -> str:
-    flag = _SINGULAR.get(name, name).replace("_", "-")
+    flag = _REPEATED.get(name, name.replace("_", "-"))
     return f"--{flag} (or {ENVIRONMENT_PREFIX}{name.upper()})"
 
 
@@ -208,20 +208,8 @@ def _read_networks(texts: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(str(ip_network(text)) for text in _split(texts))
 
 
-def _read_limits(texts: str | Sequence[str]) -> LoginLimits:
-    """Read `NAME=N`; a limit that is not named keeps its default."""
-    return LoginLimits(**dict(map(_read_limit, _split(texts))))
-
-
-def _read_limit(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    limits = {field.name.replace("_", "-"): field for field in msgspec.structs.fields(LoginLimits)}
-    if name not in limits:
-        raise ValueError(f"{text!r} is not NAME=N; the names are {', '.join(limits)}")
-    try:
-        return limits[name].name, msgspec.convert(_read_integer(number), limits[name].type)
-    except ValueError as error:
-        raise ValueError(f"{name}: {_reason(error, number)}") from None
+def _read_limits(texts: str | Sequence[str]) -> Limits:
+    return read_limits(_split(texts))
 
 
 def _split(texts: str | Sequence[str]) -> Sequence[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import argon2
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.accounts import credentials, passwords
 from api.accounts.service import Account, Accounts
@@ -21,6 +21,7 @@ from tests.accounts.calling import PASSWORD
 from tests.accounts.clocks import Clock, Wall
 from tests.api.begun import begin_as, begun
 from tests.api.calling import Api
+from tests.support.api_server import ApiServer
 
 __all__ = ["begun"]
 
@@ -77,7 +78,7 @@ async def api(tmp_path: Path, begun: Path, clock: Clock, wall: Wall) -> AsyncIte
         accounts = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
         await accounts.keys.renew()
         service = replace(opened, accounts=accounts, trusted_proxies=("127.0.0.1",))
-        server = TestServer(make_app(service))
+        server = ApiServer(make_app(service))
         async with TestClient(server, cookie_jar=aiohttp.DummyCookieJar()) as client:
             yield Api(client, service)
         accounts.close()

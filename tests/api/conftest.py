@@ -5,15 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.composition import open_service
+from api.service.limits import Limits
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.images.pools import Pool
 from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
+from tests.support.api_server import ApiServer
 from tests.support.postgres import record_pools_elsewhere
 
 __all__ = ["begun"]
@@ -26,11 +28,19 @@ def store(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def service(tmp_path: Path, begun: Path, store: str | None) -> AsyncIterator[Service]:
+def limits() -> Limits:
+    """What one client may take; a test has other limits by `parametrize`."""
+    return Limits()
+
+
+@pytest.fixture
+async def service(
+    tmp_path: Path, begun: Path, store: str | None, limits: Limits
+) -> AsyncIterator[Service]:
     if store is None:
         begin_as(begun, tmp_path)
     pools = (Pool("main", tmp_path / "pools" / "main"),)
-    settings = Settings(data=tmp_path, store=store, pools=pools, copying=False)
+    settings = Settings(data=tmp_path, store=store, pools=pools, copying=False, limits=limits)
     if store is not None:
         record_pools_elsewhere(store, settings)
     async with open_service(settings) as opened:
@@ -46,5 +56,5 @@ def always_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def api(service: Service) -> AsyncIterator[Api]:
-    async with TestClient(TestServer(make_app(service))) as client:
+    async with TestClient(ApiServer(make_app(service))) as client:
         yield Api(client, service)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.composition import open_service
@@ -20,6 +20,7 @@ from api.service.settings import Settings
 from ledger.images.pools import Pool
 from ledger.store.tables import accounts as table
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
+from tests.support.api_server import ApiServer
 from tests.support.postgres import record_pools_elsewhere
 
 HOSTS = ("first", "second")
@@ -59,7 +60,7 @@ async def _served(directory: Path, store: str | None, *, copying: bool) -> Async
     async with open_service(settings) as opened:
         await _add_accounts(opened)
         service = replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
-        async with TestClient(TestServer(make_app(service))) as client:
+        async with TestClient(ApiServer(make_app(service))) as client:
             yield Api(client, service)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, get_args
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.composition import open_service
@@ -37,6 +37,7 @@ from projections.maintenance.retention import compaction
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.streams import compactions, pending_sweeps
 from tests.api.calling import ALICE, AUDITOR, BOB, ROOT, WORKER, Api, KnownAccounts
+from tests.support.api_server import ApiServer
 from tests.support.discarding import AT_ONCE, discard
 from tests.support.postgres import record_pools_elsewhere
 from tests.support.world import START, disk, machine, mount
@@ -85,7 +86,7 @@ class Asking:
             record_pools_elsewhere(self._place.store, self._place.settings)
         opened = await self._opened.__aenter__()
         self.service = replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
-        self._client = TestClient(TestServer(make_app(self.service)))
+        self._client = TestClient(ApiServer(make_app(self.service)))
         await self._client.__aenter__()
         self.api = Api(self._client, self.service)
         return self

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.accounts.account import LoginRefused
 from api.accounts.places import Client
@@ -21,6 +21,7 @@ from api.service.service import Service
 from api.service.settings import Settings
 from tests.api.calling import Api
 from tests.api.listening import Listener, listening
+from tests.support.api_server import ApiServer
 from tests.support.postgres import away
 from tests.support.wait import wait_until
 
@@ -58,7 +59,7 @@ async def test_a_revocation_closes_websockets_at_other_nodes(
     one, two = services
     ada = await one.accounts.add(EMAIL, "correct horse")
     token = await one.accounts.tokens.add(EMAIL)
-    async with TestClient(TestServer(make_app(two))) as client:
+    async with TestClient(ApiServer(make_app(two))) as client:
         api = Api(client, two)
         async with listening(api, ada) as listener:
             match revoked_by:
@@ -99,7 +100,7 @@ async def test_a_logout_at_one_node_ends_websockets_at_the_others(
     ada = await one.accounts.add(EMAIL, "correct horse")
     session = await one.accounts.log_in(EMAIL, "correct horse", HERE)
     cookies = [await one.accounts.new_async_cookie(ada, each) for each in (session.id, None)]
-    async with TestClient(TestServer(make_app(two))) as client:
+    async with TestClient(ApiServer(make_app(two))) as client:
         ended, kept = [{"Cookie": f"async_auth={cookie}"} for cookie in cookies]
         async with client.ws_connect("/websocket", headers=ended) as socket:
             await wait_until("it follows", lambda: two.feed.subscribers == 1)

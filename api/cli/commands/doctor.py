@@ -13,6 +13,7 @@ from api.cli.commands.retention import standing_lines
 from api.cli.options import data_option, pool_option
 from api.cli.output import json_option, print_facts, print_json
 from api.doctor.findings import Findings, LedgerFound
+from api.service.limits import rows_of
 from api.service.settings import load_settings
 
 SICK = 1
@@ -57,8 +58,11 @@ def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
     for pool in findings.pools:
         free = "unknown" if pool.free_bytes is None else f"{pool.free_bytes:,} bytes"
         yield f"pool {pool.name}", f"{pool.storage_type}, {free} free, at {pool.path}"
-    for name, limit in msgspec.structs.asdict(findings.limits).items():
-        yield f"limit {name.replace('_', '-')}", str(limit) if limit else "none"
+    for limit in rows_of(findings.limits):
+        yield (
+            f"limit {limit.name}",
+            f"{limit.value:,.12g}: {limit.meaning}" if limit.value else "off",
+        )
 
 
 def _ledger_lines(ledger: LedgerFound) -> Iterator[tuple[str, str]]:

@@ -63,6 +63,13 @@ those that stay, in the writer's cache, would stop every request for a third of 
 )
 @monitoring_options
 @copying_options
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=N",
+    help="How much one client may take; 0: any amount. May be repeated; `doctor` shows all limits.",
+)
 @click.option("--demo", is_flag=True, default=None, help="Make a demo account, a drive and a job.")
 @click.option(
     "--copying/--no-copying",
@@ -70,15 +77,13 @@ those that stay, in the writer's cache, would stop every request for a third of 
     help="--no-copying: leave copies to workers, and use only pools that are named; PostgreSQL"
     " only.  [default: copying]",
 )
-def serve(
-    data: Path | None, pools: tuple[str, ...], compute_hosts: tuple[str, ...], **given: object
-) -> None:
+def serve(data: Path | None, **given: object) -> None:
     """Serve the ledger and execute its jobs, until SIGTERM or SIGINT.
 
     The data directory is made if it is missing; one service at a time can use it. Exit code 0:
     stopped on request; 1: could not start; 70: the store failed, start again to recover.
     """
-    settings = load_settings(data=data, pools=pools, compute_hosts=compute_hosts, **given)
+    settings = load_settings(data=data, **given)
     log_to_stderr(settings.log_format)
     show_stacks_on_signal()
     gc.freeze()

@@ -25,6 +25,9 @@ class _Seen(TypedDict, total=False):
     host: str
 
 
+TRUSTED_PROXIES: web.AppKey["TrustedProxies"] = web.AppKey("trusted_proxies")
+
+
 class TrustedProxies:
     """Knows which peers are proxies."""
 
@@ -33,7 +36,7 @@ class TrustedProxies:
 
     def seen_by_client(self, request: web.Request) -> web.Request:
         """Return the request with the address, scheme and host that its client saw."""
-        if not self._networks or not self._is_trusted(request.remote or ""):
+        if not self._networks or not self.is_trusted(request.remote or ""):
             return request
         seen = _Seen(remote=self._client(request))
         scheme = _last(request, "X-Forwarded-Proto").lower()
@@ -49,11 +52,12 @@ class TrustedProxies:
         found = request.remote or ""
         for address in _forwarded(request):
             found = address
-            if not self._is_trusted(address):
+            if not self.is_trusted(address):
                 break
         return found
 
-    def _is_trusted(self, address: str) -> bool:
+    def is_trusted(self, address: str) -> bool:
+        """Return whether a proxy of this address is believed."""
         ip = parse_address(address)
         return ip is not None and any(ip in network for network in self._networks)
 

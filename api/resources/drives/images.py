@@ -14,7 +14,8 @@ from api.http.fields import Text, decode_fields
 from api.http.outcome import Changed
 from api.http.preconditions import asked_range, is_current
 from api.http.record import is_recorded, new_id, note_undone, record_command
-from api.http.requests import chunks, owner_of, uuid_in_url
+from api.http.requests import owner_of, uuid_in_url
+from api.http.wire.bodies import check_not_compressed, media_type, upload_chunks
 from api.resources.drives.bodies import SIZE_MOST, Media, default_storage_type
 from api.resources.drives.image_digests import ImageDigests
 from api.resources.drives.image_response import ImageResponse
@@ -68,7 +69,7 @@ class Images:
             await self._intake.receive(
                 owner_of(request),
                 definition,
-                chunks(request),
+                upload_chunks(request),
                 lambda command: record_command(request, self._ledger, command, changed),
                 drive=uuid,
             )
@@ -161,7 +162,7 @@ class Images:
                 raise ImageMissing(f"the image of drive {uuid} is gone")
 
     def _uploaded(self, request: web.Request) -> DriveDefinition:
-        if request.content_type.startswith("multipart/"):
+        if media_type(request).startswith("multipart/"):
             raise RequestRefused(
                 415, "the body must be the image itself, and no form that holds it"
             )
@@ -185,8 +186,7 @@ class _Upload(Struct):
 
 def body_length(request: web.Request) -> int:
     """Return an upload's length, which it must give; refuse an empty or a compressed one."""
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-        raise RequestRefused(415, "an upload cannot be compressed")
+    check_not_compressed(request)
     length = request.content_length
     if length is None:
         raise RequestRefused(411, "an upload needs a Content-Length")

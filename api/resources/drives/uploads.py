@@ -9,9 +9,10 @@ from msgspec import Meta, Struct, field
 
 from api.http.digests import digest_headers, wants_digest
 from api.http.fields import decode_fields
-from api.http.multipart import read_form
-from api.http.requests import chunks, owner_of, read_object, uuid_in_url
+from api.http.requests import owner_of, read_object, uuid_in_url
 from api.http.responses import json_answer
+from api.http.wire.bodies import upload_chunks
+from api.http.wire.multipart import read_form
 from api.resources.drives.bodies import SIZE_MOST, ChunkRequest
 from api.resources.drives.images import body_length
 from api.resources.drives.upload_links import LinkedChunk, UploadLinks
@@ -64,7 +65,7 @@ class Uploads:
         length = body_length(request)
         chunking = Chunking(chunk.chunk_size)
         await self._intake.receive(
-            chunk.drive, chunk.number, chunking, chunks(request), length=length
+            chunk.drive, chunk.number, chunking, upload_chunks(request), length=length
         )
         return await self._answer(request, chunk.drive, chunk.number, chunking, length)
 

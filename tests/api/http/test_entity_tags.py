@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.http.requests import SHORT_LIMIT
@@ -20,6 +20,7 @@ from tests.api.calling import (
     Api,
     authorization,
 )
+from tests.support.api_server import ApiServer
 
 PATHS = [
     "/jobs/",
@@ -94,7 +95,7 @@ async def test_live_figures_change_the_tag(service: Service):
     figures = Figures(lambda: 0.0)
     figures.begin(0, 1000)
     moving = replace(service, figures=lambda job: figures)
-    async with TestClient(TestServer(make_app(moving))) as client:
+    async with TestClient(ApiServer(make_app(moving))) as client:
         api = Api(client, moving)
         path = f"/jobs/{await api.job()}/"
         before = await api.get(path)

@@ -6,7 +6,6 @@ import logging
 import zlib
 from collections.abc import Awaitable, Callable
 from itertools import count
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import aiohttp
@@ -14,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from api.accounts.service import TooManyAttempts
-from api.http import requests
 from api.http.errors import answer_to
-from api.http.requests import BODY_BYTES
+from api.http.wire.bodies import BODY_BYTES
+from api.service.limits import Limits
 from ledger.domain import errors
 from ledger.images.errors import PoolFull
 from ledger.store.seam import Batch, StampsRefused
@@ -30,7 +29,7 @@ from tests.api.calling import (
     Api,
     authorization,
 )
-from tests.support.wait import PATIENCE_S, patience, wait_until
+from tests.support.wait import patience, wait_until
 
 URLS = {
     "/jobs/": "GET",
@@ -313,41 +312,16 @@ async def test_a_body_that_is_badly_encoded(api: Api):
     assert answer.status == 400
 
 
+@pytest.mark.parametrize("limits", [Limits(body_silence_seconds=0.1)])
 @pytest.mark.parametrize("path", ["/drives/", "/drives/upload/"])
-async def test_a_body_that_stalls_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch, path: str):
+async def test_a_body_that_stalls_is_cut_off(api: Api, path: str):
     """A body that sends nothing for a while is a 408, and the connection is closed."""
-    monkeypatch.setattr(requests, "SILENCE_S", 0.1)
     answer = await raw(api, head("POST", path, "Content-Length: 100") + b"{")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"Connection: close" in answer
     (error,) = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert error["error_type"] == "validation"
     assert api.files() == set()
-
-
-async def test_a_slow_body_is_not_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch):
-    """A body that keeps coming is taken, however slowly: each of its pieces has all the time."""
-    waits: list[float] = []
-    seen = [1]
-
-    def timeout(seconds: float) -> asyncio.Timeout:
-        waits.append(seconds)
-        return asyncio.timeout(seconds)
-
-    async def waited_for() -> None:
-        await wait_until("the next piece is waited for", lambda: len(waits) > seen[0])
-        seen[0] = len(waits)
-
-    monkeypatch.setattr(requests, "asyncio", SimpleNamespace(timeout=timeout))
-    monkeypatch.setattr(requests, "SILENCE_S", PATIENCE_S)
-    body = json.dumps(DRIVE).encode() + b" " * 10
-    request = head(
-        "POST", "/drives/", f"Content-Length: {len(body)}", "Connection: close"
-    )  # fmt: skip
-    answer = await raw(api, request + body[:-10], *[b" "] * 10, when=waited_for)
-    assert answer.startswith(b"HTTP/1.1 201 ")
-    assert len(waits) > 10
-    assert set(waits) == {PATIENCE_S}
 
 
 async def test_a_body_that_ends_early_changes_nothing(api: Api):

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import RFC_4122, UUID
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.composition import open_service
@@ -30,6 +30,7 @@ from tests.api.calling import (
     Api,
     KnownAccounts,
 )
+from tests.support.api_server import ApiServer
 from tests.support.wait import patience, wait_until
 
 KEY = {"Idempotency-Key": "9f0c1f6e-clone-amber"}
@@ -93,7 +94,7 @@ async def served(data: Path) -> AsyncIterator[Api]:
     """One run of a service."""
     async with open_service(Settings(data=data, copying=False)) as opened:
         service = replace(opened, accounts=KnownAccounts(ALICE, BOB, AUDITOR))
-        async with TestClient(TestServer(make_app(service))) as client:
+        async with TestClient(ApiServer(make_app(service))) as client:
             yield Api(client, service)
 
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from api.app import make_app
-from api.http.server import ApiRunner
+from api.http.wire.server import ApiRunner
 from api.service.service import Service
 from tests.api.calling import ALICE
 from tests.support.wait import patience
@@ -34,7 +34,7 @@ Talk = Callable[[bytes], Awaitable[Answer]]
 @pytest.fixture
 async def port(service: Service) -> AsyncIterator[int]:
     """Where the service listens, as `job-ledger serve` has it."""
-    runner = ApiRunner(make_app(service), prefix="unread", access_log=None)
+    runner = ApiRunner(make_app(service), prefix="unread")
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield runner.addresses[0][1]
@@ -195,7 +195,7 @@ async def test_an_error_outside_the_middleware(
         raise KeyError("kettle")
 
     app.middlewares.insert(0, broken)
-    runner = ApiRunner(app, prefix="unread", access_log=None)
+    runner = ApiRunner(app, prefix="unread")
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])

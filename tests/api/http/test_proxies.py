@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from aiohttp.test_utils import TestClient, make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
@@ -13,6 +13,7 @@ from api.app import make_app
 from api.http.edge.proxies import TrustedProxies
 from api.service.service import Service
 from tests.api.calling import DRIVE, Api
+from tests.support.api_server import ApiServer
 
 TRUSTED = ("10.0.0.0/8", "2001:db8::/32")
 PROXY = "10.0.0.1"
@@ -109,7 +110,7 @@ def test_no_client_chooses_its_address(written: list[str], client: str) -> None:
 async def proxied(service: Service):
     """A service that takes the client for a trusted proxy."""
     trusting = replace(service, trusted_proxies=("127.0.0.1",))
-    async with TestClient(TestServer(make_app(trusting))) as client:
+    async with TestClient(ApiServer(make_app(trusting))) as client:
         yield Api(client, trusting)
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.app import _add, make_app
 from api.http.errors import BadRequest
@@ -12,6 +12,7 @@ from api.http.requests import ANONYMOUS, owner_of
 from api.http.responses import json_answer
 from api.service.service import Service
 from tests.api.calling import ALICE, AUDITOR, Api
+from tests.support.api_server import ApiServer
 
 STALE = {"Cookie": "sessionid=stale; csrftoken=stale", "Authorization": "Basic nonsense"}
 
@@ -29,7 +30,7 @@ async def api(service: Service) -> AsyncIterator[Api]:
     _add(app, "/open", get=_who, post=_who, access="public")
     _add(app, "/open/{name}", get=_who, access="public")
     _add(app, "/api/open", root="", get=_who, access="public")
-    async with TestClient(TestServer(app)) as client:
+    async with TestClient(ApiServer(app)) as client:
         yield Api(client, service)
 
 

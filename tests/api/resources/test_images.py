@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.composition import open_service
@@ -18,6 +18,7 @@ from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
 from ledger.images.pools import Pool
 from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, KnownAccounts, authorization
+from tests.support.api_server import ApiServer
 from tests.support.wait import patience, wait_until
 
 KIB = 1024
@@ -238,5 +239,5 @@ async def test_a_drive_waits_for_its_missing_pool(tmp_path: Path, caplog):
 async def served(settings: Settings) -> AsyncIterator[Api]:
     async with open_service(settings) as opened:
         service = replace(opened, accounts=KnownAccounts(ALICE))
-        async with TestClient(TestServer(make_app(service))) as client:
+        async with TestClient(ApiServer(make_app(service))) as client:
             yield Api(client, service)

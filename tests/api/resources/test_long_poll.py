@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from aiohttp.test_utils import TestClient, make_mocked_request
 
 from api.app import make_app
 from api.http.long_poll import wait_of
@@ -19,6 +19,7 @@ from api.service.service import Service
 from ledger.domain.commands import UpdateProgress
 from tests.api.calling import ALICE, BOB, Answer, Api
 from tests.api.listening import listening
+from tests.support.api_server import ApiServer
 from tests.support.wait import patience, wait_until
 
 LONG_S = 60
@@ -253,7 +254,7 @@ async def test_live_figures_do_not_count_as_a_change(service: Service) -> None:
     live = SimpleNamespace(bytes_done=1, bytes_total=1000, bytes_per_s=5.0, eta_s=2.0)
     moving: dict[str, object] = {}
     service = replace(service, figures=moving.get)
-    async with TestClient(TestServer(make_app(service))) as client:
+    async with TestClient(ApiServer(make_app(service))) as client:
         api = Api(client, service)
         job = await begun_job(api)
         moving[job] = live

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.composition import open_service
-from api.http import requests
-from api.http.multipart import FIELD_BYTES, FIELDS_MAX
+from api.http.wire.bodies import BODY_BYTES
+from api.http.wire.multipart import FIELD_BYTES, FIELDS_MAX
 from api.resources.drives import upload_links
+from api.service.limits import Limits
 from api.service.settings import Settings
 from ledger.images.chunk_layout import CHUNKS_MAX
 from ledger.workers import chunk_intake
@@ -34,6 +35,7 @@ from tests.api.calling import (
     KnownAccounts,
     authorization,
 )
+from tests.support.api_server import ApiServer
 from tests.support.wait import patience, wait_until
 
 KIB = 1024
@@ -240,7 +242,7 @@ async def test_an_upload_resumes_after_a_restart(tmp_path: Path):
     for numbers in ([1, 3], [0], [2]):
         async with open_service(settings) as opened:
             service = replace(opened, accounts=KnownAccounts(ALICE))
-            async with TestClient(TestServer(make_app(service))) as client:
+            async with TestClient(ApiServer(make_app(service))) as client:
                 api = Api(client, service)
                 upload = Upload(api, drive) if drive else await begun(api)
                 drive = upload.drive
@@ -269,7 +271,7 @@ async def test_as_the_python_client_sends_a_chunk(upload: Upload):
 
 async def test_a_chunk_with_a_key(api: Api):
     """A chunk may be longer than other bodies, also with an `Idempotency-Key`."""
-    length = 2 * requests.BODY_BYTES
+    length = 2 * BODY_BYTES
     upload = (await begun(api, size=length))._replace(chunk_size=length)
     said = {**upload.said(0), "resumableTotalSize": str(length)}
     key = {"Idempotency-Key": "once"}
@@ -380,10 +382,9 @@ async def test_a_connection_that_breaks_off(upload: Upload):
     assert (await upload.api.post(link, data=upload.bytes_of(0), by=None)).status == 200
 
 
-async def test_a_chunk_that_stops_coming(upload: Upload, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("limits", [Limits(body_silence_seconds=0.05)])
+async def test_a_chunk_that_stops_coming(upload: Upload):
     """A form that sends nothing for a while is cut."""
-    monkeypatch.setattr("api.http.multipart.SILENCE_S", 0.05)
-    assert requests.SILENCE_S > 0.05
     server = upload.api.client.server
     reader, writer = await asyncio.open_connection(server.host, server.port)
     head = (
@@ -459,7 +460,7 @@ async def test_a_link_expires(api: Api):
     """A link is good for five minutes, and not a second more."""
     ahead = timedelta()
     service = replace(api.service, now=lambda: api.service.now() + ahead)
-    async with TestClient(TestServer(make_app(service))) as client:
+    async with TestClient(ApiServer(make_app(service))) as client:
         upload = await begun(Api(client, service))
         link = await upload.link(0)
         ahead = timedelta(seconds=upload_links.VALID_S + 1)
@@ -492,7 +493,7 @@ async def test_links_of_another_service(upload: Upload):
     stranger.keys = lambda _hour: b"another key"
     for accounts, refused in ((KnownAccounts(ALICE), False), (stranger, True)):
         service = replace(upload.api.service, accounts=accounts)
-        async with TestClient(TestServer(make_app(service))) as client:
+        async with TestClient(ApiServer(make_app(service))) as client:
             answer = await Api(client, service).post(link, data=b"x", by=None)
         assert (answer.status == 403) == refused
 

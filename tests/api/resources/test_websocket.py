@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from api.accounts.service import Account
 from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
@@ -28,6 +28,7 @@ from ledger.domain.commands import Command, FailJob, StartAttempt, SucceedJob, U
 from projections.feed.feed import Feed
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, Api, KnownAccounts
 from tests.api.listening import Listener, cookie, listening
+from tests.support.api_server import ApiServer
 from tests.support.wait import PATIENCE_S, patience, wait_until
 
 HANDSHAKE = {
@@ -160,7 +161,7 @@ async def test_frames_alone_give_the_whole_state(tmp_path: Path) -> None:
     """The last frames of all resources equal what GET answers, whatever is changed."""
     async with open_service(Settings(data=tmp_path, copying=False)) as service:
         ada = await service.accounts.add("ada@example.test", "password")
-        async with TestClient(TestServer(make_app(service))) as client:
+        async with TestClient(ApiServer(make_app(service))) as client:
             api = Api(client, service)
             async with listening(api, ada) as listener:
                 await _change_everything(Picture(api, ada, listener))
@@ -247,7 +248,7 @@ async def test_anything_in_progress_is_repeated(tmp_path: Path) -> None:
         opened.ledger.listen(feed.notice)
         accounts = KnownAccounts(ALICE)
         service = replace(opened, accounts=accounts, feed=feed, figures=moving.get)
-        async with feed, TestClient(TestServer(make_app(service))) as client:
+        async with feed, TestClient(ApiServer(make_app(service))) as client:
             api = Api(client, service)
             source = await api.drive()
             clone, job = await api.clone(source)
@@ -533,7 +534,7 @@ async def test_a_revoked_login_closes_its_sockets(tmp_path: Path) -> None:
     """An account that gets another password, or is removed, is followed no longer."""
     async with open_service(Settings(data=tmp_path, copying=False)) as service:
         ada = await service.accounts.add("ada@example.test", "correct horse")
-        async with TestClient(TestServer(make_app(service))) as client:
+        async with TestClient(ApiServer(make_app(service))) as client:
             api = Api(client, service)
             for end in (
                 service.accounts.set_password(ada.email, "another horse"),

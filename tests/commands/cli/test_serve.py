@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.accounts.limits import LoginLimits
+from api.service.limits import Limits
 from api.service.settings import BadSettings, load_settings
 from ledger.images.pools import Pool
 from tests.commands.cli.processes import Serve, Serving, ask, run
@@ -224,7 +224,7 @@ def test_trusted_proxies_and_limits(data: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("JOB_LEDGER_LIMITS", "login-delay=60;unknown-tokens=0")
     found = load_settings(data=data)
     assert found.trusted_proxies == ("10.0.0.0/8", "::1/128")
-    assert found.limits == LoginLimits(login_delay=60, unknown_tokens=0)
+    assert found.limits == Limits(login_delay=60, unknown_tokens=0)
     for bad in ({"trusted_proxies": ("10.0.0.1/8",)}, {"trusted_proxies": ("proxy",)},
                 {"limits": ("no-such=1",)}, {"limits": ("login-delay",)},
                 {"limits": ("login-delay=-1",)}, {"limits": ("login-delay=x",)},

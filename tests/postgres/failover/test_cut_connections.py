@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import argon2
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from psycopg.conninfo import conninfo_to_dict
 
 from api.accounts import credentials
@@ -24,6 +24,7 @@ from ledger.images.pools import Pool
 from ledger.store.postgres import session as pg_session
 from ledger.store.postgres.connections import connect
 from tests.api.calling import DRIVE, Answer, Api
+from tests.support.api_server import ApiServer
 from tests.support.cutting import Cutting, Way
 from tests.support.postgres import PORT, PostgresServer, record_pools_elsewhere
 
@@ -66,7 +67,7 @@ async def api(
     record_pools_elsewhere(ledger_database, settings)
     async with open_service(settings) as service:
         await service.accounts.add(EMAIL, PASSWORD)
-        server = TestServer(make_app(service))
+        server = ApiServer(make_app(service))
         async with TestClient(server, cookie_jar=aiohttp.DummyCookieJar()) as client:
             yield Api(client, service)
         assert not service.failed.is_set()

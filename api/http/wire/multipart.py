@@ -1,14 +1,19 @@
 """Multipart forms that end in a file, read within bounds like every other body."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import NamedTuple, TypeVar
 
-from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from api.http.errors import BadRequest, RequestRefused
-from api.http.requests import SILENCE_S
+from api.http.wire.bodies import (
+    Pace,
+    ask_for_body,
+    check_not_compressed,
+    media_type,
+    upload_pace,
+)
 
 FIELDS_MAX = 64
 FIELD_BYTES = 8 * 1024
@@ -32,22 +37,23 @@ async def read_form(request: web.Request) -> Form:
     Raise `RequestRefused` if the body is not a form, is compressed, malformed or stalled, or has no
     file; so does reading the file.
     """
-    if request.content_type != "multipart/form-data":
+    if media_type(request) != "multipart/form-data":
         raise RequestRefused(415, "the request body must be multipart/form-data")
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-        raise RequestRefused(415, "an upload cannot be compressed")
-    parts = await _read(request.multipart())
+    check_not_compressed(request)
+    await ask_for_body(request)
+    pace = upload_pace(request)
+    parts = await _read(request.multipart(), pace)
     fields: dict[str, str] = {}
     for _ in range(FIELDS_MAX):
-        part = await _next(parts)
+        part = await _next(parts, pace)
         if part.name == FILE:
-            return Form(fields, _bytes(part))
-        fields[part.name or ""] = await _text(part)
+            return Form(fields, _bytes(part, pace))
+        fields[part.name or ""] = await _text(part, pace)
     raise BadRequest(f"a form has {FIELDS_MAX} parts at the most")
 
 
-async def _next(parts: MultipartReader) -> BodyPartReader:
-    part = await _read(parts.next())
+async def _next(parts: MultipartReader, pace: Pace) -> BodyPartReader:
+    part = await _read(parts.next(), pace)
     if part is None:
         raise BadRequest(f"the form has no part {FILE}", point=FILE)
     if not isinstance(part, BodyPartReader):
@@ -55,30 +61,27 @@ async def _next(parts: MultipartReader) -> BodyPartReader:
     return part
 
 
-async def _text(part: BodyPartReader) -> str:
+async def _text(part: BodyPartReader, pace: Pace) -> str:
     value = bytearray()
-    async for piece in _bytes(part):
+    async for piece in _bytes(part, pace):
         value += piece
         if len(value) > FIELD_BYTES:
             raise BadRequest(f"a field has {FIELD_BYTES} bytes at the most")
     return value.decode("utf-8", "replace")
 
 
-async def _bytes(part: BodyPartReader) -> AsyncIterator[bytes]:
+async def _bytes(part: BodyPartReader, pace: Pace) -> AsyncIterator[bytes]:
     # A file name means nothing: some clients give every part one.
-    while piece := await _read(part.read_chunk(_READ_BYTES)):
+    while piece := await _read(part.read_chunk(_READ_BYTES), pace):
         yield piece
     if not part.at_eof():
         raise BadRequest("a part of the form ended early")
 
 
-async def _read(reading: Awaitable[T]) -> T:
-    """Return what is read. Raise `RequestRefused` if it is malformed, or stalls."""
+async def _read(reading: Awaitable[T], pace: Pace) -> T:
+    """Return what is read. Raise `RequestRefused` if it is malformed, or too slow."""
     try:
-        async with asyncio.timeout(SILENCE_S):
-            return await reading
-    except TimeoutError:
-        raise RequestRefused(408, f"the body sent nothing for {SILENCE_S:g} s") from None
+        return await pace.wait(reading)
     except web.RequestPayloadError:
         raise BadRequest("the request body ended early or is badly encoded") from None
     except (ValueError, RuntimeError, HttpProcessingError):

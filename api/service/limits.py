@@ -1,0 +1,80 @@
+"""How much one client may take: the table of limits, which the operator changes by `--limit`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta, inspect
+
+from api.accounts.limits import LoginLimits
+
+DAY_S = 24 * 3600
+
+
+class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
+    """The limits of one process: of logins, and of connections. 0 switches a limit off."""
+
+    connections: Annotated[int, Meta(ge=0, description="connections of all clients together")] = (
+        1_000
+    )
+    connections_per_address: Annotated[
+        int,
+        Meta(ge=0, description="connections of an IPv4 address, or of an IPv6 network of 64 bits"),
+    ] = 256
+    head_seconds: Annotated[
+        float,
+        Meta(ge=0, le=DAY_S, description="from a request's first byte to the end of its head"),
+    ] = 10.0
+    body_silence_seconds: Annotated[
+        float, Meta(ge=0, le=DAY_S, description="how long a body may send nothing")
+    ] = 10.0
+    body_seconds: Annotated[
+        float, Meta(ge=0, le=DAY_S, description="how long a body may take, uploads apart")
+    ] = 30.0
+    bytes_per_second: Annotated[
+        int,
+        Meta(ge=0, description="the least speed at which an upload is sent, and an answer read"),
+    ] = 16 * 1024
+    unread_seconds: Annotated[
+        float, Meta(ge=0, le=DAY_S, description="how long a client may read nothing of an answer")
+    ] = 20.0
+
+
+class Limit(NamedTuple):
+    """A limit as operators see it."""
+
+    name: str
+    value: float
+    meaning: str
+
+
+def rows_of(limits: Limits) -> Iterator[Limit]:
+    """Yield the table, in its order."""
+    described = inspect.type_info(Limits)
+    assert isinstance(described, inspect.StructType)
+    for field in described.fields:
+        assert isinstance(field.type, inspect.Metadata)
+        meaning = (field.type.extra_json_schema or {})["description"]
+        yield Limit(field.encode_name, getattr(limits, field.name), meaning)
+
+
+def read_limits(texts: Iterable[str]) -> Limits:
+    """Read texts such as `connections=500`. Raise ValueError for others."""
+    names = [limit.name for limit in rows_of(Limits())]
+    given: dict[str, str] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        if not equals:
+            raise ValueError(f"{text!r} is no NAME=N")
+        if name not in names:
+            raise ValueError(f"no limit is named {name!r}, but {', '.join(names)}")
+        given[name] = number
+        _check_number(text, given)
+    return msgspec.convert(given, Limits, strict=False)
+
+
+def _check_number(text: str, given: Mapping[str, str]) -> None:
+    try:
+        msgspec.convert(given, Limits, strict=False)
+    except msgspec.ValidationError:
+        raise ValueError(f"{text!r} has no number that this limit can be; 0 is off") from None

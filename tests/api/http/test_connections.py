@@ -1,0 +1,419 @@
+"""How long the service waits for a client, and how many connections it holds open."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from api.app import make_app
+from api.http.wire.open_connections import OpenConnections, counted_address
+from api.http.wire.server import ApiRunner
+from api.service.limits import Limits
+from api.service.service import Service
+from tests.api.calling import Api
+from tests.api.lines import Line, line, request
+from tests.support.api_server import ApiServer
+from tests.support.wait import wait_until
+
+GET = request("/tags/")
+SHORT_S = 0.1
+
+Connect = Callable[..., Any]
+
+
+@pytest.fixture
+async def server(service: Service) -> AsyncIterator[TestServer]:
+    async with ApiServer(make_app(service)) as started:
+        yield started
+
+
+@pytest.fixture
+def connect(server: TestServer) -> Connect:
+    return partial(line, server)
+
+
+async def check_serves(line: Line) -> None:
+    line.send(GET)
+    assert (await line.answer()).status == 200
+
+
+# The head
+
+
+@pytest.mark.parametrize("limits", [Limits(head_seconds=SHORT_S)])
+class TestHead:
+    """A request has to be complete soon after its first byte."""
+
+    async def test_a_head_that_stops(self, connect: Connect) -> None:
+        """It is a 408 in the form of every error, and the connection is closed."""
+        async with connect() as line:
+            line.send(GET[:30])
+            answer = await line.answer()
+            assert answer.status == 408
+            assert answer.message == f"the head did not come within {SHORT_S} s"
+            assert await line.end() == b""
+
+    async def test_a_head_that_drips(self, connect: Connect) -> None:
+        """That a byte comes now and then does not help."""
+
+        async def drip(line: Line) -> None:
+            while True:
+                line.send(b"x")
+                await asyncio.sleep(SHORT_S / 5)  # the attack itself
+
+        async with connect() as line:
+            line.send(GET[:30])
+            dripping = asyncio.create_task(drip(line))
+            assert b" 408 " in await line.end()
+            dripping.cancel()
+
+    async def test_a_second_head_that_stops(self, connect: Connect) -> None:
+        """It is no different from the first; an answer before it is whole."""
+        async with connect() as line:
+            await check_serves(line)
+            line.send(GET[:30])
+            assert (await line.answer()).status == 408
+            assert await line.end() == b""
+
+    async def test_a_head_behind_a_request_that_takes_long(self, api: Api) -> None:
+        """The request is answered, and then the connection is closed."""
+        job = await api.job()
+        async with line(api.client.server) as waiting:
+            waiting.send(request(f"/jobs/{job}/?wait=60"))
+            connection = await handled(api.client.server)
+            waiting.send(GET[:30])
+            await wait_until("the head was too slow", lambda: connection._close)
+            await api.begin(job)
+            assert (await waiting.answer()).status == 200
+            assert await waiting.end() == b""
+
+    async def test_between_requests_there_is_time(self, connect: Connect) -> None:
+        """A connection that waits for a request stays; a line end is not the start of one."""
+        async with connect() as idle, connect() as slow:
+            await check_serves(idle)
+            idle.send(b"\r\n")
+            slow.send(GET[:30])
+            assert (await slow.answer()).status == 408
+            await check_serves(idle)
+
+
+async def test_a_head_in_two_pieces(connect: Connect, server: TestServer) -> None:
+    """Once it is whole, its time is over."""
+    async with connect() as line:
+        line.send(GET[:30])
+        (connection,) = await wait_until("it is there", lambda: server.handler.connections)
+        await wait_until("it has begun", lambda: connection._head_timer)
+        line.send(GET[30:])
+        assert (await line.answer()).status == 200
+        assert connection._head_timer is None
+
+
+@pytest.mark.parametrize("limits", [Limits(head_seconds=0)])
+async def test_a_limit_can_be_off(connect: Connect, server: TestServer) -> None:
+    """Zero is no limit: nothing is timed."""
+    async with connect() as line:
+        line.send(GET[:30])
+        (connection,) = await wait_until("it is there", lambda: server.handler.connections)
+        await wait_until("it has come", lambda: connection._parser is not None)
+        line.send(GET[30:])
+        assert (await line.answer()).status == 200
+        assert connection._head_timer is None
+
+
+# The answer
+
+
+class Wire(asyncio.Transport):
+    """A connection whose client reads so much between one look and the next."""
+
+    def __init__(self, read: int) -> None:
+        super().__init__()
+        self._read = read
+        self._unread = 2**30
+        self.looks = 0
+        self.is_cut = False
+
+    def get_write_buffer_size(self) -> int:
+        self.looks += 1
+        self._unread -= self._read
+        return self._unread
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == 0
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+    def close(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.is_cut
+
+
+@asynccontextmanager
+async def unread(service: Service, read: int) -> AsyncIterator[Wire]:
+    """An answer of which the client reads so many bytes in each limit."""
+    runner = ApiRunner(make_app(service), prefix="test")
+    await runner.setup()
+    assert runner.server is not None
+    connection, wire = runner.server(), Wire(read)
+    connection.connection_made(wire)
+    connection.pause_writing()
+    yield wire
+    connection.connection_lost(None)
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("limits", "read"),
+    [
+        (Limits(unread_seconds=0.01), 0),
+        (Limits(unread_seconds=0.01, bytes_per_second=0), 0),
+        (Limits(unread_seconds=0.01, bytes_per_second=100_000), 999),
+    ],
+)
+async def test_an_answer_that_is_not_read(service: Service, read: int) -> None:
+    """The connection of a client that reads nothing, or hardly anything, is cut."""
+    async with unread(service, read) as wire:
+        await wait_until("it is cut", lambda: wire.is_cut)
+
+
+@pytest.mark.parametrize(
+    ("limits", "read"),
+    [
+        (Limits(unread_seconds=0.01, bytes_per_second=0), 1),
+        (Limits(unread_seconds=0.01, bytes_per_second=100_000), 1_000),
+    ],
+)
+async def test_an_answer_that_is_read_slowly(service: Service, read: int) -> None:
+    """As long as enough of it is read it may take any time."""
+    async with unread(service, read) as wire:
+        await wait_until("it was looked at again and again", lambda: wire.looks > 5)
+        assert not wire.is_cut
+
+
+@pytest.mark.parametrize("limits", [Limits(unread_seconds=SHORT_S)])
+async def test_pipelined_answers_that_are_not_read(connect: Connect, server: TestServer) -> None:
+    """They are not kept for a client that asks for many and reads none."""
+    async with connect(reads=False) as greedy, connect() as other:
+        for _ in range(1_000):
+            greedy.send(request("/openapi.json", by=None))
+        await wait_until("it is cut off", lambda: not greedy.is_connected())
+        await wait_until("it is forgotten", lambda: len(server.handler.connections) == 1)
+        await check_serves(other)
+
+
+# How many there may be
+
+
+class Counted:
+    """A connection, as far as it is counted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_cut = False
+
+    def cut(self) -> None:
+        self.is_cut = True
+
+
+class Counting:
+    """Connections of some addresses; a name begins with the address."""
+
+    def __init__(self, *, each: int = 0, every: int = 0, proxy: str = "") -> None:
+        limits = Limits(connections=every, connections_per_address=each)
+        self.open = OpenConnections(limits, lambda peer: peer == proxy)
+        self._all: dict[str, Counted] = {}
+
+    def add(self, *names: str) -> None:
+        for name in names:
+            self._all[name] = Counted(name)
+            self.open.add(self._all[name], name.partition("/")[0])
+
+    def __getitem__(self, name: str) -> Counted:
+        return self._all[name]
+
+    @property
+    def cut(self) -> list[str]:
+        return [name for name, each in self._all.items() if each.is_cut]
+
+
+def test_the_oldest_of_an_address_goes() -> None:
+    """Too many of one address cost this address its oldest, and nobody else anything."""
+    counting = Counting(each=2)
+    counting.add("a/1", "b/1", "b/2", "a/2", "a/3")
+    assert counting.cut == ["a/1"]
+    counting.add("a/4", "b/3")
+    assert counting.cut == ["a/1", "b/1", "a/2"]
+
+
+def test_the_oldest_is_the_one_that_has_been_idle_the_longest() -> None:
+    """Serving an account makes a connection the last in the row."""
+    counting = Counting(each=3)
+    counting.add("a/1", "a/2", "a/3")
+    counting.open.occupy(counting["a/1"])
+    counting.open.release(counting["a/1"])
+    counting.add("a/4")
+    assert counting.cut == ["a/2"]
+
+
+def test_a_request_without_an_account_counts_as_well() -> None:
+    """A connection that was just used has not been idle for long."""
+    counting = Counting(each=3)
+    counting.add("a/1", "a/2", "a/3")
+    counting.open.release(counting["a/1"])
+    counting.add("a/4")
+    assert counting.cut == ["a/2"]
+
+
+def test_a_connection_that_serves_an_account_stays() -> None:
+    """If all of them do, it is the newcomer that goes."""
+    counting = Counting(each=2)
+    counting.add("a/1", "a/2")
+    counting.open.occupy(counting["a/1"])
+    counting.add("a/3")
+    assert counting.cut == ["a/2"]
+    counting.open.occupy(counting["a/3"])
+    counting.add("a/4")
+    assert counting.cut == ["a/2", "a/4"]
+
+
+def test_when_the_service_is_full_the_busiest_address_gives_way() -> None:
+    """Whoever has few connections neither loses one nor is turned away."""
+    counting = Counting(every=4)
+    counting.add("a/1", "b/1", "b/2", "b/3", "c/1")
+    assert counting.cut == ["b/1"]
+    for name in ("b/2", "b/3"):
+        counting.open.occupy(counting[name])
+    counting.add("d/1")
+    assert counting.cut == ["a/1", "b/1"]
+
+
+def test_a_proxy_has_the_connections_of_many() -> None:
+    """A trusted proxy is not limited, and gives way last."""
+    counting = Counting(each=1, every=4, proxy="p")
+    counting.add("p/1", "p/2", "p/3", "a/1", "b/1")
+    assert counting.cut == ["a/1"]
+    counting.add("p/4")
+    assert counting.cut == ["a/1", "b/1"]
+    counting.add("p/5")
+    assert counting.cut == ["p/1", "a/1", "b/1"]
+
+
+def test_a_connection_that_has_ended_is_not_counted() -> None:
+    """Nothing of it is kept."""
+    counting = Counting(each=1, every=1)
+    counting.add("a/1")
+    for _ in range(2):
+        counting.open.remove(counting["a/1"])
+    counting.add("a/2")
+    assert counting.cut == []
+    assert len(counting.open) == 1
+
+
+@pytest.mark.parametrize(
+    ("peer", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_what_is_one_address(peer: str, counted: str) -> None:
+    """A network of IPv6 is one, as whoever has an address there has all of them."""
+    assert counted_address(peer) == counted
+
+
+def test_the_limits_hold_whatever_happens(seed: int) -> None:
+    """No sequence of connections exceeds them, and the count is that of those that are open."""
+    draw = Random(seed)  # noqa: S311
+    counting = Counting(each=5, every=12)
+    there: list[str] = []
+    for number in range(2_000):
+        there.append(f"{draw.choice('abcd')}/{number}")
+        counting.add(there[-1])
+        act = draw.choice([counting.open.occupy, counting.open.release, counting.open.remove])
+        acted_on = draw.choice(there)
+        act(counting[acted_on])
+        if act == counting.open.remove:
+            there.remove(acted_on)
+        there = [name for name in there if not counting[name].is_cut]
+        assert len(counting.open) == len(there) <= 12
+        assert all(sum(name[0] == each for name in there) <= 5 for each in "abcd")
+
+
+@pytest.mark.parametrize("limits", [Limits(connections_per_address=3)])
+async def test_a_newcomer_is_served(connect: Connect) -> None:
+    """The connection that has waited the longest is closed for it, and no other."""
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(connect("127.0.0.2")) for _ in range(3)]
+        for each in reversed(lines):
+            await check_serves(each)
+        newcomer = await stack.enter_async_context(connect("127.0.0.2"))
+        await check_serves(newcomer)
+        assert await lines[2].end() == b""
+        await check_serves(lines[0])
+        await check_serves(lines[1])
+
+
+@pytest.mark.parametrize("limits", [Limits(connections=2)])
+async def test_what_serves_nobody_gives_way(api: Api) -> None:
+    """A body without a login does not hold a connection; a request of an account does."""
+    job = await api.job()
+    server = api.client.server
+    async with line(server) as waiting, line(server) as anonymous:
+        waiting.send(request(f"/jobs/{job}/?wait=60"))
+        await handled(server)
+        login = request("/accounts/action/?do=login", "Content-Length: 99", method="POST", by=None)
+        anonymous.send(login)
+        async with line(server) as newcomer:
+            await check_serves(newcomer)
+            assert await anonymous.end() == b""
+            await api.begin(job)
+            assert (await waiting.answer()).status == 200
+
+
+# All of it together
+
+FLOOD = 50
+HASTY = Limits(
+    head_seconds=SHORT_S, body_seconds=SHORT_S, unread_seconds=SHORT_S, body_silence_seconds=0
+)
+SLOW = {
+    "heads": request("/tags/")[:30],
+    "bodies": request("/accounts/action/?do=login", "Content-Length: 99", method="POST", by=None),
+    "readers": 8 * request("/openapi.json", by=None),
+}
+
+
+@pytest.mark.parametrize("limits", [HASTY])
+@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
+async def test_slow_clients_do_not_stay(server: TestServer, connect: Connect, sent: bytes) -> None:
+    """None of many connections that do as little as they can is open for long."""
+    clients: list[Line] = []
+    async with AsyncExitStack() as stack:
+        for number in range(FLOOD):
+            slow = await stack.enter_async_context(connect(f"127.0.0.{2 + number}", reads=False))
+            slow.send(sent)
+            clients.append(slow)
+        async with connect() as other:
+            await check_serves(other)
+        await wait_until("all of them are gone", lambda: not server.handler.connections)
+        await wait_until("they know", lambda: not any(each.is_connected() for each in clients))
+
+
+async def handled(server: TestServer) -> Any:
+    """Wait until a request is being handled; return its connection."""
+    return await wait_until(
+        "a request is handled",
+        lambda: next((c for c in server.handler.connections if c._current_request), None),
+    )
