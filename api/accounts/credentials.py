@@ -16,6 +16,9 @@ EMAIL_LENGTH_MAX = 254
 PASSWORD_LENGTH_MIN = 8
 PASSWORD_LENGTH_MAX = 1024
 HEADER_LENGTH_MAX = 8192
+COMPOSED_MOST = 4
+"""Characters that NFC makes one of, at the most."""
+MARKS_MAX = 30
 GENERATED_PASSWORD_BYTES = 18
 SECRET_BYTES = 32
 
@@ -40,8 +43,8 @@ def normal_email(text: str) -> str:
 
     Raise `InvalidAccount` for what is not an email.
     """
-    email = unicodedata.normalize("NFC", text.strip().casefold())
-    if len(email) > EMAIL_LENGTH_MAX:
+    email = _composed(text.strip().casefold(), EMAIL_LENGTH_MAX)
+    if email is None:
         raise InvalidAccount(f"an email may have at most {EMAIL_LENGTH_MAX} characters")
     if not _EMAIL.fullmatch(email) or not email.isprintable():
         raise InvalidAccount("not an email: expected NAME@DOMAIN")
@@ -50,8 +53,8 @@ def normal_email(text: str) -> str:
 
 def normal_password(text: str) -> str:
     """Return the password as it is hashed. Raise `InvalidAccount` if it could never log in."""
-    password = unicodedata.normalize("NFC", text)
-    if not PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
+    password = _composed(text, PASSWORD_LENGTH_MAX)
+    if password is None or len(password) < PASSWORD_LENGTH_MIN:
         raise InvalidAccount(
             f"a password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
         )
@@ -133,6 +136,28 @@ def unmatchable_hash() -> str:
     )
     cost = f"m={h.memory_cost},t={h.time_cost},p={h.parallelism}"
     return f"$argon2id$v=19${cost}${salt}${digest}"
+
+
+def _composed(text: str, most: int) -> str | None:
+    """Return the text in NFC; None if it has more characters than `most`.
+
+    The time for a row of combining marks grows with its square: no row is longer than a text of
+    Unicode's Stream-Safe form may have.
+    """
+    if len(text) > COMPOSED_MOST * most or _longest_row_of_marks(text) > MARKS_MAX:
+        return None
+    composed = unicodedata.normalize("NFC", text)
+    return composed if len(composed) <= most else None
+
+
+def _longest_row_of_marks(text: str) -> int:
+    if text.isascii():
+        return 0
+    longest = row = 0
+    for character in text:
+        row = row + 1 if unicodedata.combining(character) else 0
+        longest = max(longest, row)
+    return longest
 
 
 def _is_unsendable(text: str) -> bool:

@@ -140,7 +140,7 @@ def _plain(value: object, kind: inspect.Type) -> object:
             # Without a uuid it stays what it is, and is refused: None would be no value at all.
             named = value.get("uuid", value) if isinstance(value, dict) else value
             return named.lower() if isinstance(named, str) else value
-        case inspect.StrType() if isinstance(value, str) and SURROGATES.search(value):
+        case _ if isinstance(value, str) and SURROGATES.search(value):
             return value.encode(errors="surrogatepass")
     return value
 

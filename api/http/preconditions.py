@@ -15,7 +15,7 @@ from api.http.errors import RequestRefused
 _TAGS = re.compile(r'(W/)?("[^"]*")')
 _BYTES = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 _OTHER_UNIT = re.compile(r"(?!bytes=)[!#$%&'*+.^_`|~0-9a-z-]+=.*", re.IGNORECASE)
-_SEVERAL = re.compile(r"bytes=[0-9, \t-]*,[0-9, \t-]*", re.IGNORECASE)
+_SEVERAL = re.compile(r"bytes=[0-9 \t-]*,[0-9, \t-]*", re.IGNORECASE)
 
 
 class Version(NamedTuple):

@@ -5,9 +5,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 # The offset is required: without one, a time would be taken for one of this machine's zone.
-_TIME = re.compile(r"[0-9-]{8,10}[Tt ][0-9:.,]+(?:[Zz]|[+ -][0-9:]+)")
+_TIME = re.compile(r"[0-9-]{8,10}[Tt ][0-9:.,]{1,32}(?:[Zz]|[+ -][0-9:]{1,8})")
+_NUMBER = "([0-9]{1,18})"
 _DURATION = re.compile(
-    r"P(?=.)(?:([0-9]+)W)?(?:([0-9]+)D)?(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?"
+    rf"P(?=.)(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
+    rf"(?:T(?=.)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?"
 )
 _BLANK_FOR_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9:]+$)")
 

@@ -14,7 +14,7 @@ def escaped_json(text: str) -> str:
 def _escaped(each: str) -> str:
     if each.isascii() or unicodedata.category(each) not in _INVISIBLE:
         return each
-    halves = each.encode("utf-16-be").hex()
+    halves = each.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{halves[at : at + 4]}" for at in range(0, len(halves), 4))
 
 

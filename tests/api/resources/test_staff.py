@@ -130,6 +130,7 @@ async def test_the_status_and_plan_of_retention(api: Api):
         ("keep=3", "keep"),
         ("keep=-P1D", "keep"),
         ("keep=P99999D", "keep"),
+        (f"keep=PT{'9' * 5_000}S", "keep"),
         ("as_of=yesterday", "as_of"),
         ("as_of=2026-04-17T08:15:30", "as_of"),
     ],
