@@ -80,7 +80,9 @@ def get_beside_subscribers(setting: Setting) -> Row:
     seeded = asyncio.run(seed(data))
     requests = [request_bytes("GET", f"/api/2.0/jobs/{seeded.job}/")]
     rounds = []
-    with serving(data, "--no-copying") as server:
+    # All of them come from one address.
+    any_number = ("--limit=connections=0", "--limit=connections-per-address=0")
+    with serving(data, "--no-copying", *any_number) as server:
         load(server, requests, connections=CONNECTIONS, count=WARM_UP)
         for _ in range(scale.rounds):
             floor = load(server, requests, connections=CONNECTIONS, count=scale.gets)
