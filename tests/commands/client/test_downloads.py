@@ -28,10 +28,10 @@ from api.client.errors import (
 from api.client.http import TIMEOUT, Client
 from api.client.partial_file import part_of, partial_file
 from tests.api.calling import ALICE, Api, authorization
-from tests.api.conftest import api, begun, service, store
+from tests.api.conftest import api, begun, limits, service, store
 from tests.support.lying_proxy import Forwarded, Lie, LyingProxy, address_of, honest, lying_proxy
 
-__all__ = ["api", "begun", "service", "store"]
+__all__ = ["api", "begun", "limits", "service", "store"]
 
 KIB = 1024
 SIZE = 256 * KIB

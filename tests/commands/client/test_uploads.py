@@ -26,10 +26,10 @@ from api.client.http import TIMEOUT, Client
 from api.client.local_image import LocalImage, local_image
 from api.client.uploads import begin_upload, check_resumable, upload
 from tests.api.calling import ALICE, Api, authorization
-from tests.api.conftest import api, begun, service, store
+from tests.api.conftest import api, begun, limits, service, store
 from tests.support.lying_proxy import Forwarded, LyingProxy, address_of, honest, lying_proxy
 
-__all__ = ["api", "begun", "service", "store"]
+__all__ = ["api", "begun", "limits", "service", "store"]
 
 KIB = 1024
 CHUNK = 16 * KIB
