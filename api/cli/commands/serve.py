@@ -49,13 +49,6 @@ those that stay, in the writer's cache, would stop every request for a third of 
     help="A proxy whose X-Forwarded-For, -Proto and -Host are believed. May be repeated.",
 )
 @click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="NAME=N",
-    help="A limit other than its default, which `doctor` shows; 0: none. May be repeated.",
-)
-@click.option(
     "--processes",
     type=int,
     metavar="N",

@@ -19,6 +19,7 @@ import pytest
 from aiohttp import hdrs, parse_content_disposition, web
 from aiohttp._cookie_helpers import parse_cookie_header
 from aiohttp.helpers import parse_http_date, parse_mimetype
+from api.http.same_origin import is_same_origin
 from multidict import CIMultiDict, MultiDict
 
 from api.accounts.credentials import normal_email, normal_password, parse_basic, parse_bearer
@@ -41,7 +42,6 @@ from api.http.requests import (
     page,
     shown_fields,
 )
-from api.http.same_origin import is_same_origin
 from api.http.wire.bodies import media_type
 from api.resources.collections import FILTERS
 from api.resources.drives.bodies import DriveEdit
