@@ -36,7 +36,7 @@ class Drives(Reader):
     def drives_among(self, uuids: Sequence[str], owner: str) -> list[DriveView]:
         """Return those of these drives that the account may see, in the given order."""
         found = self._drives(
-            f"uuid IN ({marks(uuids)}) AND owner IN (?, ?)", (*uuids, owner, LIBRARY)
+            f"uuid IN ({marks(uuids)}) AND owner || '' IN (?, ?)", (*uuids, owner, LIBRARY)
         )
         return sorted(found, key=lambda drive: uuids.index(drive.uuid))
 

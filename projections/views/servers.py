@@ -19,7 +19,7 @@ _nics = msgspec.json.Decoder(tuple[Nic, ...]).decode
 class Servers(Reader):
     def servers_among(self, uuids: Sequence[str], owner: str) -> list[ServerView]:
         """Return those of these servers that belong to this account, in the given order."""
-        found = self._servers(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))
+        found = self._servers(f"uuid IN ({marks(uuids)}) AND owner || '' = ?", (*uuids, owner))
         return sorted(found, key=lambda server: uuids.index(server.uuid))
 
     def servers(

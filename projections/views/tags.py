@@ -17,7 +17,7 @@ _meta = msgspec.json.Decoder(dict[str, str]).decode
 class Tags(Reader):
     def tags_among(self, uuids: Sequence[str], owner: str) -> list[TagView]:
         """Return those of these tags that belong to this account, in the given order."""
-        found = self._tags(f"uuid IN ({marks(uuids)}) AND owner = ?", (*uuids, owner))
+        found = self._tags(f"uuid IN ({marks(uuids)}) AND owner || '' = ?", (*uuids, owner))
         return sorted(found, key=lambda tag: uuids.index(tag.uuid))
 
     def tags(

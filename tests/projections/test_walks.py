@@ -13,13 +13,15 @@ from msgspec.structs import replace
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job, JobState
+from ledger.domain.aggregates.server import Server
+from ledger.domain.aggregates.tag import Tag
 from ledger.domain.events import Resource
 from projections.rows import timestamp
 from projections.views import walks
 from projections.views.filters import Condition, Lookup
 from projections.views.walks import Key, Step, Walked, is_short
 from tests.support.read_models import ReadModels, drive_of, job_of, tag_of
-from tests.support.world import ME, SOMEBODY_ELSE, START
+from tests.support.world import ME, SOMEBODY_ELSE, START, machine
 
 LOOKED_AT = 3
 OWNERS = st.sampled_from([ME, ME, ME, SOMEBODY_ELSE])
@@ -325,6 +327,26 @@ def test_a_page_in_the_middle_costs_what_it_shows(
     key = Key(time(10_000), "010000")
     done = work(many, lambda: snapshot.walk("jobs", ME, wanted, key=key, limit=20))
     assert done < work(many, lambda: snapshot.count_jobs(ME, None)) / 10
+
+
+@pytest.mark.parametrize("kind", ["drives", "servers", "tags"])
+def test_what_a_page_shows_is_looked_up(kind: str) -> None:
+    """By uuid: what else the account has costs nothing."""
+    with ReadModels() as models:
+        uuids = [f"{number:04d}" for number in range(2_000)]
+        models.show_all([OF_KIND[kind](uuid) for uuid in uuids])
+        models.connection.execute("CREATE TABLE server_secrets (server, vnc_password)")
+        snapshot = models.snapshot()
+        count, among = getattr(snapshot, f"count_{kind}"), getattr(snapshot, f"{kind}_among")
+        assert [each.uuid for each in among(uuids[900:920], ME)] == uuids[900:920]
+        assert work(models, lambda: among(uuids[:20], ME)) < work(models, lambda: count(ME)) / 2
+
+
+OF_KIND: dict[str, Callable[[str], Drive | Server | Tag]] = {
+    "drives": lambda uuid: drive_of(uuid, 0),
+    "servers": lambda uuid: Server(uuid, ME, machine(), (), (), START),
+    "tags": tag_of,
+}
 
 
 def test_pages_that_look_further_than_they_show_are_known() -> None:

@@ -1,6 +1,7 @@
 """Read models alone, in memory: what states show is put into the tables, without any events."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Self
 
@@ -40,7 +41,7 @@ class ReadModels:
     def show(self, state: State) -> None:
         self._show(state.uuid, rows(state))
 
-    def show_all(self, states: list[Job]) -> None:
+    def show_all(self, states: Sequence[State]) -> None:
         """Show many new ones at once."""
         puts = {key: row for state in states for key, row in rows(state).items()}
         put_rows(self._cursor, self._generation, puts)
