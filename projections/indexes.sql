@@ -15,6 +15,7 @@ CREATE INDEX IF NOT EXISTS drives_g{g}_unready ON drives_g{g} (created)
 CREATE INDEX IF NOT EXISTS servers_g{g}_owner ON servers_g{g} (owner, created, uuid);
 CREATE INDEX IF NOT EXISTS servers_g{g}_name ON servers_g{g} (owner, name, created, uuid);
 CREATE INDEX IF NOT EXISTS tags_g{g}_owner ON tags_g{g} (owner, created, uuid);
+CREATE INDEX IF NOT EXISTS tags_g{g}_name ON tags_g{g} (owner, name, created, uuid);
 CREATE INDEX IF NOT EXISTS tag_resources_g{g}_resource ON tag_resources_g{g} (resource, tag);
 CREATE INDEX IF NOT EXISTS departed_g{g}_at ON departed_g{g} (at);
 CREATE INDEX IF NOT EXISTS attachments_g{g}_drive

@@ -42,8 +42,9 @@ SHORT_LIMIT = 200
 AVOID_LIMIT = 100
 ALTERNATIVES_LIMIT = 500
 CONDITIONS_LIMIT = 100
-SEARCHES_LIMIT = 20
 """Filters of one request. SQLite nests what is joined by AND or OR, a thousand deep at the most."""
+PARTS_LIMIT = 5
+"""Parts of names in one request: all names are read for each of them."""
 DIGITS_LIMIT = 18
 """Digits of a number in the query: what fits into 64 bits."""
 
@@ -206,15 +207,15 @@ def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Cond
     for name, _ in asked[CONDITIONS_LIMIT:]:
         raise BadRequest(f"there are more than {CONDITIONS_LIMIT} filters", point=name)
     found = [_condition(filters[name], _checked_alternatives(text, name)) for name, text in asked]
-    _check_searches(found)
+    parts = [part for each in found if each.lookup == "name_contains" for part in each.alternatives]
+    check_parts(parts, "name__contains")
     return found
 
 
-def _check_searches(found: Sequence[Condition]) -> None:
-    """Limit searches for a part of a name: no index helps, so each one reads every name."""
-    searches = [each.alternatives for each in found if each.lookup == "name_contains"]
-    if sum(map(len, searches)) > SEARCHES_LIMIT:
-        raise BadRequest(f"at most {SEARCHES_LIMIT} parts can be searched", point="name__contains")
+def check_parts(parts: Sequence[str], name: str) -> None:
+    """Raise `BadRequest` if a filter looks for too many parts of names."""
+    if len(parts) > PARTS_LIMIT:
+        raise BadRequest(f"{name} looks for {PARTS_LIMIT} parts at the most", point=name)
 
 
 def _condition(lookup: Lookup, wanted: Sequence[str]) -> Condition:

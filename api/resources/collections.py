@@ -15,6 +15,7 @@ from api.http.responses import Shown, list_parts, only, page_answer, stream
 from api.resources.walks import walk_answer, walk_asked
 from ledger.domain.errors import NotFound
 from projections.views.filters import Conditions, Lookup
+from projections.views.searches import is_search
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
 from projections.views.walks import Walked
@@ -97,6 +98,8 @@ class Collection(Generic[R_co, S_co]):
                 lambda snapshot, uuids: self.read_among(snapshot, uuids, owner),
                 partial(self._show_all, fields=fields),
             )
+        if is_search(wanted):
+            return await stream(request, self._found(owner, wanted, asked, fields))
         with self.views.snapshot() as snapshot:
             total = self.count(snapshot, owner, wanted)
             if asked.is_short(total):
@@ -112,6 +115,19 @@ class Collection(Generic[R_co, S_co]):
             batches = self._batches(snapshot, owner, wanted, asked)
             shown = (self._show_all(batch, fields) for batch in batches)
             yield from list_parts(asked, self.count(snapshot, owner, wanted), shown)
+
+    def _found(
+        self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None
+    ) -> Generator[bytes]:
+        """Search once, however long the page is."""
+        with self.views.long_snapshot() as snapshot:
+            limit, offset = asked.sql_limit, asked.offset
+            total, uuids = snapshot.search(self.kind, owner, wanted, limit=limit, offset=offset)
+            batches = (uuids[at : at + SHORT_LIMIT] for at in range(0, len(uuids), SHORT_LIMIT))
+            shown = (
+                self._show_all(self.read_among(snapshot, some, owner), fields) for some in batches
+            )
+            yield from list_parts(asked, total, shown)
 
     def _batches(
         self, snapshot: Snapshot, owner: str, wanted: Conditions, page: Page

@@ -1,10 +1,11 @@
 """`/libdrives/`: the library, whose drives everybody may see and clone."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from aiohttp import web
 
-from api.http.requests import alternatives, page, shown_fields, uuid_in_url
+from api.http.requests import alternatives, check_parts, page, shown_fields, uuid_in_url
 from api.http.responses import json_answer, only, page_answer
 from api.resources.collections import do_action
 from api.resources.drives.bodies import LibraryDrive
@@ -15,6 +16,7 @@ from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.errors import DriveNotFound
 
 _EXACT = ("name", "os", "arch", "distribution", "image_type", "version")
+_PART = "name__icontains"
 
 
 def _is_uuid(shown: object, wanted: str) -> bool:
@@ -22,6 +24,7 @@ def _is_uuid(shown: object, wanted: str) -> bool:
 
 
 def _icontains(shown: object, wanted: str) -> bool:
+    """Ignore case, as Unicode folds it, and nothing else: accents written in two ways differ."""
     return wanted.casefold() in str(shown).casefold()
 
 
@@ -31,7 +34,7 @@ def _among(shown: object, wanted: str) -> bool:
 
 FILTERS: Mapping[str, tuple[str, Callable[[object, str], bool]]] = {
     **{name: (name, lambda shown, wanted: shown == wanted) for name in _EXACT},
-    "name__icontains": ("name", _icontains),
+    _PART: ("name", _icontains),
     "category": ("category", _among),
     "uuid": ("uuid", _is_uuid),
 }
@@ -47,7 +50,8 @@ class Libdrives:
 
     async def list(self, request: web.Request) -> web.Response:
         asked, fields = page(request), shown_fields(request)
-        found = [drive for drive in self._all() if _fits(request, drive)]
+        wanted = _conditions(request)
+        found = [drive for drive in self._all() if all(each.holds(drive) for each in wanted)]
         shown = [only(drive, fields) for drive in found[asked.bounds]]
         return page_answer(asked, len(found), shown)
 
@@ -68,10 +72,23 @@ class Libdrives:
             return [represent_library_drive(drive) for drive in snapshot.drives(LIBRARY, limit=-1)]
 
 
-def _fits(request: web.Request, drive: LibraryDrive) -> bool:
-    """Whether the drive passes each of the request's filters."""
-    return all(
-        any(fits(getattr(drive, field), wanted) for wanted in alternatives(text))
-        for name, (field, fits) in FILTERS.items()
+class _Condition(NamedTuple):
+    """A filter of the request: one of the alternatives must fit."""
+
+    filter: str
+    alternatives: list[str]
+
+    def holds(self, drive: LibraryDrive) -> bool:
+        field, fits = FILTERS[self.filter]
+        return any(fits(getattr(drive, field), wanted) for wanted in self.alternatives)
+
+
+def _conditions(request: web.Request) -> list[_Condition]:
+    found = [
+        _Condition(name, alternatives(text))
+        for name in FILTERS
         for text in request.query.getall(name, ())
-    )
+    ]
+    parts = [part for each in found if each.filter == _PART for part in each.alternatives]
+    check_parts(parts, _PART)
+    return found

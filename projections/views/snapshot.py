@@ -8,10 +8,11 @@ from projections.views.accounts import Accounts
 from projections.views.drives import Drives
 from projections.views.jobs import Jobs
 from projections.views.resources import Resources
+from projections.views.searches import Searches
 from projections.views.servers import Servers
 from projections.views.tags import Tags
 from projections.views.walks import Walks
 
 
-class Snapshot(Jobs, Drives, Servers, Resources, Tags, Accounts, Walks):
+class Snapshot(Jobs, Drives, Servers, Resources, Tags, Accounts, Walks, Searches):
     """The read models as of one moment."""

@@ -12,18 +12,19 @@ from typing import Any, Literal, NamedTuple
 from ledger.store.log import streamed
 from projections.views.filters import Condition, Conditions, Lookup, check_sql, condition_sql
 from projections.views.reader import Reader
+from projections.views.searches import is_search, matches_sql
 
 Walked = Literal["drives", "jobs", "servers", "tags"]
 """What can be walked."""
 
 LOOKED_AT_MAX = 20_000
-"""Rows that one page looks at, however few of them match."""
+"""Rows that one page looks at, however few of them match; a search reads all names before."""
 
 _INDEXED: Mapping[Walked, tuple[Lookup, ...]] = {
     "drives": ("uuid", "name"),
     "jobs": ("resource", "state"),
     "servers": ("uuid", "name"),
-    "tags": ("uuid",),
+    "tags": ("uuid", "name"),
 }
 """The lookups that an index serves in the order of keys, the one that finds the fewest first."""
 
@@ -55,6 +56,8 @@ class _Path(NamedTuple):
 
 def is_short(kind: Walked, conditions: Conditions) -> bool:
     """Return whether a page looks at no more rows than it shows."""
+    if is_search(conditions):
+        return False
     led_by = _narrowest(kind, conditions)
     return not _others(conditions, led_by) and (led_by is None or led_by.lookup != "resource")
 
@@ -93,27 +96,33 @@ class Walks(Reader):
         if key is not None:
             after, place = f" AND (created, {path.uuid}) < (?, ?)", [*key]
         sql = (
-            f"SELECT created, {path.uuid}, {matches} FROM {path.source}_g{self._g} AS looked_at"
+            f"SELECT created, {path.uuid}, {matches} FROM {path.source} AS looked_at"
             f" WHERE {path.where}{after} ORDER BY created DESC, {path.uuid} DESC LIMIT ?"
         )
         return sql, [*path.checked, *path.parameters, *place]
 
     def _path(self, kind: Walked, owner: str, conditions: Conditions) -> _Path:
+        if is_search(conditions):
+            matches, parameters = matches_sql(kind, owner, conditions, self._g)
+            found = f"({matches} SELECT created, uuid FROM matches)"
+            return _Path(found, "uuid", "true", parameters, [], [])
         led_by = _narrowest(kind, conditions)
+        source = f"{kind}_g{self._g}"
         checks, checked = list[str](), list[str]()
         for condition in _others(conditions, led_by):
             checks.append(check_sql(condition, self._g))
             checked += condition.alternatives
         if led_by is None:
-            return _Path(kind, "uuid", "owner = ?", [owner], checks, checked)
+            return _Path(source, "uuid", "owner = ?", [owner], checks, checked)
         wanted = list(led_by.alternatives)
         if led_by.lookup == "resource":
+            source = f"job_resources_g{self._g}"
             checks, checked = ["owner = ?", *checks], [owner, *checked]
-            return _Path("job_resources", "job", "resource = ?", wanted, checks, checked)
+            return _Path(source, "job", "resource = ?", wanted, checks, checked)
         # The `||` makes uuids be looked up: they are fewer than what the account has.
         owned = "owner || '' = ?" if led_by.lookup == "uuid" else "owner = ?"
         where = f"{owned} AND {condition_sql(led_by, self._g)}"
-        return _Path(kind, "uuid", where, [owner, *wanted], checks, checked)
+        return _Path(source, "uuid", where, [owner, *wanted], checks, checked)
 
 
 def _narrowest(kind: Walked, conditions: Conditions) -> Condition | None:

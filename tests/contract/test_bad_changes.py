@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.http.requests import ALTERNATIVES_LIMIT, CONDITIONS_LIMIT, SEARCHES_LIMIT
+from api.http.requests import ALTERNATIVES_LIMIT, CONDITIONS_LIMIT, PARTS_LIMIT
 from ledger.store.seam import Batch, Conflict
 from ledger.store.writer import CONFLICT_LIMIT
 from tests.api.bad_values import CLONES, LONG, SERVERS
@@ -173,13 +173,16 @@ async def test_too_many_filters(api: Api):
 
 
 async def test_too_many_parts_of_names(api: Api):
-    """No index helps to find them: a request may search for a few, however they are split up."""
-    few, many = (",".join("a" * count) for count in (SEARCHES_LIMIT, SEARCHES_LIMIT + 1))
-    for path in LISTS:
-        assert (await api.get(f"{path}?name__contains={few}")).status == 200
-        for query in (many, f"{few}&name__contains=b"):
-            answer = await api.get(f"{path}?name__contains={query}")
-            assert answer.error == (400, "validation", "name__contains")
+    """All names are read for each: a request may look for five, however they are split up."""
+    assert PARTS_LIMIT == 5
+    few, many = (",".join("a" * count) for count in (PARTS_LIMIT, PARTS_LIMIT + 1))
+    filters = [(path, "name__contains") for path in LISTS] + [("/libdrives/", "name__icontains")]
+    for path, name in filters:
+        assert (await api.get(f"{path}?{name}={few}")).status == 200
+        for query in (many, f"{few}&{name}=b"):
+            answer = await api.get(f"{path}?{name}={query}")
+            assert answer.error == (400, "validation", name)
+            assert "looks for 5 parts at the most" in answer.json[0]["error_message"]
 
 
 @pytest.mark.parametrize("name", ["tag", "tag__name"])

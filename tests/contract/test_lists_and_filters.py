@@ -38,6 +38,12 @@ FILTERS = [
     ("name__contains=%25", {6}),
     ("name__contains=_", {6}),
     ("name__contains=*", {6}),
+    ("name__contains=ASH", set()),
+    ("name__contains=", set(range(8))),
+    ("name__contains=%C3%A9", {6}),
+    ("name__contains=%C3%89", set()),
+    ("name__contains=e", set()),
+    ("name__contains=e%CC%81", set()),
     ("name__contains=oak&name=oak", {3}),
     ("name__icontains=zzz&status=x&nonsense=5", set(range(8))),
 ]
@@ -46,7 +52,10 @@ FILTERS = [
 
 @KINDS
 async def test_names_are_filtered(api: Api, kind: str, subtests: pytest.Subtests):
-    """`name` is the whole name, `name__contains` a part, both exact; unknown ones are ignored."""
+    """`name` is the whole name, `name__contains` a part, both exact; unknown ones are ignored.
+
+    Neither case nor accents fold, nor do two ways of writing the same letter.
+    """
     uuids = await things(api, kind)
     for query, found in FILTERS:
         for detail in ("", "detail/"):

@@ -357,8 +357,9 @@ def test_pages_that_look_further_than_they_show_are_known() -> None:
         ("jobs", Condition("resource", ("d1",))),
         ("drives", Condition("name", ("ash", "oak"))),
         ("drives", Condition("tag", ("fleet",))),
-        ("tags", Condition("name", ("fleet",))),
+        *((kind, Condition("name_contains", ("f",))) for kind in ("drives", "servers", "tags")),
     ]
     assert not any(is_short(kind, [condition]) for kind, condition in further)
     assert is_short("drives", [Condition("name", ("ash",))])
+    assert is_short("tags", [Condition("name", ("fleet",))])
     assert is_short("drives", [Condition("uuid", ("one", "other"))])

@@ -1,0 +1,70 @@
+"""Searches for parts of names: the rest of the service goes on meanwhile."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from projections.views.snapshot import Snapshot
+from tests.api.calling import SERVER, Api
+from tests.support.wait import PATIENCE_S, wait_until
+
+
+@pytest.mark.parametrize("kind", ["drives", "servers", "tags"])
+@pytest.mark.parametrize("method", ["search", "walk"])
+async def test_others_are_answered_while_names_are_searched(
+    api: Api, monkeypatch: pytest.MonkeyPatch, kind: str, method: str
+) -> None:
+    """However long the search takes, for a list and for a page of a walk."""
+    job = await api.job()
+    made = await new(api, kind, "an elm")
+    begun, released = threading.Event(), threading.Event()
+    search: Callable[..., Any] = getattr(Snapshot, method)
+
+    def held(*asked: Any, **page: Any) -> object:
+        begun.set()
+        assert released.wait(PATIENCE_S), "nobody was answered meanwhile"
+        return search(*asked, **page)
+
+    monkeypatch.setattr(Snapshot, method, held)
+    after = "&after=" if method == "walk" else ""
+    searching = asyncio.create_task(api.get(f"/{kind}/?name__contains=elm{after}"))
+    try:
+        await wait_until("the search has begun", begun.is_set)
+        assert (await api.client.get("/healthz")).status == 200
+        assert (await api.get(f"/jobs/{job}/")).status == 200
+        assert not searching.done()
+    finally:
+        released.set()
+    found = (await searching).json["objects"]
+    assert [each["uuid"] for each in found] == [made]
+
+
+async def new(api: Api, kind: str, name: str) -> str:
+    if kind == "drives":
+        return await api.drive(name=name)
+    body = SERVER if kind == "servers" else {}
+    uuid: str = (await api.post(f"/{kind}/", {**body, "name": name})).json["objects"][0]["uuid"]
+    return uuid
+
+
+async def test_a_long_list_is_searched_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent in parts as it is read; all of them, in order, are of one search."""
+    monkeypatch.setattr("api.resources.collections.SHORT_LIMIT", 2)
+    monkeypatch.setattr("api.http.responses.WHOLE_BYTES", 0)
+    made = [await api.drive(name=f"elm {number}") for number in range(5)]
+    searches = []
+    search = Snapshot.search
+
+    def counted(*asked: Any, **page: Any) -> Any:
+        searches.append(asked)
+        return search(*asked, **page)
+
+    monkeypatch.setattr(Snapshot, "search", counted)
+    answer = await api.get("/drives/?name__contains=elm&limit=0&offset=1")
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    assert answer.json["meta"] == {"limit": 0, "offset": 1, "total_count": 5}
+    assert [each["uuid"] for each in answer.json["objects"]] == made[1:]
+    assert len(searches) == 1
