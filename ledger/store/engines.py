@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ledger.images.files import is_read_only
 from ledger.store.seam import Cursor
 
 DURABLE_IN_POSTGRES = ("synchronous_commit", "fsync", "full_page_writes")
@@ -31,13 +32,19 @@ def sqlite_engine(cursor: Cursor) -> Engine:
 
 
 def _journal_mode(cursor: Cursor) -> str:
-    """Return the mode that the file itself states: on read-only media SQLite uses no WAL."""
+    """Return the mode in which the file is written; on read-only media SQLite itself uses no WAL.
+
+    Only there is the file itself looked at: closing it ends this process's locks on it. Without
+    those of a service, whoever closes the ledger last elsewhere removes the WAL that it writes to.
+    """
+    mode = str(_value(cursor, "PRAGMA journal_mode"))
     cursor.execute("PRAGMA database_list")
-    with Path(cursor.fetchone()[2]).open("rb") as file:
+    path = Path(cursor.fetchone()[2])
+    if mode == "wal" or not is_read_only(path):
+        return mode
+    with path.open("rb") as file:
         header = file.read(_WRITE_VERSION_AT + 1)
-    if header[_WRITE_VERSION_AT:] == _WAL_VERSION:
-        return "wal"
-    return str(_value(cursor, "PRAGMA journal_mode"))
+    return "wal" if header[_WRITE_VERSION_AT:] == _WAL_VERSION else mode
 
 
 def postgres_engine(cursor: Cursor) -> Engine:

@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ledger.domain.errors import StoreFailed
+from ledger.store.engines import sqlite_engine
 from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.sqlite.store import SqliteStore, open_connection, sqlite_reader
 from ledger.store.tables import sessions, tiles, tokens
@@ -135,6 +138,19 @@ def test_only_the_writing_connection_checkpoints(store: SqliteStore, file: Path)
     with sqlite_reader(file).log() as log:
         assert log.count() == 1
     assert size == wal.stat().st_size > 0
+
+
+def test_looking_at_the_engine_keeps_the_locks(store: SqliteStore, file: Path) -> None:
+    """A service is looked at from inside; another process that closes the ledger leaves its WAL."""
+    store.exclusive(lambda cursor: cursor.execute("CREATE TABLE held (one)"))
+    with store.log() as log:
+        assert sqlite_engine(log.cursor()).settings["journal_mode"] == "wal"
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
+        "c.execute('SELECT count(*) FROM held').fetchall(); c.close()"
+    )
+    subprocess.run((sys.executable, "-c", program, str(file)), check=True)
+    assert file.with_name(f"{file.name}-wal").exists()
 
 
 def test_a_newer_schema_is_refused(store: SqliteStore, file: Path) -> None:
