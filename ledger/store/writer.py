@@ -151,7 +151,7 @@ class Writer:
         self._closed = False
         self._commits = 0
         self._refused_since: float | None = None
-        """Since when the store has refused all stamps."""
+        """Since when the store has refused the stamps of all that was to be recorded."""
         self.meter = Meter()
         with store.log() as stored:
             self._position = stored.last_position()
@@ -340,6 +340,7 @@ class Writer:
                 else:
                     outcomes.append((waiting, error))
             position = self._append(unit, len(accepted)) if accepted else self._position
+            self._refused_since = None
         except Conflict:
             self._cache.drop_stale(unit)
             self._repeat(batch, repeats + 1)
@@ -368,7 +369,6 @@ class Writer:
         began = time.perf_counter()
         stored = unit.batch()
         position = self._store.append(stored)
-        self._refused_since = None
         if stored.stamps is not None:
             self.clock.note(stored.stamps.newest)
         self.meter.commit_seconds.observe(time.perf_counter() - began)

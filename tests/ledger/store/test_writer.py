@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.store.seam import Batch, Commit, Cursor
+from ledger.store.patience import STAMP_S
+from ledger.store.seam import Batch, Commit, Cursor, StampsRefused
 from ledger.store.writer import BATCH_LIMIT, Caller
 from tests.support.opened import CALLER, Opened
 from tests.support.wait import PATIENCE_S, wait_for, wait_until
@@ -486,6 +488,33 @@ async def test_timestamps_grow_within_a_batch(opened: Opened) -> None:
     with opened.snapshot() as snapshot:
         listed = [drive.uuid for drive in snapshot.drives(ME, limit=-1)]
     assert [f"d{nth}" for nth in range(50)] == listed
+
+
+def test_a_refusal_of_stamps_is_over_once_its_command_is_refused(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one, however much later, is the first again and no reason to give up."""
+    append, minutes = opened.store.append, count(step=STAMP_S + 1)
+
+    def refuse(batch: Batch) -> int:
+        if next(refusals, None):
+            raise StampsRefused
+        return append(batch)
+
+    def decide_late(command: object, *rest: object) -> object:
+        if command == DeleteDrives(ME, ("a",)) and next(too_late):
+            raise errors.DriveNotFound("a")
+        return decide(command, *rest)
+
+    opened.do(new_drive("a"))
+    refusals, too_late, decide = iter([True, True]), iter([False, True]), ledger.store.writer.decide
+    monkeypatch.setattr(ledger.store.writer, "decide", decide_late)
+    monkeypatch.setattr(opened.store, "append", refuse)
+    monkeypatch.setattr(opened.ledger._writer, "_elapsed_s", lambda: next(minutes))
+    with pytest.raises(errors.DriveNotFound):
+        opened.do(DeleteDrives(ME, ("a",)))
+    opened.do(new_drive("b"))
+    assert drives(opened) == ["a", "b"]
 
 
 def test_refusals_are_found_in_the_callers_thread(opened: Opened) -> None:
