@@ -166,9 +166,14 @@ class ChunkedUpload:
     def _lock_journal(self) -> None:
         """Keep other processes out, then read what they did. Raises `ConcurrentChange`."""
         if not self._users:
-            self._locked_fd = self._journal.lock()
-            self._read()
-            self._journal.cut_torn_end()
+            fd = self._journal.lock()
+            try:
+                self._read()
+                self._journal.cut_torn_end()
+            except BaseException:
+                os.close(fd)  # which unlocks it
+                raise
+            self._locked_fd = fd
         self._users += 1
 
     def _unlock_journal(self) -> None:

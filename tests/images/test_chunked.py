@@ -21,6 +21,7 @@ from ledger.domain.errors import (
 from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 from ledger.images.chunked_upload import ChunkedUpload
 from ledger.images.errors import PoolFull
+from ledger.images.journal import ChunkJournal
 
 KIB = 1024
 STEP = 16 * KIB
@@ -266,6 +267,19 @@ def test_processes_take_turns(drive):
     assert drive.missing() == []
     assert drive.published().startswith(drive.image)
     there.publish(drive.folder / "d.img")
+
+
+def test_a_journal_that_cannot_be_read_is_unlocked(drive, monkeypatch):
+    """When a descriptor is free again, chunks are taken in as before."""
+
+    def fail(_):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkJournal, "cut_torn_end", fail)
+        with pytest.raises(OSError, match="too many"):
+            drive.send(0)
+    drive.send(0)
 
 
 def test_a_process_that_dies_is_in_nobodys_way(drive):
