@@ -251,6 +251,19 @@ def test_nothing_is_recorded_without_the_stores_time(
         assert len(stamps(node)) == 1
 
 
+def test_a_machine_that_was_asleep_has_not_set_the_clock(database: str, tmp_path: Path) -> None:
+    """Its monotonic clock stood still: what it knows of the database's is behind until it asks."""
+    with Node(database) as node:
+        retention = node.retention(tmp_path / "archives")
+        node.do(CreateJob(ME, "job", "x"))
+        retention.run()
+        assert isinstance(node.store, PostgresStore)
+        said = node.store._clock._said
+        assert said is not None
+        node.store._clock._said = said._replace(time=said.time - 2 * HOUR)
+        assert retention.run().swept is None
+
+
 def test_nothing_is_discarded_while_the_databases_clock_is_behind(
     database: str, tmp_path: Path
 ) -> None:

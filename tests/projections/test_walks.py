@@ -16,7 +16,7 @@ from ledger.domain.aggregates.job import Job, JobState
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.events import Resource
-from projections.rows import timestamp
+from ledger.store.parameters import timestamp
 from projections.views import walks
 from projections.views.filters import Condition, Lookup
 from projections.views.walks import Key, Step, Walked, is_short

@@ -133,9 +133,10 @@ class Retention:
 
     def confirm_clock(self) -> None:
         """Trust the wall clock as it is."""
+        reading = self._read_clocks()
 
         def believe(cursor: Cursor) -> None:
-            clock_watch.put_alone(cursor, watch(self._clocks()))
+            clock_watch.put_alone(cursor, watch(reading))
 
         self._ledger.exclusive(believe).result()
 
@@ -161,8 +162,13 @@ class Retention:
         many = sum(len(one.trees) for one in waiting) >= TREES_PENDING
         return many or any(self._now() - one.last_modified > PENDING_FOR for one in waiting)
 
+    def _read_clocks(self) -> Reading:
+        """Read the clocks; ask for the store's: a machine that was asleep has not counted that."""
+        self._ledger.clock.ask()
+        return self._clocks()
+
     def _check_clocks(self) -> None:
-        reading = self._clocks()
+        reading = self._read_clocks()
         late = behind(reading)
         if late is not None:
             raise ClockMoved(behind_text(late))
