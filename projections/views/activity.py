@@ -67,6 +67,8 @@ def _changes(snapshot: Snapshot, owner: str, since: datetime) -> Iterator[_Chang
     """Yield how jobs began and ended, at least all that happened since."""
     rows = snapshot.lives(owner, timestamp(_floor(snapshot, since)))
     for is_root, state, created, first, last_modified, last, bytes_total in rows:
+        if first is None or last is None:
+            continue  # it has lost its first event, and counts as gone
         if is_root:
             yield first, microseconds(datetime.fromisoformat(created)), "created", 1
         if state != "started":

@@ -17,9 +17,9 @@ NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
 
 
-Life = tuple[bool, str, str, int, str, int, int]
+Life = tuple[bool, str, str, int | None, str, int | None, int]
 """A job: whether it is a root, its state, the stamps and positions of its first and its last event,
-and how many bytes it copies."""
+if they are there, and how many bytes it copies."""
 
 
 @lru_cache

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ledger.domain.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.store.tables.stamps import date_stored
 from projections.views.activity import BUCKETS_MAX, Bucket, read_activity
-from tests.support.opened import Opened, stamped_by
+from tests.support.opened import Opened, behind_its_back, stamped_by
 from tests.support.world import ME, SOMEBODY_ELSE, START
 
 DAYS = 3
@@ -97,6 +97,22 @@ def test_each_bucket_has_what_happened_in_it(jobs: list[Told], hours: int) -> No
     ):
         told = read_activity(snapshot, ME, now, timedelta(hours=hours))
     assert told.buckets == [counted(jobs, bucket.at, told.length) for bucket in told.buckets]
+
+
+def test_a_job_that_has_lost_its_first_event_does_not_count(tmp_path: Path) -> None:
+    """Nor does it keep the others from being counted."""
+    jobs = [Told(ME, minute, minute + 1, well=True) for minute in (1, 2)]
+    file = tmp_path / "ledger.sqlite"
+    with happened(jobs, file) as opened:
+        with behind_its_back(file) as connection:
+            connection.execute(
+                "DELETE FROM stored_events"
+                " WHERE originator_id = 'job-job-0' AND originator_version = 1"
+            )
+        with opened.views.snapshot() as snapshot:
+            told = read_activity(snapshot, ME, START + timedelta(hours=1), timedelta(hours=2))
+    assert sum(bucket.created for bucket in told.buckets) == 1
+    assert sum(bucket.success for bucket in told.buckets) == 1
 
 
 def recorded_by_wrong_clocks(file: Path, stamps: Iterator[datetime], jobs: int) -> Opened:
