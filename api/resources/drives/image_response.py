@@ -38,7 +38,9 @@ class ImageResponse(web.StreamResponse):
         self._on_piece = on_piece
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send all of it."""
+        """Send all of it; a second call, as by whoever ends the request, sends nothing more."""
+        if self.prepared:
+            return await super().prepare(request)
         with self._file:
             writer = await super().prepare(request)
             if request.method != hdrs.METH_HEAD:

@@ -10,6 +10,8 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web import BaseRequest
 
 from api.resources.drives import image_digests, image_response, images
 from api.resources.drives.image_digests import ImageDigests
@@ -17,6 +19,7 @@ from api.resources.drives.image_response import ImageResponse
 from api.resources.drives.open_image import open_image
 from ledger.images import digests
 from tests.api.calling import ALICE, ROOT, Answer, Api, authorization
+from tests.api.lines import line, request
 from tests.support.wait import patience, wait_until
 
 KIB = 1024
@@ -360,6 +363,28 @@ async def rest_of(reader: asyncio.StreamReader) -> int:
             while block := await reader.read(LARGE):
                 received += len(block)
     return received
+
+
+async def test_an_answer_that_was_sent_already(
+    download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent early to a client that waits to be asked for a body; aiohttp then ends it anew."""
+    prepare = ImageResponse.prepare
+    prepared: list[bool] = []
+
+    async def noting(self: ImageResponse, request: BaseRequest) -> AbstractStreamWriter | None:
+        writer = await prepare(self, request)
+        prepared.append(True)
+        return writer
+
+    monkeypatch.setattr(ImageResponse, "prepare", noting)
+    ask = request(download.path, "Expect: 100-continue", "Content-Length: 5")
+    async with line(download.api.client.server) as asking:
+        asking.send(ask)
+        assert (await asking.answer()).body == IMAGE
+        assert await asking.end() == b""
+    await wait_until("it is ended anew", lambda: len(prepared) > 1)
+    assert not open_files(download.image)
 
 
 async def test_no_answer_leaves_the_image_open(download: Download) -> None:
