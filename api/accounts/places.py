@@ -11,7 +11,8 @@ import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from api.accounts.throttle import Place, network_of
+from api.accounts.throttle import Place
+from api.text.addresses import network_of
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, known_places
 from ledger.store.tables.accounts import StoredAccount

@@ -9,11 +9,10 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, IPv6Network
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from api.accounts.limits import LoginLimits
-from api.text.addresses import parse_address
+from api.text.addresses import network_of
 from ledger.domain.errors import Expected
 
 K = TypeVar("K")
@@ -29,8 +28,6 @@ HALVING_S = 3600.0
 FAILING_S = 3600.0
 """How long after its last failure an address is taken for one that guesses; no wait is longer."""
 TOKENS_S = 60.0
-IPV6_PREFIX = 64
-"""What one customer of a provider has, at the least."""
 KEYS_MAX = 50_000
 """Addresses, or known places, in memory; the one that failed longest ago is forgotten first."""
 
@@ -70,14 +67,6 @@ class Rank(NamedTuple):
 
 
 KNOWN = Rank("known")
-
-
-def network_of(address: str) -> str:
-    """Return what failures of an address count for: itself, or its network in IPv6."""
-    ip = parse_address(address)
-    if isinstance(ip, IPv6Address):
-        return str(IPv6Network((ip, IPV6_PREFIX), strict=False))
-    return address if ip is None else str(ip)
 
 
 @dataclass(slots=True)

@@ -1,8 +1,11 @@
 """IP addresses."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
+
+IPV6_PREFIX = 64
+"""What one customer of a provider has, at the least."""
 
 
 def parse_address(text: str) -> Address | None:
@@ -13,3 +16,11 @@ def parse_address(text: str) -> Address | None:
         return None
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
     return mapped or ip
+
+
+def network_of(text: str) -> str:
+    """Return what an address is counted by: itself, or its network in IPv6."""
+    ip = parse_address(text)
+    if isinstance(ip, IPv6Address):
+        return str(IPv6Network((ip, IPV6_PREFIX), strict=False))
+    return text if ip is None else str(ip)

@@ -14,8 +14,8 @@ from api.accounts.throttle import (
     Rank,
     Throttle,
     TooManyAttempts,
-    network_of,
 )
+from api.text.addresses import network_of
 from tests.accounts.clocks import Clock
 
 HOUR_S = 3600.0

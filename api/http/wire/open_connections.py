@@ -5,13 +5,10 @@ who opens too many loses their own.
 """
 
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_network
 from typing import Protocol
 
 from api.service.limits import Limits
-
-NETWORK_BITS = 64
-"""One customer gets at least a network of this length in IPv6: it counts as one address."""
+from api.text.addresses import network_of
 
 
 class OpenConnection(Protocol):
@@ -49,7 +46,7 @@ class OpenConnections:
 
     def add(self, connection: OpenConnection, peer: str) -> None:
         """Count a new connection. One is closed if it is too much: itself, if no other is idle."""
-        name = counted_address(peer)
+        name = network_of(peer)
         address = self._addresses.get(name)
         if address is None:
             address = self._addresses[name] = _Address(is_proxy=self._is_proxy(peer))
@@ -96,13 +93,3 @@ class OpenConnections:
         oldest = next(iter(address.idle))
         self.remove(oldest)
         oldest.cut()
-
-
-def counted_address(peer: str) -> str:
-    """Return what the connections of a peer are counted by."""
-    if ":" not in peer:
-        return peer
-    address = IPv6Address(peer)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((int(address), NETWORK_BITS), strict=False))
