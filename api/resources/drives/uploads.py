@@ -1,6 +1,7 @@
 """Uploads in chunks: from resumable.js, and by links that need no credentials."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -12,17 +13,20 @@ from api.http.fields import decode_fields
 from api.http.requests import owner_of, read_object, uuid_in_url
 from api.http.responses import json_answer
 from api.http.wire.bodies import upload_chunks
+from api.http.wire.connection import occupy_connection
 from api.http.wire.multipart import read_form
 from api.resources.drives.bodies import SIZE_MOST, ChunkRequest
 from api.resources.drives.images import body_length
 from api.resources.drives.upload_links import LinkedChunk, UploadLinks
 from api.service.service import Service
 from api.text.urls import API_ROOT
-from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound
+from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound, Expected
 from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 
 DIGESTS_AT_ONCE = 2
 """Others wait: the threads that make them also take in chunks."""
+
+log = logging.getLogger(__name__)
 
 
 class Uploads:
@@ -48,7 +52,7 @@ class Uploads:
         form = await read_form(request)
         number, chunking = _resumable({**request.query, **form.fields})
         await self._intake.receive(drive, number, chunking, form.file)
-        return await self._answer(request, drive, number, chunking)
+        return await self._answer_received(request, drive, number, chunking)
 
     async def link(self, request: web.Request) -> web.Response:
         """Answer with a link for one chunk that is not there yet."""
@@ -62,12 +66,28 @@ class Uploads:
     async def send_by_link(self, request: web.Request) -> web.Response:
         """Take in a chunk as the body; answer once it is on disk."""
         chunk = self._links.read(request.match_info["token"])
+        occupy_connection(request)
         length = body_length(request)
         chunking = Chunking(chunk.chunk_size)
         await self._intake.receive(
             chunk.drive, chunk.number, chunking, upload_chunks(request), length=length
         )
-        return await self._answer(request, chunk.drive, chunk.number, chunking, length)
+        return await self._answer_received(request, chunk.drive, chunk.number, chunking, length)
+
+    async def _answer_received(
+        self,
+        request: web.Request,
+        drive: str,
+        number: int,
+        chunking: Chunking,
+        length: int | None = None,
+    ) -> web.Response:
+        """Answer the same once the chunk is taken in: then nothing is an error any more."""
+        try:
+            return await self._answer(request, drive, number, chunking, length)
+        except (Expected, OSError) as error:
+            log.warning("no digest of chunk %d of drive %s: %r", number, drive, error)
+            return web.Response()
 
     async def _answer(
         self,

@@ -15,13 +15,14 @@ from api.http.wire.open_connections import OpenConnections
 from api.http.wire.server import ApiRunner
 from api.service.limits import Limits
 from api.service.service import Service
-from tests.api.calling import Api
+from tests.api.calling import ROOT, Api
 from tests.api.lines import Line, line, request
 from tests.support.api_server import ApiServer
 from tests.support.wait import wait_until
 
 GET = request("/tags/")
 SHORT_S = 0.1
+CHUNK = 64 * 1024
 
 Connect = Callable[..., Any]
 
@@ -371,6 +372,25 @@ async def test_what_serves_nobody_gives_way(api: Api) -> None:
             assert await anonymous.end() == b""
             await api.begin(job)
             assert (await waiting.answer()).status == 200
+
+
+@pytest.mark.parametrize("limits", [Limits(connections=2)])
+async def test_an_upload_by_link_stays(api: Api) -> None:
+    """Its link is the login: the connection serves an account while the chunk comes."""
+    new = await api.post("/initupload/", {"name": "disk", "media": "disk", "size": CHUNK})
+    (drive,) = new.json["objects"]
+    chunk = {"chunk_number": 0, "chunk_size": CHUNK}
+    answer = await api.post(f"/drives/{drive['uuid']}/action/?do=upload_chunk", chunk)
+    link = answer.json["link"].removeprefix(ROOT)
+    server = api.client.server
+    async with line(server) as sending, line(server) as idle:
+        sending.send(request(link, f"Content-Length: {CHUNK}", method="POST", by=None))
+        await handled(server)
+        async with line(server) as newcomer:
+            await check_serves(newcomer)
+            assert await idle.end() == b""
+            sending.send(bytes(CHUNK))
+            assert (await sending.answer()).status == 200
 
 
 # All of it together

@@ -1,6 +1,7 @@
 """Uploads in chunks: as resumable.js sends them, and by signed links."""
 
 import asyncio
+import errno
 import hashlib
 import hmac
 import os
@@ -221,6 +222,24 @@ async def test_a_chunk_sent_by_a_link_has_its_digest(upload: Upload):
         content = upload.bytes_of(number)
         answer = await upload.api.post(link, data=content, by=None, headers=WANT)
         assert answer.headers["Repr-Digest"] == repr_digest(content), number
+
+
+async def test_a_chunk_that_was_taken_in_is_no_failure(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+):
+    """If its digest cannot be made, the chunk is there all the same, and the drive is ready."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(chunk_intake, "_sha256", fail)
+    for number in range(COUNT - 1):
+        answer = await upload.send(number, headers=WANT)
+        assert (answer.status, answer.body) == (200, b"")
+        assert "Repr-Digest" not in answer.headers
+    assert (await upload.send(COUNT - 1, headers=WANT)).status == 200
+    assert await upload.status() == "unmounted"
+    assert (await upload.find(0, headers=WANT)).status == 500
 
 
 async def test_no_digest_is_made_of_a_very_large_chunk(
