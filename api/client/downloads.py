@@ -151,6 +151,7 @@ async def _check(client: Client, part: PartialFile) -> None:
     assert part.origin is not None
     answer = await _final_head(client, part.origin.drive)
     while "Retry-After" in answer.headers and digest_in(answer.headers) is None:
+        await asyncio.sleep(PAUSE_S)  # whoever answers need not have let it wait
         answer = await _final_head(client, part.origin.drive)
     if not _is_version(answer.headers, part.origin):
         raise ImageChanged(part.origin.drive)

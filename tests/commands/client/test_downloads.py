@@ -264,9 +264,19 @@ async def test_a_damaged_part_is_an_error(downloading: Downloading) -> None:
     downloading.check()
 
 
-async def test_a_digest_that_takes_long_is_waited_for(downloading: Downloading) -> None:
-    """The service says that it is being made."""
+async def test_a_digest_that_takes_long_is_waited_for(
+    downloading: Downloading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service says that it is being made; it is not asked again without a pause."""
     await downloading.cut()
+    pause_s, sleep, pauses = 0.001, asyncio.sleep, list[float]()
+
+    async def noting(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", noting)
+    monkeypatch.setattr(downloads, "PAUSE_S", pause_s)
     with downloading.part.open("r+b") as part:
         part.write(b"rotten")
     told = [honest, still_making, still_making]
@@ -278,6 +288,7 @@ async def test_a_digest_that_takes_long_is_waited_for(downloading: Downloading) 
     downloading.proxy.lie_to_head = tell
     await downloading.fail(DownloadDiffers)
     assert not told
+    assert pauses.count(pause_s) == 2
 
 
 def still_making(answer: Forwarded) -> Forwarded:
