@@ -144,14 +144,14 @@ class Tokens:
         return account_of(stored)
 
     def _refusal(self, address: str) -> LoginRefused | TooManyAttempts:
-        """Return how an unknown token is refused."""
-        log.info("wrong token from %s", address)
+        """Return how an unknown token is refused; beyond the limit nothing is logged either."""
         try:
             self._throttle.note_unknown_token(address)
         except TooManyAttempts as error:
             self._meter.note("token", "delayed")
             return error
         self._meter.note("token", "wrong")
+        log.info("wrong token from %s", address)
         return LoginRefused()
 
     async def _remove(self, token_id: str) -> None:
