@@ -72,6 +72,9 @@ class AccountsActions:
 
     async def _create_token(self, request: web.Request) -> web.Response:
         """Make a token for a program; only this answer shows it."""
+        check_origin(
+            request
+        )  # or a page could guess at passwords from the addresses of its readers
         said = await read_object(request, TokenLogin)
         try:
             new = await self._accounts.new_token(

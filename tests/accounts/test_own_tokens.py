@@ -52,6 +52,14 @@ async def test_a_wrong_password_gives_no_token(api: Api, ada: Account) -> None:
     assert refused.error == (401, "permission", None)
 
 
+async def test_no_page_of_another_site_gets_a_token(api: Api, ada: Account) -> None:
+    """It could guess at passwords, and the addresses of its readers would have to wait."""
+    for password in (PASSWORD, "another password"):
+        body = {"username": ada.email, "password": password, "name": "laptop"}
+        refused = await call(api, "POST", CREATE, body, Origin="https://evil.example")
+        assert refused.error == (403, "permission", None)
+
+
 @pytest.mark.parametrize(
     ("given", "point"),
     [
