@@ -46,10 +46,12 @@ class OpenConnections:
 
     def add(self, connection: OpenConnection, peer: str) -> None:
         """Count a new connection. One is closed if it is too much: itself, if no other is idle."""
-        name = network_of(peer)
+        is_proxy = self._is_proxy(peer)
+        # A proxy does not share its exemption with its neighbours, nor their limit.
+        name = peer if is_proxy else network_of(peer)
         address = self._addresses.get(name)
         if address is None:
-            address = self._addresses[name] = _Address(is_proxy=self._is_proxy(peer))
+            address = self._addresses[name] = _Address(is_proxy=is_proxy)
         self._open[connection] = name
         address.count += 1
         address.idle[connection] = None

@@ -307,6 +307,15 @@ def test_a_proxy_has_the_connections_of_many() -> None:
     assert counting.cut == ["p/1", "a/1", "b/1"]
 
 
+@pytest.mark.parametrize("first", ["2001:db8::5/1", "2001:db8::6/1"])
+def test_a_proxy_is_not_counted_with_its_neighbours(first: str) -> None:
+    """Whoever of a network of IPv6 comes first, only the proxy is exempt."""
+    counting = Counting(each=1, proxy="2001:db8::5")
+    counting.add(first, "2001:db8::5/2", "2001:db8::6/2", "2001:db8::5/3", "2001:db8::6/3")
+    assert {name.partition("/")[0] for name in counting.cut} == {"2001:db8::6"}
+    assert not counting["2001:db8::6/3"].is_cut
+
+
 def test_a_connection_that_has_ended_is_not_counted() -> None:
     """Nothing of it is kept."""
     counting = Counting(each=1, every=1)
