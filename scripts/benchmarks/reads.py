@@ -97,7 +97,7 @@ def get_beside_subscribers(setting: Setting) -> Row:
 def _cookie(server: Served) -> str:
     """Return what opens a websocket, for two minutes."""
     cookies = SimpleCookie(ask(server, "POST", _COOKIE).set_cookie)
-    return cookies["async_auth"].value
+    return next(each.value for name, each in cookies.items() if name.startswith("async_auth"))
 
 
 def _load_service(data: Path, requests: Sequence[bytes], count: int, *flags: str) -> Result:

@@ -1,11 +1,14 @@
 """Backups of a ledger in this process, and restores of them."""
 
+import asyncio
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-from api.cli.commands.backup import _record
+from api.cli.commands.backup import _record, record_restore
+from api.data.location import LEDGER_FILE
 from api.service.ids import new_id
 from ledger.domain.commands import (
     CreateDrives,
@@ -26,7 +29,7 @@ from projections.maintenance.backup.creation import Taken, take
 from projections.maintenance.backup.restoration import Restored, check_first, restore
 from projections.maintenance.retention.service import Retention
 from tests.retention.conftest import Clock
-from tests.support.opened import behind_its_back
+from tests.support.opened import Opened, behind_its_back
 from tests.support.retained import Retained
 from tests.support.world import GIB, ME, START, disk
 
@@ -68,9 +71,22 @@ class Ledger(Retained):
             )
 
 
-def restored(backup: Path, data: Path, pools: Mapping[str, Pool] | None = None) -> Restored:
+def restored(
+    backup: Path,
+    data: Path,
+    pools: Mapping[str, Pool] | None = None,
+    *,
+    clock: Clock | None = None,
+) -> Restored:
+    """Restore a backup by the clock of the machine or, for a ledger that goes on, of the test."""
     checked = check_first(backup, data, pools or {})
-    return restore(checked, data, pools or {}, _record)
+    record = _record if clock is None else partial(_record_at, clock)
+    return restore(checked, data, pools or {}, record)
+
+
+def _record_at(clock: Clock, data: Path, epoch: int, checkpoint: str) -> None:
+    with Opened(data / LEDGER_FILE, now=clock) as opened:
+        asyncio.run(record_restore(opened.ledger, epoch, checkpoint))
 
 
 def archived(ledger: Retained, clock: Clock, job: str) -> None:

@@ -42,7 +42,7 @@ def test_what_was_there_is_there(
     """All events and all plain tables; one event more says what they are."""
     before = tables(ledger.file)
     data = tmp_path / "restored"
-    first = restored(backup, data).first
+    first = restored(backup, data, clock=clock).first
     *same, last = events(data / "ledger.sqlite")
     assert same == events(ledger.file)
     event = decode(last.topic, last.state).event
@@ -94,7 +94,7 @@ def test_checkpoints_of_before_the_backup_still_prove(
     drive(ledger, "lost")
     lost = ledger.checkpoint()
     data = tmp_path / "restored"
-    restored(tmp_path / "backup", data)
+    restored(tmp_path / "backup", data, clock=clock)
     with Ledger(data, clock) as again:
         drive(again, "instead")
         archived(again, clock, "after")

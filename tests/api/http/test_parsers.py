@@ -13,19 +13,20 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
 from time import thread_time_ns
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import pytest
 from aiohttp import hdrs, parse_content_disposition, web
 from aiohttp._cookie_helpers import parse_cookie_header
 from aiohttp.helpers import parse_http_date, parse_mimetype
-from api.http.same_origin import is_same_origin
 from multidict import CIMultiDict, MultiDict
 
 from api.accounts.credentials import normal_email, normal_password, parse_basic, parse_bearer
 from api.accounts.signing import Signing
 from api.http.accept import check_accept
 from api.http.digests import WANT_REPR_DIGEST, wants_digest
+from api.http.edge.proxies import TrustedProxies
+from api.http.edge.same_origin import is_same_origin
 from api.http.etags import make_conditional
 from api.http.fields import decode_fields
 from api.http.idempotency import IDEMPOTENCY_KEY, _key
@@ -70,6 +71,7 @@ class Asked(dict[Any, object]):
     """What parsers read of a request; a real one would take longer to make than to read."""
 
     method = "GET"
+    remote = "127.0.0.1"
 
     def __init__(self, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
         self.query = MultiDict(query)
@@ -78,6 +80,9 @@ class Asked(dict[Any, object]):
         self.path = "/"
         self.if_modified_since = self.if_unmodified_since = None
         self[CALLER] = Caller(ALICE.uuid, "")
+
+    def clone(self, **_seen: str) -> Self:
+        return self
 
 
 def asking(parameter: str, read: Callable[[web.Request], object]) -> Parse:
@@ -108,6 +113,7 @@ def same(text: str) -> str:
 
 VERSION = Version('"x"', 0)
 NOW = datetime(2026, 4, 17, tzinfo=UTC)
+proxies = TrustedProxies(["127.0.0.1"])
 signing = Signing(lambda: NOW, lambda _hour: b"key", separator=".", valid_s=60)
 
 PARSERS: dict[str, Parse] = {
@@ -148,6 +154,9 @@ PARSERS: dict[str, Parse] = {
     "an email": normal_email,
     "a password": normal_password,
     "a signed text": signing.read,
+    "forwarded addresses": heading("X-Forwarded-For", proxies.seen_by_client),
+    "a forwarded scheme": heading("X-Forwarded-Proto", proxies.seen_by_client),
+    "a forwarded host": heading("X-Forwarded-Host", proxies.seen_by_client),
     "a name": filling(DriveEdit, name=same),
     "a choice": filling(DriveEdit, media=same),
     "a size": filling(DriveEdit, size=same),

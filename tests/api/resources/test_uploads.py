@@ -421,6 +421,21 @@ async def test_a_chunk_that_stops_coming(upload: Upload):
 # By link
 
 
+async def test_a_link_is_no_secret_of_the_log(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Whatever fails: who reads the log could use the link else."""
+    link = await upload.link(0)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("kettle")
+
+    monkeypatch.setattr(chunk_intake.ChunkIntake, "receive", fail)
+    assert (await upload.api.post(link, data=upload.bytes_of(0), by=None)).status == 500
+    assert "failed: POST /api/2.0/uploads/{token}" in caplog.text
+    assert link.rstrip("/").split("/")[-1] not in caplog.text
+
+
 async def test_links_take_chunks(upload: Upload):
     """A link takes the bytes of its chunk from anybody; the last one tells the image's size."""
     links = [await upload.link(number) for number in range(COUNT)]
