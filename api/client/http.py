@@ -115,11 +115,10 @@ class Client:
         for tries_left in reversed(range(TRIES)):
             try:
                 return await self.send(method, path, sent, params=params, headers=headers)
-            except (Unreachable, Refused) as error:
+            except ClientError as error:
                 unknown = method not in _SAFE and _may_be_done(error)
                 undecided = undecided or unknown
-                may_pass = isinstance(error, Unreachable) or error.status == UNAVAILABLE
-                if not tries_left or not (may_pass or unknown):
+                if not tries_left or not (_may_pass(error) or unknown):
                     if undecided:  # what a later try was told is not of the first one
                         raise Undecided(error) from error
                     raise
@@ -146,7 +145,14 @@ def decoded(answer: Answer, kind: type[T]) -> T:
         raise Unintelligible(str(error)) from None
 
 
-def _may_be_done(error: Unreachable | Refused) -> bool:
+def _may_pass(error: ClientError) -> bool:
+    """Return whether the same request may be answered otherwise in a moment."""
+    return isinstance(error, Unreachable) or (
+        isinstance(error, Refused) and error.status == UNAVAILABLE
+    )
+
+
+def _may_be_done(error: ClientError) -> bool:
     """Return whether the service may have made the change, as far as it has told.
 
     What refuses a request on its way to the service, and what an earlier version of it refuses, is
@@ -154,6 +160,8 @@ def _may_be_done(error: Unreachable | Refused) -> bool:
     """
     if isinstance(error, Unreachable):
         return error.sent
+    if not isinstance(error, Refused):
+        return False
     if error.outcome:
         return error.outcome != "not-recorded"
     return error.status >= FAILED or error.status == TIMED_OUT

@@ -119,6 +119,8 @@ async def test_a_later_refusal_is_not_taken_for_the_first_ones(post: Post) -> No
     """The first may have been recorded, whatever the second is told."""
     with pytest.raises(Undecided, match="no such drive"):
         await post(answer(503, "unknown"), answer(404, "not-recorded", "no such drive"))
+    with pytest.raises(Undecided, match="refuses the token"):
+        await post(answer(503, "unknown"), answer(401, "not-recorded"))
 
 
 async def test_what_is_known_to_be_undone_is_refused(post: Post, service: Service) -> None:
