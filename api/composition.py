@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
@@ -27,7 +27,8 @@ from api.service.service import OpenLedger, RunningLedger, Service, Worker
 from api.service.settings import DEFAULT_HOSTS, Settings, WorkerSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
-from ledger.domain.errors import StoreFailed
+from ledger.domain.disk_space import RESERVE_MOST
+from ledger.domain.errors import StoreFailed, StoreFull
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
@@ -70,18 +71,20 @@ async def open_ledger(
     database: Database | None = None,
     *,
     limits: LoginLimits = DEFAULT_LIMITS,
+    reserve: int = 0,
 ) -> AsyncIterator[OpenLedger]:
     """Open the ledger of a data directory that no other service has; close it on the way out.
 
     It is in SQLite there, or in the PostgreSQL database of this url, which the directory remembers;
-    or in a `database` that was found already.
+    or in a `database` that was found already. With SQLite a `reserve` of at most so many bytes is
+    kept on its disk.
 
     Raises `DataUnusable` after a restore that was broken off, and `StoreFailed`.
     """
     if is_unfinished(data):
         raise DataUnusable(f"a restore into {data} was broken off: run it again")
     database = database or database_of(data, url)
-    async with _run_ledger(database, pools or {}, hosts, data) as running:
+    async with _run_ledger(database, pools or {}, hosts, data, reserve) as running:
         ledger = running.ledger
         clocks = Clocks(ledger.clock, new_id)
         accounts = Accounts(ledger, now=ledger.clock.now, new_id=new_id, limits=limits)
@@ -115,12 +118,13 @@ async def _run_ledger(
     pools: Mapping[str, Pool],
     hosts: tuple[str, ...] = DEFAULT_HOSTS,
     data: Path | None = None,
+    reserve: int = 0,
 ) -> AsyncIterator[RunningLedger]:
     """Open the ledger in a database, and rebuild read models of an earlier version.
 
     `data` is a directory that remembers the database.
     """
-    opened = database.open()
+    opened = database.open(reserve=reserve)
     if data is not None:
         remember(data, database)
     registry = WorkerRegistry(database.url) if isinstance(database, PostgresDatabase) else None
@@ -163,8 +167,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     ledger from being opened.
     """
     data, pools = settings.data, _service_pools(settings)
+    reserve = RESERVE_MOST if settings.reserve is None else settings.reserve
     async with open_ledger(
-        data, pools, settings.compute_hosts, settings.store, limits=settings.limits
+        data,
+        pools,
+        settings.compute_hosts,
+        settings.store,
+        limits=settings.limits,
+        reserve=reserve,
     ) as opened:
         ledger, accounts = opened.ledger, opened.accounts
         signer = signer_of(data, new_id=new_id)
@@ -202,7 +212,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             limits=settings.limits,
         )
         try:
-            await accounts.keys.renew()
+            with suppress(StoreFull):  # then nothing is signed until there is room
+                await accounts.keys.renew()
             async with (
                 work.run(copying=settings.copying),
                 feed,

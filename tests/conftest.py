@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.workermanage import WorkerController
 
+import api.composition
 from tests.harness import evidence, leaks, load, long_run, order, parsing
 from tests.harness.leaks import nothing_left_behind
 from tests.support.postgres import database, ledger_database, postgres, stop_server
@@ -19,6 +20,8 @@ pytest.register_assert_rewrite(
     "tests.support.deciding",
     "tests.support.opened",
 )
+
+api.composition.RESERVE_MOST = 0  # hundreds of ledgers with reserves would fill the disk
 
 _COMMON = settings(
     deadline=None,  # a busy machine is no failure

@@ -49,8 +49,7 @@ def data_lock(data: Path) -> Iterator[None]:
     try:
         if not _acquire(fd):
             raise DataInUse(data, _read_pid(fd))
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        _write_pid(fd)
         yield
     finally:
         os.close(fd)
@@ -99,6 +98,15 @@ def _acquire(fd: int) -> bool:
             time.sleep(PAUSE_S)
         else:
             return True
+
+
+def _write_pid(fd: int) -> None:
+    """Write the pid over the last one's, which takes no room; leave no wrong one."""
+    pid = f"{os.getpid()}\n".encode()
+    try:
+        os.ftruncate(fd, os.pwrite(fd, pid, 0))
+    except OSError:  # a full disk: the lock is the kernel's
+        os.ftruncate(fd, 0)
 
 
 def _read_pid(fd: int) -> int | None:

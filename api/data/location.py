@@ -45,8 +45,11 @@ class Database(Protocol):
     def exists(self) -> bool:
         """Return whether there is a ledger, or may be."""
 
-    def open(self) -> Opened:
-        """Open the ledger to write. Raise `StoreFailed`."""
+    def open(self, *, reserve: int = 0) -> Opened:
+        """Open the ledger to write; a reserve of at most so many bytes is kept on its disk.
+
+        Raise `StoreFailed`.
+        """
 
     def views(self, commits: Callable[[], int]) -> Views:
         """Open the read models."""
@@ -68,9 +71,9 @@ class SqliteDatabase:
     def exists(self) -> bool:
         return self.file.is_file()
 
-    def open(self) -> Opened:
+    def open(self, *, reserve: int = 0) -> Opened:
         projection = InlineProjection()
-        return Opened(SqliteStore(self.file, projection), projection)
+        return Opened(SqliteStore(self.file, projection, reserve=reserve), projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
         return Views(sqlite_reader(self.file), commits)
@@ -94,7 +97,8 @@ class PostgresDatabase:
     def exists(self) -> bool:
         return True
 
-    def open(self) -> Opened:
+    def open(self, *, reserve: int = 0) -> Opened:
+        """Open the ledger without a reserve: its disk is the server's."""
         projection = PostgresProjection()
         store = PostgresStore(self.url, projection, put_back=self._put_back)
         return Opened(store, projection)

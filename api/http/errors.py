@@ -19,6 +19,7 @@ from ledger.domain.errors import (
     NoStoreTime,
     NotFound,
     StoreFailed,
+    StoreFull,
     WrongState,
 )
 from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
@@ -123,6 +124,8 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             return error_answer(503, "concurrency", "there is no room for the image; try later")
         case NoStoreTime():
             return error_answer(503, "backend", str(error))
+        case StoreFull():
+            return error_answer(507, "backend", str(error))
         case StoreFailed():
             told = advice or "try again later"
             return error_answer(503, "backend", f"the ledger cannot be reached: {told}")

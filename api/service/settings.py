@@ -88,6 +88,9 @@ class Settings(WorkSettings, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     """Addresses of proxies that are believed when they say for whom they forward a request."""
     limits: Limits = Limits()
+    reserve: Annotated[int, Meta(ge=0)] | None = None
+    """The most bytes that are kept on the disk of a ledger in SQLite, to delete with once it is
+    full; 0: none."""
     copying: bool = True
     """Off, jobs are recorded and left to workers, where the ledger is in PostgreSQL."""
 
@@ -150,10 +153,18 @@ def _reason(error: ValueError, value: object) -> str:
 
 
 def _read_rate(text: str) -> int:
-    """Read bytes per second: `200M`; K, M, G and T are powers of 1024."""
+    return _read_size(text, "bytes per second")
+
+
+def _read_bytes(text: str) -> int:
+    return _read_size(text, "bytes")
+
+
+def _read_size(text: str, unit: str) -> int:
+    """Read a size like `200M`; K, M, G and T are powers of 1024."""
     size = _SIZE.fullmatch(text.strip())
     if size is None:
-        raise ValueError(f"{text!r} is no number of bytes per second such as 200M or 1G")
+        raise ValueError(f"{text!r} is no number of {unit} such as 200M or 1G")
     return int(size[1]) * _FACTORS[size[2].upper()]
 
 
@@ -227,6 +238,7 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "trusted_proxies": _read_networks,
     "limits": _read_limits,
     "copy_rate": _read_rate,
+    "reserve": _read_bytes,
     "verify_copies": _read_switch,
     "demo": _read_switch,
     "copying": _read_switch,

@@ -314,7 +314,7 @@ class CommitFailed(StoreFailed):
 
 
 class StoreUnreachable(StoreFailed):
-    """The store is closed, or cannot be reached just now. It has not failed."""
+    """The store is closed, or cannot be used just now. It has not failed."""
 
 
 class NoStoreTime(StoreUnreachable):
@@ -328,6 +328,17 @@ class NoStoreTime(StoreUnreachable):
 
 class StoreBusy(StoreUnreachable):
     """A lock was held by others for longer than a request may wait; nothing was done."""
+
+
+class StoreFull(StoreUnreachable):
+    """There is no room to record this; nothing was recorded, and reading goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the ledger's disk is full: what there is can be read, stopped and deleted, but nothing"
+            " new be recorded. A deleted drive gives its pool room now; the ledger's own disk has"
+            " room again once old jobs are discarded, or its operator makes some"
+        )
 
 
 class CommitPending(StoreUnreachable):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors as pg
 
-from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.errors import StoreFailed, StoreFull, StoreUnreachable
 
 LOST = (
     psycopg.OperationalError,
@@ -21,15 +21,28 @@ later. Or it has ended the session after waiting too long for this process."""
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Translate database errors: after a lost connection it may be tried again.
+    """Translate database errors: after a lost connection, or on a full disk, it may be tried again.
 
-    Every other error is final, as are all of SQLite's.
+    Every other error is final.
     """
     try:
         yield
+    except pg.DiskFull as error:
+        raise StoreFull from error
     except LOST as error:
         raise StoreUnreachable(f"PostgreSQL: {error}") from error
     except psycopg.Error as error:
         raise StoreFailed(f"PostgreSQL: {error}") from error
     except sqlite3.Error as error:
+        if is_full(error):
+            raise StoreFull from error
         raise StoreFailed(f"SQLite: {error}") from error
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Return whether there was no room, so that SQLite has rolled the transaction back.
+
+    An error of the `sqlite3` module itself has no code. A quota is no full disk to SQLite.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)

@@ -17,6 +17,7 @@ from ledger.domain import context
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.context import Secret
+from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event, Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
@@ -235,16 +236,27 @@ class Others(Protocol):
 
 
 class Store(Protocol):
-    """Where events are kept. Any failure of the store itself is `StoreFailed`, and final."""
+    """Where events are kept. Any failure of the store itself is `StoreFailed`, and final.
+
+    It is not final as `StoreUnreachable`.
+    """
 
     @property
     def others(self) -> Others | None:
         """None if no other process can use the ledger."""
 
+    def disk_state(self) -> DiskState:
+        """Look how much room there is. In the writer's thread only."""
+
+    def give_up_reserve(self) -> bool:
+        """Make room, if some was kept back; return whether that was so. In the writer's thread."""
+
     def append(self, batch: Batch) -> int:
         """Write the batch in one durable transaction and return the last position.
 
-        Raises `Conflict`, `StampsRefused`, and `StoreFailed` on any error of input or output:
+        Raises `Conflict`, `StampsRefused`, `StoreFull` if it does not fit, `StoreUnreachable` if it
+        was not written for another reason that may pass, and `StoreFailed` on any error of input or
+        output:
         `CommitFailed` if the batch may be there all the same.
         """
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 from ledger.domain.commands import Command
 from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
+from ledger.domain.disk_space import DiskState, may_be_recorded
 from ledger.domain.errors import (
     AlreadyClaimed,
     CommitPending,
@@ -30,6 +31,7 @@ from ledger.domain.errors import (
     NoStoreTime,
     Refusal,
     StoreFailed,
+    StoreFull,
     StoreUnreachable,
 )
 from ledger.domain.events import Recorded
@@ -281,6 +283,9 @@ class Writer:
             result = self._exclusive(work)
         except _Withdrawn:
             pass
+        except StoreFull as error:  # what it may do twice is for the caller to know
+            self._give_up_reserve()
+            _reject(work, error)
         except StoreUnreachable as error:  # not a failure of the store: the caller may try again
             _reject(work, error)
         except StoreFailed as error:
@@ -297,6 +302,7 @@ class Writer:
                 raise _Withdrawn
             return work.run(cursor)
 
+        self._store.disk_state()
         with nullcontext() if work.afterwards is None else self._paused():
             result = self._store.exclusive(run)
             self._commits += 1
@@ -331,10 +337,11 @@ class Writer:
         try:
             self._catch_up()
             self.clock.begin()
+            disk = self._store.disk_state()
             for waiting in batch:
                 if not waiting.turn.begin():
                     continue
-                error = self._decide(waiting, unit)
+                error = self._decide(waiting, unit, disk)
                 if error is None:
                     accepted.append(waiting)
                 else:
@@ -348,6 +355,14 @@ class Writer:
         except StampsRefused:
             self._cache.drop_stale(unit)
             raise
+        except StoreFull as error:
+            self._cache.drop_stale(unit)
+            self._make_room(batch, repeats, error)
+            return
+        except StoreUnreachable as error:  # nothing was recorded, and the store has not failed
+            self._cache.drop_stale(unit)
+            _wake([(waiting, error) for waiting in batch])
+            return
         except StoreFailed as error:
             self._fail(error)
             _wake([(waiting, error) for waiting in batch])
@@ -364,6 +379,20 @@ class Writer:
         self._count(outcomes, accepted)
         _wake(outcomes + [(waiting, position) for waiting in accepted])
         self._notify(unit, position)
+
+    def _make_room(self, batch: list[_Waiting], repeats: int, error: StoreFull) -> None:
+        """Give up the reserve, and record what may be recorded without it."""
+        if self._give_up_reserve():
+            self._record(batch, repeats)
+        else:
+            _wake([(waiting, error) for waiting in batch])
+
+    def _give_up_reserve(self) -> bool:
+        try:
+            return self._store.give_up_reserve()
+        except StoreFailed as failure:
+            self._fail(failure)
+            return False
 
     def _append(self, unit: UnitOfWork, commands: int) -> int:
         began = time.perf_counter()
@@ -443,8 +472,10 @@ class Writer:
         time.sleep(PAUSE_S)
         return now_s - self._refused_since <= STAMP_S
 
-    def _decide(self, waiting: _Waiting, batch: UnitOfWork) -> Exception | None:
+    def _decide(self, waiting: _Waiting, batch: UnitOfWork, disk: DiskState) -> Exception | None:
         """Stage the command's changes on the batch, or return why not."""
+        if not may_be_recorded(waiting.command, disk):
+            return StoreFull()
         at = self.clock.stamp()
         unit = UnitOfWork(batch, self._projection, at)
         actor, request_id, claim = waiting.caller

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from threading import Event
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command, UpdateProgress
-from ledger.domain.errors import JobOver, StaleAttempt
+from ledger.domain.errors import JobOver, StaleAttempt, StoreFull
 from ledger.domain.events import Fingerprint
 from ledger.images.background_sync import Checkpoint
 from ledger.images.errors import PoolMissing
@@ -85,9 +86,10 @@ class Attempt:
         pause_s = PROGRESS_INTERVAL_S if progress > self._progress else PROGRESS_INTERVAL_MAX_S
         if now - self._last < pause_s and not self.stop.is_set():
             return
-        self.record(
-            UpdateProgress(self.job.uuid, self.number, progress, done, total, checkpoint.offset)
-        )
+        with suppress(StoreFull):  # live figures show it, and a later attempt copies more again
+            self.record(
+                UpdateProgress(self.job.uuid, self.number, progress, done, total, checkpoint.offset)
+            )
         self._progress, self._last = progress, now
 
     def start_over(self) -> None:

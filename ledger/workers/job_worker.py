@@ -25,7 +25,7 @@ from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob
-from ledger.domain.errors import Refusal, StoreFailed
+from ledger.domain.errors import Refusal, StoreFailed, StoreUnreachable
 from ledger.domain.events import Fingerprint, JobCancelled, Role
 from ledger.domain.image_tasks import RunJob, task_of_job
 from ledger.images.errors import (
@@ -43,6 +43,9 @@ from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from ledger.workers.attempts import Attempt, CopySettings, pool_of
 from ledger.workers.operations import WORK
+
+RETRY_S = 5.0
+"""How long to wait for room or for the store before the next attempt."""
 
 log = logging.getLogger(__name__)
 
@@ -174,11 +177,22 @@ class JobWorker:
 
     def _run_logged(self, uuid: str) -> None:
         try:
-            self.run_attempt(uuid)
+            self._run_until_recorded(uuid)
         except StoreFailed as error:
             log.warning("job %s is left to the next start: %s", uuid, error)
         except Exception:
             log.exception("job %s is left to the next start", uuid)
+
+    def _run_until_recorded(self, uuid: str) -> None:
+        """Attempt the job again while its beginning or end cannot be recorded just now."""
+        while not self._stop.is_set():
+            try:
+                self.run_attempt(uuid)
+            except StoreUnreachable as error:
+                log.warning("job %s is tried again: %s", uuid, error)
+                self._stop.wait(RETRY_S)
+            else:
+                return
 
     def _try(self, uuid: str, stop: threading.Event) -> bool:
         try:

@@ -178,22 +178,6 @@ def small_data(machine: Machine, small_disk: Path) -> Iterator[Machine]:
     machine.close()
 
 
-def test_full_disk_under_the_ledger(small_data: Machine, small_disk: Path) -> None:
-    """A ledger that cannot grow ends the process; with room made it has all it acknowledged."""
-    server = small_data.start()
-    first = server.api.upload(striped(1))
-    filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        left = shutil.disk_usage(small_disk).free - MIB // 2
-        file.write(bytes(left))
-    told = told_to_clients(server)
-    assert server.ended() == STORE_FAILED
-    assert told.made
-
-    filler.unlink()
-    check_recovered(small_data, told.and_made(first))
-
-
 def test_start_on_a_full_disk(small_data: Machine, small_disk: Path) -> None:
     """A start without any room fails in one line, or serves; afterwards nothing is missing."""
     server = small_data.start()

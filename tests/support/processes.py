@@ -28,10 +28,13 @@ def job_ledger(*words: str) -> list[str]:
 
 
 def environment(code: Path = ROOT) -> dict[str, str]:
-    """Return ours without settings of the service; with other code than ours nothing is forked."""
+    """Return ours without settings of the service; with other code than ours nothing is forked.
+
+    No ledger keeps a reserve, unless the test asks for one: hundreds of them would fill the disk.
+    """
     kept = {name: value for name, value in os.environ.items() if name[:11] != "JOB_LEDGER_"}
     forks = {} if code == ROOT else {"JOB_LEDGER_TEST_FORK": "0"}
-    return {**kept, **forks, "PYTHONPATH": str(code)}
+    return {**kept, **forks, "PYTHONPATH": str(code), "JOB_LEDGER_RESERVE": "0"}
 
 
 class _ForkServer:

@@ -54,6 +54,12 @@ those that stay, in the writer's cache, would stop every request for a third of 
     metavar="N",
     help="How many processes answer requests; PostgreSQL only.  [default: 1]",
 )
+@click.option(
+    "--reserve",
+    metavar="BYTES",
+    help="The most that is kept on the disk of a ledger in SQLite, to delete with once it is full;"
+    " 0: nothing.  [default: an eighth of the disk, at most 128M]",
+)
 @monitoring_options
 @copying_options
 @click.option(

@@ -23,6 +23,7 @@ from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
 from ledger.codec import leaf_of
+from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import StoreBusy, StoreFailed
 from ledger.domain.stamps import microseconds
 from ledger.store.errors import LOST, store_errors
@@ -118,6 +119,13 @@ class PostgresStore:
         except StoreFailed:
             self.close()
             raise
+
+    def disk_state(self) -> DiskState:
+        """Take it for roomy: only the server can see its disks, and says so when one is full."""
+        return DiskState.ROOMY
+
+    def give_up_reserve(self) -> bool:
+        return False
 
     def append(self, batch: Batch) -> int:
         session, patience = self._session, Patience()

@@ -11,7 +11,10 @@ What differs from the library's, and why:
   connections checkpoint at once;
 - any error of input or output is `StoreFailed`: after one failed fsync SQLite goes on acknowledging
   commits that are not on disk, so the process must stop. If it comes while SQLite commits, only the
-  next start finds out whether the transaction is there: `CommitFailed`.
+  next start finds out whether the transaction is there: `CommitFailed`;
+- a full disk is none of these: SQLite has rolled the transaction back, and reads go on. But then it
+  can neither delete nor checkpoint, so a reserve is kept (`sqlite/disk`). It helps only if the WAL
+  is shorter: it is checkpointed at a quarter of the reserve's size.
 """
 
 import os
@@ -33,14 +36,16 @@ from eventsourcing.sqlite import (
 )
 
 from ledger.codec import leaf_of
-from ledger.domain.errors import CommitFailed, StoreFailed, StoreUnreachable
+from ledger.domain.disk_space import DiskState
+from ledger.domain.errors import CommitFailed, StoreBusy, StoreFailed, StoreFull, StoreUnreachable
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.stamps import microseconds, moment_of
 from ledger.images.files import is_read_only
-from ledger.store.errors import store_errors
+from ledger.store.errors import is_full, store_errors
 from ledger.store.readers import Reader
 from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
+from ledger.store.sqlite.disk import Disk
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.secrets import write_secret
 from ledger.store.upgrade import upgrade
@@ -53,28 +58,31 @@ LOCK_PAUSE_S = 0.002
 LOCK_TIMEOUT_S = 60
 """SQLite's lock is not fair: beside a busy writer, a second one may wait for seconds."""
 FILE_MODE = 0o600
+PAGE_BYTES = 4_096
 WAL_PAGES = 8_192
 """The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
 
 
-def open_connection(file: Path, *, writing: bool) -> sqlite3.Connection:
+def open_connection(file: Path, *, writing: bool, wal_pages: int = WAL_PAGES) -> sqlite3.Connection:
     """Open the ledger's file in autocommit mode; a reading connection can change nothing.
 
-    Raises `StoreUnreachable` if the file cannot be opened.
+    A writing one checkpoints the WAL at `wal_pages`. Raises `StoreUnreachable` if the file cannot
+    be opened.
     """
     try:
-        return _open_writer(file) if writing else _open_reader(file)
+        return _open_writer(file, wal_pages) if writing else _open_reader(file)
     except (sqlite3.Error, OSError) as error:
         raise StoreUnreachable(f"cannot open {file}: {error}") from error
 
 
-def _open_writer(file: Path) -> sqlite3.Connection:
+def _open_writer(file: Path, wal_pages: int) -> sqlite3.Connection:
     _create_private(file)
     pragmas = (
         "auto_vacuum=INCREMENTAL",
         "journal_mode=WAL",
         "synchronous=FULL",
-        f"wal_autocheckpoint={WAL_PAGES}",
+        f"wal_autocheckpoint={wal_pages}",
+        f"journal_size_limit={wal_pages * PAGE_BYTES}",
         f"busy_timeout={BUSY_MS}",
     )
     return _open(file, "mode=rwc", pragmas)
@@ -136,6 +144,8 @@ def sqlite_reader(file: Path) -> Reader:
 def _begin_immediate(cursor: SQLiteCursor) -> None:
     """Take the writing lock; wait for another writer in Python, not inside SQLite.
 
+    Raise `StoreBusy` in the end: nothing has failed.
+
     With SQLite's busy handler, two stores in one process hung until the time-out while the lock's
     holder stood still in Python code. The cause was not found; waiting here, it did not recur.
     """
@@ -144,8 +154,10 @@ def _begin_immediate(cursor: SQLiteCursor) -> None:
         try:
             cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
+            if time.monotonic() > deadline:
+                raise StoreBusy(f"SQLite: {error}") from error
             time.sleep(LOCK_PAUSE_S)
         else:
             return
@@ -178,21 +190,20 @@ class _Connection(SQLiteConnection):
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 self.rollback()  # SQLite mostly has done so
-            if _is_full(error):
+            if is_full(error):
                 raise  # nothing of it is on disk
             raise CommitFailed(f"SQLite, while committing: {error}") from error
-
-
-def _is_full(error: sqlite3.Error) -> bool:
-    """Return whether there was no room. An error of the `sqlite3` module itself has no code."""
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 class _ConnectionPool(SQLiteConnectionPool):
     """The library's pool, with our connections."""
 
+    def __init__(self, file: Path, wal_pages: int) -> None:
+        self._wal_pages = wal_pages
+        super().__init__(db_name=str(file), pool_size=1, max_overflow=0)
+
     def _create_connection(self) -> SQLiteConnection:
-        connection = open_connection(Path(self.db_name), writing=True)
+        connection = open_connection(Path(self.db_name), writing=True, wal_pages=self._wal_pages)
         connection.row_factory = sqlite3.Row
         return _Connection(sqlite_conn=connection, max_age=self.max_age)
 
@@ -200,10 +211,10 @@ class _ConnectionPool(SQLiteConnectionPool):
 class Recorder(SQLiteApplicationRecorder):
     """The library's recorder over our table: positions, leaf hashes and leaf indexes."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, wal_pages: int = WAL_PAGES) -> None:
         datastore = SQLiteDatastore(":memory:", originator_id_type="text")
         datastore.pool.close()
-        datastore.pool = _ConnectionPool(db_name=str(file), pool_size=1, max_overflow=0)
+        datastore.pool = _ConnectionPool(file, wal_pages)
         super().__init__(datastore)
         self.select_max_notification_id_statement = "SELECT max(position) FROM stored_events"
 
@@ -254,14 +265,20 @@ class SqliteStore:
         file: Path,
         projection: Projection,
         *,
+        reserve: int = 0,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        """Tests give a `clock` that counts when a ledger of an earlier schema is opened."""
+        """Keep a reserve of at most so many bytes on the disk. Raise `StoreFailed`.
+
+        Tests give a `clock` that counts when a ledger of an earlier schema is opened.
+        """
         self._file = file
         self._clock = clock
         self._projection = projection
+        self._disk = _disk_of(file, reserve)
+        wal_pages = min(self._disk.reserve // 4 // PAGE_BYTES or WAL_PAGES, WAL_PAGES)
         with store_errors():
-            self._recorder = Recorder(file)
+            self._recorder = Recorder(file, wal_pages)
             with self._recorder.datastore.transaction(commit=True) as c:
                 self._create(c)
         self._reader = sqlite_reader(file)
@@ -277,7 +294,30 @@ class SqliteStore:
         if 0 < version < SCHEMA_VERSION:
             self._upgrade(_cursor_of(c), version)
         self._projection.create(_cursor_of(c))
-        c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if version != SCHEMA_VERSION:  # or each start would need room
+            c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def disk_state(self) -> DiskState:
+        before = self._disk.state
+        state = self._disk.look()
+        if state is DiskState.FULL and before is not state:
+            self._fold_wal()
+        return state
+
+    def give_up_reserve(self) -> bool:
+        given_up = self._disk.give_up()
+        if given_up:
+            self._fold_wal()
+        return given_up
+
+    def _fold_wal(self) -> None:
+        """Move as much of the WAL into the file as readers allow, and shorten it if that is all."""
+        with (
+            suppress(StoreFull),  # some of it is in the file, and the reserve's room is left
+            store_errors(),
+            self._recorder.datastore.get_connection(commit=True) as connection,
+        ):
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _upgrade(self, cursor: sqlite3.Cursor, version: int) -> None:
         _add_latest(cursor)
@@ -308,6 +348,13 @@ class SqliteStore:
     def close(self) -> None:
         self._reader.close()
         self._recorder.datastore.close()
+
+
+def _disk_of(file: Path, reserve: int) -> Disk:
+    try:
+        return Disk(file.parent, reserve)
+    except OSError as error:
+        raise StoreUnreachable(f"cannot open {file}: {error}") from error
 
 
 def fold_wal(file: Path) -> None:

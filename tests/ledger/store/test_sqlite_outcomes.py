@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ledger.domain.errors import StoreFull
 from ledger.domain.outcomes import outcome_of
 from tests.support.failing_calls import BEGUN, HARMLESS
 from tests.support.opened import Opened
@@ -149,9 +150,11 @@ def test_a_full_disk_in_a_commit_leaves_nothing(begun: Path, failing: Failing) -
         statements = len(failing.passed)
     with Opened(begun) as opened:
         failing.left = statements - 1
-        with pytest.raises(Exception, match="disk I/O error") as failed:
+        with pytest.raises(StoreFull) as failed:
             COMMANDS["tag"].run(opened)
-    assert outcome_of(failed.value) == "not-recorded"
+        assert outcome_of(failed.value) == "not-recorded"
+        COMMANDS["tag"].run(opened)
+        assert opened.failures == []
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is missing: failing calls cannot be injected")

@@ -87,15 +87,28 @@ def test_a_failing_fsync_stops_the_writer_for_good(tmp_path: Path, when: str) ->
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is missing: failing writes cannot be injected")
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("error", ["EIO", "EDQUOT"])
 def test_a_failing_write_stops_the_writer_for_good(tmp_path: Path, error: str) -> None:
-    """One write that fails is enough, whatever the reason."""
+    """One write that fails is enough; to SQLite a quota is like any other failure."""
     file = tmp_path / "ledger.sqlite"
     said = acknowledging(file, inject=f"pwrite64:error={error}:when=200")
     check_nobody_was_lied_to(file, said)
 
 
-def test_a_full_disk_stops_the_writer_for_good(tmp_path: Path) -> None:
+@pytest.mark.skipif(STRACE is None, reason="strace is missing: failing writes cannot be injected")
+def test_a_write_without_room_refuses_a_command_and_no_more(tmp_path: Path) -> None:
+    """SQLite has rolled it back, so that the next command finds what was there before."""
+    file = tmp_path / "ledger.sqlite"
+    said = acknowledging(file, inject="pwrite64:error=ENOSPC:when=200")
+    (refused,) = said.about("refused")
+    assert said.told == 0
+    with Opened(file) as opened:
+        there = {f"d{nth}" for nth in range(COUNT) if opened.current(f"drive-d{nth}")}
+        assert there == {*said.about("acknowledged")} == {f"d{n}" for n in range(COUNT)} - {refused}
+        assert opened.replay().divergence is None
+
+
+def test_a_limit_of_file_sizes_stops_the_writer_for_good(tmp_path: Path) -> None:
     """Files may not grow any more in the middle of a transaction."""
     file = tmp_path / "ledger.sqlite"
     said = acknowledging(file, limit_bytes=150_000)

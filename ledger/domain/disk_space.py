@@ -1,0 +1,128 @@
+"""How much room the ledger's disk has, and what may be recorded with how much. Pure.
+
+A full disk must not keep anybody from making room. So a reserve is kept on it, and given up once
+there is no other room: then deletions and ends can still be recorded, and the log be folded into
+the file. Nothing else is recorded from when only the reserve's size is left beside it.
+"""
+
+from enum import StrEnum
+from typing import assert_never
+
+from ledger.domain.commands import (
+    CancelJob,
+    ChangePower,
+    CloneDrive,
+    CloneServer,
+    Command,
+    CompleteResize,
+    CreateDrives,
+    CreateJob,
+    CreateServers,
+    CreateTags,
+    DeleteDrives,
+    DeleteServers,
+    DeleteTag,
+    DiscardJobs,
+    EditDrive,
+    EditProfile,
+    EditServer,
+    EditTag,
+    FailJob,
+    FailResize,
+    LoseAttempt,
+    MarkDriveReady,
+    ParkStream,
+    RecordArchive,
+    RecordCompaction,
+    RecordRestore,
+    ReleaseStream,
+    ResizeDrive,
+    SetRetention,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+
+FREE_LEAST = 2**20
+"""With less than this free, the next transaction may not fit."""
+RESERVE_LEAST = 4 * 2**20
+RESERVE_MOST = 128 * 2**20
+"""The reserve has to hold what folding the longest log into the file takes."""
+
+
+class DiskState(StrEnum):
+    """How full the disk is: roomy, low, or so full that the reserve was given up."""
+
+    ROOMY = "roomy"
+    LOW = "low"
+    FULL = "full"
+
+
+def reserve_bytes(disk: int, most: int) -> int:
+    """Return the size of the reserve on a disk of this size; with `most` 0 there is none."""
+    return min(max(disk // 8, RESERVE_LEAST), most)
+
+
+def state_after(before: DiskState, free: int, reserve: int) -> DiskState:
+    """Return the state of a disk with so many bytes free, beside the reserve if it is there.
+
+    A reserve that was given up is made again once there is twice the room for it, or the disk would
+    be full at the next event. Without a reserve nothing can be kept for later.
+    """
+    if not reserve:
+        return DiskState.ROOMY
+    if before is DiskState.FULL:
+        return DiskState.ROOMY if free >= 2 * reserve else DiskState.FULL
+    if free < FREE_LEAST:
+        return DiskState.FULL
+    return DiskState.LOW if free < reserve else DiskState.ROOMY
+
+
+def may_be_recorded(command: Command, state: DiskState) -> bool:
+    """Return whether there is room for the command: always, if it makes room or ends something."""
+    return state is DiskState.ROOMY or not _begins_something(command)
+
+
+def _begins_something(command: Command) -> bool:
+    """Return whether the command is for something new, or nobody waits for it."""
+    match command:
+        case ChangePower(action=action):
+            return action in ("start", "restart")
+        case (
+            DeleteDrives()
+            | DeleteServers()
+            | DeleteTag()
+            | CancelJob()
+            | StartAttempt()  # without which an accepted job could not end
+            | LoseAttempt()
+            | SucceedJob()
+            | FailJob()
+            | MarkDriveReady()
+            | CompleteResize()
+            | FailResize()
+            | SetRetention()
+            | DiscardJobs()
+            | RecordArchive()
+            | RecordCompaction()
+            | RecordRestore()
+            | ParkStream()
+            | ReleaseStream()
+        ):
+            return False
+        case (
+            CreateDrives()
+            | EditDrive()
+            | ResizeDrive()
+            | CloneDrive()
+            | CreateServers()
+            | EditServer()
+            | CloneServer()
+            | CreateTags()
+            | EditTag()
+            | EditProfile()
+            | CreateJob()
+            | UpdateProgress()  # readers see it in memory
+        ):
+            return True
+        case _:
+            assert_never(command)
