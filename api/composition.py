@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
@@ -18,7 +20,14 @@ from api.background.sessions import follow_sessions
 from api.background.store_time import ask_for_time
 from api.data.directory import DataUnusable
 from api.data.idempotency_keys import IdempotencyKeys
-from api.data.location import Database, PostgresDatabase, database_of, remember, store_of
+from api.data.location import (
+    Database,
+    PostgresDatabase,
+    SqliteDatabase,
+    database_of,
+    remember,
+    store_of,
+)
 from api.resources.frames import frames
 from api.service.clocks import Clocks, now
 from api.service.environment import ServiceEnvironment, new_mac, new_password
@@ -27,7 +36,7 @@ from api.service.service import OpenLedger, RunningLedger, Service, Worker
 from api.service.settings import DEFAULT_HOSTS, Settings, WorkerSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
-from ledger.domain.disk_space import RESERVE_MOST
+from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
 from ledger.domain.errors import StoreFailed, StoreFull
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
@@ -125,6 +134,8 @@ async def _run_ledger(
     `data` is a directory that remembers the database.
     """
     opened = database.open(reserve=reserve)
+    if isinstance(database, SqliteDatabase):
+        pools = _beside_ledger(pools, database.file.parent, reserve)
     if data is not None:
         remember(data, database)
     registry = WorkerRegistry(database.url) if isinstance(database, PostgresDatabase) else None
@@ -136,6 +147,17 @@ async def _run_ledger(
         yield RunningLedger(ledger, pools, environment, database, registry, failed)
     finally:
         await asyncio.to_thread(ledger.close)
+
+
+def _beside_ledger(pools: Mapping[str, Pool], data: Path, reserve: int) -> dict[str, Pool]:
+    """Let images in the pools leave room for the ledger, where both are on the same disk."""
+    disk = os.statvfs(data)
+    kept = 2 * reserve_bytes(disk.f_blocks * disk.f_frsize, reserve)
+    device = data.stat().st_dev
+    return {
+        name: replace(pool, kept_for_ledger=kept) if pool.path.stat().st_dev == device else pool
+        for name, pool in pools.items()
+    }
 
 
 def _setter(failed: asyncio.Event) -> Callable[[StoreFailed], None]:
@@ -187,7 +209,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         accounts.listen(feed.dismiss)
         service = Service(
             ledger=ledger,
-            pools=pools,
+            pools=opened.pools,
             environment=opened.environment,
             database=opened.database,
             worker_registry=opened.worker_registry,

@@ -29,6 +29,7 @@ _CURRENT: dict[type[Event], str] = {
     e.JobCancelled: "job-cancelled/1",
     e.DriveCreated: "drive-created/1",
     e.DriveReady: "drive-ready/1",
+    e.DriveImageFailed: "drive-image-failed/1",
     e.DriveChanged: "drive-changed/1",
     e.DriveResizeStarted: "drive-resize-started/1",
     e.DriveResized: "drive-resized/1",

@@ -13,6 +13,7 @@ from ledger.domain.events import (
     DriveChanged,
     DriveCreated,
     DriveDeleted,
+    DriveImageFailed,
     DriveResizeFailed,
     DriveResizeStarted,
     Event,
@@ -67,6 +68,7 @@ _ACTIONS: dict[type[Event], str] = {
     TagCreated: "create",
     DriveChanged: "update",
     DriveResizeStarted: "update",
+    DriveImageFailed: "fail",
     DriveResizeFailed: "update",
     ServerChanged: "update",
     TagChanged: "update",
@@ -107,7 +109,9 @@ def _lines(event: Event, category: str, uuid: str) -> Iterator[Line]:
         case ServerPowerChanged(action=action):
             for step in _POWER_STEPS[action]:
                 yield Line(step, category, uuid)
-        case DriveResizeFailed(error=error) | JobFailed(error=error):
+        case (
+            DriveImageFailed(error=error) | DriveResizeFailed(error=error) | JobFailed(error=error)
+        ):
             yield Line(_ACTIONS[type(event)], category, uuid, error)
         case _:
             yield Line(_ACTIONS[type(event)], category, uuid)

@@ -105,6 +105,7 @@ def _drive_rows(drive: Drive) -> Rows:
             pool=drive.pool,
             origin=drive.origin,
             ready=int(drive.ready),
+            failed=int(drive.failed is not None),
             resizing=drive.resizing,
             created=timestamp(drive.created),
             definition=_encoder.encode(drive.definition),

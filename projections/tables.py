@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -56,7 +56,7 @@ class DepartedRow(Struct, frozen=True, gc=False):
 
 
 class DriveRow(Struct, frozen=True, gc=False):
-    """A drive; `resizing` is the size in bytes that it is to have."""
+    """A drive; `failed`: its image could not be made, `resizing`: the size that it is to have."""
 
     uuid: str
     owner: str
@@ -65,6 +65,7 @@ class DriveRow(Struct, frozen=True, gc=False):
     pool: str
     origin: str
     ready: int
+    failed: int
     resizing: int | None
     created: str
     definition: bytes

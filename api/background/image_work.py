@@ -25,6 +25,8 @@ from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
 from projections.views.views import Views
 
+RESUME_S = 10.0
+"""How often images are tried again that could not be made."""
 POOLS_S = 2.0
 """How often the pools of other workers are read."""
 
@@ -62,7 +64,14 @@ class ImageWork:
                     yield
             else:
                 await asyncio.to_thread(self._start, copying=copying)
-                yield
+                async with repeat(
+                    self._resume,
+                    RESUME_S,
+                    failure="images are not made",
+                    start_s=RESUME_S,
+                    stop=lambda: None,
+                ):
+                    yield
         finally:
             await asyncio.to_thread(self.job_worker.stop)
             await asyncio.to_thread(self.image_keeper.stop)
@@ -77,6 +86,14 @@ class ImageWork:
         self.image_keeper.start(unready)
         if copying:
             self.job_worker.start(unfinished)
+
+    async def _resume(self) -> None:
+        """Try again what had no room, or could not be recorded."""
+        await asyncio.to_thread(lambda: self.image_keeper.resume(self._unready()))
+
+    def _unready(self) -> list[str]:
+        with self._views.long_snapshot() as snapshot:
+            return snapshot.unfinished_drives()
 
     @asynccontextmanager
     async def _run_beside_others(self, url: str, *, copying: bool) -> AsyncIterator[None]:
@@ -105,9 +122,7 @@ class ImageWork:
             yield
 
     def _start_beside_others(self) -> None:
-        with self._views.long_snapshot() as snapshot:
-            unready = snapshot.unfinished_drives()
-        self.image_keeper.start_beside_others(unready)
+        self.image_keeper.start_beside_others(self._unready())
         self.job_worker.follow_cancellations()
 
     def _unfinished(self) -> list[str]:

@@ -80,7 +80,7 @@ async def _open_ledger_here(settings: Settings) -> AsyncIterator[LocalAdmin]:
 
 @asynccontextmanager
 async def _open_service_here(settings: Settings) -> AsyncIterator[LocalAdmin]:
-    async with open_service(structs.replace(settings, copying=False)) as service:
+    async with open_service(structs.replace(settings, copying=False, reserve=0)) as service:
         yield LocalAdmin(service.ledger, Library(service))
 
 

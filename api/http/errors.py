@@ -18,6 +18,7 @@ from ledger.domain.errors import (
     Invalid,
     NoStoreTime,
     NotFound,
+    PoolsFull,
     StoreFailed,
     StoreFull,
     WrongState,
@@ -121,7 +122,10 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
         case ImageMissing() | NotRegular():
             return error_answer(503, "backend", "the image cannot be reached; try again later")
         case PoolFull():
-            return error_answer(503, "concurrency", "there is no room for the image; try later")
+            message = "the pool has no room for the image: delete drives in it, and try again"
+            return error_answer(507, "backend", message)
+        case PoolsFull():
+            return error_answer(507, "backend", str(error), point=error.point)
         case NoStoreTime():
             return error_answer(503, "backend", str(error))
         case StoreFull():

@@ -71,20 +71,19 @@ class ServiceEnvironment:
     def here(self) -> tuple[PoolSpace, ...]:
         """Return the pools of this process, measured at most `SPACE_S` ago.
 
-        A command may ask once for each of its disks.
+        A command may ask once for each of its disks. Nothing is refused because a pool was full.
         """
-        if time.monotonic() - self._measured > SPACE_S:
+        old = time.monotonic() - self._measured > SPACE_S
+        if old or any(space.full for space in self._spaces):
             self._measured = time.monotonic()
-            self._spaces = tuple(
-                PoolSpace(pool.name, pool.storage_type, _free_bytes(pool))
-                for pool in self._pools.values()
-            )
+            self._spaces = tuple(map(_space_of, self._pools.values()))
         return self._spaces
 
 
-def _free_bytes(pool: Pool) -> int:
-    """Return 0 if the pool cannot be read, so that placement picks it last."""
+def _space_of(pool: Pool) -> PoolSpace:
+    """Measure a pool; one that cannot be read has 0 bytes free, so that placement picks it last."""
     try:
-        return pool.free_bytes()
+        free_bytes, full = pool.free_bytes(), pool.is_full()
     except OSError:
-        return 0
+        free_bytes, full = 0, False
+    return PoolSpace(pool.name, pool.storage_type, free_bytes, full=full)

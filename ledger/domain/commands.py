@@ -55,6 +55,13 @@ class MarkDriveReady(Struct, frozen=True, gc=False):
     drive: str
 
 
+class FailImage(Struct, frozen=True, gc=False):
+    """The image of a new drive could not be made; the drive stays, and it is tried again."""
+
+    drive: str
+    error: str
+
+
 class EditDrive(Struct, frozen=True, gc=False):
     """Change a drive; what is None stays. A new `size`, in bytes, begins a resize.
 
@@ -367,6 +374,7 @@ class ReleaseStream(Struct, frozen=True, gc=False):
 Command = (
     CreateDrives
     | MarkDriveReady
+    | FailImage
     | EditDrive
     | ResizeDrive
     | CompleteResize

@@ -110,12 +110,16 @@ Change = Fact | Secret | Discarded
 
 
 class PoolSpace(NamedTuple):
-    """A pool as placement sees it; it is `here` if this process has it mounted."""
+    """A pool as placement sees it; it is `here` if this process has it mounted.
+
+    What is left in a `full` one must stay free. Only a process that has a pool knows that of it.
+    """
 
     name: str
     storage_type: str
     free_bytes: int
     here: bool = True
+    full: bool = False
 
 
 class Environment(Protocol):

@@ -27,6 +27,7 @@ from ledger.domain.commands import (
     EditProfile,
     EditServer,
     EditTag,
+    FailImage,
     FailJob,
     FailResize,
     LoseAttempt,
@@ -48,6 +49,9 @@ FREE_LEAST = 2**20
 RESERVE_LEAST = 4 * 2**20
 RESERVE_MOST = 128 * 2**20
 """The reserve has to hold what folding the longest log into the file takes."""
+
+KEPT_IN_POOL = 64 * 2**20
+"""A twentieth of a larger file system than is usual for this, an eighth of a smaller one."""
 
 
 class DiskState(StrEnum):
@@ -78,6 +82,11 @@ def state_after(before: DiskState, free: int, reserve: int) -> DiskState:
     return DiskState.LOW if free < reserve else DiskState.ROOMY
 
 
+def kept_in_pool(size: int) -> int:
+    """Return how much of a pool's file system of this size no image may take."""
+    return min(max(size // 20, KEPT_IN_POOL), size // 8)
+
+
 def may_be_recorded(command: Command, state: DiskState) -> bool:
     """Return whether there is room for the command: always, if it makes room or ends something."""
     return state is DiskState.ROOMY or not _begins_something(command)
@@ -98,6 +107,7 @@ def _begins_something(command: Command) -> bool:
             | SucceedJob()
             | FailJob()
             | MarkDriveReady()
+            | FailImage()
             | CompleteResize()
             | FailResize()
             | SetRetention()

@@ -114,6 +114,18 @@ class PoolsApart(WrongState):
         )
 
 
+class PoolsFull(Refusal):
+    """All pools in which the image could be are so full that what is left must stay free."""
+
+    point = "storage_type"
+
+    def __init__(self, pool: str, storage_type: str) -> None:
+        super().__init__(
+            f"pool {pool} is full, and so is every other that could be used of storage type"
+            f" {storage_type}: delete drives there, or choose another storage type"
+        )
+
+
 class PoolElsewhere(WrongState):
     """The node that receives an image has no pool mounted that the image could be stored in."""
 

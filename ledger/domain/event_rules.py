@@ -20,6 +20,7 @@ from ledger.domain.events import (
     DriveChanged,
     DriveCreated,
     DriveDeleted,
+    DriveImageFailed,
     DriveReady,
     DriveResized,
     DriveResizeFailed,
@@ -192,7 +193,7 @@ def _drive_violation(drive: Drive, event: Event) -> str | None:
     if drive.deleted:
         return "the drive had been deleted"
     match event:
-        case DriveReady():
+        case DriveReady() | DriveImageFailed():
             return "the drive was ready already" if drive.ready else None
         case DriveResizeStarted():
             return _resize_violation(drive, event)

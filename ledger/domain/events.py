@@ -208,6 +208,12 @@ class DriveReady(Closed, frozen=True):
     """The drive's image is complete and on disk."""
 
 
+class DriveImageFailed(Closed, frozen=True):
+    """The drive's image could not be made; it is tried again, and `DriveReady` may follow."""
+
+    error: str
+
+
 class DriveChanged(Closed, frozen=True):
     """The owner changed the drive's definition, but never its size: that takes a resize."""
 
@@ -237,6 +243,7 @@ class DriveDeleted(Closed, frozen=True):
 DriveEvent = (
     DriveCreated
     | DriveReady
+    | DriveImageFailed
     | DriveChanged
     | DriveResizeStarted
     | DriveResized

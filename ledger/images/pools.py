@@ -2,9 +2,12 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
+
+from ledger.domain.disk_space import kept_in_pool
+from ledger.images.errors import PoolFull
 
 STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
 
@@ -17,6 +20,8 @@ class Pool:
     name: str
     path: Path
     storage_type: str = "dssd"
+    kept_for_ledger: int = field(default=0, compare=False)
+    """Bytes that no image may take, because the ledger is on the same file system."""
 
     def __str__(self) -> str:
         """Return the pool as `parse_pool` reads it."""
@@ -62,6 +67,18 @@ class Pool:
         """Return how many bytes an unprivileged writer can still write."""
         state = os.statvfs(self.path)
         return state.f_bavail * state.f_frsize
+
+    def is_full(self) -> bool:
+        """Return whether more images would take the room, or the inodes, that must stay free."""
+        state = os.statvfs(self.path)
+        free, size = state.f_bavail * state.f_frsize, state.f_blocks * state.f_frsize
+        without_inodes = state.f_files > 0 and not state.f_favail  # some have no limit, and say 0
+        return free < max(kept_in_pool(size), self.kept_for_ledger) or without_inodes
+
+    def require_room(self) -> None:
+        """Raise `PoolFull`."""
+        if self.is_full():
+            raise PoolFull(f"what is left in pool {self.name} must stay free")
 
 
 def parse_pool(text: str) -> Pool:

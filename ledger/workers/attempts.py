@@ -77,8 +77,11 @@ class Attempt:
     def report(self, checkpoint: Checkpoint) -> None:
         """Record a checkpoint for each whole per cent or after ten minutes, at most once a second.
 
-        Raises `Refusal` if the attempt is no longer the current one.
+        Raises `Refusal` if the attempt is no longer the current one, and `PoolFull` before what
+        must stay free in the pool is taken.
         """
+        if self.destination is not None:
+            self.pool(self.destination).require_room()
         done, total = checkpoint.bytes_done, checkpoint.bytes_total
         percent = done * 100 // total if total else 0
         progress = max(self._progress, min(percent, PROGRESS_MAX_PERCENT))

@@ -67,9 +67,11 @@ class ChunkIntake:
             raise ChunkPresent
         if length is not None:
             chunking = chunking.with_total_from(number, length, upload.size)
+        pool = await asyncio.to_thread(self._pool_of, drive)
         beginning = asyncio.to_thread(self._begin, drive, upload, number, chunking)
         async with _receiving(asyncio.create_task(beginning)) as incoming:
             async for block in join_blocks(stream):
+                await asyncio.to_thread(pool.require_room)
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(self._finish, drive, incoming)
 
@@ -92,7 +94,7 @@ class ChunkIntake:
         upload = self._open(drive)
         if upload is None or not upload.complete:
             return
-        pool = self._pools[self._uploading_drive(drive).pool]
+        pool = self._pool_of(drive)
         upload.publish(pool.image(drive))
         with suppress(DriveBusy):  # ready already: another process did the same
             self._ledger.execute_blocking(MarkDriveReady(drive), _CALLER)
@@ -166,6 +168,9 @@ class ChunkIntake:
                 files, size = self._pools[found.pool], found.definition.size
                 self._uploads[drive] = ChunkedUpload(files.upload(drive), files.chunks(drive), size)
             return self._uploads[drive]
+
+    def _pool_of(self, drive: str) -> Pool:
+        return self._pools[self._uploading_drive(drive).pool]
 
     def _uploading_drive(self, uuid: str) -> Drive:
         drive = self._ledger.drive(uuid)

@@ -25,6 +25,7 @@ from ledger.domain.commands import (
     CompleteResize,
     CreateDrives,
     DeleteDrives,
+    FailImage,
     FailResize,
     MarkDriveReady,
     NewDrive,
@@ -82,10 +83,14 @@ class ImageKeeper:
         """Finish what an earlier process left, and from now on do new tasks."""
         self._follow_deletions()
         self._clear_leftovers(older_than_s=0)
+        self.resume(unfinished)
+        self._ledger.listen(self._submit_new)
+
+    def resume(self, unfinished: Iterable[str]) -> None:
+        """Try again to make and grow images; what is done meanwhile, or was, stays as it is."""
         for drive in unfinished:
             self._run_logged(self._resume, drive, drive)
             self._run_logged(self.grow_image, drive, drive)
-        self._ledger.listen(self._submit_new)
 
     def start_beside_others(self, unfinished: Iterable[str]) -> None:
         """Begin where other processes work too and a queue hands out the tasks.
@@ -125,6 +130,7 @@ class ImageKeeper:
         incoming = IncomingImage(pool.upload(drive))
         try:
             async for block in join_blocks(stream):
+                await asyncio.to_thread(pool.require_room)
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(incoming.finish, definition.size)
         except BaseException:
@@ -204,15 +210,20 @@ class ImageKeeper:
             self.chunks.complete_drive(uuid)
 
     def make_image(self, uuid: str) -> None:
-        """Make the drive's image, or delete the drive if it can have none."""
+        """Make the drive's image, or record why that failed: it is tried again later."""
         try:
-            self._provide_image(uuid)
-        except (FileNotFoundError, PoolFull, NotRegular) as error:
-            log.warning("drive %s is deleted because it cannot have an image: %s", uuid, error)
-            self._delete(uuid)
+            self._make_image(uuid)
         except Refusal as refusal:  # deleted meanwhile; its files are removed, or are now
             log.info("drive %s: %s", uuid, refusal)
             self.remove_files(uuid)
+
+    def _make_image(self, uuid: str) -> None:
+        try:
+            self._provide_image(uuid)
+        except (OSError, PoolFull, NotRegular) as error:
+            log.warning("drive %s has no image yet: %s", uuid, error)
+            reason = owner_reason(error, "the image cannot be made; the service's log says why")
+            self._ledger.execute_blocking(FailImage(uuid, reason), _CALLER)
 
     def _provide_image(self, uuid: str) -> None:
         """Publish its upload, or a blank image, and mark the drive ready.

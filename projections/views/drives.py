@@ -96,6 +96,7 @@ def _view(row: DriveRow) -> DriveView:
         row.pool,
         row.origin,
         bool(row.ready),
+        bool(row.failed),
         row.resizing is not None,
         _definition(row.definition),
         [],

@@ -58,6 +58,7 @@ class DriveView(NamedTuple):
     pool: str
     origin: str
     ready: bool
+    failed: bool
     resizing: bool
     definition: DriveDefinition
     mounted_on: list[str]

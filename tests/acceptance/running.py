@@ -91,9 +91,9 @@ class Machine:
         self._servers.append(server)
         return server
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """A command of `job-ledger` on the data directory."""
-        return run_command(*words, "--data", str(self.data), **self._process)
+        return run_command(*words, "--data", str(self.data), stdin=stdin, **self._process)
 
     def history(self, job: str) -> list[Event]:
         """All events of a job, from the ledger."""

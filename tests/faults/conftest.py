@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,21 @@ SMALL_DISK_BYTES = 16 * 1024**2
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 MiB."""
+    with mounted(tmp_path / "disk", f"size={SMALL_DISK_BYTES}") as disk:
+        yield disk
+
+
+@contextmanager
+def mounted(disk: Path, options: str) -> Iterator[Path]:
+    """Mount a file system of this kind; skip the test if that is not allowed here."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small tmpfs")
-    disk = tmp_path / "disk"
     disk.mkdir()
-    _run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "tmpfs", str(disk))
-    yield disk
-    _run("umount", str(disk))
+    _run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk))
+    try:
+        yield disk
+    finally:
+        _run("umount", str(disk))
 
 
 def _run(*command: str) -> None:

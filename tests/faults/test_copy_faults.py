@@ -131,9 +131,9 @@ def test_no_room_for_an_upload(tight: Tight) -> None:
     api, machine = tight.api, tight.machine
     content = data_blocks(10 * MIB // BLOCK)
     answer = api.call("POST", "/drives/upload/", data=content)
-    assert answer.status_code == 503, answer.text
+    assert answer.status_code == 507, answer.text
     (error,) = answer.json()
-    assert (error["error_type"], error["error_point"]) == ("concurrency", None)
+    assert (error["error_type"], error["error_point"]) == ("backend", None)
     assert api.drives() == []
     machine.wait_for_files()
 

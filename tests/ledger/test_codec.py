@@ -126,6 +126,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
         _recorded(e.DriveCreated("account-1", DEFINITION, "pool-1", "upload"), _at(8)),
     ],
     "drive-ready/1": [_recorded(e.DriveReady(), _at(9))],
+    "drive-image-failed/1": [_recorded(e.DriveImageFailed("PoolFull"), _at(9))],
     "drive-changed/1": [_recorded(e.DriveChanged(DEFINITION), _at(9))],
     "drive-resize-started/1": [_recorded(e.DriveResizeStarted(21474836480), _at(9))],
     "drive-resized/1": [_recorded(e.DriveResized(), _at(9))],

@@ -347,8 +347,8 @@ def test_the_rows_of_a_deleted_drive_are_found(told: Opened) -> None:
     """A row that should have been dropped comes from no event."""
     tamper(
         told,
-        "INSERT INTO drives_g1 SELECT 'gone', owner, name, size, pool, origin, ready, resizing,"
-        " created, definition FROM drives_g1 WHERE uuid = 'a'",
+        "INSERT INTO drives_g1 SELECT 'gone', owner, name, size, pool, origin, ready, failed,"
+        " resizing, created, definition FROM drives_g1 WHERE uuid = 'a'",
     )
     assert "gone" in found(told).reason
 

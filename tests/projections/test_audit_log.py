@@ -60,6 +60,7 @@ TOLD: list[tuple[str, e.Event, list[Line]]] = [
     ("drive-d", e.DriveCreated(ME, disk(), "p", "chunked"), [Line("create", "Drives", "d")]),
     ("drive-d", e.DriveCreated(ME, disk(), "p", "clone"), []),
     ("drive-d", e.DriveReady(), []),
+    ("drive-d", e.DriveImageFailed("full"), [Line("fail", "Drives", "d", "full")]),
     ("drive-d", e.DriveChanged(disk()), [Line("update", "Drives", "d")]),
     ("drive-d", e.DriveResizeStarted(GIB), [Line("update", "Drives", "d")]),
     ("drive-d", e.DriveResized(), []),

@@ -16,8 +16,10 @@ def not_synced() -> Iterator[None]:
     """Let nothing in this process wait for a disk, which others may keep busy."""
     really = sqlite.open_connection
 
-    def opened(file: Path, *, writing: bool) -> sqlite3.Connection:
-        connection = really(file, writing=writing)
+    def opened(
+        file: Path, *, writing: bool, wal_pages: int = sqlite.WAL_PAGES
+    ) -> sqlite3.Connection:
+        connection = really(file, writing=writing, wal_pages=wal_pages)
         connection.execute("PRAGMA synchronous=OFF")
         return connection
 

@@ -16,6 +16,8 @@ DRIVE_LIST_FIELDS = frozenset({"name", "owner", "resource_uri", "status", "uuid"
 
 def drive_status(drive: DriveView) -> str:
     working = _working(drive)
+    if drive.failed:
+        return "unavailable"
     if not drive.ready:
         return working or ("uploading" if drive.origin == "chunked" else "creating")
     if drive.resizing:

@@ -18,6 +18,7 @@ from ledger.domain.events import (
     DriveDefinition,
     DriveDeleted,
     DriveEvent,
+    DriveImageFailed,
     DriveOrigin,
     DriveReady,
     DriveResized,
@@ -36,7 +37,8 @@ SIZE_STEP = 16384
 class Drive(Struct, frozen=True, gc=False):
     """A drive, folded from its stream.
 
-    `ready`: its image is complete and on disk. `resizing`: the size it will have, in bytes.
+    `ready`: its image is complete and on disk. `failed`: why it could not be made so far.
+    `resizing`: the size it will have, in bytes.
     """
 
     uuid: str
@@ -46,6 +48,7 @@ class Drive(Struct, frozen=True, gc=False):
     origin: DriveOrigin
     created: datetime
     ready: bool = False
+    failed: str | None = None
     resizing: int | None = None
     deleted: datetime | None = None
 
@@ -81,7 +84,9 @@ def evolve(drive: Drive | None, uuid: str, recorded: Recorded[DriveEvent]) -> Dr
         )
     match event:
         case DriveReady():
-            return replace(drive, ready=True)
+            return replace(drive, ready=True, failed=None)
+        case DriveImageFailed():
+            return replace(drive, failed=event.error)
         case DriveChanged():
             return replace(drive, definition=event.definition)
         case DriveResizeStarted():

@@ -24,6 +24,7 @@ _DECISIONS: Mapping[type[Command], Decision] = {
     for decision in (
         create.create_drives,
         create.mark_drive_ready,
+        create.fail_image,
         change.edit_drive,
         change.resize_drive,
         change.complete_resize,

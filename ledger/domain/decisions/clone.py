@@ -21,7 +21,7 @@ from ledger.domain.context import (
 from ledger.domain.decisions.jobs import begin_job, end_in_success
 from ledger.domain.decisions.naming import clone_name
 from ledger.domain.decisions.ownership import own_server, visible_drive
-from ledger.domain.decisions.placement import Crowded, place, pools_to_avoid
+from ledger.domain.decisions.placement import Crowded, place, pools_to_avoid, with_room
 from ledger.domain.events import (
     DriveCreated,
     DriveDefinition,
@@ -41,7 +41,8 @@ def clone_drive(command: CloneDrive, state: State, environment: Environment) -> 
     """Create a drive with the source's properties, where the command names none, and its job.
 
     The source may be the library's. Raise `DriveNotFound`, `DriveBusy` if the source has no
-    complete image or is being resized, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`.
+    complete image or is being resized, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`,
+    `PoolsFull`.
     """
     source = visible_drive(state, command.source, command.owner)
     copies = _Copies.of(command.owner, command.avoid, state, environment)
@@ -188,7 +189,7 @@ class _Copies(NamedTuple):
             if pool.name == source.pool or self.environment.within_reach(source.pool, pool.name)
         )
         if any(pool.storage_type == storage_type for pool in reached):
-            return place(reached, storage_type, near=source.pool, avoid=self.avoid)
+            return with_room(place(reached, storage_type, near=source.pool, avoid=self.avoid))
         apart = place(pools, storage_type)
         raise errors.PoolsApart(source.pool, apart.name)
 

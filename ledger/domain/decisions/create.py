@@ -3,13 +3,14 @@
 from collections.abc import Container, Iterator, Sequence
 
 from ledger.domain import errors
-from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.commands import CreateDrives, CreateServers, MarkDriveReady
+from ledger.domain.aggregates.drive import LIBRARY, Drive
+from ledger.domain.commands import CreateDrives, CreateServers, FailImage, MarkDriveReady
 from ledger.domain.context import Change, Environment, Fact, SetVncPassword, State
 from ledger.domain.decisions.ownership import visible_drive
 from ledger.domain.decisions.placement import place, place_here, pools_to_avoid
 from ledger.domain.events import (
     DriveCreated,
+    DriveImageFailed,
     DriveReady,
     Mount,
     ServerCreated,
@@ -38,12 +39,27 @@ def mark_drive_ready(
     command: MarkDriveReady, state: State, environment: Environment
 ) -> Iterator[Change]:
     """Record that the image is on disk. Raise `DriveNotFound`, `DriveBusy` if it already was."""
-    drive = state.drive(command.drive)
-    if drive is None:
-        raise errors.DriveNotFound(command.drive)
-    if drive.ready or drive.origin == "clone":
-        raise errors.DriveBusy(command.drive, errors.Busy.NOT_WAITING)
+    drive = _waiting_drive(state, command.drive)
     yield Fact(drive_stream(drive.uuid), DriveReady())
+
+
+def fail_image(command: FailImage, state: State, environment: Environment) -> Iterator[Change]:
+    """Record why the image could not be made, once for each reason.
+
+    Raise what `mark_drive_ready` raises.
+    """
+    drive = _waiting_drive(state, command.drive)
+    if drive.failed != command.error:
+        yield Fact(drive_stream(drive.uuid), DriveImageFailed(command.error))
+
+
+def _waiting_drive(state: State, uuid: str) -> Drive:
+    drive = state.drive(uuid)
+    if drive is None:
+        raise errors.DriveNotFound(uuid)
+    if drive.ready or drive.origin == "clone":
+        raise errors.DriveBusy(uuid, errors.Busy.NOT_WAITING)
+    return drive
 
 
 def create_servers(

@@ -10,7 +10,7 @@ from zlib import crc32
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import PoolSpace, State
-from ledger.domain.errors import PoolElsewhere, UnknownStorageType
+from ledger.domain.errors import PoolElsewhere, PoolsFull, UnknownStorageType
 
 Crowded = Sequence[Sequence[str]]
 """For each thing to avoid, the most important first: the pools or hosts where it is."""
@@ -25,15 +25,16 @@ def place(
 ) -> PoolSpace:
     """Choose a pool of this storage type: away from `avoid`, then `near`, then with most room.
 
-    A copy within a pool may be a reflink, so a clone is placed near its source. Raise
-    `UnknownStorageType` if no pool has the type.
+    A full one is chosen last. A copy within a pool may be a reflink, so a clone is placed near its
+    source. Raise `UnknownStorageType` if no pool has the type.
     """
     fitting = [pool for pool in pools if pool.storage_type == storage_type]
     if not fitting:
         raise UnknownStorageType(storage_type, (pool.storage_type for pool in pools))
 
-    def preference(pool: PoolSpace) -> tuple[list[int], bool, int, str]:
-        return _rate(pool.name, avoid), pool.name == near, pool.free_bytes, pool.name
+    def preference(pool: PoolSpace) -> tuple[bool, list[int], bool, int, str]:
+        near_it = pool.name == near
+        return not pool.full, _rate(pool.name, avoid), near_it, pool.free_bytes, pool.name
 
     return max(fitting, key=preference)
 
@@ -43,13 +44,21 @@ def place_here(
 ) -> PoolSpace:
     """Choose a pool that this process has mounted, for an image that is sent to it.
 
-    Raise `UnknownStorageType`, or `PoolElsewhere` if only pools of other nodes have this type.
+    Raise `UnknownStorageType`, `PoolElsewhere` if only pools of other nodes have this type, or
+    `PoolsFull`.
     """
     here = tuple(pool for pool in pools if pool.here and pool.storage_type == storage_type)
     if here:
-        return place(here, storage_type, avoid=avoid)
+        return with_room(place(here, storage_type, avoid=avoid))
     elsewhere = place(pools, storage_type)
     raise PoolElsewhere(elsewhere.name, storage_type)
+
+
+def with_room(chosen: PoolSpace) -> PoolSpace:
+    """Return the pool that was chosen for data. Raise `PoolsFull`, as then all others are, too."""
+    if chosen.full:
+        raise PoolsFull(chosen.name, chosen.storage_type)
+    return chosen
 
 
 def place_server(hosts: tuple[str, ...], server: str, *, avoid: Crowded = ()) -> str:

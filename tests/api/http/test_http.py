@@ -418,6 +418,7 @@ def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
         errors.Invalid: (400, "validation"),
         errors.ChunkPresent: (416, "validation"),
         errors.ConcurrentChange: (503, "concurrency"),
+        errors.PoolsFull: (507, "backend"),
     }
     error = refusal.__new__(refusal, "why")
     Exception.__init__(error, "why")
@@ -431,7 +432,8 @@ def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
     ("error", "status", "error_type"),
     [
         (errors.StoreFailed("disk /secret/path"), 503, "backend"),
-        (PoolFull("/secret/path"), 503, "concurrency"),
+        (PoolFull("/secret/path"), 507, "backend"),
+        (errors.StoreFull(), 507, "backend"),
         (web.HTTPExpectationFailed(), 417, "validation"),
     ],
 )

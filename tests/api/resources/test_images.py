@@ -112,14 +112,15 @@ async def test_an_upload_that_breaks_off_leaves_nothing(api: Api):
 
 
 async def test_a_full_pool_is_out_of_capacity(api: Api, monkeypatch: pytest.MonkeyPatch):
-    """An upload that does not fit is a 503 to be tried again, and leaves nothing."""
+    """An upload that does not fit is a 507 that says what helps, and leaves nothing."""
 
     def full(self: IncomingImage, data: bytes) -> None:
         raise PoolFull("/secret/path")
 
     monkeypatch.setattr(IncomingImage, "write", full)
     answer = await api.call("POST", "/drives/upload/", data=IMAGE)
-    assert answer.error == (503, "concurrency", None)
+    assert answer.error == (507, "backend", None)
+    assert b"delete drives" in answer.body
     assert b"secret" not in answer.body
     assert api.files() == set()
 

@@ -9,6 +9,7 @@ from ledger.domain.commands import (
     CreateDrives,
     CreateServers,
     DeleteDrives,
+    FailImage,
     FailJob,
     MarkDriveReady,
     NewDrive,
@@ -17,7 +18,13 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import Fact, PoolSpace
-from ledger.domain.events import DriveCreated, DriveDeleted, DriveReady, ServerChanged
+from ledger.domain.events import (
+    DriveCreated,
+    DriveDeleted,
+    DriveImageFailed,
+    DriveReady,
+    ServerChanged,
+)
 from ledger.store.state_cache import NO_STREAM
 from tests.support.deciding import given
 from tests.support.world import (
@@ -230,3 +237,25 @@ def test_a_new_server_cannot_mount_a_deleted_drive() -> None:
 def test_sizes_are_rounded_up_to_the_step(asked: int, made: int) -> None:
     """A size is the next multiple of 16 KiB."""
     assert made == round_up(asked)
+
+
+def test_a_drive_whose_image_cannot_be_made_stays_and_says_why_once() -> None:
+    failed = Fact("drive-d", DriveImageFailed("PoolFull"))
+    given(drive_created("d")).when(FailImage("d", "PoolFull")).then(failed)
+    again = given(drive_created("d"), FailImage("d", "PoolFull"))
+    again.when(FailImage("d", "PoolFull")).then()
+    again.when(FailImage("d", "else")).then(Fact("drive-d", DriveImageFailed("else")))
+
+
+def test_an_image_may_be_made_at_last() -> None:
+    ready = given(drive_created("d"), FailImage("d", "PoolFull")).when(MarkDriveReady("d"))
+    drive = ready.then(Fact("drive-d", DriveReady())).world.drive("d")
+    assert drive is not None
+    assert (drive.ready, drive.failed) == (True, None)
+
+
+def test_only_a_drive_that_waits_for_its_image_can_fail_to_get_one() -> None:
+    world = given(ready_drive("a"), CloneDrive(ME, "a", "b", "j"))
+    world.when(FailImage("a", "why")).then_refused(errors.DriveBusy)
+    world.when(FailImage("b", "why")).then_refused(errors.DriveBusy)
+    world.when(FailImage("c", "why")).then_refused(errors.DriveNotFound, "c")

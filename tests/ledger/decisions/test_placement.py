@@ -12,6 +12,7 @@ from ledger.domain.commands import (
     ChangePower,
     CloneDrive,
     CloneServer,
+    Command,
     CreateDrives,
     DeleteDrives,
     DeleteServers,
@@ -42,7 +43,7 @@ POOLS = (
 )
 
 
-def world() -> Given:
+def world(pools: tuple[PoolSpace, ...] = POOLS) -> Given:
     """A drive in each pool, two servers that mount some, and what is not ours to see."""
     return given(
         *(ready_drive(f"in-{pool.name}", pool=pool.name) for pool in POOLS),
@@ -60,7 +61,7 @@ def world() -> Given:
         server_created("gone", mount("too-in-b")),
         DeleteServers(ME, ("gone",)),
         ready_drive("source", pool="b"),
-        environment=Foreseen(POOLS),
+        environment=Foreseen(pools),
     )
 
 
@@ -147,6 +148,35 @@ def test_an_avoided_resource_is_not_guarded() -> None:
     assert "in-a" not in outcome.world.guarded
 
 
+def with_full(*names: str) -> Given:
+    """The same world, where these pools are full."""
+    return world(tuple(pool._replace(full=pool.name in names) for pool in POOLS))
+
+
+def test_a_clone_leaves_a_full_pool() -> None:
+    """However roomy it was, and near the source."""
+    outcome = with_full("a").when(CloneDrive(ME, "in-a", "copy", "j"))
+    assert pool_of(outcome, "copy") == "b"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        CloneDrive(ME, "in-a", "copy", "j"),
+        CloneServer(ME, "in-a-and-b", "copy", "j"),
+        CreateDrives(ME, (NewDrive("new", disk()),), "chunked"),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_no_data_go_to_a_full_pool(command: Command) -> None:
+    with_full("a", "b", "c").when(command).then_refused(errors.PoolsFull, point="storage_type")
+
+
+def test_a_blank_drive_has_no_data() -> None:
+    outcome = with_full("a", "b", "c").when(CreateDrives(ME, (NewDrive("n", disk()),), "blank"))
+    assert pool_of(outcome, "n") == "a"
+
+
 NAMES = st.sampled_from("abcde")
 CROWDED = st.lists(st.lists(NAMES, max_size=4), max_size=4)
 
@@ -168,11 +198,15 @@ def times(name: str, crowded: Sequence[Sequence[str]]) -> list[int]:
 def test_no_pool_separates_better_than_the_chosen_one(
     pools: list[PoolSpace], near: str | None, avoid: list[list[str]]
 ) -> None:
-    """From left to right; among equals nearness comes first, then room. Never refused."""
+    """Of those that are not full, from left to right; then nearness, then room. Never refused."""
+
+    def faults(pool: PoolSpace) -> tuple[bool, list[int]]:
+        return pool.full, times(pool.name, avoid)
+
     chosen = place(tuple(pools), "dssd", near=near, avoid=avoid)
     for other in pools:
-        assert times(chosen.name, avoid) <= times(other.name, avoid)
-        if times(chosen.name, avoid) == times(other.name, avoid):
+        assert faults(chosen) <= faults(other)
+        if faults(chosen) == faults(other):
             assert chosen.name == near or other.name != near
             if near not in (chosen.name, other.name):
                 assert chosen.free_bytes >= other.free_bytes
