@@ -156,8 +156,16 @@ class Ledger:
         """Open the log as of now, to read from in any thread."""
         return self._store.log()
 
+    def stop_waiting(self) -> None:
+        """Wait no longer for a store that is out of reach, because the process stops.
+
+        What was to be recorded meanwhile ends with `StoreUnreachable`.
+        """
+        self._store.stop_waiting()
+
     def close(self) -> None:
         """Finish the commands that wait, then close the store."""
+        self.stop_waiting()
         self._writer.stop()
         if self._tail is not None:
             self._tail.close()

@@ -251,6 +251,13 @@ class Store(Protocol):
     def give_up_reserve(self) -> bool:
         """Make room, if some was kept back; return whether that was so. In the writer's thread."""
 
+    @property
+    def away(self) -> bool:
+        """Whether it has been out of reach for longer than a request waits. In any thread."""
+
+    def stop_waiting(self) -> None:
+        """Wait no longer for a store that is out of reach: the process stops. In any thread."""
+
     def append(self, batch: Batch) -> int:
         """Write the batch in one durable transaction and return the last position.
 

@@ -171,6 +171,7 @@ class Writer:
 
         Raises the command's `Refusal`, or `StoreFailed`; within `ANSWER_S`, in any case.
         """
+        self._require_reach()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
         turn = _Turn()
@@ -200,6 +201,7 @@ class Writer:
 
         Raises what `work` raises, or `StoreFailed`; within `ANSWER_S`, in any case.
         """
+        self._require_reach()
         future = self.exclusive(work)
         return await _within_answer_s(asyncio.shield(asyncio.wrap_future(future)), future.cancel)
 
@@ -226,6 +228,11 @@ class Writer:
             self._closed = True
             self._queue.put(_Stop())
         self._thread.join()
+
+    def _require_reach(self) -> None:
+        """Let no requests pile up for a store that has long been out of reach."""
+        if self._store.away:
+            raise StoreUnreachable("the store is out of reach")
 
     def _put(self, item: _Item) -> None:
         with self._closing:

@@ -88,6 +88,7 @@ class JobWorker:
     def stop(self) -> None:
         """Stop running copies at a checkpoint; the next start resumes them."""
         self._stop.set()
+        self._ledger.stop_waiting()
         for stop in list(self._stops.values()):
             stop.set()
         for threads in self._threads.values():

@@ -48,16 +48,20 @@ class PostgresServer:
 
     def start(self) -> None:
         """Make its files, and the database that others are copies of."""
-        set_ = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
         run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync")
-        options = f"-k {self.directory} -p {PORT} {set_}"
-        log = self.directory / "log"
-        run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "120", "-o", options, "start")
+        self.start_again()
         url = self.new_database(named=TEMPLATE)
         PostgresStore(url, PostgresProjection()).close()
         with psycopg.connect(url) as connection:
             # A copy would be refused otherwise: it is not where the ledger was made.
             connection.execute("DELETE FROM home")
+
+    def start_again(self) -> None:
+        """Start it as it was when it stopped."""
+        set_ = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
+        options = f"-k {self.directory} -p {PORT} {set_}"
+        log = self.directory / "log"
+        run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "120", "-o", options, "start")
 
     def stop(self) -> None:
         run("pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
@@ -66,11 +70,20 @@ class PostgresServer:
     def _data(self) -> Path:
         return self.directory / "data"
 
-    def new_database(self, *, template: str = "template1", named: str | None = None) -> str:
+    def new_database(
+        self,
+        *,
+        template: str = "template1",
+        named: str | None = None,
+        tablespace: str = "pg_default",
+    ) -> str:
         """Return the URL of a new database with the contents of the template."""
         name = named or f"ledger_{os.getpid()}_{next(_names)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG')
+            connection.execute(
+                f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG'
+                f' TABLESPACE "{tablespace}"'
+            )
         return self.url.replace("/postgres?", f"/{name}?")
 
     def drop(self, url: str) -> None:
@@ -79,12 +92,24 @@ class PostgresServer:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def new_ledger(self) -> str:
+    def new_ledger(self, *, tablespace: str = "pg_default") -> str:
         """Return the URL of an empty ledger, copied from the template."""
-        url = self.new_database(template=TEMPLATE)
+        url = self.new_database(template=TEMPLATE, tablespace=tablespace)
         with psycopg.connect(url) as connection:
             connection.execute("INSERT INTO home SELECT place FROM here")
         return url
+
+
+@contextmanager
+def server_of_its_own() -> Iterator[PostgresServer]:
+    """Yield a server that a test may stop or break, as it must not with the one that is shared."""
+    server = PostgresServer(new_directory())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.directory)
 
 
 def record_pools_elsewhere(url: str, settings: Settings) -> None:

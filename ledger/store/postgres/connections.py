@@ -9,13 +9,13 @@ from psycopg import errors as pg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
-from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.errors import StoreUnreachable
 from ledger.store.errors import store_errors
 from ledger.store.postgres.address import BadAddress, conninfo
 from ledger.store.postgres.cursor import PgConnection, PgCursor
 from ledger.store.readers import Reader
 
-RECONNECT_S = 60
+REPEAT_S = 60
 PAUSE_S = 0.1
 SHORTEST_PAUSE_S = 0.005
 
@@ -54,25 +54,28 @@ class _Sum(Loader):
 
 
 class Patience:
-    """Patience with a connection that is lost repeatedly: a minute from the first loss."""
+    """Patience with a server that loses the connection whenever the same work is repeated.
+
+    It lasts for a minute from the first time. Then the work is given up, and others get their turn.
+    """
 
     def __init__(self) -> None:
         self._until = 0.0
         self._pause_s = SHORTEST_PAUSE_S
 
     def spend(self, error: Exception) -> None:
-        """Wait a little, but not the first time. Raise `StoreFailed` when patience is over."""
+        """Wait a little, but not the first time. Raise `StoreUnreachable` when it is over."""
         if isinstance(error, pg.TransactionTimeout):
             self._until = 0.0  # the server is there, but waits for others or for a standby
             return
         now = time.monotonic()
         if not self._until:
-            self._until = now + RECONNECT_S
+            self._until = now + REPEAT_S
         elif now < self._until:
             time.sleep(self._pause_s)
             self._pause_s = min(2 * self._pause_s, PAUSE_S)
         else:
-            raise StoreFailed(f"PostgreSQL: {error}") from error
+            raise StoreUnreachable(f"PostgreSQL: {error}") from error
 
 
 @contextmanager

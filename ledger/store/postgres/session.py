@@ -1,26 +1,30 @@
 """The session in which a store writes to PostgreSQL.
 
 - A connection that is lost, or leads to a server that is no longer the primary, is replaced. Once
-  the next session has the lock, nothing of the lost one is still running. If there is no server for
-  a minute, that is `StoreFailed`.
+  the next session has the lock, nothing of the lost one is still running. However long there is no
+  server, it is waited for: one whose disk is full is down until there is room.
 - Whether a commit that was not answered is there is told by its mark (`postgres/marks`), for every
-  transaction of the session. If that cannot be found out either, it is `CommitFailed`.
+  transaction of the session. If the process stops before that is found out, it is `CommitPending`.
 - What is found then may be on this server only, if the wait for its standby was interrupted. So it
   is confirmed by another commit, which waits for everything before it.
 - A paused process holds its locks. So the server ends its session after a while, and the process
   repeats what it was doing. The server notices by keepalives that a process or its machine is gone.
 """
 
+import logging
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import psycopg
 
-from ledger.domain.errors import CommitFailed, StoreFailed, StoreUnreachable
+from ledger.domain.errors import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
 from ledger.store.errors import LOST, store_errors
+from ledger.store.patience import ANSWER_S
 from ledger.store.postgres import locks as pg_locks
-from ledger.store.postgres.connections import Patience, connect
+from ledger.store.postgres.connections import PAUSE_S, SHORTEST_PAUSE_S, connect
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.marks import Marks
 
@@ -28,7 +32,11 @@ T = TypeVar("T")
 
 TRANSACTION_S = 10
 """How long a transaction may last: a paused process holds its locks while all others wait."""
+LOGGED_S = 60.0
+"""How often a server that is away is logged."""
 _CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
+
+log = logging.getLogger(__name__)
 
 
 class WritingSession:
@@ -43,18 +51,21 @@ class WritingSession:
         self._on_reconnect = on_reconnect
         self.marks = Marks()
         self._unconfirmed = True
+        self._away_since: float | None = None
+        self._stopping = threading.Event()
         self.position = 0
         """Up to here events are durable, and may have been acknowledged."""
         self.connection = self._connect()
 
     def repeat(self, work: Callable[[], T]) -> T:
-        """Do work that may be done twice; repeat it over a new connection if this one is lost."""
-        patience = Patience()
+        """Do work that may be done twice; repeat it over a new connection if this one is lost.
+
+        Raises `StoreUnreachable` if the process stops before.
+        """
         while True:
             try:
                 return work()
-            except LOST as error:
-                patience.spend(error)
+            except LOST:
                 self.reconnect()
             except psycopg.Error as error:
                 raise StoreFailed(f"PostgreSQL: {error}") from error
@@ -62,9 +73,10 @@ class WritingSession:
     def reconnect(self) -> None:
         """Replace the connection, however long that takes, and confirm what is found there.
 
-        Raises `StoreFailed` in the end.
+        Raises `StoreUnreachable` if the process stops before.
         """
-        patience = Patience()
+        began = time.monotonic()
+        pause_s, logged = SHORTEST_PAUSE_S, began
         while True:
             self.connection.close()
             try:
@@ -73,9 +85,26 @@ class WritingSession:
                 self._unconfirmed = True
                 self.confirm()
             except (StoreUnreachable, *LOST) as error:
-                patience.spend(error)
+                self._away_since = began
+                if time.monotonic() - logged > LOGGED_S:
+                    logged = time.monotonic()
+                    log.warning("PostgreSQL has been away for %.0f s: %s", logged - began, error)
+                if self._stopping.wait(pause_s):
+                    raise StoreUnreachable(str(error)) from error
+                pause_s = min(2 * pause_s, PAUSE_S)
             else:
+                self._away_since = None
                 return
+
+    @property
+    def away(self) -> bool:
+        """Whether the server has been away for longer than a request waits. In any thread."""
+        since = self._away_since
+        return since is not None and time.monotonic() - since > ANSWER_S
+
+    def stop_waiting(self) -> None:
+        """Wait no longer for a server that is away. In any thread."""
+        self._stopping.set()
 
     def settle(self) -> None:
         """Note that the transaction was committed, once that is durable everywhere.
@@ -86,13 +115,13 @@ class WritingSession:
             self.confirm()
         self.marks.note_commit()
 
-    def find_out(self, lost: psycopg.Error, patience: Patience) -> bool:
+    def find_out(self) -> bool:
         """Return whether the transaction was committed whose connection was lost.
 
-        If so, it is not after `position`. Raises `CommitFailed` if that cannot be found out.
+        If so, it is not after `position`. Raises `CommitPending` if the process stops before that
+        is found out, and `CommitFailed`.
         """
         with _in_doubt():
-            patience.spend(lost)
             self.reconnect()
             committed = self.repeat(lambda: self.marks.find_out(self.connection))
         if committed:
@@ -152,5 +181,7 @@ def _in_doubt() -> Iterator[None]:
         yield
     except LOST:
         raise
+    except StoreUnreachable as error:
+        raise CommitPending from error
     except (StoreFailed, psycopg.Error) as error:
         raise CommitFailed(str(error)) from error

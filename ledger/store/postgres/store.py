@@ -24,7 +24,7 @@ from psycopg.rows import TupleRow
 
 from ledger.codec import leaf_of
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import StoreBusy, StoreFailed
+from ledger.domain.errors import StoreBusy, StoreFailed, StoreFull
 from ledger.domain.stamps import microseconds
 from ledger.store.errors import LOST, store_errors
 from ledger.store.postgres import locks as pg_locks
@@ -127,6 +127,13 @@ class PostgresStore:
     def give_up_reserve(self) -> bool:
         return False
 
+    @property
+    def away(self) -> bool:
+        return self._session.away
+
+    def stop_waiting(self) -> None:
+        self._session.stop_waiting()
+
     def append(self, batch: Batch) -> int:
         session, patience = self._session, Patience()
         while True:
@@ -135,8 +142,9 @@ class PostgresStore:
                 session.position = max(session.position, position)
                 session.settle()
             except LOST as error:
-                if session.find_out(error, patience):
+                if session.find_out():
                     return session.position
+                patience.spend(error)
             except psycopg.Error as error:
                 raise StoreFailed(f"PostgreSQL: {error}") from error
             else:
@@ -166,6 +174,10 @@ class PostgresStore:
             except pg.LockNotAvailable as error:
                 session.connection.execute("ROLLBACK")
                 raise StoreBusy(f"PostgreSQL: {error}") from error
+            except pg.DiskFull:
+                if not session.connection.lost:
+                    session.connection.execute("ROLLBACK")
+                raise
             except LOST:
                 session.connection.close()
                 raise
@@ -180,8 +192,8 @@ class PostgresStore:
         try:
             session.connection.execute("COMMIT")
             session.settle()
-        except LOST as error:
-            if not session.find_out(error, Patience()):
+        except LOST:
+            if not session.find_out():
                 raise
             self.others.check_pause()
 
@@ -226,6 +238,12 @@ class PostgresStore:
         except _OFF as error:
             connection.rollback()
             raise StampsRefused from error
+        except pg.DiskFull as error:
+            if session.lost:  # it was the log's disk, and the server is down
+                raise
+            connection.rollback()
+            self._projection.look_again(session.cursor())
+            raise StoreFull from error
         except LOST:
             raise
         except BaseException:

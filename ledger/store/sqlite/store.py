@@ -259,6 +259,7 @@ class SqliteStore:
     """
 
     others: None = None
+    away = False
 
     def __init__(
         self,
@@ -309,6 +310,9 @@ class SqliteStore:
         if given_up:
             self._fold_wal()
         return given_up
+
+    def stop_waiting(self) -> None:
+        """Do nothing: a file is never away."""
 
     def _fold_wal(self) -> None:
         """Move as much of the WAL into the file as readers allow, and shorten it if that is all."""

@@ -10,8 +10,10 @@ import pytest
 
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.errors import StoreUnreachable
 from ledger.domain.events import job_stream
-from ledger.store.postgres.connections import Patience
+from ledger.store.postgres.cursor import PgConnection
+from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.store import PostgresStore
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
@@ -89,13 +91,16 @@ def test_nothing_is_looked_for_before_the_old_session_is_over(
 ) -> None:
     """Until then it may commit: what is not there yet would be taken for lost."""
     tries: list[Exception] = []
-    spend = Patience.spend
+    take_locks = WritingSession._take_locks
 
-    def spend_seen(patience: Patience, error: Exception) -> None:
-        tries.append(error)
-        spend(patience, error)
+    def take_locks_seen(session: WritingSession, connection: PgConnection) -> None:
+        try:
+            take_locks(session, connection)
+        except StoreUnreachable as error:
+            tries.append(error)
+            raise
 
-    monkeypatch.setattr(Patience, "spend", spend_seen)
+    monkeypatch.setattr(WritingSession, "_take_locks", take_locks_seen)
     assert isinstance(opened.store, PostgresStore)
     writer = opened.store._session.marks.writer
     with psycopg.connect(database) as old, ThreadPoolExecutor(1) as threads:
