@@ -13,6 +13,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command
 from ledger.domain.context import Environment
+from ledger.domain.disk_space import DiskSpace
 from ledger.domain.errors import StoreFailed
 from ledger.domain.events import drive_stream, job_stream
 from ledger.store.lease import Lease, ThreadLease
@@ -155,6 +156,10 @@ class Ledger:
     def log(self) -> AbstractContextManager[Log]:
         """Open the log as of now, to read from in any thread."""
         return self._store.log()
+
+    def disk_space(self) -> DiskSpace | None:
+        """Return how full the ledger's disk is; None where only a database server knows."""
+        return self._store.disk_space()
 
     def stop_waiting(self) -> None:
         """Wait no longer for a store that is out of reach, because the process stops.

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from api.data.location import LEDGER_FILE
 from api.doctor.subject import Subject
 from ledger.archives import Shelf
+from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
 from ledger.images.files import is_read_only
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, kept_signer
 from projections.maintenance.backup.restoration import is_unfinished
@@ -65,8 +66,10 @@ def full_disk(subject: Subject) -> Iterable[str]:
     elif subject.data.exists():
         found = os.statvfs(subject.data)
         free = found.f_bavail * found.f_frsize
+        reserve = reserve_bytes(found.f_blocks * found.f_frsize, RESERVE_MOST)
         if free < FREE_BYTES_LOW:
-            yield f"the disk of {subject.data} has only {free} bytes left: the ledger will stop"
+            means = "nothing new is recorded" if free < reserve else "soon nothing new is recorded"
+            yield f"the disk of {subject.data} has only {free} bytes left: {means}"
 
 
 def long_wal(subject: Subject) -> Iterable[str]:

@@ -25,6 +25,7 @@ from api.service.service import Service, Worker
 from api.service.single_flight import SingleFlight
 from ledger.application import Ledger
 from ledger.domain.context import PoolSpace
+from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import StoreFailed
 from ledger.store.metrics import PREFIX
 from ledger.store.tables import checkpoints
@@ -133,6 +134,11 @@ def _of_ledger(ledger: Ledger) -> Iterator[Metric]:
         yield from counted.collect()
     yield _gauge("position", [((), ledger.position)])
     yield _gauge("clock_offset_seconds", [((), ledger.clock.offset().total_seconds())])
+    disk = ledger.disk_space()
+    if disk is not None:
+        states = [((state.value,), float(state is disk.state)) for state in DiskState]
+        yield _gauge("disk_state", states)
+        yield _gauge("disk_free_bytes", [((), disk.free_bytes)])
 
 
 def _of_logins(accounts: Accounts) -> Iterator[Metric]:

@@ -37,6 +37,11 @@ METRICS = (
     ),
     Metric("jobs", "gauge", ("state",), "Jobs that are shown, of all accounts."),
     Metric("copied_bytes", "counter", (), "Data bytes that this process has copied; no holes."),
+    Metric(
+        *("disk_state", "gauge", ("state",)),
+        "1 for the state of the disk of a ledger in SQLite: roomy, or low or full.",
+    ),
+    Metric("disk_free_bytes", "gauge", (), "Room on the disk of a ledger in SQLite."),
     Metric("pool_free_bytes", "gauge", ("pool",), "Room in a pool of this process."),
     Metric(
         "parked_streams", "gauge", (), "Streams that could not be read, and wait for an operator."

@@ -6,7 +6,7 @@ the file. Nothing else is recorded from when only the reserve's size is left bes
 """
 
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from ledger.domain.commands import (
     CancelJob,
@@ -60,6 +60,13 @@ class DiskState(StrEnum):
     ROOMY = "roomy"
     LOW = "low"
     FULL = "full"
+
+
+class DiskSpace(NamedTuple):
+    """How full a disk is."""
+
+    state: DiskState
+    free_bytes: int
 
 
 def reserve_bytes(disk: int, most: int) -> int:

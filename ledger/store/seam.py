@@ -17,7 +17,7 @@ from ledger.domain import context
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.context import Secret
-from ledger.domain.disk_space import DiskState
+from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.events import Event, Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
@@ -247,6 +247,12 @@ class Store(Protocol):
 
     def disk_state(self) -> DiskState:
         """Look how much room there is. In the writer's thread only."""
+
+    def disk_space(self) -> DiskSpace | None:
+        """Return how full the disk was at the last look, and what is free now. In any thread.
+
+        None where only a server knows.
+        """
 
     def give_up_reserve(self) -> bool:
         """Make room, if some was kept back; return whether that was so. In the writer's thread."""

@@ -124,6 +124,9 @@ class PostgresStore:
         """Take it for roomy: only the server can see its disks, and says so when one is full."""
         return DiskState.ROOMY
 
+    def disk_space(self) -> None:
+        return None
+
     def give_up_reserve(self) -> bool:
         return False
 

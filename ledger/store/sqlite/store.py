@@ -36,7 +36,7 @@ from eventsourcing.sqlite import (
 )
 
 from ledger.codec import leaf_of
-from ledger.domain.disk_space import DiskState
+from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.errors import CommitFailed, StoreBusy, StoreFailed, StoreFull, StoreUnreachable
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.stamps import microseconds, moment_of
@@ -304,6 +304,9 @@ class SqliteStore:
         if state is DiskState.FULL and before is not state:
             self._fold_wal()
         return state
+
+    def disk_space(self) -> DiskSpace:
+        return DiskSpace(self._disk.state, self._disk.free_bytes())
 
     def give_up_reserve(self) -> bool:
         given_up = self._disk.give_up()
