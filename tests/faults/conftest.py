@@ -32,7 +32,7 @@ def mounted(disk: Path, options: str) -> Iterator[Path]:
     try:
         yield disk
     finally:
-        _run("umount", str(disk))
+        _run("umount", "--lazy", str(disk))  # what a traceback still holds open goes with it
 
 
 def _run(*command: str) -> None:

@@ -172,6 +172,7 @@ def about(dead: Dead) -> list[Command]:
     return [
         commands.CreateDrives(me, (nowhere,), "blank", (drive, server)),
         commands.MarkDriveReady(drive),
+        commands.FailImage(drive, "why"),
         commands.EditDrive(me, drive, name="new"),
         commands.ResizeDrive(me, drive, 1 << 40),
         commands.CompleteResize(drive),

@@ -2,11 +2,15 @@
 
 import logging
 import os
+import time
 from pathlib import Path
 
 from ledger.domain.disk_space import FREE_LEAST, DiskState, reserve_bytes, state_after
 
 RESERVE_FILE = "reserve"
+REST_S = 10.0
+"""How long no reserve is made after something did not fit. Some file systems are full though they
+say that there is room: each batch would make a reserve and give it up."""
 BLOCK_BYTES = 2**20
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,7 @@ class Disk:
         self._file = directory / RESERVE_FILE
         found = os.statvfs(directory)
         self.reserve = reserve_bytes(found.f_blocks * found.f_frsize, most)
+        self._rests_until = 0.0
         self.state = DiskState.ROOMY
         if self.free_bytes() < FREE_LEAST:
             self._change_to(DiskState.FULL)
@@ -41,6 +46,8 @@ class Disk:
 
     def look(self) -> DiskState:
         """Return the state of the disk now, having given up or made the reserve accordingly."""
+        if time.monotonic() < self._rests_until:
+            return self.state
         state = state_after(self.state, self.free_bytes(), self.reserve)
         if state is not self.state:
             self._change_to(state)
@@ -50,6 +57,7 @@ class Disk:
         """Give up the reserve, because something did not fit; return whether there was one."""
         if self.state is DiskState.FULL or not self.reserve:
             return False
+        self._rests_until = time.monotonic() + REST_S
         self._change_to(DiskState.FULL)
         return True
 

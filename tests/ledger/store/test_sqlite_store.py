@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors import StoreBusy, StoreFailed
 from ledger.store.engines import sqlite_engine
 from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.sqlite.store import SqliteStore, open_connection, sqlite_reader
@@ -230,9 +230,9 @@ def test_a_missing_ledger_cannot_be_read(file: Path) -> None:
 def test_a_lock_held_by_somebody_else_fails_in_time(
     store: SqliteStore, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second process that writes for longer than the time-out is a failure of the store."""
+    """A second process that writes for longer than the time-out: nothing was done or has failed."""
     monkeypatch.setattr("ledger.store.sqlite.store.LOCK_TIMEOUT_S", 0.1)
     with closing(sqlite3.connect(file, isolation_level=None)) as rival:
         rival.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreFailed, match="locked"):
+        with pytest.raises(StoreBusy, match="locked"):
             store.append(batch(event("drive-a")))
