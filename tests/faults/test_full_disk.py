@@ -263,3 +263,25 @@ def test_drives_without_an_inode_stay_until_there_are_some(
 
 def is_idle(api: Api) -> bool:
     return all(drive["status"] != "creating" for drive in api.drives())
+
+
+def test_a_copy_under_way_ends_on_a_low_disk(machine: Machine, disk: Path) -> None:
+    """Its progress is shown, and its end is recorded; in between nothing is."""
+    filled = Filled(with_data_on(disk, machine), disk)
+    filled.hog.close()
+    filled.server.kill()
+    server = machine.start(*SERVE, "--copy-rate", "1M")
+    source = server.api.upload(data_blocks(4 * MIB // BLOCK))
+    clone = server.api.clone(source)
+    wait_for("for the copy to be under way", lambda: progress_of(server.api, clone.job) > 0)
+    filled.take_all_but(RESERVE - MIB)
+    server.api.succeed(clone.job)
+    told = [event.name for event in machine.history(clone.job)]
+    assert told[-1] == "job-succeeded"
+    assert told.count("job-attempt-started") == 1
+    assert server.stop() == 0
+    machine.check_sound()
+
+
+def progress_of(api: Api, job: str) -> int:
+    return int(api.job(job)["data"]["progress"])
