@@ -35,8 +35,8 @@ class Disk:
         self._rests_until = 0.0
         self.state = DiskState.ROOMY
         if self.free_bytes() < FREE_LEAST:
-            self._change_to(DiskState.FULL)
-        elif self.reserve and not self._has_reserve():
+            self._file.unlink(missing_ok=True)
+        if self.reserve and not self._has_reserve():
             self.state = DiskState.FULL
         self.look()
 

@@ -187,3 +187,12 @@ def test_a_ledger_without_a_reserve_refuses_what_does_not_fit(disk: Small) -> No
         assert opened.failures == []
         disk.give_back()
         opened.do(CreateTags(ME, (NewTag("after", "t", META),)))
+
+
+def test_a_command_that_keeps_no_reserve_gives_up_the_services(disk: Small) -> None:
+    Reserving(disk.ledger).close()
+    disk.take_all_but(0)
+    with Opened(disk.ledger) as opened:
+        assert not disk.reserve.exists()
+        opened.do(CreateTags(ME, (NewTag("a", "t", META),)))
+    assert not disk.reserve.exists()
