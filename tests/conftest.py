@@ -67,13 +67,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(parsing)
     config.option.seed = _seed(config)
     config.option.hypothesis_seed = str(config.option.seed)
+    if config.getoption("--stress") and _runs_tests(config):
+        config.pluginmanager.register(load.of_the_tests())
     if _is_worker(config):
         return
     # Told to end, a run ends as if interrupted: with its processes, and the files in memory.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.add_cleanup(lambda: signal.signal(signal.SIGTERM, before))
     if config.getoption("--stress"):
-        config.pluginmanager.register(load.Load())
+        config.pluginmanager.register(load.of_the_machine())
     if config.getoption("--record-durations"):
         config.pluginmanager.register(order.Durations())
 
@@ -160,6 +162,10 @@ def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
+
+
+def _runs_tests(config: pytest.Config) -> bool:
+    return _is_worker(config) or not config.getoption("numprocesses", None)
 
 
 @pytest.fixture
