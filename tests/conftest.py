@@ -28,7 +28,8 @@ _COMMON = settings(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("suite", parent=_COMMON, max_examples=50, stateful_step_count=40)
+settings.register_profile("plain", parent=_COMMON, max_examples=25, stateful_step_count=40)
+settings.register_profile("stress", parent=_COMMON, max_examples=50, stateful_step_count=40)
 settings.register_profile("quick", parent=_COMMON, max_examples=10, stateful_step_count=20)
 settings.register_profile("long", parent=_COMMON, max_examples=1_000, stateful_step_count=80)
 
@@ -60,8 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    chosen = [profile for profile in ("long", "quick") if config.getoption(f"--{profile}")]
-    settings.load_profile((chosen or ["suite"])[0])
+    chosen = [tier for tier in ("long", "stress", "quick") if config.getoption(f"--{tier}")]
+    settings.load_profile((chosen or ["plain"])[0])
     config.pluginmanager.register(evidence)
     config.pluginmanager.register(leaks)
     config.pluginmanager.register(parsing)

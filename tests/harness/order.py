@@ -13,8 +13,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 RECORDED = Path(__file__).with_name("durations.json")
 """Seconds that each file took when `--record-durations` was last given, for the order alone."""
-PART_S = 15.0
-"""A file that takes longer is divided among processes, each of which makes its fixtures."""
+PART_S = 40.0
+"""A file that takes longer is divided among processes, each of which makes its fixtures anew."""
 UNKNOWN_S = 5.0
 
 

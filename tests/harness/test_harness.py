@@ -191,12 +191,16 @@ def test_a_long_run_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert third.returncode == 0
 
 
-@pytest.mark.parametrize("search", [False, True])
-def test_all_processes_of_a_run_have_one_seed(tmp_path: Path, *, search: bool) -> None:
-    """Drawn once, or they would not agree on the order; a plain run repeats the one before it."""
-    options = ["-n", "2", "-rA", *(["--stress"] if search else [])]
-    seeds = [
-        set(re.findall(r"drawn (\d+)", run(tmp_path, DRAWN, *options).stdout)) for _ in range(2)
-    ]
-    assert [len(each) for each in seeds] == [1, 1]
-    assert (seeds[0] != seeds[1]) == search
+def seeds(directory: Path, *options: str) -> set[str]:
+    return set(re.findall(r"drawn (\d+)", run(directory, DRAWN, "-rA", *options).stdout))
+
+
+def test_all_processes_of_a_plain_run_have_the_seed_of_the_run_before_it(tmp_path: Path) -> None:
+    assert seeds(tmp_path, "-n", "2") == {"0"}
+
+
+def test_all_processes_of_a_run_that_searches_have_one_new_seed(tmp_path: Path) -> None:
+    """Drawn once, or they would not agree on the order."""
+    (again := tmp_path / "again").mkdir()
+    first, second = seeds(tmp_path, "-n", "2", "--long"), seeds(again, "--long")
+    assert [len(first), len(second), len(first & second)] == [1, 1, 0]

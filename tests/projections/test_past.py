@@ -25,7 +25,7 @@ from tests.support.world import ME, SOMEBODY_ELSE, Ticking
 OWNERS = (ME, SOMEBODY_ELSE)
 ALL = 10_000
 HISTORIES = 2
-"""Times as many as of other machines: 100 in the suite, 2,000 in the long run."""
+"""Times as many as of other machines: 50 in a plain run, 2,000 in a long one."""
 DAYS = timedelta(days=9)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
