@@ -29,6 +29,7 @@ from api.data.location import (
     store_of,
 )
 from api.resources.frames import frames
+from api.service.admission import Admission
 from api.service.clocks import Clocks, now
 from api.service.environment import ServiceEnvironment, new_mac, new_password
 from api.service.ids import new_id
@@ -232,6 +233,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             data=data,
             trusted_proxies=settings.trusted_proxies,
             limits=settings.limits,
+            admission=Admission(settings.limits),
         )
         try:
             with suppress(StoreFull):  # then nothing is signed until there is room

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from api.accounts.service import LoginRefused, TooManyAttempts
+from api.service.admission import TooMuch
 from ledger.archives import BadArchive
 from ledger.domain.errors import (
     ChunkPresent,
@@ -26,7 +27,7 @@ from ledger.domain.errors import (
 from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
 from ledger.proofs.tree import LeavesArchived
 
-ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend"]
+ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend", "quota"]
 
 RequestStatus = Literal[400, 403, 406, 408, 411, 412, 413, 415, 416, 417, 422, 426]
 """The statuses of requests that are bad, whatever the ledger holds."""
@@ -105,6 +106,10 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             return answer
         case TooManyAttempts():
             answer = error_answer(429, "permission", str(error))
+            answer.headers["Retry-After"] = str(error.retry_after_s)
+            return answer
+        case TooMuch():
+            answer = error_answer(429, "quota", str(error))
             answer.headers["Retry-After"] = str(error.retry_after_s)
             return answer
         case NotFound():

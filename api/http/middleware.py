@@ -15,7 +15,7 @@ from api.http.idempotency import Once, has_key
 from api.http.outcome import OUTCOME, advice, note_outcome, recorded_by
 from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
-from api.http.requests import ANONYMOUS, CALLER, NEW_ID, POSITION
+from api.http.requests import ANONYMOUS, ASKING, CALLER, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
 from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import url_template_of
@@ -65,6 +65,7 @@ def make_middleware(service: Service) -> Middleware:
                 account = await account_of(request, service.accounts)
                 occupy_connection(request)
                 owner = await owner_asked_for(request, account, service.accounts)
+            request[ASKING] = ANONYMOUS if account is None else account.uuid
             request[CALLER] = Caller(owner, request_id)
             answer = await _authorise_and_handle(request, account, handler, once)
         except ConnectionError:

@@ -22,6 +22,11 @@ CALLER = web.RequestKey("caller", Caller)
 
 Staff who look at another account (`api.http.staff_access`) read as that account.
 """
+ASKING = web.RequestKey("asking", str)
+"""The account that asks, whose budgets are spent (`api.service.admission`); set by the middleware.
+
+It is not the caller where staff look at another account.
+"""
 POSITION = web.RequestKey("position", int)
 """A position of the ledger that the answer is at least as new as.
 

@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from api.accounts.service import Accounts
 from api.metrics.request_counts import RequestCounts
 from api.metrics.table import METRICS
+from api.service.admission import Admission
 from api.service.service import Service, Worker
 from api.service.single_flight import SingleFlight
 from ledger.application import Ledger
@@ -84,6 +85,7 @@ def of_service(service: Service, requests: RequestCounts) -> Metrics:
         lambda: _of_ledger(service.ledger),
         lambda: [_counter("copied_bytes", [((), service.copied_bytes())])],
         lambda: _of_logins(service.accounts),
+        lambda: _of_admission(service.admission),
         lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],
         reads=[
             Read("store", lambda: _of_store(service)),
@@ -145,6 +147,12 @@ def _of_logins(accounts: Accounts) -> Iterator[Metric]:
     for counted in (accounts.meter.logins, accounts.meter.wait_seconds):
         yield from counted.collect()
     yield _gauge("login_queue", [((), accounts.waiting)])
+
+
+def _of_admission(admission: Admission) -> Iterator[Metric]:
+    yield from admission.refused.collect()
+    used = (((resource,), float(number)) for resource, number in admission.used())
+    yield _gauge("budget_used", used)
 
 
 def _of_pools(spaces: Iterable[PoolSpace]) -> Iterator[Metric]:

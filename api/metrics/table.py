@@ -1,6 +1,7 @@
 """The table of all metrics, from which the registry, the documentation and tests are made."""
 
 from api.accounts.meter import LOGIN_QUEUE, LOGIN_WAIT_SECONDS, LOGINS
+from api.service.admission import BUDGET_USED, REFUSED
 from ledger.store.metrics import BATCH_COMMANDS, COMMANDS, COMMIT_SECONDS, Metric
 
 REQUESTS = Metric(
@@ -25,6 +26,8 @@ METRICS = (
     LOGINS,
     LOGIN_QUEUE,
     LOGIN_WAIT_SECONDS,
+    BUDGET_USED,
+    REFUSED,
     Metric("position", "gauge", (), "The ledger's newest position that this process knows of."),
     Metric(
         *("clock_offset_seconds", "gauge", ()),

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
-from api.accounts.account import LoginRefused
+from api.accounts.account import Account, LoginRefused
 from api.http.edge.cookies import COOKIES
 from api.http.edge.same_origin import check_origin
 from api.http.errors import RequestRefused
@@ -46,6 +46,7 @@ class Websocket:
     def __init__(self, service: Service) -> None:
         self._accounts = service.accounts
         self._feed = service.feed
+        self._admission = service.admission
 
     async def open(self, request: web.Request) -> web.StreamResponse:
         """Send frames for as long as the client stays. The cookie is its only credential."""
@@ -57,6 +58,12 @@ class Websocket:
         if cookie is None:
             raise LoginRefused
         account = await self._accounts.account_of_async_cookie(cookie)
+        with self._admission.take(account.uuid, "websockets"):
+            return await self._follow(request, account, cookie)
+
+    async def _follow(
+        self, request: web.Request, account: Account, cookie: str
+    ) -> web.WebSocketResponse:
         occupy_connection(request)
         response = web.WebSocketResponse(
             timeout=CLOSE_S,

@@ -12,7 +12,7 @@ DAY_S = 24 * 3600
 
 
 class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
-    """The limits of one process: of logins, and of connections. 0 switches a limit off."""
+    """The limits of one process: of logins, connections and accounts. 0 switches a limit off."""
 
     connections: Annotated[int, Meta(ge=0, description="connections of all clients together")] = (
         1_000
@@ -38,6 +38,28 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     unread_seconds: Annotated[
         float, Meta(ge=0, le=DAY_S, description="how long a client may read nothing of an answer")
     ] = 20.0
+    websockets: Annotated[int, Meta(ge=0, description="websockets of all accounts together")] = (
+        1_000
+    )
+    websockets_per_account: Annotated[int, Meta(ge=0, description="websockets of one account")] = 64
+    long_polls: Annotated[
+        int, Meta(ge=0, description="requests of all accounts that wait for a change")
+    ] = 4_000
+    long_polls_per_account: Annotated[
+        int, Meta(ge=0, description="requests of one account that wait for a change")
+    ] = 256
+    uploads: Annotated[
+        int, Meta(ge=0, description="uploads and chunks that all accounts send at once")
+    ] = 64
+    uploads_per_account: Annotated[
+        int, Meta(ge=0, description="uploads and chunks that one account sends at once")
+    ] = 16
+    downloads: Annotated[
+        int, Meta(ge=0, description="images that all accounts download at once")
+    ] = 128
+    downloads_per_account: Annotated[
+        int, Meta(ge=0, description="images that one account downloads at once")
+    ] = 16
 
 
 class Limit(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 from api.accounts.service import Accounts
 from api.data.idempotency_keys import IdempotencyKeys
 from api.data.location import Database
+from api.service.admission import Admission
 from api.service.environment import ServiceEnvironment
 from api.service.limits import Limits
 from ledger.application import Ledger
@@ -67,6 +68,7 @@ class Service(OpenLedger):
     new_password: Callable[[], str]
     data: Path
     limits: Limits
+    admission: Admission
     trusted_proxies: tuple[str, ...]
     """Peers that say for whom they forward requests."""
 

@@ -15,6 +15,7 @@ from api.http.long_poll import changed, job_tag, known_to, wait_of
 from api.http.outcome import Changed
 from api.http.record import record_command
 from api.http.requests import (
+    ASKING,
     POSITION,
     Page,
     check_object,
@@ -71,6 +72,7 @@ class Jobs:
         self._ledger = service.ledger
         self._views = service.views
         self._feed = service.feed
+        self._admission = service.admission
         self._figures = service.figures
         self._now = service.now
         self._kept: dict[str, _Recorded] = {}
@@ -90,9 +92,9 @@ class Jobs:
             return self._tree(uuid, owner)
 
         known = known_to(request)
-        return self._answer(
-            await changed(self._feed, read, self._digest, known=known, wait_s=wait_s)
-        )
+        with self._admission.take(request[ASKING], "long-polls"):
+            tree = await changed(self._feed, read, self._digest, known=known, wait_s=wait_s)
+        return self._answer(tree)
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """List the newest change first. A short list is read at once, a longer one is streamed.

@@ -1,0 +1,154 @@
+"""Admission: what accounts have of the service at one moment, and how much of it they may have.
+
+An account spends its own budget, also when staff look at what another has; so who takes too much
+meets their own limit. All together are limited as well, which protects the machine.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple, Self, get_args
+
+from api.service.limits import Limits
+from ledger.domain.errors import Expected
+from ledger.store.metrics import Metric
+
+Resource = Literal["websockets", "long-polls", "uploads", "downloads"]
+RESOURCES: tuple[Resource, ...] = get_args(Resource)
+
+BUDGET_USED = Metric(
+    *("budget_used", "gauge", ("resource",)),
+    "What all accounts have of a resource in this process.",
+)
+REFUSED = Metric(
+    *("refused", "counter", ("resource",)),
+    "Requests that were refused because their account, or all together, had enough of a resource.",
+)
+
+
+class _Terms(NamedTuple):
+    """The limits of a resource, and what to say of it."""
+
+    of_account: Callable[[Limits], int]
+    of_all: Callable[[Limits], int]
+    means: str
+    helps: str
+    """What a client can do to have another one."""
+    retry_after_s: int
+
+
+_TERMS: Mapping[Resource, _Terms] = {
+    "websockets": _Terms(
+        lambda limits: limits.websockets_per_account,
+        lambda limits: limits.websockets,
+        means="websockets",
+        helps="close one",
+        retry_after_s=10,
+    ),
+    "long-polls": _Terms(
+        lambda limits: limits.long_polls_per_account,
+        lambda limits: limits.long_polls,
+        means="requests that wait for a change",
+        helps="ask without wait",
+        retry_after_s=10,
+    ),
+    "uploads": _Terms(
+        lambda limits: limits.uploads_per_account,
+        lambda limits: limits.uploads,
+        means="uploads at once",
+        helps="send fewer chunks at a time",
+        retry_after_s=10,
+    ),
+    "downloads": _Terms(
+        lambda limits: limits.downloads_per_account,
+        lambda limits: limits.downloads,
+        means="downloads at once",
+        helps="download fewer images at a time",
+        retry_after_s=10,
+    ),
+}
+
+
+class TooMuch(Expected):
+    """The account, or all accounts together, have as much of a resource as they may have."""
+
+    def __init__(self, resource: Resource, limit: int, retry_after_s: int, message: str) -> None:
+        super().__init__(message)
+        self.resource = resource
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class Taken:
+    """A part of a budget, which is given back once."""
+
+    __slots__ = ("_give_back",)
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def give_back(self) -> None:
+        """Give it back, unless that has been done."""
+        if self._give_back is not None:
+            self._give_back()
+            self._give_back = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+
+class Admission:
+    """Gives accounts their parts of the service. For the thread of one event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._all: Counter[Resource] = Counter()
+        self._accounts: dict[str, Counter[Resource]] = {}
+        """What each account has; one that has nothing is missing."""
+        self.refused = REFUSED.counter()
+        for resource in RESOURCES:  # Prometheus sees no increase in what begins at one
+            self.refused.labels(resource)
+
+    def take(self, account: str, resource: Resource, n: int = 1) -> Taken:
+        """Give the account so much of a resource, until it is given back. Raise `TooMuch`."""
+        self._check(account, resource, n)
+        budget = self._accounts.setdefault(account, Counter())
+        budget[resource] += n
+        self._all[resource] += n
+        return Taken(lambda: self._give_back(account, resource, n))
+
+    def used(self) -> Iterable[tuple[Resource, int]]:
+        """Yield what all accounts have of each resource."""
+        return ((resource, self._all[resource]) for resource in RESOURCES)
+
+    def used_by(self, account: str, resource: Resource) -> int:
+        return self._accounts.get(account, Counter())[resource]
+
+    @property
+    def accounts(self) -> int:
+        """How many accounts have anything."""
+        return len(self._accounts)
+
+    def _check(self, account: str, resource: Resource, n: int) -> None:
+        terms = _TERMS[resource]
+        each, every = terms.of_account(self._limits), terms.of_all(self._limits)
+        if each and self.used_by(account, resource) + n > each:
+            message = f"the account has {each:,} {terms.means}, and may have no more: {terms.helps}"
+            raise self._too_much(resource, each, message)
+        if every and self._all[resource] + n > every:
+            message = f"the service has {every:,} {terms.means}, and takes no more"
+            raise self._too_much(resource, every, message)
+
+    def _too_much(self, resource: Resource, limit: int, message: str) -> TooMuch:
+        self.refused.labels(resource).inc()
+        wait_s = _TERMS[resource].retry_after_s
+        return TooMuch(resource, limit, wait_s, f"{message}; try again in {wait_s} s")
+
+    def _give_back(self, account: str, resource: Resource, n: int) -> None:
+        budget = self._accounts[account]
+        budget[resource] -= n
+        self._all[resource] -= n
+        if not any(budget.values()):
+            del self._accounts[account]
