@@ -9,6 +9,7 @@ import ledger
 import projections
 from api.accounts.service import TooManyAttempts
 from api.http.errors import RequestRefused
+from api.service.admission import TooMuch
 from ledger.domain.errors import Expected
 
 
@@ -31,6 +32,8 @@ def error_of(kind: type[Expected]) -> Expected:
     """An error of this class, whatever it is usually made of."""
     if issubclass(kind, TooManyAttempts):
         return kind(4)
+    if kind is TooMuch:
+        return TooMuch("websockets", 1, 4, "why")
     if kind is RequestRefused:
         return RequestRefused(400, "why")
     if issubclass(kind, RequestRefused):
