@@ -52,6 +52,7 @@ from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.service import Retention
 from projections.views.generations import is_outdated
+from projections.views.views import Views
 
 REBUILDING_S = 1.0
 
@@ -189,69 +190,35 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     keeps checkpoints, discards and deletes what is due. Raises `KeyUnusable`, and what keeps a
     ledger from being opened.
     """
-    data, pools = settings.data, _service_pools(settings)
     reserve = RESERVE_MOST if settings.reserve is None else settings.reserve
     async with open_ledger(
-        data,
-        pools,
+        settings.data,
+        _service_pools(settings),
         settings.compute_hosts,
         settings.store,
         limits=settings.limits,
         reserve=reserve,
     ) as opened:
-        ledger, accounts = opened.ledger, opened.accounts
-        signer = signer_of(data, new_id=new_id)
-        if ledger.shared:
-            _check_key(ledger, signer, data)
-        views = opened.database.views(lambda: ledger.commits)
+        signer = _signer_of(opened.ledger, settings.data)
+        views = opened.database.views(lambda: opened.ledger.commits)
         work = ImageWork(opened, views, settings)
-        feed = Feed(views, frames(work.job_worker.figures), on_failure=opened.failed.set)
-        ledger.listen(feed.notice, feed.is_followed)
-        accounts.listen(feed.dismiss)
-        service = Service(
-            ledger=ledger,
-            pools=opened.pools,
-            environment=opened.environment,
-            database=opened.database,
-            worker_registry=opened.worker_registry,
-            failed=opened.failed,
-            accounts=accounts,
-            retention=opened.retention,
-            clocks=opened.clocks,
-            views=views,
-            archives=Shelf(data / ARCHIVES),
-            idempotency_keys=IdempotencyKeys(ledger, now=ledger.clock.now),
-            checkpoints=Checkpoints(ledger, signer, now=ledger.clock.now),
-            intake=work.image_keeper,
-            feed=feed,
-            figures=work.job_worker.figures,
-            copied_bytes=work.job_worker.copied_bytes,
-            now=ledger.clock.now,
-            new_id=new_id,
-            new_mac=new_mac,
-            new_password=new_password,
-            data=data,
-            trusted_proxies=settings.trusted_proxies,
-            limits=settings.limits,
-            admission=Admission(settings.limits),
-        )
+        service = _service_of(opened, settings, signer, views, work)
         try:
             with suppress(StoreFull):  # then nothing is signed until there is room
-                await accounts.keys.renew()
-            async with (
-                work.run(copying=settings.copying),
-                feed,
-                ask_for_time(ledger),
-                follow_revocations(accounts.revocations),
-                follow_sessions(accounts.sessions),
-                delete_expired(expiring_things(service)),
-                keep_checkpoints(ledger, service.checkpoints),
-                discard_due(service.retention),
-            ):
+                await service.accounts.keys.renew()
+            async with work.run(copying=settings.copying), service.feed, _upkeep(service):
                 yield service
         finally:
             service.idempotency_keys.close()
             views.close()
+
+
+def _signer_of(ledger: Ledger, data: Path) -> Signer:
+    """Return what signs checkpoints, by the one key that all nodes of a shared ledger have."""
+    signer = signer_of(data, new_id=new_id)
+    if ledger.shared:
+        _check_key(ledger, signer, data)
+    return signer
 
 
 def _check_key(ledger: Ledger, signer: Signer, data: Path) -> None:
@@ -262,6 +229,62 @@ def _check_key(ledger: Ledger, signer: Signer, data: Path) -> None:
             f"{data / KEY_FILE} is not the key of this ledger: copy it and {VERIFIER_FILE}"
             " from the data directory of a process that has the ledger"
         )
+
+
+def _service_of(
+    opened: OpenLedger, settings: Settings, signer: Signer, views: Views, work: ImageWork
+) -> Service:
+    ledger = opened.ledger
+    return Service(
+        ledger=ledger,
+        pools=opened.pools,
+        environment=opened.environment,
+        database=opened.database,
+        worker_registry=opened.worker_registry,
+        failed=opened.failed,
+        accounts=opened.accounts,
+        retention=opened.retention,
+        clocks=opened.clocks,
+        views=views,
+        archives=Shelf(settings.data / ARCHIVES),
+        idempotency_keys=IdempotencyKeys(ledger, now=ledger.clock.now),
+        checkpoints=Checkpoints(ledger, signer, now=ledger.clock.now),
+        intake=work.image_keeper,
+        feed=_feed_of(opened, views, work),
+        figures=work.job_worker.figures,
+        copied_bytes=work.job_worker.copied_bytes,
+        now=ledger.clock.now,
+        new_id=new_id,
+        new_mac=new_mac,
+        new_password=new_password,
+        data=settings.data,
+        trusted_proxies=settings.trusted_proxies,
+        limits=settings.limits,
+        admission=Admission(settings.limits),
+    )
+
+
+def _feed_of(opened: OpenLedger, views: Views, work: ImageWork) -> Feed:
+    """Return the feed of all commits; an account that is logged out hears no more of it."""
+    feed = Feed(views, frames(work.job_worker.figures), on_failure=opened.failed.set)
+    opened.ledger.listen(feed.notice, feed.is_followed)
+    opened.accounts.listen(feed.dismiss)
+    return feed
+
+
+@asynccontextmanager
+async def _upkeep(service: Service) -> AsyncIterator[None]:
+    """Do what a service does from time to time, in the background."""
+    ledger, accounts = service.ledger, service.accounts
+    async with (
+        ask_for_time(ledger),
+        follow_revocations(accounts.revocations),
+        follow_sessions(accounts.sessions),
+        delete_expired(expiring_things(service)),
+        keep_checkpoints(ledger, service.checkpoints),
+        discard_due(service.retention),
+    ):
+        yield
 
 
 @asynccontextmanager

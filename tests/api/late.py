@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger.store import writer
+from ledger.store.writer import waiting
 from tests.api.calling import Answer
 from tests.support.wait import PATIENCE_S, wait_until
 
@@ -30,7 +30,7 @@ class Held:
         self, send: Callable[[], Awaitable[Answer]], monkeypatch: pytest.MonkeyPatch
     ) -> Answer:
         """Return the answer to a request whose time is over once the writer is held."""
-        monkeypatch.setattr(writer, "ANSWER_S", FOR_EVER)
+        monkeypatch.setattr(waiting, "ANSWER_S", FOR_EVER)
         monkeypatch.setattr(asyncio, "timeout", self._timeout_after(asyncio.timeout))
         sending = asyncio.ensure_future(send())
         try:

@@ -240,7 +240,7 @@ def test_nothing_is_recorded_without_the_stores_time(
     """When it cannot be told for a minute, and only as long as that lasts; in words."""
     with Node(database) as node:
         minutes = count(step=STAMP_S + 1)
-        monkeypatch.setattr(node.ledger._writer, "_elapsed_s", lambda: next(minutes))
+        monkeypatch.setattr(node.ledger._writer._group, "_elapsed_s", lambda: next(minutes))
         with monkeypatch.context() as patch:
             patch.setattr(node.ledger.clock, "read", lambda: datetime.now(UTC) + 2 * HOUR)
             for _ in range(2):

@@ -460,7 +460,7 @@ async def test_without_the_stores_time_nothing_is_recorded(
             raise StampsRefused
         return append(batch)
 
-    monkeypatch.setattr(writer, "_elapsed_s", lambda: next(minutes))
+    monkeypatch.setattr(writer._group, "_elapsed_s", lambda: next(minutes))
     monkeypatch.setattr(writer._store, "append", refuse)
     refused = await api.post("/drives/", DRIVE)
     assert refused.error == (503, "backend", None)

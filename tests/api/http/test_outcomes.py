@@ -212,7 +212,7 @@ async def test_an_upload_that_is_undone_is_not_recorded(
 async def late(api: Api, monkeypatch: pytest.MonkeyPatch, *, begun: bool, **headers: str) -> Answer:
     """Return the answer to a new drive whose time is over when the writer has begun, or not yet."""
     writer, held = writer_of(api), Held()
-    catch_up, append = writer._catch_up, writer._store.append
+    catch_up, append = writer._committed.catch_up, writer._store.append
 
     def held_before() -> None:
         held.pass_here()
@@ -227,7 +227,7 @@ async def late(api: Api, monkeypatch: pytest.MonkeyPatch, *, begun: bool, **head
         if begun:
             patch.setattr(writer._store, "append", held_after)
         else:
-            patch.setattr(writer, "_catch_up", held_before)
+            patch.setattr(writer._committed, "catch_up", held_before)
         answer = await held.answer(lambda: api.post("/drives/", DRIVE, headers=headers), patch)
     writer.exclusive(lambda _: None).result(PATIENCE_S)
     return answer

@@ -13,7 +13,7 @@ import pytest
 from ledger.domain.errors import CommitFailed, CommitPending, StoreUnreachable
 from ledger.domain.outcomes import outcome_of
 from ledger.store.postgres.marks import Marks
-from ledger.store.writer import _Turn
+from ledger.store.writer.waiting import Turn
 
 LOSSES_MOST = 4
 EARLIER = 3
@@ -65,7 +65,7 @@ class World:
     mark: int = EARLIER
     facts: int = 0
     """How often the command is in the ledger."""
-    turn: _Turn = field(default_factory=_Turn)
+    turn: Turn = field(default_factory=Turn)
     marks: Marks = field(default_factory=Marks)
     sessions: list[Session] = field(default_factory=list)
     writer: str = "has it in its queue"

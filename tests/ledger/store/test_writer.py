@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import ledger.store.writer
+import ledger.store.writer.deciding
 from ledger.domain import errors
 from ledger.domain.commands import (
     CloneDrive,
@@ -171,7 +171,7 @@ async def test_a_decision_that_crashes_fails_alone(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A bug affects one caller, who gets the exception; the writer continues."""
-    decide = ledger.store.writer.decide
+    decide = ledger.store.writer.deciding.decide
 
     def crash(command: object, *rest: object) -> object:
         changes = decide(command, *rest)
@@ -179,7 +179,7 @@ async def test_a_decision_that_crashes_fails_alone(
             return changes
         return _crashing(changes)
 
-    monkeypatch.setattr(ledger.store.writer, "decide", crash)
+    monkeypatch.setattr(ledger.store.writer.deciding, "decide", crash)
     outcomes = await together(opened, new_drive("a"), new_drive("b"), new_drive("c"))
     assert [int, ZeroDivisionError, int] == [type(outcome) for outcome in outcomes]
     assert drives(opened) == ["a", "c"]
@@ -507,10 +507,14 @@ def test_a_refusal_of_stamps_is_over_once_its_command_is_refused(
         return decide(command, *rest)
 
     opened.do(new_drive("a"))
-    refusals, too_late, decide = iter([True, True]), iter([False, True]), ledger.store.writer.decide
-    monkeypatch.setattr(ledger.store.writer, "decide", decide_late)
+    refusals, too_late, decide = (
+        iter([True, True]),
+        iter([False, True]),
+        ledger.store.writer.deciding.decide,
+    )
+    monkeypatch.setattr(ledger.store.writer.deciding, "decide", decide_late)
     monkeypatch.setattr(opened.store, "append", refuse)
-    monkeypatch.setattr(opened.ledger._writer, "_elapsed_s", lambda: next(minutes))
+    monkeypatch.setattr(opened.ledger._writer._group, "_elapsed_s", lambda: next(minutes))
     with pytest.raises(errors.DriveNotFound):
         opened.do(DeleteDrives(ME, ("a",)))
     opened.do(new_drive("b"))

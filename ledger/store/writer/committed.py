@@ -1,0 +1,67 @@
+"""What a writer knows to be committed: its cache, its position, and whom it tells."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from ledger.store.clock import StoreClock
+from ledger.store.seam import Commit, Listener, Projection, Store
+from ledger.store.state_cache import StateCache, UnitOfWork
+from ledger.store.tables.stamps import newest_stamp
+
+log = logging.getLogger(__name__)
+
+
+class Committed:
+    """What is committed; all but `commits` and `position` in the writer's thread."""
+
+    def __init__(self, store: Store, projection: Projection, now: Callable[[], datetime]) -> None:
+        """`now` is the machine's clock."""
+        self._others = store.others
+        self.cache = StateCache(store, projection)
+        self.commits = 0
+        """How often this process has committed."""
+        with store.log() as stored:
+            self.position = stored.last_position()
+            """The newest event that this process has committed, or found at its start."""
+            self.clock = StoreClock(now, store.others, newest_stamp(stored.cursor()))
+        self.listeners: list[Listener] = []
+
+    def catch_up(self) -> None:
+        """Forget what other processes have changed: even a refusal rests on the newest state."""
+        if self._others is None:
+            return
+        newest, news = self._others.news()
+        self.clock.note(newest)
+        if news is None:
+            self.cache.clear()
+        elif news:
+            self.cache.drop_changed(news)
+            self.position = max(self.position, news[-1].position)
+
+    def remember(self, unit: UnitOfWork, position: int) -> None:
+        """Cache what was committed. If that fails, the commit stands, and is read again."""
+        self.commits += 1
+        self.position = position
+        try:
+            self.cache.remember(unit)
+        except Exception:
+            log.exception("the writer clears its cache")
+            self.cache.clear()
+
+    def tell(self, unit: UnitOfWork, position: int) -> None:
+        """Tell the listeners of events that were committed."""
+        if not self.listeners or not unit.events:
+            return
+        commit = Commit(
+            position,
+            [(stream, recorded) for stream, _, recorded in unit.events],
+            unit.states(),
+            unit.related(),
+            unit.tasks,
+        )
+        for listener in self.listeners:
+            try:
+                listener(commit)
+            except Exception:
+                log.exception("a listener failed; its events are committed")

@@ -1,0 +1,70 @@
+"""The decision of one command, within a batch."""
+
+import logging
+
+from ledger.domain.context import Discarded, Environment, Fact
+from ledger.domain.decisions import decide
+from ledger.domain.disk_space import DiskState, may_be_recorded
+from ledger.domain.errors import AlreadyClaimed, Refusal, StoreFailed, StoreFull
+from ledger.domain.events import Recorded
+from ledger.domain.idempotency import RecordedClaim
+from ledger.store.clock import StoreClock
+from ledger.store.patience import read_patiently
+from ledger.store.seam import Projection, Store
+from ledger.store.state_cache import UnitOfWork
+from ledger.store.tables import idempotency_keys as claims
+from ledger.store.writer.waiting import WaitingCommand
+
+log = logging.getLogger(__name__)
+
+
+class Decider:
+    """Decides commands, one on top of the other. In the writer's thread."""
+
+    def __init__(
+        self, store: Store, projection: Projection, environment: Environment, clock: StoreClock
+    ) -> None:
+        self._store = store
+        self._projection = projection
+        self._environment = environment
+        self._clock = clock
+
+    def decide(
+        self, waiting: WaitingCommand, batch: UnitOfWork, disk: DiskState
+    ) -> Exception | None:
+        """Stage the command's changes on the batch, or return why not."""
+        if not may_be_recorded(waiting.command, disk):
+            return StoreFull()
+        at = self._clock.stamp()
+        unit = UnitOfWork(batch, self._projection, at)
+        actor, request_id, claim = waiting.caller
+        try:
+            if claim is not None:
+                self._claim(RecordedClaim(actor, claim, at), batch, unit)
+            for change in decide(waiting.command, unit, self._environment):
+                match change:
+                    case Fact(stream, event):
+                        unit.stage(stream, Recorded(at, actor, request_id, event))
+                    case Discarded():
+                        unit.discard(change)
+                    case _:
+                        unit.secrets.append(change)
+            batch.settle(unit)
+        except Refusal as refusal:
+            return refusal
+        except StoreFailed:
+            raise
+        except Exception as error:
+            log.exception("a command could not be decided")
+            return error
+        return None
+
+    def _claim(self, wanted: RecordedClaim, batch: UnitOfWork, unit: UnitOfWork) -> None:
+        """Stage the claim. It is looked up in the store, without a cache: most are new."""
+        key = wanted.account, wanted.claim.key
+        earlier = batch.claims.get(key) or read_patiently(
+            self._store, lambda cursor: claims.find(cursor, *key)
+        )
+        if earlier is not None and not earlier.is_over(wanted.at):
+            raise AlreadyClaimed
+        unit.claims[key] = wanted

@@ -1,0 +1,246 @@
+"""The writer's thread: takes all waiting commands as one batch, and does other work in between."""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import nullcontext
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ledger.domain.commands import Command
+from ledger.domain.context import Environment
+from ledger.domain.errors import StoreFailed, StoreFull, StoreUnreachable
+from ledger.store.metrics import Meter
+from ledger.store.seam import Cursor, Listener, Projection, Store
+from ledger.store.writer.committed import Committed
+from ledger.store.writer.deciding import Decider
+from ledger.store.writer.failure import Failure
+from ledger.store.writer.group_commit import GroupCommit
+from ledger.store.writer.waiting import (
+    Caller,
+    Turn,
+    WaitingCommand,
+    WaitingWork,
+    reject,
+    wake,
+    within_answer_s,
+)
+
+T = TypeVar("T")
+
+BATCH_LIMIT = 256
+"""Commands decided in one transaction."""
+
+
+def always() -> bool:
+    return True
+
+
+class _Withdrawn(Exception):
+    """The caller of work has withdrawn it."""
+
+
+class _Stop:
+    """Ends the queue."""
+
+
+_Item = WaitingCommand | WaitingWork | _Stop
+
+
+class Writer:
+    """The only writer to the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        projection: Projection,
+        environment: Environment,
+        *,
+        now: Callable[[], datetime],
+        on_failure: Callable[[StoreFailed], None],
+        elapsed_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`now` is the machine's clock."""
+        self._store = store
+        self._failure = Failure(on_failure)
+        self._committed = Committed(store, projection, now)
+        self.clock = self._committed.clock
+        self._group = GroupCommit(
+            store,
+            projection,
+            Decider(store, projection, environment, self.clock),
+            self._committed,
+            self._failure,
+            elapsed_s=elapsed_s,
+        )
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._closed = False
+        self._closing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:
+        """Call `listener` with every commit of events from now on, in the writer's thread."""
+        self._committed.listeners.append(listener)
+
+    async def execute(self, command: Command, caller: Caller) -> int:
+        """Decide and record the command; return the ledger's position once it is on disk.
+
+        Raises the command's `Refusal`, or `StoreFailed`; within `ANSWER_S`, in any case.
+        """
+        self._require_reach()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        turn = Turn()
+        self._put(WaitingCommand(command, caller, loop, future, turn))
+        return await within_answer_s(future, turn.withdraw)
+
+    def execute_blocking(self, command: Command, caller: Caller) -> int:
+        """Do the same, for threads other than an event loop's."""
+        future: Future[int] = Future()
+        self._put(WaitingCommand(command, caller, None, future, Turn()))
+        return future.result()
+
+    def exclusive(
+        self, work: Callable[[Cursor], T], afterwards: Callable[[], None] | None = None
+    ) -> "Future[T]":
+        """Run `work` in the writer's thread, in a writing transaction between two batches.
+
+        `afterwards` is called there once it is committed, before this or any other process commits
+        anything else.
+        """
+        future: Future[T] = Future()
+        self._put(WaitingWork(work, afterwards, future))
+        return future
+
+    async def write(self, work: Callable[[Cursor], T]) -> T:
+        """Run `work` as `exclusive` does; it goes on if the caller is cancelled.
+
+        Raises what `work` raises, or `StoreFailed`; within `ANSWER_S`, in any case.
+        """
+        self._require_reach()
+        future = self.exclusive(work)
+        return await within_answer_s(asyncio.shield(asyncio.wrap_future(future)), future.cancel)
+
+    @property
+    def meter(self) -> Meter:
+        return self._group.meter
+
+    @property
+    def commits(self) -> int:
+        """How often this process has committed; incremented before any listener is called."""
+        return self._committed.commits
+
+    @property
+    def position(self) -> int:
+        """The position of the newest event that this process has committed, or found at its start.
+
+        It is updated before any listener is called.
+        """
+        return self._committed.position
+
+    def busy(self) -> bool:
+        """Whether commands or work wait."""
+        return not self._queue.empty()
+
+    def forget(self) -> None:
+        """Drop the cache, to read everything again. In the writer's thread only."""
+        self._committed.cache.clear()
+
+    def stop(self) -> None:
+        """Finish what waits, then end the thread. Later calls raise `StoreFailed`."""
+        with self._closing:
+            self._closed = True
+            self._queue.put(_Stop())
+        self._thread.join()
+
+    def _require_reach(self) -> None:
+        """Let no requests pile up for a store that has long been out of reach."""
+        if self._store.away:
+            raise StoreUnreachable("the store is out of reach")
+
+    def _put(self, item: _Item) -> None:
+        with self._closing:
+            if self._failure.error is not None or self._closed:
+                raise self._failure.error or StoreUnreachable("the ledger is closed")
+            self._queue.put(item)
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            batch, next_item = self._take()
+            if batch:
+                self._group.record(batch)
+            match next_item:
+                case WaitingWork():
+                    self._do_work(next_item)
+                case _Stop():
+                    self._reject_waiting()
+                    return
+                case None:
+                    pass
+
+    def _take(self) -> tuple[list[WaitingCommand], WaitingWork | _Stop | None]:
+        """Return the waiting commands, and the first other item that follows them in the queue."""
+        batch: list[WaitingCommand] = []
+        item = self._queue.get()
+        while isinstance(item, WaitingCommand):
+            batch.append(item)
+            if len(batch) == BATCH_LIMIT:
+                return batch, None
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, None
+        return batch, item
+
+    def _reject_waiting(self) -> None:
+        error = self._failure.error or StoreUnreachable("the ledger is closed")
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(item, WaitingCommand):
+                wake([(item, error)])
+            elif isinstance(item, WaitingWork):
+                reject(item, error)
+
+    def _do_work(self, work: WaitingWork) -> None:
+        if self._failure.error is not None:
+            reject(work, self._failure.error)
+            return
+        try:
+            result = self._exclusive(work)
+        except _Withdrawn:
+            pass
+        except StoreFull as error:  # what it may do twice is for the caller to know
+            self._group.give_up_reserve()
+            reject(work, error)
+        except StoreUnreachable as error:  # not a failure of the store: the caller may try again
+            reject(work, error)
+        except StoreFailed as error:
+            self._failure.note(error)
+            reject(work, error)
+        except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+            reject(work, error)
+        else:
+            work.future.set_result(result)
+
+    def _exclusive(self, work: WaitingWork) -> Any:
+        def run(cursor: Cursor) -> Any:
+            if not work.future.set_running_or_notify_cancel():
+                raise _Withdrawn
+            return work.run(cursor)
+
+        self._store.disk_state()
+        with nullcontext() if work.afterwards is None else self._group.paused():
+            result = self._store.exclusive(run)
+            self._committed.commits += 1
+            if work.afterwards is not None:
+                work.afterwards()
+        return result
