@@ -6,6 +6,7 @@ newest stamp, time stands still, and each stamp is a microsecond after the last.
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -67,6 +68,7 @@ class StoreClock:
         self._own = own
         self._others = others
         self._stamp = self.newest = newest
+        self._noting = threading.Lock()
         self._offset_logged = False
 
     def now(self) -> datetime:
@@ -102,5 +104,6 @@ class StoreClock:
         return self._stamp
 
     def note(self, newest: datetime) -> None:
-        """Note that there is an event with this stamp."""
-        self.newest = max(self.newest, newest)
+        """Note that there is an event with this stamp. In any thread."""
+        with self._noting:  # or an older one could take the place of a newer one
+            self.newest = max(self.newest, newest)

@@ -1,13 +1,17 @@
 """Reads for retention: trees that have ended, deleted resources, and the jobs that name them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
 from ledger.domain.retention_policy import Departed, JobInTree, Tree
+from ledger.domain.stamps import moment_of
+from ledger.store.log import streamed
 from ledger.store.parameters import among, marks, timestamp
 from ledger.store.seam import Cursor, RowKey
+from ledger.store.tables.stamps import moment_of_fault
 from ledger.store.tables.tiles import position_at
 from projections.views.generations import live_generation
 
@@ -49,15 +53,28 @@ def _newest_of(stream: str) -> str:
 
 
 def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
-    """Return when the tree that is due first ended, leaving out trees with a parked job."""
+    """Return when the tree that is due first ended, leaving out trees with a parked job.
+
+    A tree whose last stamp is a fault ended at that event's moment, if that is later.
+    """
     g = live_generation(cursor)
-    cursor.execute(
-        f"SELECT min(last_modified) FROM jobs_g{g} WHERE parent IS NULL AND state <> 'started'"
-        f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({marks(parked)}))",
+    first = None
+    ends = streamed(
+        cursor,
+        f"SELECT last_modified, {moment_of_fault(_newest_of(_JOB_STREAM))} FROM jobs_g{g}"
+        " WHERE parent IS NULL AND state <> 'started'"
+        f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({marks(parked)}))"
+        " ORDER BY last_modified",
         parked,
     )
-    (ended,) = cursor.fetchone()
-    return None if ended is None else datetime.fromisoformat(ended)
+    with closing(ends):
+        for last_modified, moment in ends:
+            ended = datetime.fromisoformat(last_modified)
+            if first is not None and ended >= first:
+                break
+            ended = ended if moment is None else max(ended, moment_of(moment))
+            first = ended if first is None else min(first, ended)
+    return first
 
 
 def _job(uuid: str, parent: str | None, state: str, last_modified: str) -> JobInTree:

@@ -5,7 +5,7 @@ because neither part of a key ever changes: what exists and matches throughout c
 and nothing comes twice.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any, Literal, NamedTuple
 
@@ -79,9 +79,11 @@ class Walks(Reader):
         if not all(condition.alternatives for condition in conditions):
             return Step([], None)
         path = self._path(kind, owner, conditions)
-        most = LOOKED_AT_MAX if path.checks else limit + 1
         sql, parameters = self._looking(kind, path, key)
-        with closing(streamed(self._connection.cursor(), sql, [*parameters, most])) as rows:
+        if not path.checks:
+            return _step(self._all(sql, [*parameters, limit + 1]), key, limit)
+        cursor = self._connection.cursor()
+        with closing(streamed(cursor, sql, [*parameters, LOOKED_AT_MAX])) as rows:
             return _step(rows, key, limit)
 
     def _looking(self, kind: Walked, path: _Path, key: Key | None) -> tuple[str, list[str]]:
@@ -140,7 +142,7 @@ def _others(conditions: Conditions, led_by: Condition | None) -> list[Condition]
     return [condition for condition in conditions if condition is not led_by]
 
 
-def _step(rows: Iterator[Any], key: Key | None, limit: int) -> Step:
+def _step(rows: Iterable[Any], key: Key | None, limit: int) -> Step:
     """Read until one more than the page matches, or the rows end."""
     uuids: list[str] = []
     at, looked_at = key, 0

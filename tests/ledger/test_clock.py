@@ -1,5 +1,6 @@
 """The clock of a ledger: it orders all events, and never goes back."""
 
+import threading
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -49,6 +50,22 @@ def test_a_clock_that_stands_still_is_helped() -> None:
 def test_a_clock_that_is_set_back_is_outwaited(back: float) -> None:
     """However far it went."""
     assert stamps(0, -back, 1) == [START, START + MICROSECOND, START + SECOND]
+
+
+def test_an_older_stamp_does_not_take_the_place_of_a_newer_one() -> None:
+    """Though it is noted by one thread while another notes the newer one."""
+    clock = StoreClock(lambda: START, None, START - HOUR)
+    newer = threading.Thread(target=lambda: clock.note(START + HOUR))
+
+    class Slow(datetime):
+        def __gt__(self, other: datetime) -> bool:
+            newer.start()
+            newer.join(0.05)  # as long as the comparison takes
+            return super().__gt__(other)
+
+    clock.note(Slow.fromisoformat(START.isoformat()))
+    newer.join()
+    assert clock.newest == START + HOUR
 
 
 @given(st.lists(st.integers(-10_000_000, 10_000_000), min_size=2))

@@ -196,6 +196,9 @@ def test_what_a_slow_clock_stamped_is_not_older_for_it(kept: Retained, clock: Cl
         drive(kept, f"after-{number}")
     kept.ledger.exclusive(lambda c: date_stored(c, clock())).result()
     assert kept.run().swept is None
+    due = kept.retention.status().next_due
+    assert due is not None
+    assert clock() < due <= clock() + timedelta(days=DAYS)
     clock.advance(days=DAYS, seconds=1)
     swept = kept.run().swept
     assert swept is not None

@@ -38,6 +38,15 @@ def dating(cursor: Cursor, first: int, last: int) -> Dating:
     return Dating(_faults(cursor, first, last))
 
 
+def moment_of_fault(position: str) -> str:
+    """Return the SQL of the moment of the event at a position, in SQL; NULL if its stamp counts."""
+    return (
+        "(SELECT CASE WHEN first <= at THEN moment END"  # noqa: S608 - constants
+        f" FROM stamp_faults, (SELECT {position} AS at) AS event"
+        " WHERE last >= at ORDER BY last LIMIT 1)"
+    )
+
+
 def has_faults(cursor: Cursor, since: datetime) -> bool:
     """Return whether stamps of events since then are faults."""
     cursor.execute("SELECT 1 FROM stamp_faults WHERE moment >= ? LIMIT 1", (microseconds(since),))

@@ -86,7 +86,7 @@ class GroupCommit:
             return False
 
     def _record_stamped(self, batch: list[WaitingCommand], repeats: int) -> None:
-        """Do the same; raise `StampsRefused`, with the callers still asleep."""
+        """Do the same, or raise `StampsRefused`; the callers still wait then."""
         cache = self._committed.cache
         unit = UnitOfWork(cache, self._projection)
         outcomes: list[tuple[WaitingCommand, Exception | int]] = []
@@ -178,10 +178,13 @@ class GroupCommit:
                 self.record(part, repeats)
 
     def _repeat_alone(self, batch: list[WaitingCommand], repeats: int) -> None:
-        """Make other nodes wait: a command must not lose to them forever."""
+        """Make other nodes wait: a command must not lose to them forever.
+
+        They do not wait for the store's time: raise `StampsRefused`, to be repeated beside them.
+        """
         try:
             with self.paused():
-                self.record(batch, repeats)
+                self._record_stamped(batch, repeats)
         except StoreUnreachable as error:
             wake([(waiting, error) for waiting in batch])
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -17,8 +18,8 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.store.seam import Batch, Conflict
-from ledger.store.writer import CONFLICT_LIMIT
+from ledger.store.seam import Batch, Conflict, StampsRefused
+from ledger.store.writer import CONFLICT_LIMIT, LOST_LIMIT
 from tests.ledger.store.test_writer import drives, new_drive, together
 from tests.support.opened import Opened
 from tests.support.world import ME, Foreseen, disk
@@ -159,6 +160,42 @@ async def test_two_processes_at_once_lose_nothing(opened: Opened, other: Opened)
     with opened.ledger.log() as log:
         assert 2 + recorded == len(log.stream("job-j"))
     assert opened.replay().divergence is None
+
+
+def test_nobody_waits_for_the_stores_time(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others pause for a command that has lost too often, but not while its stamps are refused."""
+    group, append = opened.ledger._writer._group, opened.store.append
+    errors_first = iter([Conflict] * (LOST_LIMIT + 1) + [StampsRefused] * 3)
+    is_paused = False
+    seen: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def paused() -> Iterator[None]:
+        nonlocal is_paused
+        is_paused = True
+        try:
+            yield
+        finally:
+            is_paused = False
+
+    def refuse(batch: Batch) -> int:
+        error = next(errors_first, None)
+        seen.append(("recorded" if error is None else error.__name__, is_paused))
+        if error is not None:
+            raise error
+        return append(batch)
+
+    def elapsed_s() -> float:
+        seen.append(("waits", is_paused))
+        return 0.0
+
+    monkeypatch.setattr(group, "paused", paused)
+    monkeypatch.setattr(group, "_elapsed_s", elapsed_s)
+    monkeypatch.setattr(opened.store, "append", refuse)
+    opened.do(new_drive("d"))
+    assert ("waits", True) not in seen
+    assert ("StampsRefused", True) in seen
+    assert seen[-1][0] == "recorded"
 
 
 @pytest.mark.parametrize("conflicts", [CONFLICT_LIMIT, CONFLICT_LIMIT + 1])
