@@ -12,7 +12,7 @@ from api.http.edge.proxies import TRUSTED_PROXIES
 from api.http.errors import Forbidden, answer_to, unknown_error
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
-from api.http.outcome import OUTCOME, advice, note_outcome, recorded_by
+from api.http.outcome import OUTCOME, advice, note_outcome, outcome_after, recorded_by
 from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, ASKING, CALLER, NEW_ID, POSITION
@@ -24,7 +24,6 @@ from api.http.wire.connection import occupy_connection
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
 from ledger.domain.errors import Expected, StoreFailed, StoreUnreachable
-from ledger.domain.outcomes import outcome_of
 from ledger.store.writer import Caller
 
 METHODS = ("GET", "PUT", "DELETE", "POST")
@@ -105,7 +104,7 @@ def _answer_to_failure(request: web.Request, error: Exception, request_id: str) 
         answer = unknown_error(told)
     if isinstance(error, LoginRefused) and _comes_from_a_script(request):
         answer.headers[hdrs.WWW_AUTHENTICATE] = SCRIPT_CHALLENGE
-    note_outcome(request, answer, outcome_of(error))
+    note_outcome(request, answer, outcome_after(request, error))
     return answer
 
 

@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from api.http.fields import Reference
 from api.http.responses import json_answer
 from api.http.wire.bodies import KEYED_REQUEST
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors import Expected, StoreUnreachable
 from ledger.domain.outcomes import Outcome, outcome_of
 
 T = TypeVar("T")
@@ -52,14 +52,16 @@ class Changed(NamedTuple):
 
 @dataclass
 class Recording:
-    """The command of a request, and whether it was recorded."""
+    """What a request has begun to record, and what is known of it, whatever fails from now on."""
 
     changed: Changed
     recorded: bool = False
+    in_doubt: bool = False
+    """Whether some of it is there, and nobody knows what else will be."""
 
 
 RECORDING = web.RequestKey("recording", Recording)
-"""Set once a request has begun to record its command."""
+"""Set once a request has begun to record something."""
 
 
 async def show(read: Callable[[], T]) -> T:
@@ -81,6 +83,19 @@ def recorded_by(request: web.Request) -> Changed | None:
     return recording.changed if recording is not None and recording.recorded else None
 
 
+def outcome_after(request: web.Request, error: Exception) -> Outcome:
+    """Return what is known of the request's change after the error.
+
+    An error that nobody expects may come before or after a change: if it was not even begun to be
+    recorded as one of a request, nobody knows.
+    """
+    recording = request.get(RECORDING)
+    if recording is None:
+        is_expected = isinstance(error, Expected | web.HTTPException)
+        return outcome_of(error) if is_expected else "unknown"
+    return "unknown" if recording.in_doubt else outcome_of(error)
+
+
 def note_outcome(request: web.BaseRequest, answer: web.StreamResponse, outcome: Outcome) -> None:
     """Add the outcome to the answer of a request that has failed, if it could change anything."""
     if request.method not in _SAFE:
@@ -91,7 +106,7 @@ def advice(request: web.Request, error: Exception) -> str:
     """Return what an error of the service says of a change, and what to do; "" for a mere read."""
     if request.method in _SAFE:
         return ""
-    if outcome_of(error) == "not-recorded":
+    if outcome_after(request, error) == "not-recorded":
         return "nothing was changed; try again later"
     return f"it may have been recorded: {_how_to_know(request)}"
 

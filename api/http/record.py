@@ -1,5 +1,7 @@
 """Recording the commands of requests: all that handlers change is recorded here."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from api.http.outcome import RECORDING, Changed, Recording
@@ -38,6 +40,20 @@ async def record_command(
         request[POSITION] = await ledger.execute(command, caller)
         keyed.recorded = True
     recording.recorded = True
+
+
+def begin_in_parts(request: web.Request, changed: Changed) -> Callable[[], None]:
+    """Begin to record something that is there before all is done that follows from it.
+
+    Return what to call, in any thread, once it is there: an error leaves it open from then on what
+    else is.
+    """
+    recording = request[RECORDING] = Recording(changed)
+
+    def note() -> None:
+        recording.in_doubt = True
+
+    return note
 
 
 def note_undone(request: web.Request) -> None:

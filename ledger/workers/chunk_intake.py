@@ -6,9 +6,10 @@ start does it, or the next request for a chunk.
 """
 
 import asyncio
+import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from ledger.workers.blocks import join_blocks
 DIGEST_BYTES_MAX = 512 * 1024**2
 """Chunks with more bytes get no digest: it would take a thread for long."""
 _CALLER = Caller("worker:chunks", "")
+
+log = logging.getLogger(__name__)
 
 
 class ChunkIntake:
@@ -55,12 +58,14 @@ class ChunkIntake:
         stream: AsyncIterator[bytes],
         *,
         length: int | None = None,
+        on_kept: Callable[[], None] = lambda: None,
     ) -> None:
         """Receive a chunk durably; the last missing one makes the drive ready.
 
         A missing total size may follow from the `length` of the stream. Raises `PoolFull`,
         `DriveNotFound`, `NotUploading`, and what `ChunkedUpload` and `IncomingChunk` raise; then,
-        and when cancelled, the chunk is not there, unless it was complete already.
+        and when cancelled, the chunk is not there, unless it was complete already or `on_kept` was
+        called. It is called in another thread.
         """
         upload = await asyncio.to_thread(self._open, drive)
         if upload is None:
@@ -73,7 +78,7 @@ class ChunkIntake:
             async for block in join_blocks(stream):
                 await asyncio.to_thread(pool.require_room)
                 await asyncio.to_thread(incoming.write, block)
-            await asyncio.to_thread(self._finish, drive, incoming)
+            await asyncio.to_thread(self._finish, drive, incoming, on_kept)
 
     async def digest(
         self, drive: str, number: int, chunking: Chunking, *, length: int | None = None
@@ -100,7 +105,10 @@ class ChunkIntake:
             self._ledger.execute_blocking(MarkDriveReady(drive), _CALLER)
         with self._lock:
             self._uploads.pop(drive, None)
-        remove(pool.chunks(drive))
+        try:
+            remove(pool.chunks(drive))
+        except OSError as error:  # the drive is ready, whatever becomes of its journal
+            log.warning("the journal of drive %s is left to the next start: %s", drive, error)
 
     def is_receiving(self) -> bool:
         """Whether any upload has begun here and not ended."""
@@ -151,8 +159,10 @@ class ChunkIntake:
             self.complete_drive(drive)
             raise
 
-    def _finish(self, drive: str, incoming: IncomingChunk) -> None:
-        if incoming.finish():
+    def _finish(self, drive: str, incoming: IncomingChunk, on_kept: Callable[[], None]) -> None:
+        is_last = incoming.finish()
+        on_kept()
+        if is_last:
             self.complete_drive(drive)
 
     def _open(self, drive: str) -> ChunkedUpload | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from api.accounts.service import Account
+from api.data.private_tables import PrivateTables
 from ledger.domain.errors import CommitFailed, StoreUnreachable
 from ledger.store.seam import Cursor
 from tests.accounts.calling import LOGIN, PASSWORD, call
@@ -67,6 +68,24 @@ async def test_a_failure_says_what_is_known(
     assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (503, outcome)
     assert words in answer.json[0]["error_message"]
     assert rows(api) == 0
+
+
+@pytest.mark.parametrize("path", [LOGIN, TOKEN], ids=["login", "token"])
+async def test_a_mistake_of_ours_may_come_after_the_commit(
+    api: Api, ada: Account, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Then it is there, and nobody knows."""
+    write = PrivateTables.write
+
+    async def write_and_err(tables: PrivateTables, work: Callable[[Cursor], object]) -> object:
+        await write(tables, work)
+        raise ValueError("a mistake of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PrivateTables, "write", write_and_err)
+        answer = await call(api, "POST", path, login_of(ada))
+    assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (500, "unknown")
+    assert rows(api) == 1
 
 
 @pytest.mark.parametrize("path", [LOGIN, TOKEN], ids=["login", "token"])

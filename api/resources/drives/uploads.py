@@ -10,6 +10,8 @@ from msgspec import Meta, Struct, field
 
 from api.http.digests import digest_headers, wants_digest
 from api.http.fields import decode_fields
+from api.http.outcome import Changed
+from api.http.record import begin_in_parts
 from api.http.requests import owner_of, read_object, uuid_in_url
 from api.http.responses import json_answer
 from api.http.wire.bodies import upload_chunks
@@ -51,7 +53,8 @@ class Uploads:
         drive = self._drive(request)
         form = await read_form(request)
         number, chunking = _resumable({**request.query, **form.fields})
-        await self._intake.receive(drive, number, chunking, form.file)
+        on_kept = begin_in_parts(request, Changed(200))
+        await self._intake.receive(drive, number, chunking, form.file, on_kept=on_kept)
         return await self._answer_received(request, drive, number, chunking)
 
     async def link(self, request: web.Request) -> web.Response:
@@ -70,7 +73,12 @@ class Uploads:
         length = body_length(request)
         chunking = Chunking(chunk.chunk_size)
         await self._intake.receive(
-            chunk.drive, chunk.number, chunking, upload_chunks(request), length=length
+            chunk.drive,
+            chunk.number,
+            chunking,
+            upload_chunks(request),
+            length=length,
+            on_kept=begin_in_parts(request, Changed(200)),
         )
         return await self._answer_received(request, chunk.drive, chunk.number, chunking, length)
 

@@ -18,12 +18,15 @@ from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.composition import open_service
+from api.http.outcome import OUTCOME
 from api.http.wire.bodies import BODY_BYTES
 from api.http.wire.multipart import FIELD_BYTES, FIELDS_MAX
 from api.resources.drives import upload_links
 from api.service.limits import Limits
 from api.service.settings import Settings
 from ledger.images.chunk_layout import CHUNKS_MAX
+from ledger.images.chunked_upload import ChunkedUpload
+from ledger.images.errors import PoolFull
 from ledger.workers import chunk_intake
 from tests.api.calling import (
     ALICE,
@@ -240,6 +243,53 @@ async def test_a_chunk_that_was_taken_in_is_no_failure(
     assert (await upload.send(COUNT - 1, headers=WANT)).status == 200
     assert await upload.status() == "unmounted"
     assert (await upload.find(0, headers=WANT)).status == 500
+
+
+async def test_a_drive_that_is_ready_is_no_failure(upload: Upload, monkeypatch: pytest.MonkeyPatch):
+    """The journal of its chunks cannot be removed, but what the last one asked for is recorded."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(chunk_intake, "remove", fail)
+    answers = [await upload.send(number) for number in range(COUNT)]
+    assert [(each.status, each.headers.get(OUTCOME)) for each in answers] == [(200, None)] * COUNT
+    assert await upload.status() == "unmounted"
+
+
+@pytest.mark.parametrize("by", ["form", "link"])
+async def test_a_chunk_that_is_kept_leaves_it_open_what_else_is(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch, by: str
+):
+    """The last one is there, and the drive is not ready: neither is all recorded, nor nothing."""
+
+    def full(*_: object) -> None:
+        raise PoolFull("no room")
+
+    for number in range(COUNT - 1):
+        await upload.send(number)
+    link = await upload.link(COUNT - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkedUpload, "publish", full)
+        if by == "form":
+            answer = await upload.send(COUNT - 1)
+        else:
+            answer = await upload.api.post(link, data=upload.bytes_of(COUNT - 1), by=None)
+    assert (answer.status, answer.headers[OUTCOME]) == (507, "unknown")
+    assert await upload.present() == list(range(COUNT))
+
+
+async def test_a_chunk_that_is_not_kept_is_not_recorded(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkedUpload, "keep", fail)
+        answer = await upload.send(0)
+    assert (answer.status, answer.headers[OUTCOME]) == (500, "not-recorded")
+    assert await upload.present() == []
 
 
 async def test_no_digest_is_made_of_a_very_large_chunk(
