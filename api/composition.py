@@ -38,7 +38,7 @@ from api.service.settings import DEFAULT_HOSTS, Settings, WorkerSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
-from ledger.domain.errors import StoreFailed, StoreFull
+from ledger.domain.errors import PauseLost, StoreFailed, StoreFull
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
@@ -180,6 +180,8 @@ def _bring_up_to_date(ledger: Ledger) -> None:
             log.info("rebuilt from %d events in %.1f s", rebuilt.events, rebuilt.seconds)
         except AlreadyRebuilding:  # by another node, which may break it off
             time.sleep(REBUILDING_S)
+        except PauseLost:
+            log.warning("the rebuilt read models are not compared: others may have changed them")
 
 
 @asynccontextmanager

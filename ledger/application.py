@@ -78,7 +78,8 @@ class Ledger:
     ) -> "Future[T]":
         """Run `work` in a writing transaction of its own, between two batches of commands.
 
-        `afterwards` is called after its commit, before any process commits anything else.
+        `afterwards` is called after its commit, before any process commits anything else. If that
+        cannot be kept, it is not called, and the future ends with `PauseLost`.
         """
         return self._writer.exclusive(work, afterwards)
 

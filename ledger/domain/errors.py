@@ -353,6 +353,16 @@ class StoreFull(StoreUnreachable):
         )
 
 
+class PauseLost(StoreUnreachable):
+    """It was recorded, but other processes did not wait for what was to follow."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it was recorded, but the connection was lost, and others may have recorded something"
+            " before what was to follow"
+        )
+
+
 class CommitPending(StoreUnreachable):
     """The caller waits no longer for a commit: what it was to record may come to be there."""
 

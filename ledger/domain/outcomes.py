@@ -5,11 +5,17 @@ A claim must never be more certain than the fact. `unknown` may always be claime
 
 from typing import Literal
 
-from ledger.domain.errors import CommitFailed, CommitPending
+from ledger.domain.errors import CommitFailed, CommitPending, PauseLost
 
 Outcome = Literal["not-recorded", "unknown", "recorded"]
 
 
 def outcome_of(error: Exception) -> Outcome:
     """Return what is known about a command, or other work, that ended with this error."""
-    return "unknown" if isinstance(error, CommitFailed | CommitPending) else "not-recorded"
+    match error:
+        case PauseLost():
+            return "recorded"
+        case CommitFailed() | CommitPending():
+            return "unknown"
+        case _:
+            return "not-recorded"

@@ -276,7 +276,8 @@ class Store(Protocol):
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
         """Run `work` in a writing transaction, while no other exclusive work runs.
 
-        In the writer's thread only. Raises what `work` raises, and `StoreFailed` as `append` does.
+        In the writer's thread only. Raises what `work` raises, `StoreFailed` as `append` does, and
+        `PauseLost` if it was committed but others did not pause as they should.
         """
 
     def read(self, work: Callable[[Cursor], T]) -> T:

@@ -68,7 +68,7 @@ from ledger.store.seam import (
     Store,
 )
 from ledger.store.tables import guards
-from ledger.store.tables.streams import stored_of
+from ledger.store.tables.streams import last_version, stored_of
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -163,7 +163,8 @@ class StateCache:
     def _read_stream(self, stream: str, cursor: Cursor) -> CachedStream:
         stored = stored_of(cursor, stream)
         state = fold(stream, starmap(decode, stored))
-        return CachedStream(len(stored), state, self._projection.rows(state))
+        version = len(stored) or last_version(cursor, stream)  # of a tail, nothing else is there
+        return CachedStream(version, state, self._projection.rows(state))
 
     def _read_relations(self, uuid: str, cursor: Cursor) -> CachedRelations:
         guard = guards.version_of(cursor, uuid)

@@ -3,11 +3,14 @@
 A compaction deletes events in the order of their positions, some at a time. So each stream is gone
 as soon as its first event is, and what is left of it for a while is its *tail*: bytes that are
 still leaves of the tree, and that nothing folds. Everything that reads events by stream reads them
-through `whole`, or asks for version 1.
+through `whole`, or asks for version 1. No stream begins anew over a tail, which would become part
+of it: to the store, that is a `Conflict`.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
+
+from eventsourcing.persistence import StoredEvent
 
 from ledger.store.seam import Cursor
 
@@ -28,6 +31,11 @@ def whole(rows: Iterable[R]) -> Iterator[R]:
             there = row[0]
         if row[0] == there:
             yield row
+
+
+def beginnings(events: Iterable[StoredEvent]) -> list[str]:
+    """Return the streams that begin with one of these events."""
+    return [str(event.originator_id) for event in events if event.originator_version == FIRST]
 
 
 def tails(cursor: Cursor) -> list[str]:

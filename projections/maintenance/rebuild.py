@@ -87,7 +87,8 @@ def rebuild(ledger: Ledger, report: Report, *, patience_s: float = 0.0) -> Rebui
     """Rebuild all read models while the ledger is in use; block, so call it in a thread.
 
     Wait `patience_s` for other maintenance to end. Raise `AlreadyRebuilding`, `StoreFailed`, and
-    `UnreadableStream` for a stream that cannot be folded.
+    `UnreadableStream` for a stream that cannot be folded. Raise `PauseLost` if the rebuilt rows are
+    live, but were not compared: others may have written to them before.
     """
     if not acquire_within(ledger.maintenance, patience_s):
         raise AlreadyRebuilding("a rebuild or a compaction is under way")

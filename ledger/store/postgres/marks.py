@@ -12,12 +12,16 @@ import secrets
 
 from ledger.domain.errors import StoreFailed
 from ledger.store.postgres.cursor import PgConnection
+from ledger.store.postgres.server_clock import STORE_TIME
 
 _SET = (
-    "INSERT INTO writers VALUES (?1, ?2, now())"
+    f"INSERT INTO writers SELECT ?1, ?2, {STORE_TIME.format('?3')} FROM leaf_count"  # noqa: S608 - constants
     " ON CONFLICT (writer) DO UPDATE SET mark = excluded.mark, at = excluded.at"
 )
-_REMOVE_OLD = "DELETE FROM writers WHERE at < now() - interval '1 day'"
+_REMOVE_OLD = (
+    f"DELETE FROM writers USING leaf_count WHERE at < {STORE_TIME.format('?1')}"  # noqa: S608 - constants
+    " - interval '1 day'"
+)
 """Nobody looks so late for a commit that was not answered."""
 
 
@@ -29,9 +33,9 @@ class Marks:
         self._committed = 0
         """The last transaction that is known to be committed; the next one has the next number."""
 
-    def put(self, connection: PgConnection) -> None:
-        """Mark the transaction that is under way."""
-        connection.execute(_SET, (self.writer, self._committed + 1))
+    def put(self, connection: PgConnection, clock: int | None) -> None:
+        """Mark the transaction that is under way; a `clock` counts instead of the server's."""
+        connection.execute(_SET, (self.writer, self._committed + 1, clock))
 
     def note_commit(self) -> None:
         """Note that the transaction that was marked last is committed, and stays it."""
@@ -56,6 +60,6 @@ class Marks:
         return found == self._committed + 1
 
 
-def remove_old(connection: PgConnection) -> None:
-    """Remove the rows of writers that have written nothing for a day."""
-    connection.execute(_REMOVE_OLD)
+def remove_old(connection: PgConnection, clock: int | None) -> None:
+    """Remove the rows of writers that have written nothing for a day of the store's clock."""
+    connection.execute(_REMOVE_OLD, (clock,))

@@ -101,8 +101,12 @@ class PgOthers:
 
     def check_pause(self) -> None:
         """Raise `StoreUnreachable` if a pause was lost with its connection."""
-        if self._pausing not in (None, self._session.connection):
+        if self.pause_is_lost():
             raise StoreUnreachable("others may have appended meanwhile")
+
+    def pause_is_lost(self) -> bool:
+        """Return whether a pause was lost with its connection: others may have appended since."""
+        return self._pausing not in (None, self._session.connection)
 
     def note_own(self, position: int, events: int) -> None:
         """Note our own events, which are not news; others' events may lie before them."""

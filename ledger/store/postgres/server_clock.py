@@ -10,6 +10,9 @@ from ledger.store.seam import Cursor
 
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The server's clock in SQL, in microseconds since 1970."""
+STORE_TIME = f"to_timestamp(greatest(latest, coalesce({{}}::bigint, {CLOCK})) / 1000000.0)"
+"""The time of the store in SQL, given `leaf_count` and what counts instead of the server's clock:
+it never goes back."""
 
 
 def server_time(cursor: Cursor) -> datetime:
@@ -66,8 +69,10 @@ class ServerClock:
         self._said = said
 
     def parameter(self) -> int | None:
-        """Return what the clock showed that counts instead of the server's."""
-        return None if self._shown is None else microseconds(self._shown)
+        """Return what the clock showed that counts instead of the server's; 1970 at first."""
+        if self._instead is None:
+            return None
+        return 0 if self._shown is None else microseconds(self._shown)
 
     def offset(self, own: Callable[[], datetime]) -> timedelta:
         """Return by how much at least this clock is ahead of the server's."""

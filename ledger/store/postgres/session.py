@@ -24,7 +24,7 @@ from ledger.domain.errors import CommitFailed, CommitPending, StoreFailed, Store
 from ledger.store.errors import LOST, store_errors
 from ledger.store.patience import ANSWER_S
 from ledger.store.postgres import locks as pg_locks
-from ledger.store.postgres.connections import PAUSE_S, SHORTEST_PAUSE_S, connect
+from ledger.store.postgres.connections import PAUSE_S, SHORTEST_PAUSE_S, Patience, connect
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.marks import Marks
 
@@ -60,12 +60,16 @@ class WritingSession:
     def repeat(self, work: Callable[[], T]) -> T:
         """Do work that may be done twice; repeat it over a new connection if this one is lost.
 
-        Raises `StoreUnreachable` if the process stops before.
+        Raises `StoreUnreachable` if the process stops before, or if the server goes on refusing
+        the work over connections that are not lost.
         """
+        patience = Patience()
         while True:
             try:
                 return work()
-            except LOST:
+            except LOST as error:
+                if not self.connection.lost:
+                    patience.spend(error)
                 self.reconnect()
             except psycopg.Error as error:
                 raise StoreFailed(f"PostgreSQL: {error}") from error
@@ -111,7 +115,7 @@ class WritingSession:
 
         Raises `LOST` if the connection is lost meanwhile, and `CommitFailed`.
         """
-        with _in_doubt():
+        with self._in_doubt():
             self.confirm()
         self.marks.note_commit()
 
@@ -119,9 +123,9 @@ class WritingSession:
         """Return whether the transaction was committed whose connection was lost.
 
         If so, it is not after `position`. Raises `CommitPending` if the process stops before that
-        is found out, and `CommitFailed`.
+        is found out, and `CommitFailed` if the server does not say.
         """
-        with _in_doubt():
+        with self._in_doubt():
             self.reconnect()
             committed = self.repeat(lambda: self.marks.find_out(self.connection))
         if committed:
@@ -173,15 +177,18 @@ class WritingSession:
         if notice.source_function == "SyncRepWaitForLSN":
             self._unconfirmed = True
 
+    @contextmanager
+    def _in_doubt(self) -> Iterator[None]:
+        """Let a failure of the store be that of a commit, which may have been made before.
 
-@contextmanager
-def _in_doubt() -> Iterator[None]:
-    """Let a failure of the store be that of a commit, which may have been made before."""
-    try:
-        yield
-    except LOST:
-        raise
-    except StoreUnreachable as error:
-        raise CommitPending from error
-    except (StoreFailed, psycopg.Error) as error:
-        raise CommitFailed(str(error)) from error
+        Unless the process stops in any case, it must: the mark of what comes next would be that of
+        the commit, so that one could be taken for the other.
+        """
+        try:
+            yield
+        except LOST:
+            raise
+        except (StoreFailed, psycopg.Error) as error:
+            if self._stopping.is_set() and isinstance(error, StoreUnreachable):
+                raise CommitPending from error
+            raise CommitFailed(str(error)) from error

@@ -6,9 +6,9 @@
   appended; `paused` takes the lock that every batch shares, so that nothing is appended.
 - Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
   raises: its lock is held until the commit, so positions become visible in order and without gaps.
-- A guard, claim or generation that is not as expected makes its statement divide by zero: inside a
-  pipeline there are no row counts. Stamps that are not of the server's time make theirs take the
-  logarithm of zero, which no other statement does.
+- A guard, claim, generation or new stream that is not as expected makes its statement divide by
+  zero: inside a pipeline there are no row counts. Stamps that are not of the server's time make
+  theirs take the logarithm of zero, which no other statement does.
 - If the connection is lost (see `postgres/session`), the writer's mark shows whether the batch was
   committed.
 """
@@ -24,7 +24,7 @@ from psycopg.rows import TupleRow
 
 from ledger.codec import leaf_of
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import StoreBusy, StoreFailed, StoreFull
+from ledger.domain.errors import PauseLost, StoreBusy, StoreFailed, StoreFull
 from ledger.domain.stamps import microseconds
 from ledger.store.errors import LOST, store_errors
 from ledger.store.postgres import locks as pg_locks
@@ -39,6 +39,7 @@ from ledger.store.postgres.tables import MOVING, create_tables, require_home
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, StampsRefused
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.secrets import write_secret
+from ledger.store.whole_streams import beginnings
 
 T = TypeVar("T")
 
@@ -61,7 +62,9 @@ WITH head AS (
     ) WITH ORDINALITY AS new (stream, version, topic, state, leaf_hash, nth)
     RETURNING position
 )
-SELECT max(position) FROM inserted
+SELECT max(position) / (CASE WHEN EXISTS (
+    SELECT 1 FROM stored_events WHERE originator_id = ANY(%(begun)s::text[])
+) THEN 0 ELSE 1 END) FROM inserted
 """  # noqa: S608 - constants
 _RAISE_GUARDS = """
 WITH raised AS (
@@ -106,15 +109,15 @@ class PostgresStore:
         self.read, self.log = self._reader.read, self._reader.log
         # Reads must not stay with another server than writes.
         self._session = WritingSession(url, on_reconnect=self._reader.let_go)
+        self._clock = ServerClock(clock)
         try:
             with store_errors():
                 with transaction(self._session.connection) as cursor:
                     self._create(cursor)
                     if not put_back:
                         require_home(cursor)
-                remove_old(self._session.connection)
+                remove_old(self._session.connection, self._clock.parameter())
                 self._session.confirm()
-            self._clock = ServerClock(clock)
             self.others = PgOthers(url, self._session, self.read, self._clock)
         except StoreFailed:
             self.close()
@@ -156,8 +159,8 @@ class PostgresStore:
     def exclusive(self, work: Callable[[Cursor], T]) -> T:
         """Raise `StoreUnreachable` if the connection is lost and nothing was committed.
 
-        Raise `StoreBusy` instead of waiting for locks that others hold for long, as readers of
-        tables do.
+        Raise `PauseLost` if it was committed, but the pause was lost in which it was done. Raise
+        `StoreBusy` instead of waiting for locks that others hold for long, as readers of tables do.
         """
         with store_errors():
             done = self._exclude(work)
@@ -173,7 +176,7 @@ class PostgresStore:
                 self.others.check_pause()
                 session.connection.execute(_EXCLUDE)
                 done = work(session.connection.cursor())
-                session.marks.put(session.connection)
+                session.marks.put(session.connection, self._clock.parameter())
             except pg.LockNotAvailable as error:
                 session.connection.execute("ROLLBACK")
                 raise StoreBusy(f"PostgreSQL: {error}") from error
@@ -198,7 +201,8 @@ class PostgresStore:
         except LOST:
             if not session.find_out():
                 raise
-            self.others.check_pause()
+            if self.others.pause_is_lost():
+                raise PauseLost from None
 
     def close(self) -> None:
         self._reader.close()
@@ -224,7 +228,7 @@ class PostgresStore:
             with _prepared(connection), connection.pipeline():
                 connection.execute("BEGIN")
                 connection.execute(_SHARE_APPENDING)
-                self._session.marks.put(session)
+                self._session.marks.put(session, self._clock.parameter())
                 cursor = session.cursor()
                 _raise_guards(connection, batch.guards)
                 claims.record_or_fail(cursor, batch.claims)
@@ -285,6 +289,7 @@ def _insert_events(
         {
             "n": len(events),
             "streams": [str(event.originator_id) for event in events],
+            "begun": beginnings(events),
             "versions": [event.originator_version for event in events],
             "topics": [event.topic for event in events],
             "states": [event.state for event in events],

@@ -42,6 +42,7 @@ from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.stamps import microseconds, moment_of
 from ledger.images.files import is_read_only
 from ledger.store.errors import is_full, store_errors
+from ledger.store.parameters import among
 from ledger.store.readers import Reader
 from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
@@ -49,6 +50,7 @@ from ledger.store.sqlite.disk import Disk
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.secrets import write_secret
 from ledger.store.upgrade import upgrade
+from ledger.store.whole_streams import beginnings
 
 T = TypeVar("T")
 
@@ -225,6 +227,7 @@ class Recorder(SQLiteApplicationRecorder):
         self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any
     ) -> Sequence[int]:
         position, leaves = head(_cursor_of(c))
+        _require_new(_cursor_of(c), beginnings(stored_events))
         rows = [
             (
                 position + number,
@@ -388,6 +391,13 @@ def _add_latest(cursor: sqlite3.Cursor) -> None:
 
 def _cursor_of(c: SQLiteCursor) -> sqlite3.Cursor:
     return c.sqlite_cursor
+
+
+def _require_new(cursor: sqlite3.Cursor, streams: Sequence[str]) -> None:
+    """Raise `Conflict` if anything is there of a stream that begins, be it a tail."""
+    sql = "SELECT 1 FROM stored_events WHERE originator_id IN (...) LIMIT 1"
+    if any(among(cursor, sql, streams)):
+        raise Conflict("a stream that begins is there already")
 
 
 def _raise_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:

@@ -73,6 +73,15 @@ def stored_of(cursor: Cursor, stream: str) -> list[Stored]:
     return [(topic, state) for _, _, topic, state in whole(cursor.fetchall())]
 
 
+def last_version(cursor: Cursor, stream: str) -> int:
+    """Return the version of the last event of a stream, or of its tail; 0 without any."""
+    cursor.execute(
+        "SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = ?",
+        (stream,),
+    )
+    return int(cursor.fetchone()[0])
+
+
 def position_of(cursor: Cursor, stream: str, names: Collection[str]) -> int:
     """Return the position of a stream's newest event of one of these names; 0 without any."""
     cursor.execute(

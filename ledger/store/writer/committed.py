@@ -49,6 +49,10 @@ class Committed:
             log.exception("the writer clears its cache")
             self.cache.clear()
 
+    def note_work(self) -> None:
+        """Note that work other than commands was committed."""
+        self.commits += 1
+
     def tell(self, unit: UnitOfWork, position: int) -> None:
         """Tell the listeners of events that were committed."""
         if not self.listeners or not unit.events:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ledger.domain.commands import Command
 from ledger.domain.context import Environment
-from ledger.domain.errors import StoreFailed, StoreFull, StoreUnreachable
+from ledger.domain.errors import PauseLost, StoreFailed, StoreFull, StoreUnreachable
 from ledger.store.metrics import Meter
 from ledger.store.seam import Cursor, Listener, Projection, Store
 from ledger.store.writer.committed import Committed
@@ -110,7 +110,7 @@ class Writer:
         """Run `work` in the writer's thread, in a writing transaction between two batches.
 
         `afterwards` is called there once it is committed, before this or any other process commits
-        anything else.
+        anything else. If others cannot be kept from that, it is not called: `PauseLost`.
         """
         future: Future[T] = Future()
         self._put(WaitingWork(work, afterwards, future))
@@ -239,8 +239,13 @@ class Writer:
 
         self._store.disk_state()
         with nullcontext() if work.afterwards is None else self._group.paused():
-            result = self._store.exclusive(run)
-            self._committed.commits += 1
+            try:
+                result = self._store.exclusive(run)
+            except PauseLost:
+                self._committed.note_work()
+                self.forget()  # as what was to follow might have done
+                raise
+            self._committed.note_work()
             if work.afterwards is not None:
                 work.afterwards()
         return result

@@ -49,6 +49,7 @@ from ledger.store.tables.stamps import date_stored, has_faults, newest_stamp
 from ledger.store.tables.streams import (
     events_of_kind,
     histories,
+    last_version,
     spans,
     stored_of,
     stream_events,
@@ -129,6 +130,16 @@ def cut(store: Store, after: int) -> None:
         cursor.execute(f"DELETE FROM stored_events WHERE position > {after}")
 
     store.exclusive(delete)
+
+
+def lose(store: Store, stream: str, *versions: int) -> None:
+    """Deletes some events of a stream, as a compaction does some at a time."""
+    store.exclusive(
+        lambda cursor: cursor.executemany(
+            "DELETE FROM stored_events WHERE originator_id = ? AND originator_version = ?",
+            [(stream, version) for version in versions],
+        )
+    )
 
 
 class _Suite:
@@ -213,6 +224,17 @@ class Conflicts(_Suite):
         with pytest.raises(Conflict):
             store.append(batch(event("drive-a", 1, DriveDeleted())))
         assert len(read_stream(store, "drive-a")) == 1
+
+    def test_a_stream_does_not_begin_over_its_tail(self, store: Store) -> None:
+        """Which a compaction has left of it, and which would become part of the new one."""
+        store.append(batch(*(event("tag-a", version) for version in (1, 2, 3))))
+        lose(store, "tag-a", 1)
+        with pytest.raises(Conflict):
+            store.append(batch(event("tag-b"), event("tag-a")))
+        assert store.read(lambda cursor: last_version(cursor, "tag-a")) == 3
+        lose(store, "tag-a", 2, 3)
+        store.append(batch(event("tag-b"), event("tag-a"), event("tag-a", 2)))
+        assert [kept.version for kept in read_stream(store, "tag-a")] == [1, 2]
 
     def test_two_handles_that_continue_one_stream_conflict(
         self, store: Store, other: Store
@@ -490,14 +512,7 @@ class Reading(_Suite):
         """However it is read; what is left of it are only leaves of the log."""
         streams = ["drive-a", "drive-half", "drive-z"]
         store.append(batch(*(event(stream, version) for stream in streams for version in (1, 2))))
-
-        def lose(cursor: Cursor) -> None:
-            cursor.execute(
-                "DELETE FROM stored_events"
-                " WHERE originator_id = 'drive-half' AND originator_version = 1"
-            )
-
-        store.exclusive(lose)
+        lose(store, "drive-half", 1)
         with store.log() as log:
             cursor, there = log.cursor(), ["drive-a", "drive-z"]
             assert log.count() == len(list(log.events())) == 5

@@ -19,11 +19,14 @@ from ledger.domain.commands import (
     CreateDrives,
     CreateJob,
     CreateServers,
+    CreateTags,
     DeleteDrives,
+    EditTag,
     FailJob,
     MarkDriveReady,
     NewDrive,
     NewServer,
+    NewTag,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
@@ -165,6 +168,21 @@ async def test_refused_commands_alone_write_nothing(opened: Opened, batches: lis
     outcomes = await together(opened, DeleteDrives(ME, ("a",)), DeleteDrives(ME, ("b",)))
     assert [errors.DriveNotFound] * 2 == [type(outcome) for outcome in outcomes]
     assert batches == []
+
+
+def test_an_id_is_taken_as_long_as_a_tail_is_left_of_its_stream(opened: Opened) -> None:
+    """Whether the writer has met the stream or not, what was compacted does not come back."""
+    opened.do(CreateTags(ME, (NewTag("t", "old"),)), EditTag(ME, "t", name="older"))
+    opened.ledger.exclusive(
+        lambda cursor: cursor.execute("DELETE FROM stored_events WHERE originator_version = 1")
+    ).result()
+    opened.ledger.exclusive(lambda _: opened.ledger.forget()).result()
+    for _ in range(2):
+        with pytest.raises(errors.AlreadyExists):
+            opened.do(CreateTags(ME, (NewTag("t", "new"),)))
+        with pytest.raises(errors.TagNotFound):
+            opened.do(EditTag(ME, "t", name="newer"))
+    opened.do(CreateTags(ME, (NewTag("other", "new"),)))
 
 
 async def test_a_decision_that_crashes_fails_alone(

@@ -10,8 +10,9 @@ import pytest
 
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors import CommitFailed, StoreUnreachable
 from ledger.domain.events import job_stream
+from ledger.store.postgres import connections as pg_connecting
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.store import PostgresStore
@@ -114,11 +115,41 @@ def test_nothing_is_looked_for_before_the_old_session_is_over(
     assert "the session before this one has not ended" in str(tries[-1])
 
 
+def test_a_mark_that_cannot_be_read_leaves_it_open(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is there, and refuses again and again: it is not waited for as for a lost one.
+
+    The process stops: the mark of what comes next would be that of what is in doubt.
+    """
+    assert isinstance(opened.store, PostgresStore)
+    session = opened.store._session
+
+    def lose(*_: object) -> None:
+        session.connection.close()
+        raise psycopg.OperationalError("the connection is lost")
+
+    def refuse(*_: object) -> bool:
+        raise psycopg.errors.IoError("could not read")
+
+    monkeypatch.setattr(pg_connecting, "REPEAT_S", 0)
+    monkeypatch.setattr(session, "settle", lose)
+    monkeypatch.setattr(session.marks, "find_out", refuse)
+    with pytest.raises(CommitFailed, match="could not read"):
+        opened.do(CreateJob(ME, "job", "x"))
+    assert len(opened.failures) == 1
+
+
 def test_the_marks_of_dead_writers_go(opened: Opened, database: str) -> None:
-    """After a day. Whoever was only silent for so long marks its next transaction as before."""
+    """After a day of the store's clock, which stands still here; nobody goes by the server's.
+
+    Whoever was only silent for so long marks its next transaction as before.
+    """
     opened.do(CreateJob(ME, "first", "x"))
+    with in_postgres(database):
+        assert marks(database) == [1]
     with psycopg.connect(database) as connection:
-        connection.execute("UPDATE writers SET at = now() - interval '25 hours'")
+        connection.execute("UPDATE writers SET at = at - interval '25 hours'")
     with in_postgres(database):
         assert marks(database) == []
     end_connections(database)

@@ -4,19 +4,23 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
+import psycopg
 import pytest
 
 from ledger.domain import errors
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors import PauseLost, StoreUnreachable
+from ledger.domain.outcomes import outcome_of
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres import session as pg_session
 from ledger.store.postgres import store as postgres
 from ledger.store.postgres.connections import connect
 from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.store import PostgresStore
+from projections.views.generations import live_generation
 from projections.views.postgres_writer import PostgresProjection
 from tests.postgres.nodes import Nodes
+from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
@@ -95,6 +99,59 @@ def test_a_node_paused_in_a_batch_blocks_only_the_flip(
                 flip.result().result()
             two.do(CreateJob(ME, "k", "x"))
         one.ledger.exclusive(lambda _: None, afterwards=lambda: None).result()
+
+
+def lose_the_answer_to_the_flip(node: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is lost once work has been committed for which others pause."""
+    assert isinstance(node.store, PostgresStore)
+    session, others, settle = node.store._session, node.store.others, WritingSession.settle
+
+    def settle_unless_paused(session: WritingSession) -> None:
+        if others._pausing is session.connection:
+            session.connection.close()
+            raise psycopg.OperationalError("the connection is lost")
+        settle(session)
+
+    monkeypatch.setattr(session, "settle", lambda: settle_unless_paused(session))
+
+
+def test_work_whose_pause_was_lost_is_recorded(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, and says so; what was to follow it undisturbed does not follow."""
+    one, _ = nodes
+    lose_the_answer_to_the_flip(one, monkeypatch)
+    followed: list[int] = []
+    commits = one.ledger.commits
+    work = one.ledger.exclusive(
+        lambda cursor: cursor.execute("CREATE TABLE done (number bigint)"),
+        afterwards=lambda: followed.append(1),
+    )
+    with pytest.raises(PauseLost, match="it was recorded") as lost:
+        work.result(PATIENCE_S)
+    assert outcome_of(lost.value) == "recorded"
+    one.ledger.exclusive(lambda cursor: cursor.execute("INSERT INTO done VALUES (1)")).result()
+    assert followed == []
+    assert one.ledger.commits == commits + 2
+    assert one.failures == []
+
+
+def test_a_rebuild_whose_flip_lost_its_pause_is_done(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = nodes
+    one.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    lose_the_answer_to_the_flip(one, monkeypatch)
+    with pytest.raises(PauseLost):
+        one.rebuild()
+    monkeypatch.undo()
+    assert one.ledger.read(live_generation) == 2
+    for node in nodes:
+        node.do(UpdateProgress("j", 1, 50))
+    assert one.rows() == two.rows()
+    assert one.replay().divergence is None
+    rebuilt = one.rebuild()
+    assert rebuilt.before == rebuilt.after
 
 
 def test_others_wait_for_a_commit_that_waits_for_its_standby(
