@@ -85,7 +85,7 @@ def make_middleware(service: Service) -> Middleware:
 
 def _answer_to_failure(request: web.Request, error: Exception, request_id: str) -> web.Response:
     """Answer with an error, unless the request's command was recorded: then it has succeeded."""
-    changed = recorded_by(request)
+    changed = recorded_by(request, error)
     if changed is not None or not isinstance(error, Expected | web.HTTPException):
         # The template, as the path of an upload link is a secret.
         what = "failed" if changed is None else "was recorded, but cannot be shown"

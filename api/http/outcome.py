@@ -77,10 +77,14 @@ async def show(read: Callable[[], T]) -> T:
         await asyncio.sleep(PAUSE_S)
 
 
-def recorded_by(request: web.Request) -> Changed | None:
-    """Return what the request has changed, if its command was recorded."""
+def recorded_by(request: web.Request, error: Exception) -> Changed | None:
+    """Return what the request has changed, if its command was recorded.
+
+    Not if the error leaves open whether a later command of the request has undone it.
+    """
     recording = request.get(RECORDING)
-    return recording.changed if recording is not None and recording.recorded else None
+    is_recorded = recording is not None and recording.recorded and outcome_of(error) != "unknown"
+    return recording.changed if recording is not None and is_recorded else None
 
 
 def outcome_after(request: web.Request, error: Exception) -> Outcome:

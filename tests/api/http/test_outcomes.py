@@ -7,9 +7,10 @@ from typing import Any, NoReturn
 import pytest
 
 from api.http import outcome
-from ledger.domain.errors import CommitFailed, StoreFailed, StoreUnreachable
+from ledger.domain.commands import Command, DeleteDrives
+from ledger.domain.errors import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
 from ledger.store.seam import Batch
-from ledger.store.writer import Writer
+from ledger.store.writer import Caller, Writer
 from tests.api.calling import ALICE, DRIVE, ROOT, SERVER, UNKNOWN, Answer, Api
 from tests.api.late import Held
 from tests.support.wait import PATIENCE_S, wait_until
@@ -204,6 +205,27 @@ async def test_an_upload_that_is_undone_is_not_recorded(
     assert (answer.status, claim(answer)) == (500, "not-recorded")
     assert await names(api) == []
     assert api.files() == set()
+
+
+async def test_an_upload_that_may_be_undone_is_not_known(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its drive was recorded, and nobody knows whether its deletion was."""
+    execute = api.service.ledger.execute_blocking
+
+    def fail(*_: object) -> NoReturn:
+        raise OSError("the pool is broken")
+
+    def delete_in_doubt(command: Command, by: Caller) -> int:
+        if isinstance(command, DeleteDrives):
+            raise CommitPending
+        return execute(command, by)
+
+    monkeypatch.setattr("ledger.workers.image_keeper.publish", fail)
+    monkeypatch.setattr(api.service.ledger, "execute_blocking", delete_in_doubt)
+    answer = await api.call("POST", "/drives/upload/oak/", data=b"wheel")
+    assert (answer.status, claim(answer)) == (503, "unknown")
+    assert "look at /api/2.0/drives/" in words(answer)
 
 
 # Not known
