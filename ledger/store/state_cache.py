@@ -229,6 +229,7 @@ class UnitOfWork:
         "secrets",
         "seen_streams",
         "stored",
+        "stored_bytes",
         "streams",
         "tasks",
     )
@@ -245,6 +246,7 @@ class UnitOfWork:
         self.created: set[str] = set()
         self.events: list[tuple[str, int, Recorded[Event]]] = []
         self.stored: list[StoredEvent] = []
+        self.stored_bytes = 0
         self.secrets: list[Secret] = []
         self.claims: dict[tuple[str, str], RecordedClaim] = {}
         self.entries: dict[RowKey, Row] = {}
@@ -387,6 +389,7 @@ class UnitOfWork:
         self.created |= above.created
         self.events += above.events
         self.stored += stored
+        self.stored_bytes += sum(len(event.state) for event in stored)
         self.secrets += above.secrets
         self.discarded += above.discarded
         self.dropped += above.dropped

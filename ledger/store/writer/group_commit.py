@@ -27,12 +27,24 @@ from ledger.store.writer.deciding import Decider
 from ledger.store.writer.failure import Failure
 from ledger.store.writer.waiting import WaitingCommand, wake
 
+BATCH_BYTES = 2**20
+"""A transaction with so many bytes of events, or more by one command, takes no further command."""
 LOST_LIMIT = 2
 """Conflicts that a command may lose before other processes must wait for it."""
 CONFLICT_LIMIT = 8
 """Times a single command is repeated before it is refused as a `ConcurrentChange`."""
 
 log = logging.getLogger(__name__)
+
+
+class _Tried:
+    """The commands that were decided for one transaction."""
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        self.unit = unit
+        self.commands: list[WaitingCommand] = []
+        self.accepted: list[WaitingCommand] = []
+        self.refused: list[tuple[WaitingCommand, Exception]] = []
 
 
 class GroupCommit:
@@ -59,19 +71,18 @@ class GroupCommit:
         self.meter = Meter()
 
     def record(self, batch: list[WaitingCommand], repeats: int = 0) -> None:
-        """Decide and commit a batch, and wake its callers."""
-        if self._failure.error is not None:
-            wake([(waiting, self._failure.error) for waiting in batch])
-            return
-        while True:
+        """Decide and commit a batch, in one transaction or a few, and wake its callers."""
+        left = batch
+        while left:
+            if self._failure.error is not None:
+                wake([(waiting, self._failure.error) for waiting in left])
+                return
             try:
-                self._record_stamped(batch, repeats)
+                left = self._record_some(left, repeats)
             except StampsRefused:
                 if not self._may_stamp_again():
-                    wake([(waiting, NoStoreTime()) for waiting in batch])
+                    wake([(waiting, NoStoreTime()) for waiting in left])
                     return
-            else:
-                return
 
     def paused(self) -> AbstractContextManager[None]:
         """Keep other processes from appending meanwhile."""
@@ -85,85 +96,87 @@ class GroupCommit:
             self._failure.note(failure)
             return False
 
-    def _record_stamped(self, batch: list[WaitingCommand], repeats: int) -> None:
-        """Do the same, or raise `StampsRefused`; the callers still wait then."""
-        cache = self._committed.cache
-        unit = UnitOfWork(cache, self._projection)
-        outcomes: list[tuple[WaitingCommand, Exception | int]] = []
-        accepted: list[WaitingCommand] = []
-        try:
-            self._committed.catch_up()
-            self._committed.clock.begin()
-            disk = self._store.disk_state()
-            for waiting in batch:
-                if not waiting.turn.begin():
-                    continue
-                error = self._decider.decide(waiting, unit, disk)
-                if error is None:
-                    accepted.append(waiting)
-                else:
-                    outcomes.append((waiting, error))
-            position = self._append(unit, len(accepted)) if accepted else self._committed.position
-            self._refused_since = None
-        except Conflict:
-            cache.drop_stale(unit)
-            self._repeat(batch, repeats + 1)
-            return
-        except StampsRefused:
-            cache.drop_stale(unit)
-            raise
-        except StoreFull as error:
-            cache.drop_stale(unit)
-            self._make_room(batch, repeats, error)
-            return
-        except StoreUnreachable as error:  # nothing was recorded, and the store has not failed
-            cache.drop_stale(unit)
-            wake([(waiting, error) for waiting in batch])
-            return
-        except StoreFailed as error:
-            self._failure.note(error)
-            wake([(waiting, error) for waiting in batch])
-            return
-        except Exception as error:
-            log.exception("a batch of %d commands could not be stored", len(batch))
-            cache.drop_stale(unit)
-            if len(batch) == 1:
-                wake([(batch[0], error)])
-            else:
-                self._repeat(batch, repeats)
-            return
-        self._committed.remember(unit, position)
-        self._count(outcomes, accepted)
-        wake(outcomes + [(waiting, position) for waiting in accepted])
-        self._committed.tell(unit, position)
+    def _record_some(self, batch: list[WaitingCommand], repeats: int) -> list[WaitingCommand]:
+        """Do the same in one transaction, and return the commands that are left.
 
-    def _append(self, unit: UnitOfWork, commands: int) -> int:
+        Raise `StampsRefused` with all callers waiting still.
+        """
+        tried = _Tried(UnitOfWork(self._committed.cache, self._projection))
+        try:
+            self._decide(batch, tried)
+            position = self._append(tried) if tried.accepted else self._committed.position
+        except Exception as error:  # noqa: BLE001 - each kind is handled
+            return self._go_on_after(error, batch, tried, repeats)
+        self._refused_since = None
+        self._committed.remember(tried.unit, position)
+        self._count(tried)
+        wake([*tried.refused, *((waiting, position) for waiting in tried.accepted)])
+        self._committed.tell(tried.unit, position)
+        return batch[len(tried.commands) :]
+
+    def _decide(self, batch: list[WaitingCommand], tried: _Tried) -> None:
+        """Decide commands one after the other, until their events are enough for a transaction."""
+        self._committed.catch_up()
+        self._committed.clock.begin()
+        disk = self._store.disk_state()
+        for waiting in batch:
+            if tried.unit.stored_bytes >= BATCH_BYTES:
+                return
+            tried.commands.append(waiting)
+            if not waiting.turn.begin():
+                continue
+            error = self._decider.decide(waiting, tried.unit, disk)
+            if error is None:
+                tried.accepted.append(waiting)
+            else:
+                tried.refused.append((waiting, error))
+
+    def _go_on_after(
+        self, error: Exception, batch: list[WaitingCommand], tried: _Tried, repeats: int
+    ) -> list[WaitingCommand]:
+        """Repeat what was tried in vain, or wake its callers; return the commands that are left."""
+        self._committed.cache.drop_stale(tried.unit)
+        commands = tried.commands or batch
+        match error:
+            case StampsRefused():
+                raise error
+            case Conflict():
+                self._repeat(commands, repeats + 1)
+            case StoreFull() if self.give_up_reserve():
+                return batch  # some of it may be recorded without the reserve
+            case StoreUnreachable():  # nothing was recorded, and the store has not failed
+                wake([(waiting, error) for waiting in batch])
+                return []
+            case StoreFailed():
+                self._failure.note(error)
+                wake([(waiting, error) for waiting in batch])
+                return []
+            case _:
+                log.error(
+                    "a batch of %d commands could not be stored", len(commands), exc_info=error
+                )
+                if len(commands) == 1:
+                    wake([(commands[0], error)])
+                else:
+                    self._repeat(commands, repeats)
+        return batch[len(commands) :]
+
+    def _append(self, tried: _Tried) -> int:
         began = time.perf_counter()
-        stored = unit.batch()
+        stored = tried.unit.batch()
         position = self._store.append(stored)
         if stored.stamps is not None:
             self._committed.clock.note(stored.stamps.newest)
         self.meter.commit_seconds.observe(time.perf_counter() - began)
-        self.meter.batch_commands.observe(commands)
+        self.meter.batch_commands.observe(len(tried.accepted))
         return position
 
-    def _count(
-        self,
-        refused: list[tuple[WaitingCommand, Exception | int]],
-        accepted: list[WaitingCommand],
-    ) -> None:
+    def _count(self, tried: _Tried) -> None:
         commands = self.meter.commands
-        for waiting in accepted:
+        for waiting in tried.accepted:
             commands.labels(type(waiting.command).__name__, "recorded").inc()
-        for waiting, error in refused:
+        for waiting, error in tried.refused:
             commands.labels(type(waiting.command).__name__, type(error).__name__).inc()
-
-    def _make_room(self, batch: list[WaitingCommand], repeats: int, error: StoreFull) -> None:
-        """Give up the reserve, and record what may be recorded without it."""
-        if self.give_up_reserve():
-            self.record(batch, repeats)
-        else:
-            wake([(waiting, error) for waiting in batch])
 
     def _repeat(self, batch: list[WaitingCommand], repeats: int) -> None:
         if len(batch) == 1 and repeats > CONFLICT_LIMIT:
@@ -184,7 +197,9 @@ class GroupCommit:
         """
         try:
             with self.paused():
-                self._record_stamped(batch, repeats)
+                left = batch
+                while left:
+                    left = self._record_some(left, repeats)
         except StoreUnreachable as error:
             wake([(waiting, error) for waiting in batch])
 

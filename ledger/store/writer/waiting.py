@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
@@ -90,7 +90,7 @@ def reject(work: WaitingWork, error: BaseException) -> None:
         future.set_exception(error)
 
 
-def wake(outcomes: list[tuple[WaitingCommand, Exception | int]]) -> None:
+def wake(outcomes: Sequence[tuple[WaitingCommand, Exception | int]]) -> None:
     """Wake callers with their outcomes, by one call into each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Exception | int]]] = {}
     for waiting, outcome in outcomes:

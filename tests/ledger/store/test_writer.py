@@ -32,8 +32,9 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from ledger.store.patience import STAMP_S
-from ledger.store.seam import Batch, Commit, Cursor, StampsRefused
+from ledger.store.seam import Batch, Commit, Conflict, Cursor, StampsRefused
 from ledger.store.writer import BATCH_LIMIT, Caller
+from ledger.store.writer.group_commit import BATCH_BYTES
 from tests.support.opened import CALLER, Opened
 from tests.support.wait import PATIENCE_S, wait_for, wait_until
 from tests.support.world import ME, disk, machine, mount
@@ -168,6 +169,35 @@ async def test_refused_commands_alone_write_nothing(opened: Opened, batches: lis
     outcomes = await together(opened, DeleteDrives(ME, ("a",)), DeleteDrives(ME, ("b",)))
     assert [errors.DriveNotFound] * 2 == [type(outcome) for outcome in outcomes]
     assert batches == []
+
+
+async def test_many_bytes_are_committed_some_at_a_time(
+    opened: Opened, batches: list[Batch]
+) -> None:
+    """Each transaction ends with the command that makes it too long; all are recorded in order."""
+    long = {"notes": "x" * (BATCH_BYTES // 3)}
+    names = [f"d{nth}" for nth in range(7)]
+    positions = await together(opened, *(new_drive(name, meta=long) for name in names))
+    assert [len(batch.events) for batch in batches] == [3, 3, 1]
+    assert positions == sorted(positions)
+    assert drives(opened) == names
+
+
+async def test_a_conflict_repeats_only_what_was_tried(
+    opened: Opened, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = {"notes": "x" * (BATCH_BYTES // 2)}
+    append, conflicts = opened.store.append, iter([True])
+
+    def conflict_once(batch: Batch) -> int:
+        if next(conflicts, False):
+            raise Conflict
+        return append(batch)
+
+    monkeypatch.setattr(opened.store, "append", conflict_once)
+    await together(opened, *(new_drive(f"d{nth}", meta=long) for nth in range(4)))
+    assert [len(batch.events) for batch in batches] == [1, 1, 2]
+    assert drives(opened) == ["d0", "d1", "d2", "d3"]
 
 
 def test_an_id_is_taken_as_long_as_a_tail_is_left_of_its_stream(opened: Opened) -> None:
