@@ -19,6 +19,7 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
 
 A = TypeVar("A", bound=Act)
@@ -39,6 +40,10 @@ class State(Protocol):
     @property
     def now(self) -> datetime:
         """The time that the events of this decision are stamped with."""
+
+    @property
+    def disk(self) -> DiskState:
+        """How full the ledger's disk is."""
 
     def job(self, uuid: str) -> Job | None: ...
 

@@ -1,4 +1,4 @@
-"""How much room the ledger's disk has, and what may be recorded with how much. Pure.
+"""How much room the ledger's disk has, and how much of it and of the pools stays free. Pure.
 
 A full disk must not keep anybody from making room. So a reserve is kept on it, and given up once
 there is no other room: then deletions and ends can still be recorded, and the log be folded into
@@ -6,43 +6,7 @@ the file. Nothing else is recorded from when only the reserve's size is left bes
 """
 
 from enum import StrEnum
-from typing import NamedTuple, assert_never
-
-from ledger.domain.commands import (
-    CancelJob,
-    ChangePower,
-    CloneDrive,
-    CloneServer,
-    Command,
-    CompleteResize,
-    CreateDrives,
-    CreateJob,
-    CreateServers,
-    CreateTags,
-    DeleteDrives,
-    DeleteServers,
-    DeleteTag,
-    DiscardJobs,
-    EditDrive,
-    EditProfile,
-    EditServer,
-    EditTag,
-    FailImage,
-    FailJob,
-    FailResize,
-    LoseAttempt,
-    MarkDriveReady,
-    ParkStream,
-    RecordArchive,
-    RecordCompaction,
-    RecordRestore,
-    ReleaseStream,
-    ResizeDrive,
-    SetRetention,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
-)
+from typing import NamedTuple
 
 FREE_LEAST = 2**20
 """With less than this free, the next transaction may not fit."""
@@ -69,6 +33,20 @@ class DiskSpace(NamedTuple):
     free_bytes: int
 
 
+class WalLengths(NamedTuple):
+    """The lengths of the WAL, in bytes, at which it is folded, and reads are cut for it."""
+
+    folded: int
+    elsewhere: int
+    """Reads of other processes than the one that writes."""
+    here: int
+
+
+def longest_wal(reserve: int) -> WalLengths:
+    """Return the lengths: half of the reserve is not reached, also by the next transactions."""
+    return WalLengths(reserve // 4, reserve * 5 // 16, reserve * 3 // 8)
+
+
 def reserve_bytes(disk: int, most: int) -> int:
     """Return the size of the reserve on a disk of this size; with `most` 0 there is none."""
     return min(max(disk // 8, RESERVE_LEAST), most)
@@ -92,54 +70,3 @@ def state_after(before: DiskState, free: int, reserve: int) -> DiskState:
 def kept_in_pool(size: int) -> int:
     """Return how much of a pool's file system of this size no image may take."""
     return min(max(size // 20, KEPT_IN_POOL), size // 8)
-
-
-def may_be_recorded(command: Command, state: DiskState) -> bool:
-    """Return whether there is room for the command: always, if it makes room or ends something."""
-    return state is DiskState.ROOMY or not _begins_something(command)
-
-
-def _begins_something(command: Command) -> bool:
-    """Return whether the command is for something new, or nobody waits for it."""
-    match command:
-        case ChangePower(action=action):
-            return action in ("start", "restart")
-        case (
-            DeleteDrives()
-            | DeleteServers()
-            | DeleteTag()
-            | CancelJob()
-            | StartAttempt()  # without which an accepted job could not end
-            | LoseAttempt()
-            | SucceedJob()
-            | FailJob()
-            | MarkDriveReady()
-            | FailImage()
-            | CompleteResize()
-            | FailResize()
-            | SetRetention()
-            | DiscardJobs()
-            | RecordArchive()
-            | RecordCompaction()
-            | RecordRestore()
-            | ParkStream()
-            | ReleaseStream()
-        ):
-            return False
-        case (
-            CreateDrives()
-            | EditDrive()
-            | ResizeDrive()
-            | CloneDrive()
-            | CreateServers()
-            | EditServer()
-            | CloneServer()
-            | CreateTags()
-            | EditTag()
-            | EditProfile()
-            | CreateJob()
-            | UpdateProgress()  # readers see it in memory
-        ):
-            return True
-        case _:
-            assert_never(command)

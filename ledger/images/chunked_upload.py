@@ -18,7 +18,7 @@ from ledger.domain.errors import ChunkMisfit, ChunkPresent, ConcurrentChange, Re
 from ledger.images.chunk_layout import Chunking, ChunkMap, Extent, Place
 from ledger.images.errors import full_pool_errors
 from ledger.images.files import publish, remove, sync_directory
-from ledger.images.incoming_file import IncomingFile
+from ledger.images.incoming_file import IncomingFile, RequireRoom, unlimited
 from ledger.images.journal import ChunkJournal
 from ledger.images.regular_files import is_there, open_regular, regular_file
 from ledger.images.sparse import SparseWriter
@@ -30,12 +30,16 @@ class ChunkedUpload:
     Every method raises PoolFull if there is no room and lets other OSErrors pass.
     """
 
-    def __init__(self, path: Path, journal: Path, size: int) -> None:
+    def __init__(
+        self, path: Path, journal: Path, size: int, require_room: RequireRoom = unlimited
+    ) -> None:
         """Find what an earlier process left in these files; `size` is the drive's, in bytes.
 
-        Files are made with the first chunk that is received, not before.
+        Files are made with the first chunk that is received, not before. `require_room` raises
+        PoolFull before what must stay free in the pool is taken.
         """
         self._path = path
+        self.require_room = require_room
         self._journal = ChunkJournal(journal)
         self._lock = threading.Lock()
         self._publishing = threading.Lock()
@@ -233,7 +237,7 @@ class IncomingChunk(IncomingFile):
         # An earlier attempt at this chunk may have left some of it.
         writer = SparseWriter(fd, place.extent.offset, over=True)
         over = ValueError(f"chunk {place.number} is already finished or aborted: {path}")
-        super().__init__(fd, writer, over)
+        super().__init__(fd, writer, upload.require_room, over)
 
     def finish(self) -> bool:
         """Make the chunk durable and note it; return whether all chunks are there now.
@@ -257,7 +261,7 @@ class IncomingChunk(IncomingFile):
             self._over = refusal
         self.abort()
 
-    def _check_room(self, count: int) -> None:
+    def _check_length(self, count: int) -> None:
         if self._received + count > self.place.extent.length:
             raise self._misfit("more")
 

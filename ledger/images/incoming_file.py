@@ -3,10 +3,17 @@
 import os
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Self
 
 from ledger.images.errors import full_pool_errors
 from ledger.images.sparse import SparseWriter
+
+RequireRoom = Callable[[], None]
+
+
+def unlimited() -> None:
+    """Require no room beyond what the file system has."""
 
 
 class IncomingFile(ABC):
@@ -17,9 +24,15 @@ class IncomingFile(ABC):
     PoolFull if there is no room and lets other OSErrors pass; after either, abort.
     """
 
-    def __init__(self, fd: int, writer: SparseWriter, over: Exception) -> None:
-        """`over` is raised by calls after the end."""
+    def __init__(
+        self, fd: int, writer: SparseWriter, require_room: RequireRoom, over: Exception
+    ) -> None:
+        """`require_room` raises PoolFull before what must stay free is taken.
+
+        `over` is raised by calls after the end.
+        """
         self._fd: int | None = fd
+        self._require_room = require_room
         self._writer = writer
         self._over = over
         self._lock = threading.Lock()
@@ -28,7 +41,8 @@ class IncomingFile(ABC):
         """Append `data`, which is not durable before `finish`."""
         with self._lock, full_pool_errors():
             self._open_fd()
-            self._check_room(len(data))
+            self._check_length(len(data))
+            self._require_room()
             self._writer.write(data)
 
     def abort(self) -> None:
@@ -46,7 +60,7 @@ class IncomingFile(ABC):
     def __exit__(self, *error: object) -> None:
         self.abort()
 
-    def _check_room(self, count: int) -> None:  # noqa: B027 - most have room for any number
+    def _check_length(self, count: int) -> None:  # noqa: B027 - most have room for any number
         """Raise an error if so many more bytes are too many."""
 
     @abstractmethod

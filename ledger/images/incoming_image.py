@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ledger.images.errors import full_pool_errors
 from ledger.images.files import remove, sync_directory
-from ledger.images.incoming_file import IncomingFile
+from ledger.images.incoming_file import IncomingFile, RequireRoom, unlimited
 from ledger.images.regular_files import open_regular
 from ledger.images.sparse import SparseWriter
 
@@ -13,13 +13,13 @@ from ledger.images.sparse import SparseWriter
 class IncomingImage(IncomingFile):
     """Collects an upload in a file of its own, which `abort` removes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, require_room: RequireRoom = unlimited) -> None:
         """Create the file; FileExistsError where another upload has it, or left it in a crash."""
         self._path = path
         with full_pool_errors():
             fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         over = ValueError(f"already finished or aborted: {path}")
-        super().__init__(fd, SparseWriter(fd, 0, over=False), over)
+        super().__init__(fd, SparseWriter(fd, 0, over=False), require_room, over)
 
     @property
     def received_bytes(self) -> int:

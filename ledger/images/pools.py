@@ -76,7 +76,7 @@ class Pool:
         return free < max(kept_in_pool(size), self.kept_for_ledger) or without_inodes
 
     def require_room(self) -> None:
-        """Raise `PoolFull`."""
+        """Raise `PoolFull` before a write would take what must stay free."""
         if self.is_full():
             raise PoolFull(f"what is left in pool {self.name} must stay free")
 

@@ -30,6 +30,7 @@ from ledger.domain.aggregates.relations import (
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.context import A, Discarded, Secret
+from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.events import (
     DriveCreated,
@@ -215,6 +216,7 @@ class UnitOfWork:
 
     __slots__ = (
         "_base",
+        "_disk",
         "_now",
         "_projection",
         "_relations",
@@ -234,11 +236,18 @@ class UnitOfWork:
         "tasks",
     )
 
-    def __init__(self, base: Base, projection: Projection, now: datetime | None = None) -> None:
+    def __init__(
+        self,
+        base: Base,
+        projection: Projection,
+        now: datetime | None = None,
+        disk: DiskState = DiskState.ROOMY,
+    ) -> None:
         """`now` is the moment of the command; a batch of several has none."""
         self._base = base
         self._projection = projection
         self._now = now
+        self._disk = disk
         self.streams: dict[str, CachedStream] = {}
         self.seen_streams: set[str] = set()
         self.new_streams: set[str] = set()
@@ -275,6 +284,10 @@ class UnitOfWork:
     def now(self) -> datetime:
         assert self._now is not None
         return self._now
+
+    @property
+    def disk(self) -> DiskState:
+        return self._disk
 
     def job(self, uuid: str) -> Job | None:
         return self._state(Job, job_stream(uuid))

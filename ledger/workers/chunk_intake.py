@@ -72,11 +72,9 @@ class ChunkIntake:
             raise ChunkPresent
         if length is not None:
             chunking = chunking.with_total_from(number, length, upload.size)
-        pool = await asyncio.to_thread(self._pool_of, drive)
         beginning = asyncio.to_thread(self._begin, drive, upload, number, chunking)
         async with _receiving(asyncio.create_task(beginning)) as incoming:
             async for block in join_blocks(stream):
-                await asyncio.to_thread(pool.require_room)
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(self._finish, drive, incoming, on_kept)
 
@@ -176,7 +174,9 @@ class ChunkIntake:
                 if found.pool not in self._pools:
                     raise PoolMissing(f"pool {found.pool} is not configured")
                 files, size = self._pools[found.pool], found.definition.size
-                self._uploads[drive] = ChunkedUpload(files.upload(drive), files.chunks(drive), size)
+                self._uploads[drive] = ChunkedUpload(
+                    files.upload(drive), files.chunks(drive), size, files.require_room
+                )
             return self._uploads[drive]
 
     def _pool_of(self, drive: str) -> Pool:

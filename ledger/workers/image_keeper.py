@@ -127,10 +127,9 @@ class ImageKeeper:
         """
         drive = drive or self._new_id()
         pool = self._pools[place_here(self._spaces(), definition.storage_type).name]
-        incoming = IncomingImage(pool.upload(drive))
+        incoming = IncomingImage(pool.upload(drive), pool.require_room)
         try:
             async for block in join_blocks(stream):
-                await asyncio.to_thread(pool.require_room)
                 await asyncio.to_thread(incoming.write, block)
             await asyncio.to_thread(incoming.finish, definition.size)
         except BaseException:

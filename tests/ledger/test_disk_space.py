@@ -6,12 +6,12 @@ import pytest
 from msgspec.structs import fields
 
 from ledger.domain.commands import ChangePower, Command
+from ledger.domain.decisions.room import may_be_recorded
 from ledger.domain.disk_space import (
     FREE_LEAST,
     RESERVE_LEAST,
     RESERVE_MOST,
     DiskState,
-    may_be_recorded,
     reserve_bytes,
     state_after,
 )

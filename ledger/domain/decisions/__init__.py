@@ -15,6 +15,7 @@ from ledger.domain.decisions import (
     power,
     tags,
 )
+from ledger.domain.decisions.room import require_room
 
 Decision = Callable[[Any, State, Environment], Iterator[Change]]
 """A generator of the changes that a command brings about in a state."""
@@ -64,6 +65,7 @@ assert _DECISIONS.keys() == set(get_args(Command)), "each command has one decisi
 def decide(command: Command, state: State, environment: Environment) -> Iterator[Change]:
     """Yield the changes that the command brings about in this state; pure.
 
-    Raise a `Refusal`, before or between changes; then none of them may be kept.
+    Raise a `Refusal`, before or between changes, or `StoreFull`; then none of them may be kept.
     """
+    require_room(command, state)
     return _DECISIONS[type(command)](command, state, environment)

@@ -21,7 +21,8 @@ from ledger.domain.context import (
 from ledger.domain.decisions.jobs import begin_job, end_in_success
 from ledger.domain.decisions.naming import clone_name
 from ledger.domain.decisions.ownership import own_server, visible_drive
-from ledger.domain.decisions.placement import Crowded, place, pools_to_avoid, with_room
+from ledger.domain.decisions.placement import Crowded, place, pools_to_avoid
+from ledger.domain.decisions.room import with_room
 from ledger.domain.events import (
     DriveCreated,
     DriveDefinition,

@@ -10,7 +10,8 @@ from zlib import crc32
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import PoolSpace, State
-from ledger.domain.errors import PoolElsewhere, PoolsFull, UnknownStorageType
+from ledger.domain.decisions.room import with_room
+from ledger.domain.errors import PoolElsewhere, UnknownStorageType
 
 Crowded = Sequence[Sequence[str]]
 """For each thing to avoid, the most important first: the pools or hosts where it is."""
@@ -52,13 +53,6 @@ def place_here(
         return with_room(place(here, storage_type, avoid=avoid))
     elsewhere = place(pools, storage_type)
     raise PoolElsewhere(elsewhere.name, storage_type)
-
-
-def with_room(chosen: PoolSpace) -> PoolSpace:
-    """Return the pool that was chosen for data. Raise `PoolsFull`, as then all others are, too."""
-    if chosen.full:
-        raise PoolsFull(chosen.name, chosen.storage_type)
-    return chosen
 
 
 def place_server(hosts: tuple[str, ...], server: str, *, avoid: Crowded = ()) -> str:

@@ -4,7 +4,7 @@ import logging
 
 from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
-from ledger.domain.disk_space import DiskState, may_be_recorded
+from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyClaimed, Refusal, StoreFailed, StoreFull
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
@@ -33,10 +33,8 @@ class Decider:
         self, waiting: WaitingCommand, batch: UnitOfWork, disk: DiskState
     ) -> Exception | None:
         """Stage the command's changes on the batch, or return why not."""
-        if not may_be_recorded(waiting.command, disk):
-            return StoreFull()
         at = self._clock.stamp()
-        unit = UnitOfWork(batch, self._projection, at)
+        unit = UnitOfWork(batch, self._projection, at, disk)
         actor, request_id, claim = waiting.caller
         try:
             if claim is not None:
@@ -50,7 +48,7 @@ class Decider:
                     case _:
                         unit.secrets.append(change)
             batch.settle(unit)
-        except Refusal as refusal:
+        except (Refusal, StoreFull) as refusal:
             return refusal
         except StoreFailed:
             raise

@@ -1,0 +1,110 @@
+"""What is refused for want of room, on the ledger's disk and in the pools.
+
+`ledger.domain.disk_space` says how much that is. Here it is decided what may be recorded; what may
+be written into an image is up to `ledger.images.pools.Pool`.
+"""
+
+from typing import assert_never
+
+from ledger.domain.commands import (
+    CancelJob,
+    ChangePower,
+    CloneDrive,
+    CloneServer,
+    Command,
+    CompleteResize,
+    CreateDrives,
+    CreateJob,
+    CreateServers,
+    CreateTags,
+    DeleteDrives,
+    DeleteServers,
+    DeleteTag,
+    DiscardJobs,
+    EditDrive,
+    EditProfile,
+    EditServer,
+    EditTag,
+    FailImage,
+    FailJob,
+    FailResize,
+    LoseAttempt,
+    MarkDriveReady,
+    ParkStream,
+    RecordArchive,
+    RecordCompaction,
+    RecordRestore,
+    ReleaseStream,
+    ResizeDrive,
+    SetRetention,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+from ledger.domain.context import PoolSpace, State
+from ledger.domain.disk_space import DiskState
+from ledger.domain.errors import PoolsFull, StoreFull
+
+
+def require_room(command: Command, state: State) -> None:
+    """Raise `StoreFull` if the ledger's disk has no room for commands of this kind."""
+    if not may_be_recorded(command, state.disk):
+        raise StoreFull
+
+
+def with_room(chosen: PoolSpace) -> PoolSpace:
+    """Return the pool that was chosen for data. Raise `PoolsFull`, as then all others are, too."""
+    if chosen.full:
+        raise PoolsFull(chosen.name, chosen.storage_type)
+    return chosen
+
+
+def may_be_recorded(command: Command, state: DiskState) -> bool:
+    """Return whether there is room for the command: always, if it makes room or ends something."""
+    return state is DiskState.ROOMY or not _begins_something(command)
+
+
+def _begins_something(command: Command) -> bool:
+    """Return whether the command is for something new, or nobody waits for it."""
+    match command:
+        case ChangePower(action=action):
+            return action in ("start", "restart")
+        case (
+            DeleteDrives()
+            | DeleteServers()
+            | DeleteTag()
+            | CancelJob()
+            | StartAttempt()  # without which an accepted job could not end
+            | LoseAttempt()
+            | SucceedJob()
+            | FailJob()
+            | MarkDriveReady()
+            | FailImage()
+            | CompleteResize()
+            | FailResize()
+            | SetRetention()
+            | DiscardJobs()
+            | RecordArchive()
+            | RecordCompaction()
+            | RecordRestore()
+            | ParkStream()
+            | ReleaseStream()
+        ):
+            return False
+        case (
+            CreateDrives()
+            | EditDrive()
+            | ResizeDrive()
+            | CloneDrive()
+            | CreateServers()
+            | EditServer()
+            | CloneServer()
+            | CreateTags()
+            | EditTag()
+            | EditProfile()
+            | CreateJob()
+            | UpdateProgress()  # readers see it in memory
+        ):
+            return True
+        case _:
+            assert_never(command)
