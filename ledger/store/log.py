@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Protocol
 
 from ledger.store.postgres.cursor import PgCursor
-from ledger.store.seam import Cursor, LoggedEvent, Scalar
+from ledger.store.seam import NO_END, Cursor, LoggedEvent, Scalar
 from ledger.store.whole_streams import FIRST, whole
 
 READ_ROWS = 2_000
@@ -62,11 +62,13 @@ class SqlLog:
         sql = f"{SELECT_EVENTS} WHERE position > ? ORDER BY position"
         return map(LoggedEvent._make, streamed(self.cursor(), sql, (after,)))
 
-    def by_stream(self) -> Iterator[tuple[str, str, bytes]]:
+    def by_stream(self, after: str = "", until: int = NO_END) -> Iterator[tuple[str, str, bytes]]:
         rows = streamed(
             self.cursor(),
             "SELECT originator_id, originator_version, topic, state FROM stored_events"
+            " WHERE originator_id > ? AND position <= ?"
             " ORDER BY originator_id, originator_version",
+            (after, until),
         )
         return ((stream, topic, state) for stream, _, topic, state in whole(rows))
 

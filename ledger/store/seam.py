@@ -25,6 +25,9 @@ from ledger.store.lease import Lease
 
 T = TypeVar("T")
 
+NO_END = 2**62
+"""A position that no event reaches."""
+
 Scalar = context.Scalar
 Row = context.Row
 RowKey = context.RowKey
@@ -185,8 +188,11 @@ class Log(Protocol):
     def events(self, after: int = 0) -> Iterator[LoggedEvent]:
         """Yield every event with a higher position, in order."""
 
-    def by_stream(self) -> Iterator[tuple[str, str, bytes]]:
-        """Yield every event as (stream, topic, state), stream by stream, each in order."""
+    def by_stream(self, after: str = "", until: int = NO_END) -> Iterator[tuple[str, str, bytes]]:
+        """Yield every event as (stream, topic, state), stream by stream, each in order.
+
+        Only of streams whose names come after this one, and up to this position.
+        """
 
     def count(self) -> int:
         """Return how many events there are."""

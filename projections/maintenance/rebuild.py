@@ -59,6 +59,8 @@ CATCH_UP_STREAMS = 64
 """With fewer changed streams than this, the rest is done in the transaction of the flip."""
 SLICE_S = 0.1
 """How long one transaction deletes rows: other nodes' exclusive work waits as long."""
+SNAPSHOT_S = 0.25
+"""How long one snapshot is read while rows are written."""
 READ_S = 1.0
 """The pause between two checks whether a superseded generation is still being read."""
 REPORT_EVENTS = 10_000
@@ -121,21 +123,60 @@ class _Rebuild:
         return Rebuilt(self._position, events, before, after, time.monotonic() - started)
 
     def _fill(self, report: Report) -> int:
-        """Fold every stream of a snapshot into rows of the next generation."""
+        """Fold every stream, as of one position, into rows of the next generation."""
         with self._ledger.log() as log:
             total = log.count()
-            written = _RowWriter(self._exclusive, self._ledger.busy, self._next)
+            self._position = log.last_position()
             self._discarded = discarded_streams(sweeps(log))
             _require_beginnings(log, self._discarded)
-            for state_rows in _rows_of_all(log, self._discarded, lambda done: report(done, total)):
-                written.add(state_rows)
-            written.finish()
-            for table in TABLES:
-                count = partial(count_values, table=table, generation=self._next)
-                self._exclusive(count).result()
-            self._position = log.last_position()
-            report(total, total)
-            return total
+        written = _RowWriter(self._exclusive, self._ledger.busy, self._next)
+        for state_rows in self._rows_of_all(lambda done: report(done, total)):
+            written.add(state_rows)
+        written.finish()
+        for table in TABLES:
+            count = partial(count_values, table=table, generation=self._next)
+            self._exclusive(count).result()
+        report(total, total)
+        return total
+
+    def _rows_of_all(self, folded: Callable[[int], None]) -> Iterator[Rows]:
+        """Yield the rows of every stream that is shown, each folded from all its events."""
+        done = 0
+        reported = 0
+        for stream, stored in self._histories():
+            if stream not in self._discarded:
+                yield self._folded(stream, stored)
+            done += len(stored)
+            if done - reported >= REPORT_EVENTS:
+                reported = done
+                folded(done)
+
+    def _histories(self) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+        """Yield every stream with its events up to the position.
+
+        They are read by several snapshots, none of them for long: meanwhile the rows are written,
+        and the log of a file cannot be shortened. No event goes, as long as this is maintenance.
+        """
+        after, is_whole = "", False
+        while not is_whole:
+            until = time.monotonic() + SNAPSHOT_S
+            with self._ledger.log() as log:
+                is_whole = True
+                for stream, history in groupby(
+                    log.by_stream(after, self._position), key=itemgetter(0)
+                ):
+                    yield stream, [(topic, state) for _, topic, state in history]
+                    after = stream
+                    if time.monotonic() > until:
+                        is_whole = False
+                        break
+
+    def _folded(self, stream: str, stored: list[tuple[str, bytes]]) -> Rows:
+        try:
+            return rows_of_history(stream, [decode(topic, state) for topic, state in stored])
+        except CANNOT_FOLD as error:
+            with self._ledger.log() as log:
+                raise unreadable_stream(log, stream, error) from error
 
     def _catch_up(self) -> None:
         """Fold again what has changed, until little changes, or commands keep pace."""
@@ -307,26 +348,6 @@ def _require_beginnings(log: Log, discarded: set[str]) -> None:
     for stream in tails(log.cursor()):
         if stream not in discarded:
             raise UnreadableStream(stream, 0, "its first event is not there")
-
-
-def _rows_of_all(log: Log, discarded: set[str], folded: Callable[[int], None]) -> Iterator[Rows]:
-    """Yield the rows of every stream that is shown, each folded from all its events."""
-    done = 0
-    reported = 0
-    for stream, history in groupby(log.by_stream(), key=itemgetter(0)):
-        stored = list(history)
-        if stream not in discarded:
-            try:
-                shown = rows_of_history(
-                    stream, [decode(topic, state) for _, topic, state in stored]
-                )
-            except CANNOT_FOLD as error:
-                raise unreadable_stream(log, stream, error) from error
-            yield shown
-        done += len(stored)
-        if done - reported >= REPORT_EVENTS:
-            reported = done
-            folded(done)
 
 
 def _history(log: Log, stream: str, after: int) -> tuple[list[Recorded[Event]], int]:

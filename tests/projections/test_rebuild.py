@@ -4,7 +4,8 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,20 @@ from ledger.domain.commands import (
     Command,
     CreateDrives,
     CreateJob,
+    CreateTags,
     DeleteDrives,
     DeleteServers,
+    DeleteTag,
     FailJob,
     MarkDriveReady,
     NewDrive,
+    NewTag,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
 )
 from ledger.domain.errors import StoreFailed, UnknownEvent
+from ledger.store.seam import Log
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from tests.support.opened import Opened, behind_its_back
 from tests.support.story import STORY
@@ -140,6 +145,28 @@ def test_what_is_recorded_while_it_fills_is_caught_up_with(told: Opened) -> None
     told.do(*commands)
     assert rebuilt.before == rebuilt.after
     assert told.replay().divergence is None
+
+
+def test_what_comes_and_goes_between_two_snapshots_leaves_no_row(
+    told: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stream is read by a snapshot of its own, and as of the same position as the first."""
+    log, snapshots = told.ledger.log, count(1)
+
+    def log_meanwhile() -> AbstractContextManager[Log]:
+        if next(snapshots) == 3:
+            told.do(CreateTags(ME, (NewTag("zz", "for a moment", resources=("a",)),)))
+        return log()
+
+    def report(done: int, total: int) -> None:
+        if done == total:
+            told.do(DeleteTag(ME, "zz"))
+
+    monkeypatch.setattr(projections.maintenance.rebuild, "SNAPSHOT_S", -1)
+    monkeypatch.setattr(told.ledger, "log", log_meanwhile)
+    rebuilt = rebuild(told.ledger, report)
+    assert next(snapshots) > rebuilt.events / 10
+    assert rebuilt.before == rebuilt.after
 
 
 def test_what_is_recorded_at_the_very_end_is_caught_up_with(told: Opened) -> None:
