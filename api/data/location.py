@@ -15,7 +15,8 @@ from ledger.images.files import sync_directory
 from ledger.store.postgres.connections import postgres_reader
 from ledger.store.postgres.store import PostgresStore
 from ledger.store.seam import Log, Store
-from ledger.store.sqlite.store import SqliteStore, sqlite_reader
+from ledger.store.sqlite.connections import long_reads, sqlite_reader
+from ledger.store.sqlite.store import SqliteStore
 from projections.views.generations import InlineProjection
 from projections.views.postgres_writer import PostgresProjection
 from projections.views.views import Views
@@ -63,6 +64,7 @@ class SqliteDatabase:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._reads = long_reads(file)
 
     @property
     def address(self) -> Path | str:
@@ -73,13 +75,14 @@ class SqliteDatabase:
 
     def open(self, *, reserve: int = 0) -> Opened:
         projection = InlineProjection()
-        return Opened(SqliteStore(self.file, projection, reserve=reserve), projection)
+        store = SqliteStore(self.file, projection, reserve=reserve, reads=self._reads)
+        return Opened(store, projection)
 
     def views(self, commits: Callable[[], int]) -> Views:
-        return Views(sqlite_reader(self.file), commits)
+        return Views(sqlite_reader(self.file, self._reads), commits)
 
     def log(self) -> AbstractContextManager[Log]:
-        return sqlite_reader(self.file).log()
+        return sqlite_reader(self.file, self._reads).log()
 
 
 class PostgresDatabase:

@@ -27,7 +27,7 @@ from api.data.location import (
 from ledger.images.files import sync_directory
 from ledger.proofs.keys import signer_of
 from ledger.store.migrate import NotMoved, open_copy
-from ledger.store.sqlite.store import fold_wal
+from ledger.store.sqlite.connections import fold_wal
 from projections.maintenance.migrate import Moved, Report, open_migration
 
 Showing = Callable[[str, str], AbstractContextManager[Report]]

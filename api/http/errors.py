@@ -20,6 +20,7 @@ from ledger.domain.errors import (
     NoStoreTime,
     NotFound,
     PoolsFull,
+    ReadCut,
     StoreFailed,
     StoreFull,
     WrongState,
@@ -131,7 +132,7 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             return error_answer(507, "backend", message)
         case PoolsFull():
             return error_answer(507, "backend", str(error), point=error.point)
-        case NoStoreTime():
+        case NoStoreTime() | ReadCut():
             return error_answer(503, "backend", str(error))
         case StoreFull():
             return error_answer(507, "backend", str(error))

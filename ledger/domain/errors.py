@@ -342,6 +342,16 @@ class StoreBusy(StoreUnreachable):
     """A lock was held by others for longer than a request may wait; nothing was done."""
 
 
+class ReadCut(StoreUnreachable):
+    """A long read was ended, for the ledger's disk would have filled because of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the read took so long that it was ended, to keep the ledger's disk from filling: ask"
+            " for less at once, or try again later"
+        )
+
+
 class StoreFull(StoreUnreachable):
     """There is no room to record this; nothing was recorded, and reading goes on."""
 

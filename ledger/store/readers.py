@@ -1,7 +1,7 @@
 """Reads from either database, as of one moment."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import TypeVar
 
 from ledger.store.errors import LOST, store_errors
@@ -17,9 +17,18 @@ class Reader:
     Connections of short reads are kept for the next ones: making one takes longer than the read.
     """
 
-    def __init__(self, connect: Callable[[], Connection], begin: str) -> None:
-        """`begin` is the statement that begins a snapshot."""
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        begin: str,
+        connect_for_long: Callable[[], AbstractContextManager[Connection]] | None = None,
+    ) -> None:
+        """`begin` is the statement that begins a snapshot.
+
+        Connections for long reads may be made in another way.
+        """
         self._connect = connect
+        self._connect_for_long = connect_for_long or (lambda: closing(connect()))
         self._begin = begin
         self._kept: list[Connection] = []
         self._closed = False
@@ -42,7 +51,7 @@ class Reader:
     @contextmanager
     def long_snapshot(self) -> Iterator[Connection]:
         """Read as of one moment, over a connection that is not kept: its cache grows."""
-        with store_errors(), closing(self._connect()) as connection:
+        with store_errors(), self._connect_for_long() as connection:
             connection.execute(self._begin)
             yield connection
 

@@ -27,7 +27,7 @@ from ledger.store.migrate import (
     require_schema,
 )
 from ledger.store.seam import Log
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.tables import TABLES
 from projections.views.generations import is_outdated, live_generation
 from projections.views.postgres_writer import PostgresProjection

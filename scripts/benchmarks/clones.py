@@ -15,7 +15,7 @@ from ledger.domain.aggregates import Aggregate, evolve
 from ledger.domain.events import Event, Recorded
 from ledger.store.seam import Row as Stored
 from ledger.store.seam import RowKey
-from ledger.store.sqlite.store import WAL_PAGES
+from ledger.store.sqlite.connections import WAL_PAGES
 from projections.audit_log import entries
 from projections.rows import rows
 from scripts.benchmarks.support.data_directories import request_bytes, seed

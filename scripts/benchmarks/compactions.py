@@ -13,7 +13,7 @@ from api.service.ids import new_id
 from api.service.service import OpenLedger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.service import Ran, Retention
 from projections.time_travel.past import Past

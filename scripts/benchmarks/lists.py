@@ -22,7 +22,7 @@ from ledger.domain.aggregates.job import Job, JobState
 from ledger.domain.events import DriveDefinition, Resource
 from ledger.store.seam import Cursor, RowKey
 from ledger.store.seam import Row as Stored
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.rows import rows
 from projections.views.generations import live_generation, put_rows
 from projections.views.views import Views

@@ -13,7 +13,8 @@ from time import perf_counter
 from ledger.merkle.tree import complete_root
 from ledger.proofs.tree import Tree
 from ledger.store.seam import Cursor
-from ledger.store.sqlite.store import SqliteStore, sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
+from ledger.store.sqlite.store import SqliteStore
 from ledger.store.tables.tiles import TILE, Tiled, fill, tiled
 from projections.views.generations import InlineProjection
 from scripts.benchmarks.support.rows import Round, Row, missing, percentile_ms, row

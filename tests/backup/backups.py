@@ -24,7 +24,7 @@ from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import signer_of
 from ledger.proofs.tree import Tree
 from ledger.store.seam import LoggedEvent
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.backup.creation import Taken, take
 from projections.maintenance.backup.restoration import Restored, check_first, restore
 from projections.maintenance.retention.service import Retention

@@ -5,15 +5,18 @@ The ledger is on a small disk, or the pool, or both. The process is killed in ea
 
 import os
 import shutil
+import socket
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.client import BLOCK, Api, data_blocks
-from tests.acceptance.running import PASSWORD, Machine, Server
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
 from tests.faults.conftest import mounted
-from tests.support.wait import wait_for
+from tests.support.wait import PATIENCE_S, wait_for
 
 MIB = 1024**2
 RESERVE = 4 * MIB
@@ -71,6 +74,18 @@ class Filled:
         (drive,) = api.post("/drives/", {**DRIVE, "name": "elm", **said}, status=201)["objects"]
         self.there.add(drive["uuid"])
         return str(drive["uuid"])
+
+    def wait_for_room(self, api: Api) -> None:
+        """Until something new is recorded again: then the reserve has been made."""
+
+        def is_recorded() -> bool:
+            made = api.call("POST", "/drives/", json={**DRIVE, "name": "elm"})
+            if made.status_code == 507:
+                return False
+            api.delete(f"/drives/{made.json()['objects'][0]['uuid']}/")
+            return True
+
+        wait_for("for room on the disk", is_recorded)
 
     def delete(self, api: Api, *drives: str) -> None:
         for drive in drives:
@@ -167,7 +182,7 @@ def test_one_account_fills_the_disk_of_the_ledger(
         filled.take_all_but(2 * RESERVE - MIB)
         filled.delete(filled.hog, *hogs)
         filled.discard_the_deleted()
-        filled.delete(filled.hog, filled.create(filled.hog))
+        filled.wait_for_room(filled.hog)
         filled.kill_and_start()
         filled.give_all_back()
     filled.end()
@@ -183,7 +198,7 @@ def test_a_start_without_a_free_byte(machine: Machine, disk: Path) -> None:
     filled.start()
     filled.delete(filled.other, drive)
     filled.give_all_back()
-    filled.create(filled.other)
+    filled.wait_for_room(filled.other)
     filled.end()
 
 
@@ -232,7 +247,51 @@ def test_one_account_fills_a_disk_with_ledger_and_pool(
         machine.wait_for_files()
         filled.give_all_back()
         filled.discard_the_deleted()
+        filled.wait_for_room(filled.other)
     filled.end()
+
+
+@pytest.mark.long
+def test_a_client_that_does_not_read_its_list_fills_no_disk(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """The ledger's log stays short, because the list is cut; it does not look complete."""
+    reserve, many = 16 * MIB, 210
+    with mounted(tmp_path / "disk", f"size={8 * reserve}") as disk:
+        filled = Filled(with_data_on(disk, machine), disk)
+        for _ in range(many):
+            filled.create(filled.other, meta=META)
+        wal = machine.data / "ledger.sqlite-wal"
+        with asking(filled.other, "/drives/detail/?limit=0") as slow:
+            received = slow.recv(MIB)
+            longest = 0
+            for _ in range(100):
+                filled.create(filled.hog, meta=META)
+                longest = max(longest, wal.stat().st_size)
+            assert reserve // 4 < longest <= reserve // 2
+            while more := slow.recv(MIB):
+                received += more
+        assert received.startswith(b"HTTP/1.1 200 OK")
+        assert received.count(b'"is_ephemeral"') < many
+        assert len(filled.other.drives()) == many
+        filled.end()
+        machine.close()
+
+
+@contextmanager
+def asking(api: Api, path: str) -> Iterator[socket.socket]:
+    """A connection over which this was asked for, and that takes in little at a time."""
+    host, _, port = api.address.removeprefix("http://").partition(":")
+    account = b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(PATIENCE_S)
+        connection.connect((host, int(port)))
+        connection.sendall(
+            f"GET /api/2.0{path} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Authorization: Basic {account}\r\nConnection: close\r\n\r\n".encode()
+        )
+        yield connection
 
 
 def test_drives_without_an_inode_stay_until_there_are_some(

@@ -23,7 +23,7 @@ from ledger.domain.events import (
     ServerDeleted,
 )
 from ledger.store.seam import Batch
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.audit.findings import Divergence
 from projections.audit.history import job_history
 from projections.audit.replay import replay

@@ -16,7 +16,7 @@ from api.service.service import OpenLedger
 from ledger.domain.commands import CancelJob, CloneDrive, EditDrive, EditProfile, ResizeDrive
 from ledger.domain.errors import StoreFailed
 from ledger.images.pools import Pool
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from ledger.store.writer import Caller
 from projections.audit.findings import CannotReplay
 from projections.audit.replay import replay

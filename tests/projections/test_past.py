@@ -13,7 +13,7 @@ from api.resources.jobs.representation import job_json, no_figures
 from ledger.archives import Shelf
 from ledger.domain.commands import SetRetention
 from ledger.store.seam import Commit
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.retention.compaction import compact
 from projections.time_travel.past import Past
 from projections.views.views import Views

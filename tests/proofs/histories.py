@@ -36,7 +36,7 @@ from ledger.proofs.tile_builder import tile
 from ledger.proofs.verification import Verified, verify
 from ledger.store.compaction import delete_events
 from ledger.store.seam import Batch
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.retention.compaction import ARCHIVES, _Compaction, compact
 from projections.maintenance.retention.sweep import SYSTEM, never
 from projections.streams import pending_sweeps

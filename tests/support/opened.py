@@ -15,7 +15,8 @@ from ledger.domain.commands import Command
 from ledger.domain.context import Environment
 from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor, Store
-from ledger.store.sqlite.store import SqliteStore, sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
+from ledger.store.sqlite.store import SqliteStore
 from ledger.store.writer import Caller
 from projections.audit.findings import Replay
 from projections.audit.replay import replay

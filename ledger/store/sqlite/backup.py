@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ledger.domain.errors import StoreFailed
 from ledger.images.files import opened
-from ledger.store.sqlite.store import open_connection
+from ledger.store.sqlite.connections import open_connection
 
 
 def copy_ledger(file: Path, copy: Path) -> None:

@@ -14,10 +14,10 @@ What differs from the library's, and why:
   next start finds out whether the transaction is there: `CommitFailed`;
 - a full disk is none of these: SQLite has rolled the transaction back, and reads go on. But then it
   can neither delete nor checkpoint, so a reserve is kept (`sqlite/disk`). It helps only if the WAL
-  is shorter: it is checkpointed at a quarter of the reserve's size.
+  is shorter: it is checkpointed at a quarter of the reserve's size, and long reads are cut before
+  it is half as long (`sqlite/wal`).
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,17 +36,24 @@ from eventsourcing.sqlite import (
 )
 
 from ledger.codec import leaf_of
-from ledger.domain.disk_space import DiskSpace, DiskState
+from ledger.domain.disk_space import DiskSpace, DiskState, longest_wal
 from ledger.domain.errors import CommitFailed, StoreBusy, StoreFailed, StoreFull, StoreUnreachable
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.stamps import microseconds, moment_of
-from ledger.images.files import is_read_only
 from ledger.store.errors import is_full, store_errors
 from ledger.store.parameters import among
-from ledger.store.readers import Reader
 from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
+from ledger.store.sqlite.connections import (
+    PAGE_BYTES,
+    WAL_PAGES,
+    long_reads,
+    open_connection,
+    sqlite_reader,
+)
 from ledger.store.sqlite.disk import Disk
+from ledger.store.sqlite.long_reads import LongReads
+from ledger.store.sqlite.wal import Wal
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.secrets import write_secret
 from ledger.store.upgrade import upgrade
@@ -54,93 +61,9 @@ from ledger.store.whole_streams import beginnings
 
 T = TypeVar("T")
 
-OPENING_S = 5
-BUSY_MS = 50
 LOCK_PAUSE_S = 0.002
 LOCK_TIMEOUT_S = 60
 """SQLite's lock is not fair: beside a busy writer, a second one may wait for seconds."""
-FILE_MODE = 0o600
-PAGE_BYTES = 4_096
-WAL_PAGES = 8_192
-"""The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
-
-
-def open_connection(file: Path, *, writing: bool, wal_pages: int = WAL_PAGES) -> sqlite3.Connection:
-    """Open the ledger's file in autocommit mode; a reading connection can change nothing.
-
-    A writing one checkpoints the WAL at `wal_pages`. Raises `StoreUnreachable` if the file cannot
-    be opened.
-    """
-    try:
-        return _open_writer(file, wal_pages) if writing else _open_reader(file)
-    except (sqlite3.Error, OSError) as error:
-        raise StoreUnreachable(f"cannot open {file}: {error}") from error
-
-
-def _open_writer(file: Path, wal_pages: int) -> sqlite3.Connection:
-    _create_private(file)
-    pragmas = (
-        "auto_vacuum=INCREMENTAL",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        f"wal_autocheckpoint={wal_pages}",
-        f"journal_size_limit={wal_pages * PAGE_BYTES}",
-        f"busy_timeout={BUSY_MS}",
-    )
-    return _open(file, "mode=rwc", pragmas)
-
-
-def _open_reader(file: Path) -> sqlite3.Connection:
-    """Open the file to read, also on a read-only file system.
-
-    There SQLite reads the WAL if its index (`-shm`) is there too, which it cannot make. With
-    `immutable` it needs none, but ignores the WAL: so that is only for files without one.
-    """
-    try:
-        return _open(file, "mode=ro", ("query_only=ON",))
-    except sqlite3.OperationalError:
-        if not is_read_only(file):
-            raise
-        wal = file.with_name(f"{file.name}-wal")
-        if wal.exists() and wal.stat().st_size:
-            raise StoreUnreachable(
-                f"cannot open {file}: the newest commits are in {wal.name}, which cannot be read on"
-                f" a read-only file system without {file.name}-shm; copy the whole directory to"
-                " where it can be written"
-            ) from None
-        return _open(file, "mode=ro&immutable=1", ("query_only=ON",))
-
-
-def _open(file: Path, options: str, pragmas: Sequence[str]) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{file.absolute().as_uri()}?{options}",
-        uri=True,
-        check_same_thread=False,
-        isolation_level=None,
-        timeout=OPENING_S,
-        cached_statements=512,
-    )
-    try:
-        for pragma in (*pragmas, "cache_size=-65536"):
-            connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _create_private(file: Path) -> None:
-    """Create a ledger that nobody else may read; SQLite's other files get the same mode.
-
-    A file that exists is not touched: closing it would end this process's locks on it.
-    """
-    with suppress(FileExistsError):
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
-
-
-def sqlite_reader(file: Path) -> Reader:
-    """Return a reader of this file, which does not create it."""
-    return Reader(lambda: open_connection(file, writing=False), "BEGIN")
 
 
 def _begin_immediate(cursor: SQLiteCursor) -> None:
@@ -270,42 +193,61 @@ class SqliteStore:
         projection: Projection,
         *,
         reserve: int = 0,
+        reads: LongReads | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         """Keep a reserve of at most so many bytes on the disk. Raise `StoreFailed`.
 
-        Tests give a `clock` that counts when a ledger of an earlier schema is opened.
+        `reads` are the long reads of this process. Tests give a `clock` that counts when a ledger
+        of an earlier schema is opened.
         """
         self._file = file
         self._clock = clock
         self._projection = projection
         self._disk = _disk_of(file, reserve)
-        wal_pages = min(self._disk.reserve // 4 // PAGE_BYTES or WAL_PAGES, WAL_PAGES)
-        with store_errors():
-            self._recorder = Recorder(file, wal_pages)
-            with self._recorder.datastore.transaction(commit=True) as c:
-                self._create(c)
-        self._reader = sqlite_reader(file)
+        folded = longest_wal(self._disk.reserve).folded
+        reads = long_reads(file) if reads is None else reads
+        reads.are_cut = True
+        self._wal = Wal(file, self._disk.reserve, self._fold_wal, reads)
+        try:
+            with store_errors():
+                self._recorder = Recorder(file, min(folded // PAGE_BYTES or WAL_PAGES, WAL_PAGES))
+                self._bring_up_to_date()
+        except BaseException:
+            self._disk.close()
+            raise
+        self._reader = sqlite_reader(file, reads)
         self.read, self.log = self._reader.read, self._reader.log
 
-    def _create(self, c: SQLiteCursor) -> None:
-        c.execute("PRAGMA user_version")
-        version = c.fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StoreFailed(f"{self._file} has schema {version}; this is schema {SCHEMA_VERSION}")
+    def _bring_up_to_date(self) -> None:
+        """Create what is missing; if nothing is, write nothing: there may be no room."""
+        with self._recorder.datastore.transaction(commit=False) as c:
+            c.execute("PRAGMA user_version")
+            version = c.fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise StoreFailed(
+                    f"{self._file} has schema {version}; this is schema {SCHEMA_VERSION}"
+                )
+            if version == SCHEMA_VERSION:
+                self._projection.create(_cursor_of(c))
+                return
+        with self._recorder.datastore.transaction(commit=True) as c:
+            self._create(c, version)
+
+    def _create(self, c: SQLiteCursor, version: int) -> None:
         for statement in self._recorder.create_table_statements:
             c.execute(statement)
         if 0 < version < SCHEMA_VERSION:
             self._upgrade(_cursor_of(c), version)
         self._projection.create(_cursor_of(c))
-        if version != SCHEMA_VERSION:  # or each start would need room
-            c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def disk_state(self) -> DiskState:
         before = self._disk.state
         state = self._disk.look()
         if state is DiskState.FULL and before is not state:
             self._fold_wal()
+        self._wal.keep_short()
         return state
 
     def disk_space(self) -> DiskSpace:
@@ -320,14 +262,20 @@ class SqliteStore:
     def stop_waiting(self) -> None:
         """Do nothing: a file is never away."""
 
-    def _fold_wal(self) -> None:
-        """Move as much of the WAL into the file as readers allow, and shorten it if that is all."""
+    def _fold_wal(self) -> bool:
+        """Move the WAL into the file, and cut it off; return False if reads are in the way.
+
+        If there is no room for all of it, some is in the file, and the room that was made is left.
+        """
         with (
-            suppress(StoreFull),  # some of it is in the file, and the reserve's room is left
+            suppress(StoreFull),
             store_errors(),
             self._recorder.datastore.get_connection(commit=True) as connection,
         ):
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return not cursor.fetchone()[0]
+        return True
 
     def _upgrade(self, cursor: sqlite3.Cursor, version: int) -> None:
         _add_latest(cursor)
@@ -356,6 +304,7 @@ class SqliteStore:
             return work(_cursor_of(c))
 
     def close(self) -> None:
+        self._disk.close()
         self._reader.close()
         self._recorder.datastore.close()
 
@@ -365,21 +314,6 @@ def _disk_of(file: Path, reserve: int) -> Disk:
         return Disk(file.parent, reserve)
     except OSError as error:
         raise StoreUnreachable(f"cannot open {file}: {error}") from error
-
-
-def fold_wal(file: Path) -> None:
-    """Move the WAL into the file, durably; no other process may write to it.
-
-    Raises `StoreFailed`, also if another process is reading the WAL.
-    """
-    with store_errors():
-        connection = open_connection(file, writing=True)
-        try:
-            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        finally:
-            connection.close()
-    if busy:
-        raise StoreFailed(f"another process reads {file}")
 
 
 def _add_latest(cursor: sqlite3.Cursor) -> None:

@@ -23,7 +23,7 @@ from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE
 from ledger.store.seam import Log
 from ledger.store.sqlite.backup import copy_ledger
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.backup.archives import archives_of
 from projections.maintenance.backup.errors import NotBackedUp, failures_as
 from projections.maintenance.backup.files import (

@@ -18,7 +18,7 @@ from ledger.proofs.findings import described
 from ledger.proofs.keys import KeyUnusable, verifier_of
 from ledger.proofs.verification import CannotVerify, verify
 from ledger.store.seam import Log
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.backup.errors import BadBackup
 from projections.maintenance.backup.files import describe_file
 from projections.maintenance.backup.layout import (

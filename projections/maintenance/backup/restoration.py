@@ -18,7 +18,7 @@ from ledger.archives.layout import archive_path
 from ledger.images.files import sync_directory
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Checkpoint
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.backup.errors import NotRestored, failures_as
 from projections.maintenance.backup.files import (
     copy_file,

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from ledger.store.seam import Cursor, Row, RowKey, Rows
-from ledger.store.sqlite.store import WAL_PAGES, open_connection
+from ledger.store.sqlite.connections import WAL_PAGES, open_connection
 from projections.tables import BY_NAME, upsert
 from projections.views.generations import live_generation
 

@@ -432,6 +432,7 @@ def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
     ("error", "status", "error_type"),
     [
         (errors.StoreFailed("disk /secret/path"), 503, "backend"),
+        (errors.ReadCut(), 503, "backend"),
         (PoolFull("/secret/path"), 507, "backend"),
         (errors.StoreFull(), 507, "backend"),
         (web.HTTPExpectationFailed(), 417, "validation"),

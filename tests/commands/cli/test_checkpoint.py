@@ -6,7 +6,8 @@ import pytest
 
 from ledger.merkle.signed_note import Checkpoint, read_checkpoint
 from ledger.proofs.keys import KEY_FILE, signer_of, verifier_of
-from ledger.store.sqlite.store import SqliteStore, sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
+from ledger.store.sqlite.store import SqliteStore
 from projections.views.generations import InlineProjection
 from tests.commands.cli.processes import Serving, ask, run
 

@@ -2,21 +2,29 @@
 
 import os
 import stat
+import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from ledger.domain.commands import CreateTags, DeleteTag, NewTag
 from ledger.domain.disk_space import RESERVE_MOST, DiskState
-from ledger.domain.errors import StoreFull
+from ledger.domain.errors import ReadCut, StoreFull
+from ledger.store.log import streamed
 from ledger.store.seam import Store
+from ledger.store.sqlite import long_reads as sqlite_long_reads
+from ledger.store.sqlite.connections import long_reads, sqlite_reader
 from ledger.store.sqlite.disk import Disk
 from ledger.store.sqlite.store import SqliteStore
 from projections.views.generations import InlineProjection
+from projections.views.views import Views
 from tests.faults.conftest import mounted
 from tests.support.opened import Opened
+from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
 
 MIB = 1024**2
@@ -29,7 +37,11 @@ class Reserving(Opened):
     """A ledger that keeps a reserve on its disk."""
 
     def open_store(self, projection: InlineProjection) -> Store:
-        return SqliteStore(self.file, projection, reserve=RESERVE_MOST)
+        self.reads = long_reads(self.file)
+        return SqliteStore(self.file, projection, reserve=RESERVE_MOST, reads=self.reads)
+
+    def open_views(self) -> Views:
+        return Views(sqlite_reader(self.file, self.reads), lambda: self.ledger.commits)
 
     def create(self, *tags: str) -> None:
         for tag in tags:
@@ -37,6 +49,13 @@ class Reserving(Opened):
 
     def delete(self, tag: str) -> None:
         self.do(DeleteTag(ME, tag))
+
+    def look(self) -> DiskState:
+        """As before each command."""
+        return self.ledger.exclusive(lambda _: self.state()).result(PATIENCE_S)
+
+    def wait_for_reserve(self) -> None:
+        wait_for("for the reserve to be made", lambda: self.look() is DiskState.ROOMY)
 
     def state(self) -> DiskState:
         space = self.ledger.disk_space()
@@ -115,9 +134,58 @@ def test_a_full_disk_has_the_room_of_the_reserve(opened: Reserving, disk: Small)
     with pytest.raises(StoreFull):
         opened.create("c")
     disk.give_back()
+    opened.wait_for_reserve()
     opened.create("c")
-    assert opened.state() is DiskState.ROOMY
     assert disk.reserve.stat().st_size == RESERVE
+
+
+def test_the_reserve_is_made_beside_the_writer(
+    opened: Reserving, disk: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends and makes room is recorded meanwhile, and nothing else yet."""
+    made, go_on = threading.Event(), threading.Event()
+
+    def make(_: Disk) -> bool:
+        made.set()
+        assert go_on.wait(PATIENCE_S)
+        return make_reserve(opened.store._disk)
+
+    assert isinstance(opened.store, SqliteStore)
+    make_reserve = Disk._make_reserve
+    opened.create("a", "b")
+    disk.take_all_but(0)
+    opened.look()
+    monkeypatch.setattr(Disk, "_make_reserve", make)
+    disk.give_back()
+    try:
+        opened.look()
+        assert made.wait(PATIENCE_S)
+        opened.delete("a")
+        with pytest.raises(StoreFull):
+            opened.create("c")
+    finally:
+        go_on.set()
+    opened.wait_for_reserve()
+    opened.create("c")
+
+
+def test_whoever_closes_leaves_no_part_of_a_reserve(
+    disk: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = threading.Event()
+
+    def urandom(size: int) -> bytes:
+        writing.set()
+        return b"x"
+
+    with Reserving(disk.ledger) as opened:
+        disk.take_all_but(0)
+        opened.look()
+        monkeypatch.setattr(os, "urandom", urandom)
+        disk.give_back()
+        opened.look()
+        assert writing.wait(PATIENCE_S)
+    assert not disk.reserve.exists()
 
 
 def created_until_refused(opened: Opened) -> list[str]:
@@ -151,14 +219,113 @@ def test_a_disk_that_is_filled_during_a_commit(
     assert opened.replay().divergence is None
 
 
-def test_the_wal_is_shorter_than_the_reserve(opened: Reserving, disk: Small) -> None:
-    """Or giving up the reserve would not be enough to fold it."""
+def check_wal_stays_short(opened: Reserving, disk: Small) -> None:
     longest = 0
     for nth in range(150):
         opened.create(f"tag-{nth}")
         longest = max(longest, disk.wal.stat().st_size)
     assert disk.ledger.stat().st_size > RESERVE
-    assert longest <= RESERVE // 2
+    assert RESERVE // 4 < longest <= RESERVE // 2
+
+
+def test_the_wal_is_shorter_than_the_reserve(opened: Reserving, disk: Small) -> None:
+    """Or giving up the reserve would not be enough to fold it."""
+    check_wal_stays_short(opened, disk)
+
+
+def test_long_reads_are_cut_before_the_wal_is_too_long(opened: Reserving, disk: Small) -> None:
+    """Whether they are parked, as that of a slow client, or have only begun; and so are audits.
+
+    What was read before stands. Afterwards the next one reads to its end.
+    """
+    opened.create("a")
+    with (
+        opened.views.long_snapshot() as parked,
+        opened.views.long_snapshot() as begun,
+        opened.ledger.log() as log,
+    ):
+        rows = streamed(parked.cursor, "SELECT uuid FROM tags_g1")
+        events = log.events()
+        assert next(rows) == ("a",)
+        assert next(events).stream == "tag-a"
+        check_wal_stays_short(opened, disk)
+        with pytest.raises(ReadCut, match="ask for less"):
+            begun.tags(ME, limit=-1)
+        for read in (rows, events):
+            with pytest.raises(ReadCut):
+                list(read)
+    with opened.ledger.log() as log:
+        assert len(list(log.events())) == 151
+    assert opened.replay().divergence is None
+
+
+def test_a_read_that_is_busy_is_cut_too(opened: Reserving, disk: Small) -> None:
+    began = threading.Event()
+
+    def read_for_ever() -> None:
+        with opened.ledger.log() as log:
+            began.set()
+            log.cursor().execute(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+                " SELECT count(*) FROM n"
+            )
+
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(read_for_ever)
+        assert began.wait(PATIENCE_S)
+        check_wal_stays_short(opened, disk)
+        assert isinstance(reading.exception(PATIENCE_S), ReadCut)
+
+
+def test_the_read_of_another_process_gives_way_first(
+    opened: Reserving, disk: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be cut from here; as soon as it goes on, it looks at the WAL itself."""
+    monkeypatch.setattr(sqlite_long_reads, "LOOK_S", 0)
+    opened.create("a")
+    with sqlite_reader(disk.ledger).log() as log, opened.views.long_snapshot() as here:
+        assert log.count() == 1
+
+        def read_until_cut() -> None:
+            for nth in count():
+                opened.create(f"tag-{nth}")
+                log.count()
+
+        with pytest.raises(ReadCut):
+            read_until_cut()
+        assert len(here.tags(ME, limit=-1)) == 1
+    assert disk.wal.stat().st_size < RESERVE // 2
+
+
+def test_a_read_that_cannot_be_reached_is_waited_for(
+    opened: Reserving,
+    disk: Small,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As that of a process that stands still; the service goes on, and says so."""
+    monkeypatch.setattr(sqlite_long_reads, "LOOK_S", 0)
+    opened.create("a")
+    with sqlite_reader(disk.ledger).log() as log:
+        nth = 0
+        while "another process reads for long" not in caplog.text:
+            nth += 1
+            opened.create(f"tag-{nth}")
+        with pytest.raises(ReadCut):
+            log.count()
+    opened.create("b")
+
+
+def test_a_start_without_a_free_byte_writes_nothing(disk: Small) -> None:
+    with Reserving(disk.ledger) as opened:
+        opened.create("a")
+    disk.take_all_but(0)
+    before = disk.ledger.read_bytes()
+    with Reserving(disk.ledger) as opened:
+        assert disk.wal.stat().st_size == 0
+        opened.delete("a")
+        assert disk.wal.stat().st_size > 0
+    assert disk.ledger.read_bytes() != before
 
 
 def test_half_a_reserve_is_made_anew(disk: Small) -> None:
@@ -176,6 +343,7 @@ def test_a_reserve_that_does_not_fit_is_not_made(disk: Small) -> None:
             opened.create("a")
         assert not disk.reserve.exists()
         disk.give_back()
+        opened.wait_for_reserve()
         opened.create("a")
         assert disk.reserve.exists()
 

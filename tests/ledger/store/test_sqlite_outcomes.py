@@ -79,8 +79,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
     really = sqlite3.connect
 
     def connect(address: str, **given: Any) -> sqlite3.Connection:
-        kind = FailingConnection if "mode=rwc" in address else sqlite3.Connection
-        return really(address, factory=kind, **given)
+        if "mode=rwc" in address:
+            given["factory"] = FailingConnection
+        return really(address, **given)
 
     monkeypatch.setattr(sqlite3, "connect", connect)
     return failing

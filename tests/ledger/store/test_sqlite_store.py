@@ -15,7 +15,8 @@ import pytest
 from ledger.domain.errors import StoreBusy, StoreFailed
 from ledger.store.engines import sqlite_engine
 from ledger.store.schema import SCHEMA_VERSION
-from ledger.store.sqlite.store import SqliteStore, open_connection, sqlite_reader
+from ledger.store.sqlite.connections import open_connection, sqlite_reader
+from ledger.store.sqlite.store import SqliteStore
 from ledger.store.tables import sessions, tiles, tokens
 from ledger.store.tables.stamps import newest_stamp
 from projections.views.generations import InlineProjection

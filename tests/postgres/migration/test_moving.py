@@ -29,7 +29,7 @@ from ledger.store import migrate as tables
 from ledger.store.migrate import NotMoved
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres.store import PostgresStore
-from ledger.store.sqlite.store import sqlite_reader
+from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.migrate import Report
 from projections.views.postgres_writer import PostgresProjection
 from tests.backup.backups import Ledger, archived

@@ -1,0 +1,69 @@
+"""The WAL of a ledger's file, which must stay shorter than half of the reserve.
+
+Only then is there room on a full disk to fold it into the file, once the reserve is given up. It is
+folded at a quarter of the reserve; what keeps it from being begun anew are long reads.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ledger.domain.disk_space import FREE_LEAST, longest_wal
+from ledger.store.sqlite.disk import RESERVE_FILE, free_bytes
+from ledger.store.sqlite.long_reads import LongReads
+
+REST_S = 1.0
+"""How long it is left alone once nothing more could be cut: other processes read."""
+
+log = logging.getLogger(__name__)
+
+
+def wal_bytes(file: Path) -> int:
+    """Return how long the WAL of this file is."""
+    try:
+        return file.with_name(f"{file.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def is_held_up(file: Path) -> bool:
+    """Return whether the process that writes to this file must not wait for a read of another.
+
+    Its reserve tells how long the WAL may be. Without one, it may have given it up.
+    """
+    try:
+        reserve = (file.parent / RESERVE_FILE).stat().st_size
+    except FileNotFoundError:
+        return free_bytes(file.parent) < FREE_LEAST
+    return wal_bytes(file) >= longest_wal(reserve).elsewhere
+
+
+class Wal:
+    """Keeps the WAL short. In the writer's thread."""
+
+    def __init__(
+        self, file: Path, reserve: int, fold: Callable[[], bool], reads: LongReads
+    ) -> None:
+        """`fold` moves it into the file, and returns False if reads are in the way."""
+        self._file = file
+        self._most = longest_wal(reserve).here if reserve else None
+        self._fold = fold
+        self._reads = reads
+        self._rests_until = 0.0
+
+    def keep_short(self) -> None:
+        """Cut the oldest long reads, one after the other, until it can be begun anew."""
+        if self._most is None or wal_bytes(self._file) < self._most:
+            return
+        if time.monotonic() < self._rests_until:
+            return
+        cut = 0
+        while not self._fold():
+            if not self._reads.cut_oldest():
+                self._rests_until = time.monotonic() + REST_S
+                log.warning("another process reads for long: the ledger's WAL cannot be shortened")
+                break
+            cut += 1
+        if cut:
+            log.warning("%d long reads were cut: the ledger's WAL would be too long", cut)
