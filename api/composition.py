@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from api.service.settings import DEFAULT_HOSTS, Settings, WorkerSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
-from ledger.domain.errors import PauseLost, StoreFailed, StoreFull
+from ledger.domain.errors import PauseLost, StoreFailed
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
@@ -206,8 +206,6 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         work = ImageWork(opened, views, settings)
         service = _service_of(opened, settings, signer, views, work)
         try:
-            with suppress(StoreFull):  # then nothing is signed until there is room
-                await service.accounts.keys.renew()
             async with work.run(copying=settings.copying), service.feed, _upkeep(service):
                 yield service
         finally:

@@ -98,7 +98,7 @@ class Accounts:
         )
         self._cache: LoginCache[Account] = LoginCache(clock, self.revocations.are_known)
         self.keys = HourlyKeys(self._tables, now)
-        """Keys for signatures that are valid for minutes; the service renews them every hour."""
+        """Keys for signatures that are valid for minutes."""
         self._async_cookies = AsyncCookies(now, self.keys)
         self.meter = LoginMeter()
         throttle = Throttle(clock, self.limits)
@@ -167,6 +167,7 @@ class Accounts:
         """
         number = await self._tables.read(lambda c: login_revocations.last_of(c, account.uuid))
         session = None if session_id is None else secret_hash(session_id)
+        await self.keys.provide()
         return self._async_cookies.make(CookieHolder(account.uuid, number, session))
 
     async def account_of_async_cookie(self, value: str) -> Account:
@@ -175,6 +176,7 @@ class Accounts:
         Raise `LoginRefused` if the cookie is forged or old, if the account was removed, or if its
         logins were revoked or the cookie's session ended since.
         """
+        await self.keys.learn()
         holder = self._async_cookies.read(value)
 
         def find(cursor: Cursor) -> table.StoredAccount | None:

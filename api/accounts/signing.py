@@ -25,7 +25,7 @@ class Signing:
         self._valid_s = valid_s
 
     def sign(self, *parts: str) -> str:
-        """Raise `StoreUnreachable` if this hour has no key, after a leap of the clock."""
+        """Raise `StoreUnreachable` if this hour has no key yet: it has begun a moment ago."""
         time = self._time()
         text = self._separator.join((*parts, str(time)))
         mac = self._mac(text, time)

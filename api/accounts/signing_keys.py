@@ -1,7 +1,8 @@
 """Keys for what is signed for a few minutes: cookies for websockets, links for uploads.
 
-They are stored beside the ledger, so that all nodes accept what one of them signs. Each hour has a
-key of its own, which is soon removed: an old copy of the tables can sign nothing.
+They are stored beside the ledger, so that all nodes accept what one of them signs. Each hour in
+which something is signed has a key of its own, which is soon removed: an old copy of the tables can
+sign nothing.
 """
 
 import secrets
@@ -13,13 +14,11 @@ from ledger.store.seam import Cursor
 from ledger.store.tables import signing_keys as table
 
 HOUR_S = 3600
-AHEAD = 2
-"""Hours for which keys are made in advance."""
 KEY_BYTES = 32
 
 
 class HourlyKeys:
-    """The keys of one ledger, to be renewed at the start and at least every hour."""
+    """The keys of one ledger: made when they are needed, and found when others have made them."""
 
     def __init__(self, tables: PrivateTables, now: Callable[[], datetime]) -> None:
         self._tables = tables
@@ -27,17 +26,33 @@ class HourlyKeys:
         self._keys: dict[int, bytes] = {}
 
     def __call__(self, hour: int) -> bytes | None:
-        """Return the key of an hour since 1970; None for a past one, or one far ahead."""
+        """Return the key of an hour since 1970, if it is known."""
         return self._keys.get(hour)
 
-    async def renew(self) -> int:
-        """Make the keys of the hours to come; remove old ones and return their number."""
-        now = int(self._now().timestamp()) // HOUR_S
+    async def provide(self) -> None:
+        """Know the key of this hour, to sign by it; make it if nobody has. Raise `StoreFailed`."""
+        await self.learn()
+        hour = self._hour()
+        if hour in self._keys:
+            return
 
-        def renew(cursor: Cursor) -> tuple[int, dict[int, bytes]]:
-            for hour in range(now, now + AHEAD + 1):
-                table.make(cursor, hour, secrets.token_bytes(KEY_BYTES))
-            return table.remove_before(cursor, now - 1), table.every(cursor)
+        def make(cursor: Cursor) -> dict[int, bytes]:
+            table.make(cursor, hour, secrets.token_bytes(KEY_BYTES))
+            return table.every(cursor)
 
-        removed, self._keys = await self._tables.write(renew)
+        self._keys = await self._tables.write(make)
+
+    async def learn(self) -> None:
+        """Know all keys that there are, to read what any node has signed. Raise `StoreFailed`."""
+        if self._hour() not in self._keys:
+            self._keys = await self._tables.read(table.every)
+
+    async def expire(self) -> int:
+        """Remove the keys of hours in which all that was signed is too old; return their number."""
+        before = self._hour() - 1
+        removed = await self._tables.write(lambda c: table.remove_before(c, before))
+        self._keys = {hour: key for hour, key in self._keys.items() if hour >= before}
         return removed
+
+    def _hour(self) -> int:
+        return int(self._now().timestamp()) // HOUR_S

@@ -26,7 +26,7 @@ def expiring_things(service: Service) -> tuple[Expiring, ...]:
         Expiring("sessions", service.accounts.sessions.expire),
         Expiring("known places", service.accounts.expire_places),
         Expiring("idempotency keys", service.idempotency_keys.expire),
-        Expiring("hourly keys", service.accounts.keys.renew),
+        Expiring("hourly keys", service.accounts.keys.expire),
     )
 
 

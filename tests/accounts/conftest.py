@@ -54,7 +54,6 @@ def open_accounts(tmp_path: Path, begun: Path, clock: Clock, wall: Wall) -> Open
     async def opening() -> AsyncIterator[Accounts]:
         async with open_ledger(tmp_path) as opened:
             made = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
-            await made.keys.renew()
             yield made
             made.close()
 
@@ -76,7 +75,6 @@ async def api(tmp_path: Path, begun: Path, clock: Clock, wall: Wall) -> AsyncIte
     begin_as(begun, tmp_path)
     async with open_service(Settings(data=tmp_path, copying=False)) as opened:
         accounts = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
-        await accounts.keys.renew()
         service = replace(opened, accounts=accounts, trusted_proxies=("127.0.0.1",))
         server = ApiServer(make_app(service))
         async with TestClient(server, cookie_jar=aiohttp.DummyCookieJar()) as client:

@@ -45,13 +45,29 @@ def authorization(account: Account) -> str:
     return aiohttp.encode_basic_auth(account.email, "password")
 
 
+class FixedKeys:
+    """Stands in for `HourlyKeys`: every hour has the same."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __call__(self, _hour: int) -> bytes:
+        return self._key
+
+    async def provide(self) -> None:
+        pass
+
+    async def learn(self) -> None:
+        pass
+
+
 class KnownAccounts:
     """Stands in for `Accounts`, without the cost of hashing: everybody's password is `password`."""
 
     def __init__(self, *accounts: Account) -> None:
         self._by_header = {authorization(account): account for account in accounts}
         self._by_uuid = {account.uuid: account for account in accounts}
-        self.keys = lambda _hour: b"a key of the tests"
+        self.keys = FixedKeys(b"a key of the tests")
         self.cookies = AsyncCookies(now, self.keys)
         self.meter = LoginMeter()
         self.waiting = 0

@@ -38,7 +38,8 @@ class Uploads:
         self._views = service.views
         self._intake = service.intake.chunks
         self._digesting = asyncio.Semaphore(DIGESTS_AT_ONCE)
-        self._links = UploadLinks(service.now, service.accounts.keys)
+        self._keys = service.accounts.keys
+        self._links = UploadLinks(service.now, self._keys)
 
     async def find(self, request: web.Request) -> web.Response:
         """Answer whether a chunk is there; resumable.js asks before it sends one."""
@@ -63,11 +64,13 @@ class Uploads:
         asked = await read_object(request, ChunkRequest)
         if await self._intake.has_chunk(drive, asked.chunk_number, Chunking(asked.chunk_size)):
             raise ChunkPresent
+        await self._keys.provide()
         token = self._links.token(LinkedChunk(drive, asked.chunk_number, asked.chunk_size))
         return json_answer({"link": f"{API_ROOT}/uploads/{token}/"})
 
     async def send_by_link(self, request: web.Request) -> web.Response:
         """Take in a chunk as the body; answer once it is on disk."""
+        await self._keys.learn()
         chunk = self._links.read(request.match_info["token"])
         occupy_connection(request)
         length = body_length(request)

@@ -36,6 +36,7 @@ from tests.api.calling import (
     UNKNOWN,
     Answer,
     Api,
+    FixedKeys,
     KnownAccounts,
     authorization,
 )
@@ -574,7 +575,7 @@ async def test_links_of_another_service(upload: Upload):
     """Every process over the ledger takes a link; a service that has other keys does not."""
     link = await upload.link(0)
     stranger = KnownAccounts(ALICE)
-    stranger.keys = lambda _hour: b"another key"
+    stranger.keys = FixedKeys(b"another key")
     for accounts, refused in ((KnownAccounts(ALICE), False), (stranger, True)):
         service = replace(upload.api.service, accounts=accounts)
         async with TestClient(ApiServer(make_app(service))) as client:
