@@ -1,21 +1,26 @@
 """The server's disk is full: what does not fit is refused, and nothing has failed."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from ledger.domain.commands import CreateTags, NewTag
-from ledger.domain.errors import StoreFull
+from ledger.domain.errors import StoreFull, StoreUnreachable
 from ledger.domain.events import tag_stream
+from ledger.domain.outcomes import Outcome, outcome_of
+from ledger.store.writer import waiting
 from tests.faults.conftest import mounted
 from tests.support.cluster import server_user
-from tests.support.opened import Opened
+from tests.support.opened import CALLER, Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import PostgresServer, new_directory, server_of_its_own
+from tests.support.wait import PATIENCE_S
 from tests.support.world import ME
 
 MIB = 1024**2
@@ -58,6 +63,61 @@ def created_until_refused(opened: Opened) -> list[str]:
         except StoreFull:
             return made
         made.append(name)
+
+
+@pytest.mark.long
+def test_a_server_whose_log_has_no_room_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It panics, and does not start before there is room. Meanwhile requests are refused.
+
+    What was acknowledged is there, and what was said not to be recorded is not.
+    """
+    monkeypatch.setattr(waiting, "ANSWER_S", 1)
+    above = new_directory()
+    with mounted(above / "disk", DISK) as disk:
+        log = disk / "log"
+        log.mkdir()
+        shutil.chown(log, server_user())
+        with server_of_its_own(f"--waldir={log}", "--wal-segsize=1") as server:
+            url = server.new_ledger()
+            with in_postgres(url) as opened:
+                fill_the_log(server, disk, opened)
+            server.drop(url)
+    shutil.rmtree(above)
+
+
+def fill_the_log(server: PostgresServer, disk: Path, opened: Opened) -> None:
+    claims = {name: create(opened, name) for name in ("before", "too")}
+    assert set(claims.values()) == {"recorded"}
+    filler = disk / "filler"
+    found = os.statvfs(disk)
+    filler.write_bytes(bytes(found.f_bavail * found.f_frsize))
+    for nth in count():
+        name = f"tag-{nth}"
+        claims[name] = create(opened, name)
+        if claims[name] != "recorded":
+            break
+    assert "PANIC" in (server.directory / "log").read_text()
+    claims |= {name: create(opened, name) for name in ("refused", "refused-too")}
+    assert opened.failures == []
+    filler.unlink()
+    server.start_again()
+    opened.ledger.exclusive(lambda _: None).result(PATIENCE_S)
+    claims["after"] = create(opened, "after")
+    for name, claim in claims.items():
+        is_there = opened.current(tag_stream(name)) is not None
+        assert claim == "unknown" or is_there == (claim == "recorded"), (name, claim)
+    assert list(claims.values()).count("recorded") == len(claims) - 3
+    assert opened.failures == []
+    assert opened.replay().divergence is None
+
+
+def create(opened: Opened, name: str) -> Outcome:
+    """Return what is claimed of a new tag, as for a request."""
+    try:
+        asyncio.run(opened.ledger.execute(CreateTags(ME, (NewTag(name, name, META),)), CALLER))
+    except StoreUnreachable as error:
+        return outcome_of(error)
+    return "recorded"
 
 
 def test_what_does_not_fit_is_refused(server: PostgresServer, disk: Path) -> None:

@@ -46,9 +46,9 @@ class PostgresServer:
         self.directory = directory
         self.url = f"postgresql://postgres@/postgres?host={directory}"
 
-    def start(self) -> None:
+    def start(self, *initdb: str) -> None:
         """Make its files, and the database that others are copies of."""
-        run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync")
+        run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync", *initdb)
         self.start_again()
         url = self.new_database(named=TEMPLATE)
         PostgresStore(url, PostgresProjection()).close()
@@ -101,10 +101,10 @@ class PostgresServer:
 
 
 @contextmanager
-def server_of_its_own() -> Iterator[PostgresServer]:
+def server_of_its_own(*initdb: str) -> Iterator[PostgresServer]:
     """Yield a server that a test may stop or break, as it must not with the one that is shared."""
     server = PostgresServer(new_directory())
-    server.start()
+    server.start(*initdb)
     try:
         yield server
     finally:
