@@ -1,8 +1,12 @@
-"""The frames that subscribers get: which resource changed, and how it is now."""
+"""The frames that subscribers get: which resource changed, and how it is now.
+
+A frame is made once, as it goes over the wire, for all websockets of an account.
+"""
 
 from typing import assert_never
 
 from api.http.responses import JsonObject, Shown, encode
+from api.http.wire.websocket_frames import text_frame
 from api.resources.drives.representation import represent_drive
 from api.resources.jobs.representation import LiveFigures, job_json
 from api.resources.profile import profile_json
@@ -25,7 +29,7 @@ def frames(figures: LiveFigures) -> Render:
         frame: JsonObject = {"resource_type": resource_type, "resource_uri": uri}
         if view is not None:
             frame["object"] = _shown(view, figures)
-        return encode(frame)
+        return text_frame(encode(frame))
 
     return render
 

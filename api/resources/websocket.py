@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-from aiohttp import WSCloseCode, WSMsgType, hdrs, web
+from aiohttp import WSCloseCode, hdrs, web
 
 from api.accounts.account import Account, LoginRefused
 from api.http.edge.cookies import COOKIES
@@ -16,9 +16,9 @@ from api.http.edge.same_origin import check_origin
 from api.http.errors import RequestRefused
 from api.http.request_ids import REQUEST_ID
 from api.http.requests import CALLER
-from api.http.wire.connection import occupy_connection
+from api.http.wire.connection import Connection, occupy_connection
 from api.service.service import Service
-from projections.feed.feed import Reason
+from projections.feed.feed import Frames, Reason
 
 FRAMES_MAX = 2_000
 BYTES_MAX = 4 * 1024**2
@@ -74,7 +74,8 @@ class Websocket:
         response.headers[REQUEST_ID] = request[CALLER].request_id
         await response.prepare(request)
         revocation = self._accounts.last_revocation_before(cookie)
-        socket = Socket(response, request.transport, revocation)
+        assert isinstance(request.protocol, Connection)
+        socket = Socket(response, request.protocol, revocation)
         with (
             self._feed.subscription(account.uuid, socket),
             self._accounts.watch_session(cookie, lambda: socket.leave("logged out")),
@@ -97,30 +98,40 @@ def _asks_for_websocket(request: web.Request) -> bool:
 
 
 class Socket:
-    """A client that follows the feed: a queue of frames, and a task that sends them."""
+    """A client that follows the feed.
+
+    What the connection takes is written at once. The rest waits in a queue, and a task writes it
+    once the client has read.
+    """
 
     def __init__(
-        self, response: web.WebSocketResponse, transport: asyncio.Transport | None, revocation: int
+        self, response: web.WebSocketResponse, connection: Connection, revocation: int
     ) -> None:
         self.revocation = revocation
         self._response = response
-        self._transport = transport
-        self._frames: deque[bytes] = deque()
+        self._connection = connection
+        self._waiting: deque[Frames] = deque()
+        self._count = 0
         self._bytes = 0
         self._ready = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
 
-    def take(self, frame: bytes, *, again: bool) -> None:
-        """Queue a frame, or disconnect a client that is too far behind for it."""
-        if self._closing is not None or (again and len(self._frames) >= REPEATS_MAX):
+    def take(self, frames: Frames, *, again: bool) -> None:
+        """Write frames or queue them, or disconnect a client that is too far behind for them."""
+        if self._closing is not None or (again and self._count >= REPEATS_MAX):
             return
-        # A single frame may exceed the limit on its own: a tree of jobs has no bound.
-        full = len(self._frames) >= FRAMES_MAX or self._bytes + len(frame) > BYTES_MAX
-        if full and self._frames:
+        if not self._waiting and self._connection.takes_more:
+            self._write(frames)
+            return
+        # What is told at once may exceed the limits on its own: a tree of jobs has no bound.
+        too_many = self._count + len(frames.each) > FRAMES_MAX
+        too_long = self._bytes + len(frames.together) > BYTES_MAX
+        if self._waiting and (too_many or too_long):
             self._close(WSCloseCode.TRY_AGAIN_LATER, b"too slow")
             return
-        self._frames.append(frame)
-        self._bytes += len(frame)
+        self._waiting.append(frames)
+        self._count += len(frames.each)
+        self._bytes += len(frames.together)
         self._ready.set()
 
     def leave(self, reason: Reason) -> None:
@@ -144,13 +155,20 @@ class Socket:
             while True:
                 await self._ready.wait()
                 self._ready.clear()
-                while self._frames:
-                    frame = self._frames.popleft()
-                    self._bytes -= len(frame)
-                    await self._response.send_frame(frame, WSMsgType.TEXT)
+                while self._waiting:
+                    await self._connection.until_it_takes_more()
+                    if self._waiting:  # a close has emptied it meanwhile
+                        frames = self._waiting.popleft()
+                        self._count -= len(frames.each)
+                        self._bytes -= len(frames.together)
+                        self._write(frames)
+
+    def _write(self, frames: Frames) -> None:
+        if not self._response.closed:  # by the client: nothing may follow the close frame
+            self._connection.write(frames.together)
 
     def _close(self, code: WSCloseCode, reason: bytes) -> None:
-        self._frames.clear()
+        self._waiting.clear()
         self._closing = asyncio.create_task(self._say_goodbye(code, reason))
 
     async def _say_goodbye(self, code: WSCloseCode, reason: bytes) -> None:
@@ -158,5 +176,4 @@ class Socket:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._response.close(code=code, message=reason)
-        if self._transport is not None:
-            self._transport.abort()
+        self._connection.cut()

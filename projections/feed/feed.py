@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from ledger.domain.errors import StoreFailed, StoreUnreachable
 from ledger.store.seam import Commit
@@ -27,11 +27,20 @@ REPEAT_S = 5.0
 PROGRESS_S = 1.0
 """The shortest time between two frames of a job that show progress below it."""
 FRAMES_AT_ONCE = 50
-"""Frames that are made before other tasks in the event loop get their turn."""
+"""The most frames that are made before other tasks in the event loop get their turn."""
+TURN_S = 0.002
+"""How long the feed should take before other tasks get theirs."""
 
 log = logging.getLogger(__name__)
 
 Reason = Literal["stopping", "logged out", "feed failed"]
+
+
+class Frames(NamedTuple):
+    """Some frames, in order; `together` are their bytes, made once for all subscribers."""
+
+    each: tuple[bytes, ...]
+    together: bytes
 
 
 class Subscriber(Protocol):
@@ -40,8 +49,8 @@ class Subscriber(Protocol):
     revocation: int
     """The number of the last revocation of the account's logins before this login."""
 
-    def take(self, frame: bytes, *, again: bool) -> None:
-        """Take a frame; `again` says that it may repeat what is known. Must not block."""
+    def take(self, frames: Frames, *, again: bool) -> None:
+        """Take frames; `again` says that they may repeat what is known. Must not block."""
 
     def leave(self, reason: Reason) -> None:
         """Leave: there will be no more frames."""
@@ -76,6 +85,7 @@ class Feed:
         self._changes = Changes()
         self._news, self._repeats = Backlog(), Backlog()
         self._pacing = Pacing(progress_s)
+        self._frames_at_once = FRAMES_AT_ONCE
         self._woken = asyncio.Event()
         self._closed = False
 
@@ -202,13 +212,20 @@ class Feed:
         while True:
             self._gather()
             again = False
-            turn = self._news.take(FRAMES_AT_ONCE)
+            turn = self._news.take(self._frames_at_once)
             if turn is None:
-                turn, again = self._repeats.take(FRAMES_AT_ONCE), True
+                turn, again = self._repeats.take(self._frames_at_once), True
             if turn is None:
                 return
+            began = self._loop.time()
             self._send_frames(*turn, again=again)
+            self._adapt(self._loop.time() - began)
             await asyncio.sleep(0)
+
+    def _adapt(self, took_s: float) -> None:
+        """Make fewer frames at once while a turn takes too long, and soon more again."""
+        wanted = self._frames_at_once // 2 if took_s > TURN_S else self._frames_at_once + 1
+        self._frames_at_once = min(max(wanted, 1), FRAMES_AT_ONCE)
 
     def _gather(self) -> None:
         """Find out what to send to which account."""
@@ -273,14 +290,15 @@ class Feed:
             return
         with self._views.snapshot() as snapshot:
             views = _read_views(snapshot, items, account)
-        now = self._loop.time()
-        for item in items:
-            view = views.get(item)
-            if isinstance(view, JobTree) and view.children:
-                self._pacing.note_shown(item.uuid, _count_jobs(view), now)
-            frame = self._render(KINDS[item.kind].resource_type, item.uuid, view)
-            for subscriber in tuple(self._subscribers[account]):
-                subscriber.take(frame, again=again)
+        each = tuple(self._frame(item, views.get(item)) for item in items)
+        frames = Frames(each, b"".join(each))
+        for subscriber in tuple(self._subscribers[account]):
+            subscriber.take(frames, again=again)
+
+    def _frame(self, item: Item, view: View | None) -> bytes:
+        if isinstance(view, JobTree) and view.children:
+            self._pacing.note_shown(item.uuid, _count_jobs(view), self._loop.time())
+        return self._render(KINDS[item.kind].resource_type, item.uuid, view)
 
 
 def _read_views(snapshot: Snapshot, items: list[Item], owner: str) -> dict[Item, View]:

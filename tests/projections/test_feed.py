@@ -34,7 +34,7 @@ from ledger.domain.commands import (
 )
 from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor
-from projections.feed.feed import FRAMES_AT_ONCE, Feed, Reason
+from projections.feed.feed import FRAMES_AT_ONCE, Feed, Frames, Reason
 from projections.feed.pacing import PER_JOB_S
 from projections.maintenance.retention.plan import plan_of
 from projections.maintenance.retention.sweep import sweep
@@ -78,13 +78,15 @@ class Ear:
         self._looking = looking
         self._news = asyncio.Event()
 
-    def take(self, frame: bytes, *, again: bool) -> None:
-        said = json.loads(frame)
-        uuid = said["resource_uri"].removesuffix("/").rpartition("/")[2]
-        told = Told(said["resource_type"], uuid, said.get("object"), again)
-        self.told.append(told)
-        if self._looking:
-            self._looking(told)
+    def take(self, frames: Frames, *, again: bool) -> None:
+        assert b"".join(frames.each) == frames.together
+        for frame in frames.each:
+            said = json.loads(frame[frame.index(b'{"') :])
+            uuid = said["resource_uri"].removesuffix("/").rpartition("/")[2]
+            told = Told(said["resource_type"], uuid, said.get("object"), again)
+            self.told.append(told)
+            if self._looking:
+                self._looking(told)
         self._news.set()
 
     def leave(self, why: Reason) -> None:

@@ -78,6 +78,22 @@ class Connection(web.RequestHandler):
         """Note that an account is served, until the answer is sent."""
         self._open.occupy(self)
 
+    # Writing beside aiohttp
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether the client reads what is written, so that none of it waits here."""
+        return not self._paused
+
+    async def until_it_takes_more(self) -> None:
+        """Wait for the client to read. Raise ConnectionError once it is gone."""
+        await self._drain_helper()
+
+    def write(self, data: bytes) -> None:
+        """Write as it is what aiohttp knows nothing of; nothing once the connection has ended."""
+        if self._socket is not None and not self._socket.is_closing():
+            self._socket.write(data)
+
     # The head
 
     def data_received(self, data: bytes) -> None:
