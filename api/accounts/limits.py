@@ -30,6 +30,7 @@ class LoginLimits(Struct, frozen=True, kw_only=True, rename="kebab"):
     unknown_tokens: Annotated[
         int, Meta(ge=0, description="unknown tokens from one address in a minute")
     ] = 100
+    tokens_per_account: Annotated[int, Meta(ge=0, description="tokens of one account")] = 200
 
 
 DEFAULT_LIMITS = LoginLimits()

@@ -106,7 +106,10 @@ class Accounts:
         self._passwords = Passwords(self._tables, throttle, self._hashing, self.meter, now=now)
         self.sessions = Sessions(self._tables, now=now, clock=clock, revocations=self.revocations)
         self.tokens = Tokens(
-            self._tables, throttle, self.meter, now=now, on_revocation=self._end_revoked
+            *(self._tables, throttle, self.meter),
+            limit=limits.tokens_per_account,
+            now=now,
+            on_revocation=self._end_revoked,
         )
 
     def listen(self, listener: Callable[[str, int], None]) -> None:
@@ -147,7 +150,8 @@ class Accounts:
     async def new_token(self, email: str, password: str, client: Client, name: str) -> NewToken:
         """Add a token by a password.
 
-        Raise `InvalidTokenName`, `LoginRefused`, or `TooManyAttempts` for this client.
+        Raise `InvalidTokenName`, `LoginRefused`, `TooManyAttempts` for this client, or
+        `QuotaExceeded`.
         """
         credentials = credentials_of(email, password)
         if credentials is None:

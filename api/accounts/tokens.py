@@ -16,7 +16,7 @@ from api.accounts.meter import LoginMeter
 from api.accounts.revocations import Revocation
 from api.accounts.throttle import Throttle, TooManyAttempts
 from api.data.private_tables import PrivateTables
-from ledger.domain.errors import Expected
+from ledger.domain.errors import Expected, QuotaExceeded
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, login_revocations, tokens
 from ledger.store.tables.tokens import StoredToken
@@ -56,12 +56,14 @@ class Tokens:
         throttle: Throttle,
         meter: LoginMeter,
         *,
+        limit: int,
         now: Callable[[], datetime],
         on_revocation: Callable[[Revocation], None],
     ) -> None:
         self._tables = tables
         self._throttle = throttle
         self._meter = meter
+        self._limit = limit
         self._now = now
         self._on_revocation = on_revocation
 
@@ -71,7 +73,8 @@ class Tokens:
         """Add a token to an account; the name is for people who manage it.
 
         With `password_version`, the account's password must still have that version.
-        Raise `InvalidAccount`, `InvalidTokenName` or `AccountNotFound`.
+        Raise `InvalidAccount`, `InvalidTokenName`, `AccountNotFound`, or `QuotaExceeded` if the
+        account has too many.
         """
         token_id, email, token = (
             secrets.token_hex(ID_BYTES),
@@ -85,6 +88,8 @@ class Tokens:
             account = accounts.find(cursor, email)
             if account is None or password_version not in (None, account.password_version):
                 return None
+            if self._limit and tokens.count(cursor, account.uuid) >= self._limit:
+                raise QuotaExceeded("tokens", self._limit)
             tokens.add(
                 cursor,
                 token_id=token_id,

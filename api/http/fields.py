@@ -24,6 +24,8 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 TEXT_LENGTH = NAME_LENGTH
 """Characters of any text, names among them."""
 META_KEY_LENGTH = 32
+META_BYTES = 64 * 1024
+"""The most bytes of all names and texts of a `meta` together."""
 LIST_LIMIT = 1000
 """Entries of a list within an object."""
 DIGITS_LIMIT = 18
@@ -50,7 +52,7 @@ def about(
 # Types. The title of one is the name of its schema in the API's description.
 
 _Unbounded = Annotated[str, Meta(pattern=NO_NUL)]
-"""Clients put whole scripts into the values of a `meta`: only the body bounds their length."""
+"""Clients put whole scripts into the values of a `meta`: only all of them together are bounded."""
 _Key = Annotated[str, Meta(max_length=META_KEY_LENGTH, pattern=NO_NUL)]
 
 Text = Annotated[str, Meta(title="Text", max_length=TEXT_LENGTH, pattern=NO_NUL)]
@@ -79,7 +81,10 @@ class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 # What several resources have
 
 ResourceMeta = Annotated[
-    Texts, about("Texts by name, kept for the client; names have up to 32 characters.")
+    Texts,
+    about(
+        "Texts by name, kept for the client; names have up to 32 characters, all together 64 KiB."
+    ),
 ]
 ResourceUri = Annotated[Uri, about("Resource URI.")]
 ResourceUuid = Annotated[Uuid, about("UUID of the resource.")]
@@ -108,12 +113,26 @@ def make_partial(name: str, kind: type[Struct], **others: object) -> type[Struct
 def decode_fields(values: Mapping[str, object], kind: type[B]) -> B:
     """Read the fields that the struct has; others are ignored."""
     try:
-        return convert(_plain(values, _type_of(kind)), kind)
+        found = convert(_plain(values, _type_of(kind)), kind)
     except ValidationError as error:
         raise _refusal(str(error), _type_of(kind)) from None
+    _check_texts(found)
+    return found
 
 
 _type_of = cache(inspect.type_info)
+
+
+def _check_texts(found: Struct) -> None:
+    """Refuse texts by name that are too long in all."""
+    for name in found.__struct_fields__:
+        texts = getattr(found, name)
+        if isinstance(texts, dict) and sum(map(_bytes, (*texts, *texts.values()))) > META_BYTES:
+            raise BadRequest(f"{name} may have at most {META_BYTES:,} bytes", point=name)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())
 
 
 def _plain(value: object, kind: inspect.Type) -> object:

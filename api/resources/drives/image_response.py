@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from io import FileIO
 
 from aiohttp import hdrs, web
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class ImageResponse(web.StreamResponse):
-    """Sends bytes of an open file in pieces; closes the file.
+    """Sends bytes of an open file in pieces; then closes what is `held`, the file among it.
 
     A client that takes too long for a piece is cut off, and so is one whose bytes cannot be read
     any more: the connection is the only way left to say that the answer is not whole.
@@ -30,18 +31,20 @@ class ImageResponse(web.StreamResponse):
         status: int,
         headers: Mapping[str, str],
         on_piece: Callable[[], None],
+        held: ExitStack,
     ) -> None:
         super().__init__(status=status, headers=headers)
         self.content_length = len(asked)
         self._file = file
         self._asked = asked
         self._on_piece = on_piece
+        self._held = held
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send all of it; a second call, as by whoever ends the request, sends nothing more."""
         if self.prepared:
             return await super().prepare(request)
-        with self._file:
+        with self._held:
             writer = await super().prepare(request)
             if request.method != hdrs.METH_HEAD:
                 await self._send(request)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from aiohttp import hdrs, web
@@ -14,7 +14,7 @@ from api.http.fields import Text, decode_fields
 from api.http.outcome import Changed
 from api.http.preconditions import asked_range, is_current
 from api.http.record import is_recorded, new_id, note_undone, record_command
-from api.http.requests import owner_of, uuid_in_url
+from api.http.requests import ASKING, owner_of, uuid_in_url
 from api.http.wire.bodies import check_not_compressed, media_type, upload_chunks
 from api.resources.drives.bodies import SIZE_MOST, Media, default_storage_type
 from api.resources.drives.image_digests import ImageDigests
@@ -47,6 +47,7 @@ class Images:
         self._views = service.views
         self._pools = service.pools
         self._intake = service.intake
+        self._admission = service.admission
         self._digests = ImageDigests()
         self._origin = service.checkpoints.verifier.name
         self._storage_type = default_storage_type(service.pools)
@@ -60,7 +61,8 @@ class Images:
         definition = self._uploaded(request)
         uuid = new_id(request)
         if not is_recorded(request):
-            await self._receive(request, definition, uuid)
+            with self._admission.take(request[ASKING], "uploads"):
+                await self._receive(request, definition, uuid)
         return web.Response(text=uuid)
 
     async def _receive(self, request: web.Request, definition: DriveDefinition, uuid: str) -> None:
@@ -88,18 +90,21 @@ class Images:
             raise DriveBusy(uuid, Busy.NO_IMAGE)
         if drive.pool not in self._pools:
             raise PoolMissing(f"pool {drive.pool} is not configured")
+        with ExitStack() as held:
+            held.enter_context(self._admission.take(request[ASKING], "downloads"))
+            image = await self._found(request, uuid, self._pools[drive.pool])
+            held.enter_context(image.file)
+            return await self._answer(request, image, held)
+
+    async def _found(self, request: web.Request, drive: str, pool: Pool) -> OpenImage:
+        """Open an image that should be there. Raise what keeps it from being sent."""
         try:
-            image = await self._opened(uuid, self._pools[drive.pool])
+            return await self._opened(drive, pool)
         except FileNotFoundError:
-            self._check_deleted(uuid, owner_of(request))
-            raise DriveNotFound(uuid) from None
+            self._check_deleted(drive, owner_of(request))
+            raise DriveNotFound(drive) from None
         except NotRegular as error:
-            log.error("the image of drive %s: %s", uuid, error)  # noqa: TRY400 - no stack needed
-            raise
-        try:
-            return await self._answer(request, image)
-        except BaseException:
-            image.file.close()
+            log.error("the image of drive %s: %s", drive, error)  # noqa: TRY400 - no stack needed
             raise
 
     async def _opened(self, drive: str, pool: Pool) -> OpenImage:
@@ -117,7 +122,10 @@ class Images:
         read = partial(position_of, stream=drive_stream(drive), names=_IMAGE_EVENTS)
         return open_image(pool.image(drive), drive, self._ledger.read(read))
 
-    async def _answer(self, request: web.Request, image: OpenImage) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, image: OpenImage, held: ExitStack
+    ) -> web.StreamResponse:
+        """Answer with the image; an answer that sends it takes over what is held for it."""
         version = image.version
         headers: dict[str, str] = {
             hdrs.ETAG: version.tag,
@@ -125,7 +133,6 @@ class Images:
             LEDGER_ORIGIN: self._origin,
         }
         if is_current(request, version):
-            image.file.close()
             return web.Response(status=304, headers=headers)
         asked = asked_range(request, version, image.size)
         if asked is not None:
@@ -139,6 +146,7 @@ class Images:
             status=200 if asked is None else 206,
             headers=headers,
             on_piece=partial(self._digests.keep_wanted, version.tag),
+            held=held.pop_all(),
         )
 
     async def _digest(self, request: web.Request, image: OpenImage) -> dict[str, str]:

@@ -12,7 +12,7 @@ from api.http.digests import digest_headers, wants_digest
 from api.http.fields import decode_fields
 from api.http.outcome import Changed
 from api.http.record import begin_in_parts
-from api.http.requests import owner_of, read_object, uuid_in_url
+from api.http.requests import ASKING, owner_of, read_object, uuid_in_url
 from api.http.responses import json_answer
 from api.http.wire.bodies import upload_chunks
 from api.http.wire.connection import occupy_connection
@@ -37,6 +37,8 @@ class Uploads:
     def __init__(self, service: Service) -> None:
         self._views = service.views
         self._intake = service.intake.chunks
+        self._ledger = service.ledger
+        self._admission = service.admission
         self._digesting = asyncio.Semaphore(DIGESTS_AT_ONCE)
         self._keys = service.accounts.keys
         self._links = UploadLinks(service.now, self._keys)
@@ -52,10 +54,11 @@ class Uploads:
     async def send(self, request: web.Request) -> web.Response:
         """Take in a chunk as resumable.js sends it; answer once it is on disk."""
         drive = self._drive(request)
-        form = await read_form(request)
-        number, chunking = _resumable({**request.query, **form.fields})
-        on_kept = begin_in_parts(request, Changed(200))
-        await self._intake.receive(drive, number, chunking, form.file, on_kept=on_kept)
+        with self._admission.take(request[ASKING], "uploads"):
+            form = await read_form(request)
+            number, chunking = _resumable({**request.query, **form.fields})
+            on_kept = begin_in_parts(request, Changed(200))
+            await self._intake.receive(drive, number, chunking, form.file, on_kept=on_kept)
         return await self._answer_received(request, drive, number, chunking)
 
     async def link(self, request: web.Request) -> web.Response:
@@ -75,14 +78,16 @@ class Uploads:
         occupy_connection(request)
         length = body_length(request)
         chunking = Chunking(chunk.chunk_size)
-        await self._intake.receive(
-            chunk.drive,
-            chunk.number,
-            chunking,
-            upload_chunks(request),
-            length=length,
-            on_kept=begin_in_parts(request, Changed(200)),
-        )
+        owner = await self._owner(chunk.drive)
+        with self._admission.take(owner, "uploads"):
+            await self._intake.receive(
+                chunk.drive,
+                chunk.number,
+                chunking,
+                upload_chunks(request),
+                length=length,
+                on_kept=begin_in_parts(request, Changed(200)),
+            )
         return await self._answer_received(request, chunk.drive, chunk.number, chunking, length)
 
     async def _answer_received(
@@ -114,6 +119,13 @@ class Uploads:
         async with self._digesting:
             digest = await self._intake.digest(drive, number, chunking, length=length)
         return web.Response(headers=digest_headers(digest))
+
+    async def _owner(self, uuid: str) -> str:
+        """Return the account that the drive belongs to: whoever has its link spends its budget."""
+        drive = await asyncio.to_thread(self._ledger.drive, uuid)
+        if drive is None:
+            raise DriveNotFound(uuid)
+        return drive.owner
 
     def _drive(self, request: web.Request) -> str:
         """Return the uuid in the URL if it is of a drive that the account may see."""

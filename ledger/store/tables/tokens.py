@@ -45,6 +45,12 @@ def add(
     )
 
 
+def count(cursor: Cursor, account: str) -> int:
+    """Return how many tokens the account has."""
+    cursor.execute("SELECT count(*) FROM tokens WHERE account = ?", (account,))
+    return int(cursor.fetchone()[0])
+
+
 def every(cursor: Cursor, email: str | None) -> list[StoredToken]:
     """Return the tokens of the account with this email, or all; oldest first."""
     cursor.execute(_LIST, (email,))

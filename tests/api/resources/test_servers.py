@@ -54,7 +54,7 @@ async def test_create_keeps_all_given_fields(api: Api):
         "enable_numa": True,
         "hv_relaxed": True,
         "hv_tsc": True,
-        "meta": {"description": "x" * 70_000},
+        "meta": {"description": "x" * 60_000},
         "requirements": ["ssd"],
         "epcs": [{"size": 16}],
         "gpus": [{"model": "a", "count": 1}],
