@@ -39,6 +39,7 @@ from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
 from ledger.domain.errors import PauseLost, StoreFailed
+from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
@@ -82,6 +83,7 @@ async def open_ledger(
     database: Database | None = None,
     *,
     limits: LoginLimits = DEFAULT_LIMITS,
+    quotas: Quotas = NO_QUOTAS,
     reserve: int = 0,
 ) -> AsyncIterator[OpenLedger]:
     """Open the ledger of a data directory that no other service has; close it on the way out.
@@ -95,7 +97,9 @@ async def open_ledger(
     if is_unfinished(data):
         raise DataUnusable(f"a restore into {data} was broken off: run it again")
     database = database or database_of(data, url)
-    async with _run_ledger(database, pools or {}, hosts, data, reserve) as running:
+    async with _run_ledger(
+        database, pools or {}, hosts, data, reserve=reserve, quotas=quotas
+    ) as running:
         ledger = running.ledger
         clocks = Clocks(ledger.clock, new_id)
         accounts = Accounts(ledger, now=ledger.clock.now, new_id=new_id, limits=limits)
@@ -129,7 +133,9 @@ async def _run_ledger(
     pools: Mapping[str, Pool],
     hosts: tuple[str, ...] = DEFAULT_HOSTS,
     data: Path | None = None,
+    *,
     reserve: int = 0,
+    quotas: Quotas = NO_QUOTAS,
 ) -> AsyncIterator[RunningLedger]:
     """Open the ledger in a database, and rebuild read models of an earlier version.
 
@@ -141,7 +147,7 @@ async def _run_ledger(
     if data is not None:
         remember(data, database)
     registry = WorkerRegistry(database.url) if isinstance(database, PostgresDatabase) else None
-    environment = ServiceEnvironment(pools, hosts, registry.pools if registry else None)
+    environment = ServiceEnvironment(pools, hosts, registry.pools if registry else None, quotas)
     failed = asyncio.Event()
     ledger = Ledger(*opened, environment, now=now, on_failure=_setter(failed))
     try:
@@ -199,6 +205,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         settings.compute_hosts,
         settings.store,
         limits=settings.limits,
+        quotas=settings.limits.quotas,
         reserve=reserve,
     ) as opened:
         signer = _signer_of(opened.ledger, settings.data)

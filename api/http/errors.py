@@ -17,12 +17,15 @@ from ledger.domain.errors import (
     ConcurrentChange,
     Expected,
     Invalid,
+    LedgerBytesSpent,
     NoStoreTime,
     NotFound,
     PoolsFull,
+    QuotaExceeded,
     ReadCut,
     StoreFailed,
     StoreFull,
+    TooManyUploads,
     WrongState,
 )
 from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
@@ -34,6 +37,7 @@ RequestStatus = Literal[400, 403, 406, 408, 411, 412, 413, 415, 416, 417, 422, 4
 """The statuses of requests that are bad, whatever the ledger holds."""
 
 _TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "notexist"}
+UPLOADS_RETRY_S = 60
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +117,14 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             answer = error_answer(429, "quota", str(error))
             answer.headers["Retry-After"] = str(error.retry_after_s)
             return answer
+        case TooManyUploads():
+            answer = error_answer(429, "quota", str(error))
+            answer.headers["Retry-After"] = str(UPLOADS_RETRY_S)
+            return answer
+        case QuotaExceeded():
+            return error_answer(403, "quota", str(error))
+        case LedgerBytesSpent():
+            return error_answer(507, "quota", str(error))
         case NotFound():
             return error_answer(404, "notexist", str(error), point=error.point)
         case WrongState():

@@ -23,7 +23,7 @@ from api.http.wire.bodies import check_expectation, is_awaited
 from api.http.wire.connection import occupy_connection
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
-from ledger.domain.errors import Expected, StoreFailed, StoreUnreachable
+from ledger.domain.errors import Expected, OverQuota, StoreFailed, StoreUnreachable
 from ledger.store.writer import Caller
 
 METHODS = ("GET", "PUT", "DELETE", "POST")
@@ -72,6 +72,8 @@ def make_middleware(service: Service) -> Middleware:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered
             if isinstance(error, StoreFailed) and not isinstance(error, StoreUnreachable):
                 service.failed.set()
+            if isinstance(error, OverQuota):
+                service.admission.note_refusal(error.resource)
             answer = _answer_to_failure(request, error, request_id)
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id

@@ -119,6 +119,10 @@ class Admission:
         self._all[resource] += n
         return Taken(lambda: self._give_back(account, resource, n))
 
+    def note_refusal(self, resource: str) -> None:
+        """Count a request that was refused, also by a quota of the ledger."""
+        self.refused.labels(resource).inc()
+
     def used(self) -> Iterable[tuple[Resource, int]]:
         """Yield what all accounts have of each resource."""
         return ((resource, self._all[resource]) for resource in RESOURCES)
@@ -142,7 +146,7 @@ class Admission:
             raise self._too_much(resource, every, message)
 
     def _too_much(self, resource: Resource, limit: int, message: str) -> TooMuch:
-        self.refused.labels(resource).inc()
+        self.note_refusal(resource)
         wait_s = _TERMS[resource].retry_after_s
         return TooMuch(resource, limit, wait_s, f"{message}; try again in {wait_s} s")
 

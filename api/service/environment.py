@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from api.service.ids import new_id
 from api.service.settings import DEFAULT_HOSTS
 from ledger.domain.context import PoolSpace
+from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.pools import Pool
 from ledger.store.postgres.pool_registry import WorkerPool
 
@@ -40,11 +41,13 @@ class ServiceEnvironment:
         pools: Mapping[str, Pool],
         hosts: tuple[str, ...] = DEFAULT_HOSTS,
         seen: Callable[[], Sequence[WorkerPool]] | None = None,
+        quotas: Quotas = NO_QUOTAS,
     ) -> None:
         """`seen` returns the pools of workers, where other processes do the work."""
         self._pools = pools
         self._hosts = hosts
         self._seen = seen
+        self.quotas = quotas
         self._spaces: tuple[PoolSpace, ...] = ()
         self._measured = -math.inf
 

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, inspect
 
 from api.accounts.limits import LoginLimits
+from ledger.domain.quotas import Quotas
 
 DAY_S = 24 * 3600
 
@@ -60,6 +61,39 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     downloads_per_account: Annotated[
         int, Meta(ge=0, description="images that one account downloads at once")
     ] = 16
+    drives_per_account: Annotated[int, Meta(ge=0, description="drives of one account")] = 20_000
+    servers_per_account: Annotated[int, Meta(ge=0, description="servers of one account")] = 5_000
+    tags_per_account: Annotated[int, Meta(ge=0, description="tags of one account")] = 5_000
+    unfinished_uploads: Annotated[
+        int, Meta(ge=0, description="uploads of all accounts whose last chunk has not come")
+    ] = 1_000
+    unfinished_uploads_per_account: Annotated[
+        int, Meta(ge=0, description="uploads of one account whose last chunk has not come")
+    ] = 100
+    jobs_running_per_account: Annotated[
+        int, Meta(ge=0, description="running jobs of one account")
+    ] = 10_000
+    jobs_kept_per_account: Annotated[
+        int, Meta(ge=0, description="jobs of one account that are shown, running or not")
+    ] = 1_000_000
+    ledger_bytes_a_day_per_account: Annotated[
+        int,
+        Meta(ge=0, description="bytes of events that one account's requests record in 24 hours"),
+    ] = 2**30
+
+    @property
+    def quotas(self) -> Quotas:
+        """What the ledger lets an account have."""
+        return Quotas(
+            drives=self.drives_per_account,
+            servers=self.servers_per_account,
+            tags=self.tags_per_account,
+            unfinished_uploads=self.unfinished_uploads_per_account,
+            unfinished_uploads_of_all=self.unfinished_uploads,
+            jobs_running=self.jobs_running_per_account,
+            jobs_kept=self.jobs_kept_per_account,
+            ledger_bytes_a_day=self.ledger_bytes_a_day_per_account,
+        )
 
 
 class Limit(NamedTuple):

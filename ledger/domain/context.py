@@ -21,6 +21,7 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
+from ledger.domain.quotas import Counts, Quotas
 
 A = TypeVar("A", bound=Act)
 
@@ -30,7 +31,7 @@ RowKey = tuple[str, Row]
 """A table's name and a row's primary key."""
 
 
-class State(Protocol):
+class State(Counts, Protocol):
     """The current state, including the changes that the decision has yielded.
 
     Looking at a drive or a server guards it: if another process changes it, or decides about it, at
@@ -139,6 +140,9 @@ class Environment(Protocol):
 
     def within_reach(self, source: str, pool: str) -> bool:
         """Whether some process has both pools and can copy from the first to the second."""
+
+    @property
+    def quotas(self) -> Quotas: ...
 
     def hosts(self) -> tuple[str, ...]:
         """Return the compute hosts that servers are placed on; at least one."""

@@ -21,6 +21,7 @@ from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.events import Event, Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
+from ledger.domain.quotas import Kind
 from ledger.store.lease import Lease
 
 T = TypeVar("T")
@@ -75,6 +76,9 @@ class Projection(Protocol):
 
     def relations(self, cursor: Cursor, uuid: str) -> Relations:
         """Return the relations of this drive or server according to the live rows."""
+
+    def count(self, cursor: Cursor, *, owner: str, kind: Kind) -> int:
+        """Return how many live rows show things of the kind; of `EVERYBODY`, those of all."""
 
 
 class Guard(NamedTuple):

@@ -5,8 +5,8 @@ another unit, and holds uncommitted changes: one unit for the batch and, on top 
 command, so that a refused command leaves nothing behind.
 """
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import starmap
@@ -55,6 +55,8 @@ from ledger.domain.events import (
 )
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
+from ledger.domain.quotas import Holding, discarded_by, holdings_of
+from ledger.store.holding_counts import COUNTING, HoldingCounts
 from ledger.store.patience import read_patiently
 from ledger.store.seam import (
     Batch,
@@ -122,6 +124,9 @@ class Base(Protocol):
     def is_new(self, stream: str) -> bool:
         """Whether a new stream can begin without being looked up first."""
 
+    def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
+        """See `ledger.domain.quotas.Counts`."""
+
 
 class StateCache:
     """The committed state, read from the store where it is not cached."""
@@ -132,6 +137,7 @@ class StateCache:
         self._streams: OrderedDict[str, CachedStream] = OrderedDict()
         self._relations: OrderedDict[str, CachedRelations] = OrderedDict()
         self._collided: set[str] = set()
+        self._counts = HoldingCounts(store, projection)
 
     def is_new(self, stream: str) -> bool:
         """Say so of every unknown stream, except those that have collided before.
@@ -140,6 +146,9 @@ class StateCache:
         up each new id would be a good part of a clone's cost.
         """
         return stream not in self._streams and stream not in self._collided
+
+    def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
+        return self._counts.exceeds(holding, limit, more)
 
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self._streams.get(stream)
@@ -177,6 +186,7 @@ class StateCache:
         for stream in unit.discarded:
             self._streams.pop(stream, None)
         _put_newest(self._relations, unit.committed_relations())
+        self._counts.add(unit.held)
 
     def drop_changed(self, news: Sequence[News]) -> None:
         """Drop what other processes have changed.
@@ -188,11 +198,13 @@ class StateCache:
             self._relations.pop(stream.partition("-")[2], None)
             if name_of(topic) in _NAMES_OF_RELATING:
                 self._relations.clear()
+        self._counts.note_others(topic for _, _, topic in news)
 
     def clear(self) -> None:
         """Forget everything, so that it is read again."""
         self._streams.clear()
         self._relations.clear()
+        self._counts.clear()
 
     def drop_stale(self, unit: "UnitOfWork") -> None:
         """Drop what may be stale after a conflict."""
@@ -227,6 +239,7 @@ class UnitOfWork:
         "entries",
         "events",
         "guarded",
+        "held",
         "new_streams",
         "secrets",
         "seen_streams",
@@ -262,6 +275,8 @@ class UnitOfWork:
         self.tasks: list[Task] = []
         self.discarded: list[str] = []
         self.dropped: list[RowKey] = []
+        self.held: Counter[Holding] = Counter()
+        """By how much what owners have changes."""
         self._relations: dict[str, Relations] = {}
 
     def cached_stream(self, stream: str) -> CachedStream:
@@ -331,6 +346,9 @@ class UnitOfWork:
                 return state
         return None
 
+    def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
+        return self._base.exceeds(holding, limit, more + self.held[holding])
+
     def _state(self, kind: type[S], stream: str) -> S | None:
         state = self.cached_stream(stream).state
         assert state is None or isinstance(state, kind)
@@ -345,6 +363,10 @@ class UnitOfWork:
         state = evolve(cached.state, stream, recorded)
         if isinstance(recorded.event, _RELATING):
             self._relate(relations_of(cached.state), relations_of(state))
+        if isinstance(recorded.event, COUNTING):
+            self.held.update(holdings_of(state))
+            self.held.subtract(holdings_of(cached.state))
+            self.held.subtract(discarded_by(recorded.event))
         version = cached.version + 1
         self.streams[stream] = CachedStream(version, state, {})
         self.events.append((stream, version, recorded))
@@ -407,6 +429,7 @@ class UnitOfWork:
         self.discarded += above.discarded
         self.dropped += above.dropped
         self.claims |= above.claims
+        self.held.update(above.held)
         self._relations.update(above._relations)  # noqa: SLF001 - of the same class
 
     def committed_relations(self) -> dict[str, CachedRelations]:
@@ -432,6 +455,13 @@ class UnitOfWork:
     def related(self) -> frozenset[str]:
         """Return the drives and servers whose relations change."""
         return frozenset(self._relations)
+
+    def sizes(self) -> Mapping[str, int]:
+        """Return how many bytes of events are recorded for each actor."""
+        sizes: Counter[str] = Counter()
+        for (_, _, recorded), stored in zip(self.events, self.stored, strict=True):
+            sizes[recorded.actor] += len(stored.state)
+        return sizes
 
     def batch(self) -> Batch:
         """Return all that is to be written: events, guards, and the rows that differ."""

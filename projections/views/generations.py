@@ -1,7 +1,7 @@
 """Generations of the read models: creates, writes, switches and drops their tables."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -10,6 +10,7 @@ from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.errors import StoreFailed
 from ledger.domain.events import Event, Recorded
+from ledger.domain.quotas import EVERYBODY, Kind
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, Row, RowKey, Rows
 from projections import audit_log, rows
@@ -80,6 +81,31 @@ class InlineProjection:
         )
         servers, running_jobs, tags = cursor.fetchone()
         return Relations(_set(servers), running_jobs, _set(tags))
+
+    def count(self, cursor: Cursor, *, owner: str, kind: Kind) -> int:
+        """Count by the indexes that begin with the owner."""
+        g = live_generation(cursor)
+        if owner == EVERYBODY:
+            assert kind == "unfinished-uploads", f"nobody limits the {kind} of all accounts"
+            cursor.execute(f"SELECT count(*) {_UNFINISHED}".format(g=g))
+        else:
+            cursor.execute(f"SELECT count(*) {_COUNTED[kind]}".format(g=g), (owner,))
+        return int(cursor.fetchone()[0])
+
+
+_UNFINISHED = (
+    "FROM drives_g{g} WHERE (ready = 0 OR resizing IS NOT NULL) AND ready = 0"
+    " AND origin = 'chunked'"
+)
+_COUNTED: Mapping[Kind, str] = {
+    "drives": "FROM drives_g{g} WHERE owner = ?",
+    "servers": "FROM servers_g{g} WHERE owner = ?",
+    "tags": "FROM tags_g{g} WHERE owner = ?",
+    "unfinished-uploads": f"{_UNFINISHED} AND owner || '' = ?",
+    "jobs-running": "FROM jobs_g{g} WHERE owner = ? AND state = 'started'",
+    "jobs-kept": "FROM jobs_g{g} WHERE owner = ?",
+}
+"""What is counted of an account; unfinished uploads by the index of drives that are not ready."""
 
 
 def _set(concatenated: str | None) -> frozenset[str]:

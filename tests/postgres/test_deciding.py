@@ -13,24 +13,29 @@ from ledger.domain import errors
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import (
     CloneDrive,
+    CreateDrives,
     CreateJob,
     CreateServers,
     DeleteDrives,
     EditProfile,
     EditServer,
+    NewDrive,
     NewServer,
     ServerEdit,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
 )
+from ledger.domain.quotas import Holding, Quotas
+from ledger.store.holding_counts import HoldingCounts
 from ledger.store.postgres import others as pg_others
 from ledger.store.seam import Batch, Cursor
 from ledger.store.writer import LOST_LIMIT
 from tests.postgres.nodes import Nodes, at_once, make_drive
 from tests.support.opened import Opened
+from tests.support.opened_postgres import in_postgres
 from tests.support.wait import PATIENCE_S, wait_for
-from tests.support.world import ME, machine, mount
+from tests.support.world import ME, SOMEBODY_ELSE, Foreseen, disk, machine, mount
 
 
 def servers(node: Opened, *uuids: str) -> None:
@@ -224,3 +229,53 @@ def test_a_command_that_keeps_conflicting_is_given_precedence(
     assert len(hurrying) == LOST_LIMIT + 2
     with one.ledger.log() as log:
         assert len(log.stream("job-j")) == 2 + 1 + len(hurrying)
+
+
+@pytest.fixture
+def limited(database: str) -> Iterator[Nodes]:
+    """Two nodes that let an account have two drives."""
+    quotas = Quotas(drives=2)
+    with (
+        in_postgres(database, Foreseen(prefix="one", quotas=quotas)) as one,
+        in_postgres(database, Foreseen(prefix="two", quotas=quotas)) as two,
+    ):
+        yield one, two
+
+
+def test_a_quota_counts_what_other_nodes_make_and_delete(limited: Nodes) -> None:
+    """From the next command on, in both directions."""
+    one, two = limited
+    make_drive(one, "a")
+    make_drive(two, "b")
+    for node in limited:
+        with pytest.raises(errors.QuotaExceeded):
+            make_drive(node, "c")
+    one.do(DeleteDrives(ME, ("b",)))
+    make_drive(two, "c")
+    with pytest.raises(errors.QuotaExceeded):
+        make_drive(one, "d")
+
+
+def test_others_cause_no_count_where_the_answer_is_clear(
+    limited: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they make is counted only once it might be too much."""
+    one, two = limited
+    counted: list[Holding] = []
+    count = HoldingCounts._count
+
+    def spy(self: HoldingCounts, holding: Holding) -> object:
+        counted.append(holding)
+        return count(self, holding)
+
+    one.do(CreateJob(ME, "first", "x"))
+    make_drive(one, "a")
+    monkeypatch.setattr(HoldingCounts, "_count", spy)
+    two.do(*(CreateJob(ME, f"j{nth}", "x") for nth in range(5)))
+    one.do(DeleteDrives(ME, ("a",)))
+    make_drive(one, "b")
+    assert counted == []
+    two.do(CreateDrives(SOMEBODY_ELSE, (NewDrive("theirs", disk()),), "blank"))
+    counted.clear()
+    make_drive(one, "c")
+    assert counted == [Holding(ME, "drives")]

@@ -19,6 +19,7 @@ from ledger.domain.decisions import decide
 from ledger.domain.errors import Refusal
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Event, Recorded
+from ledger.domain.quotas import Holding
 from ledger.store.seam import Rows
 from ledger.store.state_cache import NO_STREAM, CachedRelations, CachedStream, UnitOfWork
 from tests.support.world import START, Foreseen
@@ -40,6 +41,9 @@ class _Nothing:
 
     def is_new(self, stream: str) -> bool:
         return False
+
+    def exceeds(self, _: Holding, limit: int, more: int = 0) -> bool:
+        return more > limit
 
     def rows(self, state: object) -> Rows:
         return {}

@@ -16,6 +16,7 @@ from ledger.domain.events import (
     drive_stream,
     server_stream,
 )
+from ledger.domain.quotas import NO_QUOTAS, Quotas
 
 ME = "account-1"
 SOMEBODY_ELSE = "account-2"
@@ -36,8 +37,14 @@ HOSTS = ("host-a", "host-b", "host-c")
 class Foreseen:
     """Environment: new ids are `new-1`, `new-2` and so on, new macs `22:00:00:00:00:01`."""
 
-    def __init__(self, pools: tuple[PoolSpace, ...] = POOLS, prefix: str = "new") -> None:
+    def __init__(
+        self,
+        pools: tuple[PoolSpace, ...] = POOLS,
+        prefix: str = "new",
+        quotas: Quotas = NO_QUOTAS,
+    ) -> None:
         self._pools = pools
+        self.quotas = quotas
         self._prefix = prefix
         self.apart: set[tuple[str, str]] = set()
         self._ids = count(1)

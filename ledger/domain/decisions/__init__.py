@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args, get_type_hints
 
 from ledger.domain.commands import Command
-from ledger.domain.context import Change, Environment, State
+from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions import (
     change,
     clone,
@@ -16,6 +16,7 @@ from ledger.domain.decisions import (
     tags,
 )
 from ledger.domain.decisions.room import require_room
+from ledger.domain.quotas import begun_by, check_quota
 
 Decision = Callable[[Any, State, Environment], Iterator[Change]]
 """A generator of the changes that a command brings about in a state."""
@@ -65,7 +66,12 @@ assert _DECISIONS.keys() == set(get_args(Command)), "each command has one decisi
 def decide(command: Command, state: State, environment: Environment) -> Iterator[Change]:
     """Yield the changes that the command brings about in this state; pure.
 
-    Raise a `Refusal`, before or between changes, or `StoreFull`; then none of them may be kept.
+    Raise a `Refusal`, before, between or after changes, or `StoreFull`; then none of them may be
+    kept. What it makes is within the owner's quotas.
     """
     require_room(command, state)
-    return _DECISIONS[type(command)](command, state, environment)
+    for decided in _DECISIONS[type(command)](command, state, environment):
+        yield decided
+        if isinstance(decided, Fact):
+            for holding in begun_by(decided.event):
+                check_quota(holding, state, environment.quotas)

@@ -36,6 +36,7 @@ from ledger.domain.events import (
     server_stream,
     tag_stream,
 )
+from ledger.domain.quotas import Holding, Kind, check_quota
 
 
 def clone_drive(command: CloneDrive, state: State, environment: Environment) -> Iterator[Change]:
@@ -60,12 +61,13 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
     `ServerNotFound`, and for the disks what `clone_drive` raises.
     """
     source = own_server(state, command.source, command.owner)
+    drives = [_mounted(state, source, mount) for mount in source.mounts]
+    disks = sum(drive.definition.media != "cdrom" for drive in drives)
+    _check_room(command.owner, disks, state, environment)
     copies = _Copies.of(command.owner, command.avoid, state, environment)
     mounts: list[Mount] = []
     made: list[tuple[Drive, str, str]] = []
-    for mount in source.mounts:
-        drive = state.drive(mount.drive)
-        assert drive is not None, f"server {source.uuid} mounts a drive that is gone"
+    for mount, drive in zip(source.mounts, drives, strict=True):
         if drive.definition.media == "cdrom":
             mounts.append(mount)
             continue
@@ -94,6 +96,25 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
         whole = state.job(command.job)
         assert whole is not None
         yield from end_in_success(state, whole)
+
+
+def _mounted(state: State, server: Server, mount: Mount) -> Drive:
+    drive = state.drive(mount.drive)
+    assert drive is not None, f"server {server.uuid} mounts a drive that is gone"
+    return drive
+
+
+def _check_room(owner: str, disks: int, state: State, environment: Environment) -> None:
+    """Refuse a clone beyond the owner's quotas before any of it is made: that takes long."""
+    jobs = disks + 1
+    wanted: tuple[tuple[Kind, int], ...] = (
+        ("servers", 1),
+        ("drives", disks),
+        ("jobs-running", jobs),
+        ("jobs-kept", jobs),
+    )
+    for kind, more in wanted:
+        check_quota(Holding(owner, kind), state, environment.quotas, more)
 
 
 def _name_clone(name: str, state: State, owner: str) -> str:

@@ -61,10 +61,10 @@ def with_room(chosen: PoolSpace) -> PoolSpace:
 
 def may_be_recorded(command: Command, state: DiskState) -> bool:
     """Return whether there is room for the command: always, if it makes room or ends something."""
-    return state is DiskState.ROOMY or not _begins_something(command)
+    return state is DiskState.ROOMY or not begins_something(command)
 
 
-def _begins_something(command: Command) -> bool:
+def begins_something(command: Command) -> bool:
     """Return whether the command is for something new, or nobody waits for it."""
     match command:
         case ChangePower(action=action):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ledger.store.clock import StoreClock
+from ledger.store.daily_bytes import DailyBytes
 from ledger.store.seam import Commit, Listener, Projection, Store
 from ledger.store.state_cache import StateCache, UnitOfWork
 from ledger.store.tables.stamps import newest_stamp
@@ -15,10 +16,17 @@ log = logging.getLogger(__name__)
 class Committed:
     """What is committed; all but `commits` and `position` in the writer's thread."""
 
-    def __init__(self, store: Store, projection: Projection, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        projection: Projection,
+        now: Callable[[], datetime],
+        elapsed_s: Callable[[], float],
+    ) -> None:
         """`now` is the machine's clock."""
         self._others = store.others
         self.cache = StateCache(store, projection)
+        self.bytes = DailyBytes(elapsed_s)
         self.commits = 0
         """How often this process has committed."""
         with store.log() as stored:
@@ -43,6 +51,8 @@ class Committed:
         """Cache what was committed. If that fails, the commit stands, and is read again."""
         self.commits += 1
         self.position = position
+        for actor, size in unit.sizes().items():
+            self.bytes.add(actor, size)
         try:
             self.cache.remember(unit)
         except Exception:

@@ -2,17 +2,19 @@
 
 import logging
 
+from ledger.domain.commands import UpdateProgress
 from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
+from ledger.domain.decisions.room import begins_something
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import AlreadyClaimed, Refusal, StoreFailed, StoreFull
+from ledger.domain.errors import AlreadyClaimed, LedgerBytesSpent, Refusal, StoreFailed, StoreFull
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
-from ledger.store.clock import StoreClock
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Projection, Store
 from ledger.store.state_cache import UnitOfWork
 from ledger.store.tables import idempotency_keys as claims
+from ledger.store.writer.committed import Committed
 from ledger.store.writer.waiting import WaitingCommand
 
 log = logging.getLogger(__name__)
@@ -22,18 +24,24 @@ class Decider:
     """Decides commands, one on top of the other. In the writer's thread."""
 
     def __init__(
-        self, store: Store, projection: Projection, environment: Environment, clock: StoreClock
+        self,
+        store: Store,
+        projection: Projection,
+        environment: Environment,
+        committed: Committed,
     ) -> None:
         self._store = store
         self._projection = projection
         self._environment = environment
-        self._clock = clock
+        self._committed = committed
 
     def decide(
         self, waiting: WaitingCommand, batch: UnitOfWork, disk: DiskState
     ) -> Exception | None:
         """Stage the command's changes on the batch, or return why not."""
-        at = self._clock.stamp()
+        if self._has_spent(waiting):
+            return LedgerBytesSpent(self._environment.quotas.ledger_bytes_a_day)
+        at = self._committed.clock.stamp()
         unit = UnitOfWork(batch, self._projection, at, disk)
         actor, request_id, claim = waiting.caller
         try:
@@ -56,6 +64,17 @@ class Decider:
             log.exception("a command could not be decided")
             return error
         return None
+
+    def _has_spent(self, waiting: WaitingCommand) -> bool:
+        """Return whether its account has recorded too much today for anything new.
+
+        Progress is reported by workers, which have no quota.
+        """
+        limit = self._environment.quotas.ledger_bytes_a_day
+        if not limit or isinstance(waiting.command, UpdateProgress):
+            return False
+        recorded = self._committed.bytes.of(waiting.caller.actor)
+        return recorded >= limit and begins_something(waiting.command)
 
     def _claim(self, wanted: RecordedClaim, batch: UnitOfWork, unit: UnitOfWork) -> None:
         """Stage the claim. It is looked up in the store, without a cache: most are new."""

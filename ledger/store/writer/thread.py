@@ -66,12 +66,12 @@ class Writer:
         """`now` is the machine's clock."""
         self._store = store
         self._failure = Failure(on_failure)
-        self._committed = Committed(store, projection, now)
+        self._committed = Committed(store, projection, now, elapsed_s)
         self.clock = self._committed.clock
         self._group = GroupCommit(
             store,
             projection,
-            Decider(store, projection, environment, self.clock),
+            Decider(store, projection, environment, self._committed),
             self._committed,
             self._failure,
             elapsed_s=elapsed_s,

@@ -1,0 +1,145 @@
+"""Quotas: how many things an account may have. Pure.
+
+A decision makes what it makes, and is refused once that is too much. What other processes make at
+the same moment is not known to it, so an account may have a few more things than its quota.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Protocol, assert_never
+
+from msgspec import Struct
+
+from ledger.domain.aggregates import Aggregate
+from ledger.domain.aggregates.drive import LIBRARY, Drive
+from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.server import Server
+from ledger.domain.aggregates.tag import Tag
+from ledger.domain.errors import QuotaExceeded, TooManyUploads
+from ledger.domain.events import (
+    DriveCreated,
+    Event,
+    JobCreated,
+    JobsDiscarded,
+    ServerCreated,
+    TagCreated,
+)
+
+Kind = Literal["drives", "servers", "tags", "unfinished-uploads", "jobs-running", "jobs-kept"]
+"""The kinds of things that are counted."""
+
+EVERYBODY = ""
+"""The owner of what all accounts have together."""
+
+
+class Quotas(Struct, frozen=True, kw_only=True, gc=False):
+    """The most that an account may have of each kind; 0 is no limit."""
+
+    drives: int = 0
+    servers: int = 0
+    tags: int = 0
+    unfinished_uploads: int = 0
+    unfinished_uploads_of_all: int = 0
+    jobs_running: int = 0
+    jobs_kept: int = 0
+    ledger_bytes_a_day: int = 0
+    """Bytes of the events that the account's own commands record."""
+
+
+NO_QUOTAS = Quotas()
+
+
+class Holding(NamedTuple):
+    """A thing of a kind, as one of its owner's."""
+
+    owner: str
+    kind: Kind
+
+
+class Counts(Protocol):
+    """Knows what accounts have."""
+
+    def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
+        """Return whether the owner would have more of the kind than the limit, with `more`."""
+
+
+def holdings_of(state: Aggregate | None) -> tuple[Holding, ...]:
+    """Return as what the aggregate counts."""
+    match state:
+        case Drive(deleted=None):
+            return _drive(state.owner, unfinished=state.origin == "chunked" and not state.ready)
+        case Server(deleted=None):
+            return (Holding(state.owner, "servers"),)
+        case Tag(deleted=None):
+            return (Holding(state.owner, "tags"),)
+        case Job():
+            kept = Holding(state.owner, "jobs-kept")
+            running = Holding(state.owner, "jobs-running")
+            return (kept, running) if state.state == "started" else (kept,)
+        case _:
+            return ()
+
+
+def begun_by(event: Event) -> tuple[Holding, ...]:
+    """Return as what the thing counts that begins with this event, if it is the first one."""
+    match event:
+        case DriveCreated():
+            return _drive(event.owner, unfinished=event.origin == "chunked")
+        case ServerCreated():
+            return (Holding(event.owner, "servers"),)
+        case TagCreated():
+            return (Holding(event.owner, "tags"),)
+        case JobCreated():
+            return Holding(event.owner, "jobs-kept"), Holding(event.owner, "jobs-running")
+        case _:
+            return ()
+
+
+def discarded_by(event: Event) -> Mapping[Holding, int]:
+    """Return how many jobs of which owners are not kept any more."""
+    gone: Counter[Holding] = Counter()
+    if isinstance(event, JobsDiscarded):
+        for tree in event.trees:
+            gone[Holding(tree.owner, "jobs-kept")] += len(tree.jobs)
+    return gone
+
+
+def _drive(owner: str, *, unfinished: bool) -> tuple[Holding, ...]:
+    drive = Holding(owner, "drives")
+    if not unfinished:
+        return (drive,)
+    kind: Kind = "unfinished-uploads"
+    return drive, Holding(owner, kind), Holding(EVERYBODY, kind)
+
+
+def check_quota(holding: Holding, counts: Counts, quotas: Quotas, more: int = 0) -> None:
+    """Raise `QuotaExceeded` or `TooManyUploads` if the owner has too much, with so many more.
+
+    The library has no quota: only the operator adds to it.
+    """
+    limit = _limit(holding, quotas)
+    if not limit or holding.owner == LIBRARY or not counts.exceeds(holding, limit, more):
+        return
+    if holding.kind == "unfinished-uploads":
+        raise TooManyUploads(limit, of_all=holding.owner == EVERYBODY)
+    raise QuotaExceeded(holding.kind, limit)
+
+
+def _limit(holding: Holding, quotas: Quotas) -> int:
+    match holding.kind:
+        case "drives":
+            return quotas.drives
+        case "servers":
+            return quotas.servers
+        case "tags":
+            return quotas.tags
+        case "unfinished-uploads" if holding.owner == EVERYBODY:
+            return quotas.unfinished_uploads_of_all
+        case "unfinished-uploads":
+            return quotas.unfinished_uploads
+        case "jobs-running":
+            return quotas.jobs_running
+        case "jobs-kept":
+            return quotas.jobs_kept
+        case _:
+            assert_never(holding.kind)

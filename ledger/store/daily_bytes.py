@@ -1,0 +1,47 @@
+"""How many bytes of events this process has recorded for whom in a day.
+
+Hours are counted, and not moments, so a day is up to an hour longer. What other processes record,
+and what this one did before it started, is not known.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+HOUR_S = 3600.0
+HOURS = 24
+
+
+class _Hour(NamedTuple):
+    began: int
+    size: int
+
+
+class DailyBytes:
+    """For the writer's thread."""
+
+    def __init__(self, elapsed_s: Callable[[], float]) -> None:
+        self._elapsed_s = elapsed_s
+        self._actors: dict[str, deque[_Hour]] = {}
+
+    def add(self, actor: str, size: int) -> None:
+        """Count what was recorded just now."""
+        now = self._hour()
+        hours = self._actors.setdefault(actor, deque())
+        if hours and hours[-1].began == now:
+            size += hours.pop().size
+        hours.append(_Hour(now, size))
+
+    def of(self, actor: str) -> int:
+        """Return how many bytes were recorded for this actor in the last day."""
+        hours = self._actors.get(actor)
+        if hours is None:
+            return 0
+        while hours and hours[0].began < self._hour() - HOURS:
+            hours.popleft()
+        if not hours:
+            del self._actors[actor]
+        return sum(hour.size for hour in hours)
+
+    def _hour(self) -> int:
+        return int(self._elapsed_s() // HOUR_S)

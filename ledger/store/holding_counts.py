@@ -1,0 +1,120 @@
+"""How many things accounts have, as the writer knows it: counted once, then kept up to date.
+
+What other processes record is known by its kind only, and not whose it is. So a count becomes a
+range, and things are counted again only where the range leaves open what is asked.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from ledger.codec import name_of, names_of
+from ledger.domain.events import (
+    DriveCreated,
+    DriveDeleted,
+    DriveReady,
+    Event,
+    JobCancelled,
+    JobCreated,
+    JobFailed,
+    JobsDiscarded,
+    JobSucceeded,
+    ServerCreated,
+    ServerDeleted,
+    TagCreated,
+    TagDeleted,
+)
+from ledger.domain.quotas import Holding, Kind
+from ledger.store.patience import read_patiently
+from ledger.store.seam import Projection, Store
+
+COUNTED_MAX = 50_000
+"""How many counts are kept: a few for each account."""
+ANY_NUMBER = 10**12
+"""Stands for as many as one event may end."""
+
+_MADE: Mapping[type[Event], tuple[Kind, ...]] = {
+    DriveCreated: ("drives", "unfinished-uploads"),
+    ServerCreated: ("servers",),
+    TagCreated: ("tags",),
+    JobCreated: ("jobs-running", "jobs-kept"),
+}
+_GONE: Mapping[type[Event], tuple[Kind, ...]] = {
+    DriveReady: ("unfinished-uploads",),
+    DriveDeleted: ("drives", "unfinished-uploads"),
+    ServerDeleted: ("servers",),
+    TagDeleted: ("tags",),
+    JobSucceeded: ("jobs-running",),
+    JobFailed: ("jobs-running",),
+    JobCancelled: ("jobs-running",),
+    JobsDiscarded: ("jobs-kept",),
+}
+COUNTING = (*_MADE, *_GONE)
+"""The only events that change how many things an owner has."""
+
+
+def _by_name(kinds: Mapping[type[Event], tuple[Kind, ...]]) -> Mapping[str, tuple[Kind, ...]]:
+    return {name: of for event, of in kinds.items() for name in names_of([event])}
+
+
+_MADE_BY_NAME, _GONE_BY_NAME = _by_name(_MADE), _by_name(_GONE)
+
+_ENDS_MANY = names_of([JobsDiscarded])
+
+
+class _Counted(NamedTuple):
+    """A count, and how many things of this kind others had made and ended until then."""
+
+    number: int
+    made: int
+    gone: int
+
+
+class HoldingCounts:
+    """The counts that were asked for, as of the last commit. For the writer's thread."""
+
+    def __init__(self, store: Store, projection: Projection) -> None:
+        self._store = store
+        self._projection = projection
+        self._counted: OrderedDict[Holding, _Counted] = OrderedDict()
+        self._made: Counter[Kind] = Counter()
+        self._gone: Counter[Kind] = Counter()
+
+    def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
+        """Return whether the owner would have more of the kind than the limit, with `more`."""
+        number, made, gone = self._counted.get(holding) or self._count(holding)
+        most = number + more + self._made[holding.kind] - made
+        least = number + more - (self._gone[holding.kind] - gone)
+        if least <= limit < most:
+            return self._count(holding).number + more > limit
+        return most > limit
+
+    def add(self, changes: Mapping[Holding, int]) -> None:
+        """Add what this process has committed."""
+        for holding, n in changes.items():
+            counted = self._counted.get(holding)
+            if counted is not None:
+                self._counted[holding] = counted._replace(number=counted.number + n)
+
+    def note_others(self, topics: Iterable[str]) -> None:
+        """Note what others have recorded."""
+        for name in map(name_of, topics):
+            self._made.update(_MADE_BY_NAME.get(name, ()))
+            for kind in _GONE_BY_NAME.get(name, ()):
+                self._gone[kind] += ANY_NUMBER if name in _ENDS_MANY else 1
+
+    def clear(self) -> None:
+        """Count everything again once it is asked for."""
+        self._counted.clear()
+
+    def _count(self, holding: Holding) -> _Counted:
+        number = read_patiently(
+            self._store, partial(self._projection.count, owner=holding.owner, kind=holding.kind)
+        )
+        counted = _Counted(number, self._made[holding.kind], self._gone[holding.kind])
+        self._counted[holding] = counted
+        self._counted.move_to_end(holding)
+        while len(self._counted) > COUNTED_MAX:
+            self._counted.popitem(last=False)
+        return counted
