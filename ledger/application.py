@@ -95,6 +95,10 @@ class Ledger:
         """The counters of this process's writer."""
         return self._writer.meter
 
+    def recorded_bytes(self) -> dict[str, int]:
+        """Return how many bytes of events this process has recorded in a day, by their actors."""
+        return self._writer.recorded_bytes()
+
     @property
     def commits(self) -> int:
         """How often this process has committed; incremented before listeners hear of it."""

@@ -12,6 +12,7 @@ from api.doctor import directory, images, retention, store
 from api.doctor.findings import Check, Findings
 from api.doctor.probes import examine_ledger, examine_pool
 from api.doctor.subject import Subject
+from api.doctor.users import largest_users
 from api.service.limits import Limits
 from api.service.service import Service
 from ledger.archives import Shelf
@@ -85,6 +86,7 @@ def examine_service(service: Service) -> Findings:
         reading=service.clocks(),
         service=os.getpid(),
         archiving=service.ledger.maintenance.locked(),
+        recorded=service.ledger.recorded_bytes(),
     )
 
 
@@ -97,10 +99,12 @@ def examine(
     reading: Reading,
     service: int | None,
     archiving: bool,
+    recorded: Mapping[str, int] | None = None,
 ) -> Findings:
     """Run all checks; blocks for a few reads.
 
-    `archiving` says whether an archive may be under way.
+    `archiving` says whether an archive may be under way; `recorded`, how many bytes of events the
+    service has recorded for whom in a day.
     """
     pools = list(pools)
     pools_found = [examine_pool(pool) for pool in pools]
@@ -110,15 +114,18 @@ def examine(
     ledger, problems = _attempt(partial(examine_ledger, database))
     checks.append(Check(LEDGER, problems))
     if ledger is None:
-        return Findings(str(data), service, None, None, pools_found, limits, checks)
+        return Findings(str(data), service, None, None, pools_found, limits, [], checks)
     subject = subject._replace(found=ledger)
     checks += _run(INSIDE, subject)
     if subject.ledger.schema_version == SCHEMA_VERSION:
         status, problems = _attempt(partial(_read_status, subject))
         subject = subject._replace(retention=status)
         checks += [Check(RETENTION, problems), *_run(CURRENT, subject)]
+    users, _ = _attempt(partial(largest_users, database, recorded or {}))
     return Findings(
-        str(data), service, subject.found, subject.retention, pools_found, limits, checks
+        *(str(data), service, subject.found, subject.retention, pools_found, limits),
+        users or [],
+        checks,
     )
 
 

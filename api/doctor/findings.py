@@ -30,6 +30,13 @@ class LedgerFound(Struct, frozen=True):
     drives: dict[str, int]
 
 
+class Users(Struct, frozen=True):
+    """The accounts that have the most of something, by their emails, the largest first."""
+
+    most: str
+    accounts: dict[str, int]
+
+
 class Check(Struct, frozen=True):
     """A check and the problems it found; none if all is well."""
 
@@ -46,6 +53,7 @@ class Findings(Struct, frozen=True):
     retention: RetentionStatus | None
     pools: list[PoolFound]
     limits: Limits
+    users: list[Users]
     checks: list[Check]
 
     @property

@@ -18,7 +18,7 @@ class _Hour(NamedTuple):
 
 
 class DailyBytes:
-    """For the writer's thread."""
+    """Counts what is recorded, by its actor. For the writer's thread, but for `of_all`."""
 
     def __init__(self, elapsed_s: Callable[[], float]) -> None:
         self._elapsed_s = elapsed_s
@@ -42,6 +42,15 @@ class DailyBytes:
         if not hours:
             del self._actors[actor]
         return sum(hour.size for hour in hours)
+
+    def of_all(self) -> dict[str, int]:
+        """Return the same of everybody. In any thread."""
+        since = self._hour() - HOURS
+        sizes = {
+            actor: sum(hour.size for hour in tuple(hours) if hour.began >= since)
+            for actor, hours in tuple(self._actors.items())
+        }
+        return {actor: size for actor, size in sizes.items() if size}
 
     def _hour(self) -> int:
         return int(self._elapsed_s() // HOUR_S)

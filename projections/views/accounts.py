@@ -1,14 +1,28 @@
 """Reads of an account's profile and audit log."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
+from ledger.store.seam import Cursor
 from projections.audit_log import Line
+from projections.views.generations import live_generation
 from projections.views.read_models import LogEntry, ProfileView
 from projections.views.reader import STREAM_ROWS, Reader
 
 _lines = msgspec.json.Decoder(tuple[Line, ...]).decode
+
+
+def largest_owners(cursor: Cursor, things: Literal["drives", "jobs"], most: int) -> dict[str, int]:
+    """Return the accounts that have the most of these things, and how many; the library is none."""
+    cursor.execute(
+        f"SELECT owner, count(*) AS number FROM {things}_g{live_generation(cursor)}"
+        " WHERE owner IN (SELECT uuid FROM accounts)"
+        " GROUP BY owner ORDER BY number DESC, owner LIMIT ?",
+        (most,),
+    )
+    return dict(cursor.fetchall())
 
 
 class Accounts(Reader):

@@ -65,6 +65,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "get-beside-slow-heads": floods.slow_heads,
     "get-beside-slow-bodies": floods.slow_bodies,
     "get-beside-slow-readers": floods.slow_readers,
+    "get-beside-sockets": floods.sockets,
     "frame": frames.frame,
     "frame-200": frames.frame_200,
     "pixel": pixels.pixel,

@@ -1,13 +1,14 @@
-"""GETs beside many clients without a login that do their worst."""
+"""GETs beside many clients that do their worst, most of them without a login."""
 
 import asyncio
+from collections.abc import Callable
 from typing import IO
 
 import msgspec
 
-from scripts.benchmarks.support.data_directories import request_bytes, seed
+from scripts.benchmarks.support.data_directories import ask, async_cookie, request_bytes, seed
 from scripts.benchmarks.support.flood_process import Flood, Kind
-from scripts.benchmarks.support.processes import BenchmarkBroken, load, running, serving
+from scripts.benchmarks.support.processes import BenchmarkBroken, Served, load, running, serving
 from scripts.benchmarks.support.rows import Round, Row, missing, percentile_ms, row
 from scripts.benchmarks.support.scale import Setting
 
@@ -18,6 +19,12 @@ BOMBS = 40
 BOMBS_S = 5.0
 BOMBS_MORE_MS = 50.0
 """How much longer a GET may take beside bombs than at rest ..."""
+SOCKETS = 1_000
+DISKS = 1_000
+SOCKETS_S = 15.0
+SOCKETS_MOST_MS = 100.0
+"""... and beside those who follow a clone ..."""
+BOUND = ("--limit=websockets-per-account=64",)
 SLOW_CLIENTS = 500
 SLOW_S = 31.0
 SLOW_MOST_MS = 250.0
@@ -47,6 +54,17 @@ def slow_readers(setting: Setting) -> Row:
     return _slow(setting, "readers")
 
 
+def sockets(setting: Setting) -> Row:
+    """A thousand websockets that one account wants while it clones a thousand disks."""
+    found, connected = asyncio.run(_beside_sockets(setting))
+    note = (
+        f"GET, {CONNECTIONS} connections, beside {SOCKETS:,} websockets that an account wants, of"
+        f" which it gets {connected}, and its clone of {DISKS:,} disks; floor: at rest"
+    )
+    made = _row("get-beside-sockets", found, note)
+    return missing(made) if found.value > SOCKETS_MOST_MS else made
+
+
 def _slow(setting: Setting, kind: Kind) -> Row:
     found, connected = asyncio.run(_round(setting, kind, SLOW_CLIENTS, SLOW_S))
     note = (
@@ -64,20 +82,38 @@ def _row(name: str, found: Round, note: str) -> Row:
 async def _round(setting: Setting, kind: Kind, clients: int, seconds: float) -> tuple[Round, int]:
     """Measure at rest, then beside a flood; return how many of its clients are left, too."""
     seeded = await seed(setting.directory)
-    requests = [request_bytes("GET", f"/api/2.0/jobs/{seeded.job}/")]
+    request = request_bytes("GET", f"/api/2.0/jobs/{seeded.job}/")
     with serving(setting.directory) as server:
+        flood = Flood(server.host, server.port, kind, clients, seconds)
+        return await _beside(server, request, flood)
 
-        def portion() -> list[float]:
-            return load(server, requests, connections=CONNECTIONS, count=GETS).latencies_s
 
-        rest = [latency for _ in range(REST_PORTIONS) for latency in portion()]
-        with running(("scripts.benchmarks.support.flood_process",)) as (given, output):
-            _begin(Flood(server.host, server.port, kind, clients, seconds), given, output)
-            ending = asyncio.create_task(asyncio.to_thread(output.readline))
-            beside: list[float] = []
-            while not ending.done():
-                beside += await asyncio.to_thread(portion)
-            connected = int(await ending)
+async def _beside_sockets(setting: Setting) -> tuple[Round, int]:
+    seeded = await seed(setting.directory, disks=DISKS)
+    request = request_bytes("GET", "/api/2.0/tags/")
+    clone = f"/api/2.0/servers/{seeded.server}/action/?do=clone"
+    with serving(setting.directory, "--no-copying", *BOUND) as server:
+        cookie = async_cookie(server)
+        flood = Flood(server.host, server.port, "sockets", SOCKETS, SOCKETS_S, cookie)
+        return await _beside(server, request, flood, lambda: ask(server, "POST", clone))
+
+
+async def _beside(
+    server: Served, request: bytes, flood: Flood, once_begun: Callable[[], object] = lambda: None
+) -> tuple[Round, int]:
+    def portion() -> list[float]:
+        return load(server, [request], connections=CONNECTIONS, count=GETS).latencies_s
+
+    rest = [latency for _ in range(REST_PORTIONS) for latency in portion()]
+    with running(("scripts.benchmarks.support.flood_process",)) as (given, output):
+        _begin(flood, given, output)
+        ending = asyncio.create_task(asyncio.to_thread(output.readline))
+        beginning = asyncio.create_task(asyncio.to_thread(once_begun))
+        beside: list[float] = []
+        while not ending.done():
+            beside += await asyncio.to_thread(portion)
+        await beginning
+        connected = int(await ending)
     p50, p99 = percentile_ms(beside, 0.50), percentile_ms(beside, 0.99)
     return Round(p99, percentile_ms(rest, 0.99), p50, p99), connected
 

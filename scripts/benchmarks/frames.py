@@ -16,8 +16,11 @@ from aiohttp import web
 
 from api.app import make_app
 from api.composition import open_service
+from api.http.wire.bodies import LIMITS
+from api.http.wire.server import ApiRunner
 from api.resources.frames import frames
 from api.service.ids import new_id
+from api.service.limits import Limits
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
@@ -34,6 +37,7 @@ PAUSE_S = 0.02
 """The pause between two frames: each arrives before the next is due."""
 WARM_UP = 20
 TOTAL = 1_000_000
+ANY_NUMBER = Limits(websockets_per_account=0, connections_per_address=0)
 
 
 def frame(setting: Setting) -> Row:
@@ -51,7 +55,7 @@ async def _row(setting: Setting, name: str, sockets: int) -> Row:
     count = WARM_UP + scale.frames
     seeded = await seed(data)
     rounds, floor_p99s = [], []
-    async with open_service(Settings(data=data, copying=False)) as service:
+    async with open_service(Settings(data=data, copying=False, limits=ANY_NUMBER)) as service:
         telling = await ReportingJob.begin(service, seeded.owner)
         for _ in range(scale.rounds):
             ours = await telling.round(sockets, count)
@@ -156,7 +160,12 @@ def bare_app(queue: asyncio.Queue[str]) -> web.Application:
 
 @asynccontextmanager
 async def served(app: web.Application) -> AsyncIterator[Served]:
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    """Serve our application on our connections, and a bare one on aiohttp's."""
+    runner = (
+        ApiRunner(app, prefix="benchmark", handler_cancellation=True)
+        if LIMITS in app
+        else web.AppRunner(app, access_log=None, handler_cancellation=True)
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page
 from api.app import make_app
 from api.composition import open_service
 from api.service.settings import Settings
-from scripts.benchmarks.frames import ReportingJob, bare_app, served
+from scripts.benchmarks.frames import ANY_NUMBER, ReportingJob, bare_app, served
 from scripts.benchmarks.support.browsers import chromium, job_page
 from scripts.benchmarks.support.data_directories import seed
 from scripts.benchmarks.support.listeners import NUMBER, listeners
@@ -65,7 +65,7 @@ async def _row(setting: Setting) -> Row:
     rounds, floors = [], []
     async with (
         chromium() as browser,
-        open_service(Settings(data=data, copying=False)) as service,
+        open_service(Settings(data=data, copying=False, limits=ANY_NUMBER)) as service,
     ):
         telling = await ReportingJob.begin(service, seeded.owner)
         (account,) = await service.accounts.every()

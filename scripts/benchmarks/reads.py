@@ -8,7 +8,6 @@ so that every request reads. Nothing is written meanwhile; a busy ledger is some
 import asyncio
 import os
 from collections.abc import Sequence
-from http.cookies import SimpleCookie
 from pathlib import Path
 
 from api.composition import open_ledger
@@ -17,7 +16,13 @@ from api.service.settings import Settings
 from ledger.domain.commands import CloneServer
 from ledger.store.writer import Caller
 from projections.views.views import REMEMBERED_ANSWERS
-from scripts.benchmarks.support.data_directories import Seeded, ask, request_bytes, seed
+from scripts.benchmarks.support.data_directories import (
+    Seeded,
+    ask,
+    async_cookie,
+    request_bytes,
+    seed,
+)
 from scripts.benchmarks.support.databases import databases
 from scripts.benchmarks.support.listeners import listeners
 from scripts.benchmarks.support.processes import Served, answering, load, serving
@@ -29,8 +34,6 @@ CONNECTIONS = 32
 WARM_UP = 500
 MORE_JOBS = REMEMBERED_ANSWERS + 100
 """Jobs asked for by turns: so many that each is forgotten before its next turn."""
-
-_COOKIE = "/api/2.0/accounts/action/?do=authenticate_asynchronous"
 
 
 def job_get(setting: Setting) -> Row:
@@ -86,18 +89,12 @@ def get_beside_subscribers(setting: Setting) -> Row:
         load(server, requests, connections=CONNECTIONS, count=WARM_UP)
         for _ in range(scale.rounds):
             floor = load(server, requests, connections=CONNECTIONS, count=scale.gets)
-            with listeners(server, _cookie(server), sockets=scale.idle_subscribers) as idle:
+            with listeners(server, async_cookie(server), sockets=scale.idle_subscribers) as idle:
                 idle.wait_until_connected()
                 done = load(server, requests, connections=CONNECTIONS, count=scale.gets)
             rounds.append(Round(done.rate, floor.rate, done.p50_ms, done.p99_ms))
     note = f"{scale.idle_subscribers:,} idle subscribers; floor: none"
     return row("get-beside-subscribers", "requests/s", rounds, at_least=0.9, note=note)
-
-
-def _cookie(server: Served) -> str:
-    """Return what opens a websocket, for two minutes."""
-    cookies = SimpleCookie(ask(server, "POST", _COOKIE).set_cookie)
-    return next(each.value for name, each in cookies.items() if name.startswith("async_auth"))
 
 
 def _load_service(data: Path, requests: Sequence[bytes], count: int, *flags: str) -> Result:

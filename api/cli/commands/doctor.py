@@ -58,6 +58,9 @@ def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
     for pool in findings.pools:
         free = "unknown" if pool.free_bytes is None else f"{pool.free_bytes:,} bytes"
         yield f"pool {pool.name}", f"{pool.storage_type}, {free} free, at {pool.path}"
+    for users in findings.users:
+        named = ", ".join(f"{email}: {number:,}" for email, number in users.accounts.items())
+        yield f"most {users.most}", named
     for limit in rows_of(findings.limits):
         yield (
             f"limit {limit.name}",

@@ -142,6 +142,10 @@ class Writer:
         """
         return self._committed.position
 
+    def recorded_bytes(self) -> dict[str, int]:
+        """Return how many bytes of events were recorded in the last day, by their actors."""
+        return self._committed.bytes.of_all()
+
     def busy(self) -> bool:
         """Whether commands or work wait."""
         return not self._queue.empty()

@@ -2,6 +2,7 @@
 
 import base64
 from http.client import HTTPConnection
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,11 +32,12 @@ from scripts.benchmarks.support.scale import GIB
 EMAIL = "benchmark@example.com"
 PASSWORD = "benchmark, not a secret"  # noqa: S105 - of an account that exists for a minute
 DISKS = 4
+_COOKIE = "/api/2.0/accounts/action/?do=authenticate_asynchronous"
 _AUTHORIZATION = "Basic " + base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()
 
 
 class Seeded(NamedTuple):
-    """The contents of a data directory: a server with four disks, and a finished clone of it."""
+    """The contents of a data directory: a server with disks, and a finished clone of it."""
 
     owner: str
     server: str
@@ -43,20 +45,22 @@ class Seeded(NamedTuple):
     disks: list[str]
 
 
-async def seed(data: Path, *, disk_bytes: int = GIB, url: str | None = None) -> Seeded:
-    """Make an account, its server with four disks, and one finished clone, without images."""
+async def seed(
+    data: Path, *, disk_bytes: int = GIB, disks: int = DISKS, url: str | None = None
+) -> Seeded:
+    """Make an account, its server with disks, and one finished clone, without images."""
     pools = Settings(data=data).named_pools()
     _make_directories(pools)
     async with open_ledger(data, pools, url=url) as opened:
         account = await opened.accounts.add(EMAIL, PASSWORD)
         caller = Caller(account.uuid, "")
-        disks = [new_id() for _ in range(DISKS)]
+        made = [new_id() for _ in range(disks)]
         server, job = new_id(), new_id()
-        await _make_disks(opened.ledger, caller, disks, disk_bytes)
-        await _make_server(opened.ledger, caller, server, disks)
+        await _make_disks(opened.ledger, caller, made, disk_bytes)
+        await _make_server(opened.ledger, caller, server, made)
         await opened.ledger.execute(CloneServer(account.uuid, server, new_id(), job), caller)
         await _finish(opened.ledger, caller, job)
-    return Seeded(account.uuid, server, job, disks)
+    return Seeded(account.uuid, server, job, made)
 
 
 def image_of(data: Path, drive: str) -> Path:
@@ -98,6 +102,12 @@ def ask(server: Served, method: str, path: str) -> Answer:
         return Answer(body, fields.get("Content-Type", ""), fields.get("Set-Cookie", ""))
     finally:
         connection.close()
+
+
+def async_cookie(server: Served) -> str:
+    """Return what opens a websocket, for two minutes."""
+    cookies = SimpleCookie(ask(server, "POST", _COOKIE).set_cookie)
+    return next(each.value for name, each in cookies.items() if name.startswith("async_auth"))
 
 
 def _make_directories(pools: dict[str, Pool]) -> None:

@@ -1,4 +1,4 @@
-"""Many clients without a login that ask for as much, and do as little, as they can.
+"""Many clients that ask for as much, and do as little, as they can; most of them without a login.
 
 A process of its own: it reads its spec as JSON, prints `ready` once all clients are at it, and at
 the end how many of them still have their connection.
@@ -18,7 +18,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
-Kind = Literal["bombs", "heads", "bodies", "readers"]
+Kind = Literal["bombs", "heads", "bodies", "readers", "sockets"]
 
 BOMB_BYTES = 250 * 2**20
 BOMBS_AT_A_TIME = 8
@@ -31,13 +31,14 @@ _DOCUMENT = b"GET /api/2.0/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Flood(msgspec.Struct, frozen=True):
-    """Who floods what, and for how long."""
+    """Who floods what, and for how long; `cookie` opens websockets."""
 
     host: str
     port: int
     kind: Kind
     clients: int
     seconds: float
+    cookie: str = ""
 
 
 async def flood(spec: Flood) -> int:
@@ -52,6 +53,8 @@ async def flood(spec: Flood) -> int:
             return await _stay(spec, f"{_LOGIN}Content-Length: 99999\r\n\r\n".encode())
         case "readers":
             return await _stay(spec, UNREAD_REQUESTS * _DOCUMENT)
+        case "sockets":
+            return await _follow(spec)
         case never:
             assert_never(never)
 
@@ -79,6 +82,40 @@ async def _send_bombs(spec: Flood) -> None:
 
     print("ready", flush=True)
     await asyncio.gather(*(send() for _ in range(BOMBS_AT_A_TIME)))
+
+
+async def _follow(spec: Flood) -> int:
+    """Open websockets, and read whatever comes."""
+    until = asyncio.get_running_loop().time() + spec.seconds
+    opened = [await _open_websocket(spec) for _ in range(spec.clients)]
+    print("ready", flush=True)
+    followed = [reader for reader in opened if reader is not None]
+    return sum(await asyncio.gather(*(_read(reader, until) for reader in followed)))
+
+
+async def _open_websocket(spec: Flood) -> asyncio.StreamReader | None:
+    """Return None if it is refused."""
+    reader, writer = await asyncio.open_connection(spec.host, spec.port)
+    writer.write(
+        f"GET /websocket HTTP/1.1\r\nHost: x\r\nCookie: async_auth={spec.cookie}\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    if head.startswith(b"HTTP/1.1 101 "):
+        return reader
+    writer.close()
+    return None
+
+
+async def _read(reader: asyncio.StreamReader, until: float) -> bool:
+    """Return whether the connection is still there at the end."""
+    with suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout_at(until):
+            while await reader.read(2**18):
+                pass
+        return False
+    return not reader.at_eof() and reader.exception() is None
 
 
 async def _stay(spec: Flood, begun: bytes) -> int:

@@ -1,0 +1,34 @@
+"""Who has the most of what is limited: where to look when something is full."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from api.data.location import Database
+from api.doctor.findings import Users
+from ledger.store.seam import Cursor
+from ledger.store.tables import accounts
+from projections.views.accounts import largest_owners
+
+NAMED_MAX = 5
+
+
+def largest_users(database: Database, recorded: Mapping[str, int]) -> list[Users]:
+    """Return the largest by drives, by jobs, and by the bytes that they have `recorded`."""
+    with database.log() as log:
+        cursor = log.cursor()
+        found = {
+            "drives": largest_owners(cursor, "drives", NAMED_MAX),
+            "jobs": largest_owners(cursor, "jobs", NAMED_MAX),
+            "bytes of events in a day": dict(Counter(recorded).most_common()),
+        }
+        return [Users(most, _by_email(cursor, owners)) for most, owners in found.items() if owners]
+
+
+def _by_email(cursor: Cursor, numbers: Mapping[str, int]) -> dict[str, int]:
+    """Leave out who is no account, such as workers."""
+    named: dict[str, int] = {}
+    for uuid, number in numbers.items():
+        account = accounts.find_by_uuid(cursor, uuid)
+        if account is not None and len(named) < NAMED_MAX:
+            named[account.email] = number
+    return named
