@@ -87,7 +87,7 @@ class KnownAccounts:
     ) -> AbstractContextManager[None]:
         return nullcontext()
 
-    async def new_async_cookie(self, account: Account) -> str:
+    async def new_async_cookie(self, account: Account, session: str | None = None) -> str:
         return self.cookies.make(CookieHolder(account.uuid, 0))
 
     def last_revocation_before(self, async_cookie: str) -> int:

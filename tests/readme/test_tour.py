@@ -1,6 +1,8 @@
 """The documents' commands, run as a reader would run them."""
 
+import asyncio
 import os
+import re
 import signal
 import subprocess
 import urllib.error
@@ -8,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from tests.api.limits.misbehaving import Misbehaving, Target
 from tests.readme.reading import ROOT, blocks, documents
 from tests.support.cluster import free_port
 from tests.support.wait import PATIENCE_S, wait_for
@@ -25,10 +28,17 @@ def port():
 
 
 @pytest.fixture
-def served(tmp_path, port):
+def settings():
+    """More settings of the service."""
+    return {}
+
+
+@pytest.fixture
+def served(tmp_path, port, settings):
     """What `scripts/serve` starts, with its data and its port where the test wants them."""
     environment = {
         **os.environ,
+        **settings,
         "JOB_LEDGER_DATA": str(tmp_path / "data"),
         "JOB_LEDGER_PORT": str(port),
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
@@ -61,6 +71,34 @@ def _wait_until_it_answers(port, service):
 
 def test_the_tour_does_what_it_says(served, tmp_path):
     """Every command succeeds; the clone has the same bytes, and the proofs hold."""
+    follow_the_tour(served, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("settings", [{"JOB_LEDGER_TRUSTED_PROXIES": "127.0.0.1/32"}])
+async def test_the_tour_beside_an_account_that_misbehaves(served, tmp_path, port):
+    """It wants a hundred of everything at once, from elsewhere; nothing of the tour is refused."""
+    mallory = "mallory@example.test"
+
+    def command(*words):
+        return subprocess.run(
+            [ROOT / ".venv/bin/job-ledger", *words, "--data", tmp_path / "data"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    command("account", "add", mallory)
+    token = re.search(r"^token: (\S+)$", command("token", "add", mallory), re.MULTILINE)[1]
+    target = Target("127.0.0.1", port, f"Bearer {token}", "demo@example.test", most=100)
+    misbehaving = Misbehaving(target)
+    async with misbehaving.at_it():
+        await asyncio.to_thread(follow_the_tour, served, tmp_path)
+    refused = {way for way, status in misbehaving.answers if status in (403, 413, 429)}
+    assert refused >= {"_websockets", "_slow_uploads", "_bombs", "_wrong_passwords"}
+
+
+def follow_the_tour(served, tmp_path):
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     commands = "\n".join(f"echo '== {document}'\n{blocks(document)}" for document in TOUR)
     done = subprocess.run(
