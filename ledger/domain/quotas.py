@@ -4,8 +4,6 @@ A decision makes what it makes, and is refused once that is too much. What other
 the same moment is not known to it, so an account may have a few more things than its quota.
 """
 
-from collections import Counter
-from collections.abc import Mapping
 from typing import Literal, NamedTuple, Protocol, assert_never
 
 from msgspec import Struct
@@ -95,13 +93,11 @@ def begun_by(event: Event) -> tuple[Holding, ...]:
             return ()
 
 
-def discarded_by(event: Event) -> Mapping[Holding, int]:
-    """Return how many jobs of which owners are not kept any more."""
-    gone: Counter[Holding] = Counter()
-    if isinstance(event, JobsDiscarded):
-        for tree in event.trees:
-            gone[Holding(tree.owner, "jobs-kept")] += len(tree.jobs)
-    return gone
+def discarded_by(event: Event) -> tuple[Holding, ...]:
+    """Return as what the jobs counted that are kept no more, one by one."""
+    if not isinstance(event, JobsDiscarded):
+        return ()
+    return tuple(Holding(tree.owner, "jobs-kept") for tree in event.trees for _ in tree.jobs)
 
 
 def _drive(owner: str, *, unfinished: bool) -> tuple[Holding, ...]:

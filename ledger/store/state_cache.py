@@ -6,7 +6,7 @@ command, so that a refused command leaves nothing behind.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import starmap
@@ -275,7 +275,7 @@ class UnitOfWork:
         self.tasks: list[Task] = []
         self.discarded: list[str] = []
         self.dropped: list[RowKey] = []
-        self.held: Counter[Holding] = Counter()
+        self.held: dict[Holding, int] = {}
         """By how much what owners have changes."""
         self._relations: dict[str, Relations] = {}
 
@@ -347,7 +347,7 @@ class UnitOfWork:
         return None
 
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
-        return self._base.exceeds(holding, limit, more + self.held[holding])
+        return self._base.exceeds(holding, limit, more + self.held.get(holding, 0))
 
     def _state(self, kind: type[S], stream: str) -> S | None:
         state = self.cached_stream(stream).state
@@ -364,12 +364,16 @@ class UnitOfWork:
         if isinstance(recorded.event, _RELATING):
             self._relate(relations_of(cached.state), relations_of(state))
         if isinstance(recorded.event, COUNTING):
-            self.held.update(holdings_of(state))
-            self.held.subtract(holdings_of(cached.state))
-            self.held.subtract(discarded_by(recorded.event))
+            self._hold(holdings_of(state), 1)
+            self._hold(holdings_of(cached.state), -1)
+            self._hold(discarded_by(recorded.event), -1)
         version = cached.version + 1
         self.streams[stream] = CachedStream(version, state, {})
         self.events.append((stream, version, recorded))
+
+    def _hold(self, holdings: Iterable[Holding], n: int) -> None:
+        for holding in holdings:
+            self.held[holding] = self.held.get(holding, 0) + n
 
     def discard(self, change: Discarded) -> None:
         """Stop showing these streams; nothing is ever decided about them again."""
@@ -429,7 +433,8 @@ class UnitOfWork:
         self.discarded += above.discarded
         self.dropped += above.dropped
         self.claims |= above.claims
-        self.held.update(above.held)
+        for holding, n in above.held.items():
+            self._hold((holding,), n)
         self._relations.update(above._relations)  # noqa: SLF001 - of the same class
 
     def committed_relations(self) -> dict[str, CachedRelations]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from api.accounts.service import Account, Accounts, LoginRefused
+from ledger.domain.errors import QuotaExceeded
 from tests.accounts.calling import HERE, PASSWORD, by_session, call, session_of
 from tests.api.calling import Answer, Api
 
@@ -37,6 +38,23 @@ async def test_a_token_is_given_once_and_given_back(api: Api, ada: Account) -> N
     assert (await status(api, token), await status(api, another)) == (401, 200)
     again = await call(api, "POST", REMOVE, {}, Authorization=f"Bearer {token}")
     assert again.status == 401
+
+
+async def test_an_account_has_so_many_tokens(
+    api: Api, ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One too many is refused, also to the operator, until one is removed."""
+    accounts = api.service.accounts
+    monkeypatch.setattr(accounts.tokens, "_limit", 2)
+    first = (await create(api, ada.email)).json
+    assert (await create(api, ada.email)).status == 201
+    refused = await create(api, ada.email)
+    assert refused.error == (403, "quota", None)
+    assert "2 tokens, and may have no more: remove some" in refused.json[0]["error_message"]
+    with pytest.raises(QuotaExceeded):
+        await accounts.tokens.add(ada.email)
+    await accounts.tokens.remove(first["id"])
+    assert (await create(api, ada.email)).status == 201
 
 
 async def test_an_auditor_has_tokens_too(api: Api, auditor: Account) -> None:

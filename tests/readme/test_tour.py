@@ -19,6 +19,11 @@ TOUR = ("README.md", "api/README.md", "scripts/OPERATING.md")
 """In the order in which a reader follows them, in one shell."""
 OTHERS = {"scripts/HOWTO.md", "scripts/deploy/README.md"}
 """Those that tests of their own run."""
+BESIDE = {
+    "JOB_LEDGER_TRUSTED_PROXIES": "127.0.0.1/32",
+    "JOB_LEDGER_LIMITS": "drives-per-account=200;tags-per-account=200",
+}
+"""So that the account that misbehaves comes from elsewhere, and has had its fill in time."""
 TOUR_S = 5 * PATIENCE_S
 
 
@@ -75,7 +80,7 @@ def test_the_tour_does_what_it_says(served, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("settings", [{"JOB_LEDGER_TRUSTED_PROXIES": "127.0.0.1/32"}])
+@pytest.mark.parametrize("settings", [BESIDE])
 async def test_the_tour_beside_an_account_that_misbehaves(served, tmp_path, port):
     """It wants a hundred of everything at once, from elsewhere; nothing of the tour is refused."""
     mallory = "mallory@example.test"
