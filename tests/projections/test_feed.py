@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from itertools import count
 from typing import Any, NamedTuple
@@ -34,8 +34,9 @@ from ledger.domain.commands import (
 )
 from ledger.domain.errors import StoreFailed
 from ledger.store.seam import Cursor
-from projections.feed.feed import FRAMES_AT_ONCE, Feed, Frames, Reason
+from projections.feed.feed import FRAMES_AT_ONCE, TURN_S, Feed, Frames, Reason
 from projections.feed.pacing import PER_JOB_S
+from projections.feed.resource_kinds import View
 from projections.maintenance.retention.plan import plan_of
 from projections.maintenance.retention.sweep import sweep
 from tests.support.opened import Opened
@@ -113,9 +114,13 @@ async def following(opened: Opened, **given: Any) -> AsyncIterator[Feed]:
     failures: list[None] = []
     feed = Feed(
         opened.views,
-        frames(no_figures),
         on_failure=lambda: failures.append(None),
-        **{"repeat_s": NEVER_S, "progress_s": PROGRESS_S, **given},
+        **{
+            "render": frames(no_figures),
+            "repeat_s": NEVER_S,
+            "progress_s": PROGRESS_S,
+            **given,
+        },
     )
     opened.ledger.listen(feed.notice)
     async with feed:
@@ -337,6 +342,61 @@ async def test_more_than_a_slice(opened: Opened, ear: Ear) -> None:
     await asyncio.wait([task])
     assert [each.uuid for each in told] == uuids
     assert turns >= 4
+
+
+async def test_a_frame_is_made_once_for_all_subscribers(opened: Opened) -> None:
+    """However many there are; they get the same bytes."""
+    made: list[str] = []
+    render = frames(no_figures)
+
+    def noted(resource_type: str, uuid: str, view: View | None) -> bytes:
+        made.append(uuid)
+        return render(resource_type, uuid, view)
+
+    async with following(opened, render=noted) as feed:
+        ears = [Ear() for _ in range(5)]
+        with ExitStack() as stack:
+            for ear in ears:
+                stack.enter_context(feed.subscription(ME, ear))
+            opened.do(new_drives("a", "b"))
+            for ear in ears:
+                assert [each.uuid for each in await ear.everything(opened)] == ["a", "b"]
+    assert made[:2] == ["a", "b"]
+    assert len(set(made)) == len(made)
+
+
+async def test_a_turn_that_takes_long_is_followed_by_smaller_ones(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others get their turn after 2 ms; a frame that takes longer is made alone."""
+    loop = asyncio.get_running_loop()
+    passed_s, cost_s = loop.time(), 0.001
+    monkeypatch.setattr(loop, "time", lambda: passed_s)
+    render = frames(no_figures)
+
+    def costly(resource_type: str, uuid: str, view: View | None) -> bytes:
+        nonlocal passed_s
+        passed_s += cost_s
+        return render(resource_type, uuid, view)
+
+    class Counting(Ear):
+        def take(self, frames: Frames, *, again: bool) -> None:
+            turns.append(len(frames.each))
+            super().take(frames, again=again)
+
+    turns: list[int] = []
+    async with following(opened, render=costly) as feed:
+        ear = Counting()
+        with feed.subscription(ME, ear):
+            opened.do(new_drives(*(f"a{number:03}" for number in range(4 * FRAMES_AT_ONCE))))
+            await ear.everything(opened)
+            assert turns[0] == FRAMES_AT_ONCE
+            assert max(turns[10:]) <= 1000 * TURN_S + 1
+            turns.clear()
+            cost_s = 0.0
+            opened.do(new_drives(*(f"b{number:04}" for number in range(40 * FRAMES_AT_ONCE))))
+            await ear.everything(opened)
+            assert max(turns) == FRAMES_AT_ONCE
 
 
 # To whom

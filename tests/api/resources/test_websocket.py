@@ -495,6 +495,29 @@ def _socket() -> tuple[websocket.Socket, list[int]]:
     return websocket.Socket(SimpleNamespace(close=close), _Deaf(), 0), codes
 
 
+class _Reading(_Deaf):
+    """The connection of one that reads; what is written to it."""
+
+    takes_more = True
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+async def test_what_is_told_at_once_is_written_at_once() -> None:
+    """By one call, without a task; and nothing after the client has closed."""
+    reading, response = _Reading(), SimpleNamespace(closed=False)
+    socket = websocket.Socket(response, reading, 0)
+    socket.take(Frames((b"a", b"b"), b"ab"), again=False)
+    assert reading.written == [b"ab"]
+    response.closed = True
+    socket.take(_one(b"c"), again=False)
+    assert reading.written == [b"ab"]
+
+
 def _waiting(socket: websocket.Socket) -> list[bytes]:
     return [frame for frames in socket._waiting for frame in frames.each]
 
