@@ -57,6 +57,11 @@ class Misbehaving:
             self._searches,
         )
 
+    @property
+    def refused(self) -> set[str]:
+        """The ways in which it was told that it wants too much."""
+        return {way for way, status in self.answers if status in (403, 413, 429)}
+
     @asynccontextmanager
     async def at_it(self) -> AsyncIterator[None]:
         """It is at it in every way, until the block ends."""
@@ -188,7 +193,8 @@ class Misbehaving:
             await self._ask(self._bombs, method, path, data=bomb(), headers=headers)
 
     async def _wrong_passwords(self) -> None:
-        wrong = aiohttp.encode_basic_auth(self._target.victim, "a guess")
+        guess = f"guess {self.answers.total()}"
+        wrong = aiohttp.encode_basic_auth(self._target.victim, guess)
         await self._ask(self._wrong_passwords, "GET", "/jobs/", headers={"Authorization": wrong})
 
     async def _drives(self) -> None:
