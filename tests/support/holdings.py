@@ -18,7 +18,7 @@ HOLDINGS = (
 
 def counts_of(opened: Opened) -> HoldingCounts:
     """The writer's, to be looked at while it rests."""
-    return opened.ledger._writer._cache._counts
+    return opened.ledger._writer._committed.cache._counts
 
 
 def count_all(opened: Opened) -> None:
