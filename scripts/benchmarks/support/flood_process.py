@@ -89,11 +89,13 @@ async def _follow(spec: Flood) -> int:
     until = asyncio.get_running_loop().time() + spec.seconds
     opened = [await _open_websocket(spec) for _ in range(spec.clients)]
     print("ready", flush=True)
-    followed = [reader for reader in opened if reader is not None]
-    return sum(await asyncio.gather(*(_read(reader, until) for reader in followed)))
+    followed = [_read(*each, until) for each in opened if each is not None]
+    return sum(await asyncio.gather(*followed))
 
 
-async def _open_websocket(spec: Flood) -> asyncio.StreamReader | None:
+async def _open_websocket(
+    spec: Flood,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
     """Return None if it is refused."""
     reader, writer = await asyncio.open_connection(spec.host, spec.port)
     writer.write(
@@ -103,19 +105,24 @@ async def _open_websocket(spec: Flood) -> asyncio.StreamReader | None:
     )
     head = await reader.readuntil(b"\r\n\r\n")
     if head.startswith(b"HTTP/1.1 101 "):
-        return reader
+        return reader, writer
     writer.close()
     return None
 
 
-async def _read(reader: asyncio.StreamReader, until: float) -> bool:
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, until: float) -> bool:
     """Return whether the connection is still there at the end."""
-    with suppress(TimeoutError, ConnectionError):
+    try:
         async with asyncio.timeout_at(until):
             while await reader.read(2**18):
                 pass
-        return False
-    return not reader.at_eof() and reader.exception() is None
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+    return False
 
 
 async def _stay(spec: Flood, begun: bytes) -> int:
