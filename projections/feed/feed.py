@@ -9,7 +9,7 @@ is sent as gone.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal, NamedTuple, Protocol, Self
 
@@ -27,9 +27,9 @@ REPEAT_S = 5.0
 PROGRESS_S = 1.0
 """The shortest time between two frames of a job that show progress below it."""
 FRAMES_AT_ONCE = 50
-"""The most frames that are made before other tasks in the event loop get their turn."""
+"""Resources that are read before other tasks in the event loop get their turn."""
 TURN_S = 0.002
-"""How long the feed should take before other tasks get theirs."""
+"""How long frames are made and given before other tasks get their turn."""
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,6 @@ class Feed:
         self._changes = Changes()
         self._news, self._repeats = Backlog(), Backlog()
         self._pacing = Pacing(progress_s)
-        self._frames_at_once = FRAMES_AT_ONCE
         self._woken = asyncio.Event()
         self._closed = False
 
@@ -212,20 +211,13 @@ class Feed:
         while True:
             self._gather()
             again = False
-            turn = self._news.take(self._frames_at_once)
+            turn = self._news.take(FRAMES_AT_ONCE)
             if turn is None:
-                turn, again = self._repeats.take(self._frames_at_once), True
+                turn, again = self._repeats.take(FRAMES_AT_ONCE), True
             if turn is None:
                 return
-            began = self._loop.time()
-            self._send_frames(*turn, again=again)
-            self._adapt(self._loop.time() - began)
+            await self._send_frames(*turn, again=again)
             await asyncio.sleep(0)
-
-    def _adapt(self, took_s: float) -> None:
-        """Make fewer frames at once while a turn takes too long, and soon more again."""
-        wanted = self._frames_at_once // 2 if took_s > TURN_S else self._frames_at_once + 1
-        self._frames_at_once = min(max(wanted, 1), FRAMES_AT_ONCE)
 
     def _gather(self) -> None:
         """Find out what to send to which account."""
@@ -284,21 +276,55 @@ class Feed:
             for resource in snapshot.in_motion(account):
                 self._repeats.add(account, Item(resource.kind, resource.uuid))
 
-    def _send_frames(self, account: str, items: list[Item], *, again: bool) -> None:
-        """Read these resources and give their frames to the account's subscribers."""
+    async def _send_frames(self, account: str, items: list[Item], *, again: bool) -> None:
+        """Read these resources and give their frames to the account's subscribers.
+
+        Other tasks get their turn after every `TURN_S`, so subscribers get some at a time.
+        """
         if account not in self._subscribers:
             return
         with self._views.snapshot() as snapshot:
             views = _read_views(snapshot, items, account)
-        each = tuple(self._frame(item, views.get(item)) for item in items)
-        frames = Frames(each, b"".join(each))
-        for subscriber in tuple(self._subscribers[account]):
-            subscriber.take(frames, again=again)
+        turn = _Turn(self._loop)
+        made: list[bytes] = []
+        for item in items:
+            made.append(self._frame(item, views.get(item)))
+            if turn.is_over():
+                await self._give(account, made, again=again)
+                made.clear()
+                await turn.of_others()
+        if made:
+            await self._give(account, made, again=again)
+
+    async def _give(self, account: str, made: Sequence[bytes], *, again: bool) -> None:
+        turn = _Turn(self._loop)
+        frames = Frames(tuple(made), b"".join(made))
+        for subscriber in tuple(self._subscribers.get(account, ())):
+            if turn.is_over():
+                await turn.of_others()
+            if subscriber in self._subscribers.get(account, ()):  # it may have left meanwhile
+                subscriber.take(frames, again=again)
 
     def _frame(self, item: Item, view: View | None) -> bytes:
         if isinstance(view, JobTree) and view.children:
             self._pacing.note_shown(item.uuid, _count_jobs(view), self._loop.time())
         return self._render(KINDS[item.kind].resource_type, item.uuid, view)
+
+
+class _Turn:
+    """How long the feed works before other tasks in the event loop do."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ends = loop.time() + TURN_S
+
+    def is_over(self) -> bool:
+        return self._loop.time() >= self._ends
+
+    async def of_others(self) -> None:
+        """Let the others work, then begin anew."""
+        await asyncio.sleep(0)
+        self._ends = self._loop.time() + TURN_S
 
 
 def _read_views(snapshot: Snapshot, items: list[Item], owner: str) -> dict[Item, View]:

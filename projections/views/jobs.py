@@ -208,13 +208,26 @@ class Jobs(Reader):
         ]
 
     def _trees_below(self, rows: list[Any]) -> list[JobTree]:
-        """Return the trees below these jobs, in the same order."""
-        roots = list({row[2]: None for row in rows})
+        """Return the trees below these jobs, in the same order.
+
+        What is beside a sub-job without sub-jobs is not read: it may be a thousand jobs.
+        """
+        parents = self._parents_beside([row[2] for row in rows if row[0] != row[2]])
+        roots = [row[2] for row in rows if row[0] == row[2] or row[0] in parents]
         family = self._among(
-            f"SELECT {self._job} FROM jobs_g{self._g} WHERE root IN (...) ORDER BY ordinal", roots
+            f"SELECT {self._job} FROM jobs_g{self._g} WHERE root IN (...) ORDER BY ordinal",
+            list(dict.fromkeys(roots)),
         )
         by_uuid = {tree.job.uuid: tree for tree in self._trees(family)}
-        return [by_uuid[row[0]] for row in rows]
+        return [by_uuid.get(row[0]) or _tree(row) for row in rows]
+
+    def _parents_beside(self, roots: Iterable[str]) -> set[str]:
+        """Return the jobs in these trees that have sub-jobs."""
+        found = self._among(
+            f"SELECT DISTINCT parent FROM jobs_g{self._g} WHERE root IN (...)",
+            list(dict.fromkeys(roots)),
+        )
+        return {parent for (parent,) in found}
 
     def _trees(self, rows: list[Any]) -> list[JobTree]:
         """Return every job of these whole trees, each with the jobs below it."""
