@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from api.client.errors import ClientError, Mismatch
-from ledger.domain.errors import Expected
+from ledger.domain.errors import Expected, Misconfigured
 
 COMMANDS = {
     "login": "login",
@@ -50,6 +50,12 @@ class _ServiceError(click.ClickException):
     exit_code = 3
 
 
+class _ConfigurationError(click.ClickException):
+    """Nothing changes until somebody acts: units of systemd do not start the service again."""
+
+    exit_code = 2
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -80,6 +86,8 @@ def _one_line_error(error: Exception) -> click.ClickException | None:
         return _ServiceError(text)
     if isinstance(error, UnicodeError):
         return click.UsageError(f"names, passwords and other texts have to be UTF-8 ({text})")
+    if isinstance(error, Misconfigured):
+        return _ConfigurationError(text)
     expected = isinstance(error, (Expected, Mismatch, OSError))
     return click.ClickException(text) if expected else None
 
@@ -87,8 +95,8 @@ def _one_line_error(error: Exception) -> click.ClickException | None:
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
     """Import what knows the version only on demand: that takes longer than many a command."""
     if wanted and not ctx.resilient_parsing:
-        version = import_module(f"{__name__}.version")
-        click.echo(f"job-ledger {version.installed_version()}")
+        version = import_module("api.service.version")
+        click.echo(f"job-ledger {version.VERSION}")
         click.echo(f"What changed, version by version: {version.CHANGES}")
         ctx.exit()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,7 @@ from api.doctor.findings import Check, Findings
 from api.service.clocks import Clocks, now
 from api.service.ids import new_id
 from api.service.settings import Settings
+from api.service.version import VERSION
 from ledger.images.pools import Pool
 
 T = TypeVar("T")
@@ -97,7 +98,9 @@ async def diagnose(settings: Settings) -> Findings:
     """Examine a data directory, through the service if one runs; change nothing."""
     async with connected(settings.data) as client:
         if client is not None:
-            return await client.call(examine_service)
+            found = await client.call(examine_service)
+            found.checks.append(Check("version", list(_outdated(found.version))))
+            return found
     pools = [
         pool for pool in settings.named_pools().values() if settings.pools or pool.path.exists()
     ]
@@ -116,6 +119,11 @@ async def diagnose(settings: Settings) -> Findings:
         problem = f"{DataInUse(settings.data, held.pid)}, which does not answer"
         found.checks.append(Check("service", [problem]))
     return found
+
+
+def _outdated(running: str) -> Iterator[str]:
+    if running != VERSION:
+        yield f"the service runs version {running}, {VERSION} is installed: start it again"
 
 
 def _take_lock(stack: AsyncExitStack, data: Path, *, or_raise: bool) -> bool:

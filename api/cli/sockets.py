@@ -3,21 +3,25 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from errno import EADDRINUSE
-from typing import Self
 
 from api.metrics.collector import Metrics
 from api.metrics.endpoint import serve_metrics
 from api.service.settings import WorkSettings
-from ledger.domain.errors import Expected
+from ledger.domain.errors import Expected, Misconfigured
 
 
 class CannotListen(Expected):
     """The address is taken, or is not one of this machine's."""
 
-    @classmethod
-    def at(cls, host: str, port: int, error: OSError) -> Self:
+    @staticmethod
+    def at(host: str, port: int, error: OSError) -> "CannotListen":
+        kind = MayNotListen if isinstance(error, PermissionError) else CannotListen
         reason = "it is in use" if error.errno == EADDRINUSE else error.strerror
-        return cls(f"cannot listen on {host}:{port}: {reason}")
+        return kind(f"cannot listen on {host}:{port}: {reason}")
+
+
+class MayNotListen(CannotListen, Misconfigured):
+    """The port is for privileged processes."""
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger.domain.errors import Expected
+from ledger.domain.errors import Expected, Misconfigured
 
 LOCK_FILE = "lock"
 PROBING_S = 0.2
@@ -20,7 +20,7 @@ PROBING_S = 0.2
 PAUSE_S = 0.01
 
 
-class DataUnusable(Expected):
+class DataUnusable(Misconfigured):
     """The data directory cannot be made or written to."""
 
 

@@ -15,6 +15,7 @@ from api.doctor.subject import Subject
 from api.doctor.users import largest_users
 from api.service.limits import Limits
 from api.service.service import Service
+from api.service.version import VERSION
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
 from ledger.domain.errors import Expected
@@ -114,7 +115,7 @@ def examine(
     ledger, problems = _attempt(partial(examine_ledger, database))
     checks.append(Check(LEDGER, problems))
     if ledger is None:
-        return Findings(str(data), service, None, None, pools_found, limits, [], checks)
+        return Findings(str(data), VERSION, service, None, None, pools_found, limits, [], checks)
     subject = subject._replace(found=ledger)
     checks += _run(INSIDE, subject)
     if subject.ledger.schema_version == SCHEMA_VERSION:
@@ -123,7 +124,13 @@ def examine(
         checks += [Check(RETENTION, problems), *_run(CURRENT, subject)]
     users, _ = _attempt(partial(largest_users, database, recorded or {}))
     return Findings(
-        *(str(data), service, subject.found, subject.retention, pools_found, limits),
+        str(data),
+        VERSION,
+        service,
+        subject.found,
+        subject.retention,
+        pools_found,
+        limits,
         users or [],
         checks,
     )

@@ -45,9 +45,14 @@ class Check(Struct, frozen=True):
 
 
 class Findings(Struct, frozen=True):
-    """All findings; the ledger is sound if there are no problems. `service` is a pid."""
+    """All findings; the ledger is sound if there are no problems.
+
+    `version` is that of the program that made them: of the service, if one runs. `service` is its
+    pid.
+    """
 
     data: str
+    version: str
     service: int | None
     ledger: LedgerFound | None
     retention: RetentionStatus | None

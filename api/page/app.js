@@ -14,6 +14,7 @@ import { DriveList, DrivePage, ServerList, ServerPage } from "./resources.js";
 import { Retention } from "./retention.js";
 import { readSession, isStaff, logOut, useSession } from "./session.js";
 import { useStore } from "./store.js";
+import { VERSION } from "./version.js";
 import { visible } from "./words.js";
 
 const VIEWS = [
@@ -72,7 +73,7 @@ function Shell({ account }) {
     </header>
     <${Viewed} owner=${query.get("owner")} own=${account.uuid} />
     <main id="main" ref=${main} tabindex="-1">${view(views, path)}</main>
-    <footer><a href="/api/docs/">API</a></footer>
+    <footer>Job Ledger ${VERSION} · <a href="/api/docs/">API</a></footer>
   `;
 }
 

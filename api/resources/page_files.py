@@ -14,6 +14,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from api.http.etags import tag_of
+from api.service.version import VERSION
 from ledger.domain.operations import OPERATIONS
 
 FOLDER = Path(__file__).parent.with_name("page")
@@ -53,6 +54,7 @@ class PageFiles:
         }
         self._files["operations.js"] = _script("OPERATIONS", _titles())
         self._files["cookies.js"] = _script("CSRF_COOKIE", csrf_cookie)
+        self._files["version.js"] = _script("VERSION", VERSION)
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with the document or, below `/page/`, a file, whatever the query is."""

@@ -16,6 +16,7 @@ from api.resources.servers.bodies import (
     SMP_MOST,
 )
 from api.service.service import Service
+from api.service.version import VERSION
 from api.text.urls import API_ROOT
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ
 from ledger.domain.errors import NotFound
@@ -93,7 +94,10 @@ async def nothing(request: web.Request) -> web.StreamResponse:
 
 
 def capabilities(pools: Mapping[str, Pool]) -> JsonObject:
-    """Return the limits of drives and servers, given the storage types of the pools."""
+    """Return the limits of drives and servers, given the storage types of the pools.
+
+    The program's own version is here, because clients read this first.
+    """
     types = sorted({pool.storage_type for pool in pools.values()})
     return {
         "backfilling": False,
@@ -108,6 +112,7 @@ def capabilities(pools: Mapping[str, Pool]) -> JsonObject:
             "start_methods": ["regular"],
         },
         "snapshots": {"current": 0, "max": 0, "max_per_drive": 0},
+        "version": VERSION,
     }
 
 

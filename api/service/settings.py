@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from api.service.limits import Limits, read_limits
 from api.service.logging import LogFormat
-from ledger.domain.errors import Expected
+from ledger.domain.errors import Misconfigured
 from ledger.images.pools import Pool, parse_pool
 from ledger.store.postgres.address import conninfo
 from ledger.workers.engine import STALLED_S
@@ -41,7 +41,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 UpTo64 = Annotated[int, Meta(ge=1, le=64)]
 
 
-class BadSettings(Expected):
+class BadSettings(Misconfigured):
     """A setting is missing or makes no sense; says which, in one line."""
 
 

@@ -14,6 +14,10 @@ class Expected(Exception):
     """An error that is no fault of the program; its text is one line."""
 
 
+class Misconfigured(Expected):
+    """What is configured, or is there, cannot be used; it stays so until somebody changes it."""
+
+
 class Refusal(Expected):
     """A command was refused; nothing was recorded.
 
@@ -427,6 +431,10 @@ class CommitPending(StoreUnreachable):
 
     def __init__(self) -> None:
         super().__init__("the store has not said in time whether it was recorded")
+
+
+class StoreUnfit(StoreFailed, Misconfigured):
+    """What is in the store's place is no ledger, or one of a later version."""
 
 
 class UnknownEvent(Expected):

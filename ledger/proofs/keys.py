@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger.domain.errors import Expected
+from ledger.domain.errors import Misconfigured
 from ledger.merkle.signed_note import KEY_BYTES, BadKey, Signer, Verifier
 
 KEY_FILE = "checkpoint.key"
@@ -17,7 +17,7 @@ NAME = "job-ledger"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-class KeyUnusable(Expected):
+class KeyUnusable(Misconfigured):
     """The key file cannot be read, is not a key, or can be read by others than its owner."""
 
 

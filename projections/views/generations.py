@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.relations import Relations
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors import StoreUnfit
 from ledger.domain.events import Event, Recorded
 from ledger.domain.quotas import EVERYBODY, Kind
 from ledger.store.postgres.cursor import PgCursor
@@ -57,7 +57,7 @@ class InlineProjection:
             cursor.execute("INSERT INTO projection_head VALUES (1, ?)", (SCHEMA_VERSION,))
             create_generation(cursor, 1)
         elif head[1] > SCHEMA_VERSION:
-            raise StoreFailed(
+            raise StoreUnfit(
                 f"the read models have version {head[1]}; this code knows {SCHEMA_VERSION}"
             )
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from api.service.version import VERSION
 from tests.acceptance.client import Api, striped
 from tests.acceptance.running import Server
 from tests.page.browsing import NARROW, SCREENSHOTS, WIDE, Watched, check_accessible, fill_in
@@ -62,6 +63,7 @@ def test_every_view(
     for heading in HEADINGS:
         page.get_by_role("navigation", name="Views").get_by_role("link", name=heading).click()
         look(heading.lower(), heading)
+    expect(page.get_by_role("contentinfo")).to_contain_text(f"Job Ledger {VERSION}")
     for path, heading in (
         (f"/jobs/{job}", f"Job {job}"),
         (f"/jobs/{job}?as_of=30", f"Job {job}"),

@@ -48,6 +48,7 @@ def _print(findings: Findings) -> None:
 
 
 def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
+    yield "version", findings.version
     yield "data directory", findings.data
     running = findings.service is not None
     yield "service", f"runs as process {findings.service}" if running else "none runs"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors import StoreUnfit
 from ledger.store.postgres.server_clock import server_time
 from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
 from ledger.store.seam import Cursor
@@ -34,7 +34,7 @@ def create_tables(cursor: Cursor) -> None:
     cursor.execute("SELECT version FROM schema_version")
     found = cursor.fetchone()
     if found is not None and found[0] > SCHEMA_VERSION:
-        raise StoreFailed(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
+        raise StoreUnfit(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
     if found is not None and found[0] == SCHEMA_VERSION:
         return
     for statement in statements(TABLES) + statements(OWN_TABLES):
@@ -63,6 +63,6 @@ def move_in(cursor: Cursor) -> None:
 def require_home(cursor: Cursor) -> None:
     cursor.execute("SELECT home.place = here.place FROM home, here")
     if not cursor.fetchone()[0]:
-        raise StoreFailed(
+        raise StoreUnfit(
             "the ledger was put back into this database from a copy: see `job-ledger adopt`"
         )

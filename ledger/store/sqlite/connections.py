@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.errors import StoreFailed, StoreUnfit, StoreUnreachable
 from ledger.images.files import is_read_only
 from ledger.store.errors import store_errors
 from ledger.store.readers import Reader
@@ -29,7 +29,7 @@ def open_connection(file: Path, *, writing: bool, wal_pages: int = WAL_PAGES) ->
     """Open the ledger's file in autocommit mode; a reading connection can change nothing.
 
     A writing one checkpoints the WAL at `wal_pages`. Raises `StoreUnreachable` if the file cannot
-    be opened.
+    be opened, and `StoreUnfit` if it is no database.
     """
     with _opening(file):
         return _open_writer(file, wal_pages) if writing else _open_reader(file, sqlite3.Connection)
@@ -56,7 +56,9 @@ def _opening(file: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreUnreachable(f"cannot open {file}: {error}") from error
+        unfit = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
+        kind = StoreUnfit if unfit else StoreUnreachable
+        raise kind(f"cannot open {file}: {error}") from error
 
 
 def _open_writer(file: Path, wal_pages: int) -> sqlite3.Connection:

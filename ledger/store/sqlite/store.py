@@ -37,7 +37,13 @@ from eventsourcing.sqlite import (
 
 from ledger.codec import leaf_of
 from ledger.domain.disk_space import DiskSpace, DiskState, longest_wal
-from ledger.domain.errors import CommitFailed, StoreBusy, StoreFailed, StoreFull, StoreUnreachable
+from ledger.domain.errors import (
+    CommitFailed,
+    StoreBusy,
+    StoreFull,
+    StoreUnfit,
+    StoreUnreachable,
+)
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.stamps import microseconds, moment_of
 from ledger.store.errors import is_full, store_errors
@@ -225,7 +231,7 @@ class SqliteStore:
             c.execute("PRAGMA user_version")
             version = c.fetchone()[0]
             if version > SCHEMA_VERSION:
-                raise StoreFailed(
+                raise StoreUnfit(
                     f"{self._file} has schema {version}; this is schema {SCHEMA_VERSION}"
                 )
             if version == SCHEMA_VERSION:

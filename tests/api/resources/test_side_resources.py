@@ -7,6 +7,7 @@ import pytest
 
 from api.resources.drives.bodies import least_size
 from api.resources.unsupported import ABSENT
+from api.service.version import VERSION
 from tests.api.calling import UNKNOWN, Api
 
 GIB = 1024**3
@@ -29,6 +30,7 @@ CAPABILITIES = {
     "remote_snapshots": {"current": int, "max": int, "remote_locations": list},
     "servers": {**HOST, "default_start_method": str, "start_methods": list},
     "snapshots": {"current": int, "max": int, "max_per_drive": int},
+    "version": str,
 }
 CLOUD_STATUS = {
     "free_tier": {"dssd": int, "mem": int},
@@ -73,6 +75,10 @@ async def test_capabilities_have_every_limit_as_an_integer(api: Api):
     assert (answer.status, shape(answer.json)) == (200, CAPABILITIES)
     schema = (await api.get("/capabilities/schema/")).json
     assert shape(schema) == {"allowed_methods": list, "help_text": str}
+
+
+async def test_capabilities_name_the_version_of_the_program(api: Api):
+    assert (await api.get("/capabilities/")).json["version"] == VERSION
 
 
 async def test_capabilities_match_what_is_enforced(api: Api):

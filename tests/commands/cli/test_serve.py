@@ -2,7 +2,9 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from tests.commands.cli.processes import Serve, Serving, ask, run
 from tests.support.wait import PATIENCE_S, wait_for
 
 JOBS = "/api/2.0/jobs/"
+CONFIGURATION = 2
+"""The exit code that says that nothing changes by itself: not to be started again."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
@@ -94,7 +98,7 @@ def test_foreign_address(data: Path) -> None:
 def test_unusable_directory(where: str) -> None:
     """A data directory that cannot be is told in one line."""
     refused = run("serve", "--data", where, "--port", 0)
-    assert refused.code == 1
+    assert refused.code == CONFIGURATION
     assert refused.err.startswith(f"Error: cannot use data directory {where}: ")
     assert refused.err.count("\n") == 1
 
@@ -104,9 +108,51 @@ def test_no_ledger_of_ours(data: Path) -> None:
     data.mkdir()
     (data / "ledger.sqlite").write_text("a letter to grandmother" * 1000)
     refused = run("serve", "--data", data, "--port", 0)
-    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert (refused.code, refused.err.count("\n")) == (CONFIGURATION, 1)
     assert "not a database" in refused.err
     assert (data / "ledger.sqlite").read_text().startswith("a letter")
+
+
+def of_a_later_version(data: Path) -> None:
+    with sqlite3.connect(data / "ledger.sqlite") as ledger:
+        ledger.execute("PRAGMA user_version = 99")
+    ledger.close()
+
+
+def with_a_foreign_key(data: Path) -> None:
+    (data / "checkpoint.pub").write_text("no key\n")
+
+
+def after_a_move(data: Path) -> None:
+    (data / "ledger.sqlite").rename(data / "ledger.sqlite.moved")
+
+
+@pytest.mark.parametrize("spoil", [of_a_later_version, with_a_foreign_key, after_a_move])
+def test_what_is_there_cannot_be_used(data: Path, spoil: Callable[[Path], None]) -> None:
+    assert ask("account", "add", "ada@example.test", "--data", data).code == 0
+    spoil(data)
+    refused = run("serve", "--data", data, "--port", 0)
+    said = [line for line in refused.err.splitlines() if " INFO " not in line]
+    assert (refused.code, len(said)) == (CONFIGURATION, 1), refused
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--pool", "nowhere"),
+        ("--copy-rate", "fast"),
+        ("--store", "mysql://x"),
+        ("--processes", "2"),
+        ("--no-such-flag",),
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_a_setting_that_makes_no_sense(data: Path, flags: tuple[str, ...]) -> None:
+    assert run("serve", "--data", data, "--port", 0, *flags).code == CONFIGURATION
+
+
+def test_a_worker_without_a_store() -> None:
+    assert ask("worker", "--pool", "a=/tmp").code == CONFIGURATION
 
 
 def test_failed_store_ends_the_process(serve: Serve, data: Path) -> None:
