@@ -112,6 +112,11 @@ class Ledger:
         """
         return max(self._writer.position, self._feed.position)
 
+    @property
+    def stuck_s(self) -> float:
+        """For how long the writer has been busy with one thing; 0 while it waits."""
+        return self._writer.stuck_s
+
     def forget(self) -> None:
         """Make the writer read its state anew. In the writer's thread only."""
         self._writer.forget()

@@ -4,7 +4,7 @@ import ctypes
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -15,12 +15,12 @@ _ENDED_ON_REQUEST = (0, -signal.SIGTERM)
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
-def fork_processes(processes: int) -> int | None:
+def fork_processes(processes: int, once_forked: Callable[[], None]) -> int | None:
     """Fork this process, which must not have threads or connections yet.
 
-    Returns the number of the process in each of them, from 0 up, and None in this one, once they
-    have ended. They all stop with the first that ends, or with this one. Raises `SystemExit` with
-    the exit code of the first that failed.
+    `once_forked` is called in this one. Returns the number of the process in each of them, from 0
+    up, and None in this one, once they have ended. They all stop with the first that ends, or with
+    this one. Raises `SystemExit` with the exit code of the first that failed.
     """
     pids: list[int] = []
     for number in range(processes):
@@ -30,6 +30,7 @@ def fork_processes(processes: int) -> int | None:
             return number
         pids.append(pid)
     with _forward_signals(pids):
+        once_forked()
         _wait(pids)
     return None
 

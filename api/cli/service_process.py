@@ -16,6 +16,7 @@ from api.app import make_app
 from api.cli.demo import Demo, make_demo
 from api.cli.signals import end_with_store, stop_event
 from api.cli.sockets import CannotListen, metrics_endpoint
+from api.cli.supervision import Supervisor, supervised
 from api.composition import open_service
 from api.data.directory import data_lock
 from api.http.wire.server import ApiRunner
@@ -45,7 +46,10 @@ class Share(NamedTuple):
 
 
 async def serve(
-    settings: Settings, announce: Callable[[str], None], share: Share | None = None
+    settings: Settings,
+    announce: Callable[[str], None],
+    supervisor: Supervisor,
+    share: Share | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; announce the address once it listens, and the demo.
 
@@ -77,7 +81,8 @@ async def serve(
                     announce(f"metrics at {metrics}")
                 for line in demo.announcement(address) if demo else ():
                     announce(line)
-                await stopping.wait()
+                async with supervised(supervisor, service.ledger, f"listens on {address}"):
+                    await stopping.wait()
                 log.info("stopping")
         watching.cancel()
 

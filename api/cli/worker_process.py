@@ -5,12 +5,15 @@ from collections.abc import Callable
 
 from api.cli.signals import end_with_store, stop_event
 from api.cli.sockets import metrics_endpoint
+from api.cli.supervision import Supervisor, supervised
 from api.composition import open_worker
 from api.metrics.collector import of_worker
 from api.service.settings import WorkerSettings
 
 
-async def work(settings: WorkerSettings, announce: Callable[[str], None]) -> None:
+async def work(
+    settings: WorkerSettings, announce: Callable[[str], None], supervisor: Supervisor
+) -> None:
     """Work until SIGTERM or SIGINT; announce when it begins.
 
     Raises `CannotListen`, `StoreFailed` or OSError if it cannot start. If the store fails, the
@@ -22,8 +25,10 @@ async def work(settings: WorkerSettings, announce: Callable[[str], None]) -> Non
         metrics_endpoint(lambda: of_worker(worker), settings) as metrics,
     ):
         watching = asyncio.create_task(end_with_store(worker.failed))
-        announce(f"job-ledger works on {', '.join(settings.named_pools())}")
+        status = f"works on {', '.join(settings.named_pools())}"
+        announce(f"job-ledger {status}")
         if metrics is not None:
             announce(f"metrics at {metrics}")
-        await stopping.wait()
+        async with supervised(supervisor, worker.ledger, status):
+            await stopping.wait()
     watching.cancel()

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import resource
+import threading
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from api.cli.prefork import fork_processes, reserve_port
 from api.cli.service_process import Share
 from api.cli.service_process import serve as serve_until_stopped
 from api.cli.signals import show_stacks_on_signal
+from api.cli.supervision import Pulses, ServiceManager
 from api.data.directory import data_lock
 from api.data.location import PostgresDatabase, database_of
 from api.service.logging import log_to_stderr
@@ -80,7 +82,8 @@ def serve(data: Path | None, **given: object) -> None:
     """Serve the ledger and execute its jobs, until SIGTERM or SIGINT.
 
     The data directory is made if it is missing; one service at a time can use it. Exit code 0:
-    stopped on request; 1: could not start; 70: the store failed, start again to recover.
+    stopped on request; 1: could not start; 2: cannot start before somebody changes a setting, or
+    what it names; 70: the store failed, start again to recover.
     """
     settings = load_settings(data=data, **given)
     log_to_stderr(settings.log_format)
@@ -88,21 +91,26 @@ def serve(data: Path | None, **given: object) -> None:
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     _allow_many_connections()
+    manager = ServiceManager()
     if settings.processes == 1:
-        asyncio.run(serve_until_stopped(settings, click.echo))
+        asyncio.run(serve_until_stopped(settings, click.echo, manager))
     else:
-        _serve_in_processes(settings)
+        _serve_in_processes(settings, manager)
 
 
-def _serve_in_processes(settings: Settings) -> None:
+def _serve_in_processes(settings: Settings, manager: ServiceManager) -> None:
     """Serve in several processes that share the data directory, and wait for them."""
     database = database_of(settings.data, settings.store)
     if not isinstance(database, PostgresDatabase):
         raise BadSettings("--processes: only a ledger in PostgreSQL can have several")
     with data_lock(settings.data), reserve_port(settings.host, settings.port) as port:
-        number = fork_processes(settings.processes)
+        pulses = Pulses(settings.processes, manager.pause_s)
+        told = manager, f"listens on {settings.host}:{port}", threading.Event()
+        telling = threading.Thread(target=pulses.pass_on, args=told, daemon=True)
+        number = fork_processes(settings.processes, telling.start)
         if number is not None:
-            asyncio.run(serve_until_stopped(settings, click.echo, Share(number, port)))
+            share = Share(number, port)
+            asyncio.run(serve_until_stopped(settings, click.echo, pulses.of(number), share))
 
 
 def _allow_many_connections() -> None:

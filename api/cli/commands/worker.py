@@ -6,6 +6,7 @@ import click
 
 from api.cli.options import copying_options, monitoring_options
 from api.cli.signals import show_stacks_on_signal
+from api.cli.supervision import ServiceManager
 from api.cli.worker_process import work
 from api.service.logging import log_to_stderr
 from api.service.settings import load_worker_settings
@@ -27,9 +28,9 @@ def worker(pools: tuple[str, ...], **given: object) -> None:
 
     A worker answers no requests and stores only images. Any number of workers may share the same
     pools; if one dies or stops, the others continue its work. Exit code 0: stopped on request; 1:
-    could not start; 70: the store failed.
+    could not start; 2: cannot start before a setting is changed; 70: the store failed.
     """
     settings = load_worker_settings(pools=pools, **given)
     log_to_stderr(settings.log_format)
     show_stacks_on_signal()
-    asyncio.run(work(settings, click.echo))
+    asyncio.run(work(settings, click.echo, ServiceManager()))

@@ -9,6 +9,7 @@ from ledger.store.daily_bytes import DailyBytes
 from ledger.store.seam import Commit, Listener, Projection, Store
 from ledger.store.state_cache import StateCache, UnitOfWork
 from ledger.store.tables.stamps import newest_stamp
+from ledger.store.writer.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +22,12 @@ class Committed:
         store: Store,
         projection: Projection,
         now: Callable[[], datetime],
+        progress: Progress,
         elapsed_s: Callable[[], float],
     ) -> None:
         """`now` is the machine's clock."""
         self._others = store.others
+        self._progress = progress
         self.cache = StateCache(store, projection)
         self.bytes = DailyBytes(elapsed_s)
         self.commits = 0
@@ -39,7 +42,8 @@ class Committed:
         """Forget what other processes have changed: even a refusal rests on the newest state."""
         if self._others is None:
             return
-        newest, news = self._others.news()
+        with self._progress.in_store():
+            newest, news = self._others.news()
         self.clock.note(newest)
         if news is None:
             self.cache.clear()

@@ -25,6 +25,7 @@ from ledger.store.state_cache import UnitOfWork
 from ledger.store.writer.committed import Committed
 from ledger.store.writer.deciding import Decider
 from ledger.store.writer.failure import Failure
+from ledger.store.writer.progress import Progress
 from ledger.store.writer.waiting import WaitingCommand, wake
 
 BATCH_BYTES = 2**20
@@ -57,6 +58,7 @@ class GroupCommit:
         decider: Decider,
         committed: Committed,
         failure: Failure,
+        progress: Progress,
         *,
         elapsed_s: Callable[[], float],
     ) -> None:
@@ -65,6 +67,7 @@ class GroupCommit:
         self._decider = decider
         self._committed = committed
         self._failure = failure
+        self._progress = progress
         self._elapsed_s = elapsed_s
         self._refused_since: float | None = None
         """Since when the store has refused the stamps of all that was to be recorded."""
@@ -164,7 +167,8 @@ class GroupCommit:
     def _append(self, tried: _Tried) -> int:
         began = time.perf_counter()
         stored = tried.unit.batch()
-        position = self._store.append(stored)
+        with self._progress.in_store():
+            position = self._store.append(stored)
         if stored.stamps is not None:
             self._committed.clock.note(stored.stamps.newest)
         self.meter.commit_seconds.observe(time.perf_counter() - began)

@@ -19,6 +19,7 @@ from ledger.store.writer.committed import Committed
 from ledger.store.writer.deciding import Decider
 from ledger.store.writer.failure import Failure
 from ledger.store.writer.group_commit import GroupCommit
+from ledger.store.writer.progress import Progress
 from ledger.store.writer.waiting import (
     Caller,
     Turn,
@@ -66,7 +67,8 @@ class Writer:
         """`now` is the machine's clock."""
         self._store = store
         self._failure = Failure(on_failure)
-        self._committed = Committed(store, projection, now, elapsed_s)
+        self._progress = Progress(on_server=store.others is not None)
+        self._committed = Committed(store, projection, now, self._progress, elapsed_s)
         self.clock = self._committed.clock
         self._group = GroupCommit(
             store,
@@ -74,6 +76,7 @@ class Writer:
             Decider(store, projection, environment, self._committed),
             self._committed,
             self._failure,
+            self._progress,
             elapsed_s=elapsed_s,
         )
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
@@ -146,6 +149,11 @@ class Writer:
         """Return how many bytes of events were recorded in the last day, by their actors."""
         return self._committed.bytes.of_all()
 
+    @property
+    def stuck_s(self) -> float:
+        """For how long the thread has been busy with one thing; 0 while it waits."""
+        return self._progress.stuck_s
+
     def busy(self) -> bool:
         """Whether commands or work wait."""
         return not self._queue.empty()
@@ -176,7 +184,9 @@ class Writer:
 
     def _run(self) -> None:
         while True:
+            self._progress.rest()
             batch, next_item = self._take()
+            self._progress.begin()
             if batch:
                 self._group.record(batch)
             match next_item:
@@ -244,7 +254,8 @@ class Writer:
         self._store.disk_state()
         with nullcontext() if work.afterwards is None else self._group.paused():
             try:
-                result = self._store.exclusive(run)
+                with self._progress.in_store():
+                    result = self._store.exclusive(run)
             except PauseLost:
                 self._committed.note_work()
                 self.forget()  # as what was to follow might have done

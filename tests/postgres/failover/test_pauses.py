@@ -57,6 +57,27 @@ def test_a_node_paused_in_a_batch_does_not_block_others_for_long(
         assert one.replay().divergence is None
 
 
+def test_a_writer_that_waits_for_its_server_is_not_stuck(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service manager must not end a process whose primary, or standby, is away: it reads."""
+    paused, go_on = Event(), Event()
+    really = postgres.tasks.defer
+
+    def pause(*given: Any) -> None:
+        paused.set()
+        assert go_on.wait(PATIENCE_S)
+        really(*given)
+
+    monkeypatch.setattr(postgres.tasks, "defer", pause)
+    with in_postgres(database) as node, ThreadPoolExecutor(1) as thread:
+        recorded = thread.submit(node.do, CreateJob(ME, "j", "x"))
+        assert paused.wait(PATIENCE_S)
+        assert node.ledger.stuck_s == 0
+        go_on.set()
+        recorded.result(PATIENCE_S)
+
+
 def test_a_node_paused_in_exclusive_work_loses_it(
     monkeypatch: pytest.MonkeyPatch, database: str
 ) -> None:

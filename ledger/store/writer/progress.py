@@ -1,0 +1,41 @@
+"""Whether the writer's thread gets on, as seen from other threads."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Progress:
+    """For how long the thread has been busy with one thing.
+
+    A server that is away, or has no standby, may keep it waiting for hours: that does not count. A
+    file may not.
+    """
+
+    def __init__(self, *, on_server: bool) -> None:
+        self._on_server = on_server
+        self._busy_since: float | None = None
+
+    @property
+    def stuck_s(self) -> float:
+        """For how long; 0 while it waits for commands, or for a server. In any thread."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def begin(self) -> None:
+        self._busy_since = time.monotonic()
+
+    def rest(self) -> None:
+        self._busy_since = None
+
+    @contextmanager
+    def in_store(self) -> Iterator[None]:
+        """Count no time that a server takes."""
+        if not self._on_server:
+            yield
+            return
+        self.rest()
+        try:
+            yield
+        finally:
+            self.begin()

@@ -1,0 +1,163 @@
+"""What a service manager such as systemd is told, over a real socket of its protocol."""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.cli import supervision
+from api.cli.supervision import Pulses, ServiceManager, supervised
+from tests.commands.cli.processes import Serve
+from tests.support.opened import Opened
+from tests.support.wait import PATIENCE_S, wait_until
+
+USEC = "200000"
+"""So that a sign of life is due every tenth of a second."""
+
+
+class Manager:
+    """Reads what it is told, as systemd does."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1))
+        self._socket.settimeout(PATIENCE_S)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"NOTIFY_SOCKET": self._address, "WATCHDOG_USEC": USEC}
+
+    def told(self) -> list[str]:
+        """Return the lines of the next message."""
+        return self._socket.recv(4096).decode().split("\n")
+
+    def told_by_now(self) -> list[str]:
+        """Return all lines of the messages that have come."""
+        lines = list[str]()
+        self._socket.settimeout(0)
+        try:
+            while True:
+                lines += self.told()
+        except BlockingIOError:
+            self._socket.settimeout(PATIENCE_S)
+            return lines
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["{tmp}/notify", "@job-ledger-{pid}"], ids=["file", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(request.param.format(tmp=tmp_path, pid=os.getpid()))
+    yield manager
+    manager.close()
+
+
+class Watching:
+    """A supervisor in this process; it counts."""
+
+    pause_s = 0.01
+
+    def __init__(self) -> None:
+        self.signs = 0
+
+    def ready(self, status: str) -> None: ...
+
+    def alive(self) -> None:
+        self.signs += 1
+
+    def stopping(self) -> None: ...
+
+
+def test_a_service_is_ready_once_it_answers(
+    serve: Serve, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it says again and again that it is alive, and at last that it stops."""
+    for name, value in manager.environment.items():
+        monkeypatch.setenv(name, value)
+    service = serve()
+    ready, status = manager.told()
+    assert ready == "READY=1"
+    assert status == f"STATUS=listens on http://127.0.0.1:{service.port}"
+    assert service.get("/readyz") == 200
+    assert [manager.told() for _ in range(3)] == [["WATCHDOG=1"]] * 3
+    assert service.stop() == 0
+    assert manager.told_by_now()[-1] == "STOPPING=1"
+
+
+async def test_no_sign_of_life_while_the_writer_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says so; once the writer gets on, it is alive."""
+    monkeypatch.setattr(supervision, "HANG_S", 1e-9)
+    watching, gate = Watching(), threading.Event()
+    with Opened(tmp_path / "ledger.sqlite") as opened:
+        async with supervised(watching, opened.ledger, ""):
+            await wait_until("it is alive", lambda: watching.signs > 1)
+            held = opened.ledger.exclusive(lambda _: gate.wait(PATIENCE_S))
+            await wait_until("it hangs", lambda: opened.ledger.stuck_s > 0)
+            before, logged = watching.signs, len(caplog.records)
+            await wait_until("three looks", lambda: len(caplog.records) > logged + 2)
+            assert watching.signs == before
+            assert "busy with one thing" in caplog.text
+            gate.set()
+            await asyncio.wrap_future(held)
+            await wait_until("it is alive again", lambda: watching.signs > before)
+
+
+async def test_no_sign_of_life_while_the_event_loop_hangs(tmp_path: Path) -> None:
+    watching = Watching()
+    with Opened(tmp_path / "ledger.sqlite") as opened:
+        async with supervised(watching, opened.ledger, ""):
+            await wait_until("it is alive", lambda: watching.signs > 1)
+            before = watching.signs
+            time.sleep(10 * watching.pause_s)  # noqa: ASYNC251 - this is the hang
+            assert watching.signs == before
+
+
+def test_several_processes_are_ready_with_the_last_and_alive_together(manager: Manager) -> None:
+    service_manager = ServiceManager(manager.environment)
+    pulses, end = Pulses(2, service_manager.pause_s), threading.Event()
+    one, two = pulses.of(0), pulses.of(1)
+    one.ready("")
+    assert not pulses.have_begun()
+    telling = threading.Thread(target=pulses.pass_on, args=(service_manager, "of both", end))
+    telling.start()
+    two.ready("")
+    assert manager.told() == ["READY=1", "STATUS=of both"]
+    end.set()
+    telling.join(PATIENCE_S)
+
+
+def test_one_of_several_processes_that_is_silent_is_missed() -> None:
+    pulses = Pulses(2, PATIENCE_S)
+    pulses.beat(0)
+    assert not pulses.are_alive()
+    pulses.beat(1)
+    assert pulses.are_alive()
+    silent = Pulses(1, 1e-9)
+    silent.beat(0)
+    assert not silent.are_alive()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"WATCHDOG_USEC": USEC},
+        {"NOTIFY_SOCKET": "/nowhere"},
+        {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": USEC, "WATCHDOG_PID": "1"},
+        {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "soon"},
+    ],
+)
+def test_no_signs_of_life_where_nobody_wants_them(environment: dict[str, str]) -> None:
+    """And a manager that is gone does no harm."""
+    service_manager = ServiceManager(environment)
+    assert service_manager.pause_s is None
+    service_manager.ready("")
