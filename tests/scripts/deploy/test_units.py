@@ -1,6 +1,7 @@
 """The units and settings of `scripts/deploy` are such that systemd and the service understand."""
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from api.cli import cli
+from api.cli import _ConfigurationError, cli
 from api.cli.service_process import CONNECTIONS_END_S, REQUESTS_END_S
 from api.service.settings import Settings, load_settings
 from tests.support.cluster import DEPLOY
@@ -17,7 +18,8 @@ from tests.support.cluster import DEPLOY
 UNITS = sorted(path.name for path in DEPLOY.glob("*.service"))
 SERVE = "job-ledger.service"
 WORKER = "job-ledger-worker@.service"
-INSTALLED = "/opt/job-ledger/.venv/bin/job-ledger"
+SETTINGS = sorted(path.name for path in DEPLOY.glob("*.env"))
+INSTALLED = "/opt/job-ledger/current/.venv/bin/job-ledger"
 
 
 def parsed(unit: str) -> configparser.SectionProxy:
@@ -53,13 +55,27 @@ def test_what_is_started_is_a_command_with_these_options(unit: str) -> None:
         command.parse_args(context, options)
 
 
-@pytest.mark.parametrize("file", ["serve.env", "worker.env"])
-def test_every_setting_is_one(file: str) -> None:
-    lines = (DEPLOY / file).read_text(encoding="utf-8").splitlines()
-    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    ours = {name.removeprefix("JOB_LEDGER_").lower() for name in given if name[:4] == "JOB_"}
-    assert ours <= set(Settings.__struct_fields__)
-    load_settings(data=Path("x"), store=given["JOB_LEDGER_STORE"])
+@pytest.mark.parametrize("file", SETTINGS)
+def test_every_setting_is_one(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that are only proposed: with all of them a service would start."""
+    text = (DEPLOY / file).read_text(encoding="utf-8")
+    given = re.findall(r"^(?:# )?(JOB_LEDGER_\w+)=(.*)$", text, re.MULTILINE)
+    assert given
+    for name, value in given:
+        monkeypatch.setenv(name, value)
+    names = {name.removeprefix("JOB_LEDGER_").lower() for name, _ in given}
+    assert names <= set(Settings.__struct_fields__)
+    load_settings(data=Path("x"))
+
+
+@pytest.mark.parametrize("unit", [SERVE, WORKER])
+def test_who_hangs_is_started_again_but_not_who_is_wrong(unit: str) -> None:
+    service = parsed(unit)
+    assert (service["Type"], service["Restart"]) == ("notify", "on-failure")
+    assert int(service["RestartPreventExitStatus"]) == _ConfigurationError.exit_code
+    assert int(service["WatchdogSec"]) > 0
+    # A rebuild after an upgrade is no hang.
+    assert service["TimeoutStartSec"] == "infinity"
 
 
 def test_there_is_time_to_stop() -> None:

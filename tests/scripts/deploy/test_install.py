@@ -1,0 +1,146 @@
+"""`scripts/install`, in a mount namespace of its own with other directories in place of /opt, /etc,
+/var/lib and /usr/local/bin.
+
+A `uv` that copies what is installed here stands in for the one that downloads.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.support.cluster import DEPLOY
+from tests.support.processes import ROOT
+from tests.support.wait import PATIENCE_S
+
+PLACES = ("opt", "etc", "var/lib", "usr/local/bin")
+UV = """#!/bin/sh
+[ "$1 $2" = "pip install" ] || exit 0
+while [ "$1" != --python ]; do shift; done
+cp -r "{click}" "$("$2" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+"""
+COPIED = ("api", "ledger", "projections", "scripts", "LICENSE", "README.md", "pyproject.toml")
+DATA, SETTINGS = "var/lib/job-ledger", "etc/job-ledger"
+CURRENT = "opt/job-ledger/current"
+
+
+def may_unshare() -> bool:
+    return subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not may_unshare(), reason="needs root, and mount namespaces"
+)
+
+
+class Computer:
+    """A computer without the job ledger, and a checkout of ours on it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "root"
+        self.checkout = directory / "a checkout"
+        for place in PLACES:
+            (self.root / place).mkdir(parents=True)
+        shutil.copytree("/etc", self.root / "etc", symlinks=True, dirs_exist_ok=True)
+        (self.root / "usr/local/bin/uv").write_text(UV.format(click=Path(click.__file__).parent))
+        (self.root / "usr/local/bin/uv").chmod(0o755)
+        ignored = shutil.ignore_patterns("__pycache__", "benchmarks")
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, self.checkout / name, ignore=ignored)
+            else:
+                shutil.copy(ROOT / name, self.checkout)
+        (self.checkout / "requirements.txt").write_text("")
+
+    def run(self, command: str) -> str:
+        """Run it in a shell, in the checkout; return what it prints."""
+        mounts = "".join(f"mount --bind '{self.root}/{place}' /{place} && " for place in PLACES)
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", f"{mounts} exec bash -euc '{command}'"],
+            cwd=self.checkout,
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/root"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def install(self, *options: str) -> str:
+        return self.run(" ".join(("scripts/install", *options)))
+
+    def new_version(self, version: str) -> None:
+        project = self.checkout / "pyproject.toml"
+        project.write_text(
+            re.sub(r'(?m)^version = ".*"$', f'version = "{version}"', project.read_text())
+        )
+
+    def files(self) -> dict[str, tuple[int, float]]:
+        """Return every file by its path, with its inode and time."""
+        found = (path for path in self.root.rglob("*") if path.is_symlink() or path.is_file())
+        states = {str(path.relative_to(self.root)): path.lstat() for path in found}
+        return {path: (state.st_ino, state.st_mtime) for path, state in states.items()}
+
+    def mode_and_owner(self, path: str) -> str:
+        return self.run(f'stat -c "%a %U:%G" /{path}').strip()
+
+
+@pytest.fixture
+def computer(tmp_path: Path) -> Computer:
+    tmp_path.chmod(0o755)
+    return Computer(tmp_path)
+
+
+def test_an_installation_an_upgrade_and_the_way_back(computer: Computer) -> None:
+    """Data and settings stay in each; what is there already is left alone."""
+    before = computer.files()
+    plan = computer.install("--dry-run")
+    assert computer.files() == before
+    assert "useradd --system" in plan
+
+    said = computer.install()
+    assert "systemctl enable --now job-ledger" in said
+    assert computer.run("job-ledger --version").startswith("job-ledger ")
+    assert computer.mode_and_owner(DATA) == "700 job-ledger:job-ledger"
+    assert computer.mode_and_owner(SETTINGS) == "750 root:job-ledger"
+    assert computer.mode_and_owner(f"{SETTINGS}/serve.env") == "640 root:job-ledger"
+    unit = computer.root / "etc/systemd/system/job-ledger.service"
+    assert unit.read_text() == (DEPLOY / "job-ledger.service").read_text()
+    program = re.search(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)
+    assert program
+    as_service = f"setpriv --reuid=job-ledger --regid=job-ledger --clear-groups {program[1]}"
+    assert computer.run(f"{as_service} --version").startswith("job-ledger ")
+    assert not (computer.root / CURRENT / "scripts/benchmarks").exists()
+
+    installed = computer.files()
+    computer.install()
+    assert computer.files() == installed
+
+    (computer.root / DATA / "ledger.sqlite").write_text("the ledger")
+    (computer.root / SETTINGS / "serve.env").write_text("JOB_LEDGER_PORT=1\n")
+    releases = [(computer.root / CURRENT).readlink()]
+    for version in ("99.1", "99.2"):
+        computer.new_version(version)
+        computer.install()
+        assert computer.run("job-ledger --version").startswith(f"job-ledger {version}\n")
+        releases.append((computer.root / CURRENT).readlink())
+    left = {path.name for path in (computer.root / "opt/job-ledger/releases").iterdir()}
+    assert left == {release.name for release in releases[-2:]}
+    assert (computer.root / DATA / "ledger.sqlite").read_text() == "the ledger"
+    assert (computer.root / SETTINGS / "serve.env").read_text() == "JOB_LEDGER_PORT=1\n"
+
+
+def test_what_cannot_run_does_not_replace_what_runs(computer: Computer) -> None:
+    computer.install("--program-only", "--prefix", "/opt/elsewhere")
+    current = computer.root / "opt/elsewhere/job-ledger/current"
+    release = current.readlink()
+    computer.new_version("99.1")
+    (computer.checkout / "api/cli/__init__.py").write_text("raise SystemExit(1)")
+    refused = computer.run("! scripts/install --program-only --prefix /opt/elsewhere 2>&1")
+    assert "what ran before stays" in refused
+    assert current.readlink() == release
