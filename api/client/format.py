@@ -1,5 +1,7 @@
 """Numbers, times and texts for a terminal."""
 
+from collections.abc import Iterable, Mapping
+
 from api.text.printable import escaped
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -34,3 +36,37 @@ def seconds(count: float) -> str:
 def time(iso: str) -> str:
     """To the second, in UTC, as all times of the API are."""
     return iso[:19].replace("T", " ")
+
+
+def in_words(fields: Mapping[str, object]) -> list[str]:
+    """Return `name: value` of each field that has a value, as people write it."""
+    return [
+        f"{_plain(name)}: {_value(value)}" for name, value in fields.items() if value is not None
+    ]
+
+
+def _plain(name: str) -> str:
+    return escaped(name.replace("_", " "))
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return _joined(
+                ", ",
+                (
+                    f"{_plain(str(name))} {_value(each)}"
+                    for name, each in value.items()
+                    if each is not None
+                ),
+            )
+        case list() | tuple():
+            return _joined("; ", map(_value, value))
+        case _:
+            return escaped(str(value))
+
+
+def _joined(between: str, texts: Iterable[str]) -> str:
+    return between.join(texts) or "none"

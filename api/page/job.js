@@ -6,7 +6,7 @@ import { url } from "./client.js";
 import { Age, Cancel, Facts, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table, counted } from "./parts.js";
 import { AsOf, PastNote } from "./past.js";
 import { useFrames, useRead, useThrottled } from "./read.js";
-import { duration, plain, title, visible } from "./words.js";
+import { duration, plain, title, valueInWords, visible } from "./words.js";
 
 const EVENTS = 200;
 
@@ -117,5 +117,6 @@ const EVENT_COLUMNS = [
 
 const fields = (values) =>
   Object.entries(values)
-    .map(([name, value]) => `${plain(name)}: ${visible(typeof value === "string" ? value : JSON.stringify(value))}`)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${plain(name)}: ${valueInWords(value)}`)
     .join(", ");

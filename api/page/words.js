@@ -51,6 +51,16 @@ export const fromInput = (text) => (text ? new Date(text).toISOString() : "");
 export const visible = (text) =>
   text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029]/gu, (each) => `\\u{${each.codePointAt(0).toString(16)}}`);
 
+/** A value of JSON as people write it. */
+export function valueInWords(value) {
+  if (value === null) return "none";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value)) return value.map(valueInWords).join("; ") || "none";
+  if (typeof value !== "object") return visible(String(value));
+  const said = Object.entries(value).filter(([, each]) => each !== null);
+  return said.map(([name, each]) => `${plain(name)} ${valueInWords(each)}`).join(", ") || "none";
+}
+
 /** "last_modified" as words. */
 export const plain = (name) => name.replaceAll("_", " ");
 

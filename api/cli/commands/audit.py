@@ -5,12 +5,12 @@ from datetime import UTC
 from pathlib import Path
 
 import click
-import msgspec
 
 from api.cli.checks import NOT_SOUND, CouldNotRun, reporting_failure_of
 from api.cli.commands.verify import verify
 from api.cli.options import data_option, settings_option
 from api.cli.output import TableColumn, json_option, print_json, print_table, progress_bar
+from api.client.format import in_words
 from api.data.location import Database, database_of
 from api.service.ids import new_id
 from api.service.settings import Settings, load_settings
@@ -124,9 +124,7 @@ def _recorded(line: HistoryLine) -> str:
 
 
 def _fields_text(fields: dict[str, object]) -> str:
-    return "\n".join(
-        f"{name}: {msgspec.json.encode(value).decode()}" for name, value in fields.items()
-    )
+    return "\n".join(in_words(fields))
 
 
 _COLUMNS: tuple[TableColumn[HistoryLine], ...] = (

@@ -8,7 +8,7 @@ import click
 from api.cli.client import ask, get, print_answer, print_list
 from api.cli.output import TableColumn, console, json_option
 from api.cli.pages import after_option, offset_option, place, print_page
-from api.client.format import seconds, size, time
+from api.client.format import in_words, seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job
 from api.text.printable import escaped
@@ -115,7 +115,7 @@ def _show_history(uuid: UUID, *, as_json: bool) -> None:
 
 
 def _details(event: Event) -> str:
-    return ", ".join(f"{name}: {escaped(str(value))}" for name, value in event.fields.items())
+    return "\n".join(in_words(event.fields))
 
 
 @click.command()
