@@ -1,14 +1,11 @@
 """An account, and its role."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from api.accounts.credentials import InvalidAccount
+from api.accounts.roles import ROLES, Role
 from ledger.domain.errors import Expected
 from ledger.store.tables.accounts import StoredAccount
-
-Role = Literal["user", "auditor", "operator"]
-ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True)

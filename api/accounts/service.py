@@ -17,11 +17,9 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from api.accounts.account import (
-    ROLES,
     Account,
     AccountNotFound,
     LoginRefused,
-    Role,
     account_of,
     checked_role,
 )
@@ -56,14 +54,12 @@ from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables import known_places, login_revocations, sessions, tokens
 
 __all__ = [
-    "ROLES",
     "Account",
     "AccountNotFound",
     "Accounts",
     "EmailTaken",
     "InvalidAccount",
     "LoginRefused",
-    "Role",
     "TooManyAttempts",
 ]
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 
 from api.background.loop import repeat
+from api.text.counts import counted, what
 from ledger.archives import BadArchive
 from projections.maintenance.retention.service import ClockMoved, Ran, Retention, RetentionBusy
 from projections.maintenance.retention.sweep import RetentionStopped
@@ -78,14 +79,3 @@ def outcome(ran: Ran) -> Iterator[str]:
     if compacted is not None:
         events, size = counted(compacted.events, "event"), counted(compacted.bytes, "byte")
         yield f"archived {events} in {compacted.archive}, {size}"
-
-
-def what(trees: int, jobs: int, streams: int) -> str:
-    return (
-        f"{counted(jobs, 'job')} in {counted(trees, 'tree')},"
-        f" and {counted(streams, 'other stream')}"
-    )
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

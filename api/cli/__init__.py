@@ -1,47 +1,61 @@
 """The command line, `job-ledger`.
 
-A command is imported when it is used, so that one that only asks a service does not wait for the
-import of everything that a service is made of.
+A command is imported when it is used, and imports what it needs when it runs: one that only asks a
+service, or is only completed in a shell, does not wait for what a service is made of.
 """
 
 import sys
 from importlib import import_module
+from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from api.client.errors import ClientError, Mismatch
 from ledger.domain.errors import Expected, Misconfigured
 
+
+class Described(NamedTuple):
+    """A command: the module in which it has its name, and how its description begins.
+
+    That stands here because `--help` shows it of every command, and would have to import them all.
+    """
+
+    module: str
+    summary: str
+
+
 COMMANDS = {
-    "login": "login",
-    "logout": "login",
-    "jobs": "jobs",
-    "job": "jobs",
-    "watch": "watch",
-    "cancel": "jobs",
-    "drives": "resources",
-    "servers": "resources",
-    "clone": "resources",
-    "upload": "transfers",
-    "download": "transfers",
-    "export": "export",
-    "completion": "completion",
-    "serve": "serve",
-    "worker": "worker",
-    "account": "accounts",
-    "token": "tokens",
-    "library": "library",
-    "rebuild": "rebuild",
-    "retention": "retention",
-    "parked": "parked_streams",
-    "audit": "audit",
-    "backup": "backup",
-    "restore": "backup",
-    "adopt": "adopt",
-    "move": "move",
-    "doctor": "doctor",
+    "login": Described("login", "Log in to the service at URL"),
+    "logout": Described("login", "Revoke the token that `login` stored"),
+    "jobs": Described("jobs", "List jobs, the latest change first"),
+    "job": Described("jobs", "Show a job"),
+    "watch": Described("watch", "Watch jobs until they have ended"),
+    "cancel": Described("jobs", "Cancel a running job and remove what it has made"),
+    "drives": Described("resources", "List drives, the oldest first"),
+    "servers": Described("resources", "List servers, the oldest first"),
+    "clone": Described("resources", "Clone a drive or a server"),
+    "upload": Described("transfers", "Upload an image as a new drive"),
+    "download": Described("transfers", "Save a drive's image as FILE"),
+    "export": Described("export", "Print all jobs that are kept"),
+    "completion": Described(
+        "completion", "Print the script that makes SHELL complete commands and options"
+    ),
+    "serve": Described("serve", "Serve the ledger and execute its jobs"),
+    "worker": Described("worker", "Make, copy and remove images in these pools"),
+    "account": Described("accounts", "Add and remove accounts and change passwords"),
+    "token": Described("tokens", "Add, list and remove bearer tokens"),
+    "library": Described("library", "Add, list and remove images that every account may clone"),
+    "rebuild": Described("rebuild", "Rebuild all read models from the ledger"),
+    "retention": Described("retention", "Set how long jobs are kept after their end"),
+    "parked": Described("parked_streams", "List the streams that a sweep could not read"),
+    "audit": Described("audit", "Check the ledger against itself and its read models"),
+    "backup": Described("backup", "Back up the ledger into the new directory DIR"),
+    "restore": Described("backup", "Restore BACKUP into a data directory that has no ledger"),
+    "adopt": Described("adopt", "Resume a ledger that was restored into PostgreSQL"),
+    "move": Described("move", "Move the ledger from SQLite into a PostgreSQL database"),
+    "doctor": Described("doctor", "Check the ledger and the pools and say what is wrong"),
 }
-"""The module of each command; its name there is that of the command."""
 
 
 class _ServiceError(click.ClickException):
@@ -63,9 +77,22 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"{__name__}.commands.{COMMANDS[cmd_name]}"), cmd_name)
+        module = import_module(f"{__name__}.commands.{COMMANDS[cmd_name].module}")
+        command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.summary) for name, each in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [
+            CompletionItem(name, help=each.summary)
+            for name, each in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> object:
         try:

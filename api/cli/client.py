@@ -1,28 +1,26 @@
 """How commands ask a service over HTTP, with the saved login."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeVar
 
 import click
 import msgspec
 
 from api.cli.output import TableColumn, print_table
-from api.client.http import Answer, Client, connected, decoded
-from api.client.saved_login import saved_login
+from api.client.http import Answer, Client, decoded
+from api.client.saved_login import Login, saved_login
+from api.client.single import SingleClient, run
 from api.text.printable import escaped_json
 
 T = TypeVar("T")
 
 
-def ask(work: Callable[[Client], Awaitable[T]]) -> T:
-    """Run `work` with a client of the service and return its result. Raises `ClientError`."""
+def ask(work: Callable[[Client], Coroutine[None, None, T]], login: Login | None = None) -> T:
+    """Run `work` with a client of the service and return its result. Raises `ClientError`.
 
-    async def answer() -> T:
-        async with connected(saved_login()) as client:
-            return await work(client)
-
-    return asyncio.run(answer())
+    It asks one thing after the other; `api.client.sessions` is for what does more.
+    """
+    return run(work(SingleClient(login or saved_login())))
 
 
 def get(path: str, **query: str | int | None) -> Answer:

@@ -14,9 +14,10 @@ from msgspec import structs
 
 from api.client.digests import WANT, digest_in
 from api.client.errors import DownloadDiffers, ImageChanged, Unreachable, WrongAnswer
-from api.client.http import BAD, Answer, Client, decoded
+from api.client.http import BAD, Answer, decoded
 from api.client.partial_file import Origin, PartialFile, partial_file
 from api.client.responses import Drive
+from api.client.sessions import SessionClient
 from api.text.urls import API_ROOT
 
 BLOCK_BYTES = 4 * 1024**2
@@ -30,7 +31,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of bytes transferred, and of all bytes."""
 
 
-async def download(client: Client, drive: str, file: Path, progress: Progress) -> None:
+async def download(client: SessionClient, drive: str, file: Path, progress: Progress) -> None:
     """Download an image, as a part beside the file until it is complete.
 
     What an earlier attempt received is kept if the image is still the same. Raises `ClientError`;
@@ -46,7 +47,7 @@ async def download(client: Client, drive: str, file: Path, progress: Progress) -
         part.complete()
 
 
-async def _origin(client: Client, drive: str) -> Origin:
+async def _origin(client: SessionClient, drive: str) -> Origin:
     """Return what the download is of, as it is now. Raises `WrongAnswer`."""
     found = decoded(await client.get(f"/drives/{drive}/"), Drive)
     headers = (await client.head(_path(drive), AS_IT_IS)).headers
@@ -61,7 +62,9 @@ def _can_continue(part: PartialFile, expected: Origin) -> bool:
     return part.origin == expected and expected.etag is not None and part.length <= expected.size
 
 
-async def _receive(client: Client, part: PartialFile, expected: Origin, progress: Progress) -> None:
+async def _receive(
+    client: SessionClient, part: PartialFile, expected: Origin, progress: Progress
+) -> None:
     """Receive what is missing, over several connections if need be."""
     most, tries_left = part.length, TRIES
     while part.length < expected.size:
@@ -75,7 +78,9 @@ async def _receive(client: Client, part: PartialFile, expected: Origin, progress
             await asyncio.sleep(PAUSE_S)
 
 
-async def _fetch(client: Client, part: PartialFile, expected: Origin, progress: Progress) -> None:
+async def _fetch(
+    client: SessionClient, part: PartialFile, expected: Origin, progress: Progress
+) -> None:
     """Receive as much as one answer has."""
     start, origin = part.length, part.origin
     headers = {**AS_IT_IS, **WANT}
@@ -143,7 +148,7 @@ async def _write(
         raise Unreachable(str(answer.url.origin()), "the answer ended early")
 
 
-async def _check(client: Client, part: PartialFile) -> None:
+async def _check(client: SessionClient, part: PartialFile) -> None:
     """Raise `ClientError` unless the part is the image: by its tag, and by its digest if given.
 
     Its size is right, as nothing else ends the download.
@@ -160,7 +165,7 @@ async def _check(client: Client, part: PartialFile) -> None:
         raise DownloadDiffers(part.path, part.origin.drive)
 
 
-async def _final_head(client: Client, drive: str) -> Answer:
+async def _final_head(client: SessionClient, drive: str) -> Answer:
     """Ask for the digest too, for which the service lets the answer wait."""
     return await client.head(_path(drive), {**AS_IT_IS, **WANT})
 

@@ -1,20 +1,17 @@
-"""Requests to a service, and their answers."""
+"""Requests to a service, and their answers, whatever sends them."""
 
-import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
+from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
-from aiohttp import hdrs
 
 from api.client.errors import (
     ClientError,
     LoginEnded,
-    NotTrusted,
     Refused,
     Undecided,
     Unintelligible,
@@ -27,8 +24,10 @@ from api.text.urls import API_ROOT
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]
 
-TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
-_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+CONNECT_S = 10.0
+SILENCE_S = 60.0
+"""How long a client waits for a connection, and for more of an answer."""
+_SAFE = frozenset({"GET", "HEAD"})
 TRIES = 4
 """How often a request is sent whose outcome is unknown; the service executes it once."""
 PAUSE_S = 0.5
@@ -36,6 +35,7 @@ RETRY_AFTER_S_MAX = 60.0
 _SECONDS = re.compile(r"[0-9]{1,9}")
 UNAUTHORIZED, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 304, 503, 400
 FAILED, TIMED_OUT = 500, 408
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OUTCOME = "X-Ledger-Outcome"
 
 
@@ -45,12 +45,28 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Client:
+class Client(ABC):
     """Sends requests to one service, as one account."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self.session = session
+
+    @abstractmethod
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        total_s: float | None,
+    ) -> Answer:
+        """Send one request, and return its answer, whatever it says.
+
+        Raises `Unreachable`, also if the answer takes longer than `total_s`, and `NotTrusted`.
+        """
+
+    @abstractmethod
+    async def pause(self, seconds: float) -> None: ...
 
     async def get(
         self, path: str, query: Query | None = None, headers: Mapping[str, str] | None = None
@@ -74,25 +90,16 @@ class Client:
         self,
         method: str,
         path: str,
-        body: bytes | aiohttp.FormData | None = None,
+        body: bytes | None = None,
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: aiohttp.ClientTimeout = TIMEOUT,  # noqa: ASYNC109 - aiohttp's own
+        total_s: float | None = None,
     ) -> Answer:
         """Send one request once. Raises `ClientError`."""
-        url = self.url + API_ROOT + path
-        try:
-            async with self.session.request(
-                method, url, data=body, params=params, headers=headers, timeout=timeout
-            ) as answer:
-                found = Answer(answer.status, answer.headers, await answer.read())
-        except aiohttp.ClientSSLError as error:
-            raise NotTrusted(self.url, _reason(error)) from error
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            sent = not isinstance(error, aiohttp.ClientConnectorError | ValueError)
-            raise Unreachable(self.url, _reason(error), sent=sent) from error
-        if found.status >= BAD:
+        url = self.url + API_ROOT + path + (f"?{urlencode(params)}" if params else "")
+        found = await self.exchange(method, url, body, headers or {}, total_s)
+        if found.status >= BAD or found.status in REDIRECTS:
             raise self.refusal(found)
         return found
 
@@ -110,7 +117,7 @@ class Client:
         sent = None
         if body is not None:
             sent = msgspec.json.encode(body)
-            headers[hdrs.CONTENT_TYPE] = "application/json"
+            headers["Content-Type"] = "application/json"
         undecided = False
         for tries_left in reversed(range(TRIES)):
             try:
@@ -122,19 +129,14 @@ class Client:
                     if undecided:  # what a later try was told is not of the first one
                         raise Undecided(error) from error
                     raise
-            await asyncio.sleep(PAUSE_S)
+            await self.pause(PAUSE_S)
         raise AssertionError("the last try returns or raises")
 
 
-@asynccontextmanager
-async def connected(login: Login) -> AsyncIterator[Client]:
-    """Yield a client with this login; without a token, an anonymous one."""
-    headers = {"Authorization": f"Bearer {login.token}"} if login.token else {}
-    session = aiohttp.ClientSession(
-        headers={**headers, "Accept": "application/json"}, timeout=TIMEOUT, trust_env=True
-    )
-    async with session:
-        yield Client(login.url, session)
+def headers_of(login: Login) -> dict[str, str]:
+    """Return the headers of each request; without a token, of an anonymous one."""
+    authorization = {"Authorization": f"Bearer {login.token}"} if login.token else {}
+    return {**authorization, "Accept": "application/json"}
 
 
 def decoded(answer: Answer, kind: type[T]) -> T:
@@ -177,9 +179,9 @@ def _error_text(answer: Answer) -> str:
 
 def _retry_after_s(answer: Answer) -> float:
     """Return the pause that the service asks for in seconds, a minute at most."""
-    asked = answer.headers.get(hdrs.RETRY_AFTER, "")
+    asked = answer.headers.get("Retry-After", "")
     return min(float(asked), RETRY_AFTER_S_MAX) if _SECONDS.fullmatch(asked) else 0.0
 
 
-def _reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     return escaped(str(error)) or type(error).__name__

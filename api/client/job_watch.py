@@ -5,8 +5,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-import aiohttp
-
 from api.client.errors import Refused, Unintelligible, UnknownJob, Unreachable
 from api.client.http import NOT_MODIFIED, Client, decoded
 from api.client.responses import Job
@@ -15,7 +13,7 @@ PAUSE_S = 0.5
 """The pause between two looks at a job, at least ..."""
 LOOKS_PER_S_MAX = 50
 """... and the number of looks at all jobs together: a watch must cost the service little."""
-LOOK_TIMEOUT = aiohttp.ClientTimeout(total=8)
+LOOK_S = 8.0
 """A look that takes longer is a lost connection, which the watcher is told of."""
 UNKNOWN_S = 60.0
 """For so long a job that does not exist is waited for."""
@@ -75,7 +73,7 @@ async def _look(client: Client, followed: Followed) -> None:
     headers = {"If-None-Match": followed.etag} if followed.etag else {}
     path = f"/jobs/{followed.uuid}/"
     try:
-        answer = await client.send("GET", path, headers=headers, timeout=LOOK_TIMEOUT)
+        answer = await client.send("GET", path, headers=headers, total_s=LOOK_S)
         if answer.status != NOT_MODIFIED:
             followed.job = decoded(answer, Job)
             followed.etag = answer.headers.get("ETag", "")

@@ -4,12 +4,11 @@ Every chunk is compared with the file by its digest, whether it was there before
 sent. So an upload that ends well has made exactly the file, even if it began with another one.
 """
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-import aiohttp
 import msgspec
 
 from api.client.digests import WANT, digest_in
@@ -119,19 +118,35 @@ async def _send(client: Client, drive: str, chunk: _Chunk, content: bytes) -> An
     What arrived is told apart from what another client sent meanwhile by its digest.
     """
     for tries_left in reversed(range(TRIES)):
-        form = aiohttp.FormData(chunk.fields())
-        form.add_field("file", content, filename="chunk", content_type="application/octet-stream")
+        headers, form = _form(chunk.fields(), content)
         try:
-            return await client.send("POST", f"/drives/{drive}/upload/", form, headers=WANT)
+            return await client.send(
+                "POST", f"/drives/{drive}/upload/", form, headers={**WANT, **headers}
+            )
         except (Unreachable, Refused) as error:
             if isinstance(error, Refused) and error.status != CHUNK_PRESENT:
                 raise
             if not tries_left:
                 raise
-        await asyncio.sleep(PAUSE_S)
+        await client.pause(PAUSE_S)
         answer = await _find(client, drive, chunk)
         if answer is not None:
             if digest_in(answer.headers) is None:
                 raise ChunkUnknown(drive, chunk.number)
             return answer
     raise AssertionError("the last try returns or raises")
+
+
+def _form(fields: Mapping[str, object], content: bytes) -> tuple[Mapping[str, str], bytes]:
+    """Return the headers and the body of a form (multipart/form-data) with a file."""
+    boundary = secrets.token_hex(16)
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    file = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="chunk"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    body = b"".join((*parts, file.encode(), content, f"\r\n--{boundary}--\r\n".encode()))
+    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, body

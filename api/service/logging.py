@@ -14,13 +14,12 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Literal
 
 from aiohttp.http_exceptions import HttpProcessingError
 
+from api.service.settings import LogFormat
 from api.text.printable import escaped
 
-LogFormat = Literal["text", "json"]
 ExceptionInfo = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )

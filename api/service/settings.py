@@ -5,17 +5,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
 from api.service.limits import Limits, read_limits
-from api.service.logging import LogFormat
 from ledger.domain.errors import Misconfigured
 from ledger.images.pools import Pool, parse_pool
-from ledger.store.postgres.address import conninfo
-from ledger.workers.engine import STALLED_S
+from ledger.workers import STALLED_S
 
 S = TypeVar("S", bound=Struct)
 
@@ -37,6 +35,7 @@ _SWITCH_WORDS = {
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
 }
 
+LogFormat = Literal["text", "json"]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 UpTo64 = Annotated[int, Meta(ge=1, le=64)]
 
@@ -116,6 +115,8 @@ def checked_store(url: str) -> str:
     """Return the URL if it is that of a PostgreSQL database, else raise ValueError."""
     if not url.startswith(STORES):
         raise ValueError("a ledger is in PostgreSQL (postgresql://...), or in the directory")
+    from ledger.store.postgres.address import conninfo  # few settings have such a URL
+
     conninfo(url)
     return url
 

@@ -38,11 +38,11 @@ from ledger.images.pools import Pool
 from ledger.store.postgres.address import conninfo
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.task_queue import defer, lock_for_check, streams_at_work
+from ledger.workers import STALLED_S
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
 from ledger.workers.task_manager import TaskManager
 
-STALLED_S = 30.0
 """A worker that sends no heartbeat for this long is presumed dead."""
 BEATS = 3
 """Heartbeats, and checks of other workers, during that time."""

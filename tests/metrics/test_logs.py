@@ -16,7 +16,8 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.service.logging import CURRENT_REQUEST_ID, LogFormat, OncePerSecond, formatter
+from api.service.logging import CURRENT_REQUEST_ID, OncePerSecond, formatter
+from api.service.settings import LogFormat
 from tests.acceptance.client import Api
 from tests.acceptance.running import EMAIL, PASSWORD, Machine
 from tests.support.wait import PATIENCE_S, wait_for

@@ -18,7 +18,9 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-import api.cli
+import api
+import ledger
+import projections
 from api.cli import main
 
 STANDARD_FILES = 3
@@ -36,9 +38,11 @@ class Request(NamedTuple):
 
 
 def import_commands() -> None:
-    for module in pkgutil.walk_packages(api.cli.__path__, "api.cli."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    """Import all of it: commands import what they need when they run."""
+    for package in (api, ledger, projections):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
     assert threading.active_count() == 1, "a thread does not survive a fork"
     gc.collect()
     gc.freeze()

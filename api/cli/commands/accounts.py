@@ -4,13 +4,9 @@ import sys
 
 import click
 
-from api.accounts.credentials import PASSWORD_LENGTH_MAX, new_password
-from api.accounts.service import ROLES, Accounts
-from api.cli.admin import ask
+from api.accounts.roles import ROLES
 from api.cli.options import settings_option
 from api.service.settings import Settings
-
-_LINE_BYTES_MAX = PASSWORD_LENGTH_MAX * 4 + 2
 
 _stdin_option = click.option(
     "--password-stdin",
@@ -40,6 +36,9 @@ def account() -> None:
 def add(email: str, settings: Settings, role: str, password_stdin: bool) -> None:  # noqa: FBT001 - click's
     """Add an account that logs in with EMAIL."""
     password, made_up = _new_password(from_stdin=password_stdin)
+    from api.accounts.service import Accounts
+    from api.cli.admin import ask
+
     added = ask(settings, lambda admin: admin.call(Accounts.add, email, password, role))
     click.echo(f"added {added.role} {added.email} ({added.uuid})")
     if made_up:
@@ -52,6 +51,9 @@ def add(email: str, settings: Settings, role: str, password_stdin: bool) -> None
 @_stdin_option
 def change_password(email: str, settings: Settings, password_stdin: bool) -> None:  # noqa: FBT001 - click's
     """Give the account EMAIL a new password; logins with the old one end at once."""
+    from api.accounts.service import Accounts
+    from api.cli.admin import ask
+
     password, made_up = _new_password(from_stdin=password_stdin)
     ask(settings, lambda admin: admin.call(Accounts.set_password, email, password))
     click.echo(f"changed the password of {email}")
@@ -67,6 +69,9 @@ def remove(email: str, settings: Settings) -> None:
 
     Its profile goes, too. What it did stays in the ledger.
     """
+    from api.accounts.service import Accounts
+    from api.cli.admin import ask
+
     ask(settings, lambda admin: admin.call(Accounts.remove, email))
     click.echo(f"removed {email}")
 
@@ -77,11 +82,16 @@ def _new_password(*, from_stdin: bool) -> tuple[str, bool]:
         return _password_of_stdin(), False
     if sys.stdin.isatty():
         return click.prompt("Password", hide_input=True, confirmation_prompt=True), False
+    from api.accounts.credentials import new_password
+
     return new_password(), True
 
 
 def _password_of_stdin() -> str:
-    line = sys.stdin.buffer.readline(_LINE_BYTES_MAX + 1)
+    from api.accounts.credentials import PASSWORD_LENGTH_MAX
+
+    bytes_max = PASSWORD_LENGTH_MAX * 4 + len(b"\r\n")
+    line = sys.stdin.buffer.readline(bytes_max + 1)
     try:
         return line.rstrip(b"\r\n").decode("utf-8")
     except UnicodeDecodeError:

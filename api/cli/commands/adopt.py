@@ -1,26 +1,22 @@
 """`job-ledger adopt`: resume a ledger that was restored into PostgreSQL."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from api.cli.commands.backup import print_restored, record_restore
 from api.cli.options import data_option, pool_option
-from api.composition import open_ledger
-from api.data.directory import data_lock
-from api.data.location import PostgresDatabase, database_of
 from api.service.ids import new_id
 from api.service.settings import Settings, load_settings
-from ledger.proofs.keys import KEY_FILE, signer_of
-from ledger.store.postgres.connections import connected
-from ledger.store.postgres.locks import alone
-from ledger.store.postgres.tables import move_in
-from projections.maintenance.backup.adoption import adopt as adopt_ledger
-from projections.maintenance.backup.errors import NotRestored, failures_as
-from projections.maintenance.backup.restoration import Restored
+
+if TYPE_CHECKING:
+    from api.data.location import PostgresDatabase
+    from projections.maintenance.backup.restoration import Restored
 
 
 @click.command()
@@ -38,10 +34,19 @@ def adopt(data: Path | None, store: str | None, pools: tuple[str, ...]) -> None:
     longer belong to a drive, and archives of lost events, are moved to `lost+found`. Drives whose
     image is missing are named.
     """
+    from api.cli.commands.backup import print_restored
+
     print_restored(_adopt(load_settings(data=data, store=store, pools=pools)))
 
 
 def _adopt(settings: Settings) -> Restored:
+    from api.data.directory import data_lock
+    from api.data.location import PostgresDatabase, database_of
+    from ledger.proofs.keys import KEY_FILE
+    from ledger.store.postgres.connections import connected
+    from ledger.store.postgres.locks import alone
+    from projections.maintenance.backup.errors import NotRestored, failures_as
+
     if not (settings.data / KEY_FILE).exists():
         raise NotRestored(f"{settings.data / KEY_FILE} is missing: copy it from the backup")
     with data_lock(settings.data):
@@ -59,6 +64,10 @@ def _adopt(settings: Settings) -> Restored:
 
 
 def _adopt_alone(settings: Settings, url: str, let_others_in: Callable[[], None]) -> Restored:
+    from api.data.location import PostgresDatabase
+    from ledger.proofs.keys import signer_of
+    from projections.maintenance.backup.adoption import adopt as adopt_ledger
+
     database = PostgresDatabase(url, put_back=True)
     signer = signer_of(settings.data, new_id=new_id)
     pools = settings.named_pools()
@@ -71,6 +80,10 @@ def _adopt_alone(settings: Settings, url: str, let_others_in: Callable[[], None]
 
 
 async def _record(data: Path, database: PostgresDatabase, epoch: int, checkpoint: str) -> None:
+    from api.cli.commands.backup import record_restore
+    from api.composition import open_ledger
+    from ledger.store.postgres.tables import move_in
+
     async with open_ledger(data, database=database) as opened:
         await record_restore(opened.ledger, epoch, checkpoint)
         await asyncio.wrap_future(opened.ledger.exclusive(move_in))

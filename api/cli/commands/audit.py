@@ -1,8 +1,11 @@
 """`job-ledger audit`: check the ledger, and sign checkpoints to check it against later."""
 
+from __future__ import annotations
+
 import sys
 from datetime import UTC
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,17 +14,14 @@ from api.cli.commands.verify import verify
 from api.cli.options import data_option, settings_option
 from api.cli.output import TableColumn, json_option, print_json, print_table, progress_bar
 from api.client.format import in_words
-from api.data.location import Database, database_of
 from api.service.ids import new_id
 from api.service.settings import Settings, load_settings
-from ledger.proofs.checkpoints import checkpoint_of
-from ledger.proofs.keys import signer_of
-from ledger.store.seam import Log
-from projections.audit.findings import CannotReplay, Replay
-from projections.audit.history import HistoryLine, job_history
-from projections.audit.replay import replay as replay_ledger
-from projections.audit.replay import replay_archive
-from projections.maintenance.retention.compaction import ARCHIVES
+
+if TYPE_CHECKING:
+    from api.data.location import Database
+    from ledger.store.seam import Log
+    from projections.audit.findings import Replay
+    from projections.audit.history import HistoryLine
 
 
 @click.group()
@@ -54,6 +54,10 @@ def replay(
     The service may run meanwhile. Exit code 0: the ledger is sound; 1: it is not, and the first
     divergence is printed; 2: the replay could not run.
     """
+    from projections.audit.replay import replay as replay_ledger
+    from projections.audit.replay import replay_archive
+    from projections.maintenance.retention.compaction import ARCHIVES
+
     with reporting_failure_of("replay"):
         if archive is None and job is not None:
             with _existing_database(load_settings(data=data).data).log() as log:
@@ -78,12 +82,19 @@ def checkpoint(settings: Settings) -> None:
 
     The service may run meanwhile. The key is made if there is none yet.
     """
+    from api.data.location import database_of
+    from ledger.proofs.checkpoints import checkpoint_of
+    from ledger.proofs.keys import signer_of
+
     with database_of(settings.data).log() as log:
         signer = signer_of(settings.data, new_id=new_id)
         click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
 
 
 def _existing_database(directory: Path) -> Database:
+    from api.data.location import database_of
+    from projections.audit.findings import CannotReplay
+
     database = database_of(directory)
     if not database.exists():
         raise CannotReplay(f"there is no ledger at {database.address}")
@@ -91,6 +102,8 @@ def _existing_database(directory: Path) -> Database:
 
 
 def _print_history(log: Log, job: str, *, as_json: bool) -> None:
+    from projections.audit.history import job_history
+
     history = job_history(log, job)
     if not history:
         raise CouldNotRun(f"no job with uuid {job}")

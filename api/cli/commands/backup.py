@@ -1,29 +1,22 @@
 """`job-ledger backup` and `job-ledger restore`."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from api.cli.admin import pools_in_use
 from api.cli.options import data_option, pool_option
-from api.composition import open_ledger
-from api.data.directory import DataInUse, data_lock, holder
-from api.data.location import SqliteDatabase, database_of, store_of
-from api.service.clocks import now
 from api.service.ids import new_id
 from api.service.settings import Settings, load_settings
-from ledger.application import Ledger
-from ledger.domain.commands import RecordRestore
-from ledger.proofs.keys import signer_of
-from ledger.store.writer import Caller
-from projections.maintenance.backup.creation import take
-from projections.maintenance.backup.errors import NotRestored
-from projections.maintenance.backup.images import MissingImage
-from projections.maintenance.backup.restoration import Restored, check_first
-from projections.maintenance.backup.restoration import restore as restore_backup
-from projections.maintenance.retention.compaction import ARCHIVES
+
+if TYPE_CHECKING:
+    from ledger.application import Ledger
+    from projections.maintenance.backup.images import MissingImage
+    from projections.maintenance.backup.restoration import Restored
 
 _directory = click.Path(path_type=Path, file_okay=False)
 
@@ -40,6 +33,12 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
     the key that signs checkpoints and the hashes of passwords, so keep it safe. The command prints
     a signed checkpoint of this backup; keep that somewhere else.
     """
+    from api.cli.admin import pools_in_use
+    from api.service.clocks import now
+    from ledger.proofs.keys import signer_of
+    from projections.maintenance.backup.creation import take
+    from projections.maintenance.retention.compaction import ARCHIVES
+
     settings = load_settings(data=data, pools=pools)
     taken = take(
         _file_of(settings.data),
@@ -56,6 +55,8 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
 
 
 def _file_of(data: Path) -> Path:
+    from api.data.location import SqliteDatabase, database_of
+
     database = database_of(data)
     if not isinstance(database, SqliteDatabase):
         raise click.ClickException(
@@ -90,6 +91,12 @@ def print_restored(restored: Restored) -> None:
 
 
 def _restore(directory: Path, settings: Settings) -> Restored:
+    from api.data.directory import DataInUse, data_lock, holder
+    from api.data.location import store_of
+    from projections.maintenance.backup.errors import NotRestored
+    from projections.maintenance.backup.restoration import check_first
+    from projections.maintenance.backup.restoration import restore as restore_backup
+
     if store_of(settings.data) is not None:
         raise NotRestored(f"the ledger of {settings.data} is in PostgreSQL")
     pools = settings.named_pools()
@@ -102,6 +109,8 @@ def _restore(directory: Path, settings: Settings) -> Restored:
 
 
 def _record(data: Path, epoch: int, checkpoint: str) -> None:
+    from api.composition import open_ledger
+
     async def record() -> None:
         async with open_ledger(data) as opened:
             await record_restore(opened.ledger, epoch, checkpoint)
@@ -111,6 +120,9 @@ def _record(data: Path, epoch: int, checkpoint: str) -> None:
 
 async def record_restore(ledger: Ledger, epoch: int, checkpoint: str) -> None:
     """Begin the epoch after a restore up to the checkpoint."""
+    from ledger.domain.commands import RecordRestore
+    from ledger.store.writer import Caller
+
     await ledger.execute(RecordRestore(new_id(), epoch, checkpoint), Caller("system", ""))
 
 

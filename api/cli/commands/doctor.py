@@ -1,20 +1,24 @@
 """`job-ledger doctor`: check the ledger and the pools."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from api.cli.admin import diagnose
 from api.cli.commands.retention import standing_lines
 from api.cli.options import data_option, pool_option
 from api.cli.output import json_option, print_facts, print_json
-from api.doctor.findings import Findings, LedgerFound
 from api.service.limits import rows_of
 from api.service.settings import load_settings
+
+if TYPE_CHECKING:
+    from api.doctor.findings import Findings, LedgerFound
 
 SICK = 1
 
@@ -29,6 +33,8 @@ def doctor(data: Path | None, pools: tuple[str, ...], as_json: bool) -> None:  #
     The service may run or not; if it runs, its pools are checked. Exit code 0: all is well; 1:
     something is wrong.
     """
+    from api.cli.admin import diagnose
+
     findings = asyncio.run(diagnose(load_settings(data=data, pools=pools)))
     if as_json:
         print_json({**msgspec.to_builtins(findings), "problems": findings.problems})

@@ -1,16 +1,15 @@
 """`job-ledger export`: all jobs, for programs that read lines or tables."""
 
-import asyncio
 import csv
 import sys
 
 import click
 import msgspec
 
-from api.client.http import connected
+from api.cli.client import ask
+from api.client.http import Client
 from api.client.pages import every_job
 from api.client.responses import Job
-from api.client.saved_login import saved_login
 from api.text.printable import escaped, escaped_json
 
 COLUMNS = (
@@ -33,19 +32,19 @@ def export(form: str, state: str | None, since: str | None) -> None:
     `jsonl` is a line of JSON for each job, as the service shows it; `csv` has a line of headings. A
     job that exists and matches throughout appears exactly once, whatever changes meanwhile.
     """
-    asyncio.run(_export(form, {"state": state, "last_modified__gte": since}))
+    filters = {"state": state, "last_modified__gte": since}
+    ask(lambda client: _export(client, form, filters))
 
 
-async def _export(form: str, filters: dict[str, str | None]) -> None:
+async def _export(client: Client, form: str, filters: dict[str, str | None]) -> None:
     table = csv.writer(sys.stdout)
     if form == "csv":
         table.writerow(COLUMNS)
-    async with connected(saved_login()) as client:
-        async for raw in every_job(client, filters):
-            if form == "csv":
-                table.writerow(map(_cell, _row(msgspec.json.decode(raw, type=Job))))
-            else:
-                click.echo(escaped_json(bytes(raw).decode()))
+    async for raw in every_job(client, filters):
+        if form == "csv":
+            table.writerow(map(_cell, _row(msgspec.json.decode(raw, type=Job))))
+        else:
+            click.echo(escaped_json(bytes(raw).decode()))
 
 
 def _row(job: Job) -> tuple[object, ...]:

@@ -1,18 +1,21 @@
 """`job-ledger library`: images that every account may clone."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import click
 
-from api.admin.library import Library, LibraryImage, NewImage
-from api.admin.verbs import Admin
-from api.cli.admin import ask
 from api.cli.options import data_option, pool_option
 from api.cli.output import TableColumn, print_table
 from api.service.settings import load_settings
 from ledger.domain.events import Media
+
+if TYPE_CHECKING:
+    from api.admin.library import LibraryImage
+    from api.admin.verbs import Admin
 
 T = TypeVar("T")
 
@@ -47,6 +50,8 @@ def add(  # noqa: PLR0917 - click's
     pools: tuple[str, ...],
 ) -> None:
     """Copy the raw disk image IMAGE into the library."""
+    from api.admin.library import Library, NewImage
+
     new = NewImage(str(image.absolute()), name, media, storage_type, dict(map(_pair, meta)))
     added = _ask(data, pools, lambda admin: admin.call(Library.add, new))
     click.echo(f"added {added.uuid}")
@@ -57,6 +62,8 @@ def add(  # noqa: PLR0917 - click's
 @pool_option
 def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
     """List the images in the library."""
+    from api.admin.library import Library
+
     found = _ask(data, pools, lambda admin: admin.call(Library.every))
     print_table(found, _COLUMNS, "the library is empty")
 
@@ -67,11 +74,15 @@ def list_images(data: Path | None, pools: tuple[str, ...]) -> None:
 @pool_option
 def remove(uuid: str, data: Path | None, pools: tuple[str, ...]) -> None:
     """Remove the drive UUID from the library; refused while it is being cloned."""
+    from api.admin.library import Library
+
     _ask(data, pools, lambda admin: admin.call(Library.remove, uuid))
     click.echo(f"removed {uuid}")
 
 
 def _ask(data: Path | None, pools: tuple[str, ...], question: Callable[[Admin], Awaitable[T]]) -> T:
+    from api.cli.admin import ask
+
     return ask(load_settings(data=data, pools=pools), question, images=True)
 
 

@@ -1,15 +1,15 @@
 """`job-ledger login` and `logout`: a token for this machine."""
 
-import asyncio
 import contextlib
 import platform
 import sys
 
 import click
 
+from api.cli.client import ask
 from api.cli.output import json_option, print_result
 from api.client.errors import ClientError, LoginEnded
-from api.client.http import connected, decoded
+from api.client.http import Client, decoded
 from api.client.responses import NewToken
 from api.client.saved_login import Login, forget_login, login_in_file, save_login
 from api.text.urls import API_ROOT
@@ -40,7 +40,7 @@ def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
         else click.prompt("Password", hide_input=True, err=True)
     )
     url = url.rstrip("/").removesuffix(API_ROOT)
-    token = asyncio.run(_token(url, email, password))
+    token = ask(lambda client: _token(client, email, password), Login(url, ""))
     _revoke_earlier()
     file = save_login(Login(url, token, email))
     print_result(
@@ -54,7 +54,7 @@ def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
 @json_option
 def logout(*, as_json: bool) -> None:
     """Revoke the token that `login` stored, and remove it from this machine."""
-    asyncio.run(_revoke(login_in_file()))
+    ask(_revoke, login_in_file())
     forget_login()
     print_result({}, "logged out", as_json=as_json)
 
@@ -62,23 +62,21 @@ def logout(*, as_json: bool) -> None:
 def _revoke_earlier() -> None:
     """Revoke the token of an earlier login, if its service can be reached."""
     with contextlib.suppress(ClientError):
-        asyncio.run(_revoke(login_in_file()))
+        ask(_revoke, login_in_file())
 
 
-async def _token(url: str, email: str, password: str) -> str:
+async def _token(client: Client, email: str, password: str) -> str:
     body = {"username": email, "password": password, "name": f"job-ledger on {platform.node()}"}
     body["name"] = body["name"][:NAME_LENGTH_MAX]
-    async with connected(Login(url, "")) as client:
-        try:
-            answer = await client.post("/accounts/action/", {"do": "create_token"}, body)
-        except LoginEnded:
-            raise ClientError("email or password is wrong") from None
+    try:
+        answer = await client.post("/accounts/action/", {"do": "create_token"}, body)
+    except LoginEnded:
+        raise ClientError("email or password is wrong") from None
     return decoded(answer, NewToken).token
 
 
-async def _revoke(login: Login) -> None:
-    async with connected(login) as client:
-        try:
-            await client.post("/accounts/action/", {"do": "remove_token"})
-        except LoginEnded:
-            return  # it is revoked already
+async def _revoke(client: Client) -> None:
+    try:
+        await client.post("/accounts/action/", {"do": "remove_token"})
+    except LoginEnded:
+        return  # it is revoked already

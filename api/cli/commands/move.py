@@ -4,11 +4,8 @@ import click
 
 from api.cli.options import settings_option
 from api.cli.output import progress_bar
-from api.data.location import MOVED_FILE
-from api.data.move_to_postgres import move as move_ledger
 from api.service.ids import new_id
 from api.service.settings import Settings, checked_store
-from ledger.store.postgres.address import without_password
 
 
 @click.command()
@@ -27,6 +24,10 @@ def move(settings: Settings, url: str) -> None:
     interrupted, the ledger can still be used; run the command again, and it starts anew. Archives,
     the key and images stay in the data directory, which names the database from then on.
     """
+    from api.data.location import MOVED_FILE
+    from api.data.move_to_postgres import move as move_ledger
+    from ledger.store.postgres.address import without_password
+
     try:
         checked_store(url)
     except ValueError as error:

@@ -1,14 +1,18 @@
 """`job-ledger parked`: streams of events that cannot be read."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
-from api.cli.admin import ask_existing
 from api.cli.options import settings_option
 from api.cli.output import TableColumn, print_table
 from api.cli.times import moment_text
 from api.service.settings import Settings
-from ledger.domain.aggregates.housekeeping import Parking
-from projections.maintenance.retention.service import Retention
+
+if TYPE_CHECKING:
+    from ledger.domain.aggregates.housekeeping import Parking
 
 
 @click.group()
@@ -20,6 +24,9 @@ def parked() -> None:
 @settings_option
 def list_parked(settings: Settings) -> None:
     """List streams that are parked, or are released but not discarded yet."""
+    from api.cli.admin import ask_existing
+    from projections.maintenance.retention.service import Retention
+
     found = ask_existing(settings, lambda admin: admin.call(Retention.parked))
     print_table(found, _COLUMNS, "nothing is parked")
 
@@ -29,7 +36,7 @@ def list_parked(settings: Settings) -> None:
 @settings_option
 def retry(stream: str, settings: Settings) -> None:
     """Let the next sweep try STREAM again, now that it can be read."""
-    ask_existing(settings, lambda admin: admin.call(Retention.release, stream, skip=False))
+    _release(settings, stream, skip=False)
     click.echo(f"the next sweep tries {stream} again")
 
 
@@ -38,8 +45,15 @@ def retry(stream: str, settings: Settings) -> None:
 @settings_option
 def skip(stream: str, settings: Settings) -> None:
     """Let the next sweep discard STREAM unread: its events are archived as they are."""
-    ask_existing(settings, lambda admin: admin.call(Retention.release, stream, skip=True))
+    _release(settings, stream, skip=True)
     click.echo(f"the next sweep discards {stream} unread")
+
+
+def _release(settings: Settings, stream: str, *, skip: bool) -> None:
+    from api.cli.admin import ask_existing
+    from projections.maintenance.retention.service import Retention
+
+    ask_existing(settings, lambda admin: admin.call(Retention.release, stream, skip=skip))
 
 
 _COLUMNS: tuple[TableColumn[Parking], ...] = (

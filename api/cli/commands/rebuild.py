@@ -1,12 +1,17 @@
 """`job-ledger rebuild`: the read models, from the ledger's events."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
-from api.cli.admin import ask_existing
 from api.cli.options import settings_option
 from api.cli.output import progress_bar
 from api.service.settings import Settings
-from projections.maintenance.rebuild import Rebuilt
+
+if TYPE_CHECKING:
+    from projections.maintenance.rebuild import Rebuilt
 
 
 @click.command()
@@ -16,6 +21,8 @@ def rebuild(settings: Settings) -> None:
 
     The command prints digests of the read models before and after.
     """
+    from api.cli.admin import ask_existing
+
     with progress_bar("rebuilding", "events") as report:
         rebuilt = ask_existing(settings, lambda admin: admin.rebuild(report))
     click.echo(

@@ -1,6 +1,5 @@
 """`job-ledger drives`, `servers` and `clone`."""
 
-import asyncio
 import sys
 from uuid import UUID
 
@@ -8,7 +7,6 @@ import click
 import msgspec
 
 from api.cli.client import ask, get, print_answer
-from api.cli.commands.watch import watch_jobs
 from api.cli.output import TableColumn, json_option
 from api.cli.pages import after_option, offset_option, place, print_page
 from api.client.format import short, size
@@ -105,6 +103,10 @@ def clone(
         for job in jobs:
             click.echo(f"job {job}")
     if wait:
+        import asyncio
+
+        from api.cli.commands.watch import watch_jobs
+
         sys.exit(asyncio.run(watch_jobs(jobs, as_json=as_json)))
 
 

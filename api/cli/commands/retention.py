@@ -1,21 +1,24 @@
 """`job-ledger retention`: how long jobs are kept, and discarding those that are due."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from api.background.retention import counted, outcome, what
-from api.cli.admin import ask_existing
 from api.cli.options import settings_option
 from api.cli.output import TableColumn, json_option, print_facts, print_json, print_table
 from api.cli.times import duration, moment, moment_text
 from api.service.settings import Settings
+from api.text.counts import counted, what
 from api.text.iso8601 import duration_text
-from ledger.domain.events import DiscardedTree
-from projections.maintenance.retention.service import Retention
-from projections.maintenance.retention.status import Deletion, RetentionStatus, SweepSummary
+
+if TYPE_CHECKING:
+    from ledger.domain.events import DiscardedTree
+    from projections.maintenance.retention.status import Deletion, RetentionStatus, SweepSummary
 
 TAILS_NAMED = 10
 """Streams named of which a compaction has deleted a part."""
@@ -35,6 +38,9 @@ def set_policy(keep: timedelta, settings: Settings) -> None:
     The next sweep, within the hour, discards what is due by this policy. What was discarded before
     stays discarded.
     """
+    from api.cli.admin import ask_existing
+    from projections.maintenance.retention.service import Retention
+
     ask_existing(settings, lambda admin: admin.call(Retention.set, keep))
     click.echo(f"jobs are kept for {duration_text(keep)} from now on")
 
@@ -43,6 +49,9 @@ def set_policy(keep: timedelta, settings: Settings) -> None:
 @settings_option
 def show(settings: Settings) -> None:
     """Show the policy, what is due next, and the archives."""
+    from api.cli.admin import ask_existing
+    from projections.maintenance.retention.service import Retention
+
     standing = ask_existing(settings, lambda admin: admin.call(Retention.status))
     archives = [
         (f"archive {archive.name}", counted(archive.bytes, "byte")) for archive in standing.archives
@@ -66,6 +75,9 @@ def plan(as_of: datetime | None, keep: timedelta | None, settings: Settings, as_
 
     Nothing changes. The last line has the plan's digest, for `run --plan`.
     """
+    from api.cli.admin import ask_existing
+    from projections.maintenance.retention.service import Retention
+
     found = ask_existing(settings, lambda admin: admin.call(Retention.plan, as_of, keep))
     if as_json:
         print_json({**msgspec.to_builtins(found), "digest": found.digest})
@@ -88,6 +100,10 @@ def run(digest: str | None, settings: Settings) -> None:
 
     With --plan, refused if that plan is no longer what would be discarded.
     """
+    from api.background.retention import outcome
+    from api.cli.admin import ask_existing
+    from projections.maintenance.retention.service import Retention
+
     ran = ask_existing(settings, lambda admin: admin.call(Retention.run, digest))
     for line in outcome(ran):
         click.echo(line)
@@ -104,6 +120,9 @@ def confirm_clock(settings: Settings) -> None:
 
     Check the time first: what is discarded stays discarded.
     """
+    from api.cli.admin import ask_existing
+    from projections.maintenance.retention.service import Retention
+
     ask_existing(settings, lambda admin: admin.call(Retention.confirm_clock))
     click.echo("the wall clock is trusted as it is")
 

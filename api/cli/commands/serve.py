@@ -1,23 +1,21 @@
 """`job-ledger serve`: run the service."""
 
+from __future__ import annotations
+
 import asyncio
 import gc
 import resource
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from api.cli.options import copying_options, data_option, monitoring_options, pool_option
-from api.cli.prefork import fork_processes, reserve_port
-from api.cli.service_process import Share
-from api.cli.service_process import serve as serve_until_stopped
-from api.cli.signals import show_stacks_on_signal
-from api.cli.supervision import Pulses, ServiceManager
-from api.data.directory import data_lock
-from api.data.location import PostgresDatabase, database_of
-from api.service.logging import log_to_stderr
 from api.service.settings import BadSettings, Settings, load_settings
+
+if TYPE_CHECKING:
+    from api.cli.supervision import ServiceManager
 
 GARBAGE_THRESHOLDS = (50_000, 20, 100)
 """Garbage collection is rare: nearly all objects are freed without it, and a full collection of
@@ -85,6 +83,11 @@ def serve(data: Path | None, **given: object) -> None:
     stopped on request; 1: could not start; 2: cannot start before somebody changes a setting, or
     what it names; 70: the store failed, start again to recover.
     """
+    from api.cli.service_process import serve as serve_until_stopped
+    from api.cli.signals import show_stacks_on_signal
+    from api.cli.supervision import ServiceManager
+    from api.service.logging import log_to_stderr
+
     settings = load_settings(data=data, **given)
     log_to_stderr(settings.log_format)
     show_stacks_on_signal()
@@ -100,6 +103,13 @@ def serve(data: Path | None, **given: object) -> None:
 
 def _serve_in_processes(settings: Settings, manager: ServiceManager) -> None:
     """Serve in several processes that share the data directory, and wait for them."""
+    from api.cli.prefork import fork_processes, reserve_port
+    from api.cli.service_process import Share
+    from api.cli.service_process import serve as serve_until_stopped
+    from api.cli.supervision import Pulses
+    from api.data.directory import data_lock
+    from api.data.location import PostgresDatabase, database_of
+
     database = database_of(settings.data, settings.store)
     if not isinstance(database, PostgresDatabase):
         raise BadSettings("--processes: only a ledger in PostgreSQL can have several")

@@ -1,15 +1,18 @@
 """`job-ledger token`: the bearer tokens of programs."""
 
+from __future__ import annotations
+
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from api.accounts.tokens import Tokens
-from api.cli.admin import ask
 from api.cli.options import settings_option
 from api.cli.output import TableColumn, print_table
 from api.service.settings import Settings
-from ledger.store.tables.tokens import StoredToken
+
+if TYPE_CHECKING:
+    from ledger.store.tables.tokens import StoredToken
 
 
 @click.group()
@@ -26,6 +29,9 @@ def add(email: str, settings: Settings, name: str) -> None:
 
     It works until it or the account is removed; a new password does not end it.
     """
+    from api.accounts.tokens import Tokens
+    from api.cli.admin import ask
+
     added = ask(settings, lambda admin: admin.call(Tokens.add, email, name))
     click.echo(f"added token {added.id} of {added.email}")
     click.echo(f"token: {added.token}")
@@ -36,6 +42,9 @@ def add(email: str, settings: Settings, name: str) -> None:
 @settings_option
 def list_tokens(email: str | None, settings: Settings) -> None:
     """List the ids of tokens, not the tokens themselves: of the account EMAIL, or of all."""
+    from api.accounts.tokens import Tokens
+    from api.cli.admin import ask
+
     found = ask(settings, lambda admin: admin.call(Tokens.every, email))
     print_table(found, _COLUMNS, "there are no tokens")
 
@@ -45,6 +54,9 @@ def list_tokens(email: str | None, settings: Settings) -> None:
 @settings_option
 def remove(token_id: str, settings: Settings) -> None:
     """Remove the token with this ID; logins with it end at once."""
+    from api.accounts.tokens import Tokens
+    from api.cli.admin import ask
+
     ask(settings, lambda admin: admin.call(Tokens.remove, token_id))
     click.echo(f"removed token {token_id}")
 

@@ -1,22 +1,29 @@
 """`job-ledger upload` and `download`."""
 
+from __future__ import annotations
+
+import asyncio
 import shlex
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import click
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from api.cli.client import ask
 from api.cli.output import json_option, print_result, progress_bar
-from api.client import downloads, uploads
 from api.client.errors import ClientError, Mismatch
-from api.client.http import Client
 from api.client.local_image import local_image
 from api.client.partial_file import part_of
+from api.client.saved_login import saved_login
 from api.text.printable import escaped
+
+if TYPE_CHECKING:
+    from api.client.sessions import SessionClient
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -27,11 +34,26 @@ from api.text.printable import escaped
 @json_option
 def upload(file: Path, name: str | None, media: str, resume: UUID | None, *, as_json: bool) -> None:
     """Upload an image as a new drive; print its uuid once the service has stored all of it."""
-    drive = ask(lambda client: _upload(client, file, name or file.name, media, resume))
+    drive = _ask(lambda client: _upload(client, file, name or file.name, media, resume))
     print_result({"uuid": drive}, drive, as_json=as_json)
 
 
-async def _upload(client: Client, file: Path, name: str, media: str, resume: UUID | None) -> str:
+def _ask(work: Callable[[SessionClient], Awaitable[T]]) -> T:
+    """Run `work` with a client that keeps its connections."""
+    from api.client.sessions import connected
+
+    async def answer() -> T:
+        async with connected(saved_login()) as client:
+            return await work(client)
+
+    return asyncio.run(answer())
+
+
+async def _upload(
+    client: SessionClient, file: Path, name: str, media: str, resume: UUID | None
+) -> str:
+    from api.client import uploads
+
     with local_image(file) as image:
         if resume:
             drive = str(resume)
@@ -65,12 +87,14 @@ def _print_resume_command(error: BaseException, *words: str) -> None:
 @json_option
 def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> None:
     """Save a drive's image as FILE, or as UUID.img; run it again to resume."""
+    from api.client import downloads
+
     target = file or Path(f"{uuid}.img")
     if target.exists() and not force:
         raise ClientError(f"{target} exists already: choose another name, or --force")
     try:
         with _bar("downloading") as progress:
-            ask(lambda client: downloads.download(client, str(uuid), target, progress))
+            _ask(lambda client: downloads.download(client, str(uuid), target, progress))
     except BaseException as error:
         if part_of(target).exists():
             again = ["--force"] if force else []

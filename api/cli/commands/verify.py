@@ -1,8 +1,11 @@
 """`job-ledger audit verify`: compare a ledger with a checkpoint that was signed earlier."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -10,15 +13,11 @@ import msgspec
 from api.cli.checks import NOT_SOUND, reporting_failure_of
 from api.cli.options import data_option
 from api.cli.output import json_option, print_json, progress_bar
-from api.data.location import database_of
 from api.service.settings import load_settings
-from ledger.archives import Shelf
-from ledger.merkle.signed_note import NOTE_BYTES, BadCheckpoint, BadKey, Verifier, read_checkpoint
-from ledger.proofs.findings import Restored, described
-from ledger.proofs.keys import verifier_of
-from ledger.proofs.verification import Verified
-from ledger.proofs.verification import verify as verify_ledger
-from projections.maintenance.retention.compaction import ARCHIVES
+
+if TYPE_CHECKING:
+    from ledger.merkle.signed_note import Verifier
+    from ledger.proofs.verification import Verified
 
 KEY_BYTES_MAX = 4096
 OWN_KEY = (
@@ -62,6 +61,13 @@ def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> No
 
 
 def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
+    from api.data.location import database_of
+    from ledger.archives import Shelf
+    from ledger.merkle.signed_note import NOTE_BYTES, BadCheckpoint, read_checkpoint
+    from ledger.proofs.keys import verifier_of
+    from ledger.proofs.verification import verify as verify_ledger
+    from projections.maintenance.retention.compaction import ARCHIVES
+
     verifier = verifier_of(directory) if key is None else _verifier(key)
     try:
         checkpoint = read_checkpoint(_read(note, NOTE_BYTES), verifier)
@@ -74,6 +80,8 @@ def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
 
 
 def _verifier(file: Path) -> Verifier:
+    from ledger.merkle.signed_note import BadKey, Verifier
+
     try:
         return Verifier.of_text(_read(file, KEY_BYTES_MAX).decode())
     except (BadKey, ValueError) as error:
@@ -87,6 +95,8 @@ def _read(file: Path, bytes_max: int) -> bytes:
 
 
 def _fields(verified: Verified, *, own_key: bool) -> dict[str, object]:
+    from ledger.proofs.findings import described
+
     signed = verified.checkpoint
     return {
         "intact": verified.intact,
@@ -116,6 +126,8 @@ def _print(verified: Verified, *, own_key: bool) -> None:
 
 
 def _lines(verified: Verified, *, own_key: bool) -> Iterator[str]:
+    from ledger.proofs.findings import Restored, described
+
     signed = verified.checkpoint
     yield f"checkpoint of {signed.origin}: {signed.size} events, in epoch {signed.epoch}"
     yield (

@@ -9,13 +9,11 @@ from uuid import UUID
 
 import click
 import msgspec
-from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from api.cli.commands.jobs import figures
 from api.cli.output import console, is_animated, json_option, terminal_restored
-from api.client.http import Client, connected
+from api.client.http import Client
 from api.client.job_watch import Followed, follow
 from api.client.pages import every_job
 from api.client.responses import Job
@@ -74,6 +72,8 @@ async def watch_jobs(
     as_json: bool = False,
 ) -> int:
     """Watch jobs and return the exit code. Raises `ClientError`."""
+    from api.client.sessions import connected
+
     async with connected(saved_login()) as client:
         watched = uuids or await _running(client)
         if not watched:
@@ -113,6 +113,8 @@ def _display(*, compact: bool, as_json: bool) -> Iterator[Show]:
     elif not is_animated(screen):
         yield _Lines(compact=compact)
     else:
+        from rich.live import Live
+
         with terminal_restored(), Live(console=screen, auto_refresh=False) as live:
             yield lambda followed: live.update(_table(followed, compact=compact), refresh=True)
 
@@ -135,6 +137,8 @@ def _table(followed: Sequence[Followed], *, compact: bool) -> Table:
 
 
 def _draw(table: Table, job: Job, before: str, *, compact: bool) -> None:
+    from rich.progress_bar import ProgressBar
+
     colour = {"success": "green", "failed": "red", "cancelled": "yellow"}.get(job.state, "cyan")
     bar = ProgressBar(100, job.data.progress, complete_style=colour, finished_style=colour)
     state = escaped(job.state)

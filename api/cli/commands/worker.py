@@ -5,10 +5,6 @@ import asyncio
 import click
 
 from api.cli.options import copying_options, monitoring_options
-from api.cli.signals import show_stacks_on_signal
-from api.cli.supervision import ServiceManager
-from api.cli.worker_process import work
-from api.service.logging import log_to_stderr
 from api.service.settings import load_worker_settings
 
 
@@ -30,6 +26,11 @@ def worker(pools: tuple[str, ...], **given: object) -> None:
     pools; if one dies or stops, the others continue its work. Exit code 0: stopped on request; 1:
     could not start; 2: cannot start before a setting is changed; 70: the store failed.
     """
+    from api.cli.signals import show_stacks_on_signal
+    from api.cli.supervision import ServiceManager
+    from api.cli.worker_process import work
+    from api.service.logging import log_to_stderr
+
     settings = load_worker_settings(pools=pools, **given)
     log_to_stderr(settings.log_format)
     show_stacks_on_signal()

@@ -47,7 +47,7 @@ def test_a_key_that_others_may_read_is_refused(data: Path) -> None:
     (data / KEY_FILE).chmod(0o644)
     for how, command in (ask, ("audit", "checkpoint")), (run, ("serve", "--port", "0")):
         answer = how(*command, "--data", data)
-        assert answer.code == 1
+        assert answer.code == 2
         assert answer.err == (
             f"Error: others may read {data / KEY_FILE}: its mode is 0644, not 0600\n"
         )

@@ -309,7 +309,7 @@ def test_wrong_arguments(arguments: list[str]) -> None:
 def test_wrong_settings(arguments: list[str]) -> None:
     """A setting that makes no sense is told in one line that names it."""
     answer = CliRunner().invoke(cli, arguments)
-    assert answer.exit_code == 1
+    assert answer.exit_code == 2
     assert answer.output.startswith("Error: --")
     assert answer.output.count("\n") == 1
 

@@ -118,10 +118,10 @@ def test_jobs_are_listed_and_shown(server: Server, shell: Shell) -> None:
     events = api.get(f"/jobs/{clone.job}/history/")["objects"]
     history = shell.run("job", clone.job, "--history")
     assert all(str(event["position"]) in history.out for event in events)
-    assert "operation: server clone" not in history.out  # a name stays as it is
-    assert "operation: server_clone" in history.out
-    assert f"kind servers, uuid {clone.uuid}, role destination" in history.out
-    assert not {"None", "{", "}", "'"} & set(re.findall(r"None|[{}']", history.out))
+    said = " ".join(history.out.split())
+    assert "operation: server_clone" in said
+    assert f"uuid {clone.uuid}, role destination" in said
+    assert not re.findall(r"None|[{}']", history.out)
     then = shell.run("job", clone.job, "--as-of", str(events[0]["position"]), "--json")
     assert json.loads(then.out)["state"] == "started"
 

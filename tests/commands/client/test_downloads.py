@@ -25,8 +25,8 @@ from api.client.errors import (
     Unreachable,
     WrongAnswer,
 )
-from api.client.http import TIMEOUT, Client
 from api.client.partial_file import part_of, partial_file
+from api.client.sessions import TIMEOUT, SessionClient
 from tests.api.calling import ALICE, Api, authorization
 from tests.api.conftest import api, begun, limits, service, store
 from tests.support.lying_proxy import Forwarded, Lie, LyingProxy, address_of, honest, lying_proxy
@@ -45,7 +45,7 @@ class Downloading:
 
     api: Api
     proxy: LyingProxy
-    client: Client
+    client: SessionClient
     file: Path
     drive: str
     content: bytes
@@ -111,10 +111,10 @@ async def uploaded(api: Api, content: bytes) -> str:
 
 
 @asynccontextmanager
-async def connected_to(proxy: LyingProxy) -> AsyncIterator[Client]:
+async def connected_to(proxy: LyingProxy) -> AsyncIterator[SessionClient]:
     headers = {"Authorization": authorization(ALICE), "Accept": "application/json"}
     async with aiohttp.ClientSession(headers=headers, timeout=TIMEOUT) as session:
-        yield Client(proxy.url, session)
+        yield SessionClient(proxy.url, session)
 
 
 @pytest.fixture

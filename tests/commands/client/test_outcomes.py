@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from api.cli.commands.resources import clone
 from api.client import http
 from api.client.errors import Refused, Undecided, Unreachable
-from api.client.http import Client
+from api.client.sessions import SessionClient
 
 DRIVE = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 COPY = "64a05c4a-3cc7-4bdb-91f8-d4ffb9e13350"
@@ -81,7 +81,9 @@ def post(service: Service) -> Callable[..., Awaitable[http.Answer]]:
     async def post(*answers: Given) -> http.Answer:
         service.answers = list(answers)
         async with aiohttp.ClientSession() as session:
-            return await Client(service.url, session).post("/drives/", body={"name": "cedar"})
+            return await SessionClient(service.url, session).post(
+                "/drives/", body={"name": "cedar"}
+            )
 
     return post
 
@@ -143,7 +145,7 @@ async def test_a_service_that_is_not_there_has_done_nothing(service: Service) ->
     await service.server.close()
     async with aiohttp.ClientSession() as session:
         with pytest.raises(Unreachable):
-            await Client(url, session).post("/drives/")
+            await SessionClient(url, session).post("/drives/")
 
 
 async def test_a_clone_that_is_only_named_is_looked_at(

@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestServer
 
 from api.client import job_watch
 from api.client.errors import Refused, Unintelligible, UnknownJob
-from api.client.http import Client
 from api.client.job_watch import Followed, follow
+from api.client.sessions import SessionClient
 
 UUID = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 ABSENT = '[{"error_type": "notexist", "error_message": "there is no such job"}]'
@@ -60,7 +60,7 @@ async def watch(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watch]:
         servers.append(server := TestServer(app))
         await server.start_server()
         async with aiohttp.ClientSession() as session:
-            client = Client(str(server.make_url("")).rstrip("/"), session)
+            client = SessionClient(str(server.make_url("")).rstrip("/"), session)
             looks = [each async for each in follow(client, [UUID], fail_fast=False)]
         assert len(left) == 1, "it ended before it was answered"
         return looks[-1]

@@ -22,8 +22,8 @@ from api.client.errors import (
     Mismatch,
     Unreachable,
 )
-from api.client.http import TIMEOUT, Client
 from api.client.local_image import LocalImage, local_image
+from api.client.sessions import TIMEOUT, SessionClient
 from api.client.uploads import begin_upload, check_resumable, upload
 from tests.api.calling import ALICE, Api, authorization
 from tests.api.conftest import api, begun, limits, service, store
@@ -44,7 +44,7 @@ class Uploading:
 
     api: Api
     proxy: LyingProxy
-    client: Client
+    client: SessionClient
     file: Path
     drive: str = ""
 
@@ -112,7 +112,7 @@ async def uploading(api: Api, tmp_path: Path) -> AsyncIterator[Uploading]:
         lying_proxy(address_of(api.client.server), is_chunk) as proxy,
         aiohttp.ClientSession(headers=headers, timeout=TIMEOUT) as session,
     ):
-        yield Uploading(api, proxy, Client(proxy.url, session), file)
+        yield Uploading(api, proxy, SessionClient(proxy.url, session), file)
 
 
 def is_chunk(request: web.BaseRequest) -> bool:
