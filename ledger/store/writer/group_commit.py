@@ -58,8 +58,8 @@ class GroupCommit:
         decider: Decider,
         committed: Committed,
         failure: Failure,
-        progress: Progress,
         *,
+        progress: Progress,
         elapsed_s: Callable[[], float],
     ) -> None:
         self._store = store

@@ -76,7 +76,7 @@ class Writer:
             Decider(store, projection, environment, self._committed),
             self._committed,
             self._failure,
-            self._progress,
+            progress=self._progress,
             elapsed_s=elapsed_s,
         )
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
