@@ -246,9 +246,7 @@ class PostgresStore:
             connection.rollback()
             raise StampsRefused from error
         except pg.DiskFull as error:
-            if session.lost:  # it was the log's disk, and the server is down
-                raise
-            connection.rollback()
+            connection.rollback()  # if it was the log's disk, the server is down: this is `LOST`
             self._projection.look_again(session.cursor())
             raise StoreFull from error
         except LOST:
