@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.images.chunk_layout import Chunking
+from ledger.images.chunked_upload import ChunkedUpload
 from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
 from tests.support.wait import PATIENCE_S, wait_for
@@ -110,6 +112,27 @@ def test_full_disk(small_disk):
     with IncomingImage(small_disk / "d.upload") as incoming, pytest.raises(PoolFull):
         incoming.write(b"x" * 5 * 2**20)
     assert os.statvfs(small_disk).f_bavail * 4096 == 2**20
+
+
+@pytest.mark.parametrize("kind", ["whole", "chunk"])
+def test_what_must_stay_free_is_not_taken(tmp_path, kind):
+    """Before each write, not only the first; what was refused leaves nothing."""
+    rooms = iter([True, False])
+
+    def require_room() -> None:
+        if not next(rooms):
+            raise PoolFull("what is left must stay free")
+
+    path, journal = tmp_path / "d.upload", tmp_path / "d.chunks"
+    if kind == "whole":
+        incoming = IncomingImage(path, require_room)
+    else:
+        incoming = ChunkedUpload(path, journal, 8, require_room).receive(0, Chunking(8, 8))
+    with incoming:
+        incoming.write(b"xxxx")
+        with pytest.raises(PoolFull, match="must stay free"):
+            incoming.write(b"xxxx")
+    assert not path.exists() or path.stat().st_size == 0
 
 
 def test_finish_is_durable(tmp_path, monkeypatch):
