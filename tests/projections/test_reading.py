@@ -246,6 +246,21 @@ def test_a_job_is_shown_with_all_below_it(told: Opened) -> None:
         assert twig == listed["twig"]
 
 
+def test_a_sub_job_is_shown_with_all_below_it(opened: Opened) -> None:
+    """Whatever is beside it, which need not be read if nothing is below."""
+    opened.do(
+        CreateJob(ME, "root", "x"),
+        *(CreateJob(ME, uuid, "x", parent="root") for uuid in ("branch", "leaf", "other")),
+        CreateJob(ME, "twig", "x", parent="branch"),
+    )
+    with opened.snapshot() as snapshot:
+        shown = snapshot.jobs_among(["leaf", "branch", "twig"], ME)
+        below = {tree.job.uuid: [child.job.uuid for child in tree.children] for tree in shown}
+        assert below == {"leaf": [], "branch": ["twig"], "twig": []}
+        (root,) = snapshot.jobs_among(["root"], ME)
+        assert [child.job.uuid for child in root.children] == ["branch", "leaf", "other"]
+
+
 def test_many_children_stay_in_order(opened: Opened) -> None:
     """By their place, not by their uuid or the text of their number."""
     opened.do(CreateJob(ME, "p", "x"))
