@@ -31,7 +31,6 @@ class HourlyKeys:
 
     async def provide(self) -> None:
         """Know the key of this hour, to sign by it; make it if nobody has. Raise `StoreFailed`."""
-        await self.learn()
         hour = self._hour()
         if hour in self._keys:
             return
