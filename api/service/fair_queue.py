@@ -1,0 +1,38 @@
+"""What waits, by account: accounts take turns, and what waited longest in each comes first."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class FairQueue(Generic[T]):
+    """Hands out what waits, an account after the other, however much of one account waits."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, dict[T, None]] = OrderedDict()
+        """What waits of each account that has anything; the one whose turn it is comes first."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def add(self, account: str, item: T) -> None:
+        self._waiting.setdefault(account, {})[item] = None
+
+    def remove(self, account: str, item: T) -> None:
+        """Let it wait no longer; it may have been handed out."""
+        items = self._waiting.get(account, {})
+        items.pop(item, None)
+        if not items:
+            self._waiting.pop(account, None)
+
+    def next(self, may: Callable[[str], bool]) -> tuple[str, T] | None:
+        """Return the next of the first account that may have its turn; None if none may."""
+        account = next(filter(may, self._waiting), None)
+        if account is None:
+            return None
+        item = next(iter(self._waiting[account]))
+        self._waiting.move_to_end(account)
+        self.remove(account, item)
+        return account, item
