@@ -8,6 +8,7 @@ from api.http.caching import keep_private
 from api.http.edge.cookies import COOKIES, Cookies
 from api.http.edge.proxies import TRUSTED_PROXIES, TrustedProxies
 from api.http.middleware import make_middleware
+from api.http.streams import ADMISSION, HEAVY_READS
 from api.http.wire.bodies import BODY_BYTES, LIMITS
 from api.openapi.handlers import serve_document, serve_page, serve_style
 from api.resources.accounts import AccountsActions
@@ -45,6 +46,8 @@ def make_app(service: Service) -> web.Application:
     app[COOKIES] = cookies = Cookies(service.ledger_id)
     app[LIMITS] = service.limits
     app[TRUSTED_PROXIES] = TrustedProxies(service.trusted_proxies)
+    app[HEAVY_READS] = service.reads
+    app[ADMISSION] = service.admission
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
     images = Images(service)

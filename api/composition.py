@@ -32,7 +32,9 @@ from api.resources.frames import frames
 from api.service.admission import Admission
 from api.service.clocks import Clocks, now
 from api.service.environment import ServiceEnvironment, new_mac, new_password
+from api.service.heavy_reads import HeavyReads
 from api.service.ids import new_id
+from api.service.request_rates import RequestRates
 from api.service.service import OpenLedger, RunningLedger, Service, Worker
 from api.service.settings import DEFAULT_HOSTS, Settings, WorkerSettings
 from ledger.application import Ledger
@@ -216,6 +218,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             async with work.run(copying=settings.copying), service.feed, _upkeep(service):
                 yield service
         finally:
+            await asyncio.to_thread(service.reads.close)
             service.idempotency_keys.close()
             views.close()
 
@@ -241,7 +244,8 @@ def _check_key(ledger: Ledger, signer: Signer, data: Path) -> None:
 def _service_of(
     opened: OpenLedger, settings: Settings, signer: Signer, views: Views, work: ImageWork
 ) -> Service:
-    ledger = opened.ledger
+    ledger, limits = opened.ledger, settings.limits
+    admission = Admission(limits)
     return Service(
         ledger=ledger,
         pools=opened.pools,
@@ -266,8 +270,10 @@ def _service_of(
         new_password=new_password,
         data=settings.data,
         trusted_proxies=settings.trusted_proxies,
-        limits=settings.limits,
-        admission=Admission(settings.limits),
+        limits=limits,
+        admission=admission,
+        reads=HeavyReads(admission, limits),
+        rates=RequestRates(limits.requests_per_second, limits.requests_burst, time.monotonic),
     )
 
 

@@ -1,6 +1,7 @@
 """The one middleware: it authenticates and authorises requests, and answers errors."""
 
 import logging
+import math
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -20,7 +21,7 @@ from api.http.responses import LEDGER_POSITION
 from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import url_template_of
 from api.http.wire.bodies import check_expectation, is_awaited
-from api.http.wire.connection import occupy_connection
+from api.http.wire.connection import hold_until_taken, occupy_connection
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
 from ledger.domain.errors import Expected, OverQuota, StoreFailed, StoreUnreachable
@@ -62,10 +63,13 @@ def make_middleware(service: Service) -> Middleware:
             owner = ANONYMOUS
             if not await is_public(request):
                 account = await account_of(request, service.accounts)
+                _check_rate(service, account)
                 occupy_connection(request)
                 owner = await owner_asked_for(request, account, service.accounts)
             request[ASKING] = ANONYMOUS if account is None else account.uuid
             request[CALLER] = Caller(owner, request_id)
+            if account is not None and request.method in _READING:
+                await service.reads.answers.room(account.uuid)
             answer = await _authorise_and_handle(request, account, handler, once)
         except ConnectionError:
             raise  # the client is gone
@@ -78,6 +82,7 @@ def make_middleware(service: Service) -> Middleware:
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id
             answer.headers[LEDGER_POSITION] = str(request[POSITION])
+            _charge(service, request, answer)
         if answer.status == BODY_TOO_SLOW or is_awaited(request):
             await _send_and_close(request, answer)
         return answer
@@ -108,6 +113,22 @@ def _answer_to_failure(request: web.Request, error: Exception, request_id: str) 
         answer.headers[hdrs.WWW_AUTHENTICATE] = SCRIPT_CHALLENGE
     note_outcome(request, answer, outcome_after(request, error))
     return answer
+
+
+def _check_rate(service: Service, account: Account) -> None:
+    """Raise `TooMuch` if the account makes too many requests."""
+    wait_s = service.rates.admit(account.uuid)
+    if wait_s:
+        limit = service.limits.requests_per_second
+        message = f"the account makes more than {limit:,} requests a second"
+        raise service.admission.refuse("requests", limit, math.ceil(wait_s), message)
+
+
+def _charge(service: Service, request: web.Request, answer: web.StreamResponse) -> None:
+    """Count a whole answer as its account's until the client has taken it."""
+    account = request.get(ASKING, ANONYMOUS)
+    if account != ANONYMOUS and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+        hold_until_taken(request, service.reads.answers.charge(account, len(answer.body)))
 
 
 def _comes_from_a_script(request: web.Request) -> bool:

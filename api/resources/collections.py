@@ -1,8 +1,7 @@
 """What drives, servers and tags have in common: lists, actions and availability groups."""
 
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from aiohttp import web
@@ -10,9 +9,10 @@ from msgspec import Struct
 
 from api.http.errors import BadRequest
 from api.http.outcome import show
-from api.http.requests import SHORT_LIMIT, Page, conditions, owner_of, page, shown_fields
-from api.http.responses import Shown, list_parts, only, page_answer, stream
-from api.resources.walks import walk_answer, walk_asked
+from api.http.requests import conditions, owner_of, page, shown_fields
+from api.http.responses import Shown, only, page_meta
+from api.resources.lists import Found, Listing, list_answer
+from api.resources.walks import walk_asked
 from ledger.domain.errors import NotFound
 from projections.views.filters import Conditions, Lookup
 from projections.views.searches import is_search
@@ -42,14 +42,6 @@ S_co = TypeVar("S_co", bound=Struct, covariant=True)
 Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class ReadPage(Protocol[R_co]):
-    """Reads a page of an account's resources that meet the conditions."""
-
-    def __call__(
-        self, snapshot: Snapshot, owner: str, conditions: Conditions, /, *, limit: int, offset: int
-    ) -> Sequence[R_co]: ...
-
-
 @dataclass(frozen=True)
 class Collection(Generic[R_co, S_co]):
     """An account's drives, servers or tags: how they are counted, read and shown."""
@@ -58,7 +50,6 @@ class Collection(Generic[R_co, S_co]):
     views: Views
     filters: Mapping[str, Lookup]
     count: Callable[[Snapshot, str, Conditions], int]
-    read_page: ReadPage[R_co]
     read_among: Callable[[Snapshot, Sequence[str], str], Sequence[R_co]]
     show: Callable[[R_co], S_co]
     missing: Callable[[str], NotFound]
@@ -82,7 +73,7 @@ class Collection(Generic[R_co, S_co]):
         fields: frozenset[str] | None = None,
         always: Conditions = (),
     ) -> web.StreamResponse:
-        """Answer with a short list at once, with a longer one as a stream.
+        """Answer with a list.
 
         `fields` are shown if the request names none. The listed resources meet the conditions
         `always` as well as those of the request.
@@ -90,61 +81,26 @@ class Collection(Generic[R_co, S_co]):
         owner = owner_of(request)
         asked, fields = page(request), shown_fields(request) or fields
         wanted = [*always, *conditions(request, self.filters)]
+
+        def read(snapshot: Snapshot, uuids: Sequence[str]) -> Sequence[Shown]:
+            among = self.read_among(snapshot, uuids, owner)
+            return [only(self.show(each), fields) for each in among]
+
+        def find(snapshot: Snapshot) -> Found:
+            limit, offset = asked.sql_limit, asked.offset
+            if is_search(wanted):
+                found = snapshot.search(self.kind, owner, wanted, limit=limit, offset=offset)
+                return Found(page_meta(asked, found.total), found.uuids)
+            total = self.count(snapshot, owner, wanted)
+            uuids = snapshot.listed(self.kind, owner, wanted, limit=limit, offset=offset)
+            return Found(page_meta(asked, total), uuids, is_short=asked.is_short(total))
+
         walk = walk_asked(request, self.kind, wanted)
         if walk is not None:
-            return await walk_answer(
-                self.views,
-                walk,
-                lambda snapshot, uuids: self.read_among(snapshot, uuids, owner),
-                partial(self._show_all, fields=fields),
-            )
-        if is_search(wanted):
-            return await stream(request, self._found(owner, wanted, asked, fields))
-        with self.views.snapshot() as snapshot:
-            total = self.count(snapshot, owner, wanted)
-            if asked.is_short(total):
-                limit, offset = asked.sql_limit, asked.offset
-                found = self.read_page(snapshot, owner, wanted, limit=limit, offset=offset)
-                return page_answer(asked, total, self._show_all(found, fields))
-        return await stream(request, self._parts(owner, wanted, asked, fields))
-
-    def _parts(
-        self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None
-    ) -> Generator[bytes]:
-        with self.views.long_snapshot() as snapshot:
-            batches = self._batches(snapshot, owner, wanted, asked)
-            shown = (self._show_all(batch, fields) for batch in batches)
-            yield from list_parts(asked, self.count(snapshot, owner, wanted), shown)
-
-    def _found(
-        self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None
-    ) -> Generator[bytes]:
-        """Search once, however long the page is."""
-        with self.views.long_snapshot() as snapshot:
-            limit, offset = asked.sql_limit, asked.offset
-            total, uuids = snapshot.search(self.kind, owner, wanted, limit=limit, offset=offset)
-            batches = (uuids[at : at + SHORT_LIMIT] for at in range(0, len(uuids), SHORT_LIMIT))
-            shown = (
-                self._show_all(self.read_among(snapshot, some, owner), fields) for some in batches
-            )
-            yield from list_parts(asked, total, shown)
-
-    def _batches(
-        self, snapshot: Snapshot, owner: str, wanted: Conditions, page: Page
-    ) -> Iterator[Sequence[R_co]]:
-        """Yield all that a page asks for, some at a time."""
-        done = 0
-        while not page.limit or done < page.limit:
-            size = min(page.limit - done, SHORT_LIMIT) if page.limit else SHORT_LIMIT
-            offset = page.offset + done
-            batch = self.read_page(snapshot, owner, wanted, limit=size, offset=offset)
-            yield batch
-            if len(batch) < size:
-                return
-            done += size
-
-    def _show_all(self, found: Sequence[R_co], fields: frozenset[str] | None) -> list[Shown]:
-        return [only(self.show(each), fields) for each in found]
+            listing = Listing(self.kind, walk.find, read, is_quick=walk.is_short)
+        else:
+            listing = Listing(self.kind, find, read, is_quick=not is_search(wanted))
+        return await list_answer(request, self.views, listing)
 
 
 async def do_action(

@@ -6,16 +6,9 @@ from itertools import islice
 from aiohttp import web
 from msgspec.structs import asdict
 
-from api.http.requests import SHORT_LIMIT, Page, owner_of, page, shown_fields
-from api.http.responses import (
-    JsonObject,
-    Shown,
-    answer_of,
-    list_parts,
-    only,
-    read_in_thread,
-    stream,
-)
+from api.http.requests import Page, owner_of, page, shown_fields
+from api.http.responses import JsonObject, Shown, list_pieces, only, page_meta
+from api.http.streams import stream
 from api.resources.references import reference_to
 from api.service.service import Service
 from projections.views.read_models import LogEntry
@@ -29,18 +22,16 @@ class Logs:
         self._views = service.views
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """List the newest entry first. A page is answered at once, a longer list is streamed."""
-        owner, asked = owner_of(request), page(request)
-        parts = self._parts(owner, asked, shown_fields(request))
-        if 0 < asked.limit <= SHORT_LIMIT:
-            return answer_of(await read_in_thread(lambda: b"".join(parts)))
-        return await stream(request, parts)
+        """List the newest entry first."""
+        pieces = self._pieces(owner_of(request), page(request), shown_fields(request))
+        return await stream(request, pieces)
 
-    def _parts(self, owner: str, asked: Page, fields: frozenset[str] | None) -> Generator[bytes]:
+    def _pieces(self, owner: str, asked: Page, fields: frozenset[str] | None) -> Generator[bytes]:
         with self._views.long_snapshot() as snapshot:
+            meta = page_meta(asked, snapshot.count_log_entries(owner))
             entries = islice(snapshot.log_entries(owner), asked.bounds.start, asked.bounds.stop)
             shown = (only(log_json(entry), fields) for entry in entries)
-            yield from list_parts(asked, snapshot.count_log_entries(owner), _batches(shown))
+            yield from list_pieces(meta, _batches(shown))
 
 
 def _batches(shown: Iterator[Shown]) -> Iterator[list[Shown]]:

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from api.http.errors import BadRequest
 from api.http.requests import number
-from api.http.responses import JsonObject, json_answer, read_in_thread
+from api.http.responses import JsonObject, json_answer
+from api.http.streams import read_in_lane
 from api.service.service import Service
 from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
 
@@ -28,7 +29,7 @@ class Proofs:
 
     async def checkpoint(self, request: web.Request) -> web.Response:
         """Answer with a checkpoint up to the newest event, signed now."""
-        return web.Response(text=await read_in_thread(self._checkpoints.sign))
+        return web.Response(text=await read_in_lane(request, self._checkpoints.sign))
 
     async def inclusion(self, request: web.Request) -> web.Response:
         """Prove that a leaf is in the tree of a size."""
@@ -47,7 +48,7 @@ class Proofs:
                 "hashes": [*map(_text, hashes)],
             }
 
-        return json_answer(await read_in_thread(lambda: self._asked(prove)))
+        return json_answer(await read_in_lane(request, lambda: self._asked(prove)))
 
     async def consistency(self, request: web.Request) -> web.Response:
         """Prove that the tree of one size begins with that of another."""
@@ -61,7 +62,7 @@ class Proofs:
                 raise BadRequest(str(error), point=point) from error
             return {"old": old, "new": new, "hashes": [*map(_text, hashes)]}
 
-        return json_answer(await read_in_thread(lambda: self._asked(prove)))
+        return json_answer(await read_in_lane(request, lambda: self._asked(prove)))
 
     def _asked(self, question: Callable[[Tree], T]) -> T:
         with self._ledger.log() as log:

@@ -7,7 +7,8 @@ from aiohttp import web
 from api.data.location import SqliteDatabase
 from api.http.errors import BadRequest
 from api.http.requests import page, read_time
-from api.http.responses import JsonObject, json_answer, page_answer, read_in_thread
+from api.http.responses import JsonObject, json_answer, page_answer
+from api.http.streams import read_in_lane
 from api.service.service import Service
 from api.text.iso8601 import duration, duration_text
 from ledger.domain.decisions.housekeeping import KEEP_MOST
@@ -30,7 +31,7 @@ class Staff:
 
     async def status(self, request: web.Request) -> web.Response:
         """Show how far the ledger is, what is in it, and the newest checkpoint that is kept."""
-        return json_answer(await read_in_thread(self._status))
+        return json_answer(await read_in_lane(request, self._status))
 
     async def accounts(self, request: web.Request) -> web.Response:
         """List all accounts, oldest first, and how many jobs run for each."""
@@ -40,7 +41,7 @@ class Staff:
             with self._service.views.long_snapshot() as snapshot:
                 return accounts.every(snapshot.cursor), snapshot.count_running_by_owner()
 
-        every, running = await read_in_thread(read)
+        every, running = await read_in_lane(request, read)
         shown: list[JsonObject] = [
             {
                 "uuid": account.uuid,
@@ -55,12 +56,14 @@ class Staff:
 
     async def retention(self, request: web.Request) -> web.Response:
         """Show how retention stands: the policy, what is due next, what waits."""
-        return json_answer(_standing_json(await read_in_thread(self._service.retention.status)))
+        return json_answer(
+            _standing_json(await read_in_lane(request, self._service.retention.status))
+        )
 
     async def plan(self, request: web.Request) -> web.Response:
         """Show what a sweep would discard under a policy at a moment: a dry run."""
         as_of, keep = _moment(request), _keep(request)
-        plan = await read_in_thread(lambda: self._service.retention.plan(as_of, keep))
+        plan = await read_in_lane(request, lambda: self._service.retention.plan(as_of, keep))
         return json_answer(_plan_json(plan))
 
     def _status(self) -> JsonObject:

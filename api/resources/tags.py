@@ -41,7 +41,6 @@ class Tags:
             service.views,
             FILTERS,
             Snapshot.count_tags,
-            Snapshot.tags,
             Snapshot.tags_among,
             represent_tag,
             TagNotFound,

@@ -3,23 +3,19 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import orjson
 from aiohttp import web
 
 from api.http.errors import BadRequest
 from api.http.requests import SHORT_LIMIT, owner_of, page
-from api.http.responses import Shown, json_answer, read_in_thread
+from api.resources.lists import Found
 from projections.views.filters import Conditions
 from projections.views.snapshot import Snapshot
-from projections.views.views import Views
 from projections.views.walks import Key, Walked, is_short
-
-V = TypeVar("V")
 
 CURSOR_VERSION = "2"
 _CURSOR = re.compile(r"(\d+) (.+)")
@@ -50,6 +46,18 @@ class Walk(NamedTuple):
     limit: int
     key: Key | None
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it looks at no more rows than it shows."""
+        return is_short(self.of.kind, self.of.conditions)
+
+    def find(self, snapshot: Snapshot) -> Found:
+        """Return what is on the page, and where the next one begins."""
+        kind, owner, conditions = self.of
+        step = snapshot.walk(kind, owner, conditions, key=self.key, limit=self.limit)
+        after = None if step.next is None else cursor_of(step.next, self.of)
+        return Found({"limit": self.limit, "next": after}, step.uuids)
+
 
 def walk_asked(request: web.Request, kind: Walked, conditions: Conditions) -> Walk | None:
     """Return the page that `after` asks for; None without `after`. Raise `BadRequest`."""
@@ -63,32 +71,6 @@ def walk_asked(request: web.Request, kind: Walked, conditions: Conditions) -> Wa
         raise BadRequest(f"with after, limit goes from 1 to {SHORT_LIMIT}", point="limit")
     of = List(kind, owner_of(request), conditions)
     return Walk(of, limit, _key(given[-1], of) if given[-1] else None)
-
-
-async def walk_answer(
-    views: Views,
-    walk: Walk,
-    read: Callable[[Snapshot, Sequence[str]], Sequence[V]],
-    show: Callable[[Sequence[V]], Sequence[Shown]],
-) -> web.Response:
-    """Answer with the page: read the objects that the walk finds, in its order, and show them."""
-
-    def look(snapshot: Snapshot) -> tuple[Sequence[V], Key | None]:
-        kind, owner, conditions = walk.of
-        step = snapshot.walk(kind, owner, conditions, key=walk.key, limit=walk.limit)
-        return read(snapshot, step.uuids), step.next
-
-    def look_far() -> tuple[Sequence[V], Key | None]:
-        with views.long_snapshot() as snapshot:
-            return look(snapshot)
-
-    if is_short(walk.of.kind, walk.of.conditions):
-        with views.snapshot() as snapshot:
-            found, following = look(snapshot)
-    else:
-        found, following = await read_in_thread(look_far)
-    after = None if following is None else cursor_of(following, walk.of)
-    return json_answer({"meta": {"limit": walk.limit, "next": after}, "objects": show(found)})
 
 
 def cursor_of(key: Key, of: List) -> str:

@@ -12,8 +12,19 @@ from api.service.limits import Limits
 from ledger.domain.errors import Expected
 from ledger.store.metrics import Metric
 
-Resource = Literal["websockets", "long-polls", "uploads", "downloads"]
+Resource = Literal[
+    "websockets",
+    "long-polls",
+    "uploads",
+    "downloads",
+    "waiting-reads",
+    "streams",
+    "answer-bytes",
+]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
+Rate = Literal["requests"]
+"""What is not had for a while, but counted in time."""
+RATES: tuple[Rate, ...] = get_args(Rate)
 
 BUDGET_USED = Metric(
     *("budget_used", "gauge", ("resource",)),
@@ -65,13 +76,36 @@ _TERMS: Mapping[Resource, _Terms] = {
         helps="download fewer images at a time",
         retry_after_s=10,
     ),
+    "waiting-reads": _Terms(
+        lambda limits: limits.waiting_reads_per_account,
+        lambda limits: limits.waiting_reads,
+        means="long reads that wait for their turn",
+        helps="ask for fewer at a time",
+        retry_after_s=5,
+    ),
+    "streams": _Terms(
+        lambda limits: limits.streams_per_account,
+        lambda limits: limits.streams,
+        means="long answers under way",
+        helps="read one to its end",
+        retry_after_s=10,
+    ),
+    "answer-bytes": _Terms(
+        lambda limits: limits.answer_bytes_per_account,
+        lambda limits: limits.answer_bytes,
+        means="bytes of answers that were not read yet",
+        helps="read them",
+        retry_after_s=5,
+    ),
 }
 
 
 class TooMuch(Expected):
     """The account, or all accounts together, have as much of a resource as they may have."""
 
-    def __init__(self, resource: Resource, limit: int, retry_after_s: int, message: str) -> None:
+    def __init__(
+        self, resource: Resource | Rate, limit: int, retry_after_s: int, message: str
+    ) -> None:
         super().__init__(message)
         self.resource = resource
         self.limit = limit
@@ -108,12 +142,19 @@ class Admission:
         self._accounts: dict[str, Counter[Resource]] = {}
         """What each account has; one that has nothing is missing."""
         self.refused = REFUSED.counter()
-        for resource in RESOURCES:  # Prometheus sees no increase in what begins at one
+        for resource in (*RESOURCES, *RATES):  # Prometheus sees no increase in what begins at one
             self.refused.labels(resource)
 
     def take(self, account: str, resource: Resource, n: int = 1) -> Taken:
         """Give the account so much of a resource, until it is given back. Raise `TooMuch`."""
-        self._check(account, resource, n)
+        if not self.has_room(account, resource, n):
+            raise self.refusal(account, resource, n)
+        return self.charge(account, resource, n)
+
+    def charge(self, account: str, resource: Resource, n: int) -> Taken:
+        """Count what the account has anyhow, until it is given back."""
+        if not n:
+            return Taken(lambda: None)
         budget = self._accounts.setdefault(account, Counter())
         budget[resource] += n
         self._all[resource] += n
@@ -135,20 +176,34 @@ class Admission:
         """How many accounts have anything."""
         return len(self._accounts)
 
-    def _check(self, account: str, resource: Resource, n: int) -> None:
-        terms = _TERMS[resource]
-        each, every = terms.of_account(self._limits), terms.of_all(self._limits)
-        if each and self.used_by(account, resource) + n > each:
-            message = f"the account has {each:,} {terms.means}, and may have no more: {terms.helps}"
-            raise self._too_much(resource, each, message)
-        if every and self._all[resource] + n > every:
-            message = f"the service has {every:,} {terms.means}, and takes no more"
-            raise self._too_much(resource, every, message)
+    def has_room(self, account: str, resource: Resource, n: int) -> bool:
+        """Return whether the account may have so much more of a resource."""
+        return not (self._is_over(account, resource, n) or self._are_over(resource, n))
 
-    def _too_much(self, resource: Resource, limit: int, message: str) -> TooMuch:
+    def refusal(self, account: str, resource: Resource, n: int) -> TooMuch:
+        """Count and return the refusal of what there is no room for."""
+        terms = _TERMS[resource]
+        limit = terms.of_account(self._limits)
+        message = f"the account has {limit:,} {terms.means}, and may have no more: {terms.helps}"
+        if not self._is_over(account, resource, n):
+            limit = terms.of_all(self._limits)
+            message = f"the service has {limit:,} {terms.means}, and takes no more"
+        return self.refuse(resource, limit, terms.retry_after_s, message)
+
+    def refuse(
+        self, resource: Resource | Rate, limit: int, retry_after_s: int, message: str
+    ) -> TooMuch:
+        """Count a refusal, and return it."""
         self.note_refusal(resource)
-        wait_s = _TERMS[resource].retry_after_s
-        return TooMuch(resource, limit, wait_s, f"{message}; try again in {wait_s} s")
+        return TooMuch(resource, limit, retry_after_s, f"{message}; try again in {retry_after_s} s")
+
+    def _is_over(self, account: str, resource: Resource, n: int) -> bool:
+        limit = _TERMS[resource].of_account(self._limits)
+        return bool(limit) and self.used_by(account, resource) + n > limit
+
+    def _are_over(self, resource: Resource, n: int) -> bool:
+        limit = _TERMS[resource].of_all(self._limits)
+        return bool(limit) and self._all[resource] + n > limit
 
     def _give_back(self, account: str, resource: Resource, n: int) -> None:
         budget = self._accounts[account]

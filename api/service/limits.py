@@ -10,6 +10,7 @@ from api.accounts.limits import LoginLimits
 from ledger.domain.quotas import Quotas
 
 DAY_S = 24 * 3600
+MIB = 1024 * 1024
 
 
 class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
@@ -80,6 +81,46 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
         int,
         Meta(ge=0, description="bytes of events that one account's requests record in 24 hours"),
     ] = 2**30
+    read_threads: Annotated[
+        int, Meta(ge=1, le=64, description="long reads that all accounts run at once")
+    ] = 4
+    running_reads_per_account: Annotated[
+        int, Meta(ge=0, description="long reads that one account runs at once")
+    ] = 2
+    waiting_reads: Annotated[
+        int, Meta(ge=0, description="long reads of all accounts that wait for their turn")
+    ] = 0
+    waiting_reads_per_account: Annotated[
+        int, Meta(ge=0, description="long reads of one account that wait for their turn")
+    ] = 16
+    read_wait_seconds: Annotated[
+        float, Meta(ge=0, le=DAY_S, description="how long a long read waits for its turn")
+    ] = 10.0
+    streams: Annotated[
+        int, Meta(ge=0, description="long answers that are sent to all accounts at once")
+    ] = 32
+    streams_per_account: Annotated[
+        int, Meta(ge=0, description="long answers that are sent to one account at once")
+    ] = 4
+    stream_seconds: Annotated[
+        float, Meta(ge=0, le=DAY_S, description="how long a client may take for a long answer")
+    ] = 600.0
+    answer_bytes: Annotated[
+        int, Meta(ge=0, description="bytes of answers to all accounts that are not sent yet")
+    ] = 128 * MIB
+    answer_bytes_per_account: Annotated[
+        int, Meta(ge=0, description="bytes of answers to one account that are not sent yet")
+    ] = 32 * MIB
+    answer_wait_seconds: Annotated[
+        float,
+        Meta(ge=0, le=DAY_S, description="how long a read waits for answers before it to be sent"),
+    ] = 5.0
+    requests_per_second: Annotated[
+        int, Meta(ge=0, description="requests of one account in a second")
+    ] = 2_000
+    requests_burst: Annotated[
+        int, Meta(ge=0, description="requests of one account at once, after a pause")
+    ] = 4_000
 
     @property
     def quotas(self) -> Quotas:

@@ -11,7 +11,9 @@ from api.data.idempotency_keys import IdempotencyKeys
 from api.data.location import Database
 from api.service.admission import Admission
 from api.service.environment import ServiceEnvironment
+from api.service.heavy_reads import HeavyReads
 from api.service.limits import Limits
+from api.service.request_rates import RequestRates
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
@@ -69,6 +71,8 @@ class Service(OpenLedger):
     data: Path
     limits: Limits
     admission: Admission
+    reads: HeavyReads
+    rates: RequestRates
     trusted_proxies: tuple[str, ...]
     """Peers that say for whom they forward requests."""
 

@@ -5,11 +5,12 @@ from typing import Literal
 
 import msgspec
 
+from ledger.store.log import streamed
 from ledger.store.seam import Cursor
 from projections.audit_log import Line
 from projections.views.generations import live_generation
 from projections.views.read_models import LogEntry, ProfileView
-from projections.views.reader import STREAM_ROWS, Reader
+from projections.views.reader import Reader
 
 _lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 
@@ -41,15 +42,15 @@ class Accounts(Reader):
 
     def log_entries(self, owner: str) -> Iterator[LogEntry]:
         """Yield the lines of an account's audit log, newest first."""
-        cursor = self._connection.execute(
+        rows = streamed(
+            self._connection.cursor(),
             f"SELECT recorded_at, actor, lines FROM audit_log_g{self._g} WHERE owner = ?"
             " ORDER BY recorded_at DESC, stream DESC, version DESC",
             (owner,),
         )
-        while rows := cursor.fetchmany(STREAM_ROWS):
-            for recorded_at, actor, lines in rows:
-                for line in reversed(_lines(lines)):
-                    yield LogEntry(recorded_at, actor, line)
+        for recorded_at, actor, lines in rows:
+            for line in reversed(_lines(lines)):
+                yield LogEntry(recorded_at, actor, line)
 
     def count_log_entries(self, owner: str) -> int:
         found = self._all(

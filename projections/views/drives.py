@@ -38,7 +38,8 @@ class Drives(Reader):
         found = self._drives(
             f"uuid IN ({marks(uuids)}) AND owner || '' IN (?, ?)", (*uuids, owner, LIBRARY)
         )
-        return sorted(found, key=lambda drive: uuids.index(drive.uuid))
+        places = {uuid: place for place, uuid in enumerate(uuids)}
+        return sorted(found, key=lambda drive: places[drive.uuid])
 
     def drives(
         self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0

@@ -1,6 +1,6 @@
 """Reads of jobs: trees, lists of any length, and plain rows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ from projections.tables import JobRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
 from projections.views.read_models import JobTree
-from projections.views.reader import STREAM_ROWS, Reader, sql_limit
+from projections.views.reader import Reader, sql_limit
 
 NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
@@ -95,19 +95,6 @@ class Jobs(Reader):
             (*parameters, sql_limit(limit), offset),
         )
         return self._trees_below(rows)
-
-    def all_jobs(
-        self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
-    ) -> Iterator[list[JobTree]]:
-        """Yield all jobs of the same list, some at a time."""
-        where, parameters = self._jobs_where(owner, states, conditions)
-        cursor = self._connection.execute(
-            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
-            " ORDER BY last_modified DESC, uuid",
-            tuple(parameters),
-        )
-        while rows := cursor.fetchmany(STREAM_ROWS):
-            yield self._trees_below(rows)
 
     def _jobs_where(
         self, owner: str, states: Sequence[str] | None, conditions: Conditions

@@ -20,7 +20,8 @@ class Servers(Reader):
     def servers_among(self, uuids: Sequence[str], owner: str) -> list[ServerView]:
         """Return those of these servers that belong to this account, in the given order."""
         found = self._servers(f"uuid IN ({marks(uuids)}) AND owner || '' = ?", (*uuids, owner))
-        return sorted(found, key=lambda server: uuids.index(server.uuid))
+        places = {uuid: place for place, uuid in enumerate(uuids)}
+        return sorted(found, key=lambda server: places[server.uuid])
 
     def servers(
         self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0

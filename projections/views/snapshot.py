@@ -6,7 +6,7 @@ that flips it meanwhile changes nothing for a reader.
 
 from projections.views.accounts import Accounts
 from projections.views.drives import Drives
-from projections.views.jobs import Jobs
+from projections.views.lists import Lists
 from projections.views.resources import Resources
 from projections.views.searches import Searches
 from projections.views.servers import Servers
@@ -14,5 +14,5 @@ from projections.views.tags import Tags
 from projections.views.walks import Walks
 
 
-class Snapshot(Jobs, Drives, Servers, Resources, Tags, Accounts, Walks, Searches):
+class Snapshot(Lists, Drives, Servers, Resources, Tags, Accounts, Walks, Searches):
     """The read models as of one moment."""

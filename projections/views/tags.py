@@ -18,7 +18,8 @@ class Tags(Reader):
     def tags_among(self, uuids: Sequence[str], owner: str) -> list[TagView]:
         """Return those of these tags that belong to this account, in the given order."""
         found = self._tags(f"uuid IN ({marks(uuids)}) AND owner || '' = ?", (*uuids, owner))
-        return sorted(found, key=lambda tag: uuids.index(tag.uuid))
+        places = {uuid: place for place, uuid in enumerate(uuids)}
+        return sorted(found, key=lambda tag: places[tag.uuid])
 
     def tags(
         self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from ledger.store.log import Connection
 from ledger.store.readers import Reader
 from projections.views.filters import Condition, Conditions
 from projections.views.read_models import JobTree
@@ -10,6 +11,25 @@ from projections.views.snapshot import Snapshot
 
 REMEMBERED_ANSWERS = 1_000
 """Job trees, and counts of lists, that are kept until the next commit."""
+
+
+_List = tuple[str, tuple[str, ...] | None, tuple[Condition, ...]]
+
+
+class _Remembering(Snapshot):
+    """A snapshot that counts no list of jobs again before the next commit: that reads all of it."""
+
+    def __init__(self, connection: Connection, counts: dict[_List, int]) -> None:
+        super().__init__(connection)
+        self._counts = counts
+
+    def count_jobs(
+        self, owner: str, states: Sequence[str] | None, conditions: Conditions = ()
+    ) -> int:
+        key = owner, None if states is None else tuple(states), tuple(conditions)
+        if key not in self._counts:
+            self._counts[key] = super().count_jobs(owner, states, conditions)
+        return self._counts[key]
 
 
 class Views:
@@ -24,7 +44,7 @@ class Views:
         self._reader = reader
         self._commits = commits
         self._trees: dict[tuple[str, str], JobTree | None] = {}
-        self._counts: dict[tuple[str, tuple[str, ...] | None, tuple[Condition, ...]], int] = {}
+        self._counts: dict[_List, int] = {}
         self._read_at = -1
 
     def job(self, uuid: str, owner: str) -> JobTree | None:
@@ -37,19 +57,6 @@ class Views:
             with self.snapshot() as snapshot:
                 self._trees[uuid, owner] = snapshot.job(uuid, owner)
         return self._trees[uuid, owner]
-
-    def count_jobs(
-        self,
-        snapshot: Snapshot,
-        owner: str,
-        states: Sequence[str] | None,
-        conditions: Conditions = (),
-    ) -> int:
-        """Return `snapshot.count_jobs`, if possible from memory: it reads all of these jobs."""
-        key = owner, None if states is None else tuple(states), tuple(conditions)
-        if key not in self._counts:
-            self._counts[key] = snapshot.count_jobs(owner, states, conditions)
-        return self._counts[key]
 
     def _drop_stale_answers(self) -> None:
         commits = self._read_at + 1 if self._commits is None else self._commits()
@@ -65,7 +72,7 @@ class Views:
         # Before the snapshot begins: an answer must be as new as the commit that it is kept for.
         self._drop_stale_answers()
         with self._reader.snapshot() as connection:
-            yield Snapshot(connection)
+            yield _Remembering(connection, self._counts)
 
     @contextmanager
     def long_snapshot(self) -> Iterator[Snapshot]:

@@ -51,7 +51,7 @@ async def service(
 def always_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists are sent in pieces however short they are."""
     monkeypatch.setattr("api.http.requests.SHORT_LIMIT", -1)
-    monkeypatch.setattr("api.http.responses.WHOLE_BYTES", 0)
+    monkeypatch.setattr("api.http.streams.PART_BYTES", 0)
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import pytest
 
 END_S = 30.0
 """How long threads may take to end after a test."""
-SHARED = "list_"
-"""How threads are named that stay for the life of a process: those that stream lists."""
 
 _lost: list[str] = []
 
@@ -41,11 +39,7 @@ def nothing_left_behind() -> Iterator[None]:
 def _wait_for_ends(before: set[threading.Thread]) -> list[str]:
     give_up = time.monotonic() + END_S
     while True:
-        left = [
-            thread.name
-            for thread in threading.enumerate()
-            if thread not in before and not thread.name.startswith(SHARED)
-        ]
+        left = [thread.name for thread in threading.enumerate() if thread not in before]
         if not left or time.monotonic() > give_up:
             return left
         time.sleep(0.005)

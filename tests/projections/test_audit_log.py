@@ -202,7 +202,7 @@ def test_what_is_deleted_stays_in_the_log(told: Opened) -> None:
 
 def test_a_long_log_is_read_some_at_a_time(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same order, none twice and none left out, whatever is read beside it."""
-    monkeypatch.setattr("projections.views.accounts.STREAM_ROWS", 3)
+    monkeypatch.setattr("ledger.store.log.READ_ROWS", 3)
     opened.do(*(CreateTags(ME, (NewTag(f"t{nth:02}", "x"),)) for nth in range(20)))
     with opened.snapshot() as snapshot:
         reading = snapshot.log_entries(ME)

@@ -154,7 +154,7 @@ def test_jobs_are_filtered_by_state(told: Opened, states: list[str]) -> None:
         wanted = [tree.job.uuid for tree in every if tree.job.state in states]
         assert wanted == jobs(snapshot, states)
         assert len(wanted) == snapshot.count_jobs(ME, states)
-        assert wanted == [t.job.uuid for page in snapshot.all_jobs(ME, states) for t in page]
+        assert wanted == list(snapshot.listed_jobs(ME, states, limit=-1))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
@@ -194,11 +194,16 @@ def test_jobs_of_one_moment_are_listed_by_uuid(opened: Opened) -> None:
 def test_a_whole_list_is_read_some_at_a_time(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the same order as a page of it."""
-    monkeypatch.setattr("projections.views.jobs.STREAM_ROWS", 3)
+    """In the same order as a page of it, whatever is read of each part meanwhile."""
+    monkeypatch.setattr("projections.views.lists.STREAM_ROWS", 3)
+    monkeypatch.setattr("ledger.store.log.READ_ROWS", 2)
     opened.do(*(CreateJob(ME, f"j{nth}", "x") for nth in range(7)))
     with opened.views.long_snapshot() as snapshot:
-        parts = [[tree.job.uuid for tree in part] for part in snapshot.all_jobs(ME, None)]
+        every = snapshot.listed_jobs(ME, None, limit=-1)
+        parts = [
+            [tree.uuid for tree in snapshot.jobs_among(part, ME)]
+            for part in snapshot.batches("jobs", every, 10**6)
+        ]
     assert parts == [["j6", "j5", "j4"], ["j3", "j2", "j1"], ["j0"]]
 
 

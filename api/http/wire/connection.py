@@ -18,6 +18,7 @@ from api.http.errors import answer_to, error_answer, unknown_error
 from api.http.outcome import note_outcome
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.wire.open_connections import OpenConnections
+from api.service.admission import Taken
 from api.service.limits import Limits
 
 FAILED = web.HTTPInternalServerError.status_code
@@ -34,7 +35,16 @@ class HeadTooSlow(Exception):
 class Connection(web.RequestHandler):
     """A connection that is counted, and that waits for its client within limits."""
 
-    __slots__ = ("_head_timer", "_ids", "_limits", "_open", "_payload", "_socket", "_unread_timer")
+    __slots__ = (
+        "_head_timer",
+        "_held",
+        "_ids",
+        "_limits",
+        "_open",
+        "_payload",
+        "_socket",
+        "_unread_timer",
+    )
 
     def __init__(
         self,
@@ -53,6 +63,7 @@ class Connection(web.RequestHandler):
         self._socket: asyncio.Transport | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
+        self._held: Taken | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -67,6 +78,7 @@ class Connection(web.RequestHandler):
         self._socket = None
         self._stop_head_timer()
         self._stop_unread_timer()
+        self._give_back()
         super().connection_lost(exc)
 
     def cut(self) -> None:
@@ -93,6 +105,15 @@ class Connection(web.RequestHandler):
         """Write as it is what aiohttp knows nothing of; nothing once the connection has ended."""
         if self._socket is not None and not self._socket.is_closing():
             self._socket.write(data)
+
+    def hold(self, taken: Taken) -> None:
+        """Keep what the answer has of a budget until the client has taken the answer."""
+        self._held = taken
+
+    def _give_back(self) -> None:
+        if self._held is not None:
+            self._held.give_back()
+            self._held = None
 
     # The head
 
@@ -192,9 +213,11 @@ class Connection(web.RequestHandler):
             resp = answer_to(resp)
             note_outcome(request, resp, "not-recorded")
             resp.headers[REQUEST_ID] = self._ids.of(request)
-        finished = await super().finish_response(request, resp, start_time)
-        self._open.release(self)
-        return finished
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._give_back()
+            self._open.release(self)
 
 
 def _keep_little_unsent(transport: asyncio.Transport) -> None:
@@ -219,6 +242,14 @@ def occupy_connection(request: web.Request) -> None:
     """Note that the request is an account's, so that its connection is not idle."""
     if isinstance(request.protocol, Connection):
         request.protocol.occupy()
+
+
+def hold_until_taken(request: web.Request, taken: Taken) -> None:
+    """Keep what the answer has of a budget until the client has taken all of it."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.hold(taken)
+    else:
+        taken.give_back()
 
 
 def _answer_to(error: BaseException | None) -> web.Response:

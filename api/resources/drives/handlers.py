@@ -15,7 +15,8 @@ from api.http.requests import (
     read_references,
     uuid_in_url,
 )
-from api.http.responses import created, json_answer, read_in_thread
+from api.http.responses import created, json_answer
+from api.http.streams import read_in_lane
 from api.resources.collections import FILTERS, Collection, Placed, do_action, group_of, groups
 from api.resources.drives.bodies import (
     Drive,
@@ -114,7 +115,7 @@ class Drives:
             with self._views.long_snapshot() as snapshot:
                 return snapshot.pools(owner_of(request))
 
-        return await read_in_thread(read)
+        return await read_in_lane(request, read)
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, DriveNotFound)])
@@ -170,7 +171,6 @@ def drives_of(service: Service) -> Collection[DriveView, Drive]:
         service.views,
         FILTERS,
         Snapshot.count_drives,
-        Snapshot.drives,
         Snapshot.drives_among,
         represent_drive,
         DriveNotFound,

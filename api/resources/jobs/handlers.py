@@ -1,8 +1,7 @@
 """`/jobs/`: running and ended jobs. All that a client can do to a job is to cancel it."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from typing import NamedTuple
 
 import orjson
@@ -17,7 +16,6 @@ from api.http.record import record_command
 from api.http.requests import (
     ASKING,
     POSITION,
-    Page,
     check_object,
     number,
     owner_of,
@@ -25,29 +23,21 @@ from api.http.requests import (
     shown_fields,
     uuid_in_url,
 )
-from api.http.responses import (
-    Shown,
-    answer_of,
-    json_answer,
-    list_parts,
-    only,
-    page_answer,
-    read_in_thread,
-    stream,
-    within,
-)
+from api.http.responses import Shown, answer_of, json_answer, only, page_meta
+from api.http.streams import read_in_lane
 from api.resources.collections import do_action
-from api.resources.jobs.lists import WantedJobs, wanted_jobs
+from api.resources.jobs.lists import wanted_jobs
 from api.resources.jobs.representation import activity_json, is_moving, job_json, no_figures
 from api.resources.jobs.time_travel import TimeTravel
+from api.resources.lists import Found, Listing, list_answer
 from api.resources.references import references
 from api.resources.schema import describe_jobs
-from api.resources.walks import walk_answer, walk_asked
+from api.resources.walks import walk_asked
 from api.service.service import Service
 from ledger.domain.commands import CancelJob
 from ledger.domain.errors import JobNotFound
 from ledger.store.parameters import timestamp
-from projections.views.activity import Activity, read_activity
+from projections.views.activity import read_activity
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from projections.views.views import REMEMBERED_ANSWERS
@@ -73,6 +63,7 @@ class Jobs:
         self._views = service.views
         self._feed = service.feed
         self._admission = service.admission
+        self._answers = service.reads.answers
         self._figures = service.figures
         self._now = service.now
         self._kept: dict[str, _Recorded] = {}
@@ -94,35 +85,34 @@ class Jobs:
         known = known_to(request)
         with self._admission.take(request[ASKING], "long-polls"):
             tree = await changed(self._feed, read, self._digest, known=known, wait_s=wait_s)
+        # Many may wait for the same change, and all answers are made at once.
+        await self._answers.room(request[ASKING])
         return self._answer(tree)
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        """List the newest change first. A short list is read at once, a longer one is streamed.
-
-        A list as of an earlier moment comes only in pages.
-        """
+        """List the newest change first; a list as of an earlier moment comes only in pages."""
         as_of = self._travel.as_of(request)
         if as_of is not None:
             return await self._travel.list(request, as_of)
         owner, wanted = owner_of(request), wanted_jobs(request)
-        fields = shown_fields(request)
+        asked, fields = page(request), shown_fields(request)
+
+        def read(snapshot: Snapshot, uuids: Sequence[str]) -> Sequence[Shown]:
+            trees = snapshot.jobs_among(uuids, owner)
+            return [only(job_json(tree, self._figures), fields) for tree in trees]
+
+        def find(snapshot: Snapshot) -> Found:
+            total = snapshot.count_jobs(owner, *wanted)
+            limit, offset = asked.sql_limit, asked.offset
+            uuids = snapshot.listed_jobs(owner, *wanted, limit=limit, offset=offset)
+            return Found(page_meta(asked, total), uuids, is_short=asked.is_short(total))
+
         walk = walk_asked(request, "jobs", wanted.all_conditions)
         if walk is not None:
-            return await walk_answer(
-                self._views,
-                walk,
-                partial(Snapshot.jobs_among, owner=owner),
-                partial(self._shown, fields=fields),
-            )
-        asked = page(request)
-        if wanted.are_indexed:
-            with self._views.snapshot() as snapshot:
-                total = self._views.count_jobs(snapshot, owner, *wanted)
-                if asked.is_short(total):
-                    limit, offset = asked.sql_limit, asked.offset
-                    trees = snapshot.jobs(owner, *wanted, limit=limit, offset=offset)
-                    return page_answer(asked, total, self._shown(trees, fields))
-        return await stream(request, self._parts(owner, wanted, asked, fields))
+            listing = Listing("jobs", walk.find, read, is_quick=walk.is_short)
+        else:
+            listing = Listing("jobs", find, read, is_quick=wanted.are_indexed)
+        return await list_answer(request, self._views, listing)
 
     async def statistics(self, request: web.Request) -> web.Response:
         """Show what the account's jobs did in the last hours, in buckets."""
@@ -130,11 +120,12 @@ class Jobs:
         if not 1 <= hours <= HOURS_MOST:
             raise BadRequest(f"hours goes from 1 to {HOURS_MOST}", point="hours")
 
-        def read() -> Activity:
+        def read() -> web.Response:
             with self._views.long_snapshot() as snapshot:
-                return read_activity(snapshot, owner, now, timedelta(hours=hours))
+                activity = read_activity(snapshot, owner, now, timedelta(hours=hours))
+            return json_answer(activity_json(activity))
 
-        return json_answer(activity_json(await read_in_thread(read)))
+        return await read_in_lane(request, read)
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         return await do_action(request, {"cancel": self._cancel})
@@ -178,18 +169,3 @@ class Jobs:
             body = orjson.dumps(job_json(tree, no_figures))
             kept = self._kept[tree.job.uuid] = _Recorded(tree, body, digest(body))
         return kept
-
-    def _parts(
-        self,
-        owner: str,
-        wanted: WantedJobs,
-        asked: Page,
-        fields: frozenset[str] | None,
-    ) -> Generator[bytes]:
-        with self._views.long_snapshot() as snapshot:
-            total = snapshot.count_jobs(owner, *wanted)
-            batches = within(snapshot.all_jobs(owner, *wanted), asked)
-            yield from list_parts(asked, total, (self._shown(batch, fields) for batch in batches))
-
-    def _shown(self, trees: Sequence[JobTree], fields: frozenset[str] | None) -> Sequence[Shown]:
-        return [only(job_json(tree, self._figures), fields) for tree in trees]

@@ -1,8 +1,8 @@
 """`?as_of=` and `/jobs/{uuid}/history/`: jobs as they were, and the events of a job."""
 
-from collections.abc import Callable
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from aiohttp import web
 
@@ -17,16 +17,16 @@ from api.http.requests import (
     shown_fields,
     uuid_in_url,
 )
-from api.http.responses import json_answer, only, page_answer, read_in_thread
+from api.http.responses import json_answer, list_pieces, only, page_meta
+from api.http.streams import read_in_lane, stream
 from api.resources.jobs.lists import refuse_in_the_past
 from api.resources.jobs.representation import event_json, job_json, no_figures
 from api.service.service import Service
 from api.text.iso8601 import EXAMPLE, moment
 from ledger.domain.errors import JobNotFound
 from projections.time_travel.history import history
-from projections.time_travel.past import CannotTell, Past, PastPage
+from projections.time_travel.past import CannotTell, Past
 
-V = TypeVar("V")
 NODES_APART = timedelta(seconds=1)
 """How much later another node may know it to be: a client may ask it for the time first."""
 AsOf = int | datetime
@@ -56,12 +56,17 @@ class TimeTravel:
 
     async def job(self, request: web.Request, uuid: str, as_of: AsOf) -> web.Response:
         owner = owner_of(request)
-        tree = await self._told(request, as_of, lambda past: past.job(uuid, owner))
-        if tree is None:
-            raise JobNotFound(uuid)
-        return json_answer(job_json(tree, no_figures))
 
-    async def list(self, request: web.Request, as_of: AsOf) -> web.Response:
+        def read() -> web.Response:
+            with self._past(request, as_of) as past:
+                tree = past.job(uuid, owner)
+            if tree is None:
+                raise JobNotFound(uuid)
+            return json_answer(job_json(tree, no_figures))
+
+        return await read_in_lane(request, read)
+
+    async def list(self, request: web.Request, as_of: AsOf) -> web.StreamResponse:
         """Answer with a page of the list, in the order and with the count of that moment."""
         owner, asked, fields = owner_of(request), page(request), shown_fields(request)
         states = filter_values(request, "state")
@@ -69,42 +74,39 @@ class TimeTravel:
         if not 0 < asked.limit <= SHORT_LIMIT:
             raise BadRequest(f"with as_of, limit goes from 1 to {SHORT_LIMIT}", point="limit")
 
-        def read(past: Past) -> PastPage:
-            return past.jobs(owner, states, limit=asked.limit, offset=asked.offset)
+        def pieces() -> Generator[bytes]:
+            with self._past(request, as_of) as past:
+                total, trees = past.jobs(owner, states, limit=asked.limit, offset=asked.offset)
+            shown = ([only(job_json(tree, no_figures), fields)] for tree in trees)
+            yield from list_pieces(page_meta(asked, total), shown)
 
-        total, trees = await self._told(request, as_of, read)
-        return page_answer(
-            asked, total, [only(job_json(each, no_figures), fields) for each in trees]
-        )
+        return await stream(request, pieces())
 
-    async def history(self, request: web.Request) -> web.Response:
+    async def history(self, request: web.Request) -> web.StreamResponse:
         """List the oldest event first. A job has a few hundred at most: no page is too long."""
         uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
         asked, fields = page(request), shown_fields(request)
 
-        def read() -> web.Response:
+        def pieces() -> Generator[bytes]:
             with self._views.long_snapshot() as snapshot:
                 events = history(snapshot, self._archives, uuid, owner)
             if events is None:
                 raise JobNotFound(uuid)
-            shown = [event_json(event, owner) for event in events[asked.bounds]]
-            return page_answer(asked, len(events), [only(each, fields) for each in shown])
+            shown = ([only(event_json(event, owner), fields)] for event in events[asked.bounds])
+            yield from list_pieces(page_meta(asked, len(events)), shown)
 
-        return await read_in_thread(read)
+        return await stream(request, pieces())
 
-    async def _told(self, request: web.Request, as_of: AsOf, read: Callable[[Past], V]) -> V:
-        """Read from the past; the answer's position is that of the moment it shows."""
-
-        def travel() -> tuple[int, V]:
+    @contextmanager
+    def _past(self, request: web.Request, as_of: AsOf) -> Iterator[Past]:
+        """Open the past; the answer's position is that of the moment it shows."""
+        try:
             with self._views.long_snapshot() as snapshot:
                 past = Past(snapshot, self._archives, as_of)
-                return past.position, read(past)
-
-        try:
-            request[POSITION], told = await read_in_thread(travel)
+                request[POSITION] = past.position
+                yield past
         except CannotTell as error:
             raise BadRequest(f"as_of: {error}", point="as_of") from None
-        return told
 
 
 def _position_or_time(text: str) -> AsOf:

@@ -20,7 +20,8 @@ from api.http.requests import (
     read_references,
     uuid_in_url,
 )
-from api.http.responses import created, json_answer, read_in_thread
+from api.http.responses import created, json_answer
+from api.http.streams import read_in_lane
 from api.resources.collections import (
     FILTERS,
     Action,
@@ -114,7 +115,7 @@ class Servers:
             with self._views.long_snapshot() as snapshot:
                 return snapshot.hosts(owner_of(request))
 
-        return await read_in_thread(read)
+        return await read_in_lane(request, read)
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, ServerNotFound)])
@@ -183,7 +184,6 @@ def servers_of(service: Service) -> Collection[ServerView, Server]:
         service.views,
         FILTERS,
         Snapshot.count_servers,
-        Snapshot.servers,
         Snapshot.servers_among,
         represent_server,
         ServerNotFound,

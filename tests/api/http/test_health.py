@@ -4,12 +4,10 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterator
-from concurrent.futures import wait
 from contextlib import contextmanager
 
 import pytest
 
-from api.http import responses as answers
 from api.metrics.collector import of_service
 from api.metrics.request_counts import RequestCounts
 from api.service import single_flight
@@ -103,7 +101,10 @@ def threads_of(name: str) -> list[str]:
 async def test_it_is_ready_while_clients_read_lists(api: Api) -> None:
     """However slowly they read, and however many they are; metrics are answered too."""
     read = threading.Event()
-    reading = [answers._THREADS.submit(read.wait) for _ in range(answers.STREAMS)]
+    reads = api.service.reads
+    reading = [
+        asyncio.create_task(reads.read(f"account {number}", read.wait)) for number in range(8)
+    ]
     metrics = of_service(api.service, RequestCounts())
     try:
         assert (await told(api, "/readyz"))[0] == 200
@@ -111,4 +112,4 @@ async def test_it_is_ready_while_clients_read_lists(api: Api) -> None:
     finally:
         read.set()
         await metrics.close()
-    wait(reading)
+    await asyncio.gather(*reading)

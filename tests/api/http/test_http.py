@@ -392,13 +392,13 @@ async def test_a_list_that_breaks_off_does_not_look_complete(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     """If reading fails in the middle of a streamed list, the connection is cut."""
-    whole = Snapshot.all_jobs
+    whole = Snapshot.batches
 
     def broken(self: Snapshot, *given: Any) -> Any:
         yield from whole(self, *given)
         raise errors.StoreFailed("the disk is gone")
 
-    monkeypatch.setattr(Snapshot, "all_jobs", broken)
+    monkeypatch.setattr(Snapshot, "batches", broken)
     await api.job()
     with pytest.raises(aiohttp.ClientError), caplog.at_level(logging.CRITICAL):
         await api.get("/jobs/?limit=0")

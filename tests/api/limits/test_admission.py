@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from api.http.errors import answer_to
-from api.service.admission import RESOURCES, Admission, Resource, Taken, TooMuch
+from api.service.admission import RATES, RESOURCES, Admission, Resource, Taken, TooMuch
 from api.service.limits import Limits
 
 ALICE, BOB = "alice", "bob"
@@ -101,7 +101,7 @@ def test_what_is_refused_is_counted_and_told() -> None:
         for sample in metric.samples
         if sample.name.endswith("_total")
     }
-    assert counts == {**dict.fromkeys(RESOURCES, 0), "websockets": 1}
+    assert counts == {**dict.fromkeys((*RESOURCES, *RATES), 0), "websockets": 1}
 
 
 def test_whatever_happens_the_limits_hold_and_idle_accounts_are_forgotten(seed: int) -> None:

@@ -300,7 +300,7 @@ async def test_an_empty_list_is_an_envelope(api: Api):
 
 async def test_a_long_list_is_streamed_whole(api: Api, monkeypatch: pytest.MonkeyPatch):
     """`limit=0` gives everything, in as many pieces as it takes."""
-    monkeypatch.setattr("api.http.responses.WHOLE_BYTES", 1024)
+    monkeypatch.setattr("api.http.streams.PART_BYTES", 1024)
     number = 2 * SHORT_LIMIT + 7
     made = [await api.job() for _ in range(number)]
     answer = await api.get("/jobs/?limit=0")

@@ -52,8 +52,8 @@ async def new(api: Api, kind: str, name: str) -> str:
 
 async def test_a_long_list_is_searched_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is sent in parts as it is read; all of them, in order, are of one search."""
-    monkeypatch.setattr("api.resources.collections.SHORT_LIMIT", 2)
-    monkeypatch.setattr("api.http.responses.WHOLE_BYTES", 0)
+    monkeypatch.setattr("api.resources.lists.BATCH_BYTES", 1)
+    monkeypatch.setattr("api.http.streams.PART_BYTES", 0)
     made = [await api.drive(name=f"elm {number}") for number in range(5)]
     searches = []
     search = Snapshot.search

@@ -1,0 +1,70 @@
+"""Bytes of answers: in memory from when they are made until the client has taken them."""
+
+import asyncio
+from collections.abc import Callable
+
+from api.service.admission import Admission, Taken
+from api.service.fair_queue import FairQueue
+from api.service.limits import Limits
+
+PART_BYTES = 256 * 1024
+"""The longest answer that is sent in one piece, and the parts of longer ones; about."""
+
+
+class AnswerBytes:
+    """Counts the bytes of answers, and lets reads wait while there are too many."""
+
+    def __init__(self, admission: Admission, limits: Limits) -> None:
+        self._admission = admission
+        self._wait_s = limits.answer_wait_seconds or None
+        limited = filter(None, (limits.answer_bytes_per_account, limits.answer_bytes))
+        self.part = min(PART_BYTES, *limited, PART_BYTES)
+        """What must be free for a read to begin: about what it will need."""
+        self._waiting = FairQueue[asyncio.Future[Taken]]()
+        self._listeners: list[Callable[[], None]] = []
+        self._is_waking = False
+
+    def listen(self, on_room: Callable[[], None]) -> None:
+        """Call `on_room` after bytes were given back."""
+        self._listeners.append(on_room)
+
+    def has_room(self, account: str) -> bool:
+        """Return whether there is room for a part of an answer to the account."""
+        return self._admission.has_room(account, "answer-bytes", self.part)
+
+    def charge(self, account: str, count: int) -> Taken:
+        """Count bytes that were made, until the client has taken them."""
+        taken = self._admission.charge(account, "answer-bytes", count)
+        return Taken(lambda: self._give_back(taken))
+
+    async def room(self, account: str) -> None:
+        """Return once there is room. Raise `TooMuch` if there is none for too long."""
+        if self.has_room(account):
+            return
+        turn: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
+        self._waiting.add(account, turn)
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await turn
+        except TimeoutError:
+            raise self._admission.refusal(account, "answer-bytes", self.part) from None
+        finally:
+            self._waiting.remove(account, turn)
+            if turn.done() and not turn.cancelled():
+                turn.result().give_back()
+
+    def _give_back(self, taken: Taken) -> None:
+        taken.give_back()
+        if not self._is_waking:
+            self._is_waking = True
+            asyncio.get_running_loop().call_soon(self._wake)
+
+    def _wake(self) -> None:
+        """Let those go on for which there is room; each has a part until it has gone on."""
+        self._is_waking = False
+        while (found := self._waiting.next(self.has_room)) is not None:
+            account, turn = found
+            if not turn.done():
+                turn.set_result(self.charge(account, self.part))
+        for on_room in self._listeners:
+            on_room()

@@ -1,0 +1,114 @@
+"""Lists of any length: the uuids of what is in them, and batches of bounded size.
+
+Nobody knows how long an object is before it is read: a drive's `meta` may be long, a job may have a
+thousand sub-jobs. So sizes are estimated by what is quickly found, and batches end by them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from ledger.store.log import streamed
+from ledger.store.parameters import among
+from projections.views.filters import Conditions
+from projections.views.jobs import Jobs
+from projections.views.reader import STREAM_ROWS, sql_limit
+from projections.views.walks import Walked
+
+_REFERENCE_BYTES = 200
+"""What a job that names an object, or an object that bears a tag, adds to how it is shown."""
+_JOB_BYTES = 600
+_SIZES: Mapping[Walked, str] = {
+    "drives": (
+        "SELECT uuid, uuid, length(definition) + {reference} * (SELECT count(*)"
+        " FROM job_resources_g{g} WHERE resource = uuid) FROM drives_g{g} WHERE uuid IN (...)"
+    ),
+    "servers": (
+        "SELECT uuid, uuid, length(definition) + length(mounts) + length(nics) + {reference} *"
+        " (SELECT count(*) FROM job_resources_g{g} WHERE resource = uuid)"
+        " FROM servers_g{g} WHERE uuid IN (...)"
+    ),
+    "tags": (
+        "SELECT uuid, uuid, length(meta) + {reference} * (SELECT count(*)"
+        " FROM tag_resources_g{g} WHERE tag = uuid) FROM tags_g{g} WHERE uuid IN (...)"
+    ),
+    "jobs": (
+        "WITH listed AS (SELECT uuid, root FROM jobs_g{g} WHERE uuid IN (...)), families AS"
+        " (SELECT root, count(*) AS jobs FROM jobs_g{g} WHERE root IN (SELECT root FROM listed)"
+        " GROUP BY root) SELECT listed.uuid, listed.root, {job} * families.jobs"
+        " FROM listed JOIN families ON families.root = listed.root"
+    ),
+}
+"""For each kind: uuids, what is read for them, and about how many bytes that is."""
+
+
+class Sized(NamedTuple):
+    """An object, what is read for it (a job's whole tree), and about how many bytes that is."""
+
+    uuid: str
+    read: str
+    size: int
+
+
+class Lists(Jobs):
+    def listed(
+        self, kind: Walked, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
+    ) -> Iterator[str]:
+        """Yield an account's drives, servers or tags, oldest first; a negative limit is none."""
+        where, parameters = self._where(owner, conditions)
+        of = f"{kind}_g{self._g} WHERE {where} ORDER BY created, uuid"
+        return self._uuids(of, parameters, limit, offset)
+
+    def listed_jobs(
+        self,
+        owner: str,
+        states: Sequence[str] | None,
+        conditions: Conditions = (),
+        *,
+        limit: int,
+        offset: int = 0,
+    ) -> Iterator[str]:
+        """Yield an account's jobs, newest change first; a negative limit is none."""
+        where, parameters = self._jobs_where(owner, states, conditions)
+        of = f"jobs_g{self._g} WHERE {where} ORDER BY last_modified DESC, uuid"
+        return self._uuids(of, parameters, limit, offset)
+
+    def batches(self, kind: Walked, uuids: Iterable[str], size: int) -> Iterator[list[str]]:
+        """Yield those that exist, in their order, so many that each batch has about this size."""
+        return cut(self._sized(kind, uuids), size)
+
+    def _uuids(self, of: str, parameters: Sequence[str], limit: int, offset: int) -> Iterator[str]:
+        sql = f"SELECT uuid FROM {of} LIMIT ? OFFSET ?"
+        given: Sequence[str | int] = (*parameters, sql_limit(limit), offset)
+        is_short = 0 <= limit <= STREAM_ROWS
+        rows = (
+            self._all(sql, given) if is_short else streamed(self._connection.cursor(), sql, given)
+        )
+        return (uuid for (uuid,) in rows)
+
+    def _sized(self, kind: Walked, uuids: Iterable[str]) -> Iterator[Sized]:
+        sql = _SIZES[kind].format(g=self._g, reference=_REFERENCE_BYTES, job=_JOB_BYTES)
+        remaining = iter(uuids)
+        while some := list(islice(remaining, STREAM_ROWS)):
+            found = {row[0]: Sized._make(row) for row in among(self._cursor, sql, some)}
+            yield from (found[uuid] for uuid in some if uuid in found)
+
+
+def cut(objects: Iterable[Sized], size: int) -> Iterator[list[str]]:
+    """Yield the objects in batches of up to this size; a longer one comes alone.
+
+    What several objects of a batch need is read once for them, and counts once.
+    """
+    batch: list[str] = []
+    read: set[str] = set()
+    total = 0
+    for each in objects:
+        more = 0 if each.read in read else each.size
+        if batch and (total + more > max(size, total) or len(batch) == STREAM_ROWS):
+            yield batch
+            batch, read, total, more = [], set(), 0, each.size
+        batch.append(each.uuid)
+        read.add(each.read)
+        total += more
+    if batch:
+        yield batch

@@ -1,0 +1,298 @@
+"""Reads too long for the event loop: whoever asks for many, or reads slowly, waits alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from threading import Event
+
+import pytest
+
+from api.service.admission import TooMuch
+from api.service.answer_bytes import PART_BYTES
+from api.service.limits import Limits
+from api.service.service import Service
+from ledger.domain.commands import CreateDrives, NewDrive
+from ledger.domain.events import DriveDefinition
+from ledger.store.writer import Caller
+from tests.api.calling import ALICE, AUDITOR, BOB, SIZE, Account, Answer, Api
+from tests.api.lines import Line, line, request
+from tests.support.wait import wait_until
+
+META_BYTES = 200_000
+LONG = 8
+"""Drives with so much meta that a page of them is never whole."""
+SHORT_S = 0.05
+
+
+async def long_drives(api: Api, owner: Account = ALICE, count: int = LONG) -> list[str]:
+    """Drives as they were made before `meta` was limited."""
+    drives = [api.service.new_id() for _ in range(count)]
+    for drive in drives:
+        meta = {"note": drive + "x" * META_BYTES}
+        new = NewDrive(drive, DriveDefinition("long", "disk", SIZE, "dssd", meta))
+        command = CreateDrives(owner.uuid, (new,), "blank")
+        await api.service.ledger.execute(command, Caller(owner.uuid, "a request"))
+    return drives
+
+
+@asynccontextmanager
+async def unread(
+    api: Api, path: str, count: int, *, by: Account = ALICE
+) -> AsyncIterator[list[Line]]:
+    """Clients that ask and do not read."""
+    async with AsyncExitStack() as stack:
+        lines = []
+        for _ in range(count):
+            lines.append(await stack.enter_async_context(line(api.client.server, reads=False)))
+            lines[-1].send(request(path, by=by))
+        yield lines
+
+
+def used(service: Service, account: Account, resource: str) -> int:
+    return service.admission.used_by(account.uuid, resource)  # type: ignore[arg-type]
+
+
+async def check_refused(answer: Answer, why: str) -> None:
+    assert answer.error == (429, "quota", None)
+    assert why in answer.json[0]["error_message"]
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.fixture
+def gate() -> Event:
+    """Reads that are held until it is open."""
+    return Event()
+
+
+async def hold(
+    service: Service, account: Account, gate: Event, count: int
+) -> list[asyncio.Task[bool]]:
+    """Reads of an account that take as long as the gate is closed."""
+    held = [asyncio.create_task(service.reads.read(account.uuid, gate.wait)) for _ in range(count)]
+    await asyncio.sleep(0)  # they ask for their turns
+    return held
+
+
+# Threads
+
+
+@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+async def test_a_client_that_does_not_read_holds_no_thread(api: Api) -> None:
+    """Four answers under way, one thread: the account's other reads, and everybody's, go on."""
+    await long_drives(api)
+    async with unread(api, "/drives/detail/?limit=0", 4):
+        await wait_until("four are sent", lambda: used(api.service, ALICE, "streams") == 4)
+        for account in (ALICE, BOB):
+            for path in ("/logs/", "/jobs/statistics/", "/jobs/?as_of=1", "/ledger/checkpoint/"):
+                assert (await api.get(path, by=account)).status == 200
+    await wait_until("they are over", lambda: used(api.service, ALICE, "streams") == 0)
+    assert used(api.service, ALICE, "answer-bytes") == 0
+
+
+async def test_no_account_keeps_all_threads(api: Api, gate: Event) -> None:
+    """However much one account asks for, another is answered; the first is told to wait."""
+    limits = api.service.limits
+    most = limits.running_reads_per_account + limits.waiting_reads_per_account
+    held = await hold(api.service, ALICE, gate, most)
+    try:
+        await check_refused(await api.get("/logs/"), "long reads that wait for their turn")
+        assert (await api.get("/logs/", by=BOB)).status == 200
+        assert (await api.get("/tags/")).status == 200
+    finally:
+        gate.set()
+        await asyncio.gather(*held)
+    assert (await api.get("/logs/")).status == 200
+
+
+@pytest.mark.parametrize("limits", [Limits(read_threads=1, read_wait_seconds=SHORT_S)])
+async def test_a_read_whose_turn_does_not_come_is_refused(api: Api, gate: Event) -> None:
+    """And leaves the queue, so that others behind it come first."""
+    held = await hold(api.service, BOB, gate, 1)
+    try:
+        await check_refused(await api.get("/logs/"), f"not this read's turn for {SHORT_S} s")
+        assert used(api.service, ALICE, "waiting-reads") == 0
+    finally:
+        gate.set()
+        await asyncio.gather(*held)
+    assert (await api.get("/logs/")).status == 200
+
+
+@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+async def test_a_read_whose_caller_has_gone_gives_its_turn_to_others(
+    service: Service, gate: Event
+) -> None:
+    """Whether it waits, runs, or was just told to run."""
+    running, waiting = await hold(service, ALICE, gate, 2)
+    waiting.cancel()
+    running.cancel()
+    gate.set()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+    assert await service.reads.read(BOB.uuid, lambda: "read") == "read"
+    assert service.admission.accounts == 0
+
+
+@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+async def test_nothing_is_read_for_a_client_that_has_gone(
+    api: Api, gate: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It left while it waited for its turn."""
+    read = list[str]()
+    monkeypatch.setattr(type(api.service.checkpoints), "sign", lambda _: read.append("") or "")
+    held = await hold(api.service, BOB, gate, 1)
+    async with unread(api, "/ledger/checkpoint/", 1):
+        await wait_until("it waits", lambda: used(api.service, ALICE, "waiting-reads"))
+        server = api.client.server
+    await wait_until("it is gone", lambda: len(server.handler.connections) == 0)
+    gate.set()
+    await asyncio.gather(*held)
+    assert (await api.get("/ledger/checkpoint/")).status == 200
+    assert len(read) == 1
+
+
+# Answers in parts
+
+
+async def test_a_page_of_long_objects_is_sent_in_parts(api: Api) -> None:
+    """It is bytes that count, not objects; and what is sent is the same as one by one."""
+    drives = await long_drives(api)
+    for path in ("/drives/detail/", "/drives/detail/?limit=3", "/drives/detail/?limit=3&after="):
+        answer = await api.get(path)
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        assert "ETag" not in answer.headers
+        limit = answer.json["meta"]["limit"]
+        listed = [each["uuid"] for each in answer.json["objects"]]
+        assert listed == (drives[:-4:-1] if "after" in path else drives[:limit])
+    whole = await api.get("/drives/detail/?limit=1")
+    assert whole.headers["ETag"]
+    assert len(whole.body) < PART_BYTES
+    assert whole.json["objects"] == [(await api.get(f"/drives/{drives[0]}/")).json]
+
+
+async def test_an_account_has_few_answers_under_way(api: Api) -> None:
+    """One more is refused before anything of it is sent; another account has its own."""
+    await long_drives(api)
+    await long_drives(api, BOB)
+    path = "/drives/detail/?limit=0"
+    async with unread(api, path, 4):
+        await wait_until("four are sent", lambda: used(api.service, ALICE, "streams") == 4)
+        await check_refused(await api.get(path), "long answers under way")
+        assert len((await api.get(path, by=BOB)).json["objects"]) == LONG
+    await wait_until("they are over", lambda: used(api.service, ALICE, "streams") == 0)
+    assert len((await api.get(path)).json["objects"]) == LONG
+
+
+async def test_staff_spend_their_own(api: Api) -> None:
+    """Whoever looks at what another account has takes nothing away from it."""
+    await long_drives(api)
+    path = f"/drives/detail/?limit=0&owner={ALICE.uuid}"
+    async with unread(api, path, 4, by=AUDITOR):
+        await wait_until("four are sent", lambda: used(api.service, AUDITOR, "streams") == 4)
+        assert used(api.service, ALICE, "answer-bytes") == 0
+        assert (await api.get(path, by=AUDITOR)).status == 429
+        assert (await api.get("/drives/detail/?limit=0")).status == 200
+
+
+@pytest.mark.parametrize("limits", [Limits(stream_seconds=SHORT_S)])
+async def test_an_answer_that_takes_too_long_is_cut_off(api: Api) -> None:
+    """So that its snapshot does not keep the ledger's WAL growing for ever."""
+    await long_drives(api)
+    async with unread(api, "/drives/detail/?limit=0", 1):
+        await wait_until("it is cut", lambda: len(api.client.server.handler.connections) == 0)
+    assert api.service.admission.accounts == 0
+
+
+# Bytes of answers
+
+
+ONE_AND_A_PART = META_BYTES + 2_000 + PART_BYTES
+"""Room for one long answer, and for another to begin."""
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(answer_bytes_per_account=ONE_AND_A_PART, answer_wait_seconds=SHORT_S)]
+)
+async def test_answers_that_nobody_reads_are_counted(api: Api) -> None:
+    """Beyond its budget an account's reads are refused, while what it changes is recorded."""
+    (drive,) = await long_drives(api, count=1)
+    async with unread(api, f"/drives/{drive}/", 2):
+        await wait_until(
+            "two are sent", lambda: used(api.service, ALICE, "answer-bytes") > 2 * META_BYTES
+        )
+        await check_refused(await api.get("/tags/"), "bytes of answers that were not read yet")
+        assert (await api.get("/tags/", by=BOB)).status == 200
+        assert (await api.post("/tags/", {"name": "oak"})).status == 201
+    await wait_until("they are over", lambda: used(api.service, ALICE, "answer-bytes") == 0)
+    assert (await api.get("/tags/")).status == 200
+
+
+@pytest.mark.parametrize("limits", [Limits(answer_bytes=ONE_AND_A_PART, answer_wait_seconds=0)])
+async def test_a_read_waits_until_there_is_room(api: Api) -> None:
+    """As soon as enough was read of what is under way, also by others, it goes on."""
+    (drive,) = await long_drives(api, count=1)
+    async with unread(api, f"/drives/{drive}/", 2):
+        await wait_until(
+            "two are sent", lambda: used(api.service, ALICE, "answer-bytes") > 2 * META_BYTES
+        )
+        reading = [asyncio.create_task(api.get(path, by=BOB)) for path in ("/tags/", "/logs/")]
+        await wait_until("one waits", lambda: len(api.service.reads.answers._waiting))
+        assert (await api.post("/tags/", {"name": "oak"}, by=BOB)).status == 201
+        assert not any(each.done() for each in reading)
+    assert [(await each).status for each in reading] == [200, 200]
+
+
+@pytest.mark.parametrize("limits", [Limits(answer_bytes_per_account=PART_BYTES)])
+async def test_waiting_reads_go_on_one_by_one_as_room_comes(service: Service) -> None:
+    """Each is given room before the next: many do not rush in where there is room for one."""
+    answers = service.reads.answers
+    full = answers.charge(ALICE.uuid, service.limits.answer_bytes_per_account)
+    went_on = list[int]()
+
+    async def one(number: int) -> None:
+        await answers.room(ALICE.uuid)
+        went_on.append(number)
+        answers.charge(ALICE.uuid, service.limits.answer_bytes_per_account)
+
+    waiting = [asyncio.create_task(one(number)) for number in range(2)]
+    await asyncio.sleep(0)
+    full.give_back()
+    await waiting[0]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert went_on == [0]
+    waiting[1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting[1]
+
+
+@pytest.mark.parametrize("limits", [Limits(answer_bytes_per_account=1, answer_bytes=1)])
+async def test_an_account_that_has_nothing_can_always_have_one_answer(api: Api) -> None:
+    """However little the limit is, and however long the answer."""
+    await long_drives(api, count=2)
+    assert (await api.get("/drives/detail/?limit=0")).status == 200
+    assert (await api.get("/tags/")).status == 200
+
+
+# Requests
+
+
+@pytest.mark.parametrize("limits", [Limits(requests_per_second=1, requests_burst=3)])
+async def test_an_account_makes_so_many_requests(api: Api) -> None:
+    """Of whatever kind; one more is refused and changes nothing, and another account is not."""
+    api.service.rates._clock = lambda: 1.0
+    for _ in range(3):
+        assert (await api.get("/tags/")).status == 200
+    await check_refused(await api.get("/tags/"), "more than 1 requests a second")
+    await check_refused(await api.post("/tags/", {"name": "oak"}), "more than 1 requests")
+    assert (await api.get("/tags/", by=BOB)).json["meta"]["total_count"] == 0
+    api.service.rates._clock = lambda: 2.0
+    assert (await api.get("/tags/")).json["meta"]["total_count"] == 0
+
+
+async def test_refusals_are_counted(api: Api) -> None:
+    """By what there was too much of."""
+    with pytest.raises(TooMuch):
+        raise api.service.admission.refuse("requests", 1, 1, "too many")
+    (metric,) = api.service.admission.refused.collect()
+    counts = {s.labels["resource"]: s.value for s in metric.samples if s.name.endswith("_total")}
+    assert counts["requests"] == 1
+    assert counts["streams"] == 0

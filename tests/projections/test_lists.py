@@ -1,0 +1,94 @@
+"""Lists of any length are read in batches whose size is bounded in bytes, not in objects."""
+
+from collections.abc import Iterable
+from itertools import zip_longest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.domain.commands import CreateDrives, CreateJob, CreateTags, NewDrive, NewTag
+from projections.views import lists
+from projections.views.lists import Sized, cut
+from projections.views.walks import Walked
+from tests.support.opened import Opened
+from tests.support.world import ME, SOMEBODY_ELSE, disk
+
+SIZE = 100
+
+
+def bytes_read(batch: Iterable[Sized]) -> int:
+    """What several objects need is read once for them."""
+    return sum({each.read: each.size for each in batch}.values())
+
+
+families = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 150), min_size=1)
+
+
+@given(families, st.data())
+def test_a_batch_is_as_long_as_it_may_be_and_no_longer(
+    sizes: dict[str, int], data: st.DataObject
+) -> None:
+    """Nothing is left out or moved; only one object that is too long by itself exceeds the size."""
+    read = data.draw(st.lists(st.sampled_from(sorted(sizes)), max_size=40))
+    objects = [Sized(str(number), each, sizes[each]) for number, each in enumerate(read)]
+    by_uuid = {each.uuid: each for each in objects}
+    batches = [[by_uuid[uuid] for uuid in batch] for batch in cut(objects, SIZE)]
+    assert [each for batch in batches for each in batch] == objects
+    for batch, following in zip_longest(batches, batches[1:]):
+        needed = {each.read for each in batch if each.size}
+        assert bytes_read(batch) <= SIZE or len(needed) == 1
+        if following is not None:
+            assert bytes_read([*batch, following[0]]) > SIZE
+
+
+def test_a_batch_has_so_many_objects_at_the_most() -> None:
+    """However small they are."""
+    objects = [Sized(str(number), "a", 1) for number in range(2 * lists.STREAM_ROWS + 1)]
+    lengths = [len(batch) for batch in cut(objects, SIZE)]
+    assert lengths == [lists.STREAM_ROWS, lists.STREAM_ROWS, 1]
+
+
+@pytest.mark.parametrize("kind", ["drives", "tags"])
+def test_long_objects_come_a_few_at_a_time(opened: Opened, kind: Walked) -> None:
+    """Those of other accounts, and those that are gone, come not at all."""
+    meta = {"note": "x" * 10_000}
+    for owner, names in ((ME, "abcde"), (SOMEBODY_ELSE, "z")):
+        for name in names:
+            command = {
+                "drives": CreateDrives(owner, (NewDrive(name, disk(meta=meta)),), "blank"),
+                "tags": CreateTags(owner, (NewTag(name, name, meta),)),
+            }[kind]
+            opened.do(command)
+    with opened.views.long_snapshot() as snapshot:
+        listed = list(snapshot.listed(kind, ME, limit=-1))
+        assert listed == list("abcde")
+        assert list(snapshot.listed(kind, ME, limit=2, offset=1)) == ["b", "c"]
+        batches = list(snapshot.batches(kind, [*listed, "gone"], 25_000))
+    assert batches == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_what_names_an_object_makes_it_longer(opened: Opened) -> None:
+    """A tag on many drives is a long object."""
+    drives = tuple(NewDrive(f"d{number}", disk()) for number in range(40))
+    borne = tuple(drive.drive for drive in drives)
+    opened.do(
+        CreateDrives(ME, drives, "blank"),
+        CreateTags(ME, (NewTag("few", "few"), NewTag("many", "many", {}, borne))),
+        CreateTags(ME, (NewTag("fewer", "fewer"),)),
+    )
+    with opened.views.long_snapshot() as snapshot:
+        batches = list(snapshot.batches("tags", ["few", "fewer", "many"], 4_000))
+    assert batches == [["few", "fewer"], ["many"]]
+
+
+def test_a_tree_of_jobs_is_read_once_for_all_of_its_jobs(opened: Opened) -> None:
+    """However long it is, its jobs are in one batch, and other trees are in others."""
+    opened.do(CreateJob(ME, "p", "x"), CreateJob(ME, "q", "x"), CreateJob(ME, "r", "x"))
+    children = [f"c{number}" for number in range(30)]
+    opened.do(*(CreateJob(ME, child, "x", parent="p") for child in children))
+    with opened.views.long_snapshot() as snapshot:
+        batches = list(snapshot.batches("jobs", ["q", "r", *children, "p"], 4_000))
+        assert batches == [["q", "r"], [*children, "p"]]
+        trees = snapshot.jobs_among(batches[1], ME)
+    assert [tree.uuid for tree in trees] == batches[1]
