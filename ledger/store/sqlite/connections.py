@@ -23,6 +23,10 @@ FILE_MODE = 0o600
 PAGE_BYTES = 4_096
 WAL_PAGES = 8_192
 """The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
+WRITER_CACHE_KIB = 64 * 1024
+READER_CACHE_KIB = 8 * 1024
+"""There are many readers, and each keeps what it has read until it is closed."""
+_READING = ("query_only=ON", f"cache_size=-{READER_CACHE_KIB}")
 
 
 def open_connection(file: Path, *, writing: bool, wal_pages: int = WAL_PAGES) -> sqlite3.Connection:
@@ -69,6 +73,7 @@ def _open_writer(file: Path, wal_pages: int) -> sqlite3.Connection:
         *once,
         "journal_mode=WAL",
         "synchronous=FULL",
+        f"cache_size=-{WRITER_CACHE_KIB}",
         f"wal_autocheckpoint={wal_pages}",
         f"journal_size_limit={wal_pages * PAGE_BYTES}",
         f"busy_timeout={BUSY_MS}",
@@ -83,7 +88,7 @@ def _open_reader(file: Path, kind: type[C]) -> C:
     `immutable` it needs none, but ignores the WAL: so that is only for files without one.
     """
     try:
-        return _open(file, "mode=ro", ("query_only=ON",), kind)
+        return _open(file, "mode=ro", _READING, kind)
     except sqlite3.OperationalError:
         if not is_read_only(file):
             raise
@@ -94,7 +99,7 @@ def _open_reader(file: Path, kind: type[C]) -> C:
                 f" a read-only file system without {file.name}-shm; copy the whole directory to"
                 " where it can be written"
             ) from None
-        return _open(file, "mode=ro&immutable=1", ("query_only=ON",), kind)
+        return _open(file, "mode=ro&immutable=1", _READING, kind)
 
 
 def _open(file: Path, options: str, pragmas: Sequence[str], kind: type[C]) -> C:
@@ -108,7 +113,7 @@ def _open(file: Path, options: str, pragmas: Sequence[str], kind: type[C]) -> C:
         factory=kind,
     )
     try:
-        for pragma in (*pragmas, "cache_size=-65536"):
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
         connection.close()
