@@ -32,6 +32,8 @@ from scripts.benchmarks.support.scale import GIB
 EMAIL = "benchmark@example.com"
 PASSWORD = "benchmark, not a secret"  # noqa: S105 - of an account that exists for a minute
 DISKS = 4
+GREEDY = "greedy@example.com"
+"""An account that asks for too much; with the same password."""
 _COOKIE = "/api/2.0/accounts/action/?do=authenticate_asynchronous"
 _AUTHORIZATION = "Basic " + base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()
 
@@ -68,13 +70,17 @@ def image_of(data: Path, drive: str) -> Path:
     return Settings(data=data).named_pools()["main"].image(drive)
 
 
-def request_bytes(method: str, path: str, body: bytes = b"") -> bytes:
+def authorization(email: str = EMAIL) -> str:
+    return "Basic " + base64.b64encode(f"{email}:{PASSWORD}".encode()).decode()
+
+
+def request_bytes(method: str, path: str, body: bytes = b"", *, email: str = EMAIL) -> bytes:
     """Return a whole request of the benchmark's account, with a JSON body if any."""
     fields = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
     if body:
         fields += "Content-Type: application/json\r\n"
     return (
-        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {_AUTHORIZATION}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization(email)}\r\n"
         f"{fields}\r\n"
     ).encode() + body
 
@@ -93,7 +99,7 @@ def ask(server: Served, method: str, path: str) -> Answer:
     """Send one request and return the answer, which must be 2xx."""
     connection = HTTPConnection(server.host, server.port, timeout=60)
     try:
-        connection.request(method, path, headers={"Authorization": _AUTHORIZATION})
+        connection.request(method, path, headers={"Authorization": authorization()})
         answer = connection.getresponse()
         body = answer.read()
         if answer.status // 100 != 2:  # noqa: PLR2004 - 2xx

@@ -16,6 +16,7 @@ from scripts.load import Result
 ROOT = Path(__file__).resolve().parents[3]
 STOP_S = 30
 OFF = (
+    "requests-per-second",
     "websockets",
     *(f"{kind}-per-account" for kind in ("websockets", "drives", "servers", "jobs-running")),
 )
@@ -28,10 +29,11 @@ class BenchmarkBroken(Exception):
 
 
 class Served(NamedTuple):
-    """Where a server on this machine listens."""
+    """Where a server on this machine listens, and its process if it is ours."""
 
     host: str
     port: int
+    pid: int = 0
 
 
 def python(*arguments: str, given: bytes = b"") -> bytes:
@@ -54,12 +56,13 @@ def serving(data: Path, *flags: str) -> Iterator[Served]:
     """Serve a data directory as a user does, on any free port; one account may have anything."""
     off = tuple(f"--limit={name}=0" for name in OFF)
     arguments = ("api.cli", "serve", "--data", str(data), "--port", "0", *off, *flags)
-    with running(arguments) as (_, output):
-        line = output.readline().decode()
+    with _process(arguments) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline().decode()
         host, _, port = line.strip().rpartition("/")[2].partition(":")
         if not port:
             raise BenchmarkBroken(f"the server did not say where it listens, but {line!r}")
-        yield Served(host, int(port))
+        yield Served(host, int(port), process.pid)
 
 
 @contextmanager
@@ -89,6 +92,14 @@ def load(server: Served, requests: Sequence[bytes], *, connections: int, count: 
 @contextmanager
 def running(arguments: Sequence[str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """Run a module of ours until the block is left; hide its log."""
+    with _process(arguments) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield process.stdin, process.stdout
+
+
+@contextmanager
+def _process(arguments: Sequence[str]) -> "Iterator[subprocess.Popen[bytes]]":
     process = subprocess.Popen(  # noqa: S603 - a module of ours with arguments of ours
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
@@ -97,10 +108,8 @@ def running(arguments: Sequence[str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
     try:
-        yield process.stdin, process.stdout
+        yield process
     finally:
         _end(process)
 

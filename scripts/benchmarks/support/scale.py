@@ -31,6 +31,10 @@ class Scale(NamedTuple):
     proofs: int
     compacted_trees: int
     past_jobs: int
+    greedy_seconds: float
+    long_drives: int
+    named_drives: int
+    mixed_seconds: float
 
 
 FULL = Scale(
@@ -56,6 +60,10 @@ FULL = Scale(
     proofs=1_000,
     compacted_trees=100_000,
     past_jobs=300,
+    greedy_seconds=30,
+    long_drives=205,
+    named_drives=20_000,
+    mixed_seconds=900,
 )
 QUICK = Scale(
     rounds=2,
@@ -80,6 +88,10 @@ QUICK = Scale(
     proofs=200,
     compacted_trees=5_000,
     past_jobs=50,
+    greedy_seconds=5,
+    long_drives=50,
+    named_drives=2_000,
+    mixed_seconds=20,
 )
 
 
