@@ -8,6 +8,7 @@ done. A stamp that is more than `DISORDER` away from its moment is a fault.
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from heapq import heappush, heapreplace
@@ -88,19 +89,18 @@ class StampedEvents:
 
 
 class Dating:
-    """The moments of events whose positions ascend."""
+    """The moments of events, given the faults in the order of their positions."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        self._faults = iter(faults)
-        self._fault = next(self._faults, None)
+        self._faults = list(faults)
+        self._firsts = [fault.first for fault in self._faults]
 
     def moment(self, position: int, stamp: int) -> int:
         """Return the event's stamp, or its moment if that is a fault."""
-        while self._fault is not None and self._fault.last < position:
-            self._fault = next(self._faults, None)
-        if self._fault is None or position < self._fault.first:
-            return stamp
-        return self._fault.moment
+        before = bisect_right(self._firsts, position)
+        if before and position <= self._faults[before - 1].last:
+            return self._faults[before - 1].moment
+        return stamp
 
 
 def fitted(stamps: Iterable[int]) -> "array[int]":

@@ -4,9 +4,13 @@ Only jobs that are still stored count. They are counted in the order of their po
 the clocks showed: a job has always begun before it ended.
 """
 
+import sys
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import accumulate
 from typing import NamedTuple
 
 from ledger.domain.stamps import DISORDER, microseconds
@@ -49,7 +53,7 @@ def read_activity(snapshot: Snapshot, owner: str, now: datetime, span: timedelta
     length = next(each for each in BUCKET_LENGTHS if span <= each * BUCKETS_MAX)
     first, last = _start_of(now - span, length), _start_of(now, length)
     starts = [first + number * length for number in range((last - first) // length + 1)]
-    counts = _count(snapshot, sorted(_changes(snapshot, owner, first)), starts, length)
+    counts = _count(snapshot, owner, starts, length)
     return Activity(length, _buckets(starts, counts, _count_running(snapshot, owner)))
 
 
@@ -57,26 +61,31 @@ def _start_of(moment: datetime, length: timedelta) -> datetime:
     return moment - (moment - _EPOCH) % length
 
 
-_Change = tuple[int, int, str, int]
-"""The position and stamp of an event of a job; of which kind it is, and for how much it counts."""
+class _Change(NamedTuple):
+    """How a job began or ended: the position and stamp of the event, and for what it counts."""
+
+    position: int
+    stamp: str
+    what: str
+    jobs: int
+    copied: int
+
+
 _Counts = Counter[tuple[str, int]]
 """How often each thing happened in each bucket."""
 
 
 def _changes(snapshot: Snapshot, owner: str, since: datetime) -> Iterator[_Change]:
-    """Yield how jobs began and ended, at least all that happened since."""
+    """Yield how jobs began and ended, at least all that happened since, in no order."""
     rows = snapshot.lives(owner, timestamp(_floor(snapshot, since)))
     for is_root, state, created, first, last_modified, last, bytes_total in rows:
         if first is None or last is None:
             continue  # it has lost its first event, and counts as gone
+        copied = bytes_total if state == "success" else 0
         if is_root:
-            yield first, microseconds(datetime.fromisoformat(created)), "created", 1
-        if state != "started":
-            ended = microseconds(datetime.fromisoformat(last_modified))
-            if is_root:
-                yield last, ended, state, 1
-            if state == "success" and bytes_total > 0:
-                yield last, ended, "bytes", bytes_total
+            yield _Change(first, created, "created", 1, 0)
+        if state != "started" and (is_root or copied):
+            yield _Change(last, last_modified, state, 1 if is_root else 0, copied)
 
 
 def _floor(snapshot: Snapshot, since: datetime) -> datetime:
@@ -84,23 +93,39 @@ def _floor(snapshot: Snapshot, since: datetime) -> datetime:
     return _EPOCH if has_faults(snapshot.cursor, since - DISORDER) else since - DISORDER
 
 
-def _count(
-    snapshot: Snapshot, changes: list[_Change], starts: list[datetime], length: timedelta
-) -> _Counts:
+def _count(snapshot: Snapshot, owner: str, starts: list[datetime], length: timedelta) -> _Counts:
     """Count changes in the order of their positions: no moment is before that of an earlier one.
 
-    What came while the answer is made is in the last bucket.
+    They are read twice, in no order, and none is kept: first to find where each bucket begins.
     """
+    first, each = microseconds(starts[0]), length // _MICROSECOND
+    dated = dating(snapshot.cursor, 0, sys.maxsize)
+
+    def bucket(change: _Change) -> int:
+        """Return the bucket of a change alone, or -1; the last one has all that comes meanwhile."""
+        stamp = microseconds(datetime.fromisoformat(change.stamp))
+        number = (dated.moment(change.position, stamp) - first) // each
+        return min(max(number, -1), len(starts) - 1)
+
+    changes = partial(_changes, snapshot, owner, starts[0])
+    begins = _begins(((bucket(each), each.position) for each in changes()), len(starts))
     counts: _Counts = Counter()
-    if not changes:
-        return counts
-    dated = dating(snapshot.cursor, changes[0][0], changes[-1][0])
-    begin, each = microseconds(starts[0]), length // _MICROSECOND
-    latest = 0
-    for position, stamp, what, number in changes:
-        latest = max(latest, dated.moment(position, stamp))
-        counts[what, min((latest - begin) // each, len(starts) - 1)] += number
+    for change in changes():
+        number = bisect_right(begins, change.position) - 2
+        counts[change.what, number] += change.jobs
+        counts["bytes", number] += change.copied
     return counts
+
+
+def _begins(changes: Iterable[tuple[int, int]], buckets: int) -> list[int]:
+    """Return the position from which on changes are in each bucket, or in a later one.
+
+    The first is that of what was before all buckets.
+    """
+    begins = [sys.maxsize] * (buckets + 1)
+    for number, position in changes:
+        begins[number + 1] = min(begins[number + 1], position)
+    return list(accumulate(reversed(begins), min))[::-1]
 
 
 def _buckets(starts: list[datetime], counts: _Counts, running: int) -> list[Bucket]:

@@ -1,10 +1,10 @@
 """Reads of jobs: trees, lists of any length, and plain rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ledger.store.log import Connection
+from ledger.store.log import Connection, streamed
 from ledger.store.parameters import marks
 from ledger.store.seam import Cursor
 from projections.tables import JobRow, select
@@ -116,9 +116,10 @@ class Jobs(Reader):
         )
         return [uuid for (uuid,) in rows]
 
-    def lives(self, owner: str, since: str) -> list[Life]:
-        """Return when the account's jobs that have changed since then began and changed last."""
-        return self._all(
+    def lives(self, owner: str, since: str) -> Iterator[Life]:
+        """Yield when the account's jobs that have changed since then began and changed last."""
+        return streamed(
+            self._connection.cursor(),
             "SELECT parent IS NULL, state, created, (SELECT position FROM stored_events"
             "  WHERE originator_id = 'job-' || uuid AND originator_version = 1),"
             " last_modified, (SELECT position FROM stored_events"

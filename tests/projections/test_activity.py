@@ -2,10 +2,12 @@
 
 import itertools
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from random import Random
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from ledger.domain.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.store.tables.stamps import date_stored
-from projections.views.activity import BUCKETS_MAX, Bucket, read_activity
+from projections.views.activity import BUCKETS_MAX, Bucket, _begins, read_activity
+from projections.views.snapshot import Snapshot
 from tests.support.opened import Opened, behind_its_back, stamped_by
 from tests.support.world import ME, SOMEBODY_ELSE, START
 
@@ -192,3 +195,46 @@ def test_sub_jobs_are_not_counted_twice(tmp_path: Path) -> None:
             told = read_activity(snapshot, ME, now, timedelta(hours=1))
     totals = [sum(column) for column in zip(*(bucket[1:] for bucket in told.buckets), strict=True)]
     assert totals == [1, 1, 0, 0, 0, 2 * SIZE]
+
+
+@given(st.lists(st.integers(-1, 4)), st.randoms(use_true_random=False))
+def test_no_change_is_dated_before_an_earlier_one(alone: list[int], chance: Random) -> None:
+    """Its bucket is the latest of all changes up to it, in whatever order they are read."""
+    changes = [(bucket, position) for position, bucket in enumerate(alone, 1)]
+    latest = list(itertools.accumulate(alone, max))
+    chance.shuffle(changes)
+    begins = _begins(changes, 5)
+    assert [bisect_right(begins, position) - 2 for position in range(1, len(alone) + 1)] == latest
+
+
+def test_no_job_is_kept_while_they_are_counted(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are."""
+
+    alive = most = 0
+
+    class Row(tuple[Any, ...]):
+        """A job that tells when it is kept no longer."""
+
+        __slots__ = ()
+
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    lives = Snapshot.lives
+
+    def watched(*given: Any) -> Iterator[Any]:
+        nonlocal alive, most
+        for life in lives(*given):
+            alive += 1
+            most = max(most, alive)
+            yield Row(life)
+
+    monkeypatch.setattr(Snapshot, "lives", watched)
+    opened.do(*(CreateJob(ME, f"j{nth}", "x") for nth in range(30)))
+    with opened.snapshot() as snapshot:
+        activity = read_activity(snapshot, ME, START + timedelta(days=1), timedelta(days=2))
+    assert sum(bucket.created for bucket in activity.buckets) == 30
+    assert most <= 3
