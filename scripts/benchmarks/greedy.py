@@ -15,9 +15,9 @@ from ledger.domain.events import DriveDefinition
 from ledger.store.writer import Caller
 from scripts.benchmarks.support.data_directories import GREEDY, PASSWORD, request_bytes, seed
 from scripts.benchmarks.support.greedy_process import Greedy, Kind, begin
-from scripts.benchmarks.support.processes import Served, load, running, serving
+from scripts.benchmarks.support.processes import load, memory_mib, running, serving
 from scripts.benchmarks.support.rows import Round, Row, missing, percentile_ms, row
-from scripts.benchmarks.support.scale import GIB, MIB, Setting
+from scripts.benchmarks.support.scale import GIB, Setting
 
 CONNECTIONS = 4
 GETS = 40
@@ -121,7 +121,7 @@ def _measure(
         portion()
         load(server, [LOGIN], connections=1, count=1)
         rest = [latency for _ in range(REST_PORTIONS) for latency in portion()]
-        rest_mib = _memory_mib(server, "VmRSS")
+        rest_mib = memory_mib(server)
         Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # the peak counts from here
         with running(("scripts.benchmarks.support.greedy_process",)) as (given, output):
             seconds = setting.scale.greedy_seconds
@@ -132,15 +132,7 @@ def _measure(
                 while not ending.done():
                     beside += portion()
                 refused = int(ending.result())
-        return _Found(rest, beside, refused, rest_mib, _memory_mib(server, "VmHWM"))
-
-
-def _memory_mib(server: Served, what: str) -> float:
-    for line in Path(f"/proc/{server.pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == what:
-            return int(value.split()[0]) * 1024 / MIB
-    raise AssertionError(what)
+        return _Found(rest, beside, refused, rest_mib, memory_mib(server, "VmHWM"))
 
 
 async def _make_drives(data: Path, count: int, meta: dict[str, str], *, at_once: int) -> None:

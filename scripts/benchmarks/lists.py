@@ -45,7 +45,7 @@ _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _DEFINITION = DriveDefinition("disk of a benchmark", "disk", GIB, "dssd")
 
 
-class _Ledger(NamedTuple):
+class LedgerOfJobs(NamedTuple):
     data: Path
     owner: str
     views: Views
@@ -59,8 +59,8 @@ class _Read(NamedTuple):
 def job_list(setting: Setting) -> Row:
     """`Snapshot.jobs`, then COUNT and whole requests in the note."""
     scale, directory = setting
-    many = _make_ledger(directory / "many", scale.listed_jobs)
-    few = _make_ledger(directory / "few", FEW)
+    many = make_ledger(directory / "many", scale.listed_jobs)
+    few = make_ledger(directory / "few", FEW)
     rounds = []
     for _ in range(scale.rounds):
         floor, done = _pages(few, scale.list_reads), _pages(many, scale.list_reads)
@@ -82,8 +82,8 @@ def key_page(setting: Setting) -> Row:
     It is asked for by HTTP, at the front and from the middle of the list; nothing is counted.
     """
     scale, directory = setting
-    many = _make_ledger(directory / "many", scale.keyed_jobs)
-    few = _make_ledger(directory / "few", FEW)
+    many = make_ledger(directory / "many", scale.keyed_jobs)
+    few = make_ledger(directory / "few", FEW)
     rounds = []
     with serving(many.data, "--no-copying") as long, serving(few.data, "--no-copying") as short:
         for _ in range(scale.rounds):
@@ -96,7 +96,7 @@ def key_page(setting: Setting) -> Row:
     return row("key-page", "pages/s", rounds, at_least=0.5, note=note)
 
 
-def _middle(ledger: _Ledger) -> str:
+def _middle(ledger: LedgerOfJobs) -> str:
     """Return the cursor of a job in the middle of the list."""
     with ledger.views.snapshot() as snapshot:
         middle = snapshot.count_jobs(ledger.owner, None) // 2
@@ -115,7 +115,7 @@ def _load_pages(server: Served, cursor: str, count: int) -> Result:
     return load(server, requests, connections=CONNECTIONS, count=count // 8)
 
 
-def _pages(ledger: _Ledger, count: int) -> _Read:
+def _pages(ledger: LedgerOfJobs, count: int) -> _Read:
     """Read pages, each in a snapshot of its own like a request's."""
 
     def page() -> None:
@@ -125,7 +125,7 @@ def _pages(ledger: _Ledger, count: int) -> _Read:
     return _time(page, count)
 
 
-def _count_ms(ledger: _Ledger) -> float:
+def _count_ms(ledger: LedgerOfJobs) -> float:
     def count() -> None:
         with ledger.views.snapshot() as snapshot:
             snapshot.count_jobs(ledger.owner, _FILTER)
@@ -133,7 +133,7 @@ def _count_ms(ledger: _Ledger) -> float:
     return median(_time(count, COUNTS).latencies_s) * 1000
 
 
-def _http(ledger: _Ledger, count: int) -> float:
+def _http(ledger: LedgerOfJobs, count: int) -> float:
     request = request_bytes("GET", f"/api/2.0/jobs/?state={_FILTER[0]}&limit={PAGE}")
     with serving(ledger.data, "--no-copying") as server:
         load(server, [request], connections=CONNECTIONS, count=CONNECTIONS)
@@ -153,10 +153,10 @@ def _time(work: Callable[[], None], count: int) -> _Read:
 # Making them: the rows alone, as no reader looks at events
 
 
-def _make_ledger(data: Path, jobs: int) -> _Ledger:
+def make_ledger(data: Path, jobs: int) -> LedgerOfJobs:
     data.mkdir()
     owner = asyncio.run(_make_jobs(data, jobs))
-    return _Ledger(data, owner, Views(sqlite_reader(data / LEDGER_FILE), lambda: 0))
+    return LedgerOfJobs(data, owner, Views(sqlite_reader(data / LEDGER_FILE), lambda: 0))
 
 
 async def _make_jobs(data: Path, jobs: int) -> str:

@@ -65,6 +65,15 @@ def serving(data: Path, *flags: str) -> Iterator[Served]:
         yield Served(host, int(port), process.pid)
 
 
+def memory_mib(server: Served, what: str = "VmRSS") -> float:
+    """Return the memory of a server of ours, now or (`VmHWM`) at its peak."""
+    for line in Path(f"/proc/{server.pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == what:
+            return int(value.split()[0]) / 1024
+    raise BenchmarkBroken(f"the system does not say {what}")
+
+
 @contextmanager
 def answering(body: bytes, content_type: str) -> Iterator[Served]:
     """Serve a bare aiohttp handler that always answers these bytes."""
