@@ -240,6 +240,21 @@ async def test_a_read_waits_until_there_is_room(api: Api) -> None:
     assert [(await each).status for each in reading] == [200, 200]
 
 
+@pytest.mark.parametrize("limits", [Limits(answer_wait_seconds=0)])
+async def test_a_long_poll_waits_until_there_is_room(api: Api) -> None:
+    """Many may wait for one change; not all of their answers are made at once."""
+    job = await api.job()
+    polling = asyncio.create_task(api.get(f"/jobs/{job}/?wait=60"))
+    await wait_until("it waits", lambda: used(api.service, ALICE, "long-polls"))
+    answers = api.service.reads.answers
+    full = answers.charge(ALICE.uuid, api.service.limits.answer_bytes_per_account)
+    await api.begin(job)
+    await wait_until("it waits for room", lambda: len(answers._waiting))
+    assert not polling.done()
+    full.give_back()
+    assert (await polling).status == 200
+
+
 @pytest.mark.parametrize("limits", [Limits(answer_bytes_per_account=PART_BYTES)])
 async def test_waiting_reads_go_on_one_by_one_as_room_comes(service: Service) -> None:
     """Each is given room before the next: many do not rush in where there is room for one."""

@@ -37,6 +37,15 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
 
 
+def test_a_reading_connection_keeps_little(file: Path) -> None:
+    """There are many of them, and each keeps what it has read: 8 MiB at the most."""
+    with (
+        closing(open_connection(file, writing=True)),
+        closing(open_connection(file, writing=False)) as reader,
+    ):
+        assert reader.execute("PRAGMA cache_size").fetchone() == (-8 * 1024,)
+
+
 @pytest.fixture
 def handles(file: Path) -> Iterator[Callable[[], SqliteStore]]:
     opened: list[SqliteStore] = []
