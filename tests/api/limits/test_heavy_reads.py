@@ -255,6 +255,16 @@ async def test_a_long_poll_waits_until_there_is_room(api: Api) -> None:
     assert (await polling).status == 200
 
 
+async def test_no_part_is_made_without_room(service: Service) -> None:
+    """While an account has too many bytes under way; another one's reads have their turns."""
+    full = service.reads.answers.charge(ALICE.uuid, service.limits.answer_bytes_per_account)
+    reading = asyncio.create_task(service.reads.read(ALICE.uuid, lambda: "a part", begun=True))
+    assert await service.reads.read(BOB.uuid, lambda: "a part") == "a part"
+    assert not reading.done()
+    full.give_back()
+    assert await reading == "a part"
+
+
 @pytest.mark.parametrize("limits", [Limits(answer_bytes_per_account=PART_BYTES)])
 async def test_waiting_reads_go_on_one_by_one_as_room_comes(service: Service) -> None:
     """Each is given room before the next: many do not rush in where there is room for one."""
