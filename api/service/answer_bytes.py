@@ -18,7 +18,7 @@ class AnswerBytes:
         self._admission = admission
         self._wait_s = limits.answer_wait_seconds or None
         limited = filter(None, (limits.answer_bytes_per_account, limits.answer_bytes))
-        self.part = min(PART_BYTES, *limited, PART_BYTES)
+        self.part = min([PART_BYTES, *limited])
         """What must be free for a read to begin: about what it will need."""
         self._waiting = FairQueue[asyncio.Future[Taken]]()
         self._listeners: list[Callable[[], None]] = []

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from threading import Event
 
 import pytest
@@ -255,14 +256,20 @@ async def test_a_long_poll_waits_until_there_is_room(api: Api) -> None:
     assert (await polling).status == 200
 
 
+@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
 async def test_no_part_is_made_without_room(service: Service) -> None:
     """While an account has too many bytes under way; another one's reads have their turns."""
+    made = list[str]()
     full = service.reads.answers.charge(ALICE.uuid, service.limits.answer_bytes_per_account)
-    reading = asyncio.create_task(service.reads.read(ALICE.uuid, lambda: "a part", begun=True))
-    assert await service.reads.read(BOB.uuid, lambda: "a part") == "a part"
-    assert not reading.done()
+    reading = [
+        asyncio.create_task(service.reads.read(account.uuid, partial(made.append, account.email)))
+        for account in (ALICE, BOB)
+    ]
+    await reading[1]
+    assert made == [BOB.email]
     full.give_back()
-    assert await reading == "a part"
+    await reading[0]
+    assert made == [BOB.email, ALICE.email]
 
 
 @pytest.mark.parametrize("limits", [Limits(answer_bytes_per_account=PART_BYTES)])
