@@ -19,19 +19,23 @@ from projections.views.read_models import DriveView, JobTree, ProfileView, Serve
 
 
 def frames(figures: LiveFigures) -> Render:
-    """Return the function that makes frames.
-
-    A frame's `object` is what a GET of the resource answers; a resource that is gone has none.
-    """
+    """Return the function that makes frames."""
 
     def render(resource_type: str, uuid: str, view: View | None) -> bytes:
-        uri = _uri(resource_type, uuid)
-        frame: JsonObject = {"resource_type": resource_type, "resource_uri": uri}
-        if view is not None:
-            frame["object"] = _shown(view, figures)
-        return text_frame(encode(frame))
+        return text_frame(message(resource_type, uuid, view, figures))
 
     return render
+
+
+def message(resource_type: str, uuid: str, view: View | None, figures: LiveFigures) -> bytes:
+    """Return the JSON of a frame.
+
+    Its `object` is what a GET of the resource answers; a resource that is gone has none.
+    """
+    shown: JsonObject = {"resource_type": resource_type, "resource_uri": _uri(resource_type, uuid)}
+    if view is not None:
+        shown["object"] = _shown(view, figures)
+    return encode(shown)
 
 
 def _uri(resource_type: str, uuid: str) -> str:

@@ -18,7 +18,7 @@ from api.app import make_app
 from api.composition import open_service
 from api.http.wire.bodies import LIMITS
 from api.http.wire.server import ApiRunner
-from api.resources.frames import frames
+from api.resources.frames import message
 from api.service.ids import new_id
 from api.service.limits import Limits
 from api.service.service import Service
@@ -88,7 +88,7 @@ class ReportingJob:
     def text(self) -> str:
         """Return an example of a frame."""
         tree = self._service.views.job(self.job, self._caller.actor)
-        return frames(self._service.figures)("jobs", self.job, tree).decode()
+        return message("jobs", self.job, tree, self._service.figures).decode()
 
     async def round(self, sockets: int, count: int) -> list[float]:
         """Return latencies from a commit to a subscriber."""

@@ -17,14 +17,12 @@ from ledger.domain.commands import (
 )
 from ledger.domain.errors import KeepOutOfRange, NotDue
 from ledger.domain.events import RetentionPolicySet
-from ledger.domain.quotas import Holding
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from projections.maintenance.retention.service import ClockMoved, PlanChanged, RetentionBusy
 from projections.maintenance.retention.sweep import Swept, sweep
 from projections.streams import policy_of
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, check, clone, drive, jobs, streams
-from tests.support.holdings import count_all, miscounted, there
 from tests.support.retained import Retained
 from tests.support.story import STORY
 from tests.support.turns import taken
@@ -74,18 +72,6 @@ def test_a_parent_with_a_running_descendant_is_never_discarded(
     kept.run()
     assert jobs(kept) == set()
     check(kept)
-
-
-def test_what_is_discarded_counts_for_no_quota(kept: Retained, clock: Clock) -> None:
-    """A job counts for as long as it is kept."""
-    kept.do(*STORY)
-    count_all(kept)
-    held = Holding(ME, "jobs-kept")
-    before = there(kept, held)
-    clock.advance(days=DAYS, seconds=1)
-    kept.run()
-    assert there(kept, held) < before
-    assert miscounted(kept) == {}
 
 
 def test_a_deleted_drive_goes_with_the_last_tree_that_names_it(

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ledger.store.clock import StoreClock
-from ledger.store.daily_bytes import DailyBytes
 from ledger.store.seam import Commit, Listener, Projection, Store
 from ledger.store.state_cache import StateCache, UnitOfWork
 from ledger.store.tables.stamps import newest_stamp
+from ledger.store.writer.daily_bytes import DailyBytes
 from ledger.store.writer.progress import Progress
 
 log = logging.getLogger(__name__)

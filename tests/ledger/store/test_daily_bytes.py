@@ -1,6 +1,6 @@
 """How much was recorded for whom in the last day."""
 
-from ledger.store.daily_bytes import HOUR_S, HOURS, DailyBytes
+from ledger.store.writer.daily_bytes import HOUR_S, HOURS, DailyBytes
 
 
 class Clock:

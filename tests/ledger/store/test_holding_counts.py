@@ -1,21 +1,54 @@
 """The writer counts once what an account has, and then keeps the count."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ledger.domain.commands import CreateDrives, DeleteDrives, MarkDriveReady, NewDrive
 from ledger.domain.errors import QuotaExceeded
-from ledger.domain.quotas import Holding, Quotas
+from ledger.domain.quotas import EVERYBODY, Holding, Kind, Quotas
 from ledger.store.holding_counts import HoldingCounts
+from projections.views.generations import InlineProjection
 from tests.ledger.store.test_writer import drives, new_drive, together
-from tests.support.holdings import count_all, counts_of, miscounted, there
 from tests.support.opened import Opened
+from tests.support.retained import Retained
 from tests.support.story import STORY
-from tests.support.world import ME, Foreseen, disk
+from tests.support.world import ME, SOMEBODY_ELSE, START, Foreseen, disk
 
 TWO_DRIVES = Quotas(drives=2)
+HOLDINGS = (
+    *(Holding(owner, kind) for owner, kind in product((ME, SOMEBODY_ELSE), get_args(Kind))),
+    Holding(EVERYBODY, "unfinished-uploads"),
+)
+
+
+def counts_of(opened: Opened) -> HoldingCounts:
+    """The writer's, to be looked at while it rests."""
+    return opened.ledger._writer._committed.cache._counts
+
+
+def count_all(opened: Opened) -> None:
+    """Have the writer know the number of everything."""
+    for holding in HOLDINGS:
+        counts_of(opened).exceeds(holding, 0)
+
+
+def there(opened: Opened, holding: Holding) -> int:
+    """How many there are."""
+    count = partial(InlineProjection().count, owner=holding.owner, kind=holding.kind)
+    return opened.ledger.read(count)
+
+
+def miscounted(opened: Opened) -> dict[Holding, tuple[int, int]]:
+    """What the writer knows wrongly, beside what is there."""
+    known = {holding: counts_of(opened)._counted[holding].number for holding in HOLDINGS}
+    found = {holding: there(opened, holding) for holding in HOLDINGS}
+    return {each: (known[each], found[each]) for each in HOLDINGS if known[each] != found[each]}
 
 
 @pytest.fixture
@@ -50,6 +83,25 @@ def test_counts_are_right_after_every_command(opened: Opened) -> None:
         assert miscounted(opened) == {}, command
     for kind in ("drives", "servers", "tags", "unfinished-uploads", "jobs-running"):
         assert there(opened, Holding(ME, kind)), kind
+
+
+def test_a_job_counts_for_as_long_as_it_is_kept(tmp_path: Path) -> None:
+    """Until retention discards it."""
+    now = START
+
+    def clock() -> datetime:
+        nonlocal now
+        now += timedelta(milliseconds=1)
+        return now
+
+    with Retained(tmp_path / "ledger.sqlite", clock) as kept:
+        kept.do(*STORY)
+        count_all(kept)
+        before = there(kept, Holding(ME, "jobs-kept"))
+        now += timedelta(days=400)
+        kept.run()
+        assert there(kept, Holding(ME, "jobs-kept")) < before
+        assert miscounted(kept) == {}
 
 
 def test_accounts_are_counted_once(limited: Opened, counted: list[Holding]) -> None:
