@@ -165,7 +165,7 @@ def test_one_account_fills_the_disk_of_the_ledger(
         others = [filled.create(filled.other) for _ in range(3)]
         filled.take_all_but(2 * RESERVE)
         hogs = filled.hog_records()
-        assert filled.free() < RESERVE
+        filled.take_all_but(RESERVE - MIB)  # or the log, begun anew, gives the little that lacks
 
         edited = filled.other.call("PUT", f"/drives/{others[0]}/", json={**DRIVE, "name": "ash"})
         check_told_what_helps(edited.status_code, edited.text, "ledger's disk is full")
