@@ -17,6 +17,7 @@ from tests.support.cluster import DEPLOY
 from tests.support.processes import ROOT
 from tests.support.wait import PATIENCE_S
 
+README = (DEPLOY / "README.md").read_text(encoding="utf-8")
 PLACES = ("opt", "etc", "var/lib", "usr/local/bin")
 UV = """#!/bin/sh
 [ "$1 $2" = "pip install" ] || exit 0
@@ -103,7 +104,8 @@ def test_an_installation_an_upgrade_and_the_way_back(computer: Computer) -> None
     assert computer.files() == before
     assert "useradd --system" in plan
 
-    said = computer.install()
+    install, uninstall = re.findall(r"^```sh install\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    said = computer.run(install)
     assert "systemctl enable --now job-ledger" in said
     assert computer.run("job-ledger --version").startswith("job-ledger ")
     assert computer.mode_and_owner(DATA) == "700 job-ledger:job-ledger"
@@ -131,6 +133,10 @@ def test_an_installation_an_upgrade_and_the_way_back(computer: Computer) -> None
         releases.append((computer.root / CURRENT).readlink())
     left = {path.name for path in (computer.root / "opt/job-ledger/releases").iterdir()}
     assert left == {release.name for release in releases[-2:]}
+    computer.run(uninstall)
+    added = {path for path in computer.files().keys() - before.keys() if "etc/" not in path}
+    assert added == {f"{DATA}/ledger.sqlite"}
+    assert not unit.exists()
     assert (computer.root / DATA / "ledger.sqlite").read_text() == "the ledger"
     assert (computer.root / SETTINGS / "serve.env").read_text() == "JOB_LEDGER_PORT=1\n"
 
