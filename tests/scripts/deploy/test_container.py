@@ -1,0 +1,202 @@
+"""The container image of `scripts/deploy`: it has what `scripts/install` installs, and runs."""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from api.cli import cli
+from api.service.settings import load_settings
+from tests.scripts.deploy.test_units import INSTALLED
+from tests.support.cluster import DEPLOY, free_port
+from tests.support.processes import ROOT
+from tests.support.wait import PATIENCE_S, wait_for
+
+CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+INSTALL = (ROOT / "scripts/install").read_text(encoding="utf-8")
+USER, DATA = "job-ledger", "/var/lib/job-ledger"
+BUILT_S = 30 * PATIENCE_S
+TOOLS = ("buildah", "debootstrap")
+BUILD_TOOLS = "cc gcc make pip pip3 git curl"
+
+
+def steps(name: str) -> list[str]:
+    """What the steps of this name say, in order."""
+    return [" ".join(found.split()) for found in re.findall(rf"(?m)^{name} +(.*)$", CONTAINERFILE)]
+
+
+def environment() -> dict[str, str]:
+    return dict(word.split("=", 1) for step in steps("ENV") for word in step.split())
+
+
+def health_check() -> list[str]:
+    words: list[str] = json.loads(steps("HEALTHCHECK")[0].partition("CMD ")[2])
+    return words
+
+
+def test_it_copies_what_is_installed() -> None:
+    """Each file that the script takes is there, by the script's own list."""
+    [program] = re.findall(r"^program=\((.*?)\)$", INSTALL, re.MULTILINE | re.DOTALL)
+    copied = {source for step in steps("COPY") for source in step.split()[:-1]}
+    for path in program.split():
+        assert path in copied or path.split("/", maxsplit=1)[0] in copied, path
+    assert all((ROOT / path).exists() for path in copied if path[0] not in "-/")
+    assert "/src/scripts/install --program-only" in steps("RUN")[1]
+
+
+def test_it_agrees_with_the_script_and_the_units() -> None:
+    """On the user, its home, the place of the program and the way to run it."""
+    for name, value in (("user", USER), ("data", DATA)):
+        assert re.search(rf"^{name}={value}$", INSTALL, re.MULTILINE)
+    assert "--from=build /opt/job-ledger /opt/job-ledger" in steps("COPY")[-1]
+    last = steps("RUN")[-1]
+    assert f"--home-dir {DATA}" in last
+    assert last.count(INSTALLED) == 1
+    assert steps("USER") == [USER]
+    assert steps("VOLUME") == [environment()["JOB_LEDGER_DATA"]] == [DATA]
+    assert steps("ARG")[0].startswith("BASE=")
+    assert health_check()[0] == str(Path(INSTALLED).with_name("python"))
+
+
+def test_what_it_starts_is_a_command_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(steps("ENTRYPOINT")[0]) == ["job-ledger"]
+    [name] = json.loads(steps("CMD")[0])
+    assert cli.get_command(click.Context(cli), name) is not None
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    [service] = compose["services"].values()
+    for key, value in {**environment(), **service["environment"]}.items():
+        monkeypatch.setenv(key, value)
+    settings = load_settings()
+    assert (str(settings.data), settings.host, settings.port) == (DATA, "0.0.0.0", 8080)  # noqa: S104
+    assert service["ports"] == [f"127.0.0.1:8080:{settings.port}"]
+    assert service["volumes"] == [f"ledger:{DATA}"]
+    assert service["healthcheck"]["test"] == ["CMD", *health_check()]
+    assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+
+
+def run(*words: str | Path, **options: str) -> str:
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=BUILT_S, check=False, cwd=ROOT, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Images:
+    """Images and containers in a directory of their own, by buildah, without control groups."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._buildah = (
+            *("buildah", "--root", str(directory / "images"), "--runroot", str(directory / "run")),
+            *("--storage-driver", "vfs"),
+        )
+
+    def make_base(self) -> str:
+        """Debian, from where this machine has its own packages."""
+        release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+        targets = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)")
+        mirror = next(
+            line.split()[0] for line in targets.split("\n") if line.endswith(f" {release}")
+        )
+        root = self._directory / "base"
+        run("debootstrap", "--variant=minbase", release, root, mirror)
+        container = self.buildah("from", "scratch").strip()
+        self.buildah("add", "--quiet", container, root, "/")
+        self.buildah("commit", "--quiet", container, "base")
+        self.buildah("rm", container)
+        shutil.rmtree(root)
+        return "localhost/base"
+
+    def build(self, base: str) -> str:
+        """The image, from packages that were fetched before: the build reaches no index."""
+        wheels = self._directory / "wheels"
+        pinned = ROOT / "requirements.txt"
+        python = "/usr/bin/python3"  # of the base, too
+        run(python, "-m", "venv", self._directory / "venv")
+        run(
+            *(self._directory / "venv/bin/pip", "download", "--quiet", "--require-hashes"),
+            *("--only-binary", ":all:", "-r", pinned, "-d", wheels),
+        )
+        configuration = self._directory / "pip.conf"
+        configuration.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+        self.buildah(
+            *(
+                "build",
+                "--isolation",
+                "chroot",
+                "--format",
+                "docker",
+                "--build-arg",
+                f"BASE={base}",
+            ),
+            *("--volume", f"{wheels}:/wheels:ro", "--volume", f"{configuration}:/etc/pip.conf:ro"),
+            *("-t", "job-ledger", "-f", str(DEPLOY / "Containerfile"), "."),
+        )
+        return self.buildah("from", "localhost/job-ledger").strip()
+
+    def buildah(self, *words: str | Path) -> str:
+        return run(*self._buildah, *words)
+
+    def in_container(self, container: str, *words: str, port: int, data: Path) -> list[str]:
+        """The command line that runs something in it."""
+        return [
+            *(*self._buildah, "run", "--isolation", "chroot", "--env", f"JOB_LEDGER_PORT={port}"),
+            *("--volume", f"{data}:{DATA}", container, "--", *words),
+        ]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Iterator[Images]:
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing or os.geteuid():
+        pytest.skip(f"needs root, and {', '.join(missing)}")
+    yield Images(tmp_path)
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.long
+def test_it_is_built_and_runs(images: Images, tmp_path: Path) -> None:
+    """As a user of its own, without tools to build anything, and healthy; its data stay."""
+    container = images.build(images.make_base())
+    data, port = tmp_path / "data", free_port()
+    data.mkdir()
+    os.chown(data, 10001, 10001)
+
+    def words(*words: str) -> list[str]:
+        return images.in_container(container, *words, port=port, data=data)
+
+    found = run(*words("sh", "-c", f"id -un; command -v {BUILD_TOOLS} || true"))
+    assert found.split() == [USER]
+    email = "ada@example.test"
+    assert email in run(*words("job-ledger", "account", "add", email))
+    healthy = health_check()
+    healthy[-1] = healthy[-1].replace("8080", str(port))
+    for _ in range(2):
+        with subprocess.Popen(words("job-ledger", "serve"), cwd=ROOT) as service:
+            try:
+                wait_for("it is ready", lambda: answers(f"http://127.0.0.1:{port}/readyz"))
+                run(*words(*healthy))
+                assert "nothing is wrong" in run(*words("job-ledger", "doctor"))
+            finally:
+                run("kill", (data / "lock").read_text().strip())
+            assert service.wait(PATIENCE_S) == 0
+    unhealthy = subprocess.run(words(*healthy), capture_output=True, check=False, cwd=ROOT)
+    assert unhealthy.returncode != 0
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310 - our service
+            return bool(answer.status == 200)
+    except OSError:
+        return False
