@@ -1,6 +1,7 @@
 """The how-tos, block by block, as somebody would type them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
     command = bin_ / "job-ledger"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m api.cli "$@"\n')
     command.chmod(0o755)
+    (bin_ / "python3").symlink_to(sys.executable)
     kept = {name: value for name, value in os.environ.items() if "JOB_LEDGER" not in name}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", END + blocks("scripts/HOWTO.md")],
@@ -36,6 +38,7 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
             "PORT": str(free_port()),
             "POOLS": str(tmp_path / "pools"),
             "POSTGRES": database,
+            "EXAMPLES": str(ROOT / "scripts/examples"),
         },
         capture_output=True,
         text=True,
@@ -48,3 +51,6 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
     assert "success 100 %" in said
     assert (tmp_path / "jobs.csv").read_text().startswith("uuid,operation,state")
     assert "logged out" in said
+    followed = re.findall(r"^up to position (\d+)$", said, re.MULTILINE)
+    assert len(followed) == 2
+    assert int(followed[0]) <= int(followed[1])

@@ -67,6 +67,7 @@ from ledger.store.whole_streams import beginnings
 
 T = TypeVar("T")
 
+VIEWS = Path(__file__).with_name("views.sql")
 LOCK_PAUSE_S = 0.002
 LOCK_TIMEOUT_S = 60
 """SQLite's lock is not fair: beside a busy writer, a second one may wait for seconds."""
@@ -150,7 +151,7 @@ class Recorder(SQLiteApplicationRecorder):
         self.select_max_notification_id_statement = "SELECT max(position) FROM stored_events"
 
     def construct_create_table_statements(self) -> list[str]:
-        return statements(TABLES)
+        return [*statements(TABLES), *statements(VIEWS)]
 
     def _insert_events(
         self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any

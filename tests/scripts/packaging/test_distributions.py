@@ -20,6 +20,7 @@ from tests.support.wait import PATIENCE_S, wait_for
 
 PACKAGES = ("api", "ledger", "projections")
 SHARED = {
+    "examples/follower.py",
     *("HOWTO.md", "OPERATING.md", "monitoring/alerts.yml", "monitoring/dashboard.json"),
     *(f"deploy/{path.name}" for path in (ROOT / "scripts/deploy").iterdir()),
 }
