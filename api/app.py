@@ -18,12 +18,14 @@ from api.resources.drives.uploads import Uploads
 from api.resources.health import Health
 from api.resources.jobs.handlers import Jobs
 from api.resources.jobs.time_travel import TimeTravel
+from api.resources.keypairs.handlers import Keypairs
 from api.resources.libdrives import Libdrives
 from api.resources.logs import Logs
 from api.resources.page_files import ADDRESSES, PageFiles
 from api.resources.profile import Profiles
 from api.resources.proofs import Proofs
 from api.resources.schema import serve_schema
+from api.resources.servers.addresses import Ips
 from api.resources.servers.handlers import Servers
 from api.resources.staff import Staff
 from api.resources.tags import Tags
@@ -58,7 +60,9 @@ def make_app(service: Service) -> web.Application:
     _add_drives(app, drives)
     _add_uploads(app, drives, uploads)
     _add_servers(app, Servers(service))
+    _add_ips(app, Ips(service))
     _add_tags(app, Tags(service))
+    _add_keypairs(app, Keypairs(service))
     _add_libdrives(app, Libdrives(service, drives))
     _add_account(app, Profiles(service), Logs(service))
     _add_accounts(app, AccountsActions(service))
@@ -130,6 +134,13 @@ def _add_servers(app: web.Application, servers: Servers) -> None:
     _add(app, f"/servers/{UUID}/action", post=servers.act)
 
 
+def _add_ips(app: web.Application, ips: Ips) -> None:
+    _add(app, "/ips", get=ips.list)
+    _add(app, "/ips/detail", get=ips.list_detail)
+    _add(app, "/ips/schema", get=serve_schema("ips"))
+    _add(app, f"/ips/{UUID}", get=ips.one)
+
+
 def _add_tags(app: web.Application, tags: Tags) -> None:
     _add(app, "/tags", get=tags.list, post=tags.create)
     _add(app, "/tags/detail", get=tags.list)
@@ -138,6 +149,17 @@ def _add_tags(app: web.Application, tags: Tags) -> None:
     kinds = "{kind:drives|servers|ips|vlans}"
     _add(app, f"/tags/{UUID}/{kinds}", get=tags.resources)
     _add(app, f"/tags/{UUID}/{kinds}/detail", get=tags.resources)
+
+
+def _add_keypairs(app: web.Application, keypairs: Keypairs) -> None:
+    _add(app, "/keypairs", get=keypairs.list, post=keypairs.create)
+    _add(app, "/keypairs/detail", get=keypairs.list)
+    _add(app, "/keypairs/schema", get=serve_schema("keypairs"))
+    _add(app, f"/keypairs/{UUID}", get=keypairs.one, put=keypairs.edit, delete=keypairs.delete)
+    _add(app, "/pubkeys", get=keypairs.list_pubkeys)
+    _add(app, "/pubkeys/detail", get=keypairs.list_pubkeys)
+    _add(app, "/pubkeys/schema", get=serve_schema("pubkeys"))
+    _add(app, f"/pubkeys/{UUID}", get=keypairs.one_pubkey)
 
 
 def _add_libdrives(app: web.Application, libdrives: Libdrives) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
@@ -36,7 +37,7 @@ from api.service.heavy_reads import HeavyReads
 from api.service.ids import new_id
 from api.service.request_rates import RequestRates
 from api.service.service import OpenLedger, RunningLedger, Service, Worker
-from api.service.settings import DEFAULT_HOSTS, Settings, WorkerSettings
+from api.service.settings import DEFAULT_HOSTS, DEFAULT_RANGE, Settings, WorkerSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
@@ -84,6 +85,7 @@ async def open_ledger(
     url: str | None = None,
     database: Database | None = None,
     *,
+    addresses: IPv4Network = DEFAULT_RANGE,
     limits: LoginLimits = DEFAULT_LIMITS,
     quotas: Quotas = NO_QUOTAS,
     reserve: int = 0,
@@ -100,7 +102,7 @@ async def open_ledger(
         raise DataUnusable(f"a restore into {data} was broken off: run it again")
     database = database or database_of(data, url)
     async with _run_ledger(
-        database, pools or {}, hosts, data, reserve=reserve, quotas=quotas
+        database, pools or {}, hosts, data, reserve=reserve, quotas=quotas, addresses=addresses
     ) as running:
         ledger = running.ledger
         clocks = Clocks(ledger.clock, new_id)
@@ -138,6 +140,7 @@ async def _run_ledger(
     *,
     reserve: int = 0,
     quotas: Quotas = NO_QUOTAS,
+    addresses: IPv4Network = DEFAULT_RANGE,
 ) -> AsyncIterator[RunningLedger]:
     """Open the ledger in a database, and rebuild read models of an earlier version.
 
@@ -149,7 +152,8 @@ async def _run_ledger(
     if data is not None:
         remember(data, database)
     registry = WorkerRegistry(database.url) if isinstance(database, PostgresDatabase) else None
-    environment = ServiceEnvironment(pools, hosts, registry.pools if registry else None, quotas)
+    seen = registry.pools if registry else None
+    environment = ServiceEnvironment(pools, hosts, seen, quotas, addresses)
     failed = asyncio.Event()
     ledger = Ledger(*opened, environment, now=now, on_failure=_setter(failed))
     try:
@@ -206,6 +210,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         _service_pools(settings),
         settings.compute_hosts,
         settings.store,
+        addresses=settings.address_range,
         limits=settings.limits,
         quotas=settings.limits.quotas,
         reserve=reserve,

@@ -37,13 +37,16 @@ _CURRENT: dict[type[Event], str] = {
     e.DriveDeleted: "drive-deleted/1",
     e.ServerCreated: "server-created/1",
     e.ServerChanged: "server-changed/2",
-    e.ServerPowerChanged: "server-power-changed/1",
+    e.ServerPowerChanged: "server-power-changed/2",
     e.ServerDeleted: "server-deleted/1",
     e.TagCreated: "tag-created/1",
     e.TagChanged: "tag-changed/1",
     e.ResourceTagged: "resource-tagged/1",
     e.ResourceUntagged: "resource-untagged/1",
     e.TagDeleted: "tag-deleted/1",
+    e.KeypairCreated: "keypair-created/1",
+    e.KeypairChanged: "keypair-changed/1",
+    e.KeypairDeleted: "keypair-deleted/1",
     e.ProfileChanged: "profile-changed/1",
     e.RetentionPolicySet: "retention-policy-set/1",
     e.JobsDiscarded: "jobs-discarded/1",
@@ -77,6 +80,7 @@ def _server_changed_1(state: bytes) -> Recorded[Event]:
 DECODERS: dict[str, Decode] = {
     **{topic: _decoder(event) for event, topic in _CURRENT.items()},
     "server-changed/1": _server_changed_1,
+    "server-power-changed/1": _decoder(e.ServerPowerChanged),  # it had no addresses
 }
 """How each stored name is read; a superseded version is read by its upcast."""
 

@@ -18,5 +18,8 @@ CREATE INDEX IF NOT EXISTS tags_g{g}_owner ON tags_g{g} (owner, created, uuid);
 CREATE INDEX IF NOT EXISTS tags_g{g}_name ON tags_g{g} (owner, name, created, uuid);
 CREATE INDEX IF NOT EXISTS tag_resources_g{g}_resource ON tag_resources_g{g} (resource, tag);
 CREATE INDEX IF NOT EXISTS departed_g{g}_at ON departed_g{g} (at);
-CREATE INDEX IF NOT EXISTS attachments_g{g}_drive
-    ON attachments_g{g} (drive, server_created, server);
+CREATE INDEX IF NOT EXISTS attachments_g{g}_resource
+    ON attachments_g{g} (resource, server_created, server);
+CREATE INDEX IF NOT EXISTS ips_g{g}_owner ON ips_g{g} (owner, created, uuid);
+CREATE INDEX IF NOT EXISTS keypairs_g{g}_owner ON keypairs_g{g} (owner, created, uuid);
+CREATE INDEX IF NOT EXISTS keypairs_g{g}_name ON keypairs_g{g} (owner, name, created, uuid);

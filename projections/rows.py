@@ -8,6 +8,7 @@ from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
 from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
@@ -17,8 +18,10 @@ from projections.tables import (
     AttachmentRow,
     DepartedRow,
     DriveRow,
+    IpRow,
     JobResourceRow,
     JobRow,
+    KeypairRow,
     ProfileRow,
     ServerRow,
     TagResourceRow,
@@ -41,6 +44,8 @@ def rows(state: Aggregate | None) -> Rows:
             return _server_rows(state) if state.deleted is None else _departed("server", state)
         case Tag():
             return _tag_rows(state) if state.deleted is None else _departed("tag", state)
+        case Keypair():
+            return _keypair_rows(state) if state.deleted is None else _departed("keypair", state)
         case Profile():
             return keyed(ProfileRow(state.owner, state.clone_naming))
         case Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
@@ -89,7 +94,7 @@ def _job_rows(job: Job) -> Rows:
     )
 
 
-def _departed(kind: str, state: Drive | Server | Tag) -> Rows:
+def _departed(kind: str, state: Drive | Server | Tag | Keypair) -> Rows:
     """Return when it was deleted: its stream goes once no job names it any more."""
     assert state.deleted is not None
     return keyed(DepartedRow(f"{kind}-{state.uuid}", timestamp(state.deleted)))
@@ -127,10 +132,15 @@ def _server_rows(server: Server) -> Rows:
             definition=_encoder.encode(server.definition),
             mounts=_encoder.encode(server.mounts),
             nics=_encoder.encode(server.nics),
+            addresses=_encoder.encode(server.addresses),
         ),
         *(
-            AttachmentRow(server.uuid, place, mount.drive, created)
-            for place, mount in enumerate(server.mounts)
+            AttachmentRow(server.uuid, place, resource, created)
+            for place, resource in enumerate(server.attached())
+        ),
+        *(
+            IpRow(server.uuid, ip, server.owner, created, network)
+            for ip, network in server.ips().items()
         ),
     )
 
@@ -140,4 +150,17 @@ def _tag_rows(tag: Tag) -> Rows:
     return keyed(
         TagRow(tag.uuid, tag.owner, tag.name, timestamp(tag.created), meta),
         *(TagResourceRow(tag.uuid, uuid, kind) for uuid, kind in tag.resources.items()),
+    )
+
+
+def _keypair_rows(keypair: Keypair) -> Rows:
+    return keyed(
+        KeypairRow(
+            uuid=keypair.uuid,
+            owner=keypair.owner,
+            name=keypair.name,
+            created=timestamp(keypair.created),
+            public_key=keypair.public_key,
+            meta=_encoder.encode(keypair.meta),
+        )
     )

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -29,11 +29,11 @@ _SQL_TYPES = {
 
 
 class AttachmentRow(Struct, frozen=True, gc=False):
-    """A server mounts a drive."""
+    """A server mounts a drive, or has a keypair."""
 
     server: str
     place: int
-    drive: str
+    resource: str
     server_created: str
 
 
@@ -49,7 +49,7 @@ class AuditLogRow(Struct, frozen=True, gc=False):
 
 
 class DepartedRow(Struct, frozen=True, gc=False):
-    """A deleted drive, server or tag whose stream is still in the ledger."""
+    """A deleted drive, server, tag or keypair whose stream is still in the ledger."""
 
     stream: str
     at: str
@@ -69,6 +69,19 @@ class DriveRow(Struct, frozen=True, gc=False):
     resizing: int | None
     created: str
     definition: bytes
+
+
+class IpRow(Struct, frozen=True, gc=False):
+    """An address that a running server uses: its `uuid` is the address itself.
+
+    `network` is what it was drawn from, `created` when the server was created.
+    """
+
+    server: str
+    uuid: str
+    owner: str
+    created: str
+    network: str | None
 
 
 class JobResourceRow(Struct, frozen=True, gc=False):
@@ -103,6 +116,15 @@ class JobRow(Struct, frozen=True, gc=False):
     worker_lost: int
 
 
+class KeypairRow(Struct, frozen=True, gc=False):
+    uuid: str
+    owner: str
+    name: str
+    created: str
+    public_key: str
+    meta: bytes
+
+
 class ProfileRow(Struct, frozen=True, gc=False):
     """The part of an account's profile on which decisions depend."""
 
@@ -111,7 +133,7 @@ class ProfileRow(Struct, frozen=True, gc=False):
 
 
 class ServerRow(Struct, frozen=True, gc=False):
-    """A server; `host` and `active_since` while it runs."""
+    """A server; `host`, `active_since` and `addresses` while it runs."""
 
     uuid: str
     owner: str
@@ -122,6 +144,7 @@ class ServerRow(Struct, frozen=True, gc=False):
     definition: bytes
     mounts: bytes
     nics: bytes
+    addresses: bytes
 
 
 class TagResourceRow(Struct, frozen=True, gc=False):
@@ -145,8 +168,10 @@ TableRow = (
     | AuditLogRow
     | DepartedRow
     | DriveRow
+    | IpRow
     | JobResourceRow
     | JobRow
+    | KeypairRow
     | ProfileRow
     | ServerRow
     | TagResourceRow
@@ -180,8 +205,10 @@ TABLES = (
     Table("audit_log", AuditLogRow, 4),
     Table("departed", DepartedRow, 1),
     Table("drives", DriveRow, 1),
+    Table("ips", IpRow, 2),
     Table("job_resources", JobResourceRow, 2),
     Table("jobs", JobRow, 1),
+    Table("keypairs", KeypairRow, 1),
     Table("profiles", ProfileRow, 1),
     Table("servers", ServerRow, 1),
     Table("tag_resources", TagResourceRow, 2),

@@ -34,6 +34,7 @@ COMMANDS = {
     "cancel": Described("jobs", "Cancel a running job and remove what it has made"),
     "drives": Described("resources", "List drives, the oldest first"),
     "servers": Described("resources", "List servers, the oldest first"),
+    "keypairs": Described("resources", "List keypairs, the oldest first"),
     "clone": Described("resources", "Clone a drive or a server"),
     "upload": Described("transfers", "Upload an image as a new drive"),
     "download": Described("transfers", "Save a drive's image as FILE"),

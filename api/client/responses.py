@@ -45,12 +45,34 @@ class Mount(Struct, frozen=True):
     drive: Reference
 
 
+class Card(Struct, frozen=True):
+    """A network card of a running server, and its address; `uuid` is the address itself."""
+
+    ip_v4: Reference | None = None
+
+
+class Runtime(Struct, frozen=True):
+    nics: tuple[Card, ...]
+
+
 class Server(Struct, frozen=True):
     uuid: str
     name: str
     status: str
     drives: tuple[Mount, ...]
     jobs: tuple[Reference, ...]
+    runtime: Runtime | None = None
+
+    def addresses(self) -> list[str]:
+        """Return the addresses of its cards; none while it is stopped."""
+        nics = () if self.runtime is None else self.runtime.nics
+        return [nic.ip_v4.uuid for nic in nics if nic.ip_v4 is not None]
+
+
+class Keypair(Struct, frozen=True):
+    uuid: str
+    name: str
+    fingerprint: str
 
 
 class Event(Struct, frozen=True):

@@ -3,7 +3,8 @@
 The key is recorded in the transaction of the request's command (`ledger.domain.idempotency`), and
 the answer before it is sent. After a crash between the two, a repeat takes the same path again,
 with the same uuids for what is new; its command is not executed, and the answer shows the present
-state. A refused request has recorded nothing, so it may be sent again, corrected or not.
+state. So does a repeat of what was answered with a secret, as such an answer is not kept. A refused
+request has recorded nothing, so it may be sent again, corrected or not.
 """
 
 import asyncio
@@ -80,7 +81,7 @@ class Once:
                 if kept is not None:
                     return _repeated_answer(kept)
                 answer = await self._handle(request, handler, keyed)
-            if keyed.recorded:
+            if keyed.recorded and keyed.keeps_answer:
                 await self._keep(account, keyed, answer)
             return answer
 

@@ -18,6 +18,8 @@ class KeyedRequest:
         self.key = key
         self.recorded = False
         """Whether its command is in the ledger, by this request or by an earlier one."""
+        self.keeps_answer = True
+        """Whether repeats get this answer; otherwise they get the present state."""
         self._seed = seed
         self._hash = sha256(f"{about}\n".encode("utf-8", "surrogatepass"))
 

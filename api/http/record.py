@@ -22,6 +22,13 @@ def is_recorded(request: web.Request) -> bool:
     return keyed is not None and keyed.recorded
 
 
+def keep_no_answer(request: web.Request) -> None:
+    """Keep no answer for repeats of the request: it contains a secret that is kept nowhere."""
+    keyed = request.get(KEYED_REQUEST)
+    if keyed is not None:
+        keyed.keeps_answer = False
+
+
 async def record_command(
     request: web.Request, ledger: Ledger, command: Command, changed: Changed
 ) -> None:

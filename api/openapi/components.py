@@ -24,6 +24,8 @@ from api.resources.drives.bodies import (
     NewUpload,
 )
 from api.resources.drives.representation import DRIVE_LIST_FIELDS
+from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
+from api.resources.servers.addresses import IP_LIST_FIELDS, Ip
 from api.resources.servers.bodies import NewServer, RuntimeNic, Server, ServerClone, ServerEdit
 from api.resources.servers.representation import SERVER_LIST_FIELDS
 from api.resources.tag_bodies import NewTag, Tag, TagEdit
@@ -34,16 +36,18 @@ BODIES = (
     *(Drive, NewDrive, NewUpload, DriveEdit, DriveClone, DriveResize, ChunkRequest, LibraryDrive),
     *(Server, NewServer, ServerEdit, ServerClone, RuntimeNic),
     *(Tag, NewTag, TagEdit),
+    *(Keypair, NewKeypair, KeypairEdit, Pubkey, Ip),
     *(Profile, ProfileEdit, Login, TokenLogin),
 )
-LISTED = ("Drive", "LibraryDrive", "Server", "Tag")
+LISTED = ("Drive", "Ip", "Keypair", "LibraryDrive", "Pubkey", "Server", "Tag")
 IN_SHORT: Mapping[str, Collection[str]] = {
     "Drive": DRIVE_LIST_FIELDS,
+    "Ip": IP_LIST_FIELDS,
     "Server": SERVER_LIST_FIELDS,
 }
 """The fields that lists show of these; detailed lists show all."""
-MADE = ("Drive", "Server", "Tag")
-GIVEN = ("NewDrive", "NewServer", "NewTag", "NewUpload")
+MADE = ("Drive", "Keypair", "Server", "Tag")
+GIVEN = ("NewDrive", "NewKeypair", "NewServer", "NewTag", "NewUpload")
 """Bodies of which one request may hold several."""
 
 _NULL: JsonObject = {"type": "null"}
@@ -134,7 +138,7 @@ def _pointer(name: str) -> str:
 
 # Lists
 
-_WALKED = frozenset({"Drive", "Server", "Tag"})
+_WALKED = frozenset({"Drive", "Ip", "Keypair", "Pubkey", "Server", "Tag"})
 """What `after` walks, besides jobs."""
 
 

@@ -9,13 +9,21 @@ from api.http.responses import JsonObject, Shown, encode
 from api.http.wire.websocket_frames import text_frame
 from api.resources.drives.representation import represent_drive
 from api.resources.jobs.representation import LiveFigures, job_json
+from api.resources.keypairs.bodies import represent_keypair
 from api.resources.profile import profile_json
 from api.resources.servers.representation import represent_server
 from api.resources.tag_bodies import represent_tag
 from api.text.urls import API_ROOT
 from projections.feed.feed import Render
 from projections.feed.resource_kinds import View
-from projections.views.read_models import DriveView, JobTree, ProfileView, ServerView, TagView
+from projections.views.read_models import (
+    DriveView,
+    JobTree,
+    KeypairView,
+    ProfileView,
+    ServerView,
+    TagView,
+)
 
 
 def frames(figures: LiveFigures) -> Render:
@@ -53,6 +61,8 @@ def _shown(view: View, figures: LiveFigures) -> Shown:
             return represent_server(view)
         case TagView():
             return represent_tag(view)
+        case KeypairView():
+            return represent_keypair(view)
         case ProfileView():
             return profile_json(view)
         case _:

@@ -13,6 +13,8 @@ from api.http.requests import DEFAULT_LIMIT
 from api.http.responses import JsonObject, json_answer
 from api.resources.account_bodies import Profile, ProfileEdit
 from api.resources.drives.bodies import Drive, DriveEdit, LibraryDrive, NewDrive
+from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
+from api.resources.servers.addresses import Ip
 from api.resources.servers.bodies import NewServer, Server, ServerEdit
 from api.resources.tag_bodies import NewTag, Tag
 
@@ -171,6 +173,27 @@ SCHEMAS = {
         fields=describe_fields(Tag, NewTag),
         filtering={"name": 1, "uuid": 1},
         ordering=["uuid", "name"],
+    ),
+    "keypairs": Schema(
+        allowed_detail_http_methods=["get", "put", "delete"],
+        allowed_list_http_methods=["get", "post"],
+        fields=describe_fields(Keypair, NewKeypair, KeypairEdit),
+        filtering={"name": 1, "uuid": 1},
+        ordering=["uuid", "name"],
+    ),
+    "pubkeys": Schema(
+        allowed_detail_http_methods=["get"],
+        allowed_list_http_methods=["get"],
+        fields=describe_fields(Pubkey),
+        filtering={"name": 1, "uuid": 1},
+        ordering=["uuid", "name"],
+    ),
+    "ips": Schema(
+        allowed_detail_http_methods=["get"],
+        allowed_list_http_methods=["get"],
+        fields=describe_fields(Ip),
+        filtering={"uuid": 1},
+        ordering=["uuid"],
     ),
     "profile": Schema(
         allowed_detail_http_methods=["get", "put"],

@@ -27,8 +27,6 @@ ABSENT = (
     "balance",
     "currentusage",
     "fwpolicies",
-    "ips",
-    "keypairs",
     "licenses",
     "pricing",
     "remotesnapshots",

@@ -19,7 +19,8 @@ from projections.views.walks import Key, Walked, is_short
 
 CURSOR_VERSION = "2"
 _CURSOR = re.compile(r"(\d+) (.+)")
-_PLACE = re.compile(r"([0-9T:.+-]{32}) ([0-9a-f-]{36}) ([0-9a-f]{16})")
+_PLACE = re.compile(r"([0-9T:.+-]{32}) ([0-9a-f.:-]{2,45}) ([0-9a-f]{16})")
+"""When something was created, its uuid or address, and the filters."""
 
 
 class List(NamedTuple):

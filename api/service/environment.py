@@ -1,4 +1,4 @@
-"""What decisions cannot compute: new ids, macs and passwords, hosts, and the room in the pools."""
+"""What decisions cannot compute: new ids, macs and passwords, hosts, addresses, and free room."""
 
 import math
 import random
@@ -6,9 +6,10 @@ import secrets
 import string
 import time
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Network
 
 from api.service.ids import new_id
-from api.service.settings import DEFAULT_HOSTS
+from api.service.settings import DEFAULT_HOSTS, DEFAULT_RANGE
 from ledger.domain.context import PoolSpace
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.pools import Pool
@@ -42,10 +43,12 @@ class ServiceEnvironment:
         hosts: tuple[str, ...] = DEFAULT_HOSTS,
         seen: Callable[[], Sequence[WorkerPool]] | None = None,
         quotas: Quotas = NO_QUOTAS,
+        addresses: IPv4Network = DEFAULT_RANGE,
     ) -> None:
         """`seen` returns the pools of workers, where other processes do the work."""
         self._pools = pools
         self._hosts = hosts
+        self._addresses = addresses
         self._seen = seen
         self.quotas = quotas
         self._spaces: tuple[PoolSpace, ...] = ()
@@ -53,6 +56,9 @@ class ServiceEnvironment:
 
     def hosts(self) -> tuple[str, ...]:
         return self._hosts
+
+    def address_range(self) -> IPv4Network:
+        return self._addresses
 
     def pools(self) -> tuple[PoolSpace, ...]:
         """Return the pools of this process, and those that only workers elsewhere have."""

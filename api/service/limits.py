@@ -65,6 +65,7 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     drives_per_account: Annotated[int, Meta(ge=0, description="drives of one account")] = 20_000
     servers_per_account: Annotated[int, Meta(ge=0, description="servers of one account")] = 5_000
     tags_per_account: Annotated[int, Meta(ge=0, description="tags of one account")] = 5_000
+    keypairs_per_account: Annotated[int, Meta(ge=0, description="keypairs of one account")] = 1_000
     unfinished_uploads: Annotated[
         int, Meta(ge=0, description="uploads of all accounts whose last chunk has not come")
     ] = 1_000
@@ -129,6 +130,7 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
             drives=self.drives_per_account,
             servers=self.servers_per_account,
             tags=self.tags_per_account,
+            keypairs=self.keypairs_per_account,
             unfinished_uploads=self.unfinished_uploads_per_account,
             unfinished_uploads_of_all=self.unfinished_uploads,
             jobs_running=self.jobs_running_per_account,

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import ip_network
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -19,6 +19,9 @@ S = TypeVar("S", bound=Struct)
 
 ENVIRONMENT_PREFIX = "JOB_LEDGER_"
 DEFAULT_HOSTS = ("main",)
+DEFAULT_RANGE = IPv4Network("10.0.0.0/8")
+SHORTEST_RANGE = 30
+"""A network of this prefix has one address beside its gateway's, its own and its broadcast's."""
 STORES = ("postgresql://", "postgres://")
 
 _SIZE = re.compile(r"([0-9]+)([KMGT]?)", re.IGNORECASE)
@@ -81,6 +84,8 @@ class Settings(WorkSettings, frozen=True, kw_only=True):
     port: Port = 8080
     compute_hosts: Annotated[tuple[str, ...], Meta(min_length=1)] = DEFAULT_HOSTS
     """The names of the hosts that servers are placed on. Nothing runs there."""
+    address_range: IPv4Network = DEFAULT_RANGE
+    """Where the addresses of servers come from that get theirs by DHCP. Nothing is there."""
     processes: UpTo64 = 1
     """How many processes answer requests; more than one need a ledger in PostgreSQL."""
     demo: bool = False
@@ -215,6 +220,13 @@ def _read_hosts(texts: str | Sequence[str]) -> tuple[str, ...]:
     return hosts
 
 
+def _read_range(text: str) -> IPv4Network:
+    network = IPv4Network(text)
+    if network.prefixlen > SHORTEST_RANGE:
+        raise ValueError(f"{text} has no address to give: the longest prefix is /{SHORTEST_RANGE}")
+    return network
+
+
 def _read_networks(texts: str | Sequence[str]) -> tuple[str, ...]:
     """Read `10.0.0.0/8` or a single address."""
     return tuple(str(ip_network(text)) for text in _split(texts))
@@ -236,6 +248,7 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "store": checked_store,
     "pools": _read_pools,
     "compute_hosts": _read_hosts,
+    "address_range": _read_range,
     "trusted_proxies": _read_networks,
     "limits": _read_limits,
     "copy_rate": _read_rate,

@@ -8,6 +8,7 @@ remains. It need not check that what it creates is new: a taken id is refused as
 
 from collections.abc import Mapping
 from datetime import datetime
+from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from msgspec import Struct
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.housekeeping import Act
 from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.aggregates.server import Server
@@ -34,8 +36,8 @@ RowKey = tuple[str, Row]
 class State(Counts, Protocol):
     """The current state, including the changes that the decision has yielded.
 
-    Looking at a drive or a server guards it: if another process changes it, or decides about it, at
-    the same moment, one of the two decisions is made anew.
+    Looking at a drive, a server or a keypair guards it: if another process changes it, or decides
+    about it, at the same moment, one of the two decisions is made anew.
     """
 
     @property
@@ -55,10 +57,16 @@ class State(Counts, Protocol):
         """Return the server, unless there never was one or it is deleted."""
 
     def relations(self, uuid: str) -> Relations:
-        """Return what jobs, servers and tags say about this drive or server."""
+        """Return what jobs, servers and tags say about this drive, server, keypair or account.
+
+        This guards an account, too: none of its addresses must be given out twice.
+        """
 
     def tag(self, uuid: str) -> Tag | None:
         """Return the tag, unless there never was one or it is deleted."""
+
+    def keypair(self, uuid: str) -> Keypair | None:
+        """Return the keypair, unless there never was one or it is deleted."""
 
     def profile(self, account: str) -> Profile:
         """Return the account's profile, which every account has; this guards nothing."""
@@ -134,6 +142,9 @@ class Environment(Protocol):
     def new_id(self) -> str: ...
 
     def new_mac(self) -> str: ...
+
+    def address_range(self) -> IPv4Network:
+        """Return the network that cards with DHCP get their addresses from."""
 
     def pools(self) -> tuple[PoolSpace, ...]:
         """Return the pools of this process and those of workers elsewhere."""

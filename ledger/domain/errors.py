@@ -56,6 +56,18 @@ class TagNotFound(NotFound):
         super().__init__(f"no tag with uuid {uuid}", point=point)
 
 
+class KeypairNotFound(NotFound):
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no keypair with uuid {uuid}")
+
+
+class IpNotFound(NotFound):
+    """No running server of the account uses the address."""
+
+    def __init__(self, ip: str) -> None:
+        super().__init__(f"no running server uses the address {ip}")
+
+
 class ResourceNotFound(NotFound):
     """There is no drive or server that could have the tag."""
 
@@ -164,6 +176,27 @@ class ServerStopped(WrongState):
         super().__init__(f"server {uuid} is not running")
 
 
+class AddressInUse(WrongState):
+    """A static address is used by another card of the account, whose server runs."""
+
+    point = "nics"
+
+    def __init__(self, ip: str) -> None:
+        super().__init__(f"address {ip} is used by another card of a running server")
+
+
+class NoAddressLeft(WrongState):
+    """The account's running servers use all addresses of the network."""
+
+    point = "nics"
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"running servers use all addresses of {network}: stop one of them, or ask the operator"
+            " for a wider --address-range"
+        )
+
+
 class LibraryDrive(WrongState):
     """A disk of the library can be cloned, but not attached."""
 
@@ -209,6 +242,7 @@ _QUOTAS: Mapping[str, tuple[str, str]] = {
     "drives": ("drives", "delete some"),
     "servers": ("servers", "delete some"),
     "tags": ("tags", "delete some"),
+    "keypairs": ("keypairs", "delete some"),
     "tokens": ("tokens", "remove some"),
     "jobs-running": ("running jobs", "cancel some, or wait until they end"),
     "jobs-kept": ("jobs", "those that have ended are discarded after some time"),
@@ -260,6 +294,24 @@ class UnknownStorageType(Invalid):
         super().__init__(
             f"no pool has storage type {storage_type}; there is {', '.join(sorted(set(known)))}"
         )
+
+
+class UnknownKeypair(Invalid):
+    """A server cannot have a keypair that its account does not have."""
+
+    point = "pubkeys"
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no keypair with uuid {uuid}")
+
+
+class OtherPublicKey(Invalid):
+    """The public key of a keypair stays: servers that have it would be opened by another."""
+
+    point = "public_key"
+
+    def __init__(self) -> None:
+        super().__init__("the public key of a keypair cannot change: create another keypair")
 
 
 class CpuTooLow(Invalid):

@@ -10,6 +10,7 @@ from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
 from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
@@ -33,6 +34,9 @@ from ledger.domain.events import (
     JobFailed,
     JobsDiscarded,
     JobSucceeded,
+    KeypairChanged,
+    KeypairCreated,
+    KeypairDeleted,
     LedgerCompacted,
     LedgerRestored,
     ProfileChanged,
@@ -56,6 +60,7 @@ _FIRST = {
     "drive": DriveCreated,
     "server": ServerCreated,
     "tag": TagCreated,
+    "keypair": KeypairCreated,
     "compaction": ArchiveWritten,
 }
 _ONLY = {
@@ -91,6 +96,8 @@ def violation(state: Aggregate | None, stream: str, event: Event) -> str | None:
             return _server_violation(state, event)
         case Tag():
             return _tag_violation(state, event)
+        case Keypair():
+            return _keypair_violation(state, event)
         case Compaction():
             if not isinstance(event, LedgerCompacted):
                 return f"a compaction has no {type(event).__name__}"
@@ -234,6 +241,15 @@ def _power_violation(server: Server, event: ServerPowerChanged) -> str | None:
     runs = event.action in ("start", "restart")
     if (event.power == "running") != runs or (event.host is not None) != runs:
         return f"{event.action} does not lead to {event.power} on {event.host}"
+    return _address_violation(server, event)
+
+
+def _address_violation(server: Server, event: ServerPowerChanged) -> str | None:
+    macs = [address.mac for address in event.addresses]
+    if macs and event.power == "stopped":
+        return "a stopped server got an address"
+    if len(set(macs)) < len(macs) or not all(map(server.uses_dhcp, macs)):
+        return "an address was not for one card with DHCP"
     return None
 
 
@@ -249,3 +265,10 @@ def _tag_violation(tag: Tag, event: Event) -> str | None:
             return None
         case _:
             return f"a tag has no {type(event).__name__}"
+
+
+def _keypair_violation(keypair: Keypair, event: Event) -> str | None:
+    if keypair.deleted:
+        return "the keypair had been deleted"
+    known = isinstance(event, KeypairChanged | KeypairDeleted)
+    return None if known else f"a keypair has no {type(event).__name__}"

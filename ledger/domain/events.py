@@ -1,10 +1,10 @@
 """The vocabulary: every event the ledger may hold, and the envelope each one carries.
 
-An event says what happened to one stream (a job, a drive, a server, a tag, an account's profile, or
-one of the ledger's own acts); `Recorded` adds when, by whom and in which request. Events are
-immutable and the unions are closed: a `match` over one ends in `assert_never`. An event may contain
-nothing secret: passwords, tokens and personal data live in plain tables, because what is in the
-ledger stays there.
+An event says what happened to one stream (a job, a drive, a server, a tag, a keypair, an account's
+profile, or one of the ledger's own acts); `Recorded` adds when, by whom and in which request.
+Events are immutable and the unions are closed: a `match` over one ends in `assert_never`. An event
+may contain nothing secret: passwords, tokens and personal data live in plain tables, because what
+is in the ledger stays there.
 """
 
 from datetime import datetime, timedelta
@@ -92,6 +92,14 @@ class Nic(Closed, frozen=True):
     vlan: str | None = None
     firewall_policy: str | None = None
     boot_order: int | None = None
+
+
+class Address(Closed, frozen=True):
+    """An IPv4 address that a card got by DHCP, and the network that it was drawn from."""
+
+    mac: str
+    ip: str
+    network: str
 
 
 class ServerDefinition(Closed, frozen=True):
@@ -271,11 +279,15 @@ class ServerChanged(Closed, frozen=True):
 
 
 class ServerPowerChanged(Closed, frozen=True):
-    """The server was switched; `host` is its compute host if it runs. Only this record exists."""
+    """The server was switched. If it runs: its compute host, and the addresses of its DHCP cards.
+
+    Only this record exists.
+    """
 
     action: PowerAction
     power: Power
     host: str | None = None
+    addresses: tuple[Address, ...] = ()
 
 
 class ServerDeleted(Closed, frozen=True):
@@ -313,6 +325,30 @@ class TagDeleted(Closed, frozen=True):
 
 
 TagEvent = TagCreated | TagChanged | ResourceTagged | ResourceUntagged | TagDeleted
+
+
+# Keypairs
+
+
+class KeypairCreated(Closed, frozen=True):
+    """A public key has a name. Its private key is nowhere in the ledger, nor beside it."""
+
+    owner: str
+    name: str
+    public_key: str
+    meta: dict[str, str] = {}
+
+
+class KeypairChanged(Closed, frozen=True):
+    name: str
+    meta: dict[str, str]
+
+
+class KeypairDeleted(Closed, frozen=True):
+    pass
+
+
+KeypairEvent = KeypairCreated | KeypairChanged | KeypairDeleted
 
 
 # Profiles
@@ -425,6 +461,7 @@ Event = (
     | DriveEvent
     | ServerEvent
     | TagEvent
+    | KeypairEvent
     | ProfileEvent
     | PolicyEvent
     | SweepEvent
@@ -462,6 +499,10 @@ def server_stream(uuid: str) -> str:
 
 def tag_stream(uuid: str) -> str:
     return f"tag-{uuid}"
+
+
+def keypair_stream(uuid: str) -> str:
+    return f"keypair-{uuid}"
 
 
 def profile_stream(account: str) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.errors import QuotaExceeded, TooManyUploads
@@ -19,11 +20,14 @@ from ledger.domain.events import (
     Event,
     JobCreated,
     JobsDiscarded,
+    KeypairCreated,
     ServerCreated,
     TagCreated,
 )
 
-Kind = Literal["drives", "servers", "tags", "unfinished-uploads", "jobs-running", "jobs-kept"]
+Kind = Literal[
+    "drives", "servers", "tags", "keypairs", "unfinished-uploads", "jobs-running", "jobs-kept"
+]
 """The kinds of things that are counted."""
 
 EVERYBODY = ""
@@ -36,6 +40,7 @@ class Quotas(Struct, frozen=True, kw_only=True, gc=False):
     drives: int = 0
     servers: int = 0
     tags: int = 0
+    keypairs: int = 0
     unfinished_uploads: int = 0
     unfinished_uploads_of_all: int = 0
     jobs_running: int = 0
@@ -70,6 +75,8 @@ def holdings_of(state: Aggregate | None) -> tuple[Holding, ...]:
             return (Holding(state.owner, "servers"),)
         case Tag(deleted=None):
             return (Holding(state.owner, "tags"),)
+        case Keypair(deleted=None):
+            return (Holding(state.owner, "keypairs"),)
         case Job():
             kept = Holding(state.owner, "jobs-kept")
             running = Holding(state.owner, "jobs-running")
@@ -87,6 +94,8 @@ def begun_by(event: Event) -> tuple[Holding, ...]:
             return (Holding(event.owner, "servers"),)
         case TagCreated():
             return (Holding(event.owner, "tags"),)
+        case KeypairCreated():
+            return (Holding(event.owner, "keypairs"),)
         case JobCreated():
             return Holding(event.owner, "jobs-kept"), Holding(event.owner, "jobs-running")
         case _:
@@ -129,6 +138,8 @@ def _limit(holding: Holding, quotas: Quotas) -> int:
             return quotas.servers
         case "tags":
             return quotas.tags
+        case "keypairs":
+            return quotas.keypairs
         case "unfinished-uploads" if holding.owner == EVERYBODY:
             return quotas.unfinished_uploads_of_all
         case "unfinished-uploads":

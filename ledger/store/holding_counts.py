@@ -20,6 +20,8 @@ from ledger.domain.events import (
     JobFailed,
     JobsDiscarded,
     JobSucceeded,
+    KeypairCreated,
+    KeypairDeleted,
     ServerCreated,
     ServerDeleted,
     TagCreated,
@@ -38,6 +40,7 @@ _MADE: Mapping[type[Event], tuple[Kind, ...]] = {
     DriveCreated: ("drives", "unfinished-uploads"),
     ServerCreated: ("servers",),
     TagCreated: ("tags",),
+    KeypairCreated: ("keypairs",),
     JobCreated: ("jobs-running", "jobs-kept"),
 }
 _GONE: Mapping[type[Event], tuple[Kind, ...]] = {
@@ -45,6 +48,7 @@ _GONE: Mapping[type[Event], tuple[Kind, ...]] = {
     DriveDeleted: ("drives", "unfinished-uploads"),
     ServerDeleted: ("servers",),
     TagDeleted: ("tags",),
+    KeypairDeleted: ("keypairs",),
     JobSucceeded: ("jobs-running",),
     JobFailed: ("jobs-running",),
     JobCancelled: ("jobs-running",),

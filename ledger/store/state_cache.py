@@ -18,6 +18,7 @@ from ledger.codec import decode, encode, name_of, names_of
 from ledger.domain.aggregates import Aggregate, evolve, fold
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import (
     Relation,
@@ -39,16 +40,19 @@ from ledger.domain.events import (
     JobCreated,
     JobFailed,
     JobSucceeded,
+    KeypairCreated,
     Recorded,
     ResourceTagged,
     ResourceUntagged,
     ServerChanged,
     ServerCreated,
     ServerDeleted,
+    ServerPowerChanged,
     TagCreated,
     TagDeleted,
     drive_stream,
     job_stream,
+    keypair_stream,
     profile_stream,
     server_stream,
     tag_stream,
@@ -90,7 +94,7 @@ class CachedStream(NamedTuple):
 
 
 NO_STREAM = CachedStream(0, None, {})
-_FIRST_EVENTS = (JobCreated, DriveCreated, ServerCreated, TagCreated)
+_FIRST_EVENTS = (JobCreated, DriveCreated, ServerCreated, TagCreated, KeypairCreated)
 _RELATING = (
     JobCreated,
     JobSucceeded,
@@ -99,11 +103,12 @@ _RELATING = (
     ServerCreated,
     ServerChanged,
     ServerDeleted,
+    ServerPowerChanged,
     ResourceTagged,
     ResourceUntagged,
     TagDeleted,
 )
-"""The only events after which a job, server or tag may name other drives or servers."""
+"""The only events after which a job, server or tag may name others, or a server use others'."""
 _NAMES_OF_RELATING = names_of(_RELATING)
 
 
@@ -168,6 +173,7 @@ class StateCache:
             _put_newest(self._relations, {uuid: relations})
             self._streams.pop(drive_stream(uuid), None)
             self._streams.pop(server_stream(uuid), None)
+            self._streams.pop(keypair_stream(uuid), None)
         return relations
 
     def _read_stream(self, stream: str, cursor: Cursor) -> CachedStream:
@@ -333,6 +339,11 @@ class UnitOfWork:
         state = self._state(Tag, tag_stream(uuid))
         return None if state is None or state.deleted else state
 
+    def keypair(self, uuid: str) -> Keypair | None:
+        self._guard(uuid)
+        state = self._state(Keypair, keypair_stream(uuid))
+        return None if state is None or state.deleted else state
+
     def profile(self, account: str) -> Profile:
         return self._state(Profile, profile_stream(account)) or Profile(account)
 
@@ -388,7 +399,7 @@ class UnitOfWork:
         kind, _, uuid = stream.partition("-")
         if not self.is_new(stream) and self.cached_stream(stream).version:
             raise AlreadyExists(kind, uuid)
-        if kind in ("drive", "server"):
+        if kind in ("drive", "server", "keypair"):
             self.created.add(uuid)
         self.seen_streams.add(stream)
         self.new_streams.add(stream)

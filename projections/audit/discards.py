@@ -23,6 +23,7 @@ from ledger.domain.events import (
     JobFailed,
     JobsDiscarded,
     JobSucceeded,
+    KeypairDeleted,
     Recorded,
     ServerDeleted,
     StreamParked,
@@ -78,7 +79,7 @@ class Discards:
                     self._named_by.setdefault(resource.uuid, set()).add(event.stream)
             case JobSucceeded() | JobFailed() | JobCancelled():
                 self._end(event)
-            case DriveDeleted() | ServerDeleted() | TagDeleted():
+            case DriveDeleted() | ServerDeleted() | TagDeleted() | KeypairDeleted():
                 self._departed[event.stream] = _Departed(recorded.recorded_at, event.position)
             case StreamParked(stream=stream):
                 self._parked[stream] = sys.maxsize

@@ -3,10 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from projections.views.read_models import DriveView, JobTree, ProfileView, ServerView, TagView
+from projections.views.read_models import (
+    DriveView,
+    JobTree,
+    KeypairView,
+    ProfileView,
+    ServerView,
+    TagView,
+)
 from projections.views.snapshot import Snapshot
 
-ViewWithUuid = JobTree | DriveView | ServerView | TagView
+ViewWithUuid = JobTree | DriveView | ServerView | TagView | KeypairView
 View = ViewWithUuid | ProfileView
 """A resource as it is read; its representation is not decided here."""
 
@@ -36,6 +43,7 @@ KINDS: Mapping[str, Kind] = {
     "drive": Kind("drives", _among(Snapshot.drives_among)),
     "server": Kind("servers", _among(Snapshot.servers_among)),
     "tag": Kind("tags", _among(Snapshot.tags_among)),
+    "keypair": Kind("keypairs", _among(Snapshot.keypairs_among)),
     "profile": Kind("profile", _profile),
 }
 """By the first word of a stream's name."""

@@ -78,8 +78,8 @@ class Drives(Reader):
         found = {row.uuid: _view(row) for row in starmap(DriveRow, rows)}
         owned = [drive.uuid for drive in found.values() if drive.owner != LIBRARY]
         for drive, server in self._among(
-            f"SELECT drive, server FROM attachments_g{self._g} WHERE drive IN (...)"
-            " GROUP BY drive, server ORDER BY min(server_created), server",
+            f"SELECT resource, server FROM attachments_g{self._g} WHERE resource IN (...)"
+            " GROUP BY resource, server ORDER BY min(server_created), server",
             owned,
         ):
             found[drive].mounted_on.append(server)

@@ -1,6 +1,7 @@
 """Generations of the read models: creates, writes, switches and drops their tables."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import groupby
@@ -71,16 +72,19 @@ class InlineProjection:
         put_rows(cursor, generation, puts)
 
     def relations(self, cursor: Cursor, uuid: str) -> Relations:
-        """Return what the live rows say about this drive or server."""
+        """Return what the live rows say about this drive, server, keypair or account."""
         g = live_generation(cursor)
         cursor.execute(
-            f"SELECT (SELECT group_concat(server) FROM attachments_g{g} WHERE drive = ?1),"
+            f"SELECT (SELECT group_concat(server) FROM attachments_g{g} WHERE resource = ?1),"
             f" (SELECT count(*) FROM job_resources_g{g} WHERE resource = ?1 AND running = 1),"
-            f" (SELECT group_concat(tag) FROM tag_resources_g{g} WHERE resource = ?1)",
+            f" (SELECT group_concat(tag) FROM tag_resources_g{g} WHERE resource = ?1),"
+            f" (SELECT group_concat(uuid) FROM ips_g{g} WHERE owner = ?1)",
             (uuid,),
         )
-        servers, running_jobs, tags = cursor.fetchone()
-        return Relations(_set(servers), running_jobs, _set(tags))
+        servers, running_jobs, tags, ips = cursor.fetchone()
+        return Relations(
+            frozenset(_split(servers)), running_jobs, frozenset(_split(tags)), Counter(_split(ips))
+        )
 
     def count(self, cursor: Cursor, *, owner: str, kind: Kind) -> int:
         """Count by the indexes that begin with the owner."""
@@ -101,6 +105,7 @@ _COUNTED: Mapping[Kind, str] = {
     "drives": "FROM drives_g{g} WHERE owner = ?",
     "servers": "FROM servers_g{g} WHERE owner = ?",
     "tags": "FROM tags_g{g} WHERE owner = ?",
+    "keypairs": "FROM keypairs_g{g} WHERE owner = ?",
     "unfinished-uploads": f"{_UNFINISHED} AND owner || '' = ?",
     "jobs-running": "FROM jobs_g{g} WHERE owner = ? AND state = 'started'",
     "jobs-kept": "FROM jobs_g{g} WHERE owner = ?",
@@ -108,8 +113,8 @@ _COUNTED: Mapping[Kind, str] = {
 """What is counted of an account; unfinished uploads by the index of drives that are not ready."""
 
 
-def _set(concatenated: str | None) -> frozenset[str]:
-    return frozenset(concatenated.split(",") if concatenated else ())
+def _split(concatenated: str | None) -> list[str]:
+    return concatenated.split(",") if concatenated else []
 
 
 def is_outdated(cursor: Cursor) -> bool:

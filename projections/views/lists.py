@@ -32,6 +32,11 @@ _SIZES: Mapping[Walked, str] = {
         "SELECT uuid, uuid, length(meta) + {reference} * (SELECT count(*)"
         " FROM tag_resources_g{g} WHERE tag = uuid) FROM tags_g{g} WHERE uuid IN (...)"
     ),
+    "keypairs": (
+        "SELECT uuid, uuid, length(public_key) + length(meta)"
+        " FROM keypairs_g{g} WHERE uuid IN (...)"
+    ),
+    "ips": "SELECT uuid, uuid, {reference} FROM ips_g{g} WHERE uuid IN (...)",
     "jobs": (
         "WITH listed AS (SELECT uuid, root FROM jobs_g{g} WHERE uuid IN (...)), families AS"
         " (SELECT root, count(*) AS jobs FROM jobs_g{g} WHERE root IN (SELECT root FROM listed)"
@@ -54,7 +59,7 @@ class Lists(Jobs):
     def listed(
         self, kind: Walked, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
     ) -> Iterator[str]:
-        """Yield an account's drives, servers or tags, oldest first; a negative limit is none."""
+        """Yield an account's things of this kind, oldest first; a negative limit is none."""
         where, parameters = self._where(owner, conditions)
         of = f"{kind}_g{self._g} WHERE {where} ORDER BY created, uuid"
         return self._uuids(of, parameters, limit, offset)

@@ -1,8 +1,9 @@
-"""What reads return: jobs, drives, servers, tags, profiles and log entries, with their parts."""
+"""What reads return: jobs, drives, servers, tags, keypairs, addresses, profiles and log entries."""
 
 from typing import NamedTuple
 
 from ledger.domain.events import (
+    Address,
     CloneNaming,
     DriveDefinition,
     Mount,
@@ -74,6 +75,7 @@ class ServerView(NamedTuple):
     definition: ServerDefinition
     mounts: tuple[Mount, ...]
     nics: tuple[Nic, ...]
+    addresses: tuple[Address, ...]
     host: str | None
     active_since: str | None
     jobs: list[JobReference]
@@ -96,6 +98,25 @@ class TagView(NamedTuple):
     name: str
     meta: dict[str, str]
     resources: list[TaggedView]
+
+
+class KeypairView(NamedTuple):
+    """A keypair: its public key, as there is no private one."""
+
+    uuid: str
+    owner: str
+    name: str
+    public_key: str
+    meta: dict[str, str]
+
+
+class IpView(NamedTuple):
+    """An address that a running server uses; `network` is what it was drawn from, if it was."""
+
+    uuid: str
+    owner: str
+    server: str
+    network: str | None
 
 
 class ProfileView(NamedTuple):

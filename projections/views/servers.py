@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ledger.domain.events import Mount, Nic, ServerDefinition
+from ledger.domain.events import Address, Mount, Nic, ServerDefinition
 from ledger.store.parameters import marks
 from projections.tables import ServerRow
 from projections.views.filters import Conditions
@@ -14,6 +14,7 @@ from projections.views.reader import Reader, sql_limit
 _definition = msgspec.json.Decoder(ServerDefinition).decode
 _mounts = msgspec.json.Decoder(tuple[Mount, ...]).decode
 _nics = msgspec.json.Decoder(tuple[Nic, ...]).decode
+_addresses = msgspec.json.Decoder(tuple[Address, ...]).decode
 
 
 class Servers(Reader):
@@ -68,6 +69,7 @@ def _view(row: ServerRow, vnc_password: str) -> ServerView:
         _definition(row.definition),
         _mounts(row.mounts),
         _nics(row.nics),
+        _addresses(row.addresses),
         row.host,
         row.active_since,
         [],

@@ -6,6 +6,8 @@ that flips it meanwhile changes nothing for a reader.
 
 from projections.views.accounts import Accounts
 from projections.views.drives import Drives
+from projections.views.ips import Ips
+from projections.views.keypairs import Keypairs
 from projections.views.lists import Lists
 from projections.views.resources import Resources
 from projections.views.searches import Searches
@@ -14,5 +16,5 @@ from projections.views.tags import Tags
 from projections.views.walks import Walks
 
 
-class Snapshot(Lists, Drives, Servers, Resources, Tags, Accounts, Walks, Searches):
+class Snapshot(Lists, Drives, Servers, Resources, Tags, Keypairs, Ips, Accounts, Walks, Searches):
     """The read models as of one moment."""

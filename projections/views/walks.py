@@ -14,7 +14,7 @@ from projections.views.filters import Condition, Conditions, Lookup, check_sql, 
 from projections.views.reader import Reader
 from projections.views.searches import is_search, matches_sql
 
-Walked = Literal["drives", "jobs", "servers", "tags"]
+Walked = Literal["drives", "ips", "jobs", "keypairs", "servers", "tags"]
 """What can be walked."""
 
 LOOKED_AT_MAX = 20_000
@@ -22,7 +22,9 @@ LOOKED_AT_MAX = 20_000
 
 _INDEXED: Mapping[Walked, tuple[Lookup, ...]] = {
     "drives": ("uuid", "name"),
+    "ips": ("uuid",),
     "jobs": ("resource", "state"),
+    "keypairs": ("uuid", "name"),
     "servers": ("uuid", "name"),
     "tags": ("uuid", "name"),
 }
@@ -72,7 +74,7 @@ class Walks(Reader):
         key: Key | None = None,
         limit: int,
     ) -> Step:
-        """Return the page of an account's drives, jobs, servers or tags that follows the key.
+        """Return the page of what an account has of one kind that follows the key.
 
         None is the key before the first page.
         """
@@ -92,7 +94,7 @@ class Walks(Reader):
         if path.checks:
             checks = " AND ".join(path.checks)
             matches = (
-                f"(SELECT 1 FROM {kind}_g{self._g} AS this"
+                f"EXISTS (SELECT 1 FROM {kind}_g{self._g} AS this"
                 f" WHERE this.uuid = looked_at.{path.uuid} AND {checks})"
             )
         if key is not None:

@@ -13,6 +13,10 @@ from tests.support.wait import PATIENCE_S, wait_for
 BLOCK = 64 * 1024
 """Whole blocks of zeros in an upload become holes."""
 
+PUBLIC_KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE9bZ7pkLWFnGyTfPk7sxP3mCB1nUQhcIuAe8HrSwbmK elm@example"
+)
+
 Json = dict[str, Any]
 
 

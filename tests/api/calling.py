@@ -35,6 +35,10 @@ UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 ROOT = "/api/2.0"
 SIZE = 512 * 1024**2
 DRIVE = {"name": "cedar", "media": "disk", "size": SIZE}
+PUBLIC_KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE9bZ7pkLWFnGyTfPk7sxP3mCB1nUQhcIuAe8HrSwbmK elm@example"
+)
+KEYPAIR = {"name": "laptop", "public_key": PUBLIC_KEY}
 SERVER = {"name": "elm", "cpu": 1000, "mem": 512 * 1024**2, "vnc_password": "spoon"}
 
 READY_S = PATIENCE_S
@@ -193,6 +197,13 @@ class Api:
             for unit, drive in enumerate(drives)
         ]
         answer = await self.post("/servers/", {**SERVER, "drives": mounts, **said}, by=by)
+        assert answer.status == 201, answer.body
+        uuid: str = answer.json["objects"][0]["uuid"]
+        return uuid
+
+    async def keypair(self, *, by: Account = ALICE, **said: Any) -> str:
+        """A new keypair of a public key that is given."""
+        answer = await self.post("/keypairs/", {**KEYPAIR, **said}, by=by)
         assert answer.status == 201, answer.body
         uuid: str = answer.json["objects"][0]["uuid"]
         return uuid

@@ -152,6 +152,33 @@ TAG = {
     "resources": LIST,
     "uuid": TEXT,
 }
+KEY = {
+    "fingerprint": TEXT,
+    "grantees": LIST,
+    "meta": OBJECT,
+    "name": TEXT,
+    "permissions": LIST,
+    "public_key": TEXT,
+    "resource_uri": TEXT,
+    "tags": LIST,
+    "uuid": TEXT,
+}
+KEYPAIR_SHAPE = {**KEY, "private_key": TEXT}
+PUBKEY = {**KEY, "has_private_key": BOOL}
+IP = {
+    "gateway": TEXT,
+    "grantees": LIST,
+    "meta": OBJECT,
+    "nameservers": LIST,
+    "netmask": INT,
+    "owner": REFERENCE,
+    "permissions": LIST,
+    "resource_uri": TEXT,
+    "server": REFERENCE,
+    "subscription": NULL,
+    "tags": LIST,
+    "uuid": TEXT,
+}
 TAGGED = {"owner": REFERENCE, "res_type": TEXT, "resource_uri": TEXT, "uuid": TEXT}
 PROFILE = {
     "address": TEXT,

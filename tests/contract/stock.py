@@ -8,7 +8,7 @@ from typing import Any
 
 from schemathesis import Case
 
-from tests.acceptance.client import BLOCK, Api, data_blocks
+from tests.acceptance.client import BLOCK, PUBLIC_KEY, Api, data_blocks
 from tests.acceptance.running import EMAIL, PASSWORD
 
 LEAST = 4
@@ -24,7 +24,13 @@ PATIENCE_S = 0.05
 """The longest that a generated request waits for a job."""
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-NAMED_BY = {"drive": "drives", "tag": "tags", "tags": "tags", "resources": "drives"}
+NAMED_BY = {
+    "drive": "drives",
+    "tag": "tags",
+    "tags": "tags",
+    "resources": "drives",
+    "pubkeys": "keypairs",
+}
 """What the uuids below a key of a body or a parameter of a query are of."""
 
 
@@ -86,6 +92,9 @@ LISTS = {
     "/jobs/?limit=50&fields=uuid": ("jobs",),
     "/jobs/?limit=50&fields=uuid&state=started": ("running",),
     "/tags/?limit=0&fields=uuid": ("tags",),
+    "/keypairs/?limit=0&fields=uuid": ("keypairs",),
+    "/pubkeys/?limit=0&fields=uuid": ("pubkeys",),
+    "/ips/?limit=0": ("ips",),
     "/libdrives/?limit=0&fields=uuid": ("libdrives",),
 }
 """The kinds that a list tells of."""
@@ -95,6 +104,7 @@ FITTING: Mapping[str, Callable[[Any], bool]] = {
 }
 """Which of those in the list are of the kind, if not all."""
 NEEDING = {
+    "GET /api/2.0/ips/{uuid}/": "ips",
     "GET /api/2.0/drives/{uuid}/download/": "small",
     "GET /api/2.0/drives/{uuid}/upload/": "uploading",
     "POST /api/2.0/drives/{uuid}/upload/": "uploading",
@@ -123,6 +133,15 @@ def make_tag(api: Api) -> None:
     api.post("/tags/", {"name": "fleet"}, status=201)
 
 
+def make_keypair(api: Api) -> None:
+    api.post("/keypairs/", {"name": "laptop", "public_key": PUBLIC_KEY}, status=201)
+
+
+def make_ip(api: Api) -> None:
+    server = api.create_server(nics=[{"ip_v4_conf": {"conf": "dhcp"}}])
+    api.post(f"/servers/{server}/action/?do=start", status=202)
+
+
 def make_job(api: Api) -> None:
     """Takes a while, by the rate that copies are held to."""
     api.clone(api.upload(data_blocks(1)))
@@ -136,4 +155,6 @@ MAKERS: Mapping[str, Callable[[Api], object]] = {
     "jobs": make_job,
     "running": make_job,
     "tags": make_tag,
+    "keypairs": make_keypair,
+    "ips": make_ip,
 }

@@ -159,7 +159,6 @@ SAID = {
     "hv_tsc": True,
     "meta": {"note": "first"},
     "requirements": ["sgx"],
-    "pubkeys": [UNKNOWN],
     "gpus": [{"name": "a"}],
     "epcs": [{"size": 5}],
 }
@@ -168,7 +167,7 @@ OWN = {"uuid", "resource_uri", "drives", "nics", "jobs", "runtime", "status"}
 
 async def test_a_server_clone_is_equal_but_for_what_is_its_own(api: Api):
     """All properties are the source's, its tags too; its status is `stopped` if that runs."""
-    source = await api.server(**SAID)
+    source = await api.server(**SAID, pubkeys=[await api.keypair()])
     tag = await api.post("/tags/", {"name": "fleet", "resources": [source]})
     assert (await api.post(f"/servers/{source}/action/?do=start")).status == 202
     copy = await clone_server(api, source)

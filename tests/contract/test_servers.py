@@ -44,7 +44,7 @@ async def full_server(api: Api) -> str:
             {"vlan": VLAN, "firewall_policy": UNKNOWN, "boot_order": 2},
         ],
         meta={"note": "first"},
-        pubkeys=[UNKNOWN],
+        pubkeys=[await api.keypair()],
         requirements=["sgx"],
         gpus=[{"name": "a"}],
         epcs=[{"size": 5}],

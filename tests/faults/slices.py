@@ -36,13 +36,13 @@ from projections.maintenance.rebuild import rebuild
 from projections.maintenance.retention import compaction
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.streams import compactions, pending_sweeps
-from tests.api.calling import ALICE, AUDITOR, BOB, ROOT, WORKER, Api, KnownAccounts
+from tests.api.calling import ALICE, AUDITOR, BOB, PUBLIC_KEY, ROOT, WORKER, Api, KnownAccounts
 from tests.support.api_server import ApiServer
 from tests.support.discarding import AT_ONCE, discard
 from tests.support.postgres import record_pools_elsewhere
 from tests.support.world import START, disk, machine, mount
 
-KINDS = ("sweep", "compaction", "parking", "drive", "server", "tag", "job")
+KINDS = ("sweep", "compaction", "parking", "drive", "server", "tag", "keypair", "job")
 """All kinds of streams that are discarded."""
 
 
@@ -54,6 +54,7 @@ class Dead(NamedTuple):
     drive: str
     server: str
     tag: str
+    keypair: str
     position: int
 
 
@@ -117,10 +118,13 @@ async def make_dead(api: Api) -> Dead:
 
 async def _make_things(api: Api) -> Dead:
     drive = await api.drive()
-    server, copy, job, tag = (api.service.new_id() for _ in range(4))
+    server, copy, job, tag, keypair = (api.service.new_id() for _ in range(5))
+    new_keypair = commands.NewKeypair(keypair, "laptop", PUBLIC_KEY)
+    with_key = machine(pubkeys=(keypair,))
     await api.do(
+        commands.CreateKeypairs(ALICE.uuid, (new_keypair,)),
         commands.CreateServers(
-            ALICE.uuid, (commands.NewServer(server, machine(), (mount(drive),), (), "hush"),)
+            ALICE.uuid, (commands.NewServer(server, with_key, (mount(drive),), (), "hush"),)
         ),
         commands.CreateTags(ALICE.uuid, (commands.NewTag(tag, "fleet", {}, (drive, server)),)),
         commands.CloneServer(ALICE.uuid, server, copy, job),
@@ -133,8 +137,9 @@ async def _make_things(api: Api) -> Dead:
     await api.do(
         commands.DeleteServers(ALICE.uuid, (server, copy), "all_drives"),
         commands.DeleteTag(ALICE.uuid, tag),
+        commands.DeleteKeypair(ALICE.uuid, keypair),
     )
-    return Dead(job, child, drive, server, tag, position)
+    return Dead(job, child, drive, server, tag, keypair, position)
 
 
 def stops(service: Service) -> dict[str, int]:
@@ -156,6 +161,7 @@ def stops(service: Service) -> dict[str, int]:
 # Commands
 
 OF_NOTHING_DEAD = {
+    commands.CreateKeypairs,
     commands.EditProfile,
     commands.ParkStream,
     commands.RecordRestore,
@@ -169,6 +175,7 @@ def about(dead: Dead) -> list[Command]:
     me, job, drive, server, tag = ALICE.uuid, dead.child, dead.drive, dead.server, dead.tag
     nowhere = commands.NewDrive("new", disk(storage_type="nowhere"))
     with_it = commands.NewServer("new", machine(), (mount(drive),), (), "")
+    with_key = commands.NewServer("new", machine(pubkeys=(dead.keypair,)), (), (), "")
     return [
         commands.CreateDrives(me, (nowhere,), "blank", (drive, server)),
         commands.MarkDriveReady(drive),
@@ -180,6 +187,7 @@ def about(dead: Dead) -> list[Command]:
         commands.DeleteDrives(me, (drive,)),
         commands.CloneDrive(me, drive, "new", "new job"),
         commands.CreateServers(me, (with_it,)),
+        commands.CreateServers(me, (with_key,)),
         commands.EditServer(me, server, commands.ServerEdit(name="new")),
         commands.ChangePower(me, server, "start"),
         commands.DeleteServers(me, (server,)),
@@ -187,6 +195,8 @@ def about(dead: Dead) -> list[Command]:
         commands.CreateTags(me, (commands.NewTag("new", "new", {}, (drive,)),)),
         commands.EditTag(me, tag, name="new"),
         commands.DeleteTag(me, tag),
+        commands.EditKeypair(me, dead.keypair, "new"),
+        commands.DeleteKeypair(me, dead.keypair),
         commands.CreateJob(me, "new", "x", (Resource("drives", drive, "source"),)),
         commands.CreateJob(me, "new", "x", parent=dead.job),
         commands.CancelJob(me, dead.job),
@@ -240,6 +250,7 @@ def _urls(api: Api, dead: Dead) -> Iterator[tuple[str, str]]:
     """Each URL of the router that is read, and each with a uuid whatever the method."""
     uuids = {"jobs": [dead.job, dead.child], "drives": [dead.drive], "libdrives": [dead.drive]}
     uuids |= {"servers": [dead.server], "tags": [dead.tag]}
+    uuids |= {"keypairs": [dead.keypair], "pubkeys": [dead.keypair]}
     for route in api.client.server.app.router.routes():
         assert route.resource is not None
         url = route.resource.canonical

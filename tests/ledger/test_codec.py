@@ -42,6 +42,7 @@ def _recorded(event: Event, at: datetime) -> Recorded[Event]:
     return Recorded(at, "account-1", "request-1", event)
 
 
+ADDRESS = e.Address("22:00:00:00:00:01", "10.0.0.2", "10.0.0.0/8")
 DEFINITION = e.DriveDefinition(
     "système ☃",
     "disk",
@@ -145,12 +146,24 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
         _recorded(e.ServerPowerChanged("start", "running", "host-a"), _at(12)),
         _recorded(e.ServerPowerChanged("shutdown", "stopped"), _at(12)),
     ],
+    "server-power-changed/2": [
+        _recorded(
+            e.ServerPowerChanged("start", "running", "host-a", (ADDRESS,)),
+            _at(12),
+        ),
+        _recorded(e.ServerPowerChanged("shutdown", "stopped"), _at(12)),
+    ],
     "server-deleted/1": [_recorded(e.ServerDeleted(), _at(13))],
     "tag-created/1": [_recorded(e.TagCreated("account-1", "fleet", {"k": "v"}), _at(14))],
     "tag-changed/1": [_recorded(e.TagChanged("flotte", {}), _at(15))],
     "resource-tagged/1": [_recorded(e.ResourceTagged("servers", "server-1"), _at(16))],
     "resource-untagged/1": [_recorded(e.ResourceUntagged("server-1"), _at(17))],
     "tag-deleted/1": [_recorded(e.TagDeleted(), _at(18))],
+    "keypair-created/1": [
+        _recorded(e.KeypairCreated("account-1", "laptop", "ssh-rsa AAAA me@x", {"k": "v"}), _at(18))
+    ],
+    "keypair-changed/1": [_recorded(e.KeypairChanged("old laptop", {}), _at(18))],
+    "keypair-deleted/1": [_recorded(e.KeypairDeleted(), _at(18))],
     "profile-changed/1": [
         _recorded(e.ProfileChanged(("phone", "clone_naming"), "COUNTER"), _at(19)),
         _recorded(e.ProfileChanged(("phone",)), _at(19)),
@@ -181,7 +194,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
 }
 """What the lines of the golden file mean, in order, by topic."""
 
-SUPERSEDED = frozenset({"server-changed/1"})
+SUPERSEDED = frozenset({"server-changed/1", "server-power-changed/1"})
 """Topics that are read by an upcast and written no more."""
 
 NAMED = [(topic, nth) for topic, those in EXPECTED.items() for nth in range(len(those))]

@@ -11,21 +11,27 @@ import pytest
 
 from ledger.domain import errors
 from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import (
+    ChangePower,
     CloneDrive,
     CreateDrives,
     CreateJob,
+    CreateKeypairs,
     CreateServers,
     DeleteDrives,
+    DeleteKeypair,
     EditProfile,
     EditServer,
     NewDrive,
+    NewKeypair,
     NewServer,
     ServerEdit,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
 )
+from ledger.domain.events import IpConf, Nic
 from ledger.domain.quotas import Holding, Quotas
 from ledger.store.holding_counts import HoldingCounts
 from ledger.store.postgres import others as pg_others
@@ -164,6 +170,62 @@ def test_a_drive_is_never_attached_twice(nodes: Nodes, many: Callable[[int], int
         attached = [isinstance(outcome, int) for outcome in outcomes]
         assert sum(attached) == 1, outcomes
         won[attached.index(True)] += 1
+    assert one.replay().divergence is None
+
+
+def test_an_address_is_never_given_out_twice(nodes: Nodes, many: Callable[[int], int]) -> None:
+    """To two servers of an account, from two nodes at the same moment, 200 times."""
+    one, two = nodes
+    card = Nic("22:00:00:00:00:09", ip_v4_conf=IpConf("dhcp"))
+    one.do(
+        CreateServers(
+            ME, tuple(NewServer(uuid, machine(), (), (card,), "secret") for uuid in ("s1", "s2"))
+        )
+    )
+    first = {"s1": 0, "s2": 0}
+    for _ in until_each_has_won(many(200), first.values()):
+        at_once(
+            lambda: one.do(ChangePower(ME, "s1", "start")),
+            lambda: two.do(ChangePower(ME, "s2", "start")),
+        )
+        given = {uuid: _address(one, uuid) for uuid in ("s1", "s2")}
+        assert set(given.values()) == {"10.0.0.9", "10.0.0.10"}, given
+        first[min(given, key=lambda uuid: len(given[uuid]))] += 1
+        at_once(
+            lambda: two.do(ChangePower(ME, "s1", "stop")),
+            lambda: one.do(ChangePower(ME, "s2", "stop")),
+        )
+    assert one.replay().divergence is None
+    assert one.rows() == two.rows()
+
+
+def _address(node: Opened, uuid: str) -> str:
+    server = node.current(f"server-{uuid}")
+    assert isinstance(server, Server)
+    (address,) = server.addresses
+    return address.ip
+
+
+def test_no_server_has_a_keypair_that_is_deleted(nodes: Nodes, many: Callable[[int], int]) -> None:
+    """Created with it at one node while it is deleted at the other, 200 times."""
+    one, two = nodes
+    won = {"creation": 0, "deletion": 0}
+    for nth in until_each_has_won(many(200), won.values()):
+        key, uuid = f"k{nth}", f"s{nth}"
+        nodes[nth % 2].do(CreateKeypairs(ME, (NewKeypair(key, "x", "ssh-rsa AAAA"),)))
+        new = NewServer(uuid, machine(pubkeys=(key,)), (), (), "secret")
+        created, deleted = at_once(
+            lambda new=new: one.do(CreateServers(ME, (new,))),
+            lambda key=key: two.do(DeleteKeypair(ME, key)),
+        )
+        assert isinstance(deleted, int), deleted
+        if isinstance(created, int):
+            server = one.current(f"server-{uuid}")
+            assert isinstance(server, Server)
+            assert server.definition.pubkeys == ()
+        else:
+            assert isinstance(created, errors.UnknownKeypair)
+        won["creation" if isinstance(created, int) else "deletion"] += 1
     assert one.replay().divergence is None
 
 

@@ -326,7 +326,7 @@ def test_a_row_that_is_not_what_the_events_say_is_found(told: Opened, what: str)
         "INSERT INTO attachments_g1 VALUES ('phantom', 0, 'a', 'now')",
         (
             "INSERT INTO servers_g1 SELECT 'phantom', owner, name, created, host, active_since,"
-            " definition, mounts, nics FROM servers_g1 WHERE uuid = 's'"
+            " definition, mounts, nics, addresses FROM servers_g1 WHERE uuid = 's'"
         ),
         (
             "INSERT INTO job_resources_g1"

@@ -94,6 +94,9 @@ TOLD: list[tuple[str, e.Event, list[Line]]] = [
     ("tag-t", e.ResourceTagged("drives", "d"), []),
     ("tag-t", e.ResourceUntagged("d"), []),
     ("tag-t", e.TagDeleted(), [Line("delete", "Tags", "t")]),
+    ("keypair-k", e.KeypairCreated(ME, "x", "ssh-rsa AAAA"), [Line("create", "Keypairs", "k")]),
+    ("keypair-k", e.KeypairChanged("y", {}), [Line("update", "Keypairs", "k")]),
+    ("keypair-k", e.KeypairDeleted(), [Line("delete", "Keypairs", "k")]),
     ("profile-p", e.ProfileChanged(("phone",)), [Line("update", "Profile", "p")]),
     # The ledger's own acts are nobody's.
     (e.POLICY_STREAM, e.RetentionPolicySet(timedelta(days=3), START), []),

@@ -214,7 +214,7 @@ def test_drives_and_servers_are_listed_oldest_first(told: Opened) -> None:
         servers = [server.uuid for server in snapshot.servers(ME, limit=-1)]
         theirs = [drive.uuid for drive in snapshot.drives(SOMEBODY_ELSE, limit=-1)]
     assert drives == ["a", "b", "cd", "new-1", "new-3", "new-11", "new-9"]
-    assert servers == ["s", "t", "s2", "s4"]
+    assert servers == ["s", "t", "s2", "s4", "u"]
     assert theirs == ["theirs"]
 
 
@@ -338,7 +338,7 @@ def test_a_server_shows_its_mounts_jobs_and_password(told: Opened) -> None:
     assert s2.jobs == [("clone-of-s", "destination", False, "server_clone")]
     with closing(sqlite3.connect(told.file)) as connection:
         kept = connection.execute("SELECT server FROM server_secrets ORDER BY server").fetchall()
-    assert kept == [("s",), ("s2",), ("s4",), ("t",)]
+    assert kept == [("s",), ("s2",), ("s4",), ("t",), ("u",)]
 
 
 def test_work_that_waits_is_found_at_the_next_start(told: Opened) -> None:

@@ -8,6 +8,7 @@ import pytest
 from ledger.codec import decode
 from ledger.domain.aggregates import fold
 from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.store.parameters import timestamp
@@ -53,11 +54,11 @@ def test_what_never_was_has_no_rows() -> None:
     assert rows(None) == {}
 
 
-@pytest.mark.parametrize("stream", ["drive-gone", "server-t2", "tag-old"])
+@pytest.mark.parametrize("stream", ["drive-gone", "server-t2", "tag-old", "keypair-lost"])
 def test_of_what_is_deleted_there_is_only_when(told: Opened, stream: str) -> None:
     """So that a sweep finds its stream; nothing else of it is shown."""
     state = told.current(stream)
-    assert isinstance(state, Drive | Server | Tag)
+    assert isinstance(state, Drive | Server | Tag | Keypair)
     assert state.deleted is not None
     assert rows(state) == {("departed", (stream,)): (stream, timestamp(state.deleted))}
 

@@ -8,9 +8,11 @@ from ledger.domain.commands import (
     Command,
     CreateDrives,
     CreateJob,
+    CreateKeypairs,
     CreateServers,
     CreateTags,
     DeleteDrives,
+    DeleteKeypair,
     DeleteServers,
     DeleteTag,
     EditDrive,
@@ -19,14 +21,17 @@ from ledger.domain.commands import (
     LoseAttempt,
     MarkDriveReady,
     NewDrive,
+    NewKeypair,
     NewServer,
     NewTag,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.events import Resource
+from ledger.domain.events import IpConf, Nic, Resource
 from tests.support.world import ME, SOMEBODY_ELSE, cdrom, disk, machine, mount
+
+DHCP = Nic("22:00:00:00:00:01", ip_v4_conf=IpConf("dhcp"))
 
 STORY: tuple[Command, ...] = (
     CreateDrives(
@@ -98,4 +103,10 @@ STORY: tuple[Command, ...] = (
     ChangePower(ME, "t", "start"),
     CloneDrive(ME, "cd", "cd2", "cancelled-clone"),
     CancelJob(ME, "cancelled-clone"),
+    CreateKeypairs(ME, (NewKeypair("key", "key", "ssh-rsa AAAA"), NewKeypair("lost", "l", "k"))),
+    CreateServers(
+        ME, (NewServer("u", machine("u", pubkeys=("key", "lost")), (), (DHCP,), "hush"),)
+    ),
+    ChangePower(ME, "u", "start"),
+    DeleteKeypair(ME, "lost"),
 )

@@ -1,6 +1,7 @@
 """Predictable ids, MACs, pools and time, and drives and servers to begin with."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
 from itertools import count
 
 from ledger.domain.context import Fact, PoolSpace
@@ -42,10 +43,12 @@ class Foreseen:
         pools: tuple[PoolSpace, ...] = POOLS,
         prefix: str = "new",
         quotas: Quotas = NO_QUOTAS,
+        addresses: str = "10.0.0.0/8",
     ) -> None:
         self._pools = pools
         self.quotas = quotas
         self._prefix = prefix
+        self._addresses = IPv4Network(addresses)
         self.apart: set[tuple[str, str]] = set()
         self._ids = count(1)
         self._macs = count(1)
@@ -64,6 +67,9 @@ class Foreseen:
 
     def hosts(self) -> tuple[str, ...]:
         return HOSTS
+
+    def address_range(self) -> IPv4Network:
+        return self._addresses
 
 
 class Ticking:

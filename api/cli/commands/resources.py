@@ -1,4 +1,4 @@
-"""`job-ledger drives`, `servers` and `clone`."""
+"""`job-ledger drives`, `servers`, `keypairs` and `clone`."""
 
 import sys
 from uuid import UUID
@@ -11,7 +11,7 @@ from api.cli.output import TableColumn, json_option
 from api.cli.pages import after_option, offset_option, place, print_page
 from api.client.format import short, size
 from api.client.http import decoded
-from api.client.responses import Drive, Reference, Server
+from api.client.responses import Drive, Keypair, Reference, Server
 from api.text.printable import escaped
 
 LIMIT = click.IntRange(0, 10_000)
@@ -51,6 +51,20 @@ def servers(*, name: str | None, limit: int, offset: int, after: str | None, as_
     print_page(answer, Server, _SERVER_COLUMNS, "there are no such servers", as_json=as_json)
 
 
+@click.command()
+@_name_option
+@_limit_option
+@offset_option
+@after_option
+@json_option
+def keypairs(
+    *, name: str | None, limit: int, offset: int, after: str | None, as_json: bool
+) -> None:
+    """List keypairs, the oldest first, or walk them."""
+    answer = get("/keypairs/", limit=limit, name__contains=_escaped(name), **place(offset, after))
+    print_page(answer, Keypair, _KEYPAIR_COLUMNS, "there are no such keypairs", as_json=as_json)
+
+
 _DRIVE_COLUMNS: tuple[TableColumn[Drive], ...] = (
     ("uuid", lambda drive: drive.uuid),
     ("name", lambda drive: short(drive.name)),
@@ -63,6 +77,12 @@ _SERVER_COLUMNS: tuple[TableColumn[Server], ...] = (
     ("name", lambda server: short(server.name)),
     ("status", lambda server: escaped(server.status)),
     ("drives", lambda server: str(len(server.drives))),
+    ("address", lambda server: escaped(", ".join(server.addresses()))),
+)
+_KEYPAIR_COLUMNS: tuple[TableColumn[Keypair], ...] = (
+    ("uuid", lambda keypair: keypair.uuid),
+    ("name", lambda keypair: short(keypair.name)),
+    ("fingerprint", lambda keypair: escaped(keypair.fingerprint)),
 )
 
 

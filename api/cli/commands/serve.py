@@ -42,6 +42,12 @@ those that stay, in the writer's cache, would stop every request for a third of 
     help="The name of a host to place servers on; nothing runs there. May be repeated.",
 )
 @click.option(
+    "--address-range",
+    metavar="CIDR",
+    help="Where running servers get addresses from by DHCP; nothing is there."
+    "  [default: 10.0.0.0/8]",
+)
+@click.option(
     "--trusted-proxy",
     "trusted_proxies",
     multiple=True,

@@ -33,10 +33,10 @@ def represent_server(server: ServerView) -> Server:
     definition = server.definition
     runs = server.active_since is not None
     return Server(
-        **{**asdict(definition), "pubkeys": references("keypairs", definition.pubkeys)},
+        **{**asdict(definition), "pubkeys": references("pubkeys", definition.pubkeys)},
         drives=tuple(_mount(mount, runs=runs) for mount in server.mounts),
         jobs=job_references(server.jobs),
-        nics=tuple(_nic(nic, runs=runs) for nic in server.nics),
+        nics=tuple(_nic(nic, _ip_of(nic, server), runs=runs) for nic in server.nics),
         owner=reference_to("user", server.owner),
         resource_uri=f"{API_ROOT}/servers/{server.uuid}/",
         runtime=_runtime(server),
@@ -51,16 +51,25 @@ def _runtime(server: ServerView) -> ServerRuntime | None:
     if server.active_since is None:
         return None
     since = datetime.fromisoformat(server.active_since).isoformat(timespec="seconds")
-    nics = (RuntimeNic(**asdict(_nic_runtime(nic)), mac=nic.mac) for nic in server.nics)
+    nics = (
+        RuntimeNic(**asdict(_nic_runtime(nic, _ip_of(nic, server))), mac=nic.mac)
+        for nic in server.nics
+    )
     return ServerRuntime(active_since=since, nics=tuple(nics))
 
 
-def _nic_runtime(nic: events.Nic) -> NicRuntime:
-    """Return a card's runtime; it has no address by DHCP, because nothing really runs."""
-    v4, v6 = nic.ip_v4_conf, nic.ip_v6_conf
+def _ip_of(nic: events.Nic, server: ServerView) -> str | None:
+    """Return the card's IPv4 address: the one that it got by DHCP, or the configured one."""
+    static = None if nic.ip_v4_conf is None else nic.ip_v4_conf.ip
+    given = {address.mac: address.ip for address in server.addresses}
+    return given.get(nic.mac, static)
+
+
+def _nic_runtime(nic: events.Nic, ip: str | None) -> NicRuntime:
+    v6 = nic.ip_v6_conf
     return NicRuntime(
         interface_type="public" if nic.vlan is None else "private",
-        ip_v4=None if v4 is None else reference_or_none("ips", v4.ip),
+        ip_v4=reference_or_none("ips", ip),
         ip_v6=None if v6 is None else reference_or_none("ips", v6.ip),
     )
 
@@ -75,7 +84,7 @@ def _mount(mount: events.Mount, *, runs: bool) -> Mount:
     )
 
 
-def _nic(nic: events.Nic, *, runs: bool) -> Nic:
+def _nic(nic: events.Nic, ip: str | None, *, runs: bool) -> Nic:
     return Nic(
         boot_order=nic.boot_order,
         firewall_policy=reference_or_none("fwpolicies", nic.firewall_policy),
@@ -83,7 +92,7 @@ def _nic(nic: events.Nic, *, runs: bool) -> Nic:
         ip_v6_conf=_ip_conf(nic.ip_v6_conf),
         mac=nic.mac,
         model=nic.model,
-        runtime=_nic_runtime(nic) if runs else None,
+        runtime=_nic_runtime(nic, ip) if runs else None,
         vlan=reference_or_none("vlans", nic.vlan),
     )
 

@@ -3,23 +3,25 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ledger.domain.aggregates import drive, job, profile, server, tag
+from ledger.domain.aggregates import drive, job, keypair, profile, server, tag
 from ledger.domain.aggregates import housekeeping as acts
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.housekeeping import Act
 from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.events import Event, Recorded
 
-Aggregate = Job | Drive | Server | Tag | Profile | Act
+Aggregate = Job | Drive | Server | Tag | Keypair | Profile | Act
 
 _EVOLVE: dict[str, Callable[[Any, str, Any], Aggregate]] = {
     "job": job.evolve,
     "drive": drive.evolve,
     "server": server.evolve,
     "tag": tag.evolve,
+    "keypair": keypair.evolve,
     "profile": profile.evolve,
     "policy": acts.evolve_policy,
     "sweep": acts.evolve_sweep,

@@ -1,10 +1,13 @@
-"""What jobs, servers and tags say about drives and servers.
+"""What jobs, servers and tags say about drives, servers and keypairs.
 
 A drive's status depends on others: a running job that copies it, the servers that mount it. Those
 facts are relations, kept beside the drive and never in it, so that many clones of one drive write
 no common row. Each is a pure function of the job, server or tag that it comes from.
+
+The addresses that running servers use are relations of their account, which no two of them share.
 """
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from msgspec import Struct
@@ -16,10 +19,18 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 
 
-class MountedBy(Struct, frozen=True, gc=False):
-    """The server mounts the drive."""
+class AttachedTo(Struct, frozen=True, gc=False):
+    """The server mounts the drive, or has the keypair."""
 
-    drive: str
+    resource: str
+    server: str
+
+
+class AddressUsed(Struct, frozen=True, gc=False):
+    """The running server of the account uses the address."""
+
+    account: str
+    ip: str
     server: str
 
 
@@ -37,18 +48,20 @@ class TaggedBy(Struct, frozen=True, gc=False):
     tag: str
 
 
-Relation = MountedBy | NeededBy | TaggedBy
+Relation = AttachedTo | AddressUsed | NeededBy | TaggedBy
 
 
 class Relations(Struct, frozen=True, gc=False):
-    """Everything that others say about one drive or server.
+    """Everything that others say about one drive, server, keypair or account.
 
-    Jobs are counted, not named: thousands may clone a template at once.
+    Jobs are counted, not named: thousands may clone a template at once. `addresses` counts the
+    servers that use each of them: before they were recorded, there could be several.
     """
 
     servers: frozenset[str] = frozenset()
     running_jobs: int = 0
     tags: frozenset[str] = frozenset()
+    addresses: Mapping[str, int] = {}
 
 
 def relations_of(state: Aggregate | None) -> frozenset[Relation]:
@@ -57,7 +70,9 @@ def relations_of(state: Aggregate | None) -> frozenset[Relation]:
         case Job(state="started"):
             return frozenset(NeededBy(named.uuid, state.uuid) for named in state.resources)
         case Server():
-            return frozenset(MountedBy(mount.drive, state.uuid) for mount in state.mounts)
+            attached = {AttachedTo(resource, state.uuid) for resource in state.attached()}
+            used = {AddressUsed(state.owner, ip, state.uuid) for ip in state.ips()}
+            return frozenset(attached | used)
         case Tag():
             return frozenset(TaggedBy(uuid, state.uuid) for uuid in state.resources)
         case _:
@@ -65,15 +80,17 @@ def relations_of(state: Aggregate | None) -> frozenset[Relation]:
 
 
 def subject_of(relation: Relation) -> str:
-    """Return the uuid of the drive or server that the relation is about."""
-    return relation.drive if isinstance(relation, MountedBy) else relation.resource
+    """Return the uuid of the drive, server, keypair or account that the relation is about."""
+    return relation.account if isinstance(relation, AddressUsed) else relation.resource
 
 
 def add_relation(relations: Relations, relation: Relation) -> Relations:
     """Return the relations with one more."""
     match relation:
-        case MountedBy(server=server):
+        case AttachedTo(server=server):
             return replace(relations, servers=relations.servers | {server})
+        case AddressUsed(ip=ip):
+            return _count_address(relations, ip, 1)
         case NeededBy():
             return replace(relations, running_jobs=relations.running_jobs + 1)
         case TaggedBy(tag=tag):
@@ -85,11 +102,19 @@ def add_relation(relations: Relations, relation: Relation) -> Relations:
 def remove_relation(relations: Relations, relation: Relation) -> Relations:
     """Return the relations with one fewer."""
     match relation:
-        case MountedBy(server=server):
+        case AttachedTo(server=server):
             return replace(relations, servers=relations.servers - {server})
+        case AddressUsed(ip=ip):
+            return _count_address(relations, ip, -1)
         case NeededBy():
             return replace(relations, running_jobs=relations.running_jobs - 1)
         case TaggedBy(tag=tag):
             return replace(relations, tags=relations.tags - {tag})
         case _:
             assert_never(relation)
+
+
+def _count_address(relations: Relations, ip: str, more: int) -> Relations:
+    users = relations.addresses.get(ip, 0) + more
+    others = {other: count for other, count in relations.addresses.items() if other != ip}
+    return replace(relations, addresses={**others, ip: users} if users else others)

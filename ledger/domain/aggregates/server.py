@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.domain.events import (
+    Address,
     Mount,
     Nic,
     Power,
@@ -33,7 +34,8 @@ CPU_PER_SMP_LEAST_MHZ = 1000
 class Server(Struct, frozen=True, gc=False):
     """A server, folded from its stream; `mounts` are in the order of `sorted_mounts`.
 
-    While it runs it is on a compute `host`, since `active_since`.
+    While it runs it is on a compute `host`, since `active_since`, and its cards with DHCP have
+    `addresses`, unless it was started by a version that recorded none.
     """
 
     uuid: str
@@ -44,8 +46,35 @@ class Server(Struct, frozen=True, gc=False):
     created: datetime
     power: Power = "stopped"
     host: str | None = None
+    addresses: tuple[Address, ...] = ()
     active_since: datetime | None = None
     deleted: datetime | None = None
+
+    def attached(self) -> tuple[str, ...]:
+        """Return the drives that the server mounts, then its keypairs; a deleted one has none."""
+        if self.deleted:
+            return ()
+        return (*(mount.drive for mount in self.mounts), *self.definition.pubkeys)
+
+    def uses_dhcp(self, mac: str) -> bool:
+        """Whether there is a card of this mac that gets its IPv4 address by DHCP."""
+        return any(nic.mac == mac and gets_address(nic) for nic in self.nics)
+
+    def ips(self) -> dict[str, str | None]:
+        """Return the addresses in use, each with its network, which is unknown if it is static.
+
+        A stopped server uses none.
+        """
+        if self.power == "stopped":
+            return {}
+        confs = [conf for nic in self.nics for conf in (nic.ip_v4_conf, nic.ip_v6_conf)]
+        static = {conf.ip: None for conf in confs if conf is not None and conf.ip is not None}
+        return static | {each.ip: each.network for each in self.addresses}
+
+
+def gets_address(nic: Nic) -> bool:
+    """Return whether the card gets its IPv4 address by DHCP."""
+    return nic.ip_v4_conf is not None and nic.ip_v4_conf.conf == "dhcp"
 
 
 def sorted_mounts(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
@@ -76,7 +105,13 @@ def evolve(server: Server | None, uuid: str, recorded: Recorded[ServerEvent]) ->
             return _change(server, event)
         case ServerPowerChanged():
             since = recorded.recorded_at if event.power == "running" else None
-            return replace(server, power=event.power, host=event.host, active_since=since)
+            return replace(
+                server,
+                power=event.power,
+                host=event.host,
+                addresses=event.addresses,
+                active_since=since,
+            )
         case ServerDeleted():
             return replace(server, deleted=recorded.recorded_at, mounts=())
         case ServerCreated():

@@ -12,6 +12,7 @@ from ledger.domain.decisions import (
     delete,
     housekeeping,
     jobs,
+    keypairs,
     power,
     tags,
 )
@@ -41,6 +42,9 @@ _DECISIONS: Mapping[type[Command], Decision] = {
         tags.create_tags,
         tags.edit_tag,
         tags.delete_tag,
+        keypairs.create_keypairs,
+        keypairs.edit_keypair,
+        keypairs.delete_keypair,
         change.edit_profile,
         jobs.create_job,
         jobs.cancel_job,

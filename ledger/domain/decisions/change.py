@@ -21,6 +21,7 @@ from ledger.domain.commands import (
 from ledger.domain.context import Change, Environment, Fact, SetPersonal, SetVncPassword, State
 from ledger.domain.decisions.create import check_mountable
 from ledger.domain.decisions.delete import check_not_in_job, check_not_running, running_server
+from ledger.domain.decisions.keypairs import check_pubkeys
 from ledger.domain.decisions.ownership import own_drive, own_server
 from ledger.domain.decisions.tags import set_tags
 from ledger.domain.events import (
@@ -111,8 +112,8 @@ def _resizing_drive(state: State, uuid: str) -> Drive:
 def edit_server(command: EditServer, state: State, environment: Environment) -> Iterator[Change]:
     """Change what is given; of a running server only its name, meta and tags.
 
-    Raise `ServerNotFound`, `TagNotFound`, `CpuTooLow`, and for newly attached drives what
-    `check_mountable` raises.
+    Raise `ServerNotFound`, `TagNotFound`, `CpuTooLow`, and for newly attached drives and keypairs
+    what `check_mountable` and `check_pubkeys` raise.
     """
     server = own_server(state, command.server, command.owner)
     if server.power == "running":
@@ -120,6 +121,7 @@ def edit_server(command: EditServer, state: State, environment: Environment) -> 
         yield from _change_server(server, _replace_given(server.definition, edit), None, command)
     else:
         definition = _fit_smp(_replace_given(server.definition, asdict(command.edit)), command.edit)
+        check_pubkeys(definition.pubkeys, command.owner, state, had=server.definition.pubkeys)
         mounts = _check_mounts(state, server, command)
         yield from _change_server(server, definition, mounts, command)
         if command.vnc_password is not None:

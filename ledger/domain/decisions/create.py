@@ -6,6 +6,7 @@ from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.commands import CreateDrives, CreateServers, FailImage, MarkDriveReady
 from ledger.domain.context import Change, Environment, Fact, SetVncPassword, State
+from ledger.domain.decisions.keypairs import check_pubkeys
 from ledger.domain.decisions.ownership import visible_drive
 from ledger.domain.decisions.placement import place, place_here, pools_to_avoid
 from ledger.domain.events import (
@@ -67,9 +68,10 @@ def create_servers(
 ) -> Iterator[Change]:
     """Create servers, all or none, stopped and with their drives attached.
 
-    Raise what `check_mountable` raises.
+    Raise what `check_mountable` and `check_pubkeys` raise.
     """
     for new in command.servers:
+        check_pubkeys(new.definition.pubkeys, command.owner, state)
         check_mountable(new.mounts, command.owner, state)
         created = ServerCreated(command.owner, new.definition, new.mounts, new.nics)
         yield Fact(server_stream(new.server), created)

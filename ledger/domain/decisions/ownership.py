@@ -1,9 +1,10 @@
-"""Drives and servers as an account may use them; those of other accounts do not exist for it."""
+"""What an account may use: things of other accounts do not exist for it."""
 
 from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import State
-from ledger.domain.errors import DriveNotFound, ServerNotFound
+from ledger.domain.errors import DriveNotFound, KeypairNotFound, ServerNotFound
 
 
 def own_drive(state: State, uuid: str, owner: str) -> Drive:
@@ -28,3 +29,11 @@ def own_server(state: State, uuid: str, owner: str) -> Server:
     if server is None or server.owner != owner:
         raise ServerNotFound(uuid)
     return server
+
+
+def own_keypair(state: State, uuid: str, owner: str) -> Keypair:
+    """Return the account's keypair. Raise `KeypairNotFound`."""
+    keypair = state.keypair(uuid)
+    if keypair is None or keypair.owner != owner:
+        raise KeypairNotFound(uuid)
+    return keypair

@@ -10,6 +10,7 @@ from ledger.domain import errors
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower
 from ledger.domain.context import Change, Environment, Fact, State
+from ledger.domain.decisions.addresses import keep_addresses, start_addresses
 from ledger.domain.decisions.ownership import own_server
 from ledger.domain.decisions.placement import hosts_to_avoid, place_server
 from ledger.domain.events import ServerPowerChanged, server_stream
@@ -19,7 +20,8 @@ def change_power(command: ChangePower, state: State, environment: Environment) -
     """Start a stopped server, or stop or restart a running one.
 
     Raise `ServerNotFound`, `ServerRunning`, `ServerStopped`, and for a start `DriveBusy` if a drive
-    that the server mounts has no complete image or is being resized.
+    that the server mounts has no complete image or is being resized, `AddressInUse` if another
+    running server has a static address of it, `NoAddressLeft`.
     """
     server = own_server(state, command.server, command.owner)
     yield Fact(server_stream(server.uuid), _switch(command, server, state, environment))
@@ -34,11 +36,13 @@ def _switch(
         _check_drives(state, server)
         avoid = hosts_to_avoid(state, command.avoid, command.owner)
         host = place_server(environment.hosts(), server.uuid, avoid=avoid)
-        return ServerPowerChanged("start", "running", host)
+        addresses = start_addresses(server, state, environment)
+        return ServerPowerChanged("start", "running", host, addresses)
     if server.power == "stopped":
         raise errors.ServerStopped(server.uuid)
     if command.action == "restart":
-        return ServerPowerChanged("restart", "running", server.host)
+        addresses = keep_addresses(server, state, environment)
+        return ServerPowerChanged("restart", "running", server.host, addresses)
     return ServerPowerChanged(command.action, "stopped")
 
 

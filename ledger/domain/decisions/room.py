@@ -15,13 +15,16 @@ from ledger.domain.commands import (
     CompleteResize,
     CreateDrives,
     CreateJob,
+    CreateKeypairs,
     CreateServers,
     CreateTags,
     DeleteDrives,
+    DeleteKeypair,
     DeleteServers,
     DeleteTag,
     DiscardJobs,
     EditDrive,
+    EditKeypair,
     EditProfile,
     EditServer,
     EditTag,
@@ -73,6 +76,7 @@ def begins_something(command: Command) -> bool:
             DeleteDrives()
             | DeleteServers()
             | DeleteTag()
+            | DeleteKeypair()
             | CancelJob()
             | StartAttempt()  # without which an accepted job could not end
             | LoseAttempt()
@@ -101,6 +105,8 @@ def begins_something(command: Command) -> bool:
             | CloneServer()
             | CreateTags()
             | EditTag()
+            | CreateKeypairs()
+            | EditKeypair()
             | EditProfile()
             | CreateJob()
             | UpdateProgress()  # readers see it in memory

@@ -2,7 +2,8 @@
 
 `thread` has the queue, `waiting` what is in it and how callers are woken, `deciding` the decision
 of one command, `group_commit` the batches and their repeats, `committed` what is known
-to be in the store, `daily_bytes` how much for whom, `progress` whether the thread gets on, and `failure` the end of all this.
+to be in the store, `daily_bytes` how much for whom, `progress` whether the thread gets on, and
+`failure` the end of all this.
 """
 
 from ledger.store.writer.group_commit import CONFLICT_LIMIT, LOST_LIMIT

@@ -30,6 +30,8 @@ PATHS = [
     "/drives/schema/",
     "/servers/detail/?limit=0",
     "/tags/?limit=0",
+    "/keypairs/",
+    "/ips/detail/",
     "/libdrives/",
     "/logs/",
     "/logs/?limit=0",
@@ -66,11 +68,13 @@ async def test_every_get_has_a_tag(api: Api, path: str):
 
 
 async def test_single_objects_have_tags(api: Api):
-    """A job, a drive, a server and a tag too."""
+    """A job, a drive, a server, a tag and a keypair too."""
     drive, job = await stocked(api)
     server = await api.server()
     tag = (await api.post("/tags/", {"name": "green"})).json["objects"][0]["uuid"]
-    for path in (f"/jobs/{job}/", f"/drives/{drive}/", f"/servers/{server}/", f"/tags/{tag}/"):
+    keypair = f"/keypairs/{await api.keypair()}/"
+    things = (f"/jobs/{job}/", f"/drives/{drive}/", f"/servers/{server}/", f"/tags/{tag}/", keypair)
+    for path in things:
         known = (await api.get(path)).headers["ETag"]
         assert (await conditional(api, path, known)).status == 304
         assert (await api.get(path)).headers["ETag"] == known

@@ -110,6 +110,7 @@ async def requests_of(api: Api) -> list[tuple[Request, int, str]]:
         (("POST", f"/servers/{server}/action/?do=clone", clone), 202, "servers"),
         (("POST", "/tags/", {"name": "elder"}), 201, "tags"),
         (("PUT", f"/tags/{tag}/", {"name": "elm"}), 200, "tags"),
+        (("PUT", f"/keypairs/{await api.keypair()}/", {"name": "elm"}), 200, "keypairs"),
     ]
 
 

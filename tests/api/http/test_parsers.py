@@ -48,6 +48,8 @@ from api.resources.collections import FILTERS
 from api.resources.drives.bodies import DriveEdit
 from api.resources.jobs.lists import wanted_jobs
 from api.resources.jobs.time_travel import _position_or_time
+from api.resources.keypairs.keys import read_public_key
+from api.resources.servers.addresses import read_ip
 from api.resources.servers.bodies import NewServer, new_server
 from api.resources.staff import _keep
 from api.resources.tag_bodies import NewTag
@@ -166,6 +168,8 @@ PARSERS: dict[str, Parse] = {
         NewServer, drives=lambda text: [{"dev_channel": text, "device": text, "drive": text}]
     ),
     "the channel of a mount": mount,
+    "a public key": read_public_key,
+    "an address": read_ip,
     "the name of a clone": lambda text: clone_name(text, "COUNTER", NOW),
     "the dated name of a clone": lambda text: clone_name(text, "DATE", NOW),
     "the timed name of a clone": lambda text: clone_name(text, "TIMESTAMP", NOW),
@@ -176,6 +180,7 @@ PARSERS: dict[str, Parse] = {
 UNITS = (
     *("\\", ",", "\\,", '"', 'W/"', '"",', ";", "q=0;", "=", "a=b;", "%", "+", "/", ":", "."),
     *("0", "a", "-", "_", " ", "\n", "_1", "-1", "T1H", "1W", "2026-04-17T", "é", "`"),
+    *("ssh-rsa ", "AAAA", "1.", "f:"),
     *("\u0300\u0316", "\udc80", "\U0001f600", " - at `$.", "gzip,", "a@b."),
 )
 AROUND = (
@@ -184,6 +189,7 @@ AROUND = (
     ("", "!"),
     ("PT", "S"),
     ("a@b", "-2026-04-17"),
+    ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "=="),
     ("2026-04-17T08:15:30.", "Z"),
 )
 PLACE = f"2 {'0' * 32} {UNKNOWN} {'a' * 16}"

@@ -9,7 +9,7 @@ import pytest
 
 from api.http.fields import META_BYTES
 from api.service.limits import Limits
-from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, Answer, Api
+from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, KEYPAIR, SERVER, Answer, Api
 from tests.api.listening import listening
 from tests.api.resources.test_downloads import LARGE, uploaded
 from tests.api.resources.test_long_poll import waiting, watched_no_more
@@ -143,6 +143,7 @@ QUOTAS = Limits(
     drives_per_account=1,
     servers_per_account=1,
     tags_per_account=1,
+    keypairs_per_account=1,
     jobs_running_per_account=1,
 )
 
@@ -150,14 +151,19 @@ QUOTAS = Limits(
 @pytest.mark.parametrize("limits", [QUOTAS])
 async def test_quotas(api: Api) -> None:
     """403 with words that say what helps, also for a repeat; another account has its own."""
-    bodies = {"/drives/": DRIVE, "/servers/": SERVER, "/tags/": {"name": "fleet"}}
+    bodies = {
+        "/drives/": DRIVE,
+        "/servers/": SERVER,
+        "/tags/": {"name": "fleet"},
+        "/keypairs/": KEYPAIR,
+    }
     for path, body in bodies.items():
         assert (await api.post(path, body)).status == 201
         again = await api.post(path, body, headers={"Idempotency-Key": "key"})
         assert again.error == (403, "quota", None)
         assert "delete some" in again.json[0]["error_message"]
         assert (await api.post(path, body, by=BOB)).status == 201
-    assert refused_counts(api) == {"drives": 1, "servers": 1, "tags": 1}
+    assert refused_counts(api) == {"drives": 1, "servers": 1, "tags": 1, "keypairs": 1}
 
 
 @pytest.mark.parametrize("limits", [Limits(unfinished_uploads_per_account=1)])
@@ -181,10 +187,11 @@ async def test_bytes_that_an_account_may_record_in_a_day(api: Api) -> None:
     assert (await api.delete(f"/drives/{drive}/")).status == 204
 
 
-@pytest.mark.parametrize("path", ["/drives/", "/servers/", "/tags/"])
+@pytest.mark.parametrize("path", ["/drives/", "/servers/", "/tags/", "/keypairs/"])
 async def test_the_meta_of_a_thing(api: Api, path: str) -> None:
     """Names and texts have 64 KiB together, counted as UTF-8."""
-    body = {"/drives/": DRIVE, "/servers/": SERVER, "/tags/": {"name": "fleet"}}[path]
+    bodies = {"/drives/": DRIVE, "/servers/": SERVER, "/tags/": {"name": "fleet"}}
+    body = bodies.get(path, KEYPAIR)
     fits = {"k": "\u00e9" * (META_BYTES // 2 - 1), "l": "1"[1:]}
     assert (await api.post(path, {**body, "meta": fits})).status == 201
     refused = await api.post(path, {**body, "meta": {**fits, "m": "1"}})

@@ -45,6 +45,8 @@ async def everything(api: Api) -> list[bytes]:
         "/drives/detail/?limit=0",
         "/servers/detail/?limit=0",
         "/tags/?limit=0",
+        "/keypairs/?limit=0",
+        "/ips/detail/?limit=0",
     )
     return [(await api.get(path)).body for path in lists]
 
@@ -52,7 +54,10 @@ async def everything(api: Api) -> list[bytes]:
 async def made(api: Api) -> dict[str, str]:
     """A job, a drive and a server of Alice's, all with relations; the uuids by kind."""
     drive = await api.drive(meta={"secret": "alice"})
-    server = await api.server(drive)
+    keypair = await api.keypair()
+    nics = [{"ip_v4_conf": {"conf": "dhcp"}, "mac": "22:00:00:00:00:09"}]
+    server = await api.server(drive, pubkeys=[keypair], nics=nics)
+    assert (await api.post(f"/servers/{server}/action/?do=start")).status == 202
     _, job = await api.clone(drive)
     tag = await api.post("/tags/", {"name": "alice", "resources": [drive, server]})
     return {
@@ -60,6 +65,8 @@ async def made(api: Api) -> dict[str, str]:
         "drives": drive,
         "servers": server,
         "tags": tag.json["objects"][0]["uuid"],
+        "keypairs": keypair,
+        "ips": "10.0.0.9",
     }
 
 
@@ -83,8 +90,9 @@ async def test_foreign_uuids_are_like_unknown_ones(api: Api):
 
 
 async def test_foreign_uuids_in_bodies_are_like_unknown_ones(api: Api):
-    """The same holds for uuids in bodies: bulk deletes, and drives to attach."""
+    """The same holds for uuids in bodies: bulk deletes, and drives and keypairs to attach."""
     theirs = await made(api)
+    del theirs["ips"]
     before = await everything(api)
     for uuid in theirs.values():
         mount = {"device": "virtio", "dev_channel": "0:0", "drive": "<uuid>"}
@@ -94,6 +102,7 @@ async def test_foreign_uuids_in_bodies_are_like_unknown_ones(api: Api):
             ("DELETE", "/servers/?recurse=all_drives", ["<uuid>"]),
             ("POST", "/servers/", {**SERVER, "drives": [mount]}),
             ("POST", "/tags/", {"name": "bob", "resources": ["<uuid>"]}),
+            ("POST", "/servers/", {**SERVER, "pubkeys": ["<uuid>"]}),
         ):
             answers = []
             for asked in (uuid, UNKNOWN, OTHER_UNKNOWN):
@@ -101,14 +110,15 @@ async def test_foreign_uuids_in_bodies_are_like_unknown_ones(api: Api):
                 answer = await api.call(method, path, json=given, by=BOB)
                 answers.append((answer.status, answer.body.replace(asked.encode(), b"<uuid>")))
             assert len(set(answers)) == 1, (method, path)
-            assert answers[0][0] == 404
+            assert answers[0][0] == (400 if "pubkeys" in body else 404)
     assert await everything(api) == before
 
 
 async def test_lists_show_only_the_callers_own(api: Api):
     """Lists and their counts, read at once or streamed, hold nothing of another's."""
     await made(api)
-    for kind in ("jobs", "drives", "servers", "tags", "logs", "libdrives"):
+    others = ("ips", "keypairs", "pubkeys", "logs", "libdrives")
+    for kind in ("jobs", "drives", "servers", "tags", *others):
         for query in ("", "?limit=0", "?state=started", "?offset=1"):
             answer = (await api.get(f"/{kind}/{query}", by=BOB)).json
             assert (answer["objects"], answer["meta"]["total_count"]) == ([], 0)

@@ -197,6 +197,26 @@ async def test_a_clone_without_disks_locks_nothing(api: Api):
     assert (await api.delete("/servers/", body)).status == 204
 
 
+# Addresses
+
+
+async def test_a_server_that_an_earlier_version_started(api: Api, monkeypatch: pytest.MonkeyPatch):
+    """It shows null and no address is listed until it is restarted: none was recorded."""
+    server = await api.server(nics=[{"mac": "22:00:00:00:00:09", "ip_v4_conf": {"conf": "dhcp"}}])
+
+    async def address(action: str) -> Any:
+        assert (await api.post(f"/servers/{server}/action/?do={action}")).status == 202
+        (nic,) = (await api.get(f"/servers/{server}/runtime/")).json["nics"]
+        in_use = [each["uuid"] for each in (await api.get("/ips/")).json["objects"]]
+        assert in_use == ([] if nic["ip_v4"] is None else [nic["ip_v4"]["uuid"]])
+        return nic["ip_v4"]
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr("ledger.domain.decisions.power.start_addresses", lambda *_: ())
+        assert await address("start") is None
+    assert (await address("restart"))["uuid"] == "10.0.0.9"
+
+
 # Delete
 
 

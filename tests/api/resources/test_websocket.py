@@ -26,7 +26,7 @@ from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import Command, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from projections.feed.feed import Feed, Frames
-from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, Api, KnownAccounts
+from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, KEYPAIR, SERVER, Api, KnownAccounts
 from tests.api.listening import Listener, cookie, listening
 from tests.support.api_server import ApiServer
 from tests.support.wait import PATIENCE_S, patience, wait_until
@@ -211,7 +211,12 @@ async def _change_everything(picture: Picture) -> None:
     ]
     server = uri("servers", (await after("POST", "/servers/", SERVER))["objects"][0]["uuid"])
     await after("PUT", server, {"drives": mounts, "vnc_password": "fork"})
+    keypair = uri("keypairs", (await after("POST", "/keypairs/", KEYPAIR))["objects"][0]["uuid"])
+    card = {"ip_v4_conf": {"conf": "dhcp"}}
+    await after("PUT", server, {"pubkeys": [keypair.split("/")[-2]], "nics": [card]})
     await after("POST", f"{server}action/?do=start")
+    await after("PUT", keypair, {"name": "old laptop"})
+    await after("DELETE", keypair)
     await after("POST", f"{server}action/?do=stop")
     await after("PUT", disk, {"name": "larch", "meta": {"key": "value"}})
     await after("POST", f"{disk}action/?do=resize", {"size": 2 * DRIVE["size"]})

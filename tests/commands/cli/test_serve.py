@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import stat
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -295,3 +296,13 @@ def test_what_is_no_number_is_refused(
     monkeypatch.setenv(f"JOB_LEDGER_{name}", text)
     with pytest.raises(BadSettings, match=f"JOB_LEDGER_{name}"):
         load_settings(data=data)
+
+
+def test_a_range_of_addresses(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By flag or variable; a network of IPv4 in which there is an address to give."""
+    assert load_settings(data=data).address_range == IPv4Network("10.0.0.0/8")
+    monkeypatch.setenv("JOB_LEDGER_ADDRESS_RANGE", "192.0.2.0/30")
+    assert load_settings(data=data).address_range == IPv4Network("192.0.2.0/30")
+    for bad in ("192.0.2.0/31", "192.0.2.1/24", "2001:db8::/64", "everywhere"):
+        with pytest.raises(BadSettings, match=r"^--address-range "):
+            load_settings(data=data, address_range=bad)

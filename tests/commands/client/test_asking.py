@@ -20,6 +20,7 @@ COMMANDS = (
     ("watch", UNKNOWN),
     ("drives",),
     ("servers",),
+    ("keypairs",),
     ("clone", "drive", UNKNOWN),
     ("cancel", UNKNOWN),
     ("download", UNKNOWN),
