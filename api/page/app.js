@@ -10,7 +10,7 @@ import { Ledger } from "./ledger.js";
 import { begin, connection, end } from "./live.js";
 import { Login } from "./login.js";
 import { Act, Heading, Trouble, keepFocus } from "./parts.js";
-import { DriveList, DrivePage, ServerList, ServerPage } from "./resources.js";
+import { DriveList, DrivePage, KeypairList, ServerList, ServerPage } from "./resources.js";
 import { Retention } from "./retention.js";
 import { readSession, isStaff, logOut, useSession } from "./session.js";
 import { useStore } from "./store.js";
@@ -22,6 +22,7 @@ const VIEWS = [
   { path: "/activity", title: "Activity", view: Activity },
   { path: "/drives", title: "Drives", view: DriveList, one: DrivePage },
   { path: "/servers", title: "Servers", view: ServerList, one: ServerPage },
+  { path: "/keypairs", title: "Keypairs", view: KeypairList },
   { path: "/retention", title: "Retention", view: Retention, staff: true },
   { path: "/ledger", title: "Ledger", view: Ledger, staff: true },
   { path: "/accounts", title: "Accounts", view: Accounts, staff: true },

@@ -1,4 +1,4 @@
-// Drives and servers with their jobs; the place to clone and download.
+// Drives and servers with their jobs, and keypairs; the place to clone and download.
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { addressWith, go, to, useAddress, viewedOwner } from "./address.js";
@@ -33,16 +33,35 @@ const SERVERS = {
   title: "Servers",
   one: "Server",
   empty: "There are no servers.",
-  columns: [["Drives", (server) => server.drives.length]],
+  columns: [
+    ["Drives", (server) => server.drives.length],
+    ["Address", (server) => addresses(server)],
+  ],
   facts: (server) => [
     ["CPU", `${server.cpu} MHz`],
     ["Memory", bytes(server.mem)],
     ["Drives", html`<${Links} uris=${server.drives.map((mount) => mount.drive.resource_uri)} />`],
+    ["Addresses", addresses(server)],
   ],
 };
 
+const KEYPAIRS = {
+  type: "keypairs",
+  title: "Keypairs",
+  empty: "There are no keypairs. Create one through the API.",
+  columns: [
+    ["Name", (keypair) => html`<${Name} text=${keypair.name} />`, "wide"],
+    ["Fingerprint", (keypair) => html`<code>${keypair.fingerprint}</code>`],
+    ["UUID", (keypair) => html`<code>${keypair.uuid}</code>`],
+  ],
+};
+
+/** The addresses of a server's cards, which it has while it runs. */
+const addresses = (server) => (server.runtime?.nics ?? []).flatMap((nic) => nic.ip_v4?.uuid ?? []).join(", ") || "none";
+
 export const DriveList = () => html`<${List} kind=${DRIVES} />`;
 export const ServerList = () => (viewedOwner() ? html`<${NotShown} />` : html`<${List} kind=${SERVERS} />`);
+export const KeypairList = () => (viewedOwner() ? html`<${Heading}>Keypairs<//><p class="empty">Only their owner can see keypairs.</p>` : html`<${List} kind=${KEYPAIRS} />`);
 export const DrivePage = ({ uuid }) => html`<${One} kind=${DRIVES} uuid=${uuid} />`;
 export const ServerPage = ({ uuid }) => (viewedOwner() ? html`<${NotShown} />` : html`<${One} kind=${SERVERS} uuid=${uuid} />`);
 
@@ -61,17 +80,20 @@ function List({ kind }) {
     </form>
     <${Loaded} read=${read}>${({ meta, objects }) => html`
       <${Table} label=${kind.title} rows=${objects} keyOf=${(each) => each.uuid} empty=${name ? "No name contains this." : kind.empty}
-        columns=${[
-          ["Name", (each) => html`<${Link} kind=${kind.type} uuid=${each.uuid}><${Name} text=${each.name} /><//>`, "wide"],
-          ["Status", (each) => html`<${State} state=${each.status} />`],
-          ...kind.columns,
-          ["Jobs", (each) => html`<${Links} uris=${each.jobs.map((job) => job.resource_uri)} />`],
-          ["Actions", (each) => html`<${Actions} kind=${kind} each=${each} />`],
-        ]} />
+        columns=${kind.one ? withJobs(kind) : kind.columns} />
       <${Pager} meta=${meta} />
     `}<//>
   `;
 }
+
+/** The columns of what has a view of its own. */
+const withJobs = (kind) => [
+  ["Name", (each) => html`<${Link} kind=${kind.type} uuid=${each.uuid}><${Name} text=${each.name} /><//>`, "wide"],
+  ["Status", (each) => html`<${State} state=${each.status} />`],
+  ...kind.columns,
+  ["Jobs", (each) => html`<${Links} uris=${each.jobs.map((job) => job.resource_uri)} />`],
+  ["Actions", (each) => html`<${Actions} kind=${kind} each=${each} />`],
+];
 
 /** Escape commas, which separate alternatives in a filter. */
 const escaped = (text) => text.replaceAll("\\", "\\\\").replaceAll(",", "\\,");

@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent.with_name("page")
 DOCUMENT = "index.html"
 ADDRESSES = (
     r"{path:(?:page/.*|(?:jobs|drives|servers)(?:/[^/]+)?/?"
-    r"|(?:login|activity|retention|ledger|accounts)/?|)}"
+    r"|(?:login|activity|keypairs|retention|ledger|accounts)/?|)}"
 )
 """The addresses of the page, as a pattern of the router; its scripts tell them apart."""
 POLICY = (

@@ -6,12 +6,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api.service.version import VERSION
-from tests.acceptance.client import Api, striped
+from tests.acceptance.client import PUBLIC_KEY, Api, striped
 from tests.acceptance.running import Server
 from tests.page.browsing import NARROW, SCREENSHOTS, WIDE, Watched, check_accessible, fill_in
 from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD
 
-HEADINGS = ("Jobs", "Activity", "Drives", "Servers", "Retention", "Ledger", "Accounts")
+HEADINGS = (
+    *("Jobs", "Activity", "Drives", "Servers", "Keypairs"),
+    *("Retention", "Ledger", "Accounts"),
+)
 SHOWN = {
     *((name, WIDE, "light") for name in ("jobs", "job", "activity", "ledger")),
     ("job", NARROW, "dark"),
@@ -24,6 +27,7 @@ def some_jobs(api: Api) -> tuple[str, str]:
     drive = api.upload(striped(4), name="database")
     other = api.upload(striped(2), name="web")
     server = api.create_server(drive, other, name="shop")
+    api.post("/keypairs/", {"name": "laptop", "public_key": PUBLIC_KEY}, status=201)
     job = api.clone_server(server).job
     clone = api.clone(api.upload(striped(2), name="archive"), name="archive of Monday")
     api.succeed(job, clone.job)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.client import data_blocks, sha256, striped
+from tests.acceptance.client import PUBLIC_KEY, data_blocks, sha256, striped
 from tests.acceptance.running import Server
 
 NAMES = (
@@ -86,9 +86,13 @@ def test_a_form_that_is_left(server: Server, watch: Any) -> None:
 
 
 def test_a_server_is_cloned(server: Server, watch: Any) -> None:
-    """Its job shows a sub-job for each disk; the new server comes into the list by itself."""
+    """Its job shows a sub-job for each disk; the new server comes into the list by itself.
+
+    So does the address that a server gets by its start, and so do keypairs into theirs.
+    """
     api = server.api
-    api.create_server(api.upload(striped(2)), api.upload(striped(2)), name="oak")
+    nics = [{"ip_v4_conf": {"conf": "dhcp"}, "mac": "22:00:00:01:02:03"}]
+    oak = api.create_server(api.upload(striped(2)), api.upload(striped(2)), name="oak", nics=nics)
     page: Page = watch(api.address).log_in()
     page.get_by_role("link", name="Servers").click()
     page.get_by_role("button", name="Clone").click()
@@ -97,6 +101,19 @@ def test_a_server_is_cloned(server: Server, watch: Any) -> None:
     expect(page.locator(".card").get_by_text("success")).to_be_visible()
     page.get_by_role("link", name="Servers").click()
     expect(page.get_by_role("row")).to_have_count(3)
+    api.post(f"/servers/{oak}/action/?do=start", status=202)
+    expect(page.get_by_role("row").filter(has_text="oak").first).to_contain_text("10.1.2.3")
+    page.get_by_role("link", name="oak").first.click()
+    expect(page.locator(".card")).to_contain_text("10.1.2.3")
+    page.get_by_role("link", name="Keypairs").click()
+    expect(page.get_by_text("There are no keypairs.")).to_be_visible()
+    (laptop,) = api.post("/keypairs/", {"name": "laptop", "public_key": PUBLIC_KEY}, status=201)[
+        "objects"
+    ]
+    row = page.get_by_role("row").filter(has_text="laptop")
+    expect(row).to_contain_text(laptop["fingerprint"])
+    api.delete(laptop["resource_uri"].removeprefix("/api/2.0"))
+    expect(page.get_by_text("There are no keypairs.")).to_be_visible()
 
 
 def test_a_refused_clone_says_why(server: Server, watch: Any) -> None:
