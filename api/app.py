@@ -85,6 +85,7 @@ def _add_drives(app: web.Application, drives: Drives) -> None:
         app,
         "/drives",
         get=drives.list,
+        put=drives.edit_many,
         post=drives.create,
         delete=drives.delete_many,
         access="viewable",
@@ -117,7 +118,14 @@ def _add_uploads(app: web.Application, drives: Drives, uploads: Uploads) -> None
 
 
 def _add_servers(app: web.Application, servers: Servers) -> None:
-    _add(app, "/servers", get=servers.list, post=servers.create, delete=servers.delete_many)
+    _add(
+        app,
+        "/servers",
+        get=servers.list,
+        put=servers.edit_many,
+        post=servers.create,
+        delete=servers.delete_many,
+    )
     _add(app, "/servers/detail", get=servers.list_detail)
     _add(app, "/servers/schema", get=serve_schema("servers"))
     _add(app, "/servers/availability_groups", get=servers.availability_groups)

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -26,6 +26,14 @@ _SQL_TYPES = {
     str | None: "TEXT",
     int | None: "INTEGER",
 }
+
+
+def fold_case(text: str) -> str:
+    """Return the text as it is compared where case does not matter.
+
+    Unicode's folding, and nothing else: accents that are written in two ways differ.
+    """
+    return text.casefold()
 
 
 class AttachmentRow(Struct, frozen=True, gc=False):
@@ -61,6 +69,7 @@ class DriveRow(Struct, frozen=True, gc=False):
     uuid: str
     owner: str
     name: str
+    folded_name: str
     size: int
     pool: str
     origin: str
@@ -116,6 +125,7 @@ class ServerRow(Struct, frozen=True, gc=False):
     uuid: str
     owner: str
     name: str
+    folded_name: str
     created: str
     host: str | None
     active_since: str | None
@@ -136,6 +146,7 @@ class TagRow(Struct, frozen=True, gc=False):
     uuid: str
     owner: str
     name: str
+    folded_name: str
     created: str
     meta: bytes
 

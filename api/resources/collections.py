@@ -10,24 +10,35 @@ from msgspec import Struct
 
 from api.http.errors import BadRequest
 from api.http.outcome import show
-from api.http.requests import SHORT_LIMIT, Page, conditions, owner_of, page, shown_fields
+from api.http.requests import (
+    SHORT_LIMIT,
+    Page,
+    conditions,
+    order_by,
+    owner_of,
+    page,
+    shown_fields,
+)
 from api.http.responses import Shown, list_parts, only, page_answer, stream
 from api.resources.walks import walk_answer, walk_asked
 from ledger.domain.errors import NotFound
-from projections.views.filters import Conditions, Lookup
+from projections.views.filters import Conditions, Lookup, Order
 from projections.views.searches import is_search
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
 from projections.views.walks import Walked
 
-FILTERS: Mapping[str, Lookup] = {
-    "uuid": "uuid",
+NAME_FILTERS: Mapping[str, Lookup] = {
     "name": "name",
     "name__contains": "name_contains",
-    "tag": "tag",
-    "tag__name": "tag_name",
+    "name__icontains": "name_contains",
+    "uuid": "uuid",
 }
+"""The filters of lists of tags."""
+FILTERS: Mapping[str, Lookup] = {**NAME_FILTERS, "tag": "tag", "tag__name": "tag_name"}
 """The filters of lists of drives and of servers."""
+ORDERING = ("uuid", "name")
+"""What lists of drives, servers and tags can be ordered by."""
 
 
 class Named(Protocol):
@@ -90,6 +101,7 @@ class Collection(Generic[R_co, S_co]):
         owner = owner_of(request)
         asked, fields = page(request), shown_fields(request) or fields
         wanted = [*always, *conditions(request, self.filters)]
+        order = order_by(request, ORDERING)
         walk = walk_asked(request, self.kind, wanted)
         if walk is not None:
             return await walk_answer(
@@ -98,8 +110,8 @@ class Collection(Generic[R_co, S_co]):
                 lambda snapshot, uuids: self.read_among(snapshot, uuids, owner),
                 partial(self._show_all, fields=fields),
             )
-        if is_search(wanted):
-            return await stream(request, self._found(owner, wanted, asked, fields))
+        if order or is_search(wanted):
+            return await stream(request, self._found(owner, wanted, order, asked, fields))
         with self.views.snapshot() as snapshot:
             total = self.count(snapshot, owner, wanted)
             if asked.is_short(total):
@@ -117,12 +129,19 @@ class Collection(Generic[R_co, S_co]):
             yield from list_parts(asked, self.count(snapshot, owner, wanted), shown)
 
     def _found(
-        self, owner: str, wanted: Conditions, asked: Page, fields: frozenset[str] | None
+        self,
+        owner: str,
+        wanted: Conditions,
+        order: Sequence[Order],
+        asked: Page,
+        fields: frozenset[str] | None,
     ) -> Generator[bytes]:
         """Search once, however long the page is."""
         with self.views.long_snapshot() as snapshot:
             limit, offset = asked.sql_limit, asked.offset
-            total, uuids = snapshot.search(self.kind, owner, wanted, limit=limit, offset=offset)
+            total, uuids = snapshot.search(
+                self.kind, owner, wanted, order=order, limit=limit, offset=offset
+            )
             batches = (uuids[at : at + SHORT_LIMIT] for at in range(0, len(uuids), SHORT_LIMIT))
             shown = (
                 self._show_all(self.read_among(snapshot, some, owner), fields) for some in batches

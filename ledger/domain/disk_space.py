@@ -24,8 +24,10 @@ from ledger.domain.commands import (
     DeleteTag,
     DiscardJobs,
     EditDrive,
+    EditDrives,
     EditProfile,
     EditServer,
+    EditServers,
     EditTag,
     FailImage,
     FailJob,
@@ -129,10 +131,12 @@ def _begins_something(command: Command) -> bool:
         case (
             CreateDrives()
             | EditDrive()
+            | EditDrives()
             | ResizeDrive()
             | CloneDrive()
             | CreateServers()
             | EditServer()
+            | EditServers()
             | CloneServer()
             | CreateTags()
             | EditTag()

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import orjson
 from aiohttp import web
-from msgspec.structs import asdict
 
 from api.http.errors import BadRequest
 from api.http.etags import digest
@@ -37,7 +36,7 @@ from api.http.responses import (
     within,
 )
 from api.resources.collections import do_action
-from api.resources.jobs.lists import WantedJobs, wanted_jobs
+from api.resources.jobs.lists import WantedJobs, oldest_first, wanted_jobs
 from api.resources.jobs.representation import activity_json, is_moving, job_json, no_figures
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.references import references
@@ -114,15 +113,18 @@ class Jobs:
                 partial(Snapshot.jobs_among, owner=owner),
                 partial(self._shown, fields=fields),
             )
-        asked = page(request)
+        asked, backwards = page(request), oldest_first(request)
         if wanted.are_indexed:
             with self._views.snapshot() as snapshot:
                 total = self._views.count_jobs(snapshot, owner, *wanted)
                 if asked.is_short(total):
                     limit, offset = asked.sql_limit, asked.offset
-                    trees = snapshot.jobs(owner, *wanted, limit=limit, offset=offset)
+                    trees = snapshot.jobs(
+                        owner, *wanted, oldest_first=backwards, limit=limit, offset=offset
+                    )
                     return page_answer(asked, total, self._shown(trees, fields))
-        return await stream(request, self._parts(owner, wanted, asked, fields))
+        parts = self._parts(owner, wanted, asked, fields, oldest_first=backwards)
+        return await stream(request, parts)
 
     async def statistics(self, request: web.Request) -> web.Response:
         """Show what the account's jobs did in the last hours, in buckets."""
@@ -149,7 +151,7 @@ class Jobs:
         return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
 
     async def schema(self, request: web.Request) -> web.Response:
-        return json_answer(asdict(describe_jobs(timestamp(self._now()))))
+        return json_answer(describe_jobs(request.app, timestamp(self._now())))
 
     def _tree(self, uuid: str, owner: str) -> JobTree:
         tree = self._views.job(uuid, owner)
@@ -185,10 +187,12 @@ class Jobs:
         wanted: WantedJobs,
         asked: Page,
         fields: frozenset[str] | None,
+        *,
+        oldest_first: bool,
     ) -> Generator[bytes]:
         with self._views.long_snapshot() as snapshot:
             total = snapshot.count_jobs(owner, *wanted)
-            batches = within(snapshot.all_jobs(owner, *wanted), asked)
+            batches = within(snapshot.all_jobs(owner, *wanted, oldest_first=oldest_first), asked)
             yield from list_parts(asked, total, (self._shown(batch, fields) for batch in batches))
 
     def _shown(self, trees: Sequence[JobTree], fields: frozenset[str] | None) -> Sequence[Shown]:
