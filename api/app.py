@@ -180,7 +180,14 @@ def _add_staff(app: web.Application, staff: Staff) -> None:
 def _add_side_resources(app: web.Application, side: SideResources) -> None:
     _add(app, "/capabilities", get=side.capabilities)
     _add(app, "/capabilities/schema", get=side.capabilities_schema)
-    _add(app, "/cloud_status", get=side.cloud_status)
+    _add(app, "", get=side.index, access="public")
+    _add(app, "/balance", get=side.balance)
+    _add(app, "/balance/schema", get=serve_schema("balance"))
+    _add(app, "/currentusage", get=side.current_usage)
+    _add(app, "/currentusage/schema", get=serve_schema("currentusage"))
+    _add(app, "/pricing", get=side.pricing)
+    _add(app, "/pricing/schema", get=serve_schema("pricing"))
+    _add(app, "/cloud_status", get=side.cloud_status, access="public")
     _add(app, "/locations", get=side.locations, access="public")
     for kind in ABSENT:
         _add(app, f"/{kind}", get=empty_list)

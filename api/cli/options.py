@@ -24,6 +24,15 @@ pool_option = click.option(
 )
 
 
+compute_host_option = click.option(
+    "--compute-host",
+    "compute_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="The name of a host to place servers on; nothing runs there. May be repeated.",
+)
+
+
 def settings_option(command: Callable[..., None]) -> Callable[..., None]:
     """Add `--data` to a command, which gets the settings that it gives."""
 

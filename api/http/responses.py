@@ -89,8 +89,9 @@ def created(objects: Sequence[Located]) -> web.Response:
     return answer
 
 
-def page_answer(page: Page, total: int, objects: Sequence[Shown]) -> web.Response:
-    return json_answer({"meta": _meta(page, total), "objects": objects})
+def page_answer(page: Page, total: int, objects: Sequence[Shown], **beside: object) -> web.Response:
+    """Answer with a page of a list, and what belongs beside it."""
+    return json_answer({**beside, "meta": _meta(page, total), "objects": objects})
 
 
 def list_parts(page: Page, total: int, batches: Iterable[Sequence[Shown]]) -> Generator[bytes]:

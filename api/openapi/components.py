@@ -27,6 +27,7 @@ from api.resources.drives.representation import DRIVE_LIST_FIELDS
 from api.resources.servers.bodies import NewServer, RuntimeNic, Server, ServerClone, ServerEdit
 from api.resources.servers.representation import SERVER_LIST_FIELDS
 from api.resources.tag_bodies import NewTag, Tag, TagEdit
+from api.resources.unsupported import Balance, CurrentUsage, Price
 
 Schemas = dict[str, JsonObject]
 
@@ -34,7 +35,7 @@ BODIES = (
     *(Drive, NewDrive, NewUpload, DriveEdit, DriveClone, DriveResize, ChunkRequest, LibraryDrive),
     *(Server, NewServer, ServerEdit, ServerClone, RuntimeNic),
     *(Tag, NewTag, TagEdit),
-    *(Profile, ProfileEdit, Login, TokenLogin),
+    *(Profile, ProfileEdit, Login, TokenLogin, Balance, CurrentUsage, Price),
 )
 LISTED = ("Drive", "LibraryDrive", "Server", "Tag")
 IN_SHORT: Mapping[str, Collection[str]] = {

@@ -22,6 +22,7 @@ from api.resources.drives.bodies import Drive, DriveEdit, LibraryDrive, NewDrive
 from api.resources.jobs import lists
 from api.resources.servers.bodies import NewServer, Server, ServerEdit
 from api.resources.tag_bodies import NewTag, Tag
+from api.resources.unsupported import Balance, CurrentUsage, Price
 from api.text.urls import API_ROOT
 
 NO_DEFAULT = "No default provided."
@@ -205,6 +206,9 @@ KINDS = {
     "servers": Kind(describe_fields(_ServerSchema, NewServer, ServerEdit), FILTERS, ORDERING),
     "tags": Kind(describe_fields(Tag, NewTag), NAME_FILTERS, ORDERING),
     "profile": Kind(describe_fields(Profile, ProfileEdit)),
+    "balance": Kind(describe_fields(Balance)),
+    "currentusage": Kind(describe_fields(CurrentUsage)),
+    "pricing": Kind(describe_fields(Price)),
     "libdrives": Kind(describe_fields(LibraryDrive), libdrives.FILTERS, ORDERING),
 }
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import click
 
-from api.cli.options import copying_options, data_option, monitoring_options, pool_option
+from api.cli.options import (
+    compute_host_option,
+    copying_options,
+    data_option,
+    monitoring_options,
+    pool_option,
+)
 from api.cli.prefork import fork_processes, reserve_port
 from api.cli.service_process import Share
 from api.cli.service_process import serve as serve_until_stopped
@@ -34,13 +40,7 @@ those that stay, in the writer's cache, would stop every request for a third of 
     "--port", type=click.IntRange(0, 65535), help="The port; 0: any free one.  [default: 8080]"
 )
 @pool_option
-@click.option(
-    "--compute-host",
-    "compute_hosts",
-    multiple=True,
-    metavar="NAME",
-    help="The name of a host to place servers on; nothing runs there. May be repeated.",
-)
+@compute_host_option
 @click.option(
     "--trusted-proxy",
     "trusted_proxies",

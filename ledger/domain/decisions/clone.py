@@ -93,7 +93,7 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
     if not made:
         whole = state.job(command.job)
         assert whole is not None
-        yield from end_in_success(state, whole)
+        yield from end_in_success(state, environment, whole)
 
 
 def _name_clone(name: str, state: State, owner: str) -> str:
