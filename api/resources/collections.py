@@ -29,10 +29,10 @@ from projections.views.views import Views
 from projections.views.walks import Walked
 
 NAME_FILTERS: Mapping[str, Lookup] = {
+    "uuid": "uuid",
     "name": "name",
     "name__contains": "name_contains",
     "name__icontains": "name_contains",
-    "uuid": "uuid",
 }
 """The filters of lists of tags."""
 FILTERS: Mapping[str, Lookup] = {**NAME_FILTERS, "tag": "tag", "tag__name": "tag_name"}
