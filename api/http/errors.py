@@ -74,8 +74,10 @@ class BadRequest(RequestRefused):
 class Forbidden(RequestRefused):
     """The account or the link may not do this, or the session's CSRF token is wrong."""
 
-    def __init__(self, message: str, *, point: str | None = None) -> None:
-        super().__init__(403, message, point=point, headers=_refused("permission"))
+    def __init__(
+        self, message: str, *, point: str | None = None, why: Refused = "permission"
+    ) -> None:
+        super().__init__(403, message, point=point, headers=_refused(why))
 
 
 def _refused(why: Refused) -> dict[str, str]:
