@@ -1,6 +1,5 @@
 """What clients ask a cloud for besides drives and servers; most of it does not exist here."""
 
-import re
 from collections.abc import Container, Mapping
 from typing import Annotated, Literal
 
@@ -149,8 +148,8 @@ class SideResources:
             for resource in request.app.router.resources()
             if any(route.method == hdrs.METH_GET for route in resource)
         }
-        lists = filter(None, map(_LIST.fullmatch, sorted(urls)))
-        return json_answer({found[1]: _endpoints(found[0], urls) for found in lists})
+        kinds = filter(None, map(_kind, sorted(urls)))
+        return json_answer({kind: _endpoints(f"{API_ROOT}/{kind}/", urls) for kind in kinds})
 
     async def cloud_status(self, request: web.Request) -> web.Response:
         """Show which parts of the public cloud exist here: hardly any."""
@@ -161,7 +160,11 @@ class SideResources:
         return page_answer(Page(0, 0), 1, [_location(request)])
 
 
-_LIST = re.compile(rf"{re.escape(API_ROOT)}/((?!websocket)[a-z_]+)/")
+def _kind(url: str) -> str | None:
+    """Return the kind of resource that a URL lists, if it is such a URL."""
+    name = url.removeprefix(f"{API_ROOT}/").removesuffix("/")
+    is_list = url == f"{API_ROOT}/{name}/" and name.replace("_", "").isalpha()
+    return name if is_list and name != "websocket" else None
 
 
 def _endpoints(url: str, urls: Container[str]) -> JsonObject:

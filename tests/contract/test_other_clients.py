@@ -48,7 +48,7 @@ async def test_an_infrastructure_tool(live: Api):
 
 
 async def test_a_cluster_provider(live: Api):
-    """It clones an image, makes a tagged server of the copy at once, and starts it when complete."""
+    """It clones an image, makes a tagged server of the copy, and starts it when that is there."""
     image = await live.drive(name="image")
     tag = (await sent(live, "POST", "/tags/", {"name": "cluster"}, status=201))["objects"][0]
     said = {"name": "node-0", "size": 2 * GIB, "media": "disk", "tags": [{"uuid": tag["uuid"]}]}
