@@ -181,12 +181,15 @@ def _add_side_resources(app: web.Application, side: SideResources) -> None:
     _add(app, "/capabilities", get=side.capabilities)
     _add(app, "/capabilities/schema", get=side.capabilities_schema)
     _add(app, "", get=side.index, access="public")
-    _add(app, "/balance", get=side.balance)
-    _add(app, "/balance/schema", get=serve_schema("balance"))
-    _add(app, "/currentusage", get=side.current_usage)
-    _add(app, "/currentusage/schema", get=serve_schema("currentusage"))
-    _add(app, "/pricing", get=side.pricing)
-    _add(app, "/pricing/schema", get=serve_schema("pricing"))
+    billing = (
+        ("balance", side.balance),
+        ("currentusage", side.current_usage),
+        ("pricing", side.pricing),
+    )
+    for kind, get in billing:
+        _add(app, f"/{kind}", get=get)
+        _add(app, f"/{kind}/detail", get=get)
+        _add(app, f"/{kind}/schema", get=serve_schema(kind))
     _add(app, "/cloud_status", get=side.cloud_status, access="public")
     _add(app, "/locations", get=side.locations, access="public")
     for kind in ABSENT:

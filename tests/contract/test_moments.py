@@ -136,6 +136,7 @@ async def let_go_after_refusal(held: Held, send: Callable[[], Awaitable[Answer]]
     return await asked
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 async def test_a_download_waits_for_a_new_drive(
     api: Api, held: Held, monkeypatch: pytest.MonkeyPatch
 ):
@@ -158,6 +159,7 @@ async def test_a_download_waits_for_a_new_drive(
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{drive}"'
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 async def test_it_does_not_wait_for_ever(api: Api, held: Held, monkeypatch: pytest.MonkeyPatch):
     """Then it is refused as before, and the refusal says that it is about the state."""
     monkeypatch.setattr(record, "SETTLE_S", 0)
@@ -169,6 +171,7 @@ async def test_it_does_not_wait_for_ever(api: Api, held: Held, monkeypatch: pyte
     assert held.refused == 1
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 async def test_what_may_take_long_is_not_waited_for(api: Api, held: Held):
     """A copy, an upload, and an image that could not be made: these can be seen."""
     source = await api.drive()

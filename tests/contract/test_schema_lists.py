@@ -141,6 +141,7 @@ async def check_order(api: Api, kind: str, things: list[Json], field: str) -> No
         assert page["meta"]["total_count"] == len(things)
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 async def test_an_order_that_is_not_offered_is_refused(api: Api):
     """And the answer says what is; a walk, and a list of the past, have an order of their own."""
     for kind in KINDS:
