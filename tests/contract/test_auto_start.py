@@ -4,6 +4,7 @@ from ledger.domain.events import JobSucceeded, ServerPowerChanged
 from ledger.store.seam import Commit
 from tests.api.calling import Api
 from tests.contract.following import jobs_of, shown
+from tests.support.wait import wait_until
 
 
 async def test_a_clone_starts_with_the_end_of_its_job(api: Api):
@@ -26,7 +27,10 @@ async def test_a_clone_starts_with_the_end_of_its_job(api: Api):
     assert (started["status"], started["runtime"]["active_since"] is None) == ("running", False)
     assert (await shown(api, f"/servers/{source}/"))["status"] == "stopped"
     assert await shown(api, f"/servers/availability_groups/{copy['uuid']}/") == [copy["uuid"]]
-    (both,) = (commit for commit in commits if ServerPowerChanged in commit)
+    (both,) = await wait_until(
+        "the commit is heard of",
+        lambda: [commit for commit in commits if ServerPowerChanged in commit] or None,
+    )
     assert JobSucceeded in both
 
     assert (await api.post(f"{copy['resource_uri']}action/?do=stop")).status == 202
