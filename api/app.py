@@ -92,6 +92,7 @@ def _add_drives(app: web.Application, drives: Drives) -> None:
         app,
         "/drives",
         get=drives.list,
+        put=drives.edit_many,
         post=drives.create,
         delete=drives.delete_many,
         access="viewable",
@@ -124,7 +125,14 @@ def _add_uploads(app: web.Application, drives: Drives, uploads: Uploads) -> None
 
 
 def _add_servers(app: web.Application, servers: Servers) -> None:
-    _add(app, "/servers", get=servers.list, post=servers.create, delete=servers.delete_many)
+    _add(
+        app,
+        "/servers",
+        get=servers.list,
+        put=servers.edit_many,
+        post=servers.create,
+        delete=servers.delete_many,
+    )
     _add(app, "/servers/detail", get=servers.list_detail)
     _add(app, "/servers/schema", get=serve_schema("servers"))
     _add(app, "/servers/availability_groups", get=servers.availability_groups)
@@ -197,7 +205,17 @@ def _add_staff(app: web.Application, staff: Staff) -> None:
 def _add_side_resources(app: web.Application, side: SideResources) -> None:
     _add(app, "/capabilities", get=side.capabilities)
     _add(app, "/capabilities/schema", get=side.capabilities_schema)
-    _add(app, "/cloud_status", get=side.cloud_status)
+    _add(app, "", get=side.index, access="public")
+    billing = (
+        ("balance", side.balance),
+        ("currentusage", side.current_usage),
+        ("pricing", side.pricing),
+    )
+    for kind, get in billing:
+        _add(app, f"/{kind}", get=get)
+        _add(app, f"/{kind}/detail", get=get)
+        _add(app, f"/{kind}/schema", get=serve_schema(kind))
+    _add(app, "/cloud_status", get=side.cloud_status, access="public")
     _add(app, "/locations", get=side.locations, access="public")
     for kind in ABSENT:
         _add(app, f"/{kind}", get=empty_list)

@@ -312,7 +312,12 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[Worker]:
     On the way out, work stops where another worker can go on. Raises `StoreFailed`.
     """
     database = PostgresDatabase(settings.store)
-    async with _run_ledger(database, pools_of(settings)) as running:
+    async with _run_ledger(
+        database,
+        pools_of(settings),
+        settings.compute_hosts,
+        addresses=settings.address_range,
+    ) as running:
         views = database.views(lambda: running.ledger.commits)
         work = ImageWork(running, views, settings)
         try:

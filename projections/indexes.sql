@@ -9,17 +9,21 @@ CREATE INDEX IF NOT EXISTS jobs_g{g}_running ON jobs_g{g} (created) WHERE state 
 CREATE INDEX IF NOT EXISTS job_resources_g{g}_resource
     ON job_resources_g{g} (resource, created, job, role, running);
 CREATE INDEX IF NOT EXISTS drives_g{g}_owner ON drives_g{g} (owner, created, uuid);
-CREATE INDEX IF NOT EXISTS drives_g{g}_name ON drives_g{g} (owner, name, created, uuid);
+CREATE INDEX IF NOT EXISTS drives_g{g}_name
+    ON drives_g{g} (owner, name, created, uuid, folded_name);
 CREATE INDEX IF NOT EXISTS drives_g{g}_unready ON drives_g{g} (created)
     WHERE ready = 0 OR resizing IS NOT NULL;
 CREATE INDEX IF NOT EXISTS servers_g{g}_owner ON servers_g{g} (owner, created, uuid);
-CREATE INDEX IF NOT EXISTS servers_g{g}_name ON servers_g{g} (owner, name, created, uuid);
+CREATE INDEX IF NOT EXISTS servers_g{g}_name
+    ON servers_g{g} (owner, name, created, uuid, folded_name);
 CREATE INDEX IF NOT EXISTS tags_g{g}_owner ON tags_g{g} (owner, created, uuid);
-CREATE INDEX IF NOT EXISTS tags_g{g}_name ON tags_g{g} (owner, name, created, uuid);
+CREATE INDEX IF NOT EXISTS tags_g{g}_name
+    ON tags_g{g} (owner, name, created, uuid, folded_name);
 CREATE INDEX IF NOT EXISTS tag_resources_g{g}_resource ON tag_resources_g{g} (resource, tag);
 CREATE INDEX IF NOT EXISTS departed_g{g}_at ON departed_g{g} (at);
 CREATE INDEX IF NOT EXISTS attachments_g{g}_resource
     ON attachments_g{g} (resource, server_created, server);
 CREATE INDEX IF NOT EXISTS ips_g{g}_owner ON ips_g{g} (owner, created, uuid);
 CREATE INDEX IF NOT EXISTS keypairs_g{g}_owner ON keypairs_g{g} (owner, created, uuid);
-CREATE INDEX IF NOT EXISTS keypairs_g{g}_name ON keypairs_g{g} (owner, name, created, uuid);
+CREATE INDEX IF NOT EXISTS keypairs_g{g}_name
+    ON keypairs_g{g} (owner, name, created, uuid, folded_name);

@@ -26,6 +26,7 @@ from projections.tables import (
     ServerRow,
     TagResourceRow,
     TagRow,
+    fold_case,
     keyed,
 )
 
@@ -106,6 +107,7 @@ def _drive_rows(drive: Drive) -> Rows:
             uuid=drive.uuid,
             owner=drive.owner,
             name=drive.definition.name,
+            folded_name=fold_case(drive.definition.name),
             size=drive.definition.size,
             pool=drive.pool,
             origin=drive.origin,
@@ -126,6 +128,7 @@ def _server_rows(server: Server) -> Rows:
             uuid=server.uuid,
             owner=server.owner,
             name=server.definition.name,
+            folded_name=fold_case(server.definition.name),
             created=created,
             host=server.host,
             active_since=active_since,
@@ -146,9 +149,15 @@ def _server_rows(server: Server) -> Rows:
 
 
 def _tag_rows(tag: Tag) -> Rows:
-    meta = _encoder.encode(tag.meta)
     return keyed(
-        TagRow(tag.uuid, tag.owner, tag.name, timestamp(tag.created), meta),
+        TagRow(
+            uuid=tag.uuid,
+            owner=tag.owner,
+            name=tag.name,
+            folded_name=fold_case(tag.name),
+            created=timestamp(tag.created),
+            meta=_encoder.encode(tag.meta),
+        ),
         *(TagResourceRow(tag.uuid, uuid, kind) for uuid, kind in tag.resources.items()),
     )
 
@@ -159,6 +168,7 @@ def _keypair_rows(keypair: Keypair) -> Rows:
             uuid=keypair.uuid,
             owner=keypair.owner,
             name=keypair.name,
+            folded_name=fold_case(keypair.name),
             created=timestamp(keypair.created),
             public_key=keypair.public_key,
             meta=_encoder.encode(keypair.meta),

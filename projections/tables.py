@@ -28,6 +28,14 @@ _SQL_TYPES = {
 }
 
 
+def fold_case(text: str) -> str:
+    """Return the text as it is compared where case does not matter.
+
+    Unicode's folding, and nothing else: accents that are written in two ways differ.
+    """
+    return text.casefold()
+
+
 class AttachmentRow(Struct, frozen=True, gc=False):
     """A server mounts a drive, or has a keypair."""
 
@@ -61,6 +69,7 @@ class DriveRow(Struct, frozen=True, gc=False):
     uuid: str
     owner: str
     name: str
+    folded_name: str
     size: int
     pool: str
     origin: str
@@ -120,6 +129,7 @@ class KeypairRow(Struct, frozen=True, gc=False):
     uuid: str
     owner: str
     name: str
+    folded_name: str
     created: str
     public_key: str
     meta: bytes
@@ -138,6 +148,7 @@ class ServerRow(Struct, frozen=True, gc=False):
     uuid: str
     owner: str
     name: str
+    folded_name: str
     created: str
     host: str | None
     active_since: str | None
@@ -159,6 +170,7 @@ class TagRow(Struct, frozen=True, gc=False):
     uuid: str
     owner: str
     name: str
+    folded_name: str
     created: str
     meta: bytes
 

@@ -23,12 +23,11 @@ from ledger.workers.attempts import CopySettings
 from ledger.workers.engine import WorkerSetup, run_worker
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
+from ledger.workers.worker_registry import REFRESH_S
 from projections.views.views import Views
 
 RESUME_S = 10.0
 """How often images are tried again that could not be made."""
-POOLS_S = 2.0
-"""How often the pools of other workers are read."""
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +115,12 @@ class ImageWork:
 
         await refresh()
         async with (
-            repeat(refresh, POOLS_S, failure="other workers' pools are not known", start_s=POOLS_S),
+            repeat(
+                refresh,
+                REFRESH_S,
+                failure="other workers' pools are not known",
+                start_s=REFRESH_S,
+            ),
             run_worker(url, setup, stalled_s=self._settings.stalled_after),
         ):
             yield

@@ -1,7 +1,10 @@
-"""Pages of lists: the options that choose one, and how to get the one after it."""
+"""Pages of lists: the options that filter one and choose a page, and how to get the next one.
+
+The public API answers a filter that cannot match with an empty list; a person is told.
+"""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 import msgspec
@@ -9,9 +12,36 @@ import msgspec
 from api.cli.client import print_list
 from api.cli.output import TableColumn
 from api.client.http import Answer, decoded
+from ledger.domain.aggregates.job import JobState
 
 T = TypeVar("T")
 
+
+class Several(click.ParamType[str]):
+    """One or more values of another type, separated by commas."""
+
+    name = "list"
+
+    def __init__(self, each: click.ParamType[Any]) -> None:
+        self._each = each
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the same text if all of its values are good."""
+        return ",".join(str(self._each.convert(part, param, ctx)) for part in value.split(","))
+
+
+state_option = click.option(
+    "--state",
+    type=Several(click.Choice(get_args(JobState))),
+    metavar="STATE[,STATE]",
+    help=f"Only jobs in these states: {', '.join(get_args(JobState))}.",
+)
+resource_option = click.option(
+    "--resource",
+    type=Several(click.UUID),
+    metavar="UUID[,UUID]",
+    help="Only jobs of the drives or servers with these uuids.",
+)
 after_option = click.option(
     "--after",
     help="Walk the list, the newest first: empty to begin, then what the page before printed.",

@@ -90,7 +90,8 @@ async def _fetch(
         target = f"{client.url}{API_ROOT}{_path(expected.drive)}"
         async with client.session.get(target, headers=headers) as answer:
             if answer.status >= BAD:
-                raise client.refusal(Answer(answer.status, answer.headers, await answer.read()))
+                found = Answer(answer.status, answer.headers, await answer.read())
+                raise client.refusal(found, _path(expected.drive))
             if answer.status == PARTIAL and start and origin is not None:
                 _check_continues(answer, origin, start)
             else:

@@ -65,13 +65,18 @@ class Refused(ClientError):
     """The service refused the request.
 
     `outcome` is what it says of a change, and empty if it says nothing; `retry_after_s` is the
-    pause that it asks for, or 0.
+    pause that it asks for, or 0; `advice` follows the reason.
     """
 
     def __init__(
-        self, status: int, reason: str, retry_after_s: float = 0.0, outcome: str = ""
+        self,
+        status: int,
+        reason: str,
+        retry_after_s: float = 0.0,
+        outcome: str = "",
+        advice: str = "",
     ) -> None:
-        super().__init__(f"{reason}{_ADVICE.get(status, '')}")
+        super().__init__(f"{reason}{advice}")
         self.status = status
         self.outcome = outcome
         self.retry_after_s = retry_after_s
@@ -175,8 +180,24 @@ class ChunkUnknown(Mismatch):
         )
 
 
-_ADVICE = {
-    403: ": use another account, or ask an operator for another role",
-    404: " (it may be deleted, or a job whose history has been discarded)",
-    429: ": wait a little, then try again",
+_MISSING = {
+    "jobs": " (it never was there, or its history has been discarded)",
+    **dict.fromkeys(("drives", "libdrives", "servers", "tags"), " (it may be deleted)"),
 }
+
+
+def advice(status: int, path: str, refusal: str) -> str:
+    """Return what helps after an answer with this status, where it fits; "" otherwise.
+
+    `path` is below the API's root; `refusal` is what the service says of a 403.
+    """
+    kind, _, rest = path.strip("/").partition("/")
+    match status:
+        case 403 if refusal == "permission":
+            return ": use another account, or ask an operator for another role"
+        case 404 if "upload" not in rest:  # where a chunk may be missing, too
+            return _MISSING.get(kind, "")
+        case 429:
+            return ": wait a little, then try again"
+        case _:
+            return ""

@@ -16,6 +16,7 @@ from api.client.errors import (
     Undecided,
     Unintelligible,
     Unreachable,
+    advice,
 )
 from api.client.saved_login import Login
 from api.text.printable import escaped
@@ -36,7 +37,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 UNAUTHORIZED, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 304, 503, 400
 FAILED, TIMED_OUT = 500, 408
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-OUTCOME = "X-Ledger-Outcome"
+OUTCOME, REFUSAL = "X-Ledger-Outcome", "X-Ledger-Refusal"
 
 
 class Answer(NamedTuple):
@@ -100,15 +101,20 @@ class Client(ABC):
         url = self.url + API_ROOT + path + (f"?{urlencode(params)}" if params else "")
         found = await self.exchange(method, url, body, headers or {}, total_s)
         if found.status >= BAD or found.status in REDIRECTS:
-            raise self.refusal(found)
+            raise self.refusal(found, path)
         return found
 
-    def refusal(self, answer: Answer) -> ClientError:
+    def refusal(self, answer: Answer, path: str) -> ClientError:
         """Return the error for an answer that is no success."""
         if answer.status == UNAUTHORIZED:
             return LoginEnded(self.url)
-        outcome = answer.headers.get(OUTCOME, "")
-        return Refused(answer.status, _error_text(answer), _retry_after_s(answer), outcome)
+        return Refused(
+            answer.status,
+            _error_text(answer),
+            _retry_after_s(answer),
+            answer.headers.get(OUTCOME, ""),
+            advice(answer.status, path, answer.headers.get(REFUSAL, "")),
+        )
 
     async def _repeat(
         self, method: str, path: str, query: Query | None, headers: dict[str, str], body: object

@@ -55,10 +55,11 @@ class IdempotencyKeys:
         """Return what is recorded under this key, unless it has expired."""
 
         def find(cursor: Cursor) -> FoundClaim | None:
-            claimed = table.find(cursor, account, key)
-            if claimed is None or claimed.is_over(self._now()):
-                return None
-            return FoundClaim(claimed.claim, table.find_answer(cursor, account, key))
+            for recorded in (key, f'"{key}"'):  # to version 0.2 the quotation marks belonged to it
+                claimed = table.find(cursor, account, recorded)
+                if claimed is not None and not claimed.is_over(self._now()):
+                    return FoundClaim(claimed.claim, table.find_answer(cursor, account, recorded))
+            return None
 
         return await self._tables.read(find)
 

@@ -18,6 +18,7 @@ from ledger.domain.errors import (
     Expected,
     Invalid,
     LedgerBytesSpent,
+    NoPools,
     NoStoreTime,
     NotFound,
     PoolsFull,
@@ -30,11 +31,16 @@ from ledger.domain.errors import (
 )
 from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
 from ledger.proofs.tree import LeavesArchived
+from ledger.workers.worker_registry import REFRESH_S
 
 ErrorType = Literal["validation", "notexist", "permission", "concurrency", "backend", "quota"]
 
 RequestStatus = Literal[400, 403, 406, 408, 411, 412, 413, 415, 416, 417, 422, 426]
 """The statuses of requests that are bad, whatever the ledger holds."""
+
+REFUSAL = "X-Ledger-Refusal"
+"""Says which kind of 403 it is: the account may not do this, or the state of things forbids it."""
+Refused = Literal["permission", "state"]
 
 _TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "notexist"}
 UPLOADS_RETRY_S = 60
@@ -73,8 +79,14 @@ class BadRequest(RequestRefused):
 class Forbidden(RequestRefused):
     """The account or the link may not do this, or the session's CSRF token is wrong."""
 
-    def __init__(self, message: str, *, point: str | None = None) -> None:
-        super().__init__(403, message, point=point)
+    def __init__(
+        self, message: str, *, point: str | None = None, why: Refused = "permission"
+    ) -> None:
+        super().__init__(403, message, point=point, headers=_refused(why))
+
+
+def _refused(why: Refused) -> dict[str, str]:
+    return {REFUSAL: why}
 
 
 def error_answer(
@@ -128,7 +140,9 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
         case NotFound():
             return error_answer(404, "notexist", str(error), point=error.point)
         case WrongState():
-            return error_answer(403, "permission", str(error), point=error.point)
+            answer = error_answer(403, "permission", str(error), point=error.point)
+            answer.headers.update(_refused("state"))
+            return answer
         case Invalid():
             return error_answer(400, "validation", str(error), point=error.point)
         case ChunkPresent():
@@ -144,6 +158,10 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             return error_answer(507, "backend", message)
         case PoolsFull():
             return error_answer(507, "backend", str(error), point=error.point)
+        case NoPools():
+            answer = error_answer(503, "backend", str(error))
+            answer.headers["Retry-After"] = f"{REFRESH_S:.0f}"
+            return answer
         case NoStoreTime() | ReadCut():
             return error_answer(503, "backend", str(error))
         case StoreFull():

@@ -93,6 +93,7 @@ Jobs = Annotated[
     tuple[Reference, ...], about("Background jobs related to this resource, oldest first.")
 ]
 Tags = Annotated[tuple[Reference, ...], about("Tags of the resource.")]
+GivenTags = Annotated[UuidList, about("Its tags; they replace those that it has.")]
 NoReferences = Annotated[tuple[Reference, ...], Meta(max_length=0)]
 NoObjects = Annotated[tuple[dict[str, Any], ...], Meta(max_length=0)]
 Grantees = Annotated[NoObjects, about("Accounts that were given permissions on this resource.")]

@@ -31,6 +31,8 @@ KEEP_S = 10.0
 log = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[!-~]{1,255}")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\["\\])*"')
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 def has_key(request: web.Request) -> bool:
@@ -115,11 +117,15 @@ class Once:
 
 
 def _key(request: web.Request) -> str:
+    """Return the key without quotation marks: standards put it between them, clients do not."""
     given = request.headers.getall(IDEMPOTENCY_KEY)
-    if len(given) != 1 or not _KEY.fullmatch(given[0]):
+    key = given[0].strip()
+    if _QUOTED.fullmatch(key):
+        key = _ESCAPED.sub(r"\1", key[1:-1])
+    if len(given) != 1 or not _KEY.fullmatch(key):
         message = "must be one key of 1 to 255 printable ASCII characters without blanks"
         raise BadRequest(f"{IDEMPOTENCY_KEY} {message}", point=IDEMPOTENCY_KEY)
-    return given[0]
+    return key
 
 
 def _is_raw(request: web.Request) -> bool:

@@ -1,6 +1,8 @@
 """Recording the commands of requests: all that handlers change is recorded here."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -9,6 +11,14 @@ from api.http.requests import CALLER, NEW_ID, POSITION
 from api.http.wire.bodies import KEYED_REQUEST
 from ledger.application import Ledger
 from ledger.domain.commands import Command
+from ledger.domain.errors import WrongState
+
+T = TypeVar("T")
+
+SETTLE_S = 5.0
+"""How long a request waits for the end of what takes moments."""
+PAUSE_S = 0.01
+PAUSE_MAX_S = 0.2
 
 
 def new_id(request: web.Request) -> str:
@@ -36,15 +46,15 @@ async def record_command(
 
     `changed` is what the client is told if what follows fails. Do nothing if the command was
     recorded earlier: a request with a key has at most one. Raise the command's `Refusal`, and then
-    nothing is recorded, or `StoreFailed`.
+    nothing is recorded, or `StoreFailed`. A refusal that passes soon is waited for.
     """
     caller, keyed = request[CALLER], request.get(KEYED_REQUEST)
     recording = request[RECORDING] = Recording(changed)
     if keyed is None:
-        request[POSITION] = await ledger.execute(command, caller)
+        request[POSITION] = await when_settled(lambda: ledger.execute(command, caller))
     elif not keyed.recorded:
-        caller = caller._replace(claim=keyed.claim)
-        request[POSITION] = await ledger.execute(command, caller)
+        claiming = caller._replace(claim=keyed.claim)
+        request[POSITION] = await when_settled(lambda: ledger.execute(command, claiming))
         keyed.recorded = True
     recording.recorded = True
 
@@ -61,6 +71,24 @@ def begin_in_parts(request: web.Request, changed: Changed) -> Callable[[], None]
         recording.in_doubt = True
 
     return note
+
+
+async def when_settled(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Return what `attempt` does; while what stands in its way passes soon, try again.
+
+    No answer may depend on a race that the client cannot see, such as that of a start with the end
+    of the resize before it. Raise what `attempt` raises, such a `WrongState` after `SETTLE_S`.
+    """
+    loop = asyncio.get_running_loop()
+    until, pause = loop.time() + SETTLE_S, PAUSE_S
+    while True:
+        try:
+            return await attempt()
+        except WrongState as refusal:
+            if not refusal.passes_soon or loop.time() > until:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, PAUSE_MAX_S)
 
 
 def note_undone(request: web.Request) -> None:

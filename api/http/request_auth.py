@@ -15,11 +15,12 @@ _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 """Methods that change nothing: another site gains nothing by making a browser send them."""
 
 
-async def account_of(request: web.Request, accounts: Accounts) -> Account:
+async def account_of(request: web.Request, accounts: Accounts, *, changes: bool = True) -> Account:
     """Return the account of a request. With an Authorization header, cookies are ignored.
 
     A browser attaches cookies and a Basic login that it remembers to the requests of other sites'
-    pages, too; so only our own pages may make it change something.
+    pages, too; so only our own pages may make it change something. `changes` is false of an action
+    that changes nothing, although it is a POST.
 
     Raise `LoginRefused`, `TooManyAttempts`, or `Forbidden` for another site's page, or if a
     session's CSRF token is missing.
@@ -31,7 +32,7 @@ async def account_of(request: web.Request, accounts: Accounts) -> Account:
         return await accounts.authenticate(authorization, client_of(request))
     cookie = session_id(request)
     session = await accounts.sessions.find(cookie)
-    if request.method not in _SAFE:
+    if changes and request.method not in _SAFE:
         _check_csrf(request, session)
     return session.account
 

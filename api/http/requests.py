@@ -10,12 +10,13 @@ from aiohttp import hdrs, web
 from msgspec import Struct
 
 from api.http.errors import BadRequest, RequestRefused
-from api.http.fields import SURROGATES, UUID, B, UuidList, decode_fields
+from api.http.fields import SURROGATES, UUID, B, Uuid, UuidList, decode_fields
 from api.http.wire.bodies import media_type, read_body
 from api.text.iso8601 import EXAMPLE, moment
 from ledger.domain.errors import NotFound
 from ledger.store.writer import Caller
-from projections.views.filters import Condition, Lookup
+from projections.tables import fold_case
+from projections.views.filters import Condition, Lookup, Order
 
 CALLER = web.RequestKey("caller", Caller)
 """The caller, set by the middleware.
@@ -103,6 +104,17 @@ async def read_objects(request: web.Request, kind: type[B]) -> list[B]:
     return [decode_fields(_object(value), kind) for value in values]
 
 
+async def read_edits(request: web.Request, kind: type[B]) -> dict[str, B]:
+    """Read a body of changes of several objects, by the uuid of each."""
+    edits: dict[str, B] = {}
+    for value in map(_object, await _read_list(request)):
+        uuid = decode_fields(value, _Named).uuid
+        if uuid in edits:
+            raise BadRequest("objects must not name one twice", point="objects")
+        edits[uuid] = decode_fields(value, kind)
+    return edits
+
+
 async def read_references(request: web.Request) -> tuple[str, ...]:
     """Read the uuids of a body of references, in any form of list and of reference."""
     return decode_fields({"objects": await _read_list(request)}, _References).objects
@@ -123,6 +135,10 @@ def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise BadRequest("objects must hold JSON objects", point="objects")
     return value
+
+
+class _Named(Struct):
+    uuid: Uuid
 
 
 class _References(Struct):
@@ -197,6 +213,18 @@ def shown_fields(request: web.Request) -> frozenset[str] | None:
     return names - {""} or None
 
 
+def order_by(request: web.Request, fields: Sequence[str]) -> list[Order]:
+    """Return what a list is to be ordered by, the first above all. Raise `BadRequest`."""
+    given = request.query.getall("order_by", ())
+    names = [name.strip() for text in given for name in text.split(",")]
+    order = [Order(name.removeprefix("-"), name.startswith("-")) for name in names if name]
+    asked = [by.field for by in order]
+    if not set(asked) <= set(fields) or len(set(asked)) < len(asked):
+        told = f"order_by takes {', '.join(fields)}, each once, and - before what is to be reversed"
+        raise BadRequest(told, point="order_by")
+    return order
+
+
 def avoided(request: web.Request) -> tuple[str, ...]:
     """Return the uuids of `?avoid=`, the most important first. Raise `BadRequest` for others."""
     texts = [part for text in request.query.getall("avoid", ()) for part in text.split(",")]
@@ -212,21 +240,29 @@ def conditions(request: web.Request, filters: Mapping[str, Lookup]) -> list[Cond
     for name, _ in asked[CONDITIONS_LIMIT:]:
         raise BadRequest(f"there are more than {CONDITIONS_LIMIT} filters", point=name)
     found = [_condition(filters[name], _checked_alternatives(text, name)) for name, text in asked]
-    parts = [part for each in found if each.lookup == "name_contains" for part in each.alternatives]
-    check_parts(parts, "name__contains")
+    check_parts(
+        [
+            name
+            for (name, _), each in zip(asked, found, strict=True)
+            if each.lookup == "name_contains"
+            for _ in each.alternatives
+        ]
+    )
     return found
 
 
-def check_parts(parts: Sequence[str], name: str) -> None:
-    """Raise `BadRequest` if a filter looks for too many parts of names."""
-    if len(parts) > PARTS_LIMIT:
+def check_parts(filters: Sequence[str]) -> None:
+    """Raise `BadRequest` for too many parts of names, given the filter that looks for each."""
+    for name in filters[PARTS_LIMIT:]:
         raise BadRequest(f"{name} looks for {PARTS_LIMIT} parts at the most", point=name)
 
 
 def _condition(lookup: Lookup, wanted: Sequence[str]) -> Condition:
-    """Lower the case of uuids, which does not matter in URLs either."""
+    """Lower the case of uuids, which does not matter in URLs either, and fold parts of names."""
     if lookup in ("uuid", "tag", "resource"):
         wanted = [text.lower() for text in wanted]
+    elif lookup == "name_contains":
+        wanted = [fold_case(text) for text in wanted]
     return Condition(lookup, tuple(wanted))
 
 

@@ -29,6 +29,7 @@ from api.resources.servers.addresses import IP_LIST_FIELDS, Ip
 from api.resources.servers.bodies import NewServer, RuntimeNic, Server, ServerClone, ServerEdit
 from api.resources.servers.representation import SERVER_LIST_FIELDS
 from api.resources.tag_bodies import NewTag, Tag, TagEdit
+from api.resources.unsupported import Balance, CurrentUsage, Price
 
 Schemas = dict[str, JsonObject]
 
@@ -37,7 +38,7 @@ BODIES = (
     *(Server, NewServer, ServerEdit, ServerClone, RuntimeNic),
     *(Tag, NewTag, TagEdit),
     *(Keypair, NewKeypair, KeypairEdit, Pubkey, Ip),
-    *(Profile, ProfileEdit, Login, TokenLogin),
+    *(Profile, ProfileEdit, Login, TokenLogin, Balance, CurrentUsage, Price),
 )
 LISTED = ("Drive", "Ip", "Keypair", "LibraryDrive", "Pubkey", "Server", "Tag")
 IN_SHORT: Mapping[str, Collection[str]] = {

@@ -16,6 +16,7 @@ Decimal = Annotated[
     Meta(title="Decimal", pattern=r"^[0-9]+(\.[0-9]+)?(E-?[0-9]+)?$", extra={"type": "decimal"}),
 ]
 _NONE = "0E-16"
+CURRENCY = "EUR"
 
 
 class Login(Struct):
@@ -60,7 +61,7 @@ class Profile(PersonalFields, kw_only=True, forbid_unknown_fields=True):
     clone_naming: Annotated[CloneNaming, about("What a clone is called that is given no name.")] = (
         "NONE"
     )
-    currency: str = "EUR"
+    currency: str = CURRENCY
     email: str
     has_autotopup: bool = False
     has_tx_autotopup: bool = False

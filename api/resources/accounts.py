@@ -41,6 +41,8 @@ class AccountsActions:
                 "authenticate_asynchronous": self._authenticate_asynchronous,
                 "create_token": self._create_token,
                 "remove_token": self._remove_token,
+                "check_login": self._check_login,
+                "check_login_with_return_uuid": self._check_login_with_return_uuid,
             },
         )
 
@@ -93,6 +95,15 @@ class AccountsActions:
             raise Forbidden("only a token can be removed, by itself")
         await self._accounts.tokens.remove_itself(token)
         return json_answer({})
+
+    async def _check_login(self, request: web.Request) -> web.Response:
+        """Answer whether the request has a login, also without a CSRF token: nothing changes."""
+        await account_of(request, self._accounts, changes=False)
+        return json_answer({})
+
+    async def _check_login_with_return_uuid(self, request: web.Request) -> web.Response:
+        account = await account_of(request, self._accounts, changes=False)
+        return json_answer({"uuid": account.uuid})
 
     async def _authenticate_asynchronous(self, request: web.Request) -> web.Response:
         account = await account_of(request, self._accounts)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from api.http.errors import BadRequest
 from api.http.outcome import show
-from api.http.requests import conditions, owner_of, page, shown_fields
+from api.http.requests import conditions, order_by, owner_of, page, shown_fields
 from api.http.responses import Shown, only, page_meta
 from api.resources.lists import Found, Listing, list_answer
 from api.resources.walks import walk_asked
@@ -20,14 +20,17 @@ from projections.views.snapshot import Snapshot
 from projections.views.views import Views
 from projections.views.walks import Walked
 
-FILTERS: Mapping[str, Lookup] = {
+NAME_FILTERS: Mapping[str, Lookup] = {
     "uuid": "uuid",
     "name": "name",
     "name__contains": "name_contains",
-    "tag": "tag",
-    "tag__name": "tag_name",
+    "name__icontains": "name_contains",
 }
+"""The filters of lists of tags and of keypairs."""
+FILTERS: Mapping[str, Lookup] = {**NAME_FILTERS, "tag": "tag", "tag__name": "tag_name"}
 """The filters of lists of drives and of servers."""
+ORDERING = ("uuid", "name")
+"""What lists of all that has a name can be ordered by."""
 
 
 class Named(Protocol):
@@ -53,6 +56,7 @@ class Collection(Generic[R_co, S_co]):
     read_among: Callable[[Snapshot, Sequence[str], str], Sequence[R_co]]
     show: Callable[[R_co], S_co]
     missing: Callable[[str], NotFound]
+    ordering: Sequence[str] = ORDERING
 
     def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
         """Return all of these, in this order; raise `missing` if the account may not see one."""
@@ -81,6 +85,8 @@ class Collection(Generic[R_co, S_co]):
         owner = owner_of(request)
         asked, fields = page(request), shown_fields(request) or fields
         wanted = [*always, *conditions(request, self.filters)]
+        order = order_by(request, self.ordering)
+        is_slow = bool(order) or is_search(wanted)
 
         def read(snapshot: Snapshot, uuids: Sequence[str]) -> Sequence[Shown]:
             among = self.read_among(snapshot, uuids, owner)
@@ -88,8 +94,10 @@ class Collection(Generic[R_co, S_co]):
 
         def find(snapshot: Snapshot) -> Found:
             limit, offset = asked.sql_limit, asked.offset
-            if is_search(wanted):
-                found = snapshot.search(self.kind, owner, wanted, limit=limit, offset=offset)
+            if is_slow:
+                found = snapshot.search(
+                    self.kind, owner, wanted, order=order, limit=limit, offset=offset
+                )
                 return Found(page_meta(asked, found.total), found.uuids)
             total = self.count(snapshot, owner, wanted)
             uuids = snapshot.listed(self.kind, owner, wanted, limit=limit, offset=offset)
@@ -99,7 +107,7 @@ class Collection(Generic[R_co, S_co]):
         if walk is not None:
             listing = Listing(self.kind, walk.find, read, is_quick=walk.is_short)
         else:
-            listing = Listing(self.kind, find, read, is_quick=not is_search(wanted))
+            listing = Listing(self.kind, find, read, is_quick=not is_slow)
         return await list_answer(request, self.views, listing)
 
 

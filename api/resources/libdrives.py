@@ -1,31 +1,39 @@
 """`/libdrives/`: the library, whose drives everybody may see and clone."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from aiohttp import web
 
-from api.http.requests import alternatives, check_parts, page, shown_fields, uuid_in_url
+from api.http.requests import (
+    alternatives,
+    check_parts,
+    order_by,
+    page,
+    shown_fields,
+    uuid_in_url,
+)
 from api.http.responses import json_answer, only, page_answer
-from api.resources.collections import do_action
+from api.resources.collections import ORDERING, do_action
 from api.resources.drives.bodies import LibraryDrive
 from api.resources.drives.handlers import Drives
 from api.resources.drives.representation import represent_library_drive
 from api.service.service import Service
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.errors import DriveNotFound
+from projections.tables import fold_case
 
 _EXACT = ("name", "os", "arch", "distribution", "image_type", "version")
-_PART = "name__icontains"
+_PARTS = ("name__contains", "name__icontains")
 
 
 def _is_uuid(shown: object, wanted: str) -> bool:
     return shown == wanted.lower()
 
 
-def _icontains(shown: object, wanted: str) -> bool:
-    """Ignore case, as Unicode folds it, and nothing else: accents written in two ways differ."""
-    return wanted.casefold() in str(shown).casefold()
+def _contains(shown: object, wanted: str) -> bool:
+    return fold_case(wanted) in fold_case(str(shown))
 
 
 def _among(shown: object, wanted: str) -> bool:
@@ -34,7 +42,7 @@ def _among(shown: object, wanted: str) -> bool:
 
 FILTERS: Mapping[str, tuple[str, Callable[[object, str], bool]]] = {
     **{name: (name, lambda shown, wanted: shown == wanted) for name in _EXACT},
-    _PART: ("name", _icontains),
+    **dict.fromkeys(_PARTS, ("name", _contains)),
     "category": ("category", _among),
     "uuid": ("uuid", _is_uuid),
 }
@@ -50,8 +58,10 @@ class Libdrives:
 
     async def list(self, request: web.Request) -> web.Response:
         asked, fields = page(request), shown_fields(request)
-        wanted = _conditions(request)
+        wanted, order = _conditions(request), order_by(request, ORDERING)
         found = [drive for drive in self._all() if all(each.holds(drive) for each in wanted)]
+        for by in reversed(order):
+            found.sort(key=attrgetter(by.field), reverse=by.descending)
         shown = [only(drive, fields) for drive in found[asked.bounds]]
         return page_answer(asked, len(found), shown)
 
@@ -89,6 +99,5 @@ def _conditions(request: web.Request) -> list[_Condition]:
         for name in FILTERS
         for text in request.query.getall(name, ())
     ]
-    parts = [part for each in found if each.filter == _PART for part in each.alternatives]
-    check_parts(parts, _PART)
+    check_parts([each.filter for each in found if each.filter in _PARTS for _ in each.alternatives])
     return found

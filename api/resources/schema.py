@@ -1,22 +1,31 @@
-"""The answers of `/schema/`: which fields each kind of resource has."""
+"""The answers of `/schema/`: the fields of each kind of resource, and what can be done with it.
 
-from collections.abc import Mapping
+They follow from the structs of bodies, the routes, and the tables of filters: nothing is named that
+is not there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import NODEFAULT, Meta, Struct, inspect
-from msgspec.structs import asdict
 
 from api.http.fields import Reference
+from api.http.middleware import METHODS
 from api.http.requests import DEFAULT_LIMIT
 from api.http.responses import JsonObject, json_answer
+from api.resources import libdrives
 from api.resources.account_bodies import Profile, ProfileEdit
+from api.resources.collections import FILTERS, NAME_FILTERS, ORDERING
 from api.resources.drives.bodies import Drive, DriveEdit, LibraryDrive, NewDrive
+from api.resources.jobs import lists
 from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
-from api.resources.servers.addresses import Ip
+from api.resources.servers.addresses import IP_FILTERS, Ip
 from api.resources.servers.bodies import NewServer, Server, ServerEdit
 from api.resources.tag_bodies import NewTag, Tag
+from api.resources.unsupported import Balance, CurrentUsage, Price
+from api.text.urls import API_ROOT
 
 NO_DEFAULT = "No default provided."
 
@@ -24,25 +33,67 @@ _TYPES = {bool: "boolean", int: "integer", str: "string"}
 
 
 class Schema(Struct, frozen=True, kw_only=True):
-    """An answer of `/schema/`; `fields` is keyed by name."""
+    """An answer of `/schema/`.
 
-    allowed_detail_http_methods: list[str]
-    allowed_list_http_methods: list[str]
+    `fields` is keyed by name; `filtering` by parameters of the list, each with its lookup.
+    """
+
+    allowed_detail_http_methods: Sequence[str]
+    allowed_list_http_methods: Sequence[str]
     default_format: str = "application/json"
     default_limit: int = DEFAULT_LIMIT
     fields: Mapping[str, JsonObject]
-    filtering: dict[str, int] = {}
-    ordering: list[str] = []
+    filtering: Mapping[str, str]
+    ordering: Sequence[str]
+
+
+class Kind(NamedTuple):
+    """A kind of resource: its fields, and what its list can be filtered and ordered by."""
+
+    fields: Mapping[str, JsonObject]
+    filters: Iterable[str] = ()
+    ordering: Sequence[str] = ()
 
 
 def serve_schema(kind: str) -> Handler:
     """Return the handler of the kind's `/schema/`."""
-    schema = asdict(SCHEMAS[kind])
 
     async def serve(request: web.Request) -> web.Response:
-        return json_answer(schema)
+        return json_answer(schema_of(request.app, kind, KINDS[kind]))
 
     return serve
+
+
+def schema_of(app: web.Application, name: str, kind: Kind) -> Schema:
+    """Return the schema of the resources below `/NAME/`; a single one has no URLs of its own."""
+    methods = _methods(app, f"{API_ROOT}/{name}/")
+    return Schema(
+        allowed_list_http_methods=methods,
+        allowed_detail_http_methods=_methods(app, f"{API_ROOT}/{name}/{{uuid}}/") or methods,
+        fields=kind.fields,
+        filtering={parameter: _lookup(parameter) for parameter in kind.filters},
+        ordering=kind.ordering,
+    )
+
+
+def _methods(app: web.Application, url: str) -> list[str]:
+    """Return the methods of a URL, in the order in which OPTIONS names them."""
+    there = {
+        route.method
+        for resource in app.router.resources()
+        if resource.canonical == url
+        for route in resource
+    }
+    return [method.lower() for method in METHODS if method in there]
+
+
+def _lookup(parameter: str) -> str:
+    """Return how a parameter of a list compares; `tag__name` names a field of another resource."""
+    last = parameter.rpartition("__")[2]
+    return last if last in _LOOKUPS else "exact"
+
+
+_LOOKUPS = frozenset({"contains", "icontains", "gte", "lt"})
 
 
 # Fields, derived from the structs of bodies
@@ -152,63 +203,18 @@ class _ServerSchema(Server, kw_only=True):
     is_grey: Annotated[bool, Meta(description="Reserved.")] = False
 
 
-SCHEMAS = {
-    "drives": Schema(
-        allowed_detail_http_methods=["get", "put", "delete"],
-        allowed_list_http_methods=["get", "put", "delete", "post"],
-        fields=describe_fields(Drive, NewDrive, DriveEdit),
-        filtering={"name": 1, "tag": 1, "uuid": 1},
-        ordering=["uuid", "name"],
-    ),
-    "servers": Schema(
-        allowed_detail_http_methods=["get", "put", "delete"],
-        allowed_list_http_methods=["get", "put", "delete", "post"],
-        fields=describe_fields(_ServerSchema, NewServer, ServerEdit),
-        filtering={"name": 1, "tag": 1, "uuid": 1},
-        ordering=["uuid", "name"],
-    ),
-    "tags": Schema(
-        allowed_detail_http_methods=["get", "put", "delete"],
-        allowed_list_http_methods=["get", "post"],
-        fields=describe_fields(Tag, NewTag),
-        filtering={"name": 1, "uuid": 1},
-        ordering=["uuid", "name"],
-    ),
-    "keypairs": Schema(
-        allowed_detail_http_methods=["get", "put", "delete"],
-        allowed_list_http_methods=["get", "post"],
-        fields=describe_fields(Keypair, NewKeypair, KeypairEdit),
-        filtering={"name": 1, "uuid": 1},
-        ordering=["uuid", "name"],
-    ),
-    "pubkeys": Schema(
-        allowed_detail_http_methods=["get"],
-        allowed_list_http_methods=["get"],
-        fields=describe_fields(Pubkey),
-        filtering={"name": 1, "uuid": 1},
-        ordering=["uuid", "name"],
-    ),
-    "ips": Schema(
-        allowed_detail_http_methods=["get"],
-        allowed_list_http_methods=["get"],
-        fields=describe_fields(Ip),
-        filtering={"uuid": 1},
-        ordering=["uuid"],
-    ),
-    "profile": Schema(
-        allowed_detail_http_methods=["get", "put"],
-        allowed_list_http_methods=["get", "put"],
-        fields=describe_fields(Profile, ProfileEdit),
-    ),
-    "libdrives": Schema(
-        allowed_detail_http_methods=["get"],
-        allowed_list_http_methods=["get"],
-        fields=describe_fields(LibraryDrive),
-        filtering=dict.fromkeys(
-            ("arch", "category", "distribution", "image_type", "name", "os", "uuid", "version"), 1
-        ),
-        ordering=["uuid", "name"],
-    ),
+KINDS = {
+    "drives": Kind(describe_fields(Drive, NewDrive, DriveEdit), FILTERS, ORDERING),
+    "servers": Kind(describe_fields(_ServerSchema, NewServer, ServerEdit), FILTERS, ORDERING),
+    "tags": Kind(describe_fields(Tag, NewTag), NAME_FILTERS, ORDERING),
+    "keypairs": Kind(describe_fields(Keypair, NewKeypair, KeypairEdit), NAME_FILTERS, ORDERING),
+    "pubkeys": Kind(describe_fields(Pubkey), NAME_FILTERS, ORDERING),
+    "ips": Kind(describe_fields(Ip), IP_FILTERS),
+    "profile": Kind(describe_fields(Profile, ProfileEdit)),
+    "balance": Kind(describe_fields(Balance)),
+    "currentusage": Kind(describe_fields(CurrentUsage)),
+    "pricing": Kind(describe_fields(Price)),
+    "libdrives": Kind(describe_fields(LibraryDrive), libdrives.FILTERS, ORDERING),
 }
 
 
@@ -218,33 +224,24 @@ _TEXT = 'Unicode string data. Ex: "Hello World"'
 _TIME = 'A date & time as a string. Ex: "2010-11-10T03:07:43"'
 
 
-def describe_jobs(now: str) -> Schema:
+def describe_jobs(app: web.Application, now: str) -> Schema:
     """Describe jobs; the default of a time is `now`."""
-    return Schema(
-        allowed_detail_http_methods=["get"],
-        allowed_list_http_methods=["get"],
-        fields={
-            "children": _job_field(
-                "related", "Background jobs, initiated by this job.", nullable=True
-            ),
-            "created": _job_field("datetime", _TIME, default=now),
-            "data": _job_field(
-                "object",
-                "Meta information related to this background job's execution.",
-                nullable=True,
-            ),
-            "last_modified": _job_field("datetime", _TIME, default=now),
-            "operation": _job_field("string", _TEXT, nullable=True),
-            "resource_uri": _job_field("string", _TEXT, readonly=True),
-            "resources": _job_field(
-                "list", "Resources linked to this background job.", nullable=True
-            ),
-            "state": _job_field("string", _TEXT, default="started"),
-            "uuid": _job_field("string", _TEXT, unique=True),
-        },
-        filtering={"state": 1},
-        ordering=["-last_modified"],
-    )
+    fields = {
+        "children": _job_field("related", "Background jobs, initiated by this job.", nullable=True),
+        "created": _job_field("datetime", _TIME, default=now),
+        "data": _job_field(
+            "object",
+            "Meta information related to this background job's execution.",
+            nullable=True,
+        ),
+        "last_modified": _job_field("datetime", _TIME, default=now),
+        "operation": _job_field("string", _TEXT, nullable=True),
+        "resource_uri": _job_field("string", _TEXT, readonly=True),
+        "resources": _job_field("list", "Resources linked to this background job.", nullable=True),
+        "state": _job_field("string", _TEXT, default="started"),
+        "uuid": _job_field("string", _TEXT, unique=True),
+    }
+    return schema_of(app, "jobs", Kind(fields, lists.FILTERS, lists.ORDERING))
 
 
 def _job_field(kind: str, help_text: str, *, default: str = NO_DEFAULT, **said: bool) -> JsonObject:

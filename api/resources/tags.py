@@ -1,7 +1,5 @@
 """`/tags/`: names that drives and servers bear."""
 
-from collections.abc import Mapping
-
 from aiohttp import web
 from msgspec.structs import asdict
 
@@ -9,7 +7,7 @@ from api.http.outcome import Changed
 from api.http.record import new_id, record_command
 from api.http.requests import owner_of, read_object, read_objects, uuid_in_url
 from api.http.responses import created, json_answer
-from api.resources.collections import Collection
+from api.resources.collections import NAME_FILTERS, Collection
 from api.resources.drives.handlers import drives_of
 from api.resources.drives.representation import DRIVE_LIST_FIELDS
 from api.resources.references import references
@@ -21,14 +19,8 @@ from api.service.service import Service
 from ledger.domain import commands
 from ledger.domain.commands import CreateTags, DeleteTag, EditTag
 from ledger.domain.errors import TagNotFound
-from projections.views.filters import Condition, Lookup
+from projections.views.filters import Condition
 from projections.views.snapshot import Snapshot
-
-FILTERS: Mapping[str, Lookup] = {
-    "uuid": "uuid",
-    "name": "name",
-    "name__contains": "name_contains",
-}
 
 
 class Tags:
@@ -39,7 +31,7 @@ class Tags:
         self._collection = Collection(
             "tags",
             service.views,
-            FILTERS,
+            NAME_FILTERS,
             Snapshot.count_tags,
             Snapshot.tags_among,
             represent_tag,

@@ -1,11 +1,15 @@
 """What clients ask a cloud for besides drives and servers; most of it does not exist here."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from typing import Annotated, Literal
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from msgspec import Struct
 
+from api.http.fields import about
 from api.http.requests import Page, page
 from api.http.responses import JsonObject, json_answer, page_answer
+from api.resources.account_bodies import CURRENCY, Decimal
 from api.resources.drives.bodies import SIZE_MOST, default_storage_type, least_size
 from api.resources.servers.bodies import (
     CPU_LEAST_MHZ,
@@ -22,19 +26,71 @@ from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ
 from ledger.domain.errors import NotFound
 from ledger.images.pools import Pool
 
+_NOTHING = "0.00000000000000000000"
+
 ABSENT = (
     "acls",
-    "balance",
-    "currentusage",
     "fwpolicies",
     "licenses",
-    "pricing",
     "remotesnapshots",
     "snapshots",
     "subscriptions",
     "vlans",
 )
 """Kinds of resources that no account has: there is no network, billing or snapshot here."""
+
+
+class Balance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing costs anything here."""
+
+    balance: Annotated[Decimal, about("Amount of money in the account.")] = _NOTHING
+    currency: Annotated[str, about("Currency of the account.")] = CURRENCY
+
+
+class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is used of something that could be billed: nothing is counted."""
+
+    burst: Literal[0] = 0
+    subscribed: Literal[0] = 0
+    using: Literal[0] = 0
+
+
+class CurrentUsage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    balance: Annotated[Balance, about("Balance of the account.")] = Balance()
+    usage: Annotated[dict[str, Usage], about("Usage by resource.")]
+
+
+class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    currency: Annotated[str, about("Currency of the price.")] = CURRENCY
+    id: str
+    level: Annotated[Literal[0], about("Burst level that the price is for.")] = 0
+    multiplier: Annotated[int, about("Units per second in one unit of the price.")]
+    price: Annotated[Decimal, about("Price of a unit.")] = _NOTHING
+    resource: Annotated[str, about("What the price is for.")]
+    unit: Annotated[str, about("Unit of the price.")]
+
+
+_HOUR_S = 3600
+_MONTH_S = 30 * 24 * _HOUR_S
+_GB_MONTH = ("GB/month", 1024**3 * _MONTH_S)
+_BILLED = {
+    "cpu": ("GHz/hour", 1000 * _HOUR_S),
+    "dssd": _GB_MONTH,
+    "ip": ("IP", _MONTH_S),
+    "mem": ("GB/hour", 1024**3 * _HOUR_S),
+    "sms": ("SMS", 1),
+    "ssd": _GB_MONTH,
+    "tx": ("GB", 1024**3),
+    "vlan": ("VLAN", _MONTH_S),
+    "zadara": _GB_MONTH,
+}
+"""What the public API bills: the unit of its price, and how many are in it."""
+_USAGE = CurrentUsage(usage={name: Usage() for name in _BILLED})
+_PRICES = tuple(
+    Price(id=str(number), resource=name, unit=unit, multiplier=multiplier)
+    for number, (name, (unit, multiplier)) in enumerate(_BILLED.items(), start=1)
+)
+_LEVELS = dict.fromkeys(_BILLED, 0)
 
 _HOST_LIMITS: JsonObject = {
     "cpu": {"min": CPU_LEAST_MHZ, "max": CPU_MOST_MHZ},
@@ -72,6 +128,28 @@ class SideResources:
             {"allowed_methods": ["get"], "help_text": "What can be had, and how much of it."}
         )
 
+    async def balance(self, request: web.Request) -> web.Response:
+        return json_answer(Balance())
+
+    async def current_usage(self, request: web.Request) -> web.Response:
+        return json_answer(_USAGE)
+
+    async def pricing(self, request: web.Request) -> web.Response:
+        """List a price of nothing for each resource, beside the levels of now and of later."""
+        asked = page(request)
+        shown = _PRICES[asked.bounds]
+        return page_answer(asked, len(_PRICES), shown, current=_LEVELS, next=_LEVELS)
+
+    async def index(self, request: web.Request) -> web.Response:
+        """List what there is below the API's root, each with the URLs of its list and schema."""
+        urls = {
+            resource.canonical
+            for resource in request.app.router.resources()
+            if any(route.method == hdrs.METH_GET for route in resource)
+        }
+        kinds = filter(None, map(_kind, sorted(urls)))
+        return json_answer({kind: _endpoints(f"{API_ROOT}/{kind}/", urls) for kind in kinds})
+
     async def cloud_status(self, request: web.Request) -> web.Response:
         """Show which parts of the public cloud exist here: hardly any."""
         return json_answer(_CLOUD_STATUS)
@@ -79,6 +157,18 @@ class SideResources:
     async def locations(self, request: web.Request) -> web.Response:
         """List one place, this one, at the address by which the client has reached it."""
         return page_answer(Page(0, 0), 1, [_location(request)])
+
+
+def _kind(url: str) -> str | None:
+    """Return the kind of resource that a URL lists, if it is such a URL."""
+    name = url.removeprefix(f"{API_ROOT}/").removesuffix("/")
+    is_list = url == f"{API_ROOT}/{name}/" and name.replace("_", "").isalpha()
+    return name if is_list and name != "websocket" else None
+
+
+def _endpoints(url: str, urls: Container[str]) -> JsonObject:
+    schema = f"{url}schema/"
+    return {"list_endpoint": url, **({"schema": schema} if schema in urls else {})}
 
 
 async def empty_list(request: web.Request) -> web.StreamResponse:

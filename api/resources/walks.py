@@ -65,8 +65,9 @@ def walk_asked(request: web.Request, kind: Walked, conditions: Conditions) -> Wa
     given = request.query.getall("after", ())
     if not given:
         return None
-    if "offset" in request.query:
-        raise BadRequest("with after there is no offset", point="offset")
+    for name in ("offset", "order_by"):
+        if name in request.query:
+            raise BadRequest(f"with after there is no {name}", point=name)
     limit = page(request).limit
     if not 0 < limit <= SHORT_LIMIT:
         raise BadRequest(f"with after, limit goes from 1 to {SHORT_LIMIT}", point="limit")

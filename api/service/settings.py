@@ -57,6 +57,10 @@ class WorkSettings(Struct, frozen=True, kw_only=True):
     """Bytes per second of all copies together."""
     verify_copies: bool = False
     copies_per_pool: UpTo64 = 2
+    compute_hosts: Annotated[tuple[str, ...], Meta(min_length=1)] = DEFAULT_HOSTS
+    """The names of the hosts that servers are placed on. Nothing runs there."""
+    address_range: IPv4Network = DEFAULT_RANGE
+    """Where the addresses of servers come from that get theirs by DHCP. Nothing is there."""
     stalled_after: Annotated[float, Meta(gt=0)] = STALLED_S
     """Seconds without a heartbeat after which a worker is taken for dead."""
     log_format: LogFormat = "text"
@@ -82,10 +86,6 @@ class Settings(WorkSettings, frozen=True, kw_only=True):
     data: Path
     host: str = "127.0.0.1"
     port: Port = 8080
-    compute_hosts: Annotated[tuple[str, ...], Meta(min_length=1)] = DEFAULT_HOSTS
-    """The names of the hosts that servers are placed on. Nothing runs there."""
-    address_range: IPv4Network = DEFAULT_RANGE
-    """Where the addresses of servers come from that get theirs by DHCP. Nothing is there."""
     processes: UpTo64 = 1
     """How many processes answer requests; more than one need a ledger in PostgreSQL."""
     demo: bool = False

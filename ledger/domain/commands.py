@@ -36,6 +36,7 @@ class NewDrive(Struct, frozen=True, gc=False):
     drive: str
     definition: DriveDefinition
     pool: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 class CreateDrives(Struct, frozen=True, gc=False):
@@ -66,7 +67,7 @@ class EditDrive(Struct, frozen=True, gc=False):
     """Change a drive; what is None stays. A new `size`, in bytes, begins a resize.
 
     While a running server mounts it, only its name, meta, tags and `allow_multimount` change, and
-    the rest is ignored.
+    the rest is ignored. Its storage type never changes.
     """
 
     owner: str
@@ -74,6 +75,7 @@ class EditDrive(Struct, frozen=True, gc=False):
     name: str | None = None
     media: Media | None = None
     size: int | None = None
+    storage_type: str | None = None
     meta: dict[str, str] | None = None
     affinities: tuple[str, ...] | None = None
     allow_multimount: bool | None = None
@@ -81,11 +83,27 @@ class EditDrive(Struct, frozen=True, gc=False):
 
 
 class ResizeDrive(Struct, frozen=True, gc=False):
-    """Grow a drive's image to `size` bytes; `CompleteResize` or `FailResize` follows."""
+    """Grow a drive's image to `size` bytes; `CompleteResize` or `FailResize` follows.
+
+    Change the rest as `EditDrive` does, but ignore nothing: what cannot change is refused.
+    """
 
     owner: str
     drive: str
     size: int
+    name: str | None = None
+    media: Media | None = None
+    storage_type: str | None = None
+    meta: dict[str, str] | None = None
+    affinities: tuple[str, ...] | None = None
+    allow_multimount: bool | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class EditDrives(Struct, frozen=True, gc=False):
+    """Change several drives, all or none."""
+
+    edits: tuple[EditDrive, ...]
 
 
 class CompleteResize(Struct, frozen=True, gc=False):
@@ -107,7 +125,7 @@ class DeleteDrives(Struct, frozen=True, gc=False):
 class CloneDrive(Struct, frozen=True, gc=False):
     """Copy a drive. What is None comes from the source, the name by the owner's `clone_naming`.
 
-    `size` in bytes; `avoid` as in `CreateDrives`.
+    It has no tags but those given. `size` in bytes; `avoid` as in `CreateDrives`.
     """
 
     owner: str
@@ -121,6 +139,7 @@ class CloneDrive(Struct, frozen=True, gc=False):
     meta: dict[str, str] | None = None
     affinities: tuple[str, ...] | None = None
     allow_multimount: bool | None = None
+    tags: tuple[str, ...] | None = None
     avoid: tuple[str, ...] = ()
 
 
@@ -132,6 +151,7 @@ class NewServer(Struct, frozen=True, gc=False):
     mounts: tuple[Mount, ...]
     nics: tuple[Nic, ...]
     vnc_password: str
+    tags: tuple[str, ...] = ()
 
 
 class CreateServers(Struct, frozen=True, gc=False):
@@ -176,6 +196,12 @@ class EditServer(Struct, frozen=True, gc=False):
     tags: tuple[str, ...] | None = None
 
 
+class EditServers(Struct, frozen=True, gc=False):
+    """Change several servers, all or none."""
+
+    edits: tuple[EditServer, ...]
+
+
 class ChangePower(Struct, frozen=True, gc=False):
     """Start, stop, shut down or restart a server.
 
@@ -199,15 +225,17 @@ class DeleteServers(Struct, frozen=True, gc=False):
 class CloneServer(Struct, frozen=True, gc=False):
     """Copy a server: a job with a child for each disk; cdroms are shared, not copied.
 
-    `vnc_password` None keeps the source's; `avoid` as in `CreateDrives`, for each disk.
+    What is None comes from the source, but the name by the owner's `clone_naming`; `avoid` as in
+    `CreateDrives`, for each disk.
     """
 
     owner: str
     source: str
     destination: str
     job: str
-    name: str | None = None
+    edit: ServerEdit = ServerEdit()
     vnc_password: str | None = None
+    tags: tuple[str, ...] | None = None
     avoid: tuple[str, ...] = ()
 
 
@@ -409,6 +437,7 @@ Command = (
     | MarkDriveReady
     | FailImage
     | EditDrive
+    | EditDrives
     | ResizeDrive
     | CompleteResize
     | FailResize
@@ -416,6 +445,7 @@ Command = (
     | CloneDrive
     | CreateServers
     | EditServer
+    | EditServers
     | ChangePower
     | DeleteServers
     | CloneServer

@@ -52,8 +52,8 @@ class JobNotFound(NotFound):
 
 
 class TagNotFound(NotFound):
-    def __init__(self, uuid: str, *, point: str | None = None) -> None:
-        super().__init__(f"no tag with uuid {uuid}", point=point)
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no tag with uuid {uuid}")
 
 
 class KeypairNotFound(NotFound):
@@ -97,14 +97,23 @@ class ChunkPresent(Refusal):
 
 
 class WrongState(Refusal):
-    """The thing exists, but not in a state in which this can be done to it."""
+    """The thing exists, but not in a state in which this can be done to it.
+
+    `passes_soon`: the state is over in a moment, by itself. A client need not see it, so a request
+    waits for its end.
+    """
+
+    passes_soon = False
 
 
 class Busy(StrEnum):
     """Why something cannot be done with a drive now."""
 
-    NO_IMAGE = "has no complete image yet"
+    CREATING = "is being created"
     RESIZING = "is being resized"
+    COPYING = "has no complete image yet: it is being copied"
+    UPLOADING = "has no complete image yet: it is being uploaded"
+    FAILED = "has no image: it could not be made so far"
     IN_JOB = "is needed by a running job"
     NOT_RESIZING = "is not being resized"
     NOT_WAITING = "is not waiting for an image"
@@ -116,6 +125,7 @@ class DriveBusy(WrongState):
 
     def __init__(self, uuid: str, reason: Busy) -> None:
         super().__init__(f"drive {uuid} {reason}")
+        self.passes_soon = reason in (Busy.CREATING, Busy.RESIZING)
 
 
 class PoolsApart(WrongState):
@@ -128,6 +138,13 @@ class PoolsApart(WrongState):
             f"nothing can be copied from pool {source} to pool {destination}: no worker has both;"
             f" start one that has, or clone within {source}"
         )
+
+
+class NoPools(Refusal):
+    """No worker has reported a pool yet, or none has for long."""
+
+    def __init__(self) -> None:
+        super().__init__("no worker is there yet that has a pool for images: try again in a moment")
 
 
 class PoolsFull(Refusal):
@@ -283,6 +300,26 @@ class SizeTooSmall(Invalid):
 
     def __init__(self, than: Literal["drive", "source drive"]) -> None:
         super().__init__(f"size must not be smaller than the size of the {than}")
+
+
+class UnknownTag(Invalid):
+    """The account has no such tag to give to a drive or server."""
+
+    point = "tags"
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"no tag with uuid {uuid}")
+
+
+class StorageTypeFixed(Invalid):
+    """A drive keeps the storage type that it was made with."""
+
+    point = "storage_type"
+
+    def __init__(self, storage_type: str) -> None:
+        super().__init__(
+            f"the storage type stays {storage_type}: clone the drive to have it on another"
+        )
 
 
 class UnknownStorageType(Invalid):

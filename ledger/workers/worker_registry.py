@@ -7,6 +7,8 @@ from ledger.domain.context import PoolSpace
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.pool_registry import WorkerPool, recent_pools, report_pools
 
+REFRESH_S = 2.0
+"""How often each process reads the pools of the others."""
 WORKERS_REMEMBERED_FOR = timedelta(hours=1)
 """How long the pools of a silent worker still get work."""
 

@@ -15,13 +15,23 @@ Lookup = NamedLookup | JobLookup
 
 
 class Condition(NamedTuple):
-    """A condition on a resource: one of the alternatives must match, exactly if it is a text."""
+    """A condition on a resource: one of the alternatives must match, exactly if it is a text.
+
+    A part of a name is folded (`projections.tables.fold_case`).
+    """
 
     lookup: Lookup
     alternatives: tuple[str, ...]
 
 
 Conditions = Sequence[Condition]
+
+
+class Order(NamedTuple):
+    """What a list is ordered by."""
+
+    field: str
+    descending: bool
 
 
 def condition_sql(condition: Condition, generation: int) -> str:
@@ -31,7 +41,8 @@ def condition_sql(condition: Condition, generation: int) -> str:
         case "uuid" | "name" | "state" | "operation":
             return f"{condition.lookup} IN ({alternatives})"
         case "name_contains":
-            return f"({' OR '.join(['instr(name, ?) > 0'] * len(condition.alternatives))})"
+            found = " OR ".join(["instr(folded_name, ?) > 0"] * len(condition.alternatives))
+            return f"({found})"
         case "tag":
             return _tagged(
                 f"SELECT resource FROM tag_resources_g{generation} WHERE tag", alternatives

@@ -17,6 +17,9 @@ NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
 
 
+JOB_ORDERS = ("last_modified DESC, uuid", "last_modified, uuid DESC")
+"""The order of lists, and the same one backwards; an index serves both."""
+
 Life = tuple[bool, str, str, int | None, str, int | None, int]
 """A job: whether it is a root, its state, the stamps and positions of its first and its last event,
 if they are there, and how many bytes it copies."""
@@ -84,6 +87,7 @@ class Jobs(Reader):
         states: Sequence[str] | None,
         conditions: Conditions = (),
         *,
+        oldest_first: bool = False,
         limit: int,
         offset: int = 0,
     ) -> list[JobTree]:
@@ -91,7 +95,7 @@ class Jobs(Reader):
         where, parameters = self._jobs_where(owner, states, conditions)
         rows = self._all(
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
-            " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
+            f" ORDER BY {JOB_ORDERS[oldest_first]} LIMIT ? OFFSET ?",
             (*parameters, sql_limit(limit), offset),
         )
         return self._trees_below(rows)

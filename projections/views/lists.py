@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ledger.store.log import streamed
 from ledger.store.parameters import among
 from projections.views.filters import Conditions
-from projections.views.jobs import Jobs
+from projections.views.jobs import JOB_ORDERS, Jobs
 from projections.views.reader import STREAM_ROWS, sql_limit
 from projections.views.walks import Walked
 
@@ -70,12 +70,13 @@ class Lists(Jobs):
         states: Sequence[str] | None,
         conditions: Conditions = (),
         *,
+        oldest_first: bool = False,
         limit: int,
         offset: int = 0,
     ) -> Iterator[str]:
         """Yield an account's jobs, newest change first; a negative limit is none."""
         where, parameters = self._jobs_where(owner, states, conditions)
-        of = f"jobs_g{self._g} WHERE {where} ORDER BY last_modified DESC, uuid"
+        of = f"jobs_g{self._g} WHERE {where} ORDER BY {JOB_ORDERS[oldest_first]}"
         return self._uuids(of, parameters, limit, offset)
 
     def batches(self, kind: Walked, uuids: Iterable[str], size: int) -> Iterator[list[str]]:

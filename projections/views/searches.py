@@ -1,12 +1,13 @@
-"""Searches for a part of a name, which read every name of the account: for threads only.
+"""Searches for a part of a name, and lists in an order of the client's: for threads only.
 
-They read them from the index of names, which has all that finds and orders what matches. Rows,
-which are many times as long, are read for the page that is shown.
+Both read every name of the account, from the index of names, which has all that finds and orders
+what matches. Rows, which are many times as long, are read for the page that is shown.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from projections.views.filters import Conditions, check_sql
+from projections.views.filters import Conditions, Order, check_sql
 from projections.views.reader import Reader, sql_limit
 
 
@@ -24,33 +25,46 @@ def is_search(conditions: Conditions) -> bool:
 def matches_sql(
     kind: str, owner: str, conditions: Conditions, generation: int
 ) -> tuple[str, list[str]]:
-    """Return the WITH clause that makes `matches` of (created, uuid), and its parameters.
+    """Return the WITH clause that makes `matches` of (created, uuid, name), and its parameters.
 
     `MATERIALIZED` keeps the order that is asked for out of the search: the index in that order has
     no names, so all rows would be read.
     """
     checks = "".join(f" AND {check_sql(condition, generation)}" for condition in conditions)
     sql = (
-        f"WITH matches AS MATERIALIZED (SELECT created, uuid FROM {kind}_g{generation} AS this"
-        f" WHERE owner = ?{checks})"
+        "WITH matches AS MATERIALIZED (SELECT created, uuid, name"
+        f" FROM {kind}_g{generation} AS this WHERE owner = ?{checks})"
     )
     return sql, [owner, *(text for condition in conditions for text in condition.alternatives)]
 
 
 class Searches(Reader):
     def search(
-        self, kind: str, owner: str, conditions: Conditions, *, limit: int, offset: int = 0
+        self,
+        kind: str,
+        owner: str,
+        conditions: Conditions,
+        *,
+        order: Sequence[Order] = (),
+        limit: int,
+        offset: int = 0,
     ) -> Found:
-        """Return a page of an account's drives, servers or tags, oldest first.
+        """Return a page of an account's drives, servers or tags; what is alike, oldest first.
 
         A negative limit is no limit.
         """
         matches, parameters = matches_sql(kind, owner, conditions, self._g)
+        by = _order_sql(order)
         rows = self._all(
             f"{matches} SELECT (SELECT count(*) FROM matches), page.uuid"
             " FROM (SELECT 1) AS always LEFT JOIN"
-            " (SELECT created, uuid FROM matches ORDER BY created, uuid LIMIT ? OFFSET ?) AS page"
-            " ON true ORDER BY page.created, page.uuid",
+            f" (SELECT * FROM matches ORDER BY {by} LIMIT ? OFFSET ?) AS page"
+            f" ON true ORDER BY {by}",
             (*parameters, sql_limit(limit), offset),
         )
         return Found(rows[0][0], [uuid for _, uuid in rows if uuid is not None])
+
+
+def _order_sql(order: Sequence[Order]) -> str:
+    asked = [f"{by.field} DESC" if by.descending else by.field for by in order]
+    return ", ".join([*asked, "created", "uuid"])

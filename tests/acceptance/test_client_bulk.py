@@ -19,12 +19,9 @@ SIZE = 1024_000_000
 UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 NOTHING = (
     resource.Acls,
-    resource.CurrentUsage,
-    resource.Balance,
     resource.FirewallPolicy,
     resource.IP,
     resource.Licenses,
-    resource.Pricing,
     resource.RemoteSnapshot,
     resource.Snapshot,
     resource.Subscriptions,
@@ -73,12 +70,25 @@ def test_drives_in_bulk(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("api")
 def test_what_an_account_has_none_of() -> None:
-    """Networks, billing and the like are empty lists, and one of them is not found."""
+    """Networks, snapshots and the like are empty lists, and one of them is not found."""
     for kind in NOTHING:
         assert kind().list() == kind().list_detail() == [], kind
         with pytest.raises(errors.ClientError) as caught:
             kind().get(UNKNOWN)
         assert caught.value.status_code == 404
+
+
+@pytest.mark.usefixtures("api")
+def test_billing_is_an_object_of_nothing() -> None:
+    """Whether it is asked for as one or as a list."""
+    for kind, keys in (
+        (resource.Balance, {"balance", "currency"}),
+        (resource.CurrentUsage, {"balance", "usage"}),
+    ):
+        assert set(kind().get()) == keys
+        assert kind().list() == kind().list_detail() == kind().get()
+    prices = resource.Pricing().list()
+    assert {price["resource"] for price in prices} == set(resource.CurrentUsage().get()["usage"])
 
 
 def test_what_the_service_says_of_itself(api: Api) -> None:

@@ -158,3 +158,24 @@ async def test_a_browser_is_not_made_to_ask(api: Api) -> None:
     script = await api.get("/jobs/", by=None, headers={"X-Requested-With": "XMLHttpRequest"})
     assert script.status == 401
     assert script.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+CHECK = "/accounts/action/?do=check_login"
+CHECK_UUID = "/accounts/action/?do=check_login_with_return_uuid"
+
+
+async def test_a_login_can_be_checked(api: Api, ada: Account, basic) -> None:
+    """By a session, also without its CSRF token, and by a password; it changes nothing."""
+    session = await session_of(api, ada)
+    bare: dict[str, str | None] = {"csrftoken": None, "X_CSRFToken": None}
+    for path, answer in ((CHECK, {}), (CHECK_UUID, {"uuid": ada.uuid})):
+        for given in ({}, bare):
+            checked = await by_session(api, "POST", path, session, {}, **given)
+            assert (checked.status, checked.json) == (200, answer)
+        header = basic(ada.email, PASSWORD)
+        assert (await call(api, "POST", path, Authorization=header)).json == answer
+        wrong = basic(ada.email, "wrong horse")
+        assert (await call(api, "POST", path, Authorization=wrong)).status == 401
+        assert (await call(api, "POST", path)).error == (401, "permission", None)
+        other = {"Origin": "https://other.example", "Cookie": session.headers()["Cookie"]}
+        assert (await call(api, "POST", path, **other)).status == 403

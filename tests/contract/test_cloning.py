@@ -42,7 +42,7 @@ async def test_a_clone_takes_what_each_client_sends(api: Api, said: Json):
 
 
 async def test_a_clone_takes_a_whole_drive_as_its_body(api: Api):
-    """The answer of a GET may be sent with a clone: its read-only keys are passed over."""
+    """The answer of a GET may be sent with a clone: its tags count, its read-only keys do not."""
     source = await api.drive(name="ember", meta={"a": "b"})
     tag = (await api.post("/tags/", {"name": "t", "resources": [source]})).json["objects"][0]
     await api.server(source)
@@ -52,9 +52,9 @@ async def test_a_clone_takes_a_whole_drive_as_its_body(api: Api):
     answer = await api.post(f"/drives/{source}/action/?do=clone", whole)
     (clone,) = answer.json["objects"]
     assert clone["uuid"] != source
-    for key in ("name", "meta", "size", "media", "owner"):
+    for key in ("name", "meta", "size", "media", "owner", "tags"):
         assert clone[key] == whole[key]
-    fresh = {"mounted_on": [], "snapshots": [], "grantees": [], "tags": []}
+    fresh = {"mounted_on": [], "snapshots": [], "grantees": []}
     assert {key: clone[key] for key in fresh} == fresh
 
 
@@ -167,7 +167,8 @@ OWN = {"uuid", "resource_uri", "drives", "nics", "jobs", "runtime", "status"}
 
 async def test_a_server_clone_is_equal_but_for_what_is_its_own(api: Api):
     """All properties are the source's, its tags too; its status is `stopped` if that runs."""
-    source = await api.server(**SAID, pubkeys=[await api.keypair()])
+    disk = await api.drive()
+    source = await api.server(disk, **SAID, pubkeys=[await api.keypair()])
     tag = await api.post("/tags/", {"name": "fleet", "resources": [source]})
     assert (await api.post(f"/servers/{source}/action/?do=start")).status == 202
     copy = await clone_server(api, source)

@@ -82,11 +82,15 @@ async def test_put_takes_a_whole_drive(api: Api):
 
 
 async def test_put_does_not_change_what_is_fixed(api: Api):
-    """storage_type, uuid, owner and status are passed over."""
+    """uuid, owner and status are passed over, and another storage_type is refused."""
     drive = await api.drive()
     before = await shown(api, f"/drives/{drive}/")
-    said = {"storage_type": "zadara", "uuid": UNKNOWN, "owner": None, "status": "x", "jobs": 5}
+    said = {"storage_type": "dssd", "uuid": UNKNOWN, "owner": None, "status": "x", "jobs": 5}
     assert await edit(api, drive, **said) == before
+    for other in ("zadara", "no such"):
+        answer = await api.put(f"/drives/{drive}/", {"name": "new", "storage_type": other})
+        assert answer.error == (400, "validation", "storage_type")
+    assert await shown(api, f"/drives/{drive}/") == before
 
 
 async def test_put_sets_tags_in_any_form(api: Api):
@@ -102,13 +106,13 @@ async def test_put_sets_tags_in_any_form(api: Api):
 
 
 async def test_put_of_an_unknown_tag_changes_nothing(api: Api):
-    """A tag that does not exist, or is another's, is a 404, and the rest is not done either."""
+    """A tag that does not exist, or is another's, is a 400, and the rest is not done either."""
     drive = await api.drive()
     (foreign,) = (await api.post("/tags/", {"name": "t"}, by=BOB)).json["objects"]
     before = await shown(api, f"/drives/{drive}/")
     for tag in (UNKNOWN, foreign["uuid"]):
         answer = await api.put(f"/drives/{drive}/", {"name": "new", "tags": [tag]})
-        assert answer.error == (404, "notexist", "tags")
+        assert answer.error == (400, "validation", "tags")
     assert await shown(api, f"/drives/{drive}/") == before
 
 

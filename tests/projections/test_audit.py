@@ -325,8 +325,8 @@ def test_a_row_that_is_not_what_the_events_say_is_found(told: Opened, what: str)
     [
         "INSERT INTO attachments_g1 VALUES ('phantom', 0, 'a', 'now')",
         (
-            "INSERT INTO servers_g1 SELECT 'phantom', owner, name, created, host, active_since,"
-            " definition, mounts, nics, addresses FROM servers_g1 WHERE uuid = 's'"
+            "INSERT INTO servers_g1 SELECT 'phantom', owner, name, folded_name, created, host,"
+            " active_since, definition, mounts, nics, addresses FROM servers_g1 WHERE uuid = 's'"
         ),
         (
             "INSERT INTO job_resources_g1"
@@ -347,8 +347,8 @@ def test_the_rows_of_a_deleted_drive_are_found(told: Opened) -> None:
     """A row that should have been dropped comes from no event."""
     tamper(
         told,
-        "INSERT INTO drives_g1 SELECT 'gone', owner, name, size, pool, origin, ready, failed,"
-        " resizing, created, definition FROM drives_g1 WHERE uuid = 'a'",
+        "INSERT INTO drives_g1 SELECT 'gone', owner, name, folded_name, size, pool, origin, ready,"
+        " failed, resizing, created, definition FROM drives_g1 WHERE uuid = 'a'",
     )
     assert "gone" in found(told).reason
 

@@ -16,6 +16,7 @@ from ledger.domain.commands import (
     NewServer,
     NewTag,
 )
+from projections.tables import fold_case
 from projections.views.filters import Condition, NamedLookup
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, disk, machine
@@ -85,7 +86,7 @@ def holds(condition: Condition, thing: Thing) -> bool:
         case "name":
             return thing.name in wanted
         case "name_contains":
-            return any(part in thing.name for part in wanted)
+            return any(part.casefold() in thing.name.casefold() for part in wanted)
         case "tag":
             return any(tag_uuid(tag) in wanted for tag in thing.tags)
         case "tag_name":
@@ -103,6 +104,8 @@ LOOKED_UP: dict[NamedLookup, tuple[str, ...]] = {
 
 def of(lookup: NamedLookup) -> st.SearchStrategy[Condition]:
     texts = st.lists(st.sampled_from(LOOKED_UP[lookup]), min_size=1, max_size=4)
+    if lookup == "name_contains":
+        texts = texts.map(lambda parts: list(map(fold_case, parts)))
     return st.builds(Condition, st.just(lookup), texts.map(tuple))
 
 

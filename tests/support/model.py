@@ -198,7 +198,9 @@ class Model(State):
     def _set_tags(self, owner: str, uuid: str, tags: list[str]) -> None:
         self._untag(uuid)
         for tag in dict.fromkeys(tags):
-            self._own_tag(owner, tag).bearers.append(uuid)
+            if tag not in self.tags or self.tags[tag].owner != owner:
+                raise Refuse(errors.UnknownTag)
+            self.tags[tag].bearers.append(uuid)
 
     # Jobs
 

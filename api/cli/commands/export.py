@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from api.cli.client import ask
+from api.cli.pages import state_option
 from api.client.http import Client
 from api.client.pages import every_job
 from api.client.responses import Job
@@ -24,7 +25,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 @click.option(
     "--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True
 )
-@click.option("--state", help="Only jobs in these states, separated by commas.")
+@state_option
 @click.option("--since", help="Only jobs that changed at this time or later.")
 def export(form: str, state: str | None, since: str | None) -> None:
     """Print all jobs that are kept, the newest first.

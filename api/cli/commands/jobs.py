@@ -7,7 +7,14 @@ import click
 
 from api.cli.client import ask, get, print_answer, print_list
 from api.cli.output import TableColumn, console, json_option
-from api.cli.pages import after_option, offset_option, place, print_page
+from api.cli.pages import (
+    after_option,
+    offset_option,
+    place,
+    print_page,
+    resource_option,
+    state_option,
+)
 from api.client.format import in_words, seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Event, Job
@@ -20,12 +27,12 @@ NO_LIMIT = 0
 
 
 @click.command()
-@click.option("--state", help="started, success, failed or cancelled; separate several by commas.")
+@state_option
 @click.option(
     "--operation",
     help=f"{', '.join(OPERATIONS)} or another; separate several by commas.",
 )
-@click.option("--resource", help="Only jobs of the drive or server with this uuid.")
+@resource_option
 @click.option("--since", help="Only jobs that changed at this time or later: 2026-04-17T08:15:30Z.")
 @click.option("--as-of", help="Show the list as it was at this time or ledger position.")
 @click.option("--limit", type=click.IntRange(1, PAGE_JOBS_MAX), default=20, show_default=True)

@@ -8,7 +8,7 @@ import msgspec
 
 from api.cli.client import ask, get, print_answer
 from api.cli.output import TableColumn, json_option
-from api.cli.pages import after_option, offset_option, place, print_page
+from api.cli.pages import Several, after_option, offset_option, place, print_page
 from api.client.format import short, size
 from api.client.http import decoded
 from api.client.responses import Drive, Keypair, Reference, Server
@@ -100,6 +100,8 @@ class _Cloned(msgspec.Struct):
 @click.option("--name", help="The name of the clone.  [default: the service chooses one]")
 @click.option(
     "--avoid",
+    type=Several(click.UUID),
+    metavar="UUID[,UUID]",
     help="Drives or servers to place the clone apart from: their uuids, separated by commas.",
 )
 @click.option("--wait", is_flag=True, help="Watch its job until it has ended.")

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.cli.options import copying_options, data_option, monitoring_options, pool_option
+from api.cli.options import (
+    copying_options,
+    data_option,
+    monitoring_options,
+    pool_option,
+    server_options,
+)
 from api.service.settings import BadSettings, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -34,19 +40,7 @@ those that stay, in the writer's cache, would stop every request for a third of 
     "--port", type=click.IntRange(0, 65535), help="The port; 0: any free one.  [default: 8080]"
 )
 @pool_option
-@click.option(
-    "--compute-host",
-    "compute_hosts",
-    multiple=True,
-    metavar="NAME",
-    help="The name of a host to place servers on; nothing runs there. May be repeated.",
-)
-@click.option(
-    "--address-range",
-    metavar="CIDR",
-    help="Where running servers get addresses from by DHCP; nothing is there."
-    "  [default: 10.0.0.0/8]",
-)
+@server_options
 @click.option(
     "--trusted-proxy",
     "trusted_proxies",

@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from api.cli.options import copying_options, monitoring_options
+from api.cli.options import copying_options, monitoring_options, server_options
 from api.service.settings import load_worker_settings
 
 
@@ -17,14 +17,16 @@ from api.service.settings import load_worker_settings
     metavar="NAME=PATH[,type=TYPE]",
     help="A directory for disk images; name two for this worker to copy between them.",
 )
+@server_options
 @monitoring_options
 @copying_options
 def worker(pools: tuple[str, ...], **given: object) -> None:
     """Make, copy and remove images in these pools, until SIGTERM or SIGINT.
 
     A worker answers no requests and stores only images. Any number of workers may share the same
-    pools; if one dies or stops, the others continue its work. Exit code 0: stopped on request; 1:
-    could not start; 2: cannot start before a setting is changed; 70: the store failed.
+    pools; if one dies or stops, the others continue its work. Hosts and addresses are those of the
+    service: a clone with `auto_start` starts with the end of its job. Exit code 0: stopped on
+    request; 1: could not start; 2: cannot start before a setting is changed; 70: the store failed.
     """
     from api.cli.signals import show_stacks_on_signal
     from api.cli.supervision import ServiceManager

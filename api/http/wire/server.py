@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from api.http.edge.proxies import TRUSTED_PROXIES
 from api.http.request_ids import RequestIds
@@ -50,7 +51,7 @@ class ApiRunner(web.AppRunner):
         made = await super()._make_server()
         return _Server(
             made.request_handler,
-            request_factory=_without_expectation(made.request_factory),
+            request_factory=_with_one_slash(_without_expectation(made.request_factory)),
             handler_cancellation=made.handler_cancellation,
             connection=partial(
                 Connection, ids=self._ids, limits=self.app[LIMITS], connections=self.connections
@@ -72,9 +73,24 @@ class _Server(web.Server):
         return self._connection(self, loop=self._loop, **self._kwargs)
 
 
-def _without_expectation(
-    make: Callable[..., web.BaseRequest],
-) -> Callable[..., web.BaseRequest]:
+_Make = Callable[..., web.BaseRequest]
+
+
+def _with_one_slash(make: _Make) -> _Make:
+    """Take several slashes at the end of a path for one: clients add one to what has one."""
+
+    def make_request(message: RawRequestMessage, *given: Any) -> web.BaseRequest:
+        path, mark, query = message.path.partition("?")
+        if path.endswith("//") and not message.url.absolute:
+            path = path.rstrip("/") + "/"
+            url = URL.build(path=path, query_string=query, encoded=True)
+            message = message._replace(path=path + mark + query, url=url)
+        return make(message, *given)
+
+    return make_request
+
+
+def _without_expectation(make: _Make) -> _Make:
     """Keep `Expect` for whoever reads the body: aiohttp asks for it before any middleware runs."""
 
     def make_request(message: RawRequestMessage, *given: Any) -> web.BaseRequest:

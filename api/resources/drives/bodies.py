@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
-from msgspec import Meta, Struct
-from msgspec.structs import asdict
+from msgspec import Meta, Struct, defstruct
 
 from api.http.errors import BadRequest
 from api.http.fields import (
+    GivenTags,
     Grantees,
     Jobs,
     NoObjects,
@@ -21,7 +21,6 @@ from api.http.fields import (
     Tags,
     Text,
     TextList,
-    UuidList,
     about,
     make_partial,
 )
@@ -67,10 +66,13 @@ _StorageType = Annotated[
     Text, Meta(title="StorageType", extra_json_schema={"enum": list(STORAGE_TYPES)})
 ]
 _Size = Annotated[int, about("Bytes; not less than it has.", ge=1, le=SIZE_MOST)]
+_FixedStorageType = Annotated[_StorageType, about("The one that it has: it never changes.")]
 
 
 class NewDrive(DriveFields, kw_only=True):
     """A blank drive."""
+
+    tags: GivenTags = ()
 
     size: Annotated[
         int, about("512 MiB to 16 TiB; rounded up to 16 KiB.", ge=_SIZE_LEAST, le=SIZE_MOST)
@@ -93,12 +95,13 @@ class NewUpload(NewDrive, kw_only=True):
     ]
 
 
-DriveEdit = make_partial("DriveEdit", DriveFields, size=_Size, tags=UuidList)
-DriveClone = make_partial("DriveClone", DriveFields, size=_Size, storage_type=_StorageType)
-
-
-class DriveResize(Struct):
-    size: _Size
+DriveEdit = make_partial(
+    "DriveEdit", DriveFields, size=_Size, storage_type=_FixedStorageType, tags=GivenTags
+)
+DriveClone = make_partial(
+    "DriveClone", DriveFields, size=_Size, storage_type=_StorageType, tags=GivenTags
+)
+DriveResize = defstruct("DriveResize", [("size", _Size)], bases=(DriveEdit,), kw_only=True)
 
 
 class ChunkRequest(Struct):
@@ -216,6 +219,5 @@ def drive_definition(new: NewDrive, storage_type: str) -> DriveDefinition:
     least = 1 if isinstance(new, NewUpload) else least_size(storage_type)
     if new.size < least:
         raise BadRequest(f"size must be at least {least} for {storage_type}", point="size")
-    return DriveDefinition(
-        **{**asdict(new), "size": round_up(new.size), "storage_type": storage_type}
-    )
+    given = {name: getattr(new, name) for name in DriveDefinition.__struct_fields__}
+    return DriveDefinition(**{**given, "size": round_up(new.size), "storage_type": storage_type})

@@ -10,6 +10,7 @@ from api.http.record import new_id, record_command
 from api.http.requests import (
     avoided,
     owner_of,
+    read_edits,
     read_object,
     read_objects,
     read_references,
@@ -38,6 +39,7 @@ from ledger.domain.commands import (
     CreateDrives,
     DeleteDrives,
     EditDrive,
+    EditDrives,
     ResizeDrive,
 )
 from ledger.domain.errors import DriveNotFound
@@ -78,10 +80,12 @@ class Drives:
         self, request: web.Request, origin: DriveOrigin, kind: type[NewDrive]
     ) -> web.Response:
         owner = owner_of(request)
-        definitions = [
-            drive_definition(said, self._storage_type) for said in await read_objects(request, kind)
-        ]
-        new = tuple(commands.NewDrive(new_id(request), definition) for definition in definitions)
+        new = tuple(
+            commands.NewDrive(
+                new_id(request), drive_definition(said, self._storage_type), tags=said.tags
+            )
+            for said in await read_objects(request, kind)
+        )
         command = CreateDrives(owner, new, origin, avoided(request))
         made = [drive.drive for drive in new]
         changed = Changed(201, references("drives", made))
@@ -97,6 +101,16 @@ class Drives:
         changed = Changed(200, references("drives", [uuid]))
         await record_command(request, self._ledger, command, changed)
         return json_answer((await self._collection.recorded(owner, [uuid]))[0])
+
+    async def edit_many(self, request: web.Request) -> web.Response:
+        """Change all of the drives or none."""
+        owner = owner_of(request)
+        said = await read_edits(request, DriveEdit)
+        edits = tuple(EditDrive(owner=owner, drive=uuid, **asdict(said[uuid])) for uuid in said)
+        edited = list(said)
+        changed = Changed(200, references("drives", edited))
+        await record_command(request, self._ledger, EditDrives(edits), changed)
+        return json_answer({"objects": await self._collection.recorded(owner, edited)})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """Group the account's drives by the pool that they are in."""
@@ -152,8 +166,9 @@ class Drives:
         uuid = uuid_in_url(request, DriveNotFound)
         owner = owner_of(request)
         said = await read_object(request, DriveResize)
+        command = ResizeDrive(owner=owner, drive=uuid, **asdict(said))
         changed = Changed(202, references("drives", [uuid]))
-        await record_command(request, self._ledger, ResizeDrive(owner, uuid, said.size), changed)
+        await record_command(request, self._ledger, command, changed)
         return json_answer({"objects": await self._collection.recorded(owner, [uuid])}, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:

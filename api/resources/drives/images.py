@@ -13,7 +13,7 @@ from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import Text, decode_fields
 from api.http.outcome import Changed
 from api.http.preconditions import asked_range, is_current
-from api.http.record import is_recorded, new_id, note_undone, record_command
+from api.http.record import is_recorded, new_id, note_undone, record_command, when_settled
 from api.http.requests import ASKING, owner_of, uuid_in_url
 from api.http.wire.bodies import check_not_compressed, media_type, upload_chunks
 from api.resources.drives.bodies import SIZE_MOST, Media, default_storage_type
@@ -23,12 +23,13 @@ from api.resources.drives.open_image import OpenImage, open_image
 from api.resources.references import references
 from api.service.service import Service
 from ledger.codec import names_of
-from ledger.domain.aggregates.drive import round_up
-from ledger.domain.errors import Busy, DriveBusy, DriveNotFound, StoreFailed
+from ledger.domain.aggregates.drive import no_image, round_up
+from ledger.domain.errors import DriveNotFound, StoreFailed
 from ledger.domain.events import DriveDefinition, DriveReady, DriveResized, drive_stream
 from ledger.images.errors import ImageError, ImageMissing, NotRegular, PoolMissing
 from ledger.images.pools import Pool
 from ledger.store.tables.streams import position_of
+from projections.views.read_models import DriveView
 
 LEDGER_ORIGIN = "X-Ledger-Origin"
 """Says which ledger the drive is in, as its checkpoints do: a part of a download belongs to it."""
@@ -81,20 +82,15 @@ class Images:
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Answer with the image, or a range of it; holes read as zeros."""
-        uuid = uuid_in_url(request, DriveNotFound)
-        with self._views.snapshot() as snapshot:
-            drive = snapshot.drive(uuid, owner_of(request))
-        if drive is None:
-            raise DriveNotFound(uuid)
-        if not drive.ready:
-            raise DriveBusy(uuid, Busy.NO_IMAGE)
+        uuid, owner = uuid_in_url(request, DriveNotFound), owner_of(request)
+        drive = await when_settled(lambda: self._complete_drive(uuid, owner))
         if drive.pool not in self._pools:
             raise PoolMissing(f"pool {drive.pool} is not configured")
         with ExitStack() as held:
             held.enter_context(self._admission.take(request[ASKING], "downloads"))
             image = await self._found(request, uuid, self._pools[drive.pool])
             held.enter_context(image.file)
-            return await self._answer(request, image, held)
+            return await self._answer(request, uuid, image, held)
 
     async def _found(self, request: web.Request, drive: str, pool: Pool) -> OpenImage:
         """Open an image that should be there. Raise what keeps it from being sent."""
@@ -106,6 +102,16 @@ class Images:
         except NotRegular as error:
             log.error("the image of drive %s: %s", drive, error)  # noqa: TRY400 - no stack needed
             raise
+
+    async def _complete_drive(self, uuid: str, owner: str) -> DriveView:
+        """Return the drive. Raise `DriveNotFound`, and `DriveBusy` if it has no image yet."""
+        with self._views.snapshot() as snapshot:
+            drive = snapshot.drive(uuid, owner)
+        if drive is None:
+            raise DriveNotFound(uuid)
+        if not drive.ready:
+            raise no_image(uuid, drive.origin, failed=drive.failed)
+        return drive
 
     async def _opened(self, drive: str, pool: Pool) -> OpenImage:
         """Open an image in a thread; close it again if the request is cancelled meanwhile."""
@@ -123,7 +129,7 @@ class Images:
         return open_image(pool.image(drive), drive, self._ledger.read(read))
 
     async def _answer(
-        self, request: web.Request, image: OpenImage, held: ExitStack
+        self, request: web.Request, drive: str, image: OpenImage, held: ExitStack
     ) -> web.StreamResponse:
         """Answer with the image; an answer that sends it takes over what is held for it."""
         version = image.version
@@ -131,6 +137,7 @@ class Images:
             hdrs.ETAG: version.tag,
             hdrs.LAST_MODIFIED: version.date,
             LEDGER_ORIGIN: self._origin,
+            hdrs.CONTENT_DISPOSITION: f'attachment; filename="{drive}"',
         }
         if is_current(request, version):
             return web.Response(status=304, headers=headers)

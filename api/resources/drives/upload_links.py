@@ -35,6 +35,7 @@ class UploadLinks:
         """Return a token's chunk. Raise `Forbidden` if it is forged, too old or from the future."""
         parts = self._signing.read(token)
         if parts is None:
-            raise Forbidden("the link is not valid, or not any more: ask for another")
+            message = "the link is not valid, or not any more: ask for another"
+            raise Forbidden(message, why="state")
         drive, number, chunk_size = parts
         return LinkedChunk(drive, int(number), int(chunk_size))

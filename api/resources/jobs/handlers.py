@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import orjson
 from aiohttp import web
-from msgspec.structs import asdict
 
 from api.http.errors import BadRequest
 from api.http.etags import digest
@@ -26,7 +25,7 @@ from api.http.requests import (
 from api.http.responses import Shown, answer_of, json_answer, only, page_meta
 from api.http.streams import read_in_lane
 from api.resources.collections import do_action
-from api.resources.jobs.lists import wanted_jobs
+from api.resources.jobs.lists import oldest_first, wanted_jobs
 from api.resources.jobs.representation import activity_json, is_moving, job_json, no_figures
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.lists import Found, Listing, list_answer
@@ -96,6 +95,7 @@ class Jobs:
             return await self._travel.list(request, as_of)
         owner, wanted = owner_of(request), wanted_jobs(request)
         asked, fields = page(request), shown_fields(request)
+        backwards = oldest_first(request)
 
         def read(snapshot: Snapshot, uuids: Sequence[str]) -> Sequence[Shown]:
             trees = snapshot.jobs_among(uuids, owner)
@@ -104,7 +104,9 @@ class Jobs:
         def find(snapshot: Snapshot) -> Found:
             total = snapshot.count_jobs(owner, *wanted)
             limit, offset = asked.sql_limit, asked.offset
-            uuids = snapshot.listed_jobs(owner, *wanted, limit=limit, offset=offset)
+            uuids = snapshot.listed_jobs(
+                owner, *wanted, oldest_first=backwards, limit=limit, offset=offset
+            )
             return Found(page_meta(asked, total), uuids, is_short=asked.is_short(total))
 
         walk = walk_asked(request, "jobs", wanted.all_conditions)
@@ -140,7 +142,7 @@ class Jobs:
         return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
 
     async def schema(self, request: web.Request) -> web.Response:
-        return json_answer(asdict(describe_jobs(timestamp(self._now()))))
+        return json_answer(describe_jobs(request.app, timestamp(self._now())))
 
     def _tree(self, uuid: str, owner: str) -> JobTree:
         tree = self._views.job(uuid, owner)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from api.http.errors import BadRequest
-from api.http.requests import conditions, filter_values, read_time
+from api.http.requests import conditions, filter_values, order_by, read_time
 from ledger.store.parameters import timestamp
 from projections.views.filters import Condition, Lookup
 
@@ -15,6 +15,10 @@ _TIMES: dict[str, Lookup] = {
     "last_modified__gte": "modified_from",
     "last_modified__lt": "modified_before",
 }
+FILTERS = ("state", *_FILTERS, *_TIMES)
+_ORDERING = ("last_modified",)
+ORDERING = ("-last_modified",)
+"""The order of the list; it can be asked for backwards, too."""
 
 
 class WantedJobs(NamedTuple):
@@ -48,8 +52,13 @@ def wanted_jobs(request: web.Request) -> WantedJobs:
     return WantedJobs(filter_values(request, "state"), tuple(found))
 
 
+def oldest_first(request: web.Request) -> bool:
+    """Return whether the latest change is to come last. Raise `BadRequest` for another order."""
+    return any(not by.descending for by in order_by(request, _ORDERING))
+
+
 def refuse_in_the_past(request: web.Request) -> None:
     """Raise `BadRequest` for parameters that a list as of an earlier moment does not take."""
-    for name in ("after", *_FILTERS, *_TIMES):
+    for name in ("after", "order_by", *_FILTERS, *_TIMES):
         if name in request.query:
             raise BadRequest(f"with as_of, {name} is not offered", point=name)

@@ -1,6 +1,6 @@
 """`/keypairs/` and, without private keys, `/pubkeys/`: the SSH keys that servers may have."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from aiohttp import web
@@ -12,7 +12,7 @@ from api.http.outcome import Changed
 from api.http.record import is_recorded, keep_no_answer, new_id, record_command
 from api.http.requests import owner_of, read_object, read_objects, uuid_in_url
 from api.http.responses import created, json_answer
-from api.resources.collections import Collection
+from api.resources.collections import NAME_FILTERS, Collection
 from api.resources.keypairs.bodies import (
     Keypair,
     KeypairEdit,
@@ -26,17 +26,11 @@ from api.service.service import Service
 from ledger.domain import commands
 from ledger.domain.commands import CreateKeypairs, DeleteKeypair, EditKeypair
 from ledger.domain.errors import KeypairNotFound
-from projections.views.filters import Lookup
 from projections.views.read_models import KeypairView
 from projections.views.snapshot import Snapshot
 
 S = TypeVar("S", bound=Struct)
 
-FILTERS: Mapping[str, Lookup] = {
-    "uuid": "uuid",
-    "name": "name",
-    "name__contains": "name_contains",
-}
 MADE_LIMIT = 10
 """Pairs that are made for one request."""
 
@@ -138,7 +132,7 @@ def _collection(
     return Collection(
         "keypairs",
         service.views,
-        FILTERS,
+        NAME_FILTERS,
         Snapshot.count_keypairs,
         Snapshot.keypairs_among,
         represent,

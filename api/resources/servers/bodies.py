@@ -1,9 +1,9 @@
 """Servers, as clients send them and as they are shown."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from api.http.errors import BadRequest
 from api.http.fields import (
     LIST_LIMIT,
+    GivenTags,
     Grantees,
     Jobs,
     Owner,
@@ -145,18 +146,19 @@ class NewServer(ServerFields, kw_only=True):
         _Smp | None, about("Each has at least 1000 MHz. If not given, as few as can carry the cpu.")
     ] = None
     pubkeys: UuidList = ()
+    tags: GivenTags = ()
     drives: Annotated[tuple[GivenMount, ...], Meta(max_length=LIST_LIMIT)] = ()
     nics: Annotated[tuple[GivenNic, ...], Meta(max_length=LIST_LIMIT)] = ()
 
 
-ServerEdit = make_partial("ServerEdit", NewServer, tags=UuidList)
-
-
-class ServerClone(Struct, kw_only=True):
-    name: Text | None = None
-    random_vnc_password: Annotated[
-        bool, about("Whether the clone gets a new password, or the source's.")
-    ] = False
+ServerEdit = make_partial("ServerEdit", NewServer)
+ServerClone = make_partial(
+    "ServerClone",
+    NewServer,
+    random_vnc_password=Annotated[
+        bool, about("Whether the clone gets a new password; if none is given, the source's.")
+    ],
+)
 
 
 # What is shown
@@ -267,6 +269,7 @@ def new_server(said: NewServer, *, server: str, new_mac: Callable[[], str]) -> c
         mounts=_mounts(said.drives),
         nics=_nics(said.nics, new_mac),
         vnc_password=said.vnc_password,
+        tags=said.tags,
     )
 
 
@@ -276,15 +279,52 @@ def server_edit(
     """Return the edit: what is not given stays. Whole answers of GET are accepted too."""
     given = asdict(said)
     mounts, nics = given["drives"], given["nics"]
-    edit = {name: given[name] for name in commands.ServerEdit.__struct_fields__}
     return commands.EditServer(
         owner=owner,
         server=server,
-        edit=commands.ServerEdit(**edit),
+        edit=_definition_edit(given),
         mounts=None if mounts is None else _mounts(mounts),
         nics=None if nics is None else _nics(nics, new_mac),
         vnc_password=given["vnc_password"],
         tags=given["tags"],
+    )
+
+
+def server_clone(
+    said: Struct,
+    *,
+    owner: str,
+    source: str,
+    destination: str,
+    job: str,
+    new_password: Callable[[], str],
+    avoid: tuple[str, ...],
+) -> commands.CloneServer:
+    """Return the clone; its drives and cards are made of the source's, and cannot be given."""
+    given = asdict(said)
+    for field in ("drives", "nics"):
+        if given[field] is not None:
+            raise _wrong(field, "come from the server that is cloned: change them afterwards")
+    vnc_password = given["vnc_password"]
+    if given["random_vnc_password"]:
+        if vnc_password is not None:
+            raise _wrong("vnc_password", "is either given or random")
+        vnc_password = new_password()
+    return commands.CloneServer(
+        owner=owner,
+        source=source,
+        destination=destination,
+        job=job,
+        edit=_definition_edit(given),
+        vnc_password=vnc_password,
+        tags=given["tags"],
+        avoid=avoid,
+    )
+
+
+def _definition_edit(given: Mapping[str, Any]) -> commands.ServerEdit:
+    return commands.ServerEdit(
+        **{name: given[name] for name in commands.ServerEdit.__struct_fields__}
     )
 
 

@@ -15,6 +15,7 @@ from api.http.requests import (
     avoided,
     check_object,
     owner_of,
+    read_edits,
     read_object,
     read_objects,
     read_references,
@@ -38,11 +39,18 @@ from api.resources.servers.bodies import (
     ServerClone,
     ServerEdit,
     new_server,
+    server_clone,
     server_edit,
 )
 from api.resources.servers.representation import SERVER_LIST_FIELDS, represent_server
 from api.service.service import Service
-from ledger.domain.commands import ChangePower, CloneServer, CreateServers, DeleteServers, Recurse
+from ledger.domain.commands import (
+    ChangePower,
+    CreateServers,
+    DeleteServers,
+    EditServers,
+    Recurse,
+)
 from ledger.domain.errors import ServerNotFound
 from ledger.domain.events import PowerAction
 from projections.views.read_models import ServerView
@@ -94,6 +102,19 @@ class Servers:
         await record_command(request, self._ledger, command, changed)
         return json_answer((await self._collection.recorded(owner, [uuid]))[0])
 
+    async def edit_many(self, request: web.Request) -> web.Response:
+        """Change all of the servers or none."""
+        owner = owner_of(request)
+        said = await read_edits(request, ServerEdit)
+        edits = tuple(
+            server_edit(said[uuid], owner=owner, server=uuid, new_mac=self._new_mac)
+            for uuid in said
+        )
+        edited = list(said)
+        changed = Changed(200, references("servers", edited))
+        await record_command(request, self._ledger, EditServers(edits), changed)
+        return json_answer({"objects": await self._collection.recorded(owner, edited)})
+
     async def runtime(self, request: web.Request) -> web.Response:
         """Show the server's runtime: an object even of a stopped one, for the public client."""
         uuid = uuid_in_url(request, ServerNotFound)
@@ -143,14 +164,13 @@ class Servers:
         """Answer with the new server, which is stopped and has its drives already."""
         owner = owner_of(request)
         source = uuid_in_url(request, ServerNotFound)
-        said = await read_object(request, ServerClone)
-        command = CloneServer(
+        command = server_clone(
+            await read_object(request, ServerClone),
             owner=owner,
             source=source,
             destination=new_id(request),
             job=new_id(request),
-            name=said.name,
-            vnc_password=self._new_password() if said.random_vnc_password else None,
+            new_password=self._new_password,
             avoid=avoided(request),
         )
         changed = Changed(202, references("servers", [command.destination]))

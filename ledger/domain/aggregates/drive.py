@@ -5,8 +5,9 @@ say so, in relations (`ledger.domain.aggregates.relations`), so that twenty clon
 not write to its stream.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import assert_never
+from typing import assert_never, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -59,9 +60,23 @@ class Drive(Struct, frozen=True, gc=False):
     def check_complete(self) -> None:
         """Raise `DriveBusy` if the drive has no complete image or is being resized."""
         if not self.ready:
-            raise DriveBusy(self.uuid, Busy.NO_IMAGE)
+            raise no_image(self.uuid, self.origin, failed=self.failed is not None)
         if self.resizing is not None:
             raise DriveBusy(self.uuid, Busy.RESIZING)
+
+
+_WITHOUT_IMAGE: Mapping[str, Busy] = {
+    "blank": Busy.CREATING,
+    "upload": Busy.CREATING,
+    "clone": Busy.COPYING,
+    "chunked": Busy.UPLOADING,
+}
+assert _WITHOUT_IMAGE.keys() == set(get_args(DriveOrigin)), "each origin has its reason"
+
+
+def no_image(drive: str, origin: str, *, failed: bool) -> DriveBusy:
+    """Return why a drive has no complete image, given where that is to come from."""
+    return DriveBusy(drive, Busy.FAILED if failed else _WITHOUT_IMAGE[origin])
 
 
 def round_up(size: int) -> int:

@@ -12,8 +12,10 @@ from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ, Server, sorte
 from ledger.domain.commands import (
     CompleteResize,
     EditDrive,
+    EditDrives,
     EditProfile,
     EditServer,
+    EditServers,
     FailResize,
     ResizeDrive,
     ServerEdit,
@@ -45,7 +47,7 @@ def edit_drive(command: EditDrive, state: State, environment: Environment) -> It
     """Change what is given; a greater size begins a resize.
 
     On a drive of a running server, size, media and affinities are ignored. Raise `DriveNotFound`,
-    `TagNotFound`, and for another size what `resize_drive` raises.
+    `StorageTypeFixed`, `UnknownTag`, and for another size what `resize_drive` raises.
     """
     drive = own_drive(state, command.drive, command.owner)
     wanted: dict[str, object] = {
@@ -55,6 +57,7 @@ def edit_drive(command: EditDrive, state: State, environment: Environment) -> It
     }
     free = running_server(state, drive) is None
     if free:
+        _check_storage_type(drive, command.storage_type)
         wanted |= {"media": command.media, "affinities": command.affinities}
     definition = _replace_given(drive.definition, wanted)
     if definition != drive.definition:
@@ -64,15 +67,26 @@ def edit_drive(command: EditDrive, state: State, environment: Environment) -> It
         yield from _resize(state, drive, command.size)
 
 
+def edit_drives(command: EditDrives, state: State, environment: Environment) -> Iterator[Change]:
+    """Change one after the other. Raise what `edit_drive` raises."""
+    for edit in command.edits:
+        yield from edit_drive(edit, state, environment)
+
+
 def resize_drive(command: ResizeDrive, state: State, environment: Environment) -> Iterator[Change]:
-    """Begin to grow a drive; the size that it already has changes nothing.
+    """Begin to grow a drive, and change the rest; the size that it already has changes nothing.
 
     Raise `DriveNotFound`, `SizeTooSmall`, `DriveBusy` if the drive has no complete image, is being
-    resized or is needed by a job, `ServerRunning` if a running server mounts it.
+    resized or is needed by a job, `ServerRunning` if a running server mounts it, and what
+    `edit_drive` raises.
     """
-    drive = own_drive(state, command.drive, command.owner)
-    check_not_running(state, drive)
-    yield from _resize(state, drive, command.size)
+    check_not_running(state, own_drive(state, command.drive, command.owner))
+    yield from edit_drive(EditDrive(**asdict(command)), state, environment)
+
+
+def _check_storage_type(drive: Drive, wanted: str | None) -> None:
+    if wanted not in (None, drive.definition.storage_type):
+        raise errors.StorageTypeFixed(drive.definition.storage_type)
 
 
 def _resize(state: State, drive: Drive, wanted: int) -> Iterator[Change]:
@@ -112,7 +126,7 @@ def _resizing_drive(state: State, uuid: str) -> Drive:
 def edit_server(command: EditServer, state: State, environment: Environment) -> Iterator[Change]:
     """Change what is given; of a running server only its name, meta and tags.
 
-    Raise `ServerNotFound`, `TagNotFound`, `CpuTooLow`, and for newly attached drives and keypairs
+    Raise `ServerNotFound`, `UnknownTag`, `CpuTooLow`, and for newly attached drives and keypairs
     what `check_mountable` and `check_pubkeys` raise.
     """
     server = own_server(state, command.server, command.owner)
@@ -120,13 +134,24 @@ def edit_server(command: EditServer, state: State, environment: Environment) -> 
         edit = {"name": command.edit.name, "meta": command.edit.meta}
         yield from _change_server(server, _replace_given(server.definition, edit), None, command)
     else:
-        definition = _fit_smp(_replace_given(server.definition, asdict(command.edit)), command.edit)
+        definition = edited_definition(server.definition, command.edit)
         check_pubkeys(definition.pubkeys, command.owner, state, had=server.definition.pubkeys)
         mounts = _check_mounts(state, server, command)
         yield from _change_server(server, definition, mounts, command)
         if command.vnc_password is not None:
             yield SetVncPassword(server.uuid, command.vnc_password)
     yield from set_tags(state, "servers", server.uuid, command.tags, command.owner)
+
+
+def edit_servers(command: EditServers, state: State, environment: Environment) -> Iterator[Change]:
+    """Change one after the other. Raise what `edit_server` raises."""
+    for edit in command.edits:
+        yield from edit_server(edit, state, environment)
+
+
+def edited_definition(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition:
+    """Return the definition with what the edit gives. Raise `CpuTooLow`."""
+    return _fit_smp(_replace_given(definition, asdict(edit)), edit)
 
 
 def _change_server(

@@ -18,11 +18,13 @@ from ledger.domain.context import (
     SetVncPassword,
     State,
 )
+from ledger.domain.decisions.change import edited_definition
 from ledger.domain.decisions.jobs import begin_job, end_in_success
 from ledger.domain.decisions.naming import clone_name
 from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.decisions.placement import Crowded, place, pools_to_avoid
 from ledger.domain.decisions.room import with_room
+from ledger.domain.decisions.tags import set_tags
 from ledger.domain.events import (
     DriveCreated,
     DriveDefinition,
@@ -30,11 +32,9 @@ from ledger.domain.events import (
     Mount,
     Nic,
     Resource,
-    ResourceTagged,
     ServerCreated,
     drive_stream,
     server_stream,
-    tag_stream,
 )
 from ledger.domain.quotas import Holding, Kind, check_quota
 
@@ -42,15 +42,16 @@ from ledger.domain.quotas import Holding, Kind, check_quota
 def clone_drive(command: CloneDrive, state: State, environment: Environment) -> Iterator[Change]:
     """Create a drive with the source's properties, where the command names none, and its job.
 
-    The source may be the library's. Raise `DriveNotFound`, `DriveBusy` if the source has no
-    complete image or is being resized, `SizeTooSmall`, `UnknownStorageType`, `PoolsApart`,
-    `PoolsFull`.
+    The source may be the library's. Raise `DriveNotFound`,
+    `DriveBusy` if the source has no complete image or is being resized, `SizeTooSmall`,
+    `UnknownStorageType`, `UnknownTag`, `PoolsApart`, `PoolsFull`.
     """
     source = visible_drive(state, command.source, command.owner)
     copies = _Copies.of(command.owner, command.avoid, state, environment)
     yield from copies.create_drive(
         source, _define_clone(command, source, state), command.destination
     )
+    yield from set_tags(state, "drives", command.destination, command.tags, command.owner)
     yield from copies.begin_job(command.job, source, command.destination)
 
 
@@ -58,7 +59,7 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
     """Create a server with copies of the source's disks, and a job with a child for each of them.
 
     A cdrom is shared, not copied. The job of a server without disks succeeds at once. Raise
-    `ServerNotFound`, and for the disks what `clone_drive` raises.
+    `ServerNotFound`, `CpuTooLow`, `UnknownTag`, and for the disks what `clone_drive` raises.
     """
     source = own_server(state, command.source, command.owner)
     drives = [_mounted(state, source, mount) for mount in source.mounts]
@@ -79,7 +80,7 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
         mounts.append(replace(mount, drive=copy))
         made.append((drive, copy, job))
     yield from _create_server(command, source, tuple(mounts), state, environment)
-    yield from _copy_tags(state, command)
+    yield from set_tags(state, "servers", command.destination, _tags(state, command), command.owner)
     yield from begin_job(
         state,
         command.job,
@@ -95,7 +96,7 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
     if not made:
         whole = state.job(command.job)
         assert whole is not None
-        yield from end_in_success(state, whole)
+        yield from end_in_success(state, environment, whole)
 
 
 def _mounted(state: State, server: Server, mount: Mount) -> Drive:
@@ -122,10 +123,11 @@ def _name_clone(name: str, state: State, owner: str) -> str:
     return clone_name(name, state.profile(owner).clone_naming, state.now)
 
 
-def _copy_tags(state: State, command: CloneServer) -> Iterator[Change]:
-    """Give the server its source's tags; a cloned drive gets none."""
-    for tag in sorted(state.relations(command.source).tags):
-        yield Fact(tag_stream(tag), ResourceTagged("servers", command.destination))
+def _tags(state: State, command: CloneServer) -> tuple[str, ...]:
+    """Return the server's tags, its source's if none are given; a cloned disk has none."""
+    if command.tags is not None:
+        return command.tags
+    return tuple(sorted(state.relations(command.source).tags))
 
 
 def _create_server(
@@ -135,10 +137,10 @@ def _create_server(
     state: State,
     environment: Environment,
 ) -> Iterator[Change]:
-    name = command.name
-    if name is None:
-        name = _name_clone(source.definition.name, state, command.owner)
-    definition = replace(source.definition, name=name)
+    named = replace(
+        source.definition, name=_name_clone(source.definition.name, state, command.owner)
+    )
+    definition = edited_definition(named, command.edit)
     nics = tuple(_clone_nic(nic, environment.new_mac()) for nic in source.nics)
     created = ServerCreated(command.owner, definition, mounts, nics)
     yield Fact(server_stream(command.destination), created)

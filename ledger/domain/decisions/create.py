@@ -9,6 +9,7 @@ from ledger.domain.context import Change, Environment, Fact, SetVncPassword, Sta
 from ledger.domain.decisions.keypairs import check_pubkeys
 from ledger.domain.decisions.ownership import visible_drive
 from ledger.domain.decisions.placement import place, place_here, pools_to_avoid
+from ledger.domain.decisions.tags import set_tags
 from ledger.domain.events import (
     DriveCreated,
     DriveImageFailed,
@@ -25,7 +26,8 @@ def create_drives(
 ) -> Iterator[Change]:
     """Create drives, all or none; they have no image yet.
 
-    Raise `UnknownStorageType`, and `PoolElsewhere` for a drive whose image is sent in chunks.
+    Raise `UnknownStorageType`, `UnknownTag`, and `PoolElsewhere` for a drive whose image is sent in
+    chunks.
     """
     avoid = pools_to_avoid(state, command.avoid, command.owner)
     choose = place_here if command.origin == "chunked" else place
@@ -34,6 +36,7 @@ def create_drives(
         pool = new.pool or choose(environment.pools(), storage_type, avoid=avoid).name
         created = DriveCreated(command.owner, new.definition, pool, command.origin)
         yield Fact(drive_stream(new.drive), created)
+        yield from set_tags(state, "drives", new.drive, new.tags, command.owner)
 
 
 def mark_drive_ready(
@@ -68,7 +71,7 @@ def create_servers(
 ) -> Iterator[Change]:
     """Create servers, all or none, stopped and with their drives attached.
 
-    Raise what `check_mountable` and `check_pubkeys` raise.
+    Raise `UnknownTag`, and what `check_mountable` and `check_pubkeys` raise.
     """
     for new in command.servers:
         check_pubkeys(new.definition.pubkeys, command.owner, state)
@@ -76,6 +79,7 @@ def create_servers(
         created = ServerCreated(command.owner, new.definition, new.mounts, new.nics)
         yield Fact(server_stream(new.server), created)
         yield SetVncPassword(new.server, new.vnc_password)
+        yield from set_tags(state, "servers", new.server, new.tags, command.owner)
 
 
 def check_mountable(

@@ -21,6 +21,7 @@ from ledger.domain.commands import (
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.delete import remove_drive, remove_server
 from ledger.domain.decisions.ownership import own_server, visible_drive
+from ledger.domain.decisions.power import start_automatically
 from ledger.domain.events import (
     ChildAttached,
     ChildEnded,
@@ -141,12 +142,12 @@ def update_progress(
 
 def succeed_job(command: SucceedJob, state: State, environment: Environment) -> Iterator[Change]:
     job = _reporting_job(state, command.job, command.attempt)
-    yield from end_in_success(state, job)
+    yield from end_in_success(state, environment, job)
 
 
 def fail_job(command: FailJob, state: State, environment: Environment) -> Iterator[Change]:
     job = _reporting_job(state, command.job, command.attempt)
-    yield from _end_in_failure(state, job, command.error)
+    yield from _end_in_failure(state, environment, job, command.error)
 
 
 def cancel_job(command: CancelJob, state: State, environment: Environment) -> Iterator[Change]:
@@ -156,7 +157,7 @@ def cancel_job(command: CancelJob, state: State, environment: Environment) -> It
     """
     job = _running_job(state, command.job, command.owner)
     for leaf in list(_running_leaves(state, job)):
-        yield from _end_in_cancellation(state, leaf)
+        yield from _end_in_cancellation(state, environment, leaf)
 
 
 def _running_leaves(state: State, job: Job) -> Iterator[Job]:
@@ -173,27 +174,34 @@ def _child(state: State, uuid: str) -> Job:
     return job
 
 
-def end_in_success(state: State, job: Job) -> Iterator[Change]:
-    """End the job in success: what it made is ready, and its parent may have succeeded too."""
+def end_in_success(state: State, environment: Environment, job: Job) -> Iterator[Change]:
+    """End the job in success: what it made is ready, and its parent may have succeeded too.
+
+    A server that it made starts at once, if it has `auto_start`.
+    """
     yield Fact(job_stream(job.uuid), JobSucceeded())
-    drive = job.destination("drives")
+    drive, server = job.destination("drives"), job.destination("servers")
     if drive is not None:
         yield Fact(drive_stream(drive), DriveReady())
-    yield from _tell_parent(state, job, "success")
+    if server is not None:
+        yield from start_automatically(server, state, environment)
+    yield from _tell_parent(state, environment, job, "success")
 
 
-def _end_in_failure(state: State, job: Job, error: str) -> Iterator[Change]:
+def _end_in_failure(
+    state: State, environment: Environment, job: Job, error: str
+) -> Iterator[Change]:
     """End the job in failure: what it and its sub-jobs made is removed."""
     yield Fact(job_stream(job.uuid), JobFailed(error))
     yield from _remove_what_it_made(state, job)
-    yield from _tell_parent(state, job, "failed")
+    yield from _tell_parent(state, environment, job, "failed")
 
 
-def _end_in_cancellation(state: State, job: Job) -> Iterator[Change]:
+def _end_in_cancellation(state: State, environment: Environment, job: Job) -> Iterator[Change]:
     """Cancel the job: what it and its sub-jobs made is removed."""
     yield Fact(job_stream(job.uuid), JobCancelled())
     yield from _remove_what_it_made(state, job)
-    yield from _tell_parent(state, job, "cancelled")
+    yield from _tell_parent(state, environment, job, "cancelled")
 
 
 def _remove_what_it_made(state: State, job: Job) -> Iterator[Change]:
@@ -208,7 +216,7 @@ def _remove_what_it_made(state: State, job: Job) -> Iterator[Change]:
         yield from _remove_what_it_made(state, _child(state, child.uuid))
 
 
-def _tell_parent(state: State, job: Job, how: Ending) -> Iterator[Change]:
+def _tell_parent(state: State, environment: Environment, job: Job, how: Ending) -> Iterator[Change]:
     """Tell the parent of the end; its last child to end settles it."""
     if job.parent is None:
         return
@@ -219,11 +227,11 @@ def _tell_parent(state: State, job: Job, how: Ending) -> Iterator[Change]:
         return
     failed = [child.uuid for child in parent.children if child.ended == "failed"]
     if failed:
-        yield from _end_in_failure(state, parent, f"sub-job {failed[0]} failed")
+        yield from _end_in_failure(state, environment, parent, f"sub-job {failed[0]} failed")
     elif any(child.ended == "cancelled" for child in parent.children):
-        yield from _end_in_cancellation(state, parent)
+        yield from _end_in_cancellation(state, environment, parent)
     else:
-        yield from end_in_success(state, parent)
+        yield from end_in_success(state, environment, parent)
 
 
 def _running_job(state: State, uuid: str, owner: str | None = None) -> Job:

@@ -11,7 +11,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import PoolSpace, State
 from ledger.domain.decisions.room import with_room
-from ledger.domain.errors import PoolElsewhere, UnknownStorageType
+from ledger.domain.errors import NoPools, PoolElsewhere, UnknownStorageType
 
 Crowded = Sequence[Sequence[str]]
 """For each thing to avoid, the most important first: the pools or hosts where it is."""
@@ -27,8 +27,10 @@ def place(
     """Choose a pool of this storage type: away from `avoid`, then `near`, then with most room.
 
     A full one is chosen last. A copy within a pool may be a reflink, so a clone is placed near its
-    source. Raise `UnknownStorageType` if no pool has the type.
+    source. Raise `NoPools`, or `UnknownStorageType` if none of the pools has the type.
     """
+    if not pools:
+        raise NoPools
     fitting = [pool for pool in pools if pool.storage_type == storage_type]
     if not fitting:
         raise UnknownStorageType(storage_type, (pool.storage_type for pool in pools))
@@ -45,7 +47,7 @@ def place_here(
 ) -> PoolSpace:
     """Choose a pool that this process has mounted, for an image that is sent to it.
 
-    Raise `UnknownStorageType`, `PoolElsewhere` if only pools of other nodes have this type, or
+    Raise what `place` raises, `PoolElsewhere` if only pools of other nodes have this type, or
     `PoolsFull`.
     """
     here = tuple(pool for pool in pools if pool.here and pool.storage_type == storage_type)

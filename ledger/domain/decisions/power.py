@@ -7,12 +7,13 @@ that is shut down has no guest to ask, and stops at once.
 from collections.abc import Iterator
 
 from ledger.domain import errors
+from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.addresses import keep_addresses, start_addresses
 from ledger.domain.decisions.ownership import own_server
-from ledger.domain.decisions.placement import hosts_to_avoid, place_server
+from ledger.domain.decisions.placement import Crowded, hosts_to_avoid, place_server
 from ledger.domain.events import ServerPowerChanged, server_stream
 
 
@@ -33,11 +34,10 @@ def _switch(
     if command.action == "start":
         if server.power == "running":
             raise errors.ServerRunning(server.uuid)
-        _check_drives(state, server)
+        for drive in _drives(state, server):
+            drive.check_complete()
         avoid = hosts_to_avoid(state, command.avoid, command.owner)
-        host = place_server(environment.hosts(), server.uuid, avoid=avoid)
-        addresses = start_addresses(server, state, environment)
-        return ServerPowerChanged("start", "running", host, addresses)
+        return _start(server, state, environment, avoid)
     if server.power == "stopped":
         raise errors.ServerStopped(server.uuid)
     if command.action == "restart":
@@ -46,8 +46,29 @@ def _switch(
     return ServerPowerChanged(command.action, "stopped")
 
 
-def _check_drives(state: State, server: Server) -> None:
+def start_automatically(uuid: str, state: State, environment: Environment) -> Iterator[Change]:
+    """Start a server that is complete now, if its owner wants that and it can run.
+
+    It stays stopped if a drive that was attached meanwhile has no complete image. A resize does not
+    matter: it is over in a moment, and nobody could start the server then.
+    """
+    server = state.server(uuid)
+    if server is None or not server.definition.auto_start or server.power == "running":
+        return
+    if all(drive.ready for drive in _drives(state, server)):
+        yield Fact(server_stream(uuid), _start(server, state, environment))
+
+
+def _start(
+    server: Server, state: State, environment: Environment, avoid: Crowded = ()
+) -> ServerPowerChanged:
+    host = place_server(environment.hosts(), server.uuid, avoid=avoid)
+    addresses = start_addresses(server, state, environment)
+    return ServerPowerChanged("start", "running", host, addresses)
+
+
+def _drives(state: State, server: Server) -> Iterator[Drive]:
     for mount in server.mounts:
         drive = state.drive(mount.drive)
         assert drive is not None, f"server {server.uuid} mounts a drive that is gone"
-        drive.check_complete()
+        yield drive

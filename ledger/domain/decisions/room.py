@@ -24,9 +24,11 @@ from ledger.domain.commands import (
     DeleteTag,
     DiscardJobs,
     EditDrive,
+    EditDrives,
     EditKeypair,
     EditProfile,
     EditServer,
+    EditServers,
     EditTag,
     FailImage,
     FailJob,
@@ -98,10 +100,12 @@ def begins_something(command: Command) -> bool:
         case (
             CreateDrives()
             | EditDrive()
+            | EditDrives()
             | ResizeDrive()
             | CloneDrive()
             | CreateServers()
             | EditServer()
+            | EditServers()
             | CloneServer()
             | CreateTags()
             | EditTag()

@@ -27,7 +27,7 @@ def create_tags(command: CreateTags, state: State, environment: Environment) -> 
 
 def edit_tag(command: EditTag, state: State, environment: Environment) -> Iterator[Change]:
     """Change what is given. Raise `TagNotFound`, `ResourceNotFound`."""
-    tag = _own_tag(state, command.tag, command.owner)
+    tag = _tag_to_change(state, command.tag, command.owner)
     name = tag.name if command.name is None else command.name
     meta = tag.meta if command.meta is None else command.meta
     if (name, meta) != (tag.name, tag.meta):
@@ -44,30 +44,36 @@ def edit_tag(command: EditTag, state: State, environment: Environment) -> Iterat
 
 def delete_tag(command: DeleteTag, state: State, environment: Environment) -> Iterator[Change]:
     """Delete the tag. Raise `TagNotFound`."""
-    tag = _own_tag(state, command.tag, command.owner)
+    tag = _tag_to_change(state, command.tag, command.owner)
     yield Fact(tag_stream(tag.uuid), TagDeleted())
 
 
 def set_tags(
     state: State, kind: ResourceKind, uuid: str, tags: tuple[str, ...] | None, owner: str
 ) -> Iterator[Change]:
-    """Give a drive or server exactly these tags; None keeps its own. Raise `TagNotFound`."""
+    """Give a drive or server exactly these tags; None keeps its own. Raise `UnknownTag`."""
     if tags is None:
         return
     current = state.relations(uuid).tags
     for tag in dict.fromkeys(tags):
-        _own_tag(state, tag, owner, point="tags")
+        if _own_tag(state, tag, owner) is None:
+            raise errors.UnknownTag(tag)
         if tag not in current:
             yield Fact(tag_stream(tag), ResourceTagged(kind, uuid))
     for tag in sorted(current.difference(tags)):
         yield Fact(tag_stream(tag), ResourceUntagged(uuid))
 
 
-def _own_tag(state: State, uuid: str, owner: str, *, point: str | None = None) -> Tag:
-    tag = state.tag(uuid)
-    if tag is None or tag.owner != owner:
-        raise errors.TagNotFound(uuid, point=point)
+def _tag_to_change(state: State, uuid: str, owner: str) -> Tag:
+    tag = _own_tag(state, uuid, owner)
+    if tag is None:
+        raise errors.TagNotFound(uuid)
     return tag
+
+
+def _own_tag(state: State, uuid: str, owner: str) -> Tag | None:
+    tag = state.tag(uuid)
+    return tag if tag is not None and tag.owner == owner else None
 
 
 def _tag_resource(state: State, tag: str, uuid: str, owner: str) -> Fact:

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from api.http.errors import RequestRefused, RequestStatus, answer_to
+from api.http.errors import Forbidden, RequestRefused, RequestStatus, answer_to
 from ledger.domain.errors import Expected
 from tests.api.expected import error_of, expected_kinds
 
@@ -66,6 +66,14 @@ def test_every_error_that_reaches_http_has_a_status(kind: type[Expected]) -> Non
     """A new error gets a status, or is named above with the reason why it has none."""
     has_status = answer_to(error_of(kind)).status != 500
     assert has_status != (kind.__name__ in WITHOUT_STATUS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_403_says_what_it_is_about(kind: type[Expected]) -> None:
+    """About who asks, or about the state of things: clients can tell them apart."""
+    answer = answer_to(error_of(kind))
+    about = "permission" if kind is Forbidden else "state" if answer.status == 403 else None
+    assert answer.headers.get("X-Ledger-Refusal") == about
 
 
 def test_the_names_without_a_status_are_errors() -> None:

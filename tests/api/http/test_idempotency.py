@@ -423,3 +423,33 @@ def test_ids_follow_from_their_seed() -> None:
     for seed, ids in zip(seeds, drawn, strict=True):
         assert {each[:18] for each in ids} == {seed[:18]}
         assert {(UUID(each).version, UUID(each).variant) for each in ids} == {(7, RFC_4122)}
+
+
+@pytest.mark.parametrize(("key", "same_key"), [("k-1", '"k-1"'), ('"a\\\\b\\"c"', 'a\\b"c')])
+async def test_quotation_marks_do_not_belong_to_a_key(api: Api, key: str, same_key: str) -> None:
+    """Standards put a key between them, clients do not: it is one key, whoever comes first."""
+    body = {**DRIVE, "name": key}
+    keys = (key, same_key, f" {key} ")
+    answers = [await api.post("/drives/", body, headers={"Idempotency-Key": each}) for each in keys]
+    assert answers[0].status == 201
+    assert all(same(answers[0], answer) for answer in answers)
+    assert await names(api) == [key]
+    for wrong in ('"', '""', '"a', "a b", '"a b"'):
+        answer = await api.post("/drives/", body, headers={"Idempotency-Key": wrong})
+        expected = 201 if wrong in ('"', '"a') else 400
+        assert answer.status == expected, wrong
+
+
+async def test_a_key_recorded_with_quotation_marks_is_found(api: Api) -> None:
+    """As earlier versions recorded it; a repeat may come after the upgrade."""
+    first = await api.post("/drives/", DRIVE, headers={"Idempotency-Key": '"k"'})
+
+    def as_before(cursor: Cursor) -> None:
+        cursor.execute("UPDATE claims SET key = '\"k\"' WHERE key = 'k'")
+        assert cursor.rowcount == 1
+
+    api.service.ledger.exclusive(as_before).result()
+    for key in ('"k"', "k"):
+        again = await api.post("/drives/", DRIVE, headers={"Idempotency-Key": key})
+        assert same(first, again)
+    assert len(await names(api)) == 1

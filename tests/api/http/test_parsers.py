@@ -40,11 +40,12 @@ from api.http.requests import (
     conditions,
     filter_values,
     number,
+    order_by,
     page,
     shown_fields,
 )
 from api.http.wire.bodies import media_type
-from api.resources.collections import FILTERS
+from api.resources.collections import FILTERS, ORDERING
 from api.resources.drives.bodies import DriveEdit
 from api.resources.jobs.lists import wanted_jobs
 from api.resources.jobs.time_travel import _position_or_time
@@ -127,6 +128,7 @@ PARSERS: dict[str, Parse] = {
     "limit": asking("limit", page),
     "a number": asking("leaf", lambda r: number(r, "leaf")),
     "fields": asking("fields", shown_fields),
+    "order_by": asking("order_by", lambda r: order_by(r, ORDERING)),
     "avoid": asking("avoid", avoided),
     "after": asking("after", lambda r: walk_asked(r, "jobs", ())),
     "wait": asking("wait", wait_of),
@@ -194,7 +196,7 @@ AROUND = (
 )
 PLACE = f"2 {'0' * 32} {UNKNOWN} {'a' * 16}"
 TAKEN = (
-    *("bytes=0-1", "bytes=0-1,2-3", "items=1", urlsafe_b64encode(PLACE.encode()).decode()),
+    *("bytes=0-1", "bytes=0-1,2-3", "items=1", '"key"', urlsafe_b64encode(PLACE.encode()).decode()),
     *("-2026-04-17_1", "-2026-04-17 08:15:30_1", "2026-04-17T08:15:30 01:00", UNKNOWN, "0:0"),
 )
 """Texts that some parsers take, so that every regular expression is reached."""

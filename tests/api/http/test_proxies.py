@@ -1,5 +1,6 @@
 """Requests that a proxy forwards: `--trusted-proxy`."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,8 @@ from multidict import CIMultiDict
 from api.app import make_app
 from api.http.edge.proxies import TrustedProxies
 from api.service.service import Service
-from tests.api.calling import DRIVE, Api
+from tests.api.calling import ALICE, DRIVE, SIZE, UNKNOWN, Answer, Api, authorization
+from tests.api.openapi.test_openapi import OPERATIONS
 from tests.support.api_server import ApiServer
 
 TRUSTED = ("10.0.0.0/8", "2001:db8::/32")
@@ -151,3 +153,43 @@ async def test_addresses_in_answers(proxied: Api) -> None:
     (location,) = (await proxied.get("/locations/", headers=headers)).json["objects"]
     assert location["api_endpoint"] == "https://ledger.example/api/2.0/"
     assert location["websocket_url"] == "wss://ledger.example/websocket"
+
+
+INTERNAL = re.compile(rb"(?:http|ws)://|127\.0\.0\.1|localhost")
+"""What an address would have that was made without knowing how the client came."""
+
+
+async def test_no_answer_has_an_address_of_the_proxys_own(
+    proxied: Api, subtests: pytest.Subtests
+) -> None:
+    """Of every URL, body and headers: links are relative, or begin as the client's own."""
+    said = {"Host": "ledger.example:8443", "X-Forwarded-Proto": "https"}
+    drive, server = await proxied.drive(), await proxied.server()
+    tag = await proxied.post("/tags/", {"name": "fleet"}, headers=said)
+    job = await proxied.job()
+    uuids = {"drives": drive, "servers": server, "jobs": job}
+    uuids["tags"] = tag.json["objects"][0]["uuid"]
+    assert tag.headers["Location"].startswith("/api/2.0/tags/")
+    answers = {"post /tags/": tag}
+    for action in ("clone", "resize"):
+        path = f"/drives/{drive}/action/?do={action}"
+        answers[path] = await proxied.post(path, {"size": SIZE}, headers=said)
+    for operation in OPERATIONS:
+        method, _, path = operation.partition(" ")
+        if method == "get":
+            uuid = uuids.get(path.split("/")[3] if path.count("/") > 3 else "", UNKNOWN)
+            url = re.sub(r"\{\w+\}", uuid, path)
+            sent = said | {"Authorization": authorization(ALICE), "Range": "bytes=0-0"}
+            async with proxied.client.get(url, headers=sent, allow_redirects=False) as response:
+                answers[operation] = Answer(
+                    response.status, response.headers, await response.read()
+                )
+    for operation, answer in answers.items():
+        with subtests.test(operation):
+            told = b"\n".join(f"{name}: {text}".encode() for name, text in answer.headers.items())
+            assert INTERNAL.search(told) is None
+            if answer.headers["Content-Type"] != "application/octet-stream":
+                assert INTERNAL.search(answer.body) is None
+    (location,) = answers["get /api/2.0/locations/"].json["objects"]
+    assert location["api_endpoint"] == "https://ledger.example:8443/api/2.0/"
+    assert location["websocket_url"] == "wss://ledger.example:8443/websocket"

@@ -169,6 +169,21 @@ async def test_a_head_is_the_answer_without_the_image(download: Download) -> Non
     assert get.headers["Content-Length"] == str(SIZE)
 
 
+async def test_the_file_is_named_after_the_drive(download: Download, tmp_path: Path) -> None:
+    """For the whole and for ranges, so that the documented call of curl saves it."""
+    named = f'attachment; filename="{download.drive}"'
+    for answer in (await download.get(), await download.get(Range="bytes=1-2")):
+        assert answer.headers["Content-Disposition"] == named
+    url = download.api.client.make_url(ROOT + download.path)
+    header = f"Authorization: {authorization(ALICE)}"
+    options = ("--silent", "--fail", "--location", "--remote-name", "--remote-header-name")
+    curl = await asyncio.create_subprocess_exec(
+        "curl", *options, "--header", header, str(url), cwd=tmp_path
+    )
+    assert await curl.wait() == 0
+    assert (tmp_path / download.drive).read_bytes() == (await download.get()).body
+
+
 async def test_what_the_client_has_is_not_sent(download: Download) -> None:
     """A tag, weak or strong, or a date gives a 304; the tag of another version does not."""
     head = (await download.head()).headers

@@ -5,6 +5,7 @@ tests/contract/CONTRACT.md 5.
 
 import pytest
 
+from api.resources.account_bodies import CURRENCY
 from api.resources.drives.bodies import least_size
 from api.resources.unsupported import ABSENT
 from api.service.version import VERSION
@@ -122,6 +123,67 @@ async def test_locations_need_no_login_and_lead_back_here(api: Api):
     assert shape(location) == LOCATION
     assert location["api_endpoint"] == str(api.client.make_url("/api/2.0/"))
     assert location["websocket_url"] == str(api.client.make_url("/websocket")).replace("http", "ws")
+
+
+async def test_the_cloud_status_needs_no_login(api: Api):
+    """Clients ask for it before they have one."""
+    assert (await api.get("/cloud_status/", by=None)).json == (await api.get("/cloud_status")).json
+
+
+ZERO = "0.00000000000000000000"
+USAGE = {"burst": 0, "subscribed": 0, "using": 0}
+
+
+async def test_billing_has_the_documented_shapes(api: Api):
+    """Other clients read these objects and crash at lists; nothing costs anything."""
+    balance = (await api.get("/balance/")).json
+    assert balance == {"balance": ZERO, "currency": CURRENCY}
+    usage = (await api.get("/currentusage/?limit=0")).json
+    assert usage["balance"] == balance
+    assert {"cpu", "mem", "dssd", "ip", "vlan", "tx"} <= set(usage["usage"])
+    assert all(each == USAGE for each in usage["usage"].values())
+    pricing = (await api.get("/pricing/?limit=0")).json
+    prices = pricing["objects"]
+    assert pricing["meta"] == {"limit": 0, "offset": 0, "total_count": len(prices)}
+    assert pricing["current"] == pricing["next"] == dict.fromkeys(usage["usage"], 0)
+    assert {price["resource"]: price["price"] for price in prices} == dict.fromkeys(
+        usage["usage"], ZERO
+    )
+    assert shape(prices[0]) == {
+        **dict.fromkeys(("currency", "id", "price", "resource", "unit"), str),
+        **dict.fromkeys(("level", "multiplier"), int),
+    }
+    page = (await api.get("/pricing/?limit=2&offset=1")).json["objects"]
+    assert page == prices[1:3]
+
+
+async def test_the_root_lists_what_there_is(api: Api):
+    """Without a login; each URL that it names answers."""
+    for path in ("/api/2.0/", "/api/2.0", "/api/2.0//"):
+        answer = await api.get(path, by=None)
+        assert answer.status == 200
+    assert (await api.call("OPTIONS", "/api/2.0/", by=None)).body == b"GET"
+    index = answer.json
+    assert index["drives"] == {
+        "list_endpoint": "/api/2.0/drives/",
+        "schema": "/api/2.0/drives/schema/",
+    }
+    for urls in index.values():
+        for url in urls.values():
+            assert "at this URL" not in (await api.get(url)).body.decode()
+    assert {"jobs", "servers", "tags", "profile", "locations", *ABSENT} <= set(index)
+
+
+async def test_several_slashes_at_the_end_are_one(api: Api):
+    """Clients add one to a resource_uri, which has one; a query may follow, and an action."""
+    made = await api.post("/tags//", {"name": "fleet"})
+    assert made.status == 201
+    uri = made.json["objects"][0]["resource_uri"]
+    assert (await api.get(f"{uri}/")).json["name"] == "fleet"
+    assert (await api.get("/tags///?name=none")).json["objects"] == []
+    server = await api.server()
+    assert (await api.post(f"/servers/{server}/action//?do=start")).status == 202
+    assert (await api.get("/drives//detail/")).status == 404
 
 
 @pytest.mark.parametrize("kind", ABSENT)

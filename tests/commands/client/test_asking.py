@@ -8,6 +8,7 @@ import stat
 
 import pytest
 
+from api.client.errors import advice
 from tests.acceptance.client import data_blocks, striped
 from tests.acceptance.running import EMAIL, Machine, Server, run_command
 from tests.commands.client.conftest import Shell, endless
@@ -96,8 +97,61 @@ def test_what_goes_wrong_says_what_to_do(server: Server, shell: Shell) -> None:
     assert (done.code, "is the service running there?" in done.err) == (3, True)
     shell.log_in(server)
     missing = shell.run("job", UNKNOWN)
-    assert (missing.code, "may be deleted" in missing.err) == (3, True)
+    assert (missing.code, "its history has been discarded" in missing.err) == (3, True)
     assert shell.run("login", "localhost", "--email", EMAIL).code == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "refusal", "words"),
+    [
+        (403, "/jobs/j/action/", "permission", "another role"),
+        (403, "/jobs/j/action/", "state", ""),
+        (403, "/jobs/j/action/", "", ""),
+        (404, "/jobs/j/", "", "discarded"),
+        (404, "/drives/d/action/", "", "may be deleted"),
+        (404, "/drives/d/upload/", "", ""),
+        (404, "/ledger/proofs/inclusion/", "", ""),
+        (429, "/drives/", "", "wait a little"),
+        (400, "/drives/", "", ""),
+    ],
+)
+def test_advice_is_given_only_where_it_fits(
+    status: int, path: str, refusal: str, words: str
+) -> None:
+    """A job that has ended is not a matter of roles, and a drive has no history to discard."""
+    given = advice(status, path, refusal)
+    assert words in given
+    assert bool(given) == bool(words)
+
+
+def test_what_is_too_late_is_no_matter_of_roles(server: Server, shell: Shell) -> None:
+    """Neither for a job that has ended, nor for a drive that is being copied."""
+    shell.log_in(server)
+    clone = server.api.clone(server.api.upload(data_blocks(1)))
+    server.api.succeed(clone.job)
+    done = shell.run("cancel", clone.job)
+    assert (done.code, done.err) == (3, f"Error: job {clone.job} has ended: success\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (("jobs", "--state", "banana"), "'started', 'success', 'failed', 'cancelled'"),
+        (("jobs", "--state", "started,banana"), "'started', 'success', 'failed', 'cancelled'"),
+        (("export", "--state", "running"), "'started', 'success', 'failed', 'cancelled'"),
+        (("jobs", "--resource", "cedar"), "not a valid UUID"),
+        (("jobs", "--resource", f"{UNKNOWN},cedar"), "not a valid UUID"),
+        (("clone", "drive", UNKNOWN, "--avoid", "cedar"), "not a valid UUID"),
+    ],
+    ids=str,
+)
+def test_a_filter_that_cannot_match_is_refused(
+    shell: Shell, words: tuple[str, ...], allowed: str
+) -> None:
+    """Before anything is asked; it says what is allowed."""
+    done = shell.run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert allowed in done.err
 
 
 def test_jobs_are_listed_and_shown(server: Server, shell: Shell) -> None:

@@ -10,6 +10,7 @@ from ledger.domain.commands import (
     DeleteServers,
     FailJob,
     MarkDriveReady,
+    ServerEdit,
     StartAttempt,
     SucceedJob,
 )
@@ -117,9 +118,11 @@ def test_a_server_is_cloned_with_disks_cdrom_and_nics() -> None:
 
 
 def test_name_and_password_of_the_copy_can_be_given() -> None:
-    """A given password is set, and in no event; a given name replaces the source's."""
-    outcome = given(server_created("s")).when(replace(CLONE, name="mine", vnc_password="hush"))
-    assert [ServerCreated(ME, machine("mine"), (), ())] == outcome.events_of("server-copy")
+    """A given password is set, and in no event; what else is given replaces the source's."""
+    edit = ServerEdit(name="mine", mem=2 * GIB)
+    outcome = given(server_created("s")).when(replace(CLONE, edit=edit, vnc_password="hush"))
+    definition = replace(machine("mine"), mem=2 * GIB)
+    assert [ServerCreated(ME, definition, (), ())] == outcome.events_of("server-copy")
     assert SetVncPassword("copy", "hush") in outcome.changes
     assert "hush" not in "".join(str(c) for c in outcome.changes if isinstance(c, Fact))
 

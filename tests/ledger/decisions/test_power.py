@@ -3,11 +3,13 @@
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import (
+    CancelJob,
     ChangePower,
     CloneDrive,
     CloneServer,
@@ -15,14 +17,22 @@ from ledger.domain.commands import (
     CreateServers,
     DeleteDrives,
     DeleteServers,
+    EditServer,
+    FailJob,
     MarkDriveReady,
     NewServer,
     ResizeDrive,
+    ServerEdit,
+    StartAttempt,
+    SucceedJob,
 )
 from ledger.domain.context import DropVncPassword, Fact
 from ledger.domain.events import (
     DriveDeleted,
+    JobSucceeded,
+    Mount,
     PowerAction,
+    ServerDefinition,
     ServerDeleted,
     ServerPowerChanged,
 )
@@ -142,6 +152,79 @@ def test_a_server_with_a_library_cdrom_can_be_started() -> None:
     ).when(ChangePower(ME, "s", "start")).then(
         Fact("server-s", ServerPowerChanged("start", "running", "host-b"))
     )
+
+
+# A clone that starts by itself
+
+STARTS = machine(auto_start=True)
+
+
+def cloned(*mounts: Mount, definition: ServerDefinition = STARTS) -> History:
+    """A server whose clone `copy` has a disk `new-1` that a worker copies by the job `new-2`."""
+    source = server_created("s", mount("a"), *mounts, definition=definition)
+    return (
+        ready_drive("a"),
+        source,
+        CloneServer(ME, "s", "copy", "j"),
+        StartAttempt("new-2", 1, "w"),
+    )
+
+
+def is_started(outcome: Outcome) -> bool:
+    copy = outcome.world.server("copy")
+    assert isinstance(copy, Server)
+    return copy.power == "running"
+
+
+SUCCEED = SucceedJob("new-2", 1)
+
+
+def test_a_clone_with_auto_start_starts_when_its_job_succeeds() -> None:
+    """In the same transaction, so it is done once, whatever dies before or after."""
+    outcome = given(cloned()).when(SUCCEED)
+    copy = outcome.world.server("copy")
+    assert isinstance(copy, Server)
+    assert (copy.power, copy.host in HOSTS) == ("running", True)
+    assert outcome.changes[-2:] == [
+        Fact("job-j", JobSucceeded()),
+        Fact("server-copy", ServerPowerChanged("start", "running", copy.host)),
+    ]
+
+
+def test_a_clone_without_disks_starts_at_once() -> None:
+    """Its job has succeeded in the transaction that makes it."""
+    source = server_created("s", definition=STARTS)
+    assert is_started(given(source).when(replace(COPY, edit=ServerEdit(name="x"))))
+    assert not is_started(given(source).when(replace(COPY, edit=ServerEdit(auto_start=False))))
+
+
+COPY = CloneServer(ME, "s", "copy", "j")
+
+
+def test_auto_start_counts_as_it_is_when_the_job_succeeds() -> None:
+    """It may be set or taken back meanwhile."""
+    off, on = (EditServer(ME, "copy", ServerEdit(auto_start=wanted)) for wanted in (False, True))
+    assert not is_started(given(cloned(), off).when(SUCCEED))
+    assert is_started(given(cloned(definition=machine()), on).when(SUCCEED))
+    assert not is_started(given(cloned(definition=machine())).when(SUCCEED))
+
+
+def test_a_clone_that_does_not_succeed_does_not_start() -> None:
+    """It is removed."""
+    for end in (FailJob("new-2", 1, "no"), CancelJob(ME, "j")):
+        outcome = given(cloned()).when(end)
+        assert outcome.world.server("copy") is None
+        assert outcome.events_of("server-copy")[-1] == ServerDeleted()
+
+
+def test_a_clone_that_cannot_run_stays_stopped() -> None:
+    """Because of a drive without an image; the growth of one is a moment, and does not matter."""
+    for other, starts in (
+        (drive_created("b", cdrom()), False),
+        ((ready_drive("b", cdrom()), ResizeDrive(ME, "b", 2 * GIB)), True),
+    ):
+        outcome = given(other, cloned(mount("b", 1))).when(SUCCEED)
+        assert is_started(outcome) == starts
 
 
 # What may not be done to a server that runs

@@ -12,6 +12,7 @@ from ledger.domain.commands import (
     EditProfile,
     MarkDriveReady,
     NewDrive,
+    ServerEdit,
 )
 from ledger.domain.context import Fact, SetPersonal
 from ledger.domain.events import CloneNaming, DriveCreated, ProfileChanged, ServerCreated
@@ -100,7 +101,7 @@ def test_a_given_name_overrides_the_rule() -> None:
         server_created("s", mount("d")),
     )
     assert name_of(world.when(CloneDrive(ME, "d", "copy", "j", name="x")), "drive-copy") == "x"
-    server = world.when(CloneServer(ME, "s", "copy", "j", name="x"))
+    server = world.when(CloneServer(ME, "s", "copy", "j", ServerEdit(name="x")))
     assert (name_of(server, "server-copy"), name_of(server, "drive-new-1")) == ("x", "ember_1")
 
 

@@ -8,6 +8,8 @@ from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
     Command,
+    CreateDrives,
+    CreateServers,
     CreateTags,
     DeleteDrives,
     DeleteServers,
@@ -15,7 +17,10 @@ from ledger.domain.commands import (
     EditDrive,
     EditServer,
     EditTag,
+    NewDrive,
+    NewServer,
     NewTag,
+    ResizeDrive,
     ServerEdit,
 )
 from ledger.domain.context import DropVncPassword, Fact
@@ -30,7 +35,16 @@ from ledger.domain.events import (
 )
 from ledger.store.state_cache import NO_STREAM
 from tests.support.deciding import Outcome, given
-from tests.support.world import ME, SOMEBODY_ELSE, disk, mount, ready_drive, server_created
+from tests.support.world import (
+    GIB,
+    ME,
+    SOMEBODY_ELSE,
+    disk,
+    machine,
+    mount,
+    ready_drive,
+    server_created,
+)
 
 THINGS = (
     ready_drive("d"),
@@ -136,15 +150,34 @@ def test_a_deleted_tag_is_removed_from_its_resources() -> None:
 @pytest.mark.parametrize("uuid", ["nothing", "their-tag", "gone"])
 def test_only_own_tags_are_found(uuid: str) -> None:
     """What never was, another's and a deleted one alike; `tags` is at fault where it names it."""
-    commands: tuple[tuple[Command, str | None], ...] = (
-        (EditTag(ME, uuid, "x"), None),
-        (DeleteTag(ME, uuid), None),
-        (tag_drive("t", uuid), "tags"),
-        (tag_server(uuid), "tags"),
-    )
     world = given(TAGGED, CreateTags(ME, (NewTag("gone", "x"),)), DeleteTag(ME, "gone"))
-    for command, point in commands:
-        world.when(command).then_refused(errors.TagNotFound, uuid, point=point)
+    for command in (EditTag(ME, uuid, "x"), DeleteTag(ME, uuid)):
+        world.when(command).then_refused(errors.TagNotFound, uuid)
+    for naming in (
+        tag_drive("t", uuid),
+        tag_server(uuid),
+        CreateDrives(ME, (NewDrive("new", disk(), tags=("t", uuid)),), "blank"),
+        CreateServers(ME, (NewServer("new", machine(), (), (), "secret", tags=("t", uuid)),)),
+        CloneDrive(ME, "d", "new", "j", tags=("t", uuid)),
+        CloneServer(ME, "s", "new", "j", tags=("t", uuid)),
+        ResizeDrive(ME, "d", 2 * GIB, tags=("t", uuid)),
+    ):
+        world.when(naming).then_refused(errors.UnknownTag, uuid, point="tags")
+
+
+def test_what_is_made_with_tags_has_them_at_once() -> None:
+    """In the same transaction, each tag once."""
+    world = given(TAGGED)
+    new = world.when(CreateDrives(ME, (NewDrive("new", disk(), tags=("t", "u", "t")),), "blank"))
+    assert new.changes[1:] == [
+        Fact("tag-t", ResourceTagged("drives", "new")),
+        Fact("tag-u", ResourceTagged("drives", "new")),
+    ]
+    made = world.when(CreateServers(ME, (NewServer("new", machine(), (), (), "x", ("u",)),)))
+    assert made.events_of("tag-u") == [ResourceTagged("servers", "new")]
+    copied = world.when(CloneDrive(ME, "d", "new", "j", tags=("u",)))
+    assert copied.events_of("tag-u") == [ResourceTagged("drives", "new")]
+    assert world.when(CloneDrive(ME, "d", "new", "j")).events_of("tag-t") == []
 
 
 # Tagging by a change of what bears the tag
@@ -174,7 +207,7 @@ def test_giving_the_same_tags_again_changes_nothing(command: Command) -> None:
 def test_a_refused_tag_refuses_the_whole_edit() -> None:
     """Not even the name changes."""
     outcome = given(TAGGED).when(EditDrive(ME, "d", name="x", tags=("u", "nothing")))
-    outcome.then_refused(errors.TagNotFound, point="tags")
+    outcome.then_refused(errors.UnknownTag, point="tags")
     drive = outcome.world.drive("d")
     assert drive is not None
     assert drive.definition == disk()

@@ -15,7 +15,7 @@ from api.doctor.checks import examine
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import CloneDrive, Command, CreateDrives, NewDrive
-from ledger.domain.errors import PoolElsewhere, PoolsApart, UnknownStorageType
+from ledger.domain.errors import NoPools, PoolElsewhere, PoolsApart, UnknownStorageType
 from ledger.domain.events import DriveDefinition
 from ledger.images.pools import Pool
 from tests.postgres.workers.fleet import ME, Fleet, fleet_on
@@ -58,11 +58,11 @@ async def test_a_copy_between_two_pools_takes_a_worker_that_has_both(
     """Otherwise it is refused, and the text names the pools."""
     source = fleet.source()
     clone = CloneDrive("me", source, "copy", "job", storage_type="zadara")
-    with pytest.raises(UnknownStorageType):
+    with pytest.raises(NoPools):
         await service.ledger.execute(clone, ME)
     alone = [fleet.worker(pools=[name]) for name in (MAIN, TAPE)]
     with pytest.raises(PoolsApart, match="from pool main to pool tape: no worker has both"):
-        await accepted(service, clone, UnknownStorageType)
+        await accepted(service, clone, NoPools, UnknownStorageType)
     for worker in alone:
         worker.kill()
     fleet.worker()
@@ -80,7 +80,7 @@ async def test_a_node_without_pools_refuses_images(fleet: Fleet, service: Servic
     worker = fleet.worker(pools=[MAIN])
     blank = DriveDefinition("blank", "disk", 2**20, "dssd")
     command = CreateDrives("me", (NewDrive("new", blank),), "blank")
-    await accepted(service, command, UnknownStorageType)
+    await accepted(service, command, NoPools)
     chunked = CreateDrives("me", (NewDrive("other", blank),), "chunked")
     with pytest.raises(PoolElsewhere, match="pool main is not mounted on this node"):
         await service.ledger.execute(chunked, ME)
