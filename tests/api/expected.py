@@ -14,12 +14,12 @@ from ledger.domain.errors import Expected
 
 
 def expected_kinds() -> list[type[Expected]]:
-    """All of them, in whatever module they are."""
+    """All of them, in whatever module they are; one of two families comes once."""
     for package in (api, ledger, projections):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 import_module(module.name)
-    return sorted(_below(Expected), key=lambda kind: kind.__name__)
+    return sorted({*_below(Expected)}, key=lambda kind: kind.__name__)
 
 
 def _below(kind: type[Expected]) -> Iterator[type[Expected]]:
