@@ -78,20 +78,20 @@ def check_sound(opened: Opened) -> None:
 
 
 def test_a_new_ledger_creates_nothing_of_sqlites(database: str) -> None:
-    """What is there besides tables is the place that the ledger has its home in."""
+    """Besides tables there are the place that the ledger has its home in, and what readers find."""
     with in_postgres(database) as opened:
         opened.do(*STORY)
         check_sound(opened)
-    assert objects(database) == ["public.here"]
+    assert objects(database) == ["public.here", "public.recorded_events"]
 
 
 def test_leftovers_of_an_earlier_version_are_removed(earlier: str) -> None:
     """When it is opened; objects of the user's own stay."""
-    assert len(objects(earlier)) == 10
+    assert len(objects(earlier)) == 11
     with in_postgres(earlier) as opened:
         opened.do(CreateJob(ME, "late", "x"))
         check_sound(opened)
-    assert objects(earlier) == ["mine.instr", "public.here"]
+    assert objects(earlier) == ["mine.instr", "public.here", "public.recorded_events"]
     with psycopg.connect(earlier) as connection:
         found = connection.execute("SELECT version FROM schema_version").fetchall()
     assert found == [(SCHEMA_VERSION,)]
