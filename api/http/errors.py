@@ -134,7 +134,9 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             answer.headers["Retry-After"] = str(UPLOADS_RETRY_S)
             return answer
         case QuotaExceeded():
-            return error_answer(403, "quota", str(error))
+            answer = error_answer(403, "quota", str(error))
+            answer.headers.update(_refused("state"))
+            return answer
         case LedgerBytesSpent():
             return error_answer(507, "quota", str(error))
         case NotFound():
