@@ -1,7 +1,9 @@
 """The websocket: tests/contract/CONTRACT.md 4.5."""
 
 import asyncio
+import gc
 import socket as sockets
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -479,6 +481,23 @@ async def test_only_the_slow_reader_is_disconnected(
             drive = await api.drive()
             await listener.until_status(uri("drives", drive), "unmounted")
         assert await asyncio.to_thread(_read_to_the_end, deaf) < told * 60_000
+
+
+async def test_a_client_that_is_cut_off_while_frames_wait_is_forgotten(api: Api) -> None:
+    """As any other that leaves: there is no error to log."""
+    with sockets.socket() as deaf:
+        await _connect_deaf(deaf, api)
+        (slow,) = api.service.feed._subscribers[ALICE.uuid]
+        drive = await api.drive(meta={f"key{n}": "x" * 10_000 for n in range(6)})
+
+        async def a_frame_waits() -> bool:
+            await api.put(f"/drives/{drive}/", {"name": api.service.new_id()})
+            return slow._bytes > 0
+
+        await wait_until("a frame waits", a_frame_waits)
+        deaf.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+    await forgotten(api.service)
+    gc.collect()
 
 
 class _Deaf:
