@@ -13,7 +13,7 @@ from ledger.domain.events import Resource
 from tests.api.calling import ALICE, DRIVE, SERVER, Api
 from tests.api.openapi.test_openapi import OPERATIONS
 from tests.contract.following import Json, listed, shown
-from tests.contract.test_libdrives import add
+from tests.contract.resources.test_libdrives import add
 
 ORDERED = ("drives", "jobs", "keypairs", "libdrives", "pubkeys", "servers", "tags")
 KINDS = (*ORDERED, "ips")

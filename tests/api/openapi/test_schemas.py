@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.calling import ALICE, UNKNOWN, Api
 from tests.api.openapi.test_openapi import OPERATIONS, looked_up
-from tests.contract.test_libdrives import add
+from tests.contract.resources.test_libdrives import add
 
 METHODS = ("get", "put", "delete", "post")
 OF_ANY_LIST = {"limit", "offset", "after", "fields", "order_by", "owner", "as_of"}
