@@ -198,6 +198,7 @@ def test_a_duplicated_version_is_found(told: Opened) -> None:
     where = last(told, "job-new-10")
     with behind_its_back(told.file) as connection:
         connection.execute("CREATE TABLE copied AS SELECT * FROM stored_events")
+        connection.execute("DROP VIEW recorded_events")
         connection.execute("DROP TABLE stored_events")
         connection.execute("ALTER TABLE copied RENAME TO stored_events")
         connection.execute(

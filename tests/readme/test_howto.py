@@ -14,6 +14,8 @@ END = """
 end() { test -s serve.pid && kill "$(cat serve.pid)" 2>/dev/null || true; }
 trap end EXIT
 """
+MADE = {"bin", "config", "data", "pools", "temporary"}
+"""All that is in the folder from which somebody follows them: nothing of it is a backup."""
 TOUR_S = 5 * PATIENCE_S
 
 
@@ -25,6 +27,7 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
         command = bin_ / name
         command.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
         command.chmod(0o755)
+    (tmp_path / "temporary").mkdir()
     kept = {name: value for name, value in os.environ.items() if "JOB_LEDGER" not in name}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", END + blocks("scripts/HOWTO.md")],
@@ -39,6 +42,7 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
             "POOLS": str(tmp_path / "pools"),
             "POSTGRES": database,
             "EXAMPLES": str(ROOT / "scripts/examples"),
+            "TMPDIR": str(tmp_path / "temporary"),
         },
         capture_output=True,
         text=True,
@@ -49,7 +53,9 @@ def test_every_block_does_what_it_says(tmp_path: Path, database: str) -> None:
     said = done.stdout
     assert said.upper().count("INTACT") >= 2
     assert "success 100 %" in said
-    assert (tmp_path / "jobs.csv").read_text().startswith("uuid,operation,state")
+    [table] = tmp_path.glob("temporary/*/jobs.csv")
+    assert table.read_text().startswith("uuid,operation,state")
+    assert {each.name for each in tmp_path.iterdir()} == MADE
     assert "logged out" in said
     followed = re.findall(r"^up to position (\d+)$", said, re.MULTILINE)
     assert len(followed) == 2

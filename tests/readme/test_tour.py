@@ -107,11 +107,12 @@ async def test_the_tour_beside_an_account_that_misbehaves(served, tmp_path, port
 def follow(tour, served, tmp_path):
     """Run all commands of these documents; return what they print."""
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    (tmp_path / "temporary").mkdir()
     commands = "\n".join(f"echo '== {document}'\n{blocks(document)}" for document in tour)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
         cwd=tmp_path,
-        env={**served, "TMPDIR": str(tmp_path)},
+        env={**served, "TMPDIR": str(tmp_path / "temporary")},
         capture_output=True,
         text=True,
         timeout=TOUR_S,
@@ -120,7 +121,9 @@ def follow(tour, served, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the same bytes" in done.stdout
     assert '"progress":100' in done.stdout
-    [frames] = tmp_path.glob("*/frames.txt")
+    left = {each.name for each in tmp_path.iterdir()} - {".venv", "config", "data", "serve.log"}
+    assert left == {"temporary"}  # the folder of whoever follows it gets nothing, and no key
+    [frames] = tmp_path.glob("temporary/*/frames.txt")
     assert "cloning_dst" in frames.read_text()
     assert "'progress': 100" in frames.read_text()
     return done.stdout

@@ -11,7 +11,7 @@ from tests.api.expected import error_of, expected_kinds
 
 KINDS = expected_kinds()
 
-ONLY_BASES = {"ImageError", "Refusal"}
+ONLY_BASES = {"ImageError", "OverQuota", "Refusal"}
 """What is raised is more special."""
 
 NEVER_OVER_HTTP = {
@@ -29,6 +29,8 @@ NEVER_OVER_HTTP = {
     "DataUnusable",
     "EmailTaken",
     "KeyUnusable",
+    "MayNotListen",
+    "Misconfigured",
     "NotBackedUp",
     "NotMoved",
     "NotRestored",

@@ -169,7 +169,7 @@ def test_it_is_built_and_runs(images: Images, tmp_path: Path) -> None:
     """As a user of its own, without tools to build anything, and healthy; its data stay."""
     container = images.build(images.make_base())
     data, port = tmp_path / "data", free_port()
-    data.mkdir()
+    data.mkdir(mode=0o700)
     os.chown(data, 10001, 10001)
 
     def words(*words: str) -> list[str]:
