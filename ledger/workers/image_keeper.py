@@ -136,7 +136,9 @@ class ImageKeeper:
             await asyncio.shield(asyncio.to_thread(_discard, incoming, pool.upload(drive)))
             raise
         new = CreateDrives(owner, (NewDrive(drive, definition, pool.name),), "upload")
-        await asyncio.shield(self._make_drive(drive, pool, record(new)))
+        making = asyncio.create_task(self._make_drive(drive, pool, record(new)))
+        making.add_done_callback(_retrieve)
+        await asyncio.shield(making)
         return drive
 
     async def _make_drive(self, drive: str, pool: Pool, recorded: Awaitable[object]) -> None:
@@ -333,3 +335,9 @@ def _discard(incoming: IncomingImage, path: Path) -> None:
     """Remove an upload, even one that a thread finished after its caller was cancelled."""
     incoming.abort()
     remove(path)
+
+
+def _retrieve(making: asyncio.Task[None]) -> None:
+    """Retrieve the error of an upload whose sender has left, which asyncio would log otherwise."""
+    if not making.cancelled():
+        making.exception()

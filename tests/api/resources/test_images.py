@@ -1,6 +1,7 @@
 """Uploads and downloads of whole images: tests/contract/CONTRACT.md 5."""
 
 import asyncio
+import gc
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from aiohttp.test_utils import TestClient
 from api.app import make_app
 from api.composition import open_service
 from api.service.settings import Settings
+from ledger.domain.errors import QuotaExceeded
+from ledger.domain.events import DriveDefinition
 from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
 from ledger.images.pools import Pool
@@ -41,6 +44,32 @@ async def test_an_upload_makes_a_drive(api: Api):
     assert (drive["status"], drive["media"], drive["name"]) == ("unmounted", "disk", "")
     assert drive["size"] == len(PADDED)
     assert drive["jobs"] == []
+
+
+async def test_an_upload_that_is_refused_once_its_sender_has_left(api: Api):
+    """Nothing is left of it, and there is no error that nobody looks at."""
+    asked, refuse = asyncio.Event(), asyncio.Event()
+
+    async def record(_: object) -> None:
+        asked.set()
+        await refuse.wait()
+        raise QuotaExceeded("drives", 1)
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield IMAGE
+
+    definition = DriveDefinition("left", "disk", len(PADDED), "dssd")
+    receiving = asyncio.create_task(
+        api.service.intake.receive(ALICE.uuid, definition, sent(), record)
+    )
+    async with patience("the command"):
+        await asked.wait()
+    receiving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await receiving
+    refuse.set()
+    await wait_until("its file is gone", lambda: not api.files())
+    gc.collect()
 
 
 @pytest.mark.parametrize(
