@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
