@@ -266,8 +266,7 @@ def _service_of(
         idempotency_keys=IdempotencyKeys(ledger, now=ledger.clock.now),
         checkpoints=Checkpoints(ledger, signer, now=ledger.clock.now),
         intake=work.image_keeper,
-        feed=_feed_of(opened, views, work),
-        figures=work.job_worker.figures,
+        feed=_feed_of(opened, views),
         copied_bytes=work.job_worker.copied_bytes,
         now=ledger.clock.now,
         new_id=new_id,
@@ -282,9 +281,9 @@ def _service_of(
     )
 
 
-def _feed_of(opened: OpenLedger, views: Views, work: ImageWork) -> Feed:
+def _feed_of(opened: OpenLedger, views: Views) -> Feed:
     """Return the feed of all commits; an account that is logged out hears no more of it."""
-    feed = Feed(views, frames(work.job_worker.figures), on_failure=opened.failed.set)
+    feed = Feed(views, frames(opened.ledger.clock.now), on_failure=opened.failed.set)
     opened.ledger.listen(feed.notice, feed.is_followed)
     opened.accounts.listen(feed.dismiss)
     return feed

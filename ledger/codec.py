@@ -12,17 +12,18 @@ from datetime import datetime
 
 import msgspec
 from eventsourcing.persistence import StoredEvent
+from msgspec.structs import astuple
 
 from ledger.domain import events as e
 from ledger.domain.errors import UnknownEvent
 from ledger.domain.events import Event, Recorded
 
 _CURRENT: dict[type[Event], str] = {
-    e.JobCreated: "job-created/1",
+    e.JobCreated: "job-created/2",
     e.ChildAttached: "child-attached/1",
     e.JobAttemptStarted: "job-attempt-started/1",
     e.JobAttemptLost: "job-attempt-lost/1",
-    e.ProgressUpdated: "progress-updated/1",
+    e.ProgressUpdated: "progress-updated/2",
     e.ChildEnded: "child-ended/1",
     e.JobSucceeded: "job-succeeded/1",
     e.JobFailed: "job-failed/1",
@@ -65,6 +66,39 @@ def _decoder(event: type[Event]) -> Decode:
     return decode
 
 
+class _JobCreated1(e.Closed, frozen=True):
+    """`job-created/1`: a job learned by its first report how much there was to copy."""
+
+    operation: e.OperationName
+    owner: str
+    resources: tuple[e.Resource, ...]
+    root: str
+    parent: str | None = None
+    ordinal: int = 0
+
+
+def _job_created_1(state: bytes) -> Recorded[Event]:
+    old = msgspec.json.decode(state, type=Recorded[_JobCreated1])
+    event = e.JobCreated(*astuple(old.event))
+    return Recorded(old.recorded_at, old.actor, old.request_id, event)
+
+
+class _ProgressUpdated1(e.Closed, frozen=True):
+    """`progress-updated/1`: verification was not reported."""
+
+    attempt: int
+    progress: int
+    bytes_done: int
+    bytes_total: int
+    offset: int
+
+
+def _progress_updated_1(state: bytes) -> Recorded[Event]:
+    old = msgspec.json.decode(state, type=Recorded[_ProgressUpdated1])
+    event = e.ProgressUpdated(*astuple(old.event))
+    return Recorded(old.recorded_at, old.actor, old.request_id, event)
+
+
 class _ServerChanged1(e.Closed, frozen=True):
     """`server-changed/1`: the mounts were all that could change."""
 
@@ -79,6 +113,8 @@ def _server_changed_1(state: bytes) -> Recorded[Event]:
 
 DECODERS: dict[str, Decode] = {
     **{topic: _decoder(event) for event, topic in _CURRENT.items()},
+    "job-created/1": _job_created_1,
+    "progress-updated/1": _progress_updated_1,
     "server-changed/1": _server_changed_1,
     "server-power-changed/1": _decoder(e.ServerPowerChanged),  # it had no addresses
 }

@@ -1,5 +1,6 @@
 """From an aggregate's state to the rows that show it."""
 
+from datetime import datetime
 from typing import assert_never
 
 import msgspec
@@ -56,6 +57,7 @@ def rows(state: Aggregate | None) -> Rows:
 
 
 def job_row(job: Job) -> JobRow:
+    attempt = job.current
     return JobRow(
         uuid=job.uuid,
         owner=job.owner,
@@ -67,11 +69,21 @@ def job_row(job: Job) -> JobRow:
         created=timestamp(job.created),
         last_modified=timestamp(job.last_modified),
         progress=job.progress,
+        weight=job.weight,
         bytes_done=job.bytes_done,
         bytes_total=job.bytes_total,
+        bytes_verified=job.bytes_verified,
         error=job.error,
         worker_lost=int(job.lost),
+        began=_time(attempt.began if attempt else None),
+        bytes_before=attempt.bytes_before if attempt else 0,
+        copied=_time(attempt.copied if attempt else None),
+        reported=_time(attempt.reported if attempt else None),
     )
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else timestamp(moment)
 
 
 def _job_rows(job: Job) -> Rows:
@@ -122,7 +134,7 @@ def _drive_rows(drive: Drive) -> Rows:
 
 def _server_rows(server: Server) -> Rows:
     created = timestamp(server.created)
-    active_since = None if server.active_since is None else timestamp(server.active_since)
+    active_since = _time(server.active_since)
     return keyed(
         ServerRow(
             uuid=server.uuid,

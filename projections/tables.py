@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -107,7 +107,10 @@ class JobResourceRow(Struct, frozen=True, gc=False):
 
 
 class JobRow(Struct, frozen=True, gc=False):
-    """A job; `progress` is its own, not its children's."""
+    """A job; its figures are its own, not its children's.
+
+    From `began` on they are those of the current attempt: see `ledger.domain.aggregates.job`.
+    """
 
     uuid: str
     owner: str
@@ -119,10 +122,16 @@ class JobRow(Struct, frozen=True, gc=False):
     created: str
     last_modified: str
     progress: int
+    weight: int | None
     bytes_done: int
-    bytes_total: int
+    bytes_total: int | None
+    bytes_verified: int | None
     error: str | None
     worker_lost: int
+    began: str | None
+    bytes_before: int
+    copied: str | None
+    reported: str | None
 
 
 class KeypairRow(Struct, frozen=True, gc=False):

@@ -26,6 +26,8 @@ from projections.maintenance.retention.service import Retention
 
 REPORT_S = 0.2
 """How often the progress of a rebuild is reported."""
+ALIVE_S = 8
+"""How long a service may take to say that it is there, whatever is asked of it then."""
 ANSWER_S = 60
 STOP_S = 10
 LONG: frozenset[Verb] = frozenset({Library.add, Retention.plan, Retention.run})
@@ -66,7 +68,13 @@ class AdminServer:
         self._admin = LocalAdmin(service.ledger, *targets)
         self._data = service.data
         app = web.Application()
-        app.add_routes([web.post("/call/{verb}", self._call), web.post("/rebuild", self._rebuild)])
+        app.add_routes(
+            [
+                web.get("/alive", self._alive),
+                web.post("/call/{verb}", self._call),
+                web.post("/rebuild", self._rebuild),
+            ]
+        )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S)
 
     async def __aenter__(self) -> Self:
@@ -78,6 +86,9 @@ class AdminServer:
         await self._runner.cleanup()
         with contextlib.suppress(FileNotFoundError):
             (self._data / SOCKET_FILE).unlink()
+
+    async def _alive(self, _: web.Request) -> web.Response:
+        return web.Response()
 
     async def _call(self, request: web.Request) -> web.Response:
         """Answer with the verb's result, or with 409 and the reason why there is none."""
@@ -126,10 +137,18 @@ class AdminClient(Admin):
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
+    async def require_alive(self) -> None:
+        """Raise `AdminRefused` if the service does not answer at all: it may be stopped."""
+        limit = aiohttp.ClientTimeout(total=ALIVE_S)
+        with _lost_service(f"the service has not answered for {ALIVE_S} s: it may be stopped"):
+            async with self._session.get("/alive", timeout=limit):
+                pass
+
     async def do(self, verb: Verb, arguments: Mapping[str, object]) -> object:
         path = f"/call/{verb.__qualname__}"
         patience = aiohttp.ClientTimeout(total=None if verb in LONG else ANSWER_S)
-        with _lost_service():
+        late = f"the service has not answered for {ANSWER_S} s; it may still do what was asked"
+        with _lost_service(late):
             async with self._session.post(
                 path, data=encode(arguments), timeout=patience
             ) as response:
@@ -141,8 +160,9 @@ class AdminClient(Admin):
         return read_result(verb, body)
 
     async def rebuild(self, report: Report) -> Rebuilt:
-        patience = aiohttp.ClientTimeout(total=None)
-        with _lost_service():
+        patience = aiohttp.ClientTimeout(total=None, sock_read=ANSWER_S)
+        late = f"the service has not been heard for {ANSWER_S} s; the rebuild may go on"
+        with _lost_service(late):
             async with self._session.post("/rebuild", timeout=patience) as response:
                 async for line in response.content:
                     match _line(line):
@@ -158,12 +178,11 @@ class AdminClient(Admin):
 
 
 @contextmanager
-def _lost_service() -> Iterator[None]:
+def _lost_service(late: str) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        text = f"the service has not answered for {ANSWER_S} s; it may still do what was asked"
-        raise AdminRefused(text) from error
+        raise AdminRefused(late) from error
     except aiohttp.ClientError as error:
         raise AdminRefused(f"the service does not answer any more: {error}") from error
     except msgspec.MsgspecError as error:
@@ -172,7 +191,10 @@ def _lost_service() -> Iterator[None]:
 
 @asynccontextmanager
 async def connected(data: Path) -> AsyncIterator[AdminClient | None]:
-    """Yield a client of the service that runs on this data directory; None if none listens."""
+    """Yield a client of the service that runs on this data directory; None if none listens.
+
+    Raises `AdminRefused` if one listens and does not answer.
+    """
     with short_path(data) as folder:
         if folder is None or not is_listening(f"{folder}/{SOCKET_FILE}"):
             yield None
@@ -181,4 +203,6 @@ async def connected(data: Path) -> AsyncIterator[AdminClient | None]:
             "http://job-ledger",
             connector=aiohttp.UnixConnector(f"{folder}/{SOCKET_FILE}"),
         ) as session:
-            yield AdminClient(session)
+            client = AdminClient(session)
+            await client.require_alive()
+            yield client

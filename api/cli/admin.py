@@ -49,7 +49,7 @@ def ask(
 
 def ask_existing(settings: Settings, question: Callable[[Admin], Awaitable[T]]) -> T:
     """Ask about a ledger that exists: a question alone makes none."""
-    database = database_of(settings.data)
+    database = database_of(settings.data, settings.store)
     if not database.exists():
         raise click.ClickException(f"there is no ledger at {database.address}")
     return ask(settings, question)
@@ -74,7 +74,7 @@ async def open_admin(settings: Settings, *, images: bool = False) -> AsyncIterat
 
 @asynccontextmanager
 async def _open_ledger_here(settings: Settings) -> AsyncIterator[LocalAdmin]:
-    async with open_ledger(settings.data) as opened:
+    async with open_ledger(settings.data, url=settings.store) as opened:
         accounts = opened.accounts
         yield LocalAdmin(opened.ledger, accounts, accounts.tokens, opened.retention)
 
@@ -104,7 +104,7 @@ async def diagnose(settings: Settings) -> Findings:
     pools = [
         pool for pool in settings.named_pools().values() if settings.pools or pool.path.exists()
     ]
-    database = database_of(settings.data)
+    database = database_of(settings.data, settings.store)
     found = examine(
         settings.data,
         database,

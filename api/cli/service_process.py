@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import NamedTuple
 
 from aiohttp import web
@@ -15,10 +15,10 @@ from api.admin.server import AdminServer
 from api.app import make_app
 from api.cli.demo import Demo, make_demo
 from api.cli.signals import end_with_store, stop_event
-from api.cli.sockets import CannotListen, metrics_endpoint
+from api.cli.sockets import CannotListen, Sockets, bound, bound_for_metrics, metrics_endpoint
 from api.cli.supervision import Supervisor, supervised
 from api.composition import open_service
-from api.data.directory import data_lock
+from api.data.directory import check_free, data_lock
 from api.http.wire.server import ApiRunner
 from api.metrics.collector import of_service
 from api.metrics.request_counts import RequestCounts
@@ -63,17 +63,19 @@ async def serve(
     first = number == 0
     if not first:
         settings = _without_work(settings)
-    with nullcontext() if share else data_lock(settings.data):
+    with (
+        _bound(settings, share) as sockets,
+        bound_for_metrics(settings, number) as metrics_sockets,
+        nullcontext() if share else data_lock(settings.data),
+    ):
         async with open_service(settings) as service:
             watching = asyncio.create_task(end_with_store(service.failed))
             demo = await _demo(service, settings)
             requests = RequestCounts()
             async with (
                 AdminServer(service) if first else nullcontext(),
-                _listening(service, settings, share, requests) as address,
-                metrics_endpoint(
-                    lambda: of_service(service, requests), settings, number
-                ) as metrics,
+                _listening(service, settings, sockets, requests) as address,
+                metrics_endpoint(lambda: of_service(service, requests), metrics_sockets) as metrics,
             ):
                 if first:
                     announce(f"job-ledger listens on {address}")
@@ -85,6 +87,16 @@ async def serve(
                     await stopping.wait()
                 log.info("stopping")
         watching.cancel()
+
+
+@contextmanager
+def _bound(settings: Settings, share: Share | None) -> Iterator[Sockets]:
+    """Bind the port, unless a process that has the data directory is the reason why it is taken."""
+    if share is None:
+        check_free(settings.data)
+    port = settings.port if share is None else share.port
+    with bound(settings.host, port, shared=share is not None) as sockets:
+        yield sockets
 
 
 def _without_work(settings: Settings) -> Settings:
@@ -134,7 +146,7 @@ class _OpenRequests:
 
 @asynccontextmanager
 async def _listening(
-    service: Service, settings: Settings, share: Share | None, requests: RequestCounts
+    service: Service, settings: Settings, sockets: Sockets, requests: RequestCounts
 ) -> AsyncIterator[str]:
     """Answer requests and yield the address; on the way out, wait for open requests."""
     app = make_app(service)
@@ -150,8 +162,7 @@ async def _listening(
     )
     await runner.setup()
     try:
-        port = settings.port if share is None else share.port
-        await _listen(runner, settings.host, port, shared=share is not None)
+        await _listen(runner, sockets)
         yield _address(runner)
         for site in runner.sites:
             await site.stop()
@@ -161,11 +172,13 @@ async def _listening(
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, *, shared: bool) -> None:
-    try:
-        await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
-    except OSError as error:
-        raise CannotListen.at(host, port, error) from error
+async def _listen(runner: web.AppRunner, sockets: Sockets) -> None:
+    for each in sockets:
+        host, port = each.getsockname()[:2]
+        try:
+            await web.SockSite(runner, each).start()
+        except OSError as error:  # another process has begun to listen since
+            raise CannotListen.at(host, port, error) from error
 
 
 def _address(runner: web.AppRunner) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from api.cli.signals import end_with_store, stop_event
-from api.cli.sockets import metrics_endpoint
+from api.cli.sockets import Sockets, bound_for_metrics, metrics_endpoint
 from api.cli.supervision import Supervisor, supervised
 from api.composition import open_worker
 from api.metrics.collector import of_worker
@@ -20,9 +20,20 @@ async def work(
     process ends at once.
     """
     stopping = stop_event()
+    with bound_for_metrics(settings) as sockets:
+        await _work(settings, announce, supervisor, sockets, stopping)
+
+
+async def _work(
+    settings: WorkerSettings,
+    announce: Callable[[str], None],
+    supervisor: Supervisor,
+    sockets: Sockets,
+    stopping: asyncio.Event,
+) -> None:
     async with (
         open_worker(settings) as worker,
-        metrics_endpoint(lambda: of_worker(worker), settings) as metrics,
+        metrics_endpoint(lambda: of_worker(worker), sockets) as metrics,
     ):
         watching = asyncio.create_task(end_with_store(worker.failed))
         status = f"works on {', '.join(settings.named_pools())}"

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from api.client.digests import WANT, digest_in
 from api.client.errors import DownloadDiffers, ImageChanged, Unreachable, WrongAnswer
-from api.client.http import BAD, Answer, decoded
+from api.client.http import BAD, TRANSFER, Answer, decoded
 from api.client.partial_file import Origin, PartialFile, partial_file
 from api.client.responses import Drive
 from api.client.sessions import SessionClient
@@ -168,7 +168,8 @@ async def _check(client: SessionClient, part: PartialFile) -> None:
 
 async def _final_head(client: SessionClient, drive: str) -> Answer:
     """Ask for the digest too, for which the service lets the answer wait."""
-    return await client.head(_path(drive), {**AS_IT_IS, **WANT})
+    headers = {**AS_IT_IS, **WANT}
+    return await client.head(_path(drive), headers, limit=TRANSFER)
 
 
 def _is_version(headers: Mapping[str, str], origin: Origin) -> bool:

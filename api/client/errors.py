@@ -35,6 +35,13 @@ class Unreachable(ClientError):
         self.sent = sent
 
 
+class Late(Unreachable):
+    """No answer came in time, though the connection may seem alive."""
+
+    def __init__(self, url: str, seconds: float, *, sent: bool) -> None:
+        super().__init__(url, f"it has not answered for {seconds:g} s", sent=sent)
+
+
 class NotTrusted(ClientError):
     """The certificate does not prove that the service is the one at this URL."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from api.client.errors import (
     ClientError,
+    Late,
     LoginEnded,
     Refused,
     Undecided,
@@ -25,9 +26,8 @@ from api.text.urls import API_ROOT
 T = TypeVar("T")
 Query = Mapping[str, str | int | None]
 
-CONNECT_S = 10.0
-SILENCE_S = 60.0
-"""How long a client waits for a connection, and for more of an answer."""
+CONNECT_S = 8.0
+"""How long a client waits for a connection."""
 _SAFE = frozenset({"GET", "HEAD"})
 TRIES = 4
 """How often a request is sent whose outcome is unknown; the service executes it once."""
@@ -38,6 +38,20 @@ UNAUTHORIZED, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 304, 503, 400
 FAILED, TIMED_OUT = 500, 408
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OUTCOME, REFUSAL = "X-Ledger-Outcome", "X-Ledger-Refusal"
+
+
+class Limit(NamedTuple):
+    """How many seconds the service may be silent, and how many an answer may take in all.
+
+    A connection may be dead without an end.
+    """
+
+    silence_s: float
+    total_s: float | None = None
+
+
+ANSWER, CHANGE, TRANSFER = Limit(8), Limit(20), Limit(30)
+"""When the service is asked, when it changes something, and when images move."""
 
 
 class Answer(NamedTuple):
@@ -59,25 +73,30 @@ class Client(ABC):
         url: str,
         body: bytes | None,
         headers: Mapping[str, str],
-        total_s: float | None,
+        limit: Limit,
     ) -> Answer:
         """Send one request, and return its answer, whatever it says.
 
-        Raises `Unreachable`, also if the answer takes longer than `total_s`, and `NotTrusted`.
+        Raises `Unreachable`, `Late` if the limit is reached, and `NotTrusted`.
         """
 
     @abstractmethod
     async def pause(self, seconds: float) -> None: ...
 
     async def get(
-        self, path: str, query: Query | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        limit: Limit = ANSWER,
     ) -> Answer:
         """Send a GET. Raises `ClientError`; a 304 to a conditional request is no error."""
-        return await self._repeat("GET", path, query, dict(headers or {}), None)
+        return await self._repeat("GET", path, query, dict(headers or {}), None, limit=limit)
 
-    async def head(self, path: str, headers: Mapping[str, str]) -> Answer:
+    async def head(self, path: str, headers: Mapping[str, str], *, limit: Limit = ANSWER) -> Answer:
         """Send a HEAD. Raises `ClientError`."""
-        return await self._repeat("HEAD", path, None, dict(headers), None)
+        return await self._repeat("HEAD", path, None, dict(headers), None, limit=limit)
 
     async def post(self, path: str, query: Query | None = None, body: object = None) -> Answer:
         """Send a POST, executed once even if the connection is lost.
@@ -85,7 +104,8 @@ class Client(ABC):
         Raises `ClientError`; `Undecided` if it may have been executed.
         """
         headers = {"Idempotency-Key": secrets.token_hex(16)}
-        return await self._repeat("POST", path, query, headers, {} if body is None else body)
+        sent = {} if body is None else body
+        return await self._repeat("POST", path, query, headers, sent, limit=CHANGE)
 
     async def send(
         self,
@@ -95,11 +115,11 @@ class Client(ABC):
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        total_s: float | None = None,
+        limit: Limit,
     ) -> Answer:
         """Send one request once. Raises `ClientError`."""
         url = self.url + API_ROOT + path + (f"?{urlencode(params)}" if params else "")
-        found = await self.exchange(method, url, body, headers or {}, total_s)
+        found = await self.exchange(method, url, body, headers or {}, limit)
         if found.status >= BAD or found.status in REDIRECTS:
             raise self.refusal(found, path)
         return found
@@ -117,7 +137,14 @@ class Client(ABC):
         )
 
     async def _repeat(
-        self, method: str, path: str, query: Query | None, headers: dict[str, str], body: object
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        headers: dict[str, str],
+        body: object,
+        *,
+        limit: Limit,
     ) -> Answer:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
         sent = None
@@ -127,11 +154,14 @@ class Client(ABC):
         undecided = False
         for tries_left in reversed(range(TRIES)):
             try:
-                return await self.send(method, path, sent, params=params, headers=headers)
+                return await self.send(
+                    method, path, sent, params=params, headers=headers, limit=limit
+                )
             except ClientError as error:
                 unknown = method not in _SAFE and _may_be_done(error)
                 undecided = undecided or unknown
-                if not tries_left or not (_may_pass(error) or unknown):
+                again = (_may_pass(error) or unknown) and not isinstance(error, Late)
+                if not tries_left or not again:
                     if undecided:  # what a later try was told is not of the first one
                         raise Undecided(error) from error
                     raise

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from api.client.errors import Refused, Unintelligible, UnknownJob, Unreachable
-from api.client.http import NOT_MODIFIED, Client, decoded
+from api.client.http import NOT_MODIFIED, Client, Limit, decoded
 from api.client.responses import Job
 
 PAUSE_S = 0.5
 """The pause between two looks at a job, at least ..."""
 LOOKS_PER_S_MAX = 50
 """... and the number of looks at all jobs together: a watch must cost the service little."""
-LOOK_S = 8.0
+LOOK = Limit(6, total_s=6)
 """A look that takes longer is a lost connection, which the watcher is told of."""
 UNKNOWN_S = 60.0
 """For so long a job that does not exist is waited for."""
@@ -29,6 +29,8 @@ class Followed:
 
     uuid: str
     job: Job | None = None
+    answer: bytes = b""
+    """The job in the service's own words."""
     lost: bool = False
     """Whether the service gives no answer at the moment."""
     etag: str = ""
@@ -73,9 +75,9 @@ async def _look(client: Client, followed: Followed) -> None:
     headers = {"If-None-Match": followed.etag} if followed.etag else {}
     path = f"/jobs/{followed.uuid}/"
     try:
-        answer = await client.send("GET", path, headers=headers, total_s=LOOK_S)
+        answer = await client.send("GET", path, headers=headers, limit=LOOK)
         if answer.status != NOT_MODIFIED:
-            followed.job = decoded(answer, Job)
+            followed.job, followed.answer = decoded(answer, Job), answer.body
             followed.etag = answer.headers.get("ETag", "")
         followed.lost, followed.known = False, True
     except Unreachable:

@@ -7,8 +7,10 @@ class Data(Struct, frozen=True):
     """A job's progress; the numbers of bytes are there while it runs, once they are known."""
 
     progress: int
+    phase: str | None = None
     bytes_done: int | None = None
     bytes_total: int | None = None
+    bytes_verified: int | None = None
     bytes_per_s: int | None = None
     eta_s: int | None = None
     error: str | None = None

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from api.client.errors import NotTrusted, Unreachable
-from api.client.http import CONNECT_S, SILENCE_S, Answer, Client, headers_of, reason
+from api.client.errors import Late, NotTrusted, Unreachable
+from api.client.http import CONNECT_S, TRANSFER, Answer, Client, Limit, headers_of, reason
 from api.client.saved_login import Login
 
-TIMEOUT = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=SILENCE_S)
+
+def timeout_of(limit: Limit) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=limit.total_s, connect=CONNECT_S, sock_read=limit.silence_s)
 
 
 class SessionClient(Client):
@@ -26,17 +28,20 @@ class SessionClient(Client):
         url: str,
         body: bytes | None,
         headers: Mapping[str, str],
-        total_s: float | None,
+        limit: Limit,
     ) -> Answer:
-        timeout = TIMEOUT if total_s is None else aiohttp.ClientTimeout(total=total_s)
         try:
             async with self.session.request(
-                method, url, data=body, headers=headers, timeout=timeout
+                method, url, data=body, headers=headers, timeout=timeout_of(limit)
             ) as answer:
                 return Answer(answer.status, answer.headers, await answer.read())
         except aiohttp.ClientSSLError as error:
             raise NotTrusted(self.url, reason(error)) from error
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Late(self.url, CONNECT_S, sent=False) from error
+        except TimeoutError as error:
+            raise Late(self.url, limit.total_s or limit.silence_s, sent=True) from error
+        except (aiohttp.ClientError, ValueError) as error:
             sent = not isinstance(error, aiohttp.ClientConnectorError | ValueError)
             raise Unreachable(self.url, reason(error), sent=sent) from error
 
@@ -47,6 +52,8 @@ class SessionClient(Client):
 @asynccontextmanager
 async def connected(login: Login) -> AsyncIterator[SessionClient]:
     """Yield a client with this login; without a token, an anonymous one."""
-    session = aiohttp.ClientSession(headers=headers_of(login), timeout=TIMEOUT, trust_env=True)
+    session = aiohttp.ClientSession(
+        headers=headers_of(login), timeout=timeout_of(TRANSFER), trust_env=True
+    )
     async with session:
         yield SessionClient(login.url, session)

@@ -12,8 +12,8 @@ from collections.abc import Coroutine, Mapping
 from typing import TypeVar, cast
 from urllib.error import URLError
 
-from api.client.errors import NotTrusted, Unreachable
-from api.client.http import CONNECT_S, SILENCE_S, Answer, Client, headers_of, reason
+from api.client.errors import Late, NotTrusted, Unreachable
+from api.client.http import CONNECT_S, Answer, Client, Limit, headers_of, reason
 from api.client.saved_login import Login
 
 T = TypeVar("T")
@@ -36,25 +36,28 @@ class SingleClient(Client):
         url: str,
         body: bytes | None,
         headers: Mapping[str, str],
-        total_s: float | None,
+        limit: Limit,
     ) -> Answer:
-        silence_s = min(SILENCE_S, total_s or SILENCE_S)
         try:
             request = urllib.request.Request(  # noqa: S310 - it can open nothing but HTTP
                 url, body, {**self._headers, **headers}, method=method
             )
-            with self._opener.open(request, timeout=silence_s) as answer:
+            with self._opener.open(request, timeout=limit.silence_s) as answer:
                 # The names of these headers, too, are found in whatever case.
                 found = cast("Mapping[str, str]", answer.headers)
                 return Answer(answer.status, found, answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self._error(error) from error
+            raise self._error(error, limit) from error
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop
 
-    def _error(self, error: Exception) -> NotTrusted | Unreachable:
+    def _error(self, error: Exception, limit: Limit) -> NotTrusted | Unreachable:
         cause = error.reason if isinstance(error, URLError) else error
+        if isinstance(cause, TimeoutError):
+            return Late(self.url, limit.silence_s, sent=True)
+        if isinstance(cause, _NotConnected) and isinstance(cause.__cause__, TimeoutError):
+            return Late(self.url, CONNECT_S, sent=False)
         if isinstance(cause, ssl.SSLError):
             return NotTrusted(self.url, reason(cause))
         never_sent = isinstance(cause, _NotConnected | ValueError | http.client.InvalidURL | str)

@@ -20,7 +20,7 @@ from api.client.errors import (
     Refused,
     Unreachable,
 )
-from api.client.http import Answer, Client, decoded
+from api.client.http import TRANSFER, Answer, Client, decoded
 from api.client.local_image import LocalImage
 from api.client.responses import Drive, Reference
 
@@ -104,7 +104,8 @@ def _chunks(total: int) -> Iterator[_Chunk]:
 async def _find(client: Client, drive: str, chunk: _Chunk) -> Answer | None:
     """Return the answer about a chunk that is there; None if it is not."""
     try:
-        return await client.get(f"/drives/{drive}/upload/", chunk.fields(), WANT)
+        path = f"/drives/{drive}/upload/"
+        return await client.get(path, chunk.fields(), WANT, limit=TRANSFER)
     except Refused as error:
         # Once the upload is complete, the drive refuses with another status: it is busy or ready.
         if error.status != NOT_FOUND:
@@ -120,9 +121,8 @@ async def _send(client: Client, drive: str, chunk: _Chunk, content: bytes) -> An
     for tries_left in reversed(range(TRIES)):
         headers, form = _form(chunk.fields(), content)
         try:
-            return await client.send(
-                "POST", f"/drives/{drive}/upload/", form, headers={**WANT, **headers}
-            )
+            path, headers = f"/drives/{drive}/upload/", {**WANT, **headers}
+            return await client.send("POST", path, form, headers=headers, limit=TRANSFER)
         except (Unreachable, Refused) as error:
             if isinstance(error, Refused) and error.status != CHUNK_PRESENT:
                 raise

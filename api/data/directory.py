@@ -73,6 +73,13 @@ def holder(data: Path) -> Holder | None:
         os.close(fd)
 
 
+def check_free(data: Path) -> None:
+    """Raise `DataInUse` if a process has the data directory; make nothing."""
+    held = holder(data)
+    if held is not None:
+        raise DataInUse(data, held.pid)
+
+
 def _open(data: Path) -> int:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)

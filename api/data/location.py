@@ -120,8 +120,8 @@ def store_of(data: Path) -> str | None:
     return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else None
 
 
-def database_of(data: Path, store: str | None = None) -> Database:
-    """Return where the ledger of this data directory is.
+def database_of(data: Path, store: str | None) -> Database:
+    """Return where the ledger of this data directory is; `store` is what the settings say.
 
     Raise `DataUnusable`, also if the directory remembers another URL than `store`.
     """

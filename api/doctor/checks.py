@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from api.data.location import Database
-from api.doctor import directory, images, retention, store
+from api.doctor import directory, images, retention, store, workers
 from api.doctor.findings import Check, Findings
 from api.doctor.probes import examine_ledger, examine_pool
 from api.doctor.subject import Subject
@@ -65,6 +65,8 @@ CURRENT: Checks = {
     "read-models": store.read_models,
     "checkpoint": store.checkpoint,
     "running-jobs": store.stuck_jobs,
+    "workers": workers.absent_workers,
+    "lost-workers": workers.lost_workers,
     "clock": retention.clocks,
     "overdue": retention.late_sweeps,
     "parked": retention.parked,

@@ -1,7 +1,8 @@
 """`GET /metrics`, at an address of its own: metrics are for the operators of the service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from socket import socket
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -10,8 +11,8 @@ from api.metrics.collector import Metrics
 
 
 @asynccontextmanager
-async def serve_metrics(metrics: Metrics, host: str, port: int) -> AsyncIterator[int]:
-    """Serve the metrics and yield the port. Raise OSError if it cannot be listened on."""
+async def serve_metrics(metrics: Metrics, sockets: Sequence[socket]) -> AsyncIterator[None]:
+    """Serve the metrics on bound sockets. Raise OSError if they cannot be listened on."""
 
     async def get(_: web.Request) -> web.Response:
         return web.Response(
@@ -23,8 +24,9 @@ async def serve_metrics(metrics: Metrics, host: str, port: int) -> AsyncIterator
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-        yield runner.addresses[0][1]
+        for each in sockets:
+            await web.SockSite(runner, each).start()
+        yield
     finally:
         await runner.cleanup()
         await metrics.close()

@@ -7,7 +7,7 @@ import { to, useAddress } from "./address.js";
 import { JobPage } from "./job.js";
 import { JobList } from "./jobs.js";
 import { Ledger } from "./ledger.js";
-import { begin, connection, end } from "./live.js";
+import { begin, connection, end, silence } from "./live.js";
 import { Login } from "./login.js";
 import { Act, Heading, Trouble, keepFocus } from "./parts.js";
 import { DriveList, DrivePage, KeypairList, ServerList, ServerPage } from "./resources.js";
@@ -15,7 +15,7 @@ import { Retention } from "./retention.js";
 import { readSession, isStaff, logOut, useSession } from "./session.js";
 import { useStore } from "./store.js";
 import { VERSION } from "./version.js";
-import { visible } from "./words.js";
+import { duration, visible } from "./words.js";
 
 const VIEWS = [
   { path: "/jobs", title: "Jobs", view: JobList, one: JobPage },
@@ -29,6 +29,7 @@ const VIEWS = [
 ];
 
 const CONNECTIONS = { live: "Live", connecting: "Connecting …", lost: "Connection lost, reconnecting …" };
+const SILENT = { live: "Nothing heard", connecting: "Connecting, nothing heard", lost: "Connection lost, nothing heard" };
 
 function Page() {
   const account = useSession();
@@ -91,7 +92,11 @@ function view(views, path) {
 
 function Connection() {
   const state = useStore(connection);
-  return html`<span class=${`connection connection-${state}`} role="status"><span aria-hidden="true">●</span> ${CONNECTIONS[state]}</span>`;
+  const seconds = useStore(silence);
+  const kind = seconds ? "lost" : state;
+  // Screen readers are not told of each second.
+  const words = seconds ? html`${SILENT[state]}<span aria-hidden="true"> for ${duration(seconds)}</span>, reconnecting …` : CONNECTIONS[state];
+  return html`<span class=${`connection connection-${kind}`} role="status"><span aria-hidden="true">●</span> ${words}</span>`;
 }
 
 function Viewed({ owner, own }) {

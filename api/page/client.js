@@ -14,8 +14,16 @@ export class Refused extends Error {
   }
 }
 
-/** There was no answer, or none that can be read. */
-export class Unreachable extends Error {}
+/** There was no answer, or none that can be read; `late` if it was waited for in vain. */
+export class Unreachable extends Error {
+  constructor(error, late = false) {
+    super(String(error));
+    this.late = late;
+  }
+}
+
+/** How long an answer may take, to its last byte. */
+export const ANSWER_S = 10;
 
 /** The newest 401: the session has ended, or there was none. */
 export const unauthorized = makeStore(null);
@@ -58,9 +66,7 @@ export const postOnce = (key, path, query, body) => call("POST", url(path, query
 
 /** A GET whose answer is not JSON. */
 export async function getText(path) {
-  const answer = await send(url(path), {});
-  if (!answer.ok) throw await refusal(answer);
-  return answer.text();
+  return send(url(path), {}, (answer) => answer.text());
 }
 
 async function call(method, target, body, more = {}) {
@@ -71,24 +77,25 @@ async function call(method, target, body, more = {}) {
     headers["X-CSRFToken"] = csrfToken();
     options.body = JSON.stringify(body);
   }
-  const answer = await send(target, options);
-  if (!answer.ok) throw await refusal(answer);
-  try {
-    return await answer.json();
-  } catch (error) {
-    throw new Unreachable(String(error));
-  }
+  return send(target, options, (answer) => answer.json());
 }
 
-async function send(target, options) {
+/** Send a request and read the answer, within a limit: a connection may be dead without an end. */
+async function send(target, options, read) {
   if (isOtherSession()) return reloadPage();
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), ANSWER_S * 1000);
   try {
     // Without this header the browser would answer a 401 with a login dialog of its own.
     const headers = { ...options.headers, "X-Requested-With": "XMLHttpRequest" };
-    const answer = await fetch(target, { credentials: "same-origin", ...options, headers });
-    return isOtherSession() ? reloadPage() : answer;
+    const answer = await fetch(target, { credentials: "same-origin", ...options, headers, signal: limit.signal });
+    if (isOtherSession()) return reloadPage();
+    if (!answer.ok) throw await refusal(answer);
+    return await read(answer);
   } catch (error) {
-    throw new Unreachable(String(error));
+    throw error instanceof Refused ? error : new Unreachable(error, limit.signal.aborted);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

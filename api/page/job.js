@@ -1,14 +1,16 @@
 // A job: its tree with progress, figures and the age of the last report, and its timeline.
 
-import { html, useEffect, useRef } from "./vendor/preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { addressWith, useAddress, viewedOwner } from "./address.js";
 import { url } from "./client.js";
-import { Age, Cancel, Facts, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table, counted } from "./parts.js";
+import { Age, Cancel, Facts, Figures, Heading, Link, Links, Loaded, Moment, Progress, State, Table, counted, lastChange } from "./parts.js";
 import { AsOf, PastNote } from "./past.js";
 import { useFrames, useRead, useThrottled } from "./read.js";
 import { duration, plain, title, valueInWords, visible } from "./words.js";
 
-const EVENTS = 200;
+/** So many events are shown at first, and all of them on demand. */
+const EVENTS = 50;
+const ALL = 0;
 
 export function JobPage({ uuid }) {
   const { query } = useAddress();
@@ -40,7 +42,7 @@ function Job({ job, past, again }) {
         ["Resources", html`<${Links} uris=${job.resources} />`],
         ["Started", html`<${Moment} at=${job.created} />`],
         running && !past
-          ? ["Last report", html`<${Age} at=${job.last_modified} />`]
+          ? ["Last report", html`<${Age} at=${lastChange(job)} />`]
           : [running ? "Last report" : "Ended", html`<${Moment} at=${job.last_modified} />, after ${duration(took)}`],
       ]} />
       <div class="actions">
@@ -73,12 +75,12 @@ const drawNode = (job, past) => html`<li>
     <${Links} uris=${job.resources} />
     <${Progress} job=${job} label=${`Progress of ${job.uuid}`} />
     <${Figures} job=${job} />
-    ${job.state === "started" && !past && html`<span class="faint">reported <${Age} at=${job.last_modified} /></span>`}
+    ${job.state === "started" && !past && html`<span class="faint">reported <${Age} at=${lastChange(job)} /></span>`}
   </div>
   ${job.children.length > 0 && html`<ul>${job.children.map((child) => html`<${Node} key=${child.uuid} job=${child} past=${past} />`)}</ul>`}
 </li>`;
 
-const FIGURES = ["progress", "bytes_done", "bytes_total", "bytes_per_s", "eta_s", "error", "worker_lost"];
+const FIGURES = ["progress", "phase", "bytes_done", "bytes_verified", "bytes_per_s", "eta_s", "error", "worker_lost"];
 
 function same(one, other) {
   return (
@@ -92,7 +94,8 @@ function same(one, other) {
 }
 
 function Timeline({ uuid, job, past }) {
-  const read = useRead(`/jobs/${uuid}/history/`, { limit: EVENTS });
+  const [all, setAll] = useState(false);
+  const read = useRead(`/jobs/${uuid}/history/`, { limit: all ? ALL : EVENTS, order_by: "-version" });
   const readAgain = useThrottled(read.again, 1000);
   const changedAt = job?.last_modified;
   useEffect(() => {
@@ -102,7 +105,7 @@ function Timeline({ uuid, job, past }) {
     <h2 id="timeline">Timeline</h2>
     <${Loaded} read=${read}>${({ meta, objects }) => html`
       <${Table} label="Events of the job" rows=${objects} keyOf=${(event) => event.version} empty="Nothing is recorded." columns=${EVENT_COLUMNS} />
-      ${meta.total_count > EVENTS && html`<p class="faint">The first ${EVENTS} of ${meta.total_count} events. <code>job-ledger audit replay --job</code> shows all.</p>`}
+      ${!all && meta.total_count > EVENTS && html`<p class="faint">The newest ${EVENTS} of ${meta.total_count} events. <button type="button" onClick=${() => setAll(true)}>Show all</button></p>`}
     `}<//>
   </section>`;
 }

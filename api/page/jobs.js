@@ -3,7 +3,7 @@
 import { html } from "./vendor/preact.js";
 import { addressWith, go, useAddress, viewedOwner } from "./address.js";
 import { OPERATIONS } from "./operations.js";
-import { Age, Cancel, Field, Figures, Heading, Link, Links, Loaded, Moment, MomentField, Progress, State, Table, counted } from "./parts.js";
+import { Age, Cancel, Field, Figures, Heading, Link, Links, Loaded, Moment, MomentField, Progress, State, Table, counted, lastChange } from "./parts.js";
 import { AsOf, PastNote } from "./past.js";
 import { useList } from "./read.js";
 import { plain, title } from "./words.js";
@@ -79,8 +79,8 @@ const COLUMNS = [
   ["Progress", (job) => html`<${Progress} job=${job} label=${`Progress of ${job.uuid}`} /><${Figures} job=${job} />`, "wide"],
   ["Resources", (job) => html`<${Links} uris=${job.resources} />`],
 ];
-const CHANGED = ["Last change", (job) => html`<${Age} at=${job.last_modified} />`];
-const CHANGED_AT = ["Last change", (job) => html`<${Moment} at=${job.last_modified} />`];
+const CHANGED = ["Last change", (job) => html`<${Age} at=${lastChange(job)} />`];
+const CHANGED_AT = ["Last change", (job) => html`<${Moment} at=${lastChange(job)} />`];
 
 const cancelling = (read) => ["Actions", (job) => html`<${Cancel} job=${job} then=${read.again} />`];
 

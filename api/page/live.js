@@ -1,7 +1,8 @@
 // The websocket: each frame names a resource that has changed, and shows it.
 //
-// After a lost connection everything that is shown is read again: no frame has what happened
-// meanwhile.
+// The service says something at least every five seconds. A connection on which it has missed two
+// beats may be dead without an end: the page says so, stops its clocks and connects anew. After a
+// lost connection everything that is shown is read again: no frame has what happened meanwhile.
 
 import { post, url } from "./client.js";
 import { makeStore } from "./store.js";
@@ -10,11 +11,18 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 /** How long a connection may take to open. */
 const OPEN_MS = 15_000;
-/** A connection that is silent for so long may be dead; or nothing happens. */
-const QUIET_MS = 60_000;
+/** After two beats, and what the way takes. */
+const SILENT_MS = 11_000;
+const BEAT = "beat";
 
 /** "live", "connecting" or "lost". */
 export const connection = makeStore("connecting");
+/** For how many seconds the service has not been heard; 0 while it is heard in time. */
+export const silence = makeStore(0);
+/** Whether what is shown as current may be outdated. */
+export const stale = makeStore(false);
+/** The time by which ages are shown; it stands still while what is shown may be outdated. */
+export const clock = makeStore(Date.now());
 
 const listeners = new Set();
 const readers = new Set();
@@ -23,8 +31,20 @@ let wanted = false;
 let attempt = 0;
 let pause = FIRST_PAUSE_MS;
 let timer = 0;
-let quiet = 0;
+let heardAt = Date.now();
+let replacing = false;
 let opened = 0;
+
+setInterval(() => {
+  const now = Date.now();
+  const silent = wanted && now - heardAt > SILENT_MS;
+  silence.set(silent ? Math.floor((now - heardAt) / 1000) : 0);
+  stale.set(silent);
+  if (!silent) clock.set(now);
+  if (!silent || replacing || connection.get() !== "live") return;
+  replacing = true;
+  open();
+}, 1000);
 
 /** Call `listener` with each frame; return a function that ends that. */
 export function listen(listener) {
@@ -40,6 +60,7 @@ export function onGap(reader) {
 
 export function begin() {
   wanted = true;
+  heard();
   opened = 0;
   pause = FIRST_PAUSE_MS;
   connection.set("connecting");
@@ -72,7 +93,7 @@ async function open() {
   }
   if (!counts()) return;
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const fresh = new WebSocket(`${scheme}://${location.host}${url("/websocket")}`);
+  const fresh = new WebSocket(`${scheme}://${location.host}${url("/websocket", { beats: 1 })}`);
   fresh.onopen = () => {
     if (!counts()) {
       fresh.close();
@@ -92,6 +113,7 @@ async function open() {
     if (socket !== fresh) return;
     heard();
     const frame = JSON.parse(event.data);
+    if (frame.resource_type === BEAT) return;
     for (const listener of [...listeners]) listener(frame);
   };
   fresh.onclose = () => {
@@ -101,20 +123,19 @@ async function open() {
 }
 
 function leave() {
-  clearTimeout(quiet);
   socket?.close();
   socket = null;
 }
 
-/** A second connection in time loses nothing, so the page shows it only if it fails. */
 function heard() {
-  clearTimeout(quiet);
-  quiet = setTimeout(open, QUIET_MS);
+  heardAt = Date.now();
+  replacing = false;
 }
 
 function retry(after = pause * (0.5 + Math.random())) {
   leave();
   attempt += 1;
+  replacing = false;
   connection.set(opened ? "lost" : "connecting");
   clearTimeout(timer);
   timer = setTimeout(open, after);

@@ -2,16 +2,14 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { to } from "./address.js";
-import { Refused, Unreachable, post } from "./client.js";
+import { ANSWER_S, Refused, Unreachable, post } from "./client.js";
 import { Unable } from "./proofs.js";
-import { makeStore, useStore } from "./store.js";
-import { bytes, duration, fromInput, local, number, plain, secondsSince, toInput, utc, visible } from "./words.js";
+import { clock, stale } from "./live.js";
+import { useStore } from "./store.js";
+import { bytes, duration, fromInput, local, number, plain, toInput, utc, visible } from "./words.js";
 
 const TITLE_LENGTH_MAX = 500;
 const MARKS = { started: "▶", success: "✓", failed: "✗", cancelled: "⊘" };
-
-const clock = makeStore(Date.now());
-setInterval(() => clock.set(Date.now()), 1000);
 
 /** The view's heading and the document's title; it gets the focus after a link was followed. */
 export function Heading({ children }) {
@@ -69,11 +67,14 @@ export function Field({ value, take, ...more }) {
 export const MomentField = ({ value, take }) =>
   html`<${Field} type="datetime-local" step="1" value=${toInput(value)} take=${(text) => take(fromInput(text))} />`;
 
-/** How long ago it was, updated every second. */
+/** How long ago it was, updated every second while the service is heard. */
 export function Age({ at }) {
-  useStore(clock);
-  return html`<time datetime=${at} title=${utc(at)}>${duration(secondsSince(at))} ago</time>`;
+  const now = useStore(clock);
+  return html`<time datetime=${at} title=${utc(at)}>${duration((now - Date.parse(at)) / 1000)} ago</time>`;
 }
+
+/** The newest change of a job and of all below it. */
+export const lastChange = (job) => job.children.map(lastChange).reduce((newest, at) => (at > newest ? at : newest), job.last_modified);
 
 export function Progress({ job, label }) {
   const { progress } = job.data;
@@ -83,15 +84,26 @@ export function Progress({ job, label }) {
   </span>`;
 }
 
-/** Bytes, rate and time left of a running copy. */
+/** Bytes, rate and time left of a running copy; what is unknown is left out. */
 export function Figures({ job }) {
-  const { bytes_done: done, bytes_total: total, bytes_per_s: rate, eta_s: left, error, worker_lost: lost } = job.data;
+  const { bytes_done: done, bytes_per_s: rate, eta_s: left, error, worker_lost: lost, phase } = job.data;
+  const outdated = useStore(stale);
   if (error) return html`<span class="error">${visible(error)}</span>`;
   if (lost) return html`<strong class="error">worker lost, waiting for another</strong>`;
-  if (total === undefined) return null;
-  return html`<span class="figures">
-    ${bytes(done)} of ${bytes(total)}${rate ? html`, ${bytes(rate)}/s` : ""}${left === null ? "" : html`, ${duration(left)} left`}
-  </span>`;
+  if (done === undefined) return null;
+  const parts = [copied(job.data)];
+  if (outdated) return html`<span class="figures">${parts[0]} when last heard</span>`;
+  if (phase === "waiting") parts.push("waiting");
+  if (rate) parts.push(`${bytes(rate)}/s`);
+  if (left) parts.push(`${duration(left)} left`);
+  return html`<span class="figures">${parts.join(", ")}</span>`;
+}
+
+/** How much was copied or, while that is done, verified. */
+function copied({ phase, bytes_done: done, bytes_verified: verified, bytes_total: total }) {
+  const verifies = phase === "verifying" && verified !== undefined;
+  const amount = bytes(verifies ? verified : done);
+  return `${total === null ? amount : `${amount} of ${bytes(total)}`}${verifies ? " verified" : ""}`;
 }
 
 /** Columns are [title, a row's content, class of the cell]; narrow windows show rows as cards. */
@@ -125,11 +137,17 @@ const WORDS_OF_ACTIONS = {
   503: "This failed for the moment. Check whether it was done after all before you try again.",
 };
 
+function unanswered(error, did) {
+  const fact = error.late ? `The service has not answered for ${ANSWER_S} s` : "The service does not answer";
+  const advice = did ? " Check whether this was done after all before you try again." : "";
+  return `${fact}: it may be stopped, or the network is down.${advice}`;
+}
+
 /** What went wrong, and what to do; `did` after an action. */
 export function Trouble({ error, again, did }) {
   if (!error) return null;
   let words = "The page has made an error.";
-  if (error instanceof Unreachable) words = "The service does not answer: it may be stopped, or the network is down.";
+  if (error instanceof Unreachable) words = unanswered(error, did);
   else if (error instanceof Unable) words = "This browser cannot do this.";
   else if (error instanceof Refused) words = (did && WORDS_OF_ACTIONS[error.status]) ?? WORDS[error.status] ?? "The service refused this.";
   const details = error instanceof Unreachable ? "" : visible(error.message);

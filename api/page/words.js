@@ -36,8 +36,6 @@ export const local = (iso) => when.format(new Date(iso));
 /** To the second, in UTC. */
 export const utc = (iso) => `${new Date(iso).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
-export const secondsSince = (iso) => (Date.now() - Date.parse(iso)) / 1000;
-
 /** The value of a datetime-local input for a time, and back. */
 export function toInput(iso) {
   if (!iso || Number.isNaN(Date.parse(iso))) return "";

@@ -3,12 +3,14 @@
 A frame is made once, as it goes over the wire, for all websockets of an account.
 """
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import assert_never
 
 from api.http.responses import JsonObject, Shown, encode
 from api.http.wire.websocket_frames import text_frame
 from api.resources.drives.representation import represent_drive
-from api.resources.jobs.representation import LiveFigures, job_json
+from api.resources.jobs.representation import job_json
 from api.resources.keypairs.bodies import represent_keypair
 from api.resources.profile import profile_json
 from api.resources.servers.representation import represent_server
@@ -26,23 +28,23 @@ from projections.views.read_models import (
 )
 
 
-def frames(figures: LiveFigures) -> Render:
-    """Return the function that makes frames."""
+def frames(now: Callable[[], datetime]) -> Render:
+    """Return the function that makes frames; `now` is the clock of what they estimate."""
 
     def render(resource_type: str, uuid: str, view: View | None) -> bytes:
-        return text_frame(message(resource_type, uuid, view, figures))
+        return text_frame(message(resource_type, uuid, view, now()))
 
     return render
 
 
-def message(resource_type: str, uuid: str, view: View | None, figures: LiveFigures) -> bytes:
+def message(resource_type: str, uuid: str, view: View | None, now: datetime) -> bytes:
     """Return the JSON of a frame.
 
     Its `object` is what a GET of the resource answers; a resource that is gone has none.
     """
     shown: JsonObject = {"resource_type": resource_type, "resource_uri": _uri(resource_type, uuid)}
     if view is not None:
-        shown["object"] = _shown(view, figures)
+        shown["object"] = _shown(view, now)
     return encode(shown)
 
 
@@ -51,10 +53,10 @@ def _uri(resource_type: str, uuid: str) -> str:
     return f"{API_ROOT}/{resource_type}/" + ("" if resource_type == "profile" else f"{uuid}/")
 
 
-def _shown(view: View, figures: LiveFigures) -> Shown:
+def _shown(view: View, now: datetime) -> Shown:
     match view:
         case JobTree():
-            return job_json(view, figures)
+            return job_json(view, now)
         case DriveView():
             return represent_drive(view)
         case ServerView():

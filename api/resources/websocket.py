@@ -16,8 +16,11 @@ from api.http.edge.same_origin import check_origin
 from api.http.errors import RequestRefused
 from api.http.request_ids import REQUEST_ID
 from api.http.requests import CALLER
+from api.http.responses import encode
 from api.http.wire.connection import Connection, occupy_connection
+from api.http.wire.websocket_frames import text_frame
 from api.service.service import Service
+from api.text.urls import API_ROOT
 from projections.feed.feed import Frames, Reason
 
 FRAMES_MAX = 2_000
@@ -32,6 +35,10 @@ HEARTBEAT_S = 20.0
 
 Proxies cut a connection on which nothing has moved for a minute.
 """
+BEAT_S = 5.0
+"""How often a client that asks for beats gets one: it can tell a quiet connection from a dead one.
+What moves is repeated as often."""
+BEAT = text_frame(encode({"resource_type": "beat", "resource_uri": f"{API_ROOT}/websocket/"}))
 CLOSE_S = 2.0
 """How long a client may take to close, before it is cut off."""
 
@@ -75,7 +82,8 @@ class Websocket:
         await response.prepare(request)
         revocation = self._accounts.last_revocation_before(cookie)
         assert isinstance(request.protocol, Connection)
-        socket = Socket(response, request.protocol, revocation)
+        beat_s = BEAT_S if request.query.get("beats") == "1" else None
+        socket = Socket(response, request.protocol, revocation, beat_s)
         with (
             self._feed.subscription(account.uuid, socket),
             self._accounts.watch_session(cookie, lambda: socket.leave("logged out")),
@@ -105,9 +113,14 @@ class Socket:
     """
 
     def __init__(
-        self, response: web.WebSocketResponse, connection: Connection, revocation: int
+        self,
+        response: web.WebSocketResponse,
+        connection: Connection,
+        revocation: int,
+        beat_s: float | None,
     ) -> None:
         self.revocation = revocation
+        self._beat_s = beat_s
         self._response = response
         self._connection = connection
         self._waiting: deque[Frames] = deque()
@@ -121,7 +134,7 @@ class Socket:
         if self._closing is not None or (again and self._count >= REPEATS_MAX):
             return
         if not self._waiting and self._connection.takes_more:
-            self._write(frames)
+            self._write(frames.together)
             return
         # What is told at once may exceed the limits on its own: a tree of jobs has no bound.
         too_many = self._count + len(frames.each) > FRAMES_MAX
@@ -153,7 +166,12 @@ class Socket:
     async def _send(self) -> None:
         with suppress(ConnectionError):  # the client has left; reading ends too
             while True:
-                await self._ready.wait()
+                try:
+                    async with asyncio.timeout(self._beat_s):
+                        await self._ready.wait()
+                except TimeoutError:
+                    if self._connection.takes_more:  # otherwise there is more to read already
+                        self._write(BEAT)
                 self._ready.clear()
                 while self._waiting:
                     await self._connection.until_it_takes_more()
@@ -161,11 +179,11 @@ class Socket:
                         frames = self._waiting.popleft()
                         self._count -= len(frames.each)
                         self._bytes -= len(frames.together)
-                        self._write(frames)
+                        self._write(frames.together)
 
-    def _write(self, frames: Frames) -> None:
+    def _write(self, frames: bytes) -> None:
         if not self._response.closed:  # by the client: nothing may follow the close frame
-            self._connection.write(frames.together)
+            self._connection.write(frames)
 
     def _close(self, code: WSCloseCode, reason: bytes) -> None:
         self._waiting.clear()

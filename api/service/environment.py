@@ -12,6 +12,8 @@ from api.service.ids import new_id
 from api.service.settings import DEFAULT_HOSTS, DEFAULT_RANGE
 from ledger.domain.context import PoolSpace
 from ledger.domain.quotas import NO_QUOTAS, Quotas
+from ledger.images.errors import ImageError
+from ledger.images.extents import data_bytes
 from ledger.images.pools import Pool
 from ledger.store.postgres.pool_registry import WorkerPool
 
@@ -76,6 +78,15 @@ class ServiceEnvironment:
         for seen in self._seen():
             names_by_worker.setdefault(seen.worker, set()).add(seen.space.name)
         return any({source, pool} <= names for names in names_by_worker.values())
+
+    def data_bytes(self, pool: str, drive: str) -> int | None:
+        """Return how much data the drive's image has, if its pool is here and can be read."""
+        if pool not in self._pools:
+            return None
+        try:
+            return data_bytes(self._pools[pool].image(drive))
+        except (ImageError, OSError):
+            return None
 
     def here(self) -> tuple[PoolSpace, ...]:
         """Return the pools of this process, measured at most `SPACE_S` ago.

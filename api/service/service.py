@@ -17,7 +17,6 @@ from api.service.request_rates import RequestRates
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
-from ledger.images.figures import Figures
 from ledger.images.pools import Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.image_keeper import ImageKeeper
@@ -62,7 +61,6 @@ class Service(OpenLedger):
     checkpoints: Checkpoints
     intake: ImageKeeper
     feed: Feed
-    figures: Callable[[str], Figures | None]
     copied_bytes: Callable[[], int]
     now: Callable[[], datetime]
     new_id: Callable[[], str]

@@ -355,6 +355,7 @@ class UpdateProgress(Struct, frozen=True, gc=False):
     bytes_done: int = 0
     bytes_total: int = 0
     offset: int = 0
+    bytes_verified: int | None = None
 
 
 class SucceedJob(Struct, frozen=True, gc=False):

@@ -155,5 +155,8 @@ class Environment(Protocol):
     @property
     def quotas(self) -> Quotas: ...
 
+    def data_bytes(self, pool: str, drive: str) -> int | None:
+        """Return how much data a drive's image has, without holes; None if unknown."""
+
     def hosts(self) -> tuple[str, ...]:
         """Return the compute hosts that servers are placed on; at least one."""

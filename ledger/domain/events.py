@@ -129,7 +129,11 @@ class ServerDefinition(Closed, frozen=True):
 
 
 class JobCreated(Closed, frozen=True):
-    """A job began to exist. `ordinal` is its place among its parent's children."""
+    """A job began to exist. `ordinal` is its place among its parent's children.
+
+    `bytes_total` is how much data it has to copy, if that is known. It is stated once and never
+    changes.
+    """
 
     operation: OperationName
     owner: str
@@ -137,6 +141,7 @@ class JobCreated(Closed, frozen=True):
     root: str
     parent: str | None = None
     ordinal: int = 0
+    bytes_total: int | None = None
 
 
 class ChildAttached(Closed, frozen=True):
@@ -160,7 +165,8 @@ class JobAttemptLost(Closed, frozen=True):
 class ProgressUpdated(Closed, frozen=True):
     """The durable part of a copy: `progress` in percent, and bytes of data without holes.
 
-    `offset` is where a later attempt may resume: the image is complete below it.
+    `offset` is where a later attempt may resume: the image is complete below it. `bytes_verified`
+    is how much of the data was compared with the source; None if copies are not verified.
     """
 
     attempt: int
@@ -168,6 +174,7 @@ class ProgressUpdated(Closed, frozen=True):
     bytes_done: int
     bytes_total: int
     offset: int
+    bytes_verified: int | None = None
 
 
 class ChildEnded(Closed, frozen=True):

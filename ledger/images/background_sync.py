@@ -11,12 +11,14 @@ from dataclasses import dataclass
 class Checkpoint:
     """Everything of the source below `offset` is durable in the part file.
 
-    `bytes_done` and `bytes_total` count data; holes count for nothing.
+    `bytes_done` and `bytes_total` count data; holes count for nothing. `bytes_verified` is how much
+    of the data was compared with the source; None if it will not be.
     """
 
     offset: int
     bytes_done: int
     bytes_total: int
+    bytes_verified: int | None = None
 
 
 class PipelinedSync:

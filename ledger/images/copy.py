@@ -29,7 +29,6 @@ from ledger.images.errors import (
     full_pool_errors,
 )
 from ledger.images.extents import data_extents
-from ledger.images.figures import Figures
 from ledger.images.files import (
     fingerprint,
     fingerprint_of,
@@ -43,7 +42,10 @@ from ledger.images.verification import verify_copy
 
 CHUNK_BYTES = 8 * 1024 * 1024
 CHECKPOINT_BYTES = 64 * 1024 * 1024
-CHECKPOINT_S = 1.0
+CHECKPOINT_S = 5.0
+"""A slow disk takes longer for so many bytes."""
+LIMITED_CHECKPOINT_S = 1.0
+"""The same for a copy that is held back, whose syncs cost the disk nothing."""
 
 
 def copy_image(
@@ -53,7 +55,7 @@ def copy_image(
     size: int,
     resume: Checkpoint | None,
     on_checkpoint: Callable[[Checkpoint], None],
-    figures: Figures,
+    on_moved: Callable[[int], None],
     rate: RateLimit | None,
     verify: bool,
     stop: threading.Event,
@@ -65,9 +67,10 @@ def copy_image(
     was the file whose fingerprint is `expected`, both at the start and at the end. Only the return
     guarantees this: no checkpoint does.
 
-    `on_checkpoint` is called in the calling thread, after every 64 MiB of data and, with a `rate`,
-    also about once a second; then with the source's size as offset, repeatedly during the
-    verification. What it raises ends the copy and passes unchanged.
+    `on_checkpoint` is called in the calling thread, after every 64 MiB of data or five seconds,
+    with a `rate` about once a second; then with the source's size as offset, repeatedly during the
+    verification. What it raises ends the copy and passes unchanged. `on_moved` is called with the
+    number of bytes of each piece that was copied.
 
     `resume` continues a part file: what it holds beyond the checkpoint is cut off first. Where the
     part is missing, or shorter than the checkpoint says, the copy starts from 0; the bytes_done
@@ -93,21 +96,20 @@ def copy_image(
             _opened_part(part, source_fd) as part_fd,
         ):
             start = _cut_to_checkpoint(part_fd, resume, expected.size)
-            copy = _Copy(source_fd, part_fd, expected.size, start, figures)
+            copy = _Copy(source_fd, part_fd, expected.size, start, on_moved, verify=verify)
             if not copy.reflink():
                 with pipelined_sync(part_fd) as sync:
                     yield from _copy_extents(copy, sync, rate, stop)
             os.ftruncate(part_fd, size)
             os.fsync(part_fd)
             _check_unchanged(source, expected)
-            completed = copy.complete()
-            yield completed
+            yield copy.completed()
             if verify:
                 steps = verify_copy(
                     source_fd, part_fd, source_size=expected.size, size=size, stop=stop
                 )
-                for _ in steps:
-                    yield completed
+                for count in steps:
+                    yield copy.verified(count)
                 _check_unchanged(source, expected)
                 inherit_digest(source_fd, part_fd)
 
@@ -182,18 +184,25 @@ class _Copy:
     """A copy under way: how far it is, and the next step."""
 
     def __init__(
-        self, source_fd: int, part_fd: int, end: int, start: int, figures: Figures
+        self,
+        source_fd: int,
+        part_fd: int,
+        end: int,
+        start: int,
+        on_moved: Callable[[int], None],
+        *,
+        verify: bool,
     ) -> None:
         self._source_fd = source_fd
         self._part_fd = part_fd
         self._end = end
         self._offset = start
-        self._figures = figures
+        self._on_moved = on_moved
+        self._verified = 0 if verify else None
         above = sum(length for _, length in self.extents())
         below = sum(length for _, length in data_extents(source_fd, 0, start))
         self._done = below
         self._total = below + above
-        figures.begin(self._done, self._total)
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """Return the source's extents from here on."""
@@ -208,25 +217,29 @@ class _Copy:
         move(self._source_fd, self._part_fd, offset, length)
         self._offset = offset + length
         self._done += length
-        self._figures.advance(length)
+        self._on_moved(length)
 
     def checkpoint(self) -> Checkpoint:
         """Return what a sync that begins now makes durable."""
         # The extents may have grown since they were summed up: a page read from preallocated space
         # counts as data from then on (seen on ext4).
-        return Checkpoint(self._offset, min(self._done, self._total), self._total)
+        done = min(self._done, self._total)
+        return Checkpoint(self._offset, done, self._total, self._verified)
 
-    def complete(self) -> Checkpoint:
-        """Return the last checkpoint, once everything is durable."""
-        self._figures.complete()
-        return Checkpoint(self._end, self._total, self._total)
+    def completed(self) -> Checkpoint:
+        """Return the last checkpoint of the data, once all of it is durable."""
+        return Checkpoint(self._end, self._total, self._total, self._verified)
+
+    def verified(self, count: int) -> Checkpoint:
+        """Return the same, once so many bytes were compared; there may be more than data."""
+        return Checkpoint(self._end, self._total, self._total, min(count, self._total))
 
 
 def _copy_extents(
     copy: _Copy, sync: PipelinedSync, rate: RateLimit | None, stop: threading.Event
 ) -> Iterator[Checkpoint]:
     """Copy all extents; yield checkpoints as they become durable. The last data may have none."""
-    due = _CheckpointDue(timed=rate is not None)
+    due = _CheckpointDue(CHECKPOINT_S if rate is None else LIMITED_CHECKPOINT_S)
     for offset, length in _chunks(copy, rate):
         if stop.is_set() or (rate is not None and not rate.take(length, stop)):
             yield from _stop_copy(copy, sync)
@@ -258,7 +271,7 @@ def _chunks(copy: _Copy, rate: RateLimit | None) -> Iterator[tuple[int, int]]:
 class _CheckpointDue:
     """Decides when the next checkpoint is due."""
 
-    timed: bool
+    every_s: float
     copied_bytes: int = 0
     begun_at: float = 0.0
 
@@ -268,7 +281,7 @@ class _CheckpointDue:
     def after(self, length: int) -> bool:
         self.copied_bytes += length
         waited_s = time.monotonic() - self.begun_at
-        if self.copied_bytes < CHECKPOINT_BYTES and not (self.timed and waited_s >= CHECKPOINT_S):
+        if self.copied_bytes < CHECKPOINT_BYTES and waited_s < self.every_s:
             return False
         self.copied_bytes = 0
         self.begun_at = time.monotonic()

@@ -8,14 +8,16 @@ from ledger.images.errors import CopyStopped, VerificationFailed
 from ledger.images.extents import data_extents
 
 READ_BYTES = 1024 * 1024
-STEP_BYTES = 64 * READ_BYTES
+STEP_BYTES = 8 * READ_BYTES
 _ZEROS = bytes(READ_BYTES)
 
 
 def verify_copy(
     source_fd: int, part_fd: int, *, source_size: int, size: int, stop: threading.Event
-) -> Iterator[None]:
-    """Compare a synced part file of `size` bytes with its source; yield after each `STEP_BYTES`.
+) -> Iterator[int]:
+    """Compare a synced part file of `size` bytes with its source.
+
+    Yield how many bytes were compared so far, after each `STEP_BYTES`.
 
     The part must hold the source's data, and read as zeros wherever the source has a hole or has
     ended. Its pages are dropped from the cache first (a hint: the kernel may keep some), so that
@@ -27,14 +29,14 @@ def verify_copy(
     found = os.fstat(part_fd).st_size
     if found != size:
         raise VerificationFailed(f"the part file has {found} bytes, not {size}")
-    since = 0
+    compared, due = 0, STEP_BYTES
     for count in _compare(source_fd, part_fd, source_size, size):
-        since += count
+        compared += count
         if stop.is_set():
             raise CopyStopped("stopped while verifying")
-        if since >= STEP_BYTES:
-            since = 0
-            yield
+        if compared >= due:
+            due = compared + STEP_BYTES
+            yield compared
 
 
 def _compare(source_fd: int, part_fd: int, source_size: int, size: int) -> Iterator[int]:

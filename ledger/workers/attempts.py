@@ -1,7 +1,7 @@
 """One attempt at a job: what it works with, and how it reports."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Event
 from typing import NamedTuple
@@ -12,17 +12,13 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command, UpdateProgress
 from ledger.domain.errors import JobOver, StaleAttempt, StoreFull
 from ledger.domain.events import Fingerprint
+from ledger.domain.reporting import PROGRESS_INTERVAL_S, silence_allowed_s
 from ledger.images.background_sync import Checkpoint
 from ledger.images.errors import PoolMissing
-from ledger.images.figures import Figures
 from ledger.images.pools import Pool
 from ledger.images.rate import RateLimit
 from ledger.store.writer import Caller
 
-PROGRESS_INTERVAL_S = 1.0
-"""The shortest time between two progress events of a job."""
-PROGRESS_INTERVAL_MAX_S = 600.0
-"""The longest time between two of them while the copy goes on."""
 PROGRESS_MAX_PERCENT = 99
 """The most progress that a job shows before it has succeeded."""
 
@@ -39,7 +35,8 @@ class Attempt:
     """An attempt that the ledger has recorded as the job's current one.
 
     `fingerprint` is that of the source's image when the attempt began, or the reason why there is
-    none. `stop` is set when the work should end at its next checkpoint.
+    none. `stop` is set when the work should end at its next checkpoint. `on_moved` is to be called
+    with the number of bytes that were copied.
     """
 
     def __init__(
@@ -54,7 +51,7 @@ class Attempt:
         fingerprint: Fingerprint | Exception,
         pools: Mapping[str, Pool],
         copying: CopySettings,
-        figures: Figures,
+        on_moved: Callable[[int], None],
         stop: Event,
     ) -> None:
         self.job = job
@@ -63,42 +60,74 @@ class Attempt:
         self.destination = destination
         self.fingerprint = fingerprint
         self.copying = copying
-        self.figures = figures
+        self.on_moved = on_moved
         self.stop = stop
         self._ledger = ledger
         self._caller = caller
         self._pools = pools
         self._progress = job.progress
-        self._last = time.monotonic()
+        self._total = job.bytes_total
+        self._has_copied = False
+        self._began = self._last = time.monotonic()
 
     def pool(self, drive: Drive) -> Pool:
         return pool_of(self._pools, drive)
 
     def report(self, checkpoint: Checkpoint) -> None:
-        """Record a checkpoint for each whole per cent or after ten minutes, at most once a second.
+        """Record a checkpoint for each whole per cent at most once a second, or after some silence.
 
         Raises `Refusal` if the attempt is no longer the current one, and `PoolFull` before what
         must stay free in the pool is taken.
         """
         if self.destination is not None:
             self.pool(self.destination).require_room()
-        done, total = checkpoint.bytes_done, checkpoint.bytes_total
-        percent = done * 100 // total if total else 0
-        progress = max(self._progress, min(percent, PROGRESS_MAX_PERCENT))
+        report, is_news = self._report_of(checkpoint), self._is_news(checkpoint)
         now = time.monotonic()
-        pause_s = PROGRESS_INTERVAL_S if progress > self._progress else PROGRESS_INTERVAL_MAX_S
-        if now - self._last < pause_s and not self.stop.is_set():
+        further = report.progress > self._progress
+        pause_s = PROGRESS_INTERVAL_S if further else silence_allowed_s(now - self._began)
+        if now - self._last < pause_s and not (is_news or self.stop.is_set()):
             return
-        with suppress(StoreFull):  # live figures show it, and a later attempt copies more again
-            self.record(
-                UpdateProgress(self.job.uuid, self.number, progress, done, total, checkpoint.offset)
-            )
-        self._progress, self._last = progress, now
+        with suppress(StoreFull):  # it stands still until there is room, but the work goes on
+            self.record(report)
+        self._progress, self._total, self._last = report.progress, report.bytes_total, now
+
+    def _report_of(self, checkpoint: Checkpoint) -> UpdateProgress:
+        """Return what to report. The job's total does not change, even if now there is more data.
+
+        A verification is as much work as the copy.
+        """
+        total = checkpoint.bytes_total if self._total is None else self._total
+        done = _share(checkpoint.bytes_done, checkpoint, total)
+        verified = None
+        worked, work = done, total
+        if checkpoint.bytes_verified is not None:
+            verified = _share(checkpoint.bytes_verified, checkpoint, total)
+            worked, work = done + verified, 2 * total
+        percent = min(worked * 100 // work if work else 0, PROGRESS_MAX_PERCENT)
+        return UpdateProgress(
+            self.job.uuid,
+            self.number,
+            progress=max(self._progress, percent),
+            bytes_done=done,
+            bytes_total=total,
+            offset=checkpoint.offset,
+            bytes_verified=verified,
+        )
+
+    def _is_news(self, checkpoint: Checkpoint) -> bool:
+        """Return whether all has just been copied and the job's end alone would not say so.
+
+        A verification begins now, or nothing has stated so far how much there was to copy.
+        """
+        if self._has_copied or checkpoint.bytes_done < checkpoint.bytes_total:
+            return False
+        self._has_copied = True
+        return checkpoint.bytes_verified is not None or self._total is None
 
     def start_over(self) -> None:
         """Record that nothing that earlier attempts did can be used."""
         job = self.job
-        self.record(UpdateProgress(job.uuid, self.number, job.progress, 0, job.bytes_total, 0))
+        self.record(UpdateProgress(job.uuid, self.number, job.progress, 0, job.bytes_total or 0, 0))
 
     def record(self, command: Command) -> None:
         self._ledger.execute_blocking(command, self._caller)
@@ -111,6 +140,11 @@ class Attempt:
             raise JobOver(job.uuid, job.state)
         if job.attempt != self.number:
             raise StaleAttempt(job.uuid, self.number, job.attempt)
+
+
+def _share(count: int, checkpoint: Checkpoint, total: int) -> int:
+    """Return which part of the job's total corresponds to so many bytes of a checkpoint's."""
+    return count * total // checkpoint.bytes_total if checkpoint.bytes_total else total
 
 
 def pool_of(pools: Mapping[str, Pool], drive: Drive) -> Pool:

@@ -36,7 +36,6 @@ from ledger.images.errors import (
     SourceVanished,
     owner_reason,
 )
-from ledger.images.figures import Figures
 from ledger.images.files import fingerprint, remove
 from ledger.images.pools import Pool
 from ledger.store.seam import Commit
@@ -63,7 +62,6 @@ class JobWorker:
         self._caller = Caller(f"worker:{worker}", "")
         self._stop = threading.Event()
         self._stops: dict[str, threading.Event] = {}
-        self._figures: dict[str, Figures] = {}
         self._moved = 0
         self._moving = threading.Lock()
         self._threads = {
@@ -94,14 +92,9 @@ class JobWorker:
         for threads in self._threads.values():
             threads.shutdown(wait=True, cancel_futures=True)
 
-    def figures(self, job: str) -> Figures | None:
-        """Return the live figures of a job that is being copied here."""
-        return self._figures.get(job)
-
     def copied_bytes(self) -> int:
         """Return how many bytes this process has copied; holes do not count."""
-        with self._moving:
-            return self._moved + sum(each.moved for each in self._figures.values())
+        return self._moved
 
     def current_attempt(self, uuid: str) -> int:
         """Return the number of the job's newest attempt, or 0 if none is running."""
@@ -130,13 +123,11 @@ class JobWorker:
         finally:
             if self._stops.get(uuid) is stop:
                 del self._stops[uuid]
-                self._remove_figures(uuid)
         return done
 
-    def _remove_figures(self, uuid: str) -> None:
+    def _note_moved(self, count: int) -> None:
         with self._moving:
-            figures = self._figures.pop(uuid, None)
-            self._moved += figures.moved if figures else 0
+            self._moved += count
 
     def _submit_new(self, commit: Commit) -> None:
         for task in commit.tasks:
@@ -223,10 +214,6 @@ class JobWorker:
         source = self._drive(job, "source")
         destination = self._destination(job)
         found = self._fingerprint(source)
-        # Before the attempt is recorded: from that commit on, readers find live figures.
-        self._remove_figures(job.uuid)
-        with self._moving:
-            self._figures[job.uuid] = Figures()
         recorded = found if isinstance(found, Fingerprint) else None
         self._record(StartAttempt(job.uuid, number, self._caller.actor, recorded))
         attempt = Attempt(
@@ -239,7 +226,7 @@ class JobWorker:
             fingerprint=found,
             pools=self._pools,
             copying=self._copying,
-            figures=self._figures[job.uuid],
+            on_moved=self._note_moved,
             stop=stop,
         )
         try:

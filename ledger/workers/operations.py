@@ -40,7 +40,7 @@ def clone_drive(attempt: Attempt) -> None:
         size=destination.definition.size,
         resume=_checkpoint_to_resume(attempt, part),
         on_checkpoint=attempt.report,
-        figures=attempt.figures,
+        on_moved=attempt.on_moved,
         rate=attempt.copying.rate,
         verify=attempt.copying.verify,
         stop=attempt.stop,
@@ -62,7 +62,7 @@ def _checkpoint_to_resume(attempt: Attempt, part: Path) -> Checkpoint | None:
     if not job.offset:
         return None
     if is_there(part) and state_of(part).st_size >= job.offset:
-        return Checkpoint(job.offset, job.bytes_done, job.bytes_total)
+        return Checkpoint(job.offset, job.bytes_done, job.bytes_total or 0)
     attempt.start_over()
     return None
 

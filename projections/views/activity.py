@@ -16,6 +16,7 @@ from typing import NamedTuple
 from ledger.domain.stamps import DISORDER, microseconds
 from ledger.store.parameters import timestamp
 from ledger.store.tables.stamps import dating, has_faults
+from projections.views.jobs import Life
 from projections.views.snapshot import Snapshot
 
 BUCKETS_MAX = 300
@@ -28,8 +29,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Bucket(NamedTuple):
     """A span of time that begins at `at`. It counts root jobs, and the bytes of all jobs.
 
-    Bytes are as reported: a copy that takes less than a second reports none. `running` is how many
-    ran at the end of the span; in the last bucket, how many run now.
+    Bytes count when they were copied, whatever became of the job: those of an attempt are spread
+    evenly over its time. `running` is how many ran at the end of the span; in the last bucket, how
+    many run now.
     """
 
     at: datetime
@@ -62,13 +64,17 @@ def _start_of(moment: datetime, length: timedelta) -> datetime:
 
 
 class _Change(NamedTuple):
-    """How a job began or ended: the position and stamp of the event, and for what it counts."""
+    """An event of a job: its position and stamp, of which kind it is, and for how much it counts.
+
+    What took a while ended `ago` before the event and had `lasted` by then, in microseconds.
+    """
 
     position: int
-    stamp: str
+    stamp: int
     what: str
-    jobs: int
-    copied: int
+    number: int = 1
+    ago: int = 0
+    lasted: int = 0
 
 
 _Counts = Counter[tuple[str, int]]
@@ -76,16 +82,34 @@ _Counts = Counter[tuple[str, int]]
 
 
 def _changes(snapshot: Snapshot, owner: str, since: datetime) -> Iterator[_Change]:
-    """Yield how jobs began and ended, at least all that happened since, in no order."""
-    rows = snapshot.lives(owner, timestamp(_floor(snapshot, since)))
-    for is_root, state, created, first, last_modified, last, bytes_total in rows:
-        if first is None or last is None:
+    """Yield how jobs began and ended and what they copied, at least all since, in no order."""
+    for life in snapshot.lives(owner, timestamp(_floor(snapshot, since))):
+        if life.first is None or life.last is None:
             continue  # it has lost its first event, and counts as gone
-        copied = bytes_total if state == "success" else 0
-        if is_root:
-            yield _Change(first, created, "created", 1, 0)
-        if state != "started" and (is_root or copied):
-            yield _Change(last, last_modified, state, 1 if is_root else 0, copied)
+        if life.is_root:
+            yield _Change(life.first, _stamp(life.created), "created")
+        if life.is_root and life.state != "started":
+            yield _Change(life.last, _stamp(life.last_modified), life.state)
+        if life.began is not None and life.reported is not None:
+            yield from _copies(life, life.last, life.began, life.copied or life.reported)
+
+
+def _copies(life: Life, position: int, began: str, ended: str) -> Iterator[_Change]:
+    """Yield what was copied from `began` to `ended`, and what earlier attempts had copied.
+
+    Both are told by their distance from the last event, whose moment is known.
+    """
+    stamp = _stamp(life.last_modified)
+    ago, lasted = max(0, stamp - _stamp(ended)), max(0, _stamp(ended) - _stamp(began))
+    if life.bytes_before:
+        yield _Change(position, stamp, "bytes", life.bytes_before, ago + lasted)
+    moved = life.bytes_done - life.bytes_before
+    if moved:
+        yield _Change(position, stamp, "bytes", moved, ago, lasted)
+
+
+def _stamp(iso: str) -> int:
+    return microseconds(datetime.fromisoformat(iso))
 
 
 def _floor(snapshot: Snapshot, since: datetime) -> datetime:
@@ -101,20 +125,38 @@ def _count(snapshot: Snapshot, owner: str, starts: list[datetime], length: timed
     first, each = microseconds(starts[0]), length // _MICROSECOND
     dated = dating(snapshot.cursor, 0, sys.maxsize)
 
+    def moment(change: _Change) -> int:
+        """Return the moment of a change alone, as time since the first bucket began."""
+        return dated.moment(change.position, change.stamp) - first
+
     def bucket(change: _Change) -> int:
-        """Return the bucket of a change alone, or -1; the last one has all that comes meanwhile."""
-        stamp = microseconds(datetime.fromisoformat(change.stamp))
-        number = (dated.moment(change.position, stamp) - first) // each
-        return min(max(number, -1), len(starts) - 1)
+        """Return its bucket, or -1; the last one has all that comes meanwhile."""
+        return min(max(moment(change) // each, -1), len(starts) - 1)
 
     changes = partial(_changes, snapshot, owner, starts[0])
     begins = _begins(((bucket(each), each.position) for each in changes()), len(starts))
     counts: _Counts = Counter()
     for change in changes():
         number = bisect_right(begins, change.position) - 2
-        counts[change.what, number] += change.jobs
-        counts["bytes", number] += change.copied
+        within = min(max(moment(change), number * each), (number + 1) * each - 1)
+        for number, count in _spread(change, within - change.ago, each):
+            counts[change.what, number] += count
     return counts
+
+
+def _spread(change: _Change, end: int, each: int) -> Iterator[tuple[int, int]]:
+    """Spread a change evenly over the buckets up to where it ended, all of it in the end.
+
+    What belongs before the first bucket is left out.
+    """
+    begin, last, spread = end - change.lasted, end // each, 0
+    if begin < 0 < change.lasted:
+        spread = change.number * (min(end, 0) - begin) // change.lasted
+    for number in range(max(0, begin // each), last):
+        until = change.number * ((number + 1) * each - begin) // change.lasted
+        yield number, until - spread
+        spread = until
+    yield last, change.number - spread
 
 
 def _begins(changes: Iterable[tuple[int, int]], buckets: int) -> list[int]:

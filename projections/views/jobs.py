@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.store.log import Connection, streamed
 from ledger.store.parameters import marks
@@ -15,14 +15,27 @@ from projections.views.reader import Reader, sql_limit
 
 NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
-
-
 JOB_ORDERS = ("last_modified DESC, uuid", "last_modified, uuid DESC")
 """The order of lists, and the same one backwards; an index serves both."""
 
-Life = tuple[bool, str, str, int | None, str, int | None, int]
-"""A job: whether it is a root, its state, the stamps and positions of its first and its last event,
-if they are there, and how many bytes it copies."""
+
+class Life(NamedTuple):
+    """When a job began and changed last, and what its current attempt has copied.
+
+    The positions are those of its first and its last event, if they are there.
+    """
+
+    is_root: bool
+    state: str
+    created: str
+    first: int | None
+    last_modified: str
+    last: int | None
+    began: str | None
+    copied: str | None
+    reported: str | None
+    bytes_before: int
+    bytes_done: int
 
 
 @lru_cache
@@ -122,15 +135,17 @@ class Jobs(Reader):
 
     def lives(self, owner: str, since: str) -> Iterator[Life]:
         """Yield when the account's jobs that have changed since then began and changed last."""
-        return streamed(
+        rows = streamed(
             self._connection.cursor(),
             "SELECT parent IS NULL, state, created, (SELECT position FROM stored_events"
             "  WHERE originator_id = 'job-' || uuid AND originator_version = 1),"
             " last_modified, (SELECT position FROM stored_events"
             "  WHERE originator_id = 'job-' || uuid ORDER BY originator_version DESC LIMIT 1),"
-            f" bytes_total FROM jobs_g{self._g} WHERE owner = ? AND last_modified >= ?",
+            " began, copied, reported, bytes_before, bytes_done"
+            f" FROM jobs_g{self._g} WHERE owner = ? AND last_modified >= ?",
             (owner, since),
         )
+        return map(Life._make, rows)
 
     def count_by_state(self) -> dict[str, int]:
         """Return how many jobs of all accounts are in each state that occurs."""
@@ -252,19 +267,8 @@ def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
 
     One that never reported may be waiting for its turn while another copy into its pool runs.
     """
-    generation = live_generation(cursor)
-    jobs, drives = f"jobs_g{generation}", f"drives_g{generation}"
-    leaves = (
-        "SELECT job.uuid, job.last_modified, job.bytes_total > 0 AS begun, drive.pool"
-        f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
-        " ON destination.job = job.uuid AND destination.role = 'destination'"
-        f" LEFT JOIN {drives} drive ON drive.uuid = destination.resource"
-        " WHERE job.state = 'started'"
-        f" AND NOT EXISTS (SELECT 1 FROM {jobs} child WHERE child.root = job.root"
-        " AND child.parent = job.uuid)"
-    )
     cursor.execute(
-        f"WITH leaf AS ({leaves}),"
+        f"WITH leaf AS ({_running_leaves(live_generation(cursor))}),"
         " busy AS (SELECT DISTINCT pool FROM leaf WHERE begun AND last_modified >= ?)"
         " SELECT uuid FROM leaf WHERE last_modified < ?"
         " AND (begun OR NOT EXISTS (SELECT 1 FROM busy WHERE busy.pool = leaf.pool))"
@@ -272,3 +276,37 @@ def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
         (before, before, limit),
     )
     return [uuid for (uuid,) in cursor.fetchall()]
+
+
+def running_by_pool(cursor: Cursor) -> dict[str, int]:
+    """Return how many jobs without sub-jobs run in each pool."""
+    leaves = _running_leaves(live_generation(cursor))
+    cursor.execute(
+        f"WITH leaf AS ({leaves}) SELECT pool, count(*) FROM leaf"
+        " WHERE pool IS NOT NULL GROUP BY pool"
+    )
+    return dict(cursor.fetchall())
+
+
+def lost_jobs(cursor: Cursor, limit: int) -> list[str]:
+    """Return running jobs whose worker is presumed dead, longest silent first."""
+    cursor.execute(
+        f"SELECT uuid FROM jobs_g{live_generation(cursor)} WHERE state = 'started'"
+        " AND worker_lost = 1 ORDER BY last_modified, uuid LIMIT ?",
+        (limit,),
+    )
+    return [uuid for (uuid,) in cursor.fetchall()]
+
+
+def _running_leaves(generation: int) -> str:
+    """Return the SQL of running jobs without sub-jobs, with the pool of what they make."""
+    jobs = f"jobs_g{generation}"
+    return (
+        "SELECT job.uuid, job.last_modified, job.began IS NOT NULL AS begun, drive.pool"
+        f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
+        " ON destination.job = job.uuid AND destination.role = 'destination'"
+        f" LEFT JOIN drives_g{generation} drive ON drive.uuid = destination.resource"
+        " WHERE job.state = 'started'"
+        f" AND NOT EXISTS (SELECT 1 FROM {jobs} child WHERE child.root = job.root"
+        " AND child.parent = job.uuid)"
+    )

@@ -7,7 +7,6 @@ from pathlib import Path
 from time import perf_counter
 
 from ledger.images.copy import copy_image
-from ledger.images.figures import Figures
 from ledger.images.files import fingerprint, publish
 from scripts.benchmarks.support.images import make_image, remove_durably
 from scripts.benchmarks.support.processes import BenchmarkBroken
@@ -57,7 +56,7 @@ def _copy_image(source: Path, part: Path, image: Path) -> float:
         size=taken.size,
         resume=None,
         on_checkpoint=lambda _: None,
-        figures=Figures(),
+        on_moved=lambda _: None,
         rate=None,
         verify=False,
         stop=threading.Event(),

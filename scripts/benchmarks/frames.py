@@ -88,7 +88,7 @@ class ReportingJob:
     def text(self) -> str:
         """Return an example of a frame."""
         tree = self._service.views.job(self.job, self._caller.actor)
-        return message("jobs", self.job, tree, self._service.figures).decode()
+        return message("jobs", self.job, tree, self._service.now()).decode()
 
     async def round(self, sockets: int, count: int) -> list[float]:
         """Return latencies from a commit to a subscriber."""

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Machine, machine_in, make_data
+from tests.images.conftest import reflinking_disk
+
+__all__ = ["reflinking_disk"]
 
 
 @pytest.fixture(scope="session")

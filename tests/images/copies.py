@@ -10,7 +10,6 @@ from pathlib import Path
 from ledger.domain.events import Fingerprint
 from ledger.images.background_sync import Checkpoint
 from ledger.images.copy import copy_image
-from ledger.images.figures import Figures
 from ledger.images.files import fingerprint
 from ledger.images.rate import RateLimit
 
@@ -52,7 +51,7 @@ def copied(
     size: int | None = None,
     resume: Checkpoint | None = None,
     on_checkpoint: Callable[[Checkpoint], None] | None = None,
-    figures: Figures | None = None,
+    on_moved: Callable[[int], None] = lambda _: None,
     rate: RateLimit | None = None,
     verify: bool = False,
     stop: threading.Event | None = None,
@@ -73,7 +72,7 @@ def copied(
         size=expected.size if size is None else size,
         resume=resume,
         on_checkpoint=report,
-        figures=figures or Figures(),
+        on_moved=on_moved,
         rate=rate,
         verify=verify,
         stop=stop or threading.Event(),

@@ -14,7 +14,6 @@ import ledger.images.transfer
 from ledger.images.background_sync import Checkpoint, PipelinedSync
 from ledger.images.errors import CopyStopped
 from ledger.images.extents import data_extents
-from ledger.images.figures import Figures
 from ledger.images.files import fingerprint
 from tests.images.copies import PAGE, copied, padded_sha256, sha256, sparse_file, striped_file
 from tests.support.wait import PATIENCE_S
@@ -152,15 +151,15 @@ def test_a_stop_reports_what_was_copied(tmp_path):
     source, part, stop = tmp_path / "source", tmp_path / "part", threading.Event()
     striped_file(source, 8)
     seen: list[Checkpoint] = []
-    figures = Figures()
+    moved: list[int] = []
 
     def stop_soon(checkpoint: Checkpoint) -> None:
         seen.append(checkpoint)
         stop.set()
 
     with pytest.raises(CopyStopped):
-        copied(source, part, stop=stop, on_checkpoint=stop_soon, figures=figures)
-    assert seen[-1].bytes_done == figures.bytes_done < figures.bytes_total
+        copied(source, part, stop=stop, on_checkpoint=stop_soon, on_moved=moved.append)
+    assert seen[-1].bytes_done == sum(moved) < seen[-1].bytes_total
     assert part.read_bytes() == source.read_bytes()[: seen[-1].offset]
 
 
@@ -329,22 +328,27 @@ def test_a_reflink_is_the_whole_copy(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "ioctl", cloned)
     monkeypatch.setattr(ledger.images.copy, "move", None)
-    figures = Figures()
-    assert copied(source, part, figures=figures) == [Checkpoint(size, size // 2, size // 2)]
-    assert figures.bytes_done == size // 2
-    assert figures.moved == 0
+    moved: list[int] = []
+    found = copied(source, part, on_moved=moved.append)
+    assert found == [Checkpoint(size, size // 2, size // 2)]
+    assert moved == []
     assert sha256(part) == sha256(source)
 
 
 def test_a_verification_goes_on_to_be_reported(tmp_path, monkeypatch):
-    """It may take as long as the copy did, and says again that all is copied."""
+    """It is work like the copy, and says how far it is; all is copied and durable by then."""
     source = tmp_path / "source"
     size = striped_file(source, 8)
     monkeypatch.setattr(ledger.images.verification, "STEP_BYTES", 1)
     unverified = copied(source, tmp_path / "part")
     seen = copied(source, tmp_path / "other", verify=True)
-    assert len(seen) > len(unverified)
-    assert set(seen[len(unverified) :]) == {Checkpoint(size, size // 2, size // 2)}
+    assert {each.bytes_verified for each in unverified} == {None}
+    assert {each.bytes_verified for each in seen[: len(unverified)]} == {0}
+    data = size // 2
+    verified = [each.bytes_verified for each in seen[len(unverified) :]]
+    assert verified == sorted(verified)
+    assert (len(verified) > 1, verified[-1]) == (True, data)
+    assert {(each.offset, each.bytes_done) for each in seen[len(unverified) :]} == {(size, data)}
 
 
 def test_never_holds_the_image_in_memory(tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ import pytest
 from ledger.images import digests
 from ledger.images.copy import copy_image
 from ledger.images.digests import READ_BYTES, digest_in_steps, kept_digest, sha256
-from ledger.images.figures import Figures
 from ledger.images.files import fingerprint, grow
 from ledger.images.regular_files import regular_file
 
@@ -134,7 +133,7 @@ def test_a_verified_copy_has_the_digest_of_its_source(
         size=len(CONTENT) + more,
         resume=None,
         on_checkpoint=lambda _: None,
-        figures=Figures(),
+        on_moved=lambda _: None,
         rate=None,
         verify=verify,
         stop=threading.Event(),

@@ -1,4 +1,4 @@
-"""The rate limit and the live figures."""
+"""The rate limit."""
 
 import threading
 import time
@@ -11,7 +11,6 @@ import ledger.images.copy
 import ledger.images.rate
 from ledger.images.background_sync import Checkpoint
 from ledger.images.errors import CopyStopped
-from ledger.images.figures import Figures
 from ledger.images.rate import RateLimit
 from tests.images.copies import copied, sparse_file
 
@@ -110,7 +109,7 @@ def test_stop_ends_the_wait(source, tmp_path):
 
 def test_limited_copies_report_often(source, tmp_path, monkeypatch, clock):
     """A limited copy reports by time too, and moves in steps small enough to look smooth."""
-    monkeypatch.setattr(ledger.images.copy, "CHECKPOINT_S", 0.3)
+    monkeypatch.setattr(ledger.images.copy, "LIMITED_CHECKPOINT_S", 0.3)
     steps = []
     move = ledger.images.copy.move
     monkeypatch.setattr(
@@ -127,39 +126,3 @@ def test_a_rate_is_positive(bytes_per_s):
     """A limit of nothing is refused."""
     with pytest.raises(ValueError, match="above 0"):
         RateLimit(bytes_per_s)
-
-
-def test_figures_follow_the_copy():
-    """The rate settles on the true one, the time to go follows from it."""
-    clock = HandClock()
-    figures = Figures(clock)
-    assert (figures.bytes_per_s, figures.eta_s) == (0.0, None)
-    figures.begin(500, 10_000)
-    for _ in range(40):
-        clock.now += 0.1
-        figures.advance(100)
-    assert figures.bytes_done == 4500
-    assert figures.bytes_per_s == pytest.approx(1000)
-    assert figures.eta_s == pytest.approx(5.5)
-
-
-def test_figures_are_smooth_and_sink():
-    """A burst moves the rate only in part; while nothing moves it sinks towards 0."""
-    clock = HandClock()
-    figures = Figures(clock)
-    figures.begin(0, 10**9)
-    for step in [100] * 40 + [1000] * 5:
-        clock.now += 0.1
-        figures.advance(step)
-    assert 1000 < figures.bytes_per_s < 5000
-    clock.now += 30
-    assert figures.bytes_per_s < 200
-    assert figures.eta_s is not None
-
-
-def test_figures_end_at_the_total():
-    """A copy that is done has nothing to go, and never more than all is done."""
-    figures = Figures()
-    figures.begin(0, 10)
-    figures.advance(11)
-    assert (figures.bytes_done, figures.bytes_total, figures.eta_s) == (10, 10, 0.0)

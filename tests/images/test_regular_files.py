@@ -13,7 +13,6 @@ from ledger.images.chunk_layout import Chunking
 from ledger.images.chunked_upload import ChunkedUpload
 from ledger.images.copy import copy_image
 from ledger.images.errors import NotRegular
-from ledger.images.figures import Figures
 from ledger.images.files import create_blank, fingerprint, grow, publish, write_once
 from ledger.images.incoming_image import IncomingImage
 from ledger.images.parts import own_part, take_over
@@ -83,7 +82,7 @@ def copied(source: Path, part: Path, expected: Fingerprint) -> None:
         size=expected.size,
         resume=None,
         on_checkpoint=lambda _: None,
-        figures=Figures(),
+        on_moved=lambda _: None,
         rate=None,
         verify=True,
         stop=threading.Event(),

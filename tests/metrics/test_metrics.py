@@ -140,6 +140,7 @@ def test_they_have_a_port_of_their_own(machine: Machine, server: Server, told: T
     )
     assert other.returncode == 1
     assert "it is in use" in other.stderr
+    assert not Path(str(machine.data) + "-2").exists()
 
 
 # What Prometheus and Grafana are given

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.acceptance.client import Api, data_blocks, striped
 from tests.acceptance.running import Server
@@ -221,3 +221,44 @@ def test_what_happened_while_the_connection_was_lost(slow: Server, watch: Any, v
             for job, state in ((new, "success"), (kept, "cancelled")):
                 expect(row(page, job).get_by_text(state)).to_be_visible()
         watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]
+
+
+def test_the_last_report_of_a_tree_is_its_newest(slow: Server, watch: Any) -> None:
+    """The job of a server clone changes only when a disk is done; its disks report all the time."""
+    api = slow.api
+    job = api.clone_server(api.create_server(api.upload(endless()))).job
+    page: Page = watch(api.address).log_in()
+    page.goto(f"/jobs/{job}")
+    card = page.get_by_role("region", name="The job")
+    expect(card.locator(".figures")).not_to_contain_text("0 B of")
+    moments = page.evaluate(
+        "[...document.querySelectorAll('.facts time, .tree time')].map((at) => at.dateTime)"
+    )
+    shown = api.job(job)
+    started, report, reported_below = moments
+    assert started == shown["created"]
+    assert report == reported_below > shown["last_modified"]
+
+
+def test_the_timeline_begins_with_the_newest_events(server: Server, watch: Any) -> None:
+    """The rest comes on demand: a job may have hundreds."""
+    job = server.api.clone(server.api.upload(striped(1))).job
+    server.api.succeed(job)
+    (event, *_) = server.api.get(f"/jobs/{job}/history/")["objects"]
+    asked: list[str] = []
+
+    def many(route: Route) -> None:
+        asked.append(route.request.url)
+        count = 120 if "limit=0" in asked[-1] else 50
+        objects = [{**event, "version": 120 - number} for number in range(count)]
+        route.fulfill(json={"meta": {"total_count": 120}, "objects": objects})
+
+    page: Page = watch(server.api.address).log_in()
+    page.route("**/history/?*", many)
+    page.goto(f"/jobs/{job}")
+    expect(page.get_by_text("The newest 50 of 120 events.")).to_be_visible()
+    assert all("order_by=-version" in url for url in asked)
+    page.get_by_role("button", name="Show all").click()
+    events = page.get_by_role("table", name="Events of the job").get_by_role("row")
+    expect(events).to_have_count(121)
+    expect(page.get_by_role("button", name="Show all")).to_have_count(0)

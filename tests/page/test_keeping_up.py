@@ -151,39 +151,6 @@ def test_a_tab_that_nobody_looks_at(slow: Server, watch: Any) -> None:
         watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]
 
 
-def test_where_nothing_happens_nothing_is_lost(server: Server, watch: Any) -> None:
-    """A connection that was quiet for a minute is replaced, and nobody is told that it was lost."""
-    watched: Watched = watch(server.api.address)
-    page, sockets = watched.page, watched.sockets
-    page.clock.install()
-    watched.log_in()
-    note_connection(page)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    stop_clock(page)
-    for _ in range(3):
-        latest = sockets[-1]
-        let_pass_until_asked(page, asked)
-        wait_on(page, "for another connection to take its place", latest.is_closed)
-    assert len(sockets) >= 4
-    assert "lost" not in connections_said(page)
-    page.clock.resume()
-    job = server.api.clone(server.api.upload(striped(1))).job
-    expect(page.get_by_title(job)).to_be_visible()
-
-
-def let_pass_until_asked(page: Page, asked: list[str]) -> None:
-    """Lets the page's time pass until it begins to connect anew, but not until it gives that up."""
-    asked.clear()
-
-    def has_begun() -> bool:
-        page.clock.run_for(LESS_THAN_AN_ATTEMPT_MS)
-        page.evaluate("fetch('/page/store.js')")  # what is asked before is heard of before
-        return any("do=authenticate_asynchronous" in url for url in asked)
-
-    wait_for("for another attempt", has_begun, pause_s=0)
-
-
 def test_two_attempts_at_once(server: Server, watch: Any) -> None:
     """The newer one counts, whatever becomes of the other."""
     watched: Watched = watch(server.api.address)
@@ -231,7 +198,8 @@ def test_the_past_is_asked_for_once(server: Server, watch: Any) -> None:
     server.api.succeed(job)
     newest = server.api.get(f"/jobs/{job}/history/")["objects"][-1]["position"]
     owner = server.api.get("/accounts/self/")["uuid"]
-    page: Page = watch(server.api.address).log_in(OPERATOR, OPERATORS_PASSWORD)
+    watched: Watched = watch(server.api.address)
+    page = watched.log_in(OPERATOR, OPERATORS_PASSWORD)
     page.clock.install()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -242,6 +210,12 @@ def test_the_past_is_asked_for_once(server: Server, watch: Any) -> None:
         expect(page.locator(".connection")).to_contain_text("Live")
         expect(page.get_by_title(job)).to_be_visible()
         stop_clock(page)
+        told = len(watched.frames)
+        wait_on(
+            page,
+            "for a beat, or the connection would seem dead",
+            lambda: len(watched.frames) > told,
+        )
         page.evaluate("fetch('/page/store.js')")  # whatever was asked before has been heard of then
         asked.clear()
         page.clock.run_for(10_000)

@@ -3,9 +3,9 @@
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 
 
-def begin(machine: Machine, database: str) -> Server:
+def begin(machine: Machine, database: str, *options: str) -> Server:
     """A service with an account, whose ledger is in this database from now on."""
-    server = machine.start("--store", database)
+    server = machine.start("--store", database, *options)
     words = ("account", "add", EMAIL, "--password-stdin", "--data", str(machine.data))
     added = run_command(*words, stdin=f"{PASSWORD}\n")
     assert added.returncode == 0, added.stderr

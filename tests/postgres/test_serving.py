@@ -16,10 +16,10 @@ async def test_a_data_directory_remembers_where_its_ledger_is(
     tmp_path: Path, database: str
 ) -> None:
     """Every command that names the directory finds it; the url stays private."""
-    assert isinstance(database_of(tmp_path), SqliteDatabase)
+    assert isinstance(database_of(tmp_path, None), SqliteDatabase)
     async with open_ledger(tmp_path, url=database):
         pass
-    found = database_of(tmp_path)
+    found = database_of(tmp_path, None)
     assert isinstance(found, PostgresDatabase)
     assert found.url == database
     assert (tmp_path / STORE_FILE).stat().st_mode & 0o777 == 0o600

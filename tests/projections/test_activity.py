@@ -56,8 +56,9 @@ def happened(jobs: list[Told], file: Path) -> Opened:
         uuid, job = f"job-{nth}", jobs[nth]
         if not is_end:
             opened.do(CreateJob(job.owner, uuid, "drive_clone", (), None))
+            opened.do(StartAttempt(uuid, 1, "test"))
         else:
-            opened.do(StartAttempt(uuid, 1, "test"), UpdateProgress(uuid, 1, 50, SIZE, SIZE, SIZE))
+            opened.do(UpdateProgress(uuid, 1, 50, SIZE, SIZE, SIZE))
             opened.do(SucceedJob(uuid, 1) if job.well else FailJob(uuid, 1, "disk on fire"))
     return opened
 
@@ -85,21 +86,38 @@ def counted(jobs: list[Told], at: datetime, length: timedelta) -> Bucket:
         len(ended) - success,
         0,
         len(running),
-        success * SIZE,
+        round(sum(copied(job, at, end) for job in mine)),
     )
+
+
+def copied(job: Told, begin: datetime, end: datetime) -> float:
+    """Return what the job copied in that time: it was as fast from its beginning to its end."""
+    if job.ends is None:
+        return 0
+    first, last = (START + timedelta(minutes=minute) for minute in (job.begins, job.ends))
+    if first == last:
+        return SIZE if begin <= last < end else 0
+    within = min(end, last) - max(begin, first)
+    return SIZE * max(0.0, within / (last - first))
 
 
 @given(jobs=st.lists(JOBS, max_size=12), hours=st.integers(1, DAYS * 48))
 def test_each_bucket_has_what_happened_in_it(jobs: list[Told], hours: int) -> None:
-    """Of the account's own jobs; running are those that had begun and not ended at its end."""
-    now = START + timedelta(days=2 * DAYS + 1)
+    """Of the account's own jobs; running are those that had begun and not ended at its end.
+
+    What they copied counts when they copied it, whether they succeeded or not.
+    """
+    now = START + timedelta(days=2 * DAYS)
     with (
         tempfile.TemporaryDirectory() as directory,
         happened(jobs, Path(directory) / "ledger.sqlite") as opened,
         opened.views.snapshot() as snapshot,
     ):
         told = read_activity(snapshot, ME, now, timedelta(hours=hours))
-    assert told.buckets == [counted(jobs, bucket.at, told.length) for bucket in told.buckets]
+    expected = [counted(jobs, bucket.at, told.length) for bucket in told.buckets]
+    assert [bucket[:-1] for bucket in told.buckets] == [bucket[:-1] for bucket in expected]
+    for bucket, right in zip(told.buckets, expected, strict=True):
+        assert abs(bucket.copied_bytes - right.copied_bytes) <= len(jobs) + 1
 
 
 def test_a_job_that_has_lost_its_first_event_does_not_count(tmp_path: Path) -> None:
@@ -177,6 +195,25 @@ def test_buckets_have_no_gap(tmp_path: Path, hours: int) -> None:
     assert starts[0] <= now - timedelta(hours=hours) < starts[0] + told.length
     assert starts[-1] <= now < starts[-1] + told.length
     assert len(starts) <= BUCKETS_MAX + 1
+
+
+def test_what_was_copied_counts_when_it_was_copied(tmp_path: Path) -> None:
+    """A job of an hour in each minute of it; one of a moment and one that runs count, too."""
+    moment = [START]
+    with Opened(tmp_path / "ledger.sqlite", now=lambda: moment[0]) as opened:
+        for job in ("hour", "runs"):
+            opened.do(CreateJob(ME, job, "x"), StartAttempt(job, 1, "w"))
+        moment[0] += timedelta(hours=1)
+        for job, done in (("hour", 6000), ("runs", 600)):
+            opened.do(UpdateProgress(job, 1, 50, done, 6000, done))
+        opened.do(SucceedJob("hour", 1))
+        opened.do(CreateJob(ME, "quick", "x"), StartAttempt("quick", 1, "w"))
+        opened.do(UpdateProgress("quick", 1, 99, 70, 70, 70), SucceedJob("quick", 1))
+        with opened.views.snapshot() as snapshot:
+            told = read_activity(snapshot, ME, moment[0], timedelta(hours=1))
+    copied = [bucket.copied_bytes for bucket in told.buckets]
+    assert sum(copied) == 6670
+    assert copied[1:60] == [110] * 59
 
 
 def test_sub_jobs_are_not_counted_twice(tmp_path: Path) -> None:

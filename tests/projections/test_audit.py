@@ -395,9 +395,9 @@ def test_the_history_of_a_job_can_be_read(told: Opened) -> None:
         assert job_history(log, "nothing") == []
     assert [line.version for line in history] == [1, 2, 3]
     assert [line.event for line in history] == [
-        "job-created/1",
+        "job-created/2",
         "job-attempt-started/1",
-        "progress-updated/1",
+        "progress-updated/2",
     ]
     assert (CALLER.actor, CALLER.request_id) == (history[2].actor, history[2].request_id)
     assert history[2].fields["progress"] == 41

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from api.resources.frames import frames
-from api.resources.jobs.representation import no_figures
 from ledger.codec import decode
 from ledger.domain.commands import (
     CloneDrive,
@@ -42,7 +41,7 @@ from projections.maintenance.retention.plan import plan_of
 from projections.maintenance.retention.sweep import sweep
 from tests.support.opened import Opened
 from tests.support.wait import PATIENCE_S, patience, wait_until
-from tests.support.world import ME, SOMEBODY_ELSE, cdrom, disk, machine, mount
+from tests.support.world import ME, SOMEBODY_ELSE, START, cdrom, disk, machine, mount
 
 PROGRESS_S = 0.3
 NEVER_S = 1_000.0
@@ -117,7 +116,7 @@ async def following(opened: Opened, **given: Any) -> AsyncIterator[Feed]:
         opened.views,
         on_failure=lambda: failures.append(None),
         **{
-            "render": frames(no_figures),
+            "render": frames(lambda: START),
             "repeat_s": NEVER_S,
             "progress_s": PROGRESS_S,
             **given,
@@ -348,7 +347,7 @@ async def test_more_than_a_slice(opened: Opened, ear: Ear) -> None:
 async def test_a_frame_is_made_once_for_all_subscribers(opened: Opened) -> None:
     """However many there are; they get the same bytes."""
     made: list[str] = []
-    render = frames(no_figures)
+    render = frames(lambda: START)
 
     def noted(resource_type: str, uuid: str, view: View | None) -> bytes:
         made.append(uuid)
@@ -373,7 +372,7 @@ async def test_others_get_their_turn_while_frames_are_made(
     loop = asyncio.get_running_loop()
     now_s, cost_s = loop.time(), 0.001
     monkeypatch.setattr(loop, "time", lambda: now_s)
-    render = frames(no_figures)
+    render = frames(lambda: START)
 
     def costly(resource_type: str, uuid: str, view: View | None) -> bytes:
         nonlocal now_s
@@ -555,7 +554,7 @@ async def test_a_feed_that_fails_says_so(
 ) -> None:
     """Who follows is sent away rather than left in silence; a failure of the store is told of."""
     failed: list[None] = []
-    feed = Feed(opened.views, frames(no_figures), on_failure=lambda: failed.append(None))
+    feed = Feed(opened.views, frames(lambda: START), on_failure=lambda: failed.append(None))
     opened.ledger.listen(feed.notice)
     async with feed:
         for error, failures in ((ZeroDivisionError(), 0), (StoreFailed("SQLite"), 1)):

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from api.resources.jobs.representation import job_json, no_figures
+from api.resources.jobs.representation import job_json
 from ledger.archives import Shelf
 from ledger.domain.commands import SetRetention
 from ledger.store.seam import Commit
@@ -48,7 +48,7 @@ def answered(opened: Opened) -> Answers:
     """What is answered now."""
     with opened.views.long_snapshot() as snapshot:
         return {
-            owner: [job_json(tree, no_figures) for tree in snapshot.jobs(owner, None, limit=-1)]
+            owner: [job_json(tree, None) for tree in snapshot.jobs(owner, None, limit=-1)]
             for owner in OWNERS
         }
 
@@ -58,7 +58,7 @@ def was_answered(then: Past) -> Answers:
     for owner in OWNERS:
         total, trees = then.jobs(owner, None, limit=ALL, offset=0)
         assert total == len(trees)
-        answers[owner] = [job_json(tree, no_figures) for tree in trees]
+        answers[owner] = [job_json(tree, None) for tree in trees]
     return answers
 
 
@@ -145,7 +145,7 @@ class Remembered(Histories):
                 for owner in OWNERS:
                     expected = [job for job in answers[owner] if job["uuid"] == uuid]
                     tree = then.job(uuid, owner)
-                    assert expected == ([] if tree is None else [job_json(tree, no_figures)])
+                    assert expected == ([] if tree is None else [job_json(tree, None)])
 
     def check_times(self) -> None:
         """At the stamp of each event, and just before."""

@@ -50,6 +50,8 @@ class Foreseen:
         self._prefix = prefix
         self._addresses = IPv4Network(addresses)
         self.apart: set[tuple[str, str]] = set()
+        self.data: dict[str, int] = {}
+        """How much data the images of drives have."""
         self._ids = count(1)
         self._macs = count(1)
 
@@ -64,6 +66,9 @@ class Foreseen:
 
     def within_reach(self, source: str, pool: str) -> bool:
         return (source, pool) not in self.apart
+
+    def data_bytes(self, pool: str, drive: str) -> int | None:
+        return self.data.get(drive)
 
     def hosts(self) -> tuple[str, ...]:
         return HOSTS

@@ -92,6 +92,11 @@ def files(pools: dict[str, Pool]) -> list[str]:
     return sorted(path.name for path in pools["main"].path.iterdir())
 
 
+def has_begun(opened: OpenLedger, uuid: str) -> bool:
+    job = opened.ledger.current(job_stream(uuid))
+    return isinstance(job, Job) and job.attempt > 0
+
+
 def is_gone(opened: OpenLedger, uuid: str) -> bool:
     drive = opened.ledger.current(drive_stream(uuid))
     return isinstance(drive, Drive) and drive.deleted
@@ -103,13 +108,9 @@ async def test_a_running_copy_that_is_cancelled_stops_soon_and_leaves_nothing(
     """It would not go on by itself; its part goes away with it."""
     with working(opened, pools, Held()) as workers:
         opened.ledger.execute_blocking(clone("j"), ME)
-        wait_for(
-            "for the first step",
-            lambda: (f := workers.figures("j")) is not None and f.bytes_done > 0,
-        )
+        wait_for("for the first step", lambda: workers.copied_bytes() > 0)
         assert files(pools) == ["copy-of-j.1.part", "s.img"]
         opened.ledger.execute_blocking(CancelJob("me", "j"), ME)
-        wait_for("for the copy to stop", lambda: workers.figures("j") is None)
         wait_for("for its part to go", lambda: files(pools) == ["s.img"])
     assert state(opened, "j") == "cancelled"
     assert is_gone(opened, "copy-of-j")
@@ -119,12 +120,12 @@ async def test_a_thread_is_free_for_the_next_copy_after_a_cancellation(
     opened: OpenLedger, pools: dict[str, Pool]
 ):
     """The one behind it in the queue is begun."""
-    with working(opened, pools, Held()) as workers:
+    with working(opened, pools, Held()):
         opened.ledger.execute_blocking(clone("j"), ME)
         opened.ledger.execute_blocking(clone("k"), ME)
-        wait_for("for the first copy", lambda: workers.figures("j") is not None)
+        wait_for("for the first copy", lambda: has_begun(opened, "j"))
         opened.ledger.execute_blocking(CancelJob("me", "j"), ME)
-        wait_for("for the second copy", lambda: workers.figures("k") is not None)
+        wait_for("for the second copy", lambda: has_begun(opened, "k"))
     assert (state(opened, "j"), state(opened, "k")) == ("cancelled", "started")
 
 
@@ -133,10 +134,10 @@ async def test_a_queued_copy_that_is_cancelled_is_never_begun(
 ):
     """Its turn comes and nothing happens: no attempt, no file."""
     held = Held()
-    with working(opened, pools, held) as workers:
+    with working(opened, pools, held):
         for job in ("first", "queued", "last"):
             opened.ledger.execute_blocking(clone(job), ME)
-        wait_for("for the first copy", lambda: workers.figures("first") is not None)
+        wait_for("for the first copy", lambda: has_begun(opened, "first"))
         opened.ledger.execute_blocking(CancelJob("me", "queued"), ME)
         held.let_go = True
         wait_for("for the last copy", lambda: state(opened, "last") == "success")

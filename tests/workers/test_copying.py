@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,8 +160,8 @@ async def test_what_keeps_a_copy_from_beginning_fails_the_job(
 # Another attempt begins meanwhile: this one was paused for too long, but lives
 
 
-def at_work(opened: OpenLedger, pools: dict[str, Pool]) -> JobWorker:
-    return JobWorker(opened.ledger, pools, CopySettings(1, None, verify=False), worker="slow")
+def at_work(opened: OpenLedger, pools: dict[str, Pool], *, verify: bool = False) -> JobWorker:
+    return JobWorker(opened.ledger, pools, CopySettings(1, None, verify=verify), worker="slow")
 
 
 def names(pools: dict[str, Pool]) -> list[str]:
@@ -265,8 +266,52 @@ async def test_a_copy_that_hardly_moves_is_reported_all_the_same(
     with opened.ledger.log() as log:
         events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]
     reports = [event for event in events if isinstance(event, ProgressUpdated)]
-    minutes = [report.bytes_done for report in reports if report.progress == 0]
-    assert minutes == list(range(10, 3 * hour, 10))
+    minutes = [report.offset for report in reports if report.progress == 0]
+    pauses = [(age, later - age) for age, later in pairwise([0, *minutes, 3 * hour])]
+    assert all(pause <= min(10, age // 10 + 2) for age, pause in pauses)
+    assert len(minutes) < hour
+
+
+def reports_of(opened: OpenLedger) -> list[ProgressUpdated]:
+    with opened.ledger.log() as log:
+        events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]
+    return [event for event in events if isinstance(event, ProgressUpdated)]
+
+
+async def test_the_total_stays_as_it_was_stated(opened: OpenLedger, pools: dict[str, Pool]):
+    """The image has less data by now: its bytes are shown in proportion."""
+    image = Path(await cloned(opened, pools))
+    os.truncate(image, MIB)
+    os.truncate(image, SIZE)
+    workers = at_work(opened, pools, verify=True)
+    assert workers.run_attempt("job")
+    reports = reports_of(opened)
+    assert [(each.bytes_done, each.bytes_total) for each in reports] == [(SIZE, SIZE)]
+    assert workers.copied_bytes() == MIB
+
+
+async def test_a_verification_is_reported(opened: OpenLedger, pools: dict[str, Pool]):
+    """Half of the work is done when it begins, however quickly the copy was made."""
+    await cloned(opened, pools)
+    assert at_work(opened, pools, verify=True).run_attempt("job")
+    (report, *_) = reports_of(opened)
+    assert (report.progress, report.bytes_done, report.bytes_verified) == (50, SIZE, 0)
+
+
+async def test_a_quick_copy_whose_total_nobody_knew_says_it(
+    opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
+):
+    """Where it was known, the end of the job says all there is to say."""
+    await cloned(opened, pools)
+    assert at_work(opened, pools).run_attempt("job")
+    assert reports_of(opened) == []
+    assert job_of(opened).bytes_done == SIZE
+    monkeypatch.setattr(opened.environment, "data_bytes", lambda *_: None)
+    await opened.ledger.execute(CloneDrive("me", "s", "other", "second"), ME)
+    assert at_work(opened, pools).run_attempt("second")
+    second = opened.ledger.current(job_stream("second"))
+    assert isinstance(second, Job)
+    assert (second.weight, second.bytes_done, second.bytes_total) == (None, SIZE, SIZE)
 
 
 async def test_a_copy_that_is_stopped_is_not_done(

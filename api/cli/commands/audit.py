@@ -60,16 +60,16 @@ def replay(
 
     with reporting_failure_of("replay"):
         if archive is None and job is not None:
-            with _existing_database(load_settings(data=data).data).log() as log:
+            with _existing_database(load_settings(data=data)).log() as log:
                 _print_history(log, job, as_json=as_json)
             return
         with progress_bar("replaying", "events") as report:
             if archive is not None:
                 outcome = replay_archive(archive, report)
             else:
-                directory = load_settings(data=data).data
-                archives = directory / ARCHIVES if with_archive else None
-                outcome = replay_ledger(_existing_database(directory).log, report, archives)
+                settings = load_settings(data=data)
+                archives = settings.data / ARCHIVES if with_archive else None
+                outcome = replay_ledger(_existing_database(settings).log, report, archives)
         print_json(_replay_fields(outcome)) if as_json else _print_replay(outcome)
     if outcome.divergence is not None:
         sys.exit(NOT_SOUND)
@@ -86,16 +86,16 @@ def checkpoint(settings: Settings) -> None:
     from ledger.proofs.checkpoints import checkpoint_of
     from ledger.proofs.keys import signer_of
 
-    with database_of(settings.data).log() as log:
+    with database_of(settings.data, settings.store).log() as log:
         signer = signer_of(settings.data, new_id=new_id)
         click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
 
 
-def _existing_database(directory: Path) -> Database:
+def _existing_database(settings: Settings) -> Database:
     from api.data.location import database_of
     from projections.audit.findings import CannotReplay
 
-    database = database_of(directory)
+    database = database_of(settings.data, settings.store)
     if not database.exists():
         raise CannotReplay(f"there is no ledger at {database.address}")
     return database

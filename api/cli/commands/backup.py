@@ -41,7 +41,7 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
 
     settings = load_settings(data=data, pools=pools)
     taken = take(
-        _file_of(settings.data),
+        _file_of(settings),
         settings.data / ARCHIVES,
         lambda: signer_of(settings.data, new_id=new_id),
         directory.absolute(),
@@ -54,10 +54,10 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
     click.echo(taken.note, nl=False)
 
 
-def _file_of(data: Path) -> Path:
+def _file_of(settings: Settings) -> Path:
     from api.data.location import SqliteDatabase, database_of
 
-    database = database_of(data)
+    database = database_of(settings.data, settings.store)
     if not isinstance(database, SqliteDatabase):
         raise click.ClickException(
             "a ledger in PostgreSQL is backed up by pg_dump; see scripts/OPERATING.md"
@@ -91,18 +91,16 @@ def print_restored(restored: Restored) -> None:
 
 
 def _restore(directory: Path, settings: Settings) -> Restored:
-    from api.data.directory import DataInUse, data_lock, holder
+    from api.data.directory import check_free, data_lock
     from api.data.location import store_of
     from projections.maintenance.backup.errors import NotRestored
     from projections.maintenance.backup.restoration import check_first
     from projections.maintenance.backup.restoration import restore as restore_backup
 
-    if store_of(settings.data) is not None:
+    if store_of(settings.data) or settings.store:
         raise NotRestored(f"the ledger of {settings.data} is in PostgreSQL")
     pools = settings.named_pools()
-    held = holder(settings.data)
-    if held is not None:
-        raise DataInUse(settings.data, held.pid)
+    check_free(settings.data)
     checked = check_first(directory, settings.data, pools)
     with data_lock(settings.data):
         return restore_backup(checked, settings.data, pools, _record)

@@ -17,7 +17,7 @@ from api.cli.pages import (
 )
 from api.client.format import in_words, seconds, size, time
 from api.client.http import decoded
-from api.client.responses import Event, Job
+from api.client.responses import Data, Event, Job
 from api.text.printable import escaped
 from api.text.urls import API_ROOT
 from ledger.domain.operations import OPERATIONS, operation_of
@@ -151,12 +151,25 @@ def figures(job: Job) -> str:
         return escaped(data.error)
     if data.worker_lost:
         return WORKER_LOST
-    if data.bytes_total is None or data.bytes_done is None:
+    if data.bytes_done is None:
         return ""
-    text = f"{size(data.bytes_done)} of {size(data.bytes_total)}"
+    parts = [_bytes(data)]
+    if data.phase == "waiting":
+        parts.append("waiting")
     if data.bytes_per_s:
-        text += f", {size(data.bytes_per_s)}/s"
-    return text if data.eta_s is None else f"{text}, {seconds(data.eta_s)} left"
+        parts.append(f"{size(data.bytes_per_s)}/s")
+    if data.eta_s is not None:
+        parts.append(f"{seconds(data.eta_s)} left")
+    return ", ".join(parts)
+
+
+def _bytes(data: Data) -> str:
+    done, word = data.bytes_done or 0, ""
+    if data.phase == "verifying" and data.bytes_verified is not None:
+        done, word = data.bytes_verified, " verified"
+    if data.bytes_total is None:
+        return f"{size(done)}{word}"
+    return f"{size(done)} of {size(data.bytes_total)}{word}"
 
 
 _JOB_COLUMNS: tuple[TableColumn[Job], ...] = (

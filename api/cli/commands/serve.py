@@ -107,13 +107,14 @@ def _serve_in_processes(settings: Settings, manager: ServiceManager) -> None:
     from api.cli.service_process import Share
     from api.cli.service_process import serve as serve_until_stopped
     from api.cli.supervision import Pulses
-    from api.data.directory import data_lock
+    from api.data.directory import check_free, data_lock
     from api.data.location import PostgresDatabase, database_of
 
     database = database_of(settings.data, settings.store)
     if not isinstance(database, PostgresDatabase):
         raise BadSettings("--processes: only a ledger in PostgreSQL can have several")
-    with data_lock(settings.data), reserve_port(settings.host, settings.port) as port:
+    check_free(settings.data)
+    with reserve_port(settings.host, settings.port) as port, data_lock(settings.data):
         pulses = Pulses(settings.processes, manager.pause_s)
         told = manager, f"listens on {settings.host}:{port}", threading.Event()
         telling = threading.Thread(target=pulses.pass_on, args=told, daemon=True)

@@ -13,7 +13,7 @@ import msgspec
 from api.cli.checks import NOT_SOUND, reporting_failure_of
 from api.cli.options import data_option
 from api.cli.output import json_option, print_json, progress_bar
-from api.service.settings import load_settings
+from api.service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ledger.merkle.signed_note import Verifier
@@ -51,7 +51,7 @@ def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> No
     run.
     """
     with reporting_failure_of("verification"):
-        verified = _verify(load_settings(data=data).data, note, key)
+        verified = _verify(load_settings(data=data), note, key)
     if as_json:
         print_json(_fields(verified, own_key=key is None))
     else:
@@ -60,7 +60,7 @@ def verify(data: Path | None, note: Path, key: Path | None, as_json: bool) -> No
         sys.exit(NOT_SOUND)
 
 
-def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
+def _verify(settings: Settings, note: Path, key: Path | None) -> Verified:
     from api.data.location import database_of
     from ledger.archives import Shelf
     from ledger.merkle.signed_note import NOTE_BYTES, BadCheckpoint, read_checkpoint
@@ -68,6 +68,7 @@ def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
     from ledger.proofs.verification import verify as verify_ledger
     from projections.maintenance.retention.compaction import ARCHIVES
 
+    directory = settings.data
     verifier = verifier_of(directory) if key is None else _verifier(key)
     try:
         checkpoint = read_checkpoint(_read(note, NOTE_BYTES), verifier)
@@ -75,7 +76,8 @@ def _verify(directory: Path, note: Path, key: Path | None) -> Verified:
         raise click.ClickException(f"{note}: {error}") from error
     shelf = Shelf(directory / ARCHIVES)
     names = shelf.names()
-    with database_of(directory).log() as log, progress_bar("verifying", "leaves") as report:
+    database = database_of(directory, settings.store)
+    with database.log() as log, progress_bar("verifying", "leaves") as report:
         return verify_ledger(log, shelf, checkpoint, verifier, names=names, report=report)
 
 

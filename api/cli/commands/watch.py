@@ -132,8 +132,14 @@ def _table(followed: Sequence[Followed], *, compact: bool) -> Table:
             continue
         _draw(table, each.job, "", compact=compact)
     if any(each.lost for each in followed):
-        table.add_row("connection lost, trying again ...")
+        table.add_row(f"{_trouble(followed)} ...")
     return table
+
+
+def _trouble(followed: Sequence[Followed]) -> str:
+    """Say that the service does not answer; what was last seen of a job may be outdated."""
+    known = any(each.known for each in followed)
+    return f"{'connection lost' if known else 'the service cannot be reached'}, trying again"
 
 
 def _draw(table: Table, job: Job, before: str, *, compact: bool) -> None:
@@ -157,6 +163,10 @@ class _Lines:
         self._lost = False
 
     def __call__(self, followed: Sequence[Followed]) -> None:
+        lost = any(each.lost for each in followed)
+        if lost != self._lost:
+            self._lost = lost
+            self._print(_trouble(followed) if lost else "connected again")
         for each in followed:
             if each.job is None:
                 if each.known and not each.lost:
@@ -164,10 +174,6 @@ class _Lines:
                 continue
             for job in (each.job, *([] if self._compact else _descendants(each.job))):
                 self._print_progress(job.uuid, job.state, job.data.progress, figures(job))
-        lost = any(each.lost for each in followed)
-        if lost != self._lost:
-            self._lost = lost
-            self._print("connection lost, trying again" if lost else "connected again")
 
     def _print_progress(self, uuid: str, state: str, progress: int, details: str) -> None:
         step = state, progress // STEP_PERCENT
@@ -185,13 +191,18 @@ class _Lines:
 
 
 class _Objects:
-    """Prints a JSON object for each job that has changed since the last look."""
+    """Prints each job as the service shows it whenever it has changed since the last look."""
 
     def __init__(self) -> None:
-        self._printed: dict[str, Job] = {}
+        self._printed: dict[str, bytes] = {}
+        self._lost = False
 
     def __call__(self, followed: Sequence[Followed]) -> None:
         for each in followed:
-            if each.job is not None and self._printed.get(each.uuid) != each.job:
-                self._printed[each.uuid] = each.job
-                click.echo(escaped_json(msgspec.json.encode(each.job).decode()))
+            if each.answer and self._printed.get(each.uuid) != each.answer:
+                self._printed[each.uuid] = each.answer
+                click.echo(escaped_json(each.answer.decode()))
+        lost = any(each.lost for each in followed)
+        if lost != self._lost:
+            self._lost = lost
+            click.echo(_trouble(followed) if lost else "connected again", err=True)

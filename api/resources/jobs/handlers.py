@@ -26,7 +26,7 @@ from api.http.responses import Shown, answer_of, json_answer, only, page_meta
 from api.http.streams import read_in_lane
 from api.resources.collections import do_action
 from api.resources.jobs.lists import oldest_first, wanted_jobs
-from api.resources.jobs.representation import activity_json, is_moving, job_json, no_figures
+from api.resources.jobs.representation import activity_json, job_json
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.lists import Found, Listing, list_answer
 from api.resources.references import references
@@ -46,7 +46,7 @@ HOURS_MOST = 30 * DAY
 
 
 class _Recorded(NamedTuple):
-    """A job as JSON, as it is recorded: without live figures."""
+    """A job as JSON, as it is recorded: without estimates, which change as time passes."""
 
     tree: JobTree
     body: bytes
@@ -63,7 +63,6 @@ class Jobs:
         self._feed = service.feed
         self._admission = service.admission
         self._answers = service.reads.answers
-        self._figures = service.figures
         self._now = service.now
         self._kept: dict[str, _Recorded] = {}
 
@@ -98,8 +97,8 @@ class Jobs:
         backwards = oldest_first(request)
 
         def read(snapshot: Snapshot, uuids: Sequence[str]) -> Sequence[Shown]:
-            trees = snapshot.jobs_among(uuids, owner)
-            return [only(job_json(tree, self._figures), fields) for tree in trees]
+            trees, now = snapshot.jobs_among(uuids, owner), self._now()
+            return [only(job_json(tree, now), fields) for tree in trees]
 
         def find(snapshot: Snapshot) -> Found:
             total = snapshot.count_jobs(owner, *wanted)
@@ -151,11 +150,11 @@ class Jobs:
         return tree
 
     def _answer(self, tree: JobTree) -> web.Response:
-        """Answer with live figures, if there are any, and an entity tag."""
+        """Answer with estimates, if the job runs, and an entity tag."""
         _, body, recorded = self._recorded(tree)
         shown = recorded
-        if is_moving(tree, self._figures):
-            body = orjson.dumps(job_json(tree, self._figures))
+        if tree.job.state == "started":
+            body = orjson.dumps(job_json(tree, self._now()))
             shown = digest(body)
         return answer_of(body, tag=job_tag(recorded, shown))
 
@@ -168,6 +167,6 @@ class Jobs:
         if kept is None or kept.tree is not tree:
             if len(self._kept) >= REMEMBERED_ANSWERS:
                 self._kept.clear()
-            body = orjson.dumps(job_json(tree, no_figures))
+            body = orjson.dumps(job_json(tree, None))
             kept = self._kept[tree.job.uuid] = _Recorded(tree, body, digest(body))
         return kept

@@ -1,72 +1,58 @@
 """Jobs, their history and their statistics as the API shows them."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import datetime
+from math import ceil
+from typing import Literal, NamedTuple
 
 from api.http.responses import JsonObject
 from api.text.urls import API_ROOT
 from ledger.codec import decode, fields_of
-from ledger.images.figures import Figures
 from ledger.store.parameters import timestamp
 from ledger.store.seam import LoggedEvent
+from projections.estimates import UNKNOWN, estimate
 from projections.tables import JobRow
 from projections.views.activity import Activity
 from projections.views.read_models import JobTree
 
-LiveFigures = Callable[[str], Figures | None]
+Phase = Literal["waiting", "working", "verifying"]
 
 
-def job_json(tree: JobTree, figures: LiveFigures) -> JsonObject:
-    """Return a job with all below it: a running one with its bytes, a failed one with its error."""
-    return _told(tree, figures).json
+def job_json(tree: JobTree, now: datetime | None) -> JsonObject:
+    """Return a job with all below it: a running one with its bytes, a failed one with its error.
 
-
-def no_figures(_: str) -> None:
-    """Return no figures: the `LiveFigures` of answers that show only what is recorded."""
-
-
-def is_moving(tree: JobTree, figures: LiveFigures) -> bool:
-    """Whether the job or one below it has live figures."""
-    if figures(tree.job.uuid) is not None:
-        return True
-    return any(is_moving(child, figures) for child in tree.children)
-
-
-class _Copied(NamedTuple):
-    """The progress of a copy, or of several together; `rate` is in bytes per second."""
-
-    bytes_done: int
-    bytes_total: int
-    rate: float
-    eta_s: float | None
+    Speed and time left are as of `now`, and unknown if that is None. Every process returns the
+    same: it looks at nothing but what is recorded.
+    """
+    return _told(tree, now).json
 
 
 class _Told(NamedTuple):
-    """A job as it is shown, and what its parent's figures are computed from."""
+    """A job as it is shown, and what its parent's figures are computed from.
+
+    `weight` is by how many bytes it counts in its parent's progress; None if nobody knows.
+    """
 
     json: JsonObject
     progress: int
-    copied: _Copied | None
-    worker_lost: bool
+    weight: int | None
+    leaves: Sequence[JobRow]
 
 
-def _told(tree: JobTree, figures: LiveFigures) -> _Told:
+def _told(tree: JobTree, now: datetime | None) -> _Told:
     job, below = tree.job, tree.children
-    children = [_told(child, figures) for child in below] if below else []
+    children = [_told(child, now) for child in below] if below else []
+    leaves = [leaf for child in children for leaf in child.leaves] if children else [job]
+    weight = _sum([child.weight for child in children]) if children else job.weight
     progress = job.progress
     if children and job.state != "success":
-        progress = sum(child.progress for child in children) // len(children)
+        progress = _progress(children)
     data: JsonObject = {"progress": progress}
-    copied = _together(children) if children else _copied(job, figures)
-    if job.state == "started" and copied is not None:
-        data["bytes_done"] = copied.bytes_done
-        data["bytes_total"] = copied.bytes_total
-        data["bytes_per_s"] = round(copied.rate)
-        data["eta_s"] = None if copied.eta_s is None else round(copied.eta_s)
+    if job.state == "started":
+        data |= _figures(leaves, weight if children else job.bytes_total, now)
     elif job.error is not None:
         data["error"] = job.error
-    worker_lost = bool(job.worker_lost) or any(child.worker_lost for child in children)
-    if worker_lost:
+    if any(leaf.worker_lost for leaf in leaves):
         data["worker_lost"] = True
     shown: JsonObject = {
         "uuid": job.uuid,
@@ -79,28 +65,48 @@ def _told(tree: JobTree, figures: LiveFigures) -> _Told:
         "resources": [f"{API_ROOT}/{named}/" for named in tree.resources],
         "children": [child.json for child in children],
     }
-    return _Told(shown, progress, copied, worker_lost)
+    return _Told(shown, progress, weight, leaves)
 
 
-def _copied(job: JobRow, figures: LiveFigures) -> _Copied | None:
-    """Return the live figures of a copy, or else the recorded ones; None before both."""
-    live = figures(job.uuid) if job.state == "started" else None
-    # A copy that has just begun does not know its total yet; the record may.
-    if live is not None and live.bytes_total:
-        return _Copied(live.bytes_done, live.bytes_total, live.bytes_per_s, live.eta_s)
-    if job.bytes_total:
-        return _Copied(job.bytes_done, job.bytes_total, 0.0, None)
-    return None
+def _progress(children: Sequence[_Told]) -> int:
+    """Return the mean of the children's progress, weighted by their bytes if all are known."""
+    weights = [child.weight for child in children]
+    total = _sum(weights)
+    if not total:
+        return sum(child.progress for child in children) // len(children)
+    return sum(child.progress * (child.weight or 0) for child in children) // total
 
 
-def _together(children: Sequence[_Told]) -> _Copied | None:
-    copies = [child.copied for child in children if child.copied is not None]
-    if not copies:
-        return None
-    done = sum(copy.bytes_done for copy in copies)
-    total = sum(copy.bytes_total for copy in copies)
-    rate = sum(copy.rate for copy in copies)
-    return _Copied(done, total, rate, (total - done) / rate if rate > 0 else None)
+def _figures(leaves: Sequence[JobRow], total: int | None, now: datetime | None) -> JsonObject:
+    """Return the figures of the work that these jobs do together; none if no bytes are known."""
+    if total is None and all(leaf.bytes_total is None for leaf in leaves):
+        return {}
+    estimated = UNKNOWN if now is None else estimate(leaves, now)
+    figures: JsonObject = {
+        "phase": _phase(leaves),
+        "bytes_done": sum(leaf.bytes_done for leaf in leaves),
+        "bytes_total": total,
+    }
+    verified = [leaf.bytes_verified for leaf in leaves if leaf.bytes_verified is not None]
+    if verified:
+        figures["bytes_verified"] = sum(verified)
+    rate, eta_s = estimated
+    figures["bytes_per_s"] = None if rate is None else round(rate)
+    figures["eta_s"] = None if eta_s is None else ceil(eta_s)
+    return figures
+
+
+def _phase(leaves: Sequence[JobRow]) -> Phase:
+    at_work = [leaf for leaf in leaves if leaf.state == "started" and leaf.began is not None]
+    if not at_work:
+        return "waiting"
+    return "working" if any(leaf.copied is None for leaf in at_work) else "verifying"
+
+
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    """Return the sum of numbers that are all known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 def activity_json(told: Activity) -> JsonObject:

@@ -20,7 +20,7 @@ from api.http.requests import (
 from api.http.responses import json_answer, list_pieces, only, page_meta
 from api.http.streams import read_in_lane, stream
 from api.resources.jobs.lists import refuse_in_the_past
-from api.resources.jobs.representation import event_json, job_json, no_figures
+from api.resources.jobs.representation import event_json, job_json
 from api.service.service import Service
 from api.text.iso8601 import EXAMPLE, moment
 from ledger.domain.errors import JobNotFound
@@ -62,7 +62,7 @@ class TimeTravel:
                 tree = past.job(uuid, owner)
             if tree is None:
                 raise JobNotFound(uuid)
-            return json_answer(job_json(tree, no_figures))
+            return json_answer(job_json(tree, None))
 
         return await read_in_lane(request, read)
 
@@ -77,22 +77,24 @@ class TimeTravel:
         def pieces() -> Generator[bytes]:
             with self._past(request, as_of) as past:
                 total, trees = past.jobs(owner, states, limit=asked.limit, offset=asked.offset)
-            shown = ([only(job_json(tree, no_figures), fields)] for tree in trees)
+            shown = ([only(job_json(tree, None), fields)] for tree in trees)
             yield from list_pieces(page_meta(asked, total), shown)
 
         return await stream(request, pieces())
 
     async def history(self, request: web.Request) -> web.StreamResponse:
-        """List the oldest event first. A job has a few hundred at most: no page is too long."""
+        """List the events by their versions. A job has a few hundred: no page is too long."""
         uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
         asked, fields = page(request), shown_fields(request)
+        newest_first = _newest_first(request)
 
         def pieces() -> Generator[bytes]:
             with self._views.long_snapshot() as snapshot:
                 events = history(snapshot, self._archives, uuid, owner)
             if events is None:
                 raise JobNotFound(uuid)
-            shown = ([only(event_json(event, owner), fields)] for event in events[asked.bounds])
+            ordered = events[::-1] if newest_first else events
+            shown = ([only(event_json(event, owner), fields)] for event in ordered[asked.bounds])
             yield from list_pieces(page_meta(asked, len(events)), shown)
 
         return await stream(request, pieces())
@@ -107,6 +109,14 @@ class TimeTravel:
                 yield past
         except CannotTell as error:
             raise BadRequest(f"as_of: {error}", point="as_of") from None
+
+
+def _newest_first(request: web.Request) -> bool:
+    """Return whether the last version comes first; raise `BadRequest` for another order."""
+    order = request.query.get("order_by", "version")
+    if order not in ("version", "-version"):
+        raise BadRequest("events are ordered by version or by -version", point="order_by")
+    return order == "-version"
 
 
 def _position_or_time(text: str) -> AsOf:

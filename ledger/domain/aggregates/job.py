@@ -4,8 +4,8 @@
        ├──────> failed       (a leaf: its worker reports it; a parent: all ended, one failed)
        └──────> cancelled    (a leaf: its owner wants it; a parent: all ended, one so, none failed)
 
-A parent's progress is not here: it is the mean of its descendants', computed when it is read, so
-that a child's progress writes to no other stream.
+A parent's progress is not here: it is computed from its descendants' when it is read, so that a
+child's progress writes to no other stream.
 """
 
 from datetime import datetime
@@ -40,9 +40,23 @@ class Child(Struct, frozen=True, gc=False):
     ended: Ending | None = None
 
 
+class Attempt(Struct, frozen=True, gc=False):
+    """What the current attempt has reported: when it began, with how many bytes done, and so on.
+
+    `copied` is when all was copied and the verification began, `reported` its newest report.
+    """
+
+    began: datetime
+    bytes_before: int
+    copied: datetime | None
+    reported: datetime
+
+
 class Job(Struct, frozen=True, gc=False):
     """A job, folded from its stream; times are those of its events.
 
+    `weight` is how many bytes it has to copy, if that was stated when it was created; `bytes_total`
+    may also come from its first report. `bytes_verified` is None if copies are not verified.
     `lost`: the worker of its last attempt is presumed dead. `fingerprint` is that of the source at
     the first attempt: what has been copied is from that image.
     """
@@ -58,10 +72,13 @@ class Job(Struct, frozen=True, gc=False):
     last_modified: datetime
     state: JobState = "started"
     progress: int = 0
+    weight: int | None = None
     bytes_done: int = 0
-    bytes_total: int = 0
+    bytes_total: int | None = None
+    bytes_verified: int | None = None
     offset: int = 0
     attempt: int = 0
+    current: Attempt | None = None
     lost: bool = False
     fingerprint: Fingerprint | None = None
     error: str | None = None
@@ -83,15 +100,7 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
         return _begin(uuid, event, at)
     match event:
         case ProgressUpdated():
-            return replace(
-                job,
-                last_modified=at,
-                progress=event.progress,
-                bytes_done=event.bytes_done,
-                bytes_total=event.bytes_total,
-                offset=event.offset,
-                lost=False,
-            )
+            return _report(job, event, at)
         case ChildAttached():
             return replace(job, last_modified=at, children=(*job.children, Child(event.child)))
         case JobAttemptStarted():
@@ -99,6 +108,8 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 job,
                 last_modified=at,
                 attempt=event.attempt,
+                current=Attempt(at, job.bytes_done, None, at),
+                bytes_verified=None,
                 lost=False,
                 fingerprint=job.fingerprint or event.fingerprint,
             )
@@ -117,7 +128,9 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 state="success",
                 progress=100,
                 lost=False,
-                bytes_done=job.bytes_total,
+                bytes_done=job.bytes_total or 0,
+                bytes_verified=None if job.bytes_verified is None else job.bytes_total,
+                current=job.current and replace(job.current, reported=at),
             )
         case JobFailed():
             return replace(job, last_modified=at, state="failed", lost=False, error=event.error)
@@ -127,6 +140,32 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
             raise AssertionError(f"job {uuid} created twice")
         case _:
             assert_never(event)
+
+
+def _report(job: Job, event: ProgressUpdated, at: datetime) -> Job:
+    """Return the job after a report. Its first one states the total if nothing has so far."""
+    current = job.current
+    if current is not None:
+        has_copied = bool(
+            event.bytes_verified is not None and event.bytes_done >= event.bytes_total
+        )
+        current = Attempt(
+            began=current.began,
+            bytes_before=min(current.bytes_before, event.bytes_done),
+            copied=current.copied or (at if has_copied else None),
+            reported=at,
+        )
+    return replace(
+        job,
+        last_modified=at,
+        progress=event.progress,
+        bytes_done=event.bytes_done,
+        bytes_total=job.bytes_total if job.bytes_total is not None else event.bytes_total or None,
+        bytes_verified=event.bytes_verified,
+        offset=event.offset,
+        current=current,
+        lost=False,
+    )
 
 
 def _begin(uuid: str, event: JobCreated, at: datetime) -> Job:
@@ -140,4 +179,6 @@ def _begin(uuid: str, event: JobCreated, at: datetime) -> Job:
         ordinal=event.ordinal,
         created=at,
         last_modified=at,
+        weight=event.bytes_total,
+        bytes_total=event.bytes_total,
     )

@@ -230,4 +230,5 @@ class _Copies(NamedTuple):
                 Resource("drives", destination, "destination"),
             ),
             parent=parent,
+            bytes_total=self.environment.data_bytes(source.pool, source.uuid),
         )

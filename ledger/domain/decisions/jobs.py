@@ -76,8 +76,9 @@ def begin_job(
     owner: str,
     resources: tuple[Resource, ...],
     parent: str | None = None,
+    bytes_total: int | None = None,
 ) -> Iterator[Change]:
-    """Begin a job, and attach it to its parent."""
+    """Begin a job, and attach it to its parent; `bytes_total` is what it has to copy, if known."""
     root, ordinal = uuid, 0
     if parent is not None:
         above = _running_job(state, parent, owner)
@@ -86,7 +87,8 @@ def begin_job(
         if _depth(state, above) == DEPTH_LIMIT:
             raise errors.TooDeep(parent, DEPTH_LIMIT)
         root, ordinal = above.root, len(above.children)
-    yield Fact(job_stream(uuid), JobCreated(operation, owner, resources, root, parent, ordinal))
+    created = JobCreated(operation, owner, resources, root, parent, ordinal, bytes_total)
+    yield Fact(job_stream(uuid), created)
     if parent is not None:
         yield Fact(job_stream(parent), ChildAttached(uuid))
 
@@ -136,6 +138,7 @@ def update_progress(
         command.bytes_done,
         command.bytes_total,
         command.offset,
+        command.bytes_verified,
     )
     yield Fact(job_stream(job.uuid), report)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ledger.images.copy import copy_image
 from ledger.images.digests import sha256
-from ledger.images.figures import Figures
 from ledger.images.files import fingerprint, opened, opened_regular, sync_directory
 from projections.maintenance.backup.manifest import FileRecord
 
@@ -42,7 +41,7 @@ def copy_file(source: Path, copy: Path) -> None:
         size=expected.size,
         resume=None,
         on_checkpoint=lambda _: None,
-        figures=Figures(),
+        on_moved=lambda _: None,
         rate=None,
         verify=False,
         stop=threading.Event(),

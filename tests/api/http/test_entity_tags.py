@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from aiohttp.test_utils import TestClient
@@ -9,7 +10,8 @@ from aiohttp.test_utils import TestClient
 from api.app import make_app
 from api.http.requests import SHORT_LIMIT
 from api.service.service import Service
-from ledger.images.figures import Figures
+from ledger.domain.commands import UpdateProgress
+from projections import estimates
 from tests.api.calling import (
     ALICE,
     BOB,
@@ -94,19 +96,24 @@ async def test_a_change_changes_the_tag(api: Api):
         assert answer.json
 
 
-async def test_live_figures_change_the_tag(service: Service):
-    """The live bytes of a running copy are part of what is shown, so they are part of the tag."""
-    figures = Figures(lambda: 0.0)
-    figures.begin(0, 1000)
-    moving = replace(service, figures=lambda job: figures)
-    async with TestClient(ApiServer(make_app(moving))) as client:
-        api = Api(client, moving)
-        path = f"/jobs/{await api.job()}/"
+async def test_the_time_left_changes_the_tag(service: Service, monkeypatch: pytest.MonkeyPatch):
+    """It is part of what is shown, so it is part of the tag."""
+    monkeypatch.setattr(estimates, "MEASURED_S", 0)
+    moment = [service.now()]
+    timed = replace(service, now=lambda: moment[0])
+    async with TestClient(ApiServer(make_app(timed))) as client:
+        api = Api(client, timed)
+        job = await api.job()
+        await api.begin(job)
+        await api.do(UpdateProgress(job, 1, 1, 1000, 10**12, 1000))
+        moment[0] = service.now()
+        path = f"/jobs/{job}/"
         before = await api.get(path)
         assert (await conditional(api, path, before.headers["ETag"])).status == 304
-        figures.advance(300)
+        moment[0] += timedelta(seconds=5)
         after = await conditional(api, path, before.headers["ETag"])
-        assert (after.status, after.json["data"]["bytes_done"]) == (200, 300)
+        assert after.status == 200
+        assert after.json["data"]["eta_s"] == before.json["data"]["eta_s"] - 5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,12 +22,22 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.images.figures import Figures
+from ledger.store.parameters import timestamp
 from projections.tables import JobRow
 from projections.views.read_models import JobTree
 from tests.api.calling import ALICE, UNKNOWN, Api
 
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TEN = timedelta(seconds=10)
 STATES = ("started", "success", "failed")
+WAITS = {
+    "phase": "waiting",
+    "bytes_done": 0,
+    "bytes_total": 0,
+    "bytes_per_s": None,
+    "eta_s": None,
+}
+"""The figures of a clone of a blank drive that has not begun."""
 
 
 async def jobs_in_all_states(api: Api) -> dict[str, str]:
@@ -51,7 +62,7 @@ async def test_a_clone_begins_as_started(api: Api):
     destination, job = await api.clone(source)
     shown = (await api.get(f"/jobs/{job}/")).json
     assert shown["operation"] == "drive_clone"
-    assert (shown["state"], shown["data"]) == ("started", {"progress": 0})
+    assert (shown["state"], shown["data"]) == ("started", {"progress": 0, **WAITS})
     assert shown["children"] == []
     for drive in (source, destination):
         assert [named["uuid"] for named in (await api.get(f"/drives/{drive}/")).json["jobs"]] == [
@@ -105,15 +116,16 @@ async def test_a_failed_job_keeps_its_progress_and_shows_its_error(api: Api):
 
 
 async def test_a_running_copy_shows_its_bytes(api: Api):
-    """Once there is something to copy, `data` has the recorded bytes; the rate is not known."""
+    """Once that is known, `data` has the reported bytes; too early to say how fast it is."""
     job = await api.job()
     await api.begin(job)
     await api.do(UpdateProgress(job, 1, 40, 4096, 10240, 4096))
     assert (await api.get(f"/jobs/{job}/")).json["data"] == {
         "progress": 40,
+        "phase": "working",
         "bytes_done": 4096,
         "bytes_total": 10240,
-        "bytes_per_s": 0,
+        "bytes_per_s": None,
         "eta_s": None,
     }
 
@@ -134,69 +146,146 @@ async def test_a_lost_worker_is_shown(api: Api):
 
 def leaf(uuid: str, **said: Any) -> JobTree:
     row = JobRow(
-        uuid, "o", "r", None, 0, "drive_clone", "started", "", "", 0, 0, 0, None, 0
-    )  # fmt: skip
+        uuid=uuid,
+        owner="o",
+        root="r",
+        parent=None,
+        ordinal=0,
+        operation="drive_clone",
+        state="started",
+        created="",
+        last_modified="",
+        progress=0,
+        weight=None,
+        bytes_done=0,
+        bytes_total=None,
+        bytes_verified=None,
+        error=None,
+        worker_lost=0,
+        began=None,
+        bytes_before=0,
+        copied=None,
+        reported=None,
+    )
     return JobTree(replace(row, **said), [], [])
+
+
+def stated(uuid: str, total: int, **said: Any) -> JobTree:
+    """A job whose bytes were stated when it was created."""
+    return leaf(uuid, weight=total, bytes_total=total, **said)
+
+
+def reporting(uuid: str, total: int, **said: Any) -> JobTree:
+    """One that has reported 10 s after its attempt began."""
+    times = {"began": timestamp(START), "reported": timestamp(START + TEN)}
+    return stated(uuid, total, **{**times, **said})
 
 
 def parent(*children: JobTree, **said: Any) -> JobTree:
     return JobTree(leaf("parent", **said).job, [], list(children))
 
 
-def test_live_figures_come_first():
-    """The live figures of a running copy replace the recorded ones, whole numbers all."""
-    moment = [0.0]
-    figures = Figures(lambda: moment[0])
-    figures.begin(0, 1000)
-    moment[0] = 1.0
-    figures.advance(300)
-    shown = job_json(leaf("a", bytes_done=100, bytes_total=1000), {"a": figures}.get)
-    assert shown["data"] == {
-        "progress": 0,
-        "bytes_done": 300,
+def figures(tree: JobTree) -> Any:
+    return job_json(tree, START + TEN)["data"]
+
+
+def test_figures_come_from_reports():
+    """Speed and time left follow from what was copied since the attempt began."""
+    assert figures(reporting("a", 1000, bytes_done=400, bytes_before=100, progress=40)) == {
+        "progress": 40,
+        "phase": "working",
+        "bytes_done": 400,
         "bytes_total": 1000,
-        "bytes_per_s": 300,
-        "eta_s": 2,
+        "bytes_per_s": 30,
+        "eta_s": 20,
+    }
+
+
+def test_a_running_job_is_never_about_to_end_at_once():
+    """Less than a second is left: shown as one, for there is something left."""
+    assert figures(reporting("a", 1000, bytes_done=980, progress=98))["eta_s"] == 1
+
+
+def test_a_verification_is_part_of_the_work():
+    """The copy is complete and its verification is not: the time left is not 0."""
+    copied = {"bytes_done": 1000, "progress": 60, "copied": timestamp(START + TEN / 2)}
+    assert figures(reporting("a", 1000, bytes_verified=200, **copied)) == {
+        "progress": 60,
+        "phase": "verifying",
+        "bytes_done": 1000,
+        "bytes_total": 1000,
+        "bytes_verified": 200,
+        "bytes_per_s": 40,
+        "eta_s": 20,
     }
 
 
 def test_a_parents_figures_are_sums():
-    """A parent tells of its children's bytes together, those of the ended ones too."""
-    moment = [0.0]
-    figures = Figures(lambda: moment[0])
-    figures.begin(0, 1000)
-    moment[0] = 1.0
-    figures.advance(500)
+    """A parent tells of all bytes together, of jobs that have ended and of those that wait, too."""
     tree = parent(
-        leaf("a", bytes_total=1000),
-        leaf("b", state="success", progress=100, bytes_done=2000, bytes_total=2000),
-        leaf("c"),
+        reporting("a", 1000, bytes_done=500, progress=50),
+        reporting("b", 2000, bytes_done=2000, progress=100, state="success"),
+        stated("c", 5000),
     )
-    assert job_json(tree, {"a": figures}.get)["data"] == {
-        "progress": 33,
+    assert figures(tree) == {
+        "progress": 31,
+        "phase": "working",
         "bytes_done": 2500,
-        "bytes_total": 3000,
-        "bytes_per_s": 500,
-        "eta_s": 1,
+        "bytes_total": 8000,
+        "bytes_per_s": 250,
+        "eta_s": 22,
     }
+
+
+def test_a_parent_of_an_unknown_number_of_bytes_says_so():
+    """One job does not say how much it has to copy: the total is null, not that of others."""
+    tree = parent(reporting("a", 1000, bytes_done=500, progress=50), leaf("b"))
+    assert figures(tree)["bytes_done"] == 500
+    assert figures(tree)["bytes_total"] is None
+    assert figures(tree)["eta_s"] is None
+    assert figures(tree)["progress"] == 25
+
+
+@given(
+    st.lists(
+        st.integers(0, 10**6).flatmap(
+            lambda total: st.tuples(st.just(total), st.integers(0, total))
+        ),
+        min_size=1,
+    )
+)
+def test_per_cent_and_bytes_of_a_parent_agree(copies: Sequence[tuple[int, int]]):
+    """Both are weighted by the bytes of its children."""
+    tree = parent(
+        *(
+            stated("x", total, bytes_done=done, progress=_percent(done, total))
+            for total, done in copies
+        )
+    )
+    shown = figures(tree)
+    whole = _percent(shown["bytes_done"], shown["bytes_total"])
+    assert shown["bytes_total"] == sum(total for total, _ in copies)
+    assert not shown["bytes_total"] or whole - 1 <= shown["progress"] <= whole
+
+
+def _percent(done: int, total: int) -> int:
+    return done * 100 // total if total else 0
 
 
 @given(st.lists(st.integers(0, 100), min_size=1), st.lists(st.integers(0, 100), min_size=1))
 def test_a_parents_progress_is_the_mean_of_its_childrens(left: Sequence[int], right: Sequence[int]):
-    """A parent's progress is its children's mean, rounded down, at every level."""
+    """Without bytes, it is its children's mean, rounded down, at every level."""
     below = parent(*(leaf("x", progress=value) for value in left))
     tree = parent(below, *(leaf("x", progress=value) for value in right))
     mean = sum(left) // len(left)
-    shown: Any = job_json(tree, lambda _: None)
+    shown: Any = job_json(tree, None)
     assert shown["children"][0]["data"]["progress"] == mean
     assert shown["data"]["progress"] == (mean + sum(right)) // (1 + len(right))
 
 
 def test_a_parent_that_succeeded_is_at_100():
     """A parent that has succeeded shows 100 whatever its children show."""
-    shown: Any = job_json(
-        parent(leaf("a", progress=7), state="success", progress=100), lambda _: None
-    )
+    shown: Any = job_json(parent(leaf("a", progress=7), state="success", progress=100), None)
     assert shown["data"] == {"progress": 100}
 
 

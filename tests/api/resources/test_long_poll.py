@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from api.http.long_poll import wait_of
 from api.resources import websocket
 from api.service.service import Service
 from ledger.domain.commands import UpdateProgress
+from projections import estimates
 from tests.api.calling import ALICE, BOB, Answer, Api
 from tests.api.listening import listening
 from tests.support.api_server import ApiServer
@@ -249,27 +250,29 @@ async def test_no_change_is_missed(api: Api) -> None:
     assert all(asked[job] > 1 for job in (parent, *jobs))
 
 
-async def test_live_figures_do_not_count_as_a_change(service: Service) -> None:
-    """A copy's bytes move all the time: they change what is shown, and end no wait."""
-    live = SimpleNamespace(bytes_done=1, bytes_total=1000, bytes_per_s=5.0, eta_s=2.0)
-    moving: dict[str, object] = {}
-    service = replace(service, figures=moving.get)
-    async with TestClient(ApiServer(make_app(service))) as client:
-        api = Api(client, service)
+async def test_estimates_do_not_count_as_a_change(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time left sinks all the time: it changes what is shown, and ends no wait."""
+    monkeypatch.setattr(estimates, "MEASURED_S", 0)
+    moment = [service.now()]
+    timed = replace(service, now=lambda: moment[0])
+    async with TestClient(ApiServer(make_app(timed))) as client:
+        api = Api(client, timed)
         job = await begun_job(api)
-        moving[job] = live
+        await api.do(UpdateProgress(job, 1, 1, 1000, 10**12, 1000))
+        moment[0] = service.now()
         first = await api.get(f"/jobs/{job}/")
-        live.bytes_done = 2
+        moment[0] += timedelta(seconds=2)
         second = await api.get(f"/jobs/{job}/")
         assert first.headers["ETag"] != second.headers["ETag"]
         async with waiting(api, job, tag=first.headers["ETag"]) as answer:
-            live.bytes_done = 3
+            moment[0] += timedelta(seconds=2)
             await api.drive()
             await all_told(api)
             assert not answer.done()
-            await api.do(UpdateProgress(job, 1, 10, 100, 1000, 100))
+            await api.do(UpdateProgress(job, 1, 10, 10**11, 10**12, 10**11))
         assert answer.result().json["data"]["progress"] == 10
-        assert answer.result().json["data"]["bytes_done"] == 3
 
 
 # Those who wait

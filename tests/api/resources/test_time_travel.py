@@ -39,9 +39,9 @@ async def test_a_history_is_all_events_in_order(api: Api):
     assert history["meta"] == {"limit": 20, "offset": 0, "total_count": 3}
     created, started, progress = history["objects"]
     assert [each["event"] for each in history["objects"]] == [
-        "job-created/1",
+        "job-created/2",
         "job-attempt-started/1",
-        "progress-updated/1",
+        "progress-updated/2",
     ]
     assert [each["version"] for each in history["objects"]] == [1, 2, 3]
     assert created["position"] < started["position"] < progress["position"]
@@ -53,6 +53,7 @@ async def test_a_history_is_all_events_in_order(api: Api):
         "bytes_done": 4,
         "bytes_total": 10,
         "offset": 4,
+        "bytes_verified": None,
     }
     shown = (await api.get(f"/jobs/{job}/")).json
     assert (created["recorded_at"], progress["recorded_at"]) == (
@@ -78,6 +79,20 @@ async def test_the_creation_names_the_request_that_caused_it(api: Api):
     assert created["request_id"] == "my-own.name"
 
 
+async def test_a_history_may_begin_with_the_newest_event(api: Api):
+    """In pages, too; another order is refused."""
+    job = await api.job()
+    await api.begin(job)
+    await api.do(UpdateProgress(job, 1, 40))
+    path = f"/jobs/{job}/history/?fields=version&order_by="
+    for order, versions in (("version", [1, 2, 3]), ("-version", [3, 2, 1])):
+        answer = await api.get(path + order)
+        assert [each["version"] for each in answer.json["objects"]] == versions
+        answer = await api.get(f"{path}{order}&limit=1&offset=1")
+        assert answer.json["objects"] == [{"version": 2}]
+    assert (await api.get(path + "position")).error == (400, "validation", "order_by")
+
+
 async def test_a_history_comes_in_pages(api: Api):
     """Any limit and offset gives that part, 0 all; `fields` gives exactly these keys."""
     job = await api.job()
@@ -90,7 +105,7 @@ async def test_a_history_comes_in_pages(api: Api):
         assert answer["meta"] == {"limit": limit, "offset": offset, "total_count": 32}
         assert answer["objects"] == whole[offset : offset + limit if limit else None]
     (first,) = (await api.get(f"{path}?limit=1&fields=event,version")).json["objects"]
-    assert first == {"event": "job-created/1", "version": 1}
+    assert first == {"event": "job-created/2", "version": 1}
 
 
 async def test_a_stranger_is_not_named(api: Api):

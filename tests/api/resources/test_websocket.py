@@ -27,12 +27,14 @@ from api.service.clocks import now
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import Command, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from projections import estimates
 from projections.feed.feed import Feed, Frames
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, KEYPAIR, SERVER, Api, KnownAccounts
 from tests.api.listening import Listener, cookie, listening
 from tests.support.api_server import ApiServer
 from tests.support.wait import PATIENCE_S, patience, wait_until
 
+MIB = 1024**2
 HANDSHAKE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -246,25 +248,32 @@ async def _do_children(picture: Picture, job: str, *, fail: bool) -> None:
         await picture.after_command(FailJob(child, 1, "x") if fail else SucceedJob(child, 1))
 
 
-async def test_anything_in_progress_is_repeated(tmp_path: Path) -> None:
-    """A running copy, with its live figures, and the drives it concerns, while nothing changes."""
-    live = SimpleNamespace(bytes_done=1, bytes_total=1000, bytes_per_s=5.0, eta_s=2.0)
-    moving: dict[str, object] = {}
+async def test_anything_in_progress_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running copy, with the time left, and the drives it concerns, while nothing changes."""
+    monkeypatch.setattr(estimates, "MEASURED_S", 0)
+    moment = [now()]
     async with open_service(Settings(data=tmp_path, copying=False)) as opened:
-        feed = Feed(opened.views, frames(moving.get), on_failure=opened.failed.set, repeat_s=0.02)
+        feed = Feed(
+            opened.views, frames(lambda: moment[0]), on_failure=opened.failed.set, repeat_s=0.02
+        )
         opened.ledger.listen(feed.notice)
         accounts = KnownAccounts(ALICE)
-        service = replace(opened, accounts=accounts, feed=feed, figures=moving.get)
+        service = replace(opened, accounts=accounts, feed=feed)
         async with feed, TestClient(ApiServer(make_app(service))) as client:
             api = Api(client, service)
             source = await api.drive()
+            opened.pools["main"].image(source).write_bytes(bytes(MIB))
             clone, job = await api.clone(source)
             await api.begin(job)
-            moving[job] = live
+            await api.do(UpdateProgress(job, 1, 1, 1, MIB, 1))
+            reported = moment[0] = service.now()
+            shown = (await api.get(f"/jobs/{job}/")).json["data"]
             async with listening(api) as listener:
-                for done in (10, 20, 30):
-                    live.bytes_done = done
-                    await listener.until(_shows(uri("jobs", job), done))
+                for later in (2, 4, 6):
+                    moment[0] = reported + timedelta(seconds=later)
+                    await listener.until(_shows_less(uri("jobs", job), shown["eta_s"] - later))
                 expected = {
                     uri("jobs", job): "started",
                     uri("drives", source): "cloning_src",
@@ -281,8 +290,21 @@ async def test_anything_in_progress_is_repeated(tmp_path: Path) -> None:
             assert told == expected
 
 
-def _shows(uri: str, bytes_done: int):
-    return lambda f: f.uri == uri and f.shown["data"].get("bytes_done") == bytes_done
+def _shows_less(uri: str, seconds: int):
+    return lambda f: f.uri == uri and 0 < f.shown["data"]["eta_s"] <= seconds + 1
+
+
+async def test_who_asks_for_beats_is_never_left_in_silence(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame comes while nothing happens, too; others get none that they do not know."""
+    monkeypatch.setattr(websocket, "BEAT_S", 0.05)
+    async with listening(api, path="/websocket?beats=1") as asking, listening(api) as other:
+        for _ in range(3):
+            assert (await asking.frame())[:2] == ("beat", "/api/2.0/websocket/")
+        drive = await api.drive()
+        assert (await other.frame()).uri == uri("drives", drive)
+        await asking.until(lambda frame: frame.uri == uri("drives", drive))
 
 
 # Who may

@@ -17,7 +17,7 @@ import api.admin.verbs
 from api.accounts.service import Accounts
 from api.accounts.tokens import Tokens
 from api.admin.server import AdminClient, AdminRefused, AdminServer, connected
-from api.admin.socket import SOCKET_FILE, short_path
+from api.admin.socket import SOCKET_FILE, bind_socket, short_path
 from api.admin.verbs import VERBS, Verb, read_arguments, read_result
 from api.cli import cli
 from api.cli.admin import open_admin
@@ -288,3 +288,15 @@ def test_a_service_refuses_in_the_same_words(tmp_path: Path) -> None:
         assert (here.exit_code, there.exit_code) == (1, 1), (command, here.output, there.output)
         assert here.output == there.output, command
         assert re.fullmatch("Error: .+\n", here.output), command
+
+
+async def test_a_service_that_is_stopped_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket takes connections, and nobody reads them: whatever is asked, it is said."""
+    monkeypatch.setattr(api.admin.server, "ALIVE_S", 0.1)
+    with bind_socket(tmp_path) as stopped:
+        stopped.listen()
+        with pytest.raises(AdminRefused, match="has not answered for"):
+            async with connected(tmp_path):
+                pass

@@ -50,6 +50,8 @@ def test_second_start_is_refused(serve: Serve, data: Path) -> None:
         f"Error: data directory {data} is in use by job-ledger process {service.pid}\n",
     )
     assert service.get(JOBS) == 401
+    again = run("serve", "--data", data, "--port", service.port)
+    assert again.err == refused.err, "not that the port is taken"
 
 
 def test_starts_again_after_kill(serve: Serve, data: Path) -> None:
@@ -78,13 +80,13 @@ def test_what_is_no_http_is_answered_in_json(serve: Serve) -> None:
 
 
 def test_port_in_use(data: Path) -> None:
-    """An address that is taken is told in one line."""
+    """An address that is taken is told in one line, and nothing is made."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused = run("serve", "--data", data, "--port", port)
+        refused = run("serve", "--data", data, "--port", port, "--demo")
     assert refused.code == 1
-    said = [line for line in refused.err.splitlines() if " INFO " not in line]
-    assert said == [f"Error: cannot listen on 127.0.0.1:{port}: it is in use"]
+    assert refused.err == f"Error: cannot listen on 127.0.0.1:{port}: it is in use\n"
+    assert not data.exists()
 
 
 def test_foreign_address(data: Path) -> None:
@@ -93,6 +95,7 @@ def test_foreign_address(data: Path) -> None:
     assert refused.code == 1
     assert refused.err.startswith("Error: cannot listen on 192.0.2.1:0: ")
     assert refused.err.count("\n") == 1
+    assert not data.exists()
 
 
 @pytest.mark.parametrize("where", ["/dev/null", "/dev/null/data", "/proc/data"])

@@ -25,8 +25,9 @@ from api.client.errors import (
     Unreachable,
     WrongAnswer,
 )
+from api.client.http import TRANSFER
 from api.client.partial_file import part_of, partial_file
-from api.client.sessions import TIMEOUT, SessionClient
+from api.client.sessions import SessionClient, timeout_of
 from tests.api.calling import ALICE, Api, authorization
 from tests.api.conftest import api, begun, limits, service, store
 from tests.support.lying_proxy import Forwarded, Lie, LyingProxy, address_of, honest, lying_proxy
@@ -113,7 +114,7 @@ async def uploaded(api: Api, content: bytes) -> str:
 @asynccontextmanager
 async def connected_to(proxy: LyingProxy) -> AsyncIterator[SessionClient]:
     headers = {"Authorization": authorization(ALICE), "Accept": "application/json"}
-    async with aiohttp.ClientSession(headers=headers, timeout=TIMEOUT) as session:
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout_of(TRANSFER)) as session:
         yield SessionClient(proxy.url, session)
 
 

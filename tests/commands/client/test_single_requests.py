@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from api.client import single
-from api.client.errors import NotTrusted, Refused, Undecided, Unreachable
+from api.client import http
+from api.client.errors import Late, NotTrusted, Refused, Undecided, Unreachable
 from api.client.saved_login import Login
 from api.client.single import SingleClient, run
 from tests.scripts.deploy.certificates import make_certificate
@@ -107,17 +107,38 @@ def test_what_may_have_arrived_is_in_doubt(said: bytes) -> None:
 
 
 def test_a_connection_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single, "SILENCE_S", 0.05)
+    """What the limit ended is not repeated; whether a change was made is not known."""
+    brief = http.Limit(0.05)
+    monkeypatch.setattr(http, "CHANGE", brief)
     over = threading.Event()
+    heads: list[bytes] = []
 
     def answer(connection: socket.socket) -> None:
-        head_of(connection)
+        heads.append(head_of(connection))
         over.wait(PATIENCE_S)
 
     with listening(answer) as address:
-        with pytest.raises(Unreachable):
-            run(client(address).send("GET", "/jobs/"))
+        with pytest.raises(Late, match=r"it has not answered for 0\.05 s"):
+            run(client(address).get("/jobs/", limit=brief))
         over.set()
+    over.clear()
+    with listening(answer) as address:
+        with pytest.raises(Undecided, match="may have been done all the same"):
+            run(client(address).post("/drives/"))
+        over.set()
+    assert [head.split()[0] for head in heads] == [b"GET", b"POST"]
+
+
+def test_a_connection_that_is_not_made_in_time_has_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def connect(*_: object, **__: object) -> socket.socket:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(Late) as refused:
+        run(client("127.0.0.1:1").post("/drives/"))
+    assert not refused.value.sent
 
 
 def test_no_redirect_is_followed() -> None:

@@ -1,5 +1,6 @@
 """`watch` goes on after whatever may pass, and ends in words at what will not."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -8,8 +9,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from api.client import job_watch
-from api.client.errors import Refused, Unintelligible, UnknownJob
+from api.client import http, job_watch
+from api.client.errors import Late, Refused, Undecided, Unintelligible, UnknownJob
 from api.client.job_watch import Followed, follow
 from api.client.sessions import SessionClient
 
@@ -119,3 +120,27 @@ async def test_a_job_that_does_not_exist_is_not_waited_for_forever(
 async def test_a_job_that_is_discarded_meanwhile_is_over(watch: Watch) -> None:
     with pytest.raises(Refused, match="discarded"):
         await watch(job("started"), absent)
+
+
+async def test_a_service_that_is_silent_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the limit ended is not repeated; whether a change was made is not known."""
+    asked: list[str] = []
+    over = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        await over.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    brief = http.Limit(0.1)
+    monkeypatch.setattr(http, "CHANGE", brief)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        client = SessionClient(str(server.make_url("")).rstrip("/"), session)
+        with pytest.raises(Late, match=r"it has not answered for 0\.1 s"):
+            await client.get("/jobs/", limit=brief)
+        with pytest.raises(Undecided, match="may have been done all the same"):
+            await client.post("/jobs/x/action/", {"do": "cancel"})
+        over.set()
+    assert asked == ["GET", "POST"]

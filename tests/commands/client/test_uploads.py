@@ -22,8 +22,9 @@ from api.client.errors import (
     Mismatch,
     Unreachable,
 )
+from api.client.http import TRANSFER
 from api.client.local_image import LocalImage, local_image
-from api.client.sessions import TIMEOUT, SessionClient
+from api.client.sessions import SessionClient, timeout_of
 from api.client.uploads import begin_upload, check_resumable, upload
 from tests.api.calling import ALICE, Api, authorization
 from tests.api.conftest import api, begun, limits, service, store
@@ -110,7 +111,7 @@ async def uploading(api: Api, tmp_path: Path) -> AsyncIterator[Uploading]:
     headers = {"Authorization": authorization(ALICE), "Accept": "application/json"}
     async with (
         lying_proxy(address_of(api.client.server), is_chunk) as proxy,
-        aiohttp.ClientSession(headers=headers, timeout=TIMEOUT) as session,
+        aiohttp.ClientSession(headers=headers, timeout=timeout_of(TRANSFER)) as session,
     ):
         yield Uploading(api, proxy, SessionClient(proxy.url, session), file)
 

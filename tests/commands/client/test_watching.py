@@ -1,6 +1,7 @@
 """`job-ledger watch`: to the end of jobs, whatever happens on the way."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -118,7 +119,7 @@ def test_a_log_gets_lines_though_colours_are_forced(slow: Server, shell: Shell) 
 def test_programs_get_objects(
     slow: Server, shell: Shell, begun: list["subprocess.Popen[str]"]
 ) -> None:
-    """A line of JSON whenever the job is another; the last one is its end."""
+    """A line of JSON, the service's own, whenever the job is another; the last one is its end."""
     shell.log_in(slow)
     source, before = slow.api.upload(data_blocks(4)), endless(slow.api)
     job = slow.api.clone(source).job
@@ -129,6 +130,9 @@ def test_programs_get_objects(
     lines = [json.loads(line) for line in said.splitlines()]
     assert {line["uuid"] for line in lines} == {job}
     assert (lines[0]["state"], lines[-1]["state"]) == ("started", "success")
+    answer = slow.api.call("GET", f"/jobs/{job}/").text
+    assert said.splitlines()[-1] == answer
+    assert all(line.keys() == lines[-1].keys() for line in lines)
 
 
 def test_a_failure_is_the_exit_code(slow: Server, shell: Shell) -> None:
@@ -260,3 +264,31 @@ def test_a_job_that_is_not_there_yet(
     machine.start(*port)
     out, _ = watching.communicate(timeout=PATIENCE_S)
     assert (watching.returncode, f"{job} success 100 %" in out) == (0, True)
+
+
+def test_a_service_that_is_silent_is_said_to_be(
+    slow: Server, shell: Shell, begun: list["subprocess.Popen[str]"]
+) -> None:
+    """Its connections seem alive, and nothing comes: no command waits for it without a word.
+
+    Nothing is said of jobs that nobody has seen.
+    """
+    shell.log_in(slow)
+    job = slow.api.clone(slow.api.upload(striped(1))).job
+    slow.api.succeed(job)
+    os.kill(slow.pid, signal.SIGSTOP)
+    try:
+        begun += [shell.begin(*words) for words in (("watch", job), ("watch",), ("cancel", job))]
+        watching, finding, cancelling = begun
+        assert watching.stdout is not None
+        line = watching.stdout.readline()
+        assert "the service cannot be reached, trying again" in line
+        assert " 0 %" not in line
+        _, err = finding.communicate(timeout=PATIENCE_S)
+        assert (finding.returncode, "it has not answered for 8 s" in err) == (3, True)
+        _, err = cancelling.communicate(timeout=PATIENCE_S)
+        assert (cancelling.returncode, "it may have been done all the same" in err) == (3, True)
+    finally:
+        os.kill(slow.pid, signal.SIGCONT)
+    assert "connected again" in watching.stdout.readline()
+    assert f"{job} success" in watching.stdout.read()

@@ -23,16 +23,22 @@ from api.doctor.subject import Subject
 from api.service.ids import new_id
 from ledger.domain.clock_trust import Reading
 from ledger.domain.commands import (
+    CloneDrive,
     CreateDrives,
     CreateJob,
+    LoseAttempt,
+    MarkDriveReady,
     NewDrive,
     ParkStream,
     SetRetention,
     StartAttempt,
 )
+from ledger.domain.context import PoolSpace
 from ledger.images.pools import Pool
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
+from ledger.store.postgres.connections import connected
+from ledger.store.postgres.pool_registry import report_pools
 from projections.maintenance.backup.restoration import STAGING
 from tests.acceptance.running import run_command
 from tests.support.opened import Opened
@@ -45,6 +51,7 @@ BY_OTHER_TESTS = {
     # tests/commands/cli/test_doctor_retention.py and test_parked.py, by the commands
     *("clock", "overdue", "archives", "unfinished-archives", RETENTION),
 }
+READY = (CreateDrives(ME, (NewDrive("cedar", disk("cedar")),), "blank"), MarkDriveReady("cedar"))
 NOW = datetime.now(UTC)
 READING = Reading("boot", NOW, timedelta(0))
 
@@ -137,6 +144,12 @@ def leave_job(sick: Sick) -> None:
     sick.write("UPDATE jobs_g1 SET last_modified = '2020-01-01T00:00:00.000000+00:00'")
 
 
+def lose_worker(sick: Sick) -> None:
+    """It is said at once, not after an hour."""
+    with Opened(sick.file, now=lambda: NOW) as opened:
+        opened.do(StartAttempt("runs", 1, "w"), LoseAttempt("runs", 1))
+
+
 def lose_beginning(sick: Sick) -> None:
     """As no compaction does, since it has recorded what it deletes."""
     with Opened(sick.file, now=lambda: NOW) as opened:
@@ -165,6 +178,7 @@ DONE: dict[str, Callable[[Sick], object]] = {
     "pools-reached": lambda sick: shutil.rmtree(sick.pool.path),
     "images": lambda sick: sick.pool.image("cedar").unlink(),
     "running-jobs": leave_job,
+    "lost-workers": lose_worker,
     "parked": park,
     "tails": lose_beginning,
     "checkpoint": change_tree,
@@ -334,6 +348,27 @@ def test_a_server_without_fsync(altered: Callable[[str, str], Findings]) -> None
     assert "synchronous-commit" not in found
 
 
+def test_workers_that_are_not_there(ledger_database: str) -> None:
+    """None at all, or none that has the pool in which a job runs; one that has it is enough."""
+    address = PostgresDatabase(ledger_database)
+
+    def said() -> list[str]:
+        found = look(Path("/nonexistent"), address, [])
+        return next(check.problems for check in found.checks if check.name == "workers")
+
+    with in_postgres(ledger_database) as opened:
+        opened.do(*READY, CloneDrive(ME, "cedar", "copy", "runs"))
+    [problem] = said()
+    assert problem.startswith("no worker is there")
+    with connected(ledger_database) as connection:
+        report_pools(connection, "w", [PoolSpace("elsewhere", "dssd", 1)])
+    (drive,) = examine_ledger(address).drives
+    assert said() == [f"pool {drive} has no worker; jobs that run there: 1"]
+    with connected(ledger_database) as connection:
+        report_pools(connection, "w", [PoolSpace(drive, "dssd", 1)])
+    assert said() == []
+
+
 def test_a_server_without_full_page_writes(sick: Sick) -> None:
     """It is the server's as a whole, so a finding stands for one here."""
     found = examine_ledger(SqliteDatabase(sick.file))
@@ -353,6 +388,6 @@ def test_every_check_is_tested_failing() -> None:
     tried = {
         *DONE,
         *(LEDGER, "pools-known", "restore", "disk", "pool-space", "wal"),
-        *("open-files", "synchronous-commit", "fsync", "full-page-writes"),
+        *("open-files", "synchronous-commit", "fsync", "full-page-writes", "workers"),
     }
     assert tried | BY_OTHER_TESTS == set(NAMES)

@@ -31,8 +31,8 @@ from ledger.domain.events import (
     Resource,
     ServerChanged,
 )
-from tests.support.deciding import History, given
-from tests.support.world import ME, mount, ready_drive, server_created
+from tests.support.deciding import Given, History, given
+from tests.support.world import ME, Foreseen, mount, ready_drive, server_created
 
 Report = LoseAttempt | UpdateProgress | SucceedJob | FailJob
 
@@ -133,6 +133,83 @@ def test_progress_does_not_fall_with_a_new_attempt() -> None:
     given(TAKEN_UP, UpdateProgress("j", 1, 40), StartAttempt("j", 2, "w")).when(
         UpdateProgress("j", 2, 39)
     ).then_refused(errors.ProgressWentBack)
+
+
+def job_after(*history: History) -> Job:
+    job = given(*history).world.job("j")
+    assert isinstance(job, Job)
+    return job
+
+
+def cloning(data: int | None) -> Given:
+    """A clone of a drive with so much data, which a worker has taken up."""
+    environment = Foreseen()
+    environment.data = {} if data is None else {"source": data}
+    clone = CloneDrive(ME, "source", "copy", "j")
+    history = (ready_drive("source"), clone, StartAttempt("j", 1, "w"))
+    return given(history, environment=environment)
+
+
+def test_the_total_is_stated_when_the_job_is_made() -> None:
+    """It is how much data the source has, and no report changes it."""
+    job = cloning(1000).when(UpdateProgress("j", 1, 40, 400, 900, 400)).world.job("j")
+    assert job is not None
+    assert (job.weight, job.bytes_total, job.bytes_done) == (1000, 1000, 400)
+
+
+def test_a_total_that_was_not_stated_comes_from_the_first_report() -> None:
+    """And no later report changes it; the job's part in its parent's progress stays unknown."""
+    outcome = cloning(None).when(UpdateProgress("j", 1, 40, 400, 900, 400))
+    assert (job := outcome.world.job("j")) is not None
+    assert (job.weight, job.bytes_total) == (None, 900)
+    later = job_after(
+        TAKEN_UP, UpdateProgress("j", 1, 1, 1, 900, 1), UpdateProgress("j", 1, 2, 2, 800, 2)
+    )
+    assert later.bytes_total == 900
+
+
+def test_each_disk_of_a_server_states_its_total() -> None:
+    environment = Foreseen()
+    environment.data = {"a": 10, "b": 0}
+    mounted = server_created("s", mount("a"), mount("b", 1))
+    disks = given(ready_drive("a"), ready_drive("b"), mounted, environment=environment)
+    outcome = disks.when(CloneServer(ME, "s", "copy", "j"))
+    created = [c.event for c in outcome.changes if isinstance(c, Fact)]
+    totals = [event.bytes_total for event in created if isinstance(event, JobCreated)]
+    assert totals == [None, 10, 0]
+
+
+def test_an_attempt_is_measured_from_where_it_began() -> None:
+    """What was done before it says nothing of its speed, unless it starts over."""
+    before = (TAKEN_UP, UpdateProgress("j", 1, 40, 400, 1000, 400), StartAttempt("j", 2, "v"))
+    resumed = job_after(before, UpdateProgress("j", 2, 50, 500, 1000, 500)).current
+    over = job_after(before, UpdateProgress("j", 2, 40, 0, 1000, 0)).current
+    assert resumed is not None
+    assert over is not None
+    assert (resumed.bytes_before, over.bytes_before) == (400, 0)
+    assert resumed.began < resumed.reported
+
+
+def test_a_verification_begins_once_all_is_copied() -> None:
+    """The moment stays, and a new attempt verifies anew."""
+    copied = (TAKEN_UP, UpdateProgress("j", 1, 49, 990, 1000, 990, 0))
+    assert (current := job_after(copied).current) is not None
+    assert current.copied is None
+    done = (copied, UpdateProgress("j", 1, 50, 1000, 1000, 1000, 0))
+    began = job_after(done).last_modified
+    verifying = job_after(done, UpdateProgress("j", 1, 75, 1000, 1000, 1000, 500))
+    assert (current := verifying.current) is not None
+    assert (current.copied, verifying.bytes_verified) == (began, 500)
+    again = job_after(done, StartAttempt("j", 2, "v"))
+    assert (current := again.current) is not None
+    assert (current.copied, again.bytes_verified) == (None, None)
+
+
+def test_a_job_that_succeeds_has_done_all() -> None:
+    """Even if it ended before it could report anything: a parent's bytes never fall."""
+    outcome = cloning(1000).when(SucceedJob("j", 1))
+    assert (job := outcome.world.job("j")) is not None
+    assert job.bytes_done == 1000
 
 
 LOST = (TAKEN_UP, LoseAttempt("j", 1))

@@ -82,7 +82,7 @@ class Killing:
         """Nothing is missing there; and nobody opens it unless all is done."""
         if (data / MOVING_FILE).exists():
             try:
-                database_of(data)
+                database_of(data, None)
             except DataUnusable:
                 pass
             else:
@@ -94,7 +94,7 @@ class Killing:
         """The next attempt completes the move."""
         if (data / MOVING_FILE).exists() or not (data / STORE_FILE).exists():
             assert done(lambda: moved(data, url), never)
-        database = database_of(data)
+        database = database_of(data, None)
         assert isinstance(database, PostgresDatabase)
         assert database.url == url
         assert not (data / LEDGER_FILE).exists()

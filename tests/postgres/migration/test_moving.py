@@ -79,7 +79,7 @@ def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_moved(data: Path, url: str) -> bool:
-    database = database_of(data)
+    database = database_of(data, None)
     left = {name for name in (LEDGER_FILE, MOVED_FILE, MOVING_FILE) if (data / name).exists()}
     return isinstance(database, PostgresDatabase) and database.url == url and left == {MOVED_FILE}
 
@@ -423,7 +423,7 @@ def test_a_moved_ledger_is_not_moved_again(
         moved(data, postgres.new_database())
     (data / STORE_FILE).unlink()
     with pytest.raises(DataUnusable, match="was moved"):
-        database_of(data)
+        database_of(data, None)
     assert database_of(data, database).address == database
 
 
@@ -432,7 +432,7 @@ def test_two_ledgers_in_one_directory(data: Path, database: str) -> None:
     moved(data, database)
     shutil.copy(data / MOVED_FILE, data / LEDGER_FILE)
     with pytest.raises(DataUnusable, match="has a ledger in SQLite"):
-        database_of(data)
+        database_of(data, None)
 
 
 # The command
