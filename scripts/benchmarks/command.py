@@ -19,6 +19,7 @@ from scripts.benchmarks import (
     archives,
     beside,
     clones,
+    commands,
     compactions,
     copies,
     floods,
@@ -78,6 +79,9 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "tree": trees.tree,
     "get-beside-subscribers": reads.get_beside_subscribers,
     "proof": proofs.proof,
+    "command-help": commands.help_,
+    "command-jobs": commands.jobs,
+    "command-tab": commands.tab,
 }
 
 
