@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ledger.domain.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.store.tables.stamps import date_stored
 from projections.views.activity import BUCKETS_MAX, Bucket, _begins, read_activity
+from projections.views.jobs import Life
 from projections.views.snapshot import Snapshot
 from tests.support.opened import Opened, behind_its_back, stamped_by
 from tests.support.world import ME, SOMEBODY_ELSE, START
@@ -216,6 +217,24 @@ def test_what_was_copied_counts_when_it_was_copied(tmp_path: Path) -> None:
     assert copied[1:60] == [110] * 59
 
 
+def test_what_an_earlier_attempt_copied_counts_too(tmp_path: Path) -> None:
+    """When its next attempt began: nobody knows more exactly."""
+    moment = [START]
+    with Opened(tmp_path / "ledger.sqlite", now=lambda: moment[0]) as opened:
+        opened.do(CreateJob(ME, "job", "x"), StartAttempt("job", 1, "w"))
+        opened.do(UpdateProgress("job", 1, 50, 500, 1000, 500))
+        moment[0] += timedelta(minutes=10)
+        opened.do(StartAttempt("job", 2, "w"))
+        moment[0] += timedelta(minutes=10)
+        opened.do(UpdateProgress("job", 2, 60, 600, 1000, 600))
+        with opened.views.snapshot() as snapshot:
+            told = read_activity(snapshot, ME, moment[0], timedelta(minutes=30))
+    copied = [bucket.copied_bytes for bucket in told.buckets]
+    assert sum(copied) == 600
+    assert 500 <= copied[-11] <= 511
+    assert copied[-5] == 10
+
+
 def test_sub_jobs_are_not_counted_twice(tmp_path: Path) -> None:
     """A tree counts as one job; what its sub-jobs copied counts once."""
     with Opened(tmp_path / "ledger.sqlite") as opened:
@@ -251,7 +270,7 @@ def test_no_job_is_kept_while_they_are_counted(
 
     alive = most = 0
 
-    class Row(tuple[Any, ...]):
+    class Row(Life):
         """A job that tells when it is kept no longer."""
 
         __slots__ = ()
@@ -267,7 +286,7 @@ def test_no_job_is_kept_while_they_are_counted(
         for life in lives(*given):
             alive += 1
             most = max(most, alive)
-            yield Row(life)
+            yield Row(*life)
 
     monkeypatch.setattr(Snapshot, "lives", watched)
     opened.do(*(CreateJob(ME, f"j{nth}", "x") for nth in range(30)))

@@ -538,7 +538,7 @@ def _socket() -> tuple[websocket.Socket, list[int]]:
     async def close(code: int, message: bytes) -> None:
         codes.append(code)
 
-    return websocket.Socket(SimpleNamespace(close=close), _Deaf(), 0), codes
+    return websocket.Socket(SimpleNamespace(close=close), _Deaf(), 0, None), codes
 
 
 class _Reading(_Deaf):
@@ -556,7 +556,7 @@ class _Reading(_Deaf):
 async def test_what_is_told_at_once_is_written_at_once() -> None:
     """By one call, without a task; and nothing after the client has closed."""
     reading, response = _Reading(), SimpleNamespace(closed=False)
-    socket = websocket.Socket(response, reading, 0)
+    socket = websocket.Socket(response, reading, 0, None)
     socket.take(Frames((b"a", b"b"), b"ab"), again=False)
     assert reading.written == [b"ab"]
     response.closed = True
