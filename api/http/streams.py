@@ -17,6 +17,7 @@ from api.http.request_ids import REQUEST_ID
 from api.http.requests import ASKING, CALLER, POSITION
 from api.http.responses import JSON_TYPE, LEDGER_POSITION, answer_of
 from api.http.wire.bodies import LIMITS
+from api.http.wire.connection import cut_connection
 from api.service.admission import Admission, Taken
 from api.service.answer_bytes import PART_BYTES
 from api.service.heavy_reads import HeavyReads
@@ -123,7 +124,7 @@ async def _send(request: web.Request, first: bytes, parts: _Parts) -> web.Stream
             log.warning("an answer was cut short: its client took too long")
         elif not isinstance(error, ConnectionError):
             log.exception("an answer was cut short")
-        request.protocol.force_close()
+        cut_connection(request)
     return response
 
 

@@ -244,6 +244,14 @@ def occupy_connection(request: web.Request) -> None:
         request.protocol.occupy()
 
 
+def cut_connection(request: web.Request) -> None:
+    """Close the request's connection at once, so that nobody takes a part for the whole."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.cut()
+    else:
+        request.protocol.force_close()
+
+
 def hold_until_taken(request: web.Request, taken: Taken) -> None:
     """Keep what the answer has of a budget until the client has taken all of it."""
     if isinstance(request.protocol, Connection):

@@ -181,6 +181,8 @@ def test_a_burst_is_let_in_and_no_more() -> None:
     assert rates.admit(BOB) == 0
     clock.now = 1.0
     assert [rates.admit(ALICE) > 0 for _ in range(RATE + 1)] == [False] * RATE + [True]
+    clock.now = 3_600.0
+    assert [rates.admit(ALICE) > 0 for _ in range(BURST + 1)] == [False] * BURST + [True]
 
 
 def test_with_0_there_is_no_rate() -> None:
