@@ -5,13 +5,16 @@ service, or is only completed in a shell, does not wait for what a service is ma
 """
 
 import sys
+import traceback
 from importlib import import_module
+from types import TracebackType
 from typing import NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from api.client.errors import ClientError, Mismatch
+from api.text.printable import escaped, escaped_lines
 from ledger.domain.errors import Expected, Misconfigured
 
 
@@ -98,7 +101,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (BrokenPipeError, click.exceptions.Exit, click.ClickException, click.Abort):
+        except (BrokenPipeError, click.exceptions.Exit, click.Abort):
+            raise
+        except click.ClickException as error:
+            error.message = escaped_lines(error.message)  # type: ignore[misc] # final for click
             raise
         except Exception as error:
             expected = _one_line_error(error)
@@ -109,7 +115,7 @@ class _Commands(click.Group):
 
 def _one_line_error(error: Exception) -> click.ClickException | None:
     """Return a one-line error for what can go wrong without being a fault of the program."""
-    text = " ".join(str(error).split())
+    text = escaped(" ".join(str(error).split()))
     if isinstance(error, ClientError) and not isinstance(error, Mismatch):
         return _ServiceError(text)
     if isinstance(error, UnicodeError):
@@ -118,6 +124,14 @@ def _one_line_error(error: Exception) -> click.ClickException | None:
         return _ConfigurationError(text)
     expected = isinstance(error, (Expected, Mismatch, OSError))
     return click.ClickException(text) if expected else None
+
+
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print a fault of the program, whose message may quote anything."""
+    fault = "".join(traceback.format_exception(kind, error, trace))
+    click.echo(escaped_lines(fault), nl=False, err=True)
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
@@ -151,4 +165,5 @@ def cli() -> None:
 
 def main(*command: str) -> None:
     """Run the command line, with `command` in front; end the process with its exit code."""
+    sys.excepthook = _print_traceback
     cli([*command, *sys.argv[1:]], prog_name="job-ledger")

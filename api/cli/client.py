@@ -3,14 +3,12 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeVar
 
-import click
-import msgspec
+from msgspec import Raw, Struct
 
-from api.cli.output import TableColumn, print_table
-from api.client.http import Answer, Client, decoded
+from api.cli.output import TableColumn, print_raw_json, print_table
+from api.client.http import Answer, Client, decoded, parsed
 from api.client.saved_login import Login, saved_login
 from api.client.single import SingleClient, run
-from api.text.printable import escaped_json
 
 T = TypeVar("T")
 
@@ -23,6 +21,10 @@ def ask(work: Callable[[Client], Coroutine[None, None, T]], login: Login | None 
     return run(work(SingleClient(login or saved_login())))
 
 
+class _List(Struct):
+    objects: list[Raw]
+
+
 def get(path: str, **query: str | int | None) -> Answer:
     """Return the answer to one GET."""
     return ask(lambda client: client.get(path, query))
@@ -30,7 +32,7 @@ def get(path: str, **query: str | int | None) -> Answer:
 
 def print_answer(answer: Answer) -> None:
     """Print the answer as the service gave it, so that programs have all of it."""
-    click.echo(escaped_json(msgspec.json.format(answer.body).decode()))
+    print_raw_json(bytes(decoded(answer, Raw)))
 
 
 def print_list(
@@ -45,8 +47,4 @@ def print_list(
     if as_json:
         print_answer(answer)
         return
-    objects = msgspec.json.decode(
-        decoded(answer, dict[str, msgspec.Raw])["objects"], type=list[msgspec.Raw]
-    )
-    rows = [msgspec.json.decode(each, type=kind) for each in objects]
-    print_table(rows, columns, empty)
+    print_table([parsed(raw, kind) for raw in decoded(answer, _List).objects], columns, empty)

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from api.cli.client import print_list
-from api.cli.output import TableColumn
+from api.cli.output import TableColumn, print_line
 from api.client.http import Answer, decoded
 from ledger.domain.aggregates.job import JobState
 
@@ -65,6 +65,10 @@ class _Meta(msgspec.Struct):
     next: str | None = None
 
 
+class _Page(msgspec.Struct):
+    meta: _Meta
+
+
 def print_page(
     answer: Answer,
     kind: type[T],
@@ -74,14 +78,13 @@ def print_page(
     as_json: bool,
 ) -> None:
     """Print a page of a list, and for people how to get the next one."""
-    meta = decoded(answer, dict[str, msgspec.Raw])["meta"]
-    page = msgspec.json.decode(meta, type=_Meta)
+    page = decoded(answer, _Page).meta
     if page.next:
         empty = "there are none on this page"
     print_list(answer, kind, columns, empty, as_json=as_json)
     if as_json:
         return
     if page.next:
-        click.echo(f"more: --after {page.next}", err=True)
+        print_line(f"more: --after {page.next}", err=True)
     elif page.limit and page.offset + page.limit < page.total_count:
-        click.echo(f"more: --offset {page.offset + page.limit}", err=True)
+        print_line(f"more: --offset {page.offset + page.limit}", err=True)

@@ -13,17 +13,23 @@ import aiohttp
 from msgspec import structs
 
 from api.client.digests import WANT, digest_in
-from api.client.errors import DownloadDiffers, ImageChanged, Unreachable, WrongAnswer
+from api.client.errors import (
+    ClientError,
+    DownloadDiffers,
+    ImageChanged,
+    Unreachable,
+    WrongAnswer,
+)
 from api.client.http import BAD, TRANSFER, Answer, decoded
 from api.client.partial_file import Origin, PartialFile, partial_file
+from api.client.patience import Patience, patiently
 from api.client.responses import Drive
 from api.client.sessions import SessionClient
 from api.text.urls import API_ROOT
 
 BLOCK_BYTES = 4 * 1024**2
-TRIES = 8
-PAUSE_S = 1.0
-"""All pauses together are long enough for a service to restart."""
+DIGEST_PAUSE_S = 1.0
+"""The pause before asking again for a digest that is being made."""
 OK, PARTIAL = 200, 206
 AS_IT_IS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -66,16 +72,13 @@ async def _receive(
     client: SessionClient, part: PartialFile, expected: Origin, progress: Progress
 ) -> None:
     """Receive what is missing, over several connections if need be."""
-    most, tries_left = part.length, TRIES
+    most, patience = part.length, Patience(client)
     while part.length < expected.size:
         try:
             await _fetch(client, part, expected, progress)
-        except Unreachable:
-            tries_left = TRIES if part.length > most else tries_left - 1
-            if not tries_left:
-                raise
-            most = max(most, part.length)
-            await asyncio.sleep(PAUSE_S)
+        except ClientError as error:
+            came_on, most = part.length > most, max(most, part.length)
+            await patience.wait(error, came_on=came_on)
 
 
 async def _fetch(
@@ -157,7 +160,7 @@ async def _check(client: SessionClient, part: PartialFile) -> None:
     assert part.origin is not None
     answer = await _final_head(client, part.origin.drive)
     while "Retry-After" in answer.headers and digest_in(answer.headers) is None:
-        await asyncio.sleep(PAUSE_S)  # whoever answers need not have let it wait
+        await asyncio.sleep(DIGEST_PAUSE_S)  # whoever answers need not have let it wait
         answer = await _final_head(client, part.origin.drive)
     if not _is_version(answer.headers, part.origin):
         raise ImageChanged(part.origin.drive)
@@ -169,7 +172,7 @@ async def _check(client: SessionClient, part: PartialFile) -> None:
 async def _final_head(client: SessionClient, drive: str) -> Answer:
     """Ask for the digest too, for which the service lets the answer wait."""
     headers = {**AS_IT_IS, **WANT}
-    return await client.head(_path(drive), headers, limit=TRANSFER)
+    return await patiently(client, lambda: client.head(_path(drive), headers, limit=TRANSFER))
 
 
 def _is_version(headers: Mapping[str, str], origin: Origin) -> bool:

@@ -42,6 +42,16 @@ class Late(Unreachable):
         super().__init__(url, f"it has not answered for {seconds:g} s", sent=sent)
 
 
+class Redirected(ClientError):
+    """The service names another address; no token, password or image is sent there."""
+
+    def __init__(self, url: str, status: int, location: str) -> None:
+        super().__init__(
+            f"{url} answers with a redirect ({status}) to {location or 'nowhere'}, which is not"
+            " followed: if that is the service, log in there"
+        )
+
+
 class NotTrusted(ClientError):
     """The certificate does not prove that the service is the one at this URL."""
 
@@ -87,6 +97,11 @@ class Refused(ClientError):
         self.status = status
         self.outcome = outcome
         self.retry_after_s = retry_after_s
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the service, or a proxy before it, may soon answer otherwise."""
+        return self.status in _TOO_SOON or (self.status >= _FAILED and self.status not in _LASTING)
 
 
 class Undecided(ClientError):
@@ -187,6 +202,10 @@ class ChunkUnknown(Mismatch):
         )
 
 
+_TOO_SOON = frozenset({408, 425, 429})
+_FAILED = 500
+_LASTING = frozenset({501, 505, 507})
+"""Not implemented, another version of HTTP, and no room: more than a moment changes them."""
 _MISSING = {
     "jobs": " (it never was there, or its history has been discarded)",
     **dict.fromkeys(("drives", "libdrives", "servers", "tags"), " (it may be deleted)"),

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
-from api.text.printable import escaped
-
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 NAME_LENGTH_MAX = 200
 
 
 def short(text: str) -> str:
     """Return the text, cut to the length of a name."""
-    shown = escaped(text[: NAME_LENGTH_MAX + 1])
-    return shown if len(shown) <= NAME_LENGTH_MAX else f"{shown[: NAME_LENGTH_MAX - 1]}…"
+    return text if len(text) <= NAME_LENGTH_MAX else f"{text[: NAME_LENGTH_MAX - 1]}…"
 
 
 def size(count: float) -> str:
@@ -46,7 +43,7 @@ def in_words(fields: Mapping[str, object]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    return escaped(name.replace("_", " "))
+    return name.replace("_", " ")
 
 
 def _value(value: object) -> str:
@@ -65,7 +62,7 @@ def _value(value: object) -> str:
         case list() | tuple():
             return _joined("; ", map(_value, value))
         case _:
-            return escaped(str(value))
+            return str(value)
 
 
 def _joined(between: str, texts: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from api.client.errors import (
     ClientError,
     Late,
     LoginEnded,
+    Redirected,
     Refused,
     Undecided,
     Unintelligible,
@@ -20,7 +21,6 @@ from api.client.errors import (
     advice,
 )
 from api.client.saved_login import Login
-from api.text.printable import escaped
 from api.text.urls import API_ROOT
 
 T = TypeVar("T")
@@ -34,7 +34,9 @@ TRIES = 4
 PAUSE_S = 0.5
 RETRY_AFTER_S_MAX = 60.0
 _SECONDS = re.compile(r"[0-9]{1,9}")
-UNAUTHORIZED, NOT_MODIFIED, UNAVAILABLE, BAD = 401, 304, 503, 400
+UNAUTHORIZED, NOT_MODIFIED, BAD = 401, 304, 400
+UNAVAILABLE = frozenset({502, 503, 504})
+"""The service is away for a moment, as it says itself or a proxy before it does."""
 FAILED, TIMED_OUT = 500, 408
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OUTCOME, REFUSAL = "X-Ledger-Outcome", "X-Ledger-Refusal"
@@ -128,6 +130,8 @@ class Client(ABC):
         """Return the error for an answer that is no success."""
         if answer.status == UNAUTHORIZED:
             return LoginEnded(self.url)
+        if answer.status in REDIRECTS:
+            return Redirected(self.url, answer.status, answer.headers.get("Location", ""))
         return Refused(
             answer.status,
             _error_text(answer),
@@ -177,16 +181,21 @@ def headers_of(login: Login) -> dict[str, str]:
 
 def decoded(answer: Answer, kind: type[T]) -> T:
     """Decode an answer. Raises `Unintelligible` if it cannot come from the service."""
+    return parsed(answer.body, kind)
+
+
+def parsed(content: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """Decode a part of an answer. Raises `Unintelligible` as `decoded`."""
     try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(str(content, "utf-8"), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unintelligible(str(error)) from None
 
 
 def _may_pass(error: ClientError) -> bool:
     """Return whether the same request may be answered otherwise in a moment."""
     return isinstance(error, Unreachable) or (
-        isinstance(error, Refused) and error.status == UNAVAILABLE
+        isinstance(error, Refused) and error.status in UNAVAILABLE
     )
 
 
@@ -208,7 +217,7 @@ def _may_be_done(error: ClientError) -> bool:
 def _error_text(answer: Answer) -> str:
     try:
         errors = msgspec.json.decode(answer.body, type=list[dict[str, str | None]])
-        return escaped("; ".join(str(each["error_message"]) for each in errors))
+        return "; ".join(str(each["error_message"]) for each in errors)
     except (msgspec.DecodeError, KeyError):
         return f"status {answer.status}"
 
@@ -220,4 +229,4 @@ def _retry_after_s(answer: Answer) -> float:
 
 
 def reason(error: BaseException) -> str:
-    return escaped(str(error)) or type(error).__name__
+    return str(error) or type(error).__name__

@@ -18,9 +18,6 @@ LOOK = Limit(6, total_s=6)
 UNKNOWN_S = 60.0
 """For so long a job that does not exist is waited for."""
 NOT_FOUND = 404
-MAY_PASS = frozenset({408, 425, 429})
-SERVER_ERROR = 500
-"""From here on, too, an error may pass, be it of the service or of a proxy before it."""
 
 
 @dataclass
@@ -91,7 +88,7 @@ async def _look(client: Client, followed: Followed) -> None:
 
 def _wait_or_raise(followed: Followed, error: Refused) -> None:
     """Raise the refusal unless it may pass."""
-    if error.status in MAY_PASS or error.status >= SERVER_ERROR:
+    if error.may_pass:
         followed.pause_s = error.retry_after_s
         return
     if error.status != NOT_FOUND or followed.job is not None:

@@ -1,18 +1,22 @@
 """The fields of answers that commands show; others are ignored."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Data(Struct, frozen=True):
     """A job's progress; the numbers of bytes are there while it runs, once they are known."""
 
-    progress: int
+    progress: Count
     phase: str | None = None
-    bytes_done: int | None = None
-    bytes_total: int | None = None
-    bytes_verified: int | None = None
-    bytes_per_s: int | None = None
-    eta_s: int | None = None
+    bytes_done: Count | None = None
+    bytes_total: Count | None = None
+    bytes_verified: Count | None = None
+    bytes_per_s: Count | None = None
+    eta_s: Count | None = None
     error: str | None = None
     worker_lost: bool = False
 
@@ -38,7 +42,7 @@ class Drive(Struct, frozen=True):
     uuid: str
     name: str
     status: str
-    size: int
+    size: Count
     storage_type: str
     jobs: tuple[Reference, ...]
 
@@ -80,7 +84,7 @@ class Keypair(Struct, frozen=True):
 class Event(Struct, frozen=True):
     """An event of a job; `event` is its name and schema version."""
 
-    position: int
+    position: Count
     recorded_at: str
     actor: str | None
     event: str

@@ -5,9 +5,19 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
+from aiohttp import hdrs
 
-from api.client.errors import Late, NotTrusted, Unreachable
-from api.client.http import CONNECT_S, TRANSFER, Answer, Client, Limit, headers_of, reason
+from api.client.errors import Late, NotTrusted, Redirected, Unreachable
+from api.client.http import (
+    CONNECT_S,
+    REDIRECTS,
+    TRANSFER,
+    Answer,
+    Client,
+    Limit,
+    headers_of,
+    reason,
+)
 from api.client.saved_login import Login
 
 
@@ -53,7 +63,25 @@ class SessionClient(Client):
 async def connected(login: Login) -> AsyncIterator[SessionClient]:
     """Yield a client with this login; without a token, an anonymous one."""
     session = aiohttp.ClientSession(
-        headers=headers_of(login), timeout=timeout_of(TRANSFER), trust_env=True
+        headers=headers_of(login),
+        timeout=timeout_of(TRANSFER),
+        trust_env=True,
+        middlewares=[refuse_redirects],
     )
     async with session:
         yield SessionClient(login.url, session)
+
+
+async def refuse_redirects(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Follow no redirect, whatever asks for one: what is sent is meant for one service.
+
+    aiohttp would send a password or an image again, to any host, and a token to any scheme.
+    """
+    answer = await handler(request)
+    if answer.status in REDIRECTS:
+        answer.close()
+        origin, location = request.url.origin(), answer.headers.get(hdrs.LOCATION, "")
+        raise Redirected(str(origin), answer.status, location)
+    return answer

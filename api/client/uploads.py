@@ -7,7 +7,7 @@ sent. So an upload that ends well has made exactly the file, even if it began wi
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -18,19 +18,16 @@ from api.client.errors import (
     ClientError,
     FileMisfit,
     Refused,
-    Unreachable,
 )
 from api.client.http import TRANSFER, Answer, Client, decoded
 from api.client.local_image import LocalImage
+from api.client.patience import Patience, patiently
 from api.client.responses import Drive, Reference
 
 CHUNK_BYTES = 4 * 1024**2
 CHUNKS_MAX = 50_000
 SIZE_STEP = 16 * 1024
 """The service rounds the size of a drive up to a multiple of this."""
-TRIES = 8
-PAUSE_S = 1.0
-"""All pauses together are long enough for a service to restart."""
 NOT_FOUND, CHUNK_PRESENT = 404, 416
 
 Progress = Callable[[int, int], None]
@@ -38,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 
 class _NewDrives(msgspec.Struct):
-    objects: list[Reference]
+    objects: Annotated[list[Reference], msgspec.Meta(min_length=1)]
 
 
 class _Chunk(NamedTuple):
@@ -105,7 +102,9 @@ async def _find(client: Client, drive: str, chunk: _Chunk) -> Answer | None:
     """Return the answer about a chunk that is there; None if it is not."""
     try:
         path = f"/drives/{drive}/upload/"
-        return await client.get(path, chunk.fields(), WANT, limit=TRANSFER)
+        return await patiently(
+            client, lambda: client.get(path, chunk.fields(), WANT, limit=TRANSFER)
+        )
     except Refused as error:
         # Once the upload is complete, the drive refuses with another status: it is busy or ready.
         if error.status != NOT_FOUND:
@@ -118,23 +117,20 @@ async def _send(client: Client, drive: str, chunk: _Chunk, content: bytes) -> An
 
     What arrived is told apart from what another client sent meanwhile by its digest.
     """
-    for tries_left in reversed(range(TRIES)):
+    patience = Patience(client)
+    while True:
         headers, form = _form(chunk.fields(), content)
         try:
             path, headers = f"/drives/{drive}/upload/", {**WANT, **headers}
             return await client.send("POST", path, form, headers=headers, limit=TRANSFER)
-        except (Unreachable, Refused) as error:
-            if isinstance(error, Refused) and error.status != CHUNK_PRESENT:
-                raise
-            if not tries_left:
-                raise
-        await client.pause(PAUSE_S)
+        except ClientError as error:
+            is_there = isinstance(error, Refused) and error.status == CHUNK_PRESENT
+            await patience.wait(error, passes=is_there)
         answer = await _find(client, drive, chunk)
         if answer is not None:
             if digest_in(answer.headers) is None:
                 raise ChunkUnknown(drive, chunk.number)
             return answer
-    raise AssertionError("the last try returns or raises")
 
 
 def _form(fields: Mapping[str, object], content: bytes) -> tuple[Mapping[str, str], bytes]:

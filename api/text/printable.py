@@ -4,18 +4,27 @@ import unicodedata
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of invisible characters: controls, marks of direction, unassigned ones."""
+_DELETE = "\x7f"
 
 
 def escaped_json(text: str) -> str:
     """Return JSON of the same value with invisible characters escaped."""
-    return text if text.isascii() else "".join(map(_escaped, text))
+    if text.isascii() and _DELETE not in text:
+        return text
+    return "".join(map(_escaped, text))
 
 
 def _escaped(each: str) -> str:
-    if each.isascii() or unicodedata.category(each) not in _INVISIBLE:
+    # Of ASCII, JSON has line ends and tabs between values, and nothing else but DEL in them.
+    if each != _DELETE and (each.isascii() or unicodedata.category(each) not in _INVISIBLE):
         return each
     halves = each.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{halves[at : at + 4]}" for at in range(0, len(halves), 4))
+
+
+def escaped_lines(text: str) -> str:
+    """Return the text with each of its lines escaped."""
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def escaped(text: str) -> str:

@@ -44,6 +44,6 @@ def _row(name: str, words: Sequence[str], environment: Mapping[str, str], most_m
 def _cpu_ms(words: Sequence[str], environment: Mapping[str, str]) -> float:
     """Return the processor time of one process, in user and in system mode."""
     silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
-    pid = os.posix_spawn(words[0], words, {**os.environ, **environment}, file_actions=silent)
+    pid = os.posix_spawn(words[0], list(words), {**os.environ, **environment}, file_actions=silent)
     _, _, used = os.wait4(pid, 0)
     return 1000 * (used.ru_utime + used.ru_stime)

@@ -59,6 +59,8 @@ class LyingProxy:
         self.lie_to_head: Lie = honest
         self.before: Callable[[], Awaitable[None]] | None = None
         """Called once before the next request that is concerned."""
+        self.answers: list[web.Response] = []
+        """Answers to the next requests that are concerned, which are not forwarded."""
         self.loses_requests = False
         """Whether the connection is cut before the request is forwarded."""
         self.concerned: list[tuple[str, Mapping[str, str]]] = []
@@ -75,6 +77,9 @@ class LyingProxy:
         if self.loses_requests:
             await request.read()
             _cut(request)
+        if self.answers:
+            await request.read()
+            return self.answers.pop(0)
         lie = self.lie_to_head if request.method == "HEAD" else self.lie
         return await self._answer(request, lie(await self._forward(request)))
 

@@ -6,6 +6,7 @@ import click
 
 from api.accounts.roles import ROLES
 from api.cli.options import settings_option
+from api.cli.output import print_line
 from api.service.settings import Settings
 
 _stdin_option = click.option(
@@ -40,9 +41,9 @@ def add(email: str, settings: Settings, role: str, password_stdin: bool) -> None
     from api.cli.admin import ask
 
     added = ask(settings, lambda admin: admin.call(Accounts.add, email, password, role))
-    click.echo(f"added {added.role} {added.email} ({added.uuid})")
+    print_line(f"added {added.role} {added.email} ({added.uuid})")
     if made_up:
-        click.echo(f"password: {password}")
+        print_line(f"password: {password}")
 
 
 @account.command("password")
@@ -56,9 +57,9 @@ def change_password(email: str, settings: Settings, password_stdin: bool) -> Non
 
     password, made_up = _new_password(from_stdin=password_stdin)
     ask(settings, lambda admin: admin.call(Accounts.set_password, email, password))
-    click.echo(f"changed the password of {email}")
+    print_line(f"changed the password of {email}")
     if made_up:
-        click.echo(f"password: {password}")
+        print_line(f"password: {password}")
 
 
 @account.command()
@@ -73,7 +74,7 @@ def remove(email: str, settings: Settings) -> None:
     from api.cli.admin import ask
 
     ask(settings, lambda admin: admin.call(Accounts.remove, email))
-    click.echo(f"removed {email}")
+    print_line(f"removed {email}")
 
 
 def _new_password(*, from_stdin: bool) -> tuple[str, bool]:

@@ -12,7 +12,15 @@ import click
 from api.cli.checks import NOT_SOUND, CouldNotRun, reporting_failure_of
 from api.cli.commands.verify import verify
 from api.cli.options import data_option, settings_option
-from api.cli.output import TableColumn, json_option, print_json, print_table, progress_bar
+from api.cli.output import (
+    TableColumn,
+    json_option,
+    print_json,
+    print_line,
+    print_own,
+    print_table,
+    progress_bar,
+)
 from api.client.format import in_words
 from api.service.ids import new_id
 from api.service.settings import Settings, load_settings
@@ -88,7 +96,7 @@ def checkpoint(settings: Settings) -> None:
 
     with database_of(settings.data, settings.store).log() as log:
         signer = signer_of(settings.data, new_id=new_id)
-        click.echo(signer.sign(checkpoint_of(log, signer.name).text()), nl=False)
+        print_own(signer.sign(checkpoint_of(log, signer.name).text()))
 
 
 def _existing_database(settings: Settings) -> Database:
@@ -120,24 +128,20 @@ def _replay_fields(outcome: Replay) -> dict[str, object]:
 
 
 def _print_replay(outcome: Replay) -> None:
-    click.echo(
+    print_line(
         f"{outcome.events} events of {outcome.streams} streams, up to position {outcome.position}"
     )
     divergence = outcome.divergence
     if divergence is None:
-        click.echo("sound")
+        print_line("sound")
         return
-    click.echo("VIOLATION, the first one:")
+    print_line("VIOLATION, the first one:")
     for name, value in divergence._asdict().items():
-        click.echo(f"  {name}: {value}")
+        print_line(f"  {name}: {value}")
 
 
 def _recorded(line: HistoryLine) -> str:
     return line.recorded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-
-
-def _fields_text(fields: dict[str, object]) -> str:
-    return "\n".join(in_words(fields))
 
 
 _COLUMNS: tuple[TableColumn[HistoryLine], ...] = (
@@ -145,6 +149,6 @@ _COLUMNS: tuple[TableColumn[HistoryLine], ...] = (
     ("version", lambda line: str(line.version)),
     ("recorded at, UTC", _recorded),
     ("event", lambda line: line.event),
-    ("fields", lambda line: _fields_text(line.fields)),
-    ("by, in request", lambda line: f"{line.actor}\n{line.request_id}".rstrip()),
+    ("fields", lambda line: in_words(line.fields)),
+    ("by, in request", lambda line: [each for each in (line.actor, line.request_id) if each]),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from api.cli.options import data_option, pool_option
+from api.cli.output import print_line, print_own
 from api.service.ids import new_id
 from api.service.settings import Settings, load_settings
 
@@ -51,7 +52,7 @@ def backup(directory: Path, data: Path | None, images: bool, pools: tuple[str, .
     _print(f"backed up {taken.events} events, up to position {taken.position}, to {directory}")
     _print_missing(taken.missing)
     _print("keep this checkpoint somewhere else, to check a restore against it:")
-    click.echo(taken.note, nl=False)
+    print_own(taken.note)
 
 
 def _file_of(settings: Settings) -> Path:
@@ -131,4 +132,4 @@ def _print_missing(missing: Iterable[MissingImage]) -> None:
 
 def _print(line: str) -> None:
     """Print to standard error: standard output is for a file, or a program."""
-    click.echo(line, err=True)
+    print_line(line, err=True)

@@ -3,6 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
+from api.cli.output import print_own
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -15,4 +17,5 @@ def completion(ctx: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     root = ctx.find_root()
-    click.echo(kind(root.command, {}, "job-ledger", "_JOB_LEDGER_COMPLETE").source())
+    script = kind(root.command, {}, "job-ledger", "_JOB_LEDGER_COMPLETE").source()
+    print_own(f"{script}\n")

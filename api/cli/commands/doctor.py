@@ -13,7 +13,7 @@ import msgspec
 
 from api.cli.commands.retention import standing_lines
 from api.cli.options import data_option, pool_option
-from api.cli.output import json_option, print_facts, print_json
+from api.cli.output import Cell, json_option, print_facts, print_json, print_line
 from api.service.limits import rows_of
 from api.service.settings import load_settings
 
@@ -48,12 +48,12 @@ def _print(findings: Findings) -> None:
     print_facts(_lines(findings))
     for check in findings.checks:
         for problem in check.problems:
-            click.echo(f"WRONG: {problem} ({check.name})")
+            print_line(f"WRONG: {problem} ({check.name})")
     if not findings.problems:
-        click.echo(f"nothing is wrong: {len(findings.checks)} checks")
+        print_line(f"nothing is wrong: {len(findings.checks)} checks")
 
 
-def _lines(findings: Findings) -> Iterator[tuple[str, str]]:
+def _lines(findings: Findings) -> Iterator[tuple[str, Cell]]:
     yield "version", findings.version
     yield "data directory", findings.data
     running = findings.service is not None

@@ -1,24 +1,18 @@
 """`job-ledger export`: all jobs, for programs that read lines or tables."""
 
-import csv
-import sys
-
 import click
-import msgspec
 
 from api.cli.client import ask
+from api.cli.output import print_csv_row, print_json_line
 from api.cli.pages import state_option
-from api.client.http import Client
+from api.client.http import Client, parsed
 from api.client.pages import every_job
 from api.client.responses import Job
-from api.text.printable import escaped, escaped_json
 
 COLUMNS = (
     *("uuid", "operation", "state", "progress", "created", "last_modified"),
     *("resources", "children", "error"),
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""The beginnings of what a spreadsheet takes for a formula."""
 
 
 @click.command()
@@ -38,14 +32,13 @@ def export(form: str, state: str | None, since: str | None) -> None:
 
 
 async def _export(client: Client, form: str, filters: dict[str, str | None]) -> None:
-    table = csv.writer(sys.stdout)
     if form == "csv":
-        table.writerow(COLUMNS)
+        print_csv_row(COLUMNS)
     async for raw in every_job(client, filters):
         if form == "csv":
-            table.writerow(map(_cell, _row(msgspec.json.decode(raw, type=Job))))
+            print_csv_row(_row(parsed(raw, Job)))
         else:
-            click.echo(escaped_json(bytes(raw).decode()))
+            print_json_line(raw)
 
 
 def _row(job: Job) -> tuple[object, ...]:
@@ -53,10 +46,3 @@ def _row(job: Job) -> tuple[object, ...]:
         *(job.uuid, job.operation, job.state, job.data.progress, job.created, job.last_modified),
         *(" ".join(job.resources), len(job.children), job.data.error or ""),
     )
-
-
-def _cell(value: object) -> object:
-    """Return a text such that a spreadsheet does not compute it."""
-    if not isinstance(value, str):
-        return value
-    return f"'{escaped(value)}" if value.startswith(FORMULA) else escaped(value)

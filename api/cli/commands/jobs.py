@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from api.cli.client import ask, get, print_answer, print_list
-from api.cli.output import TableColumn, console, json_option
+from api.cli.output import TableColumn, json_option, print_line
 from api.cli.pages import (
     after_option,
     offset_option,
@@ -18,7 +18,6 @@ from api.cli.pages import (
 from api.client.format import in_words, seconds, size, time
 from api.client.http import decoded
 from api.client.responses import Data, Event, Job
-from api.text.printable import escaped
 from api.text.urls import API_ROOT
 from ledger.domain.operations import OPERATIONS, operation_of
 
@@ -89,18 +88,18 @@ def job(uuid: UUID, as_of: str | None, *, tree: bool, history: bool, as_json: bo
         print_answer(answer)
         return
     for line in _lines(decoded(answer, Job), tree=tree):
-        console().print(line, soft_wrap=True)
+        print_line(line)
 
 
 def _lines(job: Job, *, tree: bool) -> Iterator[str]:
-    yield f"job          {escaped(job.uuid)}"
+    yield f"job          {job.uuid}"
     yield f"operation    {_operation(job)}"
-    yield f"state        {escaped(job.state)}"
+    yield f"state        {job.state}"
     yield f"progress     {job.data.progress} %  {figures(job)}".rstrip()
     yield f"created      {time(job.created)} UTC"
     yield f"last change  {time(job.last_modified)} UTC"
     for uri in job.resources:
-        yield f"resource     {escaped(uri.removeprefix(API_ROOT))}"
+        yield f"resource     {uri.removeprefix(API_ROOT)}"
     if tree:
         yield from _tree(job, "")
     elif job.children:
@@ -111,8 +110,8 @@ def _tree(job: Job, before: str) -> Iterator[str]:
     for number, child in enumerate(job.children, start=1):
         last = number == len(job.children)
         mark, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        state = f"{escaped(child.state)} {child.data.progress} %  {figures(child)}".rstrip()
-        yield f"{before}{mark}{escaped(child.uuid)}  {state}"
+        state = f"{child.state} {child.data.progress} %  {figures(child)}".rstrip()
+        yield f"{before}{mark}{child.uuid}  {state}"
         yield from _tree(child, before + below)
 
 
@@ -121,8 +120,8 @@ def _show_history(uuid: UUID, *, as_json: bool) -> None:
     print_list(answer, Event, _EVENT_COLUMNS, "nothing is recorded", as_json=as_json)
 
 
-def _details(event: Event) -> str:
-    return "\n".join(in_words(event.fields))
+def _details(event: Event) -> list[str]:
+    return in_words(event.fields)
 
 
 @click.command()
@@ -134,11 +133,11 @@ def cancel(uuid: UUID, *, as_json: bool) -> None:
     if as_json:
         print_answer(answer)
     else:
-        click.echo(f"cancelled {uuid}")
+        print_line(f"cancelled {uuid}")
 
 
 def _operation(job: Job) -> str:
-    return escaped(operation_of(job.operation).title)
+    return operation_of(job.operation).title
 
 
 WORKER_LOST = "worker lost, waiting for another"
@@ -148,7 +147,7 @@ def figures(job: Job) -> str:
     """Return the bytes, rate and time left of a running job, or the error of a failed one."""
     data = job.data
     if data.error:
-        return escaped(data.error)
+        return data.error
     if data.worker_lost:
         return WORKER_LOST
     if data.bytes_done is None:
@@ -175,7 +174,7 @@ def _bytes(data: Data) -> str:
 _JOB_COLUMNS: tuple[TableColumn[Job], ...] = (
     ("uuid", lambda job: job.uuid),
     ("operation", _operation),
-    ("state", lambda job: escaped(job.state)),
+    ("state", lambda job: job.state),
     ("progress", lambda job: f"{job.data.progress} %"),
     ("figures", figures),
     ("last change, UTC", lambda job: time(job.last_modified)),
@@ -183,7 +182,7 @@ _JOB_COLUMNS: tuple[TableColumn[Job], ...] = (
 _EVENT_COLUMNS: tuple[TableColumn[Event], ...] = (
     ("position", lambda event: str(event.position)),
     ("recorded, UTC", lambda event: time(event.recorded_at)),
-    ("event", lambda event: escaped(event.event.partition("/")[0])),
-    ("actor", lambda event: escaped(event.actor or "another account")),
+    ("event", lambda event: event.event.partition("/")[0]),
+    ("actor", lambda event: event.actor or "another account"),
     ("details", _details),
 )

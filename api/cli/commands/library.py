@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 import click
 
 from api.cli.options import data_option, pool_option
-from api.cli.output import TableColumn, print_table
+from api.cli.output import TableColumn, print_line, print_table
 from api.service.settings import load_settings
 from ledger.domain.events import Media
 
@@ -54,7 +54,7 @@ def add(  # noqa: PLR0917 - click's
 
     new = NewImage(str(image.absolute()), name, media, storage_type, dict(map(_pair, meta)))
     added = _ask(data, pools, lambda admin: admin.call(Library.add, new))
-    click.echo(f"added {added.uuid}")
+    print_line(f"added {added.uuid}")
 
 
 @library.command("list")
@@ -77,7 +77,7 @@ def remove(uuid: str, data: Path | None, pools: tuple[str, ...]) -> None:
     from api.admin.library import Library
 
     _ask(data, pools, lambda admin: admin.call(Library.remove, uuid))
-    click.echo(f"removed {uuid}")
+    print_line(f"removed {uuid}")
 
 
 def _ask(data: Path | None, pools: tuple[str, ...], question: Callable[[Admin], Awaitable[T]]) -> T:
@@ -93,8 +93,8 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _meta_text(image: LibraryImage) -> str:
-    return "\n".join(f"{key}={value}" for key, value in sorted(image.meta.items()))
+def _meta_lines(image: LibraryImage) -> list[str]:
+    return [f"{key}={value}" for key, value in sorted(image.meta.items())]
 
 
 _COLUMNS: tuple[TableColumn[LibraryImage], ...] = (
@@ -103,5 +103,5 @@ _COLUMNS: tuple[TableColumn[LibraryImage], ...] = (
     ("media", lambda image: image.media),
     ("size", lambda image: f"{image.size:,}"),
     ("storage type", lambda image: image.storage_type),
-    ("meta", _meta_text),
+    ("meta", _meta_lines),
 )

@@ -3,7 +3,7 @@
 import click
 
 from api.cli.options import settings_option
-from api.cli.output import progress_bar
+from api.cli.output import print_line, progress_bar
 from api.service.ids import new_id
 from api.service.settings import Settings, checked_store
 
@@ -35,10 +35,10 @@ def move(settings: Settings, url: str) -> None:
     directory = settings.data
     moved = move_ledger(directory, url, new_id=new_id, showing=progress_bar)
     if moved is not None:
-        click.echo(
+        print_line(
             f"moved {moved.events} events and everything that belongs to them, up to position"
             f" {moved.position}"
         )
-        click.echo(f"verified: the tree of {moved.leaves} leaves has the root {moved.root.hex()}")
-    click.echo(f"the ledger of {directory} is in {without_password(url)}")
-    click.echo(f"the old file is kept as {directory / MOVED_FILE}, and is no longer used")
+        print_line(f"verified: the tree of {moved.leaves} leaves has the root {moved.root.hex()}")
+    print_line(f"the ledger of {directory} is in {without_password(url)}")
+    print_line(f"the old file is kept as {directory / MOVED_FILE}, and is no longer used")

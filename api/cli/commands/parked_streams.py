@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from api.cli.options import settings_option
-from api.cli.output import TableColumn, print_table
+from api.cli.output import TableColumn, print_line, print_table
 from api.cli.times import moment_text
 from api.service.settings import Settings
 
@@ -37,7 +37,7 @@ def list_parked(settings: Settings) -> None:
 def retry(stream: str, settings: Settings) -> None:
     """Let the next sweep try STREAM again, now that it can be read."""
     _release(settings, stream, skip=False)
-    click.echo(f"the next sweep tries {stream} again")
+    print_line(f"the next sweep tries {stream} again")
 
 
 @parked.command()
@@ -46,7 +46,7 @@ def retry(stream: str, settings: Settings) -> None:
 def skip(stream: str, settings: Settings) -> None:
     """Let the next sweep discard STREAM unread: its events are archived as they are."""
     _release(settings, stream, skip=True)
-    click.echo(f"the next sweep discards {stream} unread")
+    print_line(f"the next sweep discards {stream} unread")
 
 
 def _release(settings: Settings, stream: str, *, skip: bool) -> None:

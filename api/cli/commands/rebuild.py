@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from api.cli.options import settings_option
-from api.cli.output import progress_bar
+from api.cli.output import print_line, progress_bar
 from api.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ def rebuild(settings: Settings) -> None:
 
     with progress_bar("rebuilding", "events") as report:
         rebuilt = ask_existing(settings, lambda admin: admin.rebuild(report))
-    click.echo(
+    print_line(
         f"rebuilt from {rebuilt.events} events, up to position {rebuilt.position},"
         f" in {rebuilt.seconds:.2f} s"
     )
-    click.echo(f"digest before: {rebuilt.before}")
-    click.echo(f"digest after:  {rebuilt.after}")
-    click.echo(_verdict(rebuilt))
+    print_line(f"digest before: {rebuilt.before}")
+    print_line(f"digest after:  {rebuilt.after}")
+    print_line(_verdict(rebuilt))
 
 
 def _verdict(rebuilt: Rebuilt) -> str:

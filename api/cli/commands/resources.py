@@ -7,12 +7,12 @@ import click
 import msgspec
 
 from api.cli.client import ask, get, print_answer
-from api.cli.output import TableColumn, json_option
+from api.cli.output import TableColumn, json_option, print_line
 from api.cli.pages import Several, after_option, offset_option, place, print_page
+from api.client.errors import Unintelligible
 from api.client.format import short, size
 from api.client.http import decoded
 from api.client.responses import Drive, Keypair, Reference, Server
-from api.text.printable import escaped
 
 LIMIT = click.IntRange(0, 10_000)
 
@@ -68,21 +68,21 @@ def keypairs(
 _DRIVE_COLUMNS: tuple[TableColumn[Drive], ...] = (
     ("uuid", lambda drive: drive.uuid),
     ("name", lambda drive: short(drive.name)),
-    ("status", lambda drive: escaped(drive.status)),
+    ("status", lambda drive: drive.status),
     ("size", lambda drive: size(drive.size)),
-    ("storage", lambda drive: escaped(drive.storage_type)),
+    ("storage", lambda drive: drive.storage_type),
 )
 _SERVER_COLUMNS: tuple[TableColumn[Server], ...] = (
     ("uuid", lambda server: server.uuid),
     ("name", lambda server: short(server.name)),
-    ("status", lambda server: escaped(server.status)),
+    ("status", lambda server: server.status),
     ("drives", lambda server: str(len(server.drives))),
-    ("address", lambda server: escaped(", ".join(server.addresses()))),
+    ("address", lambda server: ", ".join(server.addresses())),
 )
 _KEYPAIR_COLUMNS: tuple[TableColumn[Keypair], ...] = (
     ("uuid", lambda keypair: keypair.uuid),
     ("name", lambda keypair: short(keypair.name)),
-    ("fingerprint", lambda keypair: escaped(keypair.fingerprint)),
+    ("fingerprint", lambda keypair: keypair.fingerprint),
 )
 
 
@@ -114,16 +114,18 @@ def clone(
     query = {"do": "clone", "avoid": avoid}
     answer = ask(lambda client: client.post(f"/{kind}s/{uuid}/action/", query, body))
     found = decoded(answer, _Cloned)
-    (made,) = found.objects or (found,)
+    made = found.objects[0] if found.objects else found
+    if made.uuid is None:
+        raise Unintelligible("it names no clone")
     if not made.jobs:  # it was recorded, and could not be shown at once
         made = decoded(get(f"/{kind}s/{made.uuid}/"), _Cloned)
     jobs = [job.uuid for job in made.jobs]
     if as_json:
         print_answer(answer)
     else:
-        click.echo(f"{kind} {made.uuid}")
+        print_line(f"{kind} {made.uuid}")
         for job in jobs:
-            click.echo(f"job {job}")
+            print_line(f"job {job}")
     if wait:
         import asyncio
 

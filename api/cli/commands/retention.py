@@ -10,7 +10,15 @@ import click
 import msgspec
 
 from api.cli.options import settings_option
-from api.cli.output import TableColumn, json_option, print_facts, print_json, print_table
+from api.cli.output import (
+    Cell,
+    TableColumn,
+    json_option,
+    print_facts,
+    print_json,
+    print_line,
+    print_table,
+)
 from api.cli.times import duration, moment, moment_text
 from api.service.settings import Settings
 from api.text.counts import counted, what
@@ -42,7 +50,7 @@ def set_policy(keep: timedelta, settings: Settings) -> None:
     from projections.maintenance.retention.service import Retention
 
     ask_existing(settings, lambda admin: admin.call(Retention.set, keep))
-    click.echo(f"jobs are kept for {duration_text(keep)} from now on")
+    print_line(f"jobs are kept for {duration_text(keep)} from now on")
 
 
 @retention.command()
@@ -85,11 +93,11 @@ def plan(as_of: datetime | None, keep: timedelta | None, settings: Settings, as_
     if found.trees:
         print_table(found.trees, _COLUMNS, "")
     for stream in found.streams:
-        click.echo(f"and {stream}")
+        print_line(f"and {stream}")
     jobs = sum(len(tree.jobs) for tree in found.trees)
     total = what(len(found.trees), jobs, len(found.streams))
-    click.echo(f"{total}, ended before {moment_text(found.cutoff)}")
-    click.echo(f"digest: {found.digest}")
+    print_line(f"{total}, ended before {moment_text(found.cutoff)}")
+    print_line(f"digest: {found.digest}")
 
 
 @retention.command()
@@ -106,11 +114,11 @@ def run(digest: str | None, settings: Settings) -> None:
 
     ran = ask_existing(settings, lambda admin: admin.call(Retention.run, digest))
     for line in outcome(ran):
-        click.echo(line)
+        print_line(line)
     if ran.swept is None and ran.compacted is None:
-        click.echo("nothing was due")
+        print_line("nothing was due")
     for stream in ran.swept.parked if ran.swept else ():
-        click.echo(f"parked {stream}, which cannot be read: see `job-ledger parked list`")
+        print_line(f"parked {stream}, which cannot be read: see `job-ledger parked list`")
 
 
 @retention.command("confirm-clock")
@@ -124,10 +132,10 @@ def confirm_clock(settings: Settings) -> None:
     from projections.maintenance.retention.service import Retention
 
     ask_existing(settings, lambda admin: admin.call(Retention.confirm_clock))
-    click.echo("the wall clock is trusted as it is")
+    print_line("the wall clock is trusted as it is")
 
 
-def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, str]]:
+def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, Cell]]:
     """Return the state of retention as names and values."""
     since = "by default" if standing.since is None else f"since {moment_text(standing.since)}"
     yield "jobs are kept for", f"{duration_text(standing.keep)}, {since}"
@@ -148,10 +156,10 @@ def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, str]]:
     )
 
 
-def _deletion(deleting: Deletion) -> str:
+def _deletion(deleting: Deletion) -> list[str]:
     parts = counted(len(deleting.tails), "stream")
-    named = "".join(f"\n{stream}" for stream in deleting.tails[:TAILS_NAMED])
-    return f"what is in archive {', '.join(deleting.archives)}; {parts} in part{named}"
+    first = f"what is in archive {', '.join(deleting.archives)}; {parts} in part"
+    return [first, *deleting.tails[:TAILS_NAMED]]
 
 
 def _number(found: SweepSummary) -> str:

@@ -18,6 +18,7 @@ from api.cli.options import (
     pool_option,
     server_options,
 )
+from api.cli.output import print_line
 from api.service.settings import BadSettings, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def serve(data: Path | None, **given: object) -> None:
     _allow_many_connections()
     manager = ServiceManager()
     if settings.processes == 1:
-        asyncio.run(serve_until_stopped(settings, click.echo, manager))
+        asyncio.run(serve_until_stopped(settings, print_line, manager))
     else:
         _serve_in_processes(settings, manager)
 
@@ -121,7 +122,7 @@ def _serve_in_processes(settings: Settings, manager: ServiceManager) -> None:
         number = fork_processes(settings.processes, telling.start)
         if number is not None:
             share = Share(number, port)
-            asyncio.run(serve_until_stopped(settings, click.echo, pulses.of(number), share))
+            asyncio.run(serve_until_stopped(settings, print_line, pulses.of(number), share))
 
 
 def _allow_many_connections() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from api.cli.options import settings_option
-from api.cli.output import TableColumn, print_table
+from api.cli.output import TableColumn, print_line, print_table
 from api.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def add(email: str, settings: Settings, name: str) -> None:
     from api.cli.admin import ask
 
     added = ask(settings, lambda admin: admin.call(Tokens.add, email, name))
-    click.echo(f"added token {added.id} of {added.email}")
-    click.echo(f"token: {added.token}")
+    print_line(f"added token {added.id} of {added.email}")
+    print_line(f"token: {added.token}")
 
 
 @token.command("list")
@@ -58,7 +58,7 @@ def remove(token_id: str, settings: Settings) -> None:
     from api.cli.admin import ask
 
     ask(settings, lambda admin: admin.call(Tokens.remove, token_id))
-    click.echo(f"removed token {token_id}")
+    print_line(f"removed token {token_id}")
 
 
 _COLUMNS: tuple[TableColumn[StoredToken], ...] = (

@@ -13,12 +13,11 @@ from uuid import UUID
 import click
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from api.cli.output import json_option, print_result, progress_bar
+from api.cli.output import json_option, print_line, print_result, progress_bar
 from api.client.errors import ClientError, Mismatch
 from api.client.local_image import local_image
 from api.client.partial_file import part_of
 from api.client.saved_login import saved_login
-from api.text.printable import escaped
 
 if TYPE_CHECKING:
     from api.client.sessions import SessionClient
@@ -77,7 +76,7 @@ def _print_resume_command(error: BaseException, *words: str) -> None:
     """Print how to resume, unless that would only meet what ended the transfer."""
     if isinstance(error, Mismatch):
         return
-    click.echo(f"resume with: job-ledger {escaped(shlex.join(words))}", err=True)
+    print_line(f"resume with: job-ledger {shlex.join(words)}", err=True)
 
 
 @click.command()
@@ -100,4 +99,4 @@ def download(uuid: UUID, file: Path | None, *, force: bool, as_json: bool) -> No
             again = ["--force"] if force else []
             _print_resume_command(error, "download", str(uuid), str(target), *again)
         raise
-    print_result({"file": str(target)}, escaped(str(target)), as_json=as_json)
+    print_result({"file": str(target)}, str(target), as_json=as_json)

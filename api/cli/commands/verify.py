@@ -12,7 +12,7 @@ import msgspec
 
 from api.cli.checks import NOT_SOUND, reporting_failure_of
 from api.cli.options import data_option
-from api.cli.output import json_option, print_json, progress_bar
+from api.cli.output import json_option, print_json, print_line, progress_bar
 from api.service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _fields(verified: Verified, *, own_key: bool) -> dict[str, object]:
 
 def _print(verified: Verified, *, own_key: bool) -> None:
     for line in _lines(verified, own_key=own_key):
-        click.echo(line)
+        print_line(line)
 
 
 def _lines(verified: Verified, *, own_key: bool) -> Iterator[str]:

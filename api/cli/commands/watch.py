@@ -8,17 +8,22 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import click
-import msgspec
-from rich.table import Table
 
 from api.cli.commands.jobs import figures
-from api.cli.output import console, is_animated, json_option, terminal_restored
-from api.client.http import Client
+from api.cli.output import (
+    TextTable,
+    console,
+    is_animated,
+    json_option,
+    print_json_line,
+    print_line,
+    terminal_restored,
+)
+from api.client.http import Client, parsed
 from api.client.job_watch import Followed, follow
 from api.client.pages import every_job
 from api.client.responses import Job
 from api.client.saved_login import saved_login
-from api.text.printable import escaped, escaped_json
 
 FAILED, TIMED_OUT = 1, 124
 """Exit codes; the second is that of timeout(1)."""
@@ -77,7 +82,7 @@ async def watch_jobs(
     async with connected(saved_login()) as client:
         watched = uuids or await _running(client)
         if not watched:
-            click.echo("no job is running", err=True)
+            print_line("no job is running", err=True)
             return 0
         last: list[Followed] = []
         try:
@@ -86,7 +91,7 @@ async def watch_jobs(
                     async for last in follow(client, watched, fail_fast=fail_fast):
                         show(last)
         except TimeoutError:
-            click.echo("the time is up; the jobs continue", err=True)
+            print_line("the time is up; the jobs continue", err=True)
             return TIMED_OUT
     return 0 if all(each.has_succeeded for each in last) else FAILED
 
@@ -94,7 +99,7 @@ async def watch_jobs(
 async def _running(client: Client) -> list[str]:
     """Return the running jobs, without sub-jobs of one another."""
     jobs = every_job(client, {"state": "started"})
-    found = [msgspec.json.decode(raw, type=Job) async for raw in jobs]
+    found = [parsed(raw, Job) async for raw in jobs]
     below = {child.uuid for job in found for child in _descendants(job)}
     return [job.uuid for job in found if job.uuid not in below]
 
@@ -119,8 +124,9 @@ def _display(*, compact: bool, as_json: bool) -> Iterator[Show]:
             yield lambda followed: live.update(_table(followed, compact=compact), refresh=True)
 
 
-def _table(followed: Sequence[Followed], *, compact: bool) -> Table:
-    table = Table.grid(padding=(0, 2))
+def _table(followed: Sequence[Followed], *, compact: bool) -> TextTable:
+    table = TextTable.grid(padding=(0, 2))
+    assert isinstance(table, TextTable)
     table.add_column(no_wrap=True)
     table.add_column(width=9)
     table.add_column(width=24)
@@ -142,13 +148,12 @@ def _trouble(followed: Sequence[Followed]) -> str:
     return f"{'connection lost' if known else 'the service cannot be reached'}, trying again"
 
 
-def _draw(table: Table, job: Job, before: str, *, compact: bool) -> None:
+def _draw(table: TextTable, job: Job, before: str, *, compact: bool) -> None:
     from rich.progress_bar import ProgressBar
 
     colour = {"success": "green", "failed": "red", "cancelled": "yellow"}.get(job.state, "cyan")
     bar = ProgressBar(100, job.data.progress, complete_style=colour, finished_style=colour)
-    state = escaped(job.state)
-    table.add_row(before + escaped(job.uuid), state, bar, f"{job.data.progress} %", figures(job))
+    table.add_row(before + job.uuid, job.state, bar, f"{job.data.progress} %", figures(job))
     if not compact:
         for child in job.children:
             _draw(table, child, f"{before}  ", compact=compact)
@@ -179,15 +184,15 @@ class _Lines:
         step = state, progress // STEP_PERCENT
         if self._printed.get(uuid) != step:
             self._printed[uuid] = step
-            self._print(f"{escaped(uuid)} {escaped(state)} {progress} % {details}".rstrip())
+            self._print(f"{uuid} {state} {progress} % {details}".rstrip())
 
     def _print_unknown(self, uuid: str) -> None:
         if uuid not in self._printed:
             self._printed[uuid] = "", 0
-            self._print(f"{escaped(uuid)} does not exist yet")
+            self._print(f"{uuid} does not exist yet")
 
     def _print(self, line: str) -> None:
-        click.echo(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")
+        print_line(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")
 
 
 class _Objects:
@@ -201,8 +206,8 @@ class _Objects:
         for each in followed:
             if each.answer and self._printed.get(each.uuid) != each.answer:
                 self._printed[each.uuid] = each.answer
-                click.echo(escaped_json(each.answer.decode()))
+                print_json_line(each.answer)
         lost = any(each.lost for each in followed)
         if lost != self._lost:
             self._lost = lost
-            click.echo(_trouble(followed) if lost else "connected again", err=True)
+            print_line(_trouble(followed) if lost else "connected again", err=True)

@@ -5,6 +5,7 @@ import asyncio
 import click
 
 from api.cli.options import copying_options, monitoring_options, server_options
+from api.cli.output import print_line
 from api.service.settings import load_worker_settings
 
 
@@ -36,4 +37,4 @@ def worker(pools: tuple[str, ...], **given: object) -> None:
     settings = load_worker_settings(pools=pools, **given)
     log_to_stderr(settings.log_format)
     show_stacks_on_signal()
-    asyncio.run(work(settings, click.echo, ServiceManager()))
+    asyncio.run(work(settings, print_line, ServiceManager()))

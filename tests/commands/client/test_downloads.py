@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from api.client import downloads
+from api.client import downloads, patience
 from api.client.downloads import download
 from api.client.errors import (
     ClientError,
@@ -100,8 +100,8 @@ class Downloading:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses, few tries, and small blocks."""
-    monkeypatch.setattr(downloads, "PAUSE_S", 0)
-    monkeypatch.setattr(downloads, "TRIES", 3)
+    monkeypatch.setattr(patience, "PAUSE_S", 0)
+    monkeypatch.setattr(patience, "TRIES", 3)
     monkeypatch.setattr(downloads, "BLOCK_BYTES", 16 * KIB)
 
 
@@ -148,9 +148,54 @@ async def test_a_lost_connection_is_resumed_in_one_run(downloading: Downloading)
     """As often as it brings anything; what came is not asked for again."""
     downloading.proxy.lie = lambda answer: answer._replace(cut_at=CUT // 4)
     await downloading.run()
-    assert len(downloading.ranges) > downloads.TRIES
+    assert len(downloading.ranges) > patience.TRIES
     assert downloading.ranges[1] == f"bytes={CUT // 4}-"
     downloading.check()
+
+
+def page_of_proxy(status: int) -> Lie:
+    """What a proxy answers with while the service behind it starts again."""
+    page = b"<html>nginx</html>"
+    return lambda answer: answer._replace(status=status).with_body(page).with_headers(ETag=None)
+
+
+def in_turn(lies: list[Lie]) -> Lie:
+    def lie(answer: Forwarded) -> Forwarded:
+        return lies.pop(0)(answer)
+
+    return lie
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 520])
+async def test_a_service_that_is_away_for_a_moment_is_waited_for(
+    downloading: Downloading, status: int
+) -> None:
+    """At the first GET, after a cut and before the end; what came is not asked for again."""
+    away = page_of_proxy(status)
+    told = [away, lambda answer: answer._replace(cut_at=CUT), away, honest]
+    looks = [honest, away, honest]
+    downloading.proxy.lie, downloading.proxy.lie_to_head = in_turn(told), in_turn(looks)
+    await downloading.run()
+    assert downloading.ranges == [None, None, f"bytes={CUT}-", f"bytes={CUT}-"]
+    assert (told, looks) == ([], [])
+    downloading.check()
+
+
+@pytest.mark.parametrize("status", [403, 404, 410, 501, 507])
+async def test_a_refusal_that_lasts_ends_it(downloading: Downloading, status: int) -> None:
+    """Nobody waits for what a moment does not change; the part stays."""
+    told: list[Lie] = [lambda answer: answer._replace(cut_at=CUT), page_of_proxy(status)]
+    downloading.proxy.lie = in_turn(told)
+    await downloading.fail(Refused)
+    assert downloading.part.read_bytes() == downloading.content[:CUT]
+    assert downloading.ranges == [None, f"bytes={CUT}-"]
+
+
+async def test_a_service_that_stays_away_is_told(downloading: Downloading) -> None:
+    """After some tries in vain, in its own words."""
+    downloading.proxy.lie = page_of_proxy(503)
+    await downloading.fail(Refused, "status 503")
+    assert len(downloading.ranges) == patience.TRIES
 
 
 async def test_a_part_of_another_drive_is_refused(downloading: Downloading) -> None:
@@ -277,7 +322,7 @@ async def test_a_digest_that_takes_long_is_waited_for(
         await sleep(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", noting)
-    monkeypatch.setattr(downloads, "PAUSE_S", pause_s)
+    monkeypatch.setattr(downloads, "DIGEST_PAUSE_S", pause_s)
     with downloading.part.open("r+b") as part:
         part.write(b"rotten")
     told = [honest, still_making, still_making]
@@ -450,7 +495,7 @@ async def test_without_a_tag_nothing_is_resumed(downloading: Downloading) -> Non
     """The part cannot be told from one of an earlier image."""
     downloading.proxy.lie = lambda answer: without_tag(answer)._replace(cut_at=CUT)
     await downloading.fail(Unreachable)
-    assert downloading.ranges == [None] * (1 + downloads.TRIES)
+    assert downloading.ranges == [None] * (1 + patience.TRIES)
     downloading.proxy.lie = honest
     downloading.proxy.concerned.clear()
     await downloading.run()

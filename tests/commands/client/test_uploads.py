@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from api.client import uploads
+from api.client import patience, uploads
 from api.client.errors import (
     ChunkDiffers,
     ChunkUnknown,
@@ -20,6 +20,7 @@ from api.client.errors import (
     FileChanged,
     FileMisfit,
     Mismatch,
+    Refused,
     Unreachable,
 )
 from api.client.http import TRANSFER
@@ -99,8 +100,8 @@ class Uploading:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses, few tries, and small chunks."""
-    monkeypatch.setattr(uploads, "PAUSE_S", 0)
-    monkeypatch.setattr(uploads, "TRIES", 3)
+    monkeypatch.setattr(patience, "PAUSE_S", 0)
+    monkeypatch.setattr(patience, "TRIES", 3)
     monkeypatch.setattr(uploads, "CHUNK_BYTES", CHUNK)
 
 
@@ -242,6 +243,46 @@ async def test_what_another_client_sent_is_not_taken_for_the_file(uploading: Upl
     answer = await uploading.api.post(f"/drives/{uploading.drive}/upload/", data=form)
     assert answer.status == 200, answer.body
     await uploading.fail(ChunkDiffers, "chunk 2 ")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+async def test_a_service_that_is_away_for_a_moment_is_waited_for(
+    uploading: Uploading, status: int
+) -> None:
+    """Whether it has the chunk is asked; another node may have answered, or a proxy."""
+    told = [status, None, status]
+
+    def tell(answer: Forwarded) -> Forwarded:
+        lie = told.pop(0) if told else None
+        return answer if lie is None else answer._replace(status=lie).with_body(b"<html>")
+
+    uploading.proxy.lie = tell
+    await uploading.run()
+    assert told == []
+    assert uploading.sent == COUNT
+    await uploading.check()
+
+
+async def test_a_chunk_that_is_refused_for_the_moment_is_sent_again(uploading: Uploading) -> None:
+    """It did not arrive."""
+    uploading.proxy.answers = [web.Response(status=503)]
+    await uploading.run()
+    assert uploading.sent == COUNT + 1
+    await uploading.check()
+
+
+async def test_a_refusal_that_lasts_ends_it(uploading: Uploading) -> None:
+    """Such as a full pool: whoever makes room resumes it."""
+    uploading.proxy.answers = [web.Response(status=507)]
+    await uploading.fail(Refused, "status 507")
+    assert uploading.sent == 1
+
+
+async def test_a_chunk_that_is_said_to_be_there_and_not_is_given_up(uploading: Uploading) -> None:
+    """A service that contradicts itself is not asked for ever."""
+    uploading.proxy.answers = [web.Response(status=416) for _ in range(patience.TRIES)]
+    await uploading.fail(Refused)
+    assert uploading.sent == patience.TRIES
 
 
 async def test_a_service_that_gives_no_digests_is_not_resumed(
