@@ -7,6 +7,8 @@ from aiohttp import hdrs, web
 
 TAG_BYTES = 16
 
+_OF_BOTH = (hdrs.CACHE_CONTROL, hdrs.CONTENT_LOCATION, hdrs.ETAG, hdrs.EXPIRES, hdrs.VARY)
+"""What a 304 says as the whole answer would (RFC 9110, 15.4.5)."""
 _TAGS = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -36,7 +38,8 @@ def make_conditional(request: web.Request, answer: web.StreamResponse) -> web.St
         tag = answer.headers[hdrs.ETAG] = tag_of(answer.body)
     if tag is None or hdrs.IF_NONE_MATCH not in request.headers or not _client_has(request, tag):
         return answer
-    return web.Response(status=web.HTTPNotModified.status_code, headers={hdrs.ETAG: tag})
+    kept = {name: answer.headers[name] for name in _OF_BOTH if name in answer.headers}
+    return web.Response(status=web.HTTPNotModified.status_code, headers=kept)
 
 
 def _client_has(request: web.Request, tag: str) -> bool:

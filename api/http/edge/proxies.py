@@ -1,7 +1,8 @@
 """Requests as clients made them, where trusted proxies forward them.
 
-Only what a trusted proxy says is believed: anybody can send such headers. `X-Forwarded-For` is read
-from its right end, where the nearest proxy has added the address that it saw.
+Only what a trusted proxy says is believed: anybody can send such headers. They are read from their
+right end, where the nearest proxy has added what it saw, up to the proxy that the client has
+connected to.
 """
 
 import re
@@ -38,23 +39,26 @@ class TrustedProxies:
         """Return the request with the address, scheme and host that its client saw."""
         if not self._networks or not self.is_trusted(request.remote or ""):
             return request
-        seen = _Seen(remote=self._client(request))
-        scheme = _last(request, "X-Forwarded-Proto").lower()
+        address, between = self._client(request)
+        seen = _Seen(remote=address)
+        scheme = _said(request, "X-Forwarded-Proto", between).lower()
         if scheme in _SCHEMES:
             seen["scheme"] = scheme
-        host = _last(request, "X-Forwarded-Host")
+        host = _said(request, "X-Forwarded-Host", between)
         if _HOST.fullmatch(host):
             seen["host"] = host
         return request.clone(**seen)
 
-    def _client(self, request: web.Request) -> str:
-        """Return the rightmost address that is not a trusted proxy's, or else the leftmost one."""
-        found = request.remote or ""
-        for address in _forwarded(request):
-            found = address
+    def _client(self, request: web.Request) -> tuple[str, int]:
+        """Return the rightmost address that is not a trusted proxy's, or else the leftmost one.
+
+        And how many proxies are between the service and the one that it has connected to.
+        """
+        forwarded = list(_forwarded(request)) or [request.remote or ""]
+        for between, address in enumerate(forwarded):
             if not self.is_trusted(address):
-                break
-        return found
+                return address, between
+        return forwarded[-1], len(forwarded) - 1
 
     def is_trusted(self, address: str) -> bool:
         """Return whether a proxy of this address is believed."""
@@ -73,7 +77,11 @@ def _forwarded(request: web.Request) -> Iterator[str]:
         yield str(ip)
 
 
-def _last(request: web.Request, header: str) -> str:
-    """Return what the nearest proxy says."""
-    values = request.headers.getall(header, ())
-    return values[-1].rpartition(",")[2].strip() if values else ""
+def _said(request: web.Request, header: str, between: int) -> str:
+    """Return what the proxy says that has so many others between itself and the service.
+
+    Each adds what it saw at the right end; or one has replaced what was there, or passed it on.
+    Then the leftmost that is left counts: it is by that proxy, or by one nearer.
+    """
+    said = ",".join(request.headers.getall(header, ())).split(",")
+    return said[-1 - between :][0].strip()

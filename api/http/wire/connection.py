@@ -40,6 +40,7 @@ class Connection(web.RequestHandler):
         "_held",
         "_ids",
         "_limits",
+        "_noted",
         "_open",
         "_payload",
         "_socket",
@@ -59,6 +60,8 @@ class Connection(web.RequestHandler):
         self._limits = limits
         self._open = connections
         self._payload: StreamReader = EMPTY_PAYLOAD
+        """The body of the newest of the `_noted` requests."""
+        self._noted = 0
         # Kept while it is open; aiohttp forgets its own when it begins to close it.
         self._socket: asyncio.Transport | None = None
         self._head_timer: asyncio.TimerHandle | None = None
@@ -119,14 +122,21 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Receive; what belongs neither to a whole head nor to a body begins a head."""
-        heads = self._request_count
         begins = self._payload.is_eof()
         super().data_received(data)
-        if self._request_count != heads:
-            _, self._payload = self._messages[-1]
-            self._stop_head_timer()
-        elif begins and self._head_timer is None and data.strip(LINE_ENDS) and self._reads_heads():
+        if self._note_requests():
+            return
+        if begins and self._head_timer is None and data.strip(LINE_ENDS) and self._reads_heads():
             self._start_head_timer()
+
+    def _note_requests(self) -> bool:
+        """Note the body of the newest request; return whether there are new ones."""
+        if self._request_count == self._noted:
+            return False
+        self._noted = self._request_count
+        _, self._payload = self._messages[-1]
+        self._stop_head_timer()
+        return True
 
     def _reads_heads(self) -> bool:
         """Return False for a websocket, at the end, and while what has come is not looked at."""
@@ -214,10 +224,12 @@ class Connection(web.RequestHandler):
             note_outcome(request, resp, "not-recorded")
             resp.headers[REQUEST_ID] = self._ids.of(request)
         try:
-            return await super().finish_response(request, resp, start_time)
+            finished = await super().finish_response(request, resp, start_time)
         finally:
             self._give_back()
             self._open.release(self)
+        self._note_requests()  # it looks at what came behind an upgrade that was declined
+        return finished
 
 
 def _keep_little_unsent(transport: asyncio.Transport) -> None:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from api.app import make_app
+from api.http.wire.connection import Connection
 from api.http.wire.open_connections import OpenConnections
 from api.http.wire.server import ApiRunner
 from api.service.limits import Limits
@@ -126,6 +127,80 @@ async def test_a_limit_can_be_off(connect: Connect, server: TestServer) -> None:
         assert connection._head_timer is None
 
 
+COUNT = 100
+HOST = b"Host: x\r\n"
+POST = b"POST /api/2.0/tags/ HTTP/1.1\r\n" + HOST
+UPGRADE = b"GET /healthz HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+WHOLE = (
+    b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
+    UPGRADE,
+    POST + b"Content-Length: 0\r\n\r\n",
+    POST + b"Content-Length: 9\r\n\r\nGET / HTT",
+    POST + b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\nGET / HTT",
+    POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nGET /\r\n0\r\nTrailer: x\r\n\r\n",
+)
+
+
+def waits(connection: Connection) -> bool:
+    return connection._waiter is not None and not connection._waiter.done()
+
+
+def is_closed(connection: Connection) -> bool:
+    return connection._task_handler is None or connection._task_handler.done()
+
+
+def is_handled(connection: Connection) -> bool:
+    return is_closed(connection) or waits(connection)
+
+
+async def test_nothing_is_timed_once_all_is_there(service: Service, seed: int) -> None:
+    """Requests with and without bodies, cut anywhere: the end of a body begins no head."""
+    drawn = Random(seed)  # noqa: S311 - a test that can be repeated
+    runner = ApiRunner(make_app(service), prefix="test")
+    await runner.setup()
+    assert runner.server is not None
+    whole = 0
+    for number in range(COUNT):
+        declined = UPGRADE if number % 2 else b""
+        sent = declined + b"".join(drawn.choices(WHOLE, k=drawn.randrange(1, 4)))
+        connection, left = runner.server(), sent
+        assert isinstance(connection, Connection)
+        connection.connection_made(Wire(0))
+        least = len(declined)
+        while left:
+            cut = drawn.randrange(least, len(left)) + 1
+            connection.data_received(left[:cut])
+            left, least = left[cut:], 0
+            for _ in range(drawn.choice((0, 1, 5, 50))):
+                await asyncio.sleep(0)
+        await wait_until("all is handled", partial(is_handled, connection))
+        if not is_closed(connection):
+            assert connection._head_timer is None, sent
+            whole += 1
+        connection.connection_lost(None)
+    assert whole > 20
+    await runner.cleanup()
+
+
+async def test_a_body_behind_an_answer_that_is_not_read_is_not_timed(service: Service) -> None:
+    """It is that of a request behind an upgrade which was declined."""
+    runner = ApiRunner(make_app(service), prefix="test")
+    await runner.setup()
+    assert runner.server is not None
+    connection = runner.server()
+    assert isinstance(connection, Connection)
+    connection.connection_made(Wire(0))
+    connection.pause_writing()
+    connection.data_received(UPGRADE + POST + b"Content-Length: 9\r\n\r\nGET")
+    await wait_until("what is behind it has been looked at", lambda: connection._request_count == 2)
+    connection.data_received(b" / HTT")
+    assert connection._head_timer is None
+    connection.resume_writing()
+    await wait_until("all is handled", partial(is_handled, connection))
+    connection.connection_lost(None)
+    await runner.cleanup()
+
+
 # The answer
 
 
@@ -146,6 +221,9 @@ class Wire(asyncio.Transport):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert high == 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
 
     def abort(self) -> None:
         self.is_cut = True

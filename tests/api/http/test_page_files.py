@@ -50,6 +50,12 @@ async def test_each_file_is_served(api: Api, file: Path):
     headers = {"Accept-Encoding": "identity", "If-None-Match": tag}
     async with api.client.get(url, headers=headers) as again:
         assert again.status == 304
+        kept = ("Cache-Control", "ETag", "Vary")
+        assert {name: again.headers[name] for name in kept} == {
+            "Cache-Control": "no-cache",
+            "ETag": tag,
+            "Vary": "Accept-Encoding",
+        }
 
 
 @pytest.mark.parametrize(

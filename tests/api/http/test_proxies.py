@@ -58,7 +58,7 @@ def test_the_clients_address(given: list[str], address: str) -> None:
 
 
 def test_scheme_and_host() -> None:
-    """As the nearest proxy says, if that makes sense."""
+    """As the proxy says that the client has connected to, if that makes sense."""
     for said, scheme in (
         ("https", "https"),
         ("HTTPS", "https"),
@@ -76,6 +76,31 @@ def test_scheme_and_host() -> None:
         ("", "internal:8080"),
     ):
         assert forwarded(PROXY, ("X-Forwarded-Host", said)).host == host
+
+
+@pytest.mark.parametrize(
+    ("addresses", "said", "found"),
+    [
+        ([f"{CLIENT}, 10.1.1.1"], ["https, http"], "https"),
+        ([f"{CLIENT}, 10.1.1.1"], ["https", "http"], "https"),
+        ([f"{CLIENT}, 10.1.1.1"], ["http, https"], "http"),
+        ([f"{CLIENT}, 10.1.1.1"], ["https"], "https"),
+        ([f"{CLIENT}, 10.1.1.1, 10.2.2.2"], ["https, http, http"], "https"),
+        ([f"{CLIENT}, 10.1.1.1, 10.2.2.2"], ["https, http"], "https"),
+        ([f"{CLIENT}"], ["http, https"], "https"),
+        ([f"6.6.6.6, {CLIENT}, 10.1.1.1"], ["http, https, http"], "https"),
+        (["10.3.3.3, 10.2.2.2"], ["https, http"], "https"),
+        ([], ["http, https"], "https"),
+    ],
+)
+def test_proxies_behind_each_other(addresses: list[str], said: list[str], found: str) -> None:
+    """Each adds what it saw, or passes on what is there; what the client wrote does not count."""
+    headers = [("X-Forwarded-For", each) for each in addresses]
+    request = forwarded(PROXY, *headers, *(("X-Forwarded-Proto", each) for each in said))
+    assert request.scheme == found
+    hosts = [each.replace("http", "host").replace("hosts", "front") for each in said]
+    request = forwarded(PROXY, *headers, *(("X-Forwarded-Host", each) for each in hosts))
+    assert request.host == {"https": "front", "http": "host"}[found]
 
 
 @pytest.mark.parametrize("peer", [CLIENT, "11.0.0.1", ""])
