@@ -26,7 +26,10 @@ from ledger.images.pools import Pool
 from ledger.images.regular_files import regular_file
 from ledger.store.writer import Caller
 from ledger.workers.blocks import join_blocks
+from ledger.workers.fair_turns import FairTurns
 
+DIGESTS_AT_ONCE = 2
+"""Others wait: the threads that make them also take in chunks."""
 DIGEST_BYTES_MAX = 512 * 1024**2
 """Chunks with more bytes get no digest: it would take a thread for long."""
 _CALLER = Caller("worker:chunks", "")
@@ -42,6 +45,7 @@ class ChunkIntake:
         self._pools = pools
         self._lock = threading.Lock()
         self._uploads: dict[str, ChunkedUpload] = {}
+        self._digests = FairTurns(DIGESTS_AT_ONCE)
 
     async def has_chunk(self, drive: str, number: int, chunking: Chunking) -> bool:
         """Whether the chunk is there; a drive that is ready has all of them.
@@ -86,7 +90,9 @@ class ChunkIntake:
         None for one of more than `DIGEST_BYTES_MAX`. Raises what `has_chunk` raises, `NotRegular`,
         `ImageMissing` and OSError.
         """
-        return await asyncio.to_thread(self._digest, drive, number, chunking, length)
+        owner = (await asyncio.to_thread(self._uploading_drive, drive)).owner
+        async with self._digests.turn(owner):
+            return await asyncio.to_thread(self._digest, drive, number, chunking, length)
 
     def complete_drive(self, drive: str) -> None:
         """If all chunks are there, make them the image and the drive ready.

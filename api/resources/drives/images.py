@@ -152,7 +152,7 @@ class Images:
             range(image.size) if asked is None else asked,
             status=200 if asked is None else 206,
             headers=headers,
-            on_piece=partial(self._digests.keep_wanted, version.tag),
+            on_piece=partial(self._digests.keep_wanted, owner_of(request), version.tag),
             held=held.pop_all(),
         )
 
@@ -164,8 +164,9 @@ class Images:
         if image.digest is not None or not wants_digest(request):
             return digest_headers(image.digest)
         wait_s = DIGEST_WAIT_S if request.method == hdrs.METH_HEAD else 0
-        digest = await self._digests.find(image, wait_s=wait_s)
-        if digest is None and wait_s and self._digests.is_making(image.version.tag):
+        account = owner_of(request)
+        digest = await self._digests.find(image, account, wait_s=wait_s)
+        if digest is None and wait_s and self._digests.is_making(account, image.version.tag):
             return {hdrs.RETRY_AFTER: "1"}
         return digest_headers(digest)
 

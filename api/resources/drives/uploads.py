@@ -1,6 +1,5 @@
 """Uploads in chunks: from resumable.js, and by links that need no credentials."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Annotated
@@ -25,9 +24,6 @@ from api.text.urls import API_ROOT
 from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound, Expected
 from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 
-DIGESTS_AT_ONCE = 2
-"""Others wait: the threads that make them also take in chunks."""
-
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +35,6 @@ class Uploads:
         self._intake = service.intake.chunks
         self._ledger = service.ledger
         self._admission = service.admission
-        self._digesting = asyncio.Semaphore(DIGESTS_AT_ONCE)
         self._keys = service.accounts.keys
         self._links = UploadLinks(service.now, self._keys)
 
@@ -116,8 +111,7 @@ class Uploads:
         """Answer that a chunk is there, with its digest as it reads from the disk, if wanted."""
         if not wants_digest(request):
             return web.Response()
-        async with self._digesting:
-            digest = await self._intake.digest(drive, number, chunking, length=length)
+        digest = await self._intake.digest(drive, number, chunking, length=length)
         return web.Response(headers=digest_headers(digest))
 
     async def _owner(self, uuid: str) -> str:

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import os
+import threading
 from base64 import b64encode
-from collections.abc import Generator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Generator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
 
@@ -16,11 +17,11 @@ from aiohttp.web import BaseRequest
 from api.resources.drives import image_digests, image_response, images
 from api.resources.drives.image_digests import ImageDigests
 from api.resources.drives.image_response import ImageResponse
-from api.resources.drives.open_image import open_image
+from api.resources.drives.open_image import OpenImage, open_image
 from ledger.images import digests
 from tests.api.calling import ALICE, ROOT, Answer, Api, authorization
 from tests.api.lines import line, request
-from tests.support.wait import patience, wait_until
+from tests.support.wait import PATIENCE_S, patience, wait_until
 
 KIB = 1024
 SIZE = 64 * KIB
@@ -440,28 +441,129 @@ async def test_a_digest_that_nobody_wants_any_more(
     image = open_image(path, "d", 1)
     made = ImageDigests()
     with image.file:
-        assert await made.find(image, wait_s=60) is None
+        assert await made.find(image, "me", wait_s=60) is None
         monkeypatch.setattr(image_digests, "WANTED_S", 60.0)
         digest = hashlib.sha256(path.read_bytes()).digest()
-        assert await made.find(image, wait_s=60) == digest
+        assert await made.find(image, "me", wait_s=60) == digest
         os.utime(path, ns=(1, 1))
-        assert await made.find(image, wait_s=60) is None
+        assert await made.find(image, "me", wait_s=60) is None
     await made.close()
 
 
-async def test_only_so_many_digests_are_made(
+@asynccontextmanager
+async def digesting(
+    directory: Path, *sizes: int
+) -> AsyncIterator[tuple[ImageDigests, list[OpenImage]]]:
+    """Images of these sizes, open, and what makes their digests."""
+    made = ImageDigests()
+    with ExitStack() as stack:
+        images = []
+        for number, size in enumerate(sizes):
+            path = directory / f"{number}.img"
+            path.write_bytes(os.urandom(size))
+            images.append(open_image(path, path.stem, 1))
+            stack.enter_context(images[-1].file)
+        yield made, images
+        await made.close()
+
+
+def sha256(image: OpenImage) -> bytes:
+    return hashlib.sha256(image.path.read_bytes()).digest()
+
+
+async def test_only_so_many_digests_are_made_for_an_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is wanted beyond that is not given, and takes no room."""
+    """What it wants beyond that is not given, and takes no room; others are given theirs."""
     monkeypatch.setattr(image_digests, "WANTED_MAX", 1)
-    paths = [tmp_path / name for name in ("d.img", "e.img")]
-    for path in paths:
-        path.write_bytes(IMAGE)
-    first, second = (open_image(path, path.stem, 1) for path in paths)
-    made = ImageDigests()
-    with first.file, second.file:
-        assert await made.find(first, wait_s=0) is None
-        assert await made.find(second, wait_s=60) is None
-        assert await made.find(first, wait_s=60) == hashlib.sha256(IMAGE).digest()
-        assert await made.find(second, wait_s=60) == hashlib.sha256(IMAGE).digest()
-    await made.close()
+    async with digesting(tmp_path, 5, 6) as (made, [first, second]):
+        assert await made.find(first, "loud", wait_s=0) is None
+        assert await made.find(second, "loud", wait_s=60) is None
+        assert not made.is_making("loud", second.version.tag)
+        assert await made.find(second, "quiet", wait_s=60) == sha256(second)
+        assert await made.find(first, "loud", wait_s=60) == sha256(first)
+        assert await made.find(second, "loud", wait_s=60) == sha256(second)
+
+
+async def test_long_digests_of_one_account_keep_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accounts take turns step by step; each has one image after the other."""
+    monkeypatch.setattr(digests, "STEP_BYTES", digests.READ_BYTES)
+    steps: list[str] = []
+    step = image_digests._in_thread
+
+    async def noting(taken: Generator[None, None, bytes | None]) -> tuple[bool, bytes | None]:
+        task = asyncio.current_task()
+        assert task is not None
+        steps.append(task.get_name())
+        return await step(taken)
+
+    monkeypatch.setattr(image_digests, "_in_thread", noting)
+    long, short = 20 * digests.READ_BYTES, 2 * digests.READ_BYTES
+    async with digesting(tmp_path, long, long, short) as (made, [first, second, third]):
+        for image in (first, second):
+            assert await made.find(image, "loud", wait_s=0) is None
+        loud = {task.get_name(): task for task in made._tasks.values()}
+        assert await made.find(third, "quiet", wait_s=60) == sha256(third)
+        before = [name for name in steps if name in loud]
+        assert len(before) <= len(steps) - len(before) + 5, "in turn with the other account"
+        assert await asyncio.gather(*loud.values()) == [sha256(first), sha256(second)]
+    of_loud = [name for name in steps if name in loud]
+    assert of_loud == sorted(of_loud, key=[*loud].index), "one image after the other"
+
+
+async def test_a_digest_that_two_accounts_want_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the one that comes to it first; the other is given the same."""
+    monkeypatch.setattr(digests, "STEP_BYTES", digests.READ_BYTES)
+    steps = held_steps(monkeypatch)
+    async with digesting(tmp_path, 10 * digests.READ_BYTES) as (made, [image]):
+        finding = [
+            asyncio.create_task(made.find(image, account, wait_s=60))
+            for account in ("first", "second")
+        ]
+        await wait_until("it is begun", lambda: steps.taken)
+        steps.go_on.set()
+        assert await asyncio.gather(*finding) == [sha256(image)] * 2
+    assert steps.taken == 11
+
+
+async def test_a_digest_that_only_the_second_account_wants_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun for the first one ends, and it is made for the second."""
+    monkeypatch.setattr(digests, "STEP_BYTES", digests.READ_BYTES)
+    steps = held_steps(monkeypatch)
+    async with digesting(tmp_path, 10 * digests.READ_BYTES) as (made, [image]):
+        first = asyncio.create_task(made.find(image, "first", wait_s=60))
+        await wait_until("it is begun", lambda: steps.taken)
+        second = asyncio.create_task(made.find(image, "second", wait_s=60))
+        await asyncio.sleep(0)
+        for wanted in made._wanted_until:
+            if wanted.account == "first":
+                made._wanted_until[wanted] = 0.0
+        steps.go_on.set()
+        assert await first is None
+        assert await second == sha256(image)
+
+
+class Steps:
+    """The steps of digests, which wait until they may go on."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.go_on = threading.Event()
+
+
+def held_steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    held, step = Steps(), image_digests._step
+
+    def holding(steps: Generator[None, None, bytes | None]) -> tuple[bool, bytes | None]:
+        held.taken += 1
+        assert held.go_on.wait(PATIENCE_S)
+        return step(steps)
+
+    monkeypatch.setattr(image_digests, "_step", holding)
+    return held
