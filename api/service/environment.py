@@ -19,6 +19,8 @@ from ledger.store.postgres.pool_registry import WorkerPool
 
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
+FILES_FEW = 10_000
+"""How many drives may be made before the next measurement, and many more."""
 
 _random = random.SystemRandom()
 
@@ -91,10 +93,11 @@ class ServiceEnvironment:
     def here(self) -> tuple[PoolSpace, ...]:
         """Return the pools of this process, measured at most `SPACE_S` ago.
 
-        A command may ask once for each of its disks. Nothing is refused because a pool was full.
+        A command may ask once for each of its disks. Nothing is refused because a pool was full,
+        and a few files are not given away twice.
         """
         old = time.monotonic() - self._measured > SPACE_S
-        if old or any(space.full for space in self._spaces):
+        if old or any(space.full or space.free_files < FILES_FEW for space in self._spaces):
             self._measured = time.monotonic()
             self._spaces = tuple(map(_space_of, self._pools.values()))
         return self._spaces
@@ -103,7 +106,10 @@ class ServiceEnvironment:
 def _space_of(pool: Pool) -> PoolSpace:
     """Measure a pool; one that cannot be read has 0 bytes free, so that placement picks it last."""
     try:
-        free_bytes, full = pool.free_bytes(), pool.is_full()
+        return PoolSpace(
+            *(pool.name, pool.storage_type, pool.free_bytes()),
+            full=pool.is_full(),
+            free_files=pool.free_files(),
+        )
     except OSError:
-        free_bytes, full = 0, False
-    return PoolSpace(pool.name, pool.storage_type, free_bytes, full=full)
+        return PoolSpace(pool.name, pool.storage_type, free_bytes=0)

@@ -6,6 +6,7 @@ child's end then sees the parent without that running child. If it refuses half 
 remains. It need not check that what it creates is new: a taken id is refused as `AlreadyExists`.
 """
 
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from ipaddress import IPv4Network
@@ -126,7 +127,8 @@ Change = Fact | Secret | Discarded
 class PoolSpace(NamedTuple):
     """A pool as placement sees it; it is `here` if this process has it mounted.
 
-    What is left in a `full` one must stay free. Only a process that has a pool knows that of it.
+    What is left in a `full` one must stay free; it may take `free_files` more files. Only a process
+    that has a pool knows that of it.
     """
 
     name: str
@@ -134,6 +136,7 @@ class PoolSpace(NamedTuple):
     free_bytes: int
     here: bool = True
     full: bool = False
+    free_files: int = sys.maxsize
 
 
 class Environment(Protocol):

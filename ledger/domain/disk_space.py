@@ -17,6 +17,9 @@ RESERVE_MOST = 128 * 2**20
 KEPT_IN_POOL = 64 * 2**20
 """A twentieth of a larger file system than is usual for this, an eighth of a smaller one."""
 
+KEPT_FILES = 1024
+"""For the files of drives that are recorded, and not made yet."""
+
 
 class DiskState(StrEnum):
     """How full the disk is: roomy, low, or so full that the reserve was given up."""
@@ -70,3 +73,8 @@ def state_after(before: DiskState, free: int, reserve: int) -> DiskState:
 def kept_in_pool(size: int) -> int:
     """Return how much of a pool's file system of this size no image may take."""
     return min(max(size // 20, KEPT_IN_POOL), size // 8)
+
+
+def kept_files(files: int) -> int:
+    """Return how many of the files that a pool's file system can have must stay unused."""
+    return min(files // 8, KEPT_FILES)

@@ -2,11 +2,12 @@
 
 import os
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from ledger.domain.disk_space import kept_in_pool
+from ledger.domain.disk_space import kept_files, kept_in_pool
 from ledger.images.errors import PoolFull
 
 STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
@@ -72,8 +73,14 @@ class Pool:
         """Return whether more images would take the room, or the inodes, that must stay free."""
         state = os.statvfs(self.path)
         free, size = state.f_bavail * state.f_frsize, state.f_blocks * state.f_frsize
-        without_inodes = state.f_files > 0 and not state.f_favail  # some have no limit, and say 0
-        return free < max(kept_in_pool(size), self.kept_for_ledger) or without_inodes
+        return free < max(kept_in_pool(size), self.kept_for_ledger) or self.free_files() <= 0
+
+    def free_files(self) -> int:
+        """Return how many files may still be made."""
+        state = os.statvfs(self.path)
+        if not state.f_files:  # some file systems have no limit
+            return sys.maxsize
+        return max(0, state.f_favail - kept_files(state.f_files))
 
     def require_room(self) -> None:
         """Raise `PoolFull` before a write would take what must stay free."""

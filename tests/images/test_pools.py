@@ -2,7 +2,9 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -188,3 +190,20 @@ def test_a_missing_pool_is_no_removal(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         sync_directory(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("has", "free", "left"),
+    [(0, 0, sys.maxsize), (800, 700, 600), (800, 100, 0), (800, 0, 0), (10**6, 2000, 976)],
+)
+def test_some_files_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: int, free: int, left: int
+) -> None:
+    """For drives that are recorded and have no image yet; some file systems know no limit."""
+    real = os.statvfs(tmp_path)
+    found = SimpleNamespace(
+        f_files=has, f_favail=free, f_bavail=2**40, f_frsize=real.f_frsize, f_blocks=2**40
+    )
+    monkeypatch.setattr(os, "statvfs", lambda _path: found)
+    pool = Pool("main", tmp_path)
+    assert (pool.free_files(), pool.is_full()) == (left, not left)

@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from api.composition import open_service
+from api.resources.drives.representation import represent_drive
 from api.service.service import Service
 from api.service.settings import Settings
+from ledger.domain.commands import CreateDrives, NewDrive
 from ledger.domain.events import DriveDefinition
 from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
 from ledger.store.writer import Caller
 from ledger.workers import image_keeper
+from projections.views.read_models import DriveView
 from tests.support.opened import behind_its_back
-from tests.support.wait import PATIENCE_S
+from tests.support.wait import PATIENCE_S, wait_until
 
 ME = Caller("me", "")
 SIZE = 16384 * 64
@@ -80,6 +83,38 @@ async def test_an_upload_whose_image_cannot_be_published_is_no_drive(
         assert list(service.pools["main"].path.iterdir()) == []
         with service.views.snapshot() as snapshot:
             assert snapshot.count_drives("me") == 0
+
+
+async def test_a_drive_whose_image_cannot_be_made_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It is `unavailable`, the ledger knows why, and the next start makes the image."""
+
+    def full(*_: object) -> None:
+        raise PoolFull("no room")
+
+    def drive(service: Service) -> DriveView:
+        with service.views.snapshot() as snapshot:
+            found = snapshot.drive(uuid, ME.actor)
+        assert found is not None
+        return found
+
+    make = image_keeper.create_blank
+    monkeypatch.setattr(image_keeper, "create_blank", full)
+    async with open_service(Settings(data=tmp_path)) as service:
+        uuid = service.new_id()
+        command = CreateDrives(ME.actor, (NewDrive(uuid, IMAGE),), "blank")
+        await service.ledger.execute(command, ME)
+        await wait_until("it is told", lambda: drive(service).failed)
+        assert represent_drive(drive(service)).status == "unavailable"
+        recorded = service.ledger.drive(uuid)
+        assert recorded is not None
+        assert recorded.failed is not None
+        assert "has no room" in recorded.failed
+    monkeypatch.setattr(image_keeper, "create_blank", make)
+    async with open_service(Settings(data=tmp_path)) as service:
+        await wait_until("its image is made", lambda: drive(service).ready)
+        assert service.pools["main"].image(uuid).stat().st_size == SIZE
 
 
 async def test_a_drive_that_cannot_be_read_keeps_its_files(tmp_path: Path):

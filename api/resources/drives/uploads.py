@@ -1,5 +1,6 @@
 """Uploads in chunks: from resumable.js, and by links that need no credentials."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Annotated

@@ -1,14 +1,22 @@
 """Creation of drives and servers that are not clones."""
 
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 
 from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.commands import CreateDrives, CreateServers, FailImage, MarkDriveReady
-from ledger.domain.context import Change, Environment, Fact, SetVncPassword, State
+from ledger.domain.context import (
+    Change,
+    Environment,
+    Fact,
+    PoolSpace,
+    SetVncPassword,
+    State,
+)
 from ledger.domain.decisions.keypairs import check_pubkeys
 from ledger.domain.decisions.ownership import visible_drive
-from ledger.domain.decisions.placement import place, place_here, pools_to_avoid
+from ledger.domain.decisions.placement import place_blank, place_here, pools_to_avoid
 from ledger.domain.decisions.tags import set_tags
 from ledger.domain.events import (
     DriveCreated,
@@ -26,17 +34,26 @@ def create_drives(
 ) -> Iterator[Change]:
     """Create drives, all or none; they have no image yet.
 
-    Raise `UnknownStorageType`, `UnknownTag`, and `PoolElsewhere` for a drive whose image is sent in
-    chunks.
+    Raise `UnknownStorageType`, `UnknownTag`, `PoolElsewhere` for a drive whose image is sent in
+    chunks, and `PoolsFull` if not even a blank image can be made.
     """
     avoid = pools_to_avoid(state, command.avoid, command.owner)
-    choose = place_here if command.origin == "chunked" else place
+    choose = place_here if command.origin == "chunked" else place_blank
+    taken: Counter[str] = Counter()
     for new in command.drives:
         storage_type = new.definition.storage_type
-        pool = new.pool or choose(environment.pools(), storage_type, avoid=avoid).name
+        pool = new.pool or choose(_left(environment.pools(), taken), storage_type, avoid=avoid).name
+        taken[pool] += 1
         created = DriveCreated(command.owner, new.definition, pool, command.origin)
         yield Fact(drive_stream(new.drive), created)
         yield from set_tags(state, "drives", new.drive, new.tags, command.owner)
+
+
+def _left(pools: tuple[PoolSpace, ...], taken: Counter[str]) -> tuple[PoolSpace, ...]:
+    """Return the pools without the files that this command has taken already."""
+    return tuple(
+        pool._replace(free_files=max(0, pool.free_files - taken[pool.name])) for pool in pools
+    )
 
 
 def mark_drive_ready(

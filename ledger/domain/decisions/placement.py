@@ -11,7 +11,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import PoolSpace, State
 from ledger.domain.decisions.room import with_room
-from ledger.domain.errors import NoPools, PoolElsewhere, UnknownStorageType
+from ledger.domain.errors import NoPools, PoolElsewhere, PoolsFull, UnknownStorageType
 
 Crowded = Sequence[Sequence[str]]
 """For each thing to avoid, the most important first: the pools or hosts where it is."""
@@ -26,8 +26,10 @@ def place(
 ) -> PoolSpace:
     """Choose a pool of this storage type: away from `avoid`, then `near`, then with most room.
 
-    A full one is chosen last. A copy within a pool may be a reflink, so a clone is placed near its
-    source. Raise `NoPools`, or `UnknownStorageType` if none of the pools has the type.
+    A full one is chosen last, and one without files at the very last. A copy within a pool may be a
+    reflink, so a clone is placed near its source.
+
+    Raise `NoPools`, or `UnknownStorageType` if none of the pools has the type.
     """
     if not pools:
         raise NoPools
@@ -35,11 +37,25 @@ def place(
     if not fitting:
         raise UnknownStorageType(storage_type, (pool.storage_type for pool in pools))
 
-    def preference(pool: PoolSpace) -> tuple[bool, list[int], bool, int, str]:
-        near_it = pool.name == near
-        return not pool.full, _rate(pool.name, avoid), near_it, pool.free_bytes, pool.name
+    def preference(pool: PoolSpace) -> tuple[bool, bool, list[int], bool, int, str]:
+        has_files, near_it = pool.free_files > 0, pool.name == near
+        rated = _rate(pool.name, avoid)
+        return has_files, not pool.full, rated, near_it, pool.free_bytes, pool.name
 
     return max(fitting, key=preference)
+
+
+def place_blank(
+    pools: tuple[PoolSpace, ...], storage_type: str, *, avoid: Crowded = ()
+) -> PoolSpace:
+    """Choose a pool for an image without data, which takes a file and hardly any room.
+
+    Raise `UnknownStorageType` or `PoolsFull`.
+    """
+    chosen = place(pools, storage_type, avoid=avoid)
+    if not chosen.free_files:
+        raise PoolsFull(chosen.name, chosen.storage_type)
+    return chosen
 
 
 def place_here(

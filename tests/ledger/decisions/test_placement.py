@@ -188,7 +188,11 @@ def times(name: str, crowded: Sequence[Sequence[str]]) -> list[int]:
 
 @whatever(
     pools=st.lists(
-        st.builds(PoolSpace, NAMES, st.just("dssd"), st.integers(0, 3)),
+        st.builds(
+            PoolSpace,
+            *(NAMES, st.just("dssd"), st.integers(0, 3)),
+            free_files=st.integers(0, 2),
+        ),
         min_size=1,
         unique_by=lambda pool: pool.name,
     ),
@@ -198,10 +202,10 @@ def times(name: str, crowded: Sequence[Sequence[str]]) -> list[int]:
 def test_no_pool_separates_better_than_the_chosen_one(
     pools: list[PoolSpace], near: str | None, avoid: list[list[str]]
 ) -> None:
-    """Of those that are not full, from left to right; then nearness, then room. Never refused."""
+    """Of those with files that are not full, from left to right; then nearness, then room."""
 
-    def faults(pool: PoolSpace) -> tuple[bool, list[int]]:
-        return pool.full, times(pool.name, avoid)
+    def faults(pool: PoolSpace) -> tuple[bool, bool, list[int]]:
+        return not pool.free_files, pool.full, times(pool.name, avoid)
 
     chosen = place(tuple(pools), "dssd", near=near, avoid=avoid)
     for other in pools:
@@ -276,3 +280,30 @@ def test_a_started_server_avoids_the_hosts_of_the_given_servers(avoid: tuple[str
     [changed] = outcome.events_of("server-s")
     assert isinstance(changed, ServerPowerChanged)
     assert changed.host in ON[avoid]
+
+
+def with_files(**left: int) -> Given:
+    """The same world, where these pools may take only so many files more."""
+    return world(tuple(pool._replace(free_files=left.get(pool.name, 9)) for pool in POOLS))
+
+
+def blank(count: int) -> CreateDrives:
+    return CreateDrives(ME, tuple(NewDrive(f"n{each}", disk()) for each in range(count)), "blank")
+
+
+def test_a_blank_drive_needs_a_file() -> None:
+    """It is refused before anybody is told that it was made."""
+    with_files(a=0, b=0, c=0).when(blank(1)).then_refused(errors.PoolsFull, point="storage_type")
+    assert pool_of(with_files(a=0, b=1).when(blank(1)), "n0") == "b"
+
+
+def test_a_full_pool_is_better_than_one_without_files() -> None:
+    pools = [POOLS[0]._replace(full=True), POOLS[1]._replace(free_files=0)]
+    assert pool_of(world(tuple(pools)).when(blank(1)), "n0") == "a"
+
+
+def test_a_request_for_many_drives_needs_as_many_files() -> None:
+    """All are made or none; what one pool has no files for goes to the next."""
+    outcome = with_files(a=2, b=1, c=0).when(blank(3))
+    assert [pool_of(outcome, f"n{each}") for each in range(3)] == ["a", "a", "b"]
+    with_files(a=2, b=1, c=0).when(blank(4)).then_refused(errors.PoolsFull, point="storage_type")
