@@ -43,6 +43,7 @@ from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
 from ledger.domain.errors import PauseLost, StoreFailed
 from ledger.domain.quotas import NO_QUOTAS, Quotas
+from ledger.images.files import make_directory
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
@@ -67,7 +68,7 @@ def pools_of(settings: Settings | WorkerSettings) -> dict[str, Pool]:
     """Return the configured pools by name, and make their directories. Raise OSError."""
     pools = settings.named_pools()
     for pool in pools.values():
-        pool.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(pool.path)
     return pools
 
 

@@ -41,8 +41,7 @@ def login_in_file() -> Login:
 def save_login(login: Login) -> Path:
     """Replace the saved login; return its file."""
     file = _file()
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.parent.chmod(0o700)
+    _make_private(file.parent)
     part = file.with_suffix(".part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.fchmod(fd, 0o600)  # it may have existed with another mode
@@ -50,6 +49,14 @@ def save_login(login: Login) -> Path:
         opened.write(msgspec.json.encode(login) + b"\n")
     part.rename(file)
     return file
+
+
+def _make_private(directory: Path) -> None:
+    """Make the directory, and those above it, which must not be open to everybody either."""
+    for folder in (*reversed(directory.parents), directory):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    directory.chmod(0o700)
 
 
 def forget_login() -> None:

@@ -5,7 +5,9 @@ stays behind means nothing. The pid in it is for people and error messages.
 """
 
 import fcntl
+import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +15,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger.domain.errors import Expected, Misconfigured
+from ledger.images.files import make_directory
+from ledger.proofs.keys import KEY_FILE
 
 LOCK_FILE = "lock"
+FILE_MODE = 0o600
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+FOLDERS = ("archive", "lost+found")
+"""The directories in it whose files are the ledger's."""
 PROBING_S = 0.2
 """How long a probe may hold the lock, at the very most."""
 PAUSE_S = 0.01
+
+log = logging.getLogger(__name__)
 
 
 class DataUnusable(Misconfigured):
@@ -50,9 +60,26 @@ def data_lock(data: Path) -> Iterator[None]:
         if not _acquire(fd):
             raise DataInUse(data, _read_pid(fd))
         _write_pid(fd)
+        _close_to_others(data)
         yield
     finally:
         os.close(fd)
+
+
+def _close_to_others(data: Path) -> None:
+    """Let nobody else read the files of a data directory that others may enter.
+
+    An earlier version has made some readable for all. Not the key: one that others could read signs
+    nothing any more. Pools are left as they are, as other programs may have to read images.
+    """
+    if not data.stat().st_mode & OTHERS:
+        return
+    for folder in (data, *(data / name for name in FOLDERS)):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode) and mode & OTHERS and path.name != KEY_FILE:
+                log.warning("others could read %s (mode %04o)", path, stat.S_IMODE(mode))
+                path.chmod(FILE_MODE)
 
 
 def holder(data: Path) -> Holder | None:
@@ -82,8 +109,8 @@ def check_free(data: Path) -> None:
 
 def _open(data: Path) -> int:
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_directory(data)
+        return os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         raise _unusable(data, error) from error
 

@@ -13,6 +13,7 @@ from ledger.domain.events import Fingerprint
 from ledger.images.errors import ImageBusy, full_pool_errors
 from ledger.images.regular_files import IMAGE_MODE, regular_file, state_of
 
+DIRECTORY_MODE = 0o700
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -64,6 +65,14 @@ def try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that only its owner may read, and those above it, unless it exists."""
+    if not path.is_dir():
+        make_directory(path.parent)
+        path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -1,8 +1,9 @@
 """Images go with a backup, and come back; those of nobody's are moved aside, never removed."""
 
 import os
+import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,32 @@ def test_an_image_that_never_stops_changing_cannot_be_backed_up(
     with pytest.raises(NotBackedUp, match="expected"):
         bare.back_up(tmp_path / "again", pools)
     assert not (tmp_path / "again").exists()
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", [fifo, link, Path.mkdir], ids=["fifo", "link", "directory"])
+def test_what_is_no_file_is_neither_followed_nor_waited_for(
+    bare: Ledger, pools: dict[str, Pool], tmp_path: Path, kind: Callable[[Path], None]
+) -> None:
+    """In the place of an image it is no image; a restore moves it aside as it is."""
+    images = [with_image(bare, pools, uuid) for uuid in (A, B)]
+    bare.back_up(tmp_path / "backup", pools)
+    for image in images:
+        image.unlink()
+        kind(image)
+    taken = bare.back_up(tmp_path / "another", pools)
+    assert taken.missing == [MissingImage(A, POOL), MissingImage(B, POOL)]
+    kind(pools[POOL].image(C))
+    outcome = restored(tmp_path / "backup", tmp_path / "restored", pools)
+    assert outcome.missing == []
+    aside = {path.name: path.lstat().st_mode for path in outcome.aside}
+    assert set(aside) == {f"{uuid}.img" for uuid in (A, B, C)}
+    assert not any(map(stat.S_ISREG, aside.values()))
+    assert all(image.is_file() and not image.is_symlink() for image in images)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from ledger.archives import Shelf
 from ledger.archives.layout import archive_path
+from ledger.images.files import make_directory
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.store.seam import Log
 from projections.maintenance.backup.archives import archives_of
 from projections.maintenance.backup.errors import NotRestored, failures_as
-from projections.maintenance.backup.files import make_directory, set_aside
+from projections.maintenance.backup.files import set_aside
 from projections.maintenance.backup.images import LOST_AND_FOUND, missing_images, set_strays_aside
 from projections.maintenance.backup.inspection import check_ledger
 from projections.maintenance.backup.layout import ARCHIVES

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ledger.archives import Shelf
 from ledger.archives.layout import archive_path
-from ledger.images.files import sync_directory
+from ledger.images.files import make_directory, sync_directory
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Checkpoint, Signer
 from ledger.proofs.checkpoints import checkpoint_of
@@ -29,7 +29,6 @@ from projections.maintenance.backup.errors import NotBackedUp, failures_as
 from projections.maintenance.backup.files import (
     describe_file,
     link_or_copy,
-    make_directory,
     write_file,
 )
 from projections.maintenance.backup.images import MissingImage, copy_images

@@ -7,18 +7,14 @@ from pathlib import Path
 
 from ledger.images.copy import copy_image
 from ledger.images.digests import sha256
-from ledger.images.files import fingerprint, opened, opened_regular, sync_directory
+from ledger.images.files import (
+    fingerprint,
+    make_directory,
+    opened,
+    opened_regular,
+    sync_directory,
+)
 from projections.maintenance.backup.manifest import FileRecord
-
-DIRECTORY_MODE = 0o700
-
-
-def make_directory(path: Path) -> None:
-    """Make a directory that only its owner may read, and those above it, unless it exists."""
-    if not path.is_dir():
-        make_directory(path.parent)
-        path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        sync_directory(path.parent)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger.images.errors import NotRegular, SourceChanged, SourceVanished
-from ledger.images.files import publish
+from ledger.images.files import make_directory, publish
 from ledger.images.pools import Pool
 from ledger.images.regular_files import is_there
 from projections.maintenance.backup.files import (
     copy_file,
     describe_file,
-    make_directory,
     set_aside,
     set_time,
 )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ledger.archives import Shelf
 from ledger.archives.layout import archive_path
-from ledger.images.files import sync_directory
+from ledger.images.files import make_directory, sync_directory
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Checkpoint
 from ledger.store.sqlite.connections import sqlite_reader
@@ -23,7 +23,6 @@ from projections.maintenance.backup.errors import NotRestored, failures_as
 from projections.maintenance.backup.files import (
     copy_file,
     describe_file,
-    make_directory,
     set_aside,
     sync_file,
 )

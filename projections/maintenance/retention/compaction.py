@@ -21,6 +21,7 @@ from ledger.archives import ArchiveNotWritten, Shelf, write_archive
 from ledger.domain.aggregates.housekeeping import Sweep
 from ledger.domain.commands import RecordArchive, RecordCompaction
 from ledger.domain.events import ArchiveWritten
+from ledger.images.files import make_directory
 from ledger.proofs.tile_builder import TilingStopped, tile
 from ledger.store.batches import sliced
 from ledger.store.compaction import (
@@ -34,7 +35,6 @@ from ledger.store.seam import Cursor, Log
 from ledger.store.tables import guards
 from ledger.store.tables.tiles import gone_count
 from ledger.store.writer import Caller
-from projections.maintenance.backup.files import make_directory
 from projections.maintenance.retention.archive_index import archived_trees
 from projections.maintenance.retention.sweep import SYSTEM, RetentionStopped, never
 from projections.streams import compactions, pending_sweeps, sweeps
