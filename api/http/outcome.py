@@ -31,15 +31,19 @@ _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_T
 
 
 class Changed(NamedTuple):
-    """What a command makes or changes, and the status of its answer; known without a read."""
+    """What a command makes or changes, and the status of its answer; known without a read.
+
+    `text` is the whole answer, where that is no JSON.
+    """
 
     status: int
     objects: tuple[Reference, ...] = ()
+    text: str | None = None
 
     def answer(self) -> web.Response:
         """Answer a command that was recorded and cannot be shown."""
-        if self.status == web.HTTPNoContent.status_code:
-            answer = web.Response(status=self.status)
+        if self.status == web.HTTPNoContent.status_code or self.text is not None:
+            answer = web.Response(status=self.status, text=self.text)
         else:
             named = [
                 {"uuid": each.uuid, "resource_uri": each.resource_uri} for each in self.objects

@@ -171,6 +171,26 @@ async def test_the_next_start_finishes_what_was_published(
         assert files(service) == {".img"}
 
 
+async def test_a_journal_that_cannot_be_removed_is_no_failure(
+    where: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """The drive is ready, so its last chunk has been taken in; the next start clears up."""
+
+    def fail(*_: object) -> None:
+        raise OSError("the pool is broken")
+
+    async with open_service(where) as service:
+        await create(service)
+        with monkeypatch.context() as patch:
+            patch.setattr(chunks, "remove", fail)
+            await send(service, 0, 1, 2, 3)
+        assert ready(service)
+        assert files(service) == {".img", ".chunks"}
+    async with open_service(where) as service:
+        assert files(service) == {".img"}
+        assert image(service) == IMAGE
+
+
 @pytest.mark.parametrize("asked", [True, False])
 async def test_asking_again_finishes(
     where: Settings, monkeypatch: pytest.MonkeyPatch, *, asked: bool

@@ -61,13 +61,15 @@ class Images:
         """Make a drive from the body; answer with the drive's uuid once the image is on disk."""
         definition = self._uploaded(request)
         uuid = new_id(request)
+        changed = Changed(200, references("drives", [uuid]), text=uuid)
         if not is_recorded(request):
             with self._admission.take(request[ASKING], "uploads"):
-                await self._receive(request, definition, uuid)
-        return web.Response(text=uuid)
+                await self._receive(request, definition, uuid, changed)
+        return changed.answer()
 
-    async def _receive(self, request: web.Request, definition: DriveDefinition, uuid: str) -> None:
-        changed = Changed(200, references("drives", [uuid]))
+    async def _receive(
+        self, request: web.Request, definition: DriveDefinition, uuid: str, changed: Changed
+    ) -> None:
         try:
             await self._intake.receive(
                 owner_of(request),

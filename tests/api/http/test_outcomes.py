@@ -11,6 +11,7 @@ from ledger.domain.commands import Command, DeleteDrives
 from ledger.domain.errors import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
 from ledger.store.seam import Batch
 from ledger.store.writer import Caller, Writer
+from ledger.workers.image_keeper import ImageKeeper
 from tests.api.calling import ALICE, DRIVE, ROOT, SERVER, UNKNOWN, Answer, Api
 from tests.api.late import Held
 from tests.support.wait import PATIENCE_S, wait_until
@@ -134,6 +135,22 @@ async def test_what_is_recorded_is_a_success(
         assert set(answer.json["objects"][0]) == {"uuid", "resource_uri"}
         assert (await api.get(uri)).json["uuid"] == uuid
     assert api.service.failed.is_set() == (type(error) is StoreFailed)
+
+
+async def test_an_upload_that_is_recorded_is_answered_as_ever(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the drive's uuid, as text: that is all that a client expects."""
+
+    def fail(*_: object) -> NoReturn:
+        raise StoreUnreachable("away")
+
+    monkeypatch.setattr(ImageKeeper, "_provide_image", fail)
+    answer = await api.call("POST", "/drives/upload/oak/", data=b"wheel")
+    assert (answer.status, claim(answer)) == (200, "recorded")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    (drive,) = (await api.get("/drives/")).json["objects"]
+    assert answer.body.decode() == drive["uuid"]
 
 
 async def test_several_are_named_without_a_place(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
