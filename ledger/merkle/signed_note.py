@@ -179,7 +179,7 @@ class Checkpoint(NamedTuple):
     """A statement about the tree of a ledger.
 
     Trees of one epoch continue each other; a restore begins a new epoch. `position` is that of the
-    tree's last leaf.
+    tree's last leaf. The checkpoint of a backup also states the SHA-256 of the `backup`'s manifest.
     """
 
     origin: str
@@ -187,11 +187,13 @@ class Checkpoint(NamedTuple):
     root: bytes
     epoch: int
     position: int
+    backup: bytes | None = None
 
     def text(self) -> str:
+        of_backup = "" if self.backup is None else f"backup {_encode_base64(self.backup)}\n"
         return (
             f"{self.origin}\n{self.size}\n{_encode_base64(self.root)}\n"
-            f"epoch {self.epoch}\nposition {self.position}\n"
+            f"epoch {self.epoch}\nposition {self.position}\n{of_backup}"
         )
 
 
@@ -207,21 +209,29 @@ def read_checkpoint(note: bytes, verifier: Verifier) -> Checkpoint:
 
 def parse_checkpoint(text: str) -> Checkpoint:
     """Return the checkpoint in a text, whose signature is not checked. Raise `BadCheckpoint`."""
-    lines = text.split("\n")
     try:
-        origin, size, root, epoch, position, end = lines
+        origin, size, root, epoch, position, *more, end = text.split("\n")
         checkpoint = Checkpoint(
             origin,
             _parse_number(size),
             _decode_base64(root),
             _parse_number(_remove_prefix("epoch ", epoch)),
             _parse_number(_remove_prefix("position ", position)),
+            _parse_backup(*more),
         )
     except ValueError as error:
         raise BadCheckpoint("the note is not a checkpoint of a ledger") from error
-    if end or not origin or len(checkpoint.root) != HASH_BYTES or not checkpoint.epoch:
+    hashes = [each for each in (checkpoint.root, checkpoint.backup) if each is not None]
+    if end or not origin or {*map(len, hashes)} != {HASH_BYTES} or not checkpoint.epoch:
         raise BadCheckpoint("the checkpoint has an impossible value")
     return checkpoint
+
+
+def _parse_backup(line: str | None = None, *more: str) -> bytes | None:
+    """Read the line that only the checkpoint of a backup has. Raise ValueError."""
+    if more:
+        raise ValueError(more)
+    return None if line is None else _decode_base64(_remove_prefix("backup ", line))
 
 
 def _remove_prefix(word: str, line: str) -> str:

@@ -1,6 +1,8 @@
 """A restored ledger is that of the backup, in a new epoch; and nothing else comes of a restore."""
 
 import asyncio
+import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -10,8 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from msgspec.structs import replace
 
+from api.cli import cli
 from api.cli.commands.backup import _restore
 from api.composition import open_ledger
 from api.data.directory import DataInUse, DataUnusable, data_lock
@@ -19,11 +23,17 @@ from api.service.settings import Settings
 from ledger.archives import Shelf, write_archive
 from ledger.codec import decode
 from ledger.domain.events import LedgerRestored
-from ledger.merkle.signed_note import Signer, read_checkpoint
+from ledger.merkle.signed_note import Checkpoint, Signer, read_checkpoint
 from ledger.proofs.keys import signer_of, verifier_of
 from projections.maintenance.backup.errors import BadBackup, NotRestored
 from projections.maintenance.backup.files import describe_file
-from projections.maintenance.backup.manifest import MANIFEST, encode_manifest, read_manifest
+from projections.maintenance.backup.manifest import (
+    MANIFEST,
+    encode_manifest,
+    read_manifest,
+    seal_of,
+)
+from projections.maintenance.backup.restoration import check_first
 from tests.backup.backups import (
     Ledger,
     archived,
@@ -239,11 +249,36 @@ def test_a_file_too_many_is_refused(backup: Path, tmp_path: Path) -> None:
         restored(backup, tmp_path / "restored")
 
 
-def reseal(backup: Path, *names: str) -> None:
-    """What somebody does who changes a file and knows how manifests are encoded."""
-    manifest = read_manifest(backup)
-    files = manifest.files | {name: describe_file(backup / name) for name in names}
-    (backup / MANIFEST).write_bytes(encode_manifest(replace(manifest, files=files)))
+def signer_in(backup: Path) -> Signer:
+    return Signer.of_text((backup / "checkpoint.key").read_text())
+
+
+def checkpoint_in(backup: Path) -> Checkpoint:
+    return read_checkpoint((backup / "checkpoint").read_bytes(), signer_in(backup).verifier)
+
+
+def seal(backup: Path, signer: Signer | None = None) -> None:
+    """What somebody does who changes files and knows how backups are sealed.
+
+    Only who has a key can sign the checkpoint.
+    """
+    manifest = read_manifest(backup, checkpoint_in(backup).backup, unsealed=False)
+    files = {name: describe_file(backup / name) for name in manifest.files}
+    content = encode_manifest(replace(manifest, files=files))
+    (backup / MANIFEST).write_bytes(content)
+    if signer is not None:
+        signed = checkpoint_in(backup)._replace(origin=signer.name, backup=seal_of(content))
+        (backup / "checkpoint").write_text(signer.sign(signed.text()))
+
+
+def give_another_key(backup: Path) -> Signer:
+    """Of the same name, so that it is not told apart by that."""
+    signer = Signer(signer_in(backup).name, bytes(32))
+    changed = checkpoint_in(backup)
+    (backup / "checkpoint.key").write_text(f"{signer.secret_text()}\n")
+    (backup / "checkpoint.pub").write_text(f"{signer.verifier}\n")
+    (backup / "checkpoint").write_text(signer.sign(changed.text()))
+    return signer
 
 
 def change_event(backup: Path) -> str:
@@ -278,10 +313,8 @@ def change_archive(backup: Path) -> str:
 
 def change_root(backup: Path) -> str:
     """Signs another tree with the key that is in the backup."""
-    signer = Signer.of_text((backup / "checkpoint.key").read_text())
-    note = (backup / "checkpoint").read_bytes()
-    other = read_checkpoint(note, signer.verifier)._replace(root=bytes(32))
-    (backup / "checkpoint").write_text(signer.sign(other.text()))
+    other = checkpoint_in(backup)._replace(root=bytes(32))
+    (backup / "checkpoint").write_text(signer_in(backup).sign(other.text()))
     return "checkpoint"
 
 
@@ -289,11 +322,129 @@ def change_root(backup: Path) -> str:
 def test_a_ledger_that_is_not_the_one_that_was_signed_is_refused(
     backup: Path, tmp_path: Path, harm: Callable[[Path], str]
 ) -> None:
-    """Although every digest fits."""
-    reseal(backup, harm(backup))
+    """Although every digest fits, and the key is there to sign them."""
+    harm(backup)
+    seal(backup, signer_in(backup))
     with pytest.raises(BadBackup, match=r"event|checkpoint|tree"):
         restored(backup, tmp_path / "restored")
     assert not (tmp_path / "restored").exists()
+
+
+# What nobody has signed
+
+
+def change_account(backup: Path) -> None:
+    """Makes somebody an operator: accounts are in no tree."""
+    with closing(sqlite3.connect(backup / "ledger.sqlite")) as connection, connection:
+        changed = connection.execute("UPDATE accounts SET role = 'operator'")
+        assert changed.rowcount == 1
+
+
+def change_password(backup: Path) -> None:
+    with closing(sqlite3.connect(backup / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE accounts SET password_hash = 'mine'")
+
+
+def change_archive_order(backup: Path) -> None:
+    """Packs it anew: the events are the same."""
+    change_archive(backup)
+
+
+HARMS = [change_account, change_password, change_archive_order]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_what_was_sealed_anew_without_the_key_is_refused(
+    backup: Path, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """Whoever can write there can compute digests, but not sign them."""
+    harm(backup)
+    seal(backup)
+    with pytest.raises(BadBackup, match=r"manifest\.json was changed: it is not the one that was"):
+        restored(backup, tmp_path / "restored")
+    assert not (tmp_path / "restored").exists()
+
+
+def test_the_seal_of_another_backup_does_not_fit(
+    ledger: Ledger, backup: Path, tmp_path: Path
+) -> None:
+    """Nor a checkpoint that is of no backup, such as the service gives to everybody."""
+    change_account(backup)
+    seal(backup)
+    other = tmp_path / "other"
+    ledger.back_up(other)
+    plain = ledger.signer.sign(ledger.checkpoint().text())
+    for note in ((other / "checkpoint").read_text(), plain):
+        (backup / "checkpoint").write_text(note)
+        with pytest.raises(BadBackup, match="is not the one that was signed"):
+            restored(backup, tmp_path / "restored")
+
+
+def to_earlier_format(backup: Path, checkpoint: Checkpoint) -> None:
+    """What 0.2 would have made of it: the manifest is about the checkpoint, and nobody signs it."""
+    (backup / "checkpoint").write_text(signer_in(backup).sign(checkpoint.text()))
+    manifest = json.loads((backup / MANIFEST).read_bytes()) | {"format": 1}
+    kept = describe_file(backup / "checkpoint")
+    manifest["files"]["checkpoint"] = {"bytes": kept.bytes, "digest": kept.digest}
+    kept = describe_file(backup / "ledger.sqlite")
+    manifest["files"]["ledger.sqlite"] = {"bytes": kept.bytes, "digest": kept.digest}
+    content = json.dumps(manifest).encode()
+    sealed = b'{"digest":"%b","backup":%b}\n'
+    digest = hashlib.sha256(content).hexdigest().encode()
+    (backup / MANIFEST).write_bytes(sealed % (digest, content))
+
+
+def test_an_earlier_format_is_no_way_around_the_seal(backup: Path, tmp_path: Path) -> None:
+    """It is accepted only from who says so; then it is checked as it was by that version."""
+    change_account(backup)
+    to_earlier_format(backup, checkpoint_in(backup)._replace(backup=None))
+    with pytest.raises(BadBackup, match=r"which did not sign it: .* --unsealed"):
+        restored(backup, tmp_path / "restored")
+    assert not (tmp_path / "restored").exists()
+    assert check_first(backup, tmp_path / "restored", {}, unsealed=True)
+    content = (backup / MANIFEST).read_bytes()
+    (backup / MANIFEST).write_bytes(content.replace(b'"images": false', b'"images": true'))
+    with pytest.raises(BadBackup, match="its digest is another"):
+        check_first(backup, tmp_path / "restored", {}, unsealed=True)
+
+
+def test_a_sealed_backup_is_never_taken_for_an_unsealed_one(backup: Path, tmp_path: Path) -> None:
+    change_account(backup)
+    to_earlier_format(backup, checkpoint_in(backup))
+    with pytest.raises(BadBackup, match="is not the one that was signed"):
+        check_first(backup, tmp_path / "restored", {}, unsealed=True)
+
+
+def test_the_checkpoint_that_was_kept_proves_the_backup(backup: Path, tmp_path: Path) -> None:
+    """Without it, who has the key, or puts another one there, can seal anew; with it nobody can."""
+    kept = (backup / "checkpoint").read_bytes()
+    data = tmp_path / "restored"
+    assert check_first(backup, data, {}, kept).checkpoint == checkpoint_in(backup)
+    change_account(backup)
+    seal(backup, signer_in(backup))
+    assert check_first(backup, data, {})
+    with pytest.raises(BadBackup, match="is not the backup that the checkpoint was printed for"):
+        check_first(backup, data, {}, kept)
+    seal(backup, give_another_key(backup))
+    assert check_first(backup, data, {})
+    with pytest.raises(BadBackup, match="is not that of the checkpoint"):
+        check_first(backup, data, {}, kept)
+    with pytest.raises(BadBackup, match="is not that of the checkpoint"):
+        check_first(backup, data, {}, b"no checkpoint")
+
+
+def test_the_command_takes_the_checkpoint_that_was_kept(backup: Path, tmp_path: Path) -> None:
+    """And says what a restore proves without it."""
+    kept, other = tmp_path / "kept", tmp_path / "other"
+    kept.write_bytes((backup / "checkpoint").read_bytes())
+    other.write_text(signer_in(backup).sign(checkpoint_in(backup)._replace(size=1).text()))
+    run, command = CliRunner().invoke, ("restore", str(backup), "--data", str(tmp_path / "data"))
+    refused = run(cli, [*command, "--checkpoint", str(other)])
+    assert (refused.exit_code, "is not the backup that" in refused.output) == (1, True)
+    done = run(cli, [*command, "--checkpoint", str(kept)])
+    assert (done.exit_code, "note: " in done.output) == (0, False), done.output
+    done = run(cli, [*command[:-1], str(tmp_path / "again")])
+    assert (done.exit_code, "note: the key comes from the backup" in done.output) == (0, True)
 
 
 def test_what_is_no_backup_is_refused(tmp_path: Path) -> None:

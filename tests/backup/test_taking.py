@@ -1,5 +1,6 @@
 """A backup has all that there was at one moment, and only comes to be whole."""
 
+import hashlib
 import os
 import shutil
 import stat
@@ -48,10 +49,12 @@ def test_the_checkpoint_is_of_just_the_copy(ledger: Ledger, tmp_path: Path) -> N
     expected = ledger.checkpoint()
     taken = ledger.back_up(tmp_path / "backup")
     drive(ledger, "later")
-    assert read_checkpoint(taken.note.encode(), ledger.signer.verifier) == expected
+    signed = read_checkpoint(taken.note.encode(), ledger.signer.verifier)
+    manifest = (tmp_path / "backup" / "manifest.json").read_bytes()
+    assert signed == expected._replace(backup=hashlib.sha256(manifest).digest())
     assert (tmp_path / "backup" / "checkpoint").read_text() == taken.note
     assert (taken.events, taken.position) == (expected.size, expected.position)
-    assert check(tmp_path / "backup").checkpoint == expected
+    assert check(tmp_path / "backup").checkpoint == signed
 
 
 def test_the_archives_are_those_that_the_ledger_names(ledger: Ledger, tmp_path: Path) -> None:

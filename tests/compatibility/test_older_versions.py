@@ -123,7 +123,7 @@ def test_a_backup_is_restored(version: Path, answers: dict[str, Any], tmp_path: 
     machine = Machine(tmp_path / "data", tmp_path / "pool", tmp_path / "server.log")
     try:
         pool = f"main={machine.pool}"
-        check(machine, "restore", str(tmp_path / "backup"), "--pool", pool)
+        check(machine, "restore", str(tmp_path / "backup"), "--pool", pool, "--unsealed")
         check_record(machine, answers, tmp_path)
         check_use(machine, answers)
     finally:

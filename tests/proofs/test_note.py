@@ -39,6 +39,9 @@ BODY = (
 )
 
 
+HASH = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+
 def signed(text: str = BODY, signer: Signer = SIGNER) -> bytes:
     return signer.sign(text).encode()
 
@@ -157,6 +160,12 @@ def test_a_checkpoint_is_written_and_read() -> None:
     assert read_checkpoint(signed(), SIGNER.verifier) == CHECKPOINT
 
 
+def test_a_checkpoint_of_a_backup_has_a_line_more() -> None:
+    of_backup = CHECKPOINT._replace(backup=bytes(range(32)))
+    assert of_backup.text() == f"{BODY}backup {HASH}\n"
+    assert read_checkpoint(signed(of_backup.text()), SIGNER.verifier) == of_backup
+
+
 @given(st.integers(0, 10**18), st.binary(min_size=32, max_size=32), st.integers(1, 10**6))
 def test_every_checkpoint_comes_back(size: int, root: bytes, epoch: int) -> None:
     checkpoint = Checkpoint("job-ledger/test", size, root, epoch, size + 5)
@@ -186,6 +195,10 @@ def test_every_checkpoint_comes_back(size: int, root: bytes, epoch: int) -> None
         ("epoch 2\nposition 20852170\n", "position 20852170\nepoch 2\n"),
         ("position 20852170\n", ""),
         ("position 20852170\n", "position 20852170\nmore\n"),
+        ("position 20852170\n", f"position 20852170\nBackup {HASH}\n"),
+        ("position 20852170\n", f"position 20852170\nbackup {HASH[4:]}\n"),
+        ("position 20852170\n", f"position 20852170\nbackup {HASH}\nmore\n"),
+        ("position 20852170\n", f"backup {HASH}\nposition 20852170\n"),
         ("position 20852170\n", "position 20852170\n\n"),
     ],
 )

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from projections.maintenance.backup.images import MissingImage
     from projections.maintenance.backup.restoration import Restored
 
+OWN_KEY = (
+    "the key comes from the backup, and anyone who has it can make another; --checkpoint takes the"
+    " checkpoint that was printed when the backup was made"
+)
+
 _directory = click.Path(path_type=Path, file_okay=False)
 
 
@@ -70,15 +75,37 @@ def _file_of(settings: Settings) -> Path:
 @click.argument("directory", metavar="BACKUP", type=_directory)
 @data_option
 @pool_option
-def restore(directory: Path, data: Path | None, pools: tuple[str, ...]) -> None:
+@click.option(
+    "--checkpoint",
+    "note",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The checkpoint that was printed when this backup was made, and kept elsewhere.",
+)
+@click.option(
+    "--unsealed",
+    is_flag=True,
+    help="Accept a backup of 0.2 or earlier, which did not sign all of it.",
+)
+def restore(
+    directory: Path,
+    data: Path | None,
+    pools: tuple[str, ...],
+    note: Path | None,
+    *,
+    unsealed: bool,
+) -> None:
     """Restore BACKUP into a data directory that has no ledger.
 
-    The backup is checked first. The restore is recorded and begins a new epoch. Images come from
-    the backup, or are in the pools already; files that are in the way or belong to no drive are
-    moved to `lost+found`. Drives whose image is missing are named.
+    The backup is checked first: nobody without its key has changed it; with --checkpoint, nobody at
+    all. The restore is recorded and begins a new epoch. Images come from the backup, or are in the
+    pools already; files that are in the way or belong to no drive are moved to `lost+found`. Drives
+    whose image is missing are named.
     """
     settings = load_settings(data=data, pools=pools)
-    restored = _restore(directory.absolute(), settings)
+    restored = _restore(directory.absolute(), settings, note, unsealed=unsealed)
+    if note is None:
+        _print(f"note: {OWN_KEY}")
     print_restored(restored)
 
 
@@ -91,7 +118,9 @@ def print_restored(restored: Restored) -> None:
     _print_missing(restored.missing)
 
 
-def _restore(directory: Path, settings: Settings) -> Restored:
+def _restore(
+    directory: Path, settings: Settings, note: Path | None = None, *, unsealed: bool = False
+) -> Restored:
     from api.data.directory import check_free, data_lock
     from api.data.location import store_of
     from projections.maintenance.backup.errors import NotRestored
@@ -102,7 +131,8 @@ def _restore(directory: Path, settings: Settings) -> Restored:
         raise NotRestored(f"the ledger of {settings.data} is in PostgreSQL")
     pools = settings.named_pools()
     check_free(settings.data)
-    checked = check_first(directory, settings.data, pools)
+    kept = None if note is None else note.read_bytes()
+    checked = check_first(directory, settings.data, pools, kept, unsealed=unsealed)
     with data_lock(settings.data):
         return restore_backup(checked, settings.data, pools, _record)
 

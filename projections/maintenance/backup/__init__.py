@@ -3,7 +3,7 @@
     ledger.sqlite              the ledger's file; nothing is in a WAL
     archive/<name>.jsonl.zst   the archives that it names
     checkpoint.key, .pub       the key that signs checkpoints, and its public half
-    checkpoint                 a signed checkpoint of just this ledger
+    checkpoint                 a signed checkpoint of just this ledger, and of the manifest
     images/<pool>/<drive>.img  optional: the images of the drives that are ready
     manifest.json              what there is, with digests
 

@@ -34,7 +34,13 @@ from projections.maintenance.backup.files import (
 from projections.maintenance.backup.images import MissingImage, copy_images
 from projections.maintenance.backup.inspection import check
 from projections.maintenance.backup.layout import ARCHIVES, CHECKPOINT, IMAGES, LEDGER, files_in
-from projections.maintenance.backup.manifest import FORMAT, MANIFEST, Manifest, encode_manifest
+from projections.maintenance.backup.manifest import (
+    FORMAT,
+    MANIFEST,
+    Manifest,
+    encode_manifest,
+    seal_of,
+)
 from projections.views.drives import expected_images
 
 
@@ -103,10 +109,11 @@ class _Creation:
         self._write_key()
         with sqlite_reader(copy).log() as log:
             self._copy_archives(log)
-            checkpoint = self._write_checkpoint(log)
+            checkpoint = checkpoint_of(log, self._signer.name)
             expected = expected_images(log.cursor()) if pools is not None else []
         missing = list(copy_images(expected, pools or {}, self._part / IMAGES))
-        self._write_manifest(made, checkpoint, images=pools is not None)
+        seal = self._write_manifest(made, checkpoint, images=pools is not None)
+        self._write_checkpoint(checkpoint._replace(backup=seal))
         note = check(self._part).note
         return Taken(checkpoint.size, checkpoint.position, note, missing)
 
@@ -122,12 +129,12 @@ class _Creation:
                 archive_path(self._part / ARCHIVES, archive),
             )
 
-    def _write_checkpoint(self, log: Log) -> Checkpoint:
-        checkpoint = checkpoint_of(log, self._signer.name)
-        write_file(self._part / CHECKPOINT, self._signer.sign(checkpoint.text()).encode())
-        return checkpoint
-
-    def _write_manifest(self, made: datetime, checkpoint: Checkpoint, *, images: bool) -> None:
+    def _write_manifest(self, made: datetime, checkpoint: Checkpoint, *, images: bool) -> bytes:
+        """Write the digests of all files that are there; return the seal."""
         files = {name: describe_file(self._part / name) for name in files_in(self._part)}
-        manifest = Manifest(FORMAT, made, checkpoint.position, images, files)
-        write_file(self._part / MANIFEST, encode_manifest(manifest))
+        content = encode_manifest(Manifest(FORMAT, made, checkpoint.position, images, files))
+        write_file(self._part / MANIFEST, content)
+        return seal_of(content)
+
+    def _write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        write_file(self._part / CHECKPOINT, self._signer.sign(checkpoint.text()).encode())

@@ -51,12 +51,18 @@ class Checked(NamedTuple):
     images: list[ImageRecord]
 
 
-def check(backup: Path) -> Checked:
-    """Read all of a backup, and change nothing. Raise `BadBackup`."""
-    manifest = read_manifest(backup)
-    _check_files(backup, manifest)
+def check(backup: Path, kept_note: bytes | None = None, *, unsealed: bool = False) -> Checked:
+    """Read all of a backup, and change nothing. Raise `BadBackup`.
+
+    With `kept_note`, the checkpoint that was printed when it was made, it must be that backup: then
+    not even who has the key can have changed it. A backup of an earlier version is not sealed.
+    """
     signer = _signer_of(backup)
     note, checkpoint = _checkpoint_of(backup, signer)
+    if kept_note is not None:
+        _check_kept(backup, kept_note, checkpoint, signer)
+    manifest = read_manifest(backup, checkpoint.backup, unsealed=unsealed)
+    _check_files(backup, manifest)
     try:
         with sqlite_reader(backup / LEDGER).log() as log:
             shelf = Shelf(backup / ARCHIVES)
@@ -80,12 +86,13 @@ def _images(backup: Path, manifest: Manifest) -> Iterator[ImageRecord]:
 def _check_files(backup: Path, manifest: Manifest) -> None:
     """Check that there are the same files as were written, and no others."""
     try:
-        found = set(files_in(backup)) - {MANIFEST}
-        for name in sorted(found ^ manifest.files.keys()):
-            reason = "is not there" if name in manifest.files else "does not belong there"
+        found = set(files_in(backup))
+        expected = {MANIFEST, CHECKPOINT} | manifest.files.keys()
+        for name in sorted(found ^ expected):
+            reason = "is not there" if name in expected else "does not belong there"
             raise BadBackup(f"{backup / name} {reason}")
-        for name, expected in manifest.files.items():
-            if describe_file(backup / name) != expected:
+        for name, kept in manifest.files.items():
+            if describe_file(backup / name) != kept:
                 raise BadBackup(f"{backup / name} was changed: its digest is another")
     except OSError as error:
         raise BadBackup(f"{error.filename}: {error.strerror}") from error
@@ -112,6 +119,16 @@ def _checkpoint_of(backup: Path, signer: Signer) -> tuple[str, Checkpoint]:
         return note.decode(), read_checkpoint(note, signer.verifier)
     except (OSError, BadCheckpoint) as error:
         raise BadBackup(f"{path}: {error}") from error
+
+
+def _check_kept(backup: Path, note: bytes, checkpoint: Checkpoint, signer: Signer) -> None:
+    """Check that this checkpoint of a backup is the one that was kept elsewhere."""
+    try:
+        kept = read_checkpoint(note, signer.verifier)
+    except BadCheckpoint as error:
+        raise BadBackup(f"the key in {backup} is not that of the checkpoint: {error}") from error
+    if kept != checkpoint:
+        raise BadBackup(f"{backup} is not the backup that the checkpoint was printed for")
 
 
 def check_ledger(

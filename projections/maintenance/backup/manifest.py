@@ -1,4 +1,8 @@
-"""The manifest of a backup: a digest of each of its files, and one of itself."""
+"""The manifest of a backup: a digest of each of its files.
+
+The backup's checkpoint, which is signed, has the digest of the manifest. So nobody without the key
+can change any file of the backup, the accounts and images included.
+"""
 
 import hashlib
 from datetime import datetime
@@ -10,7 +14,9 @@ from msgspec import Struct
 from projections.maintenance.backup.errors import BadBackup
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+UNSEALED_FORMAT = 1
+"""Of the versions that did not sign it."""
 MANIFEST_BYTES_MAX = 1024**3
 """Enough for the images of millions of drives."""
 
@@ -23,7 +29,10 @@ class FileRecord(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A backup: its `files` by their paths, and whether it was to include images."""
+    """A backup: its `files` by their paths, and whether it was to include images.
+
+    The manifest is not among them, nor the checkpoint, which is about it.
+    """
 
     format: int
     made: datetime
@@ -32,38 +41,72 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, FileRecord]
 
 
-class _Sealed(Struct, frozen=True, forbid_unknown_fields=True):
-    """A manifest with `digest`, the SHA-256 of its bytes as written."""
+class _Earlier(Struct, frozen=True, forbid_unknown_fields=True):
+    """A manifest of an earlier version, and its own digest, which anybody can compute."""
 
     digest: str
     backup: msgspec.Raw
 
 
-_sealed = msgspec.json.Decoder(_Sealed).decode
 _manifest = msgspec.json.Decoder(Manifest).decode
+_earlier = msgspec.json.Decoder(_Earlier).decode
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    backup = msgspec.json.encode(manifest)
-    sealed = _Sealed(hashlib.sha256(backup).hexdigest(), msgspec.Raw(backup))
-    return msgspec.json.encode(sealed) + b"\n"
+    return msgspec.json.encode(manifest) + b"\n"
 
 
-def read_manifest(backup: Path) -> Manifest:
-    """Read the manifest of a backup. Raise `BadBackup`."""
+def seal_of(content: bytes) -> bytes:
+    """Return what the signed checkpoint of a backup says of its manifest."""
+    return hashlib.sha256(content).digest()
+
+
+def read_manifest(backup: Path, seal: bytes | None, *, unsealed: bool) -> Manifest:
+    """Read the manifest of a backup, which has to have the seal of its checkpoint.
+
+    One of an earlier version has none, and is only read if the caller accepts it `unsealed`. Raise
+    `BadBackup`.
+    """
     path = backup / MANIFEST
-    try:
-        with path.open("rb") as file:
-            content = file.read(MANIFEST_BYTES_MAX)
-        sealed = _sealed(content)
-        manifest = _manifest(sealed.backup)
-    except OSError as error:
-        raise BadBackup(f"{path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise BadBackup(f"{path} is no manifest: {error}") from error
-    # Encoded again and compared, so that no byte has changed, not even outside the digest.
-    if encode_manifest(manifest) != content:
-        raise BadBackup(f"{path} was changed: its digest is another")
+    content = _read(path)
+    if seal is None:
+        return _read_unsealed(path, content, accepted=unsealed)
+    if seal_of(content) != seal:
+        raise BadBackup(f"{path} was changed: it is not the one that was signed")
+    manifest = _decoded(path, content)
     if manifest.format != FORMAT:
         raise BadBackup(f"{path} has format {manifest.format}; this is format {FORMAT}")
     return manifest
+
+
+def _read_unsealed(path: Path, content: bytes, *, accepted: bool) -> Manifest:
+    try:
+        earlier = _earlier(content)
+    except msgspec.MsgspecError as error:
+        raise BadBackup(f"{path} is not the one that was signed: none was") from error
+    if not accepted:
+        raise BadBackup(
+            f"{path} was written by an earlier version, which did not sign it: if nobody can have"
+            " changed the backup, restore it with --unsealed"
+        )
+    if hashlib.sha256(bytes(earlier.backup)).hexdigest() != earlier.digest:
+        raise BadBackup(f"{path} was changed: its digest is another")
+    manifest = _decoded(path, bytes(earlier.backup))
+    if manifest.format != UNSEALED_FORMAT:
+        raise BadBackup(f"{path} has format {manifest.format}, which is signed")
+    return manifest
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MANIFEST_BYTES_MAX)
+    except OSError as error:
+        raise BadBackup(f"{path}: {error.strerror}") from error
+
+
+def _decoded(path: Path, content: bytes) -> Manifest:
+    try:
+        return _manifest(content)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise BadBackup(f"{path} is no manifest: {error}") from error

@@ -61,13 +61,20 @@ def is_unfinished(data: Path) -> bool:
     return (data / STAGING).exists() and not (data / LEDGER).exists()
 
 
-def check_first(backup: Path, data: Path, pools: Mapping[str, Pool]) -> Checked:
+def check_first(
+    backup: Path,
+    data: Path,
+    pools: Mapping[str, Pool],
+    kept_note: bytes | None = None,
+    *,
+    unsealed: bool = False,
+) -> Checked:
     """Check that a backup can be restored there, and return it; change nothing, and block.
 
-    Raise `BadBackup` and `NotRestored`.
+    `kept_note` and `unsealed` are as for `check`. Raise `BadBackup` and `NotRestored`.
     """
     _require_none(data)
-    checked = check(backup)
+    checked = check(backup, kept_note, unsealed=unsealed)
     for pool in sorted({image.pool for image in checked.images} - pools.keys()):
         raise NotRestored(f"the backup has images of pool {pool}: say where it is (--pool)")
     return checked
@@ -97,7 +104,8 @@ class _Restoration:
     def run(self, record: Record) -> Restored:
         self._stage()
         # Of the ledger exactly as in the backup: no other is restored without the key.
-        first = self._checked.checkpoint._replace(epoch=self._checked.checkpoint.epoch + 1)
+        last = self._checked.checkpoint
+        first = last._replace(epoch=last.epoch + 1, backup=None)
         record(self._staging, first.epoch, self._checked.signer.sign(first.text()))
         self._put_archives()
         self._put_keys()
