@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
+from msgspec import Struct
+
 from api.accounts.account import (
     Account,
     AccountNotFound,
@@ -52,9 +54,11 @@ from ledger.store.seam import Cursor
 from ledger.store.tables import accounts as table
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables import known_places, login_revocations, sessions, tokens
+from projections.views.belongings import Belongings, belongings_of
 
 __all__ = [
     "Account",
+    "AccountInUse",
     "AccountNotFound",
     "Accounts",
     "EmailTaken",
@@ -66,6 +70,26 @@ __all__ = [
 
 class EmailTaken(Expected):
     """An account has this email already."""
+
+
+class AccountInUse(Expected):
+    """The account has things that nobody could delete once it is removed."""
+
+    def __init__(self, email: str, things: Belongings) -> None:
+        super().__init__(
+            f"{email} has {things.drives} drives and {things.servers} servers, which nobody could"
+            " delete afterwards: delete them first, or leave them for good (--leave-things)"
+        )
+
+
+class Removed(Struct, frozen=True):
+    """A removed account: how many of its logins have ended, and how many things it has left."""
+
+    account: str
+    sessions: int
+    tokens: int
+    drives: int
+    servers: int
 
 
 class Accounts:
@@ -228,13 +252,31 @@ class Accounts:
         password_hash = await self._passwords.hash(normal_password(password))
         await self._change(email, lambda c: _set_password(c, email, password_hash))
 
-    async def remove(self, email: str) -> None:
+    async def set_role(self, email: str, role: str) -> None:
+        """Give an account another role, from its next request on; durable on return.
+
+        Its sessions and tokens stay; its websockets have to be opened again. Raise
+        `InvalidAccount` or `AccountNotFound`.
+        """
+        email, role = normal_email(email), checked_role(role)
+        await self._change(email, lambda c: _set_role(c, email, role))
+
+    async def remove(self, email: str, *, leave_things: bool = False) -> Removed:
         """Remove an account, and revoke all its logins; durable on return.
 
-        Raise `AccountNotFound`.
+        What belongs to others stays untouched, as does the history of what it did. Its drives and
+        servers could not be deleted by anybody afterwards: raise `AccountInUse` if there are any,
+        unless they are to be left. Raise `AccountNotFound`.
         """
         email = normal_email(email)
-        await self._change(email, lambda c: _remove(c, email))
+        removed: list[Removed] = []
+
+        def remove(cursor: Cursor) -> Revocation | None:
+            removed[:] = []  # it may be tried again
+            return _remove(cursor, email, removed.append, leave_things=leave_things)
+
+        await self._change(email, remove)
+        return removed[0]
 
     async def find(self, uuid: str) -> Account:
         """Raise `AccountNotFound` if no account has this uuid."""
@@ -242,6 +284,10 @@ class Accounts:
         if stored is None:
             raise AccountNotFound("there is no account with this uuid")
         return account_of(stored)
+
+    async def listed(self) -> list[table.ListedAccount]:
+        """Return all accounts, oldest first, for operators."""
+        return await self._tables.read(lambda c: table.listed(c, self._now()))
 
     async def every(self) -> list[Account]:
         """Return all accounts, oldest first."""
@@ -309,13 +355,23 @@ def _set_password(cursor: Cursor, email: str, password_hash: str) -> Revocation 
     return Revocation(login_revocations.record(cursor, uuid), uuid)
 
 
-def _remove(cursor: Cursor, email: str) -> Revocation | None:
+def _set_role(cursor: Cursor, email: str, role: str) -> Revocation | None:
+    uuid = table.set_role(cursor, email, role)
+    return None if uuid is None else Revocation(login_revocations.record(cursor, uuid), uuid)
+
+
+def _remove(
+    cursor: Cursor, email: str, tell: Callable[[Removed], None], *, leave_things: bool
+) -> Revocation | None:
     uuid = table.remove(cursor, email)
     if uuid is None:
         return None
-    sessions.remove_all_of(cursor, uuid)
+    things = belongings_of(cursor, uuid)
+    if any(things) and not leave_things:
+        raise AccountInUse(email, things)
     known_places.remove_all_of(cursor, uuid)
-    tokens.remove_all_of(cursor, uuid)
     table.remove_personal_fields(cursor, uuid)
     claims.remove_all_of(cursor, uuid)
+    ended = sessions.remove_all_of(cursor, uuid), tokens.remove_all_of(cursor, uuid)
+    tell(Removed(uuid, *ended, *things))
     return Revocation(login_revocations.record(cursor, uuid), uuid)

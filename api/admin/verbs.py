@@ -33,7 +33,13 @@ Report = Callable[[int, int], None]
 """Called with the number of events done and of all events; in any thread."""
 
 _VERBS_OF: Mapping[type, tuple[Verb, ...]] = {
-    Accounts: (Accounts.add, Accounts.set_password, Accounts.remove),
+    Accounts: (
+        Accounts.add,
+        Accounts.listed,
+        Accounts.set_password,
+        Accounts.set_role,
+        Accounts.remove,
+    ),
     Tokens: (Tokens.add, Tokens.every, Tokens.remove),
     Library: (Library.add, Library.every, Library.remove),
     Retention: (

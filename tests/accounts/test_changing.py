@@ -1,20 +1,38 @@
 import logging
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from api.accounts.service import AccountNotFound, Accounts, EmailTaken, InvalidAccount, LoginRefused
+from api.accounts.service import (
+    AccountInUse,
+    AccountNotFound,
+    Accounts,
+    EmailTaken,
+    InvalidAccount,
+    LoginRefused,
+)
 from api.composition import open_ledger
-from ledger.domain.commands import EditProfile
+from ledger.domain.commands import CreateDrives, CreateServers, EditProfile, NewDrive, NewServer
+from ledger.domain.events import DriveDefinition
 from ledger.domain.idempotency import Claim
+from ledger.images.pools import Pool
+from ledger.store.seam import Cursor
 from ledger.store.tables import accounts as table
 from ledger.store.writer import Caller
+from projections.views.belongings import belongings_of
 from tests.accounts.calling import HERE
+from tests.accounts.clocks import Wall
+from tests.support.world import machine
 
-EMAIL = "ada@example.test"
+EMAIL, OTHER = "ada@example.test", "bob@example.test"
 PASSWORD = "correct horse"
+
+ME = Caller("system:test", "")
+DISK = DriveDefinition("birch", "disk", 16384, "dssd")
 
 pytestmark = pytest.mark.usefixtures("quick_hashing")
 
@@ -129,3 +147,117 @@ async def test_what_an_account_said_of_itself_goes_with_it(tmp_path: Path) -> No
         for table_name in ("personal_fields", "claims"):
             rows = connection.execute(f"SELECT account FROM {table_name}").fetchall()
             assert rows == [(bob.uuid,)]
+
+
+# Roles
+
+
+async def role_by(accounts: Accounts, header: str) -> str:
+    return (await accounts.authenticate(header, HERE)).role
+
+
+async def test_a_new_role_counts_at_once(accounts: Accounts, basic) -> None:
+    """For every login, the cached ones as well; none of them ends, and no other account's."""
+    for email in (EMAIL, OTHER):
+        await accounts.add(email, PASSWORD)
+    token = f"Bearer {(await accounts.tokens.add(EMAIL)).token}"
+    session = await accounts.log_in(EMAIL, PASSWORD, HERE)
+    other = basic(OTHER, PASSWORD)
+    for header in (basic(EMAIL, PASSWORD), token, other):
+        assert await role_by(accounts, header) == "user"
+    await accounts.sessions.find(session.id)
+    await accounts.set_role("Ada@example.test", "operator")
+    for header in (basic(EMAIL, PASSWORD), token):
+        assert await role_by(accounts, header) == "operator"
+    assert (await accounts.sessions.find(session.id)).account.role == "operator"
+    assert await role_by(accounts, other) == "user"
+
+
+async def test_a_new_role_ends_websockets(accounts: Accounts) -> None:
+    """They were opened with the rights of the former one."""
+    ada = await accounts.add(EMAIL, PASSWORD, "operator")
+    told: list[str] = []
+    accounts.listen(lambda account, _number: told.append(account))
+    cookie = await accounts.new_async_cookie(ada)
+    await accounts.set_role(EMAIL, "user")
+    assert told == [ada.uuid]
+    with pytest.raises(LoginRefused):
+        await accounts.account_of_async_cookie(cookie)
+
+
+async def test_a_role_has_to_be_one(accounts: Accounts) -> None:
+    await accounts.add(EMAIL, PASSWORD)
+    with pytest.raises(InvalidAccount, match="a role is one of"):
+        await accounts.set_role(EMAIL, "root")
+    with pytest.raises(AccountNotFound, match=OTHER):
+        await accounts.set_role(OTHER, "user")
+    assert [account.role for account in await accounts.every()] == ["user"]
+
+
+# Removal
+
+
+async def test_accounts_are_listed_with_their_logins(accounts: Accounts, wall: Wall) -> None:
+    """Sessions that have expired are none."""
+    for email in (EMAIL, OTHER):
+        await accounts.add(email, PASSWORD)
+    await accounts.tokens.add(EMAIL)
+    await accounts.log_in(EMAIL, PASSWORD, HERE)
+    wall.move(timedelta(days=15))
+    for _ in range(2):
+        await accounts.log_in(EMAIL, PASSWORD, HERE)
+    listed = [(each.email, each.tokens, each.sessions) for each in await accounts.listed()]
+    assert listed == [(EMAIL, 1, 2), (OTHER, 0, 0)]
+
+
+async def test_a_removal_ends_all_logins_and_no_others(accounts: Accounts, basic) -> None:
+    headers, sessions = {}, {}
+    for email in (EMAIL, OTHER):
+        await accounts.add(email, PASSWORD)
+        token = await accounts.tokens.add(email)
+        sessions[email] = await accounts.log_in(email, PASSWORD, HERE)
+        headers[email] = (basic(email, PASSWORD), f"Bearer {token.token}")
+        for header in headers[email]:
+            await accounts.authenticate(header, HERE)
+    removed = await accounts.remove(EMAIL)
+    assert (removed.sessions, removed.tokens, removed.drives, removed.servers) == (1, 1, 0, 0)
+    for header in headers[EMAIL]:
+        with pytest.raises(LoginRefused):
+            await accounts.authenticate(header, HERE)
+    with pytest.raises(LoginRefused):
+        await accounts.sessions.find(sessions[EMAIL].id)
+    for header in headers[OTHER]:
+        assert (await accounts.authenticate(header, HERE)).email == OTHER
+    assert (await accounts.sessions.find(sessions[OTHER].id)).account.email == OTHER
+    [other] = await accounts.listed()
+    assert (other.email, other.tokens, other.sessions) == (OTHER, 1, 1)
+    assert await accounts._tables.read(logins_left) == [(other.uuid,)] * 2
+
+
+def logins_left(cursor: Cursor) -> list[tuple[str]]:
+    cursor.execute("SELECT account FROM tokens UNION ALL SELECT account FROM sessions")
+    return cursor.fetchall()
+
+
+async def test_an_account_with_things_is_not_removed_by_mistake(tmp_path: Path, basic) -> None:
+    """Nobody could delete them; those of others do not count, and stay whatever happens."""
+    async with open_ledger(tmp_path, {"main": Pool("main", tmp_path)}) as opened:
+        ada = await opened.accounts.add(EMAIL, PASSWORD)
+        bob = await opened.accounts.add(OTHER, PASSWORD)
+        for account, drives in ((ada, 2), (bob, 3)):
+            new = tuple(NewDrive(f"{account.uuid}-{each}", DISK) for each in range(drives))
+            await opened.ledger.execute(CreateDrives(account.uuid, new, "blank"), ME)
+        server = CreateServers(ada.uuid, (NewServer("s", machine(), (), (), "hush"),))
+        await opened.ledger.execute(server, ME)
+        with pytest.raises(AccountInUse, match="has 2 drives and 1 servers, which nobody could"):
+            await opened.accounts.remove(EMAIL)
+        assert (await opened.accounts.authenticate(basic(EMAIL, PASSWORD), HERE)) == ada
+        removed = await opened.accounts.remove(EMAIL, leave_things=True)
+        assert (removed.account, removed.drives, removed.servers) == (ada.uuid, 2, 1)
+        again = await opened.accounts.add(EMAIL, PASSWORD)
+        assert again.uuid != ada.uuid
+        things = {
+            account.uuid: opened.ledger.read(partial(belongings_of, account=account.uuid))
+            for account in (ada, bob, again)
+        }
+    assert things == {ada.uuid: (2, 1), bob.uuid: (3, 0), again.uuid: (0, 0)}

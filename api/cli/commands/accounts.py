@@ -1,13 +1,23 @@
 """`job-ledger account`: the accounts that may log in."""
 
 import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from api.accounts.roles import ROLES
 from api.cli.options import settings_option
-from api.cli.output import print_line
+from api.cli.output import TableColumn, json_option, print_json, print_line, print_table
 from api.service.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.store.tables.accounts import ListedAccount
+
+_ROLES = (
+    "user: has drives, servers and jobs. auditor: also sees and checks everything."
+    " operator: also changes how the service works."
+)
 
 _stdin_option = click.option(
     "--password-stdin",
@@ -19,7 +29,7 @@ _stdin_option = click.option(
 
 @click.group()
 def account() -> None:
-    """Add and remove accounts and change passwords; the service may run or not."""
+    """Add, list and remove accounts, change passwords and roles; the service may run or not."""
 
 
 @account.command()
@@ -30,8 +40,7 @@ def account() -> None:
     type=click.Choice(ROLES),
     default="user",
     show_default=True,
-    help="user: has drives, servers and jobs. auditor: also sees and checks everything."
-    " operator: also changes how the service works.",
+    help=_ROLES,
 )
 @_stdin_option
 def add(email: str, settings: Settings, role: str, password_stdin: bool) -> None:  # noqa: FBT001 - click's
@@ -62,19 +71,65 @@ def change_password(email: str, settings: Settings, password_stdin: bool) -> Non
         print_line(f"password: {password}")
 
 
+@account.command("list")
+@settings_option
+@json_option
+def list_accounts(settings: Settings, *, as_json: bool) -> None:
+    """List all accounts, the oldest first, with their tokens and sessions."""
+    from api.accounts.service import Accounts
+    from api.cli.admin import ask_existing
+
+    found = ask_existing(settings, lambda admin: admin.call(Accounts.listed))
+    if as_json:
+        print_json(found)
+    else:
+        print_table(found, _COLUMNS, "there are no accounts")
+
+
 @account.command()
 @click.argument("email")
+@click.argument("role", type=click.Choice(ROLES))
 @settings_option
-def remove(email: str, settings: Settings) -> None:
-    """Remove the account EMAIL: its logins, sessions and tokens end at once.
+def role(email: str, role: str, settings: Settings) -> None:
+    """Give the account EMAIL another ROLE, from its next request on.
 
-    Its profile goes, too. What it did stays in the ledger.
+    Its sessions and tokens stay, and so does all it has; its websockets are opened anew.
     """
     from api.accounts.service import Accounts
-    from api.cli.admin import ask
+    from api.cli.admin import ask_existing
 
-    ask(settings, lambda admin: admin.call(Accounts.remove, email))
-    print_line(f"removed {email}")
+    ask_existing(settings, lambda admin: admin.call(Accounts.set_role, email, role))
+    print_line(f"{email} is {role} now")
+
+
+@account.command()
+@click.argument("email")
+@click.option(
+    "--leave-things",
+    is_flag=True,
+    help="Also if it has drives or servers, which then belong to nobody.",
+)
+@settings_option
+def remove(email: str, settings: Settings, *, leave_things: bool) -> None:
+    """Remove the account EMAIL: its sessions and tokens end at once.
+
+    Its profile, the places it is known from and its idempotency keys go, too. Nothing of anybody
+    else's changes. Its jobs and the log of what it did stay, and end or are discarded as usual; its
+    tags stay as well. Refused while it has drives or servers, as nobody could delete them
+    afterwards. An account of the same EMAIL that is added later is another one.
+    """
+    from api.accounts.service import Accounts
+    from api.cli.admin import ask_existing
+    from api.text.counts import counted
+
+    gone = ask_existing(
+        settings, lambda admin: admin.call(Accounts.remove, email, leave_things=leave_things)
+    )
+    print_line(f"removed {email} ({gone.account})")
+    print_line(f"ended: {counted(gone.sessions, 'session')}, {counted(gone.tokens, 'token')}")
+    if gone.drives or gone.servers:
+        drives, servers = counted(gone.drives, "drive"), counted(gone.servers, "server")
+        print_line(f"left to nobody: {drives}, {servers}")
 
 
 def _new_password(*, from_stdin: bool) -> tuple[str, bool]:
@@ -97,3 +152,13 @@ def _password_of_stdin() -> str:
         return line.rstrip(b"\r\n").decode("utf-8")
     except UnicodeDecodeError:
         raise click.ClickException("the password on standard input is not UTF-8") from None
+
+
+_COLUMNS: "tuple[TableColumn[ListedAccount], ...]" = (
+    ("email", lambda account: account.email),
+    ("role", lambda account: account.role),
+    ("uuid", lambda account: account.uuid),
+    ("created, UTC", lambda account: f"{datetime.fromisoformat(account.created):%F %T}"),
+    ("tokens", lambda account: str(account.tokens)),
+    ("sessions", lambda account: str(account.sessions)),
+)

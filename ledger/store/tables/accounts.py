@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct
+
 from ledger.store.parameters import timestamp
 from ledger.store.seam import Cursor
 
@@ -23,6 +25,25 @@ class StoredAccount:
     password_hash: str = field(repr=False)
     password_version: int
     created: str
+
+
+_LIST = """
+SELECT uuid, email, role, created,
+    (SELECT count(*) FROM tokens WHERE account = uuid),
+    (SELECT count(*) FROM sessions WHERE account = uuid AND expires > ?)
+FROM accounts ORDER BY created, uuid
+"""
+
+
+class ListedAccount(Struct, frozen=True):
+    """An account as operators see it, with the number of its tokens and sessions."""
+
+    uuid: str
+    email: str
+    role: str
+    created: str
+    tokens: int
+    sessions: int
 
 
 def find(cursor: Cursor, email: str) -> StoredAccount | None:
@@ -61,6 +82,19 @@ def set_password(cursor: Cursor, email: str, password_hash: str) -> str | None:
     )
     changed = cursor.fetchall()
     return changed[0][0] if changed else None
+
+
+def set_role(cursor: Cursor, email: str, role: str) -> str | None:
+    """Give the account another role; return its uuid, if there is one."""
+    cursor.execute("UPDATE accounts SET role = ? WHERE email = ? RETURNING uuid", (role, email))
+    changed = cursor.fetchall()
+    return changed[0][0] if changed else None
+
+
+def listed(cursor: Cursor, now: datetime) -> list[ListedAccount]:
+    """Return all accounts, oldest first; sessions that have expired do not count."""
+    cursor.execute(_LIST, (timestamp(now),))
+    return [ListedAccount(*row) for row in cursor.fetchall()]
 
 
 def remove(cursor: Cursor, email: str) -> str | None:

@@ -65,8 +65,10 @@ def remove(cursor: Cursor, id_hash: bytes) -> None:
     cursor.execute("DELETE FROM sessions WHERE id_hash = ?", (id_hash,))
 
 
-def remove_all_of(cursor: Cursor, account: str) -> None:
+def remove_all_of(cursor: Cursor, account: str) -> int:
+    """Remove the sessions of an account; return how many there were."""
     cursor.execute("DELETE FROM sessions WHERE account = ?", (account,))
+    return cursor.rowcount
 
 
 def remove_expired(cursor: Cursor, now: datetime) -> int:

@@ -64,5 +64,7 @@ def remove(cursor: Cursor, token_id: str) -> str | None:
     return removed[0][0] if removed else None
 
 
-def remove_all_of(cursor: Cursor, account: str) -> None:
+def remove_all_of(cursor: Cursor, account: str) -> int:
+    """Remove the tokens of an account; return how many there were."""
     cursor.execute("DELETE FROM tokens WHERE account = ?", (account,))
+    return cursor.rowcount
