@@ -47,10 +47,13 @@ class HourlyKeys:
             self._keys = await self._tables.read(table.every)
 
     async def expire(self) -> int:
-        """Remove the keys of hours in which all that was signed is too old; return their number."""
-        before = self._hour() - 1
-        removed = await self._tables.write(lambda c: table.remove_before(c, before))
-        self._keys = {hour: key for hour, key in self._keys.items() if hour >= before}
+        """Remove the keys of hours in which all that was signed is too old; return their number.
+
+        And those of hours to come, which a clock that was ahead has left: a copy could sign then.
+        """
+        first, last = self._hour() - 1, self._hour() + 1
+        removed = await self._tables.write(lambda c: table.remove_outside(c, first, last))
+        self._keys = {hour: key for hour, key in self._keys.items() if first <= hour <= last}
         return removed
 
     def _hour(self) -> int:

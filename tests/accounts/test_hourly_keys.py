@@ -72,6 +72,22 @@ async def test_old_keys_go(accounts: Accounts, wall: Wall) -> None:
     assert accounts.keys(hour_of(wall) - 2) is None
 
 
+@pytest.mark.parametrize("hours", [3, 24 * 365, -3, -24 * 365])
+async def test_a_leap_of_the_clock_keeps_nobody_out(
+    accounts: Accounts, wall: Wall, hours: int
+) -> None:
+    """What is signed right after it is good at once; nothing is left that could be used later."""
+    ada = await accounts.add("ada@example.test", "correct horse")
+    await accounts.new_async_cookie(ada)
+    wall.move(timedelta(hours=hours))
+    cookies = await asyncio.gather(*(accounts.new_async_cookie(ada) for _ in range(3)))
+    for cookie in cookies:
+        assert await accounts.account_of_async_cookie(cookie) == ada
+    assert await accounts.keys.expire() == 1
+    assert [*stored(accounts)] == [hour_of(wall)]
+    assert await accounts.account_of_async_cookie(cookies[0]) == ada
+
+
 async def test_without_a_key_nothing_is_signed(
     accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ def every(cursor: Cursor) -> dict[int, bytes]:
     return dict(cursor.fetchall())
 
 
-def remove_before(cursor: Cursor, hour: int) -> int:
-    """Remove the keys of earlier hours; return how many there were."""
-    cursor.execute("DELETE FROM hourly_keys WHERE hour < ?", (hour,))
+def remove_outside(cursor: Cursor, first: int, last: int) -> int:
+    """Remove the keys of earlier and of later hours; return how many there were."""
+    cursor.execute("DELETE FROM hourly_keys WHERE hour < ? OR hour > ?", (first, last))
     return cursor.rowcount
