@@ -313,10 +313,7 @@ async def open_worker(settings: WorkerSettings) -> AsyncIterator[Worker]:
     """
     database = PostgresDatabase(settings.store)
     async with _run_ledger(
-        database,
-        pools_of(settings),
-        settings.compute_hosts,
-        addresses=settings.address_range,
+        database, pools_of(settings), settings.compute_hosts, addresses=settings.address_range
     ) as running:
         views = database.views(lambda: running.ledger.commits)
         work = ImageWork(running, views, settings)

@@ -24,24 +24,6 @@ pool_option = click.option(
 )
 
 
-def server_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what a start of a server needs: hosts and addresses."""
-    host = click.option(
-        "--compute-host",
-        "compute_hosts",
-        multiple=True,
-        metavar="NAME",
-        help="The name of a host to place servers on; nothing runs there. May be repeated.",
-    )
-    address_range = click.option(
-        "--address-range",
-        metavar="CIDR",
-        help="Where running servers get addresses from by DHCP; nothing is there."
-        "  [default: 10.0.0.0/8]",
-    )
-    return host(address_range(command))
-
-
 def settings_option(command: Callable[..., None]) -> Callable[..., None]:
     """Add `--data` to a command, which gets the settings that it gives."""
 
@@ -70,6 +52,26 @@ def monitoring_options(command: F) -> F:
             "--log-format",
             type=click.Choice(["text", "json"]),
             help="The format of the log, on stderr.  [default: text]",
+        ),
+    )
+    return _with(options, command)
+
+
+def placing_options(command: F) -> F:
+    """Add the options of a process that starts servers, or ends a clone that starts by itself."""
+    options = (
+        click.option(
+            "--compute-host",
+            "compute_hosts",
+            multiple=True,
+            metavar="NAME",
+            help="The name of a host to place servers on; nothing runs there. May be repeated.",
+        ),
+        click.option(
+            "--address-range",
+            metavar="CIDR",
+            help="Where running servers get addresses from by DHCP; nothing is there."
+            "  [default: 10.0.0.0/8]",
         ),
     )
     return _with(options, command)

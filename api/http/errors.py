@@ -39,8 +39,8 @@ RequestStatus = Literal[400, 403, 406, 408, 411, 412, 413, 415, 416, 417, 422, 4
 """The statuses of requests that are bad, whatever the ledger holds."""
 
 REFUSAL = "X-Ledger-Refusal"
-"""Says which kind of 403 it is: the account may not do this, or the state of things forbids it."""
-Refused = Literal["permission", "state"]
+"""Says what a 403 is about: what the account may do, or have, or the state that things are in."""
+Refused = Literal["permission", "quota", "state"]
 
 _TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "notexist"}
 UPLOADS_RETRY_S = 60
@@ -135,7 +135,7 @@ def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Resp
             return answer
         case QuotaExceeded():
             answer = error_answer(403, "quota", str(error))
-            answer.headers.update(_refused("state"))
+            answer.headers.update(_refused("quota"))
             return answer
         case LedgerBytesSpent():
             return error_answer(507, "quota", str(error))

@@ -59,20 +59,6 @@ async def record_command(
     recording.recorded = True
 
 
-def begin_in_parts(request: web.Request, changed: Changed) -> Callable[[], None]:
-    """Begin to record something that is there before all is done that follows from it.
-
-    Return what to call, in any thread, once it is there: an error leaves it open from then on what
-    else is.
-    """
-    recording = request[RECORDING] = Recording(changed)
-
-    def note() -> None:
-        recording.in_doubt = True
-
-    return note
-
-
 async def when_settled(attempt: Callable[[], Awaitable[T]]) -> T:
     """Return what `attempt` does; while what stands in its way passes soon, try again.
 
@@ -89,6 +75,20 @@ async def when_settled(attempt: Callable[[], Awaitable[T]]) -> T:
                 raise
         await asyncio.sleep(pause)
         pause = min(2 * pause, PAUSE_MAX_S)
+
+
+def begin_in_parts(request: web.Request, changed: Changed) -> Callable[[], None]:
+    """Begin to record something that is there before all is done that follows from it.
+
+    Return what to call, in any thread, once it is there: an error leaves it open from then on what
+    else is.
+    """
+    recording = request[RECORDING] = Recording(changed)
+
+    def note() -> None:
+        recording.in_doubt = True
+
+    return note
 
 
 def note_undone(request: web.Request) -> None:

@@ -69,9 +69,8 @@ def created(objects: Sequence[Located]) -> web.Response:
     return answer
 
 
-def page_answer(page: Page, total: int, objects: Sequence[Shown], **beside: object) -> web.Response:
-    """Answer with a page of a list, and what belongs beside it."""
-    return json_answer({**beside, "meta": page_meta(page, total), "objects": objects})
+def page_answer(page: Page, total: int, objects: Sequence[Shown]) -> web.Response:
+    return list_answer(page_meta(page, total), objects)
 
 
 def list_answer(meta: JsonObject, objects: Sequence[Shown]) -> web.Response:

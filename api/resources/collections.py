@@ -1,6 +1,6 @@
 """What drives, servers and tags have in common: lists, actions and availability groups."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -26,11 +26,16 @@ NAME_FILTERS: Mapping[str, Lookup] = {
     "name__contains": "name_contains",
     "name__icontains": "name_contains",
 }
-"""The filters of lists of tags and of keypairs."""
+"""The filters of lists of what has a name."""
 FILTERS: Mapping[str, Lookup] = {**NAME_FILTERS, "tag": "tag", "tag__name": "tag_name"}
 """The filters of lists of drives and of servers."""
-ORDERING = ("uuid", "name")
-"""What lists of all that has a name can be ordered by."""
+ORDERS = ("uuid", "name")
+"""What lists can be ordered by, as far as they can be filtered by it."""
+
+
+def ordering(filters: Container[str]) -> list[str]:
+    """Return what a list with these filters can be ordered by."""
+    return [field for field in ORDERS if field in filters]
 
 
 class Named(Protocol):
@@ -56,7 +61,6 @@ class Collection(Generic[R_co, S_co]):
     read_among: Callable[[Snapshot, Sequence[str], str], Sequence[R_co]]
     show: Callable[[R_co], S_co]
     missing: Callable[[str], NotFound]
-    ordering: Sequence[str] = ORDERING
 
     def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
         """Return all of these, in this order; raise `missing` if the account may not see one."""
@@ -85,8 +89,8 @@ class Collection(Generic[R_co, S_co]):
         owner = owner_of(request)
         asked, fields = page(request), shown_fields(request) or fields
         wanted = [*always, *conditions(request, self.filters)]
-        order = order_by(request, self.ordering)
-        is_slow = bool(order) or is_search(wanted)
+        order = order_by(request, ordering(self.filters))
+        is_searched = bool(order) or is_search(wanted)
 
         def read(snapshot: Snapshot, uuids: Sequence[str]) -> Sequence[Shown]:
             among = self.read_among(snapshot, uuids, owner)
@@ -94,7 +98,7 @@ class Collection(Generic[R_co, S_co]):
 
         def find(snapshot: Snapshot) -> Found:
             limit, offset = asked.sql_limit, asked.offset
-            if is_slow:
+            if is_searched:
                 found = snapshot.search(
                     self.kind, owner, wanted, order=order, limit=limit, offset=offset
                 )
@@ -107,7 +111,7 @@ class Collection(Generic[R_co, S_co]):
         if walk is not None:
             listing = Listing(self.kind, walk.find, read, is_quick=walk.is_short)
         else:
-            listing = Listing(self.kind, find, read, is_quick=not is_slow)
+            listing = Listing(self.kind, find, read, is_quick=not is_searched)
         return await list_answer(request, self.views, listing)
 
 

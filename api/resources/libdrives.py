@@ -15,7 +15,7 @@ from api.http.requests import (
     uuid_in_url,
 )
 from api.http.responses import json_answer, only, page_answer
-from api.resources.collections import ORDERING, do_action
+from api.resources.collections import ORDERS, do_action
 from api.resources.drives.bodies import LibraryDrive
 from api.resources.drives.handlers import Drives
 from api.resources.drives.representation import represent_library_drive
@@ -58,7 +58,7 @@ class Libdrives:
 
     async def list(self, request: web.Request) -> web.Response:
         asked, fields = page(request), shown_fields(request)
-        wanted, order = _conditions(request), order_by(request, ORDERING)
+        wanted, order = _conditions(request), order_by(request, ORDERS)
         found = [drive for drive in self._all() if all(each.holds(drive) for each in wanted)]
         for by in reversed(order):
             found.sort(key=attrgetter(by.field), reverse=by.descending)

@@ -4,7 +4,7 @@ They follow from the structs of bodies, the routes, and the tables of filters: n
 is not there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 from aiohttp import web
@@ -17,11 +17,12 @@ from api.http.requests import DEFAULT_LIMIT
 from api.http.responses import JsonObject, json_answer
 from api.resources import libdrives
 from api.resources.account_bodies import Profile, ProfileEdit
-from api.resources.collections import FILTERS, NAME_FILTERS, ORDERING
+from api.resources.collections import FILTERS, NAME_FILTERS, ordering
 from api.resources.drives.bodies import Drive, DriveEdit, LibraryDrive, NewDrive
 from api.resources.jobs import lists
 from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
-from api.resources.servers.addresses import IP_FILTERS, Ip
+from api.resources.servers import addresses
+from api.resources.servers.addresses import Ip
 from api.resources.servers.bodies import NewServer, Server, ServerEdit
 from api.resources.tag_bodies import NewTag, Tag
 from api.resources.unsupported import Balance, CurrentUsage, Price
@@ -48,23 +49,24 @@ class Schema(Struct, frozen=True, kw_only=True):
 
 
 class Kind(NamedTuple):
-    """A kind of resource: its fields, and what its list can be filtered and ordered by."""
+    """A kind of resource: its fields, and what its list can be filtered by."""
 
     fields: Mapping[str, JsonObject]
-    filters: Iterable[str] = ()
-    ordering: Sequence[str] = ()
+    filters: Collection[str] = ()
 
 
 def serve_schema(kind: str) -> Handler:
     """Return the handler of the kind's `/schema/`."""
 
     async def serve(request: web.Request) -> web.Response:
-        return json_answer(schema_of(request.app, kind, KINDS[kind]))
+        described = KINDS[kind]
+        order = ordering(described.filters)
+        return json_answer(schema_of(request.app, kind, described, order))
 
     return serve
 
 
-def schema_of(app: web.Application, name: str, kind: Kind) -> Schema:
+def schema_of(app: web.Application, name: str, kind: Kind, order: Sequence[str]) -> Schema:
     """Return the schema of the resources below `/NAME/`; a single one has no URLs of its own."""
     methods = _methods(app, f"{API_ROOT}/{name}/")
     return Schema(
@@ -72,7 +74,7 @@ def schema_of(app: web.Application, name: str, kind: Kind) -> Schema:
         allowed_detail_http_methods=_methods(app, f"{API_ROOT}/{name}/{{uuid}}/") or methods,
         fields=kind.fields,
         filtering={parameter: _lookup(parameter) for parameter in kind.filters},
-        ordering=kind.ordering,
+        ordering=order,
     )
 
 
@@ -204,17 +206,17 @@ class _ServerSchema(Server, kw_only=True):
 
 
 KINDS = {
-    "drives": Kind(describe_fields(Drive, NewDrive, DriveEdit), FILTERS, ORDERING),
-    "servers": Kind(describe_fields(_ServerSchema, NewServer, ServerEdit), FILTERS, ORDERING),
-    "tags": Kind(describe_fields(Tag, NewTag), NAME_FILTERS, ORDERING),
-    "keypairs": Kind(describe_fields(Keypair, NewKeypair, KeypairEdit), NAME_FILTERS, ORDERING),
-    "pubkeys": Kind(describe_fields(Pubkey), NAME_FILTERS, ORDERING),
-    "ips": Kind(describe_fields(Ip), IP_FILTERS),
+    "drives": Kind(describe_fields(Drive, NewDrive, DriveEdit), FILTERS),
+    "servers": Kind(describe_fields(_ServerSchema, NewServer, ServerEdit), FILTERS),
+    "tags": Kind(describe_fields(Tag, NewTag), NAME_FILTERS),
+    "keypairs": Kind(describe_fields(Keypair, NewKeypair, KeypairEdit), NAME_FILTERS),
+    "pubkeys": Kind(describe_fields(Pubkey), NAME_FILTERS),
+    "ips": Kind(describe_fields(Ip), addresses.FILTERS),
+    "libdrives": Kind(describe_fields(LibraryDrive), libdrives.FILTERS),
     "profile": Kind(describe_fields(Profile, ProfileEdit)),
     "balance": Kind(describe_fields(Balance)),
     "currentusage": Kind(describe_fields(CurrentUsage)),
     "pricing": Kind(describe_fields(Price)),
-    "libdrives": Kind(describe_fields(LibraryDrive), libdrives.FILTERS, ORDERING),
 }
 
 
@@ -241,7 +243,7 @@ def describe_jobs(app: web.Application, now: str) -> Schema:
         "state": _job_field("string", _TEXT, default="started"),
         "uuid": _job_field("string", _TEXT, unique=True),
     }
-    return schema_of(app, "jobs", Kind(fields, lists.FILTERS, lists.ORDERING))
+    return schema_of(app, "jobs", Kind(fields, lists.FILTERS), lists.ORDERING)
 
 
 def _job_field(kind: str, help_text: str, *, default: str = NO_DEFAULT, **said: bool) -> JsonObject:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from api.http.fields import about
 from api.http.requests import Page, page
-from api.http.responses import JsonObject, json_answer, page_answer
+from api.http.responses import JsonObject, json_answer, page_answer, page_meta
 from api.resources.account_bodies import CURRENCY, Decimal
 from api.resources.drives.bodies import SIZE_MOST, default_storage_type, least_size
 from api.resources.servers.bodies import (
@@ -138,7 +138,8 @@ class SideResources:
         """List a price of nothing for each resource, beside the levels of now and of later."""
         asked = page(request)
         shown = _PRICES[asked.bounds]
-        return page_answer(asked, len(_PRICES), shown, current=_LEVELS, next=_LEVELS)
+        meta = page_meta(asked, len(_PRICES))
+        return json_answer({"current": _LEVELS, "meta": meta, "next": _LEVELS, "objects": shown})
 
     async def index(self, request: web.Request) -> web.Response:
         """List what there is below the API's root, each with the URLs of its list and schema."""

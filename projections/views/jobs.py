@@ -15,8 +15,6 @@ from projections.views.reader import Reader, sql_limit
 
 NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
-JOB_ORDERS = ("last_modified DESC, uuid", "last_modified, uuid DESC")
-"""The order of lists, and the same one backwards; an index serves both."""
 
 
 class Life(NamedTuple):
@@ -100,7 +98,6 @@ class Jobs(Reader):
         states: Sequence[str] | None,
         conditions: Conditions = (),
         *,
-        oldest_first: bool = False,
         limit: int,
         offset: int = 0,
     ) -> list[JobTree]:
@@ -108,7 +105,7 @@ class Jobs(Reader):
         where, parameters = self._jobs_where(owner, states, conditions)
         rows = self._all(
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
-            f" ORDER BY {JOB_ORDERS[oldest_first]} LIMIT ? OFFSET ?",
+            " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
             (*parameters, sql_limit(limit), offset),
         )
         return self._trees_below(rows)

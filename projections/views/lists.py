@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ledger.store.log import streamed
 from ledger.store.parameters import among
 from projections.views.filters import Conditions
-from projections.views.jobs import JOB_ORDERS, Jobs
+from projections.views.jobs import Jobs
 from projections.views.reader import STREAM_ROWS, sql_limit
 from projections.views.walks import Walked
 
@@ -47,6 +47,10 @@ _SIZES: Mapping[Walked, str] = {
 """For each kind: uuids, what is read for them, and about how many bytes that is."""
 
 
+_ORDERS = ("last_modified DESC, uuid", "last_modified, uuid DESC")
+"""The order of jobs, and the same one backwards; an index serves both."""
+
+
 class Sized(NamedTuple):
     """An object, what is read for it (a job's whole tree), and about how many bytes that is."""
 
@@ -76,7 +80,7 @@ class Lists(Jobs):
     ) -> Iterator[str]:
         """Yield an account's jobs, newest change first; a negative limit is none."""
         where, parameters = self._jobs_where(owner, states, conditions)
-        of = f"jobs_g{self._g} WHERE {where} ORDER BY {JOB_ORDERS[oldest_first]}"
+        of = f"jobs_g{self._g} WHERE {where} ORDER BY {_ORDERS[oldest_first]}"
         return self._uuids(of, parameters, limit, offset)
 
     def batches(self, kind: Walked, uuids: Iterable[str], size: int) -> Iterator[list[str]]:

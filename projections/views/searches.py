@@ -23,16 +23,19 @@ def is_search(conditions: Conditions) -> bool:
 
 
 def matches_sql(
-    kind: str, owner: str, conditions: Conditions, generation: int
+    kind: str, owner: str, conditions: Conditions, generation: int, order: Sequence[Order] = ()
 ) -> tuple[str, list[str]]:
-    """Return the WITH clause that makes `matches` of (created, uuid, name), and its parameters.
+    """Return the WITH clause that makes `matches`, and its parameters.
+
+    They have `created`, `uuid`, and what they are to be ordered by.
 
     `MATERIALIZED` keeps the order that is asked for out of the search: the index in that order has
     no names, so all rows would be read.
     """
     checks = "".join(f" AND {check_sql(condition, generation)}" for condition in conditions)
+    columns = ", ".join(dict.fromkeys(("created", "uuid", *(by.field for by in order))))
     sql = (
-        "WITH matches AS MATERIALIZED (SELECT created, uuid, name"
+        f"WITH matches AS MATERIALIZED (SELECT {columns}"
         f" FROM {kind}_g{generation} AS this WHERE owner = ?{checks})"
     )
     return sql, [owner, *(text for condition in conditions for text in condition.alternatives)]
@@ -49,11 +52,11 @@ class Searches(Reader):
         limit: int,
         offset: int = 0,
     ) -> Found:
-        """Return a page of an account's drives, servers or tags; what is alike, oldest first.
+        """Return a page of an account's things of this kind; what is alike, oldest first.
 
         A negative limit is no limit.
         """
-        matches, parameters = matches_sql(kind, owner, conditions, self._g)
+        matches, parameters = matches_sql(kind, owner, conditions, self._g, order)
         by = _order_sql(order)
         rows = self._all(
             f"{matches} SELECT (SELECT count(*) FROM matches), page.uuid"

@@ -15,8 +15,8 @@ from api.cli.options import (
     copying_options,
     data_option,
     monitoring_options,
+    placing_options,
     pool_option,
-    server_options,
 )
 from api.cli.output import print_line
 from api.service.settings import BadSettings, Settings, load_settings
@@ -41,7 +41,7 @@ those that stay, in the writer's cache, would stop every request for a third of 
     "--port", type=click.IntRange(0, 65535), help="The port; 0: any free one.  [default: 8080]"
 )
 @pool_option
-@server_options
+@placing_options
 @click.option(
     "--trusted-proxy",
     "trusted_proxies",

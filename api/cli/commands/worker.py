@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from api.cli.options import copying_options, monitoring_options, server_options
+from api.cli.options import copying_options, monitoring_options, placing_options
 from api.cli.output import print_line
 from api.service.settings import load_worker_settings
 
@@ -18,7 +18,7 @@ from api.service.settings import load_worker_settings
     metavar="NAME=PATH[,type=TYPE]",
     help="A directory for disk images; name two for this worker to copy between them.",
 )
-@server_options
+@placing_options
 @monitoring_options
 @copying_options
 def worker(pools: tuple[str, ...], **given: object) -> None:

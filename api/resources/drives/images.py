@@ -94,6 +94,16 @@ class Images:
             held.enter_context(image.file)
             return await self._answer(request, uuid, image, held)
 
+    async def _complete_drive(self, uuid: str, owner: str) -> DriveView:
+        """Return the drive. Raise `DriveNotFound`, and `DriveBusy` if it has no image yet."""
+        with self._views.snapshot() as snapshot:
+            drive = snapshot.drive(uuid, owner)
+        if drive is None:
+            raise DriveNotFound(uuid)
+        if not drive.ready:
+            raise no_image(uuid, drive.origin, failed=drive.failed)
+        return drive
+
     async def _found(self, request: web.Request, drive: str, pool: Pool) -> OpenImage:
         """Open an image that should be there. Raise what keeps it from being sent."""
         try:
@@ -104,16 +114,6 @@ class Images:
         except NotRegular as error:
             log.error("the image of drive %s: %s", drive, error)  # noqa: TRY400 - no stack needed
             raise
-
-    async def _complete_drive(self, uuid: str, owner: str) -> DriveView:
-        """Return the drive. Raise `DriveNotFound`, and `DriveBusy` if it has no image yet."""
-        with self._views.snapshot() as snapshot:
-            drive = snapshot.drive(uuid, owner)
-        if drive is None:
-            raise DriveNotFound(uuid)
-        if not drive.ready:
-            raise no_image(uuid, drive.origin, failed=drive.failed)
-        return drive
 
     async def _opened(self, drive: str, pool: Pool) -> OpenImage:
         """Open an image in a thread; close it again if the request is cancelled meanwhile."""

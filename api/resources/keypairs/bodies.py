@@ -38,7 +38,7 @@ _PUBLIC = about(
     pattern=NO_NUL,
 )
 _PRIVATE = about(
-    "The private key, only in the answer to the POST that made or gave it: it is kept nowhere.",
+    "The private key, only in the answer to the request that made or gave it: it is kept nowhere.",
     max_length=KEY_LENGTH,
     pattern=NO_NUL,
 )
@@ -54,7 +54,12 @@ class NewKeypair(KeypairFields, kw_only=True):
     ] = "rsa"
 
 
-KeypairEdit = make_partial("KeypairEdit", KeypairFields, public_key=Annotated[str, _PUBLIC])
+KeypairEdit = make_partial(
+    "KeypairEdit",
+    KeypairFields,
+    public_key=Annotated[str, _PUBLIC],
+    private_key=Annotated[str, _PRIVATE],
+)
 
 
 class ShownKey(KeypairFields, kw_only=True):

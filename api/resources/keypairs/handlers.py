@@ -88,7 +88,10 @@ class Keypairs:
         return keys
 
     async def edit(self, request: web.Request) -> web.Response:
-        """Change the given fields; `meta` is replaced as a whole."""
+        """Change the given fields; `meta` is replaced as a whole.
+
+        A private key that is sent along is in the answer, as in that of a POST.
+        """
         uuid = uuid_in_url(request, KeypairNotFound)
         owner = owner_of(request)
         said = asdict(await read_object(request, KeypairEdit))
@@ -96,7 +99,8 @@ class Keypairs:
         command = EditKeypair(owner, uuid, said["name"], public_key or None, said["meta"])
         changed = Changed(200, references("keypairs", [uuid]))
         await record_command(request, self._ledger, command, changed)
-        return json_answer((await self._collection.recorded(owner, [uuid]))[0])
+        (keypair,) = await self._collection.recorded(owner, [uuid])
+        return json_answer(replace(keypair, private_key=said["private_key"] or ""))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete the keypair; servers that have it stay, without it."""

@@ -30,7 +30,7 @@ from projections.views.filters import Lookup
 from projections.views.read_models import IpView
 from projections.views.snapshot import Snapshot
 
-IP_FILTERS: Mapping[str, Lookup] = {"uuid": "uuid"}
+FILTERS: Mapping[str, Lookup] = {"uuid": "uuid"}
 IP_LIST_FIELDS = frozenset({"owner", "resource_uri", "server", "uuid"})
 
 
@@ -61,12 +61,11 @@ class Ips:
         self._collection = Collection(
             "ips",
             service.views,
-            IP_FILTERS,
+            FILTERS,
             Snapshot.count_ips,
             Snapshot.ips_among,
             represent_ip,
             IpNotFound,
-            ordering=(),
         )
 
     async def list(self, request: web.Request) -> web.StreamResponse:

@@ -134,8 +134,7 @@ def edit_server(command: EditServer, state: State, environment: Environment) -> 
         edit = {"name": command.edit.name, "meta": command.edit.meta}
         yield from _change_server(server, _replace_given(server.definition, edit), None, command)
     else:
-        definition = edited_definition(server.definition, command.edit)
-        check_pubkeys(definition.pubkeys, command.owner, state, had=server.definition.pubkeys)
+        definition = edited_definition(server.definition, command.edit, command.owner, state)
         mounts = _check_mounts(state, server, command)
         yield from _change_server(server, definition, mounts, command)
         if command.vnc_password is not None:
@@ -149,9 +148,13 @@ def edit_servers(command: EditServers, state: State, environment: Environment) -
         yield from edit_server(edit, state, environment)
 
 
-def edited_definition(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition:
-    """Return the definition with what the edit gives. Raise `CpuTooLow`."""
-    return _fit_smp(_replace_given(definition, asdict(edit)), edit)
+def edited_definition(
+    before: ServerDefinition, edit: ServerEdit, owner: str, state: State
+) -> ServerDefinition:
+    """Return the definition with what the edit gives. Raise `CpuTooLow`, `UnknownKeypair`."""
+    definition = _fit_smp(_replace_given(before, asdict(edit)), edit)
+    check_pubkeys(definition.pubkeys, owner, state, had=before.pubkeys)
+    return definition
 
 
 def _change_server(

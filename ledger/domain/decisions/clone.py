@@ -42,9 +42,9 @@ from ledger.domain.quotas import Holding, Kind, check_quota
 def clone_drive(command: CloneDrive, state: State, environment: Environment) -> Iterator[Change]:
     """Create a drive with the source's properties, where the command names none, and its job.
 
-    The source may be the library's. Raise `DriveNotFound`,
-    `DriveBusy` if the source has no complete image or is being resized, `SizeTooSmall`,
-    `UnknownStorageType`, `UnknownTag`, `PoolsApart`, `PoolsFull`.
+    The source may be the library's. Raise `DriveNotFound`, `DriveBusy` if the source has no
+    complete image or is being resized, `SizeTooSmall`, `UnknownStorageType`, `UnknownTag`,
+    `PoolsApart`, `PoolsFull`.
     """
     source = visible_drive(state, command.source, command.owner)
     copies = _Copies.of(command.owner, command.avoid, state, environment)
@@ -59,7 +59,8 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
     """Create a server with copies of the source's disks, and a job with a child for each of them.
 
     A cdrom is shared, not copied. The job of a server without disks succeeds at once. Raise
-    `ServerNotFound`, `CpuTooLow`, `UnknownTag`, and for the disks what `clone_drive` raises.
+    `ServerNotFound`, `CpuTooLow`, `UnknownKeypair`, `UnknownTag`, and for the disks what
+    `clone_drive` raises.
     """
     source = own_server(state, command.source, command.owner)
     drives = [_mounted(state, source, mount) for mount in source.mounts]
@@ -140,7 +141,7 @@ def _create_server(
     named = replace(
         source.definition, name=_name_clone(source.definition.name, state, command.owner)
     )
-    definition = edited_definition(named, command.edit)
+    definition = edited_definition(named, command.edit, command.owner, state)
     nics = tuple(_clone_nic(nic, environment.new_mac()) for nic in source.nics)
     created = ServerCreated(command.owner, definition, mounts, nics)
     yield Fact(server_stream(command.destination), created)

@@ -49,14 +49,19 @@ def _switch(
 def start_automatically(uuid: str, state: State, environment: Environment) -> Iterator[Change]:
     """Start a server that is complete now, if its owner wants that and it can run.
 
-    It stays stopped if a drive that was attached meanwhile has no complete image. A resize does not
-    matter: it is over in a moment, and nobody could start the server then.
+    It stays stopped if a drive that was attached meanwhile has no complete image, or if there is no
+    address for it. A resize does not matter: it is over in a moment.
     """
     server = state.server(uuid)
     if server is None or not server.definition.auto_start or server.power == "running":
         return
-    if all(drive.ready for drive in _drives(state, server)):
-        yield Fact(server_stream(uuid), _start(server, state, environment))
+    if not all(drive.ready for drive in _drives(state, server)):
+        return
+    try:
+        started = _start(server, state, environment)
+    except (errors.AddressInUse, errors.NoAddressLeft):
+        return
+    yield Fact(server_stream(uuid), started)
 
 
 def _start(

@@ -428,10 +428,10 @@ def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
         errors.ChunkPresent: (416, "validation"),
         errors.ConcurrentChange: (503, "concurrency"),
         errors.PoolsFull: (507, "backend"),
+        errors.NoPools: (503, "backend"),
         errors.QuotaExceeded: (403, "quota"),
         errors.TooManyUploads: (429, "quota"),
         errors.LedgerBytesSpent: (507, "quota"),
-        errors.NoPools: (503, "backend"),
     }
     error = refusal.__new__(refusal, "why")
     Exception.__init__(error, "why")

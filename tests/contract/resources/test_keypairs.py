@@ -130,8 +130,12 @@ async def test_a_private_key_is_kept_nowhere(
     twice = {"Idempotency-Key": "twice"}
     assert await create(api, KEYPAIR, headers=twice) == await create(api, KEYPAIR, headers=twice)
 
+    edited = await api.put(first[0]["resource_uri"], {"private_key": "MyOtherKey"})
+    assert edited.json["private_key"] == "MyOtherKey"
+    assert await shown(api, first[0]["resource_uri"]) == again[0]
+
     made, given = (each["private_key"] for each in first)
-    secrets = [made.splitlines()[-2], given]
+    secrets = [made.splitlines()[-2], given, "MyOtherKey"]
     public = first[0]["public_key"].split()[1]
     stored = stored_texts(api, store)
     assert public in stored, "looks where nothing would be"

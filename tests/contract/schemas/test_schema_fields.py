@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.api.calling import DRIVE, SERVER, UNKNOWN, Answer, Api
+from tests.api.calling import DRIVE, KEYPAIR, PUBLIC_KEY, SERVER, UNKNOWN, Answer, Api
 from tests.api.openapi.test_openapi import OPERATIONS
 from tests.contract.following import Json, listed, settled, shown
 
@@ -61,6 +61,10 @@ async def put_tag(api: Api, said: Json) -> Answer:
     return await api.put(made.json["objects"][0]["resource_uri"], said)
 
 
+async def put_keypair(api: Api, said: Json) -> Answer:
+    return await api.put(f"/keypairs/{await api.keypair()}/", said)
+
+
 TAKERS = (
     Taker("drives", "post /drives/", lambda api, said: api.post("/drives/", {**NEW_DRIVE, **said})),
     Taker(
@@ -80,6 +84,12 @@ TAKERS = (
     Taker("servers", "clone /servers/{uuid}/action/", clone_server),
     Taker("tags", "post /tags/", lambda api, said: api.post("/tags/", {"name": "x", **said})),
     Taker("tags", "put /tags/{uuid}/", put_tag),
+    Taker(
+        "keypairs",
+        "post /keypairs/",
+        lambda api, said: api.post("/keypairs/", {**KEYPAIR, **said}),
+    ),
+    Taker("keypairs", "put /keypairs/{uuid}/", put_keypair),
     Taker("profile", "put /profile/", lambda api, said: api.put("/profile/", said)),
 )
 TAKE_NONE = {
@@ -165,21 +175,15 @@ class Samples:
             case "servers", ("gpus" | "epcs"):
                 return [{"size": 5}]
             case "servers", "pubkeys":
-                return [await self._key()]
+                return [await self._api.keypair()]
+            case "keypairs", "public_key":
+                return PUBLIC_KEY
             case "tags", "resources":
                 return [await self._api.drive()]
         return None
 
     async def _tag(self) -> str:
         made = await self._api.post("/tags/", {"name": "fleet"})
-        uuid: str = made.json["objects"][0]["uuid"]
-        return uuid
-
-    async def _key(self) -> str:
-        """A key pair, where there are any; otherwise any uuid will do."""
-        made = await self._api.post("/keypairs/", {"name": "key"})
-        if made.status != 201:
-            return UNKNOWN
         uuid: str = made.json["objects"][0]["uuid"]
         return uuid
 
