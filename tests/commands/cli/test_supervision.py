@@ -75,6 +75,7 @@ class Watching:
     def stopping(self) -> None: ...
 
 
+@pytest.mark.parametrize("manager", ["{tmp}/notify"], indirect=True)
 def test_a_service_is_ready_once_it_answers(
     serve: Serve, manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,7 +184,7 @@ def test_a_page(place: Behind) -> None:
 
 @pytest.mark.parametrize("proxy", [pytest.param(nginx, id="nginx"), LONG], indirect=True)
 def test_images_and_long_polls(place: Behind, shell: Shell, tmp_path: Path) -> None:
-    """The command line uploads in chunks, clones and downloads; a poll is held and answered."""
+    """The command line uploads in chunks and downloads; a poll is held and answered."""
     image = data_blocks(BLOCKS)
     (tmp_path / "home" / "disk.img").write_bytes(image)
     # A process that is forked has read the certificates before.
@@ -195,18 +195,15 @@ def test_images_and_long_polls(place: Behind, shell: Shell, tmp_path: Path) -> N
     uploaded = shell.run("upload", "disk.img")
     assert uploaded.code == 0, uploaded.err
     drive = uploaded.out.strip()
-    cloned = shell.run("clone", "drive", drive)
-    job = cloned.out.split()[-1]
     with Api(place.origin, EMAIL, PASSWORD) as api:
         api._session.verify = str(place.authority)
-        poll = f"/jobs/{job}/?wait=50"
+        clone = api.clone(drive)
+        poll = f"/jobs/{clone.job}/?wait=50"
         seen = [api.get(poll)]
         while seen[-1]["state"] == "started":
             seen.append(api.get(poll))
     assert seen[-1]["state"] == "success"
-    copy = cloned.out.split()[1]
-    assert shell.run("watch", job).code == 0
-    assert shell.run("download", copy, "copy.img").code == 0
+    assert shell.run("download", clone.uuid, "copy.img").code == 0
     assert (tmp_path / "home" / "copy.img").read_bytes() == image
 
 
