@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, NamedTuple, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from api.service.admission import Admission, Taken, TooMuch
 from api.service.answer_bytes import AnswerBytes
@@ -40,20 +40,13 @@ class HeavyReads:
         """
         with await self._turn(account, begun=begun):
             loop = asyncio.get_running_loop()
-            found: asyncio.Future[V] = loop.create_future()
+            done = self._threads.submit(work)
+            done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end, account))
+            return await asyncio.wrap_future(done)
 
-            def run() -> None:
-                outcome = _outcome_of(work)
-                loop.call_soon_threadsafe(self._end, account)
-                loop.call_soon_threadsafe(_tell, found, outcome)
-
-            # Not by `wrap_future`: what that returns is garbage that only a collection frees.
-            self._threads.submit(run)
-            return await found
-
-    def submit(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None]) -> "Future[None]":
         """Do some short work in one of the threads, without a turn."""
-        self._threads.submit(work)
+        return self._threads.submit(work)
 
     def close(self) -> None:
         """Wait until all threads have ended."""
@@ -100,26 +93,3 @@ class HeavyReads:
     def _end(self, account: str) -> None:
         self._lanes.end(account)
         self._hand_out()
-
-
-class _Found(NamedTuple, Generic[V]):
-    """What a read has found."""
-
-    value: V
-
-
-def _outcome_of(work: Callable[[], V]) -> _Found[V] | BaseException:
-    try:
-        return _Found(work())
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the one who asked is told
-        return error
-
-
-def _tell(found: "asyncio.Future[V]", outcome: _Found[V] | BaseException) -> None:
-    """Tell the one who asked, if it is still there."""
-    if found.done():
-        return
-    if isinstance(outcome, BaseException):
-        found.set_exception(outcome)
-    else:
-        found.set_result(outcome.value)

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from api.http.errors import Forbidden, RequestRefused, RequestStatus, answer_to
-from ledger.domain.errors import Expected
+from ledger.domain.errors import Expected, QuotaExceeded
 from tests.api.expected import error_of, expected_kinds
 
 KINDS = expected_kinds()
@@ -72,9 +72,11 @@ def test_every_error_that_reaches_http_has_a_status(kind: type[Expected]) -> Non
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_403_says_what_it_is_about(kind: type[Expected]) -> None:
-    """About who asks, or about the state of things: clients can tell them apart."""
+    """About who asks, what they have, or the state of things: clients can tell them apart."""
     answer = answer_to(error_of(kind))
-    about = "permission" if kind is Forbidden else "state" if answer.status == 403 else None
+    about = {Forbidden: "permission", QuotaExceeded: "quota"}.get(kind, "state")
+    if answer.status != 403:
+        about = None
     assert answer.headers.get("X-Ledger-Refusal") == about
 
 

@@ -45,7 +45,7 @@ from api.http.requests import (
     shown_fields,
 )
 from api.http.wire.bodies import media_type
-from api.resources.collections import FILTERS, ORDERING
+from api.resources.collections import FILTERS, ORDERS
 from api.resources.drives.bodies import DriveEdit
 from api.resources.jobs.lists import wanted_jobs
 from api.resources.jobs.time_travel import _position_or_time
@@ -128,7 +128,7 @@ PARSERS: dict[str, Parse] = {
     "limit": asking("limit", page),
     "a number": asking("leaf", lambda r: number(r, "leaf")),
     "fields": asking("fields", shown_fields),
-    "order_by": asking("order_by", lambda r: order_by(r, ORDERING)),
+    "order_by": asking("order_by", lambda r: order_by(r, ORDERS)),
     "avoid": asking("avoid", avoided),
     "after": asking("after", lambda r: walk_asked(r, "jobs", ())),
     "wait": asking("wait", wait_of),

@@ -1,8 +1,6 @@
 """Reads too long for the event loop: whoever asks for many, or reads slowly, waits alone."""
 
 import asyncio
-import gc
-import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -176,22 +174,6 @@ async def test_nothing_is_read_for_a_client_that_has_gone(
             other.send(request("/ledger/checkpoint/"))
             assert (await other.answer()).body == b"x"
     assert signed == ["x"]
-
-
-async def test_what_was_read_is_freed_without_a_collection(service: Service) -> None:
-    """Collections are rare: what only they free stays for long, and parts of answers are large."""
-
-    class Part:
-        """Something that can be looked for."""
-
-    gc.disable()
-    try:
-        part = await service.reads.read(ALICE.uuid, Part)
-        kept = weakref.ref(part)
-        del part
-        await wait_until("it is freed", lambda: kept() is None)
-    finally:
-        gc.enable()
 
 
 # Answers in parts
