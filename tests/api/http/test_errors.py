@@ -16,6 +16,7 @@ ONLY_BASES = {"ImageError", "OverQuota", "Refusal"}
 
 NEVER_OVER_HTTP = {
     # On the command line, at the admin socket and when a process starts.
+    "AccountInUse",
     "AdminRefused",
     "AlreadyRebuilding",
     "BadBackup",
