@@ -47,7 +47,7 @@ COMMANDS = {
     ),
     "serve": Described("serve", "Serve the ledger and execute its jobs"),
     "worker": Described("worker", "Make, copy and remove images in these pools"),
-    "account": Described("accounts", "Add and remove accounts and change passwords"),
+    "account": Described("accounts", "Add, list and remove accounts, change passwords and roles"),
     "token": Described("tokens", "Add, list and remove bearer tokens"),
     "library": Described("library", "Add, list and remove images that every account may clone"),
     "rebuild": Described("rebuild", "Rebuild all read models from the ledger"),

@@ -178,7 +178,7 @@ def test_nodes_sign_with_one_key(nodes: tuple[Node, Node], tmp_path: Path, place
     one, two = nodes
     stranger = tmp_path / "stranger"
     done = run_command("serve", "--data", str(stranger), "--port", "0", "--store", place)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "checkpoint.key is not the key of this ledger" in done.stderr
     origins = {
         node.api.call("GET", "/ledger/checkpoint/").text.partition("\n")[0] for node in (one, two)
@@ -246,7 +246,7 @@ def test_processes_end_with_their_parent(several: Node) -> None:
 def test_several_processes_need_postgres(tmp_path: Path) -> None:
     """Only one process writes to a ledger in SQLite."""
     done = run_command("serve", "--data", str(tmp_path / "data"), "--processes", "2")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "only a ledger in PostgreSQL can have several" in done.stderr
 
 

@@ -65,7 +65,7 @@ def restored(opened: Opened, uuid: str, epoch: int) -> None:
 
 
 def test_a_checkpoint_of_an_empty_ledger(checkpoints: Checkpoints) -> None:
-    assert read(checkpoints.sign()) == ("job-ledger/test", 0, EMPTY, 1, 0)
+    assert read(checkpoints.sign()) == ("job-ledger/test", 0, EMPTY, 1, 0, None)
 
 
 @pytest.mark.parametrize("count", [1, 300])
@@ -78,7 +78,8 @@ def test_a_checkpoint_says_what_the_tree_is(
     checkpoint = read(checkpoints.sign())
     with opened.ledger.log() as log:
         position = log.last_position()
-    assert checkpoint == ("job-ledger/test", count, naive.root(leaves_of(opened)), 1, position)
+    root = naive.root(leaves_of(opened))
+    assert checkpoint == ("job-ledger/test", count, root, 1, position, None)
     assert opened.ledger.commits == before
     assert kept(opened) == []
 

@@ -75,9 +75,9 @@ async def test_nothing_is_sent_to_the_page(api: Api):
 
 
 def test_it_loads_little() -> None:
-    """All scripts together are at most 60 kB, compressed as they are sent."""
+    """All scripts together are at most 62 kB, compressed as they are sent."""
     scripts = [path.read_bytes() for path in FILES if path.suffix == ".js"]
-    assert sum(len(gzip.compress(script)) for script in scripts) <= 60_000
+    assert sum(len(gzip.compress(script)) for script in scripts) <= 62_000
 
 
 def test_nothing_is_inline() -> None:

@@ -66,7 +66,9 @@ def test_an_account_is_removed(shared: Serving, serve: Serve, data: Path, *, run
     if running:
         assert shared.get(JOBS, email, "a password") == shared.get(JOBS, token=token) == 200
     removed = ask("account", "remove", "Gone@example.test", "--data", where)
-    assert removed == (0, "removed Gone@example.test\n", "")
+    assert (removed.code, removed.err) == (0, "")
+    assert removed.out.startswith("removed Gone@example.test (")
+    assert "1 token" in removed.out
     service = shared if running else serve()
     assert service.get(JOBS, email, "a password") == service.get(JOBS, token=token) == 401
     assert service.get(JOBS, other, "a password") == 200

@@ -109,8 +109,9 @@ def test_unusable_directory(where: str) -> None:
 
 def test_no_ledger_of_ours(data: Path) -> None:
     """A file that is no database is told in one line and left alone."""
-    data.mkdir()
+    data.mkdir(mode=0o700)
     (data / "ledger.sqlite").write_text("a letter to grandmother" * 1000)
+    (data / "ledger.sqlite").chmod(0o600)
     refused = run("serve", "--data", data, "--port", 0)
     assert (refused.code, refused.err.count("\n")) == (CONFIGURATION, 1)
     assert "not a database" in refused.err

@@ -23,6 +23,7 @@ OF_A_SERVICE = frozenset(
         "watch",
         "cancel",
         "drives",
+        "keypairs",
         "servers",
         "clone",
         "upload",
@@ -38,6 +39,8 @@ UNREACHED = "cannot reach PostgreSQL"
 IN_SQLITE_ONLY = "PostgreSQL"
 WORDS = {
     ("account", "add"): (["a@example.test"], UNREACHED),
+    ("account", "list"): ([], UNREACHED),
+    ("account", "role"): (["a@example.test", "user"], UNREACHED),
     ("account", "password"): (["a@example.test"], UNREACHED),
     ("account", "remove"): (["a@example.test"], UNREACHED),
     ("token", "add"): (["a@example.test"], UNREACHED),

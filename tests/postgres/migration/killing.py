@@ -70,7 +70,7 @@ class Killing:
         if (data / STORE_FILE).exists():
             self._look_at_the_end(data, url)
             return
-        assert isinstance(database_of(data), SqliteDatabase)
+        assert isinstance(database_of(data, None), SqliteDatabase)
         assert events(data / LEDGER_FILE) == self._events
         assert not (data / MOVED_FILE).exists()
         with psycopg.connect(url) as connection:

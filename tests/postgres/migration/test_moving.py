@@ -88,7 +88,7 @@ def counts_in_sqlite(data: Path, url: str) -> bool:
     """Whether the ledger is where it was, and nobody can take the copy for it."""
     with pytest.raises(StoreFailed, match="being moved"):
         PostgresStore(url, PostgresProjection())
-    return isinstance(database_of(data), SqliteDatabase)
+    return isinstance(database_of(data, None), SqliteDatabase)
 
 
 # What is there afterwards
