@@ -70,11 +70,7 @@ def created(objects: Sequence[Located]) -> web.Response:
 
 
 def page_answer(page: Page, total: int, objects: Sequence[Shown]) -> web.Response:
-    return list_answer(page_meta(page, total), objects)
-
-
-def list_answer(meta: JsonObject, objects: Sequence[Shown]) -> web.Response:
-    return json_answer({"meta": meta, "objects": objects})
+    return json_answer({"meta": page_meta(page, total), "objects": objects})
 
 
 def list_pieces(meta: JsonObject, batches: Iterable[Sequence[Shown]]) -> Generator[bytes]:

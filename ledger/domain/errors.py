@@ -268,7 +268,7 @@ _QUOTAS: Mapping[str, tuple[str, str]] = {
 
 
 class TooManyUploads(OverQuota):
-    """Too many uploads have begun whose last chunk has not come."""
+    """Too many uploads have begun and are not finished."""
 
     def __init__(self, limit: int, *, of_all: bool) -> None:
         super().__init__(
