@@ -1,6 +1,6 @@
 // The page: the login, the view and the frame around it.
 
-import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, render, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import { Accounts } from "./accounts.js";
 import { Activity } from "./activity.js";
 import { to, useAddress } from "./address.js";
@@ -54,11 +54,11 @@ function Shell({ account }) {
   const main = useRef();
   const first = useRef(true);
   const views = VIEWS.filter((each) => !each.staff || isStaff(account));
-  useEffect(() => {
+  useLayoutEffect(() => {
     // After a link was followed, a screen reader and the keyboard continue at the new view.
     if (!first.current) main.current.querySelector("h1")?.focus();
   }, [path]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!first.current) keepFocus();
     first.current = false;
   }, [query]);

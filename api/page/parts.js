@@ -1,6 +1,6 @@
 // The components that all views share.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import { to } from "./address.js";
 import { ANSWER_S, Refused, Unreachable, post } from "./client.js";
 import { Unable } from "./proofs.js";
@@ -47,7 +47,8 @@ export const Moment = ({ at }) => html`<time datetime=${at} title=${utc(at)}>${l
 export function Field({ value, take, ...more }) {
   const input = useRef();
   const settled = useRef();
-  useEffect(() => {
+  // Before the browser shows it: later, it would replace what somebody has begun to type.
+  useLayoutEffect(() => {
     input.current.value = value ?? "";
     // As the browser writes it: a time without seconds loses them.
     settled.current = input.current.value;

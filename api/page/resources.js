@@ -1,6 +1,6 @@
 // Drives and servers with their jobs, and keypairs; the place to clone and download.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import { addressWith, go, to, useAddress, viewedOwner } from "./address.js";
 import { Refused, newKey, postOnce, url } from "./client.js";
 import { Jobs } from "./jobs.js";
@@ -139,7 +139,7 @@ function Actions({ kind, each }) {
   const [naming, setNaming] = useState(null);
   const button = useRef();
   // On leaving the form, the focus returns to where it was opened.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (naming === false) button.current?.focus();
   }, [naming]);
   if (viewedOwner()) return html`<span class="faint">owner only</span>`;
@@ -155,7 +155,7 @@ function CloneForm({ kind, each, close }) {
   const input = useRef();
   // After no answer, the same request is sent again, not one for another clone.
   const sent = useRef({});
-  useEffect(() => input.current.focus(), []);
+  useLayoutEffect(() => input.current.focus(), []);
   const clone = async (event) => {
     event.preventDefault();
     if (state.busy) return;

@@ -1,5 +1,6 @@
 """Drives and servers on the page, and names that somebody chose to do harm."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,34 @@ def test_what_is_typed_stays(slow: Server, watch: Any) -> None:
     expect(page.get_by_role("link", name="oak")).to_have_count(0)
     expect(page.get_by_role("link", name="ash")).to_be_visible()
     expect(field).to_be_focused()
+
+
+TYPES_AT_ONCE = """
+    new MutationObserver((_, observer) => {
+        const field = document.querySelector("input");
+        if (!field) return;
+        observer.disconnect();
+        field.focus();
+        field.value = "oak";
+    }).observe(document.body, { childList: true, subtree: true })
+"""
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def test_what_is_typed_as_soon_as_a_field_is_there_stays(server: Server, watch: Any) -> None:
+    """Somebody who goes back to a filter and types on, before the browser has shown the view."""
+    page: Page = watch(server.api.address).log_in()
+    page.get_by_role("link", name="Drives").click()
+    page.get_by_label("Name contains").fill("ash")
+    page.get_by_label("Name contains").press("Enter")
+    expect(page).to_have_url(re.compile("name__contains=ash"))
+    page.get_by_role("link", name="Activity").click()
+    expect(page.get_by_label("Name contains")).to_have_count(0)
+    page.evaluate(TYPES_AT_ONCE)
+    page.go_back()
+    expect(page.get_by_label("Name contains")).to_be_focused()
+    page.evaluate(TWO_FRAMES)
+    expect(page.get_by_label("Name contains")).to_have_value("oak")
 
 
 def test_a_form_that_is_left(server: Server, watch: Any) -> None:
