@@ -23,7 +23,7 @@ END = b"the end of the test"
 
 
 class Manager:
-    """Reads what it is told at once, as systemd does: the system keeps ten messages, and no more."""
+    """Reads all at once, as systemd does: the system keeps ten messages, and drops others."""
 
     def __init__(self, address: str) -> None:
         self._address = address
