@@ -43,9 +43,8 @@ from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
 from ledger.workers.task_manager import TaskManager
 
-"""A worker that sends no heartbeat for this long is presumed dead."""
 BEATS = 3
-"""Heartbeats, and checks of other workers, during that time."""
+"""Heartbeats, and checks of other workers, until a silent one is presumed dead."""
 FORGOTTEN_S = 3600.0
 """Procrastinate forgets a worker that sends no heartbeat for this long."""
 POLL_S = 5.0
@@ -197,7 +196,10 @@ class _Engine:
         await asyncio.sleep(pause_s)
 
     async def _stalled(self) -> Sequence[Job]:
-        """Return the tasks of workers that have long sent no heartbeat, though they could have."""
+        """Return the tasks of workers that have long sent no heartbeat, though they could have.
+
+        None that are done here: however late our own heartbeats are, we live.
+        """
         manager = self._app.job_manager
         stalled = await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s)
         now = asyncio.get_running_loop().time()
@@ -205,7 +207,9 @@ class _Engine:
             # We were paused, or the database was away: give others time to send heartbeats.
             self._answering_since = now
         self._answered = now
-        return [*stalled] if now - self._answering_since >= self._stalled_s else []
+        if now - self._answering_since < self._stalled_s:
+            return []
+        return [job for job in stalled if not self._tasks.holds(job)]
 
     async def _return_stalled(self) -> None:
         """Put stalled tasks back into their queues, and record that their workers are lost.

@@ -74,6 +74,10 @@ class TaskManager(JobManager):
             self._held.add(job.id)
         return job
 
+    def holds(self, job: Job) -> bool:
+        """Return whether this process was given the task, and has not ended or returned it."""
+        return job.id in self._held
+
     async def update_heartbeat(self, worker_id: int) -> None:
         """Bring back a worker that was forgotten, too: it could take no more tasks."""
         with suppress(ConnectorException):  # the next heartbeat comes soon
@@ -88,10 +92,12 @@ class TaskManager(JobManager):
             await asyncio.sleep(RETRY_S)
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001
-        await self._execute(
-            _FINISH, id=job.id, worker=job.worker_id, status=status.value, delete=delete_job
-        )
-        self._held.discard(job.id)
+        try:
+            await self._execute(
+                _FINISH, id=job.id, worker=job.worker_id, status=status.value, delete=delete_job
+            )
+        finally:
+            self._held.discard(job.id)
 
     async def retry_job(
         self,
@@ -103,8 +109,12 @@ class TaskManager(JobManager):
     ) -> None:
         """Notify other workers at once; Procrastinate notifies them of new tasks only."""
         (channel,) = get_channel_for_queues([job.queue])
-        await self._execute(_RETRY, id=job.id, worker=job.worker_id, at=retry_at, channel=channel)
-        self._held.discard(job.id)
+        try:
+            await self._execute(
+                _RETRY, id=job.id, worker=job.worker_id, at=retry_at, channel=channel
+            )
+        finally:
+            self._held.discard(job.id)
 
     async def _execute(self, query: LiteralString, **parameters: object) -> None:
         """Wait for a connection if need be. Repeated, these statements do nothing more."""

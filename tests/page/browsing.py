@@ -12,6 +12,7 @@ from playwright.sync_api import (
     Browser,
     ConsoleMessage,
     Page,
+    Request,
     WebSocket,
     expect,
     sync_playwright,
@@ -38,13 +39,23 @@ SCREENSHOTS = Path(__file__).with_name("screenshots")
 
 WIDE, NARROW = 1280, 360
 PATIENCE_MS = PATIENCE_S * 1000
-AHEAD_S = 15
+AHEAD_S = 30
 """How far a clock is put forward as it is stopped: it cannot be put back."""
 
 expect.set_options(timeout=PATIENCE_MS)
 
 # What a browser itself says of an answer that is no success; the page says so in its own words.
 _ANSWER = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
+
+
+PATIENT = """
+    const abort = AbortController.prototype.abort;
+    AbortController.prototype.abort = function (...reason) {
+        if (!window.isPatient) abort.apply(this, reason);
+    };
+    window.isPatient = true;
+"""
+"""The page gives up an answer after some seconds, which a slow machine may need."""
 
 
 @contextmanager
@@ -63,12 +74,23 @@ class Watched:
         self.context = browser.new_context(base_url=address, timezone_id="UTC", **given)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
+        self.page.add_init_script(PATIENT)
         self.faults: list[str] = []
         self.sockets: list[WebSocket] = []
         self.frames: list[str] = []
+        self._asked: set[Request] = set()
+        self.page.on("request", self._note)
+        self.page.on("requestfinished", self._forget)
+        self.page.on("requestfailed", self._forget)
         self.page.on("websocket", self._hear_of)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+
+    def _note(self, request: Request) -> None:
+        self._asked.add(request)
+
+    def _forget(self, request: Request) -> None:
+        self._asked.discard(request)
 
     def _hear_of(self, socket: WebSocket) -> None:
         self.sockets.append(socket)
@@ -85,6 +107,10 @@ class Watched:
         expect(self.page.get_by_role("heading", name="Jobs")).to_be_visible()
         expect(self.page.locator(".connection")).to_contain_text("Live")
         return self.page
+
+    def wait_for_answers(self) -> None:
+        """Until there is one to all that the page has asked."""
+        wait_on(self.page, "for the last answer", lambda: not self._asked)
 
     def check(self) -> None:
         """That nothing went wrong, and nothing was refused by the page's own policy."""
@@ -123,8 +149,9 @@ def settle(page: Page) -> None:
 
 
 def stop_clock(page: Page) -> None:
-    """From now on the page's time passes only where it is told to."""
+    """From now on the page's time passes only where it is told to, and patience ends by it."""
     page.clock.pause_at(page.evaluate("Date.now()") / 1000 + AHEAD_S)
+    page.evaluate("isPatient = false")
 
 
 def note_connection(page: Page) -> None:

@@ -29,10 +29,6 @@ SHOW = "for (const draw of held.splice(0)) draw()"
 """... until somebody does."""
 LATER = "new Promise((over) => setTimeout(over, 1_000))"
 """Ends after every timer by which something is drawn where no pictures are: those are no longer."""
-
-
-LESS_THAN_AN_ATTEMPT_MS = 10_000
-"""After that no attempt to connect is given up yet."""
 AT_ONCE = 2
 """So many copies a service makes at once; others wait."""
 

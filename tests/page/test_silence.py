@@ -14,6 +14,15 @@ from tests.page.forwarder import Forwarder, forwarding
 
 LIMIT_MS = 12_000
 """After that the page must have said something."""
+MAY_BE_DEAF = """
+    window.isDeaf = false;
+    window.WebSocket = class extends WebSocket {
+        set onmessage(hear) {
+            super.onmessage = (event) => window.isDeaf || hear(event);
+        }
+    };
+"""
+"""What is on its way to the browser must not be heard a moment after the service was."""
 
 
 @pytest.fixture
@@ -28,9 +37,27 @@ def forwarder(slow: Server) -> Iterator[Forwarder]:
 def watched(forwarder: Forwarder, watch: Any) -> Watched:
     """A page whose clock the test moves."""
     watched: Watched = watch(forwarder.address)
+    watched.page.add_init_script(MAY_BE_DEAF)
     watched.page.clock.install()
     watched.log_in()
     return watched
+
+
+def deafen(watched: Watched) -> None:
+    """Stop the clock, and let no frame be heard.
+
+    The clock leaps, so the page has heard nothing for long: wait until it has connected anew.
+    """
+    page, connection = watched.page, watched.sockets[-1]
+    page.evaluate("isDeaf = true")
+    stop_clock(page)
+    wait_on(page, "for another connection", connection.is_closed)
+    watched.wait_for_answers()
+
+
+def let_hear(page: Page) -> None:
+    page.evaluate("isDeaf = false")
+    page.clock.resume()
 
 
 def ages(page: Page) -> list[str]:
@@ -50,7 +77,7 @@ def test_what_is_shown_is_not_current_any_more(
     page.get_by_title(job).click()
     card = page.get_by_role("region", name="The job")
     expect(card.locator(".figures")).to_contain_text("left")
-    stop_clock(page)
+    deafen(watched)
     forwarder.stop()
     page.clock.run_for(LIMIT_MS)
     expect(said(page)).to_contain_text("nothing heard for", ignore_case=True)
@@ -62,7 +89,7 @@ def test_what_is_shown_is_not_current_any_more(
     expect(said(page)).to_contain_text("lost")
     api.cancel(job)
     forwarder.go_on()
-    page.clock.resume()
+    let_hear(page)
     expect(card.get_by_text("cancelled")).to_be_visible()
     expect(said(page)).to_have_text("● Live")
 
@@ -74,7 +101,7 @@ def test_an_action_ends_in_words(slow: Server, forwarder: Forwarder, watched: Wa
     page.on("dialog", lambda dialog: dialog.accept())
     cancel = page.get_by_role("button", name="Cancel")
     expect(cancel).to_be_visible()
-    stop_clock(page)
+    deafen(watched)
     forwarder.stop()
     cancel.click()
     expect(cancel).to_have_attribute("aria-disabled", "true")
@@ -88,7 +115,7 @@ def test_an_action_ends_in_words(slow: Server, forwarder: Forwarder, watched: Wa
     page.clock.run_for(LIMIT_MS)
     expect(page.get_by_role("alert")).to_contain_text("The service has not answered for 10 s")
     forwarder.go_on()
-    page.clock.resume()
+    let_hear(page)
     expect(page.get_by_role("row").nth(1)).to_be_visible()  # the copy goes if it was cancelled
     watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]
     assert api.job(job)["state"] in ("started", "cancelled")
@@ -96,11 +123,12 @@ def test_an_action_ends_in_words(slow: Server, forwarder: Forwarder, watched: Wa
 
 def test_a_connection_that_says_nothing_is_replaced(slow: Server, watched: Watched) -> None:
     """A new one in time, and the page shows nothing else than that it waited."""
-    page, (silent,) = watched.page, watched.sockets
-    stop_clock(page)  # which puts it forward by more than two beats
-    page.clock.run_for(1_000)
-    page.clock.resume()  # while time stands still, no attempt is followed by another
-    wait_on(page, "for another connection to take its place", silent.is_closed)
+    page, sockets = watched.page, watched.sockets
+    deafen(watched)
+    latest = sockets[-1]
+    page.clock.run_for(LIMIT_MS)
+    wait_on(page, "for another connection to take its place", latest.is_closed)
+    let_hear(page)
     expect(said(page)).to_have_text("● Live")
 
 

@@ -16,6 +16,7 @@ from tests.support.cluster import free_port
 from tests.support.wait import PATIENCE_S
 
 UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
+CONNECTING = "**/action/?do=authenticate_asynchronous"
 UNAVAILABLE = (
     '[{"error_type":"backend","error_message":"the ledger cannot be reached; try again later",'
     '"error_point":null}]'
@@ -177,6 +178,8 @@ def test_a_service_that_stops_and_comes_back(machine: Machine, watch: Any) -> No
     watched: Watched = watch(server.api.address)
     page = watched.log_in()
     expect(page.locator(f'a[title="{job}"]')).to_be_visible()
+    # The connection would bring the view back by itself, and take the button away.
+    page.route(CONNECTING, lambda route: route.abort())
     assert server.stop() == 0
     expect(page.locator(".connection")).to_contain_text("Connection lost")
     expect(page.locator(f'a[title="{job}"]')).to_be_visible()
@@ -185,7 +188,24 @@ def test_a_service_that_stops_and_comes_back(machine: Machine, watch: Any) -> No
     machine.start(*port)
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("row")).to_have_count(3)
+    page.unroute(CONNECTING)
     expect(page.locator(".connection")).to_contain_text("Live")
+    watched.faults = [fault for fault in watched.faults if "ERR_" not in fault]
+
+
+def test_a_view_comes_back_with_the_connection(machine: Machine, watch: Any) -> None:
+    """Nobody has to try again by hand."""
+    port = ("--port", str(free_port()))
+    server = machine.start(*port)
+    server.api.upload(striped(1))
+    watched: Watched = watch(server.api.address)
+    page = watched.log_in()
+    assert server.stop() == 0
+    page.get_by_role("link", name="Drives").click()
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    machine.start(*port)
+    expect(page.get_by_role("row")).to_have_count(2)
+    expect(page.get_by_role("alert")).to_have_count(0)
     watched.faults = [fault for fault in watched.faults if "ERR_CONNECTION" not in fault]
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -16,18 +17,21 @@ from tests.commands.cli.processes import Serve
 from tests.support.opened import Opened
 from tests.support.wait import PATIENCE_S, wait_until
 
-USEC = "200000"
-"""So that a sign of life is due every tenth of a second."""
+USEC = "600000"
+"""So that a sign of life is due three times a second."""
+END = b"the end of the test"
 
 
 class Manager:
-    """Reads what it is told, as systemd does."""
+    """Reads all at once, as systemd does: the system keeps ten messages, and drops others."""
 
     def __init__(self, address: str) -> None:
         self._address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address.replace("@", "\0", 1))
-        self._socket.settimeout(PATIENCE_S)
+        self._messages = SimpleQueue[str]()
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -35,21 +39,26 @@ class Manager:
 
     def told(self) -> list[str]:
         """Return the lines of the next message."""
-        return self._socket.recv(4096).decode().split("\n")
+        return self._messages.get(timeout=PATIENCE_S).split("\n")
 
-    def told_by_now(self) -> list[str]:
-        """Return all lines of the messages that have come."""
-        lines = list[str]()
-        self._socket.settimeout(0)
-        try:
-            while True:
-                lines += self.told()
-        except BlockingIOError:
-            self._socket.settimeout(PATIENCE_S)
-            return lines
+    def told_to_the_end(self) -> list[str]:
+        """Return all messages that are left, once nobody sends any."""
+        self._end()
+        return [self._messages.get_nowait() for _ in range(self._messages.qsize())]
 
     def close(self) -> None:
+        if self._reading.is_alive():
+            self._end()
         self._socket.close()
+
+    def _end(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(END, self._socket.getsockname())
+        self._reading.join()
+
+    def _read(self) -> None:
+        while (message := self._socket.recv(4096)) != END:
+            self._messages.put(message.decode())
 
 
 @pytest.fixture(params=["{tmp}/notify", "@job-ledger-{pid}"], ids=["file", "abstract"])
@@ -89,7 +98,7 @@ def test_a_service_is_ready_once_it_answers(
     assert service.get("/readyz") == 200
     assert [manager.told() for _ in range(3)] == [["WATCHDOG=1"]] * 3
     assert service.stop() == 0
-    assert manager.told_by_now()[-1] == "STOPPING=1"
+    assert manager.told_to_the_end()[-1] == "STOPPING=1"
 
 
 async def test_no_sign_of_life_while_the_writer_hangs(

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -10,14 +12,16 @@ from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 
 from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.images.pools import Pool
 from ledger.workers.attempts import CopySettings
 from ledger.workers.engine import BEATS, WorkerSetup, run_worker
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
+from ledger.workers.task_manager import TaskManager
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import away
-from tests.support.wait import patience, wait_until
+from tests.support.wait import PATIENCE_S, patience, wait_until
 from tests.support.world import ME, disk
 
 STALLED_S = 1.5
@@ -109,6 +113,49 @@ async def test_a_silent_worker_loses_its_task(
         second.fall_silent()
         await second.loses_it()
         assert living.has_it()
+
+
+class Holding(JobWorker):
+    """Begins jobs, and ends none before it may."""
+
+    def __init__(self, opened: Opened, pools: dict[str, Pool]) -> None:
+        super().__init__(opened.ledger, pools, CopySettings(1, None, verify=False), worker="test")
+        self.begun: list[str] = []
+        self.may_end = Event()
+
+    def run_attempt(self, uuid: str) -> bool:
+        self.begun.append(uuid)
+        assert self.may_end.wait(PATIENCE_S)
+        return True
+
+
+async def test_a_worker_never_takes_itself_for_dead(
+    opened: Opened, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late its heartbeats are: it would do twice at once what it does."""
+
+    async def late(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(TaskManager, "update_heartbeat", late)
+    first, second = (Other(database, job) for job in ("two", "three"))
+    pools = {"fast": Pool("fast", tmp_path)}
+    holding = Holding(opened, pools)
+    setup = place(opened)._replace(pools=pools, job_worker=holding, copies_per_pool=1)
+    async with run_worker(database, setup, stalled_s=STALLED_S):
+        await wait_until("it is at work", lambda: holding.begun)
+        with psycopg.connect(database) as connection:
+            connection.execute(f"{_BEAT} WHERE id NOT IN (%s, %s)", (-0.5, first.id, second.id))
+        for silent in (first, second):  # the second is taken by a look that begins after the first
+            silent.fall_silent()
+            await silent.loses_it()
+        assert holding.begun == ["one"]
+        with psycopg.connect(database) as connection:
+            doing = connection.execute(
+                "SELECT args ->> 'job' FROM procrastinate_jobs WHERE status = 'doing'"
+            ).fetchall()
+        assert doing == [("one",)]
+        holding.may_end.set()
 
 
 class Questions:
