@@ -43,7 +43,6 @@ from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
 from ledger.workers.task_manager import TaskManager
 
-"""A worker that sends no heartbeat for this long is presumed dead."""
 BEATS = 3
 """Heartbeats, and checks of other workers, during that time."""
 FORGOTTEN_S = 3600.0
