@@ -2,6 +2,7 @@
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from msgspec import Struct
 
 from api.http.access import URL_ACCESS, Access
 from api.http.caching import keep_private
@@ -12,6 +13,7 @@ from api.http.streams import ADMISSION, HEAVY_READS
 from api.http.wire.bodies import BODY_BYTES, LIMITS
 from api.openapi.handlers import serve_document, serve_page, serve_style
 from api.resources.accounts import AccountsActions
+from api.resources.collections import Collection
 from api.resources.drives.handlers import Drives
 from api.resources.drives.images import Images
 from api.resources.drives.uploads import Uploads
@@ -25,7 +27,7 @@ from api.resources.page_files import ADDRESSES, PageFiles
 from api.resources.profile import Profiles
 from api.resources.proofs import Proofs
 from api.resources.schema import serve_schema
-from api.resources.servers.addresses import Ips
+from api.resources.servers.addresses import Ip, ips_of
 from api.resources.servers.handlers import Servers
 from api.resources.staff import Staff
 from api.resources.tags import Tags
@@ -33,6 +35,8 @@ from api.resources.unsupported import ABSENT, SideResources, empty_list, nothing
 from api.resources.websocket import Websocket
 from api.service.service import Service
 from api.text.urls import API_ROOT
+from projections.views.read_models import IpView
+from projections.views.reader import Named
 
 PAGE = "page"
 """The name of the route to the page for people."""
@@ -60,7 +64,7 @@ def make_app(service: Service) -> web.Application:
     _add_drives(app, drives)
     _add_uploads(app, drives, uploads)
     _add_servers(app, Servers(service))
-    _add_ips(app, Ips(service))
+    _add_ips(app, ips_of(service))
     _add_tags(app, Tags(service))
     _add_keypairs(app, Keypairs(service))
     _add_libdrives(app, Libdrives(service, drives))
@@ -88,23 +92,21 @@ def _add_jobs(app: web.Application, jobs: Jobs, travel: TimeTravel) -> None:
 
 
 def _add_drives(app: web.Application, drives: Drives) -> None:
-    _add(
+    _add_lists(
         app,
         "/drives",
-        get=drives.list,
+        drives.collection,
         put=drives.edit_many,
         post=drives.create,
         delete=drives.delete_many,
         access="viewable",
     )
-    _add(app, "/drives/detail", get=drives.list_detail, access="viewable")
-    _add(app, "/drives/schema", get=serve_schema("drives"))
     _add(app, "/drives/availability_groups", get=drives.availability_groups)
     _add(app, f"/drives/availability_groups/{UUID}", get=drives.availability_group)
     _add(
         app,
         f"/drives/{UUID}",
-        get=drives.one,
+        get=drives.collection.one,
         put=drives.edit,
         delete=drives.delete,
         access="viewable",
@@ -125,49 +127,41 @@ def _add_uploads(app: web.Application, drives: Drives, uploads: Uploads) -> None
 
 
 def _add_servers(app: web.Application, servers: Servers) -> None:
-    _add(
+    _add_lists(
         app,
         "/servers",
-        get=servers.list,
+        servers.collection,
         put=servers.edit_many,
         post=servers.create,
         delete=servers.delete_many,
     )
-    _add(app, "/servers/detail", get=servers.list_detail)
-    _add(app, "/servers/schema", get=serve_schema("servers"))
     _add(app, "/servers/availability_groups", get=servers.availability_groups)
     _add(app, f"/servers/availability_groups/{UUID}", get=servers.availability_group)
-    _add(app, f"/servers/{UUID}", get=servers.one, put=servers.edit, delete=servers.delete)
+    one = servers.collection.one
+    _add(app, f"/servers/{UUID}", get=one, put=servers.edit, delete=servers.delete)
     _add(app, f"/servers/{UUID}/runtime", get=servers.runtime)
     _add(app, f"/servers/{UUID}/action", post=servers.act)
 
 
-def _add_ips(app: web.Application, ips: Ips) -> None:
-    _add(app, "/ips", get=ips.list)
-    _add(app, "/ips/detail", get=ips.list_detail)
-    _add(app, "/ips/schema", get=serve_schema("ips"))
+def _add_ips(app: web.Application, ips: Collection[IpView, Ip]) -> None:
+    _add_lists(app, "/ips", ips)
     _add(app, f"/ips/{UUID}", get=ips.one)
 
 
 def _add_tags(app: web.Application, tags: Tags) -> None:
-    _add(app, "/tags", get=tags.list, post=tags.create)
-    _add(app, "/tags/detail", get=tags.list)
-    _add(app, "/tags/schema", get=serve_schema("tags"))
-    _add(app, f"/tags/{UUID}", get=tags.one, put=tags.edit, delete=tags.delete)
+    _add_lists(app, "/tags", tags.collection, post=tags.create)
+    _add(app, f"/tags/{UUID}", get=tags.collection.one, put=tags.edit, delete=tags.delete)
     kinds = "{kind:drives|servers|ips|vlans}"
     _add(app, f"/tags/{UUID}/{kinds}", get=tags.resources)
     _add(app, f"/tags/{UUID}/{kinds}/detail", get=tags.resources)
 
 
 def _add_keypairs(app: web.Application, keypairs: Keypairs) -> None:
-    _add(app, "/keypairs", get=keypairs.list, post=keypairs.create)
-    _add(app, "/keypairs/detail", get=keypairs.list)
-    _add(app, "/keypairs/schema", get=serve_schema("keypairs"))
-    _add(app, f"/keypairs/{UUID}", get=keypairs.one, put=keypairs.edit, delete=keypairs.delete)
-    _add(app, "/pubkeys", get=keypairs.list_pubkeys)
-    _add(app, "/pubkeys/detail", get=keypairs.list_pubkeys)
-    _add(app, "/pubkeys/schema", get=serve_schema("pubkeys"))
-    _add(app, f"/pubkeys/{UUID}", get=keypairs.one_pubkey)
+    _add_lists(app, "/keypairs", keypairs.collection, post=keypairs.create)
+    one = keypairs.collection.one
+    _add(app, f"/keypairs/{UUID}", get=one, put=keypairs.edit, delete=keypairs.delete)
+    _add_lists(app, "/pubkeys", keypairs.pubkeys)
+    _add(app, f"/pubkeys/{UUID}", get=keypairs.pubkeys.one)
 
 
 def _add_libdrives(app: web.Application, libdrives: Libdrives) -> None:
@@ -247,6 +241,22 @@ def _add_page(app: web.Application, files: PageFiles) -> None:
     app[URL_ACCESS][resource] = "public"
     resource.add_route(hdrs.METH_GET, files.get)
     resource.add_route(hdrs.METH_HEAD, files.get)
+
+
+def _add_lists(
+    app: web.Application,
+    path: str,
+    collection: Collection[Named, Struct],
+    *,
+    access: Access = "account",
+    post: Handler | None = None,
+    put: Handler | None = None,
+    delete: Handler | None = None,
+) -> None:
+    """Add the lists of a collection and its schema, and what is done to several at once."""
+    _add(app, path, get=collection.list, post=post, put=put, delete=delete, access=access)
+    _add(app, f"{path}/detail", get=collection.list_detail, access=access)
+    _add(app, f"{path}/schema", get=serve_schema(path.strip("/")))
 
 
 def _add(

@@ -15,9 +15,8 @@ from api.accounts.service import Accounts
 from api.background.checkpoints import keep_checkpoints
 from api.background.expiry import delete_expired, expiring_things
 from api.background.image_work import ImageWork
+from api.background.logins import follow_revocations, follow_sessions
 from api.background.retention import discard_due
-from api.background.revocations import follow_revocations
-from api.background.sessions import follow_sessions
 from api.background.store_time import ask_for_time
 from api.data.directory import DataUnusable
 from api.data.idempotency_keys import IdempotencyKeys
@@ -117,17 +116,7 @@ async def open_ledger(
             patience_s=PATIENCE_S,
         )
         try:
-            yield OpenLedger(
-                ledger=ledger,
-                pools=running.pools,
-                environment=running.environment,
-                database=database,
-                worker_registry=running.worker_registry,
-                failed=running.failed,
-                accounts=accounts,
-                retention=retention,
-                clocks=clocks,
-            )
+            yield OpenLedger(**vars(running), accounts=accounts, retention=retention, clocks=clocks)
         finally:
             accounts.close()
 
@@ -253,15 +242,7 @@ def _service_of(
     ledger, limits = opened.ledger, settings.limits
     admission = Admission(limits)
     return Service(
-        ledger=ledger,
-        pools=opened.pools,
-        environment=opened.environment,
-        database=opened.database,
-        worker_registry=opened.worker_registry,
-        failed=opened.failed,
-        accounts=opened.accounts,
-        retention=opened.retention,
-        clocks=opened.clocks,
+        **vars(opened),
         views=views,
         archives=Shelf(settings.data / ARCHIVES),
         idempotency_keys=IdempotencyKeys(ledger, now=ledger.clock.now),

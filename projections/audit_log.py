@@ -34,7 +34,7 @@ from ledger.domain.events import (
     TagCreated,
     TagDeleted,
 )
-from ledger.domain.operations import operation_of
+from ledger.domain.operations import OPERATIONS, operation_of
 from ledger.store.parameters import timestamp
 from ledger.store.seam import Rows
 from projections.tables import AuditLogRow, keyed
@@ -87,6 +87,15 @@ _ACTIONS: dict[type[Event], str] = {
     JobCancelled: "cancel",
 }
 """The events that make one line about what their own stream holds."""
+
+ACTIONS = sorted(
+    {
+        *_ACTIONS.values(),
+        *(step for steps in _POWER_STEPS.values() for step in steps),
+        *(word for operation in OPERATIONS.values() for word in operation.log.values()),
+    }
+)
+CATEGORIES = sorted(_CATEGORIES.values())
 
 LOGGED_EVENTS = _ACTIONS.keys() | {JobCreated, ServerPowerChanged}
 """The events that may have an entry: a set, because a rebuild looks up millions of others."""

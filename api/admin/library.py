@@ -63,7 +63,7 @@ class Library:
     async def every(self) -> list[LibraryImage]:
         """Return the drives of the library, oldest first."""
         with self._service.views.snapshot() as snapshot:
-            found = snapshot.drives(LIBRARY, limit=-1)
+            found = snapshot.library()
         return [_image(drive.uuid, drive.definition) for drive in found]
 
     async def remove(self, uuid: str) -> None:

@@ -75,7 +75,7 @@ def _save_new_password(data: Path) -> str:
 
 def _has_drives_or_jobs(service: Service, account: Account) -> bool:
     with service.views.snapshot() as snapshot:
-        return snapshot.count_drives(account.uuid) + snapshot.count_jobs(account.uuid, None) > 0
+        return snapshot.count("drives", account.uuid) + snapshot.count_jobs(account.uuid, None) > 0
 
 
 async def _start_clone(service: Service, account: Account) -> str:

@@ -56,6 +56,16 @@ ANSWER, CHANGE, TRANSFER = Limit(8), Limit(20), Limit(30)
 """When the service is asked, when it changes something, and when images move."""
 
 
+class Request(NamedTuple):
+    """A request as it is sent once."""
+
+    method: str
+    url: str
+    body: bytes | None
+    headers: Mapping[str, str]
+    limit: Limit
+
+
 class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
@@ -69,14 +79,7 @@ class Client(ABC):
         self.url = url
 
     @abstractmethod
-    async def exchange(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        limit: Limit,
-    ) -> Answer:
+    async def exchange(self, request: Request) -> Answer:
         """Send one request, and return its answer, whatever it says.
 
         Raises `Unreachable`, `Late` if the limit is reached, and `NotTrusted`.
@@ -121,7 +124,7 @@ class Client(ABC):
     ) -> Answer:
         """Send one request once. Raises `ClientError`."""
         url = self.url + API_ROOT + path + (f"?{urlencode(params)}" if params else "")
-        found = await self.exchange(method, url, body, headers or {}, limit)
+        found = await self.exchange(Request(method, url, body, headers or {}, limit))
         if found.status >= BAD or found.status in REDIRECTS:
             raise self.refusal(found, path)
         return found

@@ -1,7 +1,7 @@
 """Requests over connections that are kept: for transfers, and for following many jobs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -15,6 +15,7 @@ from api.client.http import (
     Answer,
     Client,
     Limit,
+    Request,
     headers_of,
     reason,
 )
@@ -32,14 +33,8 @@ class SessionClient(Client):
         super().__init__(url)
         self.session = session
 
-    async def exchange(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        limit: Limit,
-    ) -> Answer:
+    async def exchange(self, request: Request) -> Answer:
+        method, url, body, headers, limit = request
         try:
             async with self.session.request(
                 method, url, data=body, headers=headers, timeout=timeout_of(limit)

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 from urllib.error import URLError
 
 from api.client.errors import Late, NotTrusted, Unreachable
-from api.client.http import CONNECT_S, Answer, Client, Limit, headers_of, reason
+from api.client.http import CONNECT_S, Answer, Client, Limit, Request, headers_of, reason
 from api.client.saved_login import Login
 
 T = TypeVar("T")
@@ -30,19 +30,13 @@ class SingleClient(Client):
         for handler in handlers:
             self._opener.add_handler(handler)
 
-    async def exchange(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        limit: Limit,
-    ) -> Answer:
+    async def exchange(self, request: Request) -> Answer:
+        method, url, body, headers, limit = request
         try:
-            request = urllib.request.Request(  # noqa: S310 - it can open nothing but HTTP
+            sent = urllib.request.Request(  # noqa: S310 - it can open nothing but HTTP
                 url, body, {**self._headers, **headers}, method=method
             )
-            with self._opener.open(request, timeout=limit.silence_s) as answer:
+            with self._opener.open(sent, timeout=limit.silence_s) as answer:
                 # The names of these headers, too, are found in whatever case.
                 found = cast("Mapping[str, str]", answer.headers)
                 return Answer(answer.status, found, answer.read())

@@ -7,7 +7,7 @@ from api.doctor.subject import Subject
 from ledger.archives import Shelf
 from ledger.merkle.signed_note import BadCheckpoint, read_checkpoint
 from ledger.proofs.keys import VERIFIER_FILE, verifier_of
-from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
+from ledger.proofs.tree import OutsideTree, Tree
 from ledger.store.engines import DURABLE_IN_POSTGRES
 from ledger.store.parameters import timestamp
 from ledger.store.schema import SCHEMA_VERSION
@@ -70,23 +70,13 @@ def checkpoint(subject: Subject) -> Iterable[str]:
             return
         try:
             checkpoint = read_checkpoint(kept.note.encode(), verifier)
-            if Tree(log, _archived(shelf)).root(checkpoint.size) != checkpoint.root:
+            if Tree(log, shelf).root(checkpoint.size) != checkpoint.root:
                 yield (
                     f"the tree is not that of the checkpoint of {kept.size} events that was kept:"
                     " `job-ledger audit replay` says what was changed"
                 )
         except (BadCheckpoint, OutsideTree) as error:
             yield f"the checkpoint of {kept.size} events: {error}"
-
-
-def _archived(shelf: Shelf) -> Callable[[int, int], list[bytes]]:
-    def leaves(first: int, last: int) -> list[bytes]:
-        found = shelf.leaves(first, last)
-        if len(found) <= last - first:
-            raise LeavesArchived(first, last)
-        return [found[index] for index in range(first, last + 1)]
-
-    return leaves
 
 
 def stuck_jobs(subject: Subject) -> Iterable[str]:

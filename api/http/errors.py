@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -24,6 +24,7 @@ from ledger.domain.errors import (
     PoolsFull,
     QuotaExceeded,
     ReadCut,
+    Refusal,
     StoreFailed,
     StoreFull,
     TooManyUploads,
@@ -106,81 +107,82 @@ def unknown_error(advice: str = "") -> web.Response:
     return error_answer(500, "backend", f"unknown error: {advice}" if advice else "unknown error")
 
 
+class _Answer(NamedTuple):
+    """How an error is answered: in its own words, unless there are others for clients."""
+
+    status: int
+    error_type: ErrorType
+    words: str = ""
+    refused: Refused | None = None
+    retry_after_s: float | None = None
+
+
+_ANSWERS: Mapping[type[Exception], _Answer] = {
+    LoginRefused: _Answer(401, "permission", "credentials are missing or wrong"),
+    TooManyAttempts: _Answer(429, "permission"),
+    TooMuch: _Answer(429, "quota"),
+    TooManyUploads: _Answer(429, "quota", retry_after_s=UPLOADS_RETRY_S),
+    QuotaExceeded: _Answer(403, "quota", refused="quota"),
+    LedgerBytesSpent: _Answer(507, "quota"),
+    NotFound: _Answer(404, "notexist"),
+    WrongState: _Answer(403, "permission", refused="state"),
+    Invalid: _Answer(400, "validation"),
+    ChunkPresent: _Answer(416, "validation"),
+    ConcurrentChange: _Answer(503, "concurrency"),
+    PoolMissing: _Answer(503, "backend", "the pool of the image is not mounted on this node"),
+    ImageMissing: _Answer(503, "backend", "the image cannot be reached; try again later"),
+    NotRegular: _Answer(503, "backend", "the image cannot be reached; try again later"),
+    PoolFull: _Answer(
+        507, "backend", "the pool has no room for the image: delete drives in it, and try again"
+    ),
+    PoolsFull: _Answer(507, "backend"),
+    NoPools: _Answer(503, "backend", retry_after_s=REFRESH_S),
+    NoStoreTime: _Answer(503, "backend"),
+    ReadCut: _Answer(503, "backend"),
+    StoreFull: _Answer(507, "backend"),
+    LeavesArchived: _Answer(404, "notexist"),
+    BadArchive: _Answer(503, "backend", "an archive of the ledger cannot be read"),
+}
+"""The answer to each kind of error; a kind that is missing has the answer of its base."""
+
+
 def answer_to(error: Expected | web.HTTPException, advice: str = "") -> web.Response:
     """Return the answer to an error: the one place where errors get their HTTP status.
 
     `advice` is what an error of the service says of a change, and what to do. An error without a
     status is answered like an unexpected one.
     """
-    match error:
-        case RequestRefused():
-            answer = error_answer(error.status, error.error_type, str(error), point=error.point)
-            answer.headers.update(error.headers)
-            return answer
-        case LoginRefused():
-            answer = error_answer(401, "permission", "credentials are missing or wrong")
-            answer.headers["WWW-Authenticate"] = 'Basic realm="users"'
-            return answer
-        case TooManyAttempts():
-            answer = error_answer(429, "permission", str(error))
-            answer.headers["Retry-After"] = str(error.retry_after_s)
-            return answer
-        case TooMuch():
-            answer = error_answer(429, "quota", str(error))
-            answer.headers["Retry-After"] = str(error.retry_after_s)
-            return answer
-        case TooManyUploads():
-            answer = error_answer(429, "quota", str(error))
-            answer.headers["Retry-After"] = str(UPLOADS_RETRY_S)
-            return answer
-        case QuotaExceeded():
-            answer = error_answer(403, "quota", str(error))
-            answer.headers.update(_refused("quota"))
-            return answer
-        case LedgerBytesSpent():
-            return error_answer(507, "quota", str(error))
-        case NotFound():
-            return error_answer(404, "notexist", str(error), point=error.point)
-        case WrongState():
-            answer = error_answer(403, "permission", str(error), point=error.point)
-            answer.headers.update(_refused("state"))
-            return answer
-        case Invalid():
-            return error_answer(400, "validation", str(error), point=error.point)
-        case ChunkPresent():
-            return error_answer(416, "validation", str(error))
-        case ConcurrentChange():
-            return error_answer(503, "concurrency", str(error))
-        case PoolMissing():
-            return error_answer(503, "backend", "the pool of the image is not mounted on this node")
-        case ImageMissing() | NotRegular():
-            return error_answer(503, "backend", "the image cannot be reached; try again later")
-        case PoolFull():
-            message = "the pool has no room for the image: delete drives in it, and try again"
-            return error_answer(507, "backend", message)
-        case PoolsFull():
-            return error_answer(507, "backend", str(error), point=error.point)
-        case NoPools():
-            answer = error_answer(503, "backend", str(error))
-            answer.headers["Retry-After"] = f"{REFRESH_S:.0f}"
-            return answer
-        case NoStoreTime() | ReadCut():
-            return error_answer(503, "backend", str(error))
-        case StoreFull():
-            return error_answer(507, "backend", str(error))
-        case StoreFailed():
-            told = advice or "try again later"
-            return error_answer(503, "backend", f"the ledger cannot be reached: {told}")
-        case LeavesArchived():
-            return error_answer(404, "notexist", str(error))
-        case BadArchive():
-            log.error("an archive is damaged", exc_info=error)
-            return error_answer(503, "backend", "an archive of the ledger cannot be read")
-        case web.HTTPException():
-            return _answer_to_http(error)
-        case _:
-            log.error("an error has no status", exc_info=error)
-            return unknown_error(advice)
+    if isinstance(error, web.HTTPException):
+        return _answer_to_http(error)
+    if isinstance(error, RequestRefused):
+        answer = error_answer(error.status, error.error_type, str(error), point=error.point)
+        answer.headers.update(error.headers)
+        return answer
+    if isinstance(error, BadArchive):
+        log.error("an archive is damaged", exc_info=error)
+    found = next((_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS), None)
+    if found is not None:
+        return _answer_as(found, error)
+    if isinstance(error, StoreFailed):
+        told = f"the ledger cannot be reached: {advice or 'try again later'}"
+        return error_answer(503, "backend", told)
+    log.error("an error has no status", exc_info=error)
+    return unknown_error(advice)
+
+
+def _answer_as(kind: _Answer, error: Expected) -> web.Response:
+    point = error.point if isinstance(error, Refusal) else None
+    answer = error_answer(kind.status, kind.error_type, kind.words or str(error), point=point)
+    retry_after_s = kind.retry_after_s
+    if isinstance(error, TooManyAttempts | TooMuch):
+        retry_after_s = error.retry_after_s
+    if retry_after_s is not None:
+        answer.headers["Retry-After"] = f"{retry_after_s:.0f}"
+    if kind.refused is not None:
+        answer.headers.update(_refused(kind.refused))
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = 'Basic realm="users"'
+    return answer
 
 
 def _answer_to_http(error: web.HTTPException) -> web.Response:

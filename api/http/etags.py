@@ -9,7 +9,7 @@ TAG_BYTES = 16
 
 _OF_BOTH = (hdrs.CACHE_CONTROL, hdrs.CONTENT_LOCATION, hdrs.ETAG, hdrs.EXPIRES, hdrs.VARY)
 """What a 304 says as the whole answer would (RFC 9110, 15.4.5)."""
-_TAGS = re.compile(r'(?:W/)?("[^"]*")')
+_TAGS = re.compile(r'(W/)?("[^"]*")')
 
 
 def digest(body: bytes) -> str:
@@ -23,7 +23,7 @@ def tag_of(body: bytes) -> str:
 
 def given_tags(request: web.Request) -> list[str]:
     """Return the tags of the answers that the client has, as strong tags."""
-    return _TAGS.findall(_if_none_match(request))
+    return [tag for _, tag in _TAGS.findall(_values(request, hdrs.IF_NONE_MATCH))]
 
 
 def make_conditional(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
@@ -36,16 +36,19 @@ def make_conditional(request: web.Request, answer: web.StreamResponse) -> web.St
     tag = answer.headers.get(hdrs.ETAG)
     if tag is None and isinstance(answer.body, bytes):
         tag = answer.headers[hdrs.ETAG] = tag_of(answer.body)
-    if tag is None or hdrs.IF_NONE_MATCH not in request.headers or not _client_has(request, tag):
+    if tag is None or not names_tag(request, hdrs.IF_NONE_MATCH, tag, weak=True):
         return answer
     kept = {name: answer.headers[name] for name in _OF_BOTH if name in answer.headers}
     return web.Response(status=web.HTTPNotModified.status_code, headers=kept)
 
 
-def _client_has(request: web.Request, tag: str) -> bool:
-    """Return whether the client has the answer of this tag; weak tags count as strong ones."""
-    return _if_none_match(request).strip() == "*" or tag in given_tags(request)
+def names_tag(request: web.Request, header: str, tag: str, *, weak: bool) -> bool:
+    """Return whether a header names a tag; a weak one counts only where that is enough."""
+    text = _values(request, header)
+    if text.strip() == "*":
+        return True
+    return any(named == tag and (weak or not mark) for mark, named in _TAGS.findall(text))
 
 
-def _if_none_match(request: web.Request) -> str:
-    return ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ()))
+def _values(request: web.Request, header: str) -> str:
+    return ",".join(request.headers.getall(header, ()))

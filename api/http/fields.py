@@ -71,6 +71,13 @@ Time = Annotated[
 Uri = Annotated[str, about("Resource URI", pattern=f"^{re.escape(API_ROOT)}/.+/$")]
 
 
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Representation(Struct, frozen=True, forbid_unknown_fields=True):
+    """An object as it is shown: it has all its keys, and no others."""
+
+
 class Reference(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names another resource."""
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 
 from api.http.errors import RequestRefused
+from api.http.etags import names_tag
 
-_TAGS = re.compile(r'(W/)?("[^"]*")')
 _BYTES = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 _OTHER_UNIT = re.compile(r"(?!bytes=)[!#$%&'*+.^_`|~0-9a-z-]+=.*", re.IGNORECASE)
 _SEVERAL = re.compile(r"bytes=[0-9 \t-]*,[0-9, \t-]*", re.IGNORECASE)
@@ -36,14 +36,14 @@ def is_current(request: web.Request, version: Version) -> bool:
     Raise `RequestRefused` if it wants another one, and no other.
     """
     if hdrs.IF_MATCH in request.headers:
-        required = _names(request, hdrs.IF_MATCH, version.tag, weak=False)
+        required = names_tag(request, hdrs.IF_MATCH, version.tag, weak=False)
     else:
         since = request.if_unmodified_since
         required = since is None or version.modified <= since.timestamp()
     if not required:
         raise RequestRefused(412, "this is another version of the image than the one asked for")
     if hdrs.IF_NONE_MATCH in request.headers:
-        return _names(request, hdrs.IF_NONE_MATCH, version.tag, weak=True)
+        return names_tag(request, hdrs.IF_NONE_MATCH, version.tag, weak=True)
     since = request.if_modified_since
     return since is not None and version.modified <= since.timestamp()
 
@@ -76,14 +76,6 @@ def _if_range(request: web.Request, version: Version) -> bool:
     """Return whether `If-Range` lets the range count."""
     given = request.headers.get(hdrs.IF_RANGE)
     return given is None or given.strip() in (version.tag, version.date)
-
-
-def _names(request: web.Request, header: str, tag: str, *, weak: bool) -> bool:
-    """Return whether a header names a tag; a weak one counts only where that is enough."""
-    text = ",".join(request.headers.getall(header))
-    if text.strip() == "*":
-        return True
-    return any(named == tag and (weak or not mark) for mark, named in _TAGS.findall(text))
 
 
 def _no_range(size: int) -> RequestRefused:

@@ -24,12 +24,29 @@ from api.resources.drives.bodies import (
     NewUpload,
 )
 from api.resources.drives.representation import DRIVE_LIST_FIELDS
+from api.resources.jobs.representation import JobEvent, JobStatistics
 from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
+from api.resources.logs import LogEntry
+from api.resources.proofs import ConsistencyProof, InclusionProof
 from api.resources.servers.addresses import IP_LIST_FIELDS, Ip
 from api.resources.servers.bodies import NewServer, RuntimeNic, Server, ServerClone, ServerEdit
 from api.resources.servers.representation import SERVER_LIST_FIELDS
+from api.resources.staff_bodies import (
+    Account,
+    LedgerStatus,
+    OwnAccount,
+    RetentionPlan,
+    RetentionStanding,
+)
 from api.resources.tag_bodies import NewTag, Tag, TagEdit
-from api.resources.unsupported import Balance, CurrentUsage, Price
+from api.resources.unsupported import (
+    Balance,
+    Capabilities,
+    CloudStatus,
+    CurrentUsage,
+    Location,
+    Price,
+)
 
 Schemas = dict[str, JsonObject]
 
@@ -39,8 +56,23 @@ BODIES = (
     *(Tag, NewTag, TagEdit),
     *(Keypair, NewKeypair, KeypairEdit, Pubkey, Ip),
     *(Profile, ProfileEdit, Login, TokenLogin, Balance, CurrentUsage, Price),
+    *(JobStatistics, JobEvent, LogEntry, InclusionProof, ConsistencyProof),
+    *(LedgerStatus, OwnAccount, Account, RetentionStanding, RetentionPlan),
+    *(Capabilities, CloudStatus, Location),
 )
-LISTED = ("Drive", "Ip", "Keypair", "LibraryDrive", "Pubkey", "Server", "Tag")
+LISTED = (
+    "Drive",
+    "Ip",
+    "JobEvent",
+    "Keypair",
+    "LibraryDrive",
+    "LogEntry",
+    "Pubkey",
+    "Server",
+    "Tag",
+)
+LISTED_WHOLE = ("Account", "Location")
+"""Those whose list does not take `fields`."""
 IN_SHORT: Mapping[str, Collection[str]] = {
     "Drive": DRIVE_LIST_FIELDS,
     "Ip": IP_LIST_FIELDS,
@@ -62,6 +94,8 @@ def describe_bodies() -> Schemas:
         schemas[name] = _object(struct, schemas)
     for name in LISTED:
         schemas |= _lists(name, schemas[name], IN_SHORT.get(name))
+    for name in LISTED_WHOLE:
+        schemas[f"{name}List"] = _page(name, _reference(name))
     for name in MADE:
         schemas[f"{name}s"] = _closed({"objects": {**_several(name), "minItems": 1}})
     for name in GIVEN:
@@ -149,17 +183,22 @@ def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:
     part = {"description": "The keys that `fields` names.", **_closed(properties), "required": []}
     lists: Schemas = {f"{name}Part": part}
     if short is None:
-        return lists | {f"{name}List": _page(name, name)}
+        return lists | {f"{name}List": _page(name, _in_part(name))}
     listed = {key: schema for key, schema in properties.items() if key in short}
     return lists | {
         f"Listed{name}": _closed(listed),
-        f"{name}List": _page(name, f"Listed{name}"),
-        f"{name}DetailList": _page(name, name),
+        f"{name}List": _page(name, _in_part(f"Listed{name}", name)),
+        f"{name}DetailList": _page(name, _in_part(name)),
     }
 
 
-def _page(name: str, shown: str) -> JsonObject:
-    objects = {"type": "array", "items": _any_of(map(_reference, (shown, f"{name}Part")))}
+def _in_part(shown: str, name: str = "") -> JsonObject:
+    """Describe an object of which a list may show a part; `name` is that of the whole."""
+    return _any_of(map(_reference, (shown, f"{name or shown}Part")))
+
+
+def _page(name: str, shown: JsonObject) -> JsonObject:
+    objects = {"type": "array", "items": shown}
     meta = _reference("ListMeta")
     if name in _WALKED:
         meta = _any_of([meta, _reference("WalkMeta")])

@@ -72,7 +72,7 @@ const drawNode = (job, past) => html`<li>
   <div class="node">
     <${Link} kind="jobs" uuid=${job.uuid} />
     <${State} state=${job.state} />
-    <${Links} uris=${job.resources} />
+    <span><${Links} uris=${job.resources} /></span>
     <${Progress} job=${job} label=${`Progress of ${job.uuid}`} />
     <${Figures} job=${job} />
     ${job.state === "started" && !past && html`<span class="faint">reported <${Age} at=${lastChange(job)} /></span>`}

@@ -22,6 +22,7 @@ from api.http.requests import owner_of, read_object
 from api.http.responses import json_answer
 from api.resources.account_bodies import Login, TokenLogin
 from api.resources.collections import do_action
+from api.resources.staff_bodies import OwnAccount
 from api.service.service import Service
 from api.text.urls import API_ROOT
 
@@ -52,7 +53,7 @@ class AccountsActions:
             account = await self._accounts.find(owner_of(request))
         except AccountNotFound:  # removed since its login was verified
             raise LoginRefused from None
-        return json_answer({"uuid": account.uuid, "email": account.email, "role": account.role})
+        return json_answer(OwnAccount(account.uuid, account.email, account.role))
 
     async def _log_in(self, request: web.Request) -> web.Response:
         check_origin(request)  # or a page could log its reader in as somebody else

@@ -2,22 +2,26 @@
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from aiohttp import web
 from msgspec import Struct
 
 from api.http.errors import BadRequest
-from api.http.outcome import show
-from api.http.requests import conditions, order_by, owner_of, page, shown_fields
-from api.http.responses import Shown, only, page_meta
+from api.http.outcome import Changed, show
+from api.http.record import record_command
+from api.http.requests import conditions, order_by, owner_of, page, shown_fields, uuid_in_url
+from api.http.responses import Shown, json_answer, only, page_meta
 from api.resources.lists import Found, Listing, list_answer
+from api.resources.references import references
 from api.resources.walks import walk_asked
+from api.service.service import Service
+from ledger.domain.commands import Command
 from ledger.domain.errors import NotFound
 from projections.views.filters import Conditions, Lookup
+from projections.views.reader import Named
 from projections.views.searches import is_search
 from projections.views.snapshot import Snapshot
-from projections.views.views import Views
 from projections.views.walks import Walked
 
 NAME_FILTERS: Mapping[str, Lookup] = {
@@ -38,13 +42,6 @@ def ordering(filters: Container[str]) -> list[str]:
     return [field for field in ORDERS if field in filters]
 
 
-class Named(Protocol):
-    """Anything with a uuid."""
-
-    @property
-    def uuid(self) -> str: ...
-
-
 R_co = TypeVar("R_co", bound=Named, covariant=True)
 S_co = TypeVar("S_co", bound=Struct, covariant=True)
 Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -52,28 +49,63 @@ Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Collection(Generic[R_co, S_co]):
-    """An account's drives, servers or tags: how they are counted, read and shown."""
+    """An account's drives, servers, tags or keypairs: how they are counted, read and shown."""
 
     kind: Walked
-    views: Views
+    service: Service
     filters: Mapping[str, Lookup]
-    count: Callable[[Snapshot, str, Conditions], int]
     read_among: Callable[[Snapshot, Sequence[str], str], Sequence[R_co]]
     show: Callable[[R_co], S_co]
     missing: Callable[[str], NotFound]
+    list_fields: frozenset[str] | None = None
+    """What a list that is not detailed shows of each; None: all."""
+    uuid_of: Callable[[web.Request, Callable[[str], NotFound]], str] = uuid_in_url
+
+    # Handlers
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        return await self.answer(request, self.list_fields)
+
+    async def list_detail(self, request: web.Request) -> web.StreamResponse:
+        return await self.answer(request)
+
+    async def one(self, request: web.Request) -> web.Response:
+        uuid = self.uuid_of(request, self.missing)
+        return json_answer(self.shown(owner_of(request), [uuid])[0])
+
+    # Their parts
 
     def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
         """Return all of these, in this order; raise `missing` if the account may not see one."""
-        with self.views.snapshot() as snapshot:
+        with self.service.views.snapshot() as snapshot:
             found = self.read_among(snapshot, uuids, owner)
         absent = set(uuids).difference(each.uuid for each in found)
         if absent:
             raise self.missing(min(absent))
         return list(map(self.show, found))
 
-    async def recorded(self, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
-        """Return the same after a command that was recorded, even if the store is away just now."""
-        return await show(lambda: self.shown(owner, uuids))
+    async def record(
+        self, request: web.Request, command: Command, uuids: Sequence[str], status: int
+    ) -> Sequence[S_co]:
+        """Record a command that makes or changes these, and return them as they are then.
+
+        `status` is that of the answer. See `record_command` and `show` for what may fail.
+        """
+        await self._record(request, command, uuids, status)
+        return await show(lambda: self.shown(owner_of(request), uuids))
+
+    async def delete(
+        self, request: web.Request, command: Command, uuids: Sequence[str]
+    ) -> web.Response:
+        """Record a command that deletes these, and answer."""
+        await self._record(request, command, uuids, status=204)
+        return web.Response(status=204)
+
+    async def _record(
+        self, request: web.Request, command: Command, uuids: Sequence[str], status: int
+    ) -> None:
+        changed = Changed(status, references(self.kind, uuids))
+        await record_command(request, self.service.ledger, command, changed)
 
     async def answer(
         self,
@@ -103,7 +135,7 @@ class Collection(Generic[R_co, S_co]):
                     self.kind, owner, wanted, order=order, limit=limit, offset=offset
                 )
                 return Found(page_meta(asked, found.total), found.uuids)
-            total = self.count(snapshot, owner, wanted)
+            total = snapshot.count(self.kind, owner, wanted)
             uuids = snapshot.listed(self.kind, owner, wanted, limit=limit, offset=offset)
             return Found(page_meta(asked, total), uuids, is_short=asked.is_short(total))
 
@@ -112,7 +144,7 @@ class Collection(Generic[R_co, S_co]):
             listing = Listing(self.kind, walk.find, read, is_quick=walk.is_short)
         else:
             listing = Listing(self.kind, find, read, is_quick=not is_searched)
-        return await list_answer(request, self.views, listing)
+        return await list_answer(request, self.service.views, listing)
 
 
 async def do_action(

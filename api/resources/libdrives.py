@@ -20,7 +20,6 @@ from api.resources.drives.bodies import LibraryDrive
 from api.resources.drives.handlers import Drives
 from api.resources.drives.representation import represent_library_drive
 from api.service.service import Service
-from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.errors import DriveNotFound
 from projections.tables import fold_case
 
@@ -79,7 +78,7 @@ class Libdrives:
 
     def _all(self) -> Sequence[LibraryDrive]:
         with self._views.snapshot() as snapshot:
-            return [represent_library_drive(drive) for drive in snapshot.drives(LIBRARY, limit=-1)]
+            return [represent_library_drive(drive) for drive in snapshot.library()]
 
 
 class _Condition(NamedTuple):

@@ -4,13 +4,27 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
+from api.accounts.account import checked_role
 from api.data.location import SqliteDatabase
 from api.http.errors import BadRequest
 from api.http.requests import page, read_time
-from api.http.responses import JsonObject, json_answer, page_answer
+from api.http.responses import json_answer, page_answer
 from api.http.streams import read_in_lane
+from api.resources.staff_bodies import (
+    Account,
+    ArchiveFile,
+    Discarded,
+    KeptCheckpoint,
+    LedgerStatus,
+    ParkedStream,
+    PlannedTree,
+    PoolStatus,
+    RetentionPlan,
+    RetentionStanding,
+)
 from api.service.service import Service
 from api.text.iso8601 import duration, duration_text
+from ledger.domain.aggregates.housekeeping import Parking
 from ledger.domain.decisions.housekeeping import KEEP_MOST
 from ledger.domain.events import DiscardedTree
 from ledger.domain.retention_policy import Plan
@@ -42,116 +56,93 @@ class Staff:
                 return accounts.every(snapshot.cursor), snapshot.count_running_by_owner()
 
         every, running = await read_in_lane(request, read)
-        shown: list[JsonObject] = [
-            {
-                "uuid": account.uuid,
-                "email": account.email,
-                "role": account.role,
-                "created": account.created,
-                "running_jobs": running.get(account.uuid, 0),
-            }
-            for account in every[asked.bounds]
+        shown = [
+            Account(
+                *(each.uuid, each.email, checked_role(each.role)),
+                *(each.created, running.get(each.uuid, 0)),
+            )
+            for each in every[asked.bounds]
         ]
         return page_answer(asked, len(every), shown)
 
     async def retention(self, request: web.Request) -> web.Response:
         """Show how retention stands: the policy, what is due next, what waits."""
-        return json_answer(
-            _standing_json(await read_in_lane(request, self._service.retention.status))
-        )
+        status = await read_in_lane(request, self._service.retention.status)
+        return json_answer(_standing(status))
 
     async def plan(self, request: web.Request) -> web.Response:
         """Show what a sweep would discard under a policy at a moment: a dry run."""
         as_of, keep = _moment(request), _keep(request)
         plan = await read_in_lane(request, lambda: self._service.retention.plan(as_of, keep))
-        return json_answer(_plan_json(plan))
+        return json_answer(_plan(plan))
 
-    def _status(self) -> JsonObject:
+    def _status(self) -> LedgerStatus:
         service = self._service
         with service.views.long_snapshot() as snapshot:
             jobs = snapshot.count_by_state()
             kept = checkpoints.newest(snapshot.cursor)
             count = len(accounts.every(snapshot.cursor))
-        database = service.database
-        return {
-            "position": service.ledger.position,
-            "store": "SQLite" if isinstance(database, SqliteDatabase) else "PostgreSQL",
-            "jobs": jobs,
-            "accounts": count,
-            "checkpoint": None if kept is None else {"at": timestamp(kept.made), "note": kept.note},
-            "verifier": str(service.checkpoints.verifier),
-            "pools": [
-                {
-                    "name": space.name,
-                    "storage_type": space.storage_type,
-                    "free_bytes": space.free_bytes,
-                }
+        return LedgerStatus(
+            position=service.ledger.position,
+            store="SQLite" if isinstance(service.database, SqliteDatabase) else "PostgreSQL",
+            jobs=jobs,
+            accounts=count,
+            checkpoint=None if kept is None else KeptCheckpoint(timestamp(kept.made), kept.note),
+            verifier=str(service.checkpoints.verifier),
+            pools=tuple(
+                PoolStatus(space.name, space.storage_type, space.free_bytes)
                 for space in service.environment.pools()
-            ],
-        }
+            ),
+        )
 
 
-def _standing_json(standing: RetentionStatus) -> JsonObject:
+def _standing(found: RetentionStatus) -> RetentionStanding:
     """Return every key, null where there is no value; times and durations are ISO 8601."""
-    return {
-        "keep": duration_text(standing.keep),
-        "since": _time_or_none(standing.since),
-        "next_due": _time_or_none(standing.next_due),
-        "swept": _found_json(standing.swept),
-        "waiting": _found_json(standing.waiting),
-        "archives": [{"name": each.name, "bytes": each.bytes} for each in standing.archives],
-        "unreadable": standing.unreadable,
-        "parked": [
-            {
-                "stream": parking.stream,
-                "reader": parking.reader,
-                "reason": parking.reason,
-                "at": timestamp(parking.at),
-                "handling": parking.handling,
-            }
-            for parking in standing.parked
-        ],
-        "clock_moved_by": _length_or_none(standing.clock_moved),
-        "clock_behind_by": _length_or_none(standing.clock_behind),
-    }
+    return RetentionStanding(
+        keep=duration_text(found.keep),
+        since=_time_or_none(found.since),
+        next_due=_time_or_none(found.next_due),
+        swept=_discarded(found.swept),
+        waiting=_discarded(found.waiting),
+        archives=tuple(ArchiveFile(each.name, each.bytes) for each in found.archives),
+        unreadable=tuple(found.unreadable),
+        parked=tuple(map(_parked, found.parked)),
+        clock_moved_by=_length_or_none(found.clock_moved),
+        clock_behind_by=_length_or_none(found.clock_behind),
+    )
 
 
 def _length_or_none(by: timedelta | None) -> str | None:
     return None if by is None else duration_text(abs(by))
 
 
-def _found_json(found: SweepSummary | None) -> JsonObject | None:
+def _discarded(found: SweepSummary | None) -> Discarded | None:
     if found is None:
         return None
-    return {
-        "at": timestamp(found.at),
-        "trees": found.trees,
-        "jobs": found.jobs,
-        "streams": found.streams,
-    }
+    return Discarded(timestamp(found.at), found.trees, found.jobs, found.streams)
 
 
-def _plan_json(plan: Plan) -> JsonObject:
-    return {
-        "keep": duration_text(plan.keep),
-        "cutoff": timestamp(plan.cutoff),
-        "position": plan.position,
-        "digest": plan.digest,
-        "trees_total": len(plan.trees),
-        "jobs_total": sum(len(tree.jobs) for tree in plan.trees),
-        "streams_total": len(plan.streams),
-        "trees": [_tree_json(tree) for tree in plan.trees[:TREES_SHOWN]],
-        "streams": list(plan.streams[:STREAMS_SHOWN]),
-    }
+def _parked(found: Parking) -> ParkedStream:
+    at = timestamp(found.at)
+    return ParkedStream(found.stream, found.reader, found.reason, at, found.handling)
 
 
-def _tree_json(tree: DiscardedTree) -> JsonObject:
-    return {
-        "job": tree.jobs[0],
-        "jobs": len(tree.jobs),
-        "owner": tree.owner,
-        "ended": timestamp(tree.ended),
-    }
+def _plan(plan: Plan) -> RetentionPlan:
+    return RetentionPlan(
+        keep=duration_text(plan.keep),
+        cutoff=timestamp(plan.cutoff),
+        position=plan.position,
+        digest=plan.digest,
+        trees_total=len(plan.trees),
+        jobs_total=sum(len(tree.jobs) for tree in plan.trees),
+        streams_total=len(plan.streams),
+        trees=tuple(map(_tree, plan.trees[:TREES_SHOWN])),
+        streams=plan.streams[:STREAMS_SHOWN],
+    )
+
+
+def _tree(tree: DiscardedTree) -> PlannedTree:
+    return PlannedTree(tree.jobs[0], len(tree.jobs), tree.owner, timestamp(tree.ended))
 
 
 def _moment(request: web.Request) -> datetime | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from aiohttp import hdrs, web
 from msgspec import Struct
 
-from api.http.fields import about
+from api.http.fields import Representation, about
 from api.http.requests import Page, page
 from api.http.responses import JsonObject, json_answer, page_answer, page_meta
 from api.resources.account_bodies import CURRENCY, Decimal
@@ -92,25 +92,108 @@ _PRICES = tuple(
 )
 _LEVELS = dict.fromkeys(_BILLED, 0)
 
-_HOST_LIMITS: JsonObject = {
-    "cpu": {"min": CPU_LEAST_MHZ, "max": CPU_MOST_MHZ},
-    "cpu_per_smp": {"min": CPU_PER_SMP_LEAST_MHZ, "max": CPU_PER_SMP_MOST_MHZ},
-    "mem": {"min": MEM_LEAST, "max": MEM_MOST},
-    "smp": {"min": 1, "max": SMP_MOST},
-}
-_CLOUD_STATUS: JsonObject = {
-    "free_tier": {"dssd": 0, "mem": 0},
-    "free_tier_monthly": {"tx": 0},
-    "guest": False,
-    "host_availability_zones": False,
-    "paas": [],
-    "remote_snapshots": False,
-    "signup": False,
-    "sso": [],
-    "trial": False,
-    "vmware": False,
-    "vpc": False,
-}
+
+class Bounds(Representation, frozen=True):
+    min: int
+    max: int
+
+
+class HostLimits(Representation, frozen=True):
+    cpu: Bounds = Bounds(CPU_LEAST_MHZ, CPU_MOST_MHZ)
+    cpu_per_smp: Bounds = Bounds(CPU_PER_SMP_LEAST_MHZ, CPU_PER_SMP_MOST_MHZ)
+    mem: Bounds = Bounds(MEM_LEAST, MEM_MOST)
+    smp: Bounds = Bounds(1, SMP_MOST)
+
+
+class ServerLimits(HostLimits, frozen=True):
+    default_start_method: str = "regular"
+    start_methods: tuple[str, ...] = ("regular",)
+
+
+class Iops(Representation, frozen=True):
+    """Operations per second are neither promised nor limited."""
+
+    base: int = 0
+    max: int = 0
+    min: int = 0
+
+
+class DriveLimits(Representation, frozen=True):
+    """Sizes in bytes."""
+
+    max_size: int
+    min_size: int
+    size: Bounds
+    iops: Iops = Iops()
+
+
+class Hosts(Representation, frozen=True):
+    amd: HostLimits = HostLimits()
+    intel: HostLimits = HostLimits()
+
+
+class Hypervisors(Representation, frozen=True):
+    kvm: tuple[str, ...] = ("intel", "amd")
+
+
+class RemoteSnapshots(Representation, frozen=True):
+    current: int = 0
+    max: int = 0
+    remote_locations: tuple[str, ...] = ()
+
+
+class Snapshots(Representation, frozen=True):
+    current: int = 0
+    max: int = 0
+    max_per_drive: int = 0
+
+
+class Capabilities(Representation, frozen=True):
+    """The limits of drives and servers. Clients read this first, so the version is here."""
+
+    default_storage_type: str
+    drives: Annotated[dict[str, DriveLimits], about("By storage type.")]
+    backfilling: Literal[False] = False
+    hosts: Hosts = Hosts()
+    hypervisors: Hypervisors = Hypervisors()
+    remote_snapshots: RemoteSnapshots = RemoteSnapshots()
+    servers: ServerLimits = ServerLimits()
+    snapshots: Snapshots = Snapshots()
+    version: Annotated[str, about("Of Job Ledger.")] = VERSION
+
+
+class CloudStatus(Representation, frozen=True):
+    """Which parts of the public cloud exist here: hardly any."""
+
+    free_tier: dict[str, int]
+    free_tier_monthly: dict[str, int]
+    guest: bool = False
+    host_availability_zones: bool = False
+    paas: tuple[str, ...] = ()
+    remote_snapshots: bool = False
+    signup: bool = False
+    sso: tuple[str, ...] = ()
+    trial: bool = False
+    vmware: bool = False
+    vpc: bool = False
+
+
+_CLOUD_STATUS = CloudStatus({"dssd": 0, "mem": 0}, {"tx": 0})
+
+
+class Location(Representation, frozen=True):
+    """A place where the service is: this one, at the address that the client has used."""
+
+    api_endpoint: str
+    documentation_url: str
+    upload_url: str
+    websocket_url: str
+    alternative_frontend_url: str = ""
+    country_code: str = ""
+    default_frontend_signup_url: str = ""
+    default_frontend_url: str = ""
+    display_name: str = "Job Ledger"
+    id: str = "LOCAL"
 
 
 class SideResources:
@@ -152,7 +235,6 @@ class SideResources:
         return json_answer({kind: _endpoints(f"{API_ROOT}/{kind}/", urls) for kind in kinds})
 
     async def cloud_status(self, request: web.Request) -> web.Response:
-        """Show which parts of the public cloud exist here: hardly any."""
         return json_answer(_CLOUD_STATUS)
 
     async def locations(self, request: web.Request) -> web.Response:
@@ -182,52 +264,24 @@ async def nothing(request: web.Request) -> web.StreamResponse:
     raise NotFound(f"nothing with uuid {request.match_info['uuid']}")
 
 
-def capabilities(pools: Mapping[str, Pool]) -> JsonObject:
-    """Return the limits of drives and servers, given the storage types of the pools.
-
-    The program's own version is here, because clients read this first.
-    """
+def capabilities(pools: Mapping[str, Pool]) -> Capabilities:
+    """Return the limits of drives and servers, given the storage types of the pools."""
     types = sorted({pool.storage_type for pool in pools.values()})
-    return {
-        "backfilling": False,
-        "default_storage_type": default_storage_type(pools),
-        "drives": {storage_type: _drive_limits(storage_type) for storage_type in types},
-        "hosts": {"amd": _HOST_LIMITS, "intel": _HOST_LIMITS},
-        "hypervisors": {"kvm": ["intel", "amd"]},
-        "remote_snapshots": {"current": 0, "max": 0, "remote_locations": []},
-        "servers": {
-            **_HOST_LIMITS,
-            "default_start_method": "regular",
-            "start_methods": ["regular"],
-        },
-        "snapshots": {"current": 0, "max": 0, "max_per_drive": 0},
-        "version": VERSION,
-    }
+    limits = {storage_type: _drive_limits(storage_type) for storage_type in types}
+    return Capabilities(default_storage_type(pools), limits)
 
 
-def _drive_limits(storage_type: str) -> JsonObject:
-    """Return sizes in bytes. Operations per second are neither promised nor limited."""
+def _drive_limits(storage_type: str) -> DriveLimits:
     least = least_size(storage_type)
-    return {
-        "iops": {"base": 0, "max": 0, "min": 0},
-        "max_size": SIZE_MOST,
-        "min_size": least,
-        "size": {"max": SIZE_MOST, "min": least},
-    }
+    return DriveLimits(SIZE_MOST, least, Bounds(least, SIZE_MOST))
 
 
-def _location(request: web.Request) -> JsonObject:
+def _location(request: web.Request) -> Location:
     endpoint = f"{request.scheme}://{request.host}{API_ROOT}/"
     websocket = "wss" if request.scheme == "https" else "ws"
-    return {
-        "alternative_frontend_url": "",
-        "api_endpoint": endpoint,
-        "country_code": "",
-        "default_frontend_signup_url": "",
-        "default_frontend_url": "",
-        "display_name": "Job Ledger",
-        "documentation_url": f"{request.scheme}://{request.host}/api/docs/",
-        "id": "LOCAL",
-        "upload_url": endpoint,
-        "websocket_url": f"{websocket}://{request.host}/websocket",
-    }
+    return Location(
+        api_endpoint=endpoint,
+        documentation_url=f"{request.scheme}://{request.host}/api/docs/",
+        upload_url=endpoint,
+        websocket_url=f"{websocket}://{request.host}/websocket",
+    )

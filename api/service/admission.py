@@ -36,67 +36,23 @@ REFUSED = Metric(
 )
 
 
-class _Terms(NamedTuple):
-    """The limits of a resource, and what to say of it."""
+class _Words(NamedTuple):
+    """What a refusal says of a resource; its limits have its name (`Limits.of_account`)."""
 
-    of_account: Callable[[Limits], int]
-    of_all: Callable[[Limits], int]
     means: str
     helps: str
     """What a client can do to have another one."""
     retry_after_s: int
 
 
-_TERMS: Mapping[Resource, _Terms] = {
-    "websockets": _Terms(
-        lambda limits: limits.websockets_per_account,
-        lambda limits: limits.websockets,
-        means="websockets",
-        helps="close one",
-        retry_after_s=10,
-    ),
-    "long-polls": _Terms(
-        lambda limits: limits.long_polls_per_account,
-        lambda limits: limits.long_polls,
-        means="requests that wait for a change",
-        helps="ask without wait",
-        retry_after_s=10,
-    ),
-    "uploads": _Terms(
-        lambda limits: limits.uploads_per_account,
-        lambda limits: limits.uploads,
-        means="uploads at once",
-        helps="send fewer chunks at a time",
-        retry_after_s=10,
-    ),
-    "downloads": _Terms(
-        lambda limits: limits.downloads_per_account,
-        lambda limits: limits.downloads,
-        means="downloads at once",
-        helps="download fewer images at a time",
-        retry_after_s=10,
-    ),
-    "waiting-reads": _Terms(
-        lambda limits: limits.waiting_reads_per_account,
-        lambda limits: limits.waiting_reads,
-        means="long reads that wait for their turn",
-        helps="ask for fewer at a time",
-        retry_after_s=5,
-    ),
-    "streams": _Terms(
-        lambda limits: limits.streams_per_account,
-        lambda limits: limits.streams,
-        means="long answers under way",
-        helps="read one to its end",
-        retry_after_s=10,
-    ),
-    "answer-bytes": _Terms(
-        lambda limits: limits.answer_bytes_per_account,
-        lambda limits: limits.answer_bytes,
-        means="bytes of answers that were not read yet",
-        helps="read them",
-        retry_after_s=5,
-    ),
+_WORDS: Mapping[Resource, _Words] = {
+    "websockets": _Words("websockets", "close one", 10),
+    "long-polls": _Words("requests that wait for a change", "ask without wait", 10),
+    "uploads": _Words("uploads at once", "send fewer chunks at a time", 10),
+    "downloads": _Words("downloads at once", "download fewer images at a time", 10),
+    "waiting-reads": _Words("long reads that wait for their turn", "ask for fewer at a time", 5),
+    "streams": _Words("long answers under way", "read one to its end", 10),
+    "answer-bytes": _Words("bytes of answers that were not read yet", "read them", 5),
 }
 
 
@@ -137,7 +93,8 @@ class Admission:
     """Gives accounts their parts of the service. For the thread of one event loop."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._of_account = {resource: limits.of_account(resource) for resource in RESOURCES}
+        self._of_all = {resource: limits.of_all(resource) for resource in RESOURCES}
         self._all: Counter[Resource] = Counter()
         self._accounts: dict[str, Counter[Resource]] = {}
         """What each account has; one that has nothing is missing."""
@@ -182,13 +139,13 @@ class Admission:
 
     def refusal(self, account: str, resource: Resource, n: int) -> TooMuch:
         """Count and return the refusal of what there is no room for."""
-        terms = _TERMS[resource]
-        limit = terms.of_account(self._limits)
-        message = f"the account has {limit:,} {terms.means}, and may have no more: {terms.helps}"
+        words = _WORDS[resource]
+        limit = self._of_account[resource]
+        message = f"the account has {limit:,} {words.means}, and may have no more: {words.helps}"
         if not self._is_over(account, resource, n):
-            limit = terms.of_all(self._limits)
-            message = f"the service has {limit:,} {terms.means}, and takes no more"
-        return self.refuse(resource, limit, terms.retry_after_s, message)
+            limit = self._of_all[resource]
+            message = f"the service has {limit:,} {words.means}, and takes no more"
+        return self.refuse(resource, limit, words.retry_after_s, message)
 
     def refuse(
         self, resource: Resource | Rate, limit: int, retry_after_s: int, message: str
@@ -198,11 +155,11 @@ class Admission:
         return TooMuch(resource, limit, retry_after_s, f"{message}; try again in {retry_after_s} s")
 
     def _is_over(self, account: str, resource: Resource, n: int) -> bool:
-        limit = _TERMS[resource].of_account(self._limits)
+        limit = self._of_account[resource]
         return bool(limit) and self.used_by(account, resource) + n > limit
 
     def _are_over(self, resource: Resource, n: int) -> bool:
-        limit = _TERMS[resource].of_all(self._limits)
+        limit = self._of_all[resource]
         return bool(limit) and self._all[resource] + n > limit
 
     def _give_back(self, account: str, resource: Resource, n: int) -> None:

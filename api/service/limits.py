@@ -6,122 +6,102 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, inspect
 
-from api.accounts.limits import LoginLimits
+from api.accounts.limits import LoginLimits, number
 from ledger.domain.quotas import Quotas
 
 DAY_S = 24 * 3600
 MIB = 1024 * 1024
 
 
+def seconds(description: str) -> Meta:
+    """Describe a limit of how long, up to a day; 0 is none."""
+    return Meta(ge=0, le=DAY_S, description=description)
+
+
 class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     """The limits of one process: of logins, connections and accounts. 0 switches a limit off."""
 
-    connections: Annotated[int, Meta(ge=0, description="connections of all clients together")] = (
-        1_000
-    )
+    connections: Annotated[int, number("connections of all clients together")] = 1_000
     connections_per_address: Annotated[
-        int,
-        Meta(ge=0, description="connections of an IPv4 address, or of an IPv6 network of 64 bits"),
+        int, number("connections of an IPv4 address, or of an IPv6 network of 64 bits")
     ] = 256
     head_seconds: Annotated[
-        float,
-        Meta(ge=0, le=DAY_S, description="from a request's first byte to the end of its head"),
+        float, seconds("from a request's first byte to the end of its head")
     ] = 10.0
-    body_silence_seconds: Annotated[
-        float, Meta(ge=0, le=DAY_S, description="how long a body may send nothing")
-    ] = 10.0
-    body_seconds: Annotated[
-        float, Meta(ge=0, le=DAY_S, description="how long a body may take, uploads apart")
-    ] = 30.0
+    body_silence_seconds: Annotated[float, seconds("how long a body may send nothing")] = 10.0
+    body_seconds: Annotated[float, seconds("how long a body may take, uploads apart")] = 30.0
     bytes_per_second: Annotated[
-        int,
-        Meta(ge=0, description="the least speed at which an upload is sent, and an answer read"),
+        int, number("the least speed at which an upload is sent, and an answer read")
     ] = 16 * 1024
-    unread_seconds: Annotated[
-        float, Meta(ge=0, le=DAY_S, description="how long a client may read nothing of an answer")
-    ] = 20.0
-    websockets: Annotated[int, Meta(ge=0, description="websockets of all accounts together")] = (
-        1_000
+    unread_seconds: Annotated[float, seconds("how long a client may read nothing of an answer")] = (
+        20.0
     )
-    websockets_per_account: Annotated[int, Meta(ge=0, description="websockets of one account")] = 64
-    long_polls: Annotated[
-        int, Meta(ge=0, description="requests of all accounts that wait for a change")
-    ] = 4_000
+    websockets: Annotated[int, number("websockets of all accounts together")] = 1_000
+    websockets_per_account: Annotated[int, number("websockets of one account")] = 64
+    long_polls: Annotated[int, number("requests of all accounts that wait for a change")] = 4_000
     long_polls_per_account: Annotated[
-        int, Meta(ge=0, description="requests of one account that wait for a change")
+        int, number("requests of one account that wait for a change")
     ] = 256
-    uploads: Annotated[
-        int, Meta(ge=0, description="uploads and chunks that all accounts send at once")
-    ] = 64
+    uploads: Annotated[int, number("uploads and chunks that all accounts send at once")] = 64
     uploads_per_account: Annotated[
-        int, Meta(ge=0, description="uploads and chunks that one account sends at once")
+        int, number("uploads and chunks that one account sends at once")
     ] = 16
-    downloads: Annotated[
-        int, Meta(ge=0, description="images that all accounts download at once")
-    ] = 128
-    downloads_per_account: Annotated[
-        int, Meta(ge=0, description="images that one account downloads at once")
-    ] = 16
-    drives_per_account: Annotated[int, Meta(ge=0, description="drives of one account")] = 20_000
-    servers_per_account: Annotated[int, Meta(ge=0, description="servers of one account")] = 5_000
-    tags_per_account: Annotated[int, Meta(ge=0, description="tags of one account")] = 5_000
-    keypairs_per_account: Annotated[int, Meta(ge=0, description="keypairs of one account")] = 1_000
+    downloads: Annotated[int, number("images that all accounts download at once")] = 128
+    downloads_per_account: Annotated[int, number("images that one account downloads at once")] = 16
+    drives_per_account: Annotated[int, number("drives of one account")] = 20_000
+    servers_per_account: Annotated[int, number("servers of one account")] = 5_000
+    tags_per_account: Annotated[int, number("tags of one account")] = 5_000
+    keypairs_per_account: Annotated[int, number("keypairs of one account")] = 1_000
     unfinished_uploads: Annotated[
-        int, Meta(ge=0, description="uploads of all accounts whose last chunk has not come")
+        int, number("uploads of all accounts whose last chunk has not come")
     ] = 1_000
     unfinished_uploads_per_account: Annotated[
-        int, Meta(ge=0, description="uploads of one account whose last chunk has not come")
+        int, number("uploads of one account whose last chunk has not come")
     ] = 100
-    jobs_running_per_account: Annotated[
-        int, Meta(ge=0, description="running jobs of one account")
-    ] = 10_000
+    jobs_running_per_account: Annotated[int, number("running jobs of one account")] = 10_000
     jobs_kept_per_account: Annotated[
-        int, Meta(ge=0, description="jobs of one account that are shown, running or not")
+        int, number("jobs of one account that are shown, running or not")
     ] = 1_000_000
     ledger_bytes_a_day_per_account: Annotated[
-        int,
-        Meta(ge=0, description="bytes of events that one account's requests record in 24 hours"),
+        int, number("bytes of events that one account's requests record in 24 hours")
     ] = 2**30
     read_threads: Annotated[
         int, Meta(ge=1, le=64, description="long reads that all accounts run at once")
     ] = 4
     running_reads_per_account: Annotated[
-        int, Meta(ge=0, description="long reads that one account runs at once")
+        int, number("long reads that one account runs at once")
     ] = 2
-    waiting_reads: Annotated[
-        int, Meta(ge=0, description="long reads of all accounts that wait for their turn")
-    ] = 0
+    waiting_reads: Annotated[int, number("long reads of all accounts that wait for their turn")] = 0
     waiting_reads_per_account: Annotated[
-        int, Meta(ge=0, description="long reads of one account that wait for their turn")
+        int, number("long reads of one account that wait for their turn")
     ] = 16
-    read_wait_seconds: Annotated[
-        float, Meta(ge=0, le=DAY_S, description="how long a long read waits for its turn")
-    ] = 10.0
-    streams: Annotated[
-        int, Meta(ge=0, description="long answers that are sent to all accounts at once")
-    ] = 32
+    read_wait_seconds: Annotated[float, seconds("how long a long read waits for its turn")] = 10.0
+    streams: Annotated[int, number("long answers that are sent to all accounts at once")] = 32
     streams_per_account: Annotated[
-        int, Meta(ge=0, description="long answers that are sent to one account at once")
+        int, number("long answers that are sent to one account at once")
     ] = 4
-    stream_seconds: Annotated[
-        float, Meta(ge=0, le=DAY_S, description="how long a client may take for a long answer")
-    ] = 600.0
+    stream_seconds: Annotated[float, seconds("how long a client may take for a long answer")] = (
+        600.0
+    )
     answer_bytes: Annotated[
-        int, Meta(ge=0, description="bytes of answers to all accounts that are not sent yet")
+        int, number("bytes of answers to all accounts that are not sent yet")
     ] = 128 * MIB
     answer_bytes_per_account: Annotated[
-        int, Meta(ge=0, description="bytes of answers to one account that are not sent yet")
+        int, number("bytes of answers to one account that are not sent yet")
     ] = 32 * MIB
     answer_wait_seconds: Annotated[
-        float,
-        Meta(ge=0, le=DAY_S, description="how long a read waits for answers before it to be sent"),
+        float, seconds("how long a read waits for answers before it to be sent")
     ] = 5.0
-    requests_per_second: Annotated[
-        int, Meta(ge=0, description="requests of one account in a second")
-    ] = 2_000
-    requests_burst: Annotated[
-        int, Meta(ge=0, description="requests of one account at once, after a pause")
-    ] = 4_000
+    requests_per_second: Annotated[int, number("requests of one account in a second")] = 2_000
+    requests_burst: Annotated[int, number("requests of one account at once, after a pause")] = 4_000
+
+    def of_account(self, resource: str) -> int:
+        """Return how much of a resource an account may have at one moment."""
+        return int(getattr(self, f"{resource.replace('-', '_')}_per_account"))
+
+    def of_all(self, resource: str) -> int:
+        """Return how much of it all accounts together may have."""
+        return int(getattr(self, resource.replace("-", "_")))
 
     @property
     def quotas(self) -> Quotas:

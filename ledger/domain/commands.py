@@ -63,7 +63,19 @@ class FailImage(Struct, frozen=True, gc=False):
     error: str
 
 
-class EditDrive(Struct, frozen=True, gc=False):
+class DriveChanges(Struct, frozen=True, gc=False, kw_only=True):
+    """What may be changed of a drive besides its size; what is None stays."""
+
+    name: str | None = None
+    media: Media | None = None
+    storage_type: str | None = None
+    meta: dict[str, str] | None = None
+    affinities: tuple[str, ...] | None = None
+    allow_multimount: bool | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class EditDrive(DriveChanges, frozen=True, gc=False):
     """Change a drive; what is None stays. A new `size`, in bytes, begins a resize.
 
     While a running server mounts it, only its name, meta, tags and `allow_multimount` change, and
@@ -72,17 +84,10 @@ class EditDrive(Struct, frozen=True, gc=False):
 
     owner: str
     drive: str
-    name: str | None = None
-    media: Media | None = None
     size: int | None = None
-    storage_type: str | None = None
-    meta: dict[str, str] | None = None
-    affinities: tuple[str, ...] | None = None
-    allow_multimount: bool | None = None
-    tags: tuple[str, ...] | None = None
 
 
-class ResizeDrive(Struct, frozen=True, gc=False):
+class ResizeDrive(DriveChanges, frozen=True, gc=False):
     """Grow a drive's image to `size` bytes; `CompleteResize` or `FailResize` follows.
 
     Change the rest as `EditDrive` does, but ignore nothing: what cannot change is refused.
@@ -91,13 +96,6 @@ class ResizeDrive(Struct, frozen=True, gc=False):
     owner: str
     drive: str
     size: int
-    name: str | None = None
-    media: Media | None = None
-    storage_type: str | None = None
-    meta: dict[str, str] | None = None
-    affinities: tuple[str, ...] | None = None
-    allow_multimount: bool | None = None
-    tags: tuple[str, ...] | None = None
 
 
 class EditDrives(Struct, frozen=True, gc=False):
@@ -122,7 +120,7 @@ class DeleteDrives(Struct, frozen=True, gc=False):
     drives: tuple[str, ...]
 
 
-class CloneDrive(Struct, frozen=True, gc=False):
+class CloneDrive(DriveChanges, frozen=True, gc=False):
     """Copy a drive. What is None comes from the source, the name by the owner's `clone_naming`.
 
     It has no tags but those given. `size` in bytes; `avoid` as in `CreateDrives`.
@@ -132,14 +130,7 @@ class CloneDrive(Struct, frozen=True, gc=False):
     source: str
     destination: str
     job: str
-    name: str | None = None
-    media: Media | None = None
     size: int | None = None
-    storage_type: str | None = None
-    meta: dict[str, str] | None = None
-    affinities: tuple[str, ...] | None = None
-    allow_multimount: bool | None = None
-    tags: tuple[str, ...] | None = None
     avoid: tuple[str, ...] = ()
 
 

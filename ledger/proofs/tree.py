@@ -4,8 +4,7 @@ Complete subtrees come from the tiles, so a proof reads only a few of them howev
 is; leaves that are not tiled yet are read from the events themselves.
 """
 
-from collections.abc import Callable
-
+from ledger.archives import Shelf
 from ledger.domain.errors import Expected
 from ledger.merkle import tree as merkle
 from ledger.merkle.tree import complete_root, node_hash
@@ -15,12 +14,6 @@ from ledger.store.tables.tiles import TILE, LeavesMissing, leaf_tile, nodes, sto
 TILE_HEIGHT = TILE.bit_length() - 1
 CACHED_TILES_MAX = 64
 """Tiles that are kept in memory, at most 8 KiB of hashes each."""
-
-Archived = Callable[[int, int], list[bytes]]
-"""Returns the leaf hashes from the first to the last leaf index, both included, from archives.
-
-Called for whole tiles. Raises `LeavesArchived` if no archive that is here has them.
-"""
 
 
 class LeavesArchived(Expected):
@@ -39,12 +32,14 @@ class OutsideTree(Expected):
 class Tree:
     """The tree as of a log, for as long as that is open; for one thread.
 
+    Leaves whose events have been compacted come from the archives.
+
     Every method may raise `LeavesMissing`: then the ledger has been tampered with.
     """
 
-    def __init__(self, log: Log, archived: Archived | None = None) -> None:
+    def __init__(self, log: Log, archives: Shelf | None = None) -> None:
         self._cursor = log.cursor()
-        self._archived = archived
+        self._archives = archives
         self._tiled = tiled(self._cursor).leaves
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
         self.size = log.leaf_count()
@@ -105,11 +100,15 @@ class Tree:
         first, end = tile * TILE, min((tile + 1) * TILE, self.size)
         kept = leaf_tile(self._cursor, tile)
         if kept is None and end <= self._tiled:
-            if self._archived is None:
-                raise LeavesArchived(first, end - 1)
-            return self._archived(first, end - 1)
+            return self._archived_leaves(first, end - 1)
         leaves = kept.leaves if kept else []
         leaves += stored_leaves(self._cursor, first + len(leaves), end)
         if len(leaves) != end - first:
             raise LeavesMissing(f"events are missing between leaves {first} and {end - 1}")
         return leaves
+
+    def _archived_leaves(self, first: int, last: int) -> list[bytes]:
+        found = {} if self._archives is None else self._archives.leaves(first, last)
+        if len(found) <= last - first:
+            raise LeavesArchived(first, last)
+        return [found[index] for index in range(first, last + 1)]

@@ -11,10 +11,9 @@ from ledger.domain.events import DriveDefinition
 from ledger.store.parameters import marks
 from ledger.store.seam import Cursor
 from projections.tables import DriveRow, select
-from projections.views.filters import Conditions
 from projections.views.generations import live_generation
 from projections.views.read_models import DriveView
-from projections.views.reader import Reader, sql_limit
+from projections.views.reader import Reader, in_order
 
 _definition = msgspec.json.Decoder(DriveDefinition).decode
 
@@ -38,22 +37,11 @@ class Drives(Reader):
         found = self._drives(
             f"uuid IN ({marks(uuids)}) AND owner || '' IN (?, ?)", (*uuids, owner, LIBRARY)
         )
-        places = {uuid: place for place, uuid in enumerate(uuids)}
-        return sorted(found, key=lambda drive: places[drive.uuid])
+        return in_order(found, uuids)
 
-    def drives(
-        self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
-    ) -> list[DriveView]:
-        """Return a page of the account's drives, oldest first; a negative limit is no limit."""
-        where, parameters = self._where(owner, conditions)
-        return self._drives(
-            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
-            (*parameters, sql_limit(limit), offset),
-        )
-
-    def count_drives(self, owner: str, conditions: Conditions = ()) -> int:
-        where, parameters = self._where(owner, conditions)
-        return self._count(f"drives_g{self._g} WHERE {where}", parameters)
+    def library(self) -> list[DriveView]:
+        """Return the drives of the library, oldest first."""
+        return self._drives("owner = ? ORDER BY created, uuid", (LIBRARY,))
 
     def pools(self, owner: str) -> list[tuple[str, str]]:
         """Return the account's drives, each with its pool, oldest first."""
@@ -73,7 +61,7 @@ class Drives(Reader):
         )
         return [uuid for (uuid,) in rows]
 
-    def _drives(self, where: str, parameters: Sequence[str | int]) -> list[DriveView]:
+    def _drives(self, where: str, parameters: Sequence[str]) -> list[DriveView]:
         rows = self._all(f"{select('drives', self._g)} WHERE {where}", parameters)
         found = {row.uuid: _view(row) for row in starmap(DriveRow, rows)}
         owned = [drive.uuid for drive in found.values() if drive.owner != LIBRARY]

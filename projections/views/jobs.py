@@ -11,7 +11,7 @@ from projections.tables import JobRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
 from projections.views.read_models import JobTree
-from projections.views.reader import Reader, sql_limit
+from projections.views.reader import Reader
 
 NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
@@ -91,24 +91,6 @@ class Jobs(Reader):
         """Return how many jobs the account has in these states; None means all states."""
         where, parameters = self._jobs_where(owner, states, conditions)
         return self._count(f"jobs_g{self._g} WHERE {where}", parameters)
-
-    def jobs(
-        self,
-        owner: str,
-        states: Sequence[str] | None,
-        conditions: Conditions = (),
-        *,
-        limit: int,
-        offset: int = 0,
-    ) -> list[JobTree]:
-        """Return a page of the account's jobs, newest change first; sub-jobs are listed too."""
-        where, parameters = self._jobs_where(owner, states, conditions)
-        rows = self._all(
-            f"SELECT {self._job} FROM jobs_g{self._g} WHERE {where}"
-            " ORDER BY last_modified DESC, uuid LIMIT ? OFFSET ?",
-            (*parameters, sql_limit(limit), offset),
-        )
-        return self._trees_below(rows)
 
     def _jobs_where(
         self, owner: str, states: Sequence[str] | None, conditions: Conditions

@@ -60,6 +60,11 @@ class Sized(NamedTuple):
 
 
 class Lists(Jobs):
+    def count(self, kind: Walked, owner: str, conditions: Conditions = ()) -> int:
+        """Return how many things of this kind the account has that meet these conditions."""
+        where, parameters = self._where(owner, conditions)
+        return self._count(f"{kind}_g{self._g} WHERE {where}", parameters)
+
     def listed(
         self, kind: Walked, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
     ) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """What all reads share: one transaction, one generation, one cursor."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from ledger.store.log import Connection
-from ledger.store.parameters import among
+from ledger.store.parameters import among, marks
 from ledger.store.seam import Cursor
+from projections.tables import select
 from projections.views.filters import Conditions, condition_sql
 from projections.views.generations import live_generation
 from projections.views.read_models import JobReference
@@ -13,6 +14,16 @@ from projections.views.read_models import JobReference
 STREAM_ROWS = 200
 """Rows that are read at a time when a whole list is asked for."""
 NO_LIMIT = 2**62
+
+
+class Named(Protocol):
+    """Anything with a uuid."""
+
+    @property
+    def uuid(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
 
 
 class Reader:
@@ -35,6 +46,14 @@ class Reader:
             clauses.append(condition_sql(condition, self._g))
             parameters += condition.alternatives
         return " AND ".join(clauses), parameters
+
+    def _owned(self, table: str, uuids: Sequence[str], owner: str) -> list[Any]:
+        """Return those of these rows that belong to this account."""
+        # The `||` makes this go by the uuids, and not by all that the account has.
+        return self._all(
+            f"{select(table, self._g)} WHERE uuid IN ({marks(uuids)}) AND owner || '' = ?",
+            (*uuids, owner),
+        )
 
     def _tags_of(self, uuids: list[str]) -> Iterator[tuple[str, str]]:
         """Yield the tags that these drives or servers bear."""
@@ -66,6 +85,12 @@ class Reader:
 
     def _count(self, of: str, parameters: Sequence[str | int]) -> int:
         return int(self._cursor.execute(f"SELECT count(*) FROM {of}", parameters).fetchone()[0])
+
+
+def in_order(found: Iterable[N], uuids: Sequence[str]) -> list[N]:
+    """Return what was found in the order of these uuids."""
+    by_uuid = {each.uuid: each for each in found}
+    return [by_uuid[uuid] for uuid in uuids if uuid in by_uuid]
 
 
 def sql_limit(limit: int) -> int:

@@ -7,9 +7,8 @@ import msgspec
 from ledger.domain.events import Address, Mount, Nic, ServerDefinition
 from ledger.store.parameters import marks
 from projections.tables import ServerRow
-from projections.views.filters import Conditions
 from projections.views.read_models import ServerView
-from projections.views.reader import Reader, sql_limit
+from projections.views.reader import Reader, in_order
 
 _definition = msgspec.json.Decoder(ServerDefinition).decode
 _mounts = msgspec.json.Decoder(tuple[Mount, ...]).decode
@@ -20,23 +19,19 @@ _addresses = msgspec.json.Decoder(tuple[Address, ...]).decode
 class Servers(Reader):
     def servers_among(self, uuids: Sequence[str], owner: str) -> list[ServerView]:
         """Return those of these servers that belong to this account, in the given order."""
-        found = self._servers(f"uuid IN ({marks(uuids)}) AND owner || '' = ?", (*uuids, owner))
-        places = {uuid: place for place, uuid in enumerate(uuids)}
-        return sorted(found, key=lambda server: places[server.uuid])
-
-    def servers(
-        self, owner: str, conditions: Conditions = (), *, limit: int, offset: int = 0
-    ) -> list[ServerView]:
-        """Return a page of the account's servers, oldest first; a negative limit is no limit."""
-        where, parameters = self._where(owner, conditions)
-        return self._servers(
-            f"{where} ORDER BY created, uuid LIMIT ? OFFSET ?",
-            (*parameters, sql_limit(limit), offset),
+        columns = ", ".join(ServerRow.__struct_fields__)
+        rows = self._all(
+            f"SELECT {columns},"
+            " coalesce((SELECT vnc_password FROM server_secrets WHERE server = uuid), '')"
+            f" FROM servers_g{self._g} WHERE uuid IN ({marks(uuids)}) AND owner || '' = ?",
+            (*uuids, owner),
         )
-
-    def count_servers(self, owner: str, conditions: Conditions = ()) -> int:
-        where, parameters = self._where(owner, conditions)
-        return self._count(f"servers_g{self._g} WHERE {where}", parameters)
+        found = {row[0]: _view(ServerRow(*row[:-1]), row[-1]) for row in rows}
+        for resource, reference in self._references(list(found)):
+            found[resource].jobs.append(reference)
+        for resource, tag in self._tags_of(list(found)):
+            found[resource].tags.append(tag)
+        return in_order(found.values(), uuids)
 
     def hosts(self, owner: str) -> list[tuple[str, str]]:
         """Return the account's running servers, each with its host, oldest first."""
@@ -45,21 +40,6 @@ class Servers(Reader):
             " ORDER BY created, uuid",
             (owner,),
         )
-
-    def _servers(self, where: str, parameters: Sequence[str | int]) -> list[ServerView]:
-        columns = ", ".join(ServerRow.__struct_fields__)
-        rows = self._all(
-            f"SELECT {columns},"
-            " coalesce((SELECT vnc_password FROM server_secrets WHERE server = uuid), '')"
-            f" FROM servers_g{self._g} WHERE {where}",
-            parameters,
-        )
-        found = {row[0]: _view(ServerRow(*row[:-1]), row[-1]) for row in rows}
-        for resource, reference in self._references(list(found)):
-            found[resource].jobs.append(reference)
-        for resource, tag in self._tags_of(list(found)):
-            found[resource].tags.append(tag)
-        return list(found.values())
 
 
 def _view(row: ServerRow, vnc_password: str) -> ServerView:

@@ -100,7 +100,8 @@ def _middle(ledger: LedgerOfJobs) -> str:
     """Return the cursor of a job in the middle of the list."""
     with ledger.views.snapshot() as snapshot:
         middle = snapshot.count_jobs(ledger.owner, None) // 2
-        (tree,) = snapshot.jobs(ledger.owner, None, limit=1, offset=middle)
+        (uuid,) = snapshot.listed_jobs(ledger.owner, None, limit=1, offset=middle)
+        (tree,) = snapshot.jobs_among([uuid], ledger.owner)
     key = Key(tree.job.created, tree.job.uuid)
     return cursor_of(key, List("jobs", ledger.owner, ()))
 
@@ -120,7 +121,8 @@ def _pages(ledger: LedgerOfJobs, count: int) -> _Read:
 
     def page() -> None:
         with ledger.views.snapshot() as snapshot:
-            assert len(snapshot.jobs(ledger.owner, _FILTER, limit=PAGE)) == PAGE
+            found = snapshot.listed_jobs(ledger.owner, _FILTER, limit=PAGE)
+            assert len(snapshot.jobs_among(list(found), ledger.owner)) == PAGE
 
     return _time(page, count)
 

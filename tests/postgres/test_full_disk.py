@@ -17,6 +17,7 @@ from ledger.domain.outcomes import Outcome, outcome_of
 from ledger.store.writer import waiting
 from tests.faults.conftest import mounted
 from tests.support.cluster import server_user
+from tests.support.listing import tags_of
 from tests.support.opened import CALLER, Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import PostgresServer, new_directory, server_of_its_own
@@ -133,7 +134,7 @@ def test_what_does_not_fit_is_refused(server: PostgresServer, disk: Path) -> Non
             ).result()
         assert made
         with opened.snapshot() as snapshot:
-            assert len(snapshot.tags(ME, limit=-1)) == len(made)
+            assert len(tags_of(snapshot, ME)) == len(made)
         assert opened.failures == []
 
         filler.unlink()

@@ -15,7 +15,7 @@ from api.accounts.places import Client
 from api.accounts.revocations import KNOWN_S, Revocations
 from api.accounts.throttle import TooManyAttempts
 from api.app import make_app
-from api.background.revocations import POLL_S
+from api.background.logins import POLL_S
 from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings

@@ -1,6 +1,7 @@
 """What an account is shown, compared with what a model says."""
 
 from projections.views.snapshot import Snapshot
+from tests.support.listing import drives_of, jobs_of, servers_of, tags_of
 from tests.support.model import Model
 from tests.support.world import GIB
 
@@ -36,12 +37,12 @@ def _check_drives(model: Model, snapshot: Snapshot, owner: str) -> None:
             any(job.running for job in drive.jobs),
             drive.tags,
         )
-        for drive in snapshot.drives(owner, limit=-1)
+        for drive in drives_of(snapshot, owner)
     }
 
 
 def _check_servers(model: Model, snapshot: Snapshot, owner: str) -> None:
-    servers = snapshot.servers(owner, limit=-1)
+    servers = servers_of(snapshot, owner)
     assert {
         uuid: (server.mounts, server.running, model.busy(uuid), model.tags_of(uuid))
         for uuid, server in model.servers.items()
@@ -61,10 +62,7 @@ def _check_servers(model: Model, snapshot: Snapshot, owner: str) -> None:
 def _check_tags(model: Model, snapshot: Snapshot, owner: str) -> None:
     assert {
         uuid: sorted(tag.bearers) for uuid, tag in model.tags.items() if tag.owner == owner
-    } == {
-        tag.uuid: [bearer.uuid for bearer in tag.resources]
-        for tag in snapshot.tags(owner, limit=-1)
-    }
+    } == {tag.uuid: [bearer.uuid for bearer in tag.resources] for tag in tags_of(snapshot, owner)}
 
 
 def _check_jobs(model: Model, snapshot: Snapshot, owner: str) -> None:
@@ -89,5 +87,5 @@ def _check_jobs(model: Model, snapshot: Snapshot, owner: str) -> None:
             [child.job.uuid for child in tree.children],
             sorted(resource.split("/")[-1] for resource in tree.resources),
         )
-        for tree in snapshot.jobs(owner, None, limit=-1)
+        for tree in jobs_of(snapshot, owner)
     }

@@ -21,6 +21,7 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.decisions.placement import place_server
+from tests.support.listing import drives_of, tags_of
 from tests.support.opened import Opened
 from tests.support.world import (
     GIB,
@@ -64,9 +65,9 @@ def test_a_library_drive_is_seen_by_everybody_without_what_others_do_with_it(
 def test_library_drives_are_in_no_accounts_list(library: Opened) -> None:
     """They have a list of their own, the oldest first."""
     with library.snapshot() as snapshot:
-        assert [drive.uuid for drive in snapshot.drives(ME, limit=-1)] == ["copy"]
-        assert [drive.uuid for drive in snapshot.drives(LIBRARY, limit=-1)] == ["l", "l2"]
-        assert (snapshot.count_drives(ME), snapshot.count_drives(LIBRARY)) == (1, 2)
+        assert [drive.uuid for drive in drives_of(snapshot, ME)] == ["copy"]
+        assert [drive.uuid for drive in drives_of(snapshot, LIBRARY)] == ["l", "l2"]
+        assert (snapshot.count("drives", ME), snapshot.count("drives", LIBRARY)) == (1, 2)
         assert [uuid for uuid, _ in snapshot.pools(ME)] == ["copy"]
 
 
@@ -166,7 +167,7 @@ def test_a_tag_shows_what_bears_it_and_is_shown_by_it(opened: Opened) -> None:
         ),
     )
     with opened.snapshot() as snapshot:
-        tags = {tag.uuid: tag for tag in snapshot.tags(ME, limit=-1)}
+        tags = {tag.uuid: tag for tag in tags_of(snapshot, ME)}
         [server] = snapshot.servers_among(["s"], ME)
         assert snapshot.tags_among(["u", "t"], SOMEBODY_ELSE) == []
     assert [(bearer.kind, bearer.uuid) for bearer in tags["u"].resources] == [

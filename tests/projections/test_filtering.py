@@ -18,6 +18,7 @@ from ledger.domain.commands import (
 )
 from projections.tables import fold_case
 from projections.views.filters import Condition, NamedLookup
+from tests.support.listing import drives_of, servers_of, tags_of
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, disk, machine
 
@@ -121,9 +122,9 @@ def test_a_filtered_list_has_what_meets_every_condition(
     Searched or not: only which is quicker depends on the conditions.
     """
     with listed.snapshot() as snapshot:
-        drives = snapshot.drives(ME, conditions, limit=limit, offset=offset)
-        servers = snapshot.servers(ME, conditions, limit=limit, offset=offset)
-        counts = snapshot.count_drives(ME, conditions), snapshot.count_servers(ME, conditions)
+        drives = drives_of(snapshot, ME, conditions, limit=limit, offset=offset)
+        servers = servers_of(snapshot, ME, conditions, limit=limit, offset=offset)
+        counts = snapshot.count("drives", ME, conditions), snapshot.count("servers", ME, conditions)
         found = [
             snapshot.search(kind, ME, conditions, limit=limit, offset=offset)
             for kind in ("drives", "servers")
@@ -146,8 +147,8 @@ def test_a_filtered_list_has_what_meets_every_condition(
 def test_tags_are_filtered_likewise(listed: Opened, condition: Condition, left: list[str]) -> None:
     """By uuid and name."""
     with listed.snapshot() as snapshot:
-        assert [tag.uuid for tag in snapshot.tags(ME, (condition,), limit=-1)] == left
-        assert snapshot.count_tags(ME, (condition,)) == len(left)
+        assert [tag.uuid for tag in tags_of(snapshot, ME, (condition,))] == left
+        assert snapshot.count("tags", ME, (condition,)) == len(left)
 
 
 def test_every_lookup_is_tested_here() -> None:
@@ -160,5 +161,7 @@ def test_conditions_of_one_kind_must_hold_together(listed: Opened) -> None:
     both = [Condition("tag", ("tag0",)), Condition("tag", ("tag1",))]
     either = [Condition("tag", ("tag0", "tag1"))]
     with listed.snapshot() as snapshot:
-        assert snapshot.count_drives(ME, both) == sum({0, 1} <= t.tags for t in things("d"))
-        assert snapshot.count_drives(ME, either) == sum(bool({0, 1} & t.tags) for t in things("d"))
+        assert snapshot.count("drives", ME, both) == sum({0, 1} <= t.tags for t in things("d"))
+        assert snapshot.count("drives", ME, either) == sum(
+            bool({0, 1} & t.tags) for t in things("d")
+        )

@@ -16,6 +16,7 @@ from ledger.domain.events import PowerAction
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from tests.projections.checking import check_views
+from tests.support.listing import jobs_of
 from tests.support.model import Model, Refused
 from tests.support.opened import Opened
 from tests.support.world import (
@@ -339,7 +340,7 @@ class Histories(RuleBasedStateMachine):
 
     def check_progress(self, snapshot: Snapshot, owner: str) -> None:
         """It never goes back."""
-        for tree in snapshot.jobs(owner, None, limit=-1):
+        for tree in jobs_of(snapshot, owner):
             assert self.seen.get(tree.job.uuid, 0) <= tree.job.progress
             self.seen[tree.job.uuid] = tree.job.progress
 

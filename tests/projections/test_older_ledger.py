@@ -24,6 +24,7 @@ from projections.maintenance.rebuild import rebuild
 from projections.tables import SCHEMA_VERSION
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
+from tests.support.listing import drives_of
 from tests.support.opened import Opened, behind_its_back, shown_rows
 from tests.support.world import GIB, ME
 
@@ -75,7 +76,7 @@ async def test_what_an_earlier_ledger_held_is_shown(file: Path):
     """Drives, the running clone, the secrets; and its log, which earlier code did not keep."""
     async with open_ledger(file.parent):
         with closing(Views(sqlite_reader(file), lambda: 0)) as views, views.snapshot() as snapshot:
-            assert [drive.uuid for drive in snapshot.drives(ME, limit=-1)] == [
+            assert [drive.uuid for drive in drives_of(snapshot, ME)] == [
                 "a",
                 "b",
                 "cd",

@@ -19,6 +19,7 @@ from projections.time_travel.past import Past
 from projections.views.views import Views
 from tests.projections.test_model import ENDINGS, WHICH, Histories
 from tests.support.discarding import AT_ONCE, discard, half_gone
+from tests.support.listing import jobs_of
 from tests.support.opened import Opened
 from tests.support.world import ME, SOMEBODY_ELSE, Ticking
 
@@ -48,8 +49,7 @@ def answered(opened: Opened) -> Answers:
     """What is answered now."""
     with opened.views.long_snapshot() as snapshot:
         return {
-            owner: [job_json(tree, None) for tree in snapshot.jobs(owner, None, limit=-1)]
-            for owner in OWNERS
+            owner: [job_json(tree, None) for tree in jobs_of(snapshot, owner)] for owner in OWNERS
         }
 
 

@@ -21,13 +21,14 @@ from ledger.domain.commands import (
 )
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
+from tests.support.listing import drives_of, jobs_of, servers_of
 from tests.support.opened import CALLER, Opened
 from tests.support.wait import patience
 from tests.support.world import ME, SOMEBODY_ELSE, disk
 
 
 def jobs(snapshot: Snapshot, states: list[str] | None = None, **page: int) -> list[str]:
-    return [tree.job.uuid for tree in snapshot.jobs(ME, states, **{"limit": -1, **page})]
+    return [tree.job.uuid for tree in jobs_of(snapshot, ME, states, **{"limit": -1, **page})]
 
 
 # Freshness
@@ -122,7 +123,7 @@ def test_a_snapshot_is_of_one_moment(told: Opened) -> None:
 def test_jobs_are_listed_by_their_last_change(told: Opened) -> None:
     """The newest first; sub-jobs are listed too, those of other accounts are not."""
     with told.snapshot() as snapshot:
-        trees = snapshot.jobs(ME, None, limit=-1)
+        trees = jobs_of(snapshot, ME)
     stamps = [tree.job.last_modified for tree in trees]
     assert stamps == sorted(stamps, reverse=True)
     uuids = {tree.job.uuid for tree in trees}
@@ -131,7 +132,9 @@ def test_jobs_are_listed_by_their_last_change(told: Opened) -> None:
     told.do(UpdateProgress("new-10", 1, 50))
     with told.snapshot() as snapshot:
         assert jobs(snapshot)[0] == "new-10"
-        assert [t.job.uuid for t in snapshot.jobs(SOMEBODY_ELSE, None, limit=9)] == ["their-job"]
+        assert [t.job.uuid for t in jobs_of(snapshot, SOMEBODY_ELSE, None, limit=9)] == [
+            "their-job"
+        ]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ def test_jobs_are_listed_by_their_last_change(told: Opened) -> None:
 def test_jobs_are_filtered_by_state(told: Opened, states: list[str]) -> None:
     """One state or several, in the same order as all."""
     with told.snapshot() as snapshot:
-        every = snapshot.jobs(ME, None, limit=-1)
+        every = jobs_of(snapshot, ME)
         wanted = [tree.job.uuid for tree in every if tree.job.state in states]
         assert wanted == jobs(snapshot, states)
         assert len(wanted) == snapshot.count_jobs(ME, states)
@@ -169,13 +172,13 @@ def test_pages_put_together_are_the_list(told: Opened, limit: int) -> None:
         ]
         assert every == pages
         assert jobs(snapshot, limit=0) == []
-        drives = [drive.uuid for drive in snapshot.drives(ME, limit=-1)]
-        servers = [server.uuid for server in snapshot.servers(ME, limit=-1)]
-        assert drives[1:3] == [d.uuid for d in snapshot.drives(ME, limit=2, offset=1)]
-        assert servers[1:3] == [s.uuid for s in snapshot.servers(ME, limit=2, offset=1)]
+        drives = [drive.uuid for drive in drives_of(snapshot, ME)]
+        servers = [server.uuid for server in servers_of(snapshot, ME)]
+        assert drives[1:3] == [d.uuid for d in drives_of(snapshot, ME, limit=2, offset=1)]
+        assert servers[1:3] == [s.uuid for s in servers_of(snapshot, ME, limit=2, offset=1)]
         assert (len(drives), len(servers)) == (
-            snapshot.count_drives(ME),
-            snapshot.count_servers(ME),
+            snapshot.count("drives", ME),
+            snapshot.count("servers", ME),
         )
 
 
@@ -210,9 +213,9 @@ def test_a_whole_list_is_read_some_at_a_time(
 def test_drives_and_servers_are_listed_oldest_first(told: Opened) -> None:
     """Deleted ones and those of other accounts are not."""
     with told.snapshot() as snapshot:
-        drives = [drive.uuid for drive in snapshot.drives(ME, limit=-1)]
-        servers = [server.uuid for server in snapshot.servers(ME, limit=-1)]
-        theirs = [drive.uuid for drive in snapshot.drives(SOMEBODY_ELSE, limit=-1)]
+        drives = [drive.uuid for drive in drives_of(snapshot, ME)]
+        servers = [server.uuid for server in servers_of(snapshot, ME)]
+        theirs = [drive.uuid for drive in drives_of(snapshot, SOMEBODY_ELSE)]
     assert drives == ["a", "b", "cd", "new-1", "new-3", "new-11", "new-9"]
     assert servers == ["s", "t", "s2", "s4", "u"]
     assert theirs == ["theirs"]
@@ -221,13 +224,13 @@ def test_drives_and_servers_are_listed_oldest_first(told: Opened) -> None:
 def test_answers_are_not_limited_by_the_number_of_sql_variables(told: Opened) -> None:
     """SQLite allows 32,766 of them, some builds fewer; a list may be longer."""
     with told.snapshot() as snapshot:
-        drives, servers = snapshot.drives(ME, limit=-1), snapshot.servers(ME, limit=-1)
-        trees = snapshot.jobs(ME, None, limit=-1)
+        drives, servers = drives_of(snapshot, ME), servers_of(snapshot, ME)
+        trees = jobs_of(snapshot, ME)
         assert len(drives) > 4
         snapshot._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 4)
-        assert drives == snapshot.drives(ME, limit=-1)
-        assert servers == snapshot.servers(ME, limit=-1)
-        assert trees == snapshot.jobs(ME, None, limit=-1)
+        assert drives == drives_of(snapshot, ME)
+        assert servers == servers_of(snapshot, ME)
+        assert trees == jobs_of(snapshot, ME)
         assert trees[-1] == snapshot.job(trees[-1].job.uuid, ME)
 
 
@@ -246,7 +249,7 @@ def test_a_job_is_shown_with_all_below_it(told: Opened) -> None:
         assert twig is not None
         assert shape(root) == {"root": [{"branch": [{"twig": [{"leaf": []}, {"other-leaf": []}]}]}]}
         assert shape(twig) == {"twig": [{"leaf": []}, {"other-leaf": []}]}
-        listed = {tree.job.uuid: tree for tree in snapshot.jobs(ME, None, limit=-1)}
+        listed = {tree.job.uuid: tree for tree in jobs_of(snapshot, ME)}
         assert root == listed["root"]
         assert twig == listed["twig"]
 

@@ -241,7 +241,7 @@ def test_a_rebuild_beside_live_traffic_gives_the_live_rows(
     with traffic(told, 3) as counts:
         wait_for("for commands of each thread beside a rebuild", rebuilt_beside_all)
     with told.snapshot() as snapshot:
-        assert 7 + sum(counts) * 3 == snapshot.count_drives(ME)
+        assert 7 + sum(counts) * 3 == snapshot.count("drives", ME)
     assert told.replay().divergence is None
 
 

@@ -14,6 +14,7 @@ from ledger.store.tables.tiles import position_at
 from projections.time_travel.past import CannotTell, Past
 from projections.time_travel.resources import resources_at
 from projections.views.read_models import JobTree
+from tests.support.listing import jobs_of
 from tests.support.opened import Opened
 from tests.support.world import ME, START
 
@@ -47,7 +48,7 @@ def test_any_page_of_any_states_is_a_part_of_the_list(told: Opened) -> None:
             for limit, offset in ((1, 0), (3, 2), (100, 0), (100, 7), (5, 100)):
                 page = past.jobs(ME, states, limit=limit, offset=offset)
                 assert page.total == snapshot.count_jobs(ME, states)
-                assert page.trees == snapshot.jobs(ME, states, limit=limit, offset=offset)
+                assert page.trees == jobs_of(snapshot, ME, states, limit=limit, offset=offset)
 
 
 def test_every_position_can_be_asked_for(told: Opened) -> None:

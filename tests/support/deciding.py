@@ -21,7 +21,7 @@ from ledger.domain.event_rules import violation
 from ledger.domain.events import Event, Recorded
 from ledger.domain.quotas import Holding
 from ledger.store.seam import Rows
-from ledger.store.state_cache import NO_STREAM, CachedRelations, CachedStream, UnitOfWork
+from ledger.store.unit_of_work import NO_STREAM, CachedRelations, CachedStream, UnitOfWork
 from tests.support.world import START, Foreseen
 
 History = Fact | Command | Iterable["History"]

@@ -65,7 +65,7 @@ async def test_a_client_that_leaves_while_its_image_is_synced_leaves_nothing(
             await upload
         assert list(service.pools["main"].path.iterdir()) == []
         with service.views.snapshot() as snapshot:
-            assert snapshot.count_drives("me") == 0
+            assert snapshot.count("drives", "me") == 0
 
 
 async def test_an_upload_whose_image_cannot_be_published_is_no_drive(
@@ -82,7 +82,7 @@ async def test_an_upload_whose_image_cannot_be_published_is_no_drive(
             await receive(service)
         assert list(service.pools["main"].path.iterdir()) == []
         with service.views.snapshot() as snapshot:
-            assert snapshot.count_drives("me") == 0
+            assert snapshot.count("drives", "me") == 0
 
 
 async def test_a_drive_whose_image_cannot_be_made_stays(

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from msgspec.structs import asdict
 
-from api.http.outcome import Changed
-from api.http.record import new_id, record_command
+from api.http.record import new_id
 from api.http.requests import (
     avoided,
     owner_of,
@@ -31,7 +30,6 @@ from api.resources.drives.bodies import (
 )
 from api.resources.drives.representation import DRIVE_LIST_FIELDS, represent_drive
 from api.resources.drives.uploads import Uploads
-from api.resources.references import references
 from api.service.service import Service
 from ledger.domain import commands
 from ledger.domain.commands import (
@@ -53,20 +51,9 @@ class Drives:
 
     def __init__(self, service: Service, uploads: Uploads) -> None:
         self._uploads = uploads
-        self._ledger = service.ledger
         self._views = service.views
-        self._collection = drives_of(service)
+        self.collection = drives_of(service)
         self._storage_type = default_storage_type(service.pools)
-
-    async def list(self, request: web.Request) -> web.StreamResponse:
-        return await self._collection.answer(request, DRIVE_LIST_FIELDS)
-
-    async def list_detail(self, request: web.Request) -> web.StreamResponse:
-        return await self._collection.answer(request)
-
-    async def one(self, request: web.Request) -> web.Response:
-        uuid = uuid_in_url(request, DriveNotFound)
-        return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
         """Create all of the drives or none; the answer does not wait for the images."""
@@ -88,29 +75,23 @@ class Drives:
         )
         command = CreateDrives(owner, new, origin, avoided(request))
         made = [drive.drive for drive in new]
-        changed = Changed(201, references("drives", made))
-        await record_command(request, self._ledger, command, changed)
-        return created(await self._collection.recorded(owner, made))
+        return created(await self.collection.record(request, command, made, status=201))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields. A new size is a resize, and the old one is shown meanwhile."""
         uuid = uuid_in_url(request, DriveNotFound)
-        owner = owner_of(request)
         said = await read_object(request, DriveEdit)
-        command = EditDrive(owner=owner, drive=uuid, **asdict(said))
-        changed = Changed(200, references("drives", [uuid]))
-        await record_command(request, self._ledger, command, changed)
-        return json_answer((await self._collection.recorded(owner, [uuid]))[0])
+        command = EditDrive(owner=owner_of(request), drive=uuid, **asdict(said))
+        (drive,) = await self.collection.record(request, command, [uuid], status=200)
+        return json_answer(drive)
 
     async def edit_many(self, request: web.Request) -> web.Response:
         """Change all of the drives or none."""
         owner = owner_of(request)
         said = await read_edits(request, DriveEdit)
         edits = tuple(EditDrive(owner=owner, drive=uuid, **asdict(said[uuid])) for uuid in said)
-        edited = list(said)
-        changed = Changed(200, references("drives", edited))
-        await record_command(request, self._ledger, EditDrives(edits), changed)
-        return json_answer({"objects": await self._collection.recorded(owner, edited)})
+        drives = await self.collection.record(request, EditDrives(edits), list(said), status=200)
+        return json_answer({"objects": drives})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """Group the account's drives by the pool that they are in."""
@@ -146,47 +127,39 @@ class Drives:
         return await do_action(request, actions)
 
     async def clone(self, request: web.Request) -> web.Response:
-        owner = owner_of(request)
         source = uuid_in_url(request, DriveNotFound)
         said = await read_object(request, DriveClone)
         command = CloneDrive(
-            owner=owner,
+            owner=owner_of(request),
             source=source,
             destination=new_id(request),
             job=new_id(request),
             avoid=avoided(request),
             **asdict(said),
         )
-        changed = Changed(202, references("drives", [command.destination]))
-        await record_command(request, self._ledger, command, changed)
-        drives = await self._collection.recorded(owner, [command.destination])
+        drives = await self.collection.record(request, command, [command.destination], status=202)
         return json_answer({"objects": drives}, status=202)
 
     async def _resize(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
-        owner = owner_of(request)
         said = await read_object(request, DriveResize)
-        command = ResizeDrive(owner=owner, drive=uuid, **asdict(said))
-        changed = Changed(202, references("drives", [uuid]))
-        await record_command(request, self._ledger, command, changed)
-        return json_answer({"objects": await self._collection.recorded(owner, [uuid])}, status=202)
+        command = ResizeDrive(owner=owner_of(request), drive=uuid, **asdict(said))
+        drives = await self.collection.record(request, command, [uuid], status=202)
+        return json_answer({"objects": drives}, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
-        owner = owner_of(request)
-        command = DeleteDrives(owner, tuple(uuids))
-        changed = Changed(204, references("drives", uuids))
-        await record_command(request, self._ledger, command, changed)
-        return web.Response(status=204)
+        command = DeleteDrives(owner_of(request), tuple(uuids))
+        return await self.collection.delete(request, command, uuids)
 
 
 def drives_of(service: Service) -> Collection[DriveView, Drive]:
     """Return the collection of drives."""
     return Collection(
         "drives",
-        service.views,
+        service,
         FILTERS,
-        Snapshot.count_drives,
         Snapshot.drives_among,
         represent_drive,
         DriveNotFound,
+        DRIVE_LIST_FIELDS,
     )

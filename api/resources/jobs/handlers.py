@@ -26,7 +26,7 @@ from api.http.responses import Shown, answer_of, json_answer, only, page_meta
 from api.http.streams import read_in_lane
 from api.resources.collections import do_action
 from api.resources.jobs.lists import oldest_first, wanted_jobs
-from api.resources.jobs.representation import activity_json, job_json
+from api.resources.jobs.representation import job_json, represent_activity
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.lists import Found, Listing, list_answer
 from api.resources.references import references
@@ -124,7 +124,7 @@ class Jobs:
         def read() -> web.Response:
             with self._views.long_snapshot() as snapshot:
                 activity = read_activity(snapshot, owner, now, timedelta(hours=hours))
-            return json_answer(activity_json(activity))
+            return json_answer(represent_activity(activity))
 
         return await read_in_lane(request, read)
 

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from math import ceil
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+from msgspec import Meta
+
+from api.http.fields import Count, Representation, Time, about
 from api.http.responses import JsonObject
 from api.text.urls import API_ROOT
 from ledger.codec import decode, fields_of
@@ -109,26 +112,54 @@ def _sum(numbers: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(numbers) else None
 
 
-def activity_json(told: Activity) -> JsonObject:
-    """Return what jobs did over time; `bucket_s` is the length of each bucket in seconds."""
-    return {
-        "bucket_s": round(told.length.total_seconds()),
-        "buckets": [
-            {
-                "at": timestamp(bucket.at),
-                "created": bucket.created,
-                "success": bucket.success,
-                "failed": bucket.failed,
-                "cancelled": bucket.cancelled,
-                "running": bucket.running,
-                "copied_bytes": bucket.copied_bytes,
-            }
-            for bucket in told.buckets
-        ],
-    }
+# Besides jobs themselves
 
 
-def event_json(event: LoggedEvent, owner: str) -> JsonObject:
+class Bucket(Representation, frozen=True):
+    at: Time
+    created: Count
+    success: Count
+    failed: Count
+    cancelled: Count
+    running: int
+    copied_bytes: Count
+
+
+class JobStatistics(Representation, frozen=True):
+    """What jobs did over time."""
+
+    bucket_s: Annotated[int, about("Length of a bucket in seconds.", ge=60)]
+    buckets: Annotated[tuple[Bucket, ...], Meta(max_length=301)]
+
+
+def represent_activity(found: Activity) -> JobStatistics:
+    buckets = (Bucket(timestamp(each.at), *each[1:]) for each in found.buckets)
+    return JobStatistics(round(found.length.total_seconds()), tuple(buckets))
+
+
+class JobEvent(Representation, frozen=True):
+    position: Annotated[int, about("Its position in the whole ledger.", ge=1)]
+    leaf_index: Annotated[int, about("Its index among the leaves of the Merkle tree.", ge=0)]
+    version: Annotated[int, about("Its number in the job's history.", ge=1)]
+    recorded_at: Time
+    actor: Annotated[
+        str | None,
+        about("The account, `worker:` and its name, or the service itself; null for anybody else."),
+    ]
+    request_id: Annotated[
+        str | None, about("The id of the request that caused it; empty if none did.")
+    ]
+    event: Annotated[
+        str,
+        about("What happened, and the version of its stored form.", pattern="^[a-z-]+/[0-9]+$"),
+    ]
+    fields: Annotated[dict[str, Any], about("The fields of the event.")]
+    leaf: Annotated[
+        str, about("The hash of the stored event (RFC 6962).", pattern="^[0-9a-f]{64}$")
+    ]
+
+
+def represent_event(event: LoggedEvent, owner: str) -> JobEvent:
     """Return an event of a job, for the job's owner.
 
     The owner, workers and the service itself act on jobs. If anybody else did, the owner learns
@@ -137,14 +168,14 @@ def event_json(event: LoggedEvent, owner: str) -> JsonObject:
     recorded = decode(event.topic, event.state)
     actor = recorded.actor
     may_know = actor == owner or ":" in actor or actor == "system"
-    return {
-        "position": event.position,
-        "leaf_index": event.leaf_index,
-        "version": event.version,
-        "recorded_at": timestamp(recorded.recorded_at),
-        "actor": actor if may_know else None,
-        "request_id": recorded.request_id if may_know else None,
-        "event": event.topic,
-        "fields": fields_of(recorded.event),
-        "leaf": event.leaf.hex(),
-    }
+    return JobEvent(
+        position=event.position,
+        leaf_index=event.leaf_index,
+        version=event.version,
+        recorded_at=timestamp(recorded.recorded_at),
+        actor=actor if may_know else None,
+        request_id=recorded.request_id if may_know else None,
+        event=event.topic,
+        fields=fields_of(recorded.event),
+        leaf=event.leaf.hex(),
+    )

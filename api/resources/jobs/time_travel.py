@@ -20,7 +20,7 @@ from api.http.requests import (
 from api.http.responses import json_answer, list_pieces, only, page_meta
 from api.http.streams import read_in_lane, stream
 from api.resources.jobs.lists import refuse_in_the_past
-from api.resources.jobs.representation import event_json, job_json
+from api.resources.jobs.representation import job_json, represent_event
 from api.service.service import Service
 from api.text.iso8601 import EXAMPLE, moment
 from ledger.domain.errors import JobNotFound
@@ -94,7 +94,9 @@ class TimeTravel:
             if events is None:
                 raise JobNotFound(uuid)
             ordered = events[::-1] if newest_first else events
-            shown = ([only(event_json(event, owner), fields)] for event in ordered[asked.bounds])
+            shown = (
+                [only(represent_event(event, owner), fields)] for event in ordered[asked.bounds]
+            )
             yield from list_pieces(page_meta(asked, len(events)), shown)
 
         return await stream(request, pieces())

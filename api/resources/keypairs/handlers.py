@@ -40,23 +40,9 @@ class Keypairs:
 
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
-        self._collection = _collection(service, represent_keypair)
-        self._pubkeys = _collection(service, represent_pubkey)
+        self.collection = _collection(service, represent_keypair)
+        self.pubkeys = _collection(service, represent_pubkey)
         self._maker = KeyMaker()
-
-    async def list(self, request: web.Request) -> web.StreamResponse:
-        return await self._collection.answer(request)
-
-    async def one(self, request: web.Request) -> web.Response:
-        uuid = uuid_in_url(request, KeypairNotFound)
-        return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
-
-    async def list_pubkeys(self, request: web.Request) -> web.StreamResponse:
-        return await self._pubkeys.answer(request)
-
-    async def one_pubkey(self, request: web.Request) -> web.Response:
-        uuid = uuid_in_url(request, KeypairNotFound)
-        return json_answer(self._pubkeys.shown(owner_of(request), [uuid])[0])
 
     async def create(self, request: web.Request) -> web.Response:
         """Create all of the keypairs or none; only this answer has their private keys.
@@ -69,10 +55,11 @@ class Keypairs:
         repeated = is_recorded(request)
         keys = () if repeated else await self._read_or_make(said, owner)
         new = tuple(map(_new_keypair, made, said, keys))
-        changed = Changed(201, references("keypairs", made))
-        await record_command(request, self._ledger, CreateKeypairs(owner, new), changed)
+        command = CreateKeypairs(owner, new)
         if repeated:
-            return created(await self._collection.recorded(owner, made))
+            return created(await self.collection.record(request, command, made, status=201))
+        changed = Changed(201, references("keypairs", made))
+        await record_command(request, self._ledger, command, changed)
         if any(each.private for each in keys):
             keep_no_answer(request)
         # Not read again, so that nothing comes between a private key and its owner.
@@ -93,22 +80,19 @@ class Keypairs:
         A private key that is sent along is in the answer, as in that of a POST.
         """
         uuid = uuid_in_url(request, KeypairNotFound)
-        owner = owner_of(request)
         said = asdict(await read_object(request, KeypairEdit))
         public_key = said["public_key"] and read_public_key(said["public_key"])
-        command = EditKeypair(owner, uuid, said["name"], public_key or None, said["meta"])
-        changed = Changed(200, references("keypairs", [uuid]))
-        await record_command(request, self._ledger, command, changed)
-        (keypair,) = await self._collection.recorded(owner, [uuid])
+        command = EditKeypair(
+            owner_of(request), uuid, said["name"], public_key or None, said["meta"]
+        )
+        (keypair,) = await self.collection.record(request, command, [uuid], status=200)
         return json_answer(replace(keypair, private_key=said["private_key"] or ""))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete the keypair; servers that have it stay, without it."""
         uuid = uuid_in_url(request, KeypairNotFound)
-        owner = owner_of(request)
-        changed = Changed(204, references("keypairs", [uuid]))
-        await record_command(request, self._ledger, DeleteKeypair(owner, uuid), changed)
-        return web.Response(status=204)
+        command = DeleteKeypair(owner_of(request), uuid)
+        return await self.collection.delete(request, command, [uuid])
 
 
 def _given_keys(said: NewKeypair) -> SshKeys | None:
@@ -135,9 +119,8 @@ def _collection(
 ) -> Collection[KeypairView, S]:
     return Collection(
         "keypairs",
-        service.views,
+        service,
         NAME_FILTERS,
-        Snapshot.count_keypairs,
         Snapshot.keypairs_among,
         represent,
         KeypairNotFound,

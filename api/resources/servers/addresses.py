@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, ip_address
 from typing import Annotated
 
-from aiohttp import web
 from msgspec import Meta, Struct
 
 from api.http.fields import (
@@ -19,8 +18,6 @@ from api.http.fields import (
     TextList,
     about,
 )
-from api.http.requests import owner_of
-from api.http.responses import json_answer
 from api.resources.collections import Collection
 from api.resources.references import reference_to
 from api.service.service import Service
@@ -54,29 +51,18 @@ class Ip(Struct, kw_only=True, forbid_unknown_fields=True):
     uuid: Annotated[Text, about("The address itself.")]
 
 
-class Ips:
-    """Handlers of the URLs below `/ips/`."""
-
-    def __init__(self, service: Service) -> None:
-        self._collection = Collection(
-            "ips",
-            service.views,
-            FILTERS,
-            Snapshot.count_ips,
-            Snapshot.ips_among,
-            represent_ip,
-            IpNotFound,
-        )
-
-    async def list(self, request: web.Request) -> web.StreamResponse:
-        return await self._collection.answer(request, IP_LIST_FIELDS)
-
-    async def list_detail(self, request: web.Request) -> web.StreamResponse:
-        return await self._collection.answer(request)
-
-    async def one(self, request: web.Request) -> web.Response:
-        ip = read_ip(request.match_info["uuid"])
-        return json_answer(self._collection.shown(owner_of(request), [ip])[0])
+def ips_of(service: Service) -> Collection[IpView, Ip]:
+    """Return the collection of addresses, which nothing but servers changes."""
+    return Collection(
+        "ips",
+        service,
+        FILTERS,
+        Snapshot.ips_among,
+        represent_ip,
+        IpNotFound,
+        IP_LIST_FIELDS,
+        lambda request, _: read_ip(request.match_info["uuid"]),
+    )
 
 
 def represent_ip(ip: IpView) -> Ip:

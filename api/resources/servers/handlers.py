@@ -66,31 +66,19 @@ class Servers:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._views = service.views
-        self._collection = servers_of(service)
+        self.collection = servers_of(service)
         self._new_mac = service.new_mac
         self._new_password = service.new_password
 
-    async def list(self, request: web.Request) -> web.StreamResponse:
-        return await self._collection.answer(request, SERVER_LIST_FIELDS)
-
-    async def list_detail(self, request: web.Request) -> web.StreamResponse:
-        return await self._collection.answer(request)
-
-    async def one(self, request: web.Request) -> web.Response:
-        uuid = uuid_in_url(request, ServerNotFound)
-        return json_answer(self._collection.shown(owner_of(request), [uuid])[0])
-
     async def create(self, request: web.Request) -> web.Response:
         """Create all of the servers or none; they are ready and stopped at once."""
-        owner = owner_of(request)
         new = tuple(
             new_server(said, server=new_id(request), new_mac=self._new_mac)
             for said in await read_objects(request, NewServer)
         )
         made = [server.server for server in new]
-        changed = Changed(201, references("servers", made))
-        await record_command(request, self._ledger, CreateServers(owner, new), changed)
-        return created(await self._collection.recorded(owner, made))
+        command = CreateServers(owner_of(request), new)
+        return created(await self.collection.record(request, command, made, status=201))
 
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields; `drives`, `nics`, `meta` and `tags` are replaced as a whole."""
@@ -98,9 +86,8 @@ class Servers:
         owner = owner_of(request)
         said = await read_object(request, ServerEdit)
         command = server_edit(said, owner=owner, server=uuid, new_mac=self._new_mac)
-        changed = Changed(200, references("servers", [uuid]))
-        await record_command(request, self._ledger, command, changed)
-        return json_answer((await self._collection.recorded(owner, [uuid]))[0])
+        (server,) = await self.collection.record(request, command, [uuid], status=200)
+        return json_answer(server)
 
     async def edit_many(self, request: web.Request) -> web.Response:
         """Change all of the servers or none."""
@@ -110,15 +97,13 @@ class Servers:
             server_edit(said[uuid], owner=owner, server=uuid, new_mac=self._new_mac)
             for uuid in said
         )
-        edited = list(said)
-        changed = Changed(200, references("servers", edited))
-        await record_command(request, self._ledger, EditServers(edits), changed)
-        return json_answer({"objects": await self._collection.recorded(owner, edited)})
+        servers = await self.collection.record(request, EditServers(edits), list(said), status=200)
+        return json_answer({"objects": servers})
 
     async def runtime(self, request: web.Request) -> web.Response:
         """Show the server's runtime: an object even of a stopped one, for the public client."""
         uuid = uuid_in_url(request, ServerNotFound)
-        runtime = self._collection.shown(owner_of(request), [uuid])[0].runtime
+        runtime = self.collection.shown(owner_of(request), [uuid])[0].runtime
         return json_answer(runtime or {"active_since": None, "nics": []})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
@@ -128,7 +113,7 @@ class Servers:
     async def availability_group(self, request: web.Request) -> web.Response:
         """List the servers on the host of this one; none while it is stopped."""
         uuid = uuid_in_url(request, ServerNotFound)
-        self._collection.shown(owner_of(request), [uuid])
+        self.collection.shown(owner_of(request), [uuid])
         return json_answer(group_of(uuid, await self._hosts(request)))
 
     async def _hosts(self, request: web.Request) -> Placed:
@@ -154,36 +139,31 @@ class Servers:
         uuid = uuid_in_url(request, ServerNotFound)
         # It may name an allocation method, which has no meaning here: there are no pools of cpu.
         await check_object(request)
-        owner = owner_of(request)
-        command = ChangePower(owner, uuid, action, avoided(request))
+        command = ChangePower(owner_of(request), uuid, action, avoided(request))
         changed = Changed(202, references("servers", [uuid]))
         await record_command(request, self._ledger, command, changed)
         return json_answer({"action": action, "result": "success", "uuid": uuid}, status=202)
 
     async def _clone(self, request: web.Request) -> web.Response:
         """Answer with the new server, which is stopped and has its drives already."""
-        owner = owner_of(request)
         source = uuid_in_url(request, ServerNotFound)
         command = server_clone(
             await read_object(request, ServerClone),
-            owner=owner,
+            owner=owner_of(request),
             source=source,
             destination=new_id(request),
             job=new_id(request),
             new_password=self._new_password,
             avoid=avoided(request),
         )
-        changed = Changed(202, references("servers", [command.destination]))
-        await record_command(request, self._ledger, command, changed)
-        shown = await self._collection.recorded(owner, [command.destination])
-        return json_answer(shown[0], status=202)
+        (server,) = await self.collection.record(
+            request, command, [command.destination], status=202
+        )
+        return json_answer(server, status=202)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
-        owner = owner_of(request)
-        command = DeleteServers(owner, tuple(uuids), _recurse(request))
-        changed = Changed(204, references("servers", uuids))
-        await record_command(request, self._ledger, command, changed)
-        return web.Response(status=204)
+        command = DeleteServers(owner_of(request), tuple(uuids), _recurse(request))
+        return await self.collection.delete(request, command, uuids)
 
 
 def _recurse(request: web.Request) -> Recurse:
@@ -201,10 +181,10 @@ def servers_of(service: Service) -> Collection[ServerView, Server]:
     """Return the collection of servers."""
     return Collection(
         "servers",
-        service.views,
+        service,
         FILTERS,
-        Snapshot.count_servers,
         Snapshot.servers_among,
         represent_server,
         ServerNotFound,
+        SERVER_LIST_FIELDS,
     )

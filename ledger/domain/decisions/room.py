@@ -4,32 +4,16 @@
 be written into an image is up to `ledger.images.pools.Pool`.
 """
 
-from typing import assert_never
-
 from ledger.domain.commands import (
     CancelJob,
     ChangePower,
-    CloneDrive,
-    CloneServer,
     Command,
     CompleteResize,
-    CreateDrives,
-    CreateJob,
-    CreateKeypairs,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
     DeleteKeypair,
     DeleteServers,
     DeleteTag,
     DiscardJobs,
-    EditDrive,
-    EditDrives,
-    EditKeypair,
-    EditProfile,
-    EditServer,
-    EditServers,
-    EditTag,
     FailImage,
     FailJob,
     FailResize,
@@ -40,15 +24,40 @@ from ledger.domain.commands import (
     RecordCompaction,
     RecordRestore,
     ReleaseStream,
-    ResizeDrive,
     SetRetention,
     StartAttempt,
     SucceedJob,
-    UpdateProgress,
 )
 from ledger.domain.context import PoolSpace, State
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import PoolsFull, StoreFull
+
+_ALWAYS = (
+    DeleteDrives,
+    DeleteServers,
+    DeleteTag,
+    DeleteKeypair,
+    CancelJob,
+    StartAttempt,  # without which an accepted job could not end
+    LoseAttempt,
+    SucceedJob,
+    FailJob,
+    MarkDriveReady,
+    FailImage,
+    CompleteResize,
+    FailResize,
+    SetRetention,
+    DiscardJobs,
+    RecordArchive,
+    RecordCompaction,
+    RecordRestore,
+    ParkStream,
+    ReleaseStream,
+)
+"""The commands that make room or end something, and those by which the ledger looks after itself.
+
+Progress is not among them: readers see it in memory.
+"""
 
 
 def require_room(command: Command, state: State) -> None:
@@ -71,50 +80,6 @@ def may_be_recorded(command: Command, state: DiskState) -> bool:
 
 def begins_something(command: Command) -> bool:
     """Return whether the command is for something new, or nobody waits for it."""
-    match command:
-        case ChangePower(action=action):
-            return action in ("start", "restart")
-        case (
-            DeleteDrives()
-            | DeleteServers()
-            | DeleteTag()
-            | DeleteKeypair()
-            | CancelJob()
-            | StartAttempt()  # without which an accepted job could not end
-            | LoseAttempt()
-            | SucceedJob()
-            | FailJob()
-            | MarkDriveReady()
-            | FailImage()
-            | CompleteResize()
-            | FailResize()
-            | SetRetention()
-            | DiscardJobs()
-            | RecordArchive()
-            | RecordCompaction()
-            | RecordRestore()
-            | ParkStream()
-            | ReleaseStream()
-        ):
-            return False
-        case (
-            CreateDrives()
-            | EditDrive()
-            | EditDrives()
-            | ResizeDrive()
-            | CloneDrive()
-            | CreateServers()
-            | EditServer()
-            | EditServers()
-            | CloneServer()
-            | CreateTags()
-            | EditTag()
-            | CreateKeypairs()
-            | EditKeypair()
-            | EditProfile()
-            | CreateJob()
-            | UpdateProgress()  # readers see it in memory
-        ):
-            return True
-        case _:
-            assert_never(command)
+    if isinstance(command, ChangePower):
+        return command.action in ("start", "restart")
+    return not isinstance(command, _ALWAYS)

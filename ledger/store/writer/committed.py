@@ -6,8 +6,9 @@ from datetime import datetime
 
 from ledger.store.clock import StoreClock
 from ledger.store.seam import Commit, Listener, Projection, Store
-from ledger.store.state_cache import StateCache, UnitOfWork
+from ledger.store.state_cache import StateCache
 from ledger.store.tables.stamps import newest_stamp
+from ledger.store.unit_of_work import UnitOfWork
 from ledger.store.writer.daily_bytes import DailyBytes
 from ledger.store.writer.progress import Progress
 

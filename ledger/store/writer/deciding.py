@@ -12,8 +12,8 @@ from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Projection, Store
-from ledger.store.state_cache import UnitOfWork
 from ledger.store.tables import idempotency_keys as claims
+from ledger.store.unit_of_work import UnitOfWork
 from ledger.store.writer.committed import Committed
 from ledger.store.writer.waiting import WaitingCommand
 

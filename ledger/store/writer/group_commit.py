@@ -21,7 +21,7 @@ from ledger.domain.errors import (
 from ledger.store.metrics import Meter
 from ledger.store.patience import PAUSE_S, STAMP_S
 from ledger.store.seam import Conflict, Projection, StampsRefused, Store
-from ledger.store.state_cache import UnitOfWork
+from ledger.store.unit_of_work import UnitOfWork
 from ledger.store.writer.committed import Committed
 from ledger.store.writer.deciding import Decider
 from ledger.store.writer.failure import Failure

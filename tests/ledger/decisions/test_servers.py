@@ -22,7 +22,7 @@ from ledger.domain.events import (
     ServerCreated,
     ServerDeleted,
 )
-from ledger.store.state_cache import NO_STREAM
+from ledger.store.unit_of_work import NO_STREAM
 from tests.support.deciding import given
 from tests.support.world import (
     ME,

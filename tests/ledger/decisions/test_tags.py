@@ -33,7 +33,7 @@ from ledger.domain.events import (
     TagCreated,
     TagDeleted,
 )
-from ledger.store.state_cache import NO_STREAM
+from ledger.store.unit_of_work import NO_STREAM
 from tests.support.deciding import Outcome, given
 from tests.support.world import (
     GIB,

@@ -22,6 +22,7 @@ from ledger.store.sqlite.store import SqliteStore
 from projections.views.generations import InlineProjection
 from projections.views.views import Views
 from tests.faults.conftest import mounted
+from tests.support.listing import tags_of
 from tests.support.opened import Opened
 from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
@@ -214,7 +215,7 @@ def test_a_disk_that_is_filled_during_a_commit(
         opened.delete("a")
         assert opened.state() is DiskState.FULL
     with opened.snapshot() as snapshot:
-        assert {tag.uuid for tag in snapshot.tags(ME, limit=-1)} == {*made}
+        assert {tag.uuid for tag in tags_of(snapshot, ME)} == {*made}
     assert opened.replay().divergence is None
 
 

@@ -35,6 +35,7 @@ from ledger.store.patience import STAMP_S
 from ledger.store.seam import Batch, Commit, Conflict, Cursor, StampsRefused
 from ledger.store.writer import BATCH_LIMIT, Caller
 from ledger.store.writer.group_commit import BATCH_BYTES
+from tests.support.listing import drives_of
 from tests.support.opened import CALLER, Opened
 from tests.support.wait import PATIENCE_S, wait_for, wait_until
 from tests.support.world import ME, disk, machine, mount
@@ -46,7 +47,7 @@ def new_drive(uuid: str, **more: object) -> CreateDrives:
 
 def drives(opened: Opened) -> list[str]:
     with opened.snapshot() as snapshot:
-        return sorted(drive.uuid for drive in snapshot.drives(ME, limit=-1))
+        return sorted(drive.uuid for drive in drives_of(snapshot, ME))
 
 
 @contextmanager
@@ -534,7 +535,7 @@ async def test_timestamps_grow_within_a_batch(opened: Opened) -> None:
     """No two commands share a timestamp, and timestamps give their order."""
     await together(opened, *(new_drive(f"d{nth}") for nth in range(50)))
     with opened.snapshot() as snapshot:
-        listed = [drive.uuid for drive in snapshot.drives(ME, limit=-1)]
+        listed = [drive.uuid for drive in drives_of(snapshot, ME)]
     assert [f"d{nth}" for nth in range(50)] == listed
 
 

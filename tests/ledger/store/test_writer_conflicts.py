@@ -155,7 +155,7 @@ async def test_two_processes_at_once_lose_nothing(opened: Opened, other: Opened)
         )
     )
     with opened.snapshot() as snapshot:
-        assert snapshot.count_drives(ME) == 81
+        assert snapshot.count("drives", ME) == 81
         assert snapshot.count_jobs(ME, ["started"]) == 81
     with opened.ledger.log() as log:
         assert 2 + recorded == len(log.stream("job-j"))

@@ -22,6 +22,7 @@ from projections.audit.replay import replay
 from projections.views.filters import Condition
 from projections.views.postgres_writer import PostgresProjection
 from tests.ledger.store.conformance import batch, stamped
+from tests.support.listing import drives_of, jobs_of
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.story import STORY
@@ -70,10 +71,10 @@ def check_sound(opened: Opened) -> None:
         verified = verify(log, Shelf(Path("none")), checkpoint, SIGNER.verifier, names=())
     assert verified.intact
     with opened.snapshot() as snapshot:
-        named = snapshot.drives(ME, [Condition("name_contains", ("a",))], limit=-1)
+        named = drives_of(snapshot, ME, [Condition("name_contains", ("a",))], limit=-1)
         assert [drive.uuid for drive in named][:1] == ["a"]
         assert snapshot.count_log_entries(ME) == len(list(snapshot.log_entries(ME)))
-        assert [tree.job.uuid for tree in snapshot.jobs(ME, None, limit=-1) if tree.resources]
+        assert [tree.job.uuid for tree in jobs_of(snapshot, ME) if tree.resources]
     assert opened.failures == []
 
 

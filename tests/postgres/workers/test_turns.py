@@ -12,6 +12,7 @@ from ledger.store.seam import Cursor
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from projections.views.generations import live_generation, superseded_generations
 from tests.postgres.nodes import Nodes, at_once
+from tests.support.listing import jobs_of
 from tests.support.postgres import end_turns
 from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
@@ -131,12 +132,12 @@ def test_a_slow_reader_blocks_only_a_rebuild(nodes: Nodes, monkeypatch: pytest.M
 
     with ThreadPoolExecutor(1) as threads:
         with two.views.long_snapshot() as slow:
-            slow.jobs(ME, None, limit=1)
+            jobs_of(slow, ME, None, limit=1)
             rebuilding = threads.submit(one.rebuild)
             wait_for("for the flip", lambda: two.ledger.read(live_generation) == 2)
             wait_for("for attempts in vain", work)
             assert not rebuilding.done()
-            assert slow.jobs(ME, None, limit=1)
+            assert jobs_of(slow, ME, None, limit=1)
         rebuilt = rebuilding.result()
     assert rebuilt.before == rebuilt.after
     assert two.ledger.exclusive(superseded_generations).result() == []

@@ -1,9 +1,10 @@
-"""Following the revocations of logins that other nodes record."""
+"""Following what ends logins: revocations that other nodes record, and the ends of sessions."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from api.accounts.revocations import Revocations
+from api.accounts.sessions import Sessions
 from api.background.loop import repeat
 
 POLL_S = 0.3
@@ -18,3 +19,8 @@ async def follow_revocations(revocations: Revocations) -> AsyncIterator[None]:
     await revocations.skip_earlier()
     async with repeat(revocations.poll, POLL_S, failure="revoked logins are not known"):
         yield
+
+
+def follow_sessions(sessions: Sessions) -> AbstractAsyncContextManager[None]:
+    """Find sessions of open websockets that have expired, or that other nodes have ended."""
+    return repeat(sessions.find_ended, POLL_S, failure="ended sessions are not known")

@@ -1,0 +1,375 @@
+"""Uncommitted changes, staged on the current state.
+
+A `UnitOfWork` rests on the `StateCache`, or on another unit: one unit holds the changes of a batch
+and, on top of it, one those of each command, so that a refused command leaves nothing behind.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple, Protocol, TypeVar
+
+from eventsourcing.persistence import StoredEvent
+
+from ledger.codec import encode
+from ledger.domain.aggregates import Aggregate, evolve
+from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.keypair import Keypair
+from ledger.domain.aggregates.profile import Profile
+from ledger.domain.aggregates.relations import (
+    Relation,
+    Relations,
+    add_relation,
+    relations_of,
+    remove_relation,
+    subject_of,
+)
+from ledger.domain.aggregates.server import Server
+from ledger.domain.aggregates.tag import Tag
+from ledger.domain.context import A, Discarded, Secret
+from ledger.domain.disk_space import DiskState
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.events import (
+    DriveCreated,
+    Event,
+    JobCancelled,
+    JobCreated,
+    JobFailed,
+    JobSucceeded,
+    KeypairCreated,
+    Recorded,
+    ResourceTagged,
+    ResourceUntagged,
+    ServerChanged,
+    ServerCreated,
+    ServerDeleted,
+    ServerPowerChanged,
+    TagCreated,
+    TagDeleted,
+    drive_stream,
+    job_stream,
+    keypair_stream,
+    profile_stream,
+    server_stream,
+    tag_stream,
+)
+from ledger.domain.idempotency import RecordedClaim
+from ledger.domain.image_tasks import Task, tasks_after
+from ledger.domain.quotas import Holding, discarded_by, holdings_of
+from ledger.store.holding_counts import COUNTING
+from ledger.store.seam import (
+    Batch,
+    Guard,
+    Projection,
+    Row,
+    RowKey,
+    Rows,
+    Stamps,
+)
+
+S = TypeVar("S", bound=Aggregate)
+
+
+class CachedStream(NamedTuple):
+    """A stream's aggregate at a version, and the rows that show it."""
+
+    version: int
+    state: Aggregate | None
+    rows: Rows
+
+
+NO_STREAM = CachedStream(0, None, {})
+_FIRST_EVENTS = (JobCreated, DriveCreated, ServerCreated, TagCreated, KeypairCreated)
+RELATING = (
+    JobCreated,
+    JobSucceeded,
+    JobFailed,
+    JobCancelled,
+    ServerCreated,
+    ServerChanged,
+    ServerDeleted,
+    ServerPowerChanged,
+    ResourceTagged,
+    ResourceUntagged,
+    TagDeleted,
+)
+"""The only events after which a job, server or tag may name others, or a server use others'."""
+
+
+class CachedRelations(NamedTuple):
+    """The relations of a drive or server, at a version of its guard."""
+
+    guard: int
+    relations: Relations
+
+
+class Base(Protocol):
+    """What a unit of work rests on."""
+
+    def cached_stream(self, stream: str) -> CachedStream: ...
+
+    def cached_relations(self, uuid: str) -> CachedRelations: ...
+
+    def is_new(self, stream: str) -> bool:
+        """Whether a new stream can begin without being looked up first."""
+
+    def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
+        """See `ledger.domain.quotas.Counts`."""
+
+
+class UnitOfWork:
+    """Uncommitted changes over a base; a `State` for decisions."""
+
+    def __init__(
+        self,
+        base: Base,
+        projection: Projection,
+        now: datetime | None = None,
+        disk: DiskState = DiskState.ROOMY,
+    ) -> None:
+        """`now` is the moment of the command; a batch of several has none."""
+        self._base = base
+        self._projection = projection
+        self._now = now
+        self._disk = disk
+        self.streams: dict[str, CachedStream] = {}
+        self.seen_streams: set[str] = set()
+        self.new_streams: set[str] = set()
+        self.guarded: set[str] = set()
+        self.created: set[str] = set()
+        self.events: list[tuple[str, int, Recorded[Event]]] = []
+        self.stored: list[StoredEvent] = []
+        self.stored_bytes = 0
+        self.secrets: list[Secret] = []
+        self.claims: dict[tuple[str, str], RecordedClaim] = {}
+        self.entries: dict[RowKey, Row] = {}
+        self.tasks: list[Task] = []
+        self.discarded: list[str] = []
+        self.dropped: list[RowKey] = []
+        self.held: dict[Holding, int] = {}
+        """By how much what owners have changes."""
+        self._relations: dict[str, Relations] = {}
+
+    def cached_stream(self, stream: str) -> CachedStream:
+        cached = self.streams.get(stream)
+        if cached is None:
+            self.seen_streams.add(stream)
+            cached = self._base.cached_stream(stream)
+        return cached
+
+    def cached_relations(self, uuid: str) -> CachedRelations:
+        if uuid in self.created:  # the store knows nothing of it; asking is most of a clone's cost
+            guard, relations = 0, Relations()
+        else:
+            guard, relations = self._base.cached_relations(uuid)
+        return CachedRelations(guard, self._relations.get(uuid, relations))
+
+    # What a decision may look at (`ledger.domain.context.State`)
+
+    @property
+    def now(self) -> datetime:
+        assert self._now is not None
+        return self._now
+
+    @property
+    def disk(self) -> DiskState:
+        return self._disk
+
+    def job(self, uuid: str) -> Job | None:
+        return self._state(Job, job_stream(uuid))
+
+    def drive(self, uuid: str) -> Drive | None:
+        self._guard(uuid)
+        state = self.drive_even_deleted(uuid)
+        return None if state is None or state.deleted else state
+
+    def drive_even_deleted(self, uuid: str) -> Drive | None:
+        """Return the drive without guarding it, for what follows from a decision."""
+        return self._state(Drive, drive_stream(uuid))
+
+    def server(self, uuid: str) -> Server | None:
+        self._guard(uuid)
+        state = self._state(Server, server_stream(uuid))
+        return None if state is None or state.deleted else state
+
+    def relations(self, uuid: str) -> Relations:
+        return self._guard(uuid).relations
+
+    def _guard(self, uuid: str) -> CachedRelations:
+        """Rest the decision on this drive or server, before it is looked at."""
+        self.guarded.add(uuid)
+        return self.cached_relations(uuid)
+
+    def tag(self, uuid: str) -> Tag | None:
+        state = self._state(Tag, tag_stream(uuid))
+        return None if state is None or state.deleted else state
+
+    def keypair(self, uuid: str) -> Keypair | None:
+        self._guard(uuid)
+        state = self._state(Keypair, keypair_stream(uuid))
+        return None if state is None or state.deleted else state
+
+    def profile(self, account: str) -> Profile:
+        return self._state(Profile, profile_stream(account)) or Profile(account)
+
+    def act(self, kind: type[A], stream: str) -> A | None:
+        return self._state(kind, stream)
+
+    def peek(self, uuid: str) -> Drive | Server | None:
+        for stream in (drive_stream(uuid), server_stream(uuid)):
+            state = self.cached_stream(stream).state
+            if isinstance(state, Drive | Server) and not state.deleted:
+                return state
+        return None
+
+    def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
+        return self._base.exceeds(holding, limit, more + self.held.get(holding, 0))
+
+    def _state(self, kind: type[S], stream: str) -> S | None:
+        state = self.cached_stream(stream).state
+        assert state is None or isinstance(state, kind)
+        return state
+
+    # The changes that a decision yields
+
+    def stage(self, stream: str, recorded: Recorded[Event]) -> None:
+        """Add an event to its stream; it holds from now on."""
+        begins = isinstance(recorded.event, _FIRST_EVENTS)
+        cached = self._begin_stream(stream) if begins else self.cached_stream(stream)
+        state = evolve(cached.state, stream, recorded)
+        if isinstance(recorded.event, RELATING):
+            self._relate(relations_of(cached.state), relations_of(state))
+        if isinstance(recorded.event, COUNTING):
+            self._hold(holdings_of(state), 1)
+            self._hold(holdings_of(cached.state), -1)
+            self._hold(discarded_by(recorded.event), -1)
+        version = cached.version + 1
+        self.streams[stream] = CachedStream(version, state, {})
+        self.events.append((stream, version, recorded))
+
+    def _hold(self, holdings: Iterable[Holding], n: int) -> None:
+        for holding in holdings:
+            self.held[holding] = self.held.get(holding, 0) + n
+
+    def discard(self, change: Discarded) -> None:
+        """Stop showing these streams; nothing is ever decided about them again."""
+        self.discarded += change.streams
+        self.dropped += change.rows
+
+    def is_new(self, stream: str) -> bool:
+        return stream not in self.streams and self._base.is_new(stream)
+
+    def _begin_stream(self, stream: str) -> CachedStream:
+        """Begin a new stream. Raise `AlreadyExists` if there is one."""
+        kind, _, uuid = stream.partition("-")
+        if not self.is_new(stream) and self.cached_stream(stream).version:
+            raise AlreadyExists(kind, uuid)
+        if kind in ("drive", "server", "keypair"):
+            self.created.add(uuid)
+        self.seen_streams.add(stream)
+        self.new_streams.add(stream)
+        return NO_STREAM
+
+    def _relate(self, before: frozenset[Relation], after: frozenset[Relation]) -> None:
+        if before == after:
+            return
+        for relation in before - after:
+            uuid = subject_of(relation)
+            self._relations[uuid] = remove_relation(self.cached_relations(uuid).relations, relation)
+        for relation in after - before:
+            uuid = subject_of(relation)
+            self._relations[uuid] = add_relation(self.cached_relations(uuid).relations, relation)
+
+    def settle(self, above: "UnitOfWork") -> None:
+        """Take over a command's changes. What may fail comes first, so that it fails alone."""
+        stored = [encode(*event) for event in above.events]
+        rows = {
+            stream: CachedStream(cached.version, cached.state, self._projection.rows(cached.state))
+            for stream, cached in above.streams.items()
+        }
+        entries: dict[RowKey, Row] = {}
+        for stream, version, recorded in above.events:
+            state = rows[stream].state
+            assert state is not None
+            entries |= self._projection.entries(stream, version, recorded, state.owner)
+        tasks = tasks_after(
+            ((stream, recorded) for stream, _, recorded in above.events), above.drive_even_deleted
+        )
+        self.entries |= entries
+        self.tasks += tasks
+        self.streams.update(rows)
+        self.seen_streams |= above.seen_streams
+        self.new_streams |= above.new_streams
+        self.guarded |= above.guarded
+        self.created |= above.created
+        self.events += above.events
+        self.stored += stored
+        self.stored_bytes += sum(len(event.state) for event in stored)
+        self.secrets += above.secrets
+        self.discarded += above.discarded
+        self.dropped += above.dropped
+        self.claims |= above.claims
+        for holding, n in above.held.items():
+            self._hold((holding,), n)
+        self._relations.update(above._relations)  # noqa: SLF001 - of the same class
+
+    def committed_relations(self) -> dict[str, CachedRelations]:
+        """Return guards and relations as they are once this is committed."""
+        found = {uuid: self.cached_relations(uuid) for uuid in self.concerned()}
+        for uuid in self.guarded:
+            guard, relations = found[uuid]
+            found[uuid] = CachedRelations(guard + 1, relations)
+        return found
+
+    def concerned(self) -> set[str]:
+        """Return the drives and servers that were looked at, or whose relations change."""
+        return self.guarded | self._relations.keys()
+
+    def states(self) -> dict[str, Aggregate]:
+        """Return the aggregates of the streams that have new events, as these leave them."""
+        return {
+            stream: cached.state
+            for stream, cached in self.streams.items()
+            if cached.state is not None
+        }
+
+    def related(self) -> frozenset[str]:
+        """Return the drives and servers whose relations change."""
+        return frozenset(self._relations)
+
+    def sizes(self) -> Mapping[str, int]:
+        """Return how many bytes of events are recorded for each actor."""
+        sizes: Counter[str] = Counter()
+        for (_, _, recorded), stored in zip(self.events, self.stored, strict=True):
+            sizes[recorded.actor] += len(stored.state)
+        return sizes
+
+    def batch(self) -> Batch:
+        """Return all that is to be written: events, guards, and the rows that differ."""
+        puts: dict[RowKey, Row] = dict(self.entries)
+        drops: list[RowKey] = list(self.dropped)
+        for stream, cached in self.streams.items():
+            before = {} if stream in self.new_streams else self._base.cached_stream(stream).rows
+            drops += before.keys() - cached.rows.keys()
+            puts |= {key: row for key, row in cached.rows.items() if before.get(key) != row}
+        return Batch(
+            events=self.stored,
+            guards=[
+                Guard(uuid, self._base.cached_relations(uuid).guard)
+                for uuid in sorted(self.guarded)
+            ],
+            puts=puts,
+            drops=drops,
+            secrets=self.secrets,
+            claims=list(self.claims.values()),
+            tasks=self.tasks,
+            stamps=self._stamps(),
+        )
+
+    def _stamps(self) -> Stamps | None:
+        """Return the stamps of the first and last event, which are in order."""
+        if not self.events:
+            return None
+        (_, _, first), (_, _, last) = self.events[0], self.events[-1]
+        return Stamps(first.recorded_at, last.recorded_at)
