@@ -43,9 +43,8 @@ from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
 from ledger.workers.task_manager import TaskManager
 
-"""A worker that sends no heartbeat for this long is presumed dead."""
 BEATS = 3
-"""Heartbeats, and checks of other workers, during that time."""
+"""Heartbeats, and checks of other workers, during `STALLED_S`."""
 FORGOTTEN_S = 3600.0
 """Procrastinate forgets a worker that sends no heartbeat for this long."""
 POLL_S = 5.0

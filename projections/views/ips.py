@@ -13,7 +13,8 @@ from projections.views.reader import Reader
 class Ips(Reader):
     def ips_among(self, ips: Sequence[str], owner: str) -> list[IpView]:
         """Return those of these addresses that the account uses, in the given order."""
-        found = self._ips(f"uuid IN ({marks(ips)}) AND owner = ?", (*ips, owner))
+        # The `||` makes addresses be looked up: they are fewer than what the account uses.
+        found = self._ips(f"uuid IN ({marks(ips)}) AND owner || '' = ?", (*ips, owner))
         return sorted(found, key=lambda ip: ips.index(ip.uuid))
 
     def count_ips(self, owner: str, conditions: Conditions = ()) -> int:
