@@ -52,7 +52,7 @@ from ledger.store.tables import checkpoints
 from ledger.workers.worker_registry import WorkerRegistry
 from projections.feed.feed import Feed
 from projections.maintenance.backup.restoration import is_unfinished
-from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
+from projections.maintenance.rebuild import AlreadyRebuilding, NotCompared, rebuild
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.service import Retention
 from projections.views.generations import is_outdated
@@ -182,7 +182,7 @@ def _bring_up_to_date(ledger: Ledger) -> None:
             log.info("rebuilt from %d events in %.1f s", rebuilt.events, rebuilt.seconds)
         except AlreadyRebuilding:  # by another node, which may break it off
             time.sleep(REBUILDING_S)
-        except PauseLost:
+        except (NotCompared, PauseLost):
             log.warning("the rebuilt read models are not compared: others may have changed them")
 
 

@@ -154,7 +154,7 @@ def _server_rows(server: Server) -> Rows:
             for place, resource in enumerate(server.attached())
         ),
         *(
-            IpRow(server.uuid, ip, server.owner, created, network)
+            IpRow(ip, server.uuid, server.owner, created, network)
             for ip, network in server.ips().items()
         ),
     )

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -86,8 +86,8 @@ class IpRow(Struct, frozen=True, gc=False):
     `network` is what it was drawn from, `created` when the server was created.
     """
 
-    server: str
     uuid: str
+    server: str
     owner: str
     created: str
     network: str | None

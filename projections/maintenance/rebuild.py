@@ -1,18 +1,21 @@
 """Rebuilds the read models from the ledger next to the live ones, and switches over.
 
-The next generation of the tables is filled stream by stream from a snapshot of the log: each stream
-is folded once and its rows are written once, so memory does not grow with the ledger. Then the
-rebuild catches up with what was recorded meanwhile; the last of it, and the flip of the pointer,
-are one transaction between two batches of commands. An event that cannot be folded stops the
-rebuild, and nothing is flipped.
+The next generation of the tables is filled stream by stream from the log as of one position: each
+stream is folded once and its rows are written once, so memory does not grow with the ledger. Then
+the rebuild catches up with what was recorded meanwhile; the last of it, and the flip of the
+pointer, are one transaction between two batches of commands. An event that cannot be folded stops
+the rebuild, and nothing is flipped.
+
+What a rebuild writes can make the log of a file so long that a read is cut, its own before all. So
+the log is read by many short snapshots, and one that was cut is followed by the next.
 """
 
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -20,7 +23,7 @@ from typing import NamedTuple, TypeVar
 
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.domain.errors import Expected, StoreBusy, UnreadableStream
+from ledger.domain.errors import Expected, ReadCut, StoreBusy, UnreadableStream
 from ledger.domain.events import Event, Recorded
 from ledger.store.batches import sliced
 from ledger.store.lease import acquire_within
@@ -75,6 +78,10 @@ class AlreadyRebuilding(Expected):
     """Another rebuild is under way."""
 
 
+class NotCompared(Expected):
+    """The rebuilt rows are live, but they were not compared with those before."""
+
+
 class Rebuilt(NamedTuple):
     """A rebuild: digests of the live and of the rebuilt rows as of the same position."""
 
@@ -89,8 +96,9 @@ def rebuild(ledger: Ledger, report: Report, *, patience_s: float = 0.0) -> Rebui
     """Rebuild all read models while the ledger is in use; block, so call it in a thread.
 
     Wait `patience_s` for other maintenance to end. Raise `AlreadyRebuilding`, `StoreFailed`, and
-    `UnreadableStream` for a stream that cannot be folded. Raise `PauseLost` if the rebuilt rows are
-    live, but were not compared: others may have written to them before.
+    `UnreadableStream` for a stream that cannot be folded. Raise `NotCompared` if the rebuilt rows
+    are live, but others wrote so much that they could not be read to their end, and `PauseLost` if
+    others may have written to them before.
     """
     if not acquire_within(ledger.maintenance, patience_s):
         raise AlreadyRebuilding("a rebuild or a compaction is under way")
@@ -124,11 +132,7 @@ class _Rebuild:
 
     def _fill(self, report: Report) -> int:
         """Fold every stream, as of one position, into rows of the next generation."""
-        with self._ledger.log() as log:
-            total = log.count()
-            self._position = log.last_position()
-            self._discarded = discarded_streams(sweeps(log))
-            _require_beginnings(log, self._discarded)
+        total = self._read(self._begin_reading)
         written = _RowWriter(self._exclusive, self._ledger.busy, self._next)
         for state_rows in self._rows_of_all(lambda done: report(done, total)):
             written.add(state_rows)
@@ -138,6 +142,19 @@ class _Rebuild:
             self._exclusive(count).result()
         report(total, total)
         return total
+
+    def _begin_reading(self, log: Log) -> int:
+        """Note what is to be read; return how many events there are."""
+        self._position = log.last_position()
+        self._discarded = discarded_streams(sweeps(log))
+        _require_beginnings(log, self._discarded)
+        return log.count()
+
+    def _read(self, work: Callable[[Log], T]) -> T:
+        """Return what `work` reads as of one moment, and repeat it if it is cut."""
+        while True:
+            with suppress(ReadCut), self._ledger.log() as log:
+                return work(log)
 
     def _rows_of_all(self, folded: Callable[[int], None]) -> Iterator[Rows]:
         """Yield the rows of every stream that is shown, each folded from all its events."""
@@ -154,22 +171,22 @@ class _Rebuild:
     def _histories(self) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
         """Yield every stream with its events up to the position.
 
-        They are read by several snapshots, none of them for long: meanwhile the rows are written,
-        and the log of a file cannot be shortened. No event goes, as long as this is maintenance.
+        They are read by several snapshots, none of them for long. No event goes, as long as this is
+        maintenance.
         """
         after, is_whole = "", False
         while not is_whole:
             until = time.monotonic() + SNAPSHOT_S
-            with self._ledger.log() as log:
-                is_whole = True
+            with suppress(ReadCut), self._ledger.log() as log:
                 for stream, history in groupby(
                     log.by_stream(after, self._position), key=itemgetter(0)
                 ):
                     yield stream, [(topic, state) for _, topic, state in history]
                     after = stream
                     if time.monotonic() > until:
-                        is_whole = False
                         break
+                else:
+                    is_whole = True
 
     def _folded(self, stream: str, stored: list[tuple[str, bytes]]) -> Rows:
         try:
@@ -182,45 +199,35 @@ class _Rebuild:
         """Fold again what has changed, until little changes, or commands keep pace."""
         enough, before = False, sys.maxsize
         while not enough:
-            with self._ledger.log() as log:
-                streams, change_of = self._changed(log)
-                for some in sliced(streams, CATCH_UP_STREAMS):
-                    changes = [change_of(stream) for stream in some]
-                    write = partial(_write, generation=self._next, changes=changes)
-                    self._exclusive(write).result()
-                self._position = log.last_position()
-            enough = len(streams) < CATCH_UP_STREAMS or len(streams) > before // 2
-            before = len(streams)
+            news = self._read(self._news)
+            for some in sliced(news.streams, CATCH_UP_STREAMS):
+                changes = self._read(partial(news.changes, some))
+                write = partial(_write, generation=self._next, changes=changes)
+                self._exclusive(write).result()
+            self._note(news)
+            enough = len(news.streams) < CATCH_UP_STREAMS or len(news.streams) > before // 2
+            before = len(news.streams)
 
-    def _changed(self, log: Log) -> tuple[list[str], Callable[[str], "_Change"]]:
-        """Return the streams whose rows have changed, and what computes each one's change."""
+    def _news(self, log: Log) -> "_News":
+        """Return what has changed since the position."""
         discarded = discarded_streams(sweeps(log))
-        before, after = self._discarded, self._position
-        self._discarded = discarded
+        streams = {*log.streams_after(self._position), *(discarded - self._discarded)}
+        return _News(
+            self._position, log.last_position(), self._discarded, discarded, sorted(streams)
+        )
 
-        def change(stream: str) -> _Change:
-            if stream in before and stream in discarded:
-                return {}, []
-            try:
-                history, known = _history(log, stream, after)
-                shown = {} if stream in before else rows_of_history(stream, history[:known])
-                now = {} if stream in discarded else rows_of_history(stream, history)
-            except CANNOT_FOLD as error:
-                raise unreadable_stream(log, stream, error) from error
-            puts = {key: row for key, row in now.items() if shown.get(key) != row}
-            return puts, list(shown.keys() - now.keys())
-
-        return sorted({*log.streams_after(after), *(discarded - before)}), change
+    def _note(self, news: "_News") -> None:
+        """Note that the rows of the next generation show this."""
+        self._position, self._discarded = news.until, news.discarded
 
     def _flip(self, held: ExitStack) -> tuple[str, str]:
         """Catch up and flip in one transaction; return digests of both generations then."""
 
         def finish(cursor: Cursor) -> None:
             with self._ledger.log() as log:
-                streams, change_of = self._changed(log)
-                changes = [change_of(stream) for stream in streams]
-                _write(cursor, self._next, changes)
-                self._position = log.last_position()
+                news = self._news(log)
+                _write(cursor, self._next, news.changes(news.streams, log))
+            self._note(news)
             flip(cursor, self._next)
 
         pinned: list[Cursor] = []
@@ -230,8 +237,14 @@ class _Rebuild:
             self._ledger.forget()  # relations it may have read from rows that had drifted
 
         self._exclusive(finish, pin).result()
-        before = EARLIER_ROWS if self._outdated else digest(pinned[0], self._live)
-        return before, digest(pinned[0], self._next)
+        try:
+            before = EARLIER_ROWS if self._outdated else digest(pinned[0], self._live)
+            return before, digest(pinned[0], self._next)
+        except ReadCut as error:
+            raise NotCompared(
+                "the read models are rebuilt, but could not be compared with those before: so much"
+                " was recorded meanwhile that the read was ended"
+            ) from error
 
     def _exclusive(
         self, work: Callable[[Cursor], T], afterwards: Callable[[], None] | None = None
@@ -330,6 +343,35 @@ _Change = tuple[Rows, list[RowKey]]
 """Rows to put and rows to drop."""
 
 
+class _News(NamedTuple):
+    """What was recorded after one position, up to another: the streams whose rows have changed.
+
+    `before` and `discarded` are the streams that were not shown any more at these positions.
+    """
+
+    after: int
+    until: int
+    before: set[str]
+    discarded: set[str]
+    streams: list[str]
+
+    def changes(self, streams: Iterable[str], log: Log) -> list[_Change]:
+        """Return how the rows of these streams have changed, whatever came later."""
+        return [self._change(stream, log) for stream in streams]
+
+    def _change(self, stream: str, log: Log) -> _Change:
+        if stream in self.before and stream in self.discarded:
+            return {}, []
+        try:
+            history, known = _history(log, stream, self.after, self.until)
+            shown = {} if stream in self.before else rows_of_history(stream, history[:known])
+            now = {} if stream in self.discarded else rows_of_history(stream, history)
+        except CANNOT_FOLD as error:
+            raise unreadable_stream(log, stream, error) from error
+        puts = {key: row for key, row in now.items() if shown.get(key) != row}
+        return puts, list(shown.keys() - now.keys())
+
+
 def _write(cursor: Cursor, generation: int, changes: list[_Change]) -> None:
     for puts, drops in changes:
         drop_rows(cursor, generation, drops)
@@ -350,9 +392,9 @@ def _require_beginnings(log: Log, discarded: set[str]) -> None:
             raise UnreadableStream(stream, 0, "its first event is not there")
 
 
-def _history(log: Log, stream: str, after: int) -> tuple[list[Recorded[Event]], int]:
-    """Return the events of a stream, and how many of them are not after a position."""
-    stored = log.stream(stream)
+def _history(log: Log, stream: str, after: int, until: int) -> tuple[list[Recorded[Event]], int]:
+    """Return the events of a stream up to a position, and how many are not after an earlier one."""
+    stored = [each for each in log.stream(stream) if each[0] <= until]
     known = sum(position <= after for position, _, _ in stored)
     return [decode(topic, state) for _, topic, state in stored], known
 

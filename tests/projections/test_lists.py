@@ -1,14 +1,17 @@
 """Lists of any length are read in batches whose size is bounded in bytes, not in objects."""
 
-from collections.abc import Iterable
-from itertools import zip_longest
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, zip_longest
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain.commands import CreateDrives, CreateJob, CreateTags, NewDrive, NewTag
+from projections.tables import TABLES
 from projections.views import lists
+from projections.views.filters import Condition
 from projections.views.lists import Sized, cut
 from projections.views.walks import Walked
 from tests.support.opened import Opened
@@ -66,6 +69,35 @@ def test_long_objects_come_a_few_at_a_time(opened: Opened, kind: Walked) -> None
         assert list(snapshot.listed(kind, ME, limit=2, offset=1)) == ["b", "c"]
         batches = list(snapshot.batches(kind, [*listed, "gone"], 25_000))
     assert batches == [["a", "b"], ["c", "d"], ["e"]]
+
+
+@pytest.mark.parametrize("kind", get_args(Walked))
+def test_no_list_reads_a_whole_table(told: Opened, kind: Walked) -> None:
+    """What others have costs an account nothing, whether it lists its own or asks for one thing."""
+    statements: list[str] = []
+    with told.snapshot() as snapshot:
+        uuids = [*snapshot.listed(kind, ME, limit=-1)]
+        assert uuids
+        snapshot._connection.set_trace_callback(statements.append)
+        assert [*snapshot.listed(kind, ME, limit=2)] == uuids[:2]
+        assert [*chain.from_iterable(snapshot.batches(kind, uuids, SIZE))] == uuids
+        among: Callable[[Sequence[str], str], Sequence[object]]
+        among = getattr(snapshot, f"{kind}_among")
+        assert len(among(uuids, ME)) == len(uuids)
+        assert snapshot.walk(kind, ME, limit=2).uuids
+        if kind != "jobs":
+            one = [Condition("uuid", (uuids[0],))]
+            assert snapshot.walk(kind, ME, one, limit=2).uuids == uuids[:1]
+        snapshot._connection.set_trace_callback(None)
+        plans = [
+            (detail, statement)
+            for statement in statements
+            for *_, detail in snapshot._connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+        ]
+    tables = [f"{table.name}_g1" for table in TABLES] + ["looked_at", "this"]
+    assert not [
+        plan for plan in plans if plan[0].startswith(tuple(f"SCAN {table}" for table in tables))
+    ]
 
 
 def test_what_names_an_object_makes_it_longer(opened: Opened) -> None:

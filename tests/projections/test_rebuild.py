@@ -30,8 +30,10 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from ledger.domain.errors import StoreFailed, UnknownEvent
-from ledger.store.seam import Log
-from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
+from ledger.store.seam import Cursor, Log
+from ledger.store.sqlite.long_reads import LongReads
+from ledger.store.sqlite.store import SqliteStore
+from projections.maintenance.rebuild import AlreadyRebuilding, NotCompared, rebuild
 from tests.support.opened import Opened, behind_its_back
 from tests.support.story import STORY
 from tests.support.wait import PATIENCE_S, wait_for
@@ -167,6 +169,55 @@ def test_what_comes_and_goes_between_two_snapshots_leaves_no_row(
     rebuilt = rebuild(told.ledger, report)
     assert next(snapshots) > rebuilt.events / 10
     assert rebuilt.before == rebuilt.after
+
+
+def long_reads(told: Opened) -> LongReads:
+    assert isinstance(told.store, SqliteStore)
+    return told.store._wal._reads
+
+
+def test_a_rebuild_goes_on_after_a_read_that_was_cut(
+    told: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes makes the log so long that its own reads are cut: every second one here."""
+    log, snapshots, commands = told.ledger.log, count(1), list(MEANWHILE)
+
+    @contextmanager
+    def log_until_cut() -> Iterator[Log]:
+        with log() as found:
+            # The writer, which cuts them, does so only before it does anything.
+            if next(snapshots) % 2 and threading.current_thread().name != "ledger-writer":
+                assert long_reads(told).cut_oldest()
+            yield found
+
+    def report(done: int, total: int) -> None:
+        long_reads(told).cut_oldest()
+        if done == total:
+            told.do(*commands)
+            commands.clear()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(told.ledger, "log", log_until_cut)
+        rebuilt = rebuild(told.ledger, report)
+    assert next(snapshots) > 6
+    assert rebuilt.before == rebuilt.after
+    assert told.replay().divergence is None
+
+
+def test_rebuilt_rows_that_could_not_be_compared_are_live(
+    told: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, before = projections.maintenance.rebuild.digest, told.rows()
+
+    def cut_digest(cursor: Cursor, generation: int) -> str:
+        assert long_reads(told).cut_oldest()
+        return digest(cursor, generation)
+
+    monkeypatch.setattr(projections.maintenance.rebuild, "digest", cut_digest)
+    with pytest.raises(NotCompared, match="are rebuilt"):
+        told.rebuild()
+    assert (2, {2}) == generations(told.file)
+    assert before == told.rows()
 
 
 def test_what_is_recorded_at_the_very_end_is_caught_up_with(told: Opened) -> None:

@@ -1,7 +1,7 @@
 """Retention while others write, clocks step, streams cannot be read, and somebody stops it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +11,11 @@ import pytest
 
 import projections.maintenance.retention.compaction
 import projections.maintenance.retention.service
+from ledger.archives import ArchivedTree, Written
 from ledger.domain.commands import Command, DeleteDrives, DiscardJobs, RecordArchive
 from ledger.domain.errors import UnreadableStream
-from ledger.store.seam import Log
+from ledger.store.seam import Log, LoggedEvent
+from ledger.store.sqlite.store import SqliteStore
 from ledger.store.tables.stamps import date_stored
 from ledger.store.writer import Caller
 from projections.audit.replay import replay
@@ -111,6 +113,36 @@ def test_a_clock_that_steps_back_between_sweep_and_archive(
             family(kept, f"family-{step_}")
         clock.advance(hours=1)
         kept.run()
+    check(kept)
+
+
+def test_an_archive_is_written_however_often_reads_are_cut(
+    kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a busy service, the log of the ledger's file does not wait for it."""
+    assert isinstance(kept.store, SqliteStore)
+    reads, write = (
+        kept.store._wal._reads,
+        projections.maintenance.retention.compaction.write_archive,
+    )
+
+    def write_cut(
+        directory: Path, name: str, events: Iterable[LoggedEvent], trees: Sequence[ArchivedTree]
+    ) -> Written:
+        def cut() -> Iterator[LoggedEvent]:
+            for event in events:
+                reads.cut_oldest()
+                yield event
+
+        return write(directory, name, cut(), trees)
+
+    monkeypatch.setattr(projections.maintenance.retention.compaction, "READ_AT_ONCE", 3)
+    monkeypatch.setattr(projections.maintenance.retention.compaction, "write_archive", write_cut)
+    family(kept, "a")
+    clock.advance(days=4)
+    compacted = kept.run().compacted
+    assert compacted is not None
+    assert compacted.events > 3
     check(kept)
 
 

@@ -60,10 +60,12 @@ class Wal:
             return
         cut = 0
         while not self._fold():
-            if not self._reads.cut_oldest():
+            if self._reads.cut_oldest():
+                cut += 1
+                continue
+            if not self._fold():  # what was in the way before may just have ended
                 self._rests_until = time.monotonic() + REST_S
                 log.warning("another process reads for long: the ledger's WAL cannot be shortened")
-                break
-            cut += 1
+            break
         if cut:
             log.warning("%d long reads were cut: the ledger's WAL would be too long", cut)

@@ -1,7 +1,9 @@
 """The index of an archive: what it says about its trees, so that they are found without events."""
 
 from collections.abc import Iterator
+from functools import partial
 
+from ledger.application import Ledger
 from ledger.archives import ArchivedJob, ArchivedTree
 from ledger.codec import decode
 from ledger.domain.aggregates.housekeeping import Sweep
@@ -18,7 +20,7 @@ from ledger.domain.events import (
     sweep_stream,
 )
 from ledger.store.compaction import ends_of
-from ledger.store.seam import Log
+from ledger.store.seam import Cursor
 
 _ENDINGS: dict[type, Ending] = {
     JobSucceeded: "success",
@@ -27,27 +29,32 @@ _ENDINGS: dict[type, Ending] = {
 }
 
 
-def archived_trees(log: Log, sweep: Sweep) -> Iterator[ArchivedTree]:
-    """Yield the trees that a sweep discarded, except those with an event that cannot be read."""
-    for position, topic, state in log.stream(sweep_stream(sweep.uuid)):
+def archived_trees(ledger: Ledger, sweep: Sweep) -> Iterator[ArchivedTree]:
+    """Yield the trees that a sweep discarded, except those with an event that cannot be read.
+
+    Each is read by itself: nobody else deletes its events.
+    """
+    with ledger.log() as log:
+        discards = log.stream(sweep_stream(sweep.uuid))
+    for position, topic, state in discards:
         discard = decode(topic, state).event
         assert isinstance(discard, JobsDiscarded), topic
         for tree in discard.trees:
-            jobs = _jobs(log, tree)
+            jobs = ledger.read(partial(_jobs, tree=tree))
             if jobs is not None:
                 yield ArchivedTree(tree.owner, jobs, tree.ended, position)
 
 
-def _jobs(log: Log, tree: DiscardedTree) -> tuple[ArchivedJob, ...] | None:
+def _jobs(cursor: Cursor, tree: DiscardedTree) -> tuple[ArchivedJob, ...] | None:
     try:
-        return tuple(_job(log, uuid) for uuid in tree.jobs)
+        return tuple(_job(cursor, uuid) for uuid in tree.jobs)
     except UnknownEvent:
         return None
 
 
-def _job(log: Log, uuid: str) -> ArchivedJob:
+def _job(cursor: Cursor, uuid: str) -> ArchivedJob:
     """Return the entry of a job that has ended; its first and last event say all that is needed."""
-    ends = ends_of(log.cursor(), job_stream(uuid))
+    ends = ends_of(cursor, job_stream(uuid))
     if ends is None:
         raise UnknownEvent(f"job {uuid} is not there")
     first, last = ends

@@ -11,7 +11,7 @@ reads right, and the next process finishes the deletion.
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -31,7 +31,7 @@ from ledger.store.compaction import (
     is_stored,
     positions_of,
 )
-from ledger.store.seam import Cursor, Log
+from ledger.store.seam import Cursor, Log, LoggedEvent
 from ledger.store.tables import guards
 from ledger.store.tables.tiles import gone_count
 from ledger.store.writer import Caller
@@ -43,6 +43,7 @@ T = TypeVar("T")
 
 ARCHIVES = "archive"
 """The directory of the archives in a data directory."""
+READ_AT_ONCE = 500
 DELETED_AT_ONCE = 64
 SLICE_S = 0.002
 """How long one transaction deletes events; commands wait as long."""
@@ -119,15 +120,23 @@ class _Compaction:
         return Compacted(written.archive, written.events, size)
 
     def _write(self, uuid: str, waiting: Sequence[Sweep]) -> tuple[ArchiveWritten, int]:
+        found = (tree for sweep in waiting for tree in archived_trees(self._ledger, sweep))
+        trees = [*map(self._unless_stopping, found)]
         with self._ledger.log() as log:
-            cursor = log.cursor()
-            found = (tree for sweep in waiting for tree in archived_trees(log, sweep))
-            trees = [*map(self._unless_stopping, found)]
-            events = map(self._unless_stopping, events_at(cursor, self._positions(cursor, waiting)))
-            done = write_archive(self._archives, uuid, events, trees)
+            positions = self._positions(log.cursor(), waiting)
+        events = map(self._unless_stopping, self._events(positions))
+        done = write_archive(self._archives, uuid, events, trees)
         swept = tuple(sweep.uuid for sweep in waiting)
         written = ArchiveWritten(done.name, done.digest, done.events, done.first, done.last, swept)
         return written, done.bytes
+
+    def _events(self, positions: "array[int]") -> Iterator[LoggedEvent]:
+        """Yield the events at these positions, some at a time: one long read would be cut.
+
+        Nobody else deletes any of them.
+        """
+        for some in sliced(positions, READ_AT_ONCE):
+            yield from self._ledger.read(partial(_events_at, positions=some))
 
     def _make_directory(self) -> None:
         """Make the directory and its name durable: soon only its archive has the events."""
@@ -179,6 +188,10 @@ class _Compaction:
         if self._stopping():
             raise RetentionStopped("the compaction was interrupted")
         return what
+
+
+def _events_at(cursor: Cursor, positions: Sequence[int]) -> list[LoggedEvent]:
+    return [*events_at(cursor, positions)]
 
 
 def _delete_some(cursor: Cursor, left: list[Sequence[int]]) -> None:

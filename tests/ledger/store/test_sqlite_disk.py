@@ -19,6 +19,7 @@ from ledger.store.sqlite import long_reads as sqlite_long_reads
 from ledger.store.sqlite.connections import long_reads, sqlite_reader
 from ledger.store.sqlite.disk import Disk
 from ledger.store.sqlite.store import SqliteStore
+from ledger.store.sqlite.wal import Wal
 from projections.views.generations import InlineProjection
 from projections.views.views import Views
 from tests.faults.conftest import mounted
@@ -315,6 +316,17 @@ def test_a_read_that_cannot_be_reached_is_waited_for(
         with pytest.raises(ReadCut):
             log.count()
     opened.create("b")
+
+
+def test_a_read_that_ends_meanwhile_is_not_taken_for_one_of_another_process(
+    disk: Small, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It kept the WAL from being folded, and there is nothing left to cut."""
+    disk.wal.write_bytes(bytes(RESERVE))
+    folds = iter([False, True])
+    Wal(disk.ledger, RESERVE, lambda: next(folds), long_reads(disk.ledger)).keep_short()
+    assert next(folds, None) is None
+    assert caplog.text == ""
 
 
 def test_a_start_without_a_free_byte_writes_nothing(disk: Small) -> None:
