@@ -23,9 +23,8 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import (
     Relation,
     Relations,
-    add_relation,
+    change_relations,
     relations_of,
-    remove_relation,
     subject_of,
 )
 from ledger.domain.aggregates.server import Server
@@ -221,6 +220,13 @@ class StateCache:
             self._relations.pop(uuid, None)
 
 
+def _by_subject(relations: Iterable[Relation]) -> dict[str, list[Relation]]:
+    found: dict[str, list[Relation]] = {}
+    for relation in relations:
+        found.setdefault(subject_of(relation), []).append(relation)
+    return found
+
+
 def _put_newest(cache: OrderedDict[K, V], news: dict[K, V]) -> None:
     for key, value in news.items():
         cache[key] = value
@@ -408,12 +414,11 @@ class UnitOfWork:
     def _relate(self, before: frozenset[Relation], after: frozenset[Relation]) -> None:
         if before == after:
             return
-        for relation in before - after:
-            uuid = subject_of(relation)
-            self._relations[uuid] = remove_relation(self.cached_relations(uuid).relations, relation)
-        for relation in after - before:
-            uuid = subject_of(relation)
-            self._relations[uuid] = add_relation(self.cached_relations(uuid).relations, relation)
+        gone, new = _by_subject(before - after), _by_subject(after - before)
+        for uuid in {**gone, **new}:
+            relations = self.cached_relations(uuid).relations
+            changed = change_relations(relations, gone.get(uuid, ()), new.get(uuid, ()))
+            self._relations[uuid] = changed
 
     def settle(self, above: "UnitOfWork") -> None:
         """Take over a command's changes. What may fail comes first, so that it fails alone."""
