@@ -24,7 +24,7 @@ from ledger.domain.aggregates.relations import (
     Relation,
     Relations,
     change_relations,
-    relations_of,
+    changed_by,
     subject_of,
 )
 from ledger.domain.aggregates.server import Server
@@ -379,7 +379,7 @@ class UnitOfWork:
         cached = self._begin_stream(stream) if begins else self.cached_stream(stream)
         state = evolve(cached.state, stream, recorded)
         if isinstance(recorded.event, _RELATING):
-            self._relate(relations_of(cached.state), relations_of(state))
+            self._relate(*changed_by(recorded.event, cached.state, state))
         if isinstance(recorded.event, COUNTING):
             self._hold(holdings_of(state), 1)
             self._hold(holdings_of(cached.state), -1)
@@ -411,10 +411,8 @@ class UnitOfWork:
         self.new_streams.add(stream)
         return NO_STREAM
 
-    def _relate(self, before: frozenset[Relation], after: frozenset[Relation]) -> None:
-        if before == after:
-            return
-        gone, new = _by_subject(before - after), _by_subject(after - before)
+    def _relate(self, ended: frozenset[Relation], begun: frozenset[Relation]) -> None:
+        gone, new = _by_subject(ended), _by_subject(begun)
         for uuid in {**gone, **new}:
             relations = self.cached_relations(uuid).relations
             changed = change_relations(relations, gone.get(uuid, ()), new.get(uuid, ()))

@@ -17,6 +17,7 @@ from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.events import Event, ResourceTagged, ResourceUntagged
 
 
 class AttachedTo(Struct, frozen=True, gc=False):
@@ -77,6 +78,30 @@ def relations_of(state: Aggregate | None) -> frozenset[Relation]:
             return frozenset(TaggedBy(uuid, state.uuid) for uuid in state.resources)
         case _:
             return frozenset()
+
+
+def changed_by(
+    event: Event, before: Aggregate | None, after: Aggregate | None
+) -> tuple[frozenset[Relation], frozenset[Relation]]:
+    """Return the relations that the event has ended, and those that it has begun.
+
+    A tag may say thousands of things, of which an event changes one: they are not compared.
+    """
+    match event, before:
+        case ResourceTagged(uuid=uuid), Tag():
+            return _NONE, frozenset({TaggedBy(uuid, before.uuid)} - _tagged(before, uuid))
+        case ResourceUntagged(uuid=uuid), Tag():
+            return frozenset(_tagged(before, uuid)), _NONE
+        case _:
+            old, new = relations_of(before), relations_of(after)
+            return old - new, new - old
+
+
+_NONE: frozenset[Relation] = frozenset()
+
+
+def _tagged(tag: Tag, uuid: str) -> set[TaggedBy]:
+    return {TaggedBy(uuid, tag.uuid)} if uuid in tag.resources else set()
 
 
 def subject_of(relation: Relation) -> str:
