@@ -52,8 +52,8 @@ class SingleClient(Client):
             return Late(self.url, limit.silence_s, sent=True)
         if isinstance(cause, _NotConnected) and isinstance(cause.__cause__, TimeoutError):
             return Late(self.url, CONNECT_S, sent=False)
-        if isinstance(cause, ssl.SSLError):
-            return NotTrusted(self.url, reason(cause))
+        if isinstance(cause, _NotSecure):
+            return NotTrusted(self.url, str(cause))
         never_sent = isinstance(cause, _NotConnected | ValueError | http.client.InvalidURL | str)
         why = cause if isinstance(cause, str) else reason(cause)
         return Unreachable(self.url, why, sent=not never_sent)
@@ -73,6 +73,10 @@ class _NotConnected(OSError):
     """There is no connection, so that nothing was sent."""
 
 
+class _NotSecure(OSError):
+    """The connection cannot be trusted, so that nothing was sent."""
+
+
 class _Connection(http.client.HTTPConnection):
     """A connection that is waited for less long than an answer."""
 
@@ -80,8 +84,8 @@ class _Connection(http.client.HTTPConnection):
         silence_s, self.timeout = self.timeout, CONNECT_S
         try:
             super().connect()
-        except ssl.SSLError:
-            raise
+        except ssl.SSLError as error:
+            raise _NotSecure(reason(error)) from error
         except OSError as error:
             raise _NotConnected(error.strerror or str(error)) from error
         self.sock.settimeout(silence_s)

@@ -65,6 +65,7 @@ class _Parts:
         self._lock = Lock()
         self._held: Taken | None = None
         self._begun = False
+        self._closed = False
         self.ended = False
         """Whether the last part has been made."""
 
@@ -77,24 +78,36 @@ class _Parts:
         return part
 
     def close(self) -> None:
-        """Give back what is held, and end the snapshot; in a thread, as one may still be in it."""
+        """Give back what is held, and end the snapshot, in a thread."""
         self._give_back()
+        self._closed = True
         if not self.ended:
             self._reads.submit(self._end)
 
     def _make(self) -> bytes:
-        with self._lock:
-            part = bytearray()
-            for piece in self._pieces:
-                part += piece
-                if len(part) > PART_BYTES:
-                    return bytes(part)
-            self.ended = True
-            return bytes(part)
+        try:
+            with self._lock:
+                return self._next_part()
+        finally:
+            if self._closed:
+                self._end()
+
+    def _next_part(self) -> bytes:
+        part = bytearray()
+        for piece in self._pieces:
+            part += piece
+            if len(part) > PART_BYTES or self._closed:
+                return bytes(part)
+        self.ended = True
+        return bytes(part)
 
     def _end(self) -> None:
-        with self._lock:
-            self._pieces.close()
+        """End the snapshot, unless a thread is in it: none waits for another, which does so."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._pieces.close()
+            finally:
+                self._lock.release()
 
     def _give_back(self) -> None:
         if self._held is not None:

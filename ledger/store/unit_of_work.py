@@ -20,9 +20,8 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import (
     Relation,
     Relations,
-    add_relation,
-    relations_of,
-    remove_relation,
+    change_relations,
+    changed_by,
     subject_of,
 )
 from ledger.domain.aggregates.server import Server
@@ -239,7 +238,7 @@ class UnitOfWork:
         cached = self._begin_stream(stream) if begins else self.cached_stream(stream)
         state = evolve(cached.state, stream, recorded)
         if isinstance(recorded.event, RELATING):
-            self._relate(relations_of(cached.state), relations_of(state))
+            self._relate(*changed_by(recorded.event, cached.state, state))
         if isinstance(recorded.event, COUNTING):
             self._hold(holdings_of(state), 1)
             self._hold(holdings_of(cached.state), -1)
@@ -271,15 +270,12 @@ class UnitOfWork:
         self.new_streams.add(stream)
         return NO_STREAM
 
-    def _relate(self, before: frozenset[Relation], after: frozenset[Relation]) -> None:
-        if before == after:
-            return
-        for relation in before - after:
-            uuid = subject_of(relation)
-            self._relations[uuid] = remove_relation(self.cached_relations(uuid).relations, relation)
-        for relation in after - before:
-            uuid = subject_of(relation)
-            self._relations[uuid] = add_relation(self.cached_relations(uuid).relations, relation)
+    def _relate(self, ended: frozenset[Relation], begun: frozenset[Relation]) -> None:
+        gone, new = _by_subject(ended), _by_subject(begun)
+        for uuid in {**gone, **new}:
+            relations = self.cached_relations(uuid).relations
+            changed = change_relations(relations, gone.get(uuid, ()), new.get(uuid, ()))
+            self._relations[uuid] = changed
 
     def settle(self, above: "UnitOfWork") -> None:
         """Take over a command's changes. What may fail comes first, so that it fails alone."""
@@ -373,3 +369,10 @@ class UnitOfWork:
             return None
         (_, _, first), (_, _, last) = self.events[0], self.events[-1]
         return Stamps(first.recorded_at, last.recorded_at)
+
+
+def _by_subject(relations: Iterable[Relation]) -> dict[str, list[Relation]]:
+    found: dict[str, list[Relation]] = {}
+    for relation in relations:
+        found.setdefault(subject_of(relation), []).append(relation)
+    return found

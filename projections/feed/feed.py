@@ -162,12 +162,15 @@ class Feed:
         self._send_away("stopping")
 
     def _send_away(self, reason: Reason) -> None:
-        for subscribers in tuple(self._subscribers.values()):
-            for subscriber in tuple(subscribers):
-                subscriber.leave(reason)
+        for account in tuple(self._subscribers):
+            self._send_account_away(account, reason)
         for watchers in self._watchers.values():
             for changed in watchers:
                 changed.set()
+
+    def _send_account_away(self, account: str, reason: Reason) -> None:
+        for subscriber in tuple(self._subscribers.get(account, ())):
+            subscriber.leave(reason)
 
     # Changes
 
@@ -216,7 +219,7 @@ class Feed:
                 turn, again = self._repeats.take(FRAMES_AT_ONCE), True
             if turn is None:
                 return
-            await self._send_frames(*turn, again=again)
+            await self._send_or_send_away(*turn, again=again)
             await asyncio.sleep(0)
 
     def _gather(self) -> None:
@@ -275,6 +278,16 @@ class Feed:
         for account in self._subscribers:
             for resource in snapshot.in_motion(account):
                 self._repeats.add(account, Item(resource.kind, resource.uuid))
+
+    async def _send_or_send_away(self, account: str, items: list[Item], *, again: bool) -> None:
+        """Send what an account follows; if it cannot be shown, no other account is disconnected."""
+        try:
+            await self._send_frames(account, items, again=again)
+        except StoreFailed:
+            raise
+        except Exception:
+            log.exception("what account %s follows cannot be shown: it must read again", account)
+            self._send_account_away(account, "feed failed")
 
     async def _send_frames(self, account: str, items: list[Item], *, again: bool) -> None:
         """Read these resources and give their frames to the account's subscribers.

@@ -123,6 +123,7 @@ SERVERS: list[tuple[dict[str, Any], str]] = [
     (nic(ip_v4_conf={"conf": "static", "ip": "192.0.2.256"}), "nics"),
     (nic(ip_v4_conf={"conf": "dhcp", "ip": "192.0.2.1"}), "nics"),
     (nic(ip_v6_conf={"conf": "static", "ip": "192.0.2.1"}), "nics"),
+    (nic(ip_v6_conf={"conf": "static", "ip": "fe80::1%eth0"}), "nics"),
     (nic(boot_order=1.5), "nics"),
 ]
 

@@ -576,6 +576,31 @@ async def test_a_feed_that_fails_says_so(
     assert "the feed failed" in caplog.text
 
 
+async def test_what_cannot_be_shown_sends_nobody_else_away(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its account alone must read again, and hears of what it makes then."""
+    shown = frames(lambda: START)
+
+    def render(kind: str, uuid: str, view: View | None) -> bytes:
+        if uuid == "bad":
+            raise ZeroDivisionError
+        return shown(kind, uuid, view)
+
+    mine, theirs = Ear(), Ear()
+    async with following(opened, render=render) as feed:
+        with feed.subscription(ME, mine), feed.subscription(SOMEBODY_ELSE, theirs):
+            opened.do(new_drives("bad"))
+            await wait_until("for the end", lambda: bool(mine.left))
+            assert await theirs.everything(opened, SOMEBODY_ELSE) == []
+            assert (mine.left, theirs.left) == (["feed failed"], [])
+        again = Ear()
+        with feed.subscription(ME, again):
+            opened.do(new_drives("good"))
+            assert [told.uuid for told in await again.everything(opened)] == ["good"]
+    assert "cannot be shown" in caplog.text
+
+
 # Families
 
 

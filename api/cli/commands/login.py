@@ -3,6 +3,7 @@
 import contextlib
 import platform
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -41,8 +42,8 @@ def login(url: str, email: str, *, password_stdin: bool, as_json: bool) -> None:
     )
     url = url.rstrip("/").removesuffix(API_ROOT)
     token = ask(lambda client: _token(client, email, password), Login(url, ""))
-    _revoke_earlier()
-    file = save_login(Login(url, token, email))
+    with _revoking_earlier():
+        file = save_login(Login(url, token, email))
     print_result(
         {"url": url, "email": email, "file": str(file)},
         f"logged in to {url} as {email}; the token is in {file}",
@@ -59,10 +60,16 @@ def logout(*, as_json: bool) -> None:
     print_result({}, "logged out", as_json=as_json)
 
 
-def _revoke_earlier() -> None:
-    """Revoke the token of an earlier login, if its service can be reached."""
+@contextlib.contextmanager
+def _revoking_earlier() -> Iterator[None]:
+    """Revoke the token of an earlier login once it is replaced, if its service can be reached."""
+    earlier: Login | None = None
     with contextlib.suppress(ClientError):
-        ask(_revoke, login_in_file())
+        earlier = login_in_file()
+    yield
+    if earlier is not None:
+        with contextlib.suppress(ClientError):
+            ask(_revoke, earlier)
 
 
 async def _token(client: Client, email: str, password: str) -> str:

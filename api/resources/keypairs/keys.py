@@ -6,6 +6,7 @@ A private key is in the answer to the request that it was made for, and is kept 
 import asyncio
 import base64
 import hashlib
+import re
 from typing import Literal, NamedTuple, assert_never
 from weakref import WeakValueDictionary
 
@@ -27,6 +28,8 @@ Algorithm = Literal["rsa", "ed25519"]
 RSA_BITS = 2048
 """As many as the documented service makes."""
 _RSA_EXPONENT = 65537
+_LINE = re.compile(r"[!-~]++[ \t]++[A-Za-z0-9+/]++={0,2}+(?:[ \t].*)?")
+"""The type, the key in Base64, and maybe a comment: OpenSSH's own form, which is read as it is."""
 
 
 class SshKeys(NamedTuple):
@@ -43,7 +46,7 @@ def read_public_key(text: str) -> str:
     """
     key = text.strip()
     try:
-        if len(key.splitlines()) == 1:
+        if len(key.splitlines()) == 1 and _LINE.fullmatch(key):
             load_ssh_public_key(key.encode())
             return key
     except (ValueError, UnsupportedAlgorithm):

@@ -382,10 +382,15 @@ def _ip_conf(
     ip = given.ip.uuid if isinstance(given.ip, HasUuid) else given.ip
     if (given.conf == "static") != (ip is not None):
         raise _wrong("nics", "need an ip with conf static, and with no other")
+    if ip is None:
+        return events.IpConf(given.conf)
+    wrong = _wrong("nics", f"need an ip of their kind, unlike {ip:.45}")
+    if "%" in ip:  # the name of an interface of one machine
+        raise wrong
     try:
-        return events.IpConf(given.conf, None if ip is None else str(address(ip)))
+        return events.IpConf(given.conf, str(address(ip)))
     except ValueError:
-        raise _wrong("nics", f"need an ip of their kind, unlike {ip:.45}") from None
+        raise wrong from None
 
 
 def _wrong(field: str, what: str) -> BadRequest:

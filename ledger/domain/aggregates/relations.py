@@ -7,16 +7,17 @@ no common row. Each is a pure function of the job, server or tag that it comes f
 The addresses that running servers use are relations of their account, which no two of them share.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.events import Event, ResourceTagged, ResourceUntagged
 
 
 class AttachedTo(Struct, frozen=True, gc=False):
@@ -79,42 +80,59 @@ def relations_of(state: Aggregate | None) -> frozenset[Relation]:
             return frozenset()
 
 
+def changed_by(
+    event: Event, before: Aggregate | None, after: Aggregate | None
+) -> tuple[frozenset[Relation], frozenset[Relation]]:
+    """Return the relations that the event has ended, and those that it has begun.
+
+    A tag may say thousands of things, of which an event changes one: they are not compared.
+    """
+    match event, before:
+        case ResourceTagged(uuid=uuid), Tag():
+            return _NONE, frozenset({TaggedBy(uuid, before.uuid)} - _tagged(before, uuid))
+        case ResourceUntagged(uuid=uuid), Tag():
+            return frozenset(_tagged(before, uuid)), _NONE
+        case _:
+            old, new = relations_of(before), relations_of(after)
+            return old - new, new - old
+
+
+_NONE: frozenset[Relation] = frozenset()
+
+
+def _tagged(tag: Tag, uuid: str) -> set[TaggedBy]:
+    return {TaggedBy(uuid, tag.uuid)} if uuid in tag.resources else set()
+
+
 def subject_of(relation: Relation) -> str:
     """Return the uuid of the drive, server, keypair or account that the relation is about."""
     return relation.account if isinstance(relation, AddressUsed) else relation.resource
 
 
-def add_relation(relations: Relations, relation: Relation) -> Relations:
-    """Return the relations with one more."""
-    match relation:
-        case AttachedTo(server=server):
-            return replace(relations, servers=relations.servers | {server})
-        case AddressUsed(ip=ip):
-            return _count_address(relations, ip, 1)
-        case NeededBy():
-            return replace(relations, running_jobs=relations.running_jobs + 1)
-        case TaggedBy(tag=tag):
-            return replace(relations, tags=relations.tags | {tag})
-        case _:
-            assert_never(relation)
+def change_relations(
+    relations: Relations, gone: Iterable[Relation], new: Iterable[Relation]
+) -> Relations:
+    """Return the relations without some and with others: all at once, since all are copied."""
+    servers, tags = set(relations.servers), set(relations.tags)
+    running_jobs, addresses = relations.running_jobs, Counter(relations.addresses)
+    for relation, n in (*((each, -1) for each in gone), *((each, 1) for each in new)):
+        match relation:
+            case AttachedTo(server=server):
+                _put(servers, server, n)
+            case AddressUsed(ip=ip):
+                addresses[ip] += n
+            case NeededBy():
+                running_jobs += n
+            case TaggedBy(tag=tag):
+                _put(tags, tag, n)
+            case _:
+                assert_never(relation)
+    return Relations(frozenset(servers), running_jobs, frozenset(tags), +addresses)
 
 
-def remove_relation(relations: Relations, relation: Relation) -> Relations:
-    """Return the relations with one fewer."""
-    match relation:
-        case AttachedTo(server=server):
-            return replace(relations, servers=relations.servers - {server})
-        case AddressUsed(ip=ip):
-            return _count_address(relations, ip, -1)
-        case NeededBy():
-            return replace(relations, running_jobs=relations.running_jobs - 1)
-        case TaggedBy(tag=tag):
-            return replace(relations, tags=relations.tags - {tag})
-        case _:
-            assert_never(relation)
-
-
-def _count_address(relations: Relations, ip: str, more: int) -> Relations:
-    users = relations.addresses.get(ip, 0) + more
-    others = {other: count for other, count in relations.addresses.items() if other != ip}
-    return replace(relations, addresses={**others, ip: users} if users else others)
+def _put(among: set[str], uuid: str, n: int) -> None:
+    """Add it if there is one more, remove it if there is one fewer."""
+    if n > 0:
+        among.add(uuid)
+    else:
+        among.discard(uuid)

@@ -37,29 +37,56 @@ def _draw(
     server: Server, used: set[str], had: tuple[Address, ...], environment: Environment
 ) -> tuple[Address, ...]:
     network = environment.address_range()
+    free = FreeAddresses(network, used)
     known = {address.mac: address for address in had}
     found: list[Address] = []
     for nic in server.nics:
         if gets_address(nic):
             address = known.get(nic.mac)
             if address is None:
-                address = Address(nic.mac, draw_address(nic.mac, network, used), str(network))
+                address = Address(nic.mac, free.draw(nic.mac), str(network))
             used.add(address.ip)
             found.append(address)
     return tuple(found)
 
 
-def draw_address(mac: str, network: IPv4Network, used: Container[str]) -> str:
-    """Return the address that ends as the mac does or, if it is used, the next one that is free.
+class FreeAddresses:
+    """The addresses of a network that are not `used`, to which what is drawn is to be added.
 
-    The first address of a network is its gateway's. Raise `NoAddressLeft`.
+    However many are drawn, each that is used is looked at about once: whoever has many cards must
+    not keep others waiting.
     """
-    hosts = network.num_addresses
-    first = int(mac.replace(":", ""), 16)
-    for step in range(hosts):
-        host = (first + step) % hosts
-        if host not in (0, 1, hosts - 1):
-            ip = str(IPv4Address(int(network.network_address) + host))
-            if ip not in used:
-                return ip
-    raise errors.NoAddressLeft(str(network))
+
+    def __init__(self, network: IPv4Network, used: Container[str]) -> None:
+        self._network = network
+        self._used = used
+        self._next: dict[int, int] = {}
+        """Behind a host that is used, one before which all are used."""
+
+    def draw(self, mac: str) -> str:
+        """Return the address that ends as the mac does or, if it is used, the next one that is not.
+
+        The first address of a network is its gateway's. Raise `NoAddressLeft`.
+        """
+        hosts = self._network.num_addresses
+        for first in (int(mac.replace(":", ""), 16) % hosts, 0):
+            host = self._free_from(first)
+            if host < hosts:
+                return self._ip(host)
+        raise errors.NoAddressLeft(str(self._network))
+
+    def _free_from(self, host: int) -> int:
+        """Return the first host from this one on that is free, or the end of the network."""
+        passed: list[int] = []
+        while host < self._network.num_addresses and self._is_used(host):
+            passed.append(host)
+            host = self._next.get(host, host + 1)
+        self._next |= dict.fromkeys(passed, host)
+        return host
+
+    def _is_used(self, host: int) -> bool:
+        of_network = (0, 1, self._network.num_addresses - 1)
+        return host in of_network or self._ip(host) in self._used
+
+    def _ip(self, host: int) -> str:
+        return str(IPv4Address(int(self._network.network_address) + host))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ledger.codec import decode
 from ledger.domain.aggregates import Aggregate, evolve
-from ledger.domain.aggregates.relations import relations_of, subject_of
+from ledger.domain.aggregates.relations import changed_by, subject_of
 from ledger.domain.events import Event, Recorded
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.listener import ChannelListener
@@ -101,7 +101,8 @@ class CommitTail:
                 continue
             self._states[row.stream] = after
             events.append((row.stream, recorded))
-            related.update(map(subject_of, relations_of(before) ^ relations_of(after)))
+            ended, begun = changed_by(recorded.event, before, after)
+            related.update(map(subject_of, ended | begun))
         states = {stream: self._states[stream] for stream, _ in events}
         return Commit(rows[-1].position, events, states, frozenset(related))
 

@@ -1,7 +1,7 @@
 """Reads too long for the event loop: whoever asks for many, or reads slowly, waits alone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from threading import Event
@@ -12,7 +12,9 @@ from aiohttp.test_utils import TestServer
 from aiohttp.web_runner import BaseRunner
 
 from api.app import make_app
+from api.http.streams import _Parts
 from api.http.wire.server import ApiRunner
+from api.resources.logs import Logs
 from api.service.admission import TooMuch
 from api.service.answer_bytes import PART_BYTES
 from api.service.limits import Limits
@@ -174,6 +176,41 @@ async def test_nothing_is_read_for_a_client_that_has_gone(
             other.send(request("/ledger/checkpoint/"))
             assert (await other.answer()).body == b"x"
     assert signed == ["x"]
+
+
+@pytest.mark.parametrize("limits", [Limits(read_threads=2, running_reads_per_account=1)])
+async def test_an_answer_that_is_given_up_keeps_no_second_thread(
+    api: Api, gate: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its snapshot is ended by the thread that is in it; the other threads are for others."""
+    begun, ended = Event(), Event()
+
+    def pieces(_logs: Logs, owner: str, *_: object) -> Iterator[bytes]:
+        try:
+            yield b"["
+            if owner == ALICE.uuid:
+                begun.set()
+                gate.wait()
+            yield b"]"
+        finally:
+            if owner == ALICE.uuid:
+                ended.set()
+
+    monkeypatch.setattr(Logs, "_pieces", pieces)
+    closing = asyncio.Event()
+    close = _Parts.close
+    monkeypatch.setattr(_Parts, "close", lambda parts: (close(parts), closing.set()))
+    try:
+        async with line(api.client.server) as leaving:
+            leaving.send(request("/logs/"))
+            await wait_until("it is being made", begun.is_set)
+        async with patience("the end of the request"):
+            await closing.wait()
+            assert (await api.get("/logs/", by=BOB)).body == b"[]"
+        assert not ended.is_set()
+    finally:
+        gate.set()
+    await wait_until("its end", ended.is_set)
 
 
 # Answers in parts

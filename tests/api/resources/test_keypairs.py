@@ -48,6 +48,8 @@ WRONG: list[tuple[Any, str]] = [
         PUBLIC_KEY.replace("ssh-ed25519", "ssh-rsa"),
         f"{PUBLIC_KEY}\n{PUBLIC_KEY}",
         f'command="x" {PUBLIC_KEY}',
+        # What is no Base64 is left out by some readers, and ends the key for others.
+        *(PUBLIC_KEY.replace("AAAA", f"AAA{blank}A", 1) for blank in "\xa0\u3000\x1f!\x00="),
         "-----BEGIN PUBLIC KEY-----",
         "é" * 20_000,
         7,

@@ -10,7 +10,7 @@ import pytest
 
 from api.client.errors import advice
 from tests.acceptance.client import data_blocks, striped
-from tests.acceptance.running import EMAIL, Machine, Server, run_command
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 from tests.commands.client.conftest import Shell, endless
 
 UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
@@ -77,6 +77,15 @@ def test_a_new_login_gives_the_earlier_token_back(
     assert shell.run("logout", **said).code == 0
     assert EMAIL not in run_command("token", "list", "--data", str(machine.data)).stdout
     assert kept["token"].startswith("jl_")
+
+
+def test_a_login_that_cannot_be_kept_ends_none(server: Server, shell: Shell) -> None:
+    shell.log_in(server)
+    in_the_way = shell.home / "c" / "job-ledger" / "login.part"
+    in_the_way.mkdir()
+    login = ("login", server.api.address, "--email", EMAIL, "--password-stdin")
+    assert shell.run(*login, stdin=f"{PASSWORD}\n").code == 1
+    assert shell.run("jobs").code == 0
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])

@@ -1,6 +1,7 @@
 """The client that sends one request after the other, without an event loop."""
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -169,6 +170,24 @@ def test_a_proxy_in_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("http_proxy", f"http://{proxy}")
         run(client("ledger.example.test").get("/jobs/"))
     assert heads[0].startswith(b"GET http://ledger.example.test/api/2.0/jobs/ HTTP/1.1\r\n")
+
+
+def test_what_may_have_arrived_over_tls_is_in_doubt_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something on the way breaks the connection after the request: that is no certificate's."""
+    tls = make_certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls.certificate, tls.key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
+
+    def answer(connection: socket.socket) -> None:
+        head_of(connection)
+        with socket.socket(fileno=os.dup(connection.fileno())) as below:
+            below.sendall(OK)
+
+    with listening(answer, context) as address, pytest.raises(Undecided):
+        run(client(address, "https").post("/drives/"))
 
 
 def test_only_a_certificate_that_is_trusted_will_do(

@@ -1,14 +1,16 @@
 """Addresses of servers: given when they start, and no two running ones of an account alike."""
 
 import random
+from collections.abc import Iterable
 
 import pytest
 
 from ledger.domain import errors
+from ledger.domain.aggregates.relations import Relation, Relations, change_relations
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower, CloneServer, DeleteServers
 from ledger.domain.context import Fact
-from ledger.domain.decisions.addresses import draw_address
+from ledger.domain.decisions.addresses import FreeAddresses
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Address, IpConf, Nic, ServerPowerChanged
 from tests.support.deciding import Given, given
@@ -77,18 +79,55 @@ def test_a_started_server_gets_an_address_for_each_card_with_dhcp() -> None:
 )
 def test_an_address_ends_as_the_mac_does(mac: str, network: str, ip: str) -> None:
     environment = narrow(network)
-    assert draw_address(mac, environment.address_range(), ()) == ip
+    assert FreeAddresses(environment.address_range(), ()).draw(mac) == ip
 
 
 def test_the_next_free_address_is_drawn() -> None:
     """From the end of the network it goes on at its beginning."""
     network = narrow("192.0.2.0/29").address_range()
     drawn: list[str] = []
+    free = FreeAddresses(network, drawn)
     for _ in range(5):
-        drawn.append(draw_address("22:00:00:00:00:05", network, drawn))
+        drawn += [free.draw("22:00:00:00:00:05")]
     assert drawn == [f"192.0.2.{host}" for host in (5, 6, 2, 3, 4)]
     with pytest.raises(errors.NoAddressLeft, match=r"192\.0\.2\.0/29"):
-        draw_address("22:00:00:00:00:05", network, drawn)
+        free.draw("22:00:00:00:00:05")
+
+
+class Used(set[str]):
+    """Counts how often somebody looks."""
+
+    looks = 0
+
+    def __contains__(self, ip: object) -> bool:
+        self.looks += 1
+        return super().__contains__(ip)
+
+
+def test_what_is_used_is_looked_at_once_however_many_are_drawn() -> None:
+    """The writer decides for all accounts, and an owner chooses the macs of a thousand cards."""
+    used = Used()
+    free = FreeAddresses(narrow("10.0.0.0/8").address_range(), used)
+    for nth in range(1_000):
+        used.add(free.draw(f"22:{nth // 256:02x}:{nth % 256:02x}:aa:bb:cc"))
+    assert len(used) == 1_000
+    assert used.looks <= 3 * len(used)
+
+
+def test_the_addresses_of_a_server_change_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an account uses is copied once for an event, and not for each of a thousand cards."""
+    cards = tuple(card(f"22:00:00:00:01:{nth:02x}") for nth in range(9))
+    world = given(server_created("s", nics=cards))
+    changed: list[Relations] = []
+
+    def change(relations: Relations, *changes: Iterable[Relation]) -> Relations:
+        changed.append(change_relations(relations, *changes))
+        return changed[-1]
+
+    monkeypatch.setattr("ledger.store.state_cache.change_relations", change)
+    for action in ("start", "stop"):
+        world.world.settle(world.when(ChangePower(ME, "s", action)).world)
+    assert [len(relations.addresses) for relations in changed] == [9, 0]
 
 
 def test_no_two_running_servers_of_an_account_have_the_same(seed: int) -> None:

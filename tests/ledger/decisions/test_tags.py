@@ -3,7 +3,8 @@
 import pytest
 
 from ledger.domain import errors
-from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.relations import changed_by, relations_of
+from ledger.domain.aggregates.tag import Tag, evolve
 from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
@@ -26,6 +27,8 @@ from ledger.domain.commands import (
 from ledger.domain.context import DropVncPassword, Fact
 from ledger.domain.events import (
     DriveDeleted,
+    Recorded,
+    ResourceKind,
     ResourceTagged,
     ResourceUntagged,
     ServerDeleted,
@@ -39,6 +42,7 @@ from tests.support.world import (
     GIB,
     ME,
     SOMEBODY_ELSE,
+    START,
     disk,
     machine,
     mount,
@@ -246,3 +250,18 @@ def test_a_cloned_drive_has_no_tags() -> None:
     outcome = given(TAGGED).when(CloneDrive(ME, "d", "copy", "j"))
     assert borne(outcome, "copy") == frozenset()
     assert outcome.events_of("tag-t") == []
+
+
+@pytest.mark.parametrize("event", [ResourceTagged("drives", "a"), ResourceUntagged("a")])
+@pytest.mark.parametrize("had", [{}, {"a": "drives"}, {"a": "drives", "b": "servers"}])
+def test_an_event_changes_one_thing_of_the_thousands_that_a_tag_may_have(
+    event: ResourceTagged | ResourceUntagged,
+    had: dict[str, ResourceKind],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others are not looked at: each event of a tag would take as long as it has things."""
+    before = Tag("t", ME, "oak", {}, START, had)
+    after = evolve(before, "t", Recorded(START, ME, "", event))
+    old, new = relations_of(before), relations_of(after)
+    monkeypatch.delattr("ledger.domain.aggregates.relations.relations_of")
+    assert changed_by(event, before, after) == (old - new, new - old)
