@@ -142,8 +142,7 @@ async def _run_ledger(
     if data is not None:
         remember(data, database)
     registry = WorkerRegistry(database.url) if isinstance(database, PostgresDatabase) else None
-    seen = registry.pools if registry else None
-    environment = ServiceEnvironment(pools, hosts, seen, quotas, addresses)
+    environment = ServiceEnvironment(pools, hosts, registry, quotas, addresses)
     failed = asyncio.Event()
     ledger = Ledger(*opened, environment, now=now, on_failure=_setter(failed))
     try:
@@ -151,6 +150,8 @@ async def _run_ledger(
         yield RunningLedger(ledger, pools, environment, database, registry, failed)
     finally:
         await asyncio.to_thread(ledger.close)
+        if registry is not None:
+            registry.close()
 
 
 def _beside_ledger(pools: Mapping[str, Pool], data: Path, reserve: int) -> dict[str, Pool]:

@@ -44,9 +44,8 @@ class ImageWork:
         ledger, pools = opened.ledger, opened.pools
         rate = RateLimit(settings.copy_rate) if settings.copy_rate else None
         copying = CopySettings(settings.copies_per_pool, rate, settings.verify_copies)
-        spaces = opened.environment.pools
         self.job_worker = JobWorker(ledger, pools, copying, worker=worker_name())
-        self.image_keeper = ImageKeeper(ledger, pools, spaces=spaces, new_id=new_id)
+        self.image_keeper = ImageKeeper(ledger, pools, opened.environment)
         self._opened = opened
         self._views = views
         self._settings = settings

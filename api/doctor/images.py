@@ -63,7 +63,9 @@ def _pools_elsewhere(database: Database) -> set[str]:
     if not isinstance(database, PostgresDatabase):
         return set()
     with suppress(StoreFailed), connected(database.url) as connection:
-        return {seen.space.name for seen in recent_pools(connection, WORKERS_REMEMBERED_FOR)}
+        return {
+            seen.space.name for seen in recent_pools(connection.cursor(), WORKERS_REMEMBERED_FOR)
+        }
     return set()
 
 

@@ -19,7 +19,7 @@ def absent_workers(subject: Subject) -> Iterable[str]:
     if not subject.runs or not isinstance(subject.database, PostgresDatabase):
         return
     with connected(subject.database.url) as connection:
-        there = {seen.space.name for seen in recent_pools(connection, SILENT)}
+        there = {seen.space.name for seen in recent_pools(connection.cursor(), SILENT)}
     if not there:
         yield "no worker is there: nothing is copied (`job-ledger worker` starts one)"
         return

@@ -189,9 +189,10 @@ def _answer_to_http(error: web.HTTPException) -> web.Response:
     """Return the answer to the router's errors: no such URL, or not with this method."""
     match error:
         case web.HTTPMethodNotAllowed():
-            message = f"method {error.method} is not allowed on this URL"
+            allowed = sorted(error.allowed_methods | {"OPTIONS"})
+            message = f"method {error.method} is not allowed on this URL, only {', '.join(allowed)}"
             answer = error_answer(405, "validation", message)
-            answer.headers["Allow"] = ",".join(sorted(error.allowed_methods | {"OPTIONS"}))
+            answer.headers["Allow"] = ",".join(allowed)
             return answer
         case web.HTTPNotFound():
             return error_answer(404, "notexist", "there is nothing at this URL")

@@ -5,7 +5,7 @@ import random
 import secrets
 import string
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 
 from api.service.ids import new_id
@@ -15,7 +15,7 @@ from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.errors import ImageError
 from ledger.images.extents import data_bytes
 from ledger.images.pools import Pool
-from ledger.store.postgres.pool_registry import WorkerPool
+from ledger.workers.worker_registry import WorkerRegistry
 
 VNC_PASSWORD_LENGTH = 8
 SPACE_S = 1.0
@@ -45,15 +45,15 @@ class ServiceEnvironment:
         self,
         pools: Mapping[str, Pool],
         hosts: tuple[str, ...] = DEFAULT_HOSTS,
-        seen: Callable[[], Sequence[WorkerPool]] | None = None,
+        workers: WorkerRegistry | None = None,
         quotas: Quotas = NO_QUOTAS,
         addresses: IPv4Network = DEFAULT_RANGE,
     ) -> None:
-        """`seen` returns the pools of workers, where other processes do the work."""
+        """`workers` are those of other processes, where they do the work."""
         self._pools = pools
         self._hosts = hosts
         self._addresses = addresses
-        self._seen = seen
+        self._workers = workers
         self.quotas = quotas
         self._spaces: tuple[PoolSpace, ...] = ()
         self._measured = -math.inf
@@ -66,18 +66,24 @@ class ServiceEnvironment:
 
     def pools(self) -> tuple[PoolSpace, ...]:
         """Return the pools of this process, and those that only workers elsewhere have."""
-        seen = self._seen() if self._seen is not None else ()
+        seen = self._workers.pools() if self._workers is not None else ()
         elsewhere = {pool.space.name: pool.space for pool in seen}
         return self.here() + tuple(
             space for name, space in elsewhere.items() if name not in self._pools
         )
 
+    def look_for_pools(self) -> bool:
+        if self._workers is None:
+            return False
+        self._workers.look()
+        return True
+
     def within_reach(self, source: str, pool: str) -> bool:
         """Return whether some worker has both pools; without workers, this process has."""
-        if self._seen is None:
+        if self._workers is None:
             return True
         names_by_worker: dict[str, set[str]] = {}
-        for seen in self._seen():
+        for seen in self._workers.pools():
             names_by_worker.setdefault(seen.worker, set()).add(seen.space.name)
         return any({source, pool} <= names for names in names_by_worker.values())
 

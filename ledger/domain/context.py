@@ -152,6 +152,12 @@ class Environment(Protocol):
     def pools(self) -> tuple[PoolSpace, ...]:
         """Return the pools of this process and those of workers elsewhere."""
 
+    def look_for_pools(self) -> bool:
+        """Ask which pools workers have by now; return whether those may be others than before.
+
+        Blocks. Raise `StoreFailed`.
+        """
+
     def within_reach(self, source: str, pool: str) -> bool:
         """Whether some process has both pools and can copy from the first to the second."""
 

@@ -21,10 +21,12 @@ class Misconfigured(Expected):
 class Refusal(Expected):
     """A command was refused; nothing was recorded.
 
-    `point` names the field of the request that is at fault, if there is one.
+    `point` names the field of the request that is at fault, if there is one. `needs_pool`: another
+    pool would have helped, so nothing is refused like this before all pools are known.
     """
 
     point: str | None = None
+    needs_pool = False
 
     def __init__(self, message: str, *, point: str | None = None) -> None:
         super().__init__(message)
@@ -132,6 +134,7 @@ class PoolsApart(WrongState):
     """No worker has both pools, so nothing can be copied from one to the other."""
 
     point = "storage_type"
+    needs_pool = True
 
     def __init__(self, source: str, destination: str) -> None:
         super().__init__(
@@ -143,6 +146,8 @@ class PoolsApart(WrongState):
 class NoPools(Refusal):
     """No worker has reported a pool yet, or none has for long."""
 
+    needs_pool = True
+
     def __init__(self) -> None:
         super().__init__("no worker is there yet that has a pool for images: try again in a moment")
 
@@ -151,6 +156,7 @@ class PoolsFull(Refusal):
     """All pools in which the image could be are so full that what is left must stay free."""
 
     point = "storage_type"
+    needs_pool = True
 
     def __init__(self, pool: str, storage_type: str) -> None:
         super().__init__(
@@ -326,6 +332,7 @@ class UnknownStorageType(Invalid):
     """No pool has this storage type."""
 
     point = "storage_type"
+    needs_pool = True
 
     def __init__(self, storage_type: str, known: Iterable[str]) -> None:
         super().__init__(

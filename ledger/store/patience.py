@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from ledger.domain.errors import StoreUnreachable
-from ledger.store.seam import Cursor, Store
+from ledger.store.seam import Cursor
 
 T = TypeVar("T")
 
@@ -18,7 +18,13 @@ STAMP_S = 45.0
 """How long stamps may be refused: its request then still learns that nothing was recorded."""
 
 
-def read_patiently(store: Store, work: Callable[[Cursor], T]) -> T:
+class Readable(Protocol):
+    """A store, or a reader of one."""
+
+    def read(self, work: Callable[[Cursor], T]) -> T: ...
+
+
+def read_patiently(store: Readable, work: Callable[[Cursor], T]) -> T:
     """Read from the store; repeat the read while the store cannot be reached.
 
     Raises `StoreUnreachable` in the end.

@@ -30,8 +30,8 @@ from ledger.domain.commands import (
     MarkDriveReady,
     NewDrive,
 )
-from ledger.domain.context import PoolSpace
-from ledger.domain.decisions.placement import place_here
+from ledger.domain.context import Environment
+from ledger.domain.decisions.placement import knowing_all_pools, place_here
 from ledger.domain.errors import DriveBusy, Refusal, StoreFailed
 from ledger.domain.events import DriveDefinition, DriveDeleted
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob
@@ -67,14 +67,11 @@ class ImageKeeper:
         self,
         ledger: Ledger,
         pools: Mapping[str, Pool],
-        *,
-        spaces: Callable[[], tuple[PoolSpace, ...]],
-        new_id: Callable[[], str],
+        environment: Environment,
     ) -> None:
         self._ledger = ledger
         self._pools = pools
-        self._spaces = spaces
-        self._new_id = new_id
+        self._environment = environment
         self.chunks = ChunkIntake(ledger, pools)
         """For uploads that come in chunks."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="image_keeper")
@@ -125,8 +122,8 @@ class ImageKeeper:
         executes the command for the sender of the image. Raises a `Refusal` or `PoolFull`; then,
         and when cancelled, nothing is left behind.
         """
-        drive = drive or self._new_id()
-        pool = self._pools[place_here(self._spaces(), definition.storage_type).name]
+        drive = drive or self._environment.new_id()
+        pool = await asyncio.to_thread(self._choose_pool, definition.storage_type)
         incoming = IncomingImage(pool.upload(drive), pool.require_room)
         try:
             async for block in join_blocks(stream):
@@ -140,6 +137,14 @@ class ImageKeeper:
         making.add_done_callback(_retrieve)
         await asyncio.shield(making)
         return drive
+
+    def _choose_pool(self, storage_type: str) -> Pool:
+        """Choose a pool of this process as the ledger does for a drive that comes in chunks."""
+        environment = self._environment
+        space = knowing_all_pools(
+            environment, lambda: place_here(environment.pools(), storage_type)
+        )
+        return self._pools[space.name]
 
     async def _make_drive(self, drive: str, pool: Pool, recorded: Awaitable[object]) -> None:
         """Make the drive of an upload that is on disk; from then on the ledger says what follows.

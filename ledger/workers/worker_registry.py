@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from ledger.domain.context import PoolSpace
-from ledger.store.postgres.connections import connected
+from ledger.store.patience import read_patiently
+from ledger.store.postgres.connections import connected, postgres_reader
 from ledger.store.postgres.pool_registry import WorkerPool, recent_pools, report_pools
 
 REFRESH_S = 2.0
@@ -14,18 +15,25 @@ WORKERS_REMEMBERED_FOR = timedelta(hours=1)
 
 
 class WorkerRegistry:
-    """The pools of all workers of a ledger in PostgreSQL, as of the last refresh.
+    """The pools of all workers of a ledger in PostgreSQL, as they were last read.
 
-    Any thread may read it.
+    Any thread may use it.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._reader = postgres_reader(url)
         self._pools: list[WorkerPool] = []
 
     def pools(self) -> Sequence[WorkerPool]:
-        """Return the pools, the most recently reported last; none before the first refresh."""
+        """Return the pools, the most recently reported last; none before they were read."""
         return self._pools
+
+    def look(self) -> None:
+        """Read the pools of all workers. Blocks. Raises `StoreFailed`."""
+        self._pools = read_patiently(
+            self._reader, lambda cursor: recent_pools(cursor, WORKERS_REMEMBERED_FOR)
+        )
 
     def refresh(self, worker: str | None, spaces: Sequence[PoolSpace]) -> None:
         """Read the pools of all workers; report `spaces`, the pools here, if a `worker` has them.
@@ -35,4 +43,7 @@ class WorkerRegistry:
         with connected(self._url) as connection:
             if worker is not None:
                 report_pools(connection, worker, spaces)
-            self._pools = recent_pools(connection, WORKERS_REMEMBERED_FOR)
+        self.look()
+
+    def close(self) -> None:
+        self._reader.close()

@@ -121,10 +121,9 @@ def test_libcloud_makes_keys_and_waits_for_the_address_of_a_node(api: Api, image
     assert len(api.server(node.id)["pubkeys"]) == 1
 
 
-def test_cscli_lists_servers_with_their_addresses(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It ended with a `TypeError` at a card without one."""
+@pytest.fixture
+def cscli_client(api: Api, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """It knows the public service only; here it is led to ours."""
     monkeypatch.setenv("CLOUDSIGMA_CONFIG", "/dev/null")
     client = cscli.CloudSigmaClient("zrh", EMAIL, PASSWORD)
     for name, kind in {
@@ -134,6 +133,27 @@ def test_cscli_lists_servers_with_their_addresses(
         "vlan": resource.VLAN,
     }.items():
         setattr(client, name, python_client(api, kind))
+    return client
+
+
+def test_cscli_clones_changes_and_resizes_drives(api: Api, cscli_client: Any) -> None:
+    """By name, with whole drives, and without waiting for what takes moments."""
+    client = cscli_client
+    source = client.create_drive("by cscli", "512M", "disk", False, "ssd")  # noqa: FBT003 - its own
+    clone = client.create_clone_drive("copy", source["uuid"], "1G", "disk", True, "ssd")  # noqa: FBT003
+    assert (clone["status"], clone["allow_multimount"]) == ("cloning_dst", True)
+    api.succeed(clone["jobs"][0]["uuid"])
+    changed = client.modify_drive("copy", rename="new", media="cdrom")
+    assert (changed["name"], changed["media"]) == ("new", "cdrom")
+    client.resize_drive(client.find_drive("new"), "2G")
+    wait_for("the new size", lambda: client.find_drive("new")["size"] == 2 * GIB)
+    (brief,) = [each for each in client.list_drives("brief")["drives"] if clone["uuid"] in each]
+    assert {"size": "2G"} in brief[clone["uuid"]]
+
+
+def test_cscli_lists_servers_with_their_addresses(api: Api, cscli_client: Any) -> None:
+    """It ended with a `TypeError` at a card without one."""
+    client = cscli_client
     server = client.create_server(
         *("by cscli", 1, 1000, "256M", secrets.token_hex(), None, None, None, "core")
     )

@@ -89,6 +89,16 @@ def test_a_killed_copy_is_measured_anew(machine: Machine, blocks: int) -> None:
 
 
 @pytest.mark.long
+def test_holes_are_no_work(machine: Machine, blocks: int) -> None:
+    """One drive that is mostly holes: only its data count, and take time."""
+    api = machine.start(*LIMIT).api
+    clone = api.clone(api.upload(striped(2 * blocks)))
+    seen = follow(api, clone.job)
+    check(seen, 2 * blocks * BLOCK)
+    check_time_left(seen, 2 * blocks * BLOCK, RATE)
+
+
+@pytest.mark.long
 def test_a_reflink_is_done_at_once(machine: Machine, reflinking_disk: Path) -> None:
     """Where the file system can share blocks, all is there in a moment."""
     api = machine.start(*LIMIT, "--verify-copies", pools=[f"main={reflinking_disk}"]).api

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from api.client.format import in_words
 from tests.acceptance.client import Api, data_blocks, striped
 from tests.acceptance.running import Server
 from tests.page.browsing import Watched, settle, wait_on
@@ -68,7 +69,7 @@ def test_a_tree_moves_and_can_be_cancelled(slow: Server, watch: Any) -> None:
 
 
 def test_the_timeline_leads_into_the_past(server: Server, watch: Any) -> None:
-    """Each event has its position and actor; followed, the job is shown as it was then."""
+    """Each event has its position, actor and details in words; followed, the job is as it was."""
     api = server.api
     job = api.clone(api.upload(striped(4))).job
     api.succeed(job)
@@ -78,6 +79,9 @@ def test_the_timeline_leads_into_the_past(server: Server, watch: Any) -> None:
     table = page.get_by_role("table", name="Events of the job")
     expect(table.get_by_role("row")).to_have_count(len(events) + 1)
     expect(table).to_contain_text(events[0]["actor"])
+    said = ", ".join(in_words(events[0]["fields"]))  # as `job-ledger job --history` does
+    assert "resources: kind drives, uuid" in said
+    expect(table.locator(".fields").last).to_have_text(said)
     expect(page.locator(".card").get_by_text("success")).to_be_visible()
     table.get_by_role("link", name=str(events[0]["position"]), exact=True).click()
     expect(page.get_by_text(f"position {events[0]['position']}")).to_be_visible()

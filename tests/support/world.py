@@ -64,6 +64,9 @@ class Foreseen:
     def pools(self) -> tuple[PoolSpace, ...]:
         return self._pools
 
+    def look_for_pools(self) -> bool:
+        return False
+
     def within_reach(self, source: str, pool: str) -> bool:
         return (source, pool) not in self.apart
 

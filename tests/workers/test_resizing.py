@@ -87,9 +87,7 @@ async def test_a_resize_that_a_dead_process_left_is_finished_by_the_next_one(
     with service.views.snapshot() as snapshot:
         unfinished = snapshot.unfinished_drives()
     assert unfinished == [UUID]
-    again = image_keeper.ImageKeeper(
-        service.ledger, service.pools, spaces=lambda: (), new_id=service.new_id
-    )
+    again = image_keeper.ImageKeeper(service.ledger, service.pools, service.environment)
     again.start(unfinished)
     again.stop()
     assert settled(service).definition.size == image(service).stat().st_size == 3 * MIB

@@ -4,17 +4,39 @@ Avoiding others is a wish: it is fulfilled as far as possible, the first named a
 leads to a refusal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 from zlib import crc32
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
-from ledger.domain.context import PoolSpace, State
+from ledger.domain.context import Environment, PoolSpace, State
 from ledger.domain.decisions.room import with_room
-from ledger.domain.errors import NoPools, PoolElsewhere, PoolsFull, UnknownStorageType
+from ledger.domain.errors import (
+    NoPools,
+    PoolElsewhere,
+    PoolsFull,
+    Refusal,
+    UnknownStorageType,
+)
+
+T = TypeVar("T")
 
 Crowded = Sequence[Sequence[str]]
 """For each thing to avoid, the most important first: the pools or hosts where it is."""
+
+
+def knowing_all_pools(environment: Environment, attempt: Callable[[], T]) -> T:
+    """Return what `attempt` does; for want of a pool it is refused only if the store knows of none.
+
+    Whether a worker is there must not depend on when this process heard of it. This may block.
+    """
+    try:
+        return attempt()
+    except Refusal as refusal:
+        if not refusal.needs_pool or not environment.look_for_pools():
+            raise
+    return attempt()
 
 
 def place(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ledger.domain.context import PoolSpace
 from ledger.store.postgres.cursor import PgConnection
+from ledger.store.seam import Cursor
 
 POOLS_KEPT_FOR = timedelta(days=1)
 """How long the pools of a silent worker are kept."""
@@ -17,8 +18,8 @@ ON CONFLICT (worker, pool) DO UPDATE SET
     storage_type = excluded.storage_type, free_bytes = excluded.free_bytes, seen = now()
 """
 _RECENT_POOLS = """
-SELECT worker, pool, storage_type, free_bytes FROM pools WHERE seen > now() - %s
-ORDER BY seen, worker, pool
+SELECT worker, pool, storage_type, free_bytes FROM pools
+WHERE seen > now() - make_interval(secs => ?) ORDER BY seen, worker, pool
 """
 
 
@@ -49,10 +50,10 @@ def report_pools(connection: PgConnection, worker: str, spaces: Sequence[PoolSpa
     connection.raw.execute("DELETE FROM pools WHERE seen < now() - %s", (POOLS_KEPT_FOR,))
 
 
-def recent_pools(connection: PgConnection, within: timedelta) -> list[WorkerPool]:
+def recent_pools(cursor: Cursor, within: timedelta) -> list[WorkerPool]:
     """Return the pools that workers reported within this time, the most recent last."""
-    rows = connection.raw.execute(_RECENT_POOLS, (within,)).fetchall()
+    cursor.execute(_RECENT_POOLS, (within.total_seconds(),))
     return [
         WorkerPool(worker, PoolSpace(pool, storage_type, free_bytes, here=False))
-        for worker, pool, storage_type, free_bytes in rows
+        for worker, pool, storage_type, free_bytes in cursor.fetchall()
     ]

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from ledger.domain.errors import StoreUnfit
 from ledger.store.postgres.server_clock import server_time
-from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
+from ledger.store.schema import SCHEMA_VERSION, TABLES, missing_views, statements
 from ledger.store.seam import Cursor
 from ledger.store.upgrade import upgrade
 
 OWN_TABLES = Path(__file__).with_name("tables.sql")
+VIEWS = Path(__file__).with_name("views.sql")
 MOVING = "moving"
 """A table; while it exists, the database may hold half of a ledger."""
 _TRANSLATED = 5
@@ -26,25 +27,36 @@ _MADE_BEFORE = (
 
 
 def create_tables(cursor: Cursor) -> None:
-    """Create missing tables of a store; refuse those of a later schema.
+    """Create missing tables and views of a store; refuse those of a later schema.
 
-    If they have this schema nothing is locked, so other nodes can go on.
+    If nothing is missing nothing is locked, so other nodes can go on.
     """
     cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
     cursor.execute("SELECT version FROM schema_version")
     found = cursor.fetchone()
     if found is not None and found[0] > SCHEMA_VERSION:
         raise StoreUnfit(f"the database has schema {found[0]}; this is {SCHEMA_VERSION}")
-    if found is not None and found[0] == SCHEMA_VERSION:
-        return
+    if found is None or found[0] < SCHEMA_VERSION:
+        _raise_schema(cursor, found and found[0])
+    for statement in missing_views(VIEWS, lambda name: _is_there(cursor, name)):
+        cursor.execute(statement)
+
+
+def _raise_schema(cursor: Cursor, found: int | None) -> None:
     for statement in statements(TABLES) + statements(OWN_TABLES):
         cursor.execute(statement)
-    if found is not None and found[0] < _TRANSLATED:
+    if found is not None and found < _TRANSLATED:
         _drop_made_before(cursor)
     if found is not None:
-        upgrade(cursor, found[0], server_time(cursor))
+        upgrade(cursor, found, server_time(cursor))
     cursor.execute("DELETE FROM schema_version")
     cursor.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+
+
+def _is_there(cursor: Cursor, name: str) -> bool:
+    cursor.execute("SELECT to_regclass(?) IS NOT NULL", (name,))
+    (there,) = cursor.fetchone()
+    return bool(there)
 
 
 def _drop_made_before(cursor: Cursor) -> None:

@@ -8,11 +8,6 @@ CREATE OR REPLACE VIEW here AS
     SELECT system_identifier || '/' || pg_database.oid AS place
     FROM pg_control_system(), pg_database WHERE datname = current_database();
 INSERT INTO home SELECT place FROM here WHERE NOT EXISTS (SELECT 1 FROM home);
--- For other programs: the eventsourcing library's recorders find here what they select. These columns
--- are promised (scripts/HOWTO.md); the tables are not.
-CREATE OR REPLACE VIEW recorded_events AS
-    SELECT position AS notification_id, originator_id, originator_version, topic, state
-    FROM stored_events;
 -- Writers and the last transaction of each, by which it finds out whether a commit that was not
 -- answered is there.
 CREATE TABLE IF NOT EXISTS writers (

@@ -48,7 +48,7 @@ from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.stamps import microseconds, moment_of
 from ledger.store.errors import is_full, store_errors
 from ledger.store.parameters import among
-from ledger.store.schema import SCHEMA_VERSION, TABLES, statements
+from ledger.store.schema import SCHEMA_VERSION, TABLES, missing_views, statements
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
 from ledger.store.sqlite.connections import (
     PAGE_BYTES,
@@ -151,7 +151,7 @@ class Recorder(SQLiteApplicationRecorder):
         self.select_max_notification_id_statement = "SELECT max(position) FROM stored_events"
 
     def construct_create_table_statements(self) -> list[str]:
-        return [*statements(TABLES), *statements(VIEWS)]
+        return statements(TABLES)
 
     def _insert_events(
         self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any
@@ -235,19 +235,34 @@ class SqliteStore:
                 raise StoreUnfit(
                     f"{self._file} has schema {version}; this is schema {SCHEMA_VERSION}"
                 )
+            views = missing_views(VIEWS, lambda name: _is_there(c, name))
             if version == SCHEMA_VERSION:
                 self._projection.create(_cursor_of(c))
-                return
-        with self._recorder.datastore.transaction(commit=True) as c:
-            self._create(c, version)
+        if version < SCHEMA_VERSION:
+            with self._recorder.datastore.transaction(commit=True) as c:
+                self._create(c, version, views)
+        elif views:
+            self._create_views(views)
 
-    def _create(self, c: SQLiteCursor, version: int) -> None:
+    def _create(self, c: SQLiteCursor, version: int, views: Sequence[str]) -> None:
         for statement in self._recorder.create_table_statements:
             c.execute(statement)
         if 0 < version < SCHEMA_VERSION:
             self._upgrade(_cursor_of(c), version)
+        for statement in views:
+            c.execute(statement)
         self._projection.create(_cursor_of(c))
         c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _create_views(self, views: Sequence[str]) -> None:
+        """Create them, or leave it to the next start: without room for them, all else goes on."""
+        with (
+            suppress(StoreFull),
+            store_errors(),
+            self._recorder.datastore.transaction(commit=True) as c,
+        ):
+            for statement in views:
+                c.execute(statement)
 
     def disk_state(self) -> DiskState:
         before = self._disk.state
@@ -314,6 +329,11 @@ class SqliteStore:
         self._disk.close()
         self._reader.close()
         self._recorder.datastore.close()
+
+
+def _is_there(c: SQLiteCursor, name: str) -> bool:
+    c.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
+    return c.fetchone() is not None
 
 
 def _disk_of(file: Path, reserve: int) -> Disk:

@@ -1,4 +1,4 @@
 -- For other programs: the eventsourcing library's recorders find here what they select. These columns
 -- are promised (scripts/HOWTO.md); the tables are not.
-CREATE VIEW IF NOT EXISTS recorded_events AS
+CREATE VIEW recorded_events AS
     SELECT position AS rowid, originator_id, originator_version, topic, state FROM stored_events;

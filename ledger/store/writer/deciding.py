@@ -5,6 +5,7 @@ import logging
 from ledger.domain.commands import UpdateProgress
 from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
+from ledger.domain.decisions.placement import knowing_all_pools
 from ledger.domain.decisions.room import begins_something
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyClaimed, LedgerBytesSpent, Refusal, StoreFailed, StoreFull
@@ -41,21 +42,8 @@ class Decider:
         """Stage the command's changes on the batch, or return why not."""
         if self._has_spent(waiting):
             return LedgerBytesSpent(self._environment.quotas.ledger_bytes_a_day)
-        at = self._committed.clock.stamp()
-        unit = UnitOfWork(batch, self._projection, at, disk)
-        actor, request_id, claim = waiting.caller
         try:
-            if claim is not None:
-                self._claim(RecordedClaim(actor, claim, at), batch, unit)
-            for change in decide(waiting.command, unit, self._environment):
-                match change:
-                    case Fact(stream, event):
-                        unit.stage(stream, Recorded(at, actor, request_id, event))
-                    case Discarded():
-                        unit.discard(change)
-                    case _:
-                        unit.secrets.append(change)
-            batch.settle(unit)
+            knowing_all_pools(self._environment, lambda: self._stage(waiting, batch, disk))
         except (Refusal, StoreFull) as refusal:
             return refusal
         except StoreFailed:
@@ -64,6 +52,22 @@ class Decider:
             log.exception("a command could not be decided")
             return error
         return None
+
+    def _stage(self, waiting: WaitingCommand, batch: UnitOfWork, disk: DiskState) -> None:
+        at = self._committed.clock.stamp()
+        unit = UnitOfWork(batch, self._projection, at, disk)
+        actor, request_id, claim = waiting.caller
+        if claim is not None:
+            self._claim(RecordedClaim(actor, claim, at), batch, unit)
+        for change in decide(waiting.command, unit, self._environment):
+            match change:
+                case Fact(stream, event):
+                    unit.stage(stream, Recorded(at, actor, request_id, event))
+                case Discarded():
+                    unit.discard(change)
+                case _:
+                    unit.secrets.append(change)
+        batch.settle(unit)
 
     def _has_spent(self, waiting: WaitingCommand) -> bool:
         """Return whether its account has recorded too much today for anything new.

@@ -17,6 +17,8 @@ from tests.commands.cli.processes import Serve
 from tests.support.opened import Opened
 from tests.support.wait import PATIENCE_S, wait_until
 
+SENT = 1_000
+"""Messages, more than any socket holds."""
 USEC = "600000"
 """So that a sign of life is due three times a second."""
 END = b"the end of the test"
@@ -143,6 +145,50 @@ def test_several_processes_are_ready_with_the_last_and_alive_together(manager: M
     assert manager.told() == ["READY=1", "STATUS=of both"]
     end.set()
     telling.join(PATIENCE_S)
+
+
+class Looked(Pulses):
+    """Those of one process, of which is known whether it is alive; it is looked at three times."""
+
+    def __init__(self, end: threading.Event, *, alive: bool) -> None:
+        super().__init__(1, 0.001)
+        self.beat(0)
+        self._end, self._alive, self._looks = end, alive, 0
+
+    def are_alive(self) -> bool:
+        self._looks += 1
+        if self._looks == 3:
+            self._end.set()
+        return self._alive
+
+
+@pytest.mark.parametrize(("alive", "signs"), [(True, 3), (False, 0)], ids=["alive", "hanging"])
+def test_a_parent_is_alive_as_long_as_its_processes_are(
+    manager: Manager, *, alive: bool, signs: int
+) -> None:
+    end = threading.Event()
+    Looked(end, alive=alive).pass_on(ServiceManager(manager.environment), "", end)
+    assert manager.told_to_the_end() == ["READY=1\nSTATUS=", *["WATCHDOG=1"] * signs]
+
+
+def test_a_sign_of_life_comes_twice_in_the_time_that_a_manager_waits() -> None:
+    said = {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "60000000"}
+    assert ServiceManager(said).pause_s == 30
+
+
+def test_a_manager_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
+    """What does not fit into its socket is lost."""
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unread:
+        unread.bind(address)
+        service_manager = ServiceManager({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": USEC})
+        telling = threading.Thread(
+            target=lambda: [service_manager.alive() for _ in range(SENT)], daemon=True
+        )
+        telling.start()
+        telling.join(PATIENCE_S)
+        assert not telling.is_alive()
+        assert unread.recv(4096) == b"WATCHDOG=1"
 
 
 def test_one_of_several_processes_that_is_silent_is_missed() -> None:

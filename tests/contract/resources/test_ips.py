@@ -89,6 +89,19 @@ async def test_no_two_running_servers_of_an_account_have_the_same(api: Api):
     assert (await shown(api, "/ips/10.0.0.9/"))["server"]["uuid"] == third
 
 
+async def test_an_address_can_only_be_read(api: Api):
+    """It is gone when its server stops: nothing that is sent for it is taken, nor seems to be."""
+    await switch(api, await api.server(nics=[card("00:00:07")]), "start")
+    before = await shown(api, "/ips/10.0.0.7/")
+    answer = await api.put("/ips/10.0.0.7/", {**before, "meta": {"a": "b"}})
+    assert answer.error == (405, "validation", None)
+    assert answer.headers["Allow"] == "GET,HEAD,OPTIONS"
+    said = "method PUT is not allowed on this URL, only GET, HEAD, OPTIONS"
+    assert answer.json[0]["error_message"] == said
+    assert await shown(api, "/ips/10.0.0.7/") == before
+    assert (await shown(api, "/ips/schema/"))["allowed_detail_http_methods"] == ["get"]
+
+
 async def test_addresses_are_listed_page_by_page(api: Api):
     """Like other resources: by offset, by walking, with `fields`, and one by its uuid."""
     uuids = [f"10.0.0.{nth}" for nth in range(2, 6)]

@@ -18,6 +18,7 @@ from tests.support.opened_postgres import in_postgres
 from tests.support.world import ME, disk
 
 READER = f"reader_{os.getpid()}"
+COUNT = f"SELECT count(*) FROM {EVENTS}"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -86,6 +87,16 @@ def test_a_plain_recorder_reads_every_event_in_order(
     stream = expected[0][1]
     of_one = [(each.topic, bytes(each.state)) for each in recorder.select_events(stream)]
     assert of_one == [(topic, state) for _, name, _, topic, state in expected if name == stream]
+
+
+def test_a_ledger_without_the_view_gets_it_at_its_next_start(opened: Opened) -> None:
+    """Whatever its schema is; a start that finds it there leaves it alone."""
+    work(opened, "d")
+    opened.ledger.exclusive(lambda cursor: cursor.execute(f"DROP VIEW {EVENTS}")).result()
+    for _ in range(2):
+        opened.open_store(opened.projection()).close()
+        counted = opened.ledger.read(lambda cursor: cursor.execute(COUNT).fetchone()[0])
+        assert counted == opened.ledger.position
 
 
 def test_a_reader_can_change_nothing(opened: Opened, recorder: ApplicationRecorder) -> None:

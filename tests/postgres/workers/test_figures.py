@@ -15,25 +15,42 @@ from tests.postgres.workers.fleet import Worker
 RATE = 512 * 1024
 
 
+LIMIT = "--copy-rate=512K"
+
+
 @pytest.fixture
-def server(tmp_path: Path, database: str) -> Iterator[Server]:
-    """Two processes that answer, and leave copies to a worker."""
+def machine(tmp_path: Path) -> Iterator[Machine]:
     pool = tmp_path / "pool"
     pool.mkdir()
     machine = Machine(tmp_path / "data", pool, tmp_path / "server.log")
-    options = ("--processes", "2", "--no-copying")
-    worker = Worker(database, [Pool("main", pool)], tmp_path / "worker.log", "--copy-rate=512K")
-    try:
-        yield begin(machine, database, *options)
-    finally:
-        machine.close()
-        worker.kill()
+    yield machine
+    machine.close()
 
 
+@pytest.fixture
+def worker(machine: Machine, tmp_path: Path, database: str) -> Iterator[Worker]:
+    worker = Worker(database, [Pool("main", machine.pool)], tmp_path / "worker.log", LIMIT)
+    yield worker
+    worker.kill()
+
+
+@pytest.mark.usefixtures("worker")
 def test_two_processes_tell_the_same_of_a_workers_copies(
-    server: Server, request: pytest.FixtureRequest
+    machine: Machine, database: str, request: pytest.FixtureRequest
 ) -> None:
     """Whichever of them answers: nothing falls, and speed and time left are known."""
+    follow_a_clone(begin(machine, database, "--processes", "2", "--no-copying"), request)
+
+
+@pytest.mark.long
+def test_a_process_tells_the_same_of_anothers_copies(
+    machine: Machine, database: str, request: pytest.FixtureRequest
+) -> None:
+    """One of the two that answer copies."""
+    follow_a_clone(begin(machine, database, "--processes", "2", LIMIT), request)
+
+
+def follow_a_clone(server: Server, request: pytest.FixtureRequest) -> None:
     blocks = 64 if request.config.getoption("--long") else 8
     api = server.api
     disks = [api.upload(data_blocks(blocks, seed)) for seed in range(3)]

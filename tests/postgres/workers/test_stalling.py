@@ -22,7 +22,7 @@ from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import away
 from tests.support.wait import PATIENCE_S, patience, wait_until
-from tests.support.world import ME, disk
+from tests.support.world import ME, Foreseen, disk
 
 STALLED_S = 1.5
 AWAY_S = 2 * STALLED_S / BEATS + 0.2
@@ -96,7 +96,7 @@ def others(opened: Opened, database: str) -> tuple[Other, Other, Other]:
 def place(opened: Opened) -> WorkerSetup:
     """Has no pools, so it takes no tasks, and looks after those of others."""
     copying = JobWorker(opened.ledger, {}, CopySettings(1, None, verify=False), worker="test")
-    image_keeper = ImageKeeper(opened.ledger, {}, spaces=tuple, new_id=lambda: "none")
+    image_keeper = ImageKeeper(opened.ledger, {}, Foreseen(pools=()))
     return WorkerSetup(opened.ledger, {}, copying, image_keeper, 0, list)
 
 

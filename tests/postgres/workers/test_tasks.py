@@ -143,7 +143,7 @@ def test_the_registry_of_workers_pools(opened: Opened, database: str) -> None:
         pools.report_pools(connection, "two", [theirs._replace(free_bytes=9)])
         pools.report_pools(connection, "three", [])
         run(database, "UPDATE pools SET seen = seen - interval '2 hours' WHERE pool = 'a'")
-        assert pools.recent_pools(connection, timedelta(hours=1)) == [
+        assert pools.recent_pools(connection.cursor(), timedelta(hours=1)) == [
             pools.WorkerPool("one", theirs),
             pools.WorkerPool("two", theirs._replace(free_bytes=9)),
         ]

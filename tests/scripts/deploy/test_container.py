@@ -1,22 +1,28 @@
 """The container image of `scripts/deploy`: it has what `scripts/install` installs, and runs."""
 
+import asyncio
 import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import urllib.request
+from asyncio.subprocess import DEVNULL
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from api.cli import cli
 from api.service.settings import load_settings
-from tests.scripts.deploy.test_units import INSTALLED
+from tests.scripts.deploy.test_units import INSTALLED, SERVE, parsed
 from tests.support.cluster import DEPLOY, free_port
 from tests.support.processes import ROOT
 from tests.support.wait import PATIENCE_S, wait_for
@@ -24,6 +30,11 @@ from tests.support.wait import PATIENCE_S, wait_for
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 INSTALL = (ROOT / "scripts/install").read_text(encoding="utf-8")
 USER, DATA = "job-ledger", "/var/lib/job-ledger"
+KEYS = {
+    *("build", "cap_drop", "environment", "healthcheck", "image", "ports", "read_only", "restart"),
+    *("security_opt", "stop_grace_period", "tmpfs", "volumes"),
+}
+"""What a service in a compose file may have; a name that is misspelt is refused by composers."""
 BUILT_S = 30 * PATIENCE_S
 TOOLS = ("buildah", "debootstrap")
 BUILD_TOOLS = "cc gcc make pip pip3 git curl"
@@ -64,7 +75,13 @@ def test_it_agrees_with_the_script_and_the_units() -> None:
     assert steps("USER") == [USER]
     assert steps("VOLUME") == [environment()["JOB_LEDGER_DATA"]] == [DATA]
     assert steps("ARG")[0].startswith("BASE=")
-    assert health_check()[0] == str(Path(INSTALLED).with_name("python"))
+    python, script = health_check()
+    assert python == str(Path(INSTALLED).with_name("python"))
+    current, _, path = script.partition("/current/")
+    assert INSTALLED.startswith(f"{current}/current/")
+    assert (ROOT / path).exists()
+    assert path.startswith("scripts/deploy/"), "the script installs that"
+    assert [shlex.quote(word) for word in health_check()] == health_check()
 
 
 def test_what_it_starts_is_a_command_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,9 +95,44 @@ def test_what_it_starts_is_a_command_with_settings(monkeypatch: pytest.MonkeyPat
     settings = load_settings()
     assert (str(settings.data), settings.host, settings.port) == (DATA, "0.0.0.0", 8080)  # noqa: S104
     assert service["ports"] == [f"127.0.0.1:8080:{settings.port}"]
+    assert set(service) <= KEYS
     assert service["volumes"] == [f"ledger:{DATA}"]
+    assert list(compose["volumes"]) == ["ledger"]
+    assert service["stop_grace_period"] == f"{parsed(SERVE)['TimeoutStopSec']}s"
     assert service["healthcheck"]["test"] == ["CMD", *health_check()]
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(200, 0), (503, 1), (None, 1)], ids=["ready", "not ready", "no answer"]
+)
+async def test_the_health_check_asks_the_service(status: int | None, code: int) -> None:
+    """By the port that the environment names, and without a proxy of the environment."""
+    port = free_port()
+
+    async def ready(_: web.Request) -> web.Response:
+        return web.Response(status=status or 0)
+
+    app = web.Application()
+    app.router.add_get("/readyz", ready)
+    server = TestServer(app, port=port)
+    if status is not None:
+        await server.start_server()
+    environment = {"JOB_LEDGER_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
+    check = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", DEPLOY / "is_ready.py"), env=environment, stderr=DEVNULL
+    )
+    assert await check.wait() == code
+    await server.close()
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="there is no docker-compose")
+def test_a_composer_understands() -> None:
+    """Every line: the file is judged by the published schema, and its volume is declared."""
+    shown = yaml.safe_load(run("docker-compose", "-f", DEPLOY / "compose.yaml", "config"))
+    [service] = shown["services"].values()
+    assert service["build"]["context"] == str(ROOT)
+    assert set(shown["volumes"]) == {service["volumes"][0].partition(":")[0]}
 
 
 def run(*words: str | Path, **options: str) -> str:
@@ -180,7 +232,6 @@ def test_it_is_built_and_runs(images: Images, tmp_path: Path) -> None:
     email = "ada@example.test"
     assert email in run(*words("job-ledger", "account", "add", email))
     healthy = health_check()
-    healthy[-1] = healthy[-1].replace("8080", str(port))
     for _ in range(2):
         with subprocess.Popen(words("job-ledger", "serve"), cwd=ROOT) as service:
             try:

@@ -1,5 +1,5 @@
 """`scripts/install`, in a mount namespace of its own with other directories in place of /opt, /etc,
-/var/lib and /usr/local/bin.
+/var/lib, /usr/local/bin and /run, where systemd seems to be.
 
 A `uv` that copies what is installed here stands in for the one that downloads.
 """
@@ -18,7 +18,7 @@ from tests.support.processes import ROOT
 from tests.support.wait import PATIENCE_S
 
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
-PLACES = ("opt", "etc", "var/lib", "usr/local/bin")
+PLACES = ("opt", "etc", "var/lib", "usr/local/bin", "run")
 UV = """#!/bin/sh
 [ "$1 $2" = "pip install" ] || exit 0
 while [ "$1" != --python ]; do shift; done
@@ -29,9 +29,16 @@ PYTHON = """#!/bin/sh
 [ "$*" = "-P -m pip config list" ] && exit 0
 exec /usr/bin/python3 "$@"
 """
+SYSTEMCTL = """#!/bin/sh
+echo systemctl "$@"
+"""
 COPIED = ("api", "ledger", "projections", "scripts", "LICENSE", "README.md", "pyproject.toml")
 LEFT_OUT = ("__pycache__", "benchmarks", "page", "resources", "http", "accounts", "store", "views")
 """Bytecode is made of the rest only, which can say its version."""
+RESTART = (
+    "systemctl daemon-reload\n"
+    "systemctl try-restart job-ledger.service job-ledger-worker@*.service\n"
+)
 DATA, SETTINGS = "var/lib/job-ledger", "etc/job-ledger"
 CURRENT = "opt/job-ledger/current"
 
@@ -53,9 +60,10 @@ class Computer:
         self.checkout = directory / "a checkout"
         for place in PLACES:
             (self.root / place).mkdir(parents=True)
+        (self.root / "run/systemd/system").mkdir(parents=True)
         shutil.copytree("/etc", self.root / "etc", symlinks=True, dirs_exist_ok=True)
         uv = UV.format(click=Path(click.__file__).parent)
-        for name, script in (("uv", uv), ("python3", PYTHON)):
+        for name, script in (("uv", uv), ("python3", PYTHON), ("systemctl", SYSTEMCTL)):
             (self.root / "usr/local/bin" / name).write_text(script)
             (self.root / "usr/local/bin" / name).chmod(0o755)
         ignored = shutil.ignore_patterns(*LEFT_OUT)
@@ -65,6 +73,7 @@ class Computer:
             else:
                 shutil.copy(ROOT / name, self.checkout)
         (self.checkout / "requirements.txt").write_text("")
+        (self.checkout / "ledger/codec.py").chmod(0o600)  # as under a strict umask
 
     def run(self, command: str) -> str:
         """Run it in a shell, in the checkout; return what it prints."""
@@ -117,18 +126,26 @@ def test_an_installation_an_upgrade_and_the_way_back(computer: Computer) -> None
     said = computer.run(install)
     assert "systemctl enable --now job-ledger" in said
     assert computer.run("job-ledger --version").startswith("job-ledger ")
+    assert RESTART in said
+    user = computer.run("getent passwd job-ledger").strip().split(":")
+    assert user[5:] == [f"/{DATA}", "/usr/sbin/nologin"]
     assert computer.mode_and_owner(DATA) == "700 job-ledger:job-ledger"
     assert computer.mode_and_owner(SETTINGS) == "750 root:job-ledger"
     assert computer.mode_and_owner(f"{SETTINGS}/serve.env") == "640 root:job-ledger"
     unit = computer.root / "etc/systemd/system/job-ledger.service"
+    assert computer.mode_and_owner("etc/systemd/system/job-ledger.service") == "644 root:root"
     assert unit.read_text() == (DEPLOY / "job-ledger.service").read_text()
     started = re.search(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)
     assert started
     as_service = f"setpriv --reuid=job-ledger --regid=job-ledger --clear-groups {started[1]}"
     assert computer.run(f"{as_service} --version").startswith("job-ledger ")
 
+    writable = f"find -L /{CURRENT}/ -type f ! -perm 0644 ! -perm 0755"
+    assert computer.run(writable) == ""
+    assert computer.run(f"ls /{CURRENT}/api/cli/__pycache__/")
+
     installed = computer.files()
-    computer.install()
+    assert RESTART not in computer.install()
     assert computer.files() == installed
 
     (computer.root / DATA / "ledger.sqlite").write_text("the ledger")
@@ -136,7 +153,7 @@ def test_an_installation_an_upgrade_and_the_way_back(computer: Computer) -> None
     current = computer.root / CURRENT
     first = current.readlink()
     computer.new_version("99.1")
-    computer.install()
+    assert RESTART in computer.install()
     upgraded = current.readlink()
     assert upgraded != first
     assert computer.run("job-ledger --version").startswith("job-ledger 99.1\n")

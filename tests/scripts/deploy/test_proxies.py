@@ -1,4 +1,7 @@
-"""The service behind nginx and Caddy, as the examples in `scripts/deploy` set them up, with TLS."""
+"""The service behind nginx and Caddy, as the examples in `scripts/deploy` set them up, with TLS.
+
+One service and one proxy of each kind are shared by all who use them.
+"""
 
 import os
 import shutil
@@ -16,7 +19,7 @@ from websocket import create_connection
 
 from tests.acceptance.client import Api, data_blocks
 from tests.acceptance.conftest import account_data, machine
-from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server
+from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, machine_in
 from tests.commands.client.conftest import Shell, shell
 from tests.scripts.deploy.certificates import Certificate, make_certificate
 from tests.support.cluster import DEPLOY, free_port
@@ -54,7 +57,7 @@ def nginx(directory: Path, address: str, service: str, tls: Certificate) -> list
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = "".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
     (directory / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {directory}/pid; error_log {directory}/errors;"
+        f"daemon off; master_process off; pid {directory}/pid; error_log {directory}/errors warn;"
         f"events {{}} http {{ access_log off; {paths} include {directory}/example.conf; }}"
     )
     return ["nginx", "-p", str(directory), "-e", f"{directory}/errors", "-c", "nginx.conf"]
@@ -79,15 +82,13 @@ Proxy = Callable[[Path, str, str, Certificate], list[str]]
 class Behind(NamedTuple):
     """A service behind a proxy."""
 
-    server: Server
     origin: str
     authority: Path
+    directory: Path
+    """What the proxy has there of its own."""
 
 
-LONG = pytest.param(caddy, marks=pytest.mark.long, id="caddy")
-
-
-@pytest.fixture(params=[nginx, caddy], ids=["nginx", "caddy"])
+@pytest.fixture(scope="module", params=[nginx, caddy], ids=["nginx", "caddy"])
 def proxy(request: pytest.FixtureRequest) -> Proxy:
     found: Proxy = request.param
     if shutil.which(request.param.__name__, path=SBIN) is None:
@@ -115,7 +116,7 @@ def behind(proxy: Proxy, server: Server, directory: Path) -> Iterator[Behind]:
 
     try:
         wait_for("the proxy listens", listens)
-        yield Behind(server, f"https://{address}", tls.authority)
+        yield Behind(f"https://{address}", tls.authority, directory)
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
@@ -128,12 +129,16 @@ def answers(url: str, authority: Path) -> bool:
         return False
 
 
-@pytest.fixture
-def place(proxy: Proxy, machine: Machine, tmp_path: Path) -> Iterator[Behind]:
-    limit = f"unknown-tokens={GUESSES}"
-    server = machine.start("--trusted-proxy", "127.0.0.1", "--copy-rate", "8M", "--limit", limit)
-    with behind(proxy, server, tmp_path / "proxy") as place:
-        yield place
+@pytest.fixture(scope="module")
+def place(
+    proxy: Proxy, account_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Behind]:
+    directory = tmp_path_factory.mktemp("behind")
+    options = ("--trusted-proxy", "127.0.0.1", "--copy-rate", "8M")
+    with machine_in(directory, account_data) as machine:
+        server = machine.start(*options, "--limit", f"unknown-tokens={GUESSES}")
+        with behind(proxy, server, directory / "proxy") as place:
+            yield place
 
 
 @contextmanager
@@ -182,7 +187,6 @@ def test_a_page(place: Behind) -> None:
         assert next(data[2:] for code, data in frames if code == 8) == b"logged out"
 
 
-@pytest.mark.parametrize("proxy", [pytest.param(nginx, id="nginx"), LONG], indirect=True)
 def test_images_and_long_polls(place: Behind, shell: Shell, tmp_path: Path) -> None:
     """The command line uploads in chunks and downloads; a poll is held and answered."""
     image = data_blocks(BLOCKS)
@@ -205,6 +209,8 @@ def test_images_and_long_polls(place: Behind, shell: Shell, tmp_path: Path) -> N
     assert seen[-1]["state"] == "success"
     assert shell.run("download", clone.uuid, "copy.img").code == 0
     assert (tmp_path / "home" / "copy.img").read_bytes() == image
+    errors = place.directory / "errors"
+    assert not errors.exists() or "temporary file" not in errors.read_text(), "it waits for bodies"
 
 
 class FromAddress(HTTPAdapter):
