@@ -1,5 +1,7 @@
 """Admission: what accounts have of the service at one moment, and how much of it they may have.
 
+Where nobody has logged in, an address stands for the account.
+
 An account spends its own budget, also when staff look at what another has; so who takes too much
 meets their own limit. All together are limited as well, which protects the machine.
 """
@@ -20,6 +22,7 @@ Resource = Literal[
     "waiting-reads",
     "streams",
     "answer-bytes",
+    "answer-bytes-without-login",
 ]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 Rate = Literal["requests"]
@@ -45,6 +48,7 @@ class _Terms(NamedTuple):
     helps: str
     """What a client can do to have another one."""
     retry_after_s: int
+    who: str = "account"
 
 
 _TERMS: Mapping[Resource, _Terms] = {
@@ -96,6 +100,14 @@ _TERMS: Mapping[Resource, _Terms] = {
         means="bytes of answers that were not read yet",
         helps="read them",
         retry_after_s=5,
+    ),
+    "answer-bytes-without-login": _Terms(
+        lambda limits: limits.answer_bytes_without_login_per_address,
+        lambda limits: limits.answer_bytes_without_login,
+        means="bytes of answers without a login that were not read yet",
+        helps="read them",
+        retry_after_s=5,
+        who="address",
     ),
 }
 
@@ -168,6 +180,11 @@ class Admission:
         """Yield what all accounts have of each resource."""
         return ((resource, self._all[resource]) for resource in RESOURCES)
 
+    def limits_of(self, resource: Resource) -> tuple[int, int]:
+        """Return how much an account, and all together, may have of it; 0 is no limit."""
+        terms = _TERMS[resource]
+        return terms.of_account(self._limits), terms.of_all(self._limits)
+
     def used_by(self, account: str, resource: Resource) -> int:
         return self._accounts.get(account, Counter())[resource]
 
@@ -183,10 +200,12 @@ class Admission:
     def refusal(self, account: str, resource: Resource, n: int) -> TooMuch:
         """Count and return the refusal of what there is no room for."""
         terms = _TERMS[resource]
-        limit = terms.of_account(self._limits)
-        message = f"the account has {limit:,} {terms.means}, and may have no more: {terms.helps}"
+        limit, of_all = self.limits_of(resource)
+        message = (
+            f"the {terms.who} has {limit:,} {terms.means}, and may have no more: {terms.helps}"
+        )
         if not self._is_over(account, resource, n):
-            limit = terms.of_all(self._limits)
+            limit = of_all
             message = f"the service has {limit:,} {terms.means}, and takes no more"
         return self.refuse(resource, limit, terms.retry_after_s, message)
 
@@ -198,11 +217,11 @@ class Admission:
         return TooMuch(resource, limit, retry_after_s, f"{message}; try again in {retry_after_s} s")
 
     def _is_over(self, account: str, resource: Resource, n: int) -> bool:
-        limit = _TERMS[resource].of_account(self._limits)
+        limit, _ = self.limits_of(resource)
         return bool(limit) and self.used_by(account, resource) + n > limit
 
     def _are_over(self, resource: Resource, n: int) -> bool:
-        limit = _TERMS[resource].of_all(self._limits)
+        _, limit = self.limits_of(resource)
         return bool(limit) and self._all[resource] + n > limit
 
     def _give_back(self, account: str, resource: Resource, n: int) -> None:

@@ -112,6 +112,16 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     answer_bytes_per_account: Annotated[
         int, Meta(ge=0, description="bytes of answers to one account that are not sent yet")
     ] = 32 * MIB
+    answer_bytes_without_login: Annotated[
+        int, Meta(ge=0, description="the same of answers to clients that have not logged in")
+    ] = 32 * MIB
+    answer_bytes_without_login_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="the same of one IPv4 address, or of an IPv6 network of 64 bits",
+        ),
+    ] = 4 * MIB
     answer_wait_seconds: Annotated[
         float,
         Meta(ge=0, le=DAY_S, description="how long a read waits for answers before it to be sent"),
