@@ -31,7 +31,7 @@ def examine_ledger(database: Database) -> LedgerFound:
 
 def examine_pool(pool: Pool) -> PoolFound:
     try:
-        free_bytes: int | None = pool.free_bytes()
+        free_bytes: int | None = pool.room().free_bytes
     except OSError:
         free_bytes = None
     return PoolFound(pool.name, str(pool.path), pool.storage_type, free_bytes)

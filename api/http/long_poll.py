@@ -7,15 +7,15 @@ as a change: otherwise there would be no waiting for a copy.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from aiohttp import web
 
 from api.http.errors import BadRequest
 from api.http.etags import given_tags
 from projections.feed.feed import Feed
-from projections.views.read_models import JobTree
 
 WAIT_MAX_S = 60
 """The longest wait that may be asked for."""
@@ -45,26 +45,35 @@ def known_to(request: web.Request) -> frozenset[str]:
     return frozenset(tag.strip('"').partition("-")[0] for tag in given_tags(request))
 
 
+class Polled(NamedTuple):
+    """A job as it is now: whether it has ended, the digest of what is recorded, and its answer."""
+
+    ended: bool
+    recorded: str
+    answer: Callable[[], web.Response]
+
+
 async def changed(
     feed: Feed,
-    read: Callable[[], JobTree],
-    recorded: Callable[[JobTree], str],
+    read: Callable[[], Awaitable[Polled]],
     *,
+    job: str,
+    account: str,
     known: frozenset[str],
     wait_s: float,
-) -> JobTree:
-    """Return the job once its `recorded` digest is not known, once it has ended, or after `wait_s`.
+) -> Polled:
+    """Return what `read` reads of the job once what is recorded is not known, or it has ended.
 
-    With none known, the present one is. Raise whatever `read` raises.
+    Or after `wait_s`. With none known, the present one is. Raise whatever `read` raises.
     """
-    tree = read()
-    known = known or frozenset({recorded(tree)})
-    with feed.watch(tree.job.uuid, tree.job.owner) as news, suppress(TimeoutError):
+    known = known or frozenset({(await read()).recorded})
+    with feed.watch(job, account) as news, suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             while not feed.closed:
                 news.clear()
-                tree = read()
-                if tree.job.state != "started" or recorded(tree) not in known:
-                    return tree
+                now = await read()
+                if now.ended or now.recorded not in known:
+                    return now
+                del now  # its answer may be long, and so may the wait
                 await news.wait()
-    return read()
+    return await read()

@@ -22,8 +22,10 @@ from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import url_template_of
 from api.http.wire.bodies import check_expectation, is_awaited
 from api.http.wire.connection import hold_until_taken, occupy_connection
+from api.service.answer_bytes import AnswerBytes
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
+from api.text.addresses import network_of
 from ledger.domain.errors import Expected, OverQuota, StoreFailed, StoreUnreachable
 from ledger.store.writer import Caller
 
@@ -34,6 +36,9 @@ SCRIPT_CHALLENGE = 'Bearer realm="users"'
 """For scripts of pages: a Basic challenge would make the browser open its login dialog."""
 
 BODY_TOO_SLOW = 408
+SHORT_BYTES = 4 * 1024
+"""An answer without a login that is not longer never waits for room, such as one about health or an
+error: a connection has one at a time, so the number of connections bounds them."""
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 log = logging.getLogger(__name__)
@@ -49,6 +54,8 @@ def make_middleware(service: Service) -> Middleware:
     ledger = service.ledger
     ids = RequestIds(service.new_id())
     once = Once(service)
+    to_accounts = service.reads.answers
+    to_others = AnswerBytes(service.admission, service.limits, "answer-bytes-without-login")
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -69,8 +76,10 @@ def make_middleware(service: Service) -> Middleware:
             request[ASKING] = ANONYMOUS if account is None else account.uuid
             request[CALLER] = Caller(owner, request_id)
             if account is not None and request.method in _READING:
-                await service.reads.answers.room(account.uuid)
+                await to_accounts.room(account.uuid)
             answer = await _authorise_and_handle(request, account, handler, once)
+            if account is None and _length(answer) > SHORT_BYTES:
+                await to_others.room(_address(request))
         except ConnectionError:
             raise  # the client is gone
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered
@@ -82,7 +91,11 @@ def make_middleware(service: Service) -> Middleware:
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id
             answer.headers[LEDGER_POSITION] = str(request[POSITION])
-            _charge(service, request, answer)
+            asking = request.get(ASKING, ANONYMOUS)
+            if asking == ANONYMOUS:
+                _charge(to_others, _address(request), request, answer)
+            else:
+                _charge(to_accounts, asking, request, answer)
         if answer.status == BODY_TOO_SLOW or is_awaited(request):
             await _send_and_close(request, answer)
         return answer
@@ -124,11 +137,22 @@ def _check_rate(service: Service, account: Account) -> None:
         raise service.admission.refuse("requests", limit, math.ceil(wait_s), message)
 
 
-def _charge(service: Service, request: web.Request, answer: web.StreamResponse) -> None:
-    """Count a whole answer as its account's until the client has taken it."""
-    account = request.get(ASKING, ANONYMOUS)
-    if account != ANONYMOUS and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
-        hold_until_taken(request, service.reads.answers.charge(account, len(answer.body)))
+def _charge(
+    answers: AnswerBytes, payer: str, request: web.Request, answer: web.StreamResponse
+) -> None:
+    """Count a whole answer until the client has taken it."""
+    hold_until_taken(request, answers.charge(payer, _length(answer)))
+
+
+def _length(answer: web.StreamResponse) -> int:
+    """Return how long a whole answer is; 0 for one that is sent in parts."""
+    body = answer.body if isinstance(answer, web.Response) else None
+    return len(body) if isinstance(body, bytes) else 0
+
+
+def _address(request: web.Request) -> str:
+    """Return what counts for a client that has not logged in."""
+    return network_of(request.remote or "")
 
 
 def _comes_from_a_script(request: web.Request) -> bool:

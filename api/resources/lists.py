@@ -1,7 +1,6 @@
 """Lists: read at once if that is quick and short, else in a thread and in batches."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from aiohttp import web
@@ -51,13 +50,10 @@ def _read_at_once(snapshot: Snapshot, listing: Listing) -> JsonObject | None:
     meta, uuids, is_short = listing.find(snapshot)
     if not is_short:
         return None
-    batches = list(islice(snapshot.batches(listing.kind, uuids, PART_BYTES), 2))
-    if len(batches) > 1:
+    fitting = snapshot.fitting(listing.kind, uuids, PART_BYTES)
+    if fitting is None:
         return None
-    return {
-        "meta": meta,
-        "objects": [each for some in batches for each in listing.read(snapshot, some)],
-    }
+    return {"meta": meta, "objects": listing.read(snapshot, fitting)}
 
 
 def _pieces(views: Views, listing: Listing) -> Generator[bytes]:

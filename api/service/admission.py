@@ -1,5 +1,7 @@
 """Admission: what accounts have of the service at one moment, and how much of it they may have.
 
+Where nobody has logged in, an address stands for the account.
+
 An account spends its own budget, also when staff look at what another has; so who takes too much
 meets their own limit. All together are limited as well, which protects the machine.
 """
@@ -20,6 +22,7 @@ Resource = Literal[
     "waiting-reads",
     "streams",
     "answer-bytes",
+    "answer-bytes-without-login",
 ]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 Rate = Literal["requests"]
@@ -37,12 +40,13 @@ REFUSED = Metric(
 
 
 class _Words(NamedTuple):
-    """What a refusal says of a resource; its limits have its name (`Limits.of_account`)."""
+    """What a refusal says of a resource; its limits have its name (`Limits.of`)."""
 
     means: str
     helps: str
     """What a client can do to have another one."""
     retry_after_s: int
+    of: Literal["account", "address"] = "account"
 
 
 _WORDS: Mapping[Resource, _Words] = {
@@ -53,6 +57,9 @@ _WORDS: Mapping[Resource, _Words] = {
     "waiting-reads": _Words("long reads that wait for their turn", "ask for fewer at a time", 5),
     "streams": _Words("long answers under way", "read one to its end", 10),
     "answer-bytes": _Words("bytes of answers that were not read yet", "read them", 5),
+    "answer-bytes-without-login": _Words(
+        "bytes of answers without a login that were not read yet", "read them", 5, of="address"
+    ),
 }
 
 
@@ -93,8 +100,10 @@ class Admission:
     """Gives accounts their parts of the service. For the thread of one event loop."""
 
     def __init__(self, limits: Limits) -> None:
-        self._of_account = {resource: limits.of_account(resource) for resource in RESOURCES}
-        self._of_all = {resource: limits.of_all(resource) for resource in RESOURCES}
+        self._limits = {
+            resource: (limits.of(resource, _WORDS[resource].of), limits.of_all(resource))
+            for resource in RESOURCES
+        }
         self._all: Counter[Resource] = Counter()
         self._accounts: dict[str, Counter[Resource]] = {}
         """What each account has; one that has nothing is missing."""
@@ -125,6 +134,10 @@ class Admission:
         """Yield what all accounts have of each resource."""
         return ((resource, self._all[resource]) for resource in RESOURCES)
 
+    def limits_of(self, resource: Resource) -> tuple[int, int]:
+        """Return how much an account, and all together, may have of it; 0 is no limit."""
+        return self._limits[resource]
+
     def used_by(self, account: str, resource: Resource) -> int:
         return self._accounts.get(account, Counter())[resource]
 
@@ -140,10 +153,12 @@ class Admission:
     def refusal(self, account: str, resource: Resource, n: int) -> TooMuch:
         """Count and return the refusal of what there is no room for."""
         words = _WORDS[resource]
-        limit = self._of_account[resource]
-        message = f"the account has {limit:,} {words.means}, and may have no more: {words.helps}"
+        limit, of_all = self.limits_of(resource)
+        message = (
+            f"the {words.of} has {limit:,} {words.means}, and may have no more: {words.helps}"
+        )
         if not self._is_over(account, resource, n):
-            limit = self._of_all[resource]
+            limit = of_all
             message = f"the service has {limit:,} {words.means}, and takes no more"
         return self.refuse(resource, limit, words.retry_after_s, message)
 
@@ -155,11 +170,11 @@ class Admission:
         return TooMuch(resource, limit, retry_after_s, f"{message}; try again in {retry_after_s} s")
 
     def _is_over(self, account: str, resource: Resource, n: int) -> bool:
-        limit = self._of_account[resource]
+        limit, _ = self._limits[resource]
         return bool(limit) and self.used_by(account, resource) + n > limit
 
     def _are_over(self, resource: Resource, n: int) -> bool:
-        limit = self._of_all[resource]
+        _, limit = self._limits[resource]
         return bool(limit) and self._all[resource] + n > limit
 
     def _give_back(self, account: str, resource: Resource, n: int) -> None:

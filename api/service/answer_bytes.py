@@ -1,7 +1,12 @@
-"""Bytes of answers: in memory from when they are made until the client has taken them."""
+"""Bytes of answers: in memory from when they are made until the client has taken them.
+
+They count for the account that asks or, in a budget of their own, for the address of a client that
+has not logged in: what such clients leave unread keeps no account waiting.
+"""
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
 from api.service.admission import Admission, Taken
 from api.service.fair_queue import FairQueue
@@ -14,11 +19,16 @@ PART_BYTES = 256 * 1024
 class AnswerBytes:
     """Counts the bytes of answers, and lets reads wait while there are too many."""
 
-    def __init__(self, admission: Admission, limits: Limits) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        limits: Limits,
+        resource: Literal["answer-bytes", "answer-bytes-without-login"] = "answer-bytes",
+    ) -> None:
         self._admission = admission
+        self._resource = resource
         self._wait_s = limits.answer_wait_seconds or None
-        limited = filter(None, (limits.answer_bytes_per_account, limits.answer_bytes))
-        self.part = min([PART_BYTES, *limited])
+        self.part = min([PART_BYTES, *filter(None, admission.limits_of(resource))])
         """What must be free for a read to begin: about what it will need."""
         self._waiting = FairQueue[asyncio.Future[Taken]]()
         self._listeners: list[Callable[[], None]] = []
@@ -30,11 +40,11 @@ class AnswerBytes:
 
     def has_room(self, account: str) -> bool:
         """Return whether there is room for a part of an answer to the account."""
-        return self._admission.has_room(account, "answer-bytes", self.part)
+        return self._admission.has_room(account, self._resource, self.part)
 
     def charge(self, account: str, count: int) -> Taken:
         """Count bytes that were made, until the client has taken them."""
-        taken = self._admission.charge(account, "answer-bytes", count)
+        taken = self._admission.charge(account, self._resource, count)
         return Taken(lambda: self._give_back(taken))
 
     async def room(self, account: str) -> None:
@@ -47,7 +57,7 @@ class AnswerBytes:
             async with asyncio.timeout(self._wait_s):
                 await turn
         except TimeoutError:
-            raise self._admission.refusal(account, "answer-bytes", self.part) from None
+            raise self._admission.refusal(account, self._resource, self.part) from None
         finally:
             self._waiting.remove(account, turn)
             if turn.done() and not turn.cancelled():

@@ -112,10 +112,11 @@ class ServiceEnvironment:
 def _space_of(pool: Pool) -> PoolSpace:
     """Measure a pool; one that cannot be read has 0 bytes free, so that placement picks it last."""
     try:
-        return PoolSpace(
-            *(pool.name, pool.storage_type, pool.free_bytes()),
-            full=pool.is_full(),
-            free_files=pool.free_files(),
-        )
+        room = pool.room()
     except OSError:
         return PoolSpace(pool.name, pool.storage_type, free_bytes=0)
+    return PoolSpace(
+        *(pool.name, pool.storage_type, room.free_bytes),
+        full=room.is_full,
+        free_files=room.free_files,
+    )

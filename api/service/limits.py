@@ -1,7 +1,7 @@
 """How much one client may take: the table of limits, which the operator changes by `--limit`."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, inspect
@@ -89,15 +89,25 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     answer_bytes_per_account: Annotated[
         int, number("bytes of answers to one account that are not sent yet")
     ] = 32 * MIB
+    answer_bytes_without_login: Annotated[
+        int, Meta(ge=0, description="the same of answers to clients that have not logged in")
+    ] = 32 * MIB
+    answer_bytes_without_login_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="the same of one IPv4 address, or of an IPv6 network of 64 bits",
+        ),
+    ] = 4 * MIB
     answer_wait_seconds: Annotated[
         float, seconds("how long a read waits for answers before it to be sent")
     ] = 5.0
     requests_per_second: Annotated[int, number("requests of one account in a second")] = 2_000
     requests_burst: Annotated[int, number("requests of one account at once, after a pause")] = 4_000
 
-    def of_account(self, resource: str) -> int:
-        """Return how much of a resource an account may have at one moment."""
-        return int(getattr(self, f"{resource.replace('-', '_')}_per_account"))
+    def of(self, resource: str, holder: Literal["account", "address"]) -> int:
+        """Return how much of a resource an account, or an address, may have at one moment."""
+        return int(getattr(self, f"{resource.replace('-', '_')}_per_{holder}"))
 
     def of_all(self, resource: str) -> int:
         """Return how much of it all accounts together may have."""

@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from ledger.domain.disk_space import kept_files, kept_in_pool
@@ -14,6 +15,21 @@ STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _ATTEMPT = re.compile(r"[0-9]+")
+
+
+class Room(NamedTuple):
+    """What images may still take of a pool's file system."""
+
+    free_bytes: int
+    """Bytes that an unprivileged writer can still write."""
+    free_files: int
+    kept: int
+    """How many of the bytes must stay free."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more images would take the room, or the inodes, that must stay free."""
+        return self.free_bytes < self.kept or self.free_files <= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +80,23 @@ class Pool:
         """The file that says which pool this is, wherever and under whatever name it is mounted."""
         return self.path / ".pool"
 
-    def free_bytes(self) -> int:
-        """Return how many bytes an unprivileged writer can still write."""
-        state = os.statvfs(self.path)
-        return state.f_bavail * state.f_frsize
-
-    def is_full(self) -> bool:
-        """Return whether more images would take the room, or the inodes, that must stay free."""
+    def room(self) -> Room:
+        """Return what room there is, asking the file system once."""
         state = os.statvfs(self.path)
         free, size = state.f_bavail * state.f_frsize, state.f_blocks * state.f_frsize
-        return free < max(kept_in_pool(size), self.kept_for_ledger) or self.free_files() <= 0
-
-    def free_files(self) -> int:
-        """Return how many files may still be made."""
-        state = os.statvfs(self.path)
-        if not state.f_files:  # some file systems have no limit
-            return sys.maxsize
-        return max(0, state.f_favail - kept_files(state.f_files))
+        return Room(free, _free_files(state), max(kept_in_pool(size), self.kept_for_ledger))
 
     def require_room(self) -> None:
         """Raise `PoolFull` before a write would take what must stay free."""
-        if self.is_full():
+        if self.room().is_full:
             raise PoolFull(f"what is left in pool {self.name} must stay free")
+
+
+def _free_files(state: os.statvfs_result) -> int:
+    """Return how many files may still be made."""
+    if not state.f_files:  # some file systems have no limit
+        return sys.maxsize
+    return max(0, state.f_favail - kept_files(state.f_files))
 
 
 def parse_pool(text: str) -> Pool:

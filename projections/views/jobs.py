@@ -11,10 +11,14 @@ from projections.tables import JobRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
 from projections.views.read_models import JobTree
-from projections.views.reader import Reader
+from projections.views.reader import NO_LIMIT, Reader
 
 NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
+
+
+class LongTree(Exception):
+    """A tree has more jobs than were asked for."""
 
 
 class Life(NamedTuple):
@@ -56,13 +60,19 @@ class Jobs(Reader):
         super().__init__(connection)
         self._job = _job_columns(self._g)
 
-    def job(self, uuid: str, owner: str) -> JobTree | None:
-        """Return the job and all below it if it belongs to this account."""
+    def job(self, uuid: str, owner: str, most: int = NO_LIMIT - 1) -> JobTree | None:
+        """Return the job and all below it if it belongs to this account.
+
+        Raise `LongTree` if the tree that it is in has more than `most` jobs; the rest is not read.
+        """
         rows = self._all(
-            f"SELECT {self._job} FROM jobs_g{self._g} WHERE root ="
-            f" (SELECT root FROM jobs_g{self._g} WHERE uuid = ? AND owner = ?) ORDER BY ordinal",
-            (uuid, owner),
+            f"SELECT * FROM (SELECT {self._job} FROM jobs_g{self._g} WHERE root ="
+            f" (SELECT root FROM jobs_g{self._g} WHERE uuid = ? AND owner = ?) LIMIT ?) AS family"
+            " ORDER BY ordinal",
+            (uuid, owner, most + 1),
         )
+        if len(rows) > most:
+            raise LongTree
         for tree in self._trees(rows):
             if tree.job.uuid == uuid:
                 return tree

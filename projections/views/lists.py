@@ -38,10 +38,13 @@ _SIZES: Mapping[Walked, str] = {
     ),
     "ips": "SELECT uuid, uuid, {reference} FROM ips_g{g} WHERE uuid IN (...)",
     "jobs": (
-        "WITH listed AS (SELECT uuid, root FROM jobs_g{g} WHERE uuid IN (...)), families AS"
-        " (SELECT root, count(*) AS jobs FROM jobs_g{g} WHERE root IN (SELECT root FROM listed)"
-        " GROUP BY root) SELECT listed.uuid, listed.root, {job} * families.jobs"
-        " FROM listed JOIN families ON families.root = listed.root"
+        "WITH listed AS (SELECT uuid, root FROM jobs_g{g} WHERE uuid IN (...)), family AS"
+        " (SELECT root, parent FROM jobs_g{g} WHERE root IN (SELECT root FROM listed)), sizes AS"
+        " (SELECT root, count(*) AS jobs FROM family GROUP BY root)"
+        " SELECT uuid, listed.root, {job} * jobs FROM listed JOIN sizes ON sizes.root = listed.root"
+        " WHERE uuid = listed.root OR uuid IN (SELECT parent FROM family)"
+        " UNION ALL SELECT uuid, uuid, {job} FROM listed"
+        " WHERE uuid <> root AND uuid NOT IN (SELECT parent FROM family WHERE parent IS NOT NULL)"
     ),
 }
 """For each kind: uuids, what is read for them, and about how many bytes that is."""
@@ -91,6 +94,12 @@ class Lists(Jobs):
     def batches(self, kind: Walked, uuids: Iterable[str], size: int) -> Iterator[list[str]]:
         """Yield those that exist, in their order, so many that each batch has about this size."""
         return cut(self._sized(kind, uuids), size)
+
+    def fitting(self, kind: Walked, uuids: Iterable[str], size: int) -> list[str] | None:
+        """Return those that exist, in their order; None if they are longer than this together."""
+        found = list(self._sized(kind, uuids))
+        total = sum({each.read: each.size for each in found}.values())
+        return [each.uuid for each in found] if total <= size else None
 
     def _uuids(self, of: str, parameters: Sequence[str], limit: int, offset: int) -> Iterator[str]:
         sql = f"SELECT uuid FROM {of} LIMIT ? OFFSET ?"

@@ -11,7 +11,8 @@ from projections.views.snapshot import Snapshot
 
 REMEMBERED_ANSWERS = 1_000
 """Job trees, and counts of lists, that are kept until the next commit."""
-
+TREE_MOST = 200
+"""Jobs of a tree that is read in the event loop."""
 
 _List = tuple[str, tuple[str, ...] | None, tuple[Condition, ...]]
 
@@ -50,12 +51,13 @@ class Views:
     def job(self, uuid: str, owner: str) -> JobTree | None:
         """Return the job and all below it; from memory as long as nothing was committed since.
 
-        Watchers ask for the same jobs again and again. For the event loop only, like `snapshot`.
+        Watchers ask for the same jobs again and again. For the event loop only, like `snapshot`:
+        raise `LongTree` if reading it, and showing it, would keep others waiting.
         """
         self._drop_stale_answers()
         if (uuid, owner) not in self._trees:
             with self.snapshot() as snapshot:
-                self._trees[uuid, owner] = snapshot.job(uuid, owner)
+                self._trees[uuid, owner] = snapshot.job(uuid, owner, TREE_MOST)
         return self._trees[uuid, owner]
 
     def _drop_stale_answers(self) -> None:

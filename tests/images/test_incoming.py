@@ -14,6 +14,7 @@ from ledger.images.chunk_layout import Chunking
 from ledger.images.chunked_upload import ChunkedUpload
 from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
+from ledger.images.pools import Pool
 from tests.support.wait import PATIENCE_S, wait_for
 
 BLOCK = 65536
@@ -133,6 +134,18 @@ def test_what_must_stay_free_is_not_taken(tmp_path, kind):
         with pytest.raises(PoolFull, match="must stay free"):
             incoming.write(b"xxxx")
     assert not path.exists() or path.stat().st_size == 0
+
+
+def test_a_block_asks_for_room_once(tmp_path, monkeypatch):
+    """One question to the file system for each block of an upload, in the write itself."""
+    asked = []
+    real = os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda path: asked.append(path) or real(path))
+    pool = Pool("main", tmp_path)
+    with IncomingImage(tmp_path / "d.upload", pool.require_room) as incoming:
+        incoming.write(b"x" * 100_000)
+        incoming.write(b"x" * 100_000)
+    assert asked == [tmp_path, tmp_path]
 
 
 def test_finish_is_durable(tmp_path, monkeypatch):

@@ -81,9 +81,9 @@ def test_finds_parts(tmp_path):
 def test_knows_free_bytes(small_disk):
     """Free bytes are those of the pool's file system."""
     pool = Pool("p", small_disk)
-    assert pool.free_bytes() == 2**20
+    assert pool.room().free_bytes == 2**20
     (small_disk / "file").write_bytes(b"x" * 8192)
-    assert pool.free_bytes() == 2**20 - 8192
+    assert pool.room().free_bytes == 2**20 - 8192
 
 
 def test_blank_is_one_hole(tmp_path):
@@ -205,5 +205,5 @@ def test_some_files_are_kept(
         f_files=has, f_favail=free, f_bavail=2**40, f_frsize=real.f_frsize, f_blocks=2**40
     )
     monkeypatch.setattr(os, "statvfs", lambda _path: found)
-    pool = Pool("main", tmp_path)
-    assert (pool.free_files(), pool.is_full()) == (left, not left)
+    room = Pool("main", tmp_path).room()
+    assert (room.free_files, room.is_full) == (left, not left)

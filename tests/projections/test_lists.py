@@ -12,6 +12,7 @@ from ledger.domain.commands import CreateDrives, CreateJob, CreateTags, NewDrive
 from projections.tables import TABLES
 from projections.views import lists
 from projections.views.filters import Condition
+from projections.views.jobs import LongTree
 from projections.views.lists import Sized, cut
 from projections.views.walks import Walked
 from tests.support.opened import Opened
@@ -114,13 +115,38 @@ def test_what_names_an_object_makes_it_longer(opened: Opened) -> None:
     assert batches == [["few", "fewer"], ["many"]]
 
 
-def test_a_tree_of_jobs_is_read_once_for_all_of_its_jobs(opened: Opened) -> None:
-    """However long it is, its jobs are in one batch, and other trees are in others."""
+def test_a_tree_of_jobs_is_read_once_for_those_that_have_sub_jobs(opened: Opened) -> None:
+    """However long it is, they are in one batch; a sub-job without sub-jobs is read by itself."""
     opened.do(CreateJob(ME, "p", "x"), CreateJob(ME, "q", "x"), CreateJob(ME, "r", "x"))
+    opened.do(CreateJob(ME, "pp", "x", parent="p"))
     children = [f"c{number}" for number in range(30)]
+    opened.do(*(CreateJob(ME, child, "x", parent="pp") for child in children))
+    with opened.views.long_snapshot() as snapshot:
+        batches = list(snapshot.batches("jobs", ["q", "r", *children, "p", "pp"], 4_000))
+        trees = [snapshot.jobs_among(batch, ME) for batch in batches]
+    assert batches[0] == ["q", "r", *children[:4]]
+    assert batches[-1] == ["p", "pp"]
+    assert [[tree.uuid for tree in some] for some in trees] == batches
+
+
+def test_what_is_too_long_together_does_not_fit(opened: Opened) -> None:
+    """Also a single object; what is read once counts once, and what is gone not at all."""
+    opened.do(CreateJob(ME, "p", "x"), CreateJob(ME, "q", "x"))
+    children = [f"c{number}" for number in range(9)]
     opened.do(*(CreateJob(ME, child, "x", parent="p") for child in children))
     with opened.views.long_snapshot() as snapshot:
-        batches = list(snapshot.batches("jobs", ["q", "r", *children, "p"], 4_000))
-        assert batches == [["q", "r"], [*children, "p"]]
-        trees = snapshot.jobs_among(batches[1], ME)
-    assert [tree.uuid for tree in trees] == batches[1]
+        assert snapshot.fitting("jobs", ["p"], 5_999) is None
+        assert snapshot.fitting("jobs", ["p", "gone"], 6_000) == ["p"]
+        assert snapshot.fitting("jobs", ["p", "q"], 6_000) is None
+        assert snapshot.fitting("jobs", [*children, "q"], 6_000) == [*children, "q"]
+
+
+def test_a_long_tree_is_not_read(opened: Opened) -> None:
+    """Whichever of its jobs is asked for; nor is it told to others that it is long."""
+    opened.do(CreateJob(ME, "p", "x"), CreateJob(ME, "c", "x", parent="p"))
+    with opened.views.long_snapshot() as snapshot:
+        for job in ("p", "c"):
+            assert snapshot.job(job, ME, 2) == snapshot.job(job, ME) is not None
+            with pytest.raises(LongTree):
+                snapshot.job(job, ME, 1)
+            assert snapshot.job(job, SOMEBODY_ELSE, 1) is None

@@ -1,6 +1,6 @@
 """`/jobs/`: running and ended jobs. All that a client can do to a job is to cancel it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.http.errors import BadRequest
 from api.http.etags import digest
-from api.http.long_poll import changed, job_tag, known_to, wait_of
+from api.http.long_poll import Polled, changed, job_tag, known_to, wait_of
 from api.http.outcome import Changed
 from api.http.record import record_command
 from api.http.requests import (
@@ -37,6 +37,7 @@ from ledger.domain.commands import CancelJob
 from ledger.domain.errors import JobNotFound
 from ledger.store.parameters import timestamp
 from projections.views.activity import read_activity
+from projections.views.jobs import LongTree
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from projections.views.views import REMEMBERED_ANSWERS
@@ -51,6 +52,10 @@ class _Recorded(NamedTuple):
     tree: JobTree
     body: bytes
     digest: str
+
+    @property
+    def has_ended(self) -> bool:
+        return self.tree.job.state != "started"
 
 
 class Jobs:
@@ -74,18 +79,20 @@ class Jobs:
             return await self._travel.job(request, uuid, as_of)
         wait_s = wait_of(request)
         if not wait_s:
-            return self._answer(self._tree(uuid, owner))
+            return (await self._read(request, uuid, owner)).answer()
 
-        def read() -> JobTree:
+        async def read() -> Polled:
             request[POSITION] = self._ledger.position
-            return self._tree(uuid, owner)
+            return await self._read(request, uuid, owner)
 
         known = known_to(request)
         with self._admission.take(request[ASKING], "long-polls"):
-            tree = await changed(self._feed, read, self._digest, known=known, wait_s=wait_s)
+            job = await changed(
+                self._feed, read, job=uuid, account=owner, known=known, wait_s=wait_s
+            )
         # Many may wait for the same change, and all answers are made at once.
         await self._answers.room(request[ASKING])
-        return self._answer(tree)
+        return job.answer()
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """List the newest change first; a list as of an earlier moment comes only in pages."""
@@ -143,23 +150,28 @@ class Jobs:
     async def schema(self, request: web.Request) -> web.Response:
         return json_answer(describe_jobs(request.app, timestamp(self._now())))
 
-    def _tree(self, uuid: str, owner: str) -> JobTree:
-        tree = self._views.job(uuid, owner)
-        if tree is None:
-            raise JobNotFound(uuid)
-        return tree
+    async def _read(self, request: web.Request, uuid: str, owner: str) -> Polled:
+        """Read the job; one with very many below it in a thread."""
+        try:
+            recorded = self._recorded(_found(uuid, self._views.job(uuid, owner)))
+        except LongTree:
+            return await read_in_lane(request, lambda: self._read_long(uuid, owner))
+        return _polled(recorded, lambda: self._answer(recorded))
 
-    def _answer(self, tree: JobTree) -> web.Response:
+    def _read_long(self, uuid: str, owner: str) -> Polled:
+        """Read such a job, and make its answer, which takes as long."""
+        with self._views.long_snapshot() as snapshot:
+            recorded = _record(_found(uuid, snapshot.job(uuid, owner)))
+        answer = self._answer(recorded)
+        return _polled(recorded, lambda: answer)
+
+    def _answer(self, job: _Recorded) -> web.Response:
         """Answer with estimates, if the job runs, and an entity tag."""
-        _, body, recorded = self._recorded(tree)
-        shown = recorded
-        if tree.job.state == "started":
-            body = orjson.dumps(job_json(tree, self._now()))
+        body, shown = job.body, job.digest
+        if not job.has_ended:
+            body = orjson.dumps(job_json(job.tree, self._now()))
             shown = digest(body)
-        return answer_of(body, tag=job_tag(recorded, shown))
-
-    def _digest(self, tree: JobTree) -> str:
-        return self._recorded(tree).digest
+        return answer_of(body, tag=job_tag(job.digest, shown))
 
     def _recorded(self, tree: JobTree) -> _Recorded:
         """Return the job as it is recorded; kept for as long as its tree is remembered."""
@@ -167,6 +179,20 @@ class Jobs:
         if kept is None or kept.tree is not tree:
             if len(self._kept) >= REMEMBERED_ANSWERS:
                 self._kept.clear()
-            body = orjson.dumps(job_json(tree, None))
-            kept = self._kept[tree.job.uuid] = _Recorded(tree, body, digest(body))
+            kept = self._kept[tree.job.uuid] = _record(tree)
         return kept
+
+
+def _record(tree: JobTree) -> _Recorded:
+    body = orjson.dumps(job_json(tree, None))
+    return _Recorded(tree, body, digest(body))
+
+
+def _polled(job: _Recorded, answer: Callable[[], web.Response]) -> Polled:
+    return Polled(job.has_ended, job.digest, answer)
+
+
+def _found(uuid: str, tree: JobTree | None) -> JobTree:
+    if tree is None:
+        raise JobNotFound(uuid)
+    return tree

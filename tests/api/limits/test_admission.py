@@ -25,8 +25,14 @@ def holds_limits(used: Counter[tuple[str, Resource]], each: int, every: int) -> 
 
 def limited(each: int, every: int) -> Limits:
     """The same limits for every resource."""
-    names = [resource.replace("-", "_") for resource in RESOURCES]
-    return Limits(**{f"{name}_per_account": each for name in names}, **dict.fromkeys(names, every))
+    names = {resource: resource.replace("-", "_") for resource in RESOURCES}
+    whose = {"answer-bytes-without-login": "address"}
+    return Limits(
+        **{
+            f"{name}_per_{whose.get(resource, 'account')}": each for resource, name in names.items()
+        },
+        **dict.fromkeys(names.values(), every),
+    )
 
 
 @pytest.mark.parametrize("resource", RESOURCES)

@@ -22,8 +22,10 @@ from api.service.service import Service
 from ledger.domain.commands import CreateDrives, NewDrive
 from ledger.domain.events import DriveDefinition
 from ledger.store.writer import Caller
+from projections.views import views
 from tests.api.calling import ALICE, AUDITOR, BOB, SIZE, Account, Answer, Api
 from tests.api.lines import Line, line, request
+from tests.api.resources.test_long_poll import waiting
 from tests.support.wait import patience, wait_until
 
 META_BYTES = 200_000
@@ -45,7 +47,7 @@ async def long_drives(api: Api, owner: Account = ALICE, count: int = LONG) -> li
 
 @asynccontextmanager
 async def unread(
-    api: Api, path: str, count: int, *, by: Account = ALICE
+    api: Api, path: str, count: int, *, by: Account | None = ALICE
 ) -> AsyncIterator[list[Line]]:
     """Clients that ask and do not read."""
     async with AsyncExitStack() as stack:
@@ -146,6 +148,32 @@ async def test_a_read_whose_caller_has_gone_gives_its_turn_to_others(
         await asyncio.gather(reading, return_exceptions=True)
         assert await service.reads.read(BOB.uuid, lambda: "read") == "read"
     assert service.admission.accounts == 0
+
+
+@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+async def test_a_long_tree_of_jobs_is_read_in_its_turn(
+    api: Api, gate: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is answered as a short one is, with its tag, and whoever waits for it is told."""
+    root = await api.job()
+    child = await api.job(parent=root)
+    short = await api.get(f"/jobs/{root}/")
+    monkeypatch.setattr(views, "TREE_MOST", 1)
+    alone = await api.job()
+    held = await hold(api.service, BOB, gate, 1)
+    reading = asyncio.create_task(api.get(f"/jobs/{root}/"))
+    await wait_until("it waits", lambda: used(api.service, ALICE, "waiting-reads") == 1)
+    assert (await api.get(f"/jobs/{alone}/")).status == 200
+    gate.set()
+    await asyncio.gather(*held)
+    long = await reading
+    assert (long.json, long.headers["ETag"]) == (short.json, short.headers["ETag"])
+    tag = long.headers["ETag"]
+    assert (await api.get(f"/jobs/{root}/", headers={"If-None-Match": tag})).status == 304
+    assert (await api.get(f"/jobs/{root}/", by=BOB)).status == 404
+    async with waiting(api, root, tag=tag) as polling:
+        await api.succeed(child)
+    assert ((await polling).status, (await polling).headers["ETag"] == tag) == (200, False)
 
 
 class ServerOfUsers(TestServer):
@@ -302,6 +330,48 @@ async def test_a_read_waits_until_there_is_room(api: Api) -> None:
         assert (await api.post("/tags/", {"name": "oak"}, by=BOB)).status == 201
         assert not any(each.done() for each in reading)
     assert [(await each).status for each in reading] == [200, 200]
+
+
+DOCUMENT = "/openapi.json"
+"""A long answer that anybody gets."""
+WITHOUT_LOGIN = "bytes of answers without a login"
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(answer_bytes_without_login_per_address=PART_BYTES, answer_wait_seconds=SHORT_S),
+        Limits(answer_bytes_without_login=PART_BYTES, answer_wait_seconds=SHORT_S),
+    ],
+    ids=["of an address", "of all"],
+)
+async def test_answers_without_a_login_are_counted_too(api: Api) -> None:
+    """For the address, and for all of them; what is short is answered all the same.
+
+    Accounts have their own budget, also at the same address.
+    """
+    of_all = bool(api.service.limits.answer_bytes_without_login == PART_BYTES)
+    async with unread(api, DOCUMENT, 1, by=None) as (unread_line,):
+        await wait_until("it is sent", lambda: api.service.admission.accounts == 1)
+        async with line(api.client.server) as beside:
+            beside.send(request(DOCUMENT, by=None))
+            refused = await beside.answer()
+            assert (refused.status, WITHOUT_LOGIN in refused.message) == (429, True)
+            for path, by, status in (
+                ("/", None, 200),
+                ("/drives/", None, 401),
+                ("/tags/", ALICE, 200),
+            ):
+                beside.send(request(path, by=by))
+                assert (await beside.answer()).status == status
+        async with line(api.client.server, "127.0.0.2") as elsewhere:
+            elsewhere.send(request(DOCUMENT, by=None))
+            assert (await elsewhere.answer()).status == (429 if of_all else 200)
+        assert unread_line.is_connected()
+    await wait_until("it is over", lambda: api.service.admission.accounts == 0)
+    async with line(api.client.server) as beside:
+        beside.send(request(DOCUMENT, by=None))
+        assert (await beside.answer()).status == 200
 
 
 @pytest.mark.parametrize("limits", [Limits(answer_wait_seconds=0)])
