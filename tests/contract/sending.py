@@ -13,7 +13,8 @@ import requests
 
 from tests.acceptance.client import Api
 from tests.acceptance.running import EMAIL, PASSWORD
-from tests.contract.generating import Findings, generated, operations
+from tests.contract.findings import Findings
+from tests.contract.generating import generated, judge, operations
 from tests.contract.stock import Stock
 from tests.support.wait import PATIENCE_S
 
@@ -42,7 +43,7 @@ def run(api: Api, seed: int, total: int) -> Findings:
                 for case in generated(operation, drawn.getrandbits(32), TURN):
                     stock.aim(case)
                     response = case.call(api.address, session, timeout=PATIENCE_S)
-                    findings.judge(case, response)
+                    judge(findings, case, response)
     return findings
 
 
