@@ -1,14 +1,16 @@
 """Options and order of all tests, and what is watched while they run."""
 
+import gc
 import secrets
 import signal
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.workermanage import WorkerController
 
 import api.composition
-from tests.harness import evidence, leaks, load, long_run, order, parsing
+from tests.harness import evidence, hashing, leaks, load, long_run, order, parsing
 from tests.harness.leaks import nothing_left_behind
 from tests.support.postgres import database, ledger_database, postgres, stop_server
 
@@ -21,6 +23,7 @@ pytest.register_assert_rewrite(
     "tests.support.opened",
 )
 
+hashing.make_hashes_cheap()
 api.composition.RESERVE_MOST = 0  # hundreds of ledgers with reserves would fill the disk
 
 _COMMON = settings(
@@ -107,6 +110,17 @@ def pytest_configure_node(node: WorkerController) -> None:
     run = node.config.pluginmanager.get_plugin("long-run")
     node.workerinput["seed"] = node.config.option.seed
     node.workerinput["passed"] = run.passed if run else []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave what is collected out of the search for garbage: all of it stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

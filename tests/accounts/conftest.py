@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
-import argon2
 import pytest
 from aiohttp.test_utils import TestClient
 
-from api.accounts import credentials, passwords
+from api.accounts import passwords
 from api.accounts.service import Account, Accounts
 from api.app import make_app
 from api.composition import open_ledger, open_service
@@ -36,13 +35,6 @@ def clock() -> Clock:
 @pytest.fixture
 def wall(clock: Clock) -> Wall:
     return Wall(clock)
-
-
-@pytest.fixture
-def quick_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes that take no time, where a test is not about them."""
-    quick = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(credentials, "_hasher", quick)
 
 
 @pytest.fixture

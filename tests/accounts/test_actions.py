@@ -22,8 +22,6 @@ from tests.accounts.calling import (
 )
 from tests.api.calling import DRIVE, Api
 
-pytestmark = pytest.mark.usefixtures("quick_hashing")
-
 # Logging in
 
 

@@ -80,7 +80,6 @@ def test_any_other_value_is_a_refusal(value: str) -> None:
         cookies_of(Wall()).read(value)
 
 
-@pytest.mark.usefixtures("quick_hashing")
 async def test_a_cookie_is_of_an_account_that_is_there(accounts: Accounts) -> None:
     """The account is found as it is now; one that has been removed is refused."""
     ada = await accounts.add("ada@example.test", "correct horse", "auditor")

@@ -34,8 +34,6 @@ PASSWORD = "correct horse"
 ME = Caller("system:test", "")
 DISK = DriveDefinition("birch", "disk", 16384, "dssd")
 
-pytestmark = pytest.mark.usefixtures("quick_hashing")
-
 
 async def test_email_is_taken_once(accounts: Accounts) -> None:
     """There is one account for an email, however it is written, and it stays as it was."""

@@ -1,9 +1,11 @@
 import base64
+import runpy
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.accounts import credentials
 from api.accounts.credentials import (
     EMAIL_LENGTH_MAX,
     HEADER_LENGTH_MAX,
@@ -137,6 +139,13 @@ def test_new_password_is_valid_and_new() -> None:
     made_up = {new_password() for _ in range(100)}
     assert len(made_up) == 100
     assert all(normal_password(password) == password for password in made_up)
+
+
+def test_every_guess_is_expensive() -> None:
+    """The service's own hashes, unlike those of the tests, cost what RFC 9106 recommends."""
+    service = runpy.run_path(str(credentials.__file__))
+    for made in (service["hash_password"]("a password"), service["unmatchable_hash"]()):
+        assert made.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
 def test_no_password_in_a_repr() -> None:

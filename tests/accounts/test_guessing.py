@@ -27,8 +27,6 @@ GUESSER = "10.0.0.1"
 GUESSES = 6
 """Enough for an unknown address to have to wait."""
 
-pytestmark = pytest.mark.usefixtures("quick_hashing")
-
 
 def at(address: str) -> dict[str, str]:
     """Headers of a request that comes from an address by the trusted proxy."""

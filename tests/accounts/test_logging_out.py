@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp
-import pytest
 
 from api.accounts.service import Account
 from api.accounts.sessions import VALID_FOR
@@ -31,8 +30,6 @@ HANDSHAKE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
-
-pytestmark = pytest.mark.usefixtures("quick_hashing")
 
 
 async def async_cookie(api: Api, **headers: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ EMAIL = "ada@example.test"
 PASSWORD = "correct horse"
 
 
-async def test_right_login(quick_hashing, accounts: Accounts, basic) -> None:
+async def test_right_login(accounts: Accounts, basic) -> None:
     """Whoever has the password is the account, however the email is written."""
     added = await accounts.add("  Ada@Example.TEST ", PASSWORD, "auditor")
     assert (added.email, added.role) == (EMAIL, "auditor")
@@ -26,18 +26,14 @@ async def test_right_login(quick_hashing, accounts: Accounts, basic) -> None:
         assert await accounts.authenticate(basic(written, PASSWORD), HERE) == added
 
 
-async def test_password_may_hold_colons_and_any_script(
-    quick_hashing, accounts: Accounts, basic
-) -> None:
+async def test_password_may_hold_colons_and_any_script(accounts: Accounts, basic) -> None:
     """Only the first colon separates, and accents match however they are composed."""
     added = await accounts.add(EMAIL, "pass:wörd:密码", "user")
     decomposed = "pass:wo\u0308rd:密码"
     assert await accounts.authenticate(basic(EMAIL, decomposed), HERE) == added
 
 
-async def test_remembered_login_is_quick(
-    quick_hashing, accounts: Accounts, basic, verified, lookups
-) -> None:
+async def test_remembered_login_is_quick(accounts: Accounts, basic, verified, lookups) -> None:
     """After the first request a login waits for nothing: no hash, no table, no other thread."""
     added = await accounts.add(EMAIL, PASSWORD)
     header = basic(EMAIL, PASSWORD)
@@ -51,7 +47,7 @@ async def test_remembered_login_is_quick(
 
 
 async def test_login_is_verified_once_in_a_while(
-    quick_hashing, accounts: Accounts, basic, clock, verified
+    accounts: Accounts, basic, clock, verified
 ) -> None:
     """A login is remembered for its time and then verified again."""
     await accounts.add(EMAIL, PASSWORD)
@@ -63,9 +59,7 @@ async def test_login_is_verified_once_in_a_while(
     assert len(verified) == 2
 
 
-async def test_memory_of_logins_is_bounded(
-    quick_hashing, accounts: Accounts, basic, monkeypatch
-) -> None:
+async def test_memory_of_logins_is_bounded(accounts: Accounts, basic, monkeypatch) -> None:
     """The oldest remembered login makes room for a new one."""
     monkeypatch.setattr(api.accounts.login_cache, "ENTRIES_MAX", 3)
     for n in range(5):
@@ -75,7 +69,7 @@ async def test_memory_of_logins_is_bounded(
     assert kept == ["user2@example.test", "user3@example.test", "user4@example.test"]
 
 
-async def test_header_is_not_kept(quick_hashing, accounts: Accounts, basic) -> None:
+async def test_header_is_not_kept(accounts: Accounts, basic) -> None:
     """What is remembered does not contain the password."""
     await accounts.add(EMAIL, PASSWORD)
     header = basic(EMAIL, PASSWORD)
@@ -84,7 +78,7 @@ async def test_header_is_not_kept(quick_hashing, accounts: Accounts, basic) -> N
     assert PASSWORD not in repr(accounts._cache._entries)
 
 
-async def test_new_password_ends_logins_at_once(quick_hashing, accounts: Accounts, basic) -> None:
+async def test_new_password_ends_logins_at_once(accounts: Accounts, basic) -> None:
     """The old password is refused from the moment the new one is set."""
     await accounts.add(EMAIL, PASSWORD)
     await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
@@ -94,9 +88,7 @@ async def test_new_password_ends_logins_at_once(quick_hashing, accounts: Account
     assert await accounts.authenticate(basic(EMAIL, "another horse"), HERE)
 
 
-async def test_removed_account_ends_logins_at_once(
-    quick_hashing, accounts: Accounts, basic
-) -> None:
+async def test_removed_account_ends_logins_at_once(accounts: Accounts, basic) -> None:
     """A removed account is refused; others stay logged in."""
     other = await accounts.add("bob@example.test", PASSWORD)
     await accounts.add(EMAIL, PASSWORD)
@@ -145,7 +137,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Held]:
 
 
 async def test_login_under_way_does_not_outlive_the_password(
-    quick_hashing, accounts: Accounts, basic, held: _Held
+    accounts: Accounts, basic, held: _Held
 ) -> None:
     """A login that is being verified while the password changes is not remembered."""
     await accounts.add(EMAIL, PASSWORD)
@@ -159,7 +151,7 @@ async def test_login_under_way_does_not_outlive_the_password(
 
 
 async def test_login_after_the_change_is_verified_anew(
-    quick_hashing, accounts: Accounts, basic, held: _Held
+    accounts: Accounts, basic, held: _Held
 ) -> None:
     """It does not share the outcome of one that began while the old password was right."""
     await accounts.add(EMAIL, PASSWORD)
@@ -175,7 +167,7 @@ async def test_login_after_the_change_is_verified_anew(
 
 
 async def test_same_login_many_times_is_verified_once(
-    quick_hashing, accounts: Accounts, basic, held: _Held
+    accounts: Accounts, basic, held: _Held
 ) -> None:
     """A burst of first requests costs one hash, and outlives those of it that are cancelled."""
     added = await accounts.add(EMAIL, PASSWORD)
@@ -190,7 +182,7 @@ async def test_same_login_many_times_is_verified_once(
     assert held.calls == 1
 
 
-async def test_everybody_cancelled(quick_hashing, accounts: Accounts, basic, held: _Held) -> None:
+async def test_everybody_cancelled(accounts: Accounts, basic, held: _Held) -> None:
     """If nobody waits any more, the verification ends quietly and nothing is stuck."""
     await accounts.add(EMAIL, PASSWORD)
     login = asyncio.create_task(accounts.authenticate(basic(EMAIL, "wrong one"), HERE))
@@ -203,7 +195,7 @@ async def test_everybody_cancelled(quick_hashing, accounts: Accounts, basic, hel
     await wait_until("for it to end", lambda: not accounts._passwords._verifying)
 
 
-async def test_few_hashes_at_once(quick_hashing, accounts: Accounts, basic, held: _Held) -> None:
+async def test_few_hashes_at_once(accounts: Accounts, basic, held: _Held) -> None:
     """However many log in at the same time, two hashes are computed at once."""
     logins = [
         asyncio.create_task(

@@ -16,11 +16,11 @@ from tests.support.wait import PATIENCE_S
 
 TOKEN = "/accounts/action/?do=create_token"
 
-pytestmark = pytest.mark.usefixtures("quick_hashing", "known_place")
+pytestmark = pytest.mark.usefixtures("known_place")
 
 
 @pytest.fixture
-async def known_place(quick_hashing: None, api: Api, ada: Account, basic: Basic) -> None:
+async def known_place(api: Api, ada: Account, basic: Basic) -> None:
     """The first login from an address also records the place; Basic begins no session."""
     answer = await call(api, "GET", "/profile/", Authorization=basic(ada.email, PASSWORD))
     assert answer.status == 200

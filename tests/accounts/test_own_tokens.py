@@ -12,8 +12,6 @@ from tests.api.calling import Answer, Api
 CREATE = "/accounts/action/?do=create_token"
 REMOVE = "/accounts/action/?do=remove_token"
 
-pytestmark = pytest.mark.usefixtures("quick_hashing")
-
 
 async def create(api: Api, email: str, **given: Any) -> Answer:
     body = {"username": email, "password": PASSWORD, "name": "laptop", **given}

@@ -16,8 +16,6 @@ from tests.accounts.calling import (
 from tests.accounts.clocks import Wall
 from tests.api.calling import DRIVE, UNKNOWN, Api
 
-pytestmark = pytest.mark.usefixtures("quick_hashing")
-
 
 async def test_requests_with_a_session(api: Api, ada: Account) -> None:
     """A session reads and changes what its account may."""

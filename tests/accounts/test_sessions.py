@@ -15,8 +15,6 @@ from tests.accounts.calling import HERE
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"
 
-pytestmark = pytest.mark.usefixtures("quick_hashing")
-
 
 @pytest.fixture
 async def ada(accounts: Accounts) -> Account:

@@ -1,9 +1,7 @@
 """Sending requests that are generated from the API's description, and judging the answers."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
@@ -23,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.openapi.document import document_json
+from tests.contract.findings import Findings
 
 DOCUMENT = orjson.loads(document_json())
 CHECKS = [
@@ -42,47 +41,22 @@ GENERATED = settings(
 )
 
 
-@dataclass
-class Findings:
-    """What was sent, what came of it, and what should not have."""
-
-    sent: Counter[str] = field(default_factory=Counter)
-    good: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[int] = field(default_factory=Counter)
-    contended: int = 0
-    wrong: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        return self.sent.total()
-
-    def judge(self, case: Case, response: Response) -> None:
-        label = case.operation.label
-        self.sent[label] += 1
-        self.statuses[response.status_code] += 1
-        self.good[label] += response.status_code < 300
-        self.contended += response.status_code == 503 and b"concurrency" in response.content
-        faults = [
-            *_unexpected(response),
-            *_nonconformities(case, response),
-            *_partial(case, response),
-            *_without_outcome(case, response),
-        ]
-        for fault in faults:
-            told = f"{case.as_curl_command()}\n  {response.status_code} {response.content[:500]!r}"
-            self.wrong.setdefault(f"{label}: {fault}", []).append(told)
-
-    def __str__(self) -> str:
-        statuses = ", ".join(
-            f"{status}: {self.statuses[status]}" for status in sorted(self.statuses)
-        )
-        missed = sorted(label for label in self.sent if not self.good[label])
-        lines = [
-            f"{self.total} requests, {self.good.total() / self.total:.0%} with 2xx ({statuses})",
-            *(f"never 2xx: {label}" for label in missed),
-            *(f"{len(told)} x {fault}\n  {told[0]}" for fault, told in self.wrong.items()),
-        ]
-        return "\n".join(lines)
+def judge(findings: Findings, case: Case, response: Response) -> None:
+    """Add what this answer shows."""
+    label = case.operation.label
+    findings.sent[label] += 1
+    findings.statuses[response.status_code] += 1
+    findings.good[label] += response.status_code < 300
+    findings.contended += response.status_code == 503 and b"concurrency" in response.content
+    faults = [
+        *_unexpected(response),
+        *_nonconformities(case, response),
+        *_partial(case, response),
+        *_without_outcome(case, response),
+    ]
+    for fault in faults:
+        told = f"{case.as_curl_command()}\n  {response.status_code} {response.content[:500]!r}"
+        findings.wrong.setdefault(f"{label}: {fault}", []).append(told)
 
 
 def _unexpected(response: Response) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.client import data_blocks
 from tests.acceptance.running import ROOT, Machine, machine_in, make_data
-from tests.contract.generating import Findings
+from tests.contract.findings import Findings
 from tests.support.processes import environment
 from tests.support.wait import PATIENCE_S
 

@@ -6,12 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Machine
-from tests.accounts.conftest import quick_hashing
 from tests.postgres.nodes import Nodes
 from tests.support.opened_postgres import in_postgres
 from tests.support.world import Foreseen
-
-__all__ = ["quick_hashing"]
 
 
 @pytest.fixture

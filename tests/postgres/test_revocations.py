@@ -91,7 +91,6 @@ async def test_a_cookie_made_at_one_node_opens_a_websocket_at_another(
         await two.accounts.account_of_async_cookie(cookie)
 
 
-@pytest.mark.usefixtures("quick_hashing")
 async def test_a_logout_at_one_node_ends_websockets_at_the_others(
     services: tuple[Service, Service],
 ) -> None:
@@ -112,7 +111,6 @@ async def test_a_logout_at_one_node_ends_websockets_at_the_others(
             await wait_until("it follows", lambda: two.feed.subscribers == 1)
 
 
-@pytest.mark.usefixtures("quick_hashing")
 async def test_a_place_is_known_at_every_node(services: tuple[Service, Service]) -> None:
     """By its address or by the cookie of a device; guesses are counted by each node."""
     one, two = services

@@ -2,7 +2,8 @@
 
 It has imported all that they need, which is most of what starting one of them costs. A fork begins
 as `python -m api.cli` does, with the words, folder, environment and files that it is given; it
-is reparented to the test's process, whose child it would be if that had started it.
+is reparented to the test's process, whose child it would be if that had started it. Only the
+passwords that it hashes are hashed cheaply.
 """
 
 import ctypes
@@ -22,6 +23,7 @@ import api
 import ledger
 import projections
 from api.cli import main
+from tests.harness.hashing import make_hashes_cheap
 
 STANDARD_FILES = 3
 REQUEST_BYTES = 2**20
@@ -103,6 +105,7 @@ def become(request: Request) -> None:
 def run() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which end it
     import_commands()
+    make_hashes_cheap()
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         request = serve(asked)
         if request is not None:

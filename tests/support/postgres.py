@@ -81,7 +81,7 @@ class PostgresServer:
         name = named or f"ledger_{os.getpid()}_{next(_names)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(
-                f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG'
+                f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'
                 f' TABLESPACE "{tablespace}"'
             )
         return self.url.replace("/postgres?", f"/{name}?")

@@ -10,17 +10,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli import cli
-from tests.accounts.conftest import quick_hashing
 from tests.commands.cli.here import served_here
-
-__all__ = ["quick_hashing"]
 
 ADA, BOB = "ada@example.test", "bob@example.test"
 UUID = r"[0-9a-f-]{36}"
 
 
 @pytest.fixture(params=["running", "alone"])
-def run(request: pytest.FixtureRequest, data: Path, quick_hashing: None) -> Iterator["Run"]:
+def run(request: pytest.FixtureRequest, data: Path) -> Iterator["Run"]:
     """Runs a command beside a service, or without one."""
     run = Run(data)
     run("account", "add", ADA)

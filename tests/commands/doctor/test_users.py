@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from api.cli.commands.doctor import _lines
 from api.composition import open_service
 from api.doctor.checks import examine_service
@@ -12,13 +10,9 @@ from api.service.settings import Settings
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.commands import CreateDrives, CreateJob, NewDrive
 from ledger.store.writer import Caller
-from tests.accounts.conftest import quick_hashing
 from tests.support.world import disk
 
-__all__ = ["quick_hashing"]
 
-
-@pytest.mark.usefixtures("quick_hashing")
 async def test_the_five_largest(tmp_path: Path) -> None:
     """By drives, jobs, and bytes of events; neither the library nor workers are among them."""
     async with open_service(Settings(data=tmp_path, copying=False)) as service:

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import argon2
 import pytest
 from aiohttp.test_utils import TestClient
 from psycopg.conninfo import conninfo_to_dict
 
-from api.accounts import credentials
 from api.app import make_app
 from api.composition import open_service
 from api.service.settings import Settings
@@ -60,8 +58,6 @@ async def api(
     through = f"postgresql://postgres@127.0.0.1:{cutting.port}/{name}"
     through += "?sslmode=disable&gssencmode=disable"
     monkeypatch.setattr(pg_session, "connect", lambda _: connect(through))
-    quick = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(credentials, "_hasher", quick)
     pools = (Pool("main", tmp_path / "main"),)
     settings = Settings(data=tmp_path, store=ledger_database, pools=pools, copying=False)
     record_pools_elsewhere(ledger_database, settings)
