@@ -154,9 +154,7 @@ class Admission:
         """Count and return the refusal of what there is no room for."""
         words = _WORDS[resource]
         limit, of_all = self.limits_of(resource)
-        message = (
-            f"the {words.of} has {limit:,} {words.means}, and may have no more: {words.helps}"
-        )
+        message = f"the {words.of} has {limit:,} {words.means}, and may have no more: {words.helps}"
         if not self._is_over(account, resource, n):
             limit = of_all
             message = f"the service has {limit:,} {words.means}, and takes no more"
