@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SCHEMA_VERSION = 6
-TABLES = Path(__file__).with_name("tables.sql")
+TABLES = Path(__file__).with_name("tables") / "tables.sql"
 
 _VIEW = re.compile(r"^CREATE VIEW (\w+) AS$", re.MULTILINE)
 

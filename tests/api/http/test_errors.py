@@ -33,6 +33,7 @@ NEVER_OVER_HTTP = {
     "MayNotListen",
     "Misconfigured",
     "NotBackedUp",
+    "NotCompared",
     "NotMoved",
     "NotRestored",
     "TokenNotFound",
