@@ -251,7 +251,7 @@ def test_long_reads_are_cut_before_the_wal_is_too_long(opened: Reserving, disk: 
         assert next(events).stream == "tag-a"
         check_wal_stays_short(opened, disk)
         with pytest.raises(ReadCut, match="ask for less"):
-            begun.tags(ME, limit=-1)
+            tags_of(begun, ME)
         with pytest.raises(ReadCut):
             parked.cursor.fetchone()
         with pytest.raises(ReadCut):
@@ -295,7 +295,7 @@ def test_the_read_of_another_process_gives_way_first(
 
         with pytest.raises(ReadCut):
             read_until_cut()
-        assert len(here.tags(ME, limit=-1)) == 1
+        assert len(tags_of(here, ME)) == 1
     assert disk.wal.stat().st_size < RESERVE // 2
 
 

@@ -22,8 +22,8 @@ from ledger.images.pools import Pool
 from ledger.store.postgres import session as pg_session
 from ledger.store.postgres.connections import connect
 from tests.api.calling import DRIVE, Answer, Api
-from tests.support.api_server import ApiServer
 from tests.postgres.failover.cutting import Cutting, Way
+from tests.support.api_server import ApiServer
 from tests.support.postgres import PORT, PostgresServer, record_pools_elsewhere
 
 EMAIL, PASSWORD = "ada@example.test", "correct horse"
