@@ -84,7 +84,7 @@ class Ledger:
         return self._writer.exclusive(work, afterwards)
 
     async def write(self, work: Callable[[Cursor], T]) -> T:
-        """Run `work` as `exclusive` does, for a request; it goes on if the request is cancelled.
+        """Run `work` as `exclusive` does, for a request; it continues if the request is cancelled.
 
         Raise what `work` raises, or `StoreFailed`.
         """

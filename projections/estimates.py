@@ -1,8 +1,8 @@
-"""How fast jobs go and when they end, as far as the reports of their workers tell. Pure.
+"""Estimates of how fast jobs progress and when they end, from the reports of workers. Pure.
 
-Everything comes from recorded reports, so that whoever answers says the same. What they do not tell
-is None, never a number: before anything was measured, once a report is overdue, and while something
-has to be verified and nothing has been verified yet.
+Everything comes from recorded reports, so that all processes agree. What these do not tell is None:
+before anything was measured, once a report is overdue, and while something must still be verified
+and nothing has been verified yet.
 """
 
 import math
@@ -14,9 +14,9 @@ from ledger.domain.reporting import SILENCE_S, silence_allowed_s
 from projections.tables import JobRow
 
 MEASURED_S = 1.0
-"""How long jobs must have been at work before that says anything."""
+"""How long jobs must have been at work before an estimate makes sense."""
 PAUSE_S = 2.0
-"""A pause between two jobs that is no longer than this belongs to the work."""
+"""Pauses between two jobs up to this long count as work."""
 
 
 class Estimate(NamedTuple):
@@ -42,7 +42,7 @@ def estimate(leaves: Sequence[JobRow], now: datetime) -> Estimate:
     length = _length(spans)
     if length < MEASURED_S:
         return UNKNOWN
-    # The average misses those whose present attempt has just begun, the present number short gaps.
+    # The average misses attempts that have just begun; the present number misses short gaps.
     at_once = max(sum(end - begin for begin, end in spans) / length, len(at_work))
     costs = _Costs.of(measures)
     needed = costs.needed_s(running)
@@ -56,10 +56,10 @@ def estimate(leaves: Sequence[JobRow], now: datetime) -> Estimate:
 
 
 def _at_once_from_now(at_once: float, running: int) -> float:
-    """Return how many jobs go on at once, on average, until the last one ends.
+    """Return how many jobs run at once, on average, until the last one ends.
 
-    Once fewer are left, each may be as fast as before, or have the speed of those that ended: take
-    the middle between the two.
+    Once fewer are left, each may stay as slow as before, or take over the speed of those that
+    ended. Take the geometric mean of the two.
     """
     return math.sqrt(at_once * min(at_once, running))
 
@@ -103,7 +103,7 @@ class _Measure(NamedTuple):
         return self.lost or at - self.reported > allowed_s
 
     def span(self, newest: float) -> tuple[float, float]:
-        """Return from when to when the job was at work, up to the newest report of any."""
+        """Return when the job was at work, as of the newest report of any job."""
         return self.began, newest if self.runs else self.reported
 
 
@@ -133,7 +133,7 @@ class _Costs(NamedTuple):
             copies += row.bytes_total - row.bytes_done
             if row.bytes_verified is not None:
                 verifications += row.bytes_total - row.bytes_verified
-            elif self.verifies and row.reported == row.began:  # it has not said so yet
+            elif self.verifies and row.reported == row.began:  # its first report will say so
                 verifications += row.bytes_total
         if (copies and self.copy is None) or (verifications and self.verification is None):
             return None

@@ -17,7 +17,7 @@ PASSWORD_LENGTH_MIN = 8
 PASSWORD_LENGTH_MAX = 1024
 HEADER_LENGTH_MAX = 8192
 COMPOSED_MOST = 4
-"""Characters that NFC makes one of, at the most."""
+"""How many characters NFC combines into one at most."""
 MARKS_MAX = 30
 GENERATED_PASSWORD_BYTES = 18
 SECRET_BYTES = 32

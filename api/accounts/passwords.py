@@ -66,7 +66,7 @@ class Passwords:
     async def verify(self, credentials: Credentials, client: Client) -> VerifiedLogin:
         """Raise `LoginRefused`, or `TooManyAttempts` for this place.
 
-        The verification goes on if a request that waits for it is cancelled.
+        The verification continues if a request that waits for it is cancelled.
         """
         login = _Login(credentials, client, self._changes)
         verifying = self._verifying.get(login)

@@ -119,7 +119,7 @@ class AdminServer:
                 await response.write(encode(latest) + b"\n")
             await response.write(encode(await rebuilding) + b"\n")
         except ConnectionError:
-            log.info("the client of the rebuild is gone; the rebuild goes on")
+            log.info("the client of the rebuild is gone; the rebuild continues")
             await rebuilding
         return response
 

@@ -13,7 +13,7 @@ from ledger.proofs.tile_builder import TilingStopped
 
 PAUSE_S = 60.0
 MANY_EVENTS = 1_000
-"""So many events end the pause early."""
+"""This many events end the pause early."""
 LOOK_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,6 @@ class _Keeper:
         try:
             await asyncio.to_thread(self._checkpoints.keep)
         except TilingStopped:
-            log.info("the next start goes on with the tiles")
+            log.info("the next start continues with the tiles")
         finally:
             self._due = time.monotonic() + PAUSE_S

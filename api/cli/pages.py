@@ -1,6 +1,6 @@
 """Pages of lists: the options that filter one and choose a page, and how to get the next one.
 
-The public API answers a filter that cannot match with an empty list; a person is told.
+The public API answers a filter that cannot match with an empty list; people get an error instead.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ after_option = click.option(
     help="Walk the list, the newest first: empty to begin, then what the page before printed.",
 )
 offset_option = click.option(
-    "--offset", type=click.IntRange(0), default=0, help="Skip so many first."
+    "--offset", type=click.IntRange(0), default=0, help="Skip this many first."
 )
 
 

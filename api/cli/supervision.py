@@ -1,7 +1,7 @@
-"""What systemd, or another service manager, is told of a process: that it is ready, and alive.
+"""Telling systemd, or another service manager, that a process is ready and alive.
 
-The protocol is that of sd_notify(3): a datagram to the socket that the environment names. Without
-one, nobody is told. A process that hangs sends no more signs of life, so that it is started again.
+The protocol is that of sd_notify(3): a datagram to the socket that the environment names, if any. A
+process that hangs stops sending signs of life, so that it is restarted.
 """
 
 import logging
@@ -18,7 +18,7 @@ from api.background.loop import repeat
 from ledger.application import Ledger
 
 HANG_S = 90.0
-"""For so long the writer may be busy with one thing: locks and requests wait for less."""
+"""How long the writer may be busy with one thing; no lock or request waits that long."""
 READY_PAUSE_S = 0.1
 
 DOUBLE_BYTES = 8
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor(Protocol):
-    """Somebody who is told."""
+    """Receives the signs."""
 
     pause_s: float | None
-    """How often it wants a sign of life; None: never."""
+    """How often it expects a sign of life; None: never."""
 
     def ready(self, status: str) -> None:
         """Tell that requests are answered, or that work is done, from now on."""
@@ -61,7 +61,7 @@ class ServiceManager:
         self._tell("STOPPING=1")
 
     def _tell(self, text: str) -> None:
-        """Send it, and never wait: a manager that does not read must not stop a service."""
+        """Send a datagram without waiting: a manager that reads none must not stop the service."""
         if not self._address:
             return
         try:
@@ -89,15 +89,15 @@ class Pulses:
         self._beats[number] = time.monotonic()
 
     def have_begun(self) -> bool:
-        """Return whether each has given a sign of life."""
+        """Return whether each process has given a sign of life."""
         return min(self._beats) > 0
 
     def are_alive(self) -> bool:
-        """Return whether each has given one lately, of those that are wanted."""
+        """Return whether signs of life are expected, and each process has given one lately."""
         return self.pause_s is not None and time.monotonic() - min(self._beats) < 2 * self.pause_s
 
     def pass_on(self, manager: ServiceManager, status: str, end: threading.Event) -> None:
-        """Tell the manager what is true of all of them, until the end."""
+        """Tell the manager what holds for all of them, until `end` is set."""
         while not self.have_begun():
             if end.wait(READY_PAUSE_S):
                 return
@@ -125,9 +125,9 @@ class _Pulse:
 
 @asynccontextmanager
 async def supervised(supervisor: Supervisor, ledger: Ledger, status: str) -> AsyncIterator[None]:
-    """Tell that the process is ready, and then that it is alive, until the block is left.
+    """Report that the process is ready, and then that it is alive, until the block is left.
 
-    Only the event loop tells so, and only while the ledger's writer gets on.
+    The event loop does so, and only while the ledger's writer makes progress.
     """
 
     async def tell_if_alive() -> None:

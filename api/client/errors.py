@@ -28,7 +28,7 @@ class LoginEnded(ClientError):
 
 
 class Unreachable(ClientError):
-    """No answer came; `sent` tells whether the service may have the request all the same."""
+    """No answer came; `sent` tells whether the service may have received the request."""
 
     def __init__(self, url: str, why: str, *, sent: bool = False) -> None:
         super().__init__(f"{url} cannot be reached ({why}): is the service running there?")
@@ -134,7 +134,7 @@ class PartInUse(Mismatch):
 
 
 class WrongAnswer(Mismatch):
-    """The answer is not what was asked for, whoever on the way is to blame."""
+    """The answer is not what was requested; the service or a proxy may be to blame."""
 
     def __init__(self, why: str) -> None:
         super().__init__(

@@ -17,7 +17,7 @@ def size(count: float) -> str:
     while count >= 1024 and unit < len(_UNITS) - 1:  # noqa: PLR2004 - the units' step
         count /= 1024
         unit += 1
-    digits = 1 if unit and count < 100 else 0  # noqa: PLR2004 - three digits at the most
+    digits = 1 if unit and count < 100 else 0  # noqa: PLR2004 - three digits at most
     return f"{count:.{digits}f} {_UNITS[unit]}"
 
 

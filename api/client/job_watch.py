@@ -14,7 +14,7 @@ PAUSE_S = 0.5
 LOOKS_PER_S_MAX = 50
 """... and the number of looks at all jobs together: a watch must cost the service little."""
 LOOK = Limit(6, total_s=6)
-"""A look that takes longer is a lost connection, which the watcher is told of."""
+"""A request that takes longer counts as a lost connection, which is reported."""
 UNKNOWN_S = 60.0
 """For so long a job that does not exist is waited for."""
 NOT_FOUND = 404

@@ -56,7 +56,7 @@ class PartialFile:
             raise ForeignPart(self.path, f"it is of drive {self.origin.drive}")
 
     def begin(self, origin: Origin) -> None:
-        """Begin anew with the first byte of this."""
+        """Start over with the first byte of this version."""
         self.cut(0)
         os.fsync(self._fd)
         self.origin = origin
@@ -75,7 +75,7 @@ class PartialFile:
         self.length += len(content)
 
     def cut(self, length: int) -> None:
-        """Keep only so many bytes."""
+        """Keep only this many bytes."""
         os.ftruncate(self._fd, length)
         self.length = length
 

@@ -1,4 +1,4 @@
-"""Waiting for a service that is away for some seconds: while it starts, a proxy answers for it."""
+"""Waiting for a service that is away for some seconds, as while it restarts behind a proxy."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -14,7 +14,7 @@ PAUSE_S = 1.0
 
 
 class Patience:
-    """Counts tries in vain."""
+    """Counts failed tries."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -23,9 +23,9 @@ class Patience:
     async def wait(
         self, error: ClientError, *, came_on: bool = False, passes: bool = False
     ) -> None:
-        """Wait before the next try; `came_on` begins the count anew.
+        """Wait before the next try; `came_on` restarts the count, since there was progress.
 
-        Raises the error after too many tries in vain, or if it will not pass; the caller may know
+        Raises the error after too many failed tries, or if it is permanent, unless the caller knows
         that it `passes`.
         """
         self._tries_left = TRIES if came_on else self._tries_left - 1
@@ -36,7 +36,7 @@ class Patience:
 
 
 async def patiently(client: Client, ask: Callable[[], Awaitable[T]]) -> T:
-    """Return what `ask` returns; ask again while its error may pass. Raises `ClientError`."""
+    """Return what `ask` returns; repeat it after temporary errors. Raises `ClientError`."""
     patience = Patience(client)
     while True:
         try:
@@ -46,5 +46,5 @@ async def patiently(client: Client, ask: Callable[[], Awaitable[T]]) -> T:
 
 
 def may_pass(error: ClientError) -> bool:
-    """Return whether the same request may be answered otherwise after a while."""
+    """Return whether the error is temporary, so that the request may be repeated."""
     return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.may_pass)

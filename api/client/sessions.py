@@ -1,4 +1,4 @@
-"""Requests over connections that are kept: for transfers, and for following many jobs."""
+"""Requests over connections that are kept open: for transfers, and for following many jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -70,7 +70,7 @@ async def connected(login: Login) -> AsyncIterator[SessionClient]:
 async def refuse_redirects(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Follow no redirect, whatever asks for one: what is sent is meant for one service.
+    """Follow no redirects: what is sent is meant for one service.
 
     aiohttp would send a password or an image again, to any host, and a token to any scheme.
     """

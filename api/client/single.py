@@ -60,7 +60,7 @@ class SingleClient(Client):
 
 
 def run(work: Coroutine[None, None, T]) -> T:
-    """Run what such a client does to its end."""
+    """Run a coroutine of such a client to its end."""
     try:
         work.send(None)
     except StopIteration as ended:
@@ -70,7 +70,7 @@ def run(work: Coroutine[None, None, T]) -> T:
 
 
 class _NotConnected(OSError):
-    """There is no connection, so that nothing was sent."""
+    """There was no connection, so nothing was sent."""
 
 
 class _NotSecure(OSError):
@@ -78,7 +78,7 @@ class _NotSecure(OSError):
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection that is waited for less long than an answer."""
+    """A connection whose time limit is shorter than that of an answer."""
 
     def connect(self) -> None:
         silence_s, self.timeout = self.timeout, CONNECT_S

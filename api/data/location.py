@@ -47,7 +47,7 @@ class Database(Protocol):
         """Return whether there is a ledger, or may be."""
 
     def open(self, *, reserve: int = 0) -> Opened:
-        """Open the ledger to write; a reserve of at most so many bytes is kept on its disk.
+        """Open the ledger to write; a reserve of at most `reserve` bytes is kept on its disk.
 
         Raise `StoreFailed`.
         """

@@ -17,7 +17,7 @@ from projections.maintenance.retention.compaction import ARCHIVES
 FREE_BYTES_LOW = 1024**3
 """With less than this free, the ledger's disk will soon be full."""
 WAL_BYTES_HIGH = 1024**3
-"""A WAL of this size means that some read has been going on for long."""
+"""A WAL of this size means that some read has taken long."""
 FILES_MIN = 1024
 """Each connection, and each image that is being copied, takes an open file."""
 

@@ -1,4 +1,4 @@
-"""Who has the most of what is limited: where to look when something is full."""
+"""The accounts that own or record the most: where to look when something is full."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ NAMED_MAX = 5
 
 
 def largest_users(database: Database, recorded: Mapping[str, int]) -> list[Users]:
-    """Return the largest by drives, by jobs, and by the bytes that they have `recorded`."""
+    """Return those with the most drives, jobs, and bytes `recorded`."""
     with database.log() as log:
         cursor = log.cursor()
         found = {
@@ -25,7 +25,7 @@ def largest_users(database: Database, recorded: Mapping[str, int]) -> list[Users
 
 
 def _by_email(cursor: Cursor, numbers: Mapping[str, int]) -> dict[str, int]:
-    """Leave out who is no account, such as workers."""
+    """Return the numbers by email; owners that are no accounts, such as workers, are left out."""
     named: dict[str, int] = {}
     for uuid, number in numbers.items():
         account = accounts.find_by_uuid(cursor, uuid)

@@ -25,7 +25,7 @@ SHOW_S = 10.0
 """For how long it is tried to show what was recorded."""
 PAUSE_S = 0.1
 NAMED_MAX = 3
-"""How many URLs an error names at the most."""
+"""How many URLs an error names at most."""
 
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_TRACE})
 

@@ -48,7 +48,7 @@ SHORT_LIMIT = 200
 AVOID_LIMIT = 100
 ALTERNATIVES_LIMIT = 500
 CONDITIONS_LIMIT = 100
-"""Filters of one request. SQLite nests what is joined by AND or OR, a thousand deep at the most."""
+"""Filters of one request. SQLite nests what is joined by AND or OR, up to a thousand deep."""
 PARTS_LIMIT = 5
 """Parts of names in one request: all names are read for each of them."""
 DIGITS_LIMIT = 18
@@ -163,7 +163,7 @@ class Page(NamedTuple):
     offset: int
 
     def is_short(self, total: int) -> bool:
-        """Return whether the page of so many objects is read in the event loop's thread."""
+        """Return whether a page of a list of `total` objects is read in the event loop's thread."""
         return min(self.limit or total, total - self.offset) <= SHORT_LIMIT
 
     @property

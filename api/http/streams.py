@@ -1,8 +1,8 @@
 """Answers that are read in threads: whole if they are short, else in parts as the client reads.
 
-A thread makes one part, and is free while the client takes it. Until then the generator that makes
-the parts is parked: so a client may read as slowly as it likes without keeping a thread, and no
-more than a part is in memory.
+A thread makes one part and is free again while the client takes it. Meanwhile the generator of the
+parts is parked: however slowly a client reads, it occupies no thread, and only one part is in
+memory.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 async def read_in_lane(request: web.Request, read: Callable[[], V]) -> V:
-    """Do a read that is too long for the event loop when it is the asking account's turn.
+    """Do a read that is too long for the event loop, when it is the caller's turn.
 
     Raise `TooMuch` if that takes too long, and whatever `read` raises.
     """
@@ -39,7 +39,7 @@ async def read_in_lane(request: web.Request, read: Callable[[], V]) -> V:
 
 
 async def stream(request: web.Request, pieces: Generator[bytes]) -> web.StreamResponse:
-    """Answer with JSON that comes in pieces of any length.
+    """Answer with JSON that is made in pieces of any length.
 
     A short answer is sent whole, a longer one in parts. An error before anything is sent is raised;
     after that the connection is cut, so that the client does not mistake a part for the whole.
@@ -78,7 +78,7 @@ class _Parts:
         return part
 
     def close(self) -> None:
-        """Give back what is held, and end the snapshot, in a thread."""
+        """Give back what is held, and end the snapshot, in a thread: another may still use it."""
         self._give_back()
         self._closed = True
         if not self.ended:

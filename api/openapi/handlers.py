@@ -1,4 +1,4 @@
-"""Handlers of the API's description, for programs and for people; anybody may read it."""
+"""Handlers of the API's description, for programs and for people; it is public."""
 
 from aiohttp import web
 

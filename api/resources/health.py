@@ -8,7 +8,7 @@ from api.service.single_flight import SingleFlight
 
 
 class Health:
-    """Handlers of both URLs. Anybody may ask; the answers reveal nothing of what is recorded."""
+    """Handlers of both URLs. They are public, so they reveal nothing of what is recorded."""
 
     def __init__(self, service: Service) -> None:
         self._views = service.views

@@ -1,4 +1,4 @@
-"""Lists: read at once if that is quick and short, else in a thread and in batches."""
+"""Lists: quick and short ones are read at once, others in a thread and in batches."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from projections.views.views import Views
 from projections.views.walks import Walked
 
 BATCH_BYTES = 64 * 1024
-"""About how much is read at a time of a list that is read in a thread."""
+"""About the size of a batch of a list that is read in a thread."""
 
 
 class Found(NamedTuple):
-    """What comes before the objects of a list, and their uuids, which may be many."""
+    """The meta of a list, and the uuids of its objects, which may be many."""
 
     meta: JsonObject
     uuids: Iterable[str]
@@ -32,7 +32,7 @@ class Listing(NamedTuple):
     find: Callable[[Snapshot], Found]
     read: Callable[[Snapshot, Sequence[str]], Sequence[Shown]]
     is_quick: bool
-    """Whether finding them is too short for a thread."""
+    """Whether finding them is quick enough for the event loop."""
 
 
 async def list_answer(request: web.Request, views: Views, listing: Listing) -> web.StreamResponse:

@@ -49,7 +49,7 @@ class Walk(NamedTuple):
 
     @property
     def is_short(self) -> bool:
-        """Whether it looks at no more rows than it shows."""
+        """Whether it examines no more rows than it shows."""
         return is_short(self.of.kind, self.of.conditions)
 
     def find(self, snapshot: Snapshot) -> Found:

@@ -1,9 +1,9 @@
-"""Admission: what accounts have of the service at one moment, and how much of it they may have.
+"""Admission: how much of the service accounts use at one moment, and how much they may use.
 
 Where nobody has logged in, an address stands for the account.
 
-An account spends its own budget, also when staff look at what another has; so who takes too much
-meets their own limit. All together are limited as well, which protects the machine.
+Each account spends its own budget, also when staff look at another account, so that whoever takes
+too much reaches their own limit. The total is limited as well, to protect the machine.
 """
 
 from collections import Counter
@@ -26,16 +26,16 @@ Resource = Literal[
 ]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 Rate = Literal["requests"]
-"""What is not had for a while, but counted in time."""
+"""What is not held for a while, but counted in time."""
 RATES: tuple[Rate, ...] = get_args(Rate)
 
 BUDGET_USED = Metric(
     *("budget_used", "gauge", ("resource",)),
-    "What all accounts have of a resource in this process.",
+    "How much of a resource all accounts use in this process.",
 )
 REFUSED = Metric(
     *("refused", "counter", ("resource",)),
-    "Requests that were refused because their account, or all together, had enough of a resource.",
+    "Requests that were refused because of a limit on their account, or on all accounts.",
 )
 
 
@@ -44,7 +44,7 @@ class _Words(NamedTuple):
 
     means: str
     helps: str
-    """What a client can do to have another one."""
+    """What a client can do to get another one."""
     retry_after_s: int
     of: Literal["account", "address"] = "account"
 
@@ -64,7 +64,7 @@ _WORDS: Mapping[Resource, _Words] = {
 
 
 class TooMuch(Expected):
-    """The account, or all accounts together, have as much of a resource as they may have."""
+    """The account, or all accounts together, have reached the limit of a resource."""
 
     def __init__(
         self, resource: Resource | Rate, limit: int, retry_after_s: int, message: str
@@ -97,7 +97,7 @@ class Taken:
 
 
 class Admission:
-    """Gives accounts their parts of the service. For the thread of one event loop."""
+    """Keeps accounts within their budgets. For the thread of one event loop."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = {
@@ -106,19 +106,19 @@ class Admission:
         }
         self._all: Counter[Resource] = Counter()
         self._accounts: dict[str, Counter[Resource]] = {}
-        """What each account has; one that has nothing is missing."""
+        """What each account uses; accounts that use nothing are left out."""
         self.refused = REFUSED.counter()
         for resource in (*RESOURCES, *RATES):  # Prometheus sees no increase in what begins at one
             self.refused.labels(resource)
 
     def take(self, account: str, resource: Resource, n: int = 1) -> Taken:
-        """Give the account so much of a resource, until it is given back. Raise `TooMuch`."""
+        """Take `n` of a resource for the account, until they are given back. Raise `TooMuch`."""
         if not self.has_room(account, resource, n):
             raise self.refusal(account, resource, n)
         return self.charge(account, resource, n)
 
     def charge(self, account: str, resource: Resource, n: int) -> Taken:
-        """Count what the account has anyhow, until it is given back."""
+        """Take `n` of a resource without asking whether there is room."""
         if not n:
             return Taken(lambda: None)
         budget = self._accounts.setdefault(account, Counter())
@@ -131,7 +131,7 @@ class Admission:
         self.refused.labels(resource).inc()
 
     def used(self) -> Iterable[tuple[Resource, int]]:
-        """Yield what all accounts have of each resource."""
+        """Yield how much of each resource all accounts use."""
         return ((resource, self._all[resource]) for resource in RESOURCES)
 
     def limits_of(self, resource: Resource) -> tuple[int, int]:
@@ -143,15 +143,15 @@ class Admission:
 
     @property
     def accounts(self) -> int:
-        """How many accounts have anything."""
+        """How many accounts use anything."""
         return len(self._accounts)
 
     def has_room(self, account: str, resource: Resource, n: int) -> bool:
-        """Return whether the account may have so much more of a resource."""
+        """Return whether the account may take `n` more of a resource."""
         return not (self._is_over(account, resource, n) or self._are_over(resource, n))
 
     def refusal(self, account: str, resource: Resource, n: int) -> TooMuch:
-        """Count and return the refusal of what there is no room for."""
+        """Count and return the refusal of `n` for which there is no room."""
         words = _WORDS[resource]
         limit, of_all = self.limits_of(resource)
         message = f"the {words.of} has {limit:,} {words.means}, and may have no more: {words.helps}"

@@ -1,4 +1,4 @@
-"""Bytes of answers: in memory from when they are made until the client has taken them.
+"""Bytes of answers, which are in memory until the client has taken them.
 
 They count for the account that asks or, in a budget of their own, for the address of a client that
 has not logged in: what such clients leave unread keeps no account waiting.
@@ -13,11 +13,11 @@ from api.service.fair_queue import FairQueue
 from api.service.limits import Limits
 
 PART_BYTES = 256 * 1024
-"""The longest answer that is sent in one piece, and the parts of longer ones; about."""
+"""About the longest answer that is sent in one piece, and the size of parts of longer ones."""
 
 
 class AnswerBytes:
-    """Counts the bytes of answers, and lets reads wait while there are too many."""
+    """Counts the bytes of answers, and makes reads wait while there are too many."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class AnswerBytes:
         self._resource = resource
         self._wait_s = limits.answer_wait_seconds or None
         self.part = min([PART_BYTES, *filter(None, admission.limits_of(resource))])
-        """What must be free for a read to begin: about what it will need."""
+        """About what a read needs, which must be free before it begins."""
         self._waiting = FairQueue[asyncio.Future[Taken]]()
         self._listeners: list[Callable[[], None]] = []
         self._is_waking = False
@@ -43,12 +43,12 @@ class AnswerBytes:
         return self._admission.has_room(account, self._resource, self.part)
 
     def charge(self, account: str, count: int) -> Taken:
-        """Count bytes that were made, until the client has taken them."""
+        """Count bytes until the client has taken them."""
         taken = self._admission.charge(account, self._resource, count)
         return Taken(lambda: self._give_back(taken))
 
     async def room(self, account: str) -> None:
-        """Return once there is room. Raise `TooMuch` if there is none for too long."""
+        """Wait until there is room. Raise `TooMuch` if that takes too long."""
         if self.has_room(account):
             return
         turn: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
@@ -70,7 +70,7 @@ class AnswerBytes:
             asyncio.get_running_loop().call_soon(self._wake)
 
     def _wake(self) -> None:
-        """Let those go on for which there is room; each has a part until it has gone on."""
+        """Wake those for which there is room; each holds the size of a part until it runs."""
         self._is_waking = False
         while (found := self._waiting.next(self.has_room)) is not None:
             account, turn = found

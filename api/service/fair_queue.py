@@ -1,4 +1,4 @@
-"""What waits, by account: accounts take turns, and what waited longest in each comes first."""
+"""A queue in which accounts take turns; within an account, first come is first served."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,11 +8,11 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Hands out what waits, an account after the other, however much of one account waits."""
+    """Hands out items of one account after the other, however many one account has."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, dict[T, None]] = OrderedDict()
-        """What waits of each account that has anything; the one whose turn it is comes first."""
+        """The items of each account that has any; the account whose turn it is comes first."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -21,14 +21,14 @@ class FairQueue(Generic[T]):
         self._waiting.setdefault(account, {})[item] = None
 
     def remove(self, account: str, item: T) -> None:
-        """Let it wait no longer; it may have been handed out."""
+        """Remove an item, unless it has been handed out."""
         items = self._waiting.get(account, {})
         items.pop(item, None)
         if not items:
             self._waiting.pop(account, None)
 
     def next(self, may: Callable[[str], bool]) -> tuple[str, T] | None:
-        """Return the next of the first account that may have its turn; None if none may."""
+        """Return the next item of the first account that may have its turn; None if none may."""
         account = next(filter(may, self._waiting), None)
         if account is None:
             return None

@@ -1,4 +1,4 @@
-"""Heavy reads: those that are too long for the event loop, in threads that accounts share."""
+"""Heavy reads: too long for the event loop, they run in threads that accounts share."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,8 +35,8 @@ class HeavyReads:
     async def read(self, account: str, work: Callable[[], V], *, begun: bool = False) -> V:
         """Do some work in a thread when it is the account's turn.
 
-        Raise `TooMuch` if too many reads of the account wait, or this one for too long; unless it
-        has begun: then its client has a part of the answer.
+        Raise `TooMuch` if too many reads of the account wait, or this one has waited too long. Once
+        the client has a part of the answer (`begun`), it waits as long as it takes.
         """
         with await self._turn(account, begun=begun):
             loop = asyncio.get_running_loop()
@@ -45,7 +45,7 @@ class HeavyReads:
             return await asyncio.wrap_future(done)
 
     def submit(self, work: Callable[[], None]) -> "Future[None]":
-        """Do some short work in one of the threads, without a turn."""
+        """Do short work in one of the threads without waiting for a turn."""
         return self._threads.submit(work)
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class HeavyReads:
         self._threads.shutdown()
 
     async def _turn(self, account: str, *, begun: bool) -> Taken:
-        """Wait for a thread; return what is kept of the account's bytes for the answer."""
+        """Wait for a thread; return the bytes that are reserved for the answer."""
         turn: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         self._lanes.wait(account, turn)
         self._hand_out()

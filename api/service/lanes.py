@@ -1,4 +1,4 @@
-"""Lanes: whose turn it is to have one of a few threads."""
+"""Lanes: whose turn it is to use one of a few threads."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ class Lanes(Generic[T]):
     def __init__(
         self, threads: int, running_each: int, may: Callable[[str], bool] = lambda _: True
     ) -> None:
-        """Of one account so many run at once; 0 is no limit. `may` says whether it may go on."""
+        """At most `running_each` of an account run at once; 0 is no limit. `may` can forbid it."""
         self._free = threads
         self._running_each = running_each
         self._may = may
@@ -33,7 +33,7 @@ class Lanes(Generic[T]):
         self._queue.remove(account, turn)
 
     def turns(self) -> Iterator[tuple[str, T]]:
-        """Yield those that run now: each has a thread until it is told to `end`."""
+        """Yield those that may run now: each has a thread until `end` is called."""
         while self._free and (found := self._queue.next(self._may_run)) is not None:
             account, _ = found
             self._free -= 1
@@ -41,7 +41,7 @@ class Lanes(Generic[T]):
             yield found
 
     def end(self, account: str) -> None:
-        """Take the thread back from one that ran."""
+        """Take back the thread of one that has run."""
         self._free += 1
         self._running[account] -= 1
         if not self._running[account]:

@@ -1,24 +1,24 @@
-"""How many requests an account may make in a second, and how many at once after a pause."""
+"""The rates of requests: how many an account may make in a second, and at once after a pause."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 REMEMBERED = 1_000
-"""Accounts that are remembered, at the least, before those are forgotten that have been quiet."""
+"""How many accounts are remembered at least; beyond that, quiet ones are forgotten."""
 
 
 class _Bucket(NamedTuple):
-    """How many requests an account had left at a moment."""
+    """How many requests an account had left at a moment in time."""
 
     left: float
     at: float
 
 
 class RequestRates:
-    """A bucket of requests for each account, which fills up again by itself."""
+    """Token buckets: one for each account, which refills over time."""
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
-        """A bucket is never smaller than what flows in within a second; 0 a second is no limit."""
+        """A bucket holds at least what refills in a second; 0 a second is no limit."""
         self._per_second = per_second
         self._burst = max(burst, per_second, 1.0)
         self._clock = clock
@@ -29,7 +29,7 @@ class RequestRates:
         return len(self._buckets)
 
     def admit(self, account: str) -> float:
-        """Count a request, and return 0; or return in how many seconds there is room for it."""
+        """Count a request and return 0, or return how many seconds it has to wait."""
         if not self._per_second:
             return 0.0
         now = self._clock()
@@ -48,7 +48,7 @@ class RequestRates:
         return min(self._burst, bucket.left + (now - bucket.at) * self._per_second)
 
     def _forget_quiet(self, now: float) -> None:
-        """Forget the accounts whose buckets are full: they are as if they had never asked."""
+        """Forget accounts whose buckets are full, which makes no difference to them."""
         self._buckets = {
             account: bucket
             for account, bucket in self._buckets.items()

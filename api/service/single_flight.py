@@ -26,7 +26,7 @@ class SingleFlight(Generic[V]):
         """Return the result of a read that began now, or a little earlier.
 
         Raise what the read raises, and `StoreUnreachable` if it takes longer than `READ_S`; the
-        read itself goes on then.
+        read itself continues then.
         """
         if self._reading is None or self._reading.done():
             self._reading = self._thread.submit(self._read)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 Address = IPv4Address | IPv6Address
 
 IPV6_PREFIX = 64
-"""What one customer of a provider has, at the least."""
+"""The smallest network that a provider gives to a customer."""
 
 
 def parse_address(text: str) -> Address | None:

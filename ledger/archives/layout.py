@@ -26,9 +26,9 @@ PART = ".part"
 LEVEL = 9
 """Of 3, 6, 9, 12 and 15; higher levels made files hardly smaller, but slower to write."""
 FRAME_EVENTS = 2_000
-"""A frame ends after so many events: 4,000 made files 4 % smaller, 1,000 made them 6 % larger."""
+"""A frame ends after this many events: 4,000 made files 4 % smaller, 1,000 made them 6 % larger."""
 FRAME_BYTES = 4 * 1024**2
-"""A frame ends sooner if its lines have so many bytes."""
+"""A frame ends sooner if its lines have this many bytes."""
 FRAME_BYTES_MOST = 64 * 1024**2
 """No frame is larger, unpacked."""
 TREES_TOGETHER = 1_000

@@ -1,8 +1,8 @@
-"""How much room the ledger's disk has, and how much of it and of the pools stays free. Pure.
+"""How full the ledger's disk is, and how much of it and of the pools stays free. Pure.
 
 A full disk must not keep anybody from making room. So a reserve is kept on it, and given up once
-there is no other room: then deletions and ends can still be recorded, and the log be folded into
-the file. Nothing else is recorded from when only the reserve's size is left beside it.
+there is no other room: then deletions and ends can still be recorded, and the WAL checkpointed.
+Once no more than the reserve's size is free beside it, nothing else is recorded.
 """
 
 from enum import StrEnum
@@ -12,13 +12,13 @@ FREE_LEAST = 2**20
 """With less than this free, the next transaction may not fit."""
 RESERVE_LEAST = 4 * 2**20
 RESERVE_MOST = 128 * 2**20
-"""The reserve has to hold what folding the longest log into the file takes."""
+"""The reserve must have room to checkpoint the longest WAL."""
 
 KEPT_IN_POOL = 64 * 2**20
-"""A twentieth of a larger file system than is usual for this, an eighth of a smaller one."""
+"""The least that stays free of a file system, unless that is more than an eighth of it."""
 
 KEPT_FILES = 1024
-"""For the files of drives that are recorded, and not made yet."""
+"""Left for the files of drives that are recorded but not made yet."""
 
 
 class DiskState(StrEnum):
@@ -37,16 +37,16 @@ class DiskSpace(NamedTuple):
 
 
 class WalLengths(NamedTuple):
-    """The lengths of the WAL, in bytes, at which it is folded, and reads are cut for it."""
+    """The lengths of the WAL, in bytes, at which it is checkpointed and reads are cut."""
 
     folded: int
     elsewhere: int
-    """Reads of other processes than the one that writes."""
+    """For reads of processes other than the one that writes."""
     here: int
 
 
 def longest_wal(reserve: int) -> WalLengths:
-    """Return the lengths: half of the reserve is not reached, also by the next transactions."""
+    """Return lengths such that the next transactions, too, stay below half of the reserve."""
     return WalLengths(reserve // 4, reserve * 5 // 16, reserve * 3 // 8)
 
 
@@ -58,8 +58,8 @@ def reserve_bytes(disk: int, most: int) -> int:
 def state_after(before: DiskState, free: int, reserve: int) -> DiskState:
     """Return the state of a disk with so many bytes free, beside the reserve if it is there.
 
-    A reserve that was given up is made again once there is twice the room for it, or the disk would
-    be full at the next event. Without a reserve nothing can be kept for later.
+    A reserve that was given up is restored once twice its size is free; otherwise the disk would be
+    full again at the next event. Without a reserve, nothing can be held back.
     """
     if not reserve:
         return DiskState.ROOMY
@@ -71,10 +71,10 @@ def state_after(before: DiskState, free: int, reserve: int) -> DiskState:
 
 
 def kept_in_pool(size: int) -> int:
-    """Return how much of a pool's file system of this size no image may take."""
+    """Return how much of a pool's file system of this size stays free of images."""
     return min(max(size // 20, KEPT_IN_POOL), size // 8)
 
 
 def kept_files(files: int) -> int:
-    """Return how many of the files that a pool's file system can have must stay unused."""
+    """Return how many of the inodes of a pool's file system stay unused."""
     return min(files // 8, KEPT_FILES)

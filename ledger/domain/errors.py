@@ -502,7 +502,7 @@ class ReadCut(StoreUnreachable):
 
 
 class StoreFull(StoreUnreachable):
-    """There is no room to record this; nothing was recorded, and reading goes on."""
+    """There is no room to record this; nothing was recorded, and reads continue."""
 
     def __init__(self) -> None:
         super().__init__(

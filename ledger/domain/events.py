@@ -157,7 +157,7 @@ class JobAttemptStarted(Closed, frozen=True):
 
 
 class JobAttemptLost(Closed, frozen=True):
-    """The worker of this attempt is presumed dead. The job goes on: another worker takes it up."""
+    """The worker of this attempt is presumed dead. Another worker takes the job up."""
 
     attempt: int
 
@@ -444,7 +444,7 @@ class LedgerRestored(Closed, frozen=True):
 
 
 class StreamParked(Closed, frozen=True):
-    """A reader of the log cannot fold this stream, and goes on without it."""
+    """A reader of the log cannot fold this stream, and continues without it."""
 
     stream: str
     reader: str

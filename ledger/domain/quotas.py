@@ -1,7 +1,7 @@
-"""Quotas: how many things an account may have. Pure.
+"""Quotas: how many things an account may own. Pure.
 
-A decision makes what it makes, and is refused once that is too much. What other processes make at
-the same moment is not known to it, so an account may have a few more things than its quota.
+A decision is refused once it has made more than the quota allows. It does not know what other
+processes make at the same moment, so an account may exceed its quota by a few things.
 """
 
 from typing import Literal, NamedTuple, Protocol, assert_never
@@ -31,11 +31,11 @@ Kind = Literal[
 """The kinds of things that are counted."""
 
 EVERYBODY = ""
-"""The owner of what all accounts have together."""
+"""Stands for all accounts together."""
 
 
 class Quotas(Struct, frozen=True, kw_only=True, gc=False):
-    """The most that an account may have of each kind; 0 is no limit."""
+    """How many things of each kind an account may own; 0 is no limit."""
 
     drives: int = 0
     servers: int = 0
@@ -60,14 +60,14 @@ class Holding(NamedTuple):
 
 
 class Counts(Protocol):
-    """Knows what accounts have."""
+    """Knows how many things accounts own."""
 
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         """Return whether the owner would have more of the kind than the limit, with `more`."""
 
 
 def holdings_of(state: Aggregate | None) -> tuple[Holding, ...]:
-    """Return as what the aggregate counts."""
+    """Return how the aggregate counts, if at all."""
     match state:
         case Drive(deleted=None):
             return _drive(state.owner, unfinished=state.origin == "chunked" and not state.ready)
@@ -86,7 +86,7 @@ def holdings_of(state: Aggregate | None) -> tuple[Holding, ...]:
 
 
 def begun_by(event: Event) -> tuple[Holding, ...]:
-    """Return as what the thing counts that begins with this event, if it is the first one."""
+    """Return how a thing counts that begins with this event, if this is a first event."""
     match event:
         case DriveCreated():
             return _drive(event.owner, unfinished=event.origin == "chunked")
@@ -103,7 +103,7 @@ def begun_by(event: Event) -> tuple[Holding, ...]:
 
 
 def discarded_by(event: Event) -> tuple[Holding, ...]:
-    """Return as what the jobs counted that are kept no more, one by one."""
+    """Return how the jobs counted that this event discards, one by one."""
     if not isinstance(event, JobsDiscarded):
         return ()
     return tuple(Holding(tree.owner, "jobs-kept") for tree in event.trees for _ in tree.jobs)
@@ -118,7 +118,7 @@ def _drive(owner: str, *, unfinished: bool) -> tuple[Holding, ...]:
 
 
 def check_quota(holding: Holding, counts: Counts, quotas: Quotas, more: int = 0) -> None:
-    """Raise `QuotaExceeded` or `TooManyUploads` if the owner has too much, with so many more.
+    """Raise `QuotaExceeded` or `TooManyUploads` if `more` would exceed the owner's quota.
 
     The library has no quota: only the operator adds to it.
     """

@@ -10,5 +10,5 @@ it lasts, but for 5 s at least and ten minutes at most."""
 
 
 def silence_allowed_s(age_s: float) -> float:
-    """Return how long an attempt of this age may go on without a report."""
+    """Return how long an attempt of this age may be silent."""
     return min(max(SILENCE_S, age_s * SILENCE_SHARE), SILENCE_MAX_S)

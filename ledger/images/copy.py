@@ -43,7 +43,7 @@ from ledger.images.verification import verify_copy
 CHUNK_BYTES = 8 * 1024 * 1024
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 CHECKPOINT_S = 5.0
-"""A slow disk takes longer for so many bytes."""
+"""A slow disk takes longer for this many bytes."""
 LIMITED_CHECKPOINT_S = 1.0
 """The same for a copy that is held back, whose syncs cost the disk nothing."""
 

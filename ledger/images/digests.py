@@ -2,7 +2,7 @@
 
 It is kept in an extended attribute, beside the time and size that the file had. So it outlives the
 process, other nodes that have the pool find it, and it ends with the image. Where the file system
-has no attributes it is made anew each time.
+has no attributes, it is computed each time.
 """
 
 import hashlib

@@ -132,7 +132,7 @@ def _link(unfinished: Path, path: Path) -> None:
 def grow(image: Path, size: int) -> None:
     """Make a finished image `size` bytes long, durably, with a hole at its end.
 
-    Repeated, after a crash or for the size it has, this changes nothing and syncs all the same.
+    Repeated, after a crash or for the size it has, this changes nothing but still syncs.
     ValueError where the image is longer, which leaves it as it is. ImageBusy while another process
     grows it; PoolFull, NotRegular; other OSErrors pass.
     """

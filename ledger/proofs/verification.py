@@ -344,7 +344,7 @@ class _Verification:
             self._find(BadTile(level, tile, "its nodes are not the roots of what is below"))
 
     def _compare_shape(self) -> None:
-        """Check that there are exactly the tiles that so many leaves have."""
+        """Check that there are exactly the tiles of this many leaves."""
         claimed = tiled(self._cursor).leaves
         if claimed != self._tiled:
             reason = f"{self._tiled} leaves are tiled, not {claimed}"
@@ -433,7 +433,7 @@ class _Verification:
 
 
 def _node_tiles(full: int) -> Iterator[tuple[int, int]]:
-    """Yield the node tiles over so many full leaf tiles."""
+    """Yield the node tiles over this many full leaf tiles."""
     level, nodes = 1, full
     while nodes:
         yield from ((level, tile) for tile in range(-(-nodes // TILE)))

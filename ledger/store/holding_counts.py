@@ -1,7 +1,7 @@
-"""How many things accounts have, as the writer knows it: counted once, then kept up to date.
+"""How many things accounts own, as the writer knows it: counted once, then kept up to date.
 
-What other processes record is known by its kind only, and not whose it is. So a count becomes a
-range, and things are counted again only where the range leaves open what is asked.
+Of what other processes record, only the kind is known, not the owner. So a count becomes a range,
+and things are counted again only where the range leaves the answer open.
 """
 
 from collections import Counter, OrderedDict
@@ -32,9 +32,9 @@ from ledger.store.patience import read_patiently
 from ledger.store.seam import Projection, Store
 
 COUNTED_MAX = 50_000
-"""How many counts are kept: a few for each account."""
+"""How many counts are cached: a few for each account."""
 ANY_NUMBER = 10**12
-"""Stands for as many as one event may end."""
+"""More than one event can end."""
 
 _MADE: Mapping[type[Event], tuple[Kind, ...]] = {
     DriveCreated: ("drives", "unfinished-uploads"),
@@ -68,7 +68,7 @@ _ENDS_MANY = names_of([JobsDiscarded])
 
 
 class _Counted(NamedTuple):
-    """A count, and how many things of this kind others had made and ended until then."""
+    """A count, and how many things of this kind other processes had made and ended by then."""
 
     number: int
     made: int
@@ -102,14 +102,14 @@ class HoldingCounts:
                 self._counted[holding] = counted._replace(number=counted.number + n)
 
     def note_others(self, topics: Iterable[str]) -> None:
-        """Note what others have recorded."""
+        """Note what other processes have recorded."""
         for name in map(name_of, topics):
             self._made.update(_MADE_BY_NAME.get(name, ()))
             for kind in _GONE_BY_NAME.get(name, ()):
                 self._gone[kind] += ANY_NUMBER if name in _ENDS_MANY else 1
 
     def clear(self) -> None:
-        """Count everything again once it is asked for."""
+        """Forget all counts, so that they are made anew when needed."""
         self._counted.clear()
 
     def _count(self, holding: Holding) -> _Counted:

@@ -1,4 +1,4 @@
-"""What a process counts of its own work, for whoever watches it."""
+"""What a process counts of its own work, for monitoring."""
 
 from typing import Literal, NamedTuple, get_args
 

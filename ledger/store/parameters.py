@@ -1,12 +1,13 @@
-"""Parameters of statements: many at once, and times."""
+"""Parameters of statements: many at once, in slices, and times."""
 
 from collections.abc import Iterator, Sequence, Sized
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from ledger.store.batches import sliced
 from ledger.store.seam import Cursor, Scalar
+
+T = TypeVar("T")
 
 VALUES_MAX = 500
 """In one statement; SQLite bounds the number of its parameters."""
@@ -36,3 +37,9 @@ def among(
     for some in sliced(values, VALUES_MAX):
         cursor.execute(sql.replace("...", marks(some, mark)), (*some, *more))
         yield from cursor.fetchall()
+
+
+def sliced(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the whole in order, at most `size` elements at a time."""
+    for start in range(0, len(whole), size):
+        yield whole[start : start + size]

@@ -13,7 +13,7 @@ WAIT_MAX_S = 60
 """How long to wait for a store that cannot be reached."""
 PAUSE_S = 0.1
 ANSWER_S = 50.0
-"""How long a request waits for its commit: clients and proxies wait for a minute at the most."""
+"""How long a request waits for its commit: clients and proxies wait for at most a minute."""
 STAMP_S = 45.0
 """How long stamps may be refused: its request then still learns that nothing was recorded."""
 

@@ -87,7 +87,7 @@ class Attempt:
         pause_s = PROGRESS_INTERVAL_S if further else silence_allowed_s(now - self._began)
         if now - self._last < pause_s and not (is_news or self.stop.is_set()):
             return
-        with suppress(StoreFull):  # it stands still until there is room, but the work goes on
+        with suppress(StoreFull):  # progress stands still until there is room, but not the work
             self.record(report)
         self._progress, self._total, self._last = report.progress, report.bytes_total, now
 
@@ -143,7 +143,7 @@ class Attempt:
 
 
 def _share(count: int, checkpoint: Checkpoint, total: int) -> int:
-    """Return which part of the job's total corresponds to so many bytes of a checkpoint's."""
+    """Return the part of the job's total that corresponds to `count` bytes of a checkpoint."""
     return count * total // checkpoint.bytes_total if checkpoint.bytes_total else total
 
 

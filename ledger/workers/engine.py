@@ -9,7 +9,7 @@ heartbeats. Every few seconds each engine checks the tasks of all engines:
   database itself for long enough: otherwise heartbeats may be missing because the database was
   away. The worker may only be paused: a later attempt fences it off (`ledger.workers.job_worker`),
   and it cannot end a task that is no longer its own.
-- Work that the ledger says is outstanding, and that has no task, gets one: after a move from
+- Outstanding work, according to the ledger, that has no task gets one: after a move from
   SQLite, or where a task ended before its work did.
 
 A task is deleted when it is done. One that fails is retried after growing intervals.

@@ -1,4 +1,4 @@
-"""Turns at work that takes a while: accounts have them in rotation, however much each wants."""
+"""Turns at work that takes a while: accounts take turns, however many each wants."""
 
 import asyncio
 from collections import deque
@@ -7,19 +7,19 @@ from contextlib import asynccontextmanager
 
 
 class FairTurns:
-    """Gives so many turns at once. For the thread of one event loop.
+    """Hands out a number of turns at once. For the thread of one event loop.
 
-    An account waits for one turn of each other account at the most, and for its own in order.
+    An account waits for at most one turn of each other account, and for its own in order.
     """
 
     def __init__(self, at_once: int) -> None:
         self._free = at_once
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """Those who wait, by account; the account at the front is next."""
+        """Who waits, by account; the account at the front is next."""
 
     @asynccontextmanager
     async def turn(self, account: str) -> AsyncIterator[None]:
-        """Hold a turn for the length of the block."""
+        """Hold a turn for the duration of the block."""
         await self._take(account)
         try:
             yield
@@ -36,11 +36,11 @@ class FairTurns:
             await given
         except asyncio.CancelledError:
             if not given.cancelled():
-                self._pass_on()  # it was given at the same moment
+                self._pass_on()  # the turn was given at the same moment
             raise
 
     def _pass_on(self) -> None:
-        """Give the turn to the account whose turn it is; those who have given up are left out."""
+        """Give the turn to the next account; skip those who no longer wait."""
         while self._waiting:
             account = next(iter(self._waiting))
             waiting = self._waiting.pop(account)

@@ -335,7 +335,7 @@ class _Turn:
         return self._loop.time() >= self._ends
 
     async def of_others(self) -> None:
-        """Let the others work, then begin anew."""
+        """Let others work, then start over."""
         await asyncio.sleep(0)
         self._ends = self._loop.time() + TURN_S
 

@@ -60,7 +60,7 @@ class Pacing:
         self._waiting: dict[str, tuple[float, str]] = {}
 
     def note_shown(self, job: str, jobs: int, now: float) -> None:
-        """Note that the job was sent, with a tree of so many jobs: nothing of it waits any more."""
+        """Note that the job was sent with its tree of `jobs` jobs: nothing of it waits any more."""
         self._waiting.pop(job, None)
         self._last.pop(job, None)  # to be the last: the oldest come first
         self._last[job] = _LastFrame(now, jobs)

@@ -25,8 +25,8 @@ from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.domain.errors import Expected, ReadCut, StoreBusy, UnreadableStream
 from ledger.domain.events import Event, Recorded
-from ledger.store.batches import sliced
 from ledger.store.lease import acquire_within
+from ledger.store.parameters import sliced
 from ledger.store.seam import Cursor, Log, Row, RowKey, Rows
 from ledger.store.whole_streams import tails
 from projections.streams import (

@@ -1,4 +1,4 @@
-"""What an account has, counted in the transaction that asks."""
+"""How many things an account owns, counted within the caller's transaction."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """Lists of any length: the uuids of what is in them, and batches of bounded size.
 
-Nobody knows how long an object is before it is read: a drive's `meta` may be long, a job may have a
-thousand sub-jobs. So sizes are estimated by what is quickly found, and batches end by them.
+The size of an object is unknown before it is read: a drive's `meta` may be long, a job may have a
+thousand sub-jobs. So sizes are estimated from what is quickly found, and limit the batches.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from projections.views.reader import STREAM_ROWS, sql_limit
 from projections.views.walks import Walked
 
 _REFERENCE_BYTES = 200
-"""What a job that names an object, or an object that bears a tag, adds to how it is shown."""
+"""What each job or tag that an object shows adds to its size."""
 _JOB_BYTES = 600
 _SIZES: Mapping[Walked, str] = {
     "drives": (
@@ -47,7 +47,7 @@ _SIZES: Mapping[Walked, str] = {
         " WHERE uuid <> root AND uuid NOT IN (SELECT parent FROM family WHERE parent IS NOT NULL)"
     ),
 }
-"""For each kind: uuids, what is read for them, and about how many bytes that is."""
+"""For each kind: uuids, what is read for each, and about how many bytes that is."""
 
 
 _ORDERS = ("last_modified DESC, uuid", "last_modified, uuid DESC")
@@ -92,7 +92,7 @@ class Lists(Jobs):
         return self._uuids(of, parameters, limit, offset)
 
     def batches(self, kind: Walked, uuids: Iterable[str], size: int) -> Iterator[list[str]]:
-        """Yield those that exist, in their order, so many that each batch has about this size."""
+        """Yield those that exist, in order, in batches of about this size."""
         return cut(self._sized(kind, uuids), size)
 
     def fitting(self, kind: Walked, uuids: Iterable[str], size: int) -> list[str] | None:

@@ -33,7 +33,7 @@ from scripts.load import Result
 CONNECTIONS = 32
 WARM_UP = 500
 MORE_JOBS = REMEMBERED_ANSWERS + 100
-"""Jobs asked for by turns: so many that each is forgotten before its next turn."""
+"""Jobs that are read in turn: enough for each to be forgotten before its next turn."""
 
 
 def job_get(setting: Setting) -> Row:

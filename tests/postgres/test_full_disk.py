@@ -17,10 +17,10 @@ from ledger.domain.outcomes import Outcome, outcome_of
 from ledger.store.writer import waiting
 from tests.faults.conftest import mounted
 from tests.support.cluster import server_user
-from tests.support.listing import tags_of
 from tests.support.opened import CALLER, Opened
 from tests.support.opened_postgres import in_postgres
 from tests.support.postgres import PostgresServer, new_directory, server_of_its_own
+from tests.support.read_models import tags_of
 from tests.support.wait import PATIENCE_S
 from tests.support.world import ME
 

@@ -1,8 +1,8 @@
 """What an account is shown, compared with what a model says."""
 
 from projections.views.snapshot import Snapshot
-from tests.support.listing import drives_of, jobs_of, servers_of, tags_of
 from tests.support.model import Model
+from tests.support.read_models import drives_of, jobs_of, servers_of, tags_of
 from tests.support.world import GIB
 
 

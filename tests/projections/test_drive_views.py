@@ -21,8 +21,8 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.decisions.placement import place_server
-from tests.support.listing import drives_of, tags_of
 from tests.support.opened import Opened
+from tests.support.read_models import drives_of, tags_of
 from tests.support.world import (
     GIB,
     HOSTS,

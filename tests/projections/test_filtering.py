@@ -18,8 +18,8 @@ from ledger.domain.commands import (
 )
 from projections.tables import fold_case
 from projections.views.filters import Condition, NamedLookup
-from tests.support.listing import drives_of, servers_of, tags_of
 from tests.support.opened import Opened
+from tests.support.read_models import drives_of, servers_of, tags_of
 from tests.support.world import ME, SOMEBODY_ELSE, disk, machine
 
 NAMES = ("web", "Web", "web-1", "db%", "d_b", "", "zoë", "two words", "a'b")

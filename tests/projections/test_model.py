@@ -16,9 +16,9 @@ from ledger.domain.events import PowerAction
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from tests.projections.checking import check_views
-from tests.support.listing import jobs_of
 from tests.support.model import Model, Refused
 from tests.support.opened import Opened
+from tests.support.read_models import jobs_of
 from tests.support.world import (
     GIB,
     ME,

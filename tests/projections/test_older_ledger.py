@@ -24,8 +24,8 @@ from projections.maintenance.rebuild import rebuild
 from projections.tables import SCHEMA_VERSION
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
-from tests.support.listing import drives_of
 from tests.support.opened import Opened, behind_its_back, shown_rows
+from tests.support.read_models import drives_of
 from tests.support.world import GIB, ME
 
 DUMP = Path(__file__).with_name("ledger_of_shape_1.sql")

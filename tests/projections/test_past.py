@@ -19,8 +19,8 @@ from projections.time_travel.past import Past
 from projections.views.views import Views
 from tests.projections.test_model import ENDINGS, WHICH, Histories
 from tests.support.discarding import AT_ONCE, discard, half_gone
-from tests.support.listing import jobs_of
 from tests.support.opened import Opened
+from tests.support.read_models import jobs_of
 from tests.support.world import ME, SOMEBODY_ELSE, Ticking
 
 OWNERS = (ME, SOMEBODY_ELSE)

@@ -21,8 +21,8 @@ from ledger.domain.commands import (
 )
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
-from tests.support.listing import drives_of, jobs_of, servers_of
 from tests.support.opened import CALLER, Opened
+from tests.support.read_models import drives_of, jobs_of, servers_of
 from tests.support.wait import patience
 from tests.support.world import ME, SOMEBODY_ELSE, disk
 

@@ -14,8 +14,8 @@ from ledger.store.tables.tiles import position_at
 from projections.time_travel.past import CannotTell, Past
 from projections.time_travel.resources import resources_at
 from projections.views.read_models import JobTree
-from tests.support.listing import jobs_of
 from tests.support.opened import Opened
+from tests.support.read_models import jobs_of
 from tests.support.world import ME, START
 
 NO_ARCHIVES = Shelf(Path("nowhere"))

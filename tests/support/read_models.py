@@ -1,4 +1,4 @@
-"""Read models alone, in memory: what states show is put into the tables, without any events."""
+"""Read models alone, in memory, without any events; and whole lists of read models."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ from ledger.domain.aggregates.tag import Tag
 from ledger.domain.events import Resource
 from ledger.store.seam import Rows
 from projections.rows import rows
+from projections.views.filters import Conditions
 from projections.views.generations import InlineProjection, drop_rows, live_generation, put_rows
+from projections.views.read_models import DriveView, JobTree, ServerView, TagView
 from projections.views.snapshot import Snapshot
 from tests.support.world import ME, START, disk
 
@@ -92,3 +94,37 @@ def tag_of(uuid: str, *drives: str, name: str = "fleet", created: int = 0) -> Ta
     """Return a tag that these drives bear."""
     at = START + timedelta(seconds=created)
     return Tag(uuid, ME, name, {}, at, dict.fromkeys(drives, "drives"))
+
+
+# Whole lists
+
+
+def drives_of(
+    snapshot: Snapshot, owner: str, conditions: Conditions = (), *, limit: int = -1, offset: int = 0
+) -> list[DriveView]:
+    found = snapshot.listed("drives", owner, conditions, limit=limit, offset=offset)
+    return snapshot.drives_among(list(found), owner)
+
+
+def servers_of(
+    snapshot: Snapshot, owner: str, conditions: Conditions = (), *, limit: int = -1, offset: int = 0
+) -> list[ServerView]:
+    found = snapshot.listed("servers", owner, conditions, limit=limit, offset=offset)
+    return snapshot.servers_among(list(found), owner)
+
+
+def tags_of(snapshot: Snapshot, owner: str, conditions: Conditions = ()) -> list[TagView]:
+    found = snapshot.listed("tags", owner, conditions, limit=-1)
+    return snapshot.tags_among(list(found), owner)
+
+
+def jobs_of(
+    snapshot: Snapshot,
+    owner: str,
+    states: Sequence[str] | None = None,
+    *,
+    limit: int = -1,
+    offset: int = 0,
+) -> list[JobTree]:
+    found = snapshot.listed_jobs(owner, states, limit=limit, offset=offset)
+    return snapshot.jobs_among(list(found), owner)

@@ -113,9 +113,9 @@ def role(email: str, role: str, settings: Settings) -> None:
 def remove(email: str, settings: Settings, *, leave_things: bool) -> None:
     """Remove the account EMAIL: its sessions and tokens end at once.
 
-    Its profile, the places it is known from and its idempotency keys go, too. Nothing of anybody
-    else's changes. Its jobs and the log of what it did stay, and end or are discarded as usual; its
-    tags stay as well. Refused while it has drives or servers, as nobody could delete them
+    Its profile, the places it is known from and its idempotency keys are removed, too. Nothing that
+    belongs to others changes. Its jobs and the log of what it did stay, and end or are discarded as
+    usual; its tags stay as well. Refused while it has drives or servers: nobody could delete them
     afterwards. An account of the same EMAIL that is added later is another one.
     """
     from api.accounts.service import Accounts

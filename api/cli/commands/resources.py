@@ -18,7 +18,7 @@ LIMIT = click.IntRange(0, 10_000)
 
 _name_option = click.option("--name", help="Only those whose name contains this.")
 _limit_option = click.option(
-    "--limit", type=LIMIT, default=20, show_default=True, help="At most so many; 0: all."
+    "--limit", type=LIMIT, default=20, show_default=True, help="At most this many; 0: all."
 )
 
 

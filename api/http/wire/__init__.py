@@ -1,1 +1,1 @@
-"""Connections and bodies: what a client sends before anybody knows who it is, within limits."""
+"""Connections and bodies: what a client sends before it is known who it is, within limits."""

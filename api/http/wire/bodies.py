@@ -108,7 +108,7 @@ class Pace:
     def __init__(
         self, request: web.Request, *, window_s: float, least_bytes: float, too_slow: str
     ) -> None:
-        """So many bytes must come in each window; no window of 0 s is ever over."""
+        """`least_bytes` must arrive in each window; a window of 0 s never ends."""
         self._content = request.content
         self._silence_s = request.app[LIMITS].body_silence_seconds
         self._window_s = window_s

@@ -91,7 +91,7 @@ def _with_one_slash(make: _Make) -> _Make:
 
 
 def _without_expectation(make: _Make) -> _Make:
-    """Keep `Expect` for whoever reads the body: aiohttp asks for it before any middleware runs."""
+    """Keep `Expect` for the reader of the body: aiohttp would act on it before any middleware."""
 
     def make_request(message: RawRequestMessage, *given: Any) -> web.BaseRequest:
         expected = message.headers.get(hdrs.EXPECT)

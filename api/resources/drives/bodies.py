@@ -179,7 +179,7 @@ class Drive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
 class LibraryDrive(ShownDrive, kw_only=True, forbid_unknown_fields=True):
     """A drive that nobody owns.
 
-    Whoever puts it into the library gives the values of `arch` to `version`; a clone has them in
+    The values of `arch` to `version` are given when it is added to the library; a clone has them in
     its `meta`.
     """
 

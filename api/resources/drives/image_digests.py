@@ -51,7 +51,7 @@ class ImageDigests:
         self._orders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, image: OpenImage, account: str, *, wait_s: float) -> bytes | None:
-        """Begin to make the digest of an image, or go on; return it if it is there in time."""
+        """Begin or continue to make the digest of an image; return it if it is there in time."""
         wanted = _Wanted(account, image.version.tag)
         task = self._tasks.get(wanted)
         if task is None:

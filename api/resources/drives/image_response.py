@@ -41,7 +41,7 @@ class ImageResponse(web.StreamResponse):
         self._held = held
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send all of it; a second call, as by whoever ends the request, sends nothing more."""
+        """Send all of it; a second call, as at the end of the request, sends nothing more."""
         if self.prepared:
             return await super().prepare(request)
         with self._held:

@@ -1,6 +1,6 @@
 """Links for sending a chunk: `<drive>.<number>.<chunk size>.<unix time>.<hex hmac>`.
 
-Whoever has a link needs no other credentials, and can do nothing but send this chunk.
+A link needs no other credentials, and only allows sending this chunk.
 """
 
 from collections.abc import Callable

@@ -116,7 +116,7 @@ class Uploads:
         return web.Response(headers=digest_headers(digest))
 
     async def _owner(self, uuid: str) -> str:
-        """Return the account that the drive belongs to: whoever has its link spends its budget."""
+        """Return the account that the drive belongs to, whose budget a link spends."""
         drive = await asyncio.to_thread(self._ledger.drive, uuid)
         if drive is None:
             raise DriveNotFound(uuid)

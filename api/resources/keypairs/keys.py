@@ -1,6 +1,6 @@
-"""SSH keys: public ones, as OpenSSH writes them, and pairs that are made here.
+"""SSH keys: public keys as OpenSSH writes them, and pairs that are made here.
 
-A private key is in the answer to the request that it was made for, and is kept nowhere.
+A private key is in the answer to the request that makes it, and is stored nowhere.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class SshKeys(NamedTuple):
 
 
 def read_public_key(text: str) -> str:
-    """Return a public key that was sent, without the line break of its file.
+    """Check a public key, and return it without the line break of its file.
 
     Raise `BadRequest`.
     """

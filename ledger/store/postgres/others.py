@@ -23,7 +23,7 @@ from ledger.store.seam import Answer, Cursor, News, SharedCommitFeed
 T = TypeVar("T")
 
 NEWS_MAX = 10_000
-"""Beyond so many events of others it is quicker to forget everything than to read them."""
+"""Beyond this many events of others, forgetting everything is faster than reading them."""
 
 _TIME = f"SELECT {CLOCK}, latest FROM leaf_count"  # noqa: S608 - constants
 _NEWS = f"""

@@ -3,7 +3,7 @@
 - A connection that is lost, or leads to a server that is no longer the primary, is replaced. Once
   the next session has the lock, nothing of the lost one is still running. However long there is no
   server, it is waited for: one whose disk is full is down until there is room.
-- Whether a commit that was not answered is there is told by its mark (`postgres/marks`), for every
+- Its mark tells whether an unanswered commit was recorded (`postgres/marks`), for every
   transaction of the session. If the process stops before that is found out, it is `CommitPending`.
 - What is found then may be on this server only, if the wait for its standby was interrupted. So it
   is confirmed by another commit, which waits for everything before it.

@@ -29,7 +29,7 @@ _MADE_BEFORE = (
 def create_tables(cursor: Cursor) -> None:
     """Create missing tables and views of a store; refuse those of a later schema.
 
-    If nothing is missing nothing is locked, so other nodes can go on.
+    If nothing is missing nothing is locked, so other nodes can continue.
     """
     cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
     cursor.execute("SELECT version FROM schema_version")

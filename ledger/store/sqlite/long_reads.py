@@ -1,11 +1,11 @@
 """Long reads of a ledger's file: each holds up the WAL, so they are cut before it is too long.
 
-SQLite folds the WAL into the file only up to where the oldest reader stands, and begins it anew
-only once no reader needs it. A read that goes on for long, or is parked because its client is slow,
-lets it grow with everything that is written meanwhile.
+SQLite checkpoints the WAL only up to the oldest reader, and starts it over only once no reader
+needs it. While a read takes long, or is parked because its client is slow, the WAL grows with
+everything that is written.
 
-The process that writes cuts its oldest reads (`sqlite/wal`). Other processes, such as that of an
-audit, cannot be reached: they look at the WAL themselves, and give way earlier.
+The writing process cuts its oldest reads (`sqlite/wal`). It cannot reach those of other processes,
+such as an audit: they watch the WAL themselves, and give way earlier.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ from ledger.domain.errors import ReadCut
 
 INTERRUPT_S = 0.005
 LOOK_S = 0.1
-"""How often a read looks whether it must give way."""
+"""How often a read checks whether it must give way."""
 
 
 class LongReads:
@@ -33,7 +33,7 @@ class LongReads:
         self._lock = threading.Lock()
         self._under_way: dict[LongRead, None] = {}
         self.are_cut = False
-        """Whether this process writes, and cuts them itself."""
+        """Whether this process is the one that writes, which cuts them itself."""
 
     @contextmanager
     def begin(self) -> Iterator["LongRead"]:
@@ -61,9 +61,9 @@ class LongReads:
 
 
 class LongRead(sqlite3.Connection):
-    """A reading connection that can be cut; then its next use, or the one under way, is `ReadCut`.
+    """A reading connection that can be cut: the current use, or else the next, raises `ReadCut`.
 
-    It is closed at once, and its snapshot with it, even while nobody uses it.
+    Cutting closes it and its snapshot at once, even while it is not in use.
     """
 
     gives_way: Callable[[], bool] | None = None
@@ -74,7 +74,7 @@ class LongRead(sqlite3.Connection):
         self._cursors: weakref.WeakSet[_Cursor] = weakref.WeakSet()
 
     def cursor(self, factory: Any = None) -> Any:
-        """Return a cursor of the one kind that can be closed meanwhile."""
+        """Return a cursor of the only kind that another thread can close."""
         with self.use:
             cursor = super().cursor(_Cursor)
             self._cursors.add(cursor)
@@ -94,7 +94,7 @@ class LongRead(sqlite3.Connection):
             self.use.lock.release()
 
     def end(self) -> None:
-        """End the read, unless that was done, while nobody uses it."""
+        """End the read, unless it has ended. The caller holds the lock of its use."""
         if self.use.is_over:
             return
         self.use.is_over = True
@@ -108,7 +108,7 @@ class LongRead(sqlite3.Connection):
 
 
 class _Use:
-    """A use of a long read: there is one at a time, and none once it was cut."""
+    """The use of a long read: by one thread at a time, and by none once it was cut."""
 
     def __init__(self, read: LongRead) -> None:
         self._read = weakref.proxy(read)

@@ -1,7 +1,7 @@
 """The WAL of a ledger's file, which must stay shorter than half of the reserve.
 
-Only then is there room on a full disk to fold it into the file, once the reserve is given up. It is
-folded at a quarter of the reserve; what keeps it from being begun anew are long reads.
+Only then is there room to checkpoint it on a full disk, once the reserve is given up. It is
+checkpointed at a quarter of the reserve; long reads keep it from starting over.
 """
 
 import logging
@@ -14,7 +14,7 @@ from ledger.store.sqlite.disk import RESERVE_FILE, free_bytes
 from ledger.store.sqlite.long_reads import LongReads
 
 REST_S = 1.0
-"""How long it is left alone once nothing more could be cut: other processes read."""
+"""The pause once no more reads can be cut, because those of other processes are in the way."""
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +28,9 @@ def wal_bytes(file: Path) -> int:
 
 
 def is_held_up(file: Path) -> bool:
-    """Return whether the process that writes to this file must not wait for a read of another.
+    """Return whether a read must end so that another process can write to this file.
 
-    Its reserve tells how long the WAL may be. Without one, it may have given it up.
+    The size of the reserve tells how long the WAL may be; without one, it may have been given up.
     """
     try:
         reserve = (file.parent / RESERVE_FILE).stat().st_size
@@ -45,7 +45,7 @@ class Wal:
     def __init__(
         self, file: Path, reserve: int, fold: Callable[[], bool], reads: LongReads
     ) -> None:
-        """`fold` moves it into the file, and returns False if reads are in the way."""
+        """`fold` checkpoints the WAL, and returns False if reads are in the way."""
         self._file = file
         self._most = longest_wal(reserve).here if reserve else None
         self._fold = fold
@@ -53,7 +53,7 @@ class Wal:
         self._rests_until = 0.0
 
     def keep_short(self) -> None:
-        """Cut the oldest long reads, one after the other, until it can be begun anew."""
+        """Cut the oldest long reads, one after the other, until the WAL can start over."""
         if self._most is None or wal_bytes(self._file) < self._most:
             return
         if time.monotonic() < self._rests_until:
@@ -68,4 +68,4 @@ class Wal:
                 log.warning("another process reads for long: the ledger's WAL cannot be shortened")
             break
         if cut:
-            log.warning("%d long reads were cut: the ledger's WAL would be too long", cut)
+            log.warning("%d long reads were cut, to keep the ledger's WAL short", cut)

@@ -1,4 +1,4 @@
-"""What a writer knows to be committed: its cache, its position, and whom it tells."""
+"""What a writer knows to be committed: its cache, its position, and its listeners."""
 
 import logging
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""How many bytes of events this process has recorded for whom in a day.
+"""How many bytes of events this process has recorded for each actor in a day.
 
-Hours are counted, and not moments, so a day is up to an hour longer. What other processes record,
-and what this one did before it started, is not known.
+It counts by the hour, so a day may be up to an hour longer. It knows neither what other processes
+record nor what was recorded before this one started.
 """
 
 from collections import deque

@@ -29,7 +29,7 @@ from ledger.store.writer.progress import Progress
 from ledger.store.writer.waiting import WaitingCommand, wake
 
 BATCH_BYTES = 2**20
-"""A transaction with so many bytes of events, or more by one command, takes no further command."""
+"""Once the events of a transaction have this many bytes, it takes no further command."""
 LOST_LIMIT = 2
 """Conflicts that a command may lose before other processes must wait for it."""
 CONFLICT_LIMIT = 8

@@ -1,4 +1,4 @@
-"""Whether the writer's thread gets on, as seen from other threads."""
+"""Whether the writer's thread makes progress, as seen from other threads."""
 
 import time
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 class Progress:
     """For how long the thread has been busy with one thing.
 
-    A server that is away, or has no standby, may keep it waiting for hours: that does not count. A
-    file may not.
+    Time in a database server does not count, since one that is away, or has no standby, may keep
+    the thread waiting for hours. Time in a file counts.
     """
 
     def __init__(self, *, on_server: bool) -> None:

@@ -120,7 +120,7 @@ class Writer:
         return future
 
     async def write(self, work: Callable[[Cursor], T]) -> T:
-        """Run `work` as `exclusive` does; it goes on if the caller is cancelled.
+        """Run `work` as `exclusive` does; it continues if the caller is cancelled.
 
         Raises what `work` raises, or `StoreFailed`; within `ANSWER_S`, in any case.
         """

@@ -1,4 +1,4 @@
-"""What waits for the writer, and how those who wait for it are woken."""
+"""What waits for the writer, and how its callers are woken."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ class Caller(NamedTuple):
 
 
 class Turn:
-    """Whose turn a command is: the writer begins it, unless its caller withdraws it before."""
+    """Decides who gets a command: the writer begins it, unless the caller withdraws it first."""
 
     def __init__(self) -> None:
         self._taken = threading.Lock()
@@ -67,7 +67,7 @@ class WaitingWork(NamedTuple):
 
 
 async def within_answer_s(answer: Awaitable[T], withdraw: Callable[[], bool]) -> T:
-    """Wait for an answer, but not for long: whoever waits for ours has a limit, too.
+    """Wait for an answer, but not for long: our own client has a time limit, too.
 
     Raise `StoreUnreachable` if the work could be withdrawn, `CommitPending` if it is under way.
     """

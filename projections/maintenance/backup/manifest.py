@@ -42,7 +42,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Earlier(Struct, frozen=True, forbid_unknown_fields=True):
-    """A manifest of an earlier version, and its own digest, which anybody can compute."""
+    """A manifest of an earlier version, and its own digest, which anyone can compute."""
 
     digest: str
     backup: msgspec.Raw

@@ -23,7 +23,6 @@ from ledger.domain.commands import RecordArchive, RecordCompaction
 from ledger.domain.events import ArchiveWritten
 from ledger.images.files import make_directory
 from ledger.proofs.tile_builder import TilingStopped, tile
-from ledger.store.batches import sliced
 from ledger.store.compaction import (
     delete_events,
     events_at,
@@ -31,6 +30,7 @@ from ledger.store.compaction import (
     is_stored,
     positions_of,
 )
+from ledger.store.parameters import sliced
 from ledger.store.seam import Cursor, Log, LoggedEvent
 from ledger.store.tables import guards
 from ledger.store.tables.tiles import gone_count

@@ -15,7 +15,7 @@ from ledger.domain.commands import DiscardJobs, ParkStream
 from ledger.domain.errors import Expected, UnreadableStream
 from ledger.domain.events import DiscardedTree
 from ledger.domain.retention_policy import Plan
-from ledger.store.batches import sliced
+from ledger.store.parameters import sliced
 from ledger.store.seam import Log, RowKey
 from ledger.store.writer import Caller
 from projections.maintenance.retention.plan import plan_of

@@ -30,7 +30,7 @@ PAUSE_S = 1.0
 
 
 class Greedy(msgspec.Struct, frozen=True):
-    """Who asks whom for what, and for how long."""
+    """What is requested, as which account, and for how long."""
 
     host: str
     port: int
@@ -79,7 +79,7 @@ async def be_greedy(spec: Greedy) -> int:
 
 
 async def _regularly(spec: Greedy, asked: asyncio.Semaphore) -> None:
-    """Ask so many times a second, however long the answers take."""
+    """Send this many requests a second, however long the answers take."""
     asking = set[asyncio.Task[int]]()
     while True:
         task = asyncio.create_task(_ask(spec, asked))

@@ -40,7 +40,7 @@ History = list[tuple[str, Event]]
 
 
 def make_ledger(file: Path, events: int, each: int) -> int:
-    """Make a ledger of about so many events, `each` for a job; return how many."""
+    """Make a ledger of about this many events, `each` for a job; return how many."""
     with closing(SqliteStore(file, InlineProjection())) as store:
         return fill(store, events, each)
 

@@ -23,8 +23,8 @@ from ledger.store.sqlite.wal import Wal
 from projections.views.generations import InlineProjection
 from projections.views.views import Views
 from tests.faults.conftest import mounted
-from tests.support.listing import tags_of
 from tests.support.opened import Opened
+from tests.support.read_models import tags_of
 from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
 

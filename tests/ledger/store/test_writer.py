@@ -35,8 +35,8 @@ from ledger.store.patience import STAMP_S
 from ledger.store.seam import Batch, Commit, Conflict, Cursor, StampsRefused
 from ledger.store.writer import BATCH_LIMIT, Caller
 from ledger.store.writer.group_commit import BATCH_BYTES
-from tests.support.listing import drives_of
 from tests.support.opened import CALLER, Opened
+from tests.support.read_models import drives_of
 from tests.support.wait import PATIENCE_S, wait_for, wait_until
 from tests.support.world import ME, disk, machine, mount
 

@@ -22,9 +22,9 @@ from projections.audit.replay import replay
 from projections.views.filters import Condition
 from projections.views.postgres_writer import PostgresProjection
 from tests.ledger.store.conformance import batch, stamped
-from tests.support.listing import drives_of, jobs_of
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
+from tests.support.read_models import drives_of, jobs_of
 from tests.support.story import STORY
 from tests.support.world import ME, START
 

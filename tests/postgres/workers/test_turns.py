@@ -12,8 +12,8 @@ from ledger.store.seam import Cursor
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from projections.views.generations import live_generation, superseded_generations
 from tests.postgres.nodes import Nodes, at_once
-from tests.support.listing import jobs_of
 from tests.support.postgres import end_turns
+from tests.support.read_models import jobs_of
 from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import ME
 
