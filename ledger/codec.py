@@ -176,7 +176,6 @@ def name_of(topic: str) -> str:
 
 
 def names_of(events: Iterable[type[Event]]) -> frozenset[str]:
-    """Return the names of these events."""
     return frozenset(name_of(_CURRENT[event]) for event in events)
 
 

@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 
 def worker_name() -> str:
-    """Return the name of this process as a worker."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 

@@ -26,7 +26,6 @@ class _List(Struct):
 
 
 def get(path: str, **query: str | int | None) -> Answer:
-    """Return the answer to one GET."""
     return ask(lambda client: client.get(path, query))
 
 

@@ -21,8 +21,6 @@ _TIMESTAMP = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00$"
 
 
 class Logs:
-    """The handler of `/logs/`."""
-
     def __init__(self, service: Service) -> None:
         self._views = service.views
 

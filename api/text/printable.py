@@ -23,7 +23,6 @@ def _escaped(each: str) -> str:
 
 
 def escaped_lines(text: str) -> str:
-    """Return the text with each of its lines escaped."""
     return "\n".join(map(escaped, text.split("\n")))
 
 

@@ -34,33 +34,40 @@ class Refusal(Expected):
             self.point = point
 
 
+# What is not there
+
+
 class NotFound(Refusal):
     """The account has no such thing; things of other accounts are treated the same."""
 
 
-class DriveNotFound(NotFound):
+class NothingWithUuid(NotFound):
+    """The account has nothing of this kind with the uuid."""
+
+    thing: str
+
     def __init__(self, uuid: str) -> None:
-        super().__init__(f"no drive with uuid {uuid}")
+        super().__init__(f"no {self.thing} with uuid {uuid}")
 
 
-class ServerNotFound(NotFound):
-    def __init__(self, uuid: str) -> None:
-        super().__init__(f"no server with uuid {uuid}")
+class DriveNotFound(NothingWithUuid):
+    thing = "drive"
 
 
-class JobNotFound(NotFound):
-    def __init__(self, uuid: str) -> None:
-        super().__init__(f"no job with uuid {uuid}")
+class ServerNotFound(NothingWithUuid):
+    thing = "server"
 
 
-class TagNotFound(NotFound):
-    def __init__(self, uuid: str) -> None:
-        super().__init__(f"no tag with uuid {uuid}")
+class JobNotFound(NothingWithUuid):
+    thing = "job"
 
 
-class KeypairNotFound(NotFound):
-    def __init__(self, uuid: str) -> None:
-        super().__init__(f"no keypair with uuid {uuid}")
+class TagNotFound(NothingWithUuid):
+    thing = "tag"
+
+
+class KeypairNotFound(NothingWithUuid):
+    thing = "keypair"
 
 
 class IpNotFound(NotFound):
@@ -96,6 +103,9 @@ class ChunkPresent(Refusal):
 
     def __init__(self) -> None:
         super().__init__("the chunk is there already")
+
+
+# What cannot be done to things as they are
 
 
 class WrongState(Refusal):
@@ -245,6 +255,9 @@ class NotUploading(WrongState):
         super().__init__(f"drive {uuid} does not get its image in chunks")
 
 
+# What is too much
+
+
 class OverQuota(Refusal):
     """The account has as much as it may have; `resource` is named as its limit is."""
 
@@ -293,6 +306,9 @@ class LedgerBytesSpent(OverQuota):
             f"the account has recorded {limit:,} bytes of changes in 24 hours, and may record no"
             " more: try again later; what it has can be read, stopped, cancelled and deleted",
         )
+
+
+# What can never be
 
 
 class Invalid(Refusal):
@@ -389,6 +405,9 @@ class AlreadyExists(Invalid):
         super().__init__(f"{kind} {uuid} exists already")
 
 
+# Jobs, and reports about them
+
+
 class JobOver(WrongState):
     """The job has ended; its history is closed."""
 
@@ -424,6 +443,9 @@ class ProgressWentBack(WrongState):
         super().__init__(f"job {job} is at {recorded} %, the report says {reported} %")
 
 
+# Retention
+
+
 class NotDue(WrongState):
     """What is to be discarded is still running, or has not been over for long enough."""
 
@@ -452,6 +474,9 @@ class NotParked(WrongState):
         super().__init__(f"{stream} is not parked")
 
 
+# Other processes
+
+
 class ConcurrentChange(Refusal):
     """Other processes kept changing the same things at the same moment."""
 
@@ -464,6 +489,9 @@ class AlreadyClaimed(ConcurrentChange):
 
     def __init__(self) -> None:
         Refusal.__init__(self, "another request with this key was recorded; try again")
+
+
+# The store
 
 
 class StoreFailed(Expected):
@@ -531,6 +559,9 @@ class CommitPending(StoreUnreachable):
 
 class StoreUnfit(StoreFailed, Misconfigured):
     """What is in the store's place is no ledger, or one of a later version."""
+
+
+# What is stored
 
 
 class UnknownEvent(Expected):

@@ -156,7 +156,6 @@ def queue_of(task: Task) -> str:
 
 
 def stream_of(task: Task) -> str:
-    """Return the stream that the task is about."""
     return job_stream(task.job) if isinstance(task, RunJob) else drive_stream(task.drive)
 
 

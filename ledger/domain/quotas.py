@@ -4,7 +4,7 @@ A decision is refused once it has made more than the quota allows. It does not k
 processes make at the same moment, so an account may exceed its quota by a few things.
 """
 
-from typing import Literal, NamedTuple, Protocol, assert_never
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -131,22 +131,6 @@ def check_quota(holding: Holding, counts: Counts, quotas: Quotas, more: int = 0)
 
 
 def _limit(holding: Holding, quotas: Quotas) -> int:
-    match holding.kind:
-        case "drives":
-            return quotas.drives
-        case "servers":
-            return quotas.servers
-        case "tags":
-            return quotas.tags
-        case "keypairs":
-            return quotas.keypairs
-        case "unfinished-uploads" if holding.owner == EVERYBODY:
-            return quotas.unfinished_uploads_of_all
-        case "unfinished-uploads":
-            return quotas.unfinished_uploads
-        case "jobs-running":
-            return quotas.jobs_running
-        case "jobs-kept":
-            return quotas.jobs_kept
-        case _:
-            assert_never(holding.kind)
+    """Return the quota that has the name of the kind."""
+    name = holding.kind.replace("-", "_")
+    return int(getattr(quotas, f"{name}_of_all" if holding.owner == EVERYBODY else name))

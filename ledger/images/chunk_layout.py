@@ -105,7 +105,6 @@ class ChunkMap:
 
     @property
     def complete(self) -> bool:
-        """Whether all chunks are there."""
         chunking = self._chunking
         if chunking is None or chunking.total_size is None:
             return False

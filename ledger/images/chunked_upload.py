@@ -57,7 +57,6 @@ class ChunkedUpload:
 
     @property
     def complete(self) -> bool:
-        """Whether all chunks are there."""
         return self._chunks.complete
 
     def has(self, number: int, chunking: Chunking) -> bool:

@@ -123,7 +123,6 @@ Finding = (
 
 
 def described(finding: Finding) -> str:
-    """Return the finding as a sentence."""
     match finding:
         case Changed(position, reason):
             return f"the event at position {position} was changed: {reason}"

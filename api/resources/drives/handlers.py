@@ -153,7 +153,6 @@ class Drives:
 
 
 def drives_of(service: Service) -> Collection[DriveView, Drive]:
-    """Return the collection of drives."""
     return Collection(
         "drives",
         service,

@@ -178,7 +178,6 @@ def _recurse(request: web.Request) -> Recurse:
 
 
 def servers_of(service: Service) -> Collection[ServerView, Server]:
-    """Return the collection of servers."""
     return Collection(
         "servers",
         service,

@@ -31,7 +31,6 @@ def connect(url: str) -> PgConnection:
 
 
 def postgres_reader(url: str) -> Reader:
-    """Return a reader of this database."""
     return Reader(lambda: connect(url), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 

@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 
 def wal_bytes(file: Path) -> int:
-    """Return how long the WAL of this file is."""
     try:
         return file.with_name(f"{file.name}-wal").stat().st_size
     except FileNotFoundError:

@@ -52,7 +52,6 @@ def find(cursor: Cursor, email: str) -> StoredAccount | None:
 
 
 def find_by_uuid(cursor: Cursor, uuid: str) -> StoredAccount | None:
-    """Return the account with this uuid."""
     return _find(cursor, "uuid", uuid)
 
 

@@ -44,7 +44,6 @@ def find(cursor: Cursor, account: str, key: str) -> RecordedClaim | None:
 
 
 def find_answer(cursor: Cursor, account: str, key: str) -> KeptAnswer | None:
-    """Return the answer of that claim, if there is one."""
     cursor.execute(
         "SELECT status, content_type, location, body FROM claims"
         " WHERE account = ? AND key = ? AND status IS NOT NULL",

@@ -94,7 +94,6 @@ def position_of(cursor: Cursor, stream: str, names: Collection[str]) -> int:
 
 
 def stream_events(cursor: Cursor, stream: str) -> list[LoggedEvent]:
-    """Return the events of one stream, in order."""
     cursor.execute(
         f"{SELECT_EVENTS} WHERE originator_id = ? ORDER BY originator_version", (stream,)
     )

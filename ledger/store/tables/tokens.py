@@ -30,7 +30,6 @@ def account_of(cursor: Cursor, token_hash: bytes) -> str | None:
 
 
 def id_of(cursor: Cursor, token_hash: bytes) -> str | None:
-    """Return the public id of the token with this hash."""
     cursor.execute("SELECT id FROM tokens WHERE token_hash = ?", (token_hash,))
     row = cursor.fetchone()
     return None if row is None else row[0]
