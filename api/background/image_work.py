@@ -24,6 +24,7 @@ from ledger.workers.engine import WorkerSetup, run_worker
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
 from ledger.workers.worker_registry import REFRESH_S
+from projections.views.drives import drives_by_pool
 from projections.views.views import Views
 
 RESUME_S = 10.0
@@ -75,7 +76,7 @@ class ImageWork:
 
     def _start(self, *, copying: bool) -> None:
         with self._views.long_snapshot() as snapshot:
-            in_use = snapshot.count_by_pool()
+            in_use = drives_by_pool(snapshot.cursor)
             unready = snapshot.unfinished_drives()
             unfinished = snapshot.running_leaves()
         for pool in in_use.keys() - self._opened.pools.keys():

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -158,14 +159,6 @@ def _reason(error: ValueError, value: object) -> str:
     return f"{expected}, not {value!r}"
 
 
-def _read_rate(text: str) -> int:
-    return _read_size(text, "bytes per second")
-
-
-def _read_bytes(text: str) -> int:
-    return _read_size(text, "bytes")
-
-
 def _read_size(text: str, unit: str) -> int:
     """Read a size like `200M`; K, M, G and T are powers of 1024."""
     size = _SIZE.fullmatch(text.strip())
@@ -232,10 +225,6 @@ def _read_networks(texts: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(str(ip_network(text)) for text in _split(texts))
 
 
-def _read_limits(texts: str | Sequence[str]) -> Limits:
-    return read_limits(_split(texts))
-
-
 def _split(texts: str | Sequence[str]) -> Sequence[str]:
     """Return several values: of a flag that is repeated, or of a variable with `;` between them."""
     if not isinstance(texts, str):
@@ -250,9 +239,9 @@ _READERS: Mapping[str, Callable[[Any], object]] = {
     "compute_hosts": _read_hosts,
     "address_range": _read_range,
     "trusted_proxies": _read_networks,
-    "limits": _read_limits,
-    "copy_rate": _read_rate,
-    "reserve": _read_bytes,
+    "limits": lambda texts: read_limits(_split(texts)),
+    "copy_rate": partial(_read_size, unit="bytes per second"),
+    "reserve": partial(_read_size, unit="bytes"),
     "verify_copies": _read_switch,
     "demo": _read_switch,
     "copying": _read_switch,

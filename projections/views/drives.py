@@ -50,9 +50,6 @@ class Drives(Reader):
             (owner,),
         )
 
-    def count_by_pool(self) -> dict[str, int]:
-        return drives_by_pool(self._cursor)
-
     def unfinished_drives(self) -> list[str]:
         """Return all drives that grow, or wait for an image that is no clone; oldest first."""
         rows = self._all(

@@ -120,10 +120,6 @@ def _show_history(uuid: UUID, *, as_json: bool) -> None:
     print_list(answer, Event, _EVENT_COLUMNS, "nothing is recorded", as_json=as_json)
 
 
-def _details(event: Event) -> list[str]:
-    return in_words(event.fields)
-
-
 @click.command()
 @click.argument("uuid", type=click.UUID)
 @json_option
@@ -184,5 +180,5 @@ _EVENT_COLUMNS: tuple[TableColumn[Event], ...] = (
     ("recorded, UTC", lambda event: time(event.recorded_at)),
     ("event", lambda event: event.event.partition("/")[0]),
     ("actor", lambda event: event.actor or "another account"),
-    ("details", _details),
+    ("details", lambda event: in_words(event.fields)),
 )
