@@ -20,7 +20,7 @@ from api.http.keyed_request import KeyedRequest
 from api.http.requests import ANONYMOUS, BODY, NEW_ID, owner_of
 from api.http.wire.bodies import KEYED_REQUEST, read_body, upload_chunks
 from api.service.service import Service
-from ledger.domain.errors import AlreadyClaimed, StoreFailed
+from ledger.domain.errors import AlreadyClaimed, Expected, StoreFailed
 from ledger.domain.idempotency import KeptAnswer
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -66,7 +66,11 @@ class Once:
         task = asyncio.create_task(self._in_turn(request, handler, keyed))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
 
     async def _in_turn(
         self, request: web.Request, handler: Handler, keyed: KeyedRequest
@@ -114,6 +118,13 @@ class Once:
             raise RequestRefused(422, message, point=IDEMPOTENCY_KEY)
         keyed.resume(found.claim)
         return found.answer
+
+
+def _log_failure(task: asyncio.Task[web.StreamResponse]) -> None:
+    """Log why a request failed whose client has gone, unless that is no fault of the program."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, Expected | web.HTTPException | ConnectionError):
+        log.error("a request failed whose client has gone", exc_info=error)
 
 
 def _key(request: web.Request) -> str:

@@ -1,6 +1,7 @@
 """`Idempotency-Key`: a repeated request is executed once and gets the first answer."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from api.composition import open_service
 from api.http.keyed_request import derived_ids
 from api.service.ids import new_id
 from api.service.settings import Settings
+from ledger.domain.errors import QuotaExceeded
 from ledger.store.seam import Cursor
 from tests.api.calling import (
     ALICE,
@@ -109,6 +111,41 @@ async def test_a_repeat_gets_the_first_answer(api: Api) -> None:
     assert same(first, second)
     assert second.headers["Location"] == first.json["objects"][0]["resource_uri"]
     assert await names(api) == ["cedar"]
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (QuotaExceeded("drives", 1), []),
+        (ConnectionResetError(), []),
+        (ZeroDivisionError(), ["a request failed whose client has gone"]),
+    ],
+)
+async def test_a_failure_that_no_client_sees_is_logged_only_if_it_is_a_fault(
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    logged: list[str],
+) -> None:
+    """And asyncio tells of none: clients that leave must not flood the log."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def fail(*_: Any) -> int:
+        begun.set()
+        await go_on.wait()
+        raise error
+
+    monkeypatch.setattr(api.service.ledger, "execute", fail)
+    request = asyncio.create_task(api.post("/drives/", DRIVE, headers=KEY))
+    async with patience("it is begun"):
+        await begun.wait()
+    request.cancel()
+    await wait_until("it is gone", lambda: not api.client.server.handler.connections)
+    go_on.set()
+    await wait_until("its end", lambda: not api.service.idempotency_keys._turns)
+    gc.collect()
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == logged
 
 
 async def test_a_repeat_gets_the_first_answer_even_after_changes(api: Api) -> None:
