@@ -17,7 +17,8 @@ from aiohttp.typedefs import Handler
 from api.http.access import access_of
 from api.http.errors import BadRequest, RequestRefused
 from api.http.keyed_request import KeyedRequest
-from api.http.requests import ANONYMOUS, BODY, NEW_ID, owner_of
+from api.http.requests import ANONYMOUS, ASKING, BODY, NEW_ID, owner_of
+from api.http.streams import ADMISSION
 from api.http.wire.bodies import KEYED_REQUEST, read_body, upload_chunks
 from api.service.service import Service
 from ledger.domain.errors import AlreadyClaimed, Expected, StoreFailed
@@ -106,13 +107,17 @@ class Once:
             log.warning("the answer to a request with a key is not kept: %s", error)
 
     async def _find_answer(self, request: web.Request, keyed: KeyedRequest) -> KeptAnswer | None:
-        """Return the first answer, if any. Raise `RequestRefused` if the request was another."""
+        """Return the first answer, if any. Raise `RequestRefused` if the request was another.
+
+        An upload that is repeated counts as one under way; raise `TooMuch` for one too many.
+        """
         found = await self._keys.find(owner_of(request), keyed.key)
         if found is None:
             return None
         if _is_raw(request):
-            async for _ in upload_chunks(request):
-                pass  # only for the fingerprint: the image is there already
+            with request.app[ADMISSION].take(request[ASKING], "uploads"):
+                async for _ in upload_chunks(request):
+                    pass  # only for the fingerprint: the image is there already
         if found.claim.fingerprint != keyed.claim.fingerprint:
             message = "this key was used with another request"
             raise RequestRefused(422, message, point=IDEMPOTENCY_KEY)

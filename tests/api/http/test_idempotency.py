@@ -18,6 +18,7 @@ from api.app import make_app
 from api.composition import open_service
 from api.http.keyed_request import derived_ids
 from api.service.ids import new_id
+from api.service.limits import Limits
 from api.service.settings import Settings
 from ledger.domain.errors import QuotaExceeded
 from ledger.store.seam import Cursor
@@ -258,6 +259,16 @@ async def test_another_image_under_the_same_key_is_refused(api: Api) -> None:
     refused = await upload(api, IMAGE[:-1] + b"!", headers=KEY)
     assert refused.error == (422, "validation", "Idempotency-Key")
     assert api.files() == {f"{first.body.decode()}.img"}
+
+
+@pytest.mark.parametrize("limits", [Limits(uploads_per_account=1)])
+async def test_an_image_that_is_sent_again_counts_as_an_upload(api: Api) -> None:
+    """Though nothing is kept of it: an account sends a few at a time."""
+    first = await upload(api, headers=KEY)
+    with api.service.admission.take(ALICE.uuid, "uploads"):
+        refused = await upload(api, headers=KEY)
+        assert (refused.status, refused.headers["X-Ledger-Outcome"]) == (429, "not-recorded")
+    assert same(first, await upload(api, headers=KEY))
 
 
 async def test_each_account_has_its_own_keys(api: Api) -> None:
