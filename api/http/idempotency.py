@@ -17,10 +17,11 @@ from aiohttp.typedefs import Handler
 from api.http.access import access_of
 from api.http.errors import BadRequest, RequestRefused
 from api.http.keyed_request import KeyedRequest
-from api.http.requests import ANONYMOUS, BODY, NEW_ID, owner_of
+from api.http.requests import ANONYMOUS, ASKING, BODY, NEW_ID, owner_of
+from api.http.streams import ADMISSION
 from api.http.wire.bodies import KEYED_REQUEST, read_body, upload_chunks
 from api.service.service import Service
-from ledger.domain.errors import AlreadyClaimed, StoreFailed
+from ledger.domain.errors import AlreadyClaimed, Expected, StoreFailed
 from ledger.domain.idempotency import KeptAnswer
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -66,7 +67,11 @@ class Once:
         task = asyncio.create_task(self._in_turn(request, handler, keyed))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)
+            raise
 
     async def _in_turn(
         self, request: web.Request, handler: Handler, keyed: KeyedRequest
@@ -102,18 +107,29 @@ class Once:
             log.warning("the answer to a request with a key is not kept: %s", error)
 
     async def _find_answer(self, request: web.Request, keyed: KeyedRequest) -> KeptAnswer | None:
-        """Return the first answer, if any. Raise `RequestRefused` if the request was another."""
+        """Return the first answer, if any. Raise `RequestRefused` if the request was another.
+
+        An upload that is repeated counts as one under way; raise `TooMuch` for one too many.
+        """
         found = await self._keys.find(owner_of(request), keyed.key)
         if found is None:
             return None
         if _is_raw(request):
-            async for _ in upload_chunks(request):
-                pass  # only for the fingerprint: the image is there already
+            with request.app[ADMISSION].take(request[ASKING], "uploads"):
+                async for _ in upload_chunks(request):
+                    pass  # only for the fingerprint: the image is there already
         if found.claim.fingerprint != keyed.claim.fingerprint:
             message = "this key was used with another request"
             raise RequestRefused(422, message, point=IDEMPOTENCY_KEY)
         keyed.resume(found.claim)
         return found.answer
+
+
+def _log_failure(task: asyncio.Task[web.StreamResponse]) -> None:
+    """Log why a request failed whose client has gone, unless that is no fault of the program."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, Expected | web.HTTPException | ConnectionError):
+        log.error("a request failed whose client has gone", exc_info=error)
 
 
 def _key(request: web.Request) -> str:

@@ -51,9 +51,9 @@ def watch(
 ) -> None:
     """Watch jobs until they have ended; without UUID, those that are running.
 
-    The command waits for a service that cannot be reached, and for a minute for jobs that do not
-    exist yet. Exit code 0: all jobs succeeded; 1: one failed or was cancelled; 3: the service
-    refused to show them; 124: the time ran out.
+    Once it knows which jobs, the command waits for a service that cannot be reached, and for a
+    minute for jobs that do not exist yet. Exit code 0: all jobs succeeded; 1: one failed or was
+    cancelled; 3: the service refused to show them; 124: the time ran out.
     """
     sys.exit(
         asyncio.run(

@@ -205,15 +205,20 @@ class Connection(web.RequestHandler):
         """Answer what is not HTTP, and errors outside the middleware.
 
         The parser's message quotes the request, and is for the log only. The connection is closed,
-        as it is unknown where the next request would begin.
+        as it is unknown where the next request would begin. That a client has gone is no error.
         """
-        if not isinstance(exc, HeadTooSlow):
+        if not (isinstance(exc, HeadTooSlow) or self._has_gone(exc)):
             super().handle_error(request, status, exc, message)
         answer = _answer_to(exc)
         note_outcome(request, answer, "unknown" if answer.status == FAILED else "not-recorded")
         answer.force_close()
         answer.headers[REQUEST_ID] = self._ids.of(request)
         return answer
+
+    def _has_gone(self, error: BaseException | None) -> bool:
+        """Return whether the error is only that the client has gone before its answer came."""
+        is_closed = self._socket is None or self._socket.is_closing()
+        return isinstance(error, ConnectionError) and is_closed
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

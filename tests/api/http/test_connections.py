@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, make_mocked_request
 
 from api.app import make_app
 from api.http.wire.connection import Connection
@@ -207,6 +208,8 @@ async def test_a_body_behind_an_answer_that_is_not_read_is_not_timed(service: Se
 class Wire(asyncio.Transport):
     """A connection whose client reads so much between one look and the next."""
 
+    connection: Connection
+
     def __init__(self, read: int) -> None:
         super().__init__()
         self._read = read
@@ -242,6 +245,8 @@ async def unread(service: Service, read: int) -> AsyncIterator[Wire]:
     await runner.setup()
     assert runner.server is not None
     connection, wire = runner.server(), Wire(read)
+    assert isinstance(connection, Connection)
+    wire.connection = connection
     connection.connection_made(wire)
     connection.pause_writing()
     yield wire
@@ -275,6 +280,27 @@ async def test_an_answer_that_is_read_slowly(service: Service, read: int) -> Non
     async with unread(service, read) as wire:
         await wait_until("it was looked at again and again", lambda: wire.looks > 5)
         assert not wire.is_cut
+
+
+@pytest.mark.parametrize(
+    ("error", "has_gone", "logged"),
+    [(ConnectionResetError(), True, 0), (ConnectionResetError(), False, 1), (KeyError(), True, 1)],
+)
+async def test_only_what_is_no_error_is_not_logged(
+    service: Service,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    has_gone: bool,  # noqa: FBT001 - a parameter of the test
+    logged: int,
+) -> None:
+    """A client that goes before its answer comes, as anybody can again and again."""
+    async with unread(service, read=0) as wire:
+        await asyncio.sleep(0)  # the connection begins
+        request = make_mocked_request("GET", "/", writer=Mock(output_size=0))
+        wire.is_cut = has_gone
+        wire.connection.handle_error(request, 500, error)
+        wire.is_cut = False
+    assert len(caplog.records) == logged
 
 
 @pytest.mark.parametrize("limits", [Limits(unread_seconds=SHORT_S)])

@@ -1,6 +1,7 @@
 """`Idempotency-Key`: a repeated request is executed once and gets the first answer."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +18,9 @@ from api.app import make_app
 from api.composition import open_service
 from api.http.keyed_request import derived_ids
 from api.service.ids import new_id
+from api.service.limits import Limits
 from api.service.settings import Settings
+from ledger.domain.errors import QuotaExceeded
 from ledger.store.seam import Cursor
 from tests.api.calling import (
     ALICE,
@@ -109,6 +112,41 @@ async def test_a_repeat_gets_the_first_answer(api: Api) -> None:
     assert same(first, second)
     assert second.headers["Location"] == first.json["objects"][0]["resource_uri"]
     assert await names(api) == ["cedar"]
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (QuotaExceeded("drives", 1), []),
+        (ConnectionResetError(), []),
+        (ZeroDivisionError(), ["a request failed whose client has gone"]),
+    ],
+)
+async def test_a_failure_that_no_client_sees_is_logged_only_if_it_is_a_fault(
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    logged: list[str],
+) -> None:
+    """And asyncio tells of none: clients that leave must not flood the log."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def fail(*_: Any) -> int:
+        begun.set()
+        await go_on.wait()
+        raise error
+
+    monkeypatch.setattr(api.service.ledger, "execute", fail)
+    request = asyncio.create_task(api.post("/drives/", DRIVE, headers=KEY))
+    async with patience("it is begun"):
+        await begun.wait()
+    request.cancel()
+    await wait_until("it is gone", lambda: not api.client.server.handler.connections)
+    go_on.set()
+    await wait_until("its end", lambda: not api.service.idempotency_keys._turns)
+    gc.collect()
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == logged
 
 
 async def test_a_repeat_gets_the_first_answer_even_after_changes(api: Api) -> None:
@@ -221,6 +259,16 @@ async def test_another_image_under_the_same_key_is_refused(api: Api) -> None:
     refused = await upload(api, IMAGE[:-1] + b"!", headers=KEY)
     assert refused.error == (422, "validation", "Idempotency-Key")
     assert api.files() == {f"{first.body.decode()}.img"}
+
+
+@pytest.mark.parametrize("limits", [Limits(uploads_per_account=1)])
+async def test_an_image_that_is_sent_again_counts_as_an_upload(api: Api) -> None:
+    """Though nothing is kept of it: an account sends a few at a time."""
+    first = await upload(api, headers=KEY)
+    with api.service.admission.take(ALICE.uuid, "uploads"):
+        refused = await upload(api, headers=KEY)
+        assert (refused.status, refused.headers["X-Ledger-Outcome"]) == (429, "not-recorded")
+    assert same(first, await upload(api, headers=KEY))
 
 
 async def test_each_account_has_its_own_keys(api: Api) -> None:
