@@ -96,8 +96,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         stop_server(session.config._tmp_path_factory.getbasetemp())
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"seed: {config.option.seed} (--seed repeats its order and what it drew)"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    seed = f"seed: {config.option.seed} (--seed repeats its order and what it drew)"
+    left_out = "tests that take minutes are left out (--long runs them)"
+    return [seed] if config.getoption("--long") else [seed, left_out]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> order.Scheduling | None:
@@ -160,19 +162,16 @@ def _marks(item: pytest.Item) -> list[str]:
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [] if config.getoption("--long") else ["long"]
     if config.getoption("--quick"):
-        out = {item for item in items if any(map(item.get_closest_marker, NOT_QUICK))}
-        config.hook.pytest_deselected(items=list(out))
-        items[:] = [item for item in items if item not in out]
+        left_out += NOT_QUICK
+    out = {item for item in items if any(map(item.get_closest_marker, left_out))}
+    config.hook.pytest_deselected(items=list(out))
+    items[:] = [item for item in items if item not in out]
     if config.getoption("--long"):
         run = config.pluginmanager.get_plugin("long-run")
         passed = config.workerinput["passed"] if _is_worker(config) else run.passed
         long_run.leave_out(items, passed, config)
-        return
-    skip = pytest.mark.skip(reason="takes minutes; runs with --long")
-    for item in items:
-        if item.get_closest_marker("long") is not None:
-            item.add_marker(skip)
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -159,9 +159,13 @@ def machine_in(directory: Path, data: Path, *, code: Path = ROOT) -> Iterator[Ma
 
 def make_data(data: Path) -> None:
     """A data directory with one account in it."""
-    done = run_command(
-        "account", "add", EMAIL, "--password-stdin", "--data", str(data), stdin=f"{PASSWORD}\n"
-    )
+    add_account(data, EMAIL, PASSWORD)
+
+
+def add_account(data: Path, email: str, password: str, *options: str) -> None:
+    """To a data directory that no service has."""
+    add = ("account", "add", email, "--password-stdin", "--data", str(data), *options)
+    done = run_command(*add, stdin=f"{password}\n")
     assert done.returncode == 0, done.stderr
     (data / "lock").unlink()
 

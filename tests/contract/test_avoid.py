@@ -6,10 +6,9 @@ Seen through the availability groups.
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
-
 from tests.api.calling import BOB, DRIVE, SERVER, UNKNOWN, Api
 from tests.contract.following import shown
+from tests.harness.cases import in_turn
 
 COLD = {"storage_type": "zadara", "size": 1024**3}
 """The storage type that one pool has; its drives have a GiB at the least."""
@@ -116,7 +115,7 @@ async def shown_group(api: Api, uuid: str) -> list[str]:
     return [str(each) for each in (await api.get(f"/drives/availability_groups/{uuid}/")).json]
 
 
-@pytest.mark.parametrize("avoid", ["", ",", UNKNOWN, f"{UNKNOWN},", UNKNOWN.upper()])
+@in_turn("avoid", ["", ",", UNKNOWN, f"{UNKNOWN},", UNKNOWN.upper()])
 async def test_what_is_unknown_is_avoided_already(api: Api, avoid: str):
     """Unknown uuids, and none at all, are passed over."""
     source = await api.drive()
@@ -137,18 +136,18 @@ async def test_anothers_drives_are_unknown(api: Api):
         assert await are_together(api, await cloned(api, mine, avoid=drive), mine)
 
 
-@pytest.mark.parametrize("avoid", ["nonsense", f"{UNKNOWN};{UNKNOWN}", UNKNOWN[:-1], "%00", "%FF"])
-async def test_what_is_no_uuid_is_refused(api: Api, avoid: str):
+async def test_what_is_no_uuid_is_refused(api: Api):
     """What is no uuid is a 400 for `avoid`, and nothing is done."""
     source = await api.drive()
     server = await api.server(source)
-    for path, body in (
-        (f"/drives/?avoid={UNKNOWN},{avoid}", DRIVE),
-        (f"/drives/{source}/action/?do=clone&avoid={avoid}", None),
-        (f"/servers/{server}/action/?do=clone&avoid={avoid}", None),
-        (f"/servers/{server}/action/?do=start&avoid={avoid}", None),
-    ):
-        assert (await api.post(path, body)).error == (400, "validation", "avoid")
+    for avoid in ("nonsense", f"{UNKNOWN};{UNKNOWN}", UNKNOWN[:-1], "%00", "%FF"):
+        for path, body in (
+            (f"/drives/?avoid={UNKNOWN},{avoid}", DRIVE),
+            (f"/drives/{source}/action/?do=clone&avoid={avoid}", None),
+            (f"/servers/{server}/action/?do=clone&avoid={avoid}", None),
+            (f"/servers/{server}/action/?do=start&avoid={avoid}", None),
+        ):
+            assert (await api.post(path, body)).error == (400, "validation", "avoid"), path
     for kind in ("drives", "servers"):
         assert (await shown(api, f"/{kind}/"))["meta"]["total_count"] == 1
     assert (await shown(api, f"/servers/{server}/"))["status"] == "stopped"

@@ -10,6 +10,7 @@ from ledger.store.writer import CONFLICT_LIMIT
 from tests.api.bad_values import CLONES, LONG, SERVERS
 from tests.api.calling import DRIVE, SERVER, SIZE, UNKNOWN, Answer, Api
 from tests.contract.following import Json, shown
+from tests.harness.cases import in_turn
 
 Bad = list[tuple[Json, str]]
 
@@ -101,7 +102,7 @@ async def test_bad_resizes(api: Api):
     assert await shown(api, f"/drives/{drive}/") == before
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"[{}]", b'"x"', b"5", b"true", b'{"name": "\xff"}'])
+@in_turn("body", [b"{", b"[]", b"[{}]", b'"x"', b"5", b"true", b'{"name": "\xff"}'])
 async def test_a_change_takes_an_object(api: Api, body: bytes):
     """The body of a PUT or of an action is one JSON object; else it is a 400 without a point."""
     drive, server = await api.drive(), await api.server()
@@ -121,8 +122,8 @@ async def test_a_change_takes_an_object(api: Api, body: bytes):
     assert (await shown(api, f"/servers/{server}/"))["status"] == "stopped"
 
 
-@pytest.mark.parametrize("kind", ["drives", "servers", "jobs"])
-@pytest.mark.parametrize("action", ["start", "resize", "clone", "cancel", "open", "", "CLONE"])
+@in_turn("kind", ["drives", "servers", "jobs"])
+@in_turn("action", ["start", "resize", "clone", "cancel", "open", "", "CLONE"])
 async def test_an_action_of_another_kind(api: Api, kind: str, action: str):
     """An action that this kind of thing has not is a 400 for `do`, before all else."""
     known = {
@@ -143,7 +144,7 @@ LISTS = ("/drives/", "/drives/detail/", "/servers/", "/servers/detail/", "/tags/
 PAGED = (*LISTS, "/libdrives/", "/libdrives/detail/", "/logs/", "/tags/{tag}/drives/detail/")
 
 
-@pytest.mark.parametrize("query", ["limit=-1", "limit=x", "offset=1.5", "offset=", "limit=%FF"])
+@in_turn("query", ["limit=-1", "limit=x", "offset=1.5", "offset=", "limit=%FF"])
 async def test_bad_pages_of_every_list(api: Api, query: str):
     """A limit or offset that is no number from 0 up is a 400 with its name as the point."""
     tag = (await new_tag(api)).json["objects"][0]["uuid"]
@@ -152,8 +153,8 @@ async def test_bad_pages_of_every_list(api: Api, query: str):
         assert answer.error == (400, "validation", query.partition("=")[0]), path
 
 
-@pytest.mark.parametrize("value", ["%00", "a,b%00", "," * ALTERNATIVES_LIMIT])
-@pytest.mark.parametrize("name", ["uuid", "name", "name__contains"])
+@in_turn("value", ["%00", "a,b%00", "," * ALTERNATIVES_LIMIT])
+@in_turn("name", ["uuid", "name", "name__contains"])
 async def test_bad_filters(api: Api, name: str, value: str):
     """A filter with a NUL, or of too many alternatives, is a 400 with its name."""
     for path in LISTS:
@@ -185,7 +186,7 @@ async def test_too_many_parts_of_names(api: Api):
             assert "looks for 5 parts at the most" in answer.json[0]["error_message"]
 
 
-@pytest.mark.parametrize("name", ["tag", "tag__name"])
+@in_turn("name", ["tag", "tag__name"])
 async def test_bad_filters_by_tag(api: Api, name: str):
     """The same holds for tags."""
     for path in LISTS[:4]:

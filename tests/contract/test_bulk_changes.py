@@ -4,6 +4,7 @@ import pytest
 
 from tests.api.calling import BOB, SIZE, UNKNOWN, Api
 from tests.contract.following import settled, shown
+from tests.harness.cases import in_turn
 
 KINDS = ("drives", "servers")
 
@@ -27,7 +28,7 @@ async def test_several_are_changed_at_once(api: Api):
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("kind", KINDS)
+@in_turn("kind", KINDS)
 async def test_all_are_changed_or_none(api: Api, kind: str):
     """If one is unknown, another's, or wrong; each must be named, and once."""
     one, two = await several(api, kind)

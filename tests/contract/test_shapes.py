@@ -6,8 +6,6 @@ tests/contract/CONTRACT.md 3 and 5.
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from api.admin.library import Library, NewImage
 from tests.api.calling import SIZE, Api
 from tests.api.shapes import (
@@ -33,6 +31,7 @@ from tests.api.shapes import (
     assert_shape,
 )
 from tests.contract.following import settled, shown
+from tests.harness.cases import in_turn
 
 ENVELOPE = {"meta": META, "objects": LIST}
 
@@ -146,9 +145,7 @@ async def test_the_audit_log(api: Api):
         assert_shape(entry, LOG_ENTRY)
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("tags", TAG), ("libdrives", LIBDRIVE), ("profile", PROFILE)]
-)
+@in_turn(("kind", "expected"), [("tags", TAG), ("libdrives", LIBDRIVE), ("profile", PROFILE)])
 async def test_the_schema_describes_every_field(api: Api, kind: str, expected: dict[str, Any]):
     """Every field that is shown is in the schema, with or without the slash and `limit=0`."""
     for path in (f"/{kind}/schema/", f"/{kind}/schema?limit=0"):

@@ -1,16 +1,17 @@
 """A browser for each file of tests: what drives it has an event loop that must end with them."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.acceptance.client import data_blocks
-from tests.acceptance.conftest import account_data, machine
-from tests.acceptance.running import Machine, Server, run_command
+from tests.acceptance.conftest import machine
+from tests.acceptance.running import Machine, Server, add_account, make_data
 from tests.page.browsing import CHROMIUM, Watched, chromium
 
-__all__ = ["account_data", "machine"]
+__all__ = ["machine"]
 
 OPERATOR = "operator@example.test"
 OPERATORS_PASSWORD = "battery staple correct horse"
@@ -35,15 +36,17 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="session")
+def account_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those of a service with two accounts."""
+    data = tmp_path_factory.mktemp("accounts") / "data"
+    make_data(data)
+    add_account(data, OPERATOR, OPERATORS_PASSWORD, "--role", "operator")
+    return data
+
+
 @pytest.fixture
 def server(machine: Machine) -> Server:
-    """A service with two accounts."""
-    added = run_command(
-        *("account", "add", OPERATOR, "--role", "operator", "--password-stdin"),
-        *("--data", str(machine.data)),
-        stdin=f"{OPERATORS_PASSWORD}\n",
-    )
-    assert added.returncode == 0, added.stderr
     return machine.start()
 
 

@@ -1,6 +1,7 @@
 """Every view, wide and narrow, light and dark: accessible, and without a fault in the console."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -8,13 +9,29 @@ from playwright.sync_api import Page, expect
 from api.service.version import VERSION
 from tests.acceptance.client import PUBLIC_KEY, Api, striped
 from tests.acceptance.running import Server
-from tests.page.browsing import NARROW, SCREENSHOTS, WIDE, Watched, check_accessible, fill_in
+from tests.page.browsing import (
+    COLOURS,
+    EVERY_RULE,
+    NARROW,
+    SCREENSHOTS,
+    WIDE,
+    Watched,
+    check_accessible,
+    fill_in,
+)
 from tests.page.conftest import OPERATOR, OPERATORS_PASSWORD
 
 HEADINGS = (
     *("Jobs", "Activity", "Drives", "Servers", "Keypairs"),
     *("Retention", "Ledger", "Accounts"),
 )
+LOOKS: tuple[tuple[int, Literal["light", "dark"], Mapping[str, list[str]]], ...] = (
+    (NARROW, "dark", EVERY_RULE),
+    (NARROW, "light", COLOURS),
+    (WIDE, "dark", COLOURS),
+    (WIDE, "light", EVERY_RULE),
+)
+"""Width, scheme and what is looked for: only colours are another's in each of the four."""
 SHOWN = {
     *((name, WIDE, "light") for name in ("jobs", "job", "activity", "ledger")),
     ("job", NARROW, "dark"),
@@ -37,16 +54,11 @@ def some_jobs(api: Api) -> tuple[str, str]:
 UNKNOWN = "53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"
 
 
-@pytest.mark.parametrize("width", [WIDE, NARROW])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_view(
-    server: Server, watch: Any, width: int, scheme: str, request: pytest.FixtureRequest
-) -> None:
-    """From the login on, each has its heading and title, and fits into the window."""
+def test_every_view(server: Server, watch: Any, request: pytest.FixtureRequest) -> None:
+    """From the login on, each has its heading and title, and fits into wide and narrow windows."""
     api = Api(server.api.address, OPERATOR, OPERATORS_PASSWORD)
     job, drive = some_jobs(api)
-    size = {"width": width, "height": 900}
-    watched: Watched = watch(server.api.address, viewport=size, color_scheme=scheme)
+    watched: Watched = watch(server.api.address)
     page = watched.page
 
     def look(name: str, heading: str) -> None:
@@ -55,11 +67,14 @@ def test_every_view(
             f"{page.get_by_role('heading', level=1).inner_text()} · Job Ledger"
         )
         expect(page.get_by_text("Loading …")).to_have_count(0)
-        check_accessible(page)
-        if request.config.getoption("--screenshots") and (name, width, scheme) in SHOWN:
-            # Given a path, Playwright would write the file in a thread that stays.
-            picture = SCREENSHOTS / f"{name}-{width}-{scheme}.png"
-            picture.write_bytes(page.screenshot(full_page=True))
+        for width, scheme, rules in LOOKS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            check_accessible(page, rules)
+            if request.config.getoption("--screenshots") and (name, width, scheme) in SHOWN:
+                # Given a path, Playwright would write the file in a thread that stays.
+                picture = SCREENSHOTS / f"{name}-{width}-{scheme}.png"
+                picture.write_bytes(page.screenshot(full_page=True))
 
     page.goto("/")
     look("login", "Log in")

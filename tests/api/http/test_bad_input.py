@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import pytest
-
 from api.http.requests import BULK_LIMIT
 from tests.api.bad_values import CLONES, DRIVES, SERVERS
 from tests.api.calling import DRIVE, SERVER, Api
+from tests.harness.cases import in_turn
 
 
 async def assert_refused(api: Api, path: str, body: Any, point: str | None) -> None:
@@ -43,8 +42,8 @@ async def test_clones_with_bad_values(api: Api):
     assert (await api.get("/jobs/")).json["meta"]["total_count"] == 0
 
 
-@pytest.mark.parametrize("kind", ["drives", "servers"])
-@pytest.mark.parametrize(
+@in_turn("kind", ["drives", "servers"])
+@in_turn(
     ("body", "point"),
     [
         ({"objects": {}}, "objects"),
@@ -65,8 +64,8 @@ async def test_bodies_of_the_wrong_form(api: Api, kind: str, body: Any, point: s
     await assert_refused(api, f"/{kind}/", body, point)
 
 
-@pytest.mark.parametrize("kind", ["drives", "servers"])
-@pytest.mark.parametrize(
+@in_turn("kind", ["drives", "servers"])
+@in_turn(
     "body",
     [
         b"{",
@@ -96,11 +95,9 @@ async def test_an_action_takes_an_object(api: Api):
         assert answer.error == (400, "validation", None)
 
 
-@pytest.mark.parametrize("kind", ["jobs", "drives", "servers"])
-@pytest.mark.parametrize("name", ["limit", "offset"])
-@pytest.mark.parametrize(
-    "value", ["-1", "x", "", "1.5", "+1", "1_0", "%20", "%D9%A1", "9" * 19, "9" * 5000]
-)
+@in_turn("kind", ["jobs", "drives", "servers"])
+@in_turn("name", ["limit", "offset"])
+@in_turn("value", ["-1", "x", "", "1.5", "+1", "1_0", "%20", "%D9%A1", "9" * 19, "9" * 5000])
 async def test_bad_paging(api: Api, kind: str, name: str, value: str):
     """A limit or offset that is not a natural number is a 400 with its name as the point."""
     assert (await api.get(f"/{kind}/?{name}={value}")).error == (400, "validation", name)

@@ -20,6 +20,7 @@ from api.http.wire.inflation import MEMBERS_MAX, BadEncoding, BodyTooLong, infla
 from api.service.limits import Limits
 from tests.api.calling import Api
 from tests.api.lines import Line, line, request
+from tests.harness.cases import in_turn
 
 TAG = b'{"name": "elm"}'
 BOMB_BYTES = 32 * 2**20
@@ -144,7 +145,7 @@ REFUSED_UNREAD: dict[str, tuple[Callable[..., bytes], int]] = {
 }
 
 
-@pytest.mark.parametrize(("sent", "status"), REFUSED_UNREAD.values(), ids=REFUSED_UNREAD)
+@in_turn(("sent", "status"), REFUSED_UNREAD.values())
 async def test_a_body_that_nobody_wants_is_not_inflated(
     api: Api, bomb: bytes, inflated: list[int], sent: Callable[..., bytes], status: int
 ) -> None:
@@ -216,7 +217,7 @@ REFUSED_UNASKED: dict[str, tuple[bytes, int]] = {
 }
 
 
-@pytest.mark.parametrize(("sent", "status"), REFUSED_UNASKED.values(), ids=REFUSED_UNASKED)
+@in_turn(("sent", "status"), REFUSED_UNASKED.values())
 async def test_a_body_that_nobody_wants_is_not_asked_for(
     api: Api, sent: bytes, status: int
 ) -> None:

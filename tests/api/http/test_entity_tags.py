@@ -22,6 +22,7 @@ from tests.api.calling import (
     Api,
     authorization,
 )
+from tests.harness.cases import in_turn
 from tests.support.api_server import ApiServer
 
 PATHS = [
@@ -51,7 +52,7 @@ async def stocked(api: Api) -> tuple[str, str]:
     return drive, job
 
 
-@pytest.mark.parametrize("path", PATHS)
+@in_turn("path", PATHS)
 async def test_every_get_has_a_tag(api: Api, path: str):
     """The tag is strong, and the same for as long as the body is; a 304 repeats it."""
     await stocked(api)
@@ -116,7 +117,7 @@ async def test_the_time_left_changes_the_tag(service: Service, monkeypatch: pyte
         assert after.json["data"]["eta_s"] == before.json["data"]["eta_s"] - 5
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("given", "status"),
     [
         ("{tag}", 304),

@@ -29,6 +29,7 @@ from tests.api.calling import (
     Api,
     authorization,
 )
+from tests.harness.cases import in_turn
 from tests.support.wait import patience, wait_until
 
 URLS = {
@@ -83,7 +84,7 @@ URLS = {
 # URLs and methods
 
 
-@pytest.mark.parametrize("path", list(URLS))
+@in_turn("path", list(URLS))
 async def test_options_names_the_methods(api: Api, path: str):
     """OPTIONS is a 200 with the methods as plain text, with or without the last slash."""
     for url in (path, path.rstrip("/")):
@@ -92,7 +93,7 @@ async def test_options_names_the_methods(api: Api, path: str):
         assert answer.headers["Content-Type"].startswith("text/plain")
 
 
-@pytest.mark.parametrize("path", list(URLS))
+@in_turn("path", list(URLS))
 async def test_other_methods_are_not_allowed(api: Api, path: str):
     """A method that a URL does not have is a 405 with Allow, in the form of every error."""
     for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - set(URLS[path].split(",")):
@@ -101,7 +102,7 @@ async def test_other_methods_are_not_allowed(api: Api, path: str):
         assert set(URLS[path].split(",")) < set(answer.headers["Allow"].split(","))
 
 
-@pytest.mark.parametrize("path", list(URLS))
+@in_turn("path", list(URLS))
 async def test_the_last_slash_is_optional(api: Api, path: str):
     """Both forms of a URL give the same answer; there is no redirect."""
     for method in URLS[path].split(","):
@@ -122,8 +123,8 @@ async def test_unknown_urls_do_not_exist(api: Api, path: str):
     assert (await api.get("/api/2.0x/jobs/")).status == 404
 
 
-@pytest.mark.parametrize("kind", ["jobs", "drives", "servers"])
-@pytest.mark.parametrize("name", ["detail", "schema", "upload", "availability_groups"])
+@in_turn("kind", ["jobs", "drives", "servers"])
+@in_turn("name", ["detail", "schema", "upload", "availability_groups"])
 async def test_static_names_are_not_uuids(api: Api, kind: str, name: str):
     """No method takes the name of another URL for a uuid."""
     for method in ("GET", "DELETE", "PUT", "OPTIONS"):
@@ -143,7 +144,7 @@ async def test_head_is_get_without_a_body(api: Api):
 # Logging in
 
 
-@pytest.mark.parametrize("path", [*URLS, "/nothing/"])
+@in_turn("path", [*URLS, "/nothing/"])
 async def test_every_url_needs_a_login(api: Api, path: str):
     """Without credentials, or with wrong ones, any URL is a 401 that offers Basic."""
     for header in ({}, {"Authorization": "Basic nonsense"}, {"Authorization": "Bearer x"}):
@@ -173,7 +174,7 @@ async def test_an_auditor_changes_nothing(api: Api):
 # Formats
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "accept",
     [
         None,
@@ -195,7 +196,7 @@ async def test_json_is_the_only_format(api: Api, accept: str | None):
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "accept",
     ["application/xml", "text/html", "application/json;q=0", "*/*; q=0.000", "nonsense", ",", ";"],
 )
@@ -222,7 +223,7 @@ async def test_format_beats_accept(api: Api, query: str, status: int):
 # Bodies
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("content_type", "status"),
     [
         ("application/json", 201),
@@ -364,7 +365,7 @@ async def test_a_request_keeps_its_id(api: Api, given: str):
     assert answer.headers["X-Request-ID"] == given
 
 
-@pytest.mark.parametrize("given", [None, "", "x" * 65, "a b", "é", "a/b", "a;b"])
+@in_turn("given", [None, "", "x" * 65, "a b", "é", "a/b", "a;b"])
 async def test_an_unfit_request_id_is_replaced(api: Api, given: str | None):
     """Without a fit X-Request-ID one is drawn, another for each request."""
     headers = {} if given is None else {"X-Request-ID": given}

@@ -33,6 +33,7 @@ from tests.api.calling import (
     Api,
     KnownAccounts,
 )
+from tests.harness.cases import in_turn
 from tests.support.api_server import ApiServer
 from tests.support.wait import patience, wait_until
 
@@ -230,7 +231,7 @@ async def test_an_upload(api: Api) -> None:
 # Other requests under the same key
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("path", "body"),
     [
         ("/drives/", {**DRIVE, "name": "ash"}),
@@ -240,7 +241,6 @@ async def test_an_upload(api: Api) -> None:
         ("/drives/", {"no": "drive"}),
         ("/drives/", None),
     ],
-    ids=["another body", "another path", "another query", "another kind", "a bad one", "no body"],
 )
 async def test_another_request_under_the_same_key_is_refused(
     api: Api, path: str, body: Any
@@ -305,10 +305,9 @@ async def test_an_auditor_changes_nothing_with_a_key_either(api: Api) -> None:
     assert (await api.post("/drives/", DRIVE, headers=KEY, by=AUDITOR)).status == 403
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "key",
     ["", "k" * 256, "with blank", "caf\u00e9", "tab\there"],
-    ids=["empty", "too long", "blank", "not ASCII", "tab"],
 )
 async def test_a_malformed_key_is_refused(api: Api, key: str) -> None:
     """Rather than taken for no key."""

@@ -14,6 +14,7 @@ from ledger.store.writer import Caller, Writer
 from ledger.workers.image_keeper import ImageKeeper
 from tests.api.calling import ALICE, DRIVE, ROOT, SERVER, UNKNOWN, Answer, Api
 from tests.api.late import Held
+from tests.harness.cases import in_turn
 from tests.support.wait import PATIENCE_S, wait_until
 
 KEY = {"Idempotency-Key": "outcome-of-amber"}
@@ -42,7 +43,7 @@ async def names(api: Api) -> list[str]:
 # Refusals
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("method", "path", "body", "status"),
     [
         ("POST", "/drives/", {"name": "no size"}, 400),

@@ -3,10 +3,9 @@
 import gzip
 from pathlib import Path
 
-import pytest
-
 from api.resources.page_files import FOLDER, POLICY
 from tests.api.calling import ALICE, Api, authorization
+from tests.harness.cases import in_turn
 
 ADDRESSES = (
     "/",
@@ -25,7 +24,7 @@ ADDRESSES = (
 FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@in_turn("address", ADDRESSES)
 async def test_each_address_has_the_document(api: Api, address: str):
     """Nobody needs a login for it; and it may load and do nothing but its own."""
     async with api.client.get(f"{address}?state=started") as answer:
@@ -36,7 +35,7 @@ async def test_each_address_has_the_document(api: Api, address: str):
         assert await answer.read() == (FOLDER / "index.html").read_bytes()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
+@in_turn("file", FILES)
 async def test_each_file_is_served(api: Api, file: Path):
     """As it is, compressed if that is asked for, and not again if the browser has it."""
     url = f"/page/{file.relative_to(FOLDER).as_posix()}"
@@ -58,7 +57,7 @@ async def test_each_file_is_served(api: Api, file: Path):
         }
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "path", ["/page/", "/page/nothing.js", "/page/../app.py", "/page/%2e%2e/app.py", "/nothing"]
 )
 async def test_nothing_else_is_served(api: Api, path: str):

@@ -9,6 +9,7 @@ from ledger.domain.commands import Command, CreateJob
 from ledger.store.writer import Caller
 from projections.views.views import Views
 from tests.api.calling import ALICE, DRIVE, SERVER, UNKNOWN, WORKER, Answer, Api
+from tests.harness.cases import in_turn
 
 
 def position(answer: Answer) -> int:
@@ -21,7 +22,7 @@ async def commit_something(api: Api) -> int:
     return await api.service.ledger.execute(command, WORKER)
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "path",
     [
         "/jobs/",

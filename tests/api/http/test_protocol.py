@@ -15,6 +15,7 @@ from api.app import make_app
 from api.http.wire.server import ApiRunner
 from api.service.service import Service
 from tests.api.calling import ALICE
+from tests.harness.cases import in_turn
 from tests.support.wait import patience
 
 LOGIN = b"Authorization: Basic " + base64.b64encode(f"{ALICE.email}:password".encode()) + b"\r\n"
@@ -97,7 +98,7 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.parametrize("sent", UNREADABLE.values(), ids=UNREADABLE)
+@in_turn("sent", UNREADABLE.values())
 async def test_a_malformed_request_is_answered_in_json(talk: Talk, sent: bytes) -> None:
     """The parser's own words quote what was sent, and are for the log only."""
     answer = await talk(sent)

@@ -12,6 +12,7 @@ from api.http.requests import ANONYMOUS, owner_of
 from api.http.responses import json_answer
 from api.service.service import Service
 from tests.api.calling import ALICE, AUDITOR, Api
+from tests.harness.cases import in_turn
 from tests.support.api_server import ApiServer
 
 STALE = {"Cookie": "sessionid=stale; csrftoken=stale", "Authorization": "Basic nonsense"}
@@ -34,8 +35,8 @@ async def api(service: Service) -> AsyncIterator[Api]:
         yield Api(client, service)
 
 
-@pytest.mark.parametrize("path", ["/open/", "/open", "/open/door/"])
-@pytest.mark.parametrize("headers", [{}, STALE], ids=["nothing", "stale"])
+@in_turn("path", ["/open/", "/open", "/open/door/"])
+@in_turn("headers", [{}, STALE])
 async def test_a_public_url_needs_no_login(api: Api, path: str, headers: dict[str, str]):
     """The caller is anonymous, whatever credentials the request carries."""
     for by in (None, ALICE, AUDITOR):

@@ -14,6 +14,7 @@ from tests.api.listening import listening
 from tests.api.resources.test_downloads import LARGE, uploaded
 from tests.api.resources.test_long_poll import waiting, watched_no_more
 from tests.api.resources.test_uploads import begun
+from tests.harness.cases import in_turn
 from tests.support.wait import wait_until
 
 RETRY = "Retry-After"
@@ -187,7 +188,7 @@ async def test_bytes_that_an_account_may_record_in_a_day(api: Api) -> None:
     assert (await api.delete(f"/drives/{drive}/")).status == 204
 
 
-@pytest.mark.parametrize("path", ["/drives/", "/servers/", "/tags/", "/keypairs/"])
+@in_turn("path", ["/drives/", "/servers/", "/tags/", "/keypairs/"])
 async def test_the_meta_of_a_thing(api: Api, path: str) -> None:
     """Names and texts have 64 KiB together, counted as UTF-8."""
     bodies = {"/drives/": DRIVE, "/servers/": SERVER, "/tags/": {"name": "fleet"}}

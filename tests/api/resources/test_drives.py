@@ -7,6 +7,7 @@ import pytest
 from api.http.fields import decode_fields
 from api.resources.drives.bodies import NewDrive
 from tests.api.calling import BOB, DRIVE, SIZE, UNKNOWN, Api
+from tests.harness.cases import in_turn
 
 LARGEST_IN_EXT4 = 16 * 1024**4 - 16 * 1024
 """A multiple of 16 KiB; ext4 ends a block of 4 KiB before 16 TiB."""
@@ -63,7 +64,7 @@ async def test_create_keeps_all_given_fields(api: Api):
     assert drive["uuid"] != UNKNOWN
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("asked", "size"),
     [
         (SIZE, SIZE),
@@ -88,7 +89,7 @@ def test_the_largest_size_is_16_tib():
 # Clone
 
 
-@pytest.mark.parametrize("body", [None, {}, {"name": None}, "null", ""])
+@in_turn("body", [None, {}, {"name": None}, "null", ""])
 async def test_a_clone_inherits_absent_fields(api: Api, body: Any):
     """No body, `{}`, `null` and a null name all make a copy of the source's properties."""
     said = {"meta": {"note": "first"}, "affinities": ["ssd"], "allow_multimount": True}
@@ -187,8 +188,8 @@ async def test_a_clone_cannot_be_cloned_before_it_is_ready(api: Api):
     assert answer.error == (403, "permission", None)
 
 
-@pytest.mark.parametrize("query", ["", "?do=", "?do=resurrect"])
-@pytest.mark.parametrize("kind", ["drives", "servers"])
+@in_turn("query", ["", "?do=", "?do=resurrect"])
+@in_turn("kind", ["drives", "servers"])
 async def test_unknown_actions_are_refused(api: Api, kind: str, query: str):
     """An action that there is not is a 400 for `do`."""
     answer = await api.post(f"/{kind}/{UNKNOWN}/action/{query}")

@@ -21,6 +21,7 @@ from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
 from ledger.images.pools import Pool
 from tests.api.calling import ALICE, ROOT, UNKNOWN, Api, KnownAccounts, authorization
+from tests.harness.cases import in_turn
 from tests.support.api_server import ApiServer
 from tests.support.wait import patience, wait_until
 
@@ -72,7 +73,7 @@ async def test_an_upload_that_is_refused_once_its_sender_has_left(api: Api):
     gc.collect()
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("path", "name", "media"),
     [
         ("/drives/upload/?name=my+iso&media=cdrom", "my iso", "cdrom"),
@@ -94,7 +95,7 @@ async def test_an_upload_takes_any_content_type(api: Api):
     assert answer.status == 200
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("query", "point"),
     [
         ("media=tape", "media"),
@@ -166,7 +167,7 @@ async def test_a_download_is_the_image(api: Api):
         assert "X-Request-ID" in answer.headers
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("asked", "start", "end"),
     [
         ("bytes=0-0", 0, 1),
@@ -184,7 +185,7 @@ async def test_a_range_of_an_image(api: Api, asked: str, start: int, end: int):
     assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(PADDED)}"
 
 
-@pytest.mark.parametrize("asked", [f"bytes={10**9}-", f"bytes={len(PADDED)}-", "bytes=2-1", "x"])
+@in_turn("asked", [f"bytes={10**9}-", f"bytes={len(PADDED)}-", "bytes=2-1", "x"])
 async def test_a_range_behind_the_end(api: Api, asked: str):
     """A range that the image does not have, or that is none, is a 416."""
     drive = await upload(api)

@@ -1,8 +1,7 @@
 """Lists of jobs: their filters, and what is refused."""
 
-import pytest
-
 from tests.api.calling import BOB, Api
+from tests.harness.cases import in_turn
 
 
 async def found(api: Api, query: str) -> list[str]:
@@ -51,7 +50,7 @@ async def test_jobs_are_filtered_by_their_last_change(api: Api):
     assert await found(api, "last_modified__gte=2020-01-01T02:00:00%2B02:00&state=success") == []
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("query", "point"),
     [
         ("after=&as_of=1", "after"),

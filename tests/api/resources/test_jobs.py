@@ -26,6 +26,7 @@ from ledger.store.parameters import timestamp
 from projections.tables import JobRow
 from projections.views.read_models import JobTree
 from tests.api.calling import ALICE, UNKNOWN, Api
+from tests.harness.cases import in_turn
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TEN = timedelta(seconds=10)
@@ -493,7 +494,7 @@ async def test_detail_is_the_same_list(api: Api):
     assert (await api.get("/jobs/detail/")).body == (await api.get("/jobs/")).body
 
 
-@pytest.mark.parametrize("uuid", [UNKNOWN, "nonsense", "%ff", "a" * 4000, "detail2"])
+@in_turn("uuid", [UNKNOWN, "nonsense", "%ff", "a" * 4000, "detail2"])
 async def test_unknown_and_malformed_uuids_do_not_exist(api: Api, uuid: str):
     """A uuid that is unknown or none at all is a 404."""
     for kind in ("jobs", "drives", "servers"):

@@ -20,6 +20,7 @@ from ledger.domain.commands import UpdateProgress
 from projections import estimates
 from tests.api.calling import ALICE, BOB, Answer, Api
 from tests.api.listening import listening
+from tests.harness.cases import in_turn
 from tests.support.api_server import ApiServer
 from tests.support.wait import patience, wait_until
 
@@ -162,7 +163,7 @@ async def test_the_position_is_that_of_the_answer(api: Api) -> None:
     assert int(position) == api.service.ledger.position > int(before)
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "wait",
     ["-1", "61", "60.001", "1e1", "ten", "", "0x1", "nan", "1.", "\u0663", "100", "1&wait=x"],
 )
@@ -172,7 +173,7 @@ async def test_a_bad_wait(api: Api, wait: str) -> None:
     assert answer.error == (400, "validation", "wait")
 
 
-@pytest.mark.parametrize("query", ["", "?wait=0", "?wait=0.000", "?wait=60&wait=0", "?limit=0"])
+@in_turn("query", ["", "?wait=0", "?wait=0.000", "?wait=60&wait=0", "?limit=0"])
 async def test_no_wait(api: Api, waits: list[str], query: str) -> None:
     """Nothing is waited for; of several waits the last one counts."""
     assert (await api.get(f"/jobs/{await api.job()}/{query}")).status == 200

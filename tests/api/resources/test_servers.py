@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.calling import SERVER, UNKNOWN, Api
+from tests.harness.cases import in_turn
 
 VLAN = "e584e66b-ee33-4fe0-a6a0-1f1e396e39a1"
 
@@ -32,9 +33,7 @@ async def test_a_new_server_is_stopped(api: Api):
     assert (await api.get(server["resource_uri"])).json == server
 
 
-@pytest.mark.parametrize(
-    ("cpu", "smp"), [(250, 1), (3000, 1), (3001, 2), (40_000, 14), (96_000, 32)]
-)
+@in_turn(("cpu", "smp"), [(250, 1), (3000, 1), (3001, 2), (40_000, 14), (96_000, 32)])
 async def test_smp_is_derived_from_cpu(api: Api, cpu: int, smp: int):
     """Without smp it is as small as 3000 MHz for each allows."""
     server = (await api.post("/servers/", {**SERVER, "cpu": cpu})).json["objects"][0]
@@ -168,7 +167,7 @@ async def test_a_clones_nics_are_new(api: Api):
     assert not {nic["mac"] for nic in before} & {nic["mac"] for nic in after}
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("body", "same"),
     [
         (None, True),

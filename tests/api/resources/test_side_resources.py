@@ -3,13 +3,12 @@
 tests/contract/CONTRACT.md 5.
 """
 
-import pytest
-
 from api.resources.account_bodies import CURRENCY
 from api.resources.drives.bodies import least_size
 from api.resources.unsupported import ABSENT
 from api.service.version import VERSION
 from tests.api.calling import UNKNOWN, Api
+from tests.harness.cases import in_turn
 
 GIB = 1024**3
 
@@ -186,7 +185,7 @@ async def test_several_slashes_at_the_end_are_one(api: Api):
     assert (await api.get("/drives//detail/")).status == 404
 
 
-@pytest.mark.parametrize("kind", ABSENT)
+@in_turn("kind", ABSENT)
 async def test_absent_resources_are_empty_lists(api: Api, kind: str):
     """An empty envelope that echoes the page, and every uuid is unknown."""
     for path in (f"/{kind}", f"/{kind}/", f"/{kind}/detail/"):

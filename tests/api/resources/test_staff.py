@@ -10,6 +10,7 @@ import pytest
 from api.accounts.service import Account
 from api.openapi.document import document_json
 from tests.api.calling import ALICE, AUDITOR, BOB, UNKNOWN, Api
+from tests.harness.cases import in_turn
 from tests.support.wait import wait_until
 
 DOCUMENT = orjson.loads(document_json())
@@ -42,7 +43,7 @@ async def test_an_auditor_sees_another_accounts_resources(api: Api):
     assert then.json["uuid"] == job
 
 
-@pytest.mark.parametrize("path", ["/jobs/", "/drives/", "/drives/detail/", "/jobs/statistics/"])
+@in_turn("path", ["/jobs/", "/drives/", "/drives/detail/", "/jobs/statistics/"])
 async def test_nobody_else_sees_another_accounts_resources(api: Api, path: str):
     """Whether there is such an account is not told; one's own may be named."""
     for owner in (ALICE.uuid, UNKNOWN, "nonsense", ""):
@@ -78,7 +79,7 @@ async def test_staff_neither_see_secrets_nor_change_anything(api: Api):
 # The whole ledger
 
 
-@pytest.mark.parametrize("path", WHOLE)
+@in_turn("path", WHOLE)
 async def test_the_whole_ledger_is_for_the_staff(api: Api, path: str):
     """403 for a user, whatever there is."""
     assert (await api.get(f"/ledger/{path}/", by=BOB)).error == (403, "permission", None)
@@ -124,7 +125,7 @@ async def test_the_status_and_plan_of_retention(api: Api):
     assert (await api.get(f"/jobs/{alone}/")).status == 200
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("query", "point"),
     [
         ("keep=3", "keep"),

@@ -14,6 +14,7 @@ from ledger.domain.commands import SetRetention, StartAttempt, UpdateProgress
 from ledger.store.writer import Caller
 from projections.time_travel import past
 from tests.api.calling import ALICE, BOB, UNKNOWN, WORKER, Answer, Api
+from tests.harness.cases import in_turn
 from tests.support.discarding import AT_ONCE, discard
 
 PLUS_TWO = timezone(timedelta(hours=2))
@@ -300,7 +301,7 @@ async def test_discarded_jobs_are_in_the_past(api: Api):
 # What is refused
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "as_of",
     [
         "",

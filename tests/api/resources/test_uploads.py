@@ -40,6 +40,7 @@ from tests.api.calling import (
     KnownAccounts,
     authorization,
 )
+from tests.harness.cases import in_turn
 from tests.support.api_server import ApiServer
 from tests.support.wait import patience, wait_until
 
@@ -351,8 +352,8 @@ async def test_a_chunk_with_a_key(api: Api):
     assert await upload.image() == b"x" * length
 
 
-@pytest.mark.parametrize("number", [0, 3])
-@pytest.mark.parametrize("wrong", [-1, 1, -CHUNK])
+@in_turn("number", [0, 3])
+@in_turn("wrong", [-1, 1, -CHUNK])
 async def test_a_chunk_of_another_length(upload: Upload, number: int, wrong: int):
     """A chunk with bytes too few or too many is refused and is not there."""
     data = (upload.bytes_of(number) + b"x")[: len(upload.bytes_of(number)) + wrong]
@@ -360,7 +361,7 @@ async def test_a_chunk_of_another_length(upload: Upload, number: int, wrong: int
     assert await upload.present() == []
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("name", "value"),
     [
         ("resumableChunkSize", str(CHUNK + 1)),
@@ -377,7 +378,7 @@ async def test_sizes_that_do_not_fit(upload: Upload, name: str, value: str):
     assert await upload.present() == [0]
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("name", "value"),
     [
         ("resumableChunkNumber", "0"),
@@ -500,7 +501,7 @@ async def test_links_take_chunks(upload: Upload):
     assert await upload.image() == PADDED
 
 
-@pytest.mark.parametrize("length", [1, STEP, CHUNK - 1, CHUNK])
+@in_turn("length", [1, STEP, CHUNK - 1, CHUNK])
 async def test_an_image_of_one_chunk(api: Api, length: int):
     """An image that fits into one chunk is sent as one, by link and as a form."""
     upload = await begun(api, size=length)
@@ -525,7 +526,7 @@ async def test_a_chunk_by_link_has_its_length(upload: Upload):
     assert await upload.present() == []
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("body", "point"),
     [
         ({}, "chunk_number"),

@@ -31,6 +31,7 @@ from projections import estimates
 from projections.feed.feed import Feed, Frames
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, KEYPAIR, SERVER, Api, KnownAccounts
 from tests.api.listening import Listener, cookie, listening
+from tests.harness.cases import in_turn
 from tests.support.api_server import ApiServer
 from tests.support.wait import PATIENCE_S, patience, wait_until
 
@@ -61,8 +62,8 @@ async def forgotten(service: Service, account: Account = ALICE) -> None:
 # What is sent
 
 
-@pytest.mark.parametrize("path", ["/websocket", "/2.0/websocket", "/api/2.0/websocket"])
-@pytest.mark.parametrize("slash", ["", "/"], ids=["bare", "slash"])
+@in_turn("path", ["/websocket", "/2.0/websocket", "/api/2.0/websocket"])
+@in_turn("slash", ["", "/"])
 async def test_the_three_paths(api: Api, path: str, slash: str) -> None:
     """Documented, configured by clients and where all else is; with a slash at the end or not."""
     async with listening(api, path=path + slash) as listener:
@@ -323,7 +324,7 @@ async def test_everybody_gets_only_their_own_frames(api: Api) -> None:
             assert {uri for uri in seen if "/drives/" in uri} == own
 
 
-@pytest.mark.parametrize("value", [None, "", "nonsense", "a|1|0", "changed", "old", "another's"])
+@in_turn("value", [None, "", "nonsense", "a|1|0", "changed", "old", "another's"])
 async def test_a_bad_or_old_cookie(api: Api, value: str | None) -> None:
     """Refused with 401 in the one form of errors, also if the password is right."""
     cookies = api.service.accounts.cookies
@@ -345,7 +346,7 @@ async def test_a_bad_or_old_cookie(api: Api, value: str | None) -> None:
     ).status == 101
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "https://{host}x", "{host}"])
+@in_turn("origin", ["http://evil.example", "null", "", "https://{host}x", "{host}"])
 async def test_a_foreign_origin(api: Api, origin: str) -> None:
     """A page of another host is refused with 403, whatever cookie the browser sends along."""
     host = f"127.0.0.1:{api.client.port}"

@@ -1,9 +1,8 @@
 """`POST /jobs/{uuid}/action/?do=cancel`: what a client can do about a job that runs."""
 
-import pytest
-
 from tests.api.calling import BOB, UNKNOWN, Answer, Api
 from tests.contract.following import listed, shown
+from tests.harness.cases import in_turn
 
 
 async def cancel(api: Api, job: str) -> Answer:
@@ -26,7 +25,7 @@ async def test_a_cancelled_clone_is_gone(api: Api):
     assert await listed(api, "/jobs/?state=cancelled") == [job]
 
 
-@pytest.mark.parametrize("ending", ["success", "failed", "cancelled"])
+@in_turn("ending", ["success", "failed", "cancelled"])
 async def test_a_job_that_is_over_is_not_cancelled(api: Api, ending: str):
     """Whichever way it ended: 403, and it stays as it is."""
     _, job = await api.clone(await api.drive())

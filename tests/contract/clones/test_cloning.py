@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from tests.api.calling import SIZE, UNKNOWN, Api
 from tests.contract.following import Json, jobs_of, listed, reference, settled, shown
+from tests.harness.cases import in_turn
 
 VLAN = "e584e66b-ee33-4fe0-a6a0-1f1e396e39a1"
 
@@ -24,7 +23,7 @@ async def clone_server(api: Api, source: str, **said: Any) -> Json:
 # Drives
 
 
-@pytest.mark.parametrize(
+@in_turn(
     "said",
     [
         {"media": "disk", "name": "amber", "size": SIZE},

@@ -4,10 +4,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tests.api.calling import BOB, Api
 from tests.contract.following import shown
+from tests.harness.cases import in_turn
 
 
 async def name_clones_by(api: Api, naming: str) -> None:
@@ -27,7 +26,7 @@ async def test_none_is_the_default(api: Api):
     assert await cloned_drive(api, await api.drive(name="ember")) == "ember"
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("name", "clone"),
     [
         ("ember", "ember_1"),
@@ -71,7 +70,7 @@ async def test_timestamp(api: Api):
         assert earliest <= moment <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize("naming", ["NONE", "COUNTER", "DATE", "TIMESTAMP"])
+@in_turn("naming", ["NONE", "COUNTER", "DATE", "TIMESTAMP"])
 async def test_a_given_name_is_taken_verbatim(api: Api, naming: str):
     """Whatever the strategy, a name that is given is the clone's, be it empty."""
     await name_clones_by(api, naming)
@@ -86,7 +85,7 @@ async def test_null_is_no_name(api: Api):
     assert await cloned_drive(api, await api.drive(name="ember"), {"name": None}) == "ember_1"
 
 
-@pytest.mark.parametrize(("body", "server"), [({}, "elm_1"), ({"name": "opal"}, "opal")])
+@in_turn(("body", "server"), [({}, "elm_1"), ({"name": "opal"}, "opal")])
 async def test_the_disks_of_a_server_clone_are_always_named_so(
     api: Api, body: dict[str, str], server: str
 ):

@@ -10,6 +10,7 @@ import pytest
 from ledger.workers import image_keeper
 from tests.api.calling import BOB, SIZE, UNKNOWN, Api
 from tests.contract.following import Json, listed, reference, settled, shown
+from tests.harness.cases import in_turn
 from tests.support.wait import PATIENCE_S
 
 GREATER = 2 * SIZE
@@ -116,7 +117,7 @@ async def test_put_of_an_unknown_tag_changes_nothing(api: Api):
     assert await shown(api, f"/drives/{drive}/") == before
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"null"])
+@in_turn("body", [b"", b"{}", b"null"])
 async def test_put_of_nothing(api: Api, body: bytes):
     """A PUT without a body, or with an empty one, is a 200 and changes nothing."""
     drive = await api.drive()
@@ -158,7 +159,7 @@ async def resize_by_action(api: Api, drive: str, body: Json) -> Json:
     return resized
 
 
-RESIZES = pytest.mark.parametrize("resize", [resize_by_put, resize_by_action])
+RESIZES = in_turn("resize", [resize_by_put, resize_by_action])
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     let_go.set()
 
 
-@RESIZES
+@pytest.mark.parametrize("resize", [resize_by_put, resize_by_action])
 async def test_a_resize_shows_the_old_size_until_it_is_done(
     api: Api, resize: Any, held: threading.Event
 ):
@@ -190,7 +191,7 @@ async def test_a_resize_shows_the_old_size_until_it_is_done(
 
 
 @RESIZES
-@pytest.mark.parametrize("asked", [1_207_959_631, pytest.param("1207959631", id="digits")])
+@in_turn("asked", [1_207_959_631, "1207959631"])
 async def test_a_resize_rounds_up(api: Api, resize: Any, asked: Any):
     """A size is an int or digits, and is rounded up to a multiple of 16 KiB."""
     drive = await api.drive()
@@ -304,7 +305,7 @@ async def test_availability_groups_are_lists_of_uuids(api: Api):
             assert (await api.get(f"/drives/availability_groups/{uuid}/")).json == group
 
 
-@pytest.mark.parametrize("uuid", [UNKNOWN, "nonsense"])
+@in_turn("uuid", [UNKNOWN, "nonsense"])
 async def test_the_group_of_an_unknown_drive(api: Api, uuid: str):
     """There is none: 404."""
     answer = await api.get(f"/drives/availability_groups/{uuid}/")

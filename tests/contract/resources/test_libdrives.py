@@ -9,6 +9,7 @@ from api.admin.library import Library, NewImage
 from ledger.domain.events import Media
 from tests.api.calling import ALICE, BOB, SERVER, UNKNOWN, Api
 from tests.contract.following import Json, listed, reference, settled, shown
+from tests.harness.cases import in_turn
 
 CONTENT = b"library" * 10_000
 KEYS = (
@@ -31,7 +32,7 @@ SAID = {
     "version": "1.0",
 }
 OTHER = {"category": "general", "os": "bsd", "version": "2.0"}
-BOTH_URLS = pytest.mark.parametrize("kind", ["drives", "libdrives"])
+BOTH_URLS = in_turn("kind", ["drives", "libdrives"])
 
 
 async def add(api: Api, directory: Path, name: str = "Example OS 1.0", **said: str) -> str:
@@ -267,7 +268,7 @@ async def test_nobody_changes_the_library(api: Api, tmp_path: Path):
     assert await shown(api, f"/drives/{uuid}/") == before
 
 
-@pytest.mark.parametrize("action", ["clone", "resize", "start"])
+@in_turn("action", ["clone", "resize", "start"])
 async def test_an_action_on_what_is_not_in_the_library(api: Api, action: str):
     """An action on something else below /libdrives/ is a 404, on one's own drive too."""
     for uuid in (UNKNOWN, await api.drive()):

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from tests.api.calling import ALICE, BOB, Api
 from tests.contract.following import Json, shown
+from tests.harness.cases import in_turn
 
 CHOSEN = {
     "address": "Elm Row 5",
@@ -81,7 +80,7 @@ async def test_each_account_has_its_own(api: Api):
     assert (bob["uuid"], bob["company"], bob["clone_naming"]) == (BOB.uuid, "", "NONE")
 
 
-@pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
+@in_turn("method", ["POST", "DELETE", "PATCH"])
 async def test_a_profile_is_only_got_and_put(api: Api, method: str):
     """Any other method is a 405 with Allow."""
     answer = await api.call(method, "/profile/")

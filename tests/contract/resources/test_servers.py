@@ -3,10 +3,9 @@
 import re
 from typing import Any
 
-import pytest
-
 from tests.api.calling import BOB, SERVER, UNKNOWN, Api
 from tests.contract.following import Json, listed, reference, shown
+from tests.harness.cases import in_turn
 
 VLAN = "e584e66b-ee33-4fe0-a6a0-1f1e396e39a1"
 SWITCHES = ("start", "stop", "shutdown", "restart")
@@ -65,9 +64,7 @@ async def test_put_is_partial(api: Api):
     assert await shown(api, f"/servers/{server}/") == {**before, "name": "oak"}
 
 
-@pytest.mark.parametrize(
-    "field", ["drives", "nics", "meta", "tags", "pubkeys", "requirements", "gpus", "epcs"]
-)
+@in_turn("field", ["drives", "nics", "meta", "tags", "pubkeys", "requirements", "gpus", "epcs"])
 async def test_put_of_nothing_clears_a_list(api: Api, field: str):
     """`[]` (for meta `{}`) clears what it names and leaves all else."""
     server = await full_server(api)
@@ -83,7 +80,7 @@ async def test_put_replaces_meta_whole(api: Api):
     assert (await edit(api, server, meta={"b": "3"}))["meta"] == {"b": "3"}
 
 
-@pytest.mark.parametrize("started", [False, True])
+@in_turn("started", [False, True])
 async def test_put_takes_a_whole_server(api: Api, started: bool):  # noqa: FBT001
     """The answer of a GET sent back changes nothing, macs and passwords included."""
     server = await full_server(api)
@@ -241,8 +238,8 @@ async def test_a_running_server_changes_little(api: Api):
 # Actions
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"null", b'{"allocation_method": "auto"}'])
-@pytest.mark.parametrize("action", SWITCHES)
+@in_turn("body", [b"", b"{}", b"null", b'{"allocation_method": "auto"}'])
+@in_turn("action", SWITCHES)
 async def test_the_answer_of_an_action(api: Api, action: str, body: bytes):
     """A 202 with action, result and uuid, bare; the body may be empty, `{}` or null."""
     server = await api.server()
@@ -255,7 +252,7 @@ async def test_the_answer_of_an_action(api: Api, action: str, body: bytes):
     assert answer.json == {"action": action, "result": "success", "uuid": server}
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("action", "before", "after"),
     [
         ("start", "stopped", "running"),
@@ -312,17 +309,17 @@ async def test_an_action_on_an_unknown_server(api: Api):
 # Delete
 
 
-@pytest.mark.parametrize("query", ["", "?recurse=all_drives"])
-async def test_a_running_server_is_not_deleted(api: Api, query: str):
+async def test_a_running_server_is_not_deleted(api: Api):
     """Deleting it, alone or among others, is a 403 and nothing is deleted."""
     disk = await api.drive()
     server, other = await running(api, disk), await api.server()
     several = {"objects": [{"uuid": other}, {"uuid": server}]}
-    for answer in (
-        await api.delete(f"/servers/{server}/{query}"),
-        await api.delete(f"/servers/{query}", several),
-    ):
-        assert answer.error == (403, "permission", None)
+    for query in ("", "?recurse=all_drives"):
+        for answer in (
+            await api.delete(f"/servers/{server}/{query}"),
+            await api.delete(f"/servers/{query}", several),
+        ):
+            assert answer.error == (403, "permission", None), query
     assert set(await listed(api, "/servers/")) == {server, other}
     assert await listed(api, "/drives/") == [disk]
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from tests.api.calling import ALICE, BOB, UNKNOWN, Api
 from tests.contract.following import Json, listed, reference, shown
+from tests.harness.cases import in_turn
 
 
 async def new_tag(api: Api, *resources: Any, **said: Any) -> Json:
@@ -26,7 +25,7 @@ def tagged(kind: str, uuid: str) -> Json:
     }
 
 
-@pytest.mark.parametrize("wrapping", ["bare", "list", "objects"])
+@in_turn("wrapping", ["bare", "list", "objects"])
 async def test_create_takes_any_wrapping(api: Api, wrapping: str):
     """One bare object, a list or `objects` make a tag; the answer is always 201 `objects`."""
     bare: Any = {"name": "fleet", "meta": {"a": "b"}}
@@ -130,7 +129,7 @@ async def test_tags_are_listed_and_filtered(api: Api):
     assert (await shown(api, "/tags/?limit=1"))["meta"]["total_count"] == 3
 
 
-@pytest.mark.parametrize("kind", ["drives", "servers"])
+@in_turn("kind", ["drives", "servers"])
 async def test_things_are_filtered_by_tag(api: Api, kind: str):
     """`tag` is a tag's uuid and `tag__name` its name; commas are or, repetition is and."""
     first, second, third = [
