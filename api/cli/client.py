@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import Raw, Struct
 
-from api.cli.output import TableColumn, print_raw_json, print_table
+from api.cli.output import TableColumn, print_raw_json, print_table, print_warning
 from api.client.http import Answer, Client, decoded, parsed
 from api.client.saved_login import Login, saved_login
 from api.client.single import SingleClient, run
@@ -18,7 +18,7 @@ def ask(work: Callable[[Client], Coroutine[None, None, T]], login: Login | None 
 
     It asks one thing after the other; `api.client.sessions` is for what does more.
     """
-    return run(work(SingleClient(login or saved_login())))
+    return run(work(SingleClient(login or saved_login(), print_warning)))
 
 
 class _List(Struct):

@@ -99,6 +99,11 @@ def print_line(text: str, *, err: bool = False) -> None:
     click.echo(escaped(text), err=err)
 
 
+def print_warning(text: str) -> None:
+    """Print one line to standard error."""
+    print_line(text, err=True)
+
+
 def print_own(text: str) -> None:
     """Print a text of our own byte for byte: a signed note, a script."""
     click.echo(text, nl=False)

@@ -1,9 +1,10 @@
 """Requests to a service, and their answers, whatever sends them."""
 
+import logging
 import re
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -40,6 +41,10 @@ UNAVAILABLE = frozenset({502, 503, 504})
 FAILED, TIMED_OUT = 500, 408
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OUTCOME, REFUSAL = "X-Ledger-Outcome", "X-Ledger-Refusal"
+NOT_APPLIED = "X-Ledger-Not-Applied"
+Warn = Callable[[str], None]
+
+log = logging.getLogger(__name__)
 
 
 class Limit(NamedTuple):
@@ -75,8 +80,10 @@ class Answer(NamedTuple):
 class Client(ABC):
     """Sends requests to one service, as one account."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, warn: Warn = log.warning) -> None:
+        """`warn` is told what the service has not done of what it answered with success."""
         self.url = url
+        self._warn = warn
 
     @abstractmethod
     async def exchange(self, request: Request) -> Answer:
@@ -127,6 +134,9 @@ class Client(ABC):
         found = await self.exchange(Request(method, url, body, headers or {}, limit))
         if found.status >= BAD or found.status in REDIRECTS:
             raise self.refusal(found, path)
+        ignored = found.headers.get(NOT_APPLIED)
+        if ignored:
+            self._warn(f"warning: the service has ignored {ignored}")
         return found
 
     def refusal(self, answer: Answer, path: str) -> ClientError:

@@ -16,7 +16,9 @@ from api.client.http import (
     Client,
     Limit,
     Request,
+    Warn,
     headers_of,
+    log,
     reason,
 )
 from api.client.saved_login import Login
@@ -29,8 +31,8 @@ def timeout_of(limit: Limit) -> aiohttp.ClientTimeout:
 class SessionClient(Client):
     """A client with an HTTP session, in which several requests may be under way."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, session: aiohttp.ClientSession, warn: Warn = log.warning) -> None:
+        super().__init__(url, warn)
         self.session = session
 
     async def exchange(self, request: Request) -> Answer:
@@ -55,7 +57,7 @@ class SessionClient(Client):
 
 
 @asynccontextmanager
-async def connected(login: Login) -> AsyncIterator[SessionClient]:
+async def connected(login: Login, warn: Warn = log.warning) -> AsyncIterator[SessionClient]:
     """Yield a client with this login; without a token, an anonymous one."""
     session = aiohttp.ClientSession(
         headers=headers_of(login),
@@ -64,7 +66,7 @@ async def connected(login: Login) -> AsyncIterator[SessionClient]:
         middlewares=[refuse_redirects],
     )
     async with session:
-        yield SessionClient(login.url, session)
+        yield SessionClient(login.url, session, warn)
 
 
 async def refuse_redirects(

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 from urllib.error import URLError
 
 from api.client.errors import Late, NotTrusted, Unreachable
-from api.client.http import CONNECT_S, Answer, Client, Limit, Request, headers_of, reason
+from api.client.http import CONNECT_S, Answer, Client, Limit, Request, Warn, headers_of, log, reason
 from api.client.saved_login import Login
 
 T = TypeVar("T")
@@ -22,8 +22,8 @@ T = TypeVar("T")
 class SingleClient(Client):
     """A client that waits for each answer before it does anything else; it follows no redirects."""
 
-    def __init__(self, login: Login) -> None:
-        super().__init__(login.url)
+    def __init__(self, login: Login, warn: Warn = log.warning) -> None:
+        super().__init__(login.url, warn)
         self._headers = headers_of(login)
         self._opener = urllib.request.OpenerDirector()
         handlers = urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), _Http(), _Https()

@@ -13,6 +13,7 @@ from api.http.edge.proxies import TRUSTED_PROXIES
 from api.http.errors import Forbidden, answer_to, unknown_error
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
+from api.http.not_applied import tell_not_applied
 from api.http.outcome import OUTCOME, advice, note_outcome, outcome_after, recorded_by
 from api.http.request_auth import account_of
 from api.http.request_ids import REQUEST_ID, RequestIds
@@ -78,6 +79,7 @@ def make_middleware(service: Service) -> Middleware:
             if account is not None and request.method in _READING:
                 await to_accounts.room(account.uuid)
             answer = await _authorise_and_handle(request, account, handler, once)
+            tell_not_applied(request, answer)
             if account is None and _length(answer) > SHORT_BYTES:
                 await to_others.room(_address(request))
         except ConnectionError:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple
 
 import orjson
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import SURROGATES, UUID, B, Uuid, UuidList, decode_fields
+from api.http.not_applied import note_not_applied
 from api.http.wire.bodies import media_type, read_body
 from api.text.iso8601 import EXAMPLE, moment
 from ledger.domain.errors import NotFound
@@ -85,33 +87,44 @@ async def read_json(request: web.Request) -> object:
     return {} if value is None else value
 
 
-async def read_object(request: web.Request, kind: type[B]) -> B:
-    """Read the body of an action."""
-    return decode_fields(await check_object(request), kind)
+# Fields that the struct has not are ignored, and the answer names them, but for those of `shown`:
+# that is how the same thing is shown, and a client may send all of it back.
 
 
-async def check_object(request: web.Request) -> dict[str, object]:
+async def read_object(request: web.Request, kind: type[B], shown: type[Struct] | None = None) -> B:
+    """Read a body that is one object."""
+    return _decode(request, await read_fields(request), kind, shown)
+
+
+async def check_object(request: web.Request) -> None:
     """Read the body of an action whose fields do not matter."""
+    note_not_applied(request, _given(await read_fields(request)))
+
+
+async def read_fields(request: web.Request) -> dict[str, object]:
+    """Read a body that is one object, whatever it has."""
     value = await read_json(request)
     if not isinstance(value, dict):
         raise BadRequest("the request body must be a JSON object")
     return value
 
 
-async def read_objects(request: web.Request, kind: type[B]) -> list[B]:
+async def read_objects(
+    request: web.Request, kind: type[B], shown: type[Struct] | None = None
+) -> list[B]:
     """Read a body that is one bare object, a list of objects or `{"objects": [..]}`."""
     values = await _read_list(request)
-    return [decode_fields(_object(value), kind) for value in values]
+    return [_decode(request, _object(value), kind, shown) for value in values]
 
 
-async def read_edits(request: web.Request, kind: type[B]) -> dict[str, B]:
+async def read_edits(request: web.Request, kind: type[B], shown: type[Struct]) -> dict[str, B]:
     """Read a body of changes of several objects, by the uuid of each."""
     edits: dict[str, B] = {}
     for value in map(_object, await _read_list(request)):
         uuid = decode_fields(value, _Named).uuid
         if uuid in edits:
             raise BadRequest("objects must not name one twice", point="objects")
-        edits[uuid] = decode_fields(value, kind)
+        edits[uuid] = _decode(request, value, kind, shown)
     return edits
 
 
@@ -135,6 +148,25 @@ def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise BadRequest("objects must hold JSON objects", point="objects")
     return value
+
+
+def _decode(
+    request: web.Request, value: dict[str, object], kind: type[B], shown: type[Struct] | None
+) -> B:
+    found = decode_fields(value, kind)
+    known = _names(kind) if shown is None else _names(kind) | _names(shown)
+    note_not_applied(request, (name for name in _given(value) if name not in known))
+    return found
+
+
+def _given(value: Mapping[str, object]) -> list[str]:
+    """Return the fields of an object; a null one is an absent one."""
+    return [name for name, given in value.items() if given is not None]
+
+
+@cache
+def _names(kind: type[Struct]) -> frozenset[str]:
+    return frozenset(kind.__struct_encode_fields__)
 
 
 class _Named(Struct):

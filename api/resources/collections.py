@@ -1,6 +1,6 @@
 """What drives, servers and tags have in common: lists, actions and availability groups."""
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -8,6 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from api.http.errors import BadRequest
+from api.http.not_applied import note_not_applied
 from api.http.outcome import Changed, show
 from api.http.record import record_command
 from api.http.requests import conditions, order_by, owner_of, page, shown_fields, uuid_in_url
@@ -44,6 +45,7 @@ def ordering(filters: Container[str]) -> list[str]:
 
 R_co = TypeVar("R_co", bound=Named, covariant=True)
 S_co = TypeVar("S_co", bound=Struct, covariant=True)
+E = TypeVar("E")
 Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -76,13 +78,17 @@ class Collection(Generic[R_co, S_co]):
     # Their parts
 
     def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
+        """Return all of these as they are shown. Raise what `read` raises."""
+        return list(map(self.show, self.read(owner, uuids)))
+
+    def read(self, owner: str, uuids: Sequence[str]) -> Sequence[R_co]:
         """Return all of these, in this order; raise `missing` if the account may not see one."""
         with self.service.views.snapshot() as snapshot:
             found = self.read_among(snapshot, uuids, owner)
         absent = set(uuids).difference(each.uuid for each in found)
         if absent:
             raise self.missing(min(absent))
-        return list(map(self.show, found))
+        return found
 
     async def record(
         self, request: web.Request, command: Command, uuids: Sequence[str], status: int
@@ -93,6 +99,20 @@ class Collection(Generic[R_co, S_co]):
         """
         await self._record(request, command, uuids, status)
         return await show(lambda: self.shown(owner_of(request), uuids))
+
+    async def edit(
+        self,
+        request: web.Request,
+        command: Command,
+        edits: Mapping[str, E],
+        ignored: Callable[[E, R_co], Iterable[str]],
+    ) -> Sequence[S_co]:
+        """Do as `record` with edits of things by their uuids, and tell what they have ignored."""
+        await self._record(request, command, list(edits), status=200)
+        edited = await show(lambda: self.read(owner_of(request), list(edits)))
+        for edit, each in zip(edits.values(), edited, strict=True):
+            note_not_applied(request, ignored(edit, each))
+        return list(map(self.show, edited))
 
     async def delete(
         self, request: web.Request, command: Command, uuids: Sequence[str]

@@ -4,10 +4,11 @@ import orjson
 from aiohttp import web
 from msgspec.structs import asdict
 
-from api.http.fields import Reference
+from api.http.fields import Reference, decode_fields
+from api.http.not_applied import note_not_applied
 from api.http.outcome import Changed, show
 from api.http.record import record_command
-from api.http.requests import owner_of, read_object
+from api.http.requests import owner_of, read_fields
 from api.http.responses import JsonObject, json_answer
 from api.resources.account_bodies import Profile, ProfileEdit
 from api.service.service import Service
@@ -43,8 +44,14 @@ class Profiles:
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields; ignore fixed ones, so that a whole profile may be sent back."""
         owner = owner_of(request)
-        said = asdict(await read_object(request, ProfileEdit))
-        naming, shown = said.pop("clone_naming"), self._shown(request)
+        given = await read_fields(request)
+        said = asdict(decode_fields(given, ProfileEdit))
+        shown = self._shown(request)
+        fixed = {
+            name: value for name, value in given.items() if name not in said and value is not None
+        }
+        note_not_applied(request, (name for name in fixed if fixed[name] != shown.get(name)))
+        naming = said.pop("clone_naming")
         edited = {
             name: orjson.dumps(value).decode()
             for name, value in said.items()

@@ -10,7 +10,7 @@ from api.http.responses import created, json_answer
 from api.resources.collections import NAME_FILTERS, Collection
 from api.resources.drives.handlers import drives_of
 from api.resources.servers.handlers import servers_of
-from api.resources.tag_bodies import NewTag, TagEdit, represent_tag
+from api.resources.tag_bodies import NewTag, Tag, TagEdit, represent_tag
 from api.resources.unsupported import empty_list
 from api.service.service import Service
 from ledger.domain import commands
@@ -42,7 +42,7 @@ class Tags:
         """Create all of the tags or none."""
         new = tuple(
             commands.NewTag(new_id(request), said.name, said.meta, said.resources)
-            for said in await read_objects(request, NewTag)
+            for said in await read_objects(request, NewTag, Tag)
         )
         made = [tag.tag for tag in new]
         command = CreateTags(owner_of(request), new)
@@ -51,7 +51,7 @@ class Tags:
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields; `meta` and `resources` are replaced as a whole."""
         uuid = uuid_in_url(request, TagNotFound)
-        said = await read_object(request, TagEdit)
+        said = await read_object(request, TagEdit, Tag)
         command = EditTag(owner=owner_of(request), tag=uuid, **asdict(said))
         (tag,) = await self.collection.record(request, command, [uuid], status=200)
         return json_answer(tag)

@@ -13,7 +13,7 @@ from uuid import UUID
 import click
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from api.cli.output import json_option, print_line, print_result, progress_bar
+from api.cli.output import json_option, print_line, print_result, print_warning, progress_bar
 from api.client.errors import ClientError, Mismatch
 from api.client.local_image import local_image
 from api.client.partial_file import part_of
@@ -42,7 +42,7 @@ def _ask(work: Callable[[SessionClient], Awaitable[T]]) -> T:
     from api.client.sessions import connected
 
     async def answer() -> T:
-        async with connected(saved_login()) as client:
+        async with connected(saved_login(), print_warning) as client:
             return await work(client)
 
     return asyncio.run(answer())

@@ -17,6 +17,7 @@ from api.cli.output import (
     json_option,
     print_json_line,
     print_line,
+    print_warning,
     terminal_restored,
 )
 from api.client.http import Client, parsed
@@ -79,7 +80,7 @@ async def watch_jobs(
     """Watch jobs and return the exit code. Raises `ClientError`."""
     from api.client.sessions import connected
 
-    async with connected(saved_login()) as client:
+    async with connected(saved_login(), print_warning) as client:
         watched = uuids or await _running(client)
         if not watched:
             print_line("no job is running", err=True)

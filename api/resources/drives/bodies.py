@@ -24,12 +24,14 @@ from api.http.fields import (
     about,
     make_partial,
 )
-from ledger.domain import events
+from api.http.not_applied import differing
+from ledger.domain import commands, events
 from ledger.domain.aggregates.drive import SIZE_STEP, round_up
 from ledger.domain.events import DriveDefinition
 from ledger.domain.operations import OPERATIONS
 from ledger.images.chunk_layout import CHUNKS_MAX
 from ledger.images.pools import Pool
+from projections.views.read_models import DriveView
 
 MEDIA: tuple[events.Media, ...] = get_args(events.Media)
 STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
@@ -210,6 +212,17 @@ def default_storage_type(pools: Mapping[str, Pool]) -> str:
     """Return the public API's default if a pool has it, or there is none, else the first pool's."""
     types = [pool.storage_type for pool in pools.values()]
     return DEFAULT_STORAGE_TYPE if DEFAULT_STORAGE_TYPE in types or not types else types[0]
+
+
+def ignored(edit: commands.EditDrive, drive: DriveView) -> list[str]:
+    """Return the fields that the edit gives and the drive does not have: its server runs."""
+    given = {
+        "media": edit.media,
+        "affinities": edit.affinities,
+        "storage_type": edit.storage_type,
+        "size": None if drive.resizing or edit.size is None else round_up(edit.size),
+    }
+    return differing(given, drive.definition)
 
 
 def drive_definition(new: NewDrive, storage_type: str) -> DriveDefinition:

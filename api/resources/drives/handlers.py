@@ -27,6 +27,7 @@ from api.resources.drives.bodies import (
     NewUpload,
     default_storage_type,
     drive_definition,
+    ignored,
 )
 from api.resources.drives.representation import DRIVE_LIST_FIELDS, represent_drive
 from api.resources.drives.uploads import Uploads
@@ -71,7 +72,7 @@ class Drives:
             commands.NewDrive(
                 new_id(request), drive_definition(said, self._storage_type), tags=said.tags
             )
-            for said in await read_objects(request, kind)
+            for said in await read_objects(request, kind, Drive)
         )
         command = CreateDrives(owner, new, origin, avoided(request))
         made = [drive.drive for drive in new]
@@ -80,17 +81,18 @@ class Drives:
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields. A new size is a resize, and the old one is shown meanwhile."""
         uuid = uuid_in_url(request, DriveNotFound)
-        said = await read_object(request, DriveEdit)
+        said = await read_object(request, DriveEdit, Drive)
         command = EditDrive(owner=owner_of(request), drive=uuid, **asdict(said))
-        (drive,) = await self.collection.record(request, command, [uuid], status=200)
+        (drive,) = await self.collection.edit(request, command, {uuid: command}, ignored)
         return json_answer(drive)
 
     async def edit_many(self, request: web.Request) -> web.Response:
         """Change all of the drives or none."""
         owner = owner_of(request)
-        said = await read_edits(request, DriveEdit)
-        edits = tuple(EditDrive(owner=owner, drive=uuid, **asdict(said[uuid])) for uuid in said)
-        drives = await self.collection.record(request, EditDrives(edits), list(said), status=200)
+        said = await read_edits(request, DriveEdit, Drive)
+        edits = {uuid: EditDrive(owner=owner, drive=uuid, **asdict(said[uuid])) for uuid in said}
+        command = EditDrives(tuple(edits.values()))
+        drives = await self.collection.edit(request, command, edits, ignored)
         return json_answer({"objects": drives})
 
     async def availability_groups(self, request: web.Request) -> web.Response:
@@ -128,7 +130,7 @@ class Drives:
 
     async def clone(self, request: web.Request) -> web.Response:
         source = uuid_in_url(request, DriveNotFound)
-        said = await read_object(request, DriveClone)
+        said = await read_object(request, DriveClone, Drive)
         command = CloneDrive(
             owner=owner_of(request),
             source=source,
@@ -142,7 +144,7 @@ class Drives:
 
     async def _resize(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
-        said = await read_object(request, DriveResize)
+        said = await read_object(request, DriveResize, Drive)
         command = ResizeDrive(owner=owner_of(request), drive=uuid, **asdict(said))
         drives = await self.collection.record(request, command, [uuid], status=202)
         return json_answer({"objects": drives}, status=202)

@@ -50,7 +50,7 @@ class Keypairs:
         It is not kept for repeats of the request, which get the keypairs without them.
         """
         owner = owner_of(request)
-        said = await read_objects(request, NewKeypair)
+        said = await read_objects(request, NewKeypair, Keypair)
         made = [new_id(request) for _ in said]
         repeated = is_recorded(request)
         keys = () if repeated else await self._read_or_make(said, owner)
@@ -80,7 +80,7 @@ class Keypairs:
         A private key that is sent along is in the answer, as in that of a POST.
         """
         uuid = uuid_in_url(request, KeypairNotFound)
-        said = asdict(await read_object(request, KeypairEdit))
+        said = asdict(await read_object(request, KeypairEdit, Keypair))
         public_key = said["public_key"] and read_public_key(said["public_key"])
         command = EditKeypair(
             owner_of(request), uuid, said["name"], public_key or None, said["meta"]

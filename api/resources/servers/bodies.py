@@ -28,9 +28,11 @@ from api.http.fields import (
     about,
     make_partial,
 )
+from api.http.not_applied import differing
 from ledger.domain import commands, events
-from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ
+from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ, sorted_mounts
 from ledger.domain.events import ServerDefinition
+from projections.views.read_models import ServerView
 
 CPU_LEAST_MHZ = 250
 CPU_MOST_MHZ = 96_000
@@ -288,6 +290,15 @@ def server_edit(
         vnc_password=given["vnc_password"],
         tags=given["tags"],
     )
+
+
+def ignored(edit: commands.EditServer, server: ServerView) -> list[str]:
+    """Return the fields that the edit gives and the server does not have, because it runs."""
+    given = {**asdict(edit.edit), "name": None, "meta": None}
+    found = differing(given, server.definition)
+    if edit.mounts is not None and sorted_mounts(edit.mounts) != server.mounts:
+        found.append("drives")
+    return found + differing({"nics": edit.nics, "vnc_password": edit.vnc_password}, server)
 
 
 def server_clone(

@@ -38,6 +38,7 @@ from api.resources.servers.bodies import (
     Server,
     ServerClone,
     ServerEdit,
+    ignored,
     new_server,
     server_clone,
     server_edit,
@@ -74,7 +75,7 @@ class Servers:
         """Create all of the servers or none; they are ready and stopped at once."""
         new = tuple(
             new_server(said, server=new_id(request), new_mac=self._new_mac)
-            for said in await read_objects(request, NewServer)
+            for said in await read_objects(request, NewServer, Server)
         )
         made = [server.server for server in new]
         command = CreateServers(owner_of(request), new)
@@ -84,20 +85,21 @@ class Servers:
         """Change the given fields; `drives`, `nics`, `meta` and `tags` are replaced as a whole."""
         uuid = uuid_in_url(request, ServerNotFound)
         owner = owner_of(request)
-        said = await read_object(request, ServerEdit)
+        said = await read_object(request, ServerEdit, Server)
         command = server_edit(said, owner=owner, server=uuid, new_mac=self._new_mac)
-        (server,) = await self.collection.record(request, command, [uuid], status=200)
+        (server,) = await self.collection.edit(request, command, {uuid: command}, ignored)
         return json_answer(server)
 
     async def edit_many(self, request: web.Request) -> web.Response:
         """Change all of the servers or none."""
         owner = owner_of(request)
-        said = await read_edits(request, ServerEdit)
-        edits = tuple(
-            server_edit(said[uuid], owner=owner, server=uuid, new_mac=self._new_mac)
+        said = await read_edits(request, ServerEdit, Server)
+        edits = {
+            uuid: server_edit(said[uuid], owner=owner, server=uuid, new_mac=self._new_mac)
             for uuid in said
-        )
-        servers = await self.collection.record(request, EditServers(edits), list(said), status=200)
+        }
+        command = EditServers(tuple(edits.values()))
+        servers = await self.collection.edit(request, command, edits, ignored)
         return json_answer({"objects": servers})
 
     async def runtime(self, request: web.Request) -> web.Response:
@@ -148,7 +150,7 @@ class Servers:
         """Answer with the new server, which is stopped and has its drives already."""
         source = uuid_in_url(request, ServerNotFound)
         command = server_clone(
-            await read_object(request, ServerClone),
+            await read_object(request, ServerClone, Server),
             owner=owner_of(request),
             source=source,
             destination=new_id(request),

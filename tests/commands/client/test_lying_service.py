@@ -194,6 +194,27 @@ async def test_nothing_that_is_shown_is_obeyed(run: Run, words: tuple[str, ...])
     assert obeyed_in(done.output) == []
 
 
+@pytest.mark.parametrize(
+    "words", [("clone", "drive", UUID), ("cancel", UUID), ("upload", "{file}")]
+)
+async def test_what_a_service_ignores_is_a_warning(
+    service: Service, run: Run, words: tuple[str, ...]
+) -> None:
+    """On standard error, so that programs still have what they asked for; and not obeyed either."""
+
+    async def ignoring(request: web.Request) -> web.StreamResponse:
+        answer = await hostile(request)
+        if request.method == "POST":
+            answer.headers["X-Ledger-Not-Applied"] = "media, \x9b2J"
+        return answer
+
+    service.lie = ignoring
+    done = await run(*words)
+    assert "warning: the service has ignored media, " in done.stderr
+    assert "ignored" not in done.stdout
+    assert obeyed_in(done.output) == []
+
+
 async def test_a_live_display_obeys_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal a watch draws; what it draws with is its own."""
     monkeypatch.setattr(watch, "is_animated", lambda _screen: True)

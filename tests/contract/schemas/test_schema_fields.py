@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from api.http.not_applied import NOT_APPLIED
 from tests.api.calling import DRIVE, KEYPAIR, PUBLIC_KEY, SERVER, UNKNOWN, Answer, Api
 from tests.api.openapi.test_openapi import OPERATIONS
 from tests.contract.following import Json, listed, settled, shown
@@ -267,7 +268,26 @@ async def is_taken(api: Api, taker: Taker, name: str, given: Any) -> bool:
         assert answer.error == (400, "validation", name)
         return False
     assert agrees((await changed(api, answer))[name], given)
+    assert NOT_APPLIED not in answer.headers
     return True
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_what_a_running_server_does_not_take_is_named(api: Api, subtests: pytest.Subtests):
+    """Each field of it and of its drives changes, is named in the header, or is refused."""
+    samples = Samples(api)
+    drive = await api.drive()
+    server = await api.server(drive)
+    await api.post(f"/servers/{server}/action/?do=start")
+    for kind, fields in (await writable_fields(api)).items():
+        uuid = {"drives": drive, "servers": server}.get(kind)
+        for name, field in fields.items() if uuid else ():
+            with subtests.test(kind=kind, field=name):
+                given = await samples.of(kind, name, field)
+                answer = await api.put(f"/{kind}/{uuid}/", {name: given})
+                assert answer.status == 200
+                named = answer.headers.get(NOT_APPLIED, "").split(", ")
+                assert (name in named) is not agrees(answer.json[name], given)
 
 
 # Tags
