@@ -84,6 +84,7 @@ def serve(data: Path | None, **given: object) -> None:
     stopped on request; 1: could not start; 2: cannot start before somebody changes a setting, or
     what it names; 70: the store failed, start again to recover.
     """
+    from api.cli.memory import keep_little_memory
     from api.cli.service_process import serve as serve_until_stopped
     from api.cli.signals import show_stacks_on_signal
     from api.cli.supervision import ServiceManager
@@ -92,6 +93,7 @@ def serve(data: Path | None, **given: object) -> None:
     settings = load_settings(data=data, **given)
     log_to_stderr(settings.log_format)
     show_stacks_on_signal()
+    keep_little_memory()
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     _allow_many_connections()

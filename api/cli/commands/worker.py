@@ -29,6 +29,7 @@ def worker(pools: tuple[str, ...], **given: object) -> None:
     service: a clone with `auto_start` starts with the end of its job. Exit code 0: stopped on
     request; 1: could not start; 2: cannot start before a setting is changed; 70: the store failed.
     """
+    from api.cli.memory import keep_little_memory
     from api.cli.signals import show_stacks_on_signal
     from api.cli.supervision import ServiceManager
     from api.cli.worker_process import work
@@ -37,4 +38,5 @@ def worker(pools: tuple[str, ...], **given: object) -> None:
     settings = load_worker_settings(pools=pools, **given)
     log_to_stderr(settings.log_format)
     show_stacks_on_signal()
+    keep_little_memory()
     asyncio.run(work(settings, print_line, ServiceManager()))

@@ -25,8 +25,8 @@ WAL_PAGES = 8_192
 """The WAL is checkpointed at 32 MiB: hot pages are copied back once for many commits."""
 WRITER_CACHE_KIB = 64 * 1024
 READER_CACHE_KIB = 8 * 1024
-"""There are many readers, and each keeps what it has read until it is closed."""
-_READING = ("query_only=ON", f"cache_size=-{READER_CACHE_KIB}")
+LONG_READER_CACHE_KIB = 1024
+"""There are as many as long answers under way, and a larger cache makes none of them quicker."""
 
 
 def open_connection(file: Path, *, writing: bool, wal_pages: int = WAL_PAGES) -> sqlite3.Connection:
@@ -36,7 +36,9 @@ def open_connection(file: Path, *, writing: bool, wal_pages: int = WAL_PAGES) ->
     be opened, and `StoreUnfit` if it is no database.
     """
     with _opening(file):
-        return _open_writer(file, wal_pages) if writing else _open_reader(file, sqlite3.Connection)
+        if writing:
+            return _open_writer(file, wal_pages)
+        return _open_reader(file, sqlite3.Connection, READER_CACHE_KIB)
 
 
 def long_reads(file: Path) -> LongReads:
@@ -44,7 +46,7 @@ def long_reads(file: Path) -> LongReads:
 
     def connect() -> LongRead:
         with _opening(file):
-            return _open_reader(file, LongRead)
+            return _open_reader(file, LongRead, LONG_READER_CACHE_KIB)
 
     return LongReads(connect, partial(is_held_up, file))
 
@@ -81,14 +83,15 @@ def _open_writer(file: Path, wal_pages: int) -> sqlite3.Connection:
     return _open(file, "mode=rwc", pragmas, sqlite3.Connection)
 
 
-def _open_reader(file: Path, kind: type[C]) -> C:
+def _open_reader(file: Path, kind: type[C], cache_kib: int) -> C:
     """Open the file to read, also on a read-only file system.
 
     There SQLite reads the WAL if its index (`-shm`) is there too, which it cannot make. With
     `immutable` it needs none, but ignores the WAL: so that is only for files without one.
     """
+    pragmas = ("query_only=ON", f"cache_size=-{cache_kib}")
     try:
-        return _open(file, "mode=ro", _READING, kind)
+        return _open(file, "mode=ro", pragmas, kind)
     except sqlite3.OperationalError:
         if not is_read_only(file):
             raise
@@ -99,7 +102,7 @@ def _open_reader(file: Path, kind: type[C]) -> C:
                 f" a read-only file system without {file.name}-shm; copy the whole directory to"
                 " where it can be written"
             ) from None
-        return _open(file, "mode=ro&immutable=1", _READING, kind)
+        return _open(file, "mode=ro&immutable=1", pragmas, kind)
 
 
 def _open(file: Path, options: str, pragmas: Sequence[str], kind: type[C]) -> C:

@@ -1,18 +1,20 @@
 """The reserve on the disk of a ledger in SQLite: when it is made, given up and made again."""
 
 import os
+import sqlite3
 import stat
 import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from ledger.domain.commands import CreateTags, DeleteTag, NewTag
-from ledger.domain.disk_space import RESERVE_MOST, DiskState
+from ledger.domain.disk_space import RESERVE_MOST, DiskState, longest_wal
 from ledger.domain.errors import ReadCut, StoreFull
 from ledger.store.seam import Store
 from ledger.store.sqlite import long_reads as sqlite_long_reads
@@ -339,6 +341,27 @@ def test_a_start_without_a_free_byte_writes_nothing(disk: Small) -> None:
         opened.delete("a")
         assert disk.wal.stat().st_size > 0
     assert disk.ledger.read_bytes() != before
+
+
+def test_a_start_folds_a_wal_that_was_left_long(disk: Small) -> None:
+    """Before anybody reads, or the first reads would be cut for it."""
+    with closing(foreign_read(disk)), Reserving(disk.ledger) as opened:
+        nth = 0
+        while disk.wal.stat().st_size < longest_wal(RESERVE).here:
+            nth += 1
+            opened.create(f"tag-{nth}")
+    assert disk.wal.stat().st_size >= longest_wal(RESERVE).here
+    with Reserving(disk.ledger):
+        assert disk.wal.stat().st_size == 0
+
+
+def foreign_read(disk: Small) -> sqlite3.Connection:
+    """The read of a program that is not ours, and stands still."""
+    Reserving(disk.ledger).close()
+    connection = sqlite3.connect(f"{disk.ledger.as_uri()}?mode=ro", uri=True)
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM stored_events").fetchone()
+    return connection
 
 
 def test_half_a_reserve_is_made_anew(disk: Small) -> None:

@@ -15,7 +15,7 @@ import pytest
 from ledger.domain.errors import StoreBusy, StoreFailed
 from ledger.store.engines import sqlite_engine
 from ledger.store.schema import SCHEMA_VERSION
-from ledger.store.sqlite.connections import open_connection, sqlite_reader
+from ledger.store.sqlite.connections import long_reads, open_connection, sqlite_reader
 from ledger.store.sqlite.store import SqliteStore
 from ledger.store.tables import sessions, tiles, tokens
 from ledger.store.tables.stamps import newest_stamp
@@ -38,12 +38,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_reading_connection_keeps_little(file: Path) -> None:
-    """There are many of them, and each keeps what it has read: 8 MiB at the most."""
+    """It keeps what it has read: 8 MiB at the most, and 1 MiB for long reads, which are many."""
     with (
         closing(open_connection(file, writing=True)),
         closing(open_connection(file, writing=False)) as reader,
+        long_reads(file).begin() as long,
     ):
         assert reader.execute("PRAGMA cache_size").fetchone() == (-8 * 1024,)
+        assert long.execute("PRAGMA cache_size").fetchone() == (-1024,)
 
 
 @pytest.fixture
