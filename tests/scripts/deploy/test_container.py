@@ -21,6 +21,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from api.cli import cli
+from api.http.edge.proxies import TrustedProxies
 from api.service.settings import load_settings
 from tests.scripts.deploy.test_units import INSTALLED, SERVE, parsed
 from tests.support.cluster import DEPLOY, free_port
@@ -94,6 +95,10 @@ def test_what_it_starts_is_a_command_with_settings(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(key, value)
     settings = load_settings()
     assert (str(settings.data), settings.host, settings.port) == (DATA, "0.0.0.0", 8080)  # noqa: S104
+    trusted = TrustedProxies(settings.trusted_proxies)
+    for gateway in ("172.17.0.1", "172.31.0.1", "10.88.0.1", "10.89.0.1"):  # Docker's, Podman's
+        assert trusted.is_trusted(gateway)
+    assert not trusted.is_trusted("203.0.113.1")
     assert service["ports"] == [f"127.0.0.1:8080:{settings.port}"]
     assert set(service) <= KEYS
     assert service["volumes"] == [f"ledger:{DATA}"]
