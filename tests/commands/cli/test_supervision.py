@@ -168,6 +168,13 @@ def test_a_parent_is_alive_as_long_as_its_processes_are(
     assert manager.told_to_the_end() == ["READY=1\nSTATUS=", *["WATCHDOG=1"] * signs]
 
 
+def test_a_parent_is_not_ready_before_all_its_processes_are(manager: Manager) -> None:
+    pulses = Pulses(2, PATIENCE_S)
+    pulses.beat(0)
+    pulses.pass_on(ServiceManager(manager.environment), "", End())
+    assert manager.told_to_the_end() == []
+
+
 def test_a_sign_of_life_comes_twice_in_the_time_that_a_manager_waits() -> None:
     said = {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "60000000"}
     assert ServiceManager(said).pause_s == 30
