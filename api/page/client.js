@@ -77,7 +77,12 @@ async function call(method, target, body, more = {}) {
     headers["X-CSRFToken"] = csrfToken();
     options.body = JSON.stringify(body);
   }
-  return send(target, options, (answer) => answer.json());
+  return send(target, options, async (answer) => JSON.parse(await answer.text(), exactly));
+}
+
+/** Keep an integer that a number cannot hold, such as nanoseconds, as the text that came. */
+function exactly(_name, value, context) {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? (context?.source ?? value) : value;
 }
 
 /** Send a request and read the answer, within a limit: a connection may be dead without an end. */

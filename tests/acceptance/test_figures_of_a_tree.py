@@ -7,6 +7,7 @@ end of a chain, so that the disks' jobs are on the last level that the ledger al
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def below(parent: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def upload(api: Api, content: bytes) -> str:
-    answer = await api.post("/drives/upload/", data=content)
+    answer = await api.post("/drives/upload/", data=BytesIO(content))
     assert answer.status == 200, answer.body
     return answer.body.decode().strip()
 

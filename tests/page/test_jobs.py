@@ -79,9 +79,9 @@ def test_the_timeline_leads_into_the_past(server: Server, watch: Any) -> None:
     table = page.get_by_role("table", name="Events of the job")
     expect(table.get_by_role("row")).to_have_count(len(events) + 1)
     expect(table).to_contain_text(events[0]["actor"])
-    said = ", ".join(in_words(events[0]["fields"]))  # as `job-ledger job --history` does
-    assert "resources: kind drives, uuid" in said
-    expect(table.locator(".fields").last).to_have_text(said)
+    said = [", ".join(in_words(event["fields"])) for event in reversed(events)]
+    assert "resources: kind drives, uuid" in said[-1]
+    expect(table.locator(".fields")).to_have_text(said)  # as `job-ledger job --history` says it
     expect(page.locator(".card").get_by_text("success")).to_be_visible()
     table.get_by_role("link", name=str(events[0]["position"]), exact=True).click()
     expect(page.get_by_text(f"position {events[0]['position']}")).to_be_visible()

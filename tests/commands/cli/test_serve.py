@@ -5,13 +5,16 @@ import socket
 import sqlite3
 import stat
 from collections.abc import Callable
+from errno import EACCES, EADDRINUSE
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
+from api.cli.sockets import CannotListen
 from api.service.limits import Limits
 from api.service.settings import BadSettings, load_settings
+from ledger.domain.errors import Misconfigured
 from ledger.images.pools import Pool
 from tests.commands.cli.processes import Serve, Serving, ask, run
 from tests.support.wait import PATIENCE_S, wait_for
@@ -96,6 +99,15 @@ def test_foreign_address(data: Path) -> None:
     assert refused.err.startswith("Error: cannot listen on 192.0.2.1:0: ")
     assert refused.err.count("\n") == 1
     assert not data.exists()
+
+
+def test_a_port_that_is_not_for_us() -> None:
+    """It stays so until somebody changes it; one that is taken may be free at the next start."""
+    denied = CannotListen.at("127.0.0.1", 80, PermissionError(EACCES, "Permission denied"))
+    assert isinstance(denied, Misconfigured)
+    assert str(denied) == "cannot listen on 127.0.0.1:80: Permission denied"
+    taken = CannotListen.at("127.0.0.1", 80, OSError(EADDRINUSE, "Address already in use"))
+    assert not isinstance(taken, Misconfigured)
 
 
 @pytest.mark.parametrize("where", ["/dev/null", "/dev/null/data", "/proc/data"])

@@ -147,28 +147,32 @@ def test_several_processes_are_ready_with_the_last_and_alive_together(manager: M
     telling.join(PATIENCE_S)
 
 
-class Looked(Pulses):
-    """Those of one process, of which is known whether it is alive; it is looked at three times."""
+class End(threading.Event):
+    """One that comes after three waits."""
 
-    def __init__(self, end: threading.Event, *, alive: bool) -> None:
-        super().__init__(1, 0.001)
-        self.beat(0)
-        self._end, self._alive, self._looks = end, alive, 0
+    waits = 0
 
-    def are_alive(self) -> bool:
-        self._looks += 1
-        if self._looks == 3:
-            self._end.set()
-        return self._alive
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits += 1
+        return self.waits > 3
 
 
 @pytest.mark.parametrize(("alive", "signs"), [(True, 3), (False, 0)], ids=["alive", "hanging"])
 def test_a_parent_is_alive_as_long_as_its_processes_are(
-    manager: Manager, *, alive: bool, signs: int
+    manager: Manager, monkeypatch: pytest.MonkeyPatch, *, alive: bool, signs: int
 ) -> None:
-    end = threading.Event()
-    Looked(end, alive=alive).pass_on(ServiceManager(manager.environment), "", end)
+    pulses = Pulses(1, PATIENCE_S)
+    pulses.beat(0)
+    monkeypatch.setattr(pulses, "are_alive", lambda: alive)
+    pulses.pass_on(ServiceManager(manager.environment), "", End())
     assert manager.told_to_the_end() == ["READY=1\nSTATUS=", *["WATCHDOG=1"] * signs]
+
+
+def test_a_parent_is_not_ready_before_all_its_processes_are(manager: Manager) -> None:
+    pulses = Pulses(2, PATIENCE_S)
+    pulses.beat(0)
+    pulses.pass_on(ServiceManager(manager.environment), "", End())
+    assert manager.told_to_the_end() == []
 
 
 def test_a_sign_of_life_comes_twice_in_the_time_that_a_manager_waits() -> None:

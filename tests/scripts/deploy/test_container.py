@@ -13,6 +13,7 @@ import urllib.request
 from asyncio.subprocess import DEVNULL
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -21,6 +22,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from api.cli import cli
+from api.http.edge.proxies import TrustedProxies
 from api.service.settings import load_settings
 from tests.scripts.deploy.test_units import INSTALLED, SERVE, parsed
 from tests.support.cluster import DEPLOY, free_port
@@ -36,7 +38,26 @@ KEYS = {
 }
 """What a service in a compose file may have; a name that is misspelt is refused by composers."""
 BUILT_S = 30 * PATIENCE_S
-TOOLS = ("buildah", "debootstrap")
+TOOLS = ("buildah", "debootstrap", "podman", "podman-compose", "runc")
+COMPOSED = """
+ip link set lo up
+compose() { podman-compose -p ledger -f "$COMPOSE" "$@"; }
+within() { podman exec ledger_job-ledger_1 "$@"; }
+wait_for_it() { timeout "$PATIENCE_S" bash -c 'until curl -fs "$URL/readyz"; do sleep 0.2; done'; }
+trap 'compose down -t 45 -v' EXIT
+compose up -d
+wait_for_it
+podman healthcheck run ledger_job-ledger_1
+within job-ledger account add ada@example.test
+if within touch /opt/job-ledger/current/x; then exit 1; fi
+curl -fs -H 'X-Forwarded-Proto: https' -H 'X-Forwarded-Host: ledger.test' "$URL/api/2.0/locations/"
+compose stop -t 45
+podman inspect ledger_job-ledger_1 --format 'ended with {{.State.ExitCode}}'
+compose start
+wait_for_it
+within job-ledger account list
+within job-ledger doctor
+"""
 BUILD_TOOLS = "cc gcc make pip pip3 git curl"
 
 
@@ -94,6 +115,10 @@ def test_what_it_starts_is_a_command_with_settings(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(key, value)
     settings = load_settings()
     assert (str(settings.data), settings.host, settings.port) == (DATA, "0.0.0.0", 8080)  # noqa: S104
+    trusted = TrustedProxies(settings.trusted_proxies)
+    for gateway in ("172.17.0.1", "172.31.0.1", "10.88.0.1", "10.89.0.1"):  # Docker's, Podman's
+        assert trusted.is_trusted(gateway)
+    assert not trusted.is_trusted("203.0.113.1")
     assert service["ports"] == [f"127.0.0.1:8080:{settings.port}"]
     assert set(service) <= KEYS
     assert service["volumes"] == [f"ledger:{DATA}"]
@@ -135,7 +160,7 @@ def test_a_composer_understands() -> None:
     assert set(shown["volumes"]) == {service["volumes"][0].partition(":")[0]}
 
 
-def run(*words: str | Path, **options: str) -> str:
+def run(*words: str | Path, **options: Any) -> str:
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=BUILT_S, check=False, cwd=ROOT, **options
     )
@@ -144,7 +169,11 @@ def run(*words: str | Path, **options: str) -> str:
 
 
 class Images:
-    """Images and containers in a directory of their own, by buildah, without control groups."""
+    """Images and containers in a directory of their own.
+
+    buildah needs no control groups. podman does; its usual runtime takes no mixture of their two
+    versions, which some machines have, but runc does.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -169,7 +198,7 @@ class Images:
         shutil.rmtree(root)
         return "localhost/base"
 
-    def build(self, base: str) -> str:
+    def build(self, base: str) -> None:
         """The image, from packages that were fetched before: the build reaches no index."""
         wheels = self._directory / "wheels"
         pinned = ROOT / "requirements.txt"
@@ -194,10 +223,26 @@ class Images:
             *("--volume", f"{wheels}:/wheels:ro", "--volume", f"{configuration}:/etc/pip.conf:ro"),
             *("-t", "job-ledger", "-f", str(DEPLOY / "Containerfile"), "."),
         )
-        return self.buildah("from", "localhost/job-ledger").strip()
 
     def buildah(self, *words: str | Path) -> str:
         return run(*self._buildah, *words)
+
+    def podman_environment(self) -> dict[str, str]:
+        """Return where podman finds the same images; it may raise no limits of this process."""
+        storage, containers = (self._directory / name for name in ("storage.conf", "podman.conf"))
+        storage.write_text(
+            f'[storage]\ndriver = "vfs"\ngraphroot = "{self._directory}/images"\n'
+            f'runroot = "{self._directory}/run"\n'
+        )
+        containers.write_text(
+            '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
+            '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+            f'[network]\nnetwork_config_dir = "{self._directory}/networks"\n'
+        )
+        return {
+            "CONTAINERS_CONF": str(containers),
+            "CONTAINERS_STORAGE_CONF": str(storage),
+        }
 
     def in_container(self, container: str, *words: str, port: int, data: Path) -> list[str]:
         """The command line that runs something in it."""
@@ -207,19 +252,22 @@ class Images:
         ]
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Iterator[Images]:
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing or os.geteuid():
         pytest.skip(f"needs root, and {', '.join(missing)}")
-    yield Images(tmp_path)
-    shutil.rmtree(tmp_path)
+    directory = tmp_path_factory.mktemp("images")
+    images = Images(directory)
+    images.build(images.make_base())
+    yield images
+    shutil.rmtree(directory)
 
 
 @pytest.mark.long
 def test_it_is_built_and_runs(images: Images, tmp_path: Path) -> None:
     """As a user of its own, without tools to build anything, and healthy; its data stay."""
-    container = images.build(images.make_base())
+    container = images.buildah("from", "localhost/job-ledger").strip()
     data, port = tmp_path / "data", free_port()
     data.mkdir(mode=0o700)
     os.chown(data, 10001, 10001)
@@ -243,6 +291,27 @@ def test_it_is_built_and_runs(images: Images, tmp_path: Path) -> None:
             assert service.wait(PATIENCE_S) == 0
     unhealthy = subprocess.run(words(*healthy), capture_output=True, check=False, cwd=ROOT)
     assert unhealthy.returncode != 0
+
+
+@pytest.mark.long
+def test_a_composer_runs_it(images: Images) -> None:
+    """In a network of its own: healthy behind a proxy, and on the same data after a restart."""
+    environment = {
+        "COMPOSE": str(DEPLOY / "compose.yaml"),
+        "URL": "http://127.0.0.1:8080",
+        "PATIENCE_S": str(PATIENCE_S),
+    }
+    said = run(
+        *("unshare", "--net", "bash", "-euo", "pipefail", "-c", COMPOSED),
+        env=os.environ | environment | images.podman_environment(),
+    )
+    for expected in (
+        '"api_endpoint":"https://ledger.test/api/2.0/"',
+        "ended with 0\n",
+        "ada@example.test",
+        "nothing is wrong",
+    ):
+        assert expected in said, said
 
 
 def answers(url: str) -> bool:

@@ -150,6 +150,11 @@ def trusting(authority: Path) -> Iterator[requests.Session]:
         yield session
 
 
+def test_websockets_go_by_http_1_1() -> None:
+    """They begin there; nginx asks by 1.0 unless it is told, which only our service takes."""
+    assert "proxy_http_version 1.1;" in (DEPLOY / "nginx.conf").read_text()
+
+
 def log_in(session: requests.Session, origin: str) -> requests.Response:
     """As a page of this origin does."""
     login = {"username": EMAIL, "password": PASSWORD}
