@@ -72,7 +72,7 @@ LISTED = (
     "Tag",
 )
 LISTED_WHOLE = ("Account", "Location")
-"""Those whose list does not take `fields`."""
+"""Resources whose lists do not take `fields`."""
 IN_SHORT: Mapping[str, Collection[str]] = {
     "Drive": DRIVE_LIST_FIELDS,
     "Ip": IP_LIST_FIELDS,
@@ -174,7 +174,7 @@ def _pointer(name: str) -> str:
 # Lists
 
 _WALKED = frozenset({"Drive", "Ip", "Keypair", "Pubkey", "Server", "Tag"})
-"""What `after` walks, besides jobs."""
+"""Resources that `after` walks, besides jobs."""
 
 
 def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:
