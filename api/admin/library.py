@@ -90,7 +90,7 @@ class _Said(Struct):
 
 
 def _facts(media: Media) -> dict[str, str]:
-    """What a library drive says of itself by default; its clones have it in their meta."""
+    """The default description of a library drive; its clones have it in their meta."""
     return {
         **dict.fromkeys(LIBRARY_TEXTS, ""),
         "category": "general",

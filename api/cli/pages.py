@@ -57,7 +57,7 @@ def place(offset: int, after: str | None) -> dict[str, str | int | None]:
 
 
 class _Meta(msgspec.Struct):
-    """Where a page is: of a walk, `next`; else the other two."""
+    """The place of a page: `next` in a walk, else the other two."""
 
     limit: int
     offset: int = 0

@@ -63,7 +63,7 @@ class NotTrusted(ClientError):
 
 
 class Unintelligible(ClientError):
-    """What answers is not the service, or not one that this command understands."""
+    """The answer does not come from the service, or from one that this command understands."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"this is not an answer of Job Ledger ({why}): is the URL right?")
@@ -100,19 +100,19 @@ class Refused(ClientError):
 
     @property
     def may_pass(self) -> bool:
-        """Whether the service, or a proxy before it, may soon answer otherwise."""
+        """Whether the same request may soon succeed."""
         return self.status in _TOO_SOON or (self.status >= _FAILED and self.status not in _LASTING)
 
 
 class Undecided(ClientError):
-    """It is not known whether a change was made: an answer was lost, or said so."""
+    """It is unknown whether a change was made: the answer was lost, or says so."""
 
     def __init__(self, last: ClientError) -> None:
         super().__init__(f"{last}; it may have been done all the same: look before you repeat it")
 
 
 class Mismatch(ClientError):
-    """What was transferred is not, or may not be, what was to be transferred."""
+    """The transferred bytes differ, or may differ, from the original."""
 
 
 class ForeignPart(Mismatch):

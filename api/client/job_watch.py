@@ -16,7 +16,7 @@ LOOKS_PER_S_MAX = 50
 LOOK = Limit(6, total_s=6)
 """A request that takes longer counts as a lost connection, which is reported."""
 UNKNOWN_S = 60.0
-"""For so long a job that does not exist is waited for."""
+"""How long to wait for a job that does not exist yet."""
 NOT_FOUND = 404
 
 
@@ -35,7 +35,7 @@ class Followed:
     """Whether the service has ever given an answer of its own."""
     unknown_since: float | None = None
     pause_s: float = 0.0
-    """For so long the service asks not to be asked again."""
+    """How long the service asks to be left alone."""
 
     @property
     def has_ended(self) -> bool:

@@ -19,7 +19,7 @@ MODE = 0o600
 
 
 class Origin(Struct, frozen=True):
-    """What a part is of: the ledger, the drive, its size, and the image's strong tag.
+    """Identifies the image of a part: the ledger, the drive, its size, and the strong tag.
 
     Without a tag it cannot be resumed.
     """

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 TAG_BYTES = 16
 
 _OF_BOTH = (hdrs.CACHE_CONTROL, hdrs.CONTENT_LOCATION, hdrs.ETAG, hdrs.EXPIRES, hdrs.VARY)
-"""What a 304 says as the whole answer would (RFC 9110, 15.4.5)."""
+"""The headers that a 304 has in common with the whole answer (RFC 9110, 15.4.5)."""
 _TAGS = re.compile(r'(W/)?("[^"]*")')
 
 

@@ -216,7 +216,7 @@ def _in_our_words(what: str) -> str:
 
 
 def _choices(kind: inspect.Type, path: str) -> Iterator[str]:
-    """What there may be at a place within the type."""
+    """Yield the allowed values at a place within the type."""
     for name in re.findall(r"(?:^|\.)(\w+)", path):
         struct = _bare(kind)
         assert isinstance(struct, inspect.StructType)

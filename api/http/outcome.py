@@ -1,8 +1,8 @@
-"""`X-Ledger-Outcome`: what is known of a change after its request has failed.
+"""`X-Ledger-Outcome`: what became of a change whose request has failed.
 
-Every failed request that could have changed something has it; without it, as from a proxy, nothing
-is known. What was recorded is never answered as a failure: if it cannot be shown, the answer is
-that of success, and only names what was made or changed.
+The answer to every failed request that could have changed something has it; without it, as from a
+proxy, nothing is known. A recorded change is never answered with a failure: if it cannot be shown,
+the answer is a success that only names what was made or changed.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 OUTCOME = "X-Ledger-Outcome"
 SHOW_S = 10.0
-"""For how long it is tried to show what was recorded."""
+"""How long to try to show what was recorded."""
 PAUSE_S = 0.1
 NAMED_MAX = 3
 """How many URLs an error names at most."""
@@ -33,7 +33,7 @@ _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_T
 class Changed(NamedTuple):
     """What a command makes or changes, and the status of its answer; known without a read.
 
-    `text` is the whole answer, where that is no JSON.
+    `text` is the whole answer, if that is not JSON.
     """
 
     status: int
@@ -56,12 +56,12 @@ class Changed(NamedTuple):
 
 @dataclass
 class Recording:
-    """What a request has begun to record, and what is known of it, whatever fails from now on."""
+    """What a request has begun to record, and what is known of it if anything fails from now on."""
 
     changed: Changed
     recorded: bool = False
     in_doubt: bool = False
-    """Whether some of it is there, and nobody knows what else will be."""
+    """Whether a part is recorded, and it is unknown what else will be."""
 
 
 RECORDING = web.RequestKey("recording", Recording)
@@ -94,8 +94,8 @@ def recorded_by(request: web.Request, error: Exception) -> Changed | None:
 def outcome_after(request: web.Request, error: Exception) -> Outcome:
     """Return what is known of the request's change after the error.
 
-    An error that nobody expects may come before or after a change: if it was not even begun to be
-    recorded as one of a request, nobody knows.
+    An unexpected error may come before or after a change, so the outcome is unknown unless the
+    request has begun to record one.
     """
     recording = request.get(RECORDING)
     if recording is None:

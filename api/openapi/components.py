@@ -5,6 +5,7 @@ object that clients send, other keys are ignored, a null key counts as absent, a
 uuids may have other forms too (`api.http.fields`).
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -47,6 +48,7 @@ from api.resources.unsupported import (
     Location,
     Price,
 )
+from api.text.urls import API_ROOT
 
 Schemas = dict[str, JsonObject]
 
@@ -72,7 +74,7 @@ LISTED = (
     "Tag",
 )
 LISTED_WHOLE = ("Account", "Location")
-"""Those whose list does not take `fields`."""
+"""Resources whose lists do not take `fields`."""
 IN_SHORT: Mapping[str, Collection[str]] = {
     "Drive": DRIVE_LIST_FIELDS,
     "Ip": IP_LIST_FIELDS,
@@ -82,6 +84,16 @@ IN_SHORT: Mapping[str, Collection[str]] = {
 MADE = ("Drive", "Keypair", "Server", "Tag")
 GIVEN = ("NewDrive", "NewKeypair", "NewServer", "NewTag", "NewUpload")
 """Bodies of which one request may hold several."""
+
+FRAMED = {
+    "jobs": "Job",
+    "drives": "Drive",
+    "servers": "Server",
+    "tags": "Tag",
+    "keypairs": "Keypair",
+    "profile": "Profile",
+}
+"""The resources that websockets follow, by the `resource_type` of their frames."""
 
 _NULL: JsonObject = {"type": "null"}
 
@@ -100,7 +112,10 @@ def describe_bodies() -> Schemas:
         schemas[f"{name}s"] = _closed({"objects": {**_several(name), "minItems": 1}})
     for name in GIVEN:
         schemas[f"{name}s"] = _one_or_several(name)
-    return schemas
+    for kind, name in FRAMED.items():
+        schemas[f"{name}Frame"] = _frame(kind, name)
+    frames = [f"{name}Frame" for name in (*FRAMED.values(), "Beat")]
+    return schemas | {"Frame": {"oneOf": [*map(_reference, frames)]}}
 
 
 # Structs
@@ -174,7 +189,7 @@ def _pointer(name: str) -> str:
 # Lists
 
 _WALKED = frozenset({"Drive", "Ip", "Keypair", "Pubkey", "Server", "Tag"})
-"""What `after` walks, besides jobs."""
+"""Resources that `after` walks, besides jobs."""
 
 
 def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:
@@ -209,6 +224,20 @@ def _one_or_several(name: str) -> JsonObject:
     several = {**_several(name), "minItems": 1, "maxItems": BULK_LIMIT}
     objects = {"type": "object", "required": ["objects"], "properties": {"objects": several}}
     return _any_of([_reference(name), several, objects])
+
+
+def _frame(kind: str, name: str) -> JsonObject:
+    """Describe the frame of a resource; an account has a single profile."""
+    url = f"{API_ROOT}/{kind}/"
+    uri: JsonObject = {"type": "string", "pattern": f"^{re.escape(url)}.+/$"}
+    if kind == "profile":
+        uri = {"const": url}
+    properties = {
+        "resource_type": {"const": kind},
+        "resource_uri": uri,
+        "object": _reference(name),
+    }
+    return {**_closed(properties), "required": ["resource_type", "resource_uri"]}
 
 
 def _several(name: str) -> JsonObject:

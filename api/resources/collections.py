@@ -1,4 +1,4 @@
-"""What drives, servers and tags have in common: lists, actions and availability groups."""
+"""What drives, servers, tags, keypairs and addresses share: lists, changes and actions."""
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ NAME_FILTERS: Mapping[str, Lookup] = {
 FILTERS: Mapping[str, Lookup] = {**NAME_FILTERS, "tag": "tag", "tag__name": "tag_name"}
 """The filters of lists of drives and of servers."""
 ORDERS = ("uuid", "name")
-"""What lists can be ordered by, as far as they can be filtered by it."""
+"""The orders of lists; a list has those by which it can also be filtered."""
 
 
 def ordering(filters: Container[str]) -> list[str]:
@@ -60,7 +60,7 @@ class Collection(Generic[R_co, S_co]):
     show: Callable[[R_co], S_co]
     missing: Callable[[str], NotFound]
     list_fields: frozenset[str] | None = None
-    """What a list that is not detailed shows of each; None: all."""
+    """The fields that a list shows unless it is detailed; None: all."""
     uuid_of: Callable[[web.Request, Callable[[str], NotFound]], str] = uuid_in_url
 
     # Handlers

@@ -22,7 +22,7 @@ class Found(NamedTuple):
     meta: JsonObject
     uuids: Iterable[str]
     is_short: bool = True
-    """Whether they are few."""
+    """Whether there are few of them."""
 
 
 class Listing(NamedTuple):

@@ -1,4 +1,4 @@
-"""What clients ask a cloud for besides drives and servers; most of it does not exist here."""
+"""What clients request besides drives and servers; most of it does not exist here."""
 
 from collections.abc import Container, Mapping
 from typing import Annotated, Literal
@@ -84,7 +84,7 @@ _BILLED = {
     "vlan": ("VLAN", _MONTH_S),
     "zadara": _GB_MONTH,
 }
-"""What the public API bills: the unit of its price, and how many are in it."""
+"""What the public API bills: the unit of the price, and how many base units it has."""
 _USAGE = CurrentUsage(usage={name: Usage() for name in _BILLED})
 _PRICES = tuple(
     Price(id=str(number), resource=name, unit=unit, multiplier=multiplier)

@@ -115,7 +115,7 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
 
     @property
     def quotas(self) -> Quotas:
-        """What the ledger lets an account have."""
+        """How many things the ledger lets an account own."""
         return Quotas(
             drives=self.drives_per_account,
             servers=self.servers_per_account,

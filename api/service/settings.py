@@ -61,7 +61,7 @@ class WorkSettings(Struct, frozen=True, kw_only=True):
     compute_hosts: Annotated[tuple[str, ...], Meta(min_length=1)] = DEFAULT_HOSTS
     """The names of the hosts that servers are placed on. Nothing runs there."""
     address_range: IPv4Network = DEFAULT_RANGE
-    """Where the addresses of servers come from that get theirs by DHCP. Nothing is there."""
+    """The network from which servers get addresses by DHCP. Nothing is there."""
     stalled_after: Annotated[float, Meta(gt=0)] = STALLED_S
     """Seconds without a heartbeat after which a worker is taken for dead."""
     log_format: LogFormat = "text"

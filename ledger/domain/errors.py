@@ -15,7 +15,7 @@ class Expected(Exception):
 
 
 class Misconfigured(Expected):
-    """What is configured, or is there, cannot be used; it stays so until somebody changes it."""
+    """The configuration, or what it refers to, cannot be used until somebody changes it."""
 
 
 class Refusal(Expected):
@@ -259,7 +259,7 @@ class NotUploading(WrongState):
 
 
 class OverQuota(Refusal):
-    """The account has as much as it may have; `resource` is named as its limit is."""
+    """The account owns or has recorded as much as it may; `resource` has the name of the limit."""
 
     def __init__(self, resource: str, message: str) -> None:
         super().__init__(message)
@@ -283,7 +283,7 @@ _QUOTAS: Mapping[str, tuple[str, str]] = {
     "jobs-running": ("running jobs", "cancel some, or wait until they end"),
     "jobs-kept": ("jobs", "those that have ended are discarded after some time"),
 }
-"""What an account has too much of, and what helps."""
+"""How each kind is called in a refusal, and what helps."""
 
 
 class TooManyUploads(OverQuota):
@@ -499,7 +499,7 @@ class StoreFailed(Expected):
 
 
 class CommitFailed(StoreFailed):
-    """The store failed while it committed: what it was to record may be there, or not."""
+    """The store failed during a commit: the changes may or may not be recorded."""
 
 
 class StoreUnreachable(StoreFailed):
@@ -507,7 +507,7 @@ class StoreUnreachable(StoreFailed):
 
 
 class NoStoreTime(StoreUnreachable):
-    """Nothing was recorded, because the time could not be told by the store's clock."""
+    """Nothing was recorded, because the store's clock could not be relied on."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -516,11 +516,11 @@ class NoStoreTime(StoreUnreachable):
 
 
 class StoreBusy(StoreUnreachable):
-    """A lock was held by others for longer than a request may wait; nothing was done."""
+    """Others held a lock for longer than a request may wait; nothing was done."""
 
 
 class ReadCut(StoreUnreachable):
-    """A long read was ended, for the ledger's disk would have filled because of it."""
+    """A long read was ended to keep the ledger's disk from filling."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -541,7 +541,7 @@ class StoreFull(StoreUnreachable):
 
 
 class PauseLost(StoreUnreachable):
-    """It was recorded, but other processes did not wait for what was to follow."""
+    """The work was recorded, but other processes did not wait for what had to follow it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -551,14 +551,14 @@ class PauseLost(StoreUnreachable):
 
 
 class CommitPending(StoreUnreachable):
-    """The caller waits no longer for a commit: what it was to record may come to be there."""
+    """The caller no longer waits for a commit, which may still be recorded."""
 
     def __init__(self) -> None:
         super().__init__("the store has not said in time whether it was recorded")
 
 
 class StoreUnfit(StoreFailed, Misconfigured):
-    """What is in the store's place is no ledger, or one of a later version."""
+    """In place of the store there is no ledger, or one of a later version."""
 
 
 # What is stored

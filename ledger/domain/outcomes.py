@@ -1,6 +1,6 @@
-"""What is known, after a failure, about what was to be recorded.
+"""What is known, after a failure, about a change that was to be recorded.
 
-A claim must never be more certain than the fact. `unknown` may always be claimed.
+The outcome must never claim more than is certain; `unknown` is always allowed.
 """
 
 from typing import Literal

@@ -18,7 +18,7 @@ _ATTEMPT = re.compile(r"[0-9]+")
 
 
 class Room(NamedTuple):
-    """What images may still take of a pool's file system."""
+    """How much of a pool's file system images may still take."""
 
     free_bytes: int
     """Bytes that an unprivileged writer can still write."""

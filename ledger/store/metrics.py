@@ -42,7 +42,7 @@ COMMIT_SECONDS = Metric(
 
 
 class Meter:
-    """What the writer does."""
+    """Counts what the writer does."""
 
     def __init__(self) -> None:
         self.commands = COMMANDS.counter()

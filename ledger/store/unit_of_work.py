@@ -147,7 +147,7 @@ class UnitOfWork:
         self.discarded: list[str] = []
         self.dropped: list[RowKey] = []
         self.held: dict[Holding, int] = {}
-        """By how much what owners have changes."""
+        """How the numbers of things that owners have change."""
         self._relations: dict[str, Relations] = {}
 
     def cached_stream(self, stream: str) -> CachedStream:

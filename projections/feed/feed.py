@@ -23,7 +23,7 @@ from projections.views.snapshot import Snapshot
 from projections.views.views import Views
 
 REPEAT_S = 5.0
-"""What is in motion is sent again after this time: clients give up after 10 s of silence."""
+"""Resources in motion are sent again after this time: clients give up after 10 s of silence."""
 PROGRESS_S = 1.0
 """The shortest time between two frames of a job that show progress below it."""
 FRAMES_AT_ONCE = 50

@@ -20,7 +20,7 @@ class Item(NamedTuple):
 
 
 class Backlog:
-    """What is still to be sent, by account; a resource that changes again is there once."""
+    """The resources still to be sent, by account, each once however often it changes."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, dict[Item, None]] = {}

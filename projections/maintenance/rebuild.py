@@ -344,7 +344,7 @@ _Change = tuple[Rows, list[RowKey]]
 
 
 class _News(NamedTuple):
-    """What was recorded after one position, up to another: the streams whose rows have changed.
+    """Events between two positions: the streams whose rows have changed.
 
     `before` and `discarded` are the streams that were not shown any more at these positions.
     """

@@ -110,7 +110,7 @@ _COUNTED: Mapping[Kind, str] = {
     "jobs-running": "FROM jobs_g{g} WHERE owner = ? AND state = 'started'",
     "jobs-kept": "FROM jobs_g{g} WHERE owner = ?",
 }
-"""What is counted of an account; unfinished uploads by the index of drives that are not ready."""
+"""How the things of an account are counted; uploads by the index of unready drives."""
 
 
 def _split(concatenated: str | None) -> list[str]:

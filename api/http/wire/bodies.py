@@ -22,7 +22,7 @@ LIMITS = web.AppKey("limits", Limits)
 KEYED_REQUEST = web.RequestKey("keyed-request", KeyedRequest)
 """Set if the request has an `Idempotency-Key` (`api.http.idempotency`)."""
 EXPECTATION = web.RequestKey("expectation", str)
-"""What the client expects before it sends the body; taken away once it is fulfilled."""
+"""What the client expects before it sends the body; removed once it is fulfilled."""
 
 BODY_BYTES = 256 * 1024
 """The longest body that is accepted, inflated or not, apart from uploads."""

@@ -97,7 +97,7 @@ class Connection(web.RequestHandler):
 
     @property
     def takes_more(self) -> bool:
-        """Whether the client reads what is written, so that none of it waits here."""
+        """Whether the client has read all that was written."""
         return not self._paused
 
     async def until_it_takes_more(self) -> None:

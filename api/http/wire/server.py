@@ -20,7 +20,7 @@ from api.http.wire.connection import Connection
 from api.http.wire.open_connections import OpenConnections
 
 READ_BYTES = 64 * 1024
-"""What is read of a connection before anybody asks for it; aiohttp reads up to twice as much."""
+"""How much of a connection is read ahead; aiohttp reads up to twice as much."""
 HEADERS_MAX = 64
 KEEPALIVE_S = 75.0
 LINGERING_S = 2.0

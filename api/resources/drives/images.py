@@ -195,7 +195,7 @@ class Images:
 
 
 class _Upload(Struct):
-    """What the URL says about an image."""
+    """The description of an image in the URL."""
 
     name: Text = ""
     media: Media = "disk"

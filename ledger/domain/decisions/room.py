@@ -1,7 +1,7 @@
-"""What is refused for want of room, on the ledger's disk and in the pools.
+"""What is refused for lack of room, on the ledger's disk or in the pools.
 
-`ledger.domain.disk_space` says how much that is. Here it is decided what may be recorded; what may
-be written into an image is up to `ledger.images.pools.Pool`.
+`ledger.domain.disk_space` says how much room that is. This module decides what may be recorded;
+`ledger.images.pools.Pool` decides what may be written into an image.
 """
 
 from ledger.domain.commands import (

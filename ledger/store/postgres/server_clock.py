@@ -22,7 +22,7 @@ def server_time(cursor: Cursor) -> datetime:
 
 
 class _Said(NamedTuple):
-    """What the server said; when it was heard, and for how long it may have been under way."""
+    """An answer of the server, when it arrived, and how long it may have been under way."""
 
     time: datetime
     heard_s: float

@@ -15,7 +15,7 @@ class Failure:
     def __init__(self, on_failure: Callable[[StoreFailed], None]) -> None:
         self._on_failure = on_failure
         self.error: StoreFailed | None = None
-        """What is raised from then on: of what comes later nothing is committed."""
+        """Raised from then on: nothing is committed any more."""
 
     def note(self, error: StoreFailed) -> None:
         """Stop for good: nothing more is begun or acknowledged."""

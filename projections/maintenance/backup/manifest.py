@@ -16,7 +16,7 @@ from projections.maintenance.backup.errors import BadBackup
 MANIFEST = "manifest.json"
 FORMAT = 2
 UNSEALED_FORMAT = 1
-"""Of the versions that did not sign it."""
+"""The format of versions that did not sign it."""
 MANIFEST_BYTES_MAX = 1024**3
 """Enough for the images of millions of drives."""
 

@@ -15,6 +15,7 @@ from api.http.errors import ErrorType, RequestStatus, answer_to, unknown_error
 from api.openapi.document import FILE, document_json
 from api.service.service import Service
 from ledger.domain.errors import Expected
+from projections.feed.resource_kinds import KINDS
 from tests.api.calling import ROOT, Api
 from tests.api.expected import error_of, expected_kinds
 
@@ -217,6 +218,13 @@ def test_answers_have_a_fixed_set_of_keys() -> None:
         assert not conforms({**example, "another": None}, schema)
         for key in SCHEMAS[name]["required"]:
             assert not conforms({k: v for k, v in example.items() if k != key}, schema)
+
+
+def test_each_resource_that_is_followed_has_a_frame() -> None:
+    """A websocket sends what the feed knows, and beats."""
+    frames = [each["$ref"].rpartition("/")[2] for each in SCHEMAS["Frame"]["oneOf"]]
+    described = {SCHEMAS[frame]["properties"]["resource_type"]["const"] for frame in frames}
+    assert described == {kind.resource_type for kind in KINDS.values()} | {"beat"}
 
 
 # As it is served
