@@ -558,7 +558,7 @@ class CommitPending(StoreUnreachable):
 
 
 class StoreUnfit(StoreFailed, Misconfigured):
-    """What is in the store's place is no ledger, or one of a later version."""
+    """What is in the store's place is no ledger, or one of a later version, or cannot hold one."""
 
 
 # What is stored
