@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.sockets import MayNotListen, bound
 from api.service.limits import Limits
 from api.service.settings import BadSettings, load_settings
 from ledger.images.pools import Pool
@@ -96,6 +97,12 @@ def test_foreign_address(data: Path) -> None:
     assert refused.err.startswith("Error: cannot listen on 192.0.2.1:0: ")
     assert refused.err.count("\n") == 1
     assert not data.exists()
+
+
+def test_ports_end_at_65535() -> None:
+    """Several processes count the port for their metrics up: that is told in words."""
+    with pytest.raises(MayNotListen, match="ports end at 65535"), bound("127.0.0.1", 65_536):
+        pass
 
 
 @pytest.mark.parametrize("where", ["/dev/null", "/dev/null/data", "/proc/data"])
