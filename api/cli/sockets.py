@@ -14,6 +14,7 @@ from api.metrics.endpoint import serve_metrics
 from api.service.settings import WorkSettings
 from ledger.domain.errors import Expected, Misconfigured
 
+PORT_MAX = 65_535
 Sockets = Sequence[socket.socket]
 """One for each address that a host has."""
 
@@ -29,7 +30,7 @@ class CannotListen(Expected):
 
 
 class MayNotListen(CannotListen, Misconfigured):
-    """The port is for privileged processes."""
+    """The port is for privileged processes, or there is none of this number."""
 
 
 @contextmanager
@@ -39,6 +40,8 @@ def bound(host: str, port: int, *, shared: bool = False) -> Iterator[Sockets]:
     A `shared` port is one that processes which have reserved it listen on together. Raises
     `CannotListen`.
     """
+    if port > PORT_MAX:  # several processes count their ports up
+        raise MayNotListen(f"cannot listen on {host}:{port}: ports end at {PORT_MAX}")
     with ExitStack() as stack:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

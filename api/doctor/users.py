@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 
 from api.data.location import Database
 from api.doctor.findings import Users
@@ -25,10 +26,7 @@ def largest_users(database: Database, recorded: Mapping[str, int]) -> list[Users
 
 
 def _by_email(cursor: Cursor, numbers: Mapping[str, int]) -> dict[str, int]:
-    """Return the numbers by email; owners that are no accounts, such as workers, are left out."""
-    named: dict[str, int] = {}
-    for uuid, number in numbers.items():
-        account = accounts.find_by_uuid(cursor, uuid)
-        if account is not None and len(named) < NAMED_MAX:
-            named[account.email] = number
-    return named
+    """Return the first numbers by email, without owners that are no accounts, such as workers."""
+    found = ((accounts.find_by_uuid(cursor, uuid), number) for uuid, number in numbers.items())
+    named = ((account.email, number) for account, number in found if account is not None)
+    return dict(islice(named, NAMED_MAX))

@@ -558,7 +558,7 @@ class CommitPending(StoreUnreachable):
 
 
 class StoreUnfit(StoreFailed, Misconfigured):
-    """In place of the store there is no ledger, or one of a later version."""
+    """The store holds no ledger, or one of a later version, or cannot hold one."""
 
 
 # What is stored

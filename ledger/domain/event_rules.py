@@ -248,7 +248,7 @@ def _address_violation(server: Server, event: ServerPowerChanged) -> str | None:
     macs = [address.mac for address in event.addresses]
     if macs and event.power == "stopped":
         return "a stopped server got an address"
-    if len(set(macs)) < len(macs) or not all(map(server.uses_dhcp, macs)):
+    if len(set(macs)) < len(macs) or not server.macs_with_dhcp().issuperset(macs):
         return "an address was not for one card with DHCP"
     return None
 

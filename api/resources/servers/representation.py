@@ -1,5 +1,6 @@
 """Servers as the API shows them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec.structs import asdict
@@ -32,14 +33,15 @@ def represent_server(server: ServerView) -> Server:
     """Return a server; the counters of a running one are all 0, because nothing really runs."""
     definition = server.definition
     runs = server.active_since is not None
+    given = _given(server)
     return Server(
         **{**asdict(definition), "pubkeys": references("pubkeys", definition.pubkeys)},
         drives=tuple(_mount(mount, runs=runs) for mount in server.mounts),
         jobs=job_references(server.jobs),
-        nics=tuple(_nic(nic, _ip_of(nic, server), runs=runs) for nic in server.nics),
+        nics=tuple(_nic(nic, _ip_of(nic, given), runs=runs) for nic in server.nics),
         owner=reference_to("user", server.owner),
         resource_uri=f"{API_ROOT}/servers/{server.uuid}/",
-        runtime=_runtime(server),
+        runtime=_runtime(server, given),
         status="running" if runs else "stopped",
         tags=references("tags", server.tags),
         uuid=server.uuid,
@@ -47,21 +49,25 @@ def represent_server(server: ServerView) -> Server:
     )
 
 
-def _runtime(server: ServerView) -> ServerRuntime | None:
+def _given(server: ServerView) -> Mapping[str, str]:
+    """Return the addresses that cards got by DHCP, by mac."""
+    return {address.mac: address.ip for address in server.addresses}
+
+
+def _runtime(server: ServerView, given: Mapping[str, str]) -> ServerRuntime | None:
     if server.active_since is None:
         return None
     since = datetime.fromisoformat(server.active_since).isoformat(timespec="seconds")
     nics = (
-        RuntimeNic(**asdict(_nic_runtime(nic, _ip_of(nic, server))), mac=nic.mac)
+        RuntimeNic(**asdict(_nic_runtime(nic, _ip_of(nic, given))), mac=nic.mac)
         for nic in server.nics
     )
     return ServerRuntime(active_since=since, nics=tuple(nics))
 
 
-def _ip_of(nic: events.Nic, server: ServerView) -> str | None:
+def _ip_of(nic: events.Nic, given: Mapping[str, str]) -> str | None:
     """Return the card's IPv4 address: the one that it got by DHCP, or the configured one."""
     static = None if nic.ip_v4_conf is None else nic.ip_v4_conf.ip
-    given = {address.mac: address.ip for address in server.addresses}
     return given.get(nic.mac, static)
 
 

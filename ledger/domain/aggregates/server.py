@@ -56,9 +56,9 @@ class Server(Struct, frozen=True, gc=False):
             return ()
         return (*(mount.drive for mount in self.mounts), *self.definition.pubkeys)
 
-    def uses_dhcp(self, mac: str) -> bool:
-        """Whether there is a card of this mac that gets its IPv4 address by DHCP."""
-        return any(nic.mac == mac and gets_address(nic) for nic in self.nics)
+    def macs_with_dhcp(self) -> frozenset[str]:
+        """Return the macs of the cards that get their IPv4 addresses by DHCP."""
+        return frozenset(nic.mac for nic in self.nics if gets_address(nic))
 
     def ips(self) -> dict[str, str | None]:
         """Return the addresses in use, each with its network, which is unknown if it is static.

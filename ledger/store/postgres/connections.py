@@ -9,7 +9,7 @@ from psycopg import errors as pg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors import StoreUnfit, StoreUnreachable
 from ledger.store.errors import store_errors
 from ledger.store.postgres.address import BadAddress, conninfo
 from ledger.store.postgres.cursor import PgConnection, PgCursor
@@ -18,16 +18,29 @@ from ledger.store.readers import Reader
 REPEAT_S = 60
 PAUSE_S = 0.1
 SHORTEST_PAUSE_S = 0.005
+VERSION_LEAST = 17_00_00
+"""The first version in which the time of a transaction can be limited."""
+_MAJOR = 1_00_00
 
 
 def connect(url: str) -> PgConnection:
-    """Connect to the primary, in autocommit mode. Raises `StoreUnreachable`."""
+    """Connect to the primary, in autocommit mode. Raises `StoreUnreachable` and `StoreUnfit`."""
     try:
         connection = psycopg.connect(conninfo(url), autocommit=True)
     except (psycopg.Error, BadAddress) as error:
         raise StoreUnreachable(f"cannot reach PostgreSQL: {error}") from error
+    _check_version(connection)
     connection.adapters.register_loader("numeric", _Sum)
     return PgConnection(connection)
+
+
+def _check_version(connection: psycopg.Connection) -> None:
+    """Close the connection and raise `StoreUnfit` if its server is too old for a ledger."""
+    version = connection.info.server_version
+    if version < VERSION_LEAST:
+        connection.close()
+        least, found = VERSION_LEAST // _MAJOR, version // _MAJOR
+        raise StoreUnfit(f"a ledger needs PostgreSQL {least} or later, and this is {found}")
 
 
 def postgres_reader(url: str) -> Reader:

@@ -35,7 +35,6 @@ DISKS = 4
 GREEDY = "greedy@example.com"
 """An account that asks for too much; with the same password."""
 _COOKIE = "/api/2.0/accounts/action/?do=authenticate_asynchronous"
-_AUTHORIZATION = "Basic " + base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()
 
 
 class Seeded(NamedTuple):

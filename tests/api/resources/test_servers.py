@@ -1,12 +1,17 @@
 """`/servers/`: tests/contract/CONTRACT.md 2.8, 3.3 and 3.4."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.api.calling import SERVER, UNKNOWN, Api
+from api.resources.servers.representation import represent_server
+from ledger.domain.events import Address, IpConf, Nic
+from projections.views.read_models import ServerView
+from tests.api.calling import ALICE, SERVER, UNKNOWN, Api
 from tests.harness.cases import in_turn
+from tests.support.world import machine
 
 VLAN = "e584e66b-ee33-4fe0-a6a0-1f1e396e39a1"
 
@@ -261,3 +266,30 @@ async def test_a_server_that_is_being_cloned_is_not_deleted(api: Api):
     copy = await clone(api, server)
     for uuid in (server, copy["uuid"]):
         assert (await api.delete(f"/servers/{uuid}/")).error == (403, "permission", None)
+
+
+class Looked(tuple[Address, ...]):
+    """Counts how often somebody goes through it."""
+
+    __slots__ = ()
+    times = 0
+
+    def __iter__(self) -> Iterator[Address]:
+        type(self).times += 1
+        return super().__iter__()
+
+
+def test_addresses_are_looked_at_once_for_all_cards() -> None:
+    """A server of a thousand cards is shown in the event loop, where all others wait meanwhile."""
+    macs = [f"22:00:00:00:00:{nth:02x}" for nth in range(20)]
+    nics = tuple(Nic(mac, ip_v4_conf=IpConf("dhcp")) for mac in macs)
+    given = Looked(Address(mac, f"10.0.0.{nth}", "10.0.0.0/8") for nth, mac in enumerate(macs))
+    server = ServerView(
+        *("s", ALICE.uuid, machine(), (), nics, given, "main", "2026-01-02T03:04:05+00:00"),
+        *([], [], "x"),
+    )
+    Looked.times = 0
+    shown = represent_server(server)
+    assert Looked.times == 1
+    cards = [nic.runtime and nic.runtime.ip_v4 for nic in shown.nics]
+    assert [ip and ip.uuid for ip in cards] == [f"10.0.0.{nth}" for nth in range(20)]

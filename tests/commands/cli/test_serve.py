@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.sockets import CannotListen
+from api.cli.sockets import CannotListen, MayNotListen, bound
 from api.service.limits import Limits
 from api.service.settings import BadSettings, load_settings
 from ledger.domain.errors import Misconfigured
@@ -108,6 +108,12 @@ def test_a_port_that_is_not_for_us() -> None:
     assert str(denied) == "cannot listen on 127.0.0.1:80: Permission denied"
     taken = CannotListen.at("127.0.0.1", 80, OSError(EADDRINUSE, "Address already in use"))
     assert not isinstance(taken, Misconfigured)
+
+
+def test_ports_end_at_65535() -> None:
+    """Several processes count the port for their metrics up: that is told in words."""
+    with pytest.raises(MayNotListen, match="ports end at 65535"), bound("127.0.0.1", 65_536):
+        pass
 
 
 @pytest.mark.parametrize("where", ["/dev/null", "/dev/null/data", "/proc/data"])

@@ -124,7 +124,7 @@ def test_the_addresses_of_a_server_change_at_once(monkeypatch: pytest.MonkeyPatc
         changed.append(change_relations(relations, *changes))
         return changed[-1]
 
-    monkeypatch.setattr("ledger.store.state_cache.change_relations", change)
+    monkeypatch.setattr("ledger.store.unit_of_work.change_relations", change)
     for action in ("start", "stop"):
         world.world.settle(world.when(ChangePower(ME, "s", action)).world)
     assert [len(relations.addresses) for relations in changed] == [9, 0]

@@ -24,9 +24,10 @@ from api.data.location import (
     database_of,
 )
 from ledger.domain.commands import CloneDrive, CreateJob
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors import StoreFailed, StoreUnfit
 from ledger.store import migrate as tables
 from ledger.store.migrate import NotMoved
+from ledger.store.postgres import connections
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres.store import PostgresStore
 from ledger.store.sqlite.connections import sqlite_reader
@@ -320,6 +321,17 @@ def test_a_damaged_ledger_is_not_moved(data: Path, database: str) -> None:
 
 
 # Refused
+
+
+def test_a_server_that_is_too_old_gets_no_ledger(
+    data: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No service could open it there."""
+    with monkeypatch.context() as patch:
+        patch.setattr(connections, "VERSION_LEAST", 99_00_00)
+        with pytest.raises(StoreUnfit, match="needs PostgreSQL 99 or later"):
+            moved(data, database)
+    assert isinstance(database_of(data, None), SqliteDatabase)
 
 
 def refused(data: Path, url: str, reason: str) -> None:
