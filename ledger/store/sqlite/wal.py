@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ledger.domain.disk_space import FREE_LEAST, longest_wal
+from ledger.images.files import is_read_only
 from ledger.store.sqlite.disk import RESERVE_FILE, free_bytes
 from ledger.store.sqlite.long_reads import LongReads
 
@@ -30,13 +31,17 @@ def wal_bytes(file: Path) -> int:
 def is_held_up(file: Path) -> bool:
     """Return whether the process that writes to this file must not wait for a read of another.
 
-    Its reserve tells how long the WAL may be. Without one, it may have given it up.
+    Its reserve tells how long the WAL may be. Without one, it may have given it up. But nobody
+    writes to a file without a WAL, as that of a backup, or on media that are full once and for all.
     """
+    length = wal_bytes(file)
+    if not length or is_read_only(file):
+        return False
     try:
         reserve = (file.parent / RESERVE_FILE).stat().st_size
     except FileNotFoundError:
         return free_bytes(file.parent) < FREE_LEAST
-    return wal_bytes(file) >= longest_wal(reserve).elsewhere
+    return length >= longest_wal(reserve).elsewhere
 
 
 class Wal:
