@@ -63,7 +63,9 @@ CATCH_UP_STREAMS = 64
 SLICE_S = 0.1
 """How long one transaction deletes rows: other nodes' exclusive work waits as long."""
 SNAPSHOT_S = 0.25
-"""How long one snapshot is read while rows are written."""
+SNAPSHOT_FACTOR = 10
+"""How long one snapshot is read while rows are written: or so many times as long as its first row
+took, which a server may have to sort all others for."""
 READ_S = 1.0
 """The pause between two checks whether a superseded generation is still being read."""
 REPORT_EVENTS = 10_000
@@ -176,11 +178,12 @@ class _Rebuild:
         """
         after, is_whole = "", False
         while not is_whole:
-            until = time.monotonic() + SNAPSHOT_S
+            began, until = time.monotonic(), None
             with suppress(ReadCut), self._ledger.log() as log:
                 for stream, history in groupby(
                     log.by_stream(after, self._position), key=itemgetter(0)
                 ):
+                    until = until or _end_of_snapshot(began)
                     yield stream, [(topic, state) for _, topic, state in history]
                     after = stream
                     if time.monotonic() > until:
@@ -288,6 +291,12 @@ class _Rebuild:
             if self._ledger.busy() or time.monotonic() > until:
                 return False
         return True
+
+
+def _end_of_snapshot(began: float) -> float:
+    """Return until when a snapshot is read whose first row has come."""
+    now = time.monotonic()
+    return now + max(SNAPSHOT_S, SNAPSHOT_FACTOR * (now - began))
 
 
 class _RowWriter:

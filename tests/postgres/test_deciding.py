@@ -15,12 +15,14 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import (
     ChangePower,
     CloneDrive,
+    Command,
     CreateDrives,
     CreateJob,
     CreateKeypairs,
     CreateServers,
     DeleteDrives,
     DeleteKeypair,
+    DeleteServers,
     EditProfile,
     EditServer,
     NewDrive,
@@ -82,6 +84,43 @@ def _name(node: Opened, uuid: str) -> str:
     drive = node.current(f"drive-{uuid}")
     assert isinstance(drive, Drive)
     return drive.definition.name
+
+
+def test_what_is_read_as_of_two_moments_is_read_again(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other node deletes what a server has, or the server, after each read of a decision."""
+    one, two = nodes
+    really, reads = one.store.read, count()
+
+    def delete_after(read: int, deletion: Command) -> Callable[[Callable[[Cursor], Any]], Any]:
+        nth = count()
+
+        def read_and_delete(work: Callable[[Cursor], Any]) -> Any:
+            found = really(work)
+            if next(nth) == read:
+                next(reads)
+                two.do(deletion)
+            return found
+
+        return read_and_delete
+
+    for nth in range(4):
+        make_drive(one, f"d{nth}")
+        one.do(CreateKeypairs(ME, (NewKeypair(f"k{nth}", "k", "ssh-rsa A"),)))
+        with_drive = NewServer(f"s{nth}", machine(), (mount(f"d{nth}"),), (), "")
+        with_key = NewServer(f"t{nth}", machine(pubkeys=(f"k{nth}",)), (), (), "")
+        one.do(CreateServers(ME, (with_drive, with_key)))
+        for deletion, command in (
+            (DeleteDrives(ME, (f"d{nth}",)), ChangePower(ME, f"s{nth}", "start")),
+            (DeleteServers(ME, (f"t{nth}",)), DeleteKeypair(ME, f"k{nth}")),
+        ):
+            one.ledger.exclusive(lambda _: one.ledger.forget()).result(PATIENCE_S)
+            with monkeypatch.context() as patch:
+                patch.setattr(one.store, "read", delete_after(nth, deletion))
+                one.do(command)
+    assert next(reads) == 8
+    assert one.replay().divergence is None
 
 
 def test_a_node_does_not_reread_its_own_writes(

@@ -165,6 +165,7 @@ def test_what_comes_and_goes_between_two_snapshots_leaves_no_row(
             told.do(DeleteTag(ME, "zz"))
 
     monkeypatch.setattr(projections.maintenance.rebuild, "SNAPSHOT_S", -1)
+    monkeypatch.setattr(projections.maintenance.rebuild, "SNAPSHOT_FACTOR", -1)
     monkeypatch.setattr(told.ledger, "log", log_meanwhile)
     rebuilt = rebuild(told.ledger, report)
     assert next(snapshots) > rebuilt.events / 10

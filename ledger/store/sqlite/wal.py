@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ledger.domain.disk_space import FREE_LEAST, longest_wal
+from ledger.images.files import is_read_only
 from ledger.store.sqlite.disk import RESERVE_FILE, free_bytes
 from ledger.store.sqlite.long_reads import LongReads
 
@@ -30,12 +31,16 @@ def is_held_up(file: Path) -> bool:
     """Return whether a read must end so that another process can write to this file.
 
     The size of the reserve tells how long the WAL may be; without one, it may have been given up.
+    But nobody writes to a file without a WAL, as that of a backup, or on read-only media.
     """
+    length = wal_bytes(file)
+    if not length or is_read_only(file):
+        return False
     try:
         reserve = (file.parent / RESERVE_FILE).stat().st_size
     except FileNotFoundError:
         return free_bytes(file.parent) < FREE_LEAST
-    return wal_bytes(file) >= longest_wal(reserve).elsewhere
+    return length >= longest_wal(reserve).elsewhere
 
 
 class Wal:

@@ -39,10 +39,13 @@ class Committed:
             self.clock = StoreClock(now, store.others, newest_stamp(stored.cursor()))
         self.listeners: list[Listener] = []
 
-    def catch_up(self) -> None:
-        """Forget what other processes have changed: even a refusal rests on the newest state."""
+    def catch_up(self) -> bool:
+        """Forget what other processes have changed; return whether that was anything.
+
+        Even a refusal rests on the newest state.
+        """
         if self._others is None:
-            return
+            return False
         with self._progress.in_store():
             newest, news = self._others.news()
         self.clock.note(newest)
@@ -51,6 +54,7 @@ class Committed:
         elif news:
             self.cache.drop_changed(news)
             self.position = max(self.position, news[-1].position)
+        return news is None or bool(news)
 
     def remember(self, unit: UnitOfWork, position: int) -> None:
         """Cache what was committed. If that fails, the commit stands, and is read again."""

@@ -12,7 +12,7 @@ from ledger.domain.errors import AlreadyClaimed, LedgerBytesSpent, Refusal, Stor
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.store.patience import read_patiently
-from ledger.store.seam import Projection, Store
+from ledger.store.seam import Conflict, Projection, Store
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.unit_of_work import UnitOfWork
 from ledger.store.writer.committed import Committed
@@ -39,7 +39,11 @@ class Decider:
     def decide(
         self, waiting: WaitingCommand, batch: UnitOfWork, disk: DiskState
     ) -> Exception | None:
-        """Stage the command's changes on the batch, or return why not."""
+        """Stage the command's changes on the batch, or return why not.
+
+        What it looks at is read as of several moments. If others record something in between, it
+        may be impossible, such as a server with a drive that is gone: then raise `Conflict`.
+        """
         if self._has_spent(waiting):
             return LedgerBytesSpent(self._environment.quotas.ledger_bytes_a_day)
         try:
@@ -49,6 +53,8 @@ class Decider:
         except StoreFailed:
             raise
         except Exception as error:
+            if self._committed.catch_up():
+                raise Conflict("others have changed what was looked at") from error
             log.exception("a command could not be decided")
             return error
         return None

@@ -301,6 +301,23 @@ def test_the_read_of_another_process_gives_way_first(
     assert disk.wal.stat().st_size < RESERVE // 2
 
 
+def test_a_file_that_nobody_writes_to_is_read_on_a_full_disk(
+    disk: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a backup is, or what is on media that are full once and for all: there is no WAL."""
+    monkeypatch.setattr(sqlite_long_reads, "LOOK_S", 0)
+    with Opened(disk.ledger) as opened:
+        opened.do(CreateTags(ME, (NewTag("a", "t", META),)))
+    disk.take_all_but(MIB // 2)
+    with sqlite_reader(disk.ledger).log() as log:
+        assert log.count() == 1
+    with Opened(disk.ledger) as opened, sqlite_reader(disk.ledger).log() as log:
+        assert log.count() == 1
+        opened.do(DeleteTag(ME, "a"))
+        with pytest.raises(ReadCut):
+            log.count()
+
+
 def test_a_read_that_cannot_be_reached_is_waited_for(
     opened: Reserving,
     disk: Small,
