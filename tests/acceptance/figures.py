@@ -87,8 +87,8 @@ def check_time_left(seen: list[Told], total: int) -> None:
 
     A machine that is held up, before or afterwards, cannot have known.
     """
-    first, *running, last = seen
-    for told in running:
+    first, last = seen[0], seen[-1]
+    for told in seen[1:-1]:
         eta_s, done = told.data["eta_s"], told.data["bytes_done"]
         if eta_s is None or done < TENTH * total:
             continue
