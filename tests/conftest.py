@@ -9,9 +9,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.workermanage import WorkerController
 
+import api.background.retention
 import api.composition
 from tests.harness import evidence, hashing, leaks, load, long_run, order, parsing
 from tests.harness.leaks import nothing_left_behind
+from tests.support.fork_server import NEVER_S
 from tests.support.postgres import database, ledger_database, postgres, stop_server
 
 __all__ = ["database", "ledger_database", "nothing_left_behind", "postgres"]
@@ -24,6 +26,8 @@ pytest.register_assert_rewrite(
 )
 
 hashing.make_hashes_cheap()
+# Ten seconds after its start, a service of a slow machine is in the middle of a test.
+api.background.retention.START_S = NEVER_S
 api.composition.RESERVE_MOST = 0  # hundreds of ledgers with reserves would fill the disk
 
 _COMMON = settings(

@@ -1,7 +1,6 @@
 """What a running job tells of itself while real copies are made, and whether it was right."""
 
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import requests
@@ -16,7 +15,7 @@ SLACK_S = 2.0
 """A job is seen a little late, and what it tells is in whole seconds."""
 TENTH = 0.1
 STEADY = 1.5
-"""A machine on which copies took so much longer than their limit says stood still for a while."""
+"""A copy that was so much faster before a moment than after it, or slower, is not steady."""
 
 
 class Told(NamedTuple):
@@ -31,28 +30,46 @@ class Told(NamedTuple):
         return data
 
 
-def follow(api: Api, job: str, then: Callable[[Told], None] = lambda _: None) -> list[Told]:
-    """Return all that is told until the job has ended, each time by a new connection.
-
-    `then` is called with each answer.
-    """
+def follow(api: Api, job: str) -> list[Told]:
+    """Return all that is told until the job has ended, each time by a new connection."""
     seen: list[Told] = []
 
     def has_ended() -> bool:
         answer = requests.get(f"{api.root}/jobs/{job}/", auth=(EMAIL, PASSWORD), timeout=PATIENCE_S)
         seen.append(Told(time.monotonic(), answer.json()))
-        then(seen[-1])
         return bool(seen[-1].job["state"] != "started")
 
     wait_for(f"for job {job} to end", has_ended, pause_s=LOOKS_S)
     return seen
 
 
-def check(seen: list[Told], total: int) -> None:
-    """Check all that needs no clock: the total is told once, and nothing ever falls."""
-    running = [told.data for told in seen if told.job["state"] == "started"]
-    assert seen[-1].job["state"] == "success"
-    assert {data["bytes_total"] for data in running} == {total}
+def recorded(api: Api, job: Json) -> list[Json]:
+    """Return a job that is over as it was after each event, once all its sub-jobs were there.
+
+    Nobody may have looked in time.
+    """
+    ends = f"/jobs/{job['uuid']}/history/?limit=1&order_by="
+    first, last = (api.get(ends + by)["objects"][0]["position"] for by in ("version", "-version"))
+    past = [
+        api.get(f"/jobs/{job['uuid']}/?as_of={position}") for position in range(first, last + 1)
+    ]
+    return [then for then in past if len(then["children"]) == len(job["children"])]
+
+
+def check(api: Api, seen: list[Told], total: int) -> list[Json]:
+    """Check all that needs no clock: the total is told once, and nothing ever falls.
+
+    Return the job as it was after each event.
+    """
+    past = recorded(api, seen[-1].job)
+    assert (past[0]["state"], past[-1]["state"]) == ("started", "success")
+    _check_running([job["data"] for job in past if job["state"] == "started"], total)
+    _check_running([told.data for told in seen if told.job["state"] == "started"], total)
+    return past
+
+
+def _check_running(running: list[Json], total: int) -> None:
+    assert {data["bytes_total"] for data in running} <= {total}
     for name in ("progress", "bytes_done"):
         values = [data[name] for data in running]
         assert values == sorted(values), (name, values)
@@ -65,17 +82,18 @@ def check(seen: list[Told], total: int) -> None:
             assert whole - 1 <= data["progress"] <= whole, data
 
 
-def check_time_left(seen: list[Told], total: int, rate: int) -> int:
-    """Check the time left once a tenth is done; return how often it was told.
+def check_time_left(seen: list[Told], total: int) -> None:
+    """Check the time left once a tenth is done, wherever the copy went on as it had gone before.
 
-    A machine that was held up could not have known: then there is nothing to check.
+    A machine that is held up, before or afterwards, cannot have known.
     """
-    end = seen[-1].at
-    if end - seen[0].at > STEADY * total / rate + SLACK_S:
-        return 0
-    told = [each for each in seen[:-1] if each.data["bytes_done"] >= TENTH * total]
-    known = [each for each in told if each.data["eta_s"] is not None]
-    for each in known:
-        left, eta_s = end - each.at, each.data["eta_s"]
-        assert left / FACTOR - SLACK_S <= eta_s <= left * FACTOR + SLACK_S, (left, each)
-    return len(known)
+    first, last = seen[0], seen[-1]
+    for told in seen[1:-1]:
+        eta_s, done = told.data["eta_s"], told.data["bytes_done"]
+        if eta_s is None or done < TENTH * total:
+            continue
+        left = last.at - told.at
+        before = (done - first.data["bytes_done"]) / (told.at - first.at)
+        after = (total - done) / left
+        if max(before, after) <= STEADY * min(before, after):
+            assert left / FACTOR - SLACK_S <= eta_s <= left * FACTOR + SLACK_S, (left, told)

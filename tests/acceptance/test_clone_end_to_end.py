@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.acceptance.client import BLOCK, Api, Json, data_blocks, progresses, sha256, striped
+from tests.acceptance.figures import recorded
 from tests.acceptance.running import Machine
 from tests.support.wait import wait_for
 
@@ -102,18 +103,20 @@ def test_progress_is_bytes_copied(machine: Machine) -> None:
     api = machine.start("--copy-rate", "2M").api
     clone = api.clone(api.upload(data_blocks(160)))  # 10 MiB, 5 s
     seen = api.follow(clone.job)
+    past = recorded(api, seen[-1])
 
-    assert progresses(seen) == sorted(progresses(seen))
-    assert len({progress for progress in progresses(seen) if 0 < progress < 100}) >= 2
-    assert seen[-1]["state"] == "success"
-    assert seen[-1]["data"] == {"progress": 100}
-    running = [job["data"] for job in seen[:-1] if "bytes_done" in job["data"]]
+    for jobs in (seen, past):
+        assert progresses(jobs) == sorted(progresses(jobs))
+        assert jobs[-1]["state"] == "success"
+        assert jobs[-1]["data"] == {"progress": 100}
+    assert len({progress for progress in progresses(past) if 0 < progress < 100}) >= 2
+    running = [job["data"] for job in past[:-1] if "bytes_done" in job["data"]]
     assert all(set(data) == RUNNING_KEYS for data in running)
     assert {data["bytes_total"] for data in running} == {160 * BLOCK}
     done = [data["bytes_done"] for data in running]
     assert done == sorted(done)
     assert any(0 < bytes_done < 160 * BLOCK for bytes_done in done)
-    later = [data for data in running if 2 * MIB < data["bytes_done"] < 6 * MIB]
+    later = [job["data"] for job in seen if 2 * MIB < job["data"].get("bytes_done", 0) < 6 * MIB]
     assert all(0 < (data["bytes_per_s"] or MIB) < 4 * MIB for data in later), later
     assert all(data["eta_s"] is None or data["eta_s"] > 0 for data in later), later
     modified = [job["last_modified"] for job in seen]

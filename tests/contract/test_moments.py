@@ -53,6 +53,7 @@ class Held:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     held = Held()
+    monkeypatch.setattr(record, "SETTLE_S", PATIENCE_S)
     for name in ("grow", "create_blank"):
         monkeypatch.setattr(image_keeper, name, held.after(getattr(image_keeper, name)))
     monkeypatch.setattr(Ledger, "execute", held.counting(Ledger.execute))

@@ -20,6 +20,7 @@ import time
 from typing import Any, NamedTuple
 
 import api
+import api.background.retention
 import ledger
 import projections
 from api.cli import main
@@ -28,6 +29,7 @@ from tests.harness.hashing import make_hashes_cheap
 STANDARD_FILES = 3
 REQUEST_BYTES = 2**20
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+NEVER_S = 1e6
 
 
 class Request(NamedTuple):
@@ -40,7 +42,11 @@ class Request(NamedTuple):
 
 
 def import_commands() -> None:
-    """Import all of it: commands import what they need when they run."""
+    """Import all of it: commands import what they need when they run.
+
+    A service discards nothing by itself: on a slow machine that would come in the middle of a test.
+    """
+    api.background.retention.START_S = NEVER_S
     for package in (api, ledger, projections):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
