@@ -89,5 +89,12 @@ def test_help(command: str) -> None:
     assert answer.exit_code == 0
     assert len(answer.output.splitlines()[2].strip()) > 20
     if command == "remove":
-        for word in ("sessions", "tokens", "drives", "servers", "jobs", "Nothing of anybody else"):
+        for word in (
+            "sessions",
+            "tokens",
+            "drives",
+            "servers",
+            "jobs",
+            "Nothing that belongs to others",
+        ):
             assert word in answer.output

@@ -140,7 +140,7 @@ class Happenings:
     def _edit_drives(self, owner: str) -> c.Command:
         size, tags = self._chance.choice([None, 2 * GIB]), self._some("tag", owner)
         edits = (
-            c.EditDrive(owner, each, "n", size=size, tags=tags)
+            c.EditDrive(owner, each, name="n", size=size, tags=tags)
             for each in self._some("drive", owner)
         )
         return c.EditDrives(tuple(edits))
