@@ -26,16 +26,22 @@ def wal_bytes(file: Path) -> int:
         return 0
 
 
-def is_held_up(file: Path) -> bool:
-    """Return whether a read must end so that another process can write to this file.
+def giving_way(file: Path) -> Callable[[], bool]:
+    """Return what tells whether a read that begins now must end so that another process can write.
 
-    The size of the reserve tells how long the WAL may be; without one, it may have been given up.
+    The size of the reserve tells how long the WAL may be; without one, it may have been given up. A
+    WAL that was long already and does not grow is no reason to end: nobody writes.
     """
-    try:
-        reserve = (file.parent / RESERVE_FILE).stat().st_size
-    except FileNotFoundError:
-        return free_bytes(file.parent) < FREE_LEAST
-    return wal_bytes(file) >= longest_wal(reserve).elsewhere
+    began = wal_bytes(file)
+
+    def must_give_way() -> bool:
+        try:
+            reserve = (file.parent / RESERVE_FILE).stat().st_size
+        except FileNotFoundError:
+            return free_bytes(file.parent) < FREE_LEAST
+        return wal_bytes(file) > max(began, longest_wal(reserve).elsewhere)
+
+    return must_give_way
 
 
 class Wal:
