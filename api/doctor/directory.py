@@ -11,13 +11,12 @@ from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
 from ledger.images.files import is_read_only
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, kept_signer
+from ledger.store.sqlite.disk import RESERVE_FILE
 from projections.maintenance.backup.restoration import is_unfinished
 from projections.maintenance.retention.compaction import ARCHIVES
 
 FREE_BYTES_LOW = 1024**3
 """With less than this free, the ledger's disk will soon be full."""
-WAL_BYTES_HIGH = 1024**3
-"""A WAL of this size means that some read has taken long."""
 FILES_MIN = 1024
 """Each connection, and each image that is being copied, takes an open file."""
 
@@ -73,11 +72,14 @@ def full_disk(subject: Subject) -> Iterable[str]:
 
 
 def long_wal(subject: Subject) -> Iterable[str]:
-    """Find a WAL of more than `WAL_BYTES_HIGH`."""
-    wal = subject.data / f"{LEDGER_FILE}-wal"
-    if wal.exists() and wal.stat().st_size > WAL_BYTES_HIGH:
-        size = wal.stat().st_size
-        yield f"{wal} has {size} bytes: some reader has not ended; a restart shortens it"
+    """Find a WAL longer than half of the reserve; what is ours gives way to it."""
+    wal, reserve = subject.data / f"{LEDGER_FILE}-wal", subject.data / RESERVE_FILE
+    most = (reserve.stat().st_size if reserve.exists() else RESERVE_MOST) // 2
+    if wal.exists() and wal.stat().st_size > most:
+        yield (
+            f"{wal} has {wal.stat().st_size} bytes, and should not have more than {most}: a program"
+            " reads the ledger and stands still, or is not ours; end it, and the WAL gets short"
+        )
 
 
 def few_files(subject: Subject) -> Iterable[str]:

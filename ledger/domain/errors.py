@@ -529,6 +529,17 @@ class ReadCut(StoreUnreachable):
         )
 
 
+class BackupHeldUp(StoreUnreachable):
+    """A backup gave way to the service each time, so that the ledger's disk did not fill."""
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(
+            f"{tries} times the service wrote so much that the backup had to give way, to keep the"
+            " ledger's disk from filling: make it when less is written, or give the service a"
+            " larger --reserve"
+        )
+
+
 class StoreFull(StoreUnreachable):
     """There is no room to record this; nothing was recorded, and reads continue."""
 

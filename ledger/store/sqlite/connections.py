@@ -13,7 +13,7 @@ from ledger.images.files import is_read_only
 from ledger.store.errors import store_errors
 from ledger.store.readers import Reader
 from ledger.store.sqlite.long_reads import LongRead, LongReads
-from ledger.store.sqlite.wal import is_held_up
+from ledger.store.sqlite.wal import giving_way
 
 C = TypeVar("C", bound=sqlite3.Connection)
 
@@ -48,7 +48,7 @@ def long_reads(file: Path) -> LongReads:
         with _opening(file):
             return _open_reader(file, LongRead, LONG_READER_CACHE_KIB)
 
-    return LongReads(connect, partial(is_held_up, file))
+    return LongReads(connect, partial(giving_way, file))
 
 
 def sqlite_reader(file: Path, reads: LongReads | None = None) -> Reader:

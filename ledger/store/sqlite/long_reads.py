@@ -26,10 +26,15 @@ LOOK_S = 0.1
 class LongReads:
     """The long reads of a file that are under way in this process, the oldest first."""
 
-    def __init__(self, connect: Callable[[], "LongRead"], hold_up: Callable[[], bool]) -> None:
-        """`connect` opens the file; `hold_up` returns whether a read holds up another process."""
+    def __init__(
+        self, connect: Callable[[], "LongRead"], giving_way: Callable[[], Callable[[], bool]]
+    ) -> None:
+        """`connect` opens the file.
+
+        `giving_way` returns what tells whether a read that begins now must end for another process.
+        """
         self._connect = connect
-        self._hold_up = hold_up
+        self._giving_way = giving_way
         self._lock = threading.Lock()
         self._under_way: dict[LongRead, None] = {}
         self.are_cut = False
@@ -40,7 +45,7 @@ class LongReads:
         """Open a connection that may be cut."""
         with closing(self._connect()) as read:
             if not self.are_cut:
-                read.gives_way = self._hold_up
+                read.gives_way = self._giving_way()
             with self._lock:
                 self._under_way[read] = None
             try:

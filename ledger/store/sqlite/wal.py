@@ -27,20 +27,26 @@ def wal_bytes(file: Path) -> int:
         return 0
 
 
-def is_held_up(file: Path) -> bool:
-    """Return whether a read must end so that another process can write to this file.
+def giving_way(file: Path) -> Callable[[], bool]:
+    """Return what tells whether a read that begins now must end so that another process can write.
 
-    The size of the reserve tells how long the WAL may be; without one, it may have been given up.
-    But nobody writes to a file without a WAL, as that of a backup, or on read-only media.
+    The size of the reserve tells how long the WAL may be; without one, it may have been given up. A
+    WAL that was long already and does not grow is no reason to end: nobody writes. Nor is one on
+    read-only media, or a file without a WAL, as that of a backup.
     """
-    length = wal_bytes(file)
-    if not length or is_read_only(file):
-        return False
-    try:
-        reserve = (file.parent / RESERVE_FILE).stat().st_size
-    except FileNotFoundError:
-        return free_bytes(file.parent) < FREE_LEAST
-    return length >= longest_wal(reserve).elsewhere
+    began, is_fixed = wal_bytes(file), is_read_only(file)
+
+    def must_give_way() -> bool:
+        length = wal_bytes(file)
+        if not length or is_fixed:
+            return False
+        try:
+            reserve = (file.parent / RESERVE_FILE).stat().st_size
+        except FileNotFoundError:
+            return free_bytes(file.parent) < FREE_LEAST
+        return length > max(began, longest_wal(reserve).elsewhere)
+
+    return must_give_way
 
 
 class Wal:

@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
@@ -15,13 +15,14 @@ import pytest
 
 from ledger.domain.commands import CreateTags, DeleteTag, NewTag
 from ledger.domain.disk_space import RESERVE_MOST, DiskState, longest_wal
-from ledger.domain.errors import ReadCut, StoreFull
+from ledger.domain.errors import BackupHeldUp, ReadCut, StoreFull
 from ledger.store.seam import Store
+from ledger.store.sqlite import backup
 from ledger.store.sqlite import long_reads as sqlite_long_reads
 from ledger.store.sqlite.connections import long_reads, sqlite_reader
 from ledger.store.sqlite.disk import Disk
 from ledger.store.sqlite.store import SqliteStore
-from ledger.store.sqlite.wal import Wal
+from ledger.store.sqlite.wal import Wal, giving_way
 from projections.views.generations import InlineProjection
 from projections.views.views import Views
 from tests.faults.conftest import mounted
@@ -362,6 +363,7 @@ def test_a_start_without_a_free_byte_writes_nothing(disk: Small) -> None:
 
 def test_a_start_folds_a_wal_that_was_left_long(disk: Small) -> None:
     """Before anybody reads, or the first reads would be cut for it."""
+    Reserving(disk.ledger).close()
     with closing(foreign_read(disk)), Reserving(disk.ledger) as opened:
         nth = 0
         while disk.wal.stat().st_size < longest_wal(RESERVE).here:
@@ -372,9 +374,89 @@ def test_a_start_folds_a_wal_that_was_left_long(disk: Small) -> None:
         assert disk.wal.stat().st_size == 0
 
 
+def test_a_read_goes_on_while_nobody_writes(
+    opened: Reserving, disk: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a WAL that is long already, as an audit in another process; until it grows."""
+    monkeypatch.setattr(sqlite_long_reads, "LOOK_S", 0)
+    with closing(foreign_read(disk)):
+        for nth in count():
+            opened.create(f"tag-{nth}")
+            if disk.wal.stat().st_size > longest_wal(RESERVE).elsewhere:
+                break
+        with sqlite_reader(disk.ledger).log() as log:
+            assert log.count() == nth + 1
+            opened.create("b")
+            with pytest.raises(ReadCut):
+                log.count()
+
+
+class Beside:
+    """Records something whenever a backup looks whether it must give way, in some of its tries."""
+
+    def __init__(self, opened: Reserving, disk: Small, *, tries: int) -> None:
+        self._opened = opened
+        self._disk = disk
+        self._busy_tries = tries
+        self._names = count()
+        self.tries = 0
+        self.longest = 0
+
+    def giving_way(self, file: Path) -> Callable[[], bool]:
+        must_give_way = giving_way(file)
+        self.tries += 1
+
+        def record_and_look() -> bool:
+            if self.tries <= self._busy_tries:
+                self._opened.create(f"tag-{next(self._names)}")
+            self.longest = max(self.longest, self._disk.wal.stat().st_size)
+            return must_give_way()
+
+        return record_and_look
+
+    @property
+    def recorded(self) -> int:
+        return next(self._names)
+
+
+def beside(
+    opened: Reserving, disk: Small, monkeypatch: pytest.MonkeyPatch, *, tries: int
+) -> Beside:
+    found = Beside(opened, disk, tries=tries)
+    monkeypatch.setattr(backup, "giving_way", found.giving_way)
+    monkeypatch.setattr(backup, "PAUSE_S", 0)
+    monkeypatch.setattr(backup, "LOOK_STEPS", 1)
+    return found
+
+
+def test_a_backup_gives_way_and_begins_anew(
+    opened: Reserving, disk: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the WAL stays short; and in the end it has everything."""
+    opened.create("a")
+    writing = beside(opened, disk, monkeypatch, tries=2)
+    backup.copy_ledger(disk.ledger, tmp_path / "copy")
+    assert writing.tries == 3
+    assert RESERVE // 4 < writing.longest < RESERVE // 2
+    with closing(sqlite3.connect(tmp_path / "copy")) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        (recorded,) = copy.execute("SELECT count(*) FROM stored_events").fetchone()
+    assert recorded == 1 + writing.recorded
+
+
+def test_a_backup_that_always_has_to_give_way_says_so(
+    opened: Reserving, disk: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.create("a")
+    writing = beside(opened, disk, monkeypatch, tries=backup.TRIES)
+    with pytest.raises(BackupHeldUp, match="when less is written"):
+        backup.copy_ledger(disk.ledger, tmp_path / "copy")
+    assert writing.tries == backup.TRIES
+    assert writing.longest < RESERVE // 2
+
+
 def foreign_read(disk: Small) -> sqlite3.Connection:
     """The read of a program that is not ours, and stands still."""
-    Reserving(disk.ledger).close()
     connection = sqlite3.connect(f"{disk.ledger.as_uri()}?mode=ro", uri=True)
     connection.execute("BEGIN")
     connection.execute("SELECT count(*) FROM stored_events").fetchone()
