@@ -257,7 +257,7 @@ class Feed:
             while parent is not None:
                 self._wake(parent)
                 self._add_paced(parent, change, now)
-                parent = above[parent]
+                parent = above.get(parent)  # it may have been discarded since
 
     def _add_paced(self, job: str, change: JobChange, now: float) -> None:
         if self._pacing.may_show(job, change.owner, now, progress_only=change.progress_only):

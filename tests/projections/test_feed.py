@@ -33,7 +33,8 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from ledger.domain.errors import StoreFailed
-from ledger.store.seam import Cursor
+from ledger.domain.events import JobsDiscarded
+from ledger.store.seam import Commit, Cursor
 from projections.feed.feed import FRAMES_AT_ONCE, Feed, Frames, Reason
 from projections.feed.pacing import PER_JOB_S
 from projections.feed.resource_kinds import View
@@ -811,6 +812,30 @@ async def test_discarded_jobs_are_told_of_as_gone(opened: Opened, feed: Feed) ->
         assert shown == [False, False]
         told = await other.everything(opened, SOMEBODY_ELSE)
         assert {each.thing for each in told} == {("jobs", "theirs"), ("jobs", "theirs-below")}
+
+
+async def test_a_tree_that_is_discarded_before_its_end_is_told(
+    opened: Opened, feed: Feed, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read is newer than what is told: the job above is gone already."""
+    note, held = feed._note_commit, list[Commit]()
+
+    def hold_discards(commit: Commit) -> None:
+        discards = [each for _, each in commit.events if isinstance(each.event, JobsDiscarded)]
+        held.append(commit) if discards else note(commit)
+
+    monkeypatch.setattr(feed, "_note_commit", hold_discards)
+    opened.do(*ended_family("mine"))
+    discard_everything(opened)
+    await ear.everything(opened)
+    for commit in held:
+        note(commit)
+    told = await ear.everything(opened)
+    assert {each.thing: each.shown for each in told} == {
+        ("jobs", "mine"): None,
+        ("jobs", "mine-below"): None,
+    }
+    assert ear.left == []
 
 
 async def test_a_watcher_is_woken_when_the_job_is_discarded(opened: Opened, feed: Feed) -> None:

@@ -65,6 +65,7 @@ CREATE TABLE IF NOT EXISTS tokens (
     name TEXT NOT NULL,
     created TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tokens_of_account ON tokens (account);
 -- From where accounts have logged in by their passwords: a keyed hash of each address.
 CREATE TABLE IF NOT EXISTS known_places (
     account TEXT NOT NULL,
