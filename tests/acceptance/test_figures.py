@@ -85,8 +85,8 @@ def test_holes_are_no_work(machine: Machine, blocks: int) -> None:
     api = machine.start(*LIMIT).api
     clone = api.clone(api.upload(striped(2 * blocks)))
     seen = follow(api, clone.job)
-    check(seen, 2 * blocks * BLOCK)
-    check_time_left(seen, 2 * blocks * BLOCK, RATE)
+    check(api, seen, 2 * blocks * BLOCK)
+    check_time_left(seen, 2 * blocks * BLOCK)
 
 
 @pytest.mark.long
